@@ -1,0 +1,34 @@
+"""reskeras: residual networks as data, compiled to Keras graphs. The public names, loaded when first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "ReskerasError": "reskeras.errors",
+    "NetworkSpec": "reskeras.spec.network",
+    "Plan": "reskeras.spec.plan",
+    "network": "reskeras.spec.request",
+    "resolve": "reskeras.spec.resolve",
+    "catalog": "reskeras.spec.catalog",
+    "plan": "reskeras.spec.request",
+    "recipe": "reskeras.spec.recipe",
+    "build": "reskeras.api",
+    "load": "reskeras.api",
+    "train": "reskeras.api",
+    "Run": "reskeras.api",
+}
+
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reskeras' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

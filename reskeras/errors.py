@@ -1,0 +1,35 @@
+"""The one error class of reskeras: a message for a person and the exit status it ends a command with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+WRONG_REQUEST = 2
+FAILED = 1
+
+
+class ReskerasError(Exception):
+    """What a user did wrong (status 2) or what broke while working (status 1), in one or two lines."""
+
+    def __init__(self, message: str, status: int = WRONG_REQUEST):
+        super().__init__(message)
+        self.status = status
+
+
+def failure(message: str) -> ReskerasError:
+    """A `ReskerasError` for work that failed or a file that is broken: exit status 1."""
+    return ReskerasError(message, FAILED)
+
+
+def unknown(field: str, value: object, choices: Iterable[str], where: str = "") -> ReskerasError:
+    """A `ReskerasError` that names the field, the value, the nearest choice and all choices.
+
+    `where` is a place such as `net.yaml, line 4`.
+    """
+    names = [str(choice) for choice in choices]
+    near = get_close_matches(str(value), names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    place = f" (in {where})" if where else ""
+    listed = ", ".join(names) if len(names) <= 20 else ", ".join(names[:20]) + f" and {len(names) - 20} more"
+    return ReskerasError(f"{field}: {value!r} is not one of {listed}{hint}{place}")

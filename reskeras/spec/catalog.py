@@ -1,0 +1,101 @@
+"""Every named network, one row each: a sparse spec, and the figures its paper printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from reskeras.spec.fields import Spec
+from reskeras.spec.network import NetworkSpec, ResolvedNetwork
+from reskeras.spec.resolve import resolve
+from reskeras.spec.vgg import VggSpec
+
+
+@dataclass(frozen=True)
+class Row:
+    """A named network: its spec and where it comes from; `flops` and `millions` are as printed there."""
+
+    spec: Spec
+    source: str
+    flops: float | None = None  # multiply-adds, v1 table 1
+    millions: float | None = None  # parameters, v1 table 6
+
+
+def _row(source: str, flops: float | None = None, millions: float | None = None, **fields: Any) -> Row:
+    return Row(NetworkSpec(**fields), source, flops, millions)
+
+
+TABLE_1_FLOPS = {18: 1.8e9, 34: 3.6e9, 50: 3.8e9, 101: 7.6e9, 152: 11.3e9}
+TABLE_6_MILLIONS = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7, 1202: 19.4}
+
+# v2 table 1 (110 layers) as name -> skip; `original` and the rows of table 2 are not repeated here
+SKIP_VARIANTS: dict[str, dict[str, Any]] = {
+    "scale-0-1": {"kind": "scale", "shortcut": 0.0, "residual": 1.0},
+    "scale-0.5-1": {"kind": "scale", "shortcut": 0.5, "residual": 1.0},
+    "scale-0.5-0.5": {"kind": "scale", "shortcut": 0.5, "residual": 0.5},
+    **{f"exclusive-gate-bias{bias}": {"kind": "exclusive_gate", "bias": bias} for bias in range(0, -8, -1)},
+    **{f"shortcut-gate-bias{bias}": {"kind": "shortcut_gate", "bias": bias} for bias in (0, -6)},
+    "conv1x1": {"kind": "conv1x1"},
+    "dropout-0.5": {"kind": "dropout", "rate": 0.5},
+}
+# v2 table 2; full_preact has the names cifar-preact-*
+ORDER_VARIANTS = {order.replace("_", "-"): order for order in ("bn_after_add", "relu_before_add", "relu_preact")}
+
+
+@cache
+def catalog() -> dict[str, Row]:
+    """All named networks, in the order of the papers."""
+    rows: dict[str, Row] = {"vgg-19": Row(VggSpec(), "v1 figure 3", flops=19.6e9)}
+    for depth in (18, 34):
+        rows[f"plain-{depth}"] = _row("v1 tables 1, 2", TABLE_1_FLOPS[depth], depth=depth, shortcut="none")
+    for depth in (18, 34, 50, 101, 152, 200):
+        source = "v2 table 5" if depth == 200 else "v1 tables 1 to 4"
+        rows[f"resnet-{depth}"] = _row(source, TABLE_1_FLOPS.get(depth), depth=depth)
+        for shortcut in {18: "AB", 34: "ABC"}.get(depth, "B"):
+            rows[f"resnet-{depth}-{shortcut}"] = _row(source, TABLE_1_FLOPS.get(depth), depth=depth, shortcut=shortcut)
+        rows[f"preact-{depth}"] = _row("v2 table 5" if depth in (152, 200) else "v2 section 5", depth=depth,
+                                       order="full_preact")
+    for depth in (20, 32, 44, 56, 110, 1202):
+        millions, cifar = TABLE_6_MILLIONS[depth], {"family": "cifar", "depth": depth}
+        rows[f"cifar-plain-{depth}"] = _row("v1 figure 6", **cifar, shortcut="none")
+        rows[f"cifar-resnet-{depth}"] = _row("v1 table 6", None, millions, **cifar)
+    for depth in (164, 1001):
+        rows[f"cifar-resnet-{depth}"] = _row("v2 table 3", family="cifar", depth=depth)
+    for depth in (110, 164, 1001):
+        rows[f"cifar-preact-{depth}"] = _row("v2 tables 2 to 4", family="cifar", depth=depth, order="full_preact")
+    single = {"family": "cifar", "depth": 110, "block": "single"}
+    rows["cifar-resnet-110-1layer"] = _row("v2 table 3", **single)
+    rows["cifar-preact-110-1layer"] = _row("v2 table 3", **single, order="full_preact")
+    for depth in (110, 164):
+        for name, skip in SKIP_VARIANTS.items():
+            rows[f"cifar-resnet-{depth}-{name}"] = _row("v2 table 1", family="cifar", depth=depth, skip=skip)
+        for name, order in ORDER_VARIANTS.items():
+            rows[f"cifar-resnet-{depth}-{name}"] = _row("v2 table 2", family="cifar", depth=depth, order=order)
+    return rows
+
+
+def name_of(network: Spec) -> str:
+    """The name a network goes by: its own, else its catalogue name, else one made of family and depth.
+
+    Classes and input shape do not change which network it is.
+    """
+    if not isinstance(network, NetworkSpec | ResolvedNetwork):
+        return network.name
+    resolved = resolve(network) if isinstance(network, NetworkSpec) else network
+    if resolved.name:
+        return resolved.name
+    return _names().get(_identity(resolved)) or f"{resolved.family or 'custom'}-variant-{resolved.depth}"
+
+
+def _identity(resolved: ResolvedNetwork) -> ResolvedNetwork:
+    return resolved.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
+
+
+@cache
+def _names() -> dict[ResolvedNetwork, str]:
+    names: dict[ResolvedNetwork, str] = {}
+    for name, row in catalog().items():
+        if isinstance(row.spec, NetworkSpec):
+            names.setdefault(_identity(resolve(row.spec)), name)  # the first of equal rows has the shortest name
+    return names

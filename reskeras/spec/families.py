@@ -1,0 +1,83 @@
+"""The presets and the one place for defaults: stems, widths, depths, input sizes, batch-norm numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reskeras.spec.network import BatchNormSpec, ConvSpec, HeadSpec, PoolSpec, StemSpec
+
+
+@dataclass(frozen=True)
+class BlockForm:
+    """The convolutions of a unit: kernel sizes, and widths as multiples of the stage's (v1 figure 5)."""
+
+    kernels: tuple[int, ...]
+    widths: tuple[int, ...]
+
+    @property
+    def expansion(self) -> int:
+        """Output channels of a unit over the stage's width."""
+        return self.widths[-1]
+
+
+BLOCKS = {
+    "basic": BlockForm(kernels=(3, 3), widths=(1, 1)),
+    "bottleneck": BlockForm(kernels=(1, 3, 1), widths=(1, 1, 4)),
+    "single": BlockForm(kernels=(3,), widths=(1,)),
+}
+
+
+@dataclass(frozen=True)
+class FamilyPreset:
+    """What `family` stands for. `widths` has one entry a stage."""
+
+    stem: StemSpec
+    widths: tuple[int, ...]
+    input_shape: tuple[int, int, int]
+    classes: int
+
+
+FAMILIES = {
+    # v1 table 1
+    "imagenet": FamilyPreset(
+        stem=StemSpec(convs=(ConvSpec(kernel=7, width=64, stride=2),), pool=PoolSpec(kernel=3, stride=2)),
+        widths=(64, 128, 256, 512),
+        input_shape=(224, 224, 3),
+        classes=1000,
+    ),
+    # v1 section 4.2
+    "cifar": FamilyPreset(
+        stem=StemSpec(convs=(ConvSpec(kernel=3, width=16, stride=1),), pool=None),
+        widths=(16, 32, 64),
+        input_shape=(32, 32, 3),
+        classes=10,
+    ),
+}
+
+# (block, units in each stage) of the depths that a paper tabulates: v1 table 1; 200 is v2 table 5.
+IMAGENET_DEPTHS = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+    200: ("bottleneck", (3, 24, 36, 3)),
+}
+CIFAR_DEPTHS = {164: ("bottleneck", (18, 18, 18)), 1001: ("bottleneck", (111, 111, 111))}  # v2 table 3
+
+# v1 section 4.1 uses B with bottlenecks and ImageNet, section 4.2 uses A in all CIFAR nets of basic units
+DEFAULT_SHORTCUT = {("cifar", "basic"): "A", ("cifar", "single"): "A"}
+OTHER_SHORTCUT = "B"
+
+DEFAULTS = {
+    "order": "original",
+    "downsample": "first",
+    "head": HeadSpec(pool="average", dropout=0.0),
+    "padding": "symmetric",
+    "conv_bias": False,
+    "bn": BatchNormSpec(momentum=0.9, epsilon=1e-5, scale=True),
+    "zero_gamma": False,
+    "initialiser": "he_normal",
+    "drop_path": 0.0,
+}
+STRIDE_ON = "first_1x1"  # v1; 3x3 is often called v1.5

@@ -1,0 +1,54 @@
+"""Field types that every spec shares: strict numbers with bounds, and the frozen base model."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, unknown fields refused, sparse when dumped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def sparse(self) -> dict[str, Any]:
+        """The fields that were set, as plain data for YAML or JSON."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):  # Python counts True as 1, a person does not
+        raise ValueError("is not a number")
+    return value
+
+
+def _shape_from_text(value: Any) -> Any:
+    """`224x224x3` or `224,224,3`, as typed on a command line, to three numbers."""
+    if isinstance(value, str) and re.fullmatch(r"\d+([x,]\d+)*", value):
+        return [int(part) for part in re.split("[x,]", value)]
+    return value
+
+
+def integer(low: int, high: int) -> Any:
+    """An int from low to high; text, floats and booleans are refused."""
+    return Annotated[int, Field(strict=True, ge=low, le=high)]
+
+
+def number(low: float, high: float, *, above: bool = False, below: bool = False) -> Any:
+    """A float in [low, high]; `above` and `below` open the interval at that end."""
+    low_bound = {"gt": low} if above else {"ge": low}
+    high_bound = {"lt": high} if below else {"le": high}
+    return Annotated[float, BeforeValidator(_no_boolean), Field(**low_bound, **high_bound)]
+
+
+Pixels = integer(1, 8192)
+Width = integer(1, 65536)
+Stride = integer(1, 8)
+Kernel = integer(1, 31)
+InputShape = Annotated[
+    tuple[Pixels, Pixels, integer(1, 1024)],
+    BeforeValidator(_shape_from_text),
+    Field(description="Height, width and channels of an input image."),
+]

@@ -1,0 +1,149 @@
+"""From a sparse NetworkSpec to a ResolvedNetwork: depth to stage rows, defaults filled in, contradictions refused."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from reskeras.errors import ReskerasError
+from reskeras.spec.depth import read_depth
+from reskeras.spec.families import BLOCKS, DEFAULT_SHORTCUT, DEFAULTS, FAMILIES, OTHER_SHORTCUT, STRIDE_ON
+from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow, StageSpec
+from reskeras.spec.orders import ORDERS
+from reskeras.spec.skips import IDENTITY
+
+MOST_UNITS = 5000
+
+
+def resolve(spec: NetworkSpec) -> ResolvedNetwork:
+    """Every field of `spec` decided, by the rules of DESIGN ("The space of networks").
+
+    Raises ReskerasError (status 2) that names the field, its value and the choices.
+    """
+    family, block, stages = _stages(spec)
+    preset = FAMILIES.get(family)
+    if preset is None and spec.stem is None:
+        raise ReskerasError("family: not set, and without a family 'stem' is needed; choose imagenet or cifar")
+    rows = tuple(_row(spec, stage, index, family, block) for index, stage in enumerate(stages))
+    resolved = ResolvedNetwork(
+        name=spec.name,
+        family=family,
+        depth=0,
+        stride_on=_stride_on(spec, rows),
+        stem=spec.stem or preset.stem,
+        stages=rows,
+        classes=_first(spec.classes, preset and preset.classes, "classes"),
+        input_shape=_first(spec.input_shape, preset and preset.input_shape, "input_shape"),
+        **{field: getattr(spec, field) if getattr(spec, field) is not None else default
+           for field, default in DEFAULTS.items() if field != "order"},
+    )
+    resolved = resolved.model_copy(update={"depth": depth_of(resolved)})
+    if spec.depth is not None and spec.depth != resolved.depth:
+        raise ReskerasError(f"depth: {spec.depth} contradicts stages, which make {resolved.depth} layers; set one")
+    _refuse_contradictions(resolved)
+    return resolved
+
+
+def depth_of(network: ResolvedNetwork) -> int:
+    """Weighted layers on the main path: stem convolutions, those of the units, and the dense layer."""
+    units = sum(row.units * len(BLOCKS[row.block].kernels) for row in network.stages)
+    return len(network.stem.convs) + units + 1
+
+
+def total_stride(network: ResolvedNetwork) -> int:
+    """Input pixels for one pixel of the last stage, along one side."""
+    strides = [conv.stride for conv in network.stem.convs] + [row.stride for row in network.stages]
+    total = network.stem.pool.stride if network.stem.pool else 1
+    for stride in strides:
+        total *= stride
+    return total
+
+
+def _stages(spec: NetworkSpec) -> tuple[str | None, str | None, tuple[StageSpec, ...]]:
+    if spec.stages is not None:
+        return spec.family, spec.block or "basic", spec.stages
+    if spec.depth is None:
+        raise ReskerasError("depth: not set; give depth (such as 50), stages (such as [3, 4, 6, 3]) "
+                            "or a network's name (such as resnet-50)")
+    family, block, units = read_depth(spec.depth, spec.family, spec.block)
+    return family, block, tuple(StageSpec(units=count) for count in units)
+
+
+def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, block: str) -> StageRow:
+    where = f"stages.{index}."
+    block = stage.block or block
+    skip = stage.skip or spec.skip or IDENTITY
+    shortcut = stage.shortcut or spec.shortcut
+    if skip.kind == "conv1x1":  # the second paper's name for option C
+        if shortcut not in (None, "C"):
+            raise ReskerasError(f"{where}skip: conv1x1 is shortcut C and contradicts shortcut {shortcut!r}; set one")
+        shortcut, skip = "C", IDENTITY
+    shortcut = shortcut or DEFAULT_SHORTCUT.get((family, block), OTHER_SHORTCUT)
+    if shortcut in ("none", "C") and skip.kind != "identity":
+        reason = "a plain net has no shortcut to change" if shortcut == "none" else "C already projects every shortcut"
+        raise ReskerasError(f"{where}skip: {skip.kind!r} does not go with shortcut {shortcut!r}: {reason}; "
+                            "choose skip identity, or shortcut A or B")
+    return StageRow(
+        units=stage.units,
+        width=stage.width or _preset_width(family, index, where),
+        stride=stage.stride or (1 if index == 0 else 2),
+        block=block,
+        shortcut=shortcut,
+        skip=skip,
+        order=stage.order or spec.order or DEFAULTS["order"],
+    )
+
+
+def _preset_width(family: str | None, index: int, where: str) -> int:
+    widths = FAMILIES[family].widths if family else ()
+    if index >= len(widths):
+        known = f"family {family} has widths for {len(widths)} stages" if family else "no family is set"
+        raise ReskerasError(f"{where}width: not set, and {known}; give it as {{units: 2, width: 128}}")
+    return widths[index]
+
+
+def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> str | None:
+    if any(row.block == "bottleneck" for row in rows):
+        return spec.stride_on or STRIDE_ON
+    if spec.stride_on is not None:
+        raise ReskerasError(f"stride_on: {spec.stride_on!r} needs block bottleneck; "
+                            f"a {rows[0].block} unit strides in its first convolution")
+    return None
+
+
+def _first(value: Any, preset: Any, field: str) -> Any:
+    if value is None and preset is None:
+        raise ReskerasError(f"{field}: not set, and no family is set that would give it")
+    return preset if value is None else value
+
+
+def _refuse_contradictions(network: ResolvedNetwork) -> None:
+    rows = network.stages
+    if sum(row.units for row in rows) > MOST_UNITS:
+        raise ReskerasError(f"stages: {sum(row.units for row in rows)} units are more than {MOST_UNITS}")
+    for index, (row, following) in enumerate(pairwise(rows)):
+        if ORDERS[row.order].preactivates and not ORDERS[following.order].preactivates:
+            raise ReskerasError(
+                f"stages.{index + 1}.order: {following.order!r} after a stage of {row.order!r} is undefined, because "
+                "the stream between them is not activated; choose relu_preact or full_preact for the later stages too")
+    height, width, _ = network.input_shape
+    if min(height, width) < (stride := total_stride(network)):
+        raise ReskerasError(f"input_shape: {height}x{width} is smaller than the network's stride of {stride} pixels; "
+                            f"choose at least {stride}x{stride}, or a smaller stem or fewer strided stages")
+    residual = [row for row in rows if row.shortcut != "none"]
+    if network.drop_path and not residual:
+        raise ReskerasError(f"drop_path: {network.drop_path} needs shortcuts, and every stage has shortcut 'none'")
+    if network.zero_gamma:
+        _refuse_zero_gamma(network)
+
+
+def _refuse_zero_gamma(network: ResolvedNetwork) -> None:
+    allowed = ", ".join(name for name, order in ORDERS.items() if "bn" in order.last)
+    for index, row in enumerate(network.stages):
+        if "bn" not in ORDERS[row.order].last:
+            raise ReskerasError(f"zero_gamma: true needs a residual that ends in BN; order {row.order!r} of "
+                                f"stages.{index} does not; choose one of {allowed}")
+        if row.shortcut == "none":
+            raise ReskerasError(f"zero_gamma: true would silence the plain units of stages.{index}")
+    if not network.bn.scale:
+        raise ReskerasError("zero_gamma: true contradicts bn.scale: false, which leaves no gamma to set")

@@ -1,0 +1,38 @@
+"""VGG-19 (arXiv:1409.1556, configuration E): the network v1 table 1 and figure 3 measure themselves against."""
+
+from __future__ import annotations
+
+from reskeras.spec import operations as op
+from reskeras.spec.fields import InputShape, Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.plan import Plan, Unit
+
+
+class VggSpec(Spec):
+    """Stages of plain 3x3 convolutions, each stage ended by a max-pool, then dense layers; no batch norm."""
+
+    name: str = "vgg-19"
+    units: tuple[int, ...] = (2, 2, 4, 4, 4)
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
+    dense: tuple[int, ...] = (4096, 4096)
+    classes: int = 1000
+    input_shape: InputShape = (224, 224, 3)
+
+
+@lower.register
+def _(spec: VggSpec) -> Plan:
+    units = []
+    for stage, (count, width) in enumerate(zip(spec.units, spec.widths, strict=True), start=1):
+        for unit in range(1, count + 1):
+            name = f"stage{stage}_unit{unit}"
+            conv = op.Conv(name=f"{name}_conv1", filters=width, kernel=(3, 3), bias=True)
+            nodes: list[op.Op] = [conv, op.Relu(name=f"{name}_relu1")]
+            if unit == count:
+                nodes.append(op.Pool(name=f"stage{stage}_pool", reduce="max", kernel=(2, 2), stride=(2, 2)))
+            units.append(Unit(name=name, nodes=tuple(nodes)))
+    head: list[op.Op] = [op.Flatten(name="head_flatten")]
+    for index, width in enumerate(spec.dense, start=1):
+        head += [op.Dense(name=f"head_dense{index}", units=width), op.Relu(name=f"head_relu{index}"),
+                 op.Dropout(name=f"head_dropout{index}", rate=0.5)]
+    head.append(op.Dense(name="logits", units=spec.classes))
+    return Plan(units=(*units, Unit(name="head", nodes=tuple(head))), input_shape=spec.input_shape)

@@ -1,0 +1,41 @@
+"""Packaging of reskeras: what it needs, with bounds, and where its packages are."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="reskeras",
+    version="0.1.0",
+    description="Residual networks as data: specs compiled to Keras 3 graphs, trained, measured and exported",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",
+    packages=[*find_packages(include=["reskeras", "reskeras.*"]), "reskeras_cli"],
+    package_dir={"reskeras_cli": "cli"},
+    package_data={"reskeras": ["spec/recipes/*.yaml"]},
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "pydantic>=2.7,<3",
+        "PyYAML>=6,<7",
+        "click>=8.1,<9",
+        "rich>=13,<16",
+        "numpy>=1.26,<3",
+        "scikit-learn>=1.4,<2",
+        "pillow>=10,<14",
+        "matplotlib>=3.8,<4",
+        "tensorboard>=2.20,<3",
+        "tensorflow-datasets>=4.9.9,<5",
+        "importlib_resources>=6,<8",  # tensorflow-datasets imports it and does not declare it
+        "ai-edge-litert>=2.0,<3",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "test": ["pytest>=8,<10", "ruff>=0.6,<1", "import-linter>=2,<3"],
+    },
+    entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
+)
