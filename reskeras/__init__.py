@@ -20,7 +20,7 @@ _HOMES = {
     "Run": "reskeras.api",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [*_HOMES]
 __version__ = "0.1.0"
 
 

@@ -1,4 +1,4 @@
-"""Specs as text: safe YAML with line numbers, JSON Schema, and validation errors that name field, value, choices, place."""
+"""Specs as text: safe YAML with line numbers, and validation errors that name field, value, choices and place."""
 
 from __future__ import annotations
 

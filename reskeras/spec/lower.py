@@ -146,7 +146,8 @@ class Maker:
     def pool(self, name: str, kernel: int, stride: int) -> Sequence:
         """A max-pool. Zeros around it are harmless: what comes in has passed a ReLU."""
         pad, padding = self.padding(name, kernel, stride)
-        return (*pad, op.Pool(name=name, reduce="max", kernel=(kernel, kernel), stride=(stride, stride), padding=padding))
+        window = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": padding}
+        return (*pad, op.Pool(name=name, reduce="max", **window))
 
     def padding(self, name: str, kernel: int, stride: int) -> tuple[Sequence, str]:
         """The Pad before a window and the window's own padding.
