@@ -20,7 +20,7 @@ _HOMES = {
     "Run": "reskeras.api",
 }
 
-__all__ = [*_HOMES]
+__all__ = list(_HOMES)
 __version__ = "0.1.0"
 
 

@@ -1,0 +1,50 @@
+"""Imports TensorFlow and Keras once: the right backend, and without their start-up chatter on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reskeras.errors import ReskerasError
+
+
+@contextmanager
+def _stderr_aside() -> Iterator[None]:
+    """Keep what native code writes to file descriptor 2; show it only when the block fails.
+
+    TensorFlow 2.21 logs before it reads TF_CPP_MIN_LOG_LEVEL, so that no setting silences it.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as aside:
+        saved = os.dup(2)
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(saved, aside.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _start() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise ReskerasError(f"KERAS_BACKEND: {backend!r} is not supported; reskeras runs on tensorflow")
+    with _stderr_aside():
+        import keras
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()  # says its piece about missing GPUs now, not in mid-output
+    if keras.backend.backend() != "tensorflow":
+        raise ReskerasError(f"Keras is configured for {keras.backend.backend()!r}; reskeras runs on tensorflow "
+                            "(set KERAS_BACKEND=tensorflow)")
+
+
+_start()

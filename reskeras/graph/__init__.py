@@ -1,0 +1,3 @@
+"""Plan -> keras.Model: the compiler, the layers that stock Keras lacks, loading."""
+
+import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly

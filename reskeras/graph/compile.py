@@ -1,0 +1,82 @@
+"""The compiler: walk a plan, make one layer for each operation, give a Keras functional model.
+
+Keras walks a functional graph by recursion, about a frame for each layer on the path that it follows first,
+and Python stops it at 1,000. Plans whose path is long become a chain of nested models, cut between units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import keras
+
+from reskeras.graph.operations import Context
+from reskeras.spec.plan import Fork, Plan, Sequence, Unit
+
+FLAT_PATH = 400  # layers on the path Keras follows first, below which one flat graph is safe
+NESTED_PATH = 200  # layers on that path in one nested model
+
+Tensor = keras.KerasTensor
+
+
+def compile_plan(
+    plan: Plan, name: str, *, outputs: Iterable[str] | None = None, precision: str = "float32", seed: int | None = None
+) -> keras.Model:
+    """A functional model of `plan`: float32 images (batch, height, width, channels) to float32 logits.
+
+    With `outputs`, names of units or stages, the model gives a dict from each name to its feature maps
+    (batch, height, width, channels); `logits` names the last output. `precision` is a Keras dtype
+    policy; pooled features and logits are float32 whatever it is. With a `seed` every operation starts
+    from numbers of its own that depend on the seed and the operation's name alone.
+    """
+    context = Context(precision, seed)
+    ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
+    images = tensor = keras.Input(plan.input_shape, name="image", dtype="float32")
+    after: dict[int, Tensor] = {}
+    add = _units if _path(plan.units) <= FLAT_PATH else _nested
+    for first, last in _segments(plan.units, set(ends.values())):
+        after[last] = tensor = add(plan.units[first : last + 1], tensor, context)
+    results = {endpoint: after[index] for endpoint, index in ends.items()} or tensor
+    return keras.Model(images, results, name=name)
+
+
+def _segments(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, int]]:
+    """First and last index of runs of units, cut at endpoints and where the path grows too long."""
+    first, length = 0, 0
+    for index, unit in enumerate(units):
+        length += _path([unit])
+        following = _path([units[index + 1]]) if index + 1 < len(units) else NESTED_PATH
+        if index in ends or length + following > NESTED_PATH:
+            yield first, index
+            first, length = index + 1, 0
+
+
+def _path(units: Iterable[Unit]) -> int:
+    return sum(_sequence_path(unit.nodes) for unit in units)
+
+
+def _sequence_path(nodes: Sequence) -> int:
+    # the first branch is the one that Keras follows before the others
+    return sum(1 + _sequence_path(node.branches[0]) if isinstance(node, Fork) else 1 for node in nodes)
+
+
+def _nested(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
+    inside = keras.Input(tensor.shape[1:], name="stream", dtype=tensor.dtype)
+    name = units[0].name if len(units) == 1 else f"{units[0].name}_to_{units[-1].name}"
+    return keras.Model(inside, _units(units, inside, context), name=name)(tensor)
+
+
+def _units(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
+    for unit in units:
+        tensor = _sequence(unit.nodes, tensor, context)
+    return tensor
+
+
+def _sequence(nodes: Sequence, tensor: Tensor, context: Context) -> Tensor:
+    for node in nodes:
+        layer = context.layer(node)
+        if isinstance(node, Fork):
+            tensor = layer([_sequence(branch, tensor, context) for branch in node.branches])
+        else:
+            tensor = layer(tensor)
+    return tensor

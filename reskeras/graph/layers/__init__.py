@@ -1,0 +1,7 @@
+"""Keras layers that stock Keras lacks. Importing this package registers them, so that models load by name."""
+
+from reskeras.graph.layers.batch_norm import FusedBatchNormalization
+from reskeras.graph.layers.channels import PadChannels
+from reskeras.graph.layers.merges import GatedAdd, ScaledAdd
+
+__all__ = ["FusedBatchNormalization", "GatedAdd", "PadChannels", "ScaledAdd"]

@@ -1,0 +1,30 @@
+"""Zero channels for the parameter-free shortcut (v1 section 3.3, option A)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="reskeras")
+class PadChannels(keras.layers.Layer):
+    """(batch, ..., c) to (batch, ..., channels): zeros after the channels there are."""
+
+    def __init__(self, channels: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Pad the last axis with zeros up to `channels`."""
+        added = self.channels - inputs.shape[-1]
+        return tf.pad(inputs, [[0, 0]] * (len(inputs.shape) - 1) + [[0, added]])
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Shape with `channels` last."""
+        return (*input_shape[:-1], self.channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "channels": self.channels}

@@ -1,0 +1,56 @@
+"""Merges of a shortcut and a residual that stock Keras lacks (v2 section 3.1, figure 2 b to d)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="reskeras")
+class ScaledAdd(keras.layers.Layer):
+    """Sum of its inputs (all of one shape), input i times `factors[i]`."""
+
+    def __init__(self, factors: tuple[float, ...], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.factors = tuple(factors)
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """The weighted sum; a factor of 1 multiplies nothing, one of 0 leaves its input out."""
+        pairs = zip(self.factors, inputs, strict=True)
+        terms = [value if factor == 1 else value * factor for factor, value in pairs if factor != 0]
+        return tf.add_n(terms) if len(terms) > 1 else terms[0]
+
+    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
+        """Shape of any one input."""
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "factors": self.factors}
+
+
+@keras.saving.register_keras_serializable(package="reskeras")
+class GatedAdd(keras.layers.Layer):
+    """shortcut x (1 - gate) + residual, which with `exclusive` is also multiplied by the gate.
+
+    Inputs: [shortcut, residual, gate] of one shape, the gate in (0, 1).
+    """
+
+    def __init__(self, exclusive: bool, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.exclusive = exclusive
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Merge the two paths by the gate."""
+        shortcut, residual, gate = inputs
+        return shortcut * (1 - gate) + (residual * gate if self.exclusive else residual)
+
+    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
+        """Shape of any one input."""
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "exclusive": self.exclusive}

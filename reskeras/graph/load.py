@@ -1,0 +1,45 @@
+"""Load a `.keras` file that reskeras saved: our layers registered, safe mode always, broken files named."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+import reskeras.graph.layers  # noqa: F401 - registers our layers with Keras
+from reskeras.errors import ReskerasError, failure
+
+LARGEST_ARCHIVE = 8 << 30  # bytes, unpacked
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """The model in `path`, a `.keras` file. Nothing in the file is executed (Keras' safe mode).
+
+    Raises ReskerasError: status 2 when there is no such file, 1 when it is broken or not a Keras model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ReskerasError(f"model: there is no file {path}")
+    if path.suffix != ".keras":
+        raise ReskerasError(f"model: {path} is not a .keras file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > LARGEST_ARCHIVE:
+            raise failure(f"model: {path} unpacks to {unpacked} bytes, more than {LARGEST_ARCHIVE}")
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (zipfile.BadZipFile, OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise failure(f"model: {path} is broken or no Keras model: {reason}") from error
+
+
+def save_model(model: keras.Model, path: str | Path) -> None:
+    """Write `model` to `path` (`.keras`): whole, or not at all."""
+    path = Path(path)
+    beside = path.with_name(f".{path.stem}.writing.keras")
+    try:
+        model.save(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
