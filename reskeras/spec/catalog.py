@@ -46,7 +46,7 @@ ORDER_VARIANTS = {order.replace("_", "-"): order for order in ("bn_after_add", "
 @cache
 def catalog() -> dict[str, Row]:
     """All named networks, in the order of the papers."""
-    rows: dict[str, Row] = {"vgg-19": Row(VggSpec(), "v1 figure 3", flops=19.6e9)}
+    rows: dict[str, Row] = {"vgg-19": Row(VggSpec(name="vgg-19"), "v1 figure 3", flops=19.6e9)}
     for depth in (18, 34):
         rows[f"plain-{depth}"] = _row("v1 tables 1, 2", TABLE_1_FLOPS[depth], depth=depth, shortcut="none")
     for depth in (18, 34, 50, 101, 152, 200):

@@ -15,6 +15,7 @@ from reskeras.spec.plan import Plan
 from reskeras.spec.resolve import resolve
 
 NETWORK_FILE = "network.yaml"
+RESOLVED_FILE = "resolved.yaml"
 # setting one of a pair drops what the other said
 REPLACES = {"depth": "stages", "stages": "depth"}
 
@@ -27,22 +28,16 @@ def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...
 
     Raises ReskerasError (status 2) for unknown names, fields and values, and for contradictions.
     """
-    spec, where, lines = _source(source)
+    spec, where = _source(source)
     fields = {name: value for name, value in fields.items() if value is not None}
-    if not fields and not settings:
-        checked = spec if isinstance(spec, Spec) else validated(NetworkSpec, spec, where, lines)
-    elif isinstance(spec, Spec) and not isinstance(spec, NetworkSpec):
-        checked = validated(type(spec), {**spec.sparse(), **fields}, where)
-    else:
-        # check the file by itself first, so that its errors are told with their lines
-        base = spec if isinstance(spec, NetworkSpec) else validated(NetworkSpec, spec, where, lines)
-        checked = _overridden(base, fields, settings)
-    if isinstance(checked, NetworkSpec):
+    if fields or settings:
+        spec = _overridden(spec, fields, settings)
+    if isinstance(spec, NetworkSpec):
         try:
-            resolve(checked)
+            resolve(spec)
         except ReskerasError as error:
             raise ReskerasError(f"{error} (in {where})" if where else str(error), error.status) from error
-    return checked
+    return spec
 
 
 def plan(source: str | Path | Spec | None = None, **fields: Any) -> Plan:
@@ -50,42 +45,54 @@ def plan(source: str | Path | Spec | None = None, **fields: Any) -> Plan:
     return lower(network(source, **fields))
 
 
-def _source(source: str | Path | Spec | None) -> tuple[Spec | dict[str, Any], str, Lines]:
+def _source(source: str | Path | Spec | None) -> tuple[Spec, str]:
+    """The spec that `source` names, and the file it came from."""
     if source is None:
-        return {}, "", {}
+        return NetworkSpec(), ""
     if isinstance(source, Spec):
-        return source, "", {}
+        return source, ""
     if str(source) in catalog():
-        return catalog()[str(source)].spec, "", {}
+        return catalog()[str(source)].spec, ""
     path = Path(source)
     if path.is_dir():
         if not (path / NETWORK_FILE).is_file():
             raise ReskerasError(f"network: {path} is a folder without a {NETWORK_FILE}, so it is no run")
-        path = path / NETWORK_FILE
+        return _run(path), str(path)
     if path.is_file():
-        return (*_named(path),)
+        return _typed(*read_yaml(path), str(path)), str(path)
     if path.suffix in (".yaml", ".yml", ".json"):
         raise ReskerasError(f"network: there is no file {path}")
     raise unknown("network", source, catalog())
 
 
-def _named(path: Path) -> tuple[Spec | dict[str, Any], str, Lines]:
-    data, lines = read_yaml(path)
-    row = catalog().get(data.get("name", "")) if set(data) == {"name"} else None
-    return (row.spec if row else data), str(path), lines
+def _run(folder: Path) -> Spec:
+    """What was typed for a run, with the classes and input shape that its data gave."""
+    data, lines = read_yaml(folder / NETWORK_FILE)
+    if (folder / RESOLVED_FILE).is_file():
+        resolved, _ = read_yaml(folder / RESOLVED_FILE)
+        data |= {field: resolved[field] for field in ("classes", "input_shape") if field in resolved}
+    return _typed(data, lines, str(folder / NETWORK_FILE))
 
 
-def _overridden(base: NetworkSpec, fields: dict[str, Any], settings: tuple[str, ...]) -> NetworkSpec:
+def _typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
+    """A document as a spec: a NetworkSpec, unless its name is that of a catalogued network of another kind."""
+    named = catalog().get(str(data.get("name")))
+    if named and data.keys() == {"name"}:
+        return named.spec
+    return validated(type(named.spec) if named else NetworkSpec, data, where, lines)
+
+
+def _overridden(base: Spec, fields: dict[str, Any], settings: tuple[str, ...]) -> Spec:
     data = base.sparse()
     changes = {**fields, **{name.partition("=")[0]: None for name in settings}}
-    if changes.keys() - {"classes", "input_shape", "name"}:
+    if isinstance(base, NetworkSpec) and changes.keys() - {"classes", "input_shape", "name"}:
         data.pop("name", None)  # it is another network now
     for field, value in fields.items():
         data.pop(REPLACES.get(field, ""), None)
         data[field] = value.sparse() if isinstance(value, Spec) else value
     for setting in settings:
         _set_path(data, setting)
-    return validated(NetworkSpec, data, "--set" if settings and not fields else "")
+    return validated(type(base), data, "--set" if settings and not fields else "")
 
 
 def _set_path(data: dict[str, Any], setting: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from reskeras.spec import operations as op
 from reskeras.spec.fields import InputShape, Spec
 from reskeras.spec.lower import lower
@@ -11,7 +13,7 @@ from reskeras.spec.plan import Plan, Unit
 class VggSpec(Spec):
     """Stages of plain 3x3 convolutions, each stage ended by a max-pool, then dense layers; no batch norm."""
 
-    name: str = "vgg-19"
+    name: Literal["vgg-19"] = "vgg-19"
     units: tuple[int, ...] = (2, 2, 4, 4, 4)
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     dense: tuple[int, ...] = (4096, 4096)

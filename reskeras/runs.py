@@ -1,0 +1,192 @@
+"""The run folder: what a build or a training leaves behind, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from reskeras.errors import ReskerasError, failure
+from reskeras.spec.document import to_yaml
+from reskeras.spec.fields import Spec
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.recipe import Recipe, recipe
+from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, network
+from reskeras.spec.resolve import resolve
+
+HOME = Path("saved_models")
+MODEL_FILE = "model.keras"
+RECIPE_FILE = "recipe.yaml"
+PREPROCESSING_FILE = "preprocessing.npz"
+CLASSES_FILE = "classes.txt"
+PROVENANCE_FILE = "provenance.json"
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder on disk; everything in it is reached from here."""
+
+    path: Path
+
+    @property
+    def model_file(self) -> Path:
+        """The run's model; ReskerasError when the run has none."""
+        return self._needs(MODEL_FILE, "a model: its training has not finished an epoch")
+
+    @property
+    def preprocessing_file(self) -> Path:
+        """How images become the network's input; ReskerasError when the run was only built."""
+        return self._needs(PREPROCESSING_FILE, "preprocessing: it was built, not trained")
+
+    @property
+    def last_model_file(self) -> Path:
+        """Where the model of the last epoch goes, beside the best one."""
+        return self.path / "checkpoints" / "last.keras"
+
+    @property
+    def export_folder(self) -> Path:
+        """Where exports go."""
+        return self.path / "export"
+
+    def _needs(self, name: str, what: str) -> Path:
+        if not (self.path / name).is_file():
+            raise ReskerasError(f"run: {self.path} has no {name}, and so no {what}")
+        return self.path / name
+
+    def spec(self) -> Spec:
+        """The network as asked for, with the classes and input shape it got."""
+        return network(self.path)
+
+    def recipe(self) -> Recipe:
+        """The recipe the run was trained by."""
+        return recipe(self._needs(RECIPE_FILE, "recipe: it was built, not trained"))
+
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of the logits."""
+        return self._needs(CLASSES_FILE, "class names").read_text(encoding="utf-8").splitlines()
+
+    def provenance(self) -> dict[str, Any]:
+        """How the run came to be: versions, devices, data, seed, revision."""
+        return self._json(PROVENANCE_FILE)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self._needs(name, "record of how it was made")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise failure(f"run: {path} is broken: {error}") from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One mapping for each finished epoch."""
+        path = self.path / METRICS_FILE
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        """Append one epoch to the metrics file."""
+        with open(self.path / METRICS_FILE, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def update_provenance(self, **facts: Any) -> None:
+        """Lay `facts` over provenance.json, atomically."""
+        known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
+        write_atomically(self.path / PROVENANCE_FILE, json.dumps({**known, **facts}, indent=2) + "\n")
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """The run in folder `path`; ReskerasError (status 2) when it is none."""
+    path = Path(path)
+    if not path.is_dir():
+        raise ReskerasError(f"run: there is no folder {path}")
+    if not (path / NETWORK_FILE).is_file():
+        raise ReskerasError(f"run: {path} has no {NETWORK_FILE}, so it is no run folder")
+    return RunFolder(path)
+
+
+def place_for(out: str | Path | None, name: str) -> Path:
+    """The folder a new run goes to: `out`, which must not exist, else `saved_models/<name>`, numbered if taken."""
+    if out is not None:
+        path = Path(out)
+        if path.exists():
+            raise ReskerasError(f"out: {path} exists already; give another --out, or remove it first")
+        for parent in path.absolute().parents:
+            if parent.exists():
+                if not parent.is_dir() or not os.access(parent, os.W_OK):
+                    raise ReskerasError(f"out: {path} cannot be made, because {parent} is no folder to write in")
+                break
+        return path
+    path, number = HOME / name, 2
+    while path.exists():
+        path, number = HOME / f"{name}-{number}", number + 1
+    return path
+
+
+@contextmanager
+def new_run(path: Path, spec: Spec) -> Iterator[RunFolder]:
+    """A run folder being filled beside `path`; it gets its name when the block ends without an error."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        beside.mkdir(parents=True)
+        write_network(beside, spec)
+        yield RunFolder(beside)
+        if path.exists():
+            raise failure(f"out: {path} was made by somebody else meanwhile")
+        beside.rename(path)
+    except OSError as error:
+        raise failure(f"out: {path} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_network(folder: Path, spec: Spec) -> None:
+    """network.yaml as typed, and resolved.yaml with every field decided."""
+    folder.joinpath(NETWORK_FILE).write_text(to_yaml(spec.sparse()), encoding="utf-8")
+    resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
+    folder.joinpath(RESOLVED_FILE).write_text(to_yaml(resolved.model_dump(mode="json")), encoding="utf-8")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`: a reader sees the old file or the new one, never a part."""
+    beside = path.with_name(f".{path.name}.writing")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def provenance(**facts: Any) -> dict[str, Any]:
+    """Where and by what something is made, with `facts` of the caller's added."""
+    packages = ("reskeras", "tensorflow", "keras", "numpy")
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "machine": {"system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count()},
+        "git_revision": _revision(),
+        **facts,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _revision() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

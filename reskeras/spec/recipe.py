@@ -1,0 +1,82 @@
+"""Recipe: how to train, as data. Named recipes are the YAML files in `recipes/`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from reskeras.errors import ReskerasError, unknown
+from reskeras.spec.document import parse_yaml, read_yaml, validated
+from reskeras.spec.fields import Spec, integer, number
+
+
+class AugmentSpec(Spec):
+    """What is done to training images. `flip: auto` mirrors unless the data source says that it may not."""
+
+    pad_crop: Annotated[integer(0, 64), Field(description="Pixels of zeros around, then a random crop (v1 4.2)")] = 4
+    flip: bool | Literal["auto"] = "auto"
+
+
+class ScheduleSpec(Spec):
+    """The learning rate as a multiple of `learning_rate`: a linear warm-up from 0, then `kind`.
+
+    constant: 1. cosine: half a cosine from 1 to 0. steps: times `factor` at each of `drops`, which are
+    fractions of the whole training (v1 section 4.2 drops at 1/2 and 3/4).
+    """
+
+    kind: Literal["constant", "cosine", "steps"] = "cosine"
+    warmup_epochs: number(0, 1000) = 0.0
+    drops: tuple[number(0, 1), ...] = (0.5, 0.75)
+    factor: number(0, 1, above=True, below=True) = 0.1
+
+
+class Recipe(Spec):
+    """A training recipe; every field has a default, so that a file says only what differs."""
+
+    description: Annotated[str, Field(max_length=500)] = ""
+    epochs: integer(1, 100_000) = 15
+    batch_size: integer(1, 65_536) = 128
+    learning_rate: number(0, 100, above=True) = 0.1
+    schedule: ScheduleSpec = ScheduleSpec()
+    momentum: number(0, 1, below=True) = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[number(0, 1), Field(description="Coupled: this times a kernel joins its gradient")] = 1e-4
+    augment: AugmentSpec = AugmentSpec()
+    normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
+    holdout: Annotated[number(0, 0.9), Field(description="Share of training images that picks the best epoch")] = 0.0
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    seed: integer(0, 2**31 - 1) = 0
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with reskeras."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in files("reskeras.spec.recipes").iterdir()
+                  if entry.name.endswith(".yaml"))
+
+
+def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
+    """The recipe that `source` names (a shipped name or a YAML file), with `fields` laid over it.
+
+    Raises ReskerasError (status 2) for unknown names, fields and values.
+    """
+    if isinstance(source, Recipe):
+        chosen = source
+    elif str(source) in recipe_names():
+        text = (files("reskeras.spec.recipes") / f"{source}.yaml").read_text(encoding="utf-8")
+        chosen = validated(Recipe, *_with_place(parse_yaml(text, f"recipe {source}"), f"recipe {source}"))
+    elif Path(source).is_file():
+        chosen = validated(Recipe, *_with_place(read_yaml(Path(source)), str(source)))
+    elif Path(source).suffix in (".yaml", ".yml", ".json"):
+        raise ReskerasError(f"recipe: there is no file {source}")
+    else:
+        raise unknown("recipe", source, recipe_names())
+    changes = {name: value for name, value in fields.items() if value is not None}
+    return validated(Recipe, {**chosen.sparse(), **changes}) if changes else chosen
+
+
+def _with_place(parsed: tuple, where: str) -> tuple:
+    data, lines = parsed
+    return data, where, lines
