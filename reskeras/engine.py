@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 
 
 @contextmanager
-def _stderr_aside() -> Iterator[None]:
+def stderr_aside() -> Iterator[None]:
     """Keep what native code writes to file descriptor 2; show it only when the block fails.
 
     TensorFlow 2.21 logs before it reads TF_CPP_MIN_LOG_LEVEL, so that no setting silences it.
@@ -37,7 +37,7 @@ def _start() -> None:
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise ReskerasError(f"KERAS_BACKEND: {backend!r} is not supported; reskeras runs on tensorflow")
-    with _stderr_aside():
+    with stderr_aside():
         import keras
         import tensorflow
 

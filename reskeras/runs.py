@@ -132,12 +132,18 @@ def place_for(out: str | Path | None, name: str) -> Path:
 
 
 @contextmanager
-def new_run(path: Path, spec: Spec) -> Iterator[RunFolder]:
-    """A run folder being filled beside `path`; it gets its name when the block ends without an error."""
+def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[RunFolder]:
+    """A run folder being filled beside `path`; it gets its name when the block ends without an error.
+
+    network.yaml keeps the spec as `typed`; resolved.yaml has every field of `fitted` decided, which is
+    the same network with what its data gave it.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
         beside.mkdir(parents=True)
-        write_network(beside, spec)
+        beside.joinpath(NETWORK_FILE).write_text(to_yaml(typed.sparse()), encoding="utf-8")
+        decided = resolve(fitted or typed) if isinstance(typed, NetworkSpec) else fitted or typed
+        beside.joinpath(RESOLVED_FILE).write_text(to_yaml(decided.model_dump(mode="json")), encoding="utf-8")
         yield RunFolder(beside)
         if path.exists():
             raise failure(f"out: {path} was made by somebody else meanwhile")
@@ -146,13 +152,6 @@ def new_run(path: Path, spec: Spec) -> Iterator[RunFolder]:
         raise failure(f"out: {path} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def write_network(folder: Path, spec: Spec) -> None:
-    """network.yaml as typed, and resolved.yaml with every field decided."""
-    folder.joinpath(NETWORK_FILE).write_text(to_yaml(spec.sparse()), encoding="utf-8")
-    resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
-    folder.joinpath(RESOLVED_FILE).write_text(to_yaml(resolved.model_dump(mode="json")), encoding="utf-8")
 
 
 def write_atomically(path: Path, text: str) -> None:

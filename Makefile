@@ -1,0 +1,37 @@
+# Two commands for a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := saved_models/demo
+
+.PHONY: setup demo test test-slow lint bench clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+demo: setup  ## train cifar-resnet-20 on real handwritten digits, evaluate, export
+	rm -rf $(DEMO)
+	$(BIN)/reskeras train cifar-resnet-20 --data digits --recipe quick --out $(DEMO)
+	$(BIN)/reskeras evaluate $(DEMO)
+	$(BIN)/reskeras export $(DEMO) --to serving --to tflite
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+test: lint  ## everything but the slow tests
+	$(BIN)/python -m pytest
+
+test-slow: setup  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+bench: setup  ## side-by-side timings
+	@for script in benchmarks/*.py; do test -f "$$script" || { echo "no benchmarks yet"; exit 0; }; $(BIN)/python "$$script"; done
+
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,109 @@
+"""The `reskeras` command: a table of commands, each imported when it is used, and the one place that prints errors."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+from reskeras import __version__
+from reskeras.errors import ReskerasError
+
+INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command before it is imported: the module whose `command` it is, its line of help, its section."""
+
+    module: str
+    help: str
+    section: str
+
+
+NETWORKS, MODELS = "Look at networks (no TensorFlow needed)", "Build, train, use"
+COMMANDS = {
+    "list": Entry(".list", "The catalogue of named networks.", NETWORKS),
+    "show": Entry(".show", "One network: what it means, stage by stage, and what it costs.", NETWORKS),
+    "diff": Entry(".diff", "Two networks compared, operation by operation.", NETWORKS),
+    "schema": Entry(".schema", "JSON Schema of the YAML files, for editors.", NETWORKS),
+    "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
+    "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
+    "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
+    "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
+    "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
+}
+
+
+class Commands(click.Group):
+    """A group that knows its commands by the table alone, so that help imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        return import_module(entry.module, __package__).command if entry else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = get_close_matches(name, COMMANDS, n=1)
+            raise click.UsageError(f"there is no command {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            with formatter.section(section):
+                rows = [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
+                formatter.write_dl([(name.ljust(width), line) for name, line in rows])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command line; every way it can end becomes an exit status and at most two lines on stderr."""
+        try:
+            status = super().main(*args, **{**extra, "prog_name": "reskeras", "standalone_mode": False})
+        except ReskerasError as error:
+            click.echo(f"reskeras: {error}", err=True)
+            status = error.status
+        except click.ClickException as error:
+            click.echo(f"reskeras: {_message(error)}", err=True)
+            status = error.exit_code
+        except click.Abort:  # click's form of KeyboardInterrupt
+            click.echo("reskeras: interrupted", err=True)
+            status = INTERRUPTED
+        sys.exit(status or 0)
+
+
+def _message(error: click.ClickException) -> str:
+    message = error.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    return f"{message}\ntry '{context.command_path} --help'" if context else message
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExamples:\n"
+    "  reskeras list --filter resnet\n"
+    "  reskeras show resnet-50\n"
+    "  reskeras build --depth 152 --preact\n"
+    "  reskeras train cifar-resnet-20 --data digits",
+)
+@click.version_option(__version__, prog_name="reskeras")
+def commands() -> None:
+    """Residual networks as data: described in a line, counted before they are built, compiled to Keras."""
+
+
+def main() -> None:
+    """Entry point of the `reskeras` program."""
+    # a name typed in another alphabet must not end in UnicodeEncodeError where the output is ASCII
+    sys.stdout.reconfigure(errors="backslashreplace")
+    commands.main()

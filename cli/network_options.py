@@ -1,0 +1,115 @@
+"""The flags that say which network is meant, the same in every command, gathered into one request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Any, Literal, get_args
+
+import click
+
+from reskeras.errors import ReskerasError, unknown
+from reskeras.spec.fields import Spec
+from reskeras.spec.network import Block, Family, OrderName, Shortcut
+from reskeras.spec.request import network
+from reskeras.spec.skips import Skip
+
+Command = Callable[..., Any]
+# a flag that stands for one value of another
+STANDS_FOR = {"preact": ("order", "full_preact"), "plain": ("shortcut", "none")}
+
+
+@dataclass(frozen=True)
+class NetworkRequest:
+    """What was typed about a network: NETWORK, the flags by field name, and the texts of `--set`."""
+
+    source: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
+
+    def spec(self) -> Spec:
+        """The sparse spec; ReskerasError (status 2) when it is not one."""
+        return network(self.source, settings=self.settings, **self.fields)
+
+    def over(self, source: str | None) -> NetworkRequest:
+        """The same flags laid over another network."""
+        return replace(self, source=source)
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether any flag was given."""
+        return bool(self.fields or self.settings)
+
+
+def network_options(network: Literal["required", "optional", "absent"] = "optional") -> Callable[[Command], Command]:
+    """Give a command the argument NETWORK and the network flags, as one parameter `request`.
+
+    With "absent" the command declares its own arguments and gets a request with flags alone.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_request(**parameters: Any) -> Any:
+            typed = {name: parameters.pop(name, None) for name in ("network", *FLAGS, *STANDS_FOR, "settings")}
+            return command(request=_request(typed), **parameters)
+
+        decorators = [click.argument("network", required=network == "required")] if network != "absent" else []
+        for decorator in reversed([*decorators, *_flags()]):
+            with_request = decorator(with_request)
+        return with_request
+
+    return decorate
+
+
+FLAGS = ("family", "depth", "block", "shortcut", "skip", "order", "classes", "input_shape")
+
+
+def _request(typed: dict[str, Any]) -> NetworkRequest:
+    fields = {name: typed[name] for name in FLAGS if typed[name] is not None}
+    for flag, (name, value) in STANDS_FOR.items():
+        if typed[flag]:
+            if fields.get(name, value) != value:
+                raise ReskerasError(f"--{flag} is --{name} {value} and contradicts --{name} {fields[name]}; give one")
+            fields[name] = value
+    for setting in typed["settings"]:
+        name = setting.partition("=")[0]
+        if name in fields:
+            flags = [f"--{flag}" for flag, (stands_for, _) in STANDS_FOR.items() if typed[flag] and stands_for == name]
+            raise ReskerasError(f"--set {setting} and {(flags or ['--' + name])[0]} both set {name}; give one")
+    return NetworkRequest(typed["network"], fields, typed["settings"])
+
+
+class FieldChoice(click.Choice):
+    """A choice of a spec field's values; a wrong one is refused in the words used for YAML files."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices:
+            raise unknown(param.opts[0] if param else self.name, value, self.choices)
+        return value
+
+
+def _skip_kinds() -> list[str]:
+    kinds = get_args(get_args(Skip)[0])
+    return [get_args(kind.model_fields["kind"].annotation)[0] for kind in kinds]
+
+
+def _flags() -> list[Callable[[Command], Command]]:
+    def choice(flag: str, values: list[str] | tuple[str, ...], text: str) -> Callable[[Command], Command]:
+        return click.option(f"--{flag}", type=FieldChoice(values), metavar=flag.upper(),
+                            help=f"{text}: {', '.join(values)}.")
+
+    return [
+        choice("family", get_args(Family), "Preset of stem, widths and input size"),
+        click.option("--depth", type=int, metavar="N", help="Weighted layers, such as 50, or 6n+2 for cifar."),
+        choice("block", get_args(Block), "Convolutions of a unit"),
+        choice("shortcut", get_args(Shortcut), "Shortcut where the shape changes"),
+        choice("skip", _skip_kinds(), "What the shortcut does to the stream; its numbers by --set skip.rate=0.3"),
+        choice("order", get_args(OrderName), "Activation order"),
+        click.option("--preact", is_flag=True, help="Full pre-activation: --order full_preact."),
+        click.option("--plain", is_flag=True, help="No shortcuts at all: --shortcut none."),
+        click.option("--classes", type=int, metavar="N", help="Classes to tell apart."),
+        click.option("--input-shape", metavar="HxWxC", help="Height, width and channels, such as 224x224x3."),
+        click.option("--set", "settings", multiple=True, metavar="PATH=VALUE",
+                     help="Any other field, such as bn.momentum=0.99 or stages.1.width=48; may be repeated."),
+    ]

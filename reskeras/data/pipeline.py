@@ -1,0 +1,115 @@
+"""tf.data pipelines: all epochs in one dataset, shuffled and augmented by (seed, epoch, step) alone."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.preprocessing import Preprocessing, fit_image
+from reskeras.data.source import Split
+from reskeras.spec.recipe import AugmentSpec
+
+READERS = os.cpu_count() or 1
+AHEAD = 4  # batches prepared before they are asked for
+
+
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Full batches in an epoch; a split smaller than a batch is one batch."""
+    return max(split.count // batch_size, 1)
+
+
+def training_batches(
+    split: Split, preprocessing: Preprocessing, *, batch_size: int, seed: int, epochs: int,
+    augment: AugmentSpec, mirror: bool, start_epoch: int = 0, start_step: int = 0,
+) -> tf.data.Dataset:
+    """Batches (float32 images, int32 labels) of every epoch from `start_epoch` on, in one dataset.
+
+    What comes out is a function of (seed, epoch, step): the order of an epoch, its crops and its flips.
+    Starting at `start_step` skips indices before anything is decoded. The rest of an epoch that does not
+    fill a batch is left out.
+    """
+    batch_size, steps = min(batch_size, split.count), steps_per_epoch(split, batch_size)
+    flips = mirror if augment.flip == "auto" else augment.flip
+
+    def epoch_places(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = _order(split.count, _fold(seed, epoch))[: steps * batch_size]
+        skipped = tf.where(tf.equal(epoch, start_epoch), start_step * batch_size, 0)
+        places = tf.range(skipped, steps * batch_size, dtype=tf.int32)
+        return tf.data.Dataset.from_tensor_slices((order[skipped:], tf.fill(tf.shape(places), epoch), places))
+
+    def load(index: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image, label = split.example(index)
+        return fit_image(image, preprocessing.height, preprocessing.width), label, epoch, place
+
+    def finish(images: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch_seed = tf.random.experimental.stateless_fold_in(_fold(seed, epoch[0]), place[0])
+        return augmented(preprocessing.normalise(images), augment.pad_crop, flips, batch_seed), labels
+
+    dataset = tf.data.Dataset.range(start_epoch, epochs, output_type=tf.int32).flat_map(epoch_places)
+    dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=True).map(finish, num_parallel_calls=1)
+    return dataset.prefetch(AHEAD).with_options(_options())
+
+
+def evaluation_batches(split: Split, preprocessing: Preprocessing, batch_size: int) -> tf.data.Dataset:
+    """Batches (float32 images, int32 labels) of every image once, in order; the last may be smaller."""
+    dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.height, preprocessing.width)
+    dataset = dataset.batch(batch_size).map(lambda images, labels: (preprocessing.normalise(images), labels))
+    return dataset.prefetch(AHEAD).with_options(_options())
+
+
+def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `count` evenly spaced images, uint8 at the network's size and not normalised, with labels."""
+    indices = np.unique(np.linspace(0, split.count - 1, min(count, split.count)).astype(np.int64))
+    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.height, preprocessing.width)
+    images, labels = next(iter(dataset.batch(len(indices)).with_options(_options())))
+    return images.numpy(), labels.numpy()
+
+
+def fitted(indices: tf.data.Dataset, split: Split, height: int, width: int) -> tf.data.Dataset:
+    """Indices to (uint8 image (height, width, channels), label), in order."""
+
+    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = split.example(index)
+        return fit_image(image, height, width), label
+
+    return indices.map(load, num_parallel_calls=READERS, deterministic=True)
+
+
+def augmented(images: tf.Tensor, pad: int, flips: bool, seed: tf.Tensor) -> tf.Tensor:
+    """A random crop of each zero-padded image, then with probability 1/2 its mirror image.
+
+    `images` are normalised, so that the padding is the mean (v1 section 4.2); `seed` is int32 (2,).
+    """
+    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    seeds = tf.random.experimental.stateless_split(seed, 2)
+    if pad:
+        padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+        corners = tf.random.stateless_uniform([count, 2], seeds[0], 0, 2 * pad + 1, tf.int32)
+        rows = corners[:, :1] + tf.range(height)
+        columns = corners[:, 1:] + tf.range(width)
+        images = tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
+    if flips:
+        mirrored = tf.random.stateless_uniform([count, 1, 1, 1], seeds[1]) < 0.5
+        images = tf.where(mirrored, tf.reverse(images, axis=[2]), images)
+    return images
+
+
+def _fold(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """A seed for one epoch that no other (seed, epoch) has: seeds do not share shuffles."""
+    return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0x5EED], tf.int32), epoch)
+
+
+def _order(count: int, seed: tf.Tensor) -> tf.Tensor:
+    """A permutation of 0..count-1 that depends on `seed` alone."""
+    return tf.argsort(tf.random.stateless_uniform([count], seed, maxval=None, minval=None, dtype=tf.int64), stable=True)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # destroying an iterator waits for the autotuner's sleeping thread, up to as long as the pass itself
+    options.autotune.enabled = False
+    options.deterministic = True
+    return options

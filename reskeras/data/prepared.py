@@ -1,0 +1,149 @@
+"""`tfds:NAME[/CONFIG]`: sets prepared by TensorFlow Datasets, read by index from their record files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.source import Source, Split
+from reskeras.errors import ReskerasError, failure
+
+TEST_NAMES = ("test", "validation", "val")
+HELD_OUT = 0.1  # of the training images, for test, where a set has no test split
+UNMIRRORED = ("mnist", "svhn", "emnist", "kmnist", "omniglot", "digits", "letters")
+HEADER, FOOTER = 12, 4  # TFRecord: length (8 bytes) and its checksum before the data, the data's checksum after
+
+
+def open_prepared(name: str, data_dir: str | Path | None) -> Source:
+    """The TFDS set `name`, which must be prepared in `data_dir` (default: TFDS' own folder).
+
+    Nothing is downloaded: a set that is not there is a ReskerasError (status 2) that says where it was
+    looked for, what would be downloaded, and by which command. Broken record files are status 1.
+    """
+    builder = _builder(name, data_dir)
+    image, label = _features(builder, name)
+    splits = builder.info.splits
+    if "train" not in splits:
+        raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
+    channels = image.shape[-1] or 3
+    train, notes = _split(builder, "train", channels), []
+    if test_name := next((each for each in TEST_NAMES if each in splits), None):
+        test = _split(builder, test_name, channels)
+    else:
+        held = max(round(train.count * HELD_OUT), 1)
+        order = np.random.default_rng(0).permutation(train.count)
+        train, test = train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held]))
+        notes.append(f"tfds:{name} has no test split: {held} of its training images are kept for test")
+    encoding = getattr(image, "_encoding_format", None)
+    base = builder.info.name
+    exact = not (base.startswith("cifar") and encoding == "jpeg")  # the release is lossless
+    return Source(name=f"tfds:{name}", label=name if exact else f"{name} ({encoding})", classes=tuple(label.names),
+                  channels=channels, train=train, test=test,
+                  mirror=not any(word in base for word in UNMIRRORED), notes=tuple(notes))
+
+
+def _builder(name: str, data_dir: str | Path | None) -> Any:
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise ReskerasError(f"data_dir: there is no folder {data_dir}")
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=str(data_dir) if data_dir else None, try_gcs=False)
+    except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError, ImportError) as error:
+        raise ReskerasError(f"data: TFDS opens no {name!r}: {str(error).strip().splitlines()[0][:200]}") from error
+    if not builder.is_prepared():
+        info, place = builder.info, builder.data_dir
+        where = f" --data_dir={data_dir}" if data_dir else ""
+        raise ReskerasError(
+            f"data: tfds:{name} is not prepared in {place} (download {info.download_size}, prepared "
+            f"{info.dataset_size}); prepare it with: tfds build {name}{where}, or point --data-dir to where it is")
+    return builder
+
+
+def _features(builder: Any, name: str) -> tuple[Any, Any]:
+    """The image and the label feature."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    keys = _keys(builder)
+    found = [features[key] for key in keys] if keys and all(key in features for key in keys) else [None, None]
+    if not (isinstance(found[0], tfds.features.Image) and isinstance(found[1], tfds.features.ClassLabel)):
+        listed = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
+        raise ReskerasError(f"data: tfds:{name} is no set of labelled images; its features are {listed}")
+    if found[0].np_dtype != np.uint8:
+        raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(found[0].np_dtype)}; uint8 is supported")
+    return tuple(found)
+
+
+def _keys(builder: Any) -> tuple[str, str] | None:
+    """Names of the image and the label: those TFDS supervises by, else the only ones of their types."""
+    import tensorflow_datasets as tfds
+
+    if builder.info.supervised_keys:
+        return builder.info.supervised_keys[:2]
+    kinds = (tfds.features.Image, tfds.features.ClassLabel)
+    named = [[key for key, feature in builder.info.features.items() if isinstance(feature, kind)] for kind in kinds]
+    return (named[0][0], named[1][0]) if len(named[0]) == len(named[1]) == 1 else None
+
+
+def _split(builder: Any, name: str, channels: int) -> Split:
+    records = Records([Path(path) for path in builder.info.splits[name].filepaths], builder)
+    count = builder.info.splits[name].num_examples
+    if len(records) != count:
+        raise failure(f"data: the files of split {name} in {builder.data_dir} hold {len(records)} records, "
+                      f"and their description says {count}")
+    image_key, label_key = _keys(builder)
+
+    def example(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        record = tf.ensure_shape(tf.numpy_function(records.read, [index], tf.string, stateful=False), [])
+        parsed = builder.info.features.deserialize_example(record)
+        return tf.ensure_shape(parsed[image_key], [None, None, channels]), tf.cast(parsed[label_key], tf.int32)
+
+    return Split("train" if name == "train" else "test", count, example)
+
+
+class Records:
+    """TFRecord files as one array of records: where each begins is found by one walk over their headers."""
+
+    def __init__(self, files: list[Path], builder: Any):
+        layout = builder.info.file_format.value if builder.info.file_format else "tfrecord"
+        if layout != "tfrecord":
+            raise ReskerasError(f"data: {builder.info.name} is prepared as {layout}; "
+                                "prepare it with --file_format=tfrecord")
+        self.files = [_mapped(file) for file in files]
+        places = [_places(data, file) for data, file in zip(self.files, files, strict=True)]
+        self.starts = np.concatenate([starts for starts, _ in places])
+        self.sizes = np.concatenate([sizes for _, sizes in places])
+        self.owners = np.repeat(np.arange(len(files)), [len(starts) for starts, _ in places])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def read(self, index: int) -> bytes:
+        """The bytes of one record."""
+        start = self.starts[index]
+        return self.files[self.owners[index]][start : start + self.sizes[index]].tobytes()
+
+
+def _mapped(file: Path) -> np.ndarray:
+    try:
+        return np.memmap(file, np.uint8, mode="r") if file.stat().st_size else np.empty(0, np.uint8)
+    except OSError as error:
+        raise failure(f"data: {file} cannot be read: {error.strerror}") from error
+
+
+def _places(data: np.ndarray, file: Path) -> tuple[np.ndarray, np.ndarray]:
+    starts, sizes, place = [], [], 0
+    while place < len(data):
+        if place + HEADER > len(data):
+            raise failure(f"data: {file} is cut off after {len(starts)} records")
+        size = int(data[place : place + 8].view("<u8")[0])
+        if place + HEADER + size + FOOTER > len(data):
+            raise failure(f"data: {file} is cut off or broken after {len(starts)} records")
+        starts.append(place + HEADER)
+        sizes.append(size)
+        place += HEADER + size + FOOTER
+    return np.array(starts, np.int64), np.array(sizes, np.int64)

@@ -1,0 +1,142 @@
+"""From a decoded image to the network's input: fitted to its size, then normalised. Kept with the weights."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from reskeras.data.folder import LARGEST_IMAGE, decode
+from reskeras.data.source import Split
+from reskeras.errors import ReskerasError, failure
+
+SAMPLE = 10_000  # training images that the mean is taken over, evenly spaced where there are more
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Size of the input in pixels, and the mean and standard deviation on the 0..255 scale.
+
+    `mean` is float32 (height, width, channels) for `per_pixel_mean`, else (channels,); `std` is (channels,).
+    """
+
+    height: int
+    width: int
+    channels: int
+    kind: str
+    mean: np.ndarray = field(repr=False)
+    std: np.ndarray = field(repr=False)
+
+    @classmethod
+    def fit(cls, split: Split, height: int, width: int, channels: int, kind: str) -> Preprocessing:
+        """Measure mean and deviation over the training images, not augmented.
+
+        per_pixel_mean: subtract each pixel's mean and no more (v1 section 4.2). per_channel: subtract each
+        channel's mean, divide by its deviation. scale: 0..255 to -1..1, nothing is measured.
+        """
+        ones = np.ones(channels, np.float32)
+        if kind == "scale":
+            return cls(height, width, channels, kind, ones * 127.5, ones * 127.5)
+        total, squares, count = np.zeros((height, width, channels)), np.zeros(channels), 0
+        for images in _fitted_images(split, height, width):
+            pixels = images.astype(np.float64)
+            total += pixels.sum(axis=0)
+            squares += np.square(pixels).sum(axis=(0, 1, 2))
+            count += len(images)
+        if kind == "per_pixel_mean":
+            return cls(height, width, channels, kind, (total / count).astype(np.float32), ones)
+        mean = total.mean(axis=(0, 1)) / count
+        deviation = np.sqrt(np.maximum(squares / (count * height * width) - np.square(mean), 0))
+        return cls(height, width, channels, kind, mean.astype(np.float32),
+                   np.maximum(deviation, 1.0).astype(np.float32))  # a constant channel is not blown up
+
+    def normalise(self, images: tf.Tensor) -> tf.Tensor:
+        """(x - mean) / std as float32, of images (..., height, width, channels) on the 0..255 scale."""
+        centred = tf.cast(images, tf.float32) - self.mean
+        return centred if (self.std == 1).all() else centred / self.std
+
+    def describe(self) -> str:
+        """One readable line."""
+        steps = {
+            "per_pixel_mean": f"subtract the mean of each of {self.height}x{self.width}x{self.channels} pixels",
+            "per_channel": f"subtract {_numbers(self.mean)}, divide by {_numbers(self.std)} (by channel)",
+            "scale": "scale 0..255 to -1..1",
+        }
+        return f"resize to cover {self.height}x{self.width}, crop its centre, {steps[self.kind]}"
+
+    def save(self, path: Path) -> None:
+        """Write an .npz, whole or not at all."""
+        beside = path.with_name(f".{path.stem}.writing.npz")
+        np.savez(beside, height=self.height, width=self.width, channels=self.channels, kind=self.kind,
+                 mean=self.mean, std=self.std, description=self.describe())
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Preprocessing:
+        """Read what `save` wrote; nothing in the file is executed. A broken file is a ReskerasError (status 1)."""
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                sizes = (int(saved[name]) for name in ("height", "width", "channels"))
+                return cls(*sizes, str(saved["kind"]), saved["mean"], saved["std"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise failure(f"preprocessing: {path} is broken: {error}") from error
+
+
+def fit_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """uint8 (h, w, channels) to uint8 (height, width, channels): resized until it covers, centre cropped.
+
+    Bilinear with antialiasing; the same in training, evaluation, prediction and export. An image of the
+    right size passes unchanged.
+    """
+    channels = image.shape[-1]
+    shape = tf.shape(image)
+    fitting = tf.logical_and(tf.equal(shape[0], height), tf.equal(shape[1], width))
+    fitted = tf.cond(fitting, lambda: image, lambda: _cover(image, height, width))
+    return tf.ensure_shape(fitted, [height, width, channels])
+
+
+def _cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    size = tf.cast(tf.shape(image)[:2], tf.float64)
+    wanted = tf.constant([height, width], tf.float64)
+    scaled = tf.maximum(tf.cast(tf.round(size * tf.reduce_max(wanted / size)), tf.int32), [height, width])
+    resized = tf.image.resize(image, scaled, antialias=True)
+    top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
+    cropped = resized[top : top + height, left : left + width]
+    return tf.cast(tf.clip_by_value(tf.round(cropped), 0.0, 255.0), tf.uint8)
+
+
+def decode_file(path: str | Path, channels: int) -> tf.Tensor:
+    """One image file as uint8 (height, width, channels); colour becomes grey for a one-channel network.
+
+    Raises ReskerasError: status 2 for a missing file, 1 for one that cannot be read or is too large.
+    """
+    if not Path(path).is_file():
+        raise ReskerasError(f"image: there is no file {path}")
+    try:
+        with Image.open(path) as image:
+            pixels = image.width * image.height
+        if pixels > LARGEST_IMAGE:
+            raise failure(f"image: {path} has {pixels} pixels, more than {LARGEST_IMAGE}")
+        decoded = decode(tf.io.read_file(str(path)), 3)
+    except (OSError, ValueError, Image.DecompressionBombError, tf.errors.OpError) as error:
+        raise failure(f"image: {path} is broken or no JPEG, PNG, BMP or GIF") from error
+    return tf.image.rgb_to_grayscale(decoded) if channels == 1 else decoded
+
+
+def _fitted_images(split: Split, height: int, width: int) -> Iterator[np.ndarray]:
+    from reskeras.data.pipeline import fitted  # the pipeline normalises by this class
+
+    indices = np.unique(np.linspace(0, split.count - 1, min(split.count, SAMPLE)).astype(np.int64))
+    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, height, width).batch(BATCH)
+    for images, _ in dataset:
+        yield images.numpy()
+
+
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(f"{value:.4g}" for value in np.ravel(values))

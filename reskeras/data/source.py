@@ -1,0 +1,93 @@
+"""Sources and splits: images and labels by index, opened by a name such as `digits` or `folder:PATH`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.errors import ReskerasError, unknown
+
+Example = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """`count` labelled images. `example`, in a graph, takes an int64 index below `count` to
+    (uint8 image (height, width, channels), int32 label); only the channels are static."""
+
+    name: str
+    count: int
+    example: Example
+
+    def part(self, name: str, indices: np.ndarray) -> Split:
+        """The images at `indices`, as a split of their own."""
+        chosen = tf.constant(indices, tf.int64)
+        return Split(name, len(indices), lambda index: self.example(tf.gather(chosen, index)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training and test images with their class names.
+
+    `name` is as typed, `label` how results on it are called; `mirror` says whether a mirrored image keeps
+    its class; `notes` are for the user: files skipped, how the split was made.
+    """
+
+    name: str
+    label: str
+    classes: tuple[str, ...]
+    channels: int
+    train: Split
+    test: Split
+    mirror: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def open_source(name: str, data_dir: str | Path | None = None) -> Source:
+    """The source called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
+
+    `data_dir` is where TFDS sets are prepared. Nothing is downloaded. Raises ReskerasError (status 2) for
+    an unknown name, a set that is not there, or fewer than two classes.
+    """
+    kind, _, rest = name.partition(":")
+    if name == "digits":
+        from reskeras.data.digits import open_digits as opened
+
+        source = opened()
+    elif kind == "folder" and rest:
+        from reskeras.data.folder import open_folder
+
+        source = open_folder(Path(rest))
+    elif name in ("cifar10", "cifar100") or (kind == "tfds" and rest):
+        from reskeras.data.prepared import open_prepared
+
+        source = open_prepared(rest or name, data_dir)
+    else:
+        raise unknown("data", name, ("digits", "cifar10", "cifar100", "tfds:NAME[/CONFIG]", "folder:PATH"))
+    if len(source.classes) < 2:
+        raise ReskerasError(f"data: {name} has one class ({source.classes[0]}); a classifier needs two or more")
+    return replace(source, name=name)
+
+
+def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:
+    """`split` without, and only, a random `share` of its images, the same for the same seed."""
+    held = round(split.count * share)
+    if held == 0:
+        return split, None
+    order = np.random.default_rng(seed).permutation(split.count)
+    return split.part(split.name, np.sort(order[held:])), split.part("held-out", np.sort(order[:held]))
+
+
+def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices for training and test: of each class the same `share` for test, drawn once and for all."""
+    generator, test = np.random.default_rng(1512_03385), []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        wanted = min(max(round(len(members) * share), 1), len(members) - 1)
+        test.append(generator.permutation(members)[:wanted])
+    test_indices = np.sort(np.concatenate(test))
+    return np.setdiff1d(np.arange(len(labels)), test_indices), test_indices

@@ -1,0 +1,1 @@
+"""Accuracy as the papers measure it, and predictions, always in float32."""

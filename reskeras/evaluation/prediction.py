@@ -1,0 +1,39 @@
+"""Class probabilities for image files, by the run's own preprocessing, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from reskeras.data.preprocessing import Preprocessing, decode_file, fit_image
+from reskeras.evaluation.accuracy import forward
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one image file, best first, as (class name, probability)."""
+
+    path: str
+    top: tuple[tuple[str, float], ...]
+
+
+def predict_files(
+    model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str], paths: Sequence[str | Path], top: int = 5
+) -> list[Prediction]:
+    """Predictions for `paths`, in their order; ReskerasError names a file that cannot be read."""
+    run, predictions = forward(model), []
+    for start in range(0, len(paths), BATCH):
+        batch = paths[start : start + BATCH]
+        images = [fit_image(decode_file(path, preprocessing.channels), preprocessing.height, preprocessing.width)
+                  for path in batch]
+        probabilities = tf.nn.softmax(run(preprocessing.normalise(tf.stack(images)))).numpy()
+        for path, row in zip(batch, probabilities, strict=True):
+            best = row.argsort()[::-1][:top]
+            predictions.append(Prediction(str(path), tuple((classes[index], float(row[index])) for index in best)))
+    return predictions

@@ -1,0 +1,54 @@
+"""The proof that an artefact is the model: both run on the same real images, and what differs is measured."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+TOLERANCE = 1e-4  # of the largest logit, for float32 artefacts
+
+
+@dataclass(frozen=True)
+class Proof:
+    """An artefact beside the Keras model on `images` real images.
+
+    `difference` is the largest difference of a logit over the largest logit; `agreement` the share of
+    images with the same top class; accuracies are top-1.
+    """
+
+    kind: str
+    path: str
+    bytes: int
+    images: int
+    difference: float
+    tolerance: float
+    agreement: float
+    keras_accuracy: float
+    accuracy: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the artefact is the model, within tolerance."""
+        return self.difference <= self.tolerance
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain data for JSON."""
+        return {**asdict(self), "holds": self.holds}
+
+
+def prove(
+    kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray,
+    tolerance: float = TOLERANCE,
+) -> Proof:
+    """Compare `logits` of an artefact with the `reference` of Keras, both (images, classes).
+
+    Outputs that are not finite, or the same for every image, prove nothing: their difference is infinite.
+    """
+    sound = all(np.isfinite(values).all() and (len(values) == 1 or np.ptp(values, axis=0).any())
+                for values in (logits, reference))
+    difference = float(np.abs(logits - reference).max() / np.abs(reference).max()) if sound else float("inf")
+    top, expected = logits.argmax(axis=1), reference.argmax(axis=1)
+    return Proof(kind, path, size, len(labels), difference, tolerance, float((top == expected).mean()),
+                 float((expected == labels).mean()), float((top == labels).mean()))

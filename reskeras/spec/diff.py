@@ -1,0 +1,206 @@
+"""Two networks compared: the fields of their resolved specs, their plans operation by operation, their costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from difflib import SequenceMatcher
+from typing import Any
+
+from reskeras.spec.complexity import Cost
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.operations import Op
+from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit
+from reskeras.spec.resolve import resolve
+from reskeras.spec.wording import branch_names, words
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """A field of the resolved specs that differs; None where a side does not have it."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation that stands on one side alone, or differs: where in the unit, its name, its words."""
+
+    sign: str  # "-" only in the first network, "+" only in the second
+    branch: str
+    name: str
+    words: str
+
+
+@dataclass(frozen=True)
+class UnitChange:
+    """The same difference in one or more units; `units` reads like `stage1_unit2..unit3`."""
+
+    units: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Everything in which two networks differ, and the costs of both."""
+
+    fields: tuple[FieldChange, ...]
+    units: tuple[UnitChange, ...]
+    before: Cost
+    after: Cost
+
+    @property
+    def empty(self) -> bool:
+        """Whether the networks are the same, names aside."""
+        return not self.fields and not self.units
+
+
+def difference(before: Spec, after: Spec) -> Difference:
+    """Compare two networks of any kind; a network's own name is no difference."""
+    plans = lower(before), lower(after)
+    return Difference(
+        tuple(_field_changes(before, after)), tuple(_unit_changes(*plans)), *(plan.complexity().total for plan in plans)
+    )
+
+
+def _field_changes(before: Spec, after: Spec) -> Iterator[FieldChange]:
+    flat = [dict(_flat(_decided(spec).model_dump(mode="json"))) for spec in (before, after)]
+    known = list(dict.fromkeys([*flat[0], *flat[1]]))
+    if type(before) is not type(after):
+        yield FieldChange("kind", *(type(spec).__name__.removesuffix("Spec").lower() for spec in (before, after)))
+        known = [name for name in flat[0] if name in flat[1]]  # fields of one kind alone say nothing of the other
+    changes = [FieldChange(name, *(one.get(name) for one in flat)) for name in known if name != "name"]
+    yield from _over_stages([change for change in changes if change.before != change.after])
+
+
+def _decided(spec: Spec) -> Spec:
+    return resolve(spec) if isinstance(spec, NetworkSpec) else spec
+
+
+def _flat(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested fields as dotted paths; lists of plain values stay whole."""
+    if isinstance(data, list) and not any(isinstance(item, dict) for item in data):
+        yield path, data
+    elif isinstance(data, dict | list):
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from _flat(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, data
+
+
+def _over_stages(changes: list[FieldChange]) -> Iterator[FieldChange]:
+    """`stages.0.order`, `stages.1.order` with the same values as one `stages.0..1.order`."""
+    groups: dict[tuple, list[int]] = {}
+    for change in changes:
+        match = re.fullmatch(r"stages\.(\d+)\.(.+)", change.field)
+        key = (match[2] if match else None, change.field if not match else "", repr((change.before, change.after)))
+        groups.setdefault(key, []).append(int(match[1]) if match else -1)
+    by_text = {(change.field, repr((change.before, change.after))): change for change in changes}
+    for (rest, field, values), indexes in groups.items():
+        if rest is None:
+            yield by_text[field, values]
+            continue
+        first = by_text[f"stages.{indexes[0]}.{rest}", values]
+        yield FieldChange(f"stages.{_spans(indexes)}.{rest}", first.before, first.after)
+
+
+def _unit_changes(before: Plan, after: Plan) -> Iterator[UnitChange]:
+    sides = [{unit.name: unit for unit in plan.units} for plan in (before, after)]
+    groups: dict[tuple[Step, ...], list[str]] = {}
+    for name in _merged_order(*(list(side) for side in sides)):
+        steps = tuple(_steps(*(side.get(name) for side in sides)))
+        if steps:
+            groups.setdefault(steps, []).append(name)
+    for steps, names in groups.items():
+        yield UnitChange(_unit_spans(names), steps)
+
+
+def _merged_order(before: list[str], after: list[str]) -> list[str]:
+    """Names of both sides, each in its order."""
+    merged: list[str] = []
+    for _, low, high, start, end in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        merged += dict.fromkeys([*before[low:high], *after[start:end]])
+    return list(dict.fromkeys(merged))
+
+
+def _steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
+    if before is None or after is None:
+        unit, sign = (after, "+") if before is None else (before, "-")
+        yield from (_step(sign, place, unit.name) for place in _places(unit.nodes))
+        return
+    if before == after:
+        return
+    sides = [list(_places(unit.nodes)) for unit in (before, after)]
+    opcodes = SequenceMatcher(None, *sides, autojunk=False).get_opcodes()
+    for tag, low, high, start, end in opcodes:
+        if tag == "equal":
+            continue
+        gone, come = sides[0][low:high], sides[1][start:end]
+        pairs = len(gone) == len(come) and all(
+            a[0] == b[0] and type(a[1]) is type(b[1]) and words(a[1]) == words(b[1])
+            for a, b in zip(gone, come, strict=True))
+        if pairs:  # alike in words: say which number differs
+            for old, new in zip(gone, come, strict=True):
+                yield Step("~", old[0], _own_name(old[1], before.name), f"{words(old[1])}: {_numbers(old[1], new[1])}")
+            continue
+        yield from (_step("-", place, before.name) for place in gone)
+        yield from (_step("+", place, after.name) for place in come)
+
+
+Place = tuple[str, Node]
+
+
+def _places(nodes: Sequence, branch: str = "") -> Iterator[Place]:
+    """Operations in order with the branch each stands on, and after the branches of a fork its merge."""
+    for node in nodes:
+        if isinstance(node, Fork):
+            for name, inner in zip(branch_names(node), node.branches, strict=True):
+                yield from _places(inner, f"{branch}, {name}" if branch else name)
+            # the merge alone, so that what differs in a branch does not count twice
+            yield branch, Fork(name=node.name, branches=((),) * len(node.branches), merge=node.merge,
+                               factors=node.factors, exclusive=node.exclusive)
+        else:
+            yield branch, node
+
+
+def _step(sign: str, place: Place, unit: str) -> Step:
+    return Step(sign, place[0], _own_name(place[1], unit), words(place[1]))
+
+
+def _own_name(node: Node, unit: str) -> str:
+    return node.name.removeprefix(f"{unit}_")
+
+
+def _numbers(before: Op, after: Op) -> str:
+    changed = [(field.name, getattr(before, field.name), getattr(after, field.name))
+               for field in fields(before) if field.compare]
+    return ", ".join(f"{name} {old} -> {new}" for name, old, new in changed if old != new)
+
+
+def _unit_spans(names: list[str]) -> str:
+    """`stage1_unit2..unit3, stage2_unit1` for the names of units, in order."""
+    stages: dict[str, list[int]] = {}
+    for name in names:
+        stage, _, number = name.partition("_unit")
+        stages.setdefault(stage, []).extend([int(number)] if number else [])
+    texts = []
+    for stage, numbers in stages.items():
+        spans = _spans(numbers).split(",") if numbers else []
+        texts += [f"{stage}_unit" + span.replace("..", "..unit") for span in spans] or [stage]
+    return ", ".join(texts)
+
+
+def _spans(numbers: list[int]) -> str:
+    """`0..2,5` for 0, 1, 2, 5."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1][1:] = [number]
+        else:
+            spans.append([number])
+    return ",".join("..".join(map(str, span)) for span in spans)

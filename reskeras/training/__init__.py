@@ -1,0 +1,1 @@
+"""Fitting a compiled network by a recipe."""
