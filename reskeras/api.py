@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, open_source
@@ -39,6 +37,9 @@ from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
 from reskeras.training.fit import fit
+
+if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
+    import keras
 
 
 def build(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -15,7 +15,7 @@ from reskeras.spec.network import NetworkSpec
 from reskeras.spec.operations import Op
 from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit
 from reskeras.spec.resolve import resolve
-from reskeras.spec.wording import branch_names, words
+from reskeras.spec.wording import branch_names, sequence_words, words
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class FieldChange:
 class Step:
     """An operation that stands on one side alone, or differs: where in the unit, its name, its words."""
 
-    sign: str  # "-" only in the first network, "+" only in the second
-    branch: str
+    sign: str  # "-" only in the first network, "+" only in the second, "~" in both with other numbers
+    part: str
     name: str
     words: str
 
@@ -101,9 +101,9 @@ def _over_stages(changes: list[FieldChange]) -> Iterator[FieldChange]:
         key = (match[2] if match else None, change.field if not match else "", repr((change.before, change.after)))
         groups.setdefault(key, []).append(int(match[1]) if match else -1)
     by_text = {(change.field, repr((change.before, change.after))): change for change in changes}
-    for (rest, field, values), indexes in groups.items():
+    for (rest, name, values), indexes in groups.items():
         if rest is None:
-            yield by_text[field, values]
+            yield by_text[name, values]
             continue
         first = by_text[f"stages.{indexes[0]}.{rest}", values]
         yield FieldChange(f"stages.{_spans(indexes)}.{rest}", first.before, first.after)
@@ -131,7 +131,7 @@ def _merged_order(before: list[str], after: list[str]) -> list[str]:
 def _steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
     if before is None or after is None:
         unit, sign = (after, "+") if before is None else (before, "-")
-        yield from (_step(sign, place, unit.name) for place in _places(unit.nodes))
+        yield Step(sign, "", "whole unit", sequence_words(unit.nodes))
         return
     if before == after:
         return
@@ -141,44 +141,57 @@ def _steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
         if tag == "equal":
             continue
         gone, come = sides[0][low:high], sides[1][start:end]
-        pairs = len(gone) == len(come) and all(
-            a[0] == b[0] and type(a[1]) is type(b[1]) and words(a[1]) == words(b[1])
-            for a, b in zip(gone, come, strict=True))
-        if pairs:  # alike in words: say which number differs
+        if len(gone) == len(come) and all(map(Place.alike_in_words, gone, come)):
             for old, new in zip(gone, come, strict=True):
-                yield Step("~", old[0], _own_name(old[1], before.name), f"{words(old[1])}: {_numbers(old[1], new[1])}")
+                yield old.step("~", before.name, f": {_numbers(old.node, new.node)}")
             continue
-        yield from (_step("-", place, before.name) for place in gone)
-        yield from (_step("+", place, after.name) for place in come)
+        yield from (place.step("-", before.name) for place in gone)
+        yield from (place.step("+", after.name) for place in come)
 
 
-Place = tuple[str, Node]
+class Split(Op):
+    """Stands where a fork begins, so that work before it and work in its branches can be told apart."""
+
+    kind = "split"
 
 
-def _places(nodes: Sequence, branch: str = "") -> Iterator[Place]:
-    """Operations in order with the branch each stands on, and after the branches of a fork its merge."""
+@dataclass(frozen=True)
+class Place:
+    """An operation and the branch it stands on; `part` is what to call that, and no part of the comparison.
+
+    A residual counts as the main path, so that a plain unit and a residual one are compared conv by conv.
+    """
+
+    branch: str
+    node: Node
+    part: str = field(compare=False)
+
+    def alike_in_words(self, other: Place) -> bool:
+        """Whether only numbers that the words leave out can differ."""
+        return self.branch == other.branch and words(self.node) == words(other.node)
+
+    def step(self, sign: str, unit: str, more: str = "") -> Step:
+        """This place as a line of the difference."""
+        return Step(sign, self.part, self.node.name.removeprefix(f"{unit}_"), words(self.node) + more)
+
+
+def _places(nodes: Sequence, branch: str = "", part: str = "") -> Iterator[Place]:
+    """Operations in order, those of a fork between its split and its merge."""
     for node in nodes:
-        if isinstance(node, Fork):
-            for name, inner in zip(branch_names(node), node.branches, strict=True):
-                yield from _places(inner, f"{branch}, {name}" if branch else name)
-            # the merge alone, so that what differs in a branch does not count twice
-            yield branch, Fork(name=node.name, branches=((),) * len(node.branches), merge=node.merge,
-                               factors=node.factors, exclusive=node.exclusive)
-        else:
-            yield branch, node
-
-
-def _step(sign: str, place: Place, unit: str) -> Step:
-    return Step(sign, place[0], _own_name(place[1], unit), words(place[1]))
-
-
-def _own_name(node: Node, unit: str) -> str:
-    return node.name.removeprefix(f"{unit}_")
+        if not isinstance(node, Fork):
+            yield Place(branch, node, part)
+            continue
+        yield Place(branch, Split(name="split"), part)
+        for name, inner in zip(branch_names(node), node.branches, strict=True):
+            path = f"{part}, {name}" if part else name
+            yield from _places(inner, branch if name == "residual" else path, path)
+        # the merge alone, so that what differs in a branch does not count twice
+        yield Place(branch, replace(node, branches=((),) * len(node.branches)), part)
 
 
 def _numbers(before: Op, after: Op) -> str:
-    changed = [(field.name, getattr(before, field.name), getattr(after, field.name))
-               for field in fields(before) if field.compare]
+    changed = [(one.name, getattr(before, one.name), getattr(after, one.name))
+               for one in fields(before) if one.compare]
     return ", ".join(f"{name} {old} -> {new}" for name, old, new in changed if old != new)
 
 

@@ -20,6 +20,11 @@ class VggSpec(Spec):
     classes: int = 1000
     input_shape: InputShape = (224, 224, 3)
 
+    @property
+    def depth(self) -> int:
+        """Weighted layers: convolutions and dense layers, with the logits."""
+        return sum(self.units) + len(self.dense) + 1
+
 
 @lower.register
 def _(spec: VggSpec) -> Plan:

@@ -1,1 +1,3 @@
 """Fitting a compiled network by a recipe."""
+
+import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly

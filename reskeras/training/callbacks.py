@@ -65,14 +65,15 @@ class Pace(keras.callbacks.Callback):
 class Record(keras.callbacks.Callback):
     """After each epoch: a line in metrics.jsonl, the last model, and the best one.
 
-    The best epoch is the one with the highest accuracy on the held-out images. With nothing held out it
+    The best epoch is the one with the highest accuracy on the held-out images, among equals the one with
+    the lowest loss. With nothing held out it
     is the last: to pick by the test images would be to train on them.
     """
 
     def __init__(self, run: RunFolder, saved: keras.Model, picks: bool):
         super().__init__()
         self.run, self.saved, self.picks = run, saved, picks
-        self.best = -1.0
+        self.best = (-1.0, 0.0)
         self.began = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -89,7 +90,8 @@ class Record(keras.callbacks.Callback):
             return
         self.saved.set_weights(self.model.get_weights())
         save_model(self.saved, self.run.last_model_file)
-        if not self.picks or logs["val_accuracy"] > self.best:
-            self.best = logs["val_accuracy"]
+        score = (logs["val_accuracy"], -logs["val_loss"])
+        if not self.picks or score > self.best:
+            self.best = score
             save_model(self.saved, self.run.path / MODEL_FILE)
             self.run.update_provenance(best_epoch=epoch + 1)

@@ -55,15 +55,15 @@ def fit(
     model = compiled(plan, name, recipe, steps)
     saved = compile_plan(plan, name)  # what is kept is float32, whatever the training computes in
     run.last_model_file.parent.mkdir(exist_ok=True)
-    run.update_provenance(precision=model.dtype_policy.name if model.dtype_policy else "float32",
-                          training_images=train.count, watched=f"{watched.count} {watches} images")
+    run.update_provenance(precision=training_precision(recipe.precision), training_images=train.count,
+                          watched=f"{watched.count} {watches} images")
     batches = training_batches(
         train, preprocessing, batch_size=recipe.batch_size, seed=recipe.seed, epochs=recipe.epochs,
         augment=recipe.augment, mirror=source.mirror,
     )
     began = time.perf_counter()
     history = model.fit(
-        batches, epochs=recipe.epochs, steps_per_epoch=steps, verbose=0,
+        batches, epochs=recipe.epochs, steps_per_epoch=steps, verbose=0, shuffle=False,  # shuffled already
         validation_data=evaluation_batches(watched, preprocessing, recipe.batch_size),
         callbacks=[keras.callbacks.TerminateOnNaN(), Record(run, saved, picks=held_out is not None),
                    Pace(min(recipe.batch_size, train.count), watches), *callbacks],

@@ -1,0 +1,69 @@
+"""`reskeras build`: compile a network to Keras and save it as a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from .network_options import NetworkRequest, network_options
+from .output import emit_json, facts, short_bytes, working
+
+
+@click.command(
+    "build",
+    epilog="\b\nExamples:\n"
+    "  reskeras build --depth 152 --preact\n"
+    "  reskeras build resnet-34 --classes 10 --out saved_models/mine --plot resnet-34.png",
+)
+@network_options()
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="The new run folder.  [default: saved_models/NAME]")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
+              help="Also draw the network unit by unit: .png, .svg or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_json: bool) -> None:
+    """Compile a network with fresh weights, describe it, and save it as a new run folder.
+
+    NETWORK is a name of the catalogue (reskeras list), a YAML file or a run folder; flags are laid over it,
+    or describe a network of their own. The folder gets network.yaml, resolved.yaml and model.keras.
+    """
+    from reskeras.runs import place_for
+
+    from .overview import Overview
+
+    overview = Overview(request.spec())
+    place_for(out, overview.name)  # a folder that is taken is told now, not after the build
+    if plot:
+        _draw(overview, plot)
+    if not as_json:
+        overview.echo()
+        click.echo()
+    started = time.perf_counter()
+    with working("compiling and saving"):
+        from reskeras.api import build_run  # imports TensorFlow, which takes seconds
+
+        path = build_run(overview.spec, out)
+    seconds = time.perf_counter() - started
+    if as_json:
+        emit_json({**overview.data(), "run": str(path), "seconds": round(seconds, 2),
+                   "plot": str(plot) if plot else None})
+        return
+    size = short_bytes(sum(file.stat().st_size for file in path.rglob("*") if file.is_file()))
+    lines = [("saved", str(path), f"{size}, in {seconds:.1f} s"), ("next", f"reskeras show {path}", "")]
+    if plot:
+        lines.insert(1, ("drawn", str(plot), ""))
+    _echo_places(lines)
+
+
+def _draw(overview, plot: Path) -> None:
+    from reskeras.report.architecture import check_path, draw
+
+    check_path(plot)
+    draw(overview.plan, overview.name, plot)
+
+
+def _echo_places(lines: list[tuple[str, str, str]]) -> None:
+    width = max(len(line[1]) for line in lines)
+    facts([(label, place.ljust(width), remark) for label, place, remark in lines])

@@ -1,0 +1,93 @@
+"""`reskeras diff`: two networks compared, operation by operation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reskeras.errors import ReskerasError
+
+from .network_options import NetworkRequest, network_options
+from .output import Column, emit_json, heading, short, short_bytes, table
+
+if TYPE_CHECKING:
+    from reskeras.spec.diff import Difference
+
+COLOURS = {"-": "red", "+": "green", "~": "yellow"}
+
+
+@click.command(
+    "diff",
+    epilog="\b\nExamples:\n"
+    "  reskeras diff resnet-50 preact-50\n"
+    "  reskeras diff resnet-50 --set stride_on=3x3\n"
+    "  reskeras diff my-net.yaml saved_models/my-net",
+)
+@click.argument("a")
+@click.argument("b", required=False)
+@network_options("absent")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> None:
+    """What differs between networks A and B: fields, operations, costs.
+
+    A and B are names, YAML files or run folders. Flags are laid over B, or over A when B is left out:
+    the comparison is then of A with and without them. The exit status is 0 whether or not they differ.
+    """
+    from reskeras.spec.diff import difference
+    from reskeras.spec.request import network
+
+    if b is None and not request.has_flags:
+        raise ReskerasError("diff: one network and nothing to compare it with; name a second, or give flags")
+    found = difference(network(a), request.over(b or a).spec())
+    if as_json:
+        emit_json({"same": found.empty, **asdict(found)})
+    elif found.empty:
+        click.echo("no difference")
+    else:
+        _echo(found, a, b or "with the flags")
+
+
+def _echo(found: Difference, a: str, b: str) -> None:
+    if found.fields:
+        heading("fields")
+        table([Column("field"), Column(a), Column(b)],
+              [[change.field, _value(change.before), _value(change.after)] for change in found.fields])
+        click.echo()
+    if found.units:
+        heading("operations", f"- only in {a}, + only in {b}, ~ in both with other numbers")
+        _echo_units(found)
+    heading("costs")
+    pairs = [(name, getattr(found.before, field), getattr(found.after, field), show) for name, field, show in (
+        ("parameters", "parameters", "{:,}".format), ("statistics", "statistics", "{:,}".format),
+        ("multiply-adds", "multiply_adds", short))]
+    pairs.append(("memory, batch 1", found.before.activation_bytes(1), found.after.activation_bytes(1), short_bytes))
+    table([Column("total"), Column(a, right=True), Column(b, right=True), Column("change", right=True)],
+          [[name, show(old), show(new), _change(old, new)] for name, old, new, show in pairs])
+
+
+def _echo_units(found: Difference) -> None:
+    for change in found.units:
+        click.echo(f"  {change.units}")
+        width = max(len(step.name) for step in change.steps)
+        part_width = max(len(step.part) for step in change.steps)
+        for step in change.steps:
+            place = f"{step.part:<{part_width}}  " if part_width else ""
+            line = f"    {step.sign} {place}{step.name:<{width}}  {step.words if step.words != step.name else ''}"
+            click.echo(click.style(line.rstrip(), fg=COLOURS[step.sign]))
+    click.echo()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if value is None:
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _change(old: int, new: int) -> str:
+    if old == new:
+        return "same"
+    return f"{new / old - 1:+.1%}" if old else "-"

@@ -1,0 +1,65 @@
+"""`reskeras list`: every network that has a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .output import Column, emit_json, shape_text, short, table
+
+
+@click.command("list", epilog="\b\nExamples:\n  reskeras list\n  reskeras list --filter preact --json")
+@click.option("--filter", "text", default="", metavar="TEXT", help="Only rows in which TEXT appears, name or any field.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(text: str, as_json: bool) -> None:
+    """The catalogue: networks of the papers by name, with their fields and costs."""
+    from reskeras.errors import ReskerasError
+
+    rows = [row for row in _described() if any(text.lower() in str(value).lower() for value in row.values())]
+    if not rows:
+        raise ReskerasError(f"--filter: no network has {text!r} in its name or fields; reskeras list shows all")
+    for row in rows:
+        row.update(_costs(row["name"]))
+    if as_json:
+        emit_json(rows)
+        return
+    columns = [
+        Column("name"), Column("layers", right=True), Column("block", spare=4), Column("shortcut", spare=5),
+        Column("skip", spare=6), Column("order", spare=3), Column("input", spare=7),
+        Column("parameters", right=True), Column("multiply-adds", right=True), Column("source", spare=2),
+    ]
+    table(columns, [[
+        row["name"], str(row["layers"]), row["block"], row["shortcut"], row["skip"], row["order"],
+        shape_text(row["input_shape"]), short(row["parameters"]), short(row["multiply_adds"]), row["source"],
+    ] for row in rows])
+
+
+def _described() -> list[dict[str, Any]]:
+    """A row for each named network, without the costs."""
+    from reskeras.spec.catalog import catalog
+    from reskeras.spec.network import NetworkSpec
+    from reskeras.spec.resolve import resolve
+
+    from .overview import skip_text
+
+    rows = []
+    for name, row in catalog().items():
+        if isinstance(row.spec, NetworkSpec):
+            network = resolve(row.spec)
+            stage = network.stages[0]  # named networks are alike in all stages
+            fields = {"layers": network.depth, "block": stage.block, "shortcut": stage.shortcut,
+                      "skip": skip_text(stage.skip), "order": stage.order}
+        else:
+            network = row.spec
+            fields = {"layers": network.depth, "block": "-", "shortcut": "none", "skip": "-", "order": "-"}
+        rows.append({"name": name, **fields, "input_shape": list(network.input_shape), "source": row.source})
+    return rows
+
+
+def _costs(name: str) -> dict[str, int]:
+    from reskeras.spec.catalog import catalog
+    from reskeras.spec.lower import lower
+
+    costs = lower(catalog()[name].spec).complexity()
+    return {"parameters": costs.parameters, "multiply_adds": costs.multiply_adds}

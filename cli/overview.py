@@ -1,0 +1,198 @@
+"""A network for reading: what was understood, its stages and units with their costs, totals beside published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import click
+
+from reskeras.spec.catalog import Row, catalog, name_of
+from reskeras.spec.complexity import Complexity, Cost
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.operations import Shape
+from reskeras.spec.plan import Plan
+from reskeras.spec.request import network
+from reskeras.spec.resolve import resolve
+from reskeras.spec.skips import Skip
+from reskeras.spec.vgg import VggSpec
+from reskeras.spec.wording import sequence_words, stage_words
+
+from .output import Column, facts, heading, shape_text, short, short_bytes, table
+
+
+@dataclass(frozen=True)
+class Line:
+    """A stage or a unit: its name, the shape it gives, its operations in words, its cost."""
+
+    name: str
+    shape: Shape
+    words: str
+    cost: Cost
+
+    def data(self, batch: int) -> dict[str, Any]:
+        """For JSON."""
+        return {"name": self.name, "output_shape": list(self.shape), "operations": self.words,
+                **cost_data(self.cost, batch)}
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything `show` and `build` say of a network before it is built."""
+
+    spec: Spec
+    batch: int = 1
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The network's plan."""
+        return lower(self.spec)
+
+    @cached_property
+    def complexity(self) -> Complexity:
+        """The costs of the plan."""
+        return self.plan.complexity()
+
+    @property
+    def name(self) -> str:
+        """What the network is called."""
+        return name_of(self.spec)
+
+    def stages(self) -> list[Line]:
+        """One line a stage."""
+        lines = []
+        for stage, run in groupby(zip(self.plan.units, self.complexity.units, strict=True), lambda pair: pair[0].stage):
+            units, costs = zip(*run, strict=True)
+            total = sum((unit.cost for unit in costs), Cost())
+            lines.append(Line(stage, costs[-1].output_shape, stage_words(units), total))
+        return lines
+
+    def units(self) -> list[Line]:
+        """One line a unit."""
+        pairs = zip(self.plan.units, self.complexity.units, strict=True)
+        return [Line(unit.name, cost.output_shape, sequence_words(unit.nodes), cost.cost) for unit, cost in pairs]
+
+    def echo(self, by_unit: bool = False) -> None:
+        """Print it."""
+        heading(self.name)
+        click.echo(f"{understood(self.spec)}\n")
+        self._table(self.units() if by_unit else self.stages(), "unit" if by_unit else "stage")
+        click.echo()
+        facts(self._totals())
+
+    def _table(self, lines: Iterable[Line], what: str) -> None:
+        columns = [Column(what), Column("output"), Column("operations"), Column("parameters", right=True),
+                   Column("statistics", right=True, spare=2), Column("multiply-adds", right=True),
+                   Column(f"memory, batch {self.batch}", right=True, spare=1)]
+        rows = [[line.name, shape_text(line.shape), line.words, short(line.cost.parameters),
+                 short(line.cost.statistics), short(line.cost.multiply_adds),
+                 short_bytes(line.cost.activation_bytes(self.batch))] for line in lines]
+        table(columns, rows)
+
+    def _totals(self) -> list[tuple[str, str, str]]:
+        total, printed = self.complexity.total, published(self.spec)
+        figures = {"parameters": "", "multiply-adds": ""}
+        if printed:
+            figures = {"parameters": printed.compare(total.parameters, (printed.row.millions or 0) * 1e6),
+                       "multiply-adds": printed.compare(total.multiply_adds, printed.row.flops or 0)}
+        return [
+            ("parameters", f"{total.parameters:,}", figures["parameters"]),
+            ("statistics", f"{total.statistics:,}", "moving means and variances"),
+            ("multiply-adds", short(total.multiply_adds), figures["multiply-adds"]),
+            ("memory", short_bytes(total.activation_bytes(self.batch)),
+             f"activations kept for the backward pass, float32, batch {self.batch}"),
+        ]
+
+    def data(self, by_unit: bool = False) -> dict[str, Any]:
+        """For JSON."""
+        printed = published(self.spec)
+        figures = {"network": printed.name, "source": printed.row.source, "parameters_millions": printed.row.millions,
+                   "multiply_adds": printed.row.flops} if printed else None
+        return {
+            "name": self.name, "understood": understood(self.spec),
+            "network": self.spec.sparse(), "batch": self.batch, "published": figures,
+            "stages": [line.data(self.batch) for line in self.stages()],
+            **({"units": [line.data(self.batch) for line in self.units()]} if by_unit else {}),
+            "total": cost_data(self.complexity.total, self.batch),
+        }
+
+
+@dataclass(frozen=True)
+class Published:
+    """A catalogue row with printed figures that this network can be measured against."""
+
+    name: str
+    row: Row
+    same: bool
+
+    def compare(self, counted: int, printed: float) -> str:
+        """The printed figure and how far the counted one is from it; nothing where none was printed."""
+        if not printed:
+            return ""
+        whose = "" if self.same else f" for {self.name}"
+        return f"published {short(printed)}{whose}, {self.row.source}: {counted / printed - 1:+.1%}"
+
+
+def published(spec: Spec) -> Published | None:
+    """The figures printed for a network, else those for the same network in the original activation order.
+
+    A network with other classes or another input has none.
+    """
+    name = name_of(spec)
+    row = catalog().get(name)
+    if row is None or lower(row.spec) != lower(spec):
+        return None
+    if row.flops or row.millions:
+        return Published(name, row, same=True)
+    if not isinstance(spec, NetworkSpec) or spec.order in (None, "original"):
+        return None
+    original = network(spec, order="original")
+    name = name_of(original)
+    row = catalog().get(name)
+    return Published(name, row, same=False) if row and (row.flops or row.millions) else None
+
+
+def cost_data(cost: Cost, batch: int) -> dict[str, int]:
+    """A cost for JSON."""
+    return {"parameters": cost.parameters, "statistics": cost.statistics, "multiply_adds": cost.multiply_adds,
+            "activation_bytes": cost.activation_bytes(batch)}
+
+
+def understood(spec: Spec) -> str:
+    """What a spec was taken to mean, in one line, depth first."""
+    if isinstance(spec, VggSpec):
+        return (f"depth {spec.depth}: vgg, plain 3x3 convolutions {_listed(spec.units)}, "
+                f"dense {_listed(spec.dense)}")
+    resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
+    rows = resolved.stages
+    parts = [resolved.family or "no family", f"{_same(row.block for row in rows)} units "
+             + _listed(row.units for row in rows)]
+    if all(row.shortcut == "none" for row in rows):
+        parts.append("no shortcuts")
+    else:
+        parts.append(f"shortcut {_same(row.shortcut for row in rows)}")
+    if any(row.skip.kind != "identity" for row in rows):
+        parts.append(f"skip {_same(skip_text(row.skip) for row in rows)}")
+    parts.append(f"order {_same(row.order for row in rows)}")
+    return f"depth {resolved.depth}: {', '.join(parts)}"
+
+
+def skip_text(skip: Skip) -> str:
+    """A skip with its numbers, such as `dropout (rate 0.5)`."""
+    numbers = skip.model_dump(exclude={"kind"})
+    return skip.kind + (f" ({', '.join(f'{name} {value:g}' for name, value in numbers.items())})" if numbers else "")
+
+
+def _same(values: Iterable[str]) -> str:
+    """One value where all stages agree, else one for each."""
+    listed = list(values)
+    return listed[0] if len(set(listed)) == 1 else "/".join(listed)
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return ", ".join(map(str, values))

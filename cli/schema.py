@@ -1,0 +1,23 @@
+"""`reskeras schema`: JSON Schema of the YAML files that people write."""
+
+from __future__ import annotations
+
+import click
+
+from .output import emit_json
+
+
+@click.command(
+    "schema",
+    epilog="\b\nExample, with an editor that speaks the YAML language server's protocol:\n"
+    "  reskeras schema network > network.schema.json\n"
+    "  echo '# yaml-language-server: $schema=network.schema.json' > my-net.yaml",
+)
+@click.argument("document", type=click.Choice(["network", "recipe"]), default="network")
+def command(document: str) -> None:
+    """JSON Schema of a network file, or of a recipe file, so that an editor completes and checks it."""
+    from reskeras.spec.network import NetworkSpec
+    from reskeras.spec.recipe import Recipe
+
+    schema = {"network": NetworkSpec, "recipe": Recipe}[document].model_json_schema()
+    emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
