@@ -10,7 +10,7 @@ from .output import Column, emit_json, shape_text, short, table
 
 
 @click.command("list", epilog="\b\nExamples:\n  reskeras list\n  reskeras list --filter preact --json")
-@click.option("--filter", "text", default="", metavar="TEXT", help="Only rows in which TEXT appears, name or any field.")
+@click.option("--filter", "text", default="", metavar="TEXT", help="Only rows with TEXT in the name or any field.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(text: str, as_json: bool) -> None:
     """The catalogue: networks of the papers by name, with their fields and costs."""

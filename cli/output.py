@@ -1,4 +1,4 @@
-"""What commands print: rich tables on a terminal, plain aligned lines in a pipe, JSON for programs; numbers in short."""
+"""What commands print: rich tables on a terminal, plain aligned lines in a pipe, JSON; numbers in short."""
 
 from __future__ import annotations
 

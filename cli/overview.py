@@ -1,4 +1,4 @@
-"""A network for reading: what was understood, its stages and units with their costs, totals beside published figures."""
+"""A network for reading: what was understood, its stages, units and costs, and the published figures."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ class Overview:
         total, printed = self.complexity.total, published(self.spec)
         figures = {"parameters": "", "multiply-adds": ""}
         if printed:
-            figures = {"parameters": printed.compare(total.parameters, (printed.row.millions or 0) * 1e6),
-                       "multiply-adds": printed.compare(total.multiply_adds, printed.row.flops or 0)}
+            figures = {"parameters": printed.compare(total.parameters / 1e6, printed.row.millions, "M"),
+                       "multiply-adds": printed.compare(total.multiply_adds / 1e9, (printed.row.flops or 0) / 1e9, "G")}
         return [
             ("parameters", f"{total.parameters:,}", figures["parameters"]),
             ("statistics", f"{total.statistics:,}", "moving means and variances"),
@@ -130,12 +130,12 @@ class Published:
     row: Row
     same: bool
 
-    def compare(self, counted: int, printed: float) -> str:
+    def compare(self, counted: float, printed: float | None, unit: str) -> str:
         """The printed figure and how far the counted one is from it; nothing where none was printed."""
         if not printed:
             return ""
         whose = "" if self.same else f" for {self.name}"
-        return f"published {short(printed)}{whose}, {self.row.source}: {counted / printed - 1:+.1%}"
+        return f"published {printed:g} {unit}{whose}, {self.row.source}: {counted / printed - 1:+.1%}"
 
 
 def published(spec: Spec) -> Published | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.recipe import Recipe, recipe
+from reskeras.spec.recipe import Recipe
+from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
 from reskeras.training.fit import fit
@@ -139,21 +140,25 @@ class Run:
 
 
 def train(
-    spec: str | Path | Spec, data: str = "digits", recipe_source: str | Path | Recipe = "quick", *,
+    spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe = "quick", *,
     out: str | Path | None = None, data_dir: str | Path | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (), **recipe_fields: Any,
+    callbacks: Sequence[keras.callbacks.Callback] = (), tell: Callable[[str], None] = lambda note: None,
+    **recipe_fields: Any,
 ) -> Run:
     """Train a network on data by a recipe, into a run folder.
 
     `recipe_fields` such as `epochs=2` are laid over the recipe. Classes and input channels follow the
-    data. Raises ReskerasError before anything is written when the request is wrong.
+    data. `tell` gets a line for each thing worth knowing about the data. Raises ReskerasError before
+    anything is written when the request is wrong.
     """
-    spec, chosen = network(spec), recipe(recipe_source, **recipe_fields)
+    spec, chosen = network(spec), read_recipe(recipe, **recipe_fields)
     source = open_source(data, data_dir)
     fitted = fitted_to_data(spec, source)
     plan, path = lower(fitted), place_for(out, f"{name_of(spec)}-{Path(source.name.replace(':', '/')).name}")
     height, width, channels = plan.input_shape
     preprocessing = Preprocessing.fit(source.train, height, width, channels, chosen.normalise)
+    for note in (*source.notes, f"preprocessing: {preprocessing.describe()}"):
+        tell(note)
     with new_run(path, spec, fitted) as run:
         (run.path / RECIPE_FILE).write_text(to_yaml(chosen.sparse()), encoding="utf-8")
         (run.path / CLASSES_FILE).write_text("\n".join(source.classes) + "\n", encoding="utf-8")

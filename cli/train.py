@@ -1,0 +1,62 @@
+"""`reskeras train`: a network, data and a recipe into a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .network_options import NetworkRequest, network_options
+from .output import emit_json
+from .results import echo_evaluation
+
+
+@click.command(
+    "train",
+    epilog="\b\nExamples:\n"
+    "  reskeras train cifar-resnet-20 --data digits\n"
+    "  reskeras train cifar-resnet-56 --data cifar10 --data-dir ~/tensorflow_datasets --epochs 2\n"
+    "  reskeras train --depth 18 --data folder:photos --input-shape 64x64x3 --out saved_models/photos",
+)
+@network_options()
+@click.option("--data", default="digits", show_default=True, metavar="SOURCE",
+              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--recipe", default="quick", show_default=True, metavar="RECIPE",
+              help="A recipe's name (quick, step-cifar) or a YAML file.")
+@click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's.")
+@click.option("--batch-size", type=int, metavar="N", help="Instead of the recipe's.")
+@click.option("--learning-rate", type=float, metavar="RATE", help="Instead of the recipe's.")
+@click.option("--seed", type=int, metavar="N", help="Instead of the recipe's.")
+@click.option("--precision", metavar="P", help="auto, float32 or mixed_bfloat16, instead of the recipe's.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="The new run folder.  [default: saved_models/NETWORK-DATA]")
+@click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr.")
+def command(
+    request: NetworkRequest, data: str, data_dir: Path | None, recipe: str, out: Path | None, as_json: bool,
+    **recipe_fields: int | float | str | None,
+) -> None:
+    """Train NETWORK on images, by a recipe.
+
+    NETWORK is a name of the catalogue (reskeras list), a YAML file or a run folder; flags are laid over it.
+    Classes and input channels follow the data. The run folder keeps the network, the recipe, the
+    preprocessing, the metrics of each epoch, and the best and the last model, both float32.
+    """
+    from reskeras.spec.catalog import name_of
+    from reskeras.spec.recipe import recipe as read_recipe
+
+    from .overview import understood
+
+    spec, chosen = request.spec(), read_recipe(recipe, **recipe_fields)  # wrong requests fail before TensorFlow loads
+    if not as_json:
+        click.echo(f"{name_of(spec)}: {understood(spec)}")
+    from reskeras.api import train
+
+    run = train(spec, data, chosen, out=out, data_dir=data_dir, tell=lambda note: click.echo(note, err=as_json))
+    result = run.evaluate()
+    if as_json:
+        emit_json({"run": str(run.path), **result.as_dict()})
+        return
+    echo_evaluation(result)
+    click.echo(f"saved      {run.path}")
+    click.echo(f"next       reskeras export {run.path}")

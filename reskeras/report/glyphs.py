@@ -1,0 +1,219 @@
+"""How operations and forks look in a drawing: their sizes first, then their shapes. Inches, y grows downwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reskeras.spec import operations as op
+from reskeras.spec.plan import Fork, Node, Sequence
+from reskeras.spec.wording import is_residual, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BOX_HEIGHT, STRIP_HEIGHT, RADIUS = 0.2, 0.135, 0.075
+BOX_GAP, STRIP_GAP = 0.1, 0.02  # above a box, above a strip
+SPLIT, JOIN = 0.1, 0.09  # from a fork's start to its branches, from their ends to the merge
+SIDE_GAP, ROUND = 0.2, 0.16  # between branches; radius of a shortcut's corners
+BOX_FONT, STRIP_FONT = 6.5, 5.5
+CHARACTER = 0.0096  # inches of a character for each point of font size, DejaVu Sans
+LINE, INK = "#333333", "#111111"
+STRIP_FILLS = {"bn": "#e3e3e3", "relu": "#ffd9a8", "sigmoid": "#f7c6dd", "dropout": "#d9c8ee", "scale": "#cfe8cf"}
+BOXES = (op.Conv, op.Dense, op.Pool, op.GlobalPool)
+SHAPE_CHANGERS = (Fork, op.Conv, op.Pool, op.PadChannels)
+SYMBOLS = {"add": "+", "scaled_add": "+", "gated_add": "+", "multiply": "\u00d7"}
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Room that something takes: left and right of its axis, and downwards."""
+
+    left: float
+    right: float
+    height: float
+
+
+def is_box(node: Node) -> bool:
+    """Whether an operation is drawn as a box; the others are thin strips."""
+    return isinstance(node, BOXES) and not _subsamples(node)
+
+
+def _subsamples(node: Node) -> bool:
+    return isinstance(node, op.Pool) and node.kernel == (1, 1)
+
+
+def visible(nodes: Sequence) -> list[Node]:
+    """Nodes without the zeros around images, which belong to the window that follows."""
+    return [node for node in nodes if not isinstance(node, op.Pad)]
+
+
+def measure(nodes: Sequence) -> Extent:
+    """Room for a sequence of nodes."""
+    left = right = height = 0.0
+    for node in visible(nodes):
+        room = _measure_node(node)
+        left, right, height = max(left, room.left), max(right, room.right), height + room.height
+    return Extent(left, right, height)
+
+
+def _measure_node(node: Node) -> Extent:
+    if isinstance(node, Fork):
+        return _Layout(node).extent
+    font, least, gap, height = (BOX_FONT, 1.05, BOX_GAP, BOX_HEIGHT) if is_box(node) else (
+        STRIP_FONT, 0.62, STRIP_GAP, STRIP_HEIGHT)
+    half = max(least, len(words(node)) * font * CHARACTER + 0.1) / 2
+    return Extent(half, half, gap + height)
+
+
+class _Layout:
+    """Where the branches of a fork stand: offsets of their axes from the fork's own, and the room of it all."""
+
+    def __init__(self, fork: Fork) -> None:
+        self.rooms = [measure(branch) for branch in fork.branches]
+        self.main = _main_branch(fork)
+        tallest = max(room.height for room in self.rooms)
+        if self.main is None:
+            self._side_by_side()
+        else:
+            self._around_main(fork)
+        self.inner = max(tallest, 2 * ROUND)
+        left = max(room.left - offset for room, offset in zip(self.rooms, self.offsets, strict=True))
+        right = max(room.right + offset for room, offset in zip(self.rooms, self.offsets, strict=True))
+        if fork.merge == "gated_add":
+            right = max(right, RADIUS + 0.95)  # the formula beside the merge
+        self.extent = Extent(max(left, 0.3), max(right, 0.3), SPLIT + self.inner + JOIN + 2 * RADIUS)
+
+    def _side_by_side(self) -> None:
+        width = sum(room.left + room.right for room in self.rooms) + SIDE_GAP * (len(self.rooms) - 1)
+        at, self.offsets = -width / 2, []
+        for room in self.rooms:
+            self.offsets.append(at + room.left)
+            at += room.left + room.right + SIDE_GAP
+
+    def _around_main(self, fork: Fork) -> None:
+        main = self.rooms[self.main]
+        self.offsets = [0.0] * len(self.rooms)
+        for index, room in enumerate(self.rooms):
+            if index == 2:  # the gate stands on the left
+                self.offsets[index] = -(max(main.left, 0.1) + SIDE_GAP + room.right)
+            elif index != self.main:
+                self.offsets[index] = max(main.right, 0.1) + SIDE_GAP + room.left
+
+
+def _main_branch(fork: Fork) -> int | None:
+    """The branch that goes straight down: the residual, or the stream that a gate multiplies."""
+    if is_residual(fork):
+        return 1
+    if fork.merge == "multiply" and len(fork.branches) == 2 and () in fork.branches:
+        return fork.branches.index(())
+    return None
+
+
+class Pen:
+    """Draws sequences on matplotlib axes; `fill` is the colour of convolutions, that of the stage."""
+
+    def __init__(self, axes: Axes) -> None:
+        self.axes = axes
+        self.fill = "white"
+
+    def sequence(self, nodes: Sequence, x: float, y: float) -> float:
+        """Draw nodes below (x, y); the y of the end."""
+        for node in visible(nodes):
+            y = self._fork(node, x, y) if isinstance(node, Fork) else self._op(node, x, y)
+        return y
+
+    def text(self, x: float, y: float, text: str, size: float, **how) -> None:
+        """Text at a place, in the middle of it unless told otherwise."""
+        style = {"ha": "center", "va": "center", "color": INK, "zorder": 5, **how}
+        self.axes.text(x, y, text, fontsize=size, **style)
+
+    def line(self, points: list[tuple[float, float]], *, arrow: bool = False, **style) -> None:
+        """A line through points with round corners; `arrow` puts a head at its end."""
+        from matplotlib.patches import FancyArrowPatch
+        from matplotlib.path import Path
+
+        vertices, codes = [points[0]], [Path.MOVETO]
+        for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+            enter, leave = _towards(corner, before), _towards(corner, after)
+            vertices += [enter, corner, leave]
+            codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+        path = Path([*vertices, points[-1]], [*codes, Path.LINETO])
+        style = {"color": LINE, "linewidth": 0.7, "zorder": 2, **style}
+        self.axes.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>,head_length=2,head_width=1.2" if arrow else "-",
+                                            shrinkA=0, shrinkB=0, mutation_scale=1, fill=arrow, **style))
+
+    def box(self, x: float, y: float, width: float, height: float, fill: str, *, rounded: float = 0.0, **style) -> None:
+        """A box whose top middle is (x, y)."""
+        from matplotlib.patches import FancyBboxPatch
+
+        style = {"edgecolor": LINE, "linewidth": 0.6, "zorder": 3, **style}
+        shape = f"round,pad=0,rounding_size={rounded}" if rounded else "square,pad=0"
+        self.axes.add_patch(FancyBboxPatch((x - width / 2, y), width, height, boxstyle=shape, facecolor=fill, **style))
+
+    def _op(self, node: op.Op, x: float, y: float) -> float:
+        room, boxed = _measure_node(node), is_box(node)
+        top, width = y + (BOX_GAP if boxed else STRIP_GAP), room.left + room.right
+        self.line([(x, y), (x, top)], arrow=boxed)
+        if boxed:
+            fill = self.fill if isinstance(node, op.Conv) else "white"
+            self.box(x, top, width, BOX_HEIGHT, fill, rounded=0.06 if "pool" in node.kind else 0.0)
+        else:
+            self.box(x, top, width, STRIP_HEIGHT, STRIP_FILLS.get(node.kind, "white"), linewidth=0.4, rounded=0.03)
+        self.text(x, (top + y + room.height) / 2 + 0.008, words(node), BOX_FONT if boxed else STRIP_FONT)
+        return y + room.height
+
+    def _fork(self, fork: Fork, x: float, y: float) -> float:
+        layout = _Layout(fork)
+        start, end = y + SPLIT, y + SPLIT + layout.inner
+        merge = end + JOIN + RADIUS
+        for index, (branch, offset) in enumerate(zip(fork.branches, layout.offsets, strict=True)):
+            room = layout.rooms[index]
+            if offset == 0.0:
+                self.line([(x, y), (x, start)])
+                reached = self.sequence(branch, x, start)
+                self.line([(x, reached), (x, merge - RADIUS)], arrow=True)
+                continue
+            dashes = "--" if is_residual(fork) and index == 0 and _changes_shape(branch) else "-"
+            top = start + (layout.inner - room.height) / 2
+            side, edge = x + offset, x + (RADIUS if offset > 0 else -RADIUS)
+            turn = y + 0.04
+            if not room.height:
+                self.line([(x, turn), (side, turn), (side, merge), (edge, merge)], arrow=True, linestyle=dashes)
+                continue
+            self.line([(x, turn), (side, turn), (side, top)], linestyle=dashes)
+            bottom = self.sequence(branch, side, top)
+            self.line([(side, bottom), (side, merge), (edge, merge)], arrow=True, linestyle=dashes)
+        if layout.main is None and 0.0 not in layout.offsets:
+            self.line([(x, y), (x, y + 0.04)])
+        self._merge(fork, x, merge)
+        return merge + RADIUS
+
+    def _merge(self, fork: Fork, x: float, y: float) -> None:
+        from matplotlib.patches import Circle
+
+        if fork.merge == "concat":
+            self.box(x, y - RADIUS, 0.6, 2 * RADIUS, "white", rounded=0.05, zorder=4)
+            self.text(x, y, "concat", STRIP_FONT)
+            return
+        self.axes.add_patch(Circle((x, y), RADIUS, facecolor="white", edgecolor=LINE, linewidth=0.8, zorder=4))
+        self.text(x, y, SYMBOLS[fork.merge], 8)
+        if fork.merge == "scaled_add" and is_residual(fork):
+            shortcut, residual = fork.factors
+            self.text(x + RADIUS + 0.06, y + 0.035, f"\u00d7 {shortcut:g}", STRIP_FONT, ha="left", va="top")
+            self.text(x - 0.1, y - RADIUS, f"\u00d7 {residual:g}", STRIP_FONT, ha="right", va="center")
+        if fork.merge == "gated_add":
+            formula = "(1 - g) s + g r" if fork.exclusive else "(1 - g) s + r"
+            self.text(x + RADIUS + 0.06, y + 0.035, formula, STRIP_FONT, ha="left", va="top")
+
+
+def _changes_shape(branch: Sequence) -> bool:
+    return any(isinstance(node, SHAPE_CHANGERS) for node in branch)
+
+
+def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """The point where a round corner begins, on the way to its neighbour."""
+    (x, y), (to_x, to_y) = corner, other
+    length = max(abs(to_x - x), abs(to_y - y), 1e-9)
+    share = min(ROUND, length / 2) / length
+    return x + (to_x - x) * share, y + (to_y - y) * share

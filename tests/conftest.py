@@ -1,0 +1,24 @@
+"""Fixtures shared by the tests that need a trained run."""
+
+import pytest
+
+TINY = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 1]}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A tiny network trained for four epochs on digits: a `reskeras.Run`. Tests must not change it."""
+    import reskeras
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return reskeras.train(reskeras.network(**TINY), "digits", epochs=4, out=out)
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A copy of the trained run that a test may spoil."""
+    import shutil
+
+    import reskeras
+
+    return reskeras.Run(shutil.copytree(trained.path, tmp_path / "copied"))

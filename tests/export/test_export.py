@@ -1,0 +1,127 @@
+"""Exports stand outside Keras: raw pixels in, the model's own answers out, and a proof that can fail."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from reskeras.data.pipeline import evaluation_images
+from reskeras.errors import ReskerasError
+from reskeras.export.proof import prove
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    import shutil
+
+    import reskeras
+
+    run = reskeras.Run(shutil.copytree(trained.path, tmp_path_factory.mktemp("export") / "run"))
+    return run, {proof.kind: proof for proof in run.export()}
+
+
+@pytest.fixture(scope="module")
+def pixels(trained):
+    images, _ = evaluation_images(trained.source().test, trained.preprocessing(), 24)
+    return images.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def expected(trained, pixels):
+    normalised = (pixels - trained.preprocessing().mean) / trained.preprocessing().std
+    logits = trained.model().predict(normalised, verbose=0)
+    assert np.isfinite(logits).all()
+    assert np.ptp(logits, axis=0).max() > 0.1
+    return logits
+
+
+def closeness(values, reference):
+    return np.abs(values - reference).max() / np.abs(reference).max()
+
+
+@pytest.mark.parametrize("batch", [1, 24])
+def test_the_saved_model_takes_raw_pixels_in_any_batch(exported, pixels, expected, batch):
+    served = tf.saved_model.load(exported[1]["serving"].path).signatures["serving_default"]
+    answer = served(images=tf.constant(pixels[:batch]))
+    assert closeness(answer["logits"].numpy(), expected[:batch]) < 1e-5
+    np.testing.assert_allclose(answer["probabilities"].numpy().sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 24])
+def test_the_lite_model_takes_raw_pixels_in_any_batch(exported, pixels, expected, batch):
+    runner = Interpreter(exported[1]["tflite"].path).get_signature_runner("serving_default")
+    assert closeness(runner(images=pixels[:batch])["logits"], expected[:batch]) < 1e-5
+
+
+def test_versions_go_up_and_nothing_half_written_is_visible(exported):
+    run, _ = exported
+    [proof] = run.export("serving")
+    model = run.folder.export_folder / run.name
+    assert proof.path == str(model / "2")
+    assert sorted(path.name for path in model.iterdir()) == ["1", "2"]
+
+
+def test_the_report_holds_every_proof(exported):
+    run, proofs = exported
+    report = json.loads((run.folder.export_folder / "report.json").read_text())
+    assert report[proofs["tflite"].path]["difference"] == proofs["tflite"].difference
+    assert all(row["holds"] for row in report.values())
+
+
+def test_an_artefact_of_other_weights_is_rejected_and_kept_aside(copied, monkeypatch):
+    from reskeras.export import artefacts
+
+    def spoiled(inference, folder, name):
+        kernel = next(weight for weight in inference.model.weights if weight.name == "kernel")
+        original = kernel.numpy()
+        kernel.assign(original * 1.01)
+        try:
+            return artefacts.write_lite_model(inference, folder / f"{name}.tflite")
+        finally:
+            kernel.assign(original)
+
+    monkeypatch.setitem(artefacts.KINDS, "tflite", artefacts.replace(artefacts.KINDS["tflite"], write=spoiled))
+    with pytest.raises(ReskerasError, match="rejected") as caught:
+        copied.export("tflite")
+    assert caught.value.status == 1
+    assert not list(copied.folder.export_folder.glob("*.tflite"))
+    assert [path.name for path in (copied.folder.export_folder / "rejected").iterdir()]
+
+
+def test_forgotten_preprocessing_is_rejected(copied, monkeypatch):
+    from reskeras.export.inference import Inference
+
+    def without_normalising(self, images):
+        logits = self.model(images, training=False)
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    monkeypatch.setattr(Inference, "__call__", without_normalising)
+    with pytest.raises(ReskerasError, match="rejected"):
+        copied.export("serving")
+    assert not [path for path in (copied.folder.export_folder / copied.name).iterdir() if path.name.isdigit()]
+
+
+@pytest.mark.parametrize("logits", [np.full((4, 3), np.nan), np.ones((4, 3)), np.full((4, 3), np.inf)])
+def test_outputs_that_are_not_finite_or_constant_prove_nothing(logits):
+    reference = np.arange(12.0).reshape(4, 3)
+    assert not prove("serving", "x", 1, logits, reference, np.zeros(4, int)).holds
+    assert not prove("serving", "x", 1, logits, logits, np.zeros(4, int)).holds
+
+
+def test_an_unknown_kind_is_refused_by_name(trained):
+    with pytest.raises(ReskerasError, match="'onnx' is not one of serving, tflite"):
+        trained.export("onnx")
+
+
+def test_a_built_run_is_not_exported(tmp_path):
+    import reskeras
+    from tests.conftest import TINY
+
+    path = reskeras.api.build_run(reskeras.network(**TINY), tmp_path / "built")
+    with pytest.raises(ReskerasError, match="it was built, not trained") as caught:
+        reskeras.Run(path).export()
+    assert caught.value.status == 2
+    assert isinstance(reskeras.load(path), keras.Model)

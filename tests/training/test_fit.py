@@ -1,0 +1,110 @@
+"""A whole training: what it leaves in the run folder, what it learns, how it fails."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import yaml
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.runs import RunFolder
+from tests.conftest import TINY
+
+
+def test_a_run_folder_has_all_that_the_design_names(trained):
+    names = {path.name for path in trained.path.iterdir()}
+    assert {"network.yaml", "resolved.yaml", "recipe.yaml", "preprocessing.npz", "classes.txt", "provenance.json",
+            "metrics.jsonl", "checkpoints", "model.keras"} <= names
+    assert not [name for name in names if "writing" in name]
+    assert trained.folder.classes() == [str(digit) for digit in range(10)]
+
+
+def test_training_learns(trained):
+    rows = trained.folder.metrics()
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    assert trained.evaluate(split="train").top1 > 0.6
+
+
+def test_network_yaml_stays_as_typed_and_resolved_yaml_has_what_the_data_gave(trained):
+    typed = yaml.safe_load((trained.path / "network.yaml").read_text())
+    resolved = yaml.safe_load((trained.path / "resolved.yaml").read_text())
+    assert typed == {"family": "cifar", "stages": [{"units": 1}, {"units": 1}], "input_shape": [16, 16, 1]}
+    assert resolved["classes"] == 10
+    assert reskeras.network(trained.path).classes == 10
+
+
+def test_provenance_names_data_versions_seed_and_precision(trained):
+    facts = trained.folder.provenance()
+    assert facts["data"]["name"] == "digits"
+    assert facts["versions"]["keras"] == keras.__version__
+    assert facts["seed"] == 0
+    assert facts["precision"] in ("float32", "mixed_bfloat16")
+    assert facts["watched"] == "144 held-out images"
+    assert facts["training_seconds"] > 0
+
+
+def test_what_is_saved_is_float32_and_the_best_epoch(trained):
+    model = trained.model()
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    rows = trained.folder.metrics()
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))["epoch"]
+    assert trained.folder.provenance()["best_epoch"] == best
+
+
+def test_nothing_held_out_keeps_the_last_epoch(tmp_path):
+    run = reskeras.train(reskeras.network(**TINY), epochs=2, holdout=0.0, out=tmp_path / "run")
+    last = reskeras.load(run.folder.last_model_file)
+    for ours, theirs in zip(run.model().get_weights(), last.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_same_seed_trains_the_same_weights(tmp_path):
+    def weights(name, **fields):
+        run = reskeras.train(reskeras.network(**TINY), epochs=1, precision="float32", out=tmp_path / name, **fields)
+        return np.concatenate([weight.ravel() for weight in run.model().get_weights()])
+
+    first, again, other = weights("a", seed=3), weights("b", seed=3), weights("c", seed=4)
+    assert np.abs(first - again).max() < 1e-4
+    assert np.abs(first - other).max() > 1e-2
+
+
+def test_a_diverging_training_says_so_and_leaves_no_spoiled_model(tmp_path):
+    with pytest.raises(ReskerasError, match="learning_rate") as caught:
+        reskeras.train(reskeras.network(**TINY), epochs=2, learning_rate=90.0, weight_decay=1.0, out=tmp_path / "run",
+                       schedule={"kind": "constant"}, momentum=0.99)
+    assert caught.value.status == 1
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+@pytest.mark.parametrize(("fields", "named"), [
+    ({"classes": 5}, "classes: 5 contradicts digits, which has 10"),
+    ({"input_shape": [16, 16, 3]}, "input_shape: 3 channels contradict digits"),
+])
+def test_a_network_that_contradicts_the_data_is_refused(tmp_path, fields, named):
+    with pytest.raises(ReskerasError, match=named) as caught:
+        reskeras.train(reskeras.network(**{**TINY, **fields}), out=tmp_path / "run")
+    assert caught.value.status == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_that_exists_is_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ReskerasError, match="exists already"):
+        reskeras.train(reskeras.network(**TINY), out=tmp_path / "taken")
+    assert list((tmp_path / "taken").iterdir()) == []
+
+
+def test_callbacks_of_the_caller_are_called(tmp_path):
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((epoch, logs["loss"])))
+    reskeras.train(reskeras.network(**TINY), epochs=1, out=tmp_path / "run", callbacks=[callback])
+    assert len(seen) == 1
+
+
+def test_metrics_survive_as_plain_json_lines(trained):
+    rows = [json.loads(line) for line in (trained.path / "metrics.jsonl").read_text().splitlines()]
+    assert rows == RunFolder(trained.path).metrics()
+    assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} == set(rows[0])

@@ -1,0 +1,79 @@
+"""The recipe's numbers against hand computation: learning rates, updates, precision."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from reskeras.spec.recipe import recipe
+from reskeras.training import precision
+from reskeras.training.optimizer import CoupledDecaySGD
+from reskeras.training.schedule import RecipeSchedule
+
+
+def rates(steps, **fields):
+    schedule = RecipeSchedule(recipe("quick", **fields), steps_per_epoch=10)
+    return [float(schedule(step)) for step in steps]
+
+
+def test_warmup_rises_in_equal_steps_to_the_peak():
+    schedule = {"kind": "constant", "warmup_epochs": 1}
+    assert rates(range(12), epochs=3, learning_rate=0.5, schedule=schedule) == pytest.approx(
+        [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.5, 0.5]
+    )
+
+
+def test_cosine_is_half_way_down_in_the_middle_and_ends_at_zero():
+    schedule = {"kind": "cosine", "warmup_epochs": 2}
+    # 120 updates, of which 20 warm up: the middle of the fall is update 70
+    assert rates([20, 70, 119, 120], epochs=12, learning_rate=0.2, schedule=schedule) == pytest.approx(
+        [0.2, 0.1, 0.2 * 0.5 * (1 + np.cos(np.pi * 0.99)), 0.0], abs=1e-7
+    )
+
+
+def test_steps_drop_by_ten_at_half_and_three_quarters():
+    schedule = {"kind": "steps", "drops": [0.5, 0.75], "factor": 0.1}
+    assert rates([0, 49, 50, 74, 75, 99], epochs=10, learning_rate=0.1, schedule=schedule) == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    )
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_decay_joins_the_gradient_of_kernels_before_the_momentum(nesterov):
+    rate, momentum, decay = 0.1, 0.9, 0.01
+    kernel = keras.Variable([1.0, -2.0], name="kernel")
+    gamma = keras.Variable([1.0, -2.0], name="gamma")
+    optimizer = CoupledDecaySGD(rate, momentum=momentum, nesterov=nesterov, coupled_decay=decay)
+    gradient = np.array([0.5, 0.25])
+    expected, velocity = {}, {}
+    for variable, coupled in ((kernel, decay), (gamma, 0.0)):
+        weight, speed = np.array([1.0, -2.0]), np.zeros(2)
+        for _ in range(3):
+            joined = gradient + coupled * weight
+            speed = momentum * speed - rate * joined
+            weight = weight + (momentum * speed - rate * joined if nesterov else speed)
+        expected[variable.name], velocity[variable.name] = weight, speed
+    for _ in range(3):
+        optimizer.apply([tf.constant(gradient, tf.float32)] * 2, [kernel, gamma])
+    np.testing.assert_allclose(kernel.numpy(), expected["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(gamma.numpy(), expected["gamma"], rtol=1e-6)
+    assert not np.allclose(expected["kernel"], expected["gamma"])
+
+
+def test_coupled_decay_is_not_what_keras_calls_weight_decay():
+    ours, theirs = keras.Variable([1.0], name="kernel"), keras.Variable([1.0], name="kernel")
+    mine = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1)
+    stock = keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(3):
+        mine.apply([tf.zeros(1)], [ours])
+        stock.apply([tf.zeros(1)], [theirs])
+    assert ours.numpy() < theirs.numpy() - 1e-3  # the decay gathers momentum
+
+
+@pytest.mark.parametrize(("flags", "expected"), [({"avx2"}, "float32"), ({"avx512_bf16"}, "mixed_bfloat16"),
+                                                 ({"amx_bf16"}, "mixed_bfloat16")])
+def test_auto_is_bf16_only_where_the_processor_multiplies_it(monkeypatch, flags, expected):
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    assert precision.training_precision("auto") == expected
+    assert precision.training_precision("float32") == "float32"
