@@ -20,7 +20,7 @@ setup(
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
-        "pydantic>=2.7,<3",
+        "pydantic>=2.10,<3",
         "PyYAML>=6,<7",
         "click>=8.1,<9",
         "rich>=13,<16",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .network_options import NetworkRequest, network_options
-from .output import emit_json, facts, short_bytes, working
+from .output import emit_json, short_bytes, working
+
+if TYPE_CHECKING:
+    from .overview import Overview
 
 
 @click.command(
@@ -51,19 +55,14 @@ def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_jso
                    "plot": str(plot) if plot else None})
         return
     size = short_bytes(sum(file.stat().st_size for file in path.rglob("*") if file.is_file()))
-    lines = [("saved", str(path), f"{size}, in {seconds:.1f} s"), ("next", f"reskeras show {path}", "")]
+    click.echo(f"saved  {path}  ({size}, in {seconds:.1f} s)")
     if plot:
-        lines.insert(1, ("drawn", str(plot), ""))
-    _echo_places(lines)
+        click.echo(f"drawn  {plot}")
+    click.echo(f"next   reskeras show {path}")
 
 
-def _draw(overview, plot: Path) -> None:
+def _draw(overview: Overview, plot: Path) -> None:
     from reskeras.report.architecture import check_path, draw
 
     check_path(plot)
     draw(overview.plan, overview.name, plot)
-
-
-def _echo_places(lines: list[tuple[str, str, str]]) -> None:
-    width = max(len(line[1]) for line in lines)
-    facts([(label, place.ljust(width), remark) for label, place, remark in lines])

@@ -46,7 +46,7 @@ def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> No
     elif found.empty:
         click.echo("no difference")
     else:
-        _echo(found, a, b or "with the flags")
+        _echo(found, a, b or f"{a} with flags")
 
 
 def _echo(found: Difference, a: str, b: str) -> None:
@@ -62,7 +62,7 @@ def _echo(found: Difference, a: str, b: str) -> None:
     pairs = [(name, getattr(found.before, field), getattr(found.after, field), show) for name, field, show in (
         ("parameters", "parameters", "{:,}".format), ("statistics", "statistics", "{:,}".format),
         ("multiply-adds", "multiply_adds", short))]
-    pairs.append(("memory, batch 1", found.before.activation_bytes(1), found.after.activation_bytes(1), short_bytes))
+    pairs.append(("memory (batch 1)", found.before.activation_bytes(1), found.after.activation_bytes(1), short_bytes))
     table([Column("total"), Column(a, right=True), Column(b, right=True), Column("change", right=True)],
           [[name, show(old), show(new), _change(old, new)] for name, old, new, show in pairs])
 
@@ -90,4 +90,4 @@ def _value(value: Any) -> str:
 def _change(old: int, new: int) -> str:
     if old == new:
         return "same"
-    return f"{new / old - 1:+.1%}" if old else "-"
+    return f"{new / old - 1:+.2%}" if old else "-"

@@ -90,6 +90,7 @@ def _message(error: click.ClickException) -> str:
 
 @click.group(
     cls=Commands,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExamples:\n"
     "  reskeras list --filter resnet\n"
@@ -98,8 +99,11 @@ def _message(error: click.ClickException) -> str:
     "  reskeras train cifar-resnet-20 --data digits",
 )
 @click.version_option(__version__, prog_name="reskeras")
-def commands() -> None:
+@click.pass_context
+def commands(ctx: click.Context) -> None:
     """Residual networks as data: described in a line, counted before they are built, compiled to Keras."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:

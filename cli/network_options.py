@@ -13,7 +13,7 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import Block, Family, OrderName, Shortcut
 from reskeras.spec.request import network
-from reskeras.spec.skips import Skip
+from reskeras.spec.skips import SkipKind
 
 Command = Callable[..., Any]
 # a flag that stands for one value of another
@@ -85,17 +85,12 @@ class FieldChoice(click.Choice):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value not in self.choices:
-            raise unknown(param.opts[0] if param else self.name, value, self.choices)
+            raise unknown(param.opts[-1] if param else self.name, value, self.choices)
         return value
 
 
-def _skip_kinds() -> list[str]:
-    kinds = get_args(get_args(Skip)[0])
-    return [get_args(kind.model_fields["kind"].annotation)[0] for kind in kinds]
-
-
 def _flags() -> list[Callable[[Command], Command]]:
-    def choice(flag: str, values: list[str] | tuple[str, ...], text: str) -> Callable[[Command], Command]:
+    def choice(flag: str, values: tuple[str, ...], text: str) -> Callable[[Command], Command]:
         return click.option(f"--{flag}", type=FieldChoice(values), metavar=flag.upper(),
                             help=f"{text}: {', '.join(values)}.")
 
@@ -103,8 +98,8 @@ def _flags() -> list[Callable[[Command], Command]]:
         choice("family", get_args(Family), "Preset of stem, widths and input size"),
         click.option("--depth", type=int, metavar="N", help="Weighted layers, such as 50, or 6n+2 for cifar."),
         choice("block", get_args(Block), "Convolutions of a unit"),
-        choice("shortcut", get_args(Shortcut), "Shortcut where the shape changes"),
-        choice("skip", _skip_kinds(), "What the shortcut does to the stream; its numbers by --set skip.rate=0.3"),
+        choice("shortcut", get_args(Shortcut), "How the shortcut fits a change of shape (v1 section 3.3)"),
+        choice("skip", get_args(SkipKind), "What the shortcut does to the stream (its numbers by --set skip.rate=0.3)"),
         choice("order", get_args(OrderName), "Activation order"),
         click.option("--preact", is_flag=True, help="Full pre-activation: --order full_preact."),
         click.option("--plain", is_flag=True, help="No shortcuts at all: --shortcut none."),

@@ -74,12 +74,12 @@ def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
         click.echo(f"{label:<{labels}}{GAP}{figure:>{figures}}{aside}")
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, total: Sequence[str] = ()) -> None:
-    """Print a table; `total` is a last row that is set apart."""
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
     if on_terminal():
-        _rich_table(columns, rows, total)
+        _rich_table(columns, rows)
         return
-    lines = [[column.title for column in columns], *rows, *([total] if total else [])]
+    lines = [[column.title for column in columns], *rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
         cells = (cell.rjust(width) if column.right else cell.ljust(width)
@@ -87,21 +87,19 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, total: Se
         click.echo(GAP.join(cells).rstrip())
 
 
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], total: Sequence[str]) -> None:
+def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    lines = [[column.title for column in columns], *rows, *([total] if total else [])]
+    lines = [[column.title for column in columns], *rows]
     shown = _that_fit(columns, lines, console.width)
-    grid = Table(box=SIMPLE_HEAD, show_footer=bool(total), pad_edge=False, header_style="bold", footer_style="bold",
-                 padding=(0, 1))
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index in shown:
         grid.add_column(columns[index].title, justify="right" if columns[index].right else "left",
-                        footer=Text(total[index]) if total else "", style="cyan" if index == 0 else "",
-                        overflow="fold")
+                        style="cyan" if index == 0 else "", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(row[index]) for index in shown))
     console.print(grid)

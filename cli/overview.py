@@ -86,12 +86,17 @@ class Overview:
         facts(self._totals())
 
     def _table(self, lines: Iterable[Line], what: str) -> None:
-        columns = [Column(what), Column("output"), Column("operations"), Column("parameters", right=True),
-                   Column("statistics", right=True, spare=2), Column("multiply-adds", right=True),
-                   Column(f"memory, batch {self.batch}", right=True, spare=1)]
-        rows = [[line.name, shape_text(line.shape), line.words, short(line.cost.parameters),
-                 short(line.cost.statistics), short(line.cost.multiply_adds),
-                 short_bytes(line.cost.activation_bytes(self.batch))] for line in lines]
+        costs = [Column("parameters", right=True), Column("statistics", right=True, spare=2),
+                 Column("multiply-adds", right=True), Column(f"memory (batch {self.batch})", right=True, spare=1)]
+        operations, by_unit = Column("operations"), what == "unit"
+        rows = []
+        for line in lines:
+            figures = [short(line.cost.parameters), short(line.cost.statistics), short(line.cost.multiply_adds),
+                       short_bytes(line.cost.activation_bytes(self.batch))]
+            # all operations of a unit are a long text, which stands best at the end of a line
+            texts = [*figures, line.words] if by_unit else [line.words, *figures]
+            rows.append([line.name, shape_text(line.shape), *texts])
+        columns = [Column(what), Column("output"), *([*costs, operations] if by_unit else [operations, *costs])]
         table(columns, rows)
 
     def _totals(self) -> list[tuple[str, str, str]]:
@@ -105,7 +110,7 @@ class Overview:
             ("statistics", f"{total.statistics:,}", "moving means and variances"),
             ("multiply-adds", short(total.multiply_adds), figures["multiply-adds"]),
             ("memory", short_bytes(total.activation_bytes(self.batch)),
-             f"activations kept for the backward pass, float32, batch {self.batch}"),
+             f"float32 activations for the backward pass, batch {self.batch}"),
         ]
 
     def data(self, by_unit: bool = False) -> dict[str, Any]:

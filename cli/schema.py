@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .network_options import FieldChoice
 from .output import emit_json
 
 
@@ -13,7 +14,7 @@ from .output import emit_json
     "  reskeras schema network > network.schema.json\n"
     "  echo '# yaml-language-server: $schema=network.schema.json' > my-net.yaml",
 )
-@click.argument("document", type=click.Choice(["network", "recipe"]), default="network")
+@click.argument("document", type=FieldChoice(["network", "recipe"]), default="network", metavar="[network|recipe]")
 def command(document: str) -> None:
     """JSON Schema of a network file, or of a recipe file, so that an editor completes and checks it."""
     from reskeras.spec.network import NetworkSpec

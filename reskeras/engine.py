@@ -23,7 +23,7 @@ def stderr_aside() -> Iterator[None]:
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not KeyboardInterrupt: what was going on then is of no interest
             aside.seek(0)
             os.write(saved, aside.read())
             raise

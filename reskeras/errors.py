@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 WRONG_REQUEST = 2
 FAILED = 1
+MOST_LISTED = 20  # choices; more of them would push the hint off the line
 
 
 class ReskerasError(Exception):
@@ -31,5 +32,5 @@ def unknown(field: str, value: object, choices: Iterable[str], where: str = "") 
     near = get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     place = f" (in {where})" if where else ""
-    listed = ", ".join(names) if len(names) <= 20 else ", ".join(names[:20]) + f" and {len(names) - 20} more"
+    listed = ", ".join(names) if len(names) <= MOST_LISTED else f"{len(names)} names such as {', '.join(names[:5])}"
     return ReskerasError(f"{field}: {value!r} is not one of {listed}{hint}{place}")

@@ -37,10 +37,9 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
         order = np.random.default_rng(0).permutation(train.count)
         train, test = train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held]))
         notes.append(f"tfds:{name} has no test split: {held} of its training images are kept for test")
-    encoding = getattr(image, "_encoding_format", None)
     base = builder.info.name
-    exact = not (base.startswith("cifar") and encoding == "jpeg")  # the release is lossless
-    return Source(name=f"tfds:{name}", label=name if exact else f"{name} ({encoding})", classes=tuple(label.names),
+    recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
+    return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
                   channels=channels, train=train, test=test,
                   mirror=not any(word in base for word in UNMIRRORED), notes=tuple(notes))
 
@@ -48,19 +47,30 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
 def _builder(name: str, data_dir: str | Path | None) -> Any:
     if data_dir is not None and not Path(data_dir).is_dir():
         raise ReskerasError(f"data_dir: there is no folder {data_dir}")
+    import logging
+
     import tensorflow_datasets as tfds
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # else TFDS warns of the folder that we look for
     try:
         builder = tfds.builder(name, data_dir=str(data_dir) if data_dir else None, try_gcs=False)
     except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError, ImportError) as error:
         raise ReskerasError(f"data: TFDS opens no {name!r}: {str(error).strip().splitlines()[0][:200]}") from error
     if not builder.is_prepared():
-        info, place = builder.info, builder.data_dir
         where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ReskerasError(
-            f"data: tfds:{name} is not prepared in {place} (download {info.download_size}, prepared "
-            f"{info.dataset_size}); prepare it with: tfds build {name}{where}, or point --data-dir to where it is")
+        raise ReskerasError(f"data: tfds:{name} is not prepared in {builder.data_dir}; point --data-dir to where it "
+                            f"is, or prepare it with: tfds build {name}{where} ({_download(builder)})")
     return builder
+
+
+def _download(builder: Any) -> str:
+    """What preparing a set would download, as far as TFDS knows beforehand."""
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        return "its files must be downloaded by hand first"
+    files = builder.url_infos
+    size = sum(file.size for file in files.values() if isinstance(file.size, int))
+    hosts = ", ".join(sorted({url.split("/")[2] for url in files if "//" in url}))
+    return f"downloads {size / 1e6:.0f} MB from {hosts}" if size else "the size of its download is not known"
 
 
 def _features(builder: Any, name: str) -> tuple[Any, Any]:
@@ -87,6 +97,14 @@ def _keys(builder: Any) -> tuple[str, str] | None:
     kinds = (tfds.features.Image, tfds.features.ClassLabel)
     named = [[key for key, feature in builder.info.features.items() if isinstance(feature, kind)] for kind in kinds]
     return (named[0][0], named[1][0]) if len(named[0]) == len(named[1]) == 1 else None
+
+
+def _is_jpeg(builder: Any) -> bool:
+    """Whether the first training image is stored as JPEG, which the description need not say."""
+    record = Records([Path(path) for path in builder.info.splits["train"].filepaths], builder).read(0)
+    key = _keys(builder)[0]
+    stored = tf.io.parse_single_example(record, {key: tf.io.FixedLenFeature([], tf.string)})[key]
+    return stored.numpy().startswith(b"\xff\xd8")
 
 
 def _split(builder: Any, name: str, channels: int) -> Split:

@@ -161,6 +161,7 @@ class _Page:
     def __init__(self, pen: Pen, plan: Plan, left: float, right: float) -> None:
         self.pen, self.plan, self.left, self.right = pen, plan, left, right
         self.shapes = dict(zip((unit.stage for unit in plan.units), plan.unit_shapes(), strict=True))
+        self.last = plan.units[-1].stage
         numbered = [stage for stage in self.shapes if stage.startswith("stage")]
         self.colours = {stage: COLOURS[index % len(COLOURS)] for index, stage in enumerate(numbered)}
 
@@ -205,7 +206,7 @@ class _Page:
         height = LABEL + sum(item.height for item in items)
         width, axis = self.left + self.right, start + self.left
         self.pen.box(start + width / 2, y, width, height, band, rounded=0.08, edgecolor="none", zorder=1)
-        label = stage.replace("stage", "stage ") + (", continued" if again else "")
+        label = ("\u2026 " if again else "") + stage.replace("stage", "stage ")
         self.pen.text(start + 0.08, y + 0.13, label, 7, ha="left", weight="bold")
         self.pen.text(start + width - 0.08, y + 0.13, _by(self.shapes[stage]), 7, ha="right")
         y += LABEL
@@ -216,7 +217,8 @@ class _Page:
     def _unit(self, item: Item, start: float, axis: float, y: float) -> float:
         self.pen.text(start + 0.08, y + BOX_GAP + 0.1, item.name, 5.5, ha="left", color="#666666")
         end = self.pen.sequence(item.nodes, axis, y)
-        self.pen.line([(axis, end), (axis, end + UNIT_GAP)])
+        if item.name or item.stage != self.last:
+            self.pen.line([(axis, end), (axis, end + UNIT_GAP)])
         return end + UNIT_GAP
 
     def _more(self, item: Item, axis: float, y: float) -> float:

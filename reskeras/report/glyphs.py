@@ -16,6 +16,7 @@ BOX_HEIGHT, STRIP_HEIGHT, RADIUS = 0.2, 0.135, 0.075
 BOX_GAP, STRIP_GAP = 0.1, 0.02  # above a box, above a strip
 SPLIT, JOIN = 0.1, 0.09  # from a fork's start to its branches, from their ends to the merge
 SIDE_GAP, ROUND = 0.2, 0.16  # between branches; radius of a shortcut's corners
+BESIDE = 0.35  # from a merge to what is written beside it, clear of the strips on the axis
 BOX_FONT, STRIP_FONT = 6.5, 5.5
 CHARACTER = 0.0096  # inches of a character for each point of font size, DejaVu Sans
 LINE, INK = "#333333", "#111111"
@@ -81,7 +82,7 @@ class _Layout:
         left = max(room.left - offset for room, offset in zip(self.rooms, self.offsets, strict=True))
         right = max(room.right + offset for room, offset in zip(self.rooms, self.offsets, strict=True))
         if fork.merge == "gated_add":
-            right = max(right, RADIUS + 0.95)  # the formula beside the merge
+            right = max(right, BESIDE + 0.8)  # the formula beside the merge
         self.extent = Extent(max(left, 0.3), max(right, 0.3), SPLIT + self.inner + JOIN + 2 * RADIUS)
 
     def _side_by_side(self) -> None:
@@ -200,11 +201,11 @@ class Pen:
         self.text(x, y, SYMBOLS[fork.merge], 8)
         if fork.merge == "scaled_add" and is_residual(fork):
             shortcut, residual = fork.factors
-            self.text(x + RADIUS + 0.06, y + 0.035, f"\u00d7 {shortcut:g}", STRIP_FONT, ha="left", va="top")
+            self.text(x + BESIDE, y + 0.035, f"\u00d7 {shortcut:g}", STRIP_FONT, ha="left", va="top")
             self.text(x - 0.1, y - RADIUS, f"\u00d7 {residual:g}", STRIP_FONT, ha="right", va="center")
         if fork.merge == "gated_add":
             formula = "(1 - g) s + g r" if fork.exclusive else "(1 - g) s + r"
-            self.text(x + RADIUS + 0.06, y + 0.035, formula, STRIP_FONT, ha="left", va="top")
+            self.text(x + BESIDE, y + 0.035, formula, STRIP_FONT, ha="left", va="top")
 
 
 def _changes_shape(branch: Sequence) -> bool:

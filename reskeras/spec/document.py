@@ -50,7 +50,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
             _note_lines(node, (), lines, where)
         data = loader.construct_document(node) if node is not None else None
     except yaml.YAMLError as error:
-        raise ReskerasError(f"{where}: not a safe YAML document: {_one_line(error)}") from error
+        raise ReskerasError(f"{where}: not a safe YAML document: {_yaml_problem(error)}") from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -157,6 +157,13 @@ def _note_lines(node: yaml.Node, path: tuple, lines: Lines, where: str) -> None:
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _note_lines(value, (*path, index), lines, where)
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong and in which line, without the excerpt that PyYAML adds."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return _one_line(error)
 
 
 def _one_line(error: Exception) -> str:

@@ -40,7 +40,8 @@ def number(low: float, high: float, *, above: bool = False, below: bool = False)
     """A float in [low, high]; `above` and `below` open the interval at that end."""
     low_bound = {"gt": low} if above else {"ge": low}
     high_bound = {"lt": high} if below else {"le": high}
-    return Annotated[float, BeforeValidator(_no_boolean), Field(**low_bound, **high_bound)]
+    # Field first: after a validator its bounds would not reach the JSON Schema
+    return Annotated[float, Field(**low_bound, **high_bound), BeforeValidator(_no_boolean)]
 
 
 Pixels = integer(1, 8192)
@@ -49,6 +50,6 @@ Stride = integer(1, 8)
 Kernel = integer(1, 31)
 InputShape = Annotated[
     tuple[Pixels, Pixels, integer(1, 1024)],
-    BeforeValidator(_shape_from_text),
+    BeforeValidator(_shape_from_text, json_schema_input_type=str | tuple[Pixels, Pixels, integer(1, 1024)]),
     Field(description="Height, width and channels of an input image."),
 ]

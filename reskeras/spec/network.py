@@ -75,7 +75,7 @@ class StageSpec(Spec):
     order: OrderName | None = None
 
 
-Stage = Annotated[StageSpec, BeforeValidator(_units_alone)]
+Stage = Annotated[StageSpec, BeforeValidator(_units_alone, json_schema_input_type=int | StageSpec)]
 
 
 class NetworkSpec(Spec):

@@ -23,12 +23,13 @@ class AugmentSpec(Spec):
 class ScheduleSpec(Spec):
     """The learning rate as a multiple of `learning_rate`: a linear warm-up from 0, then `kind`.
 
-    constant: 1. cosine: half a cosine from 1 to 0. steps: times `factor` at each of `drops`, which are
-    fractions of the whole training (v1 section 4.2 drops at 1/2 and 3/4).
+    constant: 1. cosine: half a cosine from 1 to 0. steps: times `factor` at each of `drops`. Where things
+    happen is told as a share of the whole training (v1 section 4.2 drops at 1/2 and 3/4), so that a recipe
+    keeps its shape for any number of epochs.
     """
 
     kind: Literal["constant", "cosine", "steps"] = "cosine"
-    warmup_epochs: number(0, 1000) = 0.0
+    warmup: number(0, 1, below=True) = 0.0
     drops: tuple[number(0, 1), ...] = (0.5, 0.75)
     factor: number(0, 1, above=True, below=True) = 0.1
 

@@ -58,9 +58,8 @@ def _kind_alone(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-Skip = Annotated[
-    Annotated[Identity | Scale | ExclusiveGate | ShortcutGate | Conv1x1 | Dropout, Discriminator("kind")],
-    BeforeValidator(_kind_alone),
-]
+SkipKind = Literal["identity", "scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout"]
+_AnySkip = Annotated[Identity | Scale | ExclusiveGate | ShortcutGate | Conv1x1 | Dropout, Discriminator("kind")]
+Skip = Annotated[_AnySkip, BeforeValidator(_kind_alone, json_schema_input_type=SkipKind | _AnySkip)]
 
 IDENTITY = Identity(kind="identity")

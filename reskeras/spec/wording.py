@@ -35,7 +35,7 @@ def words(node: Node) -> str:
         case op.Scale():
             return f"times {node.factor:g}"
         case op.Dropout():
-            return f"drop {'path' if node.per_image else 'out'}, {node.rate:.3g}"
+            return f"{'drop path' if node.per_image else 'dropout'}, {node.rate:.3g}"
         case Fork():
             return merge_words(node)
         case _:

@@ -72,4 +72,4 @@ def fit(
     losses = history.history["loss"]
     if not isfinite(losses[-1]):
         raise failure(f"train: the loss is not finite in epoch {len(losses)}; try a lower learning_rate or a "
-                      f"longer warm-up (recipe: {recipe.learning_rate}, {recipe.schedule.warmup_epochs} epochs)")
+                      f"longer schedule.warmup (recipe: {recipe.learning_rate:g}, {recipe.schedule.warmup:g})")

@@ -20,7 +20,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, recipe: Recipe, steps_per_epoch: int):
         self.recipe, self.steps_per_epoch = recipe, steps_per_epoch
         self.total = recipe.epochs * steps_per_epoch
-        self.warmup = min(round(recipe.schedule.warmup_epochs * steps_per_epoch), self.total - 1)
+        self.warmup = min(round(recipe.schedule.warmup * self.total), self.total - 1)
 
     def __call__(self, step: Any) -> tf.Tensor:
         """The rate for the update after `step` updates, float32."""

@@ -17,14 +17,14 @@ def rates(steps, **fields):
 
 
 def test_warmup_rises_in_equal_steps_to_the_peak():
-    schedule = {"kind": "constant", "warmup_epochs": 1}
+    schedule = {"kind": "constant", "warmup": 1 / 3}
     assert rates(range(12), epochs=3, learning_rate=0.5, schedule=schedule) == pytest.approx(
         [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.5, 0.5]
     )
 
 
 def test_cosine_is_half_way_down_in_the_middle_and_ends_at_zero():
-    schedule = {"kind": "cosine", "warmup_epochs": 2}
+    schedule = {"kind": "cosine", "warmup": 1 / 6}
     # 120 updates, of which 20 warm up: the middle of the fall is update 70
     assert rates([20, 70, 119, 120], epochs=12, learning_rate=0.2, schedule=schedule) == pytest.approx(
         [0.2, 0.1, 0.2 * 0.5 * (1 + np.cos(np.pi * 0.99)), 0.0], abs=1e-7

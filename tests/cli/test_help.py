@@ -1,0 +1,72 @@
+"""Claims about starting up and help: fast, without the engine, an example in every command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from reskeras_cli.main import COMMANDS, commands
+
+HEAVY = ("tensorflow", "keras", "numpy", "matplotlib")
+PROBE = f"""
+import sys
+sys.argv = ["reskeras", *sys.argv[1:]]
+from reskeras_cli.main import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("LOADED", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_ends_with_an_example(name):
+    result = CliRunner().invoke(commands, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    *_, heading, example = result.output.partition("Example")
+    assert heading
+    assert f"reskeras {name}" in example
+
+
+def test_the_groups_help_names_every_command_and_imports_none():
+    result = CliRunner().invoke(commands, ["--help"])
+    assert all(f"  {name} " in result.output for name in COMMANDS)
+    assert all(entry.help in result.output for entry in COMMANDS.values())
+    code = ("import sys, reskeras_cli.main as m\n"
+            "try: m.commands.main(['--help'])\n"
+            "except SystemExit: pass\n"
+            "print([name for name in sys.modules if name.startswith('reskeras_cli.') and name != 'reskeras_cli.main'])")
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert answer.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--help"], ["list"], ["show", "resnet-50"], ["diff", "resnet-50", "preact-50"], ["schema"], ["train", "--help"],
+])
+def test_looking_at_networks_imports_no_tensorflow(arguments):
+    answer = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"]])
+def test_help_and_list_start_in_less_than_the_promised_time(arguments):
+    """0.6 s of work; processor time, because the machine may be doing other things."""
+    code = PROBE + "\nimport time; print(time.process_time())"
+    seconds = []
+    for _ in range(2):
+        answer = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        seconds.append(float(answer.stdout.splitlines()[-1]))
+    assert min(seconds) < 0.6
+
+
+def test_the_bare_command_is_a_request_for_help():
+    bare, asked = (CliRunner().invoke(commands, arguments) for arguments in ([], ["--help"]))
+    assert (bare.exit_code, bare.output) == (0, asked.output)
+
+
+def test_version():
+    assert CliRunner().invoke(commands, ["--version"]).output.startswith("reskeras, version ")
