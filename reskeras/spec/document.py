@@ -12,6 +12,8 @@ from reskeras.errors import ReskerasError, unknown
 
 LARGEST_DOCUMENT = 1 << 20  # bytes; a resolved network is a few kilobytes
 DEEPEST_NESTING = 20
+# what PyYAML lets through when a value does not fit, such as !!int x, !!bool 3 or the date 2001-13-45
+UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
 
 Model = TypeVar("Model", bound=BaseModel)
 Lines = dict[tuple, int]
@@ -51,6 +53,8 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
         data = loader.construct_document(node) if node is not None else None
     except yaml.YAMLError as error:
         raise ReskerasError(f"{where}: not a safe YAML document: {_yaml_problem(error)}") from error
+    except UNREADABLE as error:
+        raise ReskerasError(f"{where}: a value is not what its tag or form says: {_one_line(error)}") from error
     finally:
         if loader is not None:
             loader.dispose()

@@ -7,7 +7,7 @@ from typing import Any
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.catalog import catalog
-from reskeras.spec.document import Lines, read_yaml, validated
+from reskeras.spec.document import Lines, parse_yaml, read_yaml, validated
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
@@ -97,16 +97,14 @@ def _overridden(base: Spec, fields: dict[str, Any], settings: tuple[str, ...]) -
 
 def _set_path(data: dict[str, Any], setting: str) -> None:
     """Lay one `path=value` such as `bn.momentum=0.99` or `stages.1.width=48` over sparse data."""
-    from yaml import YAMLError, safe_load
-
     path, equals, text = setting.partition("=")
     if not equals or not path:
         raise ReskerasError(f"--set: {setting!r} is not of the form path=value, such as bn.momentum=0.99")
     try:
-        value = safe_load(text)
-    except YAMLError as error:
+        ((_, value),) = parse_yaml(f"value:\n  {text}", "--set")[0].items()
+    except (ReskerasError, ValueError) as error:
         raise ReskerasError(f"--set: {text!r} (for {path}) is not a YAML value") from error
-    keys: list[str | int] = [int(key) if key.isdigit() else key for key in path.split(".")]
+    keys: list[str | int] = [int(key) if key.isdecimal() else key for key in path.split(".")]
     if len(keys) > 1 and keys[0] not in data:
         _materialise(data, str(keys[0]))
     here: Any = data
@@ -114,6 +112,8 @@ def _set_path(data: dict[str, Any], setting: str) -> None:
         if isinstance(here, list) and (not isinstance(key, int) or key >= len(here)):
             parent = ".".join(map(str, keys[:index]))
             raise ReskerasError(f"--set: {parent} has entries 0 to {len(here) - 1}, not {key!r}")
+        if not isinstance(here, dict | list):
+            raise ReskerasError(f"--set: {path} leads nowhere in this network")
         inner = here[key] if isinstance(here, list) else here.get(key)
         if isinstance(inner, int | str) and keys[0] in ("stages", "skip"):  # shorthand for units or kind
             inner = {"units" if isinstance(inner, int) else "kind": inner}
