@@ -42,12 +42,12 @@ class RunFolder:
     @property
     def model_file(self) -> Path:
         """The run's model; ReskerasError when the run has none."""
-        return self._needs(MODEL_FILE, "a model: its training has not finished an epoch")
+        return self._needs(MODEL_FILE, "its training has not finished an epoch")
 
     @property
     def preprocessing_file(self) -> Path:
         """How images become the network's input; ReskerasError when the run was only built."""
-        return self._needs(PREPROCESSING_FILE, "preprocessing: it was built, not trained")
+        return self._needs(PREPROCESSING_FILE, "it was built, not trained")
 
     @property
     def last_model_file(self) -> Path:
@@ -59,9 +59,9 @@ class RunFolder:
         """Where exports go."""
         return self.path / "export"
 
-    def _needs(self, name: str, what: str) -> Path:
+    def _needs(self, name: str, why_missing: str) -> Path:
         if not (self.path / name).is_file():
-            raise ReskerasError(f"run: {self.path} has no {name}, and so no {what}")
+            raise ReskerasError(f"run: {self.path} has no {name}: {why_missing}")
         return self.path / name
 
     def spec(self) -> Spec:
@@ -70,18 +70,18 @@ class RunFolder:
 
     def recipe(self) -> Recipe:
         """The recipe the run was trained by."""
-        return recipe(self._needs(RECIPE_FILE, "recipe: it was built, not trained"))
+        return recipe(self._needs(RECIPE_FILE, "it was built, not trained"))
 
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the logits."""
-        return self._needs(CLASSES_FILE, "class names").read_text(encoding="utf-8").splitlines()
+        return self._needs(CLASSES_FILE, "it was built, not trained").read_text(encoding="utf-8").splitlines()
 
     def provenance(self) -> dict[str, Any]:
         """How the run came to be: versions, devices, data, seed, revision."""
         return self._json(PROVENANCE_FILE)
 
     def _json(self, name: str) -> dict[str, Any]:
-        path = self._needs(name, "record of how it was made")
+        path = self._needs(name, "it is not whole")
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:

@@ -40,7 +40,8 @@ def _no_reading(depth: int, family: str | None, block: str | None) -> str:
         candidates = range(depth + step, 1 if step < 0 else DEEPEST, step)
         nearest += [next((near for near in candidates if next(_readings(near, family, block), None)), None)]
     choices = " and ".join(str(near) for near in nearest if near is not None)
-    given = " ".join(f"with {field} {value}" for field, value in (("family", family), ("block", block)) if value)
+    given = " and ".join(f"{field} {value}" for field, value in (("family", family), ("block", block)) if value)
     rule = "imagenet has " + ", ".join(map(str, IMAGENET_DEPTHS)) + "; cifar has 6n+2 basic, 9n+2 bottleneck"
     rule += ", 3n+2 single" if block == "single" else ""
-    return f"depth: {depth} is no depth of a network {given}".rstrip() + f"; the nearest are {choices} ({rule})"
+    kind = f"a network with {given}" if given else "a network"
+    return f"depth: {depth} is no depth of {kind}; the nearest are {choices} ({rule})"

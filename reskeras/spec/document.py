@@ -143,6 +143,11 @@ def _options(schema: dict, here: dict) -> list[dict]:
     return [here] if not nested else [option for one in nested for option in _options(schema, one)]
 
 
+def place_of(field: str, where: str, lines: Lines) -> str:
+    """The file and, where it is known, the line of a dotted field, or of the nearest field around it."""
+    return _place(tuple(int(part) if part.isdecimal() else part for part in field.split(".")), where, lines)
+
+
 def _place(path: tuple, where: str, lines: Lines) -> str:
     for length in range(len(path), 0, -1):
         if path[:length] in lines:

@@ -181,8 +181,7 @@ class PadChannels(Op):
 
     def output_shape(self, shape: Shape) -> Shape:
         if self.channels < shape[-1]:
-            raise ReskerasError(f"{self.name}: shortcut A cannot go from {shape[-1]} to {self.channels} channels, "
-                                "it only adds zero channels; choose shortcut B or C, or widths that grow")
+            raise ReskerasError(f"{self.name}: {shape[-1]} channels cannot be padded to {self.channels}")
         return (*shape[:-1], self.channels)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.catalog import catalog
-from reskeras.spec.document import Lines, parse_yaml, read_yaml, validated
+from reskeras.spec.document import Lines, parse_yaml, place_of, read_yaml, validated
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
@@ -28,15 +28,15 @@ def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...
 
     Raises ReskerasError (status 2) for unknown names, fields and values, and for contradictions.
     """
-    spec, where = _source(source)
+    spec, where, lines = _source(source)
     fields = {name: value for name, value in fields.items() if value is not None}
     if fields or settings:
-        spec = _overridden(spec, fields, settings)
-    if isinstance(spec, NetworkSpec):
-        try:
-            resolve(spec)
-        except ReskerasError as error:
-            raise ReskerasError(f"{error} (in {where})" if where else str(error), error.status) from error
+        spec, lines = _overridden(spec, fields, settings), {}  # what is wrong may not stand in the file
+    try:
+        lower(spec).unit_shapes()  # what cannot be resolved, or does not fit together, is told now
+    except ReskerasError as error:
+        place = f" (in {place_of(str(error).partition(':')[0], where, lines)})" if where else ""
+        raise ReskerasError(f"{error}{place}", error.status) from error
     return spec
 
 
@@ -45,21 +45,26 @@ def plan(source: str | Path | Spec | None = None, **fields: Any) -> Plan:
     return lower(network(source, **fields))
 
 
-def _source(source: str | Path | Spec | None) -> tuple[Spec, str]:
-    """The spec that `source` names, and the file it came from."""
+def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:
+    """The spec that `source` names, the file it came from, and the lines of its fields."""
     if source is None:
-        return NetworkSpec(), ""
+        return NetworkSpec(), "", {}
     if isinstance(source, Spec):
-        return source, ""
+        return source, "", {}
     if str(source) in catalog():
-        return catalog()[str(source)].spec, ""
+        return catalog()[str(source)].spec, "", {}
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise ReskerasError(f"network: {str(source)[:100]} cannot be read: {error.strerror}") from error
+    if is_folder:
         if not (path / NETWORK_FILE).is_file():
             raise ReskerasError(f"network: {path} is a folder without a {NETWORK_FILE}, so it is no run")
-        return _run(path), str(path)
-    if path.is_file():
-        return _typed(*read_yaml(path), str(path)), str(path)
+        return _run(path), str(path), {}
+    if is_file:
+        data, lines = read_yaml(path)
+        return _typed(data, lines, str(path)), str(path), lines
     if path.suffix in (".yaml", ".yml", ".json"):
         raise ReskerasError(f"network: there is no file {path}")
     raise unknown("network", source, catalog())

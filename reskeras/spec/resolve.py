@@ -70,7 +70,8 @@ def _stages(spec: NetworkSpec) -> tuple[str | None, str | None, tuple[StageSpec,
 
 
 def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, block: str) -> StageRow:
-    where = f"stages.{index}."
+    here = f"stages.{index}."
+    where = here if stage.skip or stage.shortcut else ""
     block = stage.block or block
     skip = stage.skip or spec.skip or IDENTITY
     shortcut = stage.shortcut or spec.shortcut
@@ -85,7 +86,7 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
                             "choose skip identity, or shortcut A or B")
     return StageRow(
         units=stage.units,
-        width=stage.width or _preset_width(family, index, where),
+        width=stage.width or _preset_width(family, index, here),
         stride=stage.stride or (1 if index == 0 else 2),
         block=block,
         shortcut=shortcut,
@@ -126,6 +127,7 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
             raise ReskerasError(
                 f"stages.{index + 1}.order: {following.order!r} after a stage of {row.order!r} is undefined, because "
                 "the stream between them is not activated; choose relu_preact or full_preact for the later stages too")
+    _refuse_narrowing(network)
     height, width, _ = network.input_shape
     if min(height, width) < (stride := total_stride(network)):
         raise ReskerasError(f"input_shape: {height}x{width} is smaller than the network's stride of {stride} pixels; "
@@ -135,6 +137,16 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
         raise ReskerasError(f"drop_path: {network.drop_path} needs shortcuts, and every stage has shortcut 'none'")
     if network.zero_gamma:
         _refuse_zero_gamma(network)
+
+
+def _refuse_narrowing(network: ResolvedNetwork) -> None:
+    width = network.stem.convs[-1].width
+    for index, row in enumerate(network.stages):
+        output = row.width * BLOCKS[row.block].expansion
+        if row.shortcut == "A" and output < width:
+            raise ReskerasError(f"stages.{index}.shortcut: 'A' only adds zero channels and cannot go from {width} to "
+                                f"{output}; choose shortcut B or C, or a width of at least {width}")
+        width = output
 
 
 def _refuse_zero_gamma(network: ResolvedNetwork) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 from reskeras.spec import operations as op
-from reskeras.spec.fields import InputShape, Spec
+from reskeras.spec.fields import InputShape, Spec, Width, integer
 from reskeras.spec.lower import lower
 from reskeras.spec.plan import Plan, Unit
 
@@ -14,11 +16,18 @@ class VggSpec(Spec):
     """Stages of plain 3x3 convolutions, each stage ended by a max-pool, then dense layers; no batch norm."""
 
     name: Literal["vgg-19"] = "vgg-19"
-    units: tuple[int, ...] = (2, 2, 4, 4, 4)
-    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
-    dense: tuple[int, ...] = (4096, 4096)
-    classes: int = 1000
+    units: Annotated[tuple[integer(1, 100), ...], Field(min_length=1, max_length=16)] = (2, 2, 4, 4, 4)
+    widths: tuple[Width, ...] = (64, 128, 256, 512, 512)
+    dense: Annotated[tuple[Width, ...], Field(max_length=16)] = (4096, 4096)
+    classes: integer(1, 1_000_000) = 1000
     input_shape: InputShape = (224, 224, 3)
+
+    @model_validator(mode="after")
+    def _one_width_a_stage(self) -> Self:
+        if len(self.units) != len(self.widths):
+            raise ValueError(f"widths: {len(self.widths)} widths do not go with units of {len(self.units)} stages; "
+                             "give one of each a stage")
+        return self
 
     @property
     def depth(self) -> int:
