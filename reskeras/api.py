@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Source, open_source
+from reskeras.data.registry import open_source
+from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation, evaluate
 from reskeras.evaluation.prediction import Prediction, predict_files

@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from reskeras.data import decode as decoding
 from reskeras.data.source import Source, Split, split_by_class
 from reskeras.errors import ReskerasError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
 TEST_NAMES = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2
-LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
 NAMED = 5  # skipped files that are named
 
 Files = dict[str, list[Path]]
@@ -88,22 +88,14 @@ def _mode(file: Path) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file) as image:
-                if image.width * image.height > LARGEST_IMAGE:
+                if image.width * image.height > decoding.LARGEST_IMAGE:
                     return None
                 image.load()
                 mode = image.mode
-        decode(tf.io.read_file(str(file)), 3)
+        decoding.decode(tf.io.read_file(str(file)), 3)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, tf.errors.OpError):
         return None
     return mode
-
-
-def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bytes of a JPEG, PNG, BMP or GIF (its first frame) to uint8 (height, width, channels)."""
-    image = tf.io.decode_image(data, channels=3, expand_animations=False)
-    if channels == 1:
-        image = image[..., :1]  # a grey image decodes to three equal channels
-    return tf.ensure_shape(image, [None, None, channels])
 
 
 def _examples(files: Files, classes: tuple[str, ...], readable: set[Path]) -> tuple[list[str], np.ndarray]:
@@ -124,6 +116,6 @@ def _split(name: str, files: list[str], labels: np.ndarray, channels: int) -> Sp
     paths, targets = tf.constant(files), tf.constant(labels)
 
     def example(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return decode(tf.io.read_file(tf.gather(paths, index)), channels), tf.gather(targets, index)
+        return decoding.decode(tf.io.read_file(tf.gather(paths, index)), channels), tf.gather(targets, index)
 
     return Split(name, len(files), example)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.preprocessing import Preprocessing, fit_image
+from reskeras.data.decode import READERS, fit_image, fitted
+from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
 from reskeras.spec.recipe import AugmentSpec
 
-READERS = os.cpu_count() or 1
 AHEAD = 4  # batches prepared before they are asked for
 
 
@@ -66,16 +64,6 @@ def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) ->
     dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.height, preprocessing.width)
     images, labels = next(iter(dataset.batch(len(indices)).with_options(_options())))
     return images.numpy(), labels.numpy()
-
-
-def fitted(indices: tf.data.Dataset, split: Split, height: int, width: int) -> tf.data.Dataset:
-    """Indices to (uint8 image (height, width, channels), label), in order."""
-
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = split.example(index)
-        return fit_image(image, height, width), label
-
-    return indices.map(load, num_parallel_calls=READERS, deterministic=True)
 
 
 def augmented(images: tf.Tensor, pad: int, flips: bool, seed: tf.Tensor) -> tf.Tensor:

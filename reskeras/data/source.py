@@ -1,15 +1,12 @@
-"""Sources and splits: images and labels by index, opened by a name such as `digits` or `folder:PATH`."""
+"""Sources and splits: images and labels by index, and how a split is divided."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-
-from reskeras.errors import ReskerasError, unknown
 
 Example = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -45,32 +42,6 @@ class Source:
     test: Split
     mirror: bool = True
     notes: tuple[str, ...] = ()
-
-
-def open_source(name: str, data_dir: str | Path | None = None) -> Source:
-    """The source called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
-
-    `data_dir` is where TFDS sets are prepared. Nothing is downloaded. Raises ReskerasError (status 2) for
-    an unknown name, a set that is not there, or fewer than two classes.
-    """
-    kind, _, rest = name.partition(":")
-    if name == "digits":
-        from reskeras.data.digits import open_digits as opened
-
-        source = opened()
-    elif kind == "folder" and rest:
-        from reskeras.data.folder import open_folder
-
-        source = open_folder(Path(rest))
-    elif name in ("cifar10", "cifar100") or (kind == "tfds" and rest):
-        from reskeras.data.prepared import open_prepared
-
-        source = open_prepared(rest or name, data_dir)
-    else:
-        raise unknown("data", name, ("digits", "cifar10", "cifar100", "tfds:NAME[/CONFIG]", "folder:PATH"))
-    if len(source.classes) < 2:
-        raise ReskerasError(f"data: {name} has one class ({source.classes[0]}); a classifier needs two or more")
-    return replace(source, name=name)
 
 
 def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from reskeras.data.preprocessing import Preprocessing, decode_file, fit_image
+from reskeras.data.decode import decode_file, fit_image
+from reskeras.data.preprocessing import Preprocessing
 from reskeras.evaluation.accuracy import forward
 
 BATCH = 32

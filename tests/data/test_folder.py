@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from reskeras.data.source import open_source
+from reskeras.data.registry import open_source
 from reskeras.errors import ReskerasError
 
 RNG = np.random.default_rng(0)
@@ -105,11 +105,11 @@ def test_unreadable_images_are_named_skipped_and_counted(tmp_path):
 
 
 def test_an_enormous_image_is_skipped(tmp_path, monkeypatch):
-    from reskeras.data import folder
+    from reskeras.data import decode
 
     two_classes(tmp_path, 3)
     picture(tmp_path / "cat" / "large.png", size=(200, 200))
-    monkeypatch.setattr(folder, "LARGEST_IMAGE", 1000)
+    monkeypatch.setattr(decode, "LARGEST_IMAGE", 1000)
     assert "large.png" in open_source(f"folder:{tmp_path}").notes[0]
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from reskeras.data.decode import fit_image
 from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch, training_batches
-from reskeras.data.preprocessing import Preprocessing, fit_image
-from reskeras.data.source import Split, open_source, split_by_class, split_off
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.registry import open_source
+from reskeras.data.source import Split, split_by_class, split_off
 from reskeras.errors import ReskerasError
 from reskeras.spec.recipe import AugmentSpec
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from reskeras.data.source import open_source
+from reskeras.data.registry import open_source
 from reskeras.errors import ReskerasError
 
 
