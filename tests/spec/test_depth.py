@@ -93,6 +93,6 @@ def test_depth_is_counted_back_from_the_stages(depth):
 def test_depth_of_a_custom_net_is_convolutions_on_the_main_path_and_the_dense_layer():
     # 3 stem convolutions + 2 x 2 + 1 x 3 + 3 x 1 + dense
     custom = reskeras.network(
-        family="cifar", stem={"convs": [{"width": 8}, {"width": 8}, {"width": 16}]},
+        family="cifar", shortcut="B", stem={"convs": [{"width": 8}, {"width": 8}, {"width": 16}]},
         stages=[{"units": 2, "block": "basic"}, {"units": 1, "block": "bottleneck"}, {"units": 3, "block": "single"}])
     assert reskeras.resolve(custom).depth == 3 + 4 + 3 + 3 + 1

@@ -1,0 +1,103 @@
+"""The README's claims: its commands run, its Python runs, its outputs are what the commands print."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+RESKERAS = str(Path(sys.executable).with_name("reskeras"))
+
+
+def examples():
+    """(command line, printed output) of every `$ reskeras` in a console block."""
+    for kind, block in BLOCKS:
+        if kind == "console":
+            for part in block.split("$ ")[1:]:
+                command, _, output = part.partition("\n")
+                yield command, output
+
+
+def finished(words, folder, timeout):
+    """A process run to its end in `folder`, with what it printed."""
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def run(command, folder, timeout=600):
+    words = shlex.split(command)
+    assert words[0] == "reskeras"
+    return finished([RESKERAS, *words[1:]], folder, timeout)
+
+
+def without_timing(text):
+    return re.sub(r"\s+", " ", re.sub(r"in \d+\.\d s|\d+\.\d s\b", "", text)).strip()
+
+
+def test_commands_that_need_no_training_print_what_the_readme_shows(tmp_path):
+    shown = {command: output for command, output in examples() if command.split()[1] in ("list", "show", "diff")}
+    assert shown
+    for command, output in shown.items():
+        done = run(command, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert without_timing(done.stdout) == without_timing(output)
+
+
+def test_the_yaml_example_and_its_error_are_as_the_readme_says(tmp_path):
+    [example] = [block for kind, block in BLOCKS if kind == "yaml"]
+    (tmp_path / "mine.yaml").write_text(example)
+    assert run("reskeras show mine.yaml", tmp_path).returncode == 0
+    (tmp_path / "mine.yaml").write_text(example.replace("shortcut: B", "shortcut: D"))
+    refused = run("reskeras show mine.yaml", tmp_path)
+    assert refused.returncode == 2
+    assert "shortcut: 'D' is not one of A, B, C, none (in mine.yaml, line 3)" in refused.stderr
+    assert "shortcut: 'D' is not one of A, B, C, none (in mine.yaml, line 3)" in README
+
+
+def test_every_command_named_in_the_readme_exists():
+    named = set(re.findall(r"`?reskeras (\w+)[ `]", README))
+    from reskeras_cli.main import COMMANDS
+
+    assert named & set(COMMANDS) >= {"list", "show", "diff", "schema", "build", "train", "export"}
+    for name in set(re.findall(r"\$ reskeras (\w+)", README)):
+        assert name in COMMANDS
+
+
+@pytest.mark.slow
+def test_build_prints_what_the_readme_shows(tmp_path):
+    [(command, output)] = [pair for pair in examples() if pair[0].split()[1] == "build"]
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert without_timing(done.stdout) == without_timing(output)
+
+
+@pytest.mark.slow
+def test_train_evaluate_predict_export_run_as_in_the_readme(tmp_path):
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    seven = load_digits().images[7]
+    Image.fromarray((seven * 255 / 16).round().astype("uint8")).save(tmp_path / "seven.png")
+    ran = []
+    for command, _ in examples():
+        if command.split()[1] in ("train", "evaluate", "predict", "export"):
+            done = run(command, tmp_path)
+            assert done.returncode == 0, done.stderr
+            ran.append(command.split()[1])
+            if ran[-1] == "evaluate":
+                accuracy = float(re.search(r"accuracy\s+([\d.]+)%", done.stdout)[1])
+                assert accuracy >= 97
+            if ran[-1] == "predict":
+                assert re.search(r"seven\.png\s+7\s", done.stdout)
+    assert ran == ["train", "evaluate", "predict", "export"]
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(tmp_path):
+    [code] = [block for kind, block in BLOCKS if kind == "python"]
+    done = finished([sys.executable, "-c", code], tmp_path, 900)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "saved_models" / "try" / "export").is_dir()
