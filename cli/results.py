@@ -37,4 +37,5 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
              f"{proof.difference:.1e} (allowed {proof.tolerance:.0e})", f"{proof.agreement:.2%}",
              f"{proof.accuracy:.2%}", f"{proof.keras_accuracy:.2%}", str(proof.images)) for proof in proofs]
     table(columns, rows)
-    facts([(proof.kind, proof.path, "") for proof in proofs])
+    width = max(len(proof.path) for proof in proofs)
+    facts([(proof.kind, proof.path.ljust(width), "") for proof in proofs])

@@ -29,7 +29,9 @@ def unknown(field: str, value: object, choices: Iterable[str], where: str = "") 
     `where` is a place such as `net.yaml, line 4`.
     """
     names = [str(choice) for choice in choices]
-    near = get_close_matches(str(value), names, n=1)
+    text = str(value)
+    # of a path such as stages.1.wdith, the last part is what was mistyped
+    near = get_close_matches(text, names, n=1) or get_close_matches(text.rpartition(".")[2], names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     place = f" (in {where})" if where else ""
     listed = ", ".join(names) if len(names) <= MOST_LISTED else f"{len(names)} names such as {', '.join(names[:5])}"

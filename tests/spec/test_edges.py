@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 import reskeras
 from reskeras.spec.plan import Fork, sequence_ops
 
@@ -104,7 +105,8 @@ def test_a_bottleneck_strides_in_its_3x3_when_asked():
     unit = units("resnet-50", stride_on="3x3")["stage2_unit1"]
     assert strides(fork(unit).branches[1]) == [1, 2, 1]
     # v1.5 costs the first 1x1 of three stages at four times the positions: 256x128, 512x256, 1024x512
-    more = sum(3 * side * side * wide * narrow for side, wide, narrow in ((28, 256, 128), (14, 512, 256), (7, 1024, 512)))
+    entries = ((28, 256, 128), (14, 512, 256), (7, 1024, 512))
+    more = sum(3 * side * side * wide * narrow for side, wide, narrow in entries)
     plain, late = reskeras.plan("resnet-50").complexity(), reskeras.plan("resnet-50", stride_on="3x3").complexity()
     assert late.multiply_adds - plain.multiply_adds == more
     assert late.parameters == plain.parameters

@@ -1,0 +1,159 @@
+"""The commands that make and use runs: what they print, write and refuse."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from reskeras_cli.main import commands
+
+TINY = ["--family", "cifar", "--set", "stages=[1,1]", "--input-shape", "16x16x1"]
+
+
+def invoke(*words):
+    return CliRunner().invoke(commands, [str(word) for word in words])
+
+
+def refused(*words, status=2):
+    """What a refused command line printed on stderr: one or two lines, no traceback, that exit status."""
+    result = invoke(*words)
+    assert result.exit_code == status, result.output
+    lines = result.stderr.strip().splitlines()
+    assert 1 <= len(lines) <= 2
+    assert lines[0].startswith("reskeras: ")
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+def test_train_prints_the_result_and_where_it_is(tmp_path):
+    result = invoke("train", *TINY, "--epochs", 1, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "accuracy" in result.stdout
+    assert f"saved      {tmp_path / 'run'}" in result.stdout
+    assert "epoch 1/1" in result.stderr
+    assert "\x1b" not in result.output
+    assert "\r" not in result.output
+
+
+def test_train_without_out_numbers_the_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert invoke("train", "cifar-resnet-20", "--input-shape", "8x8x1", "--epochs", 1).exit_code == 0
+    assert sorted(os.listdir("saved_models")) == ["cifar-resnet-20-digits", "cifar-resnet-20-digits-2"]
+
+
+def test_train_json_is_one_document_on_stdout(tmp_path):
+    result = invoke("train", *TINY, "--epochs", 1, "--out", tmp_path / "run", "--json")
+    assert json.loads(result.stdout)["run"] == str(tmp_path / "run")
+
+
+def test_recipe_flags_reach_the_recipe(tmp_path):
+    flags = ["--epochs", 1, "--batch-size", 50, "--learning-rate", 0.02, "--seed", 7, "--precision", "float32"]
+    assert invoke("train", *TINY, *flags, "--recipe", "step-cifar", "--out", tmp_path / "run").exit_code == 0
+    import reskeras
+
+    recipe = reskeras.Run(tmp_path / "run").folder.recipe()
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.seed, recipe.precision,
+            recipe.normalise) == (1, 50, 0.02, 7, "float32", "per_pixel_mean")
+    assert reskeras.Run(tmp_path / "run").folder.provenance()["precision"] == "float32"
+
+
+def test_evaluate_and_export_agree(copied):
+    evaluated = json.loads(invoke("evaluate", copied.path, "--json").stdout)
+    exported = json.loads(invoke("export", copied.path, "--to", "tflite", "--json").stdout)
+    assert [proof["kind"] for proof in exported] == ["tflite"]
+    assert exported[0]["holds"]
+    assert abs(exported[0]["accuracy"] - evaluated["top1"]) < 0.05
+    assert "agrees" in invoke("export", copied.path).stdout
+
+
+def test_predict_names_classes(trained, tmp_path):
+    Image.new("L", (20, 30), 90).save(tmp_path / "grey.png")
+    [prediction] = json.loads(invoke("predict", trained.path, tmp_path / "grey.png", "--top", 3, "--json").stdout)
+    assert len(prediction["top"]) == 3
+    assert {name for name, _ in prediction["top"]} <= {str(digit) for digit in range(10)}
+
+
+def test_build_saves_a_run_that_loads(tmp_path):
+    result = invoke("build", *TINY, "--classes", 3, "--out", tmp_path / "built", "--plot", tmp_path / "net.png")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "built").iterdir()) == [
+        "model.keras", "network.yaml", "provenance.json", "resolved.yaml"]
+    assert (tmp_path / "net.png").stat().st_size > 10_000
+    import reskeras
+
+    model = reskeras.load(tmp_path / "built")
+    assert model.output_shape == (None, 3)
+    assert reskeras.plan(tmp_path / "built").complexity().parameters == sum(
+        int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def test_a_reference_network_is_built_and_read_again(tmp_path):
+    flags = ["--classes", 3, "--input-shape", "32x32x3"]
+    assert invoke("build", "vgg-19", *flags, "--out", tmp_path / "vgg").exit_code == 0
+    assert "vgg-19" in invoke("show", tmp_path / "vgg").stdout
+
+
+class TestRefusals:
+    def test_no_folder_and_no_run(self, tmp_path):
+        assert "there is no folder" in refused("evaluate", tmp_path / "absent")
+        assert "no run folder" in refused("export", tmp_path)
+
+    def test_a_run_without_a_model(self, copied):
+        (copied.path / "model.keras").unlink()
+        for command in ("evaluate", "export"):
+            assert "has no model.keras" in refused(command, copied.path)
+
+    def test_a_truncated_model(self, copied):
+        whole = (copied.path / "model.keras").read_bytes()
+        (copied.path / "model.keras").write_bytes(whole[: len(whole) // 2])
+        assert "model.keras is broken" in refused("evaluate", copied.path, status=1)
+
+    def test_a_model_with_code_in_it_is_not_executed(self, copied, tmp_path):
+        image = keras.Input((16, 16, 1))
+        marker = tmp_path / "executed"
+        code = keras.layers.Lambda(lambda x, path=str(marker): (open(path, "w").close(), x)[1], output_shape=(16, 16, 1))
+        keras.Model(image, code(image)).save(copied.path / "model.keras")
+        marker.unlink(missing_ok=True)
+        assert "model.keras is broken or no Keras model" in refused("evaluate", copied.path, status=1)
+        assert not marker.exists()
+
+    def test_broken_records_of_a_run(self, copied):
+        (copied.path / "provenance.json").write_text("{")
+        assert "provenance.json is broken" in refused("evaluate", copied.path, status=1)
+        (copied.path / "preprocessing.npz").write_bytes(b"no archive")
+        assert "preprocessing.npz is broken" in refused("predict", copied.path, copied.path / "classes.txt", status=1)
+
+    def test_an_output_folder_that_exists(self, tmp_path):
+        (tmp_path / "taken").mkdir()
+        for command in ("build", "train"):
+            assert "exists already" in refused(command, *TINY, "--out", tmp_path / "taken")
+        assert list((tmp_path / "taken").iterdir()) == []
+
+    def test_an_output_below_a_file(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        assert "no folder to write in" in refused("build", *TINY, "--out", tmp_path / "file" / "run")
+
+    @pytest.mark.parametrize(("flags", "named"), [
+        (["--classes", "5"], "classes: 5 contradicts digits, which has 10 classes"),
+        (["--data", "folder:absent"], "there is no folder absent"),
+        (["--data", "nothing"], "'nothing' is not one of digits"),
+        (["--data", "cifar10", "--data-dir", "absent"], "data_dir: there is no folder absent"),
+        (["--recipe", "nothing"], "recipe: 'nothing' is not one of quick, step-cifar"),
+        (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
+        (["--epochs", "0"], "epochs: 0"),
+        (["--precision", "float8"], "precision: 'float8' is not one of auto"),
+    ])
+    def test_a_wrong_request_leaves_nothing_behind(self, tmp_path, monkeypatch, flags, named):
+        monkeypatch.chdir(tmp_path)
+        assert named in refused("train", *TINY, *flags)
+        assert os.listdir(tmp_path) == []
+
+    def test_a_recipe_file_is_refused_with_its_line(self, tmp_path):
+        (tmp_path / "mine.yaml").write_text("epochs: 2\nschedule:\n  kind: linear\n")
+        message = refused("train", *TINY, "--recipe", tmp_path / "mine.yaml")
+        assert "schedule.kind: 'linear' is not one of constant, cosine, steps" in message
+        assert "line 3" in message
