@@ -28,7 +28,6 @@ setup(
         "scikit-learn>=1.4,<2",
         "pillow>=10,<14",
         "matplotlib>=3.8,<4",
-        "tensorboard>=2.20,<3",
         "tensorflow-datasets>=4.9.9,<5",
         "importlib_resources>=6,<8",  # tensorflow-datasets imports it and does not declare it
         "ai-edge-litert>=2.0,<3",

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+
 from reskeras_cli.main import COMMANDS, commands
 
 HEAVY = ("tensorflow", "keras", "numpy", "matplotlib")

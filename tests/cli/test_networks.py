@@ -10,10 +10,10 @@ import sys
 import pytest
 import yaml
 from click.testing import CliRunner
-from reskeras_cli.main import commands
-from reskeras_cli.output import Column, _that_fit, short, short_bytes
 
 from reskeras.spec.catalog import catalog
+from reskeras_cli.main import commands
+from reskeras_cli.output import Column, _that_fit, short, short_bytes
 
 
 def run(*arguments: str) -> str:
