@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 WRONG_REQUEST = 2
 FAILED = 1
+LONGEST_VALUE = 100
 MOST_LISTED = 20  # choices; more of them would push the hint off the line
 
 
@@ -23,6 +24,12 @@ def failure(message: str) -> ReskerasError:
     return ReskerasError(message, FAILED)
 
 
+def shown(value: object) -> str:
+    """`value` as a message shows it: whole unless somebody pasted a page."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
 def unknown(field: str, value: object, choices: Iterable[str], where: str = "") -> ReskerasError:
     """A `ReskerasError` that names the field, the value, the nearest choice and all choices.
 
@@ -35,4 +42,4 @@ def unknown(field: str, value: object, choices: Iterable[str], where: str = "") 
     hint = f"; did you mean {near[0]}?" if near else ""
     place = f" (in {where})" if where else ""
     listed = ", ".join(names) if len(names) <= MOST_LISTED else f"{len(names)} names such as {', '.join(names[:5])}"
-    return ReskerasError(f"{field}: {value!r} is not one of {listed}{hint}{place}")
+    return ReskerasError(f"{field}: {shown(value)} is not one of {listed}{hint}{place}")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reskeras.errors import ReskerasError, unknown
+from reskeras.errors import ReskerasError, shown, unknown
 
 LARGEST_DOCUMENT = 1 << 20  # bytes; a resolved network is a few kilobytes
 DEEPEST_NESTING = 20
@@ -109,8 +109,8 @@ def _explain(model: type[BaseModel], error: dict[str, Any], where: str, lines: L
         return unknown(field, context["tag"], context["expected_tags"].replace("'", "").split(", "), place)
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     message = message[0].lower() + message[1:]
-    shown = repr(value) if not isinstance(value, (dict, list, BaseModel)) or len(repr(value)) < 60 else _kind(value)
-    subject = f"{field}: {shown}: " if field else ""
+    whole = not isinstance(value, (dict, list, BaseModel)) or len(repr(value)) < 60
+    subject = f"{field}: {shown(value) if whole else _kind(value)}: " if field else ""
     return ReskerasError(f"{subject}{message}" + (f" (in {place})" if place else ""))
 
 

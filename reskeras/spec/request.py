@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, unknown
+from reskeras.errors import ReskerasError, shown, unknown
 from reskeras.spec.catalog import catalog
 from reskeras.spec.document import Lines, parse_yaml, place_of, read_yaml, validated
 from reskeras.spec.fields import Spec
@@ -92,8 +92,9 @@ def _overridden(base: Spec, fields: dict[str, Any], settings: tuple[str, ...]) -
     changes = {**fields, **{name.partition("=")[0]: None for name in settings}}
     if isinstance(base, NetworkSpec) and changes.keys() - {"classes", "input_shape", "name"}:
         data.pop("name", None)  # it is another network now
+    for name in changes:  # of what the base says, so that depth and stages given together still contradict
+        data.pop(REPLACES.get(name, ""), None)
     for field, value in fields.items():
-        data.pop(REPLACES.get(field, ""), None)
         data[field] = value.sparse() if isinstance(value, Spec) else value
     for setting in settings:
         _set_path(data, setting)
@@ -104,11 +105,11 @@ def _set_path(data: dict[str, Any], setting: str) -> None:
     """Lay one `path=value` such as `bn.momentum=0.99` or `stages.1.width=48` over sparse data."""
     path, equals, text = setting.partition("=")
     if not equals or not path:
-        raise ReskerasError(f"--set: {setting!r} is not of the form path=value, such as bn.momentum=0.99")
+        raise ReskerasError(f"--set: {shown(setting)} is not of the form path=value, such as bn.momentum=0.99")
     try:
         ((_, value),) = parse_yaml(f"value:\n  {text}", "--set")[0].items()
     except (ReskerasError, ValueError) as error:
-        raise ReskerasError(f"--set: {text!r} (for {path}) is not a YAML value") from error
+        raise ReskerasError(f"--set: {shown(text)} (for {path}) is not a YAML value") from error
     keys: list[str | int] = [int(key) if key.isdecimal() else key for key in path.split(".")]
     if len(keys) > 1 and keys[0] not in data:
         _materialise(data, str(keys[0]))
@@ -127,8 +128,6 @@ def _set_path(data: dict[str, Any], setting: str) -> None:
     last = keys[-1]
     if not isinstance(here, dict) and not (isinstance(here, list) and isinstance(last, int) and last < len(here)):
         raise ReskerasError(f"--set: {path} leads nowhere in this network")
-    if len(keys) == 1:
-        data.pop(REPLACES.get(path, ""), None)
     here[last] = value
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -116,7 +117,7 @@ class TestRefusals:
     def test_a_model_with_code_in_it_is_not_executed(self, copied, tmp_path):
         image = keras.Input((16, 16, 1))
         marker = tmp_path / "executed"
-        code = keras.layers.Lambda(lambda x, path=str(marker): (open(path, "w"), x)[1], output_shape=(16, 16, 1))
+        code = keras.layers.Lambda(lambda x, path=str(marker): (Path(path).touch(), x)[1], output_shape=(16, 16, 1))
         keras.Model(image, code(image)).save(copied.path / "model.keras")
         marker.unlink(missing_ok=True)
         assert "model.keras is broken or no Keras model" in refused("evaluate", copied.path, status=1)

@@ -73,7 +73,7 @@ FILES = {
     "input below stride": ("depth: 50\ninput_shape: [16, 16, 3]\n", 2, ["input_shape: 16x16", "32x32"]),
     "zero pixels": ("depth: 20\ninput_shape: 0x32x3\n", 2, ["input_shape.0: 0"]),
     "A to fewer channels": ("family: cifar\nshortcut: A\nstages:\n- {units: 1, width: 32}\n- {units: 1, width: 8}\n",
-                            None, ["32", "8", "B or C"]),
+                            5, ["shortcut", "'A'", "32", "8", "B or C"]),
     "unknown order": ("depth: 20\norder: full-preact\n", 2, ["'full-preact'", "did you mean full_preact?"]),
     "a name for a file": ("depth: 20\nname: ../net\n", 2, ["name: '../net'"]),
     "vgg without classes": ("name: vgg-19\nclasses: 0\n", 2, ["classes: 0"]),
@@ -149,7 +149,7 @@ def test_a_folder_without_a_network_is_no_run(tmp_path):
     ({"depth": True}, ["depth: True"]),
     ({"depth": 10**30}, ["depth"]),
     ({"family": "cifar", "stages": [2000, 2000, 2000]}, ["stages", "6000", "5000"]),
-    ({"depth": 20, "stages": [1, 1, 1]}, ["depth: 20", "8"]),
+    ({"family": "cifar", "depth": 20, "stages": [1, 1, 1]}, ["depth: 20", "8"]),
 ])
 def test_bad_fields_are_refused_without_a_file_too(fields, parts):
     assert " (in )" not in refused(lambda: reskeras.network(**fields), *parts)

@@ -1,0 +1,40 @@
+"""Claims about the JSON Schema that editors use: it accepts the catalogue and refuses what the spec refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from reskeras.spec.catalog import catalog
+from reskeras.spec.network import NetworkSpec
+
+jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed; reskeras does not need it")
+
+
+@pytest.fixture(scope="module")
+def validator():
+    return jsonschema.Draft202012Validator(NetworkSpec.model_json_schema())
+
+
+def test_every_catalogued_spec_is_accepted(validator):
+    for name, row in catalog().items():
+        if isinstance(row.spec, NetworkSpec):
+            assert validator.is_valid(row.spec.sparse()), name
+
+
+@pytest.mark.parametrize("data", [
+    {"family": "cifar", "stages": [1, {"units": 2, "skip": "dropout"}]},
+    {"depth": 20, "input_shape": "32x32x1", "skip": {"kind": "scale", "shortcut": 0.5}},
+    {},
+])
+def test_shorthands_are_accepted(validator, data):
+    assert validator.is_valid(data)
+
+
+@pytest.mark.parametrize("data", [
+    {"depht": 20}, {"depth": "twenty"}, {"shortcut": "D"}, {"skip": "sideways"},
+    {"skip": {"kind": "scale", "shortcut": 2}}, {"stages": []}, {"stages": [{"width": 3}]}, {"classes": 0},
+    {"bn": {"momentum": 1}},
+    {"input_shape": [32, 32]}, [18],
+])
+def test_what_the_spec_refuses_is_refused(validator, data):
+    assert not validator.is_valid(data)
