@@ -1,21 +1,19 @@
-"""Specs as text: safe YAML with line numbers, and validation errors that name field, value, choices and place."""
+"""Specs as text: safe YAML, with the line of every value."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-from reskeras.errors import ReskerasError, shown, unknown
+from reskeras.errors import ReskerasError
 
 LARGEST_DOCUMENT = 1 << 20  # bytes; a resolved network is a few kilobytes
 DEEPEST_NESTING = 20
 # what PyYAML lets through when a value does not fit, such as !!int x, !!bool 3 or the date 2001-13-45
 UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
 
-Model = TypeVar("Model", bound=BaseModel)
 Lines = dict[tuple, int]
 
 
@@ -59,7 +57,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
         if loader is not None:
             loader.dispose()
     if not isinstance(data, dict):
-        raise ReskerasError(f"{where}: expected a mapping of fields such as 'depth: 50', got {_kind(data)}")
+        raise ReskerasError(f"{where}: expected a mapping of fields such as 'depth: 50', got {kind_of(data)}")
     return data, lines
 
 
@@ -69,8 +67,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
         if path.stat().st_size > LARGEST_DOCUMENT:
             raise ReskerasError(f"{path}: larger than {LARGEST_DOCUMENT} bytes, which no spec is")
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReskerasError(f"{path}: cannot be read: {_one_line(error)}") from error
+    except UnicodeDecodeError as error:
+        raise ReskerasError(f"{path}: is no text in UTF-8") from error
+    except OSError as error:
+        raise ReskerasError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def to_yaml(data: dict[str, Any]) -> str:
@@ -85,74 +85,6 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value))
-
-
-def validated(model: type[Model], data: Any, where: str = "", lines: Lines | None = None) -> Model:
-    """`data` as a `model`; the first thing wrong becomes a ReskerasError (status 2)."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise _explain(model, error.errors()[0], where, lines or {}) from error
-
-
-def _explain(model: type[BaseModel], error: dict[str, Any], where: str, lines: Lines) -> ReskerasError:
-    loc = error["loc"]
-    # pydantic puts the kind of a skip into the path, as in ('skip', 'dropout', 'rate')
-    path = tuple(part for index, part in enumerate(loc) if index == 0 or loc[index - 1] != "skip" or part == "kind")
-    place = _place(path, where, lines)
-    field, value, kind, context = ".".join(map(str, path)), error["input"], error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        return unknown("field", field, _fields_at(model, path), place)
-    if kind in ("literal_error", "enum"):
-        return unknown(field, value, context["expected"].replace("'", "").replace(" or ", ", ").split(", "), place)
-    if kind == "union_tag_invalid":
-        return unknown(field, context["tag"], context["expected_tags"].replace("'", "").split(", "), place)
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    message = message[0].lower() + message[1:]
-    whole = not isinstance(value, (dict, list, BaseModel)) or len(repr(value)) < 60
-    subject = f"{field}: {shown(value) if whole else _kind(value)}: " if field else ""
-    return ReskerasError(f"{subject}{message}" + (f" (in {place})" if place else ""))
-
-
-def _fields_at(model: type[BaseModel], path: tuple) -> list[str]:
-    """Names of the fields that the mapping holding `path` may have."""
-    schema = model.model_json_schema()
-    here = schema
-    for part in path[:-1]:
-        here = _follow(schema, here, part)
-    return sorted(_properties(schema, here))
-
-
-def _follow(schema: dict, here: dict, part: Any) -> dict:
-    for option in _options(schema, here):
-        if isinstance(part, int) and "items" in option:
-            return option["items"]
-        if part in option.get("properties", {}):
-            return option["properties"][part]
-    return {}
-
-
-def _properties(schema: dict, here: dict) -> set[str]:
-    return {name for option in _options(schema, here) for name in option.get("properties", {})}
-
-
-def _options(schema: dict, here: dict) -> list[dict]:
-    if "$ref" in here:
-        return _options(schema, schema["$defs"][here["$ref"].rsplit("/", 1)[1]])
-    nested = here.get("anyOf", []) + here.get("oneOf", [])
-    return [here] if not nested else [option for one in nested for option in _options(schema, one)]
-
-
-def place_of(field: str, where: str, lines: Lines) -> str:
-    """The file and, where it is known, the line of a dotted field, or of the nearest field around it."""
-    return _place(tuple(int(part) if part.isdecimal() else part for part in field.split(".")), where, lines)
-
-
-def _place(path: tuple, where: str, lines: Lines) -> str:
-    for length in range(len(path), 0, -1):
-        if path[:length] in lines:
-            return f"{where}, line {lines[path[:length]]}"
-    return where
 
 
 def _note_lines(node: yaml.Node, path: tuple, lines: Lines, where: str) -> None:
@@ -171,6 +103,9 @@ def _note_lines(node: yaml.Node, path: tuple, lines: Lines, where: str) -> None:
 def _yaml_problem(error: yaml.YAMLError) -> str:
     """What is wrong and in which line, without the excerpt that PyYAML adds."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        if error.problem.startswith("could not determine a constructor for the tag"):
+            tag = error.problem.rpartition(" ")[2].strip("'").removeprefix("tag:yaml.org,2002:")
+            return f"line {error.problem_mark.line + 1}: the tag {tag} is not allowed, only plain values are"
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return _one_line(error)
 
@@ -179,6 +114,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a person calls the type of a YAML value."""
     names = {dict: "a mapping", list: "a list", str: "text", int: "a number", float: "a number", type(None): "nothing"}
     return names.get(type(value), type(value).__name__)

@@ -107,11 +107,15 @@ class Pool(Op):
     """Max or average over a window. A 1x1 window with a stride takes every stride-th position."""
 
     kind: ClassVar[str] = "pool"
-    keeps: ClassVar[tuple[str, ...]] = ("input", "output")
     reduce: Literal["max", "average"]
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: Literal["same", "valid"] = "valid"
+
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        """A maximum's gradient goes to where the maximum was; an average's needs no number."""
+        return ("input", "output") if self.reduce == "max" else ()
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*_window(self, shape), shape[-1])
@@ -124,6 +128,11 @@ class GlobalPool(Op):
     kind: ClassVar[str] = "global_pool"
     reduce: Literal["max", "average"] = "average"
     keep_positions: bool = False
+
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        """As for Pool."""
+        return ("input", "output") if self.reduce == "max" else ()
 
     def output_shape(self, shape: Shape) -> Shape:
         return (1, 1, shape[-1]) if self.keep_positions else (shape[-1],)

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from reskeras.errors import ReskerasError, unknown
-from reskeras.spec.document import parse_yaml, read_yaml, validated
+from reskeras.spec.document import parse_yaml, read_yaml
 from reskeras.spec.fields import Spec, integer, number
+from reskeras.spec.validation import validated
 
 
 class AugmentSpec(Spec):

@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, shown, unknown
+from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.catalog import catalog
-from reskeras.spec.document import Lines, parse_yaml, place_of, read_yaml, validated
+from reskeras.spec.document import Lines, read_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
+from reskeras.spec.overrides import overridden
 from reskeras.spec.plan import Plan
-from reskeras.spec.resolve import resolve
+from reskeras.spec.validation import place_of, validated
 
 NETWORK_FILE = "network.yaml"
 RESOLVED_FILE = "resolved.yaml"
-# setting one of a pair drops what the other said
-REPLACES = {"depth": "stages", "stages": "depth"}
 
 
 def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
@@ -31,7 +30,7 @@ def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...
     spec, where, lines = _source(source)
     fields = {name: value for name, value in fields.items() if value is not None}
     if fields or settings:
-        spec, lines = _overridden(spec, fields, settings), {}  # what is wrong may not stand in the file
+        spec, lines = overridden(spec, fields, settings), {}  # what is wrong may not stand in the file
     try:
         lower(spec).unit_shapes()  # what cannot be resolved, or does not fit together, is told now
     except ReskerasError as error:
@@ -80,66 +79,10 @@ def _run(folder: Path) -> Spec:
 
 
 def _typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
-    """A document as a spec: a NetworkSpec, unless its name is that of a catalogued network of another kind."""
+    """A document as a spec. Where it has a catalogued name and neither depth nor stages, that row is meant,
+    with what else the document says laid over it."""
     named = catalog().get(str(data.get("name")))
-    if named and data.keys() == {"name"}:
-        return named.spec
-    return validated(type(named.spec) if named else NetworkSpec, data, where, lines)
-
-
-def _overridden(base: Spec, fields: dict[str, Any], settings: tuple[str, ...]) -> Spec:
-    data = base.sparse()
-    changes = {**fields, **{name.partition("=")[0]: None for name in settings}}
-    if isinstance(base, NetworkSpec) and changes.keys() - {"classes", "input_shape", "name"}:
-        data.pop("name", None)  # it is another network now
-    for name in changes:  # of what the base says, so that depth and stages given together still contradict
-        data.pop(REPLACES.get(name, ""), None)
-    for field, value in fields.items():
-        data[field] = value.sparse() if isinstance(value, Spec) else value
-    for setting in settings:
-        _set_path(data, setting)
-    return validated(type(base), data, "--set" if settings and not fields else "")
-
-
-def _set_path(data: dict[str, Any], setting: str) -> None:
-    """Lay one `path=value` such as `bn.momentum=0.99` or `stages.1.width=48` over sparse data."""
-    path, equals, text = setting.partition("=")
-    if not equals or not path:
-        raise ReskerasError(f"--set: {shown(setting)} is not of the form path=value, such as bn.momentum=0.99")
-    try:
-        ((_, value),) = parse_yaml(f"value:\n  {text}", "--set")[0].items()
-    except (ReskerasError, ValueError) as error:
-        raise ReskerasError(f"--set: {shown(text)} (for {path}) is not a YAML value") from error
-    keys: list[str | int] = [int(key) if key.isdecimal() else key for key in path.split(".")]
-    if len(keys) > 1 and keys[0] not in data:
-        _materialise(data, str(keys[0]))
-    here: Any = data
-    for index, key in enumerate(keys[:-1]):
-        if isinstance(here, list) and (not isinstance(key, int) or key >= len(here)):
-            parent = ".".join(map(str, keys[:index]))
-            raise ReskerasError(f"--set: {parent} has entries 0 to {len(here) - 1}, not {key!r}")
-        if not isinstance(here, dict | list):
-            raise ReskerasError(f"--set: {path} leads nowhere in this network")
-        inner = here[key] if isinstance(here, list) else here.get(key)
-        if isinstance(inner, int | str) and keys[0] in ("stages", "skip"):  # shorthand for units or kind
-            inner = {"units" if isinstance(inner, int) else "kind": inner}
-        here[key] = inner = {} if inner is None else inner
-        here = inner
-    last = keys[-1]
-    if not isinstance(here, dict) and not (isinstance(here, list) and isinstance(last, int) and last < len(here)):
-        raise ReskerasError(f"--set: {path} leads nowhere in this network")
-    here[last] = value
-
-
-def _materialise(data: dict[str, Any], field: str) -> None:
-    """Write out a field that the sparse form leaves to a default, so that a part of it can be set."""
-    if field not in ("stages", "stem"):
-        data[field] = {}
-        return
-    resolved = resolve(validated(NetworkSpec, data))
-    if field == "stages":
-        data["block"], data["family"] = resolved.stages[0].block, resolved.family
-        data["stages"] = [{"units": row.units} for row in resolved.stages]
-        data.pop("depth", None)
-    else:
-        data["stem"] = resolved.stem.model_dump(mode="json")
+    if named is None or data.keys() & {"depth", "stages"}:
+        return validated(NetworkSpec, data, where, lines)
+    rest = {field: value for field, value in data.items() if field != "name"}
+    return validated(type(named.spec), {**named.spec.sparse(), **rest}, where, lines)

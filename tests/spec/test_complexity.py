@@ -108,3 +108,7 @@ def test_batch_norm_without_scale_has_one_parameter_a_channel():
     unscaled = reskeras.plan("cifar-resnet-20", bn={"scale": False}).complexity().total
     assert plain.parameters - unscaled.parameters == 16 + 6 * (16 + 32 + 64)
     assert unscaled.statistics == plain.statistics == 2 * (16 + 6 * (16 + 32 + 64))
+
+
+def test_a_dropped_shortcut_keeps_its_mask():
+    assert reskeras.plan(**ORIGINAL | {"skip": "dropout"}).complexity().total.activations == 210 + 4 * 4 * 2

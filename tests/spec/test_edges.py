@@ -192,3 +192,16 @@ def test_names_of_operations_are_unique():
     for name in ("resnet-50", "preact-34", "cifar-resnet-110-exclusive-gate-bias0", "cifar-preact-164", "vgg-19"):
         names = [op.name for op in reskeras.plan(name).ops()]
         assert len(names) == len(set(names))
+
+
+def test_drop_path_leaves_a_plain_stage_among_residual_ones_alone():
+    net = units(family="cifar", stages=[{"units": 1, "shortcut": "none"}, 1], drop_path=0.2)
+    assert "dropout" not in kinds(net["stage1_unit1"].nodes)
+    assert "dropout" in kinds(net["stage2_unit1"].nodes)
+
+
+def test_an_even_kernel_pads_its_odd_pixel_at_the_end():
+    stem = {"convs": [{"kernel": 4, "width": 8, "stride": 2}], "pool": {"kernel": 2, "stride": 2}}
+    net = reskeras.plan(family="cifar", stages=[1], stem=stem)
+    assert [node.rows for node in net.units[0].nodes if node.kind == "pad"] == [(1, 2), (0, 1)]
+    assert net.unit_shapes()[0] == (8, 8, 8)

@@ -10,8 +10,9 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec.catalog import name_of
-from reskeras.spec.document import parse_yaml, to_yaml, validated
+from reskeras.spec.document import parse_yaml, to_yaml
 from reskeras.spec.network import NetworkSpec
+from reskeras.spec.validation import validated
 
 FIELDS = [
     *NetworkSpec.model_fields, "units", "width", "stride", "kind", "rate", "bias", "convs", "kernel", "momentum",

@@ -46,7 +46,7 @@ FILES = {
     "stage shortcut D": (STAGED + "- {units: 1,\n   shortcut: D}\n", 4, ["stages.0.shortcut: 'D'", "A, B, C, none"]),
     "scale above 1": ("depth: 20\nskip:\n  kind: scale\n  shortcut: 1.5\n", 4, ["skip.shortcut: 1.5", "1"]),
     "scale below 0": ("depth: 20\nskip: {kind: scale, shortcut: -0.5}\n", 2, ["skip.shortcut: -0.5", "0"]),
-    "residual scale 0": ("depth: 20\nskip:\n  kind: scale\n  residual: 0\n", 4, ["skip.residual: 0", "greater than 0"]),
+    "residual scale 0": ("depth: 20\nskip:\n  kind: scale\n  residual: 0\n", 4, ["skip.residual: 0", "more than 0"]),
     "not a number": ("depth: 20\nskip: {kind: scale, shortcut: .nan}\n", 2, ["skip.shortcut: nan"]),
     "dropout rate 1": ("depth: 20\nskip:\n  kind: dropout\n  rate: 1\n", 4, ["skip.rate: 1", "less than 1"]),
     "gate bias": ("depth: 20\nskip: {kind: exclusive_gate, bias: 99}\n", 2, ["skip.bias: 99", "20"]),
@@ -102,7 +102,7 @@ DOCUMENTS = {
     "key of a list": ("[depth]: 20\n", ["line 1"]),
     "number for a key": ("1: 2\n", ["1"]),
     "huge": ("depth: 20 #" + "x" * (1 << 20), ["larger than 1048576"]),
-    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["cannot be read"]),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["no text in UTF-8"]),
     "null bytes": (b"depth: 20\x00\n", ["unacceptable character"]),
 }
 

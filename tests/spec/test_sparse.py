@@ -9,8 +9,9 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec.catalog import catalog, name_of
-from reskeras.spec.document import parse_yaml, to_yaml, validated
+from reskeras.spec.document import parse_yaml, to_yaml
 from reskeras.spec.network import NetworkSpec
+from reskeras.spec.validation import validated
 
 ROWS = {name: row.spec for name, row in catalog().items()}
 RESIDUAL = {name: spec for name, spec in ROWS.items() if isinstance(spec, NetworkSpec)}
