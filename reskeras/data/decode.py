@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 
@@ -16,7 +17,7 @@ READERS = os.cpu_count() or 1
 
 
 def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bytes of a JPEG, PNG, BMP or GIF (its first frame) to uint8 (height, width, channels)."""
+    """Bytes of a JPEG, PNG, BMP, WebP or GIF (its first frame) to uint8 (height, width, channels)."""
     image = tf.io.decode_image(data, channels=3, expand_animations=False)
     if channels == 1:
         image = image[..., :1]  # a grey image decodes to three equal channels
@@ -37,13 +38,42 @@ def fit_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 
 def _cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """What `tf.image.resize` and a centre crop give, without ever making the part that is cropped away:
+    resized whole, a strip of 1x60000 pixels would take 36 GB."""
     size = tf.cast(tf.shape(image)[:2], tf.float64)
     wanted = tf.constant([height, width], tf.float64)
-    scaled = tf.maximum(tf.cast(tf.round(size * tf.reduce_max(wanted / size)), tf.int32), [height, width])
-    resized = tf.image.resize(image, scaled, antialias=True)
-    top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
-    cropped = resized[top : top + height, left : left + width]
-    return tf.cast(tf.clip_by_value(tf.round(cropped), 0.0, 255.0), tf.uint8)
+    scaled = tf.maximum(tf.round(size * tf.reduce_max(wanted / size)), wanted)
+    scale, corner = scaled / size, (scaled - wanted) // 2
+    reach = 1 + tf.maximum(1 / scale, 1)  # how far the filter looks beyond the window, in pixels of the image
+    first = tf.maximum(tf.floor(corner / scale - reach), 0)
+    last = tf.minimum(tf.math.ceil((corner + wanted) / scale + reach), size)
+    top, left = tf.unstack(tf.cast(first, tf.int32))
+    bottom, right = tf.unstack(tf.cast(last, tf.int32))
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis, top:bottom, left:right], size=[height, width], scale=tf.cast(scale, tf.float32),
+        translation=tf.cast(first * scale - corner, tf.float32), kernel_type="triangle", antialias=True)[0]
+    return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+
+
+def read_image(path: str | Path) -> tuple[tf.Tensor, str]:
+    """One image file as uint8 (height, width, 3), and Pillow's name for its mode (`L` is grey).
+
+    Raises ReskerasError (status 1) unless Pillow reads it whole and TensorFlow decodes the same image.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = image.width * image.height
+            if pixels > LARGEST_IMAGE:
+                raise failure(f"image: {path} has {pixels} pixels, more than {LARGEST_IMAGE}")
+            image.load()
+            mode, exact = image.mode, np.asarray(image.convert("RGB")) if image.format == "BMP" else None
+        decoded = decode(tf.io.read_file(str(path)), 3)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, tf.errors.OpError) as error:
+        raise failure(f"image: {path} is broken or no JPEG, PNG, BMP, WebP or GIF") from error
+    if exact is not None and not np.array_equal(exact, decoded):
+        # TensorFlow takes the indices into a BMP's palette for shades of grey, and does not say so
+        raise failure(f"image: {path} is a BMP with a palette, which TensorFlow cannot decode; save it as PNG")
+    return decoded, mode
 
 
 def decode_file(path: str | Path, channels: int) -> tf.Tensor:
@@ -53,15 +83,17 @@ def decode_file(path: str | Path, channels: int) -> tf.Tensor:
     """
     if not Path(path).is_file():
         raise ReskerasError(f"image: there is no file {path}")
-    try:
-        with Image.open(path) as image:
-            pixels = image.width * image.height
-        if pixels > LARGEST_IMAGE:
-            raise failure(f"image: {path} has {pixels} pixels, more than {LARGEST_IMAGE}")
-        decoded = decode(tf.io.read_file(str(path)), 3)
-    except (OSError, ValueError, Image.DecompressionBombError, tf.errors.OpError) as error:
-        raise failure(f"image: {path} is broken or no JPEG, PNG, BMP or GIF") from error
+    decoded, _ = read_image(path)
     return tf.image.rgb_to_grayscale(decoded) if channels == 1 else decoded
+
+
+def pipeline_options() -> tf.data.Options:
+    """What every pipeline here runs under: in order, and with explicit parallelism only."""
+    options = tf.data.Options()
+    # destroying an iterator waits for the autotuner's sleeping thread, up to as long as the pass itself
+    options.autotune.enabled = False
+    options.deterministic = True
+    return options
 
 
 def fitted(indices: tf.data.Dataset, split: Split, height: int, width: int) -> tf.data.Dataset:
@@ -71,4 +103,4 @@ def fitted(indices: tf.data.Dataset, split: Split, height: int, width: int) -> t
         image, label = split.example(index)
         return fit_image(image, height, width), label
 
-    return indices.map(load, num_parallel_calls=READERS, deterministic=True)
+    return indices.map(load, num_parallel_calls=READERS, deterministic=True).with_options(pipeline_options())

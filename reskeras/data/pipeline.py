@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.decode import READERS, fit_image, fitted
+from reskeras.data.decode import READERS, fit_image, fitted, pipeline_options
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
 from reskeras.spec.recipe import AugmentSpec
@@ -48,21 +48,21 @@ def training_batches(
     dataset = tf.data.Dataset.range(start_epoch, epochs, output_type=tf.int32).flat_map(epoch_places)
     dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True).map(finish, num_parallel_calls=1)
-    return dataset.prefetch(AHEAD).with_options(_options())
+    return dataset.prefetch(AHEAD).with_options(pipeline_options())
 
 
 def evaluation_batches(split: Split, preprocessing: Preprocessing, batch_size: int) -> tf.data.Dataset:
     """Batches (float32 images, int32 labels) of every image once, in order; the last may be smaller."""
     dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.height, preprocessing.width)
     dataset = dataset.batch(batch_size).map(lambda images, labels: (preprocessing.normalise(images), labels))
-    return dataset.prefetch(AHEAD).with_options(_options())
+    return dataset.prefetch(AHEAD)
 
 
 def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
     """At most `count` evenly spaced images, uint8 at the network's size and not normalised, with labels."""
     indices = np.unique(np.linspace(0, split.count - 1, min(count, split.count)).astype(np.int64))
     dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.height, preprocessing.width)
-    images, labels = next(iter(dataset.batch(len(indices)).with_options(_options())))
+    images, labels = next(iter(dataset.batch(len(indices))))
     return images.numpy(), labels.numpy()
 
 
@@ -93,11 +93,3 @@ def _fold(seed: int, epoch: tf.Tensor) -> tf.Tensor:
 def _order(count: int, seed: tf.Tensor) -> tf.Tensor:
     """A permutation of 0..count-1 that depends on `seed` alone."""
     return tf.argsort(tf.random.stateless_uniform([count], seed, maxval=None, minval=None, dtype=tf.int64), stable=True)
-
-
-def _options() -> tf.data.Options:
-    options = tf.data.Options()
-    # destroying an iterator waits for the autotuner's sleeping thread, up to as long as the pass itself
-    options.autotune.enabled = False
-    options.deterministic = True
-    return options

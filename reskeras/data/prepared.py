@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from reskeras.errors import ReskerasError, failure
 
 TEST_NAMES = ("test", "validation", "val")
 HELD_OUT = 0.1  # of the training images, for test, where a set has no test split
-UNMIRRORED = ("mnist", "svhn", "emnist", "kmnist", "omniglot", "digits", "letters")
+UNMIRRORED = ("mnist", "svhn", "omniglot", "digits", "letters", "cmaterdb")  # parts of the names of sets of writing
 HEADER, FOOTER = 12, 4  # TFRecord: length (8 bytes) and its checksum before the data, the data's checksum after
 
 
@@ -30,8 +31,11 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
     channels = image.shape[-1] or 3
     train, notes = _split(builder, "train", channels), []
-    if test_name := next((each for each in TEST_NAMES if each in splits), None):
+    for test_name in (each for each in TEST_NAMES if each in splits):
         test = _split(builder, test_name, channels)
+        if _labelled(test):
+            break
+        notes.append(f"tfds:{name} has no labels in its {test_name} split, which is left out")
     else:
         held = max(round(train.count * HELD_OUT), 1)
         order = np.random.default_rng(0).permutation(train.count)
@@ -41,7 +45,12 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
     recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
                   channels=channels, train=train, test=test,
-                  mirror=not any(word in base for word in UNMIRRORED), notes=tuple(notes))
+                  mirror="fashion" in base or not any(word in base for word in UNMIRRORED), notes=tuple(notes))
+
+
+def _labelled(split: Split) -> bool:
+    """Whether a split has labels: those of a withheld one, such as imagenet2012's test, are all -1."""
+    return split.count > 0 and int(split.example(tf.constant(0, tf.int64))[1]) >= 0
 
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
@@ -50,17 +59,25 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     import logging
 
     import tensorflow_datasets as tfds
+    from google.protobuf.json_format import ParseError
+    from tensorflow_datasets.core.dataset_info import DatasetInfoFileError
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # else TFDS warns of the folder that we look for
     try:
         builder = tfds.builder(name, data_dir=str(data_dir) if data_dir else None, try_gcs=False)
-    except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError, ImportError) as error:
-        raise ReskerasError(f"data: TFDS opens no {name!r}: {str(error).strip().splitlines()[0][:200]}") from error
+    except (ParseError, DatasetInfoFileError, JSONDecodeError) as error:
+        raise failure(f"data: the description of tfds:{name} is broken: {_first_line(error)}") from error
+    except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, RuntimeError, ImportError) as error:
+        raise ReskerasError(f"data: TFDS opens no {name!r}: {_first_line(error)}") from error
     if not builder.is_prepared():
         where = f" --data_dir={data_dir}" if data_dir else ""
         raise ReskerasError(f"data: tfds:{name} is not prepared in {builder.data_dir}; point --data-dir to where it "
                             f"is, or prepare it with: tfds build {name}{where} ({_download(builder)})")
     return builder
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _download(builder: Any) -> str:

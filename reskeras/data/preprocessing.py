@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from reskeras.errors import failure
 
 SAMPLE = 10_000  # training images that the mean is taken over, evenly spaced where there are more
 BATCH = 500
+KINDS = ("per_pixel_mean", "per_channel", "scale")
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,14 @@ class Preprocessing:
         """Read what `save` wrote; nothing in the file is executed. A broken file is a ReskerasError (status 1)."""
         try:
             with np.load(path, allow_pickle=False) as saved:
-                sizes = (int(saved[name]) for name in ("height", "width", "channels"))
-                return cls(*sizes, str(saved["kind"]), saved["mean"], saved["std"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                height, width, channels = (int(saved[name]) for name in ("height", "width", "channels"))
+                kind, mean, std = str(saved["kind"]), saved["mean"], saved["std"]
+            shape = (height, width, channels) if kind == "per_pixel_mean" else (channels,)
+            if kind not in KINDS or mean.shape != shape or std.shape != (channels,):
+                raise ValueError(f"{kind!r} with a mean of shape {mean.shape} for {height}x{width}x{channels}")
+            return cls(height, width, channels, kind, mean, std)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+                RuntimeError, MemoryError) as error:  # the last two: what zipfile and NumPy make of wrong bits
             raise failure(f"preprocessing: {path} is broken: {error}") from error
 
 

@@ -23,7 +23,7 @@ def open_source(name: str, data_dir: str | Path | None = None) -> Source:
     elif kind == "folder" and rest:
         from reskeras.data.folder import open_folder
 
-        source = open_folder(Path(rest))
+        source = open_folder(Path(rest).expanduser())  # no shell expands the ~ of folder:~/images
     elif name in ("cifar10", "cifar100") or (kind == "tfds" and rest):
         from reskeras.data.prepared import open_prepared
 
