@@ -70,8 +70,8 @@ def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
     """Aligned lines of a label, a figure and a remark."""
     labels, figures = (max((len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
     for label, figure, remark in pairs:
-        aside = click.style(f"{GAP}{remark}", dim=True) if remark else ""
-        click.echo(f"{label:<{labels}}{GAP}{figure:>{figures}}{aside}")
+        line = f"{label:<{labels}}{GAP}{figure:>{figures}}".rstrip()
+        click.echo(line + (click.style(f"{GAP}{remark}", dim=True) if remark else ""))
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

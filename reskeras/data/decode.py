@@ -96,11 +96,19 @@ def pipeline_options() -> tf.data.Options:
     return options
 
 
-def fitted(indices: tf.data.Dataset, split: Split, height: int, width: int) -> tf.data.Dataset:
-    """Indices to (uint8 image (height, width, channels), label), in order."""
+def fitted_batch(split: Split, indices: tf.Tensor, size: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and int32 labels (n,), in a graph."""
 
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = split.example(index)
-        return fit_image(image, height, width), label
+    def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = split.decode(stored)
+        return fit_image(image, *size[:2]), label
 
-    return indices.map(load, num_parallel_calls=READERS, deterministic=True).with_options(pipeline_options())
+    shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
+    return tf.map_fn(load, split.fetch(indices), fn_output_signature=shapes)
+
+
+def fitted(indices: tf.data.Dataset, split: Split, size: tuple[int, int, int], batch_size: int) -> tf.data.Dataset:
+    """Batches (uint8 images of `size`, int32 labels) for a dataset of int64 indices, in its order; all are used."""
+    batches = indices.batch(batch_size).map(lambda batch: fitted_batch(split, batch, size),
+                                            num_parallel_calls=READERS, deterministic=True)
+    return batches.with_options(pipeline_options())

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from reskeras.data import decode as decoding
 from reskeras.data.source import Source, Split, split_by_class
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, failure
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 TEST_NAMES = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2
-NAMED = 5  # skipped files that are named
+NAMED = 5  # files left out that are named
 
 Files = dict[str, list[Path]]
 
@@ -26,26 +26,23 @@ def open_folder(path: Path) -> Source:
     """The images below `path`. Each is decoded once by a pool of threads (about 1 ms a small image), so
     that one which cannot be read is named, skipped and counted now and not in the middle of training.
 
-    Without train/ and test/ (or val/) folders one image in five of each class is for test, always the
-    same ones. Raises ReskerasError for a missing folder, no classes, or a class without an image.
+    Without a test/ (or val/, valid/, validation/) folder one image in five of each class is for test, always
+    the same ones. Raises ReskerasError for a missing folder, no classes, or a class without an image.
     """
-    if not path.is_dir():
-        raise ReskerasError(f"data: there is no folder {path}")
-    below = {child.name: child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")}
-    test_name = next((name for name in TEST_NAMES if name in below), None)
-    divided = "train" in below and test_name is not None
-    found = _class_files(below["train"] if divided else path)
-    test_found = _class_files(below[test_name]) if divided else {}
+    train_folder, test_folder, notes = _layout(path)
+    found = _class_files(train_folder)
+    test_found = _class_files(test_folder) if test_folder else {}
     if strange := sorted(set(test_found) - set(found)):
-        raise ReskerasError(f"data: class {strange[0]} is in {below[test_name]} and not in {below['train']}")
-    readable, grey, notes = _readable([file for files in (*found.values(), *test_found.values()) for file in files])
+        raise ReskerasError(f"data: class {strange[0]} is in {test_folder} and not in {train_folder}")
+    readable, grey, left_out = _readable([file for files in (*found.values(), *test_found.values()) for file in files])
+    notes += left_out
     classes, channels = tuple(sorted(found)), 1 if grey else 3
     train_files, train_labels = _examples(found, classes, readable)
     _every_class_has_images(classes, train_labels, path)
-    if divided:
+    if test_folder:
         test_files, test_labels = _examples(test_found, classes, readable)
         if not test_files:
-            raise ReskerasError(f"data: {below[test_name]} has no image that can be read")
+            raise ReskerasError(f"data: {test_folder} has no image that can be read")
         train = _split("train", train_files, train_labels, channels)
         test = _split("test", test_files, test_labels, channels)
     else:
@@ -59,43 +56,77 @@ def open_folder(path: Path) -> Source:
                   train=train, test=test, notes=tuple(notes))
 
 
-def _class_files(folder: Path) -> Files:
-    classes = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    if not classes:
+def _layout(path: Path) -> tuple[Path, Path | None, list[str]]:
+    """The folder that holds the training classes, the one for test if there is one, and what to tell."""
+    below = _sub_folders(path)
+    test = next((name for name in TEST_NAMES if name in below), None)
+    if "train" in below and test:
+        unused = sorted(set(below) - {"train", test})
+        return below["train"], below[test], [f"not used: the folders {', '.join(unused)}"] if unused else []
+    if set(below) == {"train"}:
+        return below["train"], None, []
+    if set(below) <= set(TEST_NAMES):
+        raise ReskerasError(f"data: {path} has {' and '.join(sorted(below))}, but no folder train beside it")
+    return path, None, []
+
+
+def _sub_folders(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise ReskerasError(f"data: there is no folder {folder}")
+    try:
+        below = {child.name: child for child in sorted(folder.iterdir())
+                 if child.is_dir() and not child.name.startswith(".")}
+    except OSError as error:
+        raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
+    if not below:
         raise ReskerasError(f"data: {folder} has no sub-folders; each class is a folder of images")
-    return {child.name: sorted(file for file in child.rglob("*")  # rglob follows no links to folders
-                               if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-                               and file.is_file()) for child in classes}
+    for name in below:
+        if name.splitlines() != [name] or not _printable(name):  # classes.txt keeps a name on a line, as UTF-8
+            raise ReskerasError(f"data: {folder} has a sub-folder {name!r}, which cannot be the name of a class")
+    return below
+
+
+def _printable(name: str) -> bool:
+    """Whether a name is text: bytes of a file name that are no UTF-8 come as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _class_files(folder: Path) -> Files:
+    """The files of each class, at any depth; rglob follows no links to folders, so that none loops."""
+    return {name: sorted(file for file in child.rglob("*") if not file.name.startswith(".") and file.is_file())
+            for name, child in _sub_folders(folder).items()}
 
 
 def _readable(files: list[Path]) -> tuple[set[Path], bool, list[str]]:
     """Files that can be decoded, whether all of them are grey, and what to tell about the others."""
-    with ThreadPoolExecutor() as pool:
-        modes = dict(zip(files, pool.map(_mode, files), strict=True))
+    images = [file for file in files if file.suffix.lower() in SUFFIXES]
+    others = [file for file in files if file.suffix.lower() not in SUFFIXES]
+    # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")
+        modes = dict(zip(images, pool.map(_mode, images), strict=True))
     skipped = [file for file, mode in modes.items() if mode is None]
     notes = []
     if skipped:
-        more = f" and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
-        listed = ", ".join(str(file) for file in skipped[:NAMED])
-        notes.append(f"skipped {len(skipped)} of {len(files)} images that cannot be read: {listed}{more}")
+        notes.append(f"skipped {len(skipped)} of {len(images)} images that cannot be read: {_listed(skipped)}")
+    if others:
+        kinds = " ".join(sorted(SUFFIXES))
+        notes.append(f"left out {len(others)} files that are none of {kinds}: {_listed(others)}")
     readable = {file for file, mode in modes.items() if mode is not None}
     return readable, bool(readable) and all(modes[file] == "L" for file in readable), notes
 
 
+def _listed(files: list[Path]) -> str:
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return ", ".join(os.fsencode(file).decode("utf-8", "backslashreplace") for file in files[:NAMED]) + more
+
+
 def _mode(file: Path) -> str | None:
-    """Pillow's mode of an image that both Pillow and TensorFlow decode, else None."""
+    """Pillow's mode of an image that can be read, else None."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file) as image:
-                if image.width * image.height > decoding.LARGEST_IMAGE:
-                    return None
-                image.load()
-                mode = image.mode
-        decoding.decode(tf.io.read_file(str(file)), 3)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, tf.errors.OpError):
+        return decoding.read_image(file)[1]
+    except ReskerasError:
         return None
-    return mode
 
 
 def _examples(files: Files, classes: tuple[str, ...], readable: set[Path]) -> tuple[list[str], np.ndarray]:
@@ -115,7 +146,7 @@ def _every_class_has_images(classes: tuple[str, ...], labels: np.ndarray, path: 
 def _split(name: str, files: list[str], labels: np.ndarray, channels: int) -> Split:
     paths, targets = tf.constant(files), tf.constant(labels)
 
-    def example(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return decoding.decode(tf.io.read_file(tf.gather(paths, index)), channels), tf.gather(targets, index)
 
-    return Split(name, len(files), example)
+    return Split(name, len(files), load)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.decode import READERS, fit_image, fitted, pipeline_options
+from reskeras.data.decode import READERS, fitted, fitted_batch, pipeline_options
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
 from reskeras.spec.recipe import AugmentSpec
@@ -31,38 +31,35 @@ def training_batches(
     batch_size, steps = min(batch_size, split.count), steps_per_epoch(split, batch_size)
     flips = mirror if augment.flip == "auto" else augment.flip
 
-    def epoch_places(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = _order(split.count, _fold(seed, epoch))[: steps * batch_size]
-        skipped = tf.where(tf.equal(epoch, start_epoch), start_step * batch_size, 0)
-        places = tf.range(skipped, steps * batch_size, dtype=tf.int32)
-        return tf.data.Dataset.from_tensor_slices((order[skipped:], tf.fill(tf.shape(places), epoch), places))
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.cast(_order(split.count, _fold(seed, epoch))[: steps * batch_size], tf.int64)
+        skipped = tf.where(tf.equal(epoch, start_epoch), start_step, 0)
+        places = tf.range(skipped, steps, dtype=tf.int32) * batch_size
+        batches = tf.reshape(order, [steps, batch_size])[skipped:]
+        return tf.data.Dataset.from_tensor_slices((batches, tf.fill(tf.shape(places), epoch), places))
 
-    def load(index: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image, label = split.example(index)
-        return fit_image(image, preprocessing.height, preprocessing.width), label, epoch, place
-
-    def finish(images: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch_seed = tf.random.experimental.stateless_fold_in(_fold(seed, epoch[0]), place[0])
+    def load(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = fitted_batch(split, indices, preprocessing.size)
+        batch_seed = tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place)
         return augmented(preprocessing.normalise(images), augment.pad_crop, flips, batch_seed), labels
 
-    dataset = tf.data.Dataset.range(start_epoch, epochs, output_type=tf.int32).flat_map(epoch_places)
+    dataset = tf.data.Dataset.range(start_epoch, epochs, output_type=tf.int32).flat_map(epoch_batches)
     dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True).map(finish, num_parallel_calls=1)
     return dataset.prefetch(AHEAD).with_options(pipeline_options())
 
 
 def evaluation_batches(split: Split, preprocessing: Preprocessing, batch_size: int) -> tf.data.Dataset:
     """Batches (float32 images, int32 labels) of every image once, in order; the last may be smaller."""
-    dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.height, preprocessing.width)
-    dataset = dataset.batch(batch_size).map(lambda images, labels: (preprocessing.normalise(images), labels))
+    dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.size, batch_size)
+    dataset = dataset.map(lambda images, labels: (preprocessing.normalise(images), labels))
     return dataset.prefetch(AHEAD)
 
 
 def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
     """At most `count` evenly spaced images, uint8 at the network's size and not normalised, with labels."""
     indices = np.unique(np.linspace(0, split.count - 1, min(count, split.count)).astype(np.int64))
-    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.height, preprocessing.width)
-    images, labels = next(iter(dataset.batch(len(indices))))
+    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.size, len(indices))
+    images, labels = next(iter(dataset))
     return images.numpy(), labels.numpy()
 
 

@@ -40,7 +40,7 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
         held = max(round(train.count * HELD_OUT), 1)
         order = np.random.default_rng(0).permutation(train.count)
         train, test = train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held]))
-        notes.append(f"tfds:{name} has no test split: {held} of its training images are kept for test")
+        notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are kept for test")
     base = builder.info.name
     recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
@@ -50,7 +50,10 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
 
 def _labelled(split: Split) -> bool:
     """Whether a split has labels: those of a withheld one, such as imagenet2012's test, are all -1."""
-    return split.count > 0 and int(split.example(tf.constant(0, tf.int64))[1]) >= 0
+    try:
+        return split.count > 0 and int(split.example(tf.constant(0, tf.int64))[1]) >= 0
+    except tf.errors.OpError as error:
+        raise failure(f"data: the first record of split {split.name} is broken: {_first_line(error)}") from error
 
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
@@ -132,12 +135,14 @@ def _split(builder: Any, name: str, channels: int) -> Split:
                       f"and their description says {count}")
     image_key, label_key = _keys(builder)
 
-    def example(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        record = tf.ensure_shape(tf.numpy_function(records.read, [index], tf.string, stateful=False), [])
+    def fetch(indices: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(records.read_all, [indices], tf.string, stateful=False), [None])
+
+    def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = builder.info.features.deserialize_example(record)
         return tf.ensure_shape(parsed[image_key], [None, None, channels]), tf.cast(parsed[label_key], tf.int32)
 
-    return Split("train" if name == "train" else "test", count, example)
+    return Split("train" if name == "train" else "test", count, decode, fetch)
 
 
 class Records:
@@ -156,6 +161,10 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def read_all(self, indices: np.ndarray) -> np.ndarray:
+        """The bytes of the records at `indices`, as an array of objects."""
+        return np.array([self.read(index) for index in indices], object)
 
     def read(self, index: int) -> bytes:
         """The bytes of one record."""

@@ -34,6 +34,11 @@ class Preprocessing:
     mean: np.ndarray = field(repr=False)
     std: np.ndarray = field(repr=False)
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Height, width and channels of the network's input."""
+        return self.height, self.width, self.channels
+
     @classmethod
     def fit(cls, split: Split, height: int, width: int, channels: int, kind: str) -> Preprocessing:
         """Measure mean and deviation over the training images, not augmented.
@@ -45,7 +50,7 @@ class Preprocessing:
         if kind == "scale":
             return cls(height, width, channels, kind, ones * 127.5, ones * 127.5)
         total, squares, count = np.zeros((height, width, channels)), np.zeros(channels), 0
-        for images in _fitted_images(split, height, width):
+        for images in _fitted_images(split, (height, width, channels)):
             pixels = images.astype(np.float64)
             total += pixels.sum(axis=0)
             squares += np.square(pixels).sum(axis=(0, 1, 2))
@@ -94,10 +99,9 @@ class Preprocessing:
             raise failure(f"preprocessing: {path} is broken: {error}") from error
 
 
-def _fitted_images(split: Split, height: int, width: int) -> Iterator[np.ndarray]:
+def _fitted_images(split: Split, size: tuple[int, int, int]) -> Iterator[np.ndarray]:
     indices = np.unique(np.linspace(0, split.count - 1, min(split.count, SAMPLE)).astype(np.int64))
-    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, height, width).batch(BATCH)
-    for images, _ in dataset:
+    for images, _ in fitted(tf.data.Dataset.from_tensor_slices(indices), split, size, BATCH):
         yield images.numpy()
 
 

@@ -8,22 +8,33 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-Example = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Fetch = Callable[[tf.Tensor], tf.Tensor]
+Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclass(frozen=True)
 class Split:
-    """`count` labelled images. `example`, in a graph, takes an int64 index below `count` to
-    (uint8 image (height, width, channels), int32 label); only the channels are static."""
+    """`count` labelled images, read in two steps that both run in a graph.
+
+    `fetch` takes int64 indices (n,) below `count` to what is stored of each, a tensor of n elements: one
+    call for a batch, because a call into Python costs more than decoding a small image. Without it the
+    indices are what is stored. `decode` takes one such element to (uint8 image (height, width, channels),
+    int32 label); only the channels are static.
+    """
 
     name: str
     count: int
-    example: Example
+    decode: Decode
+    fetch: Fetch = tf.identity
+
+    def example(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The image and label at one int64 index."""
+        return self.decode(self.fetch(index[tf.newaxis])[0])
 
     def part(self, name: str, indices: np.ndarray) -> Split:
         """The images at `indices`, as a split of their own."""
         chosen = tf.constant(indices, tf.int64)
-        return Split(name, len(indices), lambda index: self.example(tf.gather(chosen, index)))
+        return Split(name, len(indices), self.decode, lambda places: self.fetch(tf.gather(chosen, places)))
 
 
 @dataclass(frozen=True)

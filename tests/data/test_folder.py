@@ -1,10 +1,14 @@
 """`folder:PATH` with the images that people really have, broken ones among them."""
 
+import os
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from reskeras.data.decode import decode_file
 from reskeras.data.registry import open_source
 from reskeras.errors import ReskerasError
 
@@ -79,7 +83,8 @@ def test_grey_folders_have_one_channel_and_one_coloured_image_makes_three(tmp_pa
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("P", "png"), ("I;16", "png"), ("CMYK", "jpg"),
-                                              ("RGB", "bmp"), ("P", "gif"), ("L", "jpg")])
+                                              ("RGB", "bmp"), ("L", "bmp"), ("P", "gif"), ("L", "jpg"),
+                                              ("RGB", "webp")])
 def test_every_kind_of_image_that_is_accepted_decodes(tmp_path, mode, suffix):
     two_classes(tmp_path / "train", 1)
     two_classes(tmp_path / "test", 1)
@@ -102,6 +107,70 @@ def test_unreadable_images_are_named_skipped_and_counted(tmp_path):
     [skipped] = [note for note in source.notes if "skipped" in note]
     assert "skipped 3 of 13" in skipped
     assert all(name in skipped for name in ("cut.jpg", "text.png", "empty.jpg"))
+
+
+def test_a_bmp_with_a_palette_is_skipped_because_tensorflow_decodes_it_wrongly(tmp_path):
+    two_classes(tmp_path, 3)
+    file = picture(tmp_path / "cat" / "palette.bmp", "P")
+    assert "palette.bmp" in open_source(f"folder:{tmp_path}").notes[0]
+    with pytest.raises(ReskerasError, match=r"palette\.bmp is a BMP with a palette") as caught:
+        decode_file(file, 3)
+    assert caught.value.status == 1
+
+
+def test_what_was_accepted_has_the_pixels_that_pillow_reads(tmp_path):
+    two_classes(tmp_path / "test", 1)
+    for index, (mode, suffix) in enumerate([("RGB", "bmp"), ("L", "bmp"), ("P", "png"), ("RGBA", "png"), ("P", "gif")]):
+        picture(tmp_path / "train" / "cat" / f"{index}.{suffix}", mode)
+    picture(tmp_path / "train" / "dog" / "0.png")
+    decoded = everything(open_source(f"folder:{tmp_path}").train)[:5]
+    for (image, _), file in zip(decoded, sorted((tmp_path / "train" / "cat").iterdir()), strict=True):
+        np.testing.assert_array_equal(image, np.asarray(Image.open(file).convert("RGB")))
+
+
+def test_files_of_other_kinds_are_counted_and_the_first_five_named(tmp_path):
+    two_classes(tmp_path, 3)
+    picture(tmp_path / "cat" / "a.tiff")
+    for index in range(6):
+        (tmp_path / "dog" / f"note{index}.txt").write_text("no image")
+    [note] = [note for note in open_source(f"folder:{tmp_path}").notes if "left out" in note]
+    assert note.startswith("left out 7 files")
+    assert "a.tiff" in note
+    assert note.endswith("note3.txt and 2 more")
+
+
+def test_a_train_folder_alone_is_divided_and_a_test_folder_alone_is_refused(tmp_path):
+    two_classes(tmp_path / "train", 5)
+    source = open_source(f"folder:{tmp_path}")
+    assert (source.classes, source.train.count, source.test.count) == (("cat", "dog"), 8, 2)
+    (tmp_path / "train").rename(tmp_path / "val")
+    assert "no folder train" in refusal(tmp_path)
+
+
+def test_folders_beside_train_and_test_are_named_as_not_used(tmp_path):
+    for name in ("train", "test", "val"):
+        two_classes(tmp_path / name, 2)
+    assert open_source(f"folder:{tmp_path}").notes == ("not used: the folders val",)
+
+
+def test_file_names_that_are_no_text_are_skipped_in_notes_that_can_be_printed(tmp_path):
+    two_classes(tmp_path, 3)
+    os.rename(tmp_path / "cat" / "0.png", os.fsencode(tmp_path / "cat") + b"/\xff.png")
+    [note] = [note for note in open_source(f"folder:{tmp_path}").notes if "skipped" in note]
+    assert note.encode("utf-8").endswith(rb"\xff.png")
+
+
+def test_a_class_name_that_fills_two_lines_is_refused(tmp_path):
+    two_classes(tmp_path)
+    (tmp_path / "cat").rename(tmp_path / "c\nat")
+    assert "cannot be the name of a class" in refusal(tmp_path)
+
+
+def test_checking_images_leaves_warnings_as_they_were(tmp_path):
+    two_classes(tmp_path, 20)
+    before = list(warnings.filters)
+    open_source(f"folder:{tmp_path}")
+    assert list(warnings.filters) == before
 
 
 def test_an_enormous_image_is_skipped(tmp_path, monkeypatch):

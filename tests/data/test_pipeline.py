@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reskeras.data.decode import fit_image
+from reskeras.data.decode import fit_image, fitted
 from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
@@ -138,6 +138,28 @@ def test_a_broken_preprocessing_file_is_named(tmp_path):
         assert caught.value.status == 1
 
 
+def test_preprocessing_with_any_byte_wrong_is_read_or_refused_by_name(tmp_path):
+    file, rng = tmp_path / "preprocessing.npz", np.random.default_rng(1)
+    as_they_are().save(file)
+    whole = file.read_bytes()
+    for _ in range(300):
+        spoiled = bytearray(whole)
+        spoiled[rng.integers(len(whole))] = rng.integers(256)
+        spoiled = spoiled[: rng.integers(len(whole))] if rng.random() < 0.2 else spoiled
+        file.write_bytes(bytes(spoiled))
+        try:
+            Preprocessing.load(file)
+        except ReskerasError as error:
+            assert (error.status, "preprocessing.npz" in str(error)) == (1, True)
+
+
+def test_preprocessing_whose_arrays_do_not_fit_its_size_is_refused(tmp_path):
+    wrong = Preprocessing(6, 6, 1, "per_pixel_mean", np.zeros((5, 6, 1), np.float32), np.ones(1, np.float32))
+    np.savez(tmp_path / "wrong.npz", height=6, width=6, channels=1, kind=wrong.kind, mean=wrong.mean, std=wrong.std)
+    with pytest.raises(ReskerasError, match=r"wrong\.npz is broken: 'per_pixel_mean' with a mean of shape"):
+        Preprocessing.load(tmp_path / "wrong.npz")
+
+
 def test_fitting_covers_then_crops_the_centre():
     image = np.zeros((8, 20, 1), np.uint8)
     image[:, 6:14] = 200  # the middle square
@@ -145,6 +167,43 @@ def test_fitting_covers_then_crops_the_centre():
     same = np.random.default_rng(0).integers(0, 255, (7, 9, 3)).astype(np.uint8)
     np.testing.assert_array_equal(fit_image(tf.constant(same), 7, 9), same)
     assert fit_image(tf.zeros([3, 100, 3], tf.uint8), 32, 16).shape == (32, 16, 3)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((120, 50), (32, 32)), ((9, 40), (20, 30)), ((64, 64), (24, 10)),
+                                             ((7, 100), (32, 8)), ((8, 8), (32, 32))])
+def test_fitting_equals_resizing_the_whole_image_and_cropping_its_centre(shape, size):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    whole = np.maximum(np.round(np.array(shape) * max(np.array(size) / shape)).astype(int), size)
+    resized = tf.image.resize(image, whole, antialias=True).numpy()
+    top, left = (whole - size) // 2
+    expected = np.round(resized[top : top + size[0], left : left + size[1]]).clip(0, 255)
+    assert np.abs(fit_image(tf.constant(image), *size).numpy() - expected).max() <= 1  # ties may round either way
+
+
+def test_a_strip_of_pixels_is_fitted_without_making_the_image_it_would_cover():
+    # resized whole this would be 224 x 13,440,000 pixels, 36 GB
+    assert (fit_image(tf.fill([1, 60_000, 3], tf.constant(9, tf.uint8)), 224, 224).numpy() == 9).all()
+
+
+def test_every_pipeline_runs_without_the_autotuner():
+    split, still = numbered(20), as_they_are()
+    for dataset in (training_batches(split, still, batch_size=5, seed=0, epochs=1, augment=STILL, mirror=False),
+                    evaluation_batches(split, still, 5), fitted(tf.data.Dataset.range(20), split, (6, 6, 1), 5)):
+        assert dataset.options().autotune.enabled is False
+        assert dataset.options().deterministic is True
+
+
+def test_a_batch_is_fetched_in_one_call_and_only_the_batches_asked_for():
+    fetched = []
+
+    def fetch(indices):
+        tf.py_function(lambda values: fetched.append(len(values)), [indices], [])
+        return indices
+
+    whole = numbered(40)
+    rest = labels(Split("train", 40, whole.decode, fetch), epochs=1, start_step=2)
+    np.testing.assert_array_equal(rest, labels(epochs=1)[2:])
+    assert fetched == [10, 10]
 
 
 def test_held_out_images_are_a_fixed_part_of_training():
