@@ -29,7 +29,9 @@ def load_model(path: str | Path) -> keras.Model:
         if unpacked > LARGEST_ARCHIVE:
             raise failure(f"model: {path} unpacks to {unpacked} bytes, more than {LARGEST_ARCHIVE}")
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (zipfile.BadZipFile, OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError) as error:
+    except ReskerasError:
+        raise
+    except Exception as error:  # zipfile, zlib, h5py, Keras and TensorFlow each have errors of their own for damage
         reason = " ".join(str(error).split())[:200]
         raise failure(f"model: {path} is broken or no Keras model: {reason}") from error
 

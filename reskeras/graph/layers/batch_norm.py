@@ -12,13 +12,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Stock Keras 3 computes moments and normalises in separate ops, in float32 even under bf16. The fused
     kernel (oneDNN, cuDNN) reads bf16 and keeps statistics, scale and shift in float32. Anything it cannot
-    do (other ranks or axes, masks, synchronised or renormalised statistics) is left to stock Keras.
+    do (other ranks, axes or dtypes, masks, synchronised or renormalised statistics) is left to stock Keras.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Normalise; with `training`, unless frozen, by the batch's own statistics, which also move ours."""
-        last_axis = self.axis in (-1, 3)
-        if mask is not None or self.synchronized or self.renorm or len(inputs.shape) != 4 or not last_axis:
+        fits = len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
+        fits = fits and self.variable_dtype == "float32" and inputs.dtype != tf.float64
+        if not fits or self.synchronized or self.renorm:
             return super().call(inputs, training=training, mask=mask)
         learns = bool(training) and self.trainable
         channels = (inputs.shape[-1],)
