@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
@@ -11,7 +12,7 @@ from zlib import crc32
 import keras
 from keras import layers
 
-from reskeras.graph.layers import FusedBatchNormalization, GatedAdd, PadChannels, ScaledAdd
+from reskeras.graph.layers import CountedDropout, FusedBatchNormalization, GatedAdd, PadChannels, ScaledAdd
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Fork
 
@@ -38,6 +39,11 @@ class Context:
     def seed_of(self, name: str) -> int | None:
         """A seed for one operation, so that its start does not depend on what else is in the model."""
         return None if self.seed is None else crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF
+
+    def drawn_seed(self, name: str) -> int:
+        """As `seed_of`, but without a seed of the model's one that is drawn now."""
+        seed = self.seed_of(name)
+        return secrets.randbelow(2**31) if seed is None else seed
 
     def initialiser(self, kind: str, name: str) -> keras.initializers.Initializer:
         """The initialiser `kind`, seeded for the operation `name`."""
@@ -120,8 +126,7 @@ def _(node: op.Scale, context: Context) -> keras.layers.Layer:
 
 @layer_of.register
 def _(node: op.Dropout, context: Context) -> keras.layers.Layer:
-    shape = (None, 1, 1, 1) if node.per_image else None
-    return layers.Dropout(node.rate, noise_shape=shape, seed=context.seed_of(node.name), name=node.name,
+    return CountedDropout(node.rate, node.per_image, context.drawn_seed(node.name), name=node.name,
                           dtype=context.precision)
 
 

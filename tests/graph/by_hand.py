@@ -18,11 +18,11 @@ def randomised(model, seed=0):
 class Hand:
     """conv, bn and relu by hand, with the weights of the layers of one unit."""
 
-    def __init__(self, model, unit):
-        self.model, self.unit = model, unit
+    def __init__(self, model, unit, epsilon=1e-5):
+        self.model, self.unit, self.epsilon = model, unit, epsilon
 
     def weights(self, name):
-        layer = self.model.get_layer(f"{self.unit}_{name}")
+        layer = self.model.get_layer(f"{self.unit}_{name}" if name else self.unit)
         return {weight.name: tf.convert_to_tensor(weight) for weight in layer.weights}
 
     def conv(self, x, name, stride=1):
@@ -31,9 +31,9 @@ class Hand:
         y = tf.nn.conv2d(x, kernel, stride, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
         return y + self.weights(name).get("bias", 0.0)
 
-    def bn(self, x, name, epsilon=1e-5):
+    def bn(self, x, name):
         w = self.weights(name)
-        return (x - w["moving_mean"]) / tf.sqrt(w["moving_variance"] + epsilon) * w["gamma"] + w["beta"]
+        return (x - w["moving_mean"]) / tf.sqrt(w["moving_variance"] + self.epsilon) * w.get("gamma", 1.0) + w["beta"]
 
     def bn_relu(self, x, name):
         return tf.nn.relu(self.bn(x, name))

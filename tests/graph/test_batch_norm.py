@@ -83,12 +83,74 @@ def test_one_pixel_of_one_image_has_no_variance_and_no_nan():
         np.testing.assert_allclose(mine, theirs, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("shape", "arguments"), [((8, 6), {}), ((8, 5, 6), {}), ((4, 3, 5, 5), {"axis": 1}),
-                                                  ((4, 5, 5, 3), {"renorm": True})])
-def test_what_the_kernel_cannot_do_is_left_to_stock_keras(shape, arguments):
+def test_one_pixel_of_one_image_sends_no_gradient_back_to_the_image():
+    image = np.full((1, 1, 1, 3), 5.0, np.float32)
+    seen = observed(pair(image.shape)[0], image, True, np.ones_like(image))
+    np.testing.assert_allclose(seen["input gradient"], np.zeros_like(image), atol=1e-6)
+    assert np.isfinite(seen["gradient 0"]).all()  # of the scale
+    np.testing.assert_allclose(seen["gradient 1"], np.ones(3))  # of the shift
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_freezing_a_model_freezes_statistics_and_thawing_frees_them(precision):
+    image = keras.Input((5, 4, 6))
+    model = keras.Model(image, FusedBatchNormalization(momentum=0.5, dtype=precision)(image))
+    images = RNG.normal(3, 2, (8, 5, 4, 6)).astype(np.float32)
+    model.trainable = False
+    np.testing.assert_allclose(model(images, training=True), model(images, training=False), rtol=1e-6)
+    np.testing.assert_array_equal(model.layers[-1].moving_mean, np.zeros(6))
+    model.trainable = True
+    model(images, training=True)
+    rounding = 1e-5 if precision == "float32" else 1e-2
+    np.testing.assert_allclose(model.layers[-1].moving_mean, images.mean(axis=(0, 1, 2)) / 2, rtol=rounding)
+
+
+def test_unknown_batch_and_image_sizes_are_counted_when_they_are_known():
+    # n / (n - 1) of 2 x 3 x 2 = 12 positions is 9 % off if the count is taken from anything else
+    ours, stock = pair((None, None, None, 6))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 6), tf.float32)])
+    def step(images):
+        return ours(images, training=True)
+
+    images = RNG.normal(3, 2, (2, 3, 2, 6)).astype(np.float32)
+    assert distance(step(images), stock(images, training=True)) < 5e-6
+    assert distance(ours.moving_variance, stock.moving_variance) < 5e-6
+
+
+def forbid_the_kernel(monkeypatch):
+    def forbidden(**arguments):
+        raise AssertionError("the fused kernel was called")
+
+    monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", forbidden)
+
+
+@pytest.mark.parametrize(("shape", "arguments"), [
+    ((8, 6), {}), ((8, 5, 6), {}), ((4, 3, 5, 5), {"axis": 1}), ((4, 5, 5, 3), {"renorm": True}),
+    ((4, 5, 5, 3), {"synchronized": True})])
+def test_what_the_kernel_cannot_do_is_left_to_stock_keras(shape, arguments, monkeypatch):
     images = RNG.normal(3, 2, shape).astype(np.float32)
     ours, stock = pair(shape, **arguments)
+    forbid_the_kernel(monkeypatch)
     np.testing.assert_allclose(ours(images, training=True), stock(images, training=True), rtol=1e-5, atol=1e-5)
+    assert distance(ours.moving_variance, stock.moving_variance) < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["float64", "float16", "bfloat16"])
+def test_dtypes_that_the_kernel_does_not_have_are_left_to_stock_keras(precision):
+    images = RNG.normal(3, 2, (4, 5, 5, 3))
+    ours, stock = (layer(images, training=True) for layer in pair(images.shape, precision))
+    assert ours.dtype == stock.dtype == tf.as_dtype(precision)
+    np.testing.assert_array_equal(tf.cast(ours, tf.float64), tf.cast(stock, tf.float64))
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("training", [True, False])
+def test_feature_maps_go_through_the_kernel(precision, training, monkeypatch):
+    ours, _ = pair((4, 5, 5, 3), precision)
+    forbid_the_kernel(monkeypatch)
+    with pytest.raises(AssertionError, match="kernel was called"):
+        ours(RNG.normal(size=(4, 5, 5, 3)).astype(np.float32), training=training)
 
 
 def test_under_bf16_statistics_stay_float32_and_outputs_are_bf16():

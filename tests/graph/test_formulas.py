@@ -101,6 +101,41 @@ def test_stem_and_head_are_what_the_order_says(order):
     assert distance(ends["logits"], expected) < 1e-5
 
 
+@pytest.mark.parametrize("order", ["original", "full_preact"])
+def test_a_whole_network_is_its_formulas_one_after_the_other(order):
+    model, ends, images = small(order=order, conv_bias=True, bn={"scale": False, "epsilon": 1e-3})
+    epsilon, x = 1e-3, Hand(model, "stem").conv(images, "conv")
+    assert all(len(layer.weights) == 2 for layer in model.layers if "conv" in layer.name and layer.weights)
+    for unit, stride in (("stage1_unit1", 1), ("stage1_unit2", 1), ("stage2_unit1", 2), ("stage2_unit2", 1)):
+        hand = Hand(model, unit, epsilon)
+        if order == "original":
+            x = Hand(model, "stem", epsilon).bn_relu(x, "bn") if unit == "stage1_unit1" else x
+            y = hand.bn(hand.conv(hand.bn_relu(hand.conv(x, "conv1", stride), "bn1"), "conv2"), "bn2")
+            x = tf.nn.relu((option_a(x, 8, 2) if stride == 2 else x) + y)
+        else:
+            first = hand.bn_relu(x, "pre_bn1")
+            y = hand.conv(hand.bn_relu(hand.conv(first, "conv1", stride), "pre_bn2"), "conv2")
+            x = first if unit == "stage1_unit1" else x
+            x = (option_a(x, 8, 2) if stride == 2 else x) + y
+    if order == "full_preact":
+        x = Hand(model, "head", epsilon).bn_relu(x, "bn")
+    dense = Hand(model, "logits", epsilon).weights("")
+    assert distance(ends["logits"], tf.reduce_mean(x, axis=(1, 2)) @ dense["kernel"] + dense["bias"]) < 1e-5
+
+
+def test_each_stage_follows_its_own_order_block_and_width():
+    stages = [{"units": 1, "width": 4}, {"units": 2, "width": 2, "block": "bottleneck", "order": "full_preact"}]
+    model, ends, images = small(stages=stages, order="bn_after_add", shortcut="B")
+    hand, x = Hand(model, "stem"), ends["stage1_unit1"]
+    assert distance(ends["stem"], hand.bn_relu(hand.conv(images, "conv"), "bn")) < 1e-5
+    hand = Hand(model, "stage2_unit1")
+    shared = hand.bn_relu(x, "pre_bn1")
+    expected = hand.conv(shared, "shortcut_conv", 2) + residual(hand, "full_preact", shared, 3, 2)
+    assert distance(ends["stage2_unit1"], expected) < 1e-5
+    pooled = tf.reduce_mean(Hand(model, "head").bn_relu(ends["stage2_unit2"], "bn"), axis=(1, 2))
+    assert distance(ends["logits"], model.get_layer("logits")(pooled)) < 1e-5
+
+
 def test_an_imagenet_stem_is_strided_symmetric_and_pooled_after_its_activation():
     model = randomised(reskeras.build(family="imagenet", stages=[1, 1, 1, 1], block="basic", order="full_preact",
                                       input_shape=[64, 64, 3], classes=2, outputs=["stem"]))
@@ -162,20 +197,43 @@ class TestSkips:
             merged = (1 - gate) * shortcut + (gate if kind == "exclusive_gate" else 1) * branch
         assert distance(ends[unit], after_add(hand, order, merged)) < 1e-5
 
+    @pytest.mark.parametrize("unit", ["stage1_unit1", "stage2_unit1"])
+    @pytest.mark.parametrize("order", ["original", "relu_preact", "full_preact"])
+    @pytest.mark.parametrize("kind", ["scale", "exclusive_gate", "shortcut_gate", "dropout"])
+    def test_each_skip_acts_on_a_projection_and_shares_the_preactivation(self, kind, order, unit):
+        numbers = {"scale": {"shortcut": 0.3, "residual": 0.7}, "dropout": {"rate": 0.4}}.get(kind, {"bias": -1.5})
+        model, ends, _ = small(order=order, shortcut="B", skip={"kind": kind, **numbers})
+        hand, stride = Hand(model, unit), 2 if unit == "stage2_unit1" else 1
+        shared = shortcut = preactivated(hand, order, ends["stage1_unit2" if stride == 2 else "stem"])
+        if stride == 2:
+            shortcut = hand.conv(shared, "shortcut_conv", 2)
+            shortcut = shortcut if order == "full_preact" else hand.bn(shortcut, "shortcut_bn")
+        branch = residual(hand, order, shared, 2, stride)
+        if kind == "scale":
+            merged = 0.3 * shortcut + 0.7 * branch
+        elif kind == "dropout":
+            merged = 0.6 * shortcut + branch
+        else:
+            gate = tf.sigmoid(hand.conv(shared, "gate_conv", stride))
+            merged = (1 - gate) * shortcut + (gate if kind == "exclusive_gate" else 1) * branch
+        assert distance(ends[unit], after_add(hand, order, merged)) < 1e-5
+
     def test_conv1x1_is_option_c(self):
         assert reskeras.plan(family="cifar", depth=20, skip="conv1x1").units == reskeras.plan(
             family="cifar", depth=20, shortcut="C").units
 
-    @pytest.mark.parametrize("bias", [0.0, -6.0])
-    def test_gates_start_at_their_bias_everywhere(self, bias):
-        model = reskeras.build(family="cifar", depth=20, skip={"kind": "shortcut_gate", "bias": bias})
+    @pytest.mark.parametrize(("kind", "bias"), [("shortcut_gate", 0.0), ("shortcut_gate", -6.0),
+                                                ("exclusive_gate", -6.0)])
+    def test_gates_start_at_their_bias_everywhere(self, kind, bias):
+        model = reskeras.build(family="cifar", depth=20, skip={"kind": kind, "bias": bias})
         gates = [layer for layer in model.layers if layer.name.endswith("gate_conv")]
         assert len(gates) == 9
         for gate in gates:
             np.testing.assert_array_equal(gate.bias, np.full(gate.filters, bias, np.float32))
 
-    def test_dropout_in_training_keeps_elements_as_they_are(self):
-        model, _, images = small(order="full_preact", skip={"kind": "dropout", "rate": 0.5},
+    @pytest.mark.parametrize("rate", [0.5, 0.2])
+    def test_dropout_in_training_keeps_elements_as_they_are(self, rate):
+        model, _, images = small(order="full_preact", skip={"kind": "dropout", "rate": rate},
                                  stages=[{"units": 2, "width": 4}])
         last = model.get_layer("stage1_unit2_conv2")
         last.kernel.assign(tf.zeros_like(last.kernel))  # the unit is its shortcut alone
@@ -183,7 +241,8 @@ class TestSkips:
         x, y = ends["stage1_unit1"].numpy(), ends["stage1_unit2"].numpy()
         kept = y != 0
         np.testing.assert_allclose(y[kept], x[kept], rtol=1e-6)
-        assert 0.48 < kept[x != 0].mean() < 0.52
+        assert abs(kept[x != 0].mean() - (1 - rate)) < 0.02
+        assert (0 < kept.mean(axis=(1, 2))).all()  # elements, not whole maps
 
 
 def test_drop_path_drops_whole_images_and_scales_up_the_others():
@@ -199,3 +258,16 @@ def test_drop_path_drops_whole_images_and_scales_up_the_others():
     ratio = added.reshape(300, -1).std(axis=1) / branch.reshape(300, -1).std(axis=1)
     assert ((ratio < 1e-6) | (np.abs(ratio - 2) < 1e-3)).all()  # the last unit's rate is drop_path: 1 / (1 - 0.5)
     assert 0.35 < (ratio < 1e-6).mean() < 0.65
+
+
+def test_drop_path_grows_linearly_to_its_rate_at_the_last_unit():
+    # stochastic depth, section 3: survival from 1 before the first unit to 1 - rate at the last
+    model, _, _ = small(drop_path=0.4)
+    rates = [layer.rate for layer in model.layers if layer.name.endswith("drop_path")]
+    np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.4])
+
+
+def test_a_plain_stage_drops_no_path():
+    model, _, _ = small(drop_path=0.4, stages=[{"units": 2, "width": 4, "shortcut": "none"}, {"units": 2, "width": 8}])
+    assert [layer.name for layer in model.layers if layer.name.endswith("drop_path")] == [
+        "stage2_unit1_drop_path", "stage2_unit2_drop_path"]

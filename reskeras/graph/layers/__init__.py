@@ -2,6 +2,7 @@
 
 from reskeras.graph.layers.batch_norm import FusedBatchNormalization
 from reskeras.graph.layers.channels import PadChannels
+from reskeras.graph.layers.dropout import CountedDropout
 from reskeras.graph.layers.merges import GatedAdd, ScaledAdd
 
-__all__ = ["FusedBatchNormalization", "GatedAdd", "PadChannels", "ScaledAdd"]
+__all__ = ["CountedDropout", "FusedBatchNormalization", "GatedAdd", "PadChannels", "ScaledAdd"]
