@@ -7,11 +7,13 @@ and Python stops it at 1,000. Plans whose path is long become a chain of nested 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import keras
 
 from reskeras.graph.operations import Context
-from reskeras.spec.plan import Fork, Plan, Sequence, Unit
+from reskeras.graph.scanned import ScannedUnits, skeleton
+from reskeras.spec.plan import Fork, Plan, Sequence, Unit, sequence_shape
 
 FLAT_PATH = 400  # layers on the path Keras follows first, below which one flat graph is safe
 NESTED_PATH = 200  # layers on that path in one nested model
@@ -20,7 +22,8 @@ Tensor = keras.KerasTensor
 
 
 def compile_plan(
-    plan: Plan, name: str, *, outputs: Iterable[str] | None = None, precision: str = "float32", seed: int | None = None
+    plan: Plan, name: str, *, outputs: Iterable[str] | None = None, precision: str = "float32",
+    seed: int | None = None, form: str = "unrolled", recompute: bool = False,
 ) -> keras.Model:
     """A functional model of `plan`: float32 images (batch, height, width, channels) to float32 logits.
 
@@ -28,13 +31,20 @@ def compile_plan(
     (batch, height, width, channels); `logits` names the last output. `precision` is a Keras dtype
     policy; pooled features and logits are float32 whatever it is. With a `seed` every operation starts
     from numbers of its own that depend on the seed and the operation's name alone.
+
+    `form`: `unrolled` makes each operation a layer; `scanned` makes each run of equal units one layer with
+    stacked weights and a loop, which with `recompute` keeps nothing inside a unit for the backward pass.
     """
     context = Context(precision, seed)
     ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
     images = tensor = keras.Input(plan.input_shape, name="image", dtype="float32")
     after: dict[int, Tensor] = {}
-    add = _units if _path(plan.units) <= FLAT_PATH else _nested
-    for first, last in _segments(plan.units, set(ends.values())):
+    if form == "scanned":
+        segments, add = _runs(plan.units, set(ends.values())), partial(_scanned, recompute=recompute)
+    else:
+        segments = _segments(plan.units, set(ends.values()))
+        add = _units if _path(plan.units) <= FLAT_PATH else _nested
+    for first, last in segments:
         after[last] = tensor = add(plan.units[first : last + 1], tensor, context)
     results = {endpoint: after[index] for endpoint, index in ends.items()} or tensor
     return keras.Model(images, results, name=name)
@@ -49,6 +59,23 @@ def _segments(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, in
         if index in ends or length + following > NESTED_PATH:
             yield first, index
             first, length = index + 1, 0
+
+
+def _runs(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, int]]:
+    """First and last index of runs of equal units, cut at endpoints."""
+    first = 0
+    skeletons = [skeleton(unit) for unit in units]
+    for index in range(len(units)):
+        if index in ends or index + 1 == len(units) or skeletons[index] != skeletons[index + 1]:
+            yield first, index
+            first = index + 1
+
+
+def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context, recompute: bool) -> Tensor:
+    if len(units) == 1 or sequence_shape(units[0].nodes, tensor.shape[1:]) != tuple(tensor.shape[1:]):
+        return _units(units, tensor, context)
+    return ScannedUnits(units, context.seed, recompute, name=f"{units[0].name}_to_{units[-1].name}",
+                        dtype=context.precision)(tensor)
 
 
 def _path(units: Iterable[Unit]) -> int:

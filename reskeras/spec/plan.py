@@ -135,3 +135,14 @@ def sequence_ops(nodes: Sequence) -> Iterator[Op]:
                 yield from sequence_ops(branch)
         else:
             yield node
+
+
+def placed_ops(nodes: Sequence, shape: Shape) -> Iterator[tuple[Op, Shape]]:
+    """All operations of a sequence, branch after branch, each with the shape that goes into it."""
+    for node in nodes:
+        if isinstance(node, Fork):
+            for branch in node.branches:
+                yield from placed_ops(branch, shape)
+        else:
+            yield node, shape
+        shape = sequence_shape((node,), shape)

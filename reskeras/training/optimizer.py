@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from reskeras.graph.weights import is_kernel
+
 
 class CoupledDecaySGD(keras.optimizers.SGD):
     """SGD whose decay is part of the gradient: g + decay x w, before the momentum, for kernels only.
@@ -24,7 +26,7 @@ class CoupledDecaySGD(keras.optimizers.SGD):
     def build(self, variables: list) -> None:
         """Make the momenta, and note which variables decay."""
         super().build(variables)
-        self._decayed = {index for index, variable in enumerate(variables) if variable.name == "kernel"}
+        self._decayed = {index for index, variable in enumerate(variables) if is_kernel(variable)}
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """One step for one variable."""

@@ -1,4 +1,4 @@
-"""A compiled resnet-50 is keras.applications.ResNet50, weight for weight."""
+"""A compiled resnet-50 is keras.applications.ResNet50, and after its stem ResNet50V2, weight for weight."""
 
 import re
 
@@ -25,7 +25,7 @@ def calibrated(model, rng):
             layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
             layer.beta.assign(rng.normal(0, 0.3, layer.beta.shape))
             layer.momentum = 0.0
-        elif isinstance(layer, keras.layers.Conv2D):
+        elif isinstance(layer, keras.layers.Conv2D) and layer.use_bias:
             layer.bias.assign(rng.normal(0, 0.3, layer.bias.shape))
     model(rng.uniform(0, 1, (8, SIZE, SIZE, 3)).astype(np.float32), training=True)
     return model
@@ -53,6 +53,37 @@ def test_resnet_50_with_their_weights_gives_their_logits():
     expected = theirs(images, training=False).numpy()
     assert np.ptp(expected, axis=0).max() > 0.1
     assert distance(ours(images, training=False), expected) < 1e-4
+
+
+def their_v2_name(name):
+    if name in ("head_bn", "logits"):
+        return {"head_bn": "post_bn", "logits": "predictions"}[name]
+    stage, unit, kind = re.match(r"stage(\d)_unit(\d+)_(.*)", name).groups()
+    kinds = {"shortcut_conv": "0_conv", "conv1": "1_conv", "conv2": "2_conv", "conv3": "3_conv", "pre_bn1": "preact_bn",
+             "pre_bn2": "1_bn", "pre_bn3": "2_bn"}
+    return f"conv{int(stage) + 1}_block{unit}_{kinds[kind]}"
+
+
+def test_after_the_stem_preact_50_with_their_v2_weights_gives_their_logits():
+    # their stem has no batch norm before its max-pool; from there on theirs strides in each stage's last unit,
+    # in the 3x3, and has biases where no batch norm follows at once
+    rng = np.random.default_rng(0)
+    theirs = calibrated(keras.applications.ResNet50V2(weights=None, classifier_activation=None,
+                                                      input_shape=(SIZE, SIZE, 3)), rng)
+    ours = reskeras.build("preact-50", input_shape=[SIZE, SIZE, 3], bn={"epsilon": 1.001e-5}, conv_bias=True,
+                          downsample="last", stride_on="3x3", after="stem")
+    named = [layer for layer in ours.layers if layer.weights]
+    assert len({their_v2_name(layer.name) for layer in named}) == len(named)
+    for layer in named:
+        weights = theirs.get_layer(their_v2_name(layer.name)).get_weights()
+        if re.search(r"_conv[12]$", layer.name):  # theirs has none
+            weights.append(np.zeros(layer.filters))
+        layer.set_weights(weights)
+    images = rng.uniform(0, 1, (4, SIZE, SIZE, 3)).astype(np.float32)
+    split = keras.Model(theirs.input, [theirs.get_layer("pool1_pool").output, theirs.output])
+    pooled, expected = split(images, training=False)
+    assert np.ptp(expected, axis=0).max() > 0.1
+    assert distance(ours(pooled, training=False), expected) < 1e-4
 
 
 def test_vgg_19_has_the_parameters_of_keras_applications():

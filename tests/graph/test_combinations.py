@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.graph.load import load_model, save_model
 from tests.graph.by_hand import distance
 
 AXES = {
@@ -47,7 +48,8 @@ def named(choice):
     return "-".join(choice.values())
 
 
-def train_a_step_and_save(choice, folder):
+def gradients_of_a_step(**choice):
+    """A small model of `choice`, images, and variable and gradient of each trainable weight on random labels."""
     model = reskeras.build(family="cifar", stages=[{"units": 2, "width": 4}, {"units": 2, "width": 8}], classes=3,
                            stem={"convs": [{"kernel": 3, "width": 4}]}, input_shape=[8, 8, 3], seed=1, **choice)
     rng = np.random.default_rng(0)
@@ -57,13 +59,17 @@ def train_a_step_and_save(choice, folder):
         logits = model(images, training=True)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
     gradients = tape.gradient(loss, model.trainable_variables)
-    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+    return model, images, list(zip(model.trainable_variables, gradients, strict=True))
+
+
+def train_a_step_and_save(choice, folder):
+    """No gradient is 0: no convolution has a bias that a batch norm takes away, no factor is 0."""
+    model, images, pairs = gradients_of_a_step(**choice)
+    for variable, gradient in pairs:
         assert gradient is not None, variable.path
         assert np.isfinite(gradient).all(), variable.path
         assert np.abs(gradient).max() > 0, variable.path
         variable.assign_sub(0.01 * gradient)
-    from reskeras.graph.load import load_model, save_model
-
     save_model(model, folder / "net.keras")
     assert distance(load_model(folder / "net.keras")(images), model(images, training=False)) < 1e-6
 
@@ -82,6 +88,17 @@ def test_pairs_of_choices_train_and_save(choice, tmp_path):
 @pytest.mark.parametrize("choice", VALID, ids=named)
 def test_every_valid_choice_trains_and_saves(choice, tmp_path):
     train_a_step_and_save(choice, tmp_path)
+
+
+def test_a_bias_that_batch_norm_takes_away_has_no_gradient():
+    _, _, pairs = gradients_of_a_step(conv_bias=True, shortcut="B")
+    silent = {variable.path for variable, gradient in pairs if np.abs(gradient).max() < 1e-6}
+    assert silent == {variable.path for variable, _ in pairs if "conv" in variable.path and "bias" in variable.path}
+
+
+def test_a_shortcut_of_factor_0_leaves_a_gradient_on_every_weight():
+    _, _, pairs = gradients_of_a_step(shortcut="A", skip={"kind": "scale", "shortcut": 0.0, "residual": 1.0})
+    assert all(np.abs(gradient).max() > 0 for _, gradient in pairs)
 
 
 @pytest.mark.parametrize("choice", [choice for choice in ALL if not valid(choice)], ids=named)

@@ -1,5 +1,7 @@
 """The compiled model: counts, names, endpoints, slices, precision, initial values, nesting."""
 
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -27,7 +29,20 @@ def sizes(weights):
     return sum(int(np.prod(weight.shape)) for weight in weights if weight.name != "draws")
 
 
-@pytest.mark.parametrize("name", UNDER_120)
+def one_of_a_kind(names):
+    """All names; those that differ from one before in a number of their skip alone, or are it again, are slow."""
+    seen = set()
+    for name in names:
+        spec = catalog()[name].spec
+        kind = name
+        if isinstance(spec, NetworkSpec):
+            rows = reskeras.resolve(spec).stages
+            kind = tuple((row.units, row.width, row.block, row.order, row.shortcut, row.skip.kind) for row in rows)
+        yield pytest.param(name, marks=[pytest.mark.slow] if kind in seen else [])
+        seen.add(kind)
+
+
+@pytest.mark.parametrize("name", one_of_a_kind(UNDER_120))
 def test_keras_counts_what_the_plan_counts(name):
     total = reskeras.plan(name).complexity().total
     model = reskeras.build(name)
@@ -147,6 +162,36 @@ def test_nested_models_compute_what_one_flat_graph_does(monkeypatch, ends):
     for ours, theirs in zip(tf.nest.flatten(nested(images())), tf.nest.flatten(flat(images())), strict=True):
         assert distance(ours, theirs) < 1e-6
     assert [weight.shape for weight in nested.weights] == [weight.shape for weight in flat.weights]
+
+
+def every_layer(model):
+    """Layers of a model and of the models in it."""
+    for layer in model.layers:
+        yield from every_layer(layer) if isinstance(layer, keras.Model) else [layer]
+
+
+def test_nesting_keeps_the_name_of_every_layer(monkeypatch):
+    plan = reskeras.plan(**{**TINY, "stages": [4, 4]}, skip="shortcut_gate")
+    flat = [layer.name for layer in every_layer(compile_plan(plan, "net")) if layer.weights]
+    monkeypatch.setattr(compiler, "FLAT_PATH", 5)
+    monkeypatch.setattr(compiler, "NESTED_PATH", 6)
+    nested = compile_plan(plan, "net")
+    assert sorted(layer.name for layer in every_layer(nested) if layer.weights) == sorted(flat)
+    assert len(set(flat)) == len(flat)
+    assert {weight.path for weight in nested.weights} == {weight.path for weight in compile_plan(plan, "net").weights}
+
+
+def test_slices_joined_where_stages_end_are_the_whole():
+    fields = {**TINY, "order": "full_preact", "shortcut": "B"}
+    whole, plan = randomised(reskeras.build(**fields)), reskeras.plan(**fields)
+    x, cuts = images(), [None, "stem", "stage1_unit1", "stage1", "stage2", None]
+    for after, until in pairwise(cuts):
+        part = compile_plan(plan.slice(after=after, until=until), "part")
+        for layer in part.layers:
+            if layer.weights:
+                layer.set_weights(whole.get_layer(layer.name).get_weights())
+        x = part(x)
+    assert distance(x, whole(images())) < 1e-6
 
 
 def test_inception_cells_and_squeeze_and_excitation_need_no_new_node():

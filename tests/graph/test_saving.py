@@ -1,5 +1,6 @@
 """Saving and loading: deep networks in a fresh process, broken and hostile files refused."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -39,10 +40,24 @@ def same_in_a_fresh_process(folder, **fields):
     assert distance(np.load(folder / "out.npy"), model(images, training=False)) < 1e-5
 
 
-@pytest.mark.parametrize(("order", "skip"), [("original", "identity"), ("full_preact", "dropout")])
+@pytest.mark.parametrize(("order", "skip"), [
+    ("original", "identity"), pytest.param("full_preact", "dropout", marks=pytest.mark.slow)])
 def test_a_net_too_deep_for_one_flat_graph_is_built_saved_and_loaded(tmp_path, order, skip):
     same_in_a_fresh_process(tmp_path, family="cifar", stages=[{"units": 260, "width": 4}], input_shape=[8, 8, 3],
                             stem={"convs": [{"width": 4}]}, block="single", order=order, skip=skip)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("units", "fields"), [
+    (197, {"order": "original"}), (390, {"order": "full_preact"}), (390, {"order": "full_preact", "skip": "scale"}),
+    (131, {"order": "bn_after_add"}), (131, {"shortcut": "none"}), (98, {"shortcut": "C"})])
+def test_the_deepest_flat_graphs_are_built_saved_and_loaded(tmp_path, units, fields):
+    fields = {"family": "cifar", "stages": [{"units": units, "width": 4}], "input_shape": [8, 8, 3], "block": "single",
+              "stem": {"convs": [{"width": 4}]}, **fields}
+    longer = {**fields, "stages": [{"units": units + 8, "width": 4}]}
+    assert not any(isinstance(layer, keras.Model) for layer in reskeras.build(**fields).layers)
+    assert any(isinstance(layer, keras.Model) for layer in reskeras.build(**longer).layers)
+    same_in_a_fresh_process(tmp_path, **fields)
 
 
 @pytest.mark.slow
@@ -89,6 +104,91 @@ def test_weights_of_another_network_are_broken(saved, tmp_path):
             mixed.writestr(name, (other if name.endswith("h5") else one).read(name))
     with pytest.raises(ReskerasError, match=r"mixed\.keras is broken"):
         load_model(tmp_path / "mixed.keras")
+
+
+def rewritten(saved, path, member, change, compression=zipfile.ZIP_STORED):
+    """The archive `saved` at `path`, with `change` made to the bytes of one member, checksums right."""
+    path.write_bytes(saved)
+    with zipfile.ZipFile(path) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as changed:
+        for name, content in parts.items():
+            changed.writestr(name, change(content) if name == member else content)
+
+
+def layer_changed(name, **fields):
+    """A change of config.json that sets fields of the config of one layer."""
+
+    def change(content):
+        config = json.loads(content)
+        found = [layer for layer in config["config"]["layers"] if layer["name"] == name]
+        found[0]["config"].update(fields)
+        return json.dumps(config).encode()
+
+    return change
+
+
+DAMAGE = {
+    # what is changed, and what zlib, h5py, Keras, Python or TensorFlow raise for it
+    "weights cut": ("model.weights.h5", lambda content: content[: len(content) // 2]),
+    "weights without B-trees": ("model.weights.h5", lambda content: content.replace(b"TREE", b"EERT")),
+    "weights without names": ("model.weights.h5", lambda content: content.replace(b"HEAP", b"PAEH")),
+    "weights of text": ("model.weights.h5", lambda content: b"weights"),
+    "configuration cut": ("config.json", lambda content: content[:-20]),
+    "configuration of a list": ("config.json", lambda content: b"[]"),
+    "configuration without end": ("config.json", lambda content: b"[" * 100_000),
+    "an unknown layer": ("config.json", lambda content: content.replace(b'"Conv2D"', b'"Conv9D"')),
+    "a policy of a number": ("config.json", layer_changed("stem_conv", dtype=1)),
+    "a momentum of text": ("config.json", layer_changed("stem_bn", momentum="x")),
+    "a kernel of nothing": ("config.json", layer_changed("stem_conv", kernel_size=[])),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_behind_a_right_checksum_is_named(saved, tmp_path, damage):
+    rewritten(saved, tmp_path / "bad.keras", *DAMAGE[damage])
+    with pytest.raises(ReskerasError, match=r"bad\.keras is broken") as caught:
+        load_model(tmp_path / "bad.keras")
+    assert caught.value.status == 1
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_flipped_byte_is_noticed(saved, tmp_path, compression):
+    path = tmp_path / "flipped.keras"
+    rewritten(saved, path, "", bytes, compression)
+    load_model(path)
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 3, len(content) // 3 + 64):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ReskerasError, match=r"flipped\.keras is broken") as caught:
+        load_model(path)
+    assert caught.value.status == 1
+
+
+def test_python_code_in_a_file_is_refused_and_not_run(tmp_path):
+    ran, image = tmp_path / "ran", keras.Input((4,))
+    code = keras.layers.Lambda(lambda x, path: (open(path, "w").close(), x)[1], arguments={"path": str(ran)})
+    model = keras.Model(image, code(image))
+    ran.unlink()  # building the model ran it
+    model.save(tmp_path / "code.keras")
+    with pytest.raises(ReskerasError, match=r"code\.keras is broken or no Keras model: .*[Ll]ambda") as caught:
+        load_model(tmp_path / "code.keras")
+    assert caught.value.status == 1
+    assert not ran.exists()
+    # the file is dangerous indeed: without safe mode it runs
+    keras.saving.load_model(tmp_path / "code.keras", safe_mode=False)
+    assert ran.exists()
+
+
+@pytest.mark.parametrize(("module", "function"), [("builtins", "print"), ("os", "system"), ("keras.utils", "get_file")])
+def test_functions_that_are_no_activations_are_refused(saved, tmp_path, module, function):
+    named = {"module": module, "class_name": "function", "config": function, "registered_name": function}
+    change = layer_changed("stem_conv", activation=named)
+    rewritten(saved, tmp_path / "named.keras", "config.json", change)
+    with pytest.raises(ReskerasError, match=r"named\.keras is broken"):
+        load_model(tmp_path / "named.keras")
 
 
 def test_a_missing_file_and_another_kind_of_file_are_wrong_requests(tmp_path):

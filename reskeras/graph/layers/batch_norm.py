@@ -23,25 +23,37 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         learns = bool(training) and self.trainable
         channels = (inputs.shape[-1],)
-        gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
-        beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
-        # the raw op, because tf.compat.v1.nn.fused_batch_norm raises epsilon to 1.001e-5
-        outputs = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=gamma,
-            offset=beta,
-            mean=[] if learns else tf.convert_to_tensor(self.moving_mean),
-            variance=[] if learns else tf.convert_to_tensor(self.moving_variance),
+        outputs, mean, variance = fused_batch_norm(
+            inputs,
+            gamma=tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels),
+            beta=tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels),
+            moving=None if learns else tuple(map(tf.convert_to_tensor, (self.moving_mean, self.moving_variance))),
             epsilon=self.epsilon,
-            is_training=learns,
         )
         if learns:
-            self._move(outputs.batch_mean, outputs.batch_variance, inputs)
-        return outputs.y
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moved(tf.convert_to_tensor(moving), batch, self.momentum))
+        return outputs
 
-    def _move(self, mean: tf.Tensor, variance: tf.Tensor, inputs: tf.Tensor) -> None:
-        # the kernel returns the sample variance (n - 1 below the line), stock Keras moves the population's
-        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), variance.dtype)
-        population = variance * (tf.maximum(count - 1.0, 1.0) / count)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, population)):
-            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+def fused_batch_norm(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, moving: tuple[tf.Tensor, tf.Tensor] | None, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """(x normalised, mean, population variance) of x (batch, height, width, channels), by one kernel.
+
+    By `moving` (mean, variance) where it is given, else by the batch's own statistics.
+    """
+    mean, variance = moving or ([], [])
+    # the raw op, because tf.compat.v1.nn.fused_batch_norm raises epsilon to 1.001e-5
+    outputs = tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, mean=mean, variance=variance,
+                                          epsilon=epsilon, is_training=moving is None)
+    if moving is not None:
+        return outputs.y, mean, variance
+    # the kernel returns the sample variance (n - 1 below the line), stock Keras moves the population's
+    count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), outputs.batch_variance.dtype)
+    return outputs.y, outputs.batch_mean, outputs.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
+
+
+def moved(moving: tf.Tensor, batch: tf.Tensor, momentum: float) -> tf.Tensor:
+    """A moving statistic after a batch."""
+    return moving * momentum + batch * (1.0 - momentum)

@@ -8,6 +8,11 @@ import keras
 import tensorflow as tf
 
 
+def pad_channels(x: tf.Tensor, channels: int) -> tf.Tensor:
+    """Zeros after the last axis of `x`, up to `channels`."""
+    return tf.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, channels - x.shape[-1]]])
+
+
 @keras.saving.register_keras_serializable(package="reskeras")
 class PadChannels(keras.layers.Layer):
     """(batch, ..., c) to (batch, ..., channels): zeros after the channels there are."""
@@ -18,8 +23,7 @@ class PadChannels(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Pad the last axis with zeros up to `channels`."""
-        added = self.channels - inputs.shape[-1]
-        return tf.pad(inputs, [[0, 0]] * (len(inputs.shape) - 1) + [[0, added]])
+        return pad_channels(inputs, self.channels)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape with `channels` last."""

@@ -8,6 +8,19 @@ import keras
 import tensorflow as tf
 
 
+def scaled_add(factors: tuple[float, ...], values: list[tf.Tensor]) -> tf.Tensor:
+    """Sum of `values` times `factors`; a factor of 1 multiplies nothing, one of 0 leaves its value out."""
+    pairs = zip(factors, values, strict=True)
+    terms = [value if factor == 1 else value * factor for factor, value in pairs if factor != 0]
+    return tf.add_n(terms) if len(terms) > 1 else terms[0]
+
+
+def gated_add(values: list[tf.Tensor], exclusive: bool) -> tf.Tensor:
+    """Of [shortcut, residual, gate]: shortcut x (1 - gate) + residual, `exclusive` residual x gate."""
+    shortcut, residual, gate = values
+    return shortcut * (1 - gate) + (residual * gate if exclusive else residual)
+
+
 @keras.saving.register_keras_serializable(package="reskeras")
 class ScaledAdd(keras.layers.Layer):
     """Sum of its inputs (all of one shape), input i times `factors[i]`."""
@@ -17,10 +30,8 @@ class ScaledAdd(keras.layers.Layer):
         self.factors = tuple(factors)
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """The weighted sum; a factor of 1 multiplies nothing, one of 0 leaves its input out."""
-        pairs = zip(self.factors, inputs, strict=True)
-        terms = [value if factor == 1 else value * factor for factor, value in pairs if factor != 0]
-        return tf.add_n(terms) if len(terms) > 1 else terms[0]
+        """The weighted sum."""
+        return scaled_add(self.factors, inputs)
 
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
         """Shape of any one input."""
@@ -44,8 +55,7 @@ class GatedAdd(keras.layers.Layer):
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Merge the two paths by the gate."""
-        shortcut, residual, gate = inputs
-        return shortcut * (1 - gate) + (residual * gate if self.exclusive else residual)
+        return gated_add(inputs, self.exclusive)
 
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
         """Shape of any one input."""

@@ -1,0 +1,165 @@
+"""A run of equal units as one layer: stacked weights and a loop, so that cost of tracing does not grow with depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from reskeras.graph.execute import UnitTensors, execute
+from reskeras.graph.layers.batch_norm import moved
+from reskeras.graph.operations import Context
+from reskeras.spec import operations as op
+from reskeras.spec import plan_data
+from reskeras.spec.plan import Fork, Unit, placed_ops, sequence_ops
+
+Key = tuple[str, str]  # operation within a unit, role of the weight
+FLOAT32_ROLES = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def skeleton(unit: Unit) -> Unit:
+    """`unit` without the numbers that a loop takes as inputs: drop-path rates and the starts of gate biases."""
+    return replace(unit, nodes=_without_numbers(unit.nodes))
+
+
+def _without_numbers(nodes: tuple) -> tuple:
+    def plain(node: Any) -> Any:
+        if isinstance(node, Fork):
+            return replace(node, branches=tuple(_without_numbers(branch) for branch in node.branches))
+        if isinstance(node, op.Dropout):
+            return replace(node, rate=0.5)
+        return replace(node, bias_start=0.0) if isinstance(node, op.Conv) else node
+
+    return tuple(plain(node) for node in nodes)
+
+
+def local_name(name: str, unit: Unit) -> str:
+    """Name of an operation within its unit: `conv1` for `stage2_unit1_conv1`."""
+    return name.removeprefix(f"{unit.name}_")
+
+
+@keras.saving.register_keras_serializable(package="reskeras")
+class ScannedUnits(keras.layers.Layer):
+    """Units of one skeleton, one after another, on a stream whose shape they keep.
+
+    Every weight is stacked: unit i's is entry i along the first axis, and starts as it would by itself
+    (fan, seed and name of the one unit). Moving statistics come back stacked and move once after the
+    loop. With `recompute` the backward pass computes each unit again instead of keeping its insides.
+    """
+
+    def __init__(self, units: Sequence[Unit | dict], seed: int | None = None, recompute: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.units = tuple(plan_data.unit_from_data(unit) if isinstance(unit, dict) else unit for unit in units)
+        self.seed, self.recompute = seed, recompute
+        self.template = self.units[0]
+        self.stacks: dict[Key, keras.Variable] = {}
+
+    def build(self, input_shape: tuple) -> None:
+        """Make the stacked weights for a stream of `input_shape` (batch, height, width, channels)."""
+        context = Context(seed=self.seed)
+        placed = [list(placed_ops(unit.nodes, tuple(input_shape[1:]))) for unit in self.units]
+        for index, (first, shape) in enumerate(placed[0]):
+            alike = [ops[index][0] for ops in placed]
+            for role, start in weights_of(first, shape, context).items():
+                starts = [weights_of(each, shape, context)[role] for each in alike]
+                self.stacks[local_name(first.name, self.template), role] = self.add_weight(
+                    name=f"{local_name(first.name, self.template)}_{role}",
+                    shape=(len(self.units), *start[0]), autocast=False,
+                    dtype="int32" if role == "draws" else None,
+                    initializer=lambda shape, dtype=None, starts=starts: tf.stack(
+                        [tf.cast(initialiser(size), dtype) for size, initialiser in starts]),
+                    trainable=role in ("kernel", "bias", "gamma", "beta"),
+                )
+        self.drawing = {local_name(each.name, self.template): tf.constant(
+            [context.drawn_seed(ops[index][0].name) for ops in placed], tf.int32)
+            for index, (each, _) in enumerate(placed[0]) if isinstance(each, op.Dropout)}
+        self.rates = {local_name(each.name, self.template): tf.constant(
+            [ops[index][0].rate for ops in placed], tf.float32)
+            for index, (each, _) in enumerate(placed[0]) if isinstance(each, op.Dropout)}
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """The stream after all units."""
+        training = bool(training)
+        learns = training and self.trainable
+        stacked = {key: self._cast(key, tf.convert_to_tensor(stack)) for key, stack in self.stacks.items()}
+        keys = [key for key in stacked if key[1] != "draws"]
+        if training:
+            for name, seeds in self.drawing.items():
+                stacked[name, "seeds"] = tf.stack([seeds, stacked[name, "draws"]], axis=1)
+                stacked[name, "rate"] = self.rates[name]
+                keys += [(name, "seeds"), (name, "rate")]
+        stream, statistics = self._loop(inputs, {key: stacked[key] for key in keys}, training, learns)
+        self._move(statistics, training)
+        return stream
+
+    def _cast(self, key: Key, value: tf.Tensor) -> tf.Tensor:
+        keeps = key[1] in FLOAT32_ROLES or key[1] == "draws"
+        return value if keeps else tf.cast(value, self.compute_dtype)
+
+    def _loop(self, stream: tf.Tensor, stacked: dict[Key, tf.Tensor], training: bool, learns: bool) -> tuple:
+        count, keys = len(self.units), list(stacked)
+        norms = [each for each in sequence_ops(self.template.nodes) if isinstance(each, op.BatchNorm)] if learns else []
+
+        def unit(x: tf.Tensor, *values: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            weights = {(f"{self.template.name}_{name}", role): value
+                       for (name, role), value in zip(keys, values, strict=True)}
+            tensors = UnitTensors(weights, training, learns, draw=lambda node: (
+                weights[node.name, "rate"], weights[node.name, "seeds"]))
+            x = execute(self.template.nodes, x, tensors)
+            return (x, *(value for norm in norms for value in tensors.statistics[norm.name]))
+
+        run = tf.recompute_grad(unit) if self.recompute and training else unit
+        weights = [tf.TensorArray(value.dtype, count, element_shape=value.shape[1:], clear_after_read=False)
+                   .unstack(value) for value in stacked.values()]
+        written = tuple(tf.TensorArray(tf.float32, count) for _ in range(2 * len(norms)))
+
+        def body(index: tf.Tensor, x: tf.Tensor, written: tuple) -> tuple:
+            x_shape = x.shape
+            x, *values = run(x, *(array.read(index) for array in weights))
+            x.set_shape(x_shape)
+            return index + 1, x, tuple(array.write(index, value) for array, value in zip(written, values, strict=True))
+
+        _, stream, written = tf.while_loop(lambda index, *_: index < count, body, (tf.constant(0), stream, written),
+                                           maximum_iterations=count, parallel_iterations=1)
+        values = [array.stack() for array in written]
+        return stream, {(local_name(norm.name, self.template), role): values[2 * place + which]
+                        for place, norm in enumerate(norms)
+                        for which, role in enumerate(("moving_mean", "moving_variance"))}
+
+    def _move(self, statistics: dict[Key, tf.Tensor], training: bool) -> None:
+        momenta = {local_name(each.name, self.template): each.momentum
+                   for each in sequence_ops(self.template.nodes) if isinstance(each, op.BatchNorm)}
+        for key, batch in statistics.items():
+            stack = self.stacks[key]
+            batch = tf.ensure_shape(batch, stack.shape)
+            stack.assign(moved(tf.convert_to_tensor(stack), batch, momenta[key[0]]))
+        if training:
+            for name in self.drawing:
+                self.stacks[name, "draws"].assign(self.stacks[name, "draws"] + 1)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape that comes in: a unit of a run keeps it."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "units": [plan_data.unit_data(unit) for unit in self.units],
+                "seed": self.seed, "recompute": self.recompute}
+
+
+def weights_of(node: op.Op, shape: op.Shape, context: Context) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Role to (shape, initialiser) of the weights of one operation, for an input of `shape`."""
+    initial = keras.initializers
+    channels = (shape[-1],)
+    if isinstance(node, op.Conv):
+        kernel = (*node.kernel, shape[-1] // node.groups, node.filters)
+        bias = {"bias": ((node.filters,), initial.Constant(node.bias_start))} if node.bias else {}
+        return {"kernel": (kernel, context.initialiser(node.initialiser, node.name)), **bias}
+    if isinstance(node, op.BatchNorm):
+        gamma = {"gamma": (channels, initial.Constant(node.gamma_start))} if node.scale else {}
+        return {**gamma, "beta": (channels, initial.Zeros()), "moving_mean": (channels, initial.Zeros()),
+                "moving_variance": (channels, initial.Ones())}
+    return {"draws": ((), initial.Zeros())} if isinstance(node, op.Dropout) else {}

@@ -1,0 +1,70 @@
+"""Weights by canonical name, one for each unit whatever the form: `stage2_unit1_conv1/kernel`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from reskeras.errors import ReskerasError
+from reskeras.graph.scanned import ScannedUnits
+
+Place = tuple[keras.Variable, int | None]  # a variable, and which entry of a stack
+
+
+def places(model: keras.Model) -> dict[str, Place]:
+    """Canonical name of every weight of `model` to where its numbers are kept."""
+    return dict(_places(model))
+
+
+def _places(model: keras.Model) -> Iterator[tuple[str, Place]]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _places(layer)
+        elif isinstance(layer, ScannedUnits):
+            for (name, role), stack in layer.stacks.items():
+                for index, unit in enumerate(layer.units):
+                    yield f"{unit.name}_{name}/{role}", (stack, index)
+        else:
+            for variable in layer.weights:
+                yield f"{layer.name}/{variable.name}", (variable, None)
+
+
+def read(model: keras.Model) -> dict[str, np.ndarray]:
+    """Every weight of `model` by canonical name."""
+    stacks: dict[int, np.ndarray] = {}
+    values = {}
+    for name, (variable, index) in places(model).items():
+        if id(variable) not in stacks:
+            stacks[id(variable)] = keras.ops.convert_to_numpy(variable)
+        whole = stacks[id(variable)]
+        values[name] = whole if index is None else whole[index]
+    return values
+
+
+def write(model: keras.Model, values: dict[str, np.ndarray]) -> None:
+    """Give every weight of `model` its value, bit for bit; ReskerasError when names or shapes do not match."""
+    wanted = places(model)
+    if strange := sorted(wanted.keys() ^ values.keys()):
+        raise ReskerasError(f"weights: {len(strange)} names are in one network and not in the other, "
+                            f"such as {strange[0]}")
+    whole: dict[int, np.ndarray] = {}
+    for name, (variable, index) in wanted.items():
+        target = whole.setdefault(id(variable), np.empty(variable.shape, variable.dtype))
+        part = target if index is None else target[index : index + 1]
+        if values[name].shape != (part.shape if index is None else part.shape[1:]):
+            raise ReskerasError(f"weights: {name} has shape {values[name].shape} and should have {part.shape}")
+        part[...] = values[name]
+    for variable in {id(variable): variable for variable, _ in wanted.values()}.values():
+        variable.assign(whole[id(variable)])
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Give `target` the weights of `source`, another form of the same network."""
+    write(target, read(source))
+
+
+def is_kernel(variable: keras.Variable) -> bool:
+    """Whether a variable holds kernels of convolutions or dense layers, of one unit or stacked."""
+    return variable.name.rpartition("_")[2] == "kernel"

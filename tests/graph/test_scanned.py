@@ -1,0 +1,190 @@
+"""The scanned form is the unrolled form: outputs, gradients, updates, statistics; converting is exact."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.graph import weights
+from reskeras.graph.compile import compile_plan
+from reskeras.graph.load import load_model, save_model
+from reskeras.graph.scanned import ScannedUnits
+from reskeras.spec.plan_data import unit_data, unit_from_data
+from reskeras.training.optimizer import CoupledDecaySGD
+from tests.graph.by_hand import distance, randomised
+
+SMALL = {"family": "cifar", "stages": [{"units": 4, "width": 8}, {"units": 4, "width": 12}], "classes": 3,
+         "stem": {"convs": [{"width": 8}]}, "input_shape": [8, 8, 3]}
+ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact"]
+SKIPS = ["identity", "scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout"]
+NETS = {**{order: {**SMALL, "order": order, "drop_path": 0.2} for order in ORDERS},
+        **{skip: {**SMALL, "skip": skip} for skip in SKIPS},
+        "bottleneck": {**SMALL, "block": "bottleneck"}, "plain": {**SMALL, "shortcut": "none"}}
+DEEP = {name: {"source": name, "classes": 3, "input_shape": [16, 16, 3]}
+        for name in ("cifar-resnet-56", "cifar-preact-164")}
+EVERY = [*NETS, *(pytest.param(name, marks=pytest.mark.slow) for name in DEEP)]
+
+
+def batch(plan, count=8, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(count, *plan.input_shape))
+    return tf.constant(images, tf.float32), tf.constant(rng.integers(0, 3, count))
+
+
+def both(fields, recompute=False, precision="float32"):
+    """The unrolled and the scanned form with the same calibrated weights."""
+    plan = reskeras.plan(**fields)
+    unrolled, scanned = (compile_plan(plan, "net", form=form, seed=2, precision=precision,
+                                      recompute=recompute and form == "scanned") for form in ("unrolled", "scanned"))
+    assert any(isinstance(layer, ScannedUnits) for layer in scanned.layers)
+    randomised(unrolled)
+    for seed in range(8):  # statistics that fit: a fresh deep net overflows in inference
+        unrolled(batch(plan, seed=seed)[0], training=True)
+    weights.copy_weights(unrolled, scanned)
+    return plan, unrolled, scanned
+
+
+def gradients(model, images, labels):
+    """The loss's gradient by canonical name."""
+
+    @tf.function
+    def compute():
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32)))
+        return tape.gradient(loss, model.trainable_variables)
+
+    known = {id(variable): gradient.numpy() for variable, gradient in
+             zip(model.trainable_variables, compute(), strict=True)}
+    return {name: known[id(variable)] if index is None else known[id(variable)][index]
+            for name, (variable, index) in weights.places(model).items() if id(variable) in known}
+
+
+def relative(ours, theirs):
+    return np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-6)
+
+
+@pytest.mark.parametrize("recompute", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("name", EVERY)
+def test_outputs_and_every_gradient_agree(name, recompute):
+    plan, unrolled, scanned = both({**NETS, **DEEP}[name], recompute)
+    images, labels = batch(plan)
+    assert distance(scanned(images, training=False), unrolled(images, training=False)) < 1e-4
+    ours, theirs = gradients(scanned, images, labels), gradients(unrolled, images, labels)
+    assert ours.keys() == theirs.keys()
+    for parameter, expected in theirs.items():
+        assert relative(ours[parameter], expected) < 1e-3, parameter
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_three_updates_with_clipping_decay_and_dropping_agree(name):
+    plan, *models = both({**NETS, **DEEP}[name], recompute=True)
+    for model in models:
+        optimizer = CoupledDecaySGD(0.003, momentum=0.9, nesterov=True, coupled_decay=1e-1, global_clipnorm=1.0)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+        for seed in range(3):
+            model.train_on_batch(*batch(plan, seed=seed))
+    ours, theirs = weights.read(models[1]), weights.read(models[0])
+    for parameter, expected in theirs.items():
+        assert relative(ours[parameter], expected) < 1e-3, parameter
+
+
+@pytest.mark.parametrize("name", ["full_preact", "dropout", "shortcut_gate"])
+def test_there_and_back_is_bit_exact(name):
+    _, unrolled, scanned = both(NETS[name])
+    before = weights.read(unrolled)
+    for value in unrolled.weights:
+        value.assign(tf.zeros_like(value))
+    weights.copy_weights(scanned, unrolled)
+    after = weights.read(unrolled)
+    assert before.keys() == after.keys()
+    for parameter, value in before.items():
+        np.testing.assert_array_equal(after[parameter], value)
+
+
+@pytest.mark.parametrize("name", ["original", "shortcut_gate"])
+def test_both_forms_start_from_the_same_numbers(name):
+    plan = reskeras.plan(**NETS[name])
+    ours, theirs = (weights.read(compile_plan(plan, "net", form=form, seed=5)) for form in ("scanned", "unrolled"))
+    assert ours.keys() == theirs.keys()
+    for parameter, value in theirs.items():
+        np.testing.assert_array_equal(ours[parameter], value)
+
+
+def test_bf16_agrees_to_its_precision():
+    plan, unrolled, scanned = both(NETS["full_preact"], precision="mixed_bfloat16")
+    images, _ = batch(plan)
+    assert scanned(images).dtype == tf.float32
+    assert distance(scanned(images), unrolled(images)) < 3e-2
+    exact = compile_plan(plan, "net")
+    weights.copy_weights(scanned, exact)
+    assert distance(scanned(images), exact(images)) < 5e-2
+
+
+def test_recomputing_moves_statistics_once():
+    plan, kept, recomputed = both(NETS["original"], recompute=True)
+    images, labels = batch(plan)
+    for model in (kept, recomputed):
+        gradients(model, images, labels)
+    ours, theirs = weights.read(recomputed), weights.read(kept)
+    for parameter, value in theirs.items():
+        if "moving" in parameter:
+            assert relative(ours[parameter], value) < 1e-5, parameter
+
+
+def test_frozen_units_infer_and_do_not_move():
+    plan, _, scanned = both(NETS["identity"])
+    before = weights.read(scanned)
+    for layer in scanned.layers:
+        layer.trainable = False
+    images, _ = batch(plan)
+    assert distance(scanned(images, training=True), scanned(images, training=False)) < 1e-6
+    for parameter, value in weights.read(scanned).items():
+        if not parameter.endswith("draws"):
+            np.testing.assert_array_equal(value, before[parameter])
+
+
+def test_a_scanned_model_survives_saving(tmp_path):
+    plan, _, scanned = both(NETS["exclusive_gate"], recompute=True)
+    save_model(scanned, tmp_path / "net.keras")
+    images, labels = batch(plan)
+    loaded = load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(loaded(images), scanned(images))
+    ours, theirs = gradients(loaded, images, labels), gradients(scanned, images, labels)
+    for parameter, value in theirs.items():
+        np.testing.assert_allclose(ours[parameter], value, rtol=1e-5, atol=1e-6)
+
+
+def test_units_survive_plain_data():
+    for fields in NETS.values():
+        for unit in reskeras.plan(**fields).units:
+            again = unit_from_data(unit_data(unit))
+            assert again == unit
+            assert unit_data(again) == unit_data(unit)
+
+
+def test_endpoints_cut_runs():
+    plan = reskeras.plan(**SMALL)
+    ends = ["stage1_unit2", "stage2", "logits"]
+    unrolled, scanned = (compile_plan(plan, "net", form=form, outputs=ends, seed=1) for form in ("unrolled", "scanned"))
+    images, _ = batch(plan)
+    for name, expected in unrolled(images, training=True).items():
+        assert distance(scanned(images, training=True)[name], expected) < 1e-5 or name != "logits"
+
+
+def test_weights_of_another_network_are_refused_by_name():
+    other = reskeras.build(**{**SMALL, "stages": [{"units": 5, "width": 8}, {"units": 4, "width": 12}]})
+    with pytest.raises(ReskerasError, match="stage1_unit5"):
+        weights.copy_weights(reskeras.build(**SMALL), other)
+    wider = reskeras.build(**{**SMALL, "classes": 4})
+    with pytest.raises(ReskerasError, match="logits/bias has shape"):
+        weights.copy_weights(reskeras.build(**SMALL), wider)
+
+
+def test_kernels_are_known_by_name_and_not_by_rank():
+    _, unrolled, scanned = both(NETS["shortcut_gate"])
+    for model in (unrolled, scanned):
+        names = {name for name, (variable, _) in weights.places(model).items() if weights.is_kernel(variable)}
+        assert names == {name for name in weights.places(model) if name.endswith("/kernel")}
