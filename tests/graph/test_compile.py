@@ -115,6 +115,14 @@ def test_under_bf16_units_compute_in_bf16_and_logits_are_float32():
     assert {weight.dtype for weight in model.weights} == {"float32"}
 
 
+def test_under_bf16_dropout_of_the_features_leaves_them_float32():
+    fields = {**TINY, "precision": "mixed_bfloat16", "seed": 1}
+    dropped = reskeras.build(**fields, head={"dropout": 0.5}, skip="dropout")
+    assert dropped.get_layer("head_dropout").output.dtype == "float32"
+    assert dropped.get_layer("stage1_unit2_shortcut_dropout").output.dtype == "bfloat16"
+    np.testing.assert_array_equal(dropped(images()), reskeras.build(**fields, skip="dropout")(images()))
+
+
 def test_bf16_is_float32_to_its_precision():
     exact = randomised(reskeras.build(**TINY))
     rough = reskeras.build(**TINY, precision="mixed_bfloat16")

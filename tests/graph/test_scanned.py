@@ -179,7 +179,7 @@ def test_weights_of_another_network_are_refused_by_name():
     with pytest.raises(ReskerasError, match="stage1_unit5"):
         weights.copy_weights(reskeras.build(**SMALL), other)
     wider = reskeras.build(**{**SMALL, "classes": 4})
-    with pytest.raises(ReskerasError, match="logits/bias has shape"):
+    with pytest.raises(ReskerasError, match="logits/kernel has shape"):
         weights.copy_weights(reskeras.build(**SMALL), wider)
 
 

@@ -26,7 +26,7 @@ class CountedDropout(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, per_image: bool = False, seed: int = 0, **kwargs: Any):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # float32 features in the head stay float32 among bf16 units
         self.rate, self.per_image, self.seed = rate, per_image, seed
 
     def build(self, input_shape: tuple) -> None:
@@ -42,9 +42,9 @@ class CountedDropout(keras.layers.Layer):
         self.draws.assign(self.draws + 1)
         return outputs
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape that comes in."""
-        return input_shape
+    def compute_output_spec(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """Shape and dtype that come in."""
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """What makes the layer again."""
