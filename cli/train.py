@@ -29,12 +29,14 @@ from .results import echo_evaluation
 @click.option("--learning-rate", type=float, metavar="RATE", help="Instead of the recipe's.")
 @click.option("--seed", type=int, metavar="N", help="Instead of the recipe's.")
 @click.option("--precision", metavar="P", help="auto, float32 or mixed_bfloat16, instead of the recipe's.")
+@click.option("--form", metavar="FORM", help="unrolled, scanned (equal units as one loop) or auto (scanned when deep).")
+@click.option("--recompute", is_flag=True, default=None, help="Compute units again in the backward pass; saves memory.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="The new run folder.  [default: saved_models/NETWORK-DATA]")
 @click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr.")
 def command(
     request: NetworkRequest, data: str, data_dir: Path | None, recipe: str, out: Path | None, as_json: bool,
-    **recipe_fields: int | float | str | None,
+    **recipe_fields: int | float | str | bool | None,
 ) -> None:
     """Train NETWORK on images, by a recipe.
 

@@ -156,6 +156,7 @@ def train(
     source = open_source(data, data_dir)
     fitted = fitted_to_data(spec, source)
     plan, path = lower(fitted), place_for(out, f"{name_of(spec)}-{Path(source.name.replace(':', '/')).name}")
+    chosen.check(plan)
     height, width, channels = plan.input_shape
     preprocessing = Preprocessing.fit(source.train, height, width, channels, chosen.normalise)
     for note in (*source.notes, f"preprocessing: {preprocessing.describe()}"):

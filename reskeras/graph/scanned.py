@@ -17,6 +17,7 @@ from reskeras.spec import plan_data
 from reskeras.spec.plan import Fork, Unit, placed_ops, sequence_ops
 
 Key = tuple[str, str]  # operation within a unit, role of the weight
+OVERLAP = 4  # passes of the loop that may run at once, so that a unit's filter gradients need not hold up the next unit
 FLOAT32_ROLES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
@@ -88,7 +89,8 @@ class ScannedUnits(keras.layers.Layer):
         keys = [key for key in stacked if key[1] != "draws"]
         if training:
             for name, seeds in self.drawing.items():
-                stacked[name, "seeds"] = tf.stack([seeds, stacked[name, "draws"]], axis=1)
+                # float64 holds every int32, and what is recomputed takes only what could have a gradient
+                stacked[name, "seeds"] = tf.cast(tf.stack([seeds, stacked[name, "draws"]], axis=1), tf.float64)
                 stacked[name, "rate"] = self.rates[name]
                 keys += [(name, "seeds"), (name, "rate")]
         stream, statistics = self._loop(inputs, {key: stacked[key] for key in keys}, training, learns)
@@ -107,7 +109,7 @@ class ScannedUnits(keras.layers.Layer):
             weights = {(f"{self.template.name}_{name}", role): value
                        for (name, role), value in zip(keys, values, strict=True)}
             tensors = UnitTensors(weights, training, learns, draw=lambda node: (
-                weights[node.name, "rate"], weights[node.name, "seeds"]))
+                weights[node.name, "rate"], tf.cast(weights[node.name, "seeds"], tf.int32)))
             x = execute(self.template.nodes, x, tensors)
             return (x, *(value for norm in norms for value in tensors.statistics[norm.name]))
 
@@ -123,7 +125,7 @@ class ScannedUnits(keras.layers.Layer):
             return index + 1, x, tuple(array.write(index, value) for array, value in zip(written, values, strict=True))
 
         _, stream, written = tf.while_loop(lambda index, *_: index < count, body, (tf.constant(0), stream, written),
-                                           maximum_iterations=count, parallel_iterations=1)
+                                           maximum_iterations=count, parallel_iterations=OVERLAP)
         values = [array.stack() for array in written]
         return stream, {(local_name(norm.name, self.template), role): values[2 * place + which]
                         for place, norm in enumerate(norms)

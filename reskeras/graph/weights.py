@@ -65,6 +65,9 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     write(target, read(source))
 
 
-def is_kernel(variable: keras.Variable) -> bool:
-    """Whether a variable holds kernels of convolutions or dense layers, of one unit or stacked."""
-    return variable.name.rpartition("_")[2] == "kernel"
+def names_of(model: keras.Model) -> dict[int, list[str]]:
+    """`id` of each variable of `model` to its canonical names: one, or one for each entry of a stack."""
+    names: dict[int, list[str]] = {}
+    for name, (variable, _) in places(model).items():
+        names.setdefault(id(variable), []).append(name)
+    return names

@@ -23,6 +23,11 @@ class Op:
     kind: ClassVar[str] = ""
     keeps: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """What the operation's trainable weights are called."""
+        return ()
+
     def output_shape(self, shape: Shape) -> Shape:
         """Shape that comes out for `shape` going in; ReskerasError when it cannot go in."""
         return shape
@@ -55,6 +60,10 @@ class Conv(Op):
     bias_start: float = 0.0
     initialiser: str = "he_normal"
 
+    @property
+    def learned(self) -> tuple[str, ...]:
+        return ("kernel", "bias") if self.bias else ("kernel",)
+
     def output_shape(self, shape: Shape) -> Shape:
         return (*_window(self, shape), self.filters)
 
@@ -78,6 +87,10 @@ class BatchNorm(Op):
     epsilon: float
     scale: bool = True
     gamma_start: float = 1.0
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        return ("gamma", "beta") if self.scale else ("beta",)
 
     def parameters(self, shape: Shape) -> int:
         return shape[-1] * (1 + self.scale)
@@ -157,6 +170,10 @@ class Dense(Op):
     units: int
     bias: bool = True
     initialiser: str = "he_normal"
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        return ("kernel", "bias") if self.bias else ("kernel",)
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)

@@ -94,6 +94,10 @@ class Plan:
         for unit in self.units:
             yield from sequence_ops(unit.nodes)
 
+    def weight_names(self) -> list[str]:
+        """Canonical name of every trainable weight, such as `stage2_unit1_conv1/kernel`."""
+        return [f"{each.name}/{role}" for each in self.ops() for role in each.learned]
+
     def endpoint(self, name: str) -> int:
         """Index of the unit whose output `name` stands for: a unit, or a stage, which is its last unit."""
         for index in reversed(range(len(self.units))):

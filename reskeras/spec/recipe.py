@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.document import parse_yaml, read_yaml
 from reskeras.spec.fields import Spec, integer, number
+from reskeras.spec.plan import Plan
 from reskeras.spec.validation import validated
+
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # shell style, of names such as stage1_unit1_conv1/kernel
+Form = Literal["auto", "unrolled", "scanned"]
 
 
 class AugmentSpec(Spec):
@@ -45,12 +50,33 @@ class Recipe(Spec):
     schedule: ScheduleSpec = ScheduleSpec()
     momentum: number(0, 1, below=True) = 0.9
     nesterov: bool = False
-    weight_decay: Annotated[number(0, 1), Field(description="Coupled: this times a kernel joins its gradient")] = 1e-4
+    weight_decay: Annotated[number(0, 1), Field(description="Coupled: this times a weight joins its gradient")] = 1e-4
+    decayed: Annotated[tuple[Pattern, ...], Field(description="Names of the weights that decay")] = ("*/kernel",)
+    rate_factors: Annotated[dict[Pattern, number(0, 1000)], Field(
+        default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them")]
+    clip_norm: Annotated[number(0, 1e6, above=True) | None, Field(description="Bound on the gradient's norm")] = None
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
     holdout: Annotated[number(0, 0.9), Field(description="Share of training images that picks the best epoch")] = 0.0
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
+    recompute: Annotated[bool, Field(description="The backward pass computes units again; saves memory")] = False
     seed: integer(0, 2**31 - 1) = 0
+
+    @model_validator(mode="after")
+    def _recomputes_in_a_loop(self) -> Recipe:
+        if self.recompute and self.form == "unrolled":
+            raise ValueError("recompute goes with form scanned or auto, not with unrolled")
+        return self
+
+    def check(self, plan: Plan) -> None:
+        """Raise ReskerasError when a pattern matches no weight of `plan`."""
+        names = plan.weight_names()
+        for field in ("decayed", "rate_factors"):
+            for pattern in getattr(self, field):
+                if not fnmatch.filter(names, pattern):
+                    raise ReskerasError(f"{field}: {pattern!r} matches no weight of this network; "
+                                        f"its weights are called {names[0]}, ..., {names[-1]}")
 
 
 def recipe_names() -> list[str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from reskeras.graph.load import save_model
+from reskeras.graph.weights import copy_weights
 from reskeras.runs import MODEL_FILE, RunFolder
 
 
@@ -88,7 +89,7 @@ class Record(keras.callbacks.Callback):
                               "seconds": round(time.perf_counter() - self.began, 3)})
         if not isfinite(logs["loss"]):
             return
-        self.saved.set_weights(self.model.get_weights())
+        copy_weights(self.model, self.saved)
         save_model(self.saved, self.run.last_model_file)
         score = (logs["val_accuracy"], -logs["val_loss"])
         if not self.picks or score > self.best:

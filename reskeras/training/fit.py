@@ -13,6 +13,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, split_off
 from reskeras.errors import failure
 from reskeras.graph.compile import compile_plan
+from reskeras.graph.weights import names_of
 from reskeras.runs import RunFolder
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
@@ -21,23 +22,37 @@ from reskeras.training.optimizer import CoupledDecaySGD
 from reskeras.training.precision import training_precision
 from reskeras.training.schedule import RecipeSchedule
 
+SCANNED_UNITS = 50  # from here on a loop trains as fast as units written out, and starts several times sooner
+
 
 def compiled(plan: Plan, name: str, recipe: Recipe, steps: int) -> keras.Model:
     """The model of `plan` in the recipe's precision, with its optimiser, loss and metric.
 
     `steps` is the number of updates in an epoch, which the learning rate depends on.
     """
-    model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed)
+    model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed,
+                         form=training_form(plan, recipe), recompute=recipe.recompute)
     model.compile(
         optimizer=CoupledDecaySGD(
             RecipeSchedule(recipe, steps), momentum=recipe.momentum, nesterov=recipe.nesterov,
-            coupled_decay=recipe.weight_decay,
+            coupled_decay=recipe.weight_decay, decayed=recipe.decayed, rate_factors=recipe.rate_factors,
+            names=names_of(model), global_clipnorm=recipe.clip_norm,
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=False,  # XLA halves the speed on a CPU
     )
     return model
+
+
+def training_form(plan: Plan, recipe: Recipe) -> str:
+    """How `plan` is compiled for training: as the recipe says; `auto` is scanned from SCANNED_UNITS units on.
+
+    Recomputation needs the scanned form, so that asking for it is asking for that form.
+    """
+    if recipe.form != "auto":
+        return recipe.form
+    return "scanned" if recipe.recompute or len(plan.units) >= SCANNED_UNITS else "unrolled"
 
 
 def fit(
@@ -55,8 +70,8 @@ def fit(
     model = compiled(plan, name, recipe, steps)
     saved = compile_plan(plan, name)  # what is kept is float32, whatever the training computes in
     run.last_model_file.parent.mkdir(exist_ok=True)
-    run.update_provenance(precision=training_precision(recipe.precision), training_images=train.count,
-                          watched=f"{watched.count} {watches} images")
+    run.update_provenance(precision=training_precision(recipe.precision), form=training_form(plan, recipe),
+                          training_images=train.count, watched=f"{watched.count} {watches} images")
     batches = training_batches(
         train, preprocessing, batch_size=recipe.batch_size, seed=recipe.seed, epochs=recipe.epochs,
         augment=recipe.augment, mirror=source.mirror,

@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
+import fnmatch
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from reskeras.graph.weights import is_kernel
+Rule = float | np.ndarray  # one number for a variable, or one for each entry of a stack
 
 
 class CoupledDecaySGD(keras.optimizers.SGD):
-    """SGD whose decay is part of the gradient: g + decay x w, before the momentum, for kernels only.
+    """SGD whose decay is part of the gradient: g + decay x w, before the momentum.
 
     Keras' own `weight_decay` shrinks the weight apart from the gradient (decoupled), and an `L2(decay)`
-    regulariser gives 2 x decay x w. Kernels of convolutions and dense layers decay; biases and batch-norm
-    scales and shifts do not.
+    regulariser gives 2 x decay x w. Which weights decay, and by what factor a weight's learning rate
+    differs, is told by patterns of canonical names such as `stage2_unit1_conv1/kernel`; of several
+    patterns that match, the last counts. `names` gives each variable's canonical names, by `id`: several
+    for a stack, which then follows the rules entry by entry. Without it a variable's path is its name.
     """
 
-    def __init__(self, *args: Any, coupled_decay: float = 0.0, **kwargs: Any):
+    def __init__(
+        self, *args: Any, coupled_decay: float = 0.0, decayed: Sequence[str] = ("*kernel",),
+        rate_factors: Mapping[str, float] | None = None, names: Mapping[int, Sequence[str]] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
-        self.coupled_decay = coupled_decay
-        self._decayed: set[int] = set()
+        self.coupled_decay, self.decayed = coupled_decay, tuple(decayed)
+        self.rate_factors = dict(rate_factors or {})
+        self._names = names or {}
+        self._rules: dict[int, tuple[Rule, Rule]] = {}
 
     def build(self, variables: list) -> None:
-        """Make the momenta, and note which variables decay."""
+        """Make the momenta, and look up each variable's decay and rate factor."""
         super().build(variables)
-        self._decayed = {index for index, variable in enumerate(variables) if is_kernel(variable)}
+        decays = dict.fromkeys(self.decayed, self.coupled_decay)
+        for index, variable in enumerate(variables):
+            names = self._names.get(id(variable), (variable.path,))
+            self._rules[index] = _rule(names, decays, 0.0, variable), _rule(names, self.rate_factors, 1.0, variable)
 
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         """One step for one variable."""
-        if self.coupled_decay and self._get_variable_index(variable) in self._decayed:
-            gradient = tf.cast(gradient, variable.dtype) + self.coupled_decay * variable
+        decay, factor = self._rules[self._get_variable_index(variable)]
+        if isinstance(decay, np.ndarray) or decay:
+            gradient = tf.cast(gradient, variable.dtype) + decay * variable
+        if isinstance(factor, np.ndarray) or factor != 1.0:
+            learning_rate = tf.cast(learning_rate, variable.dtype) * factor
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         """What makes the optimiser again."""
-        return {**super().get_config(), "coupled_decay": self.coupled_decay}
+        return {**super().get_config(), "coupled_decay": self.coupled_decay, "decayed": self.decayed,
+                "rate_factors": self.rate_factors}
+
+
+def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float, variable: keras.Variable) -> Rule:
+    values = dict.fromkeys(names, otherwise)
+    for pattern, value in patterns.items():
+        values.update(dict.fromkeys(fnmatch.filter(names, pattern), value))
+    if len(set(values.values())) == 1:
+        return values[names[0]]
+    shape = (len(names), *[1] * (len(variable.shape) - 1))
+    return np.reshape([values[name] for name in names], shape).astype(variable.dtype)

@@ -82,13 +82,27 @@ def test_outputs_and_every_gradient_agree(name, recompute):
 def test_three_updates_with_clipping_decay_and_dropping_agree(name):
     plan, *models = both({**NETS, **DEEP}[name], recompute=True)
     for model in models:
-        optimizer = CoupledDecaySGD(0.003, momentum=0.9, nesterov=True, coupled_decay=1e-1, global_clipnorm=1.0)
+        optimizer = CoupledDecaySGD(
+            0.003, momentum=0.9, nesterov=True, coupled_decay=1e-1, decayed=["*_conv?/kernel", "stage1_unit2_*/gamma"],
+            rate_factors={"stage1_*": 0.5, "stage1_unit3_*": 0.0}, names=weights.names_of(model), global_clipnorm=1.0)
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
         for seed in range(3):
             model.train_on_batch(*batch(plan, seed=seed))
     ours, theirs = weights.read(models[1]), weights.read(models[0])
     for parameter, expected in theirs.items():
         assert relative(ours[parameter], expected) < 1e-3, parameter
+
+
+def test_a_rate_factor_of_nought_keeps_one_unit_of_a_stack():
+    plan, _, scanned = both(NETS["full_preact"])
+    before = weights.read(scanned)
+    scanned.compile(CoupledDecaySGD(0.1, coupled_decay=1e-2, rate_factors={"stage1_unit3_*": 0.0},
+                                    names=weights.names_of(scanned)),
+                    keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    scanned.train_on_batch(*batch(plan))
+    after = weights.read(scanned)
+    kept = {name for name in plan.weight_names() if np.array_equal(before[name], after[name])}
+    assert kept == {name for name in plan.weight_names() if name.startswith("stage1_unit3_")}
 
 
 @pytest.mark.parametrize("name", ["full_preact", "dropout", "shortcut_gate"])
@@ -183,8 +197,9 @@ def test_weights_of_another_network_are_refused_by_name():
         weights.copy_weights(reskeras.build(**SMALL), wider)
 
 
-def test_kernels_are_known_by_name_and_not_by_rank():
-    _, unrolled, scanned = both(NETS["shortcut_gate"])
+@pytest.mark.parametrize("name", ["shortcut_gate", "dropout"])
+def test_a_plan_knows_what_its_weights_are_called(name):
+    plan, unrolled, scanned = both(NETS[name])
     for model in (unrolled, scanned):
-        names = {name for name, (variable, _) in weights.places(model).items() if weights.is_kernel(variable)}
-        assert names == {name for name in weights.places(model) if name.endswith("/kernel")}
+        trainable = {each for each, (variable, _) in weights.places(model).items() if variable.trainable}
+        assert trainable == set(plan.weight_names())

@@ -9,7 +9,10 @@ import yaml
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.graph.scanned import ScannedUnits
 from reskeras.runs import RunFolder
+from reskeras.spec.recipe import recipe
+from reskeras.training import fit
 from tests.conftest import TINY
 
 
@@ -86,6 +89,42 @@ def test_a_diverging_training_says_so_and_leaves_no_spoiled_model(tmp_path):
 def test_a_network_that_contradicts_the_data_is_refused(tmp_path, fields, named):
     with pytest.raises(ReskerasError, match=named) as caught:
         reskeras.train(reskeras.network(**{**TINY, **fields}), out=tmp_path / "run")
+    assert caught.value.status == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scanned_training_is_saved_evaluated_and_exported_written_out(tmp_path):
+    deep = {"family": "cifar", "stages": [{"units": 4, "width": 8}], "stem": {"convs": [{"width": 8}]},
+            "drop_path": 0.1, "input_shape": [8, 8, 1]}
+    run = reskeras.train(reskeras.network(**deep), epochs=2, recompute=True, out=tmp_path / "run")
+    assert run.folder.provenance()["form"] == "scanned"
+    model = run.model()
+    assert not [layer for layer in model.layers if isinstance(layer, ScannedUnits)]
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    [row] = [row for row in run.folder.metrics() if row["epoch"] == run.folder.provenance()["best_epoch"]]
+    # trained in bf16 where the machine has it, evaluated in float32
+    assert run.evaluate(split="train").loss == pytest.approx(row["loss"], abs=1.0)
+    assert all(proof.agreement >= 0.99 for proof in run.export("tflite"))
+
+
+@pytest.mark.parametrize(("units", "recipe_fields", "form"), [
+    (fit.SCANNED_UNITS - 2, {}, "unrolled"), (fit.SCANNED_UNITS, {}, "scanned"), (3, {"recompute": True}, "scanned"),
+    (3, {"form": "scanned"}, "scanned"), (fit.SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
+])
+def test_auto_is_scanned_when_there_are_many_units(units, recipe_fields, form):
+    plan = reskeras.plan(family="cifar", stages=[units - 2])  # and the stem and the head
+    assert fit.training_form(plan, recipe(**recipe_fields)) == form
+
+
+@pytest.mark.parametrize(("fields", "named"), [
+    ({"recompute": True, "form": "unrolled"}, "recompute goes with form scanned or auto"),
+    ({"rate_factors": {"stage9_*": 0.1}}, "rate_factors: 'stage9_\\*' matches no weight of this network; its weights"),
+    ({"decayed": ["kernel"]}, "decayed: 'kernel' matches no weight"),
+    ({"clip_norm": 0}, "clip_norm: 0: should be more than 0"),
+])
+def test_a_recipe_that_cannot_be_followed_is_refused_before_anything_is_written(tmp_path, fields, named):
+    with pytest.raises(ReskerasError, match=named) as caught:
+        reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", **fields)
     assert caught.value.status == 2
     assert list(tmp_path.iterdir()) == []
 
