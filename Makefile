@@ -30,8 +30,16 @@ test: lint  ## everything but the slow tests
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-bench: setup  ## side-by-side timings
-	@for script in benchmarks/*.py; do test -f "$$script" || { echo "no benchmarks yet"; exit 0; }; $(BIN)/python "$$script"; done
+# images for the benchmarks that read data: make bench DATA="--data cifar10 --data-dir DIR --batch 128"
+DATA ?=
+
+bench: setup  ## side-by-side timings, about 40 minutes of an idle machine; docs/benchmarks.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.pipeline $(DATA)
+	$(BIN)/python -m benchmarks.epochs $(DATA)
+	$(BIN)/python -m benchmarks.depth
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.report
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .import_linter_cache

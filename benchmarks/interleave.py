@@ -7,10 +7,9 @@ import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.results import ROOT
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
@@ -14,7 +15,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "benchmarks"
+
+
+def add_data_options(parser: ArgumentParser) -> None:
+    """Which images to use: digits come with reskeras, others with --data and --data-dir."""
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--batch", type=int, default=64)
 
 
 def machine() -> str:

@@ -6,9 +6,9 @@ import keras
 from keras import layers
 
 
-def build(name: str) -> keras.Model:
+def build(name: str, channels: int = 3) -> keras.Model:
     """The network `name`: float images in, logits out."""
-    return _bottlenecks() if name == "resnet-50" else _cifar((int(name.rpartition("-")[2]) - 2) // 6)
+    return _bottlenecks() if name == "resnet-50" else _cifar((int(name.rpartition("-")[2]) - 2) // 6, channels)
 
 
 def _conv(x, filters: int, kernel: int, stride: int = 1):
@@ -16,8 +16,8 @@ def _conv(x, filters: int, kernel: int, stride: int = 1):
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
 
-def _cifar(units: int) -> keras.Model:
-    images = keras.Input((32, 32, 3))
+def _cifar(units: int, channels: int) -> keras.Model:
+    images = keras.Input((32, 32, channels))
     x = layers.ReLU()(_conv(images, 16, 3))
     for width in (16, 32, 64):
         for unit in range(units):
