@@ -161,6 +161,13 @@ def write_atomically(path: Path, text: str) -> None:
     beside.replace(path)
 
 
+def copy_atomically(source: Path, target: Path) -> None:
+    """Replace `target` by a copy of `source`, in the same way."""
+    beside = target.with_name(f".{target.name}.writing")
+    shutil.copyfile(source, beside)
+    beside.replace(target)
+
+
 def provenance(**facts: Any) -> dict[str, Any]:
     """Where and by what something is made, with `facts` of the caller's added."""
     packages = ("reskeras", "tensorflow", "keras", "numpy")

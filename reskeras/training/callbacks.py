@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from math import isfinite
 
 import keras
@@ -11,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import copy_weights
-from reskeras.runs import MODEL_FILE, RunFolder
+from reskeras.runs import MODEL_FILE, RunFolder, copy_atomically
+from reskeras.training.background import Background
 
 
 class Pace(keras.callbacks.Callback):
@@ -66,9 +68,9 @@ class Pace(keras.callbacks.Callback):
 class Record(keras.callbacks.Callback):
     """After each epoch: a line in metrics.jsonl, the last model, and the best one.
 
-    The best epoch is the one with the highest accuracy on the held-out images, among equals the one with
-    the lowest loss. With nothing held out it
-    is the last: to pick by the test images would be to train on them.
+    The best epoch is the one with the highest accuracy on the held-out images, among equals the one with the
+    lowest loss. With nothing held out it is the last: to pick by the test images would be to train on them.
+    Models are written beside the next epoch's steps.
     """
 
     def __init__(self, run: RunFolder, saved: keras.Model, picks: bool):
@@ -76,6 +78,7 @@ class Record(keras.callbacks.Callback):
         self.run, self.saved, self.picks = run, saved, picks
         self.best = (-1.0, 0.0)
         self.began = 0.0
+        self.writing = Background()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
@@ -89,10 +92,19 @@ class Record(keras.callbacks.Callback):
                               "seconds": round(time.perf_counter() - self.began, 3)})
         if not isfinite(logs["loss"]):
             return
-        copy_weights(self.model, self.saved)
-        save_model(self.saved, self.run.last_model_file)
         score = (logs["val_accuracy"], -logs["val_loss"])
-        if not self.picks or score > self.best:
-            self.best = score
-            save_model(self.saved, self.run.path / MODEL_FILE)
+        best = not self.picks or score > self.best
+        self.best = max(self.best, score)
+        self.writing.wait()  # before the model that is being written changes
+        copy_weights(self.model, self.saved)
+        self.writing.start(partial(self._write, epoch, best))
+
+    def _write(self, epoch: int, best: bool) -> None:
+        save_model(self.saved, self.run.last_model_file)
+        if best:
+            copy_atomically(self.run.last_model_file, self.run.path / MODEL_FILE)
             self.run.update_provenance(best_epoch=epoch + 1)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Wait for the last model."""
+        self.writing.wait()
