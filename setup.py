@@ -30,6 +30,7 @@ setup(
         "matplotlib>=3.8,<4",
         "tensorflow-datasets>=4.9.9,<5",
         "importlib_resources>=6,<8",  # tensorflow-datasets imports it and does not declare it
+        "tensorboard>=2.20,<3",  # Keras' callback imports it, and TensorFlow no longer brings it
         "ai-edge-litert>=2.0,<3",
     ],
     extras_require={

@@ -24,6 +24,7 @@ from reskeras.runs import (
     PROVENANCE_FILE,
     RECIPE_FILE,
     RunFolder,
+    check_same,
     new_run,
     open_run,
     place_for,
@@ -38,7 +39,9 @@ from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
-from reskeras.training.fit import fit
+from reskeras.training.boards import tensorboard
+from reskeras.training.fit import Beside, fit
+from reskeras.training.strategy import open_replicas
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
@@ -142,33 +145,56 @@ class Run:
 
 def train(
     spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe = "quick", *,
-    out: str | Path | None = None, data_dir: str | Path | None = None,
+    out: str | Path | None = None, data_dir: str | Path | None = None, resume: bool = False,
+    strategy: str = "auto", devices: int | None = None, histograms: bool = False, profile: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (), tell: Callable[[str], None] = lambda note: None,
     **recipe_fields: Any,
 ) -> Run:
     """Train a network on data by a recipe, into a run folder.
 
     `recipe_fields` such as `epochs=2` are laid over the recipe. Classes and input channels follow the
-    data. `tell` gets a line for each thing worth knowing about the data. Raises ReskerasError before
-    anything is written when the request is wrong.
+    data. With `resume` a run folder that is there goes on from its newest state, and one that is not is made.
+    `strategy` and `devices` are as in `training.strategy.open_replicas`. `histograms` and `profile`, a number
+    of steps, add to the TensorBoard files in `logs/`. `tell` gets a line for each thing worth knowing. Raises
+    ReskerasError before anything is written when the request is wrong.
     """
+    replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
     spec, chosen = network(spec), read_recipe(recipe, **recipe_fields)
+    replicas.check(chosen.batch_size, chosen.accumulate)
     source = open_source(data, data_dir)
-    fitted = fitted_to_data(spec, source)
-    plan, path = lower(fitted), place_for(out, f"{name_of(spec)}-{Path(source.name.replace(':', '/')).name}")
+    fitted = fitted_to_data(_with_drop_path(spec, chosen), source)
+    plan, name = lower(fitted), f"{name_of(spec)}-{Path(source.name.replace(':', '/')).name}"
+    path = place_for(out, name, resume or not replicas.is_chief)  # the chief may have made it by now
     chosen.check(plan)
-    height, width, channels = plan.input_shape
-    preprocessing = Preprocessing.fit(source.train, height, width, channels, chosen.normalise)
-    for note in (*source.notes, f"preprocessing: {preprocessing.describe()}"):
+    for note in source.notes:
         tell(note)
-    with new_run(path, spec, fitted) as run:
-        (run.path / RECIPE_FILE).write_text(to_yaml(chosen.sparse()), encoding="utf-8")
-        (run.path / CLASSES_FILE).write_text("\n".join(source.classes) + "\n", encoding="utf-8")
-        preprocessing.save(run.path / PREPROCESSING_FILE)
-        facts = provenance(seed=chosen.seed, data=_data_facts(source, data_dir), preprocessing=preprocessing.describe())
-        (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    fit(plan, name_of(spec), chosen, source, preprocessing, RunFolder(path), callbacks)
+    going_on = resume and path.exists()
+    if going_on:
+        check_same(path, fitted, chosen, source.name)
+        preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
+    elif replicas.is_chief:
+        preprocessing = Preprocessing.fit(source.train, *plan.input_shape, chosen.normalise)
+        with new_run(path, spec, fitted) as run:
+            (run.path / RECIPE_FILE).write_text(to_yaml(chosen.sparse()), encoding="utf-8")
+            (run.path / CLASSES_FILE).write_text("\n".join(source.classes) + "\n", encoding="utf-8")
+            preprocessing.save(run.path / PREPROCESSING_FILE)
+            facts = provenance(seed=chosen.seed, data=_data_facts(source, data_dir),
+                               preprocessing=preprocessing.describe())
+            (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    else:  # measured by every worker, from the same images
+        preprocessing = Preprocessing.fit(source.train, *plan.input_shape, chosen.normalise)
+    tell(f"preprocessing: {preprocessing.describe()}")
+    boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
+    fit(plan, name_of(spec), chosen, source, preprocessing, RunFolder(path), replicas,
+        Beside(going_on, tell, [*boards, *callbacks]))
     return Run(path)
+
+
+def _with_drop_path(spec: Spec, chosen: Recipe) -> Spec:
+    """`spec` with the recipe's stochastic depth, unless it says something about it itself."""
+    if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
+        return spec
+    return network(spec, drop_path=chosen.drop_path)
 
 
 def _data_facts(source: Source, data_dir: str | Path | None) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, failure
-from reskeras.spec.document import to_yaml
+from reskeras.errors import ReskerasError, failure, shown
+from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.recipe import Recipe, recipe
@@ -53,6 +53,16 @@ class RunFolder:
     def last_model_file(self) -> Path:
         """Where the model of the last epoch goes, beside the best one."""
         return self.path / "checkpoints" / "last.keras"
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where states of the training go."""
+        return self.path / "checkpoints"
+
+    @property
+    def log_folder(self) -> Path:
+        """Where TensorBoard's files go."""
+        return self.path / "logs"
 
     @property
     def export_folder(self) -> Path:
@@ -97,6 +107,11 @@ class RunFolder:
         with open(self.path / METRICS_FILE, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
+    def keep_metrics(self, epochs: int) -> None:
+        """Forget what was measured after epoch number `epochs`."""
+        rows = [row for row in self.metrics() if row["epoch"] <= epochs]
+        write_atomically(self.path / METRICS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
+
     def update_provenance(self, **facts: Any) -> None:
         """Lay `facts` over provenance.json, atomically."""
         known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
@@ -113,12 +128,18 @@ def open_run(path: str | Path) -> RunFolder:
     return RunFolder(path)
 
 
-def place_for(out: str | Path | None, name: str) -> Path:
-    """The folder a new run goes to: `out`, which must not exist, else `saved_models/<name>`, numbered if taken."""
+def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
+    """The folder a new run goes to: `out`, which must not exist, else `saved_models/<name>`, numbered if taken.
+
+    With `resume` the folder may be there, and the unnumbered name is meant.
+    """
     if out is not None:
         path = Path(out)
         if path.exists():
-            raise ReskerasError(f"out: {path} exists already; give another --out, or remove it first")
+            if resume:
+                return open_run(path).path
+            raise ReskerasError(f"out: {path} exists already; give another --out, remove it first, or go on with "
+                                "--resume")
         for parent in path.absolute().parents:
             if parent.exists():
                 if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -126,9 +147,36 @@ def place_for(out: str | Path | None, name: str) -> Path:
                 break
         return path
     path, number = HOME / name, 2
+    if resume:
+        return path
     while path.exists():
         path, number = HOME / f"{name}-{number}", number + 1
     return path
+
+
+def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
+    """Raise ReskerasError that names what differs when the run at `path` is another training than the one asked for."""
+    run = open_run(path)
+    before, now = (_decided(spec) for spec in (_resolved(run.path), network))
+    recipes = [each.model_dump(mode="json") for each in (run.recipe(), chosen)]
+    for name in ("keep", "checkpoint_steps", "description"):
+        recipes[0][name] = recipes[1][name]
+    known = run.provenance().get("data", {}).get("name")
+    pairs = {**{f"network.{key}": (before.get(key), now.get(key)) for key in now},
+             **{f"recipe.{key}": (recipes[0].get(key), recipes[1].get(key)) for key in recipes[1]}, "data": (known, data)}
+    differences = [f"{key} {shown(old)} was {shown(new)}" for key, (new, old) in pairs.items() if old != new]
+    if differences:
+        raise ReskerasError(f"resume: {path} is another training: now {'; '.join(differences[:3])}")
+
+
+def _decided(spec: Spec | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(spec, dict):
+        return spec
+    return (resolve(spec) if isinstance(spec, NetworkSpec) else spec).model_dump(mode="json")
+
+
+def _resolved(path: Path) -> dict[str, Any]:
+    return read_yaml(path / RESOLVED_FILE)[0]
 
 
 @contextmanager

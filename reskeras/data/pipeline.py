@@ -21,6 +21,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 def training_batches(
     split: Split, preprocessing: Preprocessing, *, batch_size: int, seed: int, epochs: int,
     augment: AugmentSpec, mirror: bool, start_epoch: int = 0, start_step: int = 0,
+    classes: int | None = None, label_smoothing: float = 0.0, shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches (float32 images, int32 labels) of every epoch from `start_epoch` on, in one dataset.
 
@@ -41,17 +42,28 @@ def training_batches(
     def load(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = fitted_batch(split, indices, preprocessing.size)
         batch_seed = tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place)
-        return augmented(preprocessing.normalise(images), augment.pad_crop, flips, batch_seed), labels
+        images = augmented(preprocessing.normalise(images), augment.pad_crop, flips, batch_seed)
+        if classes:
+            labels = tf.one_hot(labels, classes) * (1 - label_smoothing) + label_smoothing / classes
+        a, b = shard[0] * batch_size // shard[1], (shard[0] + 1) * batch_size // shard[1]
+        return images[a:b], labels[a:b]
 
     dataset = tf.data.Dataset.range(start_epoch, epochs, output_type=tf.int32).flat_map(epoch_batches)
     dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
     return dataset.prefetch(AHEAD).with_options(pipeline_options())
 
 
-def evaluation_batches(split: Split, preprocessing: Preprocessing, batch_size: int) -> tf.data.Dataset:
+def evaluation_batches(split: Split, preprocessing: Preprocessing, batch_size: int, *, classes=None, shard=None) -> tf.data.Dataset:
     """Batches (float32 images, int32 labels) of every image once, in order; the last may be smaller."""
+    if shard:
+        n = -(-split.count // batch_size) * batch_size
+        idx = tf.data.Dataset.range(n)
+        dataset = fitted(idx.map(lambda i: tf.minimum(i, split.count - 1)), split, preprocessing.size, batch_size)
+        k = batch_size // shard[1]
+        dataset = dataset.enumerate().map(lambda j, e: (preprocessing.normalise(e[0]), tf.one_hot(e[1], classes) if classes else e[1], tf.cast(j * batch_size + tf.range(batch_size, dtype=tf.int64) < split.count, tf.float32)))
+        return dataset.map(lambda *e: tuple(x[shard[0] * k:(shard[0] + 1) * k] for x in e)).prefetch(AHEAD)
     dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.size, batch_size)
-    dataset = dataset.map(lambda images, labels: (preprocessing.normalise(images), labels))
+    dataset = dataset.map(lambda images, labels: (preprocessing.normalise(images), tf.one_hot(labels, classes) if classes else labels))
     return dataset.prefetch(AHEAD)
 
 

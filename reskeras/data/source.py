@@ -31,6 +31,15 @@ class Split:
         """The image and label at one int64 index."""
         return self.decode(self.fetch(index[tf.newaxis])[0])
 
+    def labels(self) -> np.ndarray:
+        """int32 labels (count,); images are not decoded."""
+        def label_of(stored: tf.Tensor) -> tf.Tensor:
+            return self.decode(stored)[1]  # the graph leaves out what makes the image
+
+        batches = tf.data.Dataset.range(self.count).batch(1000).map(
+            lambda indices: tf.map_fn(label_of, self.fetch(indices), fn_output_signature=tf.int32))
+        return np.concatenate([labels.numpy() for labels in batches])
+
     def part(self, name: str, indices: np.ndarray) -> Split:
         """The images at `indices`, as a split of their own."""
         chosen = tf.constant(indices, tf.int64)

@@ -11,6 +11,7 @@ from functools import partial
 
 import keras
 
+from reskeras.errors import ReskerasError
 from reskeras.graph.operations import Context
 from reskeras.graph.scanned import ScannedUnits, skeleton
 from reskeras.spec.plan import Fork, Plan, Sequence, Unit, sequence_shape
@@ -24,6 +25,7 @@ Tensor = keras.KerasTensor
 def compile_plan(
     plan: Plan, name: str, *, outputs: Iterable[str] | None = None, precision: str = "float32",
     seed: int | None = None, form: str = "unrolled", recompute: bool = False,
+    synchronized: bool = False, model_class: type[keras.Model] = keras.Model,
 ) -> keras.Model:
     """A functional model of `plan`: float32 images (batch, height, width, channels) to float32 logits.
 
@@ -34,8 +36,12 @@ def compile_plan(
 
     `form`: `unrolled` makes each operation a layer; `scanned` makes each run of equal units one layer with
     stacked weights and a loop, which with `recompute` keeps nothing inside a unit for the backward pass.
+    `synchronized` takes batch norm's statistics over all replicas, which a loop cannot do: ReskerasError.
+    `model_class` is what to make: Keras' model, or a subclass with steps of its own.
     """
-    context = Context(precision, seed)
+    if synchronized and form == "scanned":
+        raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
+    context = Context(precision, seed, synchronized)
     ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
     images = tensor = keras.Input(plan.input_shape, name="image", dtype="float32")
     after: dict[int, Tensor] = {}
@@ -47,7 +53,7 @@ def compile_plan(
     for first, last in segments:
         after[last] = tensor = add(plan.units[first : last + 1], tensor, context)
     results = {endpoint: after[index] for endpoint, index in ends.items()} or tensor
-    return keras.Model(images, results, name=name)
+    return model_class(images, results, name=name)
 
 
 def _segments(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, int]]:

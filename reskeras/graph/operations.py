@@ -27,10 +27,12 @@ INITIALISERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Context:
-    """What all layers of one model share: the precision they compute in and the seed they start from."""
+    """What all layers of one model share: the precision they compute in, the seed they start from, and whether
+    batch norm takes its statistics over all replicas."""
 
     precision: str = "float32"
     seed: int | None = None
+    synchronized: bool = False
 
     def layer(self, node: op.Op | Fork) -> keras.layers.Layer:
         """The layer of an operation or of a fork's merge, named as the node is."""
@@ -70,7 +72,8 @@ def _(node: op.Conv, context: Context) -> keras.layers.Layer:
 def _(node: op.BatchNorm, context: Context) -> keras.layers.Layer:
     return FusedBatchNormalization(
         momentum=node.momentum, epsilon=node.epsilon, scale=node.scale,
-        gamma_initializer=keras.initializers.Constant(node.gamma_start), name=node.name, dtype=context.precision,
+        gamma_initializer=keras.initializers.Constant(node.gamma_start), synchronized=context.synchronized,
+        name=node.name, dtype=context.precision,
     )
 
 

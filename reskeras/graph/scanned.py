@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from reskeras.graph.execute import UnitTensors, execute
 from reskeras.graph.layers.batch_norm import moved
+from reskeras.graph.layers.replicas import mean_over_replicas, replica_seed
 from reskeras.graph.operations import Context
 from reskeras.spec import operations as op
 from reskeras.spec import plan_data
@@ -90,7 +91,8 @@ class ScannedUnits(keras.layers.Layer):
         if training:
             for name, seeds in self.drawing.items():
                 # float64 holds every int32, and what is recomputed takes only what could have a gradient
-                stacked[name, "seeds"] = tf.cast(tf.stack([seeds, stacked[name, "draws"]], axis=1), tf.float64)
+                stacked[name, "seeds"] = tf.cast(tf.stack([replica_seed(seeds), stacked[name, "draws"]], axis=1),
+                                                  tf.float64)
                 stacked[name, "rate"] = self.rates[name]
                 keys += [(name, "seeds"), (name, "rate")]
         stream, statistics = self._loop(inputs, {key: stacked[key] for key in keys}, training, learns)
@@ -134,7 +136,7 @@ class ScannedUnits(keras.layers.Layer):
     def _move(self, statistics: dict[Key, tf.Tensor], training: bool) -> None:
         momenta = {local_name(each.name, self.template): each.momentum
                    for each in sequence_ops(self.template.nodes) if isinstance(each, op.BatchNorm)}
-        for key, batch in statistics.items():
+        for key, batch in zip(statistics, mean_over_replicas(list(statistics.values())), strict=True):
             stack = self.stacks[key]
             batch = tf.ensure_shape(batch, stack.shape)
             stack.assign(moved(tf.convert_to_tensor(stack), batch, momenta[key[0]]))

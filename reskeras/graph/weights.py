@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -31,13 +31,13 @@ def _places(model: keras.Model) -> Iterator[tuple[str, Place]]:
                 yield f"{layer.name}/{variable.name}", (variable, None)
 
 
-def read(model: keras.Model) -> dict[str, np.ndarray]:
-    """Every weight of `model` by canonical name."""
+def read(model: keras.Model, instead: Mapping[int, keras.Variable] | None = None) -> dict[str, np.ndarray]:
+    """Every weight of `model` by canonical name; `instead` puts other variables in place of some, by `id`."""
     stacks: dict[int, np.ndarray] = {}
     values = {}
     for name, (variable, index) in places(model).items():
         if id(variable) not in stacks:
-            stacks[id(variable)] = keras.ops.convert_to_numpy(variable)
+            stacks[id(variable)] = keras.ops.convert_to_numpy((instead or {}).get(id(variable), variable))
         whole = stacks[id(variable)]
         values[name] = whole if index is None else whole[index]
     return values

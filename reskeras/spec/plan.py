@@ -98,6 +98,10 @@ class Plan:
         """Canonical name of every trainable weight, such as `stage2_unit1_conv1/kernel`."""
         return [f"{each.name}/{role}" for each in self.ops() for role in each.learned]
 
+    def weighted_layers(self) -> int:
+        """Convolutions and dense layers on the longest way through, as the papers count depth."""
+        return sum(_weighted_layers(unit.nodes) for unit in self.units)
+
     def endpoint(self, name: str) -> int:
         """Index of the unit whose output `name` stands for: a unit, or a stage, which is its last unit."""
         for index in reversed(range(len(self.units))):
@@ -150,3 +154,8 @@ def placed_ops(nodes: Sequence, shape: Shape) -> Iterator[tuple[Op, Shape]]:
         else:
             yield node, shape
         shape = sequence_shape((node,), shape)
+
+
+def _weighted_layers(nodes: Sequence) -> int:
+    return sum(max(map(_weighted_layers, node.branches)) if isinstance(node, Fork) else "kernel" in node.learned
+               for node in nodes)

@@ -25,19 +25,37 @@ class AugmentSpec(Spec):
     pad_crop: Annotated[integer(0, 64), Field(description="Pixels of zeros around, then a random crop (v1 4.2)")] = 4
     flip: bool | Literal["auto"] = "auto"
 
+    @property
+    def mixes(self) -> bool:
+        """Whether images of two classes are laid over each other."""
+        return False
+
+
+class ErrorWarmupSpec(Spec):
+    """A warm-up that ends when the network has begun to learn: `rate` times the learning rate until the training
+    error is below `error` (v1 section 4.2: 0.01 instead of 0.1 until 80 %, for 110 layers)."""
+
+    rate: number(0, 1, above=True, below=True) = 0.1
+    error: number(0, 1, above=True, below=True) = 0.8
+    from_layers: Annotated[integer(0, 10_000), Field(description="Networks of fewer layers do not warm up")] = 0
+
 
 class ScheduleSpec(Spec):
     """The learning rate as a multiple of `learning_rate`: a linear warm-up from 0, then `kind`.
 
-    constant: 1. cosine: half a cosine from 1 to 0. steps: times `factor` at each of `drops`. Where things
-    happen is told as a share of the whole training (v1 section 4.2 drops at 1/2 and 3/4), so that a recipe
-    keeps its shape for any number of epochs.
+    constant: 1. cosine: half a cosine from 1 to 0. linear: a line from 1 to 0. steps: times `factor` at each of
+    `drops`. plateau: times `factor` when the watched error has not fallen by `least` for `patience` epochs (v1
+    section 3.4). Where things happen is told as a share of the whole training (v1 section 4.2 drops at 1/2 and
+    3/4), so that a recipe keeps its shape for any number of epochs.
     """
 
-    kind: Literal["constant", "cosine", "steps"] = "cosine"
+    kind: Literal["constant", "cosine", "linear", "steps", "plateau"] = "cosine"
     warmup: number(0, 1, below=True) = 0.0
+    warmup_until: ErrorWarmupSpec | None = None
     drops: tuple[number(0, 1), ...] = (0.5, 0.75)
     factor: number(0, 1, above=True, below=True) = 0.1
+    patience: integer(1, 10_000) = 5
+    least: number(0, 1) = 0.001
 
 
 class Recipe(Spec):
@@ -45,7 +63,10 @@ class Recipe(Spec):
 
     description: Annotated[str, Field(max_length=500)] = ""
     epochs: integer(1, 100_000) = 15
-    batch_size: integer(1, 65_536) = 128
+    iterations: Annotated[integer(1, 100_000_000) | None, Field(
+        description="Updates to train for, instead of epochs; the last epoch ends with them")] = None
+    batch_size: Annotated[integer(1, 65_536), Field(description="Of all replicas together")] = 128
+    accumulate: Annotated[integer(1, 1024), Field(description="Parts of a batch, one after another, to an update")] = 1
     learning_rate: number(0, 100, above=True) = 0.1
     schedule: ScheduleSpec = ScheduleSpec()
     momentum: number(0, 1, below=True) = 0.9
@@ -55,19 +76,49 @@ class Recipe(Spec):
     rate_factors: Annotated[dict[Pattern, number(0, 1000)], Field(
         default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them")]
     clip_norm: Annotated[number(0, 1e6, above=True) | None, Field(description="Bound on the gradient's norm")] = None
+    ema: Annotated[number(0, 1, below=True), Field(
+        description="Momentum of a moving average of the weights, which is what is watched and saved; 0: none")] = 0.0
+    label_smoothing: number(0, 1, below=True) = 0.0
+    class_weights: Annotated[Literal["none", "balanced"], Field(
+        description="balanced: the loss of an image counts by how rare its class is")] = "none"
+    drop_path: Annotated[number(0, 1, below=True) | None, Field(
+        description="Stochastic depth of the last unit, where the network says nothing itself")] = None
+    sync_bn: Annotated[bool, Field(description="Batch norm over all replicas' images; slower")] = False
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
     holdout: Annotated[number(0, 0.9), Field(description="Share of training images that picks the best epoch")] = 0.0
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
     recompute: Annotated[bool, Field(description="The backward pass computes units again; saves memory")] = False
+    deterministic: Annotated[bool, Field(description="The same numbers to the last bit each time; slower")] = False
+    checkpoint_steps: Annotated[integer(1, 10_000_000) | None, Field(
+        description="Also keep the training's state every so many steps, not only after each epoch")] = None
+    keep: Annotated[integer(1, 1000), Field(description="How many of the newest states are kept")] = 3
     seed: integer(0, 2**31 - 1) = 0
 
     @model_validator(mode="after")
     def _recomputes_in_a_loop(self) -> Recipe:
         if self.recompute and self.form == "unrolled":
             raise ValueError("recompute goes with form scanned or auto, not with unrolled")
+        if self.form == "scanned" and self.sync_bn:
+            raise ValueError("sync_bn goes with form unrolled or auto: replicas cannot meet inside a loop over units")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} cannot be cut into accumulate {self.accumulate} equal parts")
         return self
+
+    @property
+    def step_images(self) -> int:
+        """Images of one forward and backward pass, over all replicas."""
+        return self.batch_size // self.accumulate
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """Steps of the whole training."""
+        return self.iterations * self.accumulate if self.iterations else self.epochs * steps_per_epoch
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether labels are distributions over the classes: smoothed or mixed."""
+        return bool(self.label_smoothing or self.augment.mixes)
 
     def check(self, plan: Plan) -> None:
         """Raise ReskerasError when a pattern matches no weight of `plan`."""
@@ -102,6 +153,8 @@ def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
     else:
         raise unknown("recipe", source, recipe_names())
     changes = {name: value for name, value in fields.items() if value is not None}
+    if "epochs" in changes and chosen.iterations:
+        changes.setdefault("iterations", None)  # who asks for epochs means epochs
     return validated(Recipe, {**chosen.sparse(), **changes}) if changes else chosen
 
 

@@ -22,6 +22,12 @@ class Background:
         self.wait()
         self._work = self._pool.submit(work)
 
+    def settle(self) -> None:
+        """Return when the work has ended, however it ended: something else went wrong already."""
+        work, self._work = self._work, None
+        if work:
+            work.exception()
+
     def wait(self) -> None:
         """Return when the work has ended, or raise what it raised."""
         work, self._work = self._work, None

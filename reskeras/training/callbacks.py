@@ -1,19 +1,21 @@
-"""What happens beside the steps of a training: progress, metrics file, best and last model."""
+"""What happens beside the steps of a training: progress, metrics file, averaged weights, best and last model."""
 
 from __future__ import annotations
 
 import time
 from functools import partial
-from math import isfinite
+from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from reskeras.graph.load import save_model
-from reskeras.graph.weights import copy_weights
+from reskeras.graph.weights import read, write
 from reskeras.runs import MODEL_FILE, RunFolder, copy_atomically
 from reskeras.training.background import Background
+from reskeras.training.position import Position
 
 
 class Pace(keras.callbacks.Callback):
@@ -22,21 +24,22 @@ class Pace(keras.callbacks.Callback):
     `watched` says which images the validation figures are of: held-out or test.
     """
 
-    def __init__(self, images_per_step: int, watched: str, console: Console | None = None):
+    def __init__(self, images_per_step: int, watched: str, position: Position, console: Console | None = None):
         super().__init__()
-        self.images_per_step, self.watched = images_per_step, watched
+        self.images_per_step, self.watched, self.position = images_per_step, watched, position
         self.console = console or Console(stderr=True, soft_wrap=True)
         self.bar: Progress | None = None
         self.began = 0.0
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
+    def __enter__(self) -> Pace:
         """Show the bar, if anybody can see it."""
         if self.console.is_terminal:
             note = TextColumn("{task.fields[note]}")
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note, TimeRemainingColumn())
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
-            self.task = self.bar.add_task("training", total=self.params["epochs"] * self.params["steps"], note="")
+            self.task = self.bar.add_task("training", total=self.position.total, completed=self.position.steps, note="")
+        return self
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
@@ -53,16 +56,69 @@ class Pace(keras.callbacks.Callback):
         """One line: loss and accuracy on the training images and on the watched ones."""
         seconds = time.perf_counter() - self.began
         self.console.print(
-            f"epoch {epoch + 1}/{self.params['epochs']}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.2%}  "
+            f"epoch {epoch + 1}/{self.position.epochs}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.2%}  "
             f"{self.watched} loss {logs['val_loss']:.4f}  {self.watched} accuracy {logs['val_accuracy']:.2%}  "
             f"{seconds:.1f} s",
             highlight=False,
         )
 
-    def on_train_end(self, logs: dict | None = None) -> None:
+    def __exit__(self, *error: object) -> None:
         """Take the bar away."""
         if self.bar:
             self.bar.stop()
+
+
+class Watch(keras.callbacks.Callback):
+    """Adds the epoch's mean gradient norm and its last learning rate to the logs; before whoever writes them."""
+
+    def __init__(self, position: Position):
+        super().__init__()
+        self.position, self.total = position, 0.0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"total": self.total}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.total = state["total"]
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Add this step's norm."""
+        if self.position.step == 1:
+            self.total = 0.0
+        self.total += float(self.model.optimizer.gradient_norm.numpy())
+        self.steps = self.position.step
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """The epoch's figures."""
+        logs["gradient_norm"] = self.total / self.steps
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
+class Averaged(keras.callbacks.Callback):
+    """Puts the moving averages of the weights in their place while images are watched, and the weights back after.
+
+    Keras' own SwapEMAWeights swaps by adding and subtracting, which rounds the weights at each evaluation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[tuple[keras.Variable, np.ndarray]] = []
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Put the averages in place."""
+        averages = self.model.optimizer.averages()
+        for variable in self.model.trainable_variables:
+            if id(variable) in averages:
+                self.kept.append((variable, keras.ops.convert_to_numpy(variable)))
+                variable.assign(keras.ops.convert_to_numpy(averages[id(variable)]))
+
+    def on_test_end(self, logs: dict | None = None) -> None:
+        """Put the weights back."""
+        for variable, value in self.kept:
+            variable.assign(value)
+        self.kept.clear()
 
 
 class Record(keras.callbacks.Callback):
@@ -73,30 +129,34 @@ class Record(keras.callbacks.Callback):
     Models are written beside the next epoch's steps.
     """
 
-    def __init__(self, run: RunFolder, saved: keras.Model, picks: bool):
+    def __init__(self, run: RunFolder, saved: keras.Model, picks: bool, position: Position):
         super().__init__()
-        self.run, self.saved, self.picks = run, saved, picks
+        self.run, self.saved, self.picks, self.position = run, saved, picks, position
         self.best = (-1.0, 0.0)
         self.began = 0.0
         self.writing = Background()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"best": self.best}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.best = tuple(state["best"])
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write what this epoch gave; a diverged epoch leaves the models of the last sound one."""
-        logs = {name: float(value) for name, value in logs.items()}
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.run.add_metrics({"epoch": epoch + 1, **logs, "learning_rate": rate,
-                              "seconds": round(time.perf_counter() - self.began, 3)})
-        if not isfinite(logs["loss"]):
-            return
-        score = (logs["val_accuracy"], -logs["val_loss"])
+        """Write what this epoch gave."""
+        row = {name: float(value) for name, value in logs.items()}
+        self.run.add_metrics({"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - self.began, 3)})
+        score = (row["val_accuracy"], -row["val_loss"])
         best = not self.picks or score > self.best
         self.best = max(self.best, score)
         self.writing.wait()  # before the model that is being written changes
-        copy_weights(self.model, self.saved)
+        write(self.saved, read(self.model, instead=self.model.optimizer.averages()))
         self.writing.start(partial(self._write, epoch, best))
 
     def _write(self, epoch: int, best: bool) -> None:
@@ -105,6 +165,6 @@ class Record(keras.callbacks.Callback):
             copy_atomically(self.run.last_model_file, self.run.path / MODEL_FILE)
             self.run.update_provenance(best_epoch=epoch + 1)
 
-    def on_train_end(self, logs: dict | None = None) -> None:
+    def finish(self) -> None:
         """Wait for the last model."""
         self.writing.wait()

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from math import isfinite
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import keras
+import tensorflow as tf
 
-from reskeras.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Source, split_off
-from reskeras.errors import failure
+from reskeras.data.source import Source
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.weights import names_of
 from reskeras.runs import RunFolder
 from reskeras.spec.plan import Plan
+from reskeras.spec.plan_data import unit_data
 from reskeras.spec.recipe import Recipe
-from reskeras.training.callbacks import Pace, Record
+from reskeras.training.callbacks import Averaged, Pace, Record, Watch
+from reskeras.training.checkpoints import Checkpoints
+from reskeras.training.course import Course
+from reskeras.training.epochs import run_epochs
+from reskeras.training.feed import Feed
+from reskeras.training.guards import Divergence, Keeper
 from reskeras.training.optimizer import CoupledDecaySGD
+from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
 from reskeras.training.schedule import RecipeSchedule
+from reskeras.training.state import TrainingState
+from reskeras.training.strategy import Replicas, open_replicas
+from reskeras.training.trained_model import TrainedModel
 
 SCANNED_UNITS = 50  # from here on a loop trains as fast as units written out, and starts several times sooner
 
 
-def compiled(plan: Plan, name: str, recipe: Recipe, steps: int) -> keras.Model:
-    """The model of `plan` in the recipe's precision, with its optimiser, loss and metric.
+@dataclass(frozen=True)
+class Beside:
+    """What a training does beside training: where it goes on from, and what it shows."""
 
-    `steps` is the number of updates in an epoch, which the learning rate depends on.
+    resume: bool = False
+    tell: Callable[[str], None] = lambda note: None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+
+
+def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
+    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and metric.
+
+    `steps` is the number of updates of the whole training, which the learning rate depends on.
     """
     model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed,
-                         form=training_form(plan, recipe), recompute=recipe.recompute)
+                         form=training_form(plan, recipe), recompute=recipe.recompute, synchronized=synchronized,
+                         model_class=TrainedModel)
+    losses = keras.losses
+    loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy
     model.compile(
         optimizer=CoupledDecaySGD(
             RecipeSchedule(recipe, steps), momentum=recipe.momentum, nesterov=recipe.nesterov,
             coupled_decay=recipe.weight_decay, decayed=recipe.decayed, rate_factors=recipe.rate_factors,
-            names=names_of(model), global_clipnorm=recipe.clip_norm,
+            names=names_of(model), clip_norm=recipe.clip_norm, ema=recipe.ema,
+            gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
         ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=loss(from_logits=True),
         metrics=["accuracy"],
         jit_compile=False,  # XLA halves the speed on a CPU
     )
@@ -48,43 +71,77 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int) -> keras.Model:
 def training_form(plan: Plan, recipe: Recipe) -> str:
     """How `plan` is compiled for training: as the recipe says; `auto` is scanned from SCANNED_UNITS units on.
 
-    Recomputation needs the scanned form, so that asking for it is asking for that form.
+    Recomputation needs the scanned form, so that asking for it is asking for that form; statistics over all
+    replicas cannot be had in it.
     """
     if recipe.form != "auto":
         return recipe.form
+    if recipe.sync_bn:
+        return "unrolled"
     return "scanned" if recipe.recompute or len(plan.units) >= SCANNED_UNITS else "unrolled"
 
 
 def fit(
     plan: Plan, name: str, recipe: Recipe, source: Source, preprocessing: Preprocessing, run: RunFolder,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> None:
-    """Train `plan` on `source` by `recipe`; metrics and models go to `run`, epoch by epoch.
+    replicas: Replicas | None = None, beside: Beside = Beside(),  # noqa: B008 - frozen
+) -> str:
+    """Train `plan` on `source` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
 
-    Raises ReskerasError (status 1) when the loss is no longer finite; the last sound models stay.
+    With `beside.resume` it goes on from the run's newest whole state. Raises ReskerasError: status 1 when the
+    loss is no longer finite or a state cannot be written, 143 or 130 when a signal stopped it.
     """
+    replicas = replicas or open_replicas("one")
+    replicas.check(recipe.batch_size, recipe.accumulate)
     keras.utils.set_random_seed(recipe.seed)
-    train, held_out = split_off(source.train, recipe.holdout, recipe.seed)
-    watched, watches = (held_out, "held-out") if held_out else (source.test, "test")
-    steps = steps_per_epoch(train, recipe.batch_size)
-    model = compiled(plan, name, recipe, steps)
-    saved = compile_plan(plan, name)  # what is kept is float32, whatever the training computes in
-    run.last_model_file.parent.mkdir(exist_ok=True)
-    run.update_provenance(precision=training_precision(recipe.precision), form=training_form(plan, recipe),
-                          training_images=train.count, watched=f"{watched.count} {watches} images")
-    batches = training_batches(
-        train, preprocessing, batch_size=recipe.batch_size, seed=recipe.seed, epochs=recipe.epochs,
-        augment=recipe.augment, mirror=source.mirror,
-    )
-    began = time.perf_counter()
-    history = model.fit(
-        batches, epochs=recipe.epochs, steps_per_epoch=steps, verbose=0, shuffle=False,  # shuffled already
-        validation_data=evaluation_batches(watched, preprocessing, recipe.batch_size),
-        callbacks=[keras.callbacks.TerminateOnNaN(), Record(run, saved, picks=held_out is not None),
-                   Pace(min(recipe.batch_size, train.count), watches), *callbacks],
-    )
-    run.update_provenance(training_seconds=round(time.perf_counter() - began, 1))
-    losses = history.history["loss"]
-    if not isfinite(losses[-1]):
-        raise failure(f"train: the loss is not finite in epoch {len(losses)}; try a lower learning_rate or a "
-                      f"longer schedule.warmup (recipe: {recipe.learning_rate:g}, {recipe.schedule.warmup:g})")
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    feed = Feed(recipe, source, preprocessing, replicas)
+    position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
+    with replicas.strategy.scope():
+        model = compiled(plan, name, recipe, position.total, recipe.sync_bn and replicas.count > 1)
+        model.prepare(*feed.example())
+    record = Record(run, compile_plan(plan, name), feed.held_out, position) if replicas.is_chief else None
+    course, watch = Course(recipe, plan.weighted_layers(), model.optimizer.schedule, position), Watch(position)
+    parts = {"course": course, "watch": watch, **({"record": record} if record else {})}
+    state = TrainingState(model, position, parts, fingerprint(plan, recipe))
+    checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep)
+    if beside.resume:
+        _resume(state, checkpoints, run if record else None, beside.tell)
+    if record:
+        run.update_provenance(
+            precision=training_precision(recipe.precision), form=training_form(plan, recipe), replicas=replicas.count,
+            training_images=feed.train.count, watched=f"{feed.watched.count} {feed.watches} images")
+    writes = checkpoints if record else None
+    pace = Pace(recipe.step_images, feed.watches, position)
+    with pace, Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
+        run_epochs(model, feed, position, [
+            position, Divergence(recipe, position, writes), course, watch, Averaged(),
+            *([record, pace] if record else []), *beside.callbacks, keeper])
+        if record:
+            record.finish()
+    digest = state.digest()
+    if record:
+        run.update_provenance(trained_sha256=digest)
+    return digest
+
+
+def fingerprint(plan: Plan, recipe: Recipe) -> str:
+    """What tells trainings apart whose states must not be mixed up: network and recipe, not where states are kept."""
+    free = {"description", "keep", "checkpoint_steps"}
+    told = {"units": [unit_data(unit) for unit in plan.units], "input": plan.input_shape,
+            "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in free}}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _resume(
+    state: TrainingState, checkpoints: Checkpoints, run: RunFolder | None, tell: Callable[[str], None]
+) -> None:
+    arrays = checkpoints.newest(tell)
+    if arrays is None:
+        tell("resume: there is no state to go on from; the training begins anew")
+    else:
+        state.restore(arrays)
+        position = state.position
+        tell(f"resume: going on after epoch {position.epoch}" + (f", step {position.step}" if position.step else ""))
+    if run:
+        run.keep_metrics(state.position.epoch)

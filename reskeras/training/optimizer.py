@@ -26,9 +26,16 @@ class CoupledDecaySGD(keras.optimizers.SGD):
     def __init__(
         self, *args: Any, coupled_decay: float = 0.0, decayed: Sequence[str] = ("*kernel",),
         rate_factors: Mapping[str, float] | None = None, names: Mapping[int, Sequence[str]] | None = None,
-        **kwargs: Any,
+        clip_norm: float | None = None, ema: float = 0.0, **kwargs: Any,
     ):
-        super().__init__(*args, **kwargs)
+        averaging = {"use_ema": True, "ema_momentum": ema} if ema else {}
+        super().__init__(*args, **kwargs, **averaging)
+        self.clip_norm, self.ema = clip_norm, ema
+
+    @property
+    def schedule(self) -> Any:
+        """What gives the learning rate of a step."""
+        return self._learning_rate
         self.coupled_decay, self.decayed = coupled_decay, tuple(decayed)
         self.rate_factors = dict(rate_factors or {})
         self._names = names or {}
@@ -37,6 +44,7 @@ class CoupledDecaySGD(keras.optimizers.SGD):
     def build(self, variables: list) -> None:
         """Make the momenta, and look up each variable's decay and rate factor."""
         super().build(variables)
+        self.gradient_norm = self.add_variable((), name="gradient_norm", aggregation="only_first_replica")
         decays = dict.fromkeys(self.decayed, self.coupled_decay)
         for index, variable in enumerate(variables):
             names = self._names.get(id(variable), (variable.path,))
@@ -51,10 +59,43 @@ class CoupledDecaySGD(keras.optimizers.SGD):
             learning_rate = tf.cast(learning_rate, variable.dtype) * factor
         super().update_step(gradient, variable, learning_rate)
 
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[tuple[tf.Tensor, tf.Variable]]:
+        """The gradient over all replicas, its norm noted, clipped; Keras would clip each replica's by itself."""
+        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        gradients = [gradient for gradient, _ in reduced]
+        norm = tf.linalg.global_norm(gradients)
+        self.gradient_norm.assign(norm)
+        if self.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
+        return [(gradient, variable) for gradient, (_, variable) in zip(gradients, reduced, strict=True)]
+
+    def _update_model_variables_moving_average(self, trainable_variables: list) -> None:
+        """Average the weights; over few steps while there are few, so that the start is soon forgotten."""
+        if not self.use_ema:
+            return
+        step = tf.cast(self.iterations, tf.float32)
+        momentum = tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step))
+        if self.gradient_accumulation_steps:  # steps that only add up change nothing
+            updates = tf.equal((self._iterations + 1) % self.gradient_accumulation_steps, 0)
+            momentum = tf.where(updates, momentum, 1.0)
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            average.assign(momentum * average + (1.0 - momentum) * variable)
+
+    def averages(self) -> dict[int, keras.Variable]:
+        """`id` of each trained variable to its moving average; empty without one."""
+        if not self.use_ema:
+            return {}
+        pairs = zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
+        return {id(variable): average for variable, average in pairs}
+
+    def finalize_variable_values(self, var_list: list) -> None:
+        """Keep the weights as they were trained at the end; the averages are saved apart."""
+
     def get_config(self) -> dict[str, Any]:
         """What makes the optimiser again."""
-        return {**super().get_config(), "coupled_decay": self.coupled_decay, "decayed": self.decayed,
-                "rate_factors": self.rate_factors}
+        config = {key: value for key, value in super().get_config().items() if key not in ("use_ema", "ema_momentum")}
+        return {**config, "coupled_decay": self.coupled_decay, "decayed": self.decayed,
+                "rate_factors": self.rate_factors, "clip_norm": self.clip_norm, "ema": self.ema}
 
 
 def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float, variable: keras.Variable) -> Rule:

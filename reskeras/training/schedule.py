@@ -1,4 +1,4 @@
-"""The learning rate of a recipe as a function of the step."""
+"""The learning rate of a recipe as a function of the step, and what is only known while training."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from reskeras.spec.recipe import Recipe
 class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Learning rate at a step (counted from 0): a linear warm-up that reaches the peak, then the recipe's course.
 
-    A cosine starts its fall where the warm-up ends; drops are fractions of the whole training.
+    A cosine starts its fall where the warm-up ends; drops are fractions of the whole training. `scale` is a
+    variable that multiplies it all: what a plateau or a warm-up by training error decides, epoch by epoch.
     """
 
-    def __init__(self, recipe: Recipe, steps_per_epoch: int):
-        self.recipe, self.steps_per_epoch = recipe, steps_per_epoch
-        self.total = recipe.epochs * steps_per_epoch
-        self.warmup = min(round(recipe.schedule.warmup * self.total), self.total - 1)
+    def __init__(self, recipe: Recipe, steps: int):
+        self.recipe, self.total = recipe, steps
+        self.warmup = min(round(recipe.schedule.warmup * steps), steps - 1)
+        self.scale = tf.Variable(1.0, trainable=False, name="learning_rate_scale", dtype=tf.float32,
+                                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
     def __call__(self, step: Any) -> tf.Tensor:
         """The rate for the update after `step` updates, float32."""
         step = tf.cast(step, tf.float32)
         rising = tf.minimum((step + 1.0) / max(self.warmup, 1), 1.0)
-        return self.recipe.learning_rate * tf.where(step < self.warmup, rising, self._course(step))
+        rate = self.recipe.learning_rate * tf.where(step < self.warmup, rising, self._course(step))
+        return rate * tf.convert_to_tensor(self.scale)
 
     def _course(self, step: tf.Tensor) -> tf.Tensor:
         schedule = self.recipe.schedule
-        if schedule.kind == "cosine":
+        if schedule.kind in ("cosine", "linear"):
             done = tf.clip_by_value((step - self.warmup) / (self.total - self.warmup), 0.0, 1.0)
-            return 0.5 * (1.0 + tf.cos(pi * done))
+            return 0.5 * (1.0 + tf.cos(pi * done)) if schedule.kind == "cosine" else 1.0 - done
         course = tf.ones_like(step)
         if schedule.kind == "steps":
             for drop in schedule.drops:
@@ -41,4 +44,4 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """The recipe, as plain data."""
-        return {"recipe": self.recipe.sparse(), "steps_per_epoch": self.steps_per_epoch}
+        return {"recipe": self.recipe.sparse(), "steps": self.total}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from reskeras.graph.layers.replicas import mean_over_replicas
+
 
 @keras.saving.register_keras_serializable(package="reskeras")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -31,6 +33,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
         )
         if learns:
+            mean, variance = mean_over_replicas([mean, variance])
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moved(tf.convert_to_tensor(moving), batch, self.momentum))
         return outputs

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from reskeras.graph.layers.replicas import replica_seed
+
 Seeds = tf.Tensor  # int32 (2,): which operation, and how often it has drawn
 
 
@@ -37,7 +39,7 @@ class CountedDropout(keras.layers.Layer):
         """Drop, and count the draw."""
         if not training:
             return inputs
-        seeds = tf.stack([tf.constant(self.seed, tf.int32), tf.convert_to_tensor(self.draws)])
+        seeds = tf.stack([replica_seed(tf.constant(self.seed, tf.int32)), tf.convert_to_tensor(self.draws)])
         outputs = drop(inputs, self.rate, self.per_image, seeds)
         self.draws.assign(self.draws + 1)
         return outputs

@@ -1,0 +1,40 @@
+"""`reskeras recipes`: the shipped ways of training."""
+
+from __future__ import annotations
+
+import click
+
+from .output import Column, emit_json, heading, table
+
+
+@click.command(
+    "recipes",
+    epilog="\b\nExamples:\n"
+    "  reskeras recipes\n"
+    "  reskeras recipes paper-cifar > mine.yaml\n"
+    "  reskeras recipes --json",
+)
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(name: str | None, as_json: bool) -> None:
+    """The recipes that come with reskeras, or the YAML of NAME with every field, to start your own from."""
+    from reskeras.spec.document import to_yaml
+    from reskeras.spec.recipe import recipe, recipe_names
+
+    if name:
+        chosen = recipe(name).model_dump(mode="json")
+        emit_json(chosen) if as_json else click.echo(to_yaml(chosen), nl=False)
+        return
+    chosen = {each: recipe(each) for each in recipe_names()}
+    if as_json:
+        emit_json({each: one.sparse() for each, one in chosen.items()})
+        return
+    columns = [Column("recipe"), Column("length"), Column("batch", right=True), Column("rate", right=True),
+               Column("schedule"), Column("decay", right=True)]
+    table(columns, [[each, f"{one.iterations:,} iterations" if one.iterations else f"{one.epochs} epochs",
+                     str(one.batch_size), f"{one.learning_rate:g}", one.schedule.kind, f"{one.weight_decay:g}"]
+                    for each, one in chosen.items()])
+    for each, one in chosen.items():
+        click.echo()
+        heading(each)
+        click.echo(click.wrap_text(one.description, 110, "  ", "  "))

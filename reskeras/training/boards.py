@@ -1,0 +1,19 @@
+"""TensorBoard files of a training: scalars each epoch, histograms and a profile on request."""
+
+from __future__ import annotations
+
+import keras
+
+from reskeras.errors import ReskerasError
+from reskeras.runs import RunFolder
+
+PROFILED_FROM = 5  # steps that trace and warm up are left out
+
+
+def tensorboard(run: RunFolder, histograms: bool, profile: int) -> list[keras.callbacks.Callback]:
+    """The callback that writes to `logs/`: `histograms` of the weights each epoch, a profile of `profile` steps."""
+    if profile < 0:
+        raise ReskerasError(f"profile: {profile}: should be a number of steps")
+    steps = (PROFILED_FROM, PROFILED_FROM + profile - 1) if profile else 0
+    return [keras.callbacks.TensorBoard(log_dir=str(run.log_folder), histogram_freq=int(histograms), write_graph=False,
+                                        profile_batch=steps)]

@@ -1,0 +1,65 @@
+"""States of a training on disk: whole or not at all, the newest few kept, broken ones passed over."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from reskeras.errors import failure
+
+NAME = re.compile(r"state-(\d{6})-(\d{8})\.npz")  # epochs done, steps of the next
+
+
+class Checkpoints:
+    """The folder of a run's training states."""
+
+    def __init__(self, folder: Path, keep: int):
+        self.folder, self.keep = folder, keep
+
+    def all(self) -> list[Path]:
+        """Every state there is, the oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name))
+
+    def save(self, arrays: Mapping[str, np.ndarray], epoch: int, step: int) -> None:
+        """Write a state beside the others, then take away the oldest beyond `keep`.
+
+        Raises ReskerasError (status 1) when it cannot be written; the states before it stay as they are.
+        """
+        path = self.folder / f"state-{epoch:06d}-{step:08d}.npz"
+        beside = path.with_name(f".{path.name}.writing")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(beside, "wb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            why = "there is no space left" if full else error.strerror or str(error)
+            last = self.all()
+            raise failure(f"checkpoint: {path} cannot be written: {why}; "
+                          + (f"{last[-1].name} is whole: make room, then go on with --resume" if last else
+                             "there is no earlier one")) from error
+        for old in self.all()[: -self.keep]:
+            old.unlink(missing_ok=True)
+
+    def newest(self, tell: Callable[[str], None]) -> dict[str, np.ndarray] | None:
+        """The newest state that can be read, or None; `tell` gets a line for each broken one."""
+        for path in reversed(self.all()):
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    return {name: file[name] for name in file.files}  # reading checks each entry's CRC
+            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+                tell(f"checkpoint {path.name} is broken and passed over: {error}")
+        return None

@@ -1,0 +1,72 @@
+"""What a training decides as it goes: the end of a warm-up by training error, and drops at plateaus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from reskeras.spec.recipe import Recipe
+from reskeras.training.position import Position
+from reskeras.training.schedule import RecipeSchedule
+
+MEMORY = 0.95  # of the running training error: about the last twenty steps
+
+
+class Course(keras.callbacks.Callback):
+    """Moves the schedule's `scale` by training error (v1 section 4.2) and by plateaus of the watched error (v1 3.4)."""
+
+    def __init__(self, recipe: Recipe, layers: int, schedule: RecipeSchedule, position: Position):
+        super().__init__()
+        self.recipe, self.schedule, self.position = recipe.schedule, schedule, position
+        until = self.recipe.warmup_until
+        self.warming = until is not None and layers >= until.from_layers
+        self.error, self.seen = 1.0, 0.0  # running training error; hits so far in this epoch
+        self.best, self.bad_epochs, self.drops = float("inf"), 0, 0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"warming": self.warming, "error": self.error, "seen": self.seen, "best": self.best,
+                "bad_epochs": self.bad_epochs, "drops": self.drops}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        vars(self).update(state)
+        self._scale()
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Set the rate."""
+        self._scale()
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Metrics start again, unless the epoch goes on from its middle."""
+        if self.position.step == 0:
+            self.seen = 0.0
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """End the warm-up when the training error is low enough."""
+        if not self.warming:
+            return
+        hits = logs["accuracy"] * self.position.step  # the log is the epoch's mean
+        self.error = MEMORY * self.error + (1 - MEMORY) * (1 - (hits - self.seen))
+        self.seen = hits
+        if self.error < self.recipe.warmup_until.error:
+            self.warming = False
+            self._scale()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Drop the rate when the watched error has stopped falling."""
+        if self.recipe.kind != "plateau":
+            return
+        error = 1 - logs["val_accuracy"]
+        if error < self.best - self.recipe.least:
+            self.best, self.bad_epochs = error, 0
+            return
+        self.bad_epochs += 1
+        if self.bad_epochs >= self.recipe.patience:
+            self.drops, self.bad_epochs = self.drops + 1, 0
+            self._scale()
+
+    def _scale(self) -> None:
+        warm = self.recipe.warmup_until.rate if self.warming else 1.0
+        self.schedule.scale.assign(warm * self.recipe.factor**self.drops)

@@ -1,0 +1,71 @@
+"""What a training is fed: its batches from any position on, and the watched images, in the form its loss takes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Source, Split, split_off
+from reskeras.spec.recipe import Recipe
+from reskeras.training.strategy import Replicas
+
+
+class Feed:
+    """Training and watched images of `source` by `recipe`, shared out over `replicas`.
+
+    `watches` says which images are watched: held-out ones, or the test images where nothing is held out.
+    """
+
+    def __init__(self, recipe: Recipe, source: Source, preprocessing: Preprocessing, replicas: Replicas):
+        self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        self.train, held = split_off(source.train, recipe.holdout, recipe.seed)
+        self.held_out = held is not None
+        self.watched: Split = held or source.test
+        self.watches = "held-out" if held else "test"
+        self.classes = len(source.classes) if recipe.soft_labels else None
+        self.steps_per_epoch = steps_per_epoch(self.train, recipe.step_images)
+
+    def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
+        """Batches from `step` of `epoch` up to epoch `until`: (images, labels), with weights where classes have any."""
+        recipe = self.recipe
+
+        def shard(part: tuple[int, int]) -> tf.data.Dataset:
+            batches = training_batches(
+                self.train, self.preprocessing, batch_size=recipe.step_images, seed=recipe.seed, epochs=until,
+                augment=recipe.augment, mirror=self.source.mirror, start_epoch=epoch, start_step=step,
+                classes=self.classes, label_smoothing=recipe.label_smoothing, shard=part)
+            return batches.map(self._weighted) if recipe.class_weights == "balanced" else batches
+
+        return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
+
+    def watching(self) -> tuple[tf.data.Dataset, int]:
+        """Batches of every watched image once, in order, and how many batches that are."""
+        size = min(self.recipe.step_images, self.watched.count)
+        size += -size % self.replicas.count
+        several = self.replicas.count > 1
+
+        def shard(part: tuple[int, int]) -> tf.data.Dataset:
+            return evaluation_batches(self.watched, self.preprocessing, size, classes=self.classes,
+                                      shard=part if several else None)
+
+        return self.replicas.dataset(shard, size), -(-self.watched.count // size)
+
+    def example(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+        """Shapes and types of images and labels of a step."""
+        labels = tf.TensorSpec([None], tf.int32) if self.classes is None else tf.TensorSpec([None, self.classes])
+        return tf.TensorSpec([None, *self.preprocessing.size]), labels
+
+    @cached_property
+    def class_weights(self) -> np.ndarray:
+        """float32 (classes,): how much an image of each class counts; 1 on average over the images."""
+        counts = np.bincount(self.train.labels(), minlength=len(self.source.classes))
+        return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+    def _weighted(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        weights = tf.constant(self.class_weights)
+        each = tf.gather(weights, labels) if self.classes is None else tf.linalg.matvec(labels, weights)
+        return images, labels, each

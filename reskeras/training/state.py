@@ -1,0 +1,86 @@
+"""The whole state of a training: what must be kept so that going on equals never having stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from reskeras.errors import failure
+from reskeras.training.position import Position
+
+FACTS = "facts"  # the entry that holds what is no array, as JSON
+
+
+class Part(Protocol):
+    """A callback that decides something as the training goes."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain data."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+
+
+class TrainingState:
+    """Weights, moving statistics, dropout counters, optimiser, metrics, position and `parts`, as named arrays.
+
+    `fingerprint` tells trainings apart that must not take over each other's states.
+    """
+
+    def __init__(self, model: keras.Model, position: Position, parts: Mapping[str, Part], fingerprint: str):
+        self.model, self.position, self.parts, self.fingerprint = model, position, parts, fingerprint
+        self._metrics: dict[str, np.ndarray] = {}
+
+    def capture(self) -> dict[str, np.ndarray]:
+        """A copy of everything, which the next step does not change."""
+        facts = {"fingerprint": self.fingerprint, "epoch": self.position.epoch, "step": self.position.step,
+                 "parts": {name: part.state() for name, part in self.parts.items()}}
+        arrays = {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in self._variables()}
+        return {**arrays, FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put everything back; ReskerasError (status 1) when it is another training's."""
+        facts = json.loads(bytes(arrays[FACTS]))
+        if facts["fingerprint"] != self.fingerprint:
+            raise failure("resume: the checkpoint is of another network or recipe")
+        variables = dict(self._variables())
+        if strange := sorted(variables.keys() ^ (arrays.keys() - {FACTS})):
+            raise failure(f"resume: the checkpoint and the training differ in {len(strange)} variables, "
+                          f"such as {strange[0]}")
+        for name, variable in variables.items():
+            if tuple(variable.shape) != arrays[name].shape:
+                raise failure(f"resume: {name} has shape {arrays[name].shape} in the checkpoint, not {variable.shape}")
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        self._metrics = {name: arrays[name] for name in variables if name.startswith("metrics/")}
+        self.position.epoch, self.position.step = facts["epoch"], facts["step"]
+        for name, part in self.parts.items():
+            part.restore(facts["parts"][name])
+
+    def digest(self) -> str:
+        """SHA-256 over every variable of model and optimiser: equal when two trainings are, to the last bit."""
+        total = hashlib.sha256()
+        for name, variable in self._variables():
+            if not name.startswith("metrics/"):
+                total.update(name.encode())
+                total.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
+        return total.hexdigest()
+
+    def restore_metrics(self) -> None:
+        """Put the metrics of the epoch that was stopped back; `fit` sets them to nought when it begins."""
+        for name, variable in self._variables():
+            if name in self._metrics:
+                variable.assign(self._metrics[name])
+
+    def _variables(self) -> Iterator[tuple[str, keras.Variable]]:
+        optimised, measured = self.model.optimizer.variables, self.model.metrics_variables
+        others = {id(variable) for variable in (*optimised, *measured)}
+        weights = [variable for variable in self.model.variables if id(variable) not in others]
+        for group, variables in (("model", weights), ("optimizer", optimised), ("metrics", measured)):
+            for index, variable in enumerate(variables):
+                yield f"{group}/{index:05d}/{variable.path}", variable

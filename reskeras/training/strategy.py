@@ -1,0 +1,114 @@
+"""On what a training runs: one device, all of this machine's, or several workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.training.cluster import cluster
+
+STRATEGIES = ("auto", "one", "mirrored", "multi-worker")
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """A tf.distribute strategy, and which worker of how many this process is."""
+
+    strategy: tf.distribute.Strategy
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def count(self) -> int:
+        """Replicas over all workers."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run folder."""
+        return self.worker == 0
+
+    def check(self, batch_size: int, accumulate: int) -> None:
+        """Raise ReskerasError when a batch cannot be shared out."""
+        if self.count == 1:
+            return
+        if accumulate > 1:
+            raise ReskerasError(f"accumulate: {accumulate} goes with one replica only, and there are {self.count}: "
+                                "Keras' optimisers add up gradients before replicas meet; use a smaller batch_size")
+        if batch_size % self.count:
+            raise ReskerasError(f"batch_size: {batch_size} cannot be shared by {self.count} replicas; "
+                                f"choose a multiple, such as {-(-batch_size // self.count) * self.count}")
+
+    def dataset(self, shard: Callable[[tuple[int, int]], tf.data.Dataset], rows: int) -> tf.data.Dataset:
+        """This process' data: `shard((worker, workers))` gives a worker's part of each global batch of `rows` rows."""
+        if self.count == 1:
+            return shard((0, 1))
+        each = rows // self.count
+        return self.strategy.distribute_datasets_from_function(
+            lambda _: shard((self.worker, self.workers)).rebatch(each, drop_remainder=True).prefetch(self.count))
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set on any worker; all workers must ask together."""
+        if self.workers == 1:
+            return flag
+        local = tf.constant(float(flag))
+        total = self.strategy.run(
+            lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, local))
+        return float(self.strategy.experimental_local_results(total)[0]) > 0
+
+
+def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
+    """The replicas that `name` stands for. Call before TensorFlow computes anything.
+
+    one: the first GPU, or the CPU. mirrored: every GPU, or `devices` of them; without a GPU `devices` logical
+    CPUs, which share the cores (for tests). multi-worker: the cluster of TF_CONFIG or of Slurm. auto: the first
+    that fits, from several workers to several GPUs to one device. Raises ReskerasError for what there is not.
+    """
+    if name not in STRATEGIES:
+        raise unknown("strategy", name, STRATEGIES)
+    if devices is not None and devices < 1:
+        raise ReskerasError(f"devices: {devices}: should be at least 1")
+    here = cluster()
+    gpus = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        name = "multi-worker" if here and len(here.workers) > 1 else "mirrored" if len(gpus) > 1 or devices else "one"
+    if name == "one":
+        if devices not in (None, 1):
+            raise ReskerasError(f"devices: {devices} contradicts strategy one; choose mirrored")
+        return Replicas(tf.distribute.get_strategy())
+    if name == "multi-worker":
+        if here is None:
+            raise ReskerasError("strategy: multi-worker needs TF_CONFIG or Slurm's variables; on one machine use "
+                                "reskeras launch --workers N -- train ...")
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(here.workers)}), task_type="worker", task_id=here.index,
+            rpc_layer="grpc")
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        return Replicas(strategy, here.index, len(here.workers))
+    return Replicas(tf.distribute.MirroredStrategy(_mirrored_devices(len(gpus), devices)))
+
+
+def _mirrored_devices(gpus: int, devices: int | None) -> list[str]:
+    if gpus:
+        if devices and devices > gpus:
+            raise ReskerasError(f"devices: {devices}, and this machine has {gpus} GPUs")
+        return [f"/gpu:{index}" for index in range(devices or gpus)]
+    if not devices or devices < 2:
+        raise ReskerasError("strategy: mirrored needs several devices, and this machine has no GPU; "
+                            "--devices 2 makes logical CPUs, which share its cores")
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.list_logical_devices("CPU") if _started() else []) not in (0, devices):
+        raise failure(f"devices: {devices} logical CPUs can only be made before TensorFlow has computed anything")
+    if not _started():
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    return [f"/cpu:{index}" for index in range(devices)]
+
+
+def _started() -> bool:
+    """Whether TensorFlow's devices are fixed already."""
+    from tensorflow.python.eager import context  # no public name
+
+    return context.context()._context_handle is not None
