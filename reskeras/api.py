@@ -49,18 +49,21 @@ if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
 
 def build(
     source: str | Path | Spec | None = None, *, outputs: Iterable[str] | None = None, after: str | None = None,
-    until: str | None = None, precision: str = "float32", seed: int | None = None, **fields: Any,
+    until: str | None = None, precision: str = "float32", seed: int | None = None, form: str = "unrolled",
+    recompute: bool = False, **fields: Any,
 ) -> keras.Model:
     """Compile a network to a Keras functional model, with fresh weights.
 
     `source` and `fields` are those of `reskeras.network`. Images are float32 (batch, height, width,
     channels), logits float32 (batch, classes). `outputs` names units or stages ("stage2", "stage3_unit1",
     "logits") and makes the model give a dict of their feature maps; `after` and `until` cut a slice out, a
-    backbone or a head. `seed` fixes the start, operation by operation.
+    backbone or a head. `seed` fixes the start, operation by operation. `form` scanned makes each run of equal units one
+    layer with a loop, with `recompute` computing them again in the backward pass.
     """
     spec = network(source, **fields)
     plan = lower(spec).slice(after=after, until=until)
-    return compile_plan(plan, name_of(spec), outputs=outputs, precision=precision, seed=seed)
+    return compile_plan(plan, name_of(spec), outputs=outputs, precision=precision, seed=seed, form=form,
+                        recompute=recompute)
 
 
 def load(path: str | Path) -> keras.Model:

@@ -1,0 +1,71 @@
+"""A training that kills itself with SIGKILL at a chosen moment; run as a script by test_resume.py.
+
+Arguments: run folder, moment (never, step:N, validation:N, writing:N), devices.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import keras
+
+import reskeras
+from reskeras.training import checkpoints
+
+# dropout, plateaus, averages, warm-up by error: all that has a state
+NETWORK = {"family": "cifar", "stages": [{"units": 2, "width": 8}], "stem": {"convs": [{"width": 8}]}, "drop_path": 0.2,
+           "input_shape": [8, 8, 1]}
+RECIPE = {"epochs": 3, "batch_size": 64, "deterministic": True, "ema": 0.9, "checkpoint_steps": 7, "learning_rate": 0.02,
+          "precision": "float32", "label_smoothing": 0.1, "clip_norm": 1.0,
+          "schedule": {"kind": "plateau", "patience": 1, "least": 0.5, "warmup_until": {"error": 0.85}}}
+
+
+def die():
+    """As kill -9 would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Killer(keras.callbacks.Callback):
+    """Dies after so many training steps, or evaluation steps."""
+
+    def __init__(self, train, test):
+        super().__init__()
+        self.train, self.test = train, test
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.train -= 1
+        if self.train == 0:
+            die()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.test -= 1
+        if self.test == 0:
+            die()
+
+
+def main():
+    out, moment, devices = sys.argv[1:4]
+    kind, _, number = moment.partition(":")
+    number = int(number or 0)
+    if kind == "writing":
+        write, count = checkpoints.np.savez, [0]
+
+        def torn(file, **arrays):
+            count[0] += 1
+            if count[0] == number:
+                file.write(b"half of a state")
+                file.flush()
+                die()
+            write(file, **arrays)
+
+        checkpoints.np.savez = torn
+    killer = Killer(number if kind == "step" else -1, number if kind == "validation" else -1)
+    mirrored = {"strategy": "mirrored", "devices": int(devices)} if int(devices) > 1 else {"strategy": "one"}
+    run = reskeras.train(reskeras.network(**NETWORK), recipe="quick", out=Path(out), resume=True, callbacks=[killer],
+                         tell=print, **mirrored, **RECIPE)
+    print("digest", run.folder.provenance()["trained_sha256"])
+
+
+if __name__ == "__main__":
+    main()

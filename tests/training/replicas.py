@@ -1,0 +1,43 @@
+"""A training on several replicas; run as a script by test_strategy.py, because devices are fixed once TensorFlow starts.
+
+Arguments: run folder, strategy, devices, then recipe fields as YAML. Prints what the replicas hold.
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import yaml
+
+import reskeras
+
+NETWORK = {"family": "cifar", "stages": [{"units": 2, "width": 8}], "stem": {"convs": [{"width": 8}]},
+           "input_shape": [8, 8, 1]}
+RECIPE = {"epochs": 1, "batch_size": 64, "deterministic": True, "learning_rate": 0.02, "precision": "float32",
+          "holdout": 0.07}
+
+
+class Apart(keras.callbacks.Callback):
+    """Notes the largest difference between replicas of any variable, and whether all saw the same metrics."""
+
+    largest = 0.0
+
+    def on_train_end(self, logs=None):
+        strategy = self.model.distribute_strategy
+        for variable in self.model.variables:
+            local = [value.numpy() for value in strategy.experimental_local_results(variable.value)]
+            self.largest = max(self.largest, *(float(np.abs(local[0] - other).max()) for other in local))
+
+
+def main():
+    out, strategy, devices, fields = sys.argv[1:5]
+    apart = Apart()
+    run = reskeras.train(reskeras.network(**NETWORK), out=Path(out), strategy=strategy, devices=int(devices) or None,
+                         callbacks=[apart], **{**RECIPE, **yaml.safe_load(fields)})
+    print("apart", apart.largest)
+    print("finished", run.path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Going on equals never having stopped, whatever stopped it; and what is told when it cannot go on."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.training import checkpoints as states
+from reskeras.training.checkpoints import Checkpoints
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+DETERMINISTIC = {"epochs": 2, "deterministic": True, "precision": "float32", "checkpoint_steps": 5}
+
+
+def killed(out, moment="never", devices=1):
+    """Run the training that kills itself; its exit status and what it printed."""
+    command = [sys.executable, "-m", "tests.training.killed", str(out), moment, str(devices)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+                          env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+
+
+def digest(done):
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, devices):
+    expected = digest(killed(tmp_path / "whole", devices=devices))
+    chance = random.Random(devices)
+    # 20 steps an epoch: the warm-up is over within the first
+    moments = ["step:3", *(f"step:{chance.randint(4, 59)}" for _ in range(3)), "validation:2", "writing:2", "writing:5"]
+    for moment in moments:
+        out = tmp_path / moment.replace(":", "-")
+        assert killed(out, moment, devices).returncode == -signal.SIGKILL
+        assert digest(killed(out, devices=devices)) == expected, moment
+        assert reskeras.Run(out).folder.metrics()[-1]["epoch"] == 3
+
+
+class Failing(Exception):
+    """Stands for whatever ends a training in the middle of a step."""
+
+
+def stopping_at(step, error=Failing):
+    import keras
+
+    count = [0]
+
+    def look(batch, logs):
+        count[0] += 1
+        if count[0] == step:
+            raise error
+
+    return keras.callbacks.LambdaCallback(on_train_batch_end=look)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
+    network = reskeras.network(**TINY)
+    whole = reskeras.train(network, out=tmp_path / "whole", **DETERMINISTIC)
+    with pytest.raises(Failing):
+        reskeras.train(network, out=tmp_path / "run", callbacks=[stopping_at(33)], **DETERMINISTIC)
+    told = []
+    resumed = reskeras.train(network, out=tmp_path / "run", resume=True, tell=told.append, **DETERMINISTIC)
+    assert "resume: going on after epoch 1, step 10" in told
+    assert resumed.folder.provenance()["trained_sha256"] == whole.folder.provenance()["trained_sha256"]
+    kept = [{name: value for name, value in row.items() if name != "seconds"} for row in resumed.folder.metrics()]
+    assert kept == [{name: value for name, value in row.items() if name != "seconds"} for row in whole.folder.metrics()]
+
+
+def test_sigterm_finishes_the_step_and_keeps_the_state(tmp_path):
+    network, before = reskeras.network(**TINY), signal.getsignal(signal.SIGTERM)
+
+    def ask():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return Failing
+
+    import keras
+
+    count = [0]
+
+    def look(batch, logs):
+        count[0] += 1
+        if count[0] == 4:
+            ask()
+
+    with pytest.raises(ReskerasError, match="stopped as asked in epoch 1 after 4 of its steps") as caught:
+        reskeras.train(network, out=tmp_path / "run", epochs=2,
+                       callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=look)])
+    assert caught.value.status == 143
+    assert [path.name for path in Checkpoints(tmp_path / "run" / "checkpoints", 3).all()] == ["state-000000-00000004.npz"]
+    assert signal.getsignal(signal.SIGTERM) is before
+    run = reskeras.train(network, out=tmp_path / "run", epochs=2, resume=True)
+    assert [row["epoch"] for row in run.folder.metrics()] == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=tmp_path_factory.mktemp("finished") / "run")
+
+
+def test_only_the_newest_states_are_kept(finished):
+    names = [path.name for path in Checkpoints(finished.folder.checkpoint_folder, 2).all()]
+    assert names == ["state-000002-00000000.npz", "state-000003-00000000.npz"]
+
+
+def test_a_finished_training_has_nothing_to_go_on_with(finished):
+    before = finished.folder.provenance()["trained_sha256"]
+    again = reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=finished.path, resume=True)
+    assert again.folder.provenance()["trained_sha256"] == before
+    assert len(again.folder.metrics()) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text"])
+def test_a_broken_newest_state_is_passed_over(finished, tmp_path, damage):
+    import shutil
+
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    newest = path / "checkpoints" / "state-000003-00000000.npz"
+    whole = newest.read_bytes()
+    newest.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"no state at all"}[damage])
+    told = []
+    run = reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=path, resume=True, tell=told.append)
+    assert any("state-000003-00000000.npz is broken and passed over" in note for note in told)
+    assert "resume: going on after epoch 2" in told
+    assert [row["epoch"] for row in run.folder.metrics()] == [1, 2, 3]
+
+
+def test_another_request_is_refused_with_what_differs(finished):
+    with pytest.raises(ReskerasError, match=r"is another training.*recipe.learning_rate 0.05 was 0.2"):
+        reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=finished.path, resume=True, learning_rate=0.2)
+    other = {**TINY, "stages": [2, 1]}
+    with pytest.raises(ReskerasError, match=r"is another training: now network.stages"):
+        reskeras.train(reskeras.network(**other), epochs=3, keep=2, out=finished.path, resume=True)
+
+
+def test_a_state_of_another_network_is_refused(finished, tmp_path):
+    import shutil
+
+    network = reskeras.network(**{**TINY, "stages": [2, 1]})
+    run = reskeras.train(network, epochs=1, out=tmp_path / "run")
+    shutil.copy(finished.folder.checkpoint_folder / "state-000003-00000000.npz", run.folder.checkpoint_folder)
+    with pytest.raises(ReskerasError, match="the checkpoint is of another network or recipe"):
+        reskeras.train(network, epochs=1, out=tmp_path / "run", resume=True)
+
+
+def test_a_full_disk_is_told_and_leaves_the_state_before(tmp_path, monkeypatch):
+    import errno
+
+    kept = Checkpoints(tmp_path, 3)
+    kept.save({"facts": np.zeros(3)}, 1, 0)
+
+    def full(file, **arrays):
+        file.write(b"some of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(states.np, "savez", full)
+    with pytest.raises(ReskerasError, match="there is no space left; state-000001-00000000.npz is whole") as caught:
+        kept.save({"facts": np.zeros(3)}, 2, 0)
+    assert caught.value.status == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["state-000001-00000000.npz"]

@@ -1,0 +1,100 @@
+"""Several replicas train the same network as one: shares of a batch, statistics, masked evaluation, refusals."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.training.strategy import Replicas, open_replicas
+
+ROOT = Path(__file__).parents[2]
+
+
+def trained_on(out, strategy="one", devices=0, fields="{}"):
+    command = [sys.executable, "-m", "tests.training.replicas", str(out), strategy, str(devices), fields]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+                          env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+
+
+def weights(path):
+    return np.concatenate([weight.ravel() for weight in reskeras.Run(path).model().get_weights()])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    out = tmp_path_factory.mktemp("alone") / "run"
+    done = trained_on(out)
+    assert done.returncode == 0, done.stderr
+    return reskeras.Run(out)
+
+
+def test_two_replicas_with_common_statistics_equal_one(alone, tmp_path):
+    done = trained_on(tmp_path / "two", "mirrored", 2, "{sync_bn: true}")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
+    ours, theirs = reskeras.Run(tmp_path / "two").folder.metrics()[0], alone.folder.metrics()[0]
+    # 101 held-out images are watched in shares of 64 with padding: each counts once
+    assert ours["val_accuracy"] == pytest.approx(theirs["val_accuracy"], abs=1e-6)
+    assert ours["val_loss"] == pytest.approx(theirs["val_loss"], abs=1e-3)
+    assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-3)
+
+
+@pytest.mark.parametrize("fields", ["{}", "{form: scanned, ema: 0.9, class_weights: balanced}"])
+def test_statistics_are_equal_on_all_replicas(tmp_path, fields):
+    done = trained_on(tmp_path / "two", "mirrored", 2, fields)
+    assert done.returncode == 0, done.stderr
+    assert "apart 0.0" in done.stdout
+    assert reskeras.Run(tmp_path / "two").folder.provenance()["replicas"] == 2
+
+
+@pytest.mark.parametrize(("strategy", "devices", "fields", "named"), [
+    ("mirrored", 3, "{}", "batch_size: 64 cannot be shared by 3 replicas; choose a multiple, such as 66"),
+    ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 goes with one replica only"),
+    ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn goes with form unrolled or auto"),
+])
+def test_what_replicas_cannot_do_is_refused(tmp_path, strategy, devices, fields, named):
+    done = trained_on(tmp_path / "run", strategy, devices, fields)
+    assert named in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "devices", "named"), [
+    ("mirorred", None, "did you mean mirrored"), ("one", 2, "contradicts strategy one"),
+    ("mirrored", 0, "should be at least 1"), ("multi-worker", None, "needs TF_CONFIG or Slurm"),
+    ("mirrored", None, "this machine has no GPU; --devices 2 makes logical CPUs"),
+])
+def test_strategies_that_there_are_not_are_refused(name, devices, named, monkeypatch):
+    for variable in ("TF_CONFIG", "SLURM_PROCID"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ReskerasError, match=named) as caught:
+        open_replicas(name, devices)
+    assert caught.value.status == 2
+
+
+def test_accumulated_parts_train(tmp_path):
+    run = reskeras.train(reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1]), epochs=1, batch_size=64,
+                         accumulate=2, out=tmp_path / "run")
+    [row] = run.folder.metrics()
+    assert row["gradient_norm"] > 0
+    assert isinstance(open_replicas("one"), Replicas)
+
+
+@pytest.mark.slow
+def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path):
+    ports = "127.0.0.1:21731", "127.0.0.1:21732"
+    running = []
+    for index in range(2):
+        config = f'{{"cluster": {{"worker": ["{ports[0]}", "{ports[1]}"]}}, "task": {{"type": "worker", "index": {index}}}}}'
+        command = [sys.executable, "-m", "tests.training.replicas", str(tmp_path / "two"), "multi-worker", "0",
+                   "{sync_bn: true}"]
+        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"}))
+    for worker in running:
+        _, errors = worker.communicate(timeout=300)
+        assert worker.returncode == 0, errors
+    np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
