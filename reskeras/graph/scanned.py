@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -63,15 +64,12 @@ class ScannedUnits(keras.layers.Layer):
         context = Context(seed=self.seed)
         placed = [list(placed_ops(unit.nodes, tuple(input_shape[1:]))) for unit in self.units]
         for index, (first, shape) in enumerate(placed[0]):
-            alike = [ops[index][0] for ops in placed]
-            for role, start in weights_of(first, shape, context).items():
-                starts = [weights_of(each, shape, context)[role] for each in alike]
+            alike = [weights_of(ops[index][0], shape, context) for ops in placed]
+            for role, (size, _) in alike[0].items():
                 self.stacks[local_name(first.name, self.template), role] = self.add_weight(
                     name=f"{local_name(first.name, self.template)}_{role}",
-                    shape=(len(self.units), *start[0]), autocast=False,
-                    dtype="int32" if role == "draws" else None,
-                    initializer=lambda shape, dtype=None, starts=starts: tf.stack(
-                        [tf.cast(initialiser(size), dtype) for size, initialiser in starts]),
+                    shape=(len(self.units), *size), autocast=False, dtype="int32" if role == "draws" else None,
+                    initializer=partial(stacked_start, [each[role][1] for each in alike]),
                     trainable=role in ("kernel", "bias", "gamma", "beta"),
                 )
         self.drawing = {local_name(each.name, self.template): tf.constant(
@@ -150,6 +148,35 @@ class ScannedUnits(keras.layers.Layer):
         """What makes the layer again."""
         return {**super().get_config(), "units": [plan_data.unit_data(unit) for unit in self.units],
                 "seed": self.seed, "recompute": self.recompute}
+
+
+class TensorSeed(keras.random.SeedGenerator):
+    """A seed that is a tensor, for Keras functions that take an int or a generator: always the same draw of it."""
+
+    def __init__(self, seed: tf.Tensor):  # the base class would make a variable
+        self.seed = seed
+
+    def next(self, ordered: bool = True) -> tf.Tensor:
+        """What Keras draws from for the int `seed`."""
+        return tf.stack([self.seed, tf.zeros_like(self.seed)])
+
+
+def stacked_start(initialisers: list[keras.initializers.Initializer], shape: tuple, dtype: Any = None) -> tf.Tensor:
+    """What `initialisers` give one after another, stacked to `shape`; unseeded ones each draw by themselves."""
+    configs = [initialiser.get_config() for initialiser in initialisers]
+    seeds = [config.pop("seed", None) for config in configs]
+    if isinstance(seeds[0], int) and all(config == configs[0] for config in configs):
+        kind = type(initialisers[0])
+
+        @tf.function
+        def start(seed: tf.Tensor) -> tf.Tensor:
+            return kind(**configs[0], seed=TensorSeed(seed))(shape[1:])
+
+        return tf.cast(tf.map_fn(start, tf.constant(seeds), fn_output_signature=tf.float32), dtype)
+    if seeds[0] is None and all(config == configs[0] for config in configs) and not isinstance(
+            initialisers[0], keras.initializers.VarianceScaling):
+        return tf.cast(initialisers[0](shape), dtype)
+    return tf.stack([tf.cast(initialiser(shape[1:]), dtype) for initialiser in initialisers])
 
 
 def weights_of(node: op.Op, shape: op.Shape, context: Context) -> dict[str, tuple[tuple[int, ...], Any]]:
