@@ -168,11 +168,11 @@ def stacked_start(initialisers: list[keras.initializers.Initializer], shape: tup
     if isinstance(seeds[0], int) and all(config == configs[0] for config in configs):
         kind = type(initialisers[0])
 
-        @tf.function
         def start(seed: tf.Tensor) -> tf.Tensor:
             return kind(**configs[0], seed=TensorSeed(seed))(shape[1:])
 
-        return tf.cast(tf.map_fn(start, tf.constant(seeds), fn_output_signature=tf.float32), dtype)
+        draw = tf.function(lambda seeds: tf.map_fn(start, seeds, fn_output_signature=tf.float32))
+        return tf.cast(draw(tf.constant(seeds)), dtype)
     if seeds[0] is None and all(config == configs[0] for config in configs) and not isinstance(
             initialisers[0], keras.initializers.VarianceScaling):
         return tf.cast(initialisers[0](shape), dtype)
