@@ -25,14 +25,16 @@ def table(found: dict[str, Any]) -> str:
 def plot_throughput(found: dict[str, Any]) -> None:
     """Times stock Keras float32, one group of bars for each network and task."""
     groups = list(dict.fromkeys((row[0], row[1]) for row in found["rows"]))
-    figure, axes = plt.subplots(1, len(groups), figsize=(2.6 * len(groups), 3.4), sharey=True)
+    names = list(dict.fromkeys(row[3] for row in sorted(found["rows"], key=lambda row: "applications" in row[3])))[::-1]
+    figure, axes = plt.subplots(1, len(groups), figsize=(2.6 * len(groups), 3.4))
     for axis, group in zip(axes, groups, strict=True):
         rows = [row for row in found["rows"] if (row[0], row[1]) == group]
-        for place, row in enumerate(reversed(rows)):
-            colour = COLOURS[row[3].split()[0].split(".")[0]]
+        for row in rows:
+            place, colour = names.index(row[3]), COLOURS[row[3].split()[0].split(".")[0]]
             axis.barh(place, float(row[6]), color=colour, alpha=1.0 if "bfloat16" in row[3] else 0.6)
             axis.text(float(row[6]) + 0.03, place, f"{float(row[4]):,.0f}/s", va="center", fontsize=7)
-        axis.set_yticks(range(len(rows)), [row[3] for row in reversed(rows)] if axis is axes[0] else [], fontsize=8)
+        axis.set_yticks(range(len(names)), names if axis is axes[0] else [""] * len(names), fontsize=8)
+        axis.tick_params(axis="y", length=0)
         axis.set_title(f"{group[0]}\n{group[1]}, batch {rows[0][2]}", fontsize=8)
         axis.set_xlim(0, max(float(row[6]) for row in found["rows"]) * 1.35)
         axis.spines[["top", "right"]].set_visible(False)

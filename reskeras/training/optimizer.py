@@ -57,7 +57,19 @@ class CoupledDecaySGD(keras.optimizers.SGD):
             gradient = tf.cast(gradient, variable.dtype) + decay * variable
         if isinstance(factor, np.ndarray) or factor != 1.0:
             learning_rate = tf.cast(learning_rate, variable.dtype) * factor
-        super().update_step(gradient, variable, learning_rate)
+        if self.momentum and not isinstance(factor, np.ndarray):
+            self._apply(tf.cast(gradient, variable.dtype), variable, tf.cast(learning_rate, variable.dtype))
+        else:
+            super().update_step(gradient, variable, learning_rate)
+
+    def _apply(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Keras' momentum update as one operation instead of seven."""
+        velocity = self.momentums[self._get_variable_index(variable)]
+        handles = (each.value.handle if isinstance(each, keras.Variable) else each.handle
+                   for each in (variable, velocity))
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            **dict(zip(("var", "accum"), handles, strict=True)), lr=learning_rate, grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype), use_nesterov=self.nesterov)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[tuple[tf.Tensor, tf.Variable]]:
         """The gradient over all replicas, its norm noted, clipped; Keras would clip each replica's by itself."""

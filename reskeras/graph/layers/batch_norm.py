@@ -53,8 +53,8 @@ def fused_batch_norm(
     if moving is not None:
         return outputs.y, mean, variance
     # the kernel returns the sample variance (n - 1 below the line), stock Keras moves the population's
-    count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), outputs.batch_variance.dtype)
-    return outputs.y, outputs.batch_mean, outputs.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
+    values = tf.cast(tf.size(x), outputs.batch_variance.dtype)
+    return outputs.y, outputs.batch_mean, outputs.batch_variance * (1.0 - x.shape[-1] / values)
 
 
 def moved(moving: tf.Tensor, batch: tf.Tensor, momentum: float) -> tf.Tensor:
