@@ -39,6 +39,7 @@ def load_model(path: str | Path) -> keras.Model:
 def save_model(model: keras.Model, path: str | Path) -> None:
     """Write `model` to `path` (`.keras`): whole, or not at all."""
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.writing.keras")
     try:
         model.save(beside)

@@ -32,13 +32,18 @@ class Feed:
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`: (images, labels), with weights where classes have any."""
         recipe = self.recipe
+        weights = self.class_weights if recipe.class_weights == "balanced" else None  # counted outside the graph
+
+        def weighted(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            each = tf.gather(weights, labels) if self.classes is None else tf.linalg.matvec(labels, weights)
+            return images, labels, each
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             batches = training_batches(
                 self.train, self.preprocessing, batch_size=recipe.step_images, seed=recipe.seed, epochs=until,
                 augment=recipe.augment, mirror=self.source.mirror, start_epoch=epoch, start_step=step,
                 classes=self.classes, label_smoothing=recipe.label_smoothing, shard=part)
-            return batches.map(self._weighted) if recipe.class_weights == "balanced" else batches
+            return batches if weights is None else batches.map(weighted)
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
 
@@ -64,8 +69,3 @@ class Feed:
         """float32 (classes,): how much an image of each class counts; 1 on average over the images."""
         counts = np.bincount(self.train.labels(), minlength=len(self.source.classes))
         return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
-
-    def _weighted(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        weights = tf.constant(self.class_weights)
-        each = tf.gather(weights, labels) if self.classes is None else tf.linalg.matvec(labels, weights)
-        return images, labels, each

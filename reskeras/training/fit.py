@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ def fit(
             precision=training_precision(recipe.precision), form=training_form(plan, recipe), replicas=replicas.count,
             training_images=feed.train.count, watched=f"{feed.watched.count} {feed.watches} images")
     writes = checkpoints if record else None
-    pace = Pace(recipe.step_images, feed.watches, position)
+    began, pace = time.perf_counter(), Pace(recipe.step_images, feed.watches, position)
     with pace, Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
         run_epochs(model, feed, position, [
             position, Divergence(recipe, position, writes), course, watch, Averaged(),
@@ -121,7 +122,7 @@ def fit(
             record.finish()
     digest = state.digest()
     if record:
-        run.update_provenance(trained_sha256=digest)
+        run.update_provenance(trained_sha256=digest, training_seconds=round(time.perf_counter() - began, 1))
     return digest
 
 

@@ -31,15 +31,15 @@ class CoupledDecaySGD(keras.optimizers.SGD):
         averaging = {"use_ema": True, "ema_momentum": ema} if ema else {}
         super().__init__(*args, **kwargs, **averaging)
         self.clip_norm, self.ema = clip_norm, ema
+        self.coupled_decay, self.decayed = coupled_decay, tuple(decayed)
+        self.rate_factors = dict(rate_factors or {})
+        self._names = names or {}
+        self._rules: dict[int, tuple[Rule, Rule]] = {}
 
     @property
     def schedule(self) -> Any:
         """What gives the learning rate of a step."""
         return self._learning_rate
-        self.coupled_decay, self.decayed = coupled_decay, tuple(decayed)
-        self.rate_factors = dict(rate_factors or {})
-        self._names = names or {}
-        self._rules: dict[int, tuple[Rule, Rule]] = {}
 
     def build(self, variables: list) -> None:
         """Make the momenta, and look up each variable's decay and rate factor."""
@@ -86,7 +86,7 @@ class CoupledDecaySGD(keras.optimizers.SGD):
         if not self.use_ema:
             return
         step = tf.cast(self.iterations, tf.float32)
-        momentum = tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step))
+        momentum = tf.minimum(self.ema_momentum, step / (10.0 + step))
         if self.gradient_accumulation_steps:  # steps that only add up change nothing
             updates = tf.equal((self._iterations + 1) % self.gradient_accumulation_steps, 0)
             momentum = tf.where(updates, momentum, 1.0)

@@ -83,4 +83,4 @@ class TrainingState:
         weights = [variable for variable in self.model.variables if id(variable) not in others]
         for group, variables in (("model", weights), ("optimizer", optimised), ("metrics", measured)):
             for index, variable in enumerate(variables):
-                yield f"{group}/{index:05d}/{variable.path}", variable
+                yield f"{group}/{index:05d}/{variable.name}", variable  # a path has names that Keras numbers anew

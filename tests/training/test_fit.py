@@ -146,4 +146,5 @@ def test_callbacks_of_the_caller_are_called(tmp_path):
 def test_metrics_survive_as_plain_json_lines(trained):
     rows = [json.loads(line) for line in (trained.path / "metrics.jsonl").read_text().splitlines()]
     assert rows == RunFolder(trained.path).metrics()
-    assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} == set(rows[0])
+    assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm",
+            "seconds"} == set(rows[0])

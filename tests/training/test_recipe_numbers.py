@@ -12,7 +12,8 @@ from reskeras.training.schedule import RecipeSchedule
 
 
 def rates(steps, **fields):
-    schedule = RecipeSchedule(recipe("quick", **fields), steps_per_epoch=10)
+    chosen = recipe("quick", **fields)
+    schedule = RecipeSchedule(chosen, chosen.steps(10))
     return [float(schedule(step)) for step in steps]
 
 
@@ -68,6 +69,39 @@ def test_coupled_decay_is_not_what_keras_calls_weight_decay():
         mine.apply([tf.zeros(1)], [ours])
         stock.apply([tf.zeros(1)], [theirs])
     assert ours.numpy() < theirs.numpy() - 1e-3  # the decay gathers momentum
+
+
+def test_parts_that_are_added_up_make_the_update_of_their_mean():
+    whole, parts = (keras.Variable([1.0, -2.0], name="kernel") for _ in range(2))
+    once = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1, clip_norm=0.3)
+    twice = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1, clip_norm=0.3, gradient_accumulation_steps=2)
+    for first, second in (([1.0, 2.0], [3.0, -4.0]), ([0.5, 0.0], [0.0, 0.25])):
+        once.apply([tf.constant(np.add(first, second) / 2, tf.float32)], [whole])
+        for part in (first, second):
+            twice.apply([tf.constant(part)], [parts])
+    np.testing.assert_allclose(parts.numpy(), whole.numpy(), rtol=1e-6)
+
+
+def test_the_norm_is_clipped_and_noted():
+    variables = [keras.Variable([0.0, 0.0], name="kernel"), keras.Variable([0.0], name="beta")]
+    optimizer = CoupledDecaySGD(1.0, clip_norm=1.0)
+    optimizer.apply([tf.constant([3.0, 0.0]), tf.constant([4.0])], variables)
+    assert float(optimizer.gradient_norm.numpy()) == pytest.approx(5.0)
+    np.testing.assert_allclose(variables[0].numpy(), [-0.6, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(variables[1].numpy(), [-0.8], rtol=1e-6)
+
+
+def test_averages_follow_the_weights_and_soon_forget_the_start():
+    variable = keras.Variable([8.0], name="kernel")
+    optimizer = CoupledDecaySGD(1.0, ema=0.5)
+    expected, weight = 0.0, 8.0
+    for step in range(6):
+        optimizer.apply([tf.constant([1.0])], [variable])
+        weight -= 1.0
+        momentum = min(0.5, step / (10 + step))  # the first step's weights count wholly
+        expected = momentum * expected + (1 - momentum) * weight
+    [average] = optimizer.averages().values()
+    assert float(average.numpy()[0]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("flags", "expected"), [({"avx2"}, "float32"), ({"avx512_bf16"}, "mixed_bfloat16"),

@@ -135,10 +135,10 @@ def test_a_broken_newest_state_is_passed_over(finished, tmp_path, damage):
 
 
 def test_another_request_is_refused_with_what_differs(finished):
-    with pytest.raises(ReskerasError, match=r"is another training.*recipe.learning_rate 0.05 was 0.2"):
+    with pytest.raises(ReskerasError, match=r"is another training.*recipe.learning_rate 0.2 was 0.05"):
         reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=finished.path, resume=True, learning_rate=0.2)
     other = {**TINY, "stages": [2, 1]}
-    with pytest.raises(ReskerasError, match=r"is another training: now network.stages"):
+    with pytest.raises(ReskerasError, match=r"is another training: now network.depth 8 was 6"):
         reskeras.train(reskeras.network(**other), epochs=3, keep=2, out=finished.path, resume=True)
 
 
