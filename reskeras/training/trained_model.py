@@ -15,7 +15,8 @@ class TrainedModel(keras.Model):
     """A functional model whose evaluation counts only rows of weight above 0, and which trains on several workers.
 
     Under MultiWorkerMirroredStrategy stock `fit` fails (keras issue 20585): it builds from values of all replicas,
-    which it cannot reduce, and joins scalars of all workers along an axis that they do not have.
+    which it cannot reduce, and joins scalars of all workers along an axis that they do not have. Call `prepare`
+    before `fit`.
     """
 
     def prepare(self, images: tf.TensorSpec, labels: tf.TensorSpec) -> None:
@@ -43,15 +44,7 @@ class TrainedModel(keras.Model):
             strategy.extended._in_multi_worker_mode())
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        if not self._over_workers():
-            super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
-            return
-        if iterator is not None:
-            batch = next(next(iter(iterator))[2])
-            strategy = self.distribute_strategy
-            data_batch = tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], batch)
-        with self.distribute_strategy.scope():
-            self._symbolic_build(data_batch=data_batch)
+        """Nothing: `prepare` did it, and Keras' way draws a batch of the data, or fails over several workers."""
 
     def _make_function(self, step_function: Any) -> Any:
         if not self._over_workers():
