@@ -33,6 +33,7 @@ COMMANDS = {
     "schema": Entry(".schema", "JSON Schema of the YAML files, for editors.", NETWORKS),
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
     "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
+    "launch": Entry(".launch", "Train in several processes on this machine, kept alive as a group.", MODELS),
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
