@@ -128,6 +128,8 @@ class Group:
             ended = [worker for worker in self.workers if worker.ended()]
             if bad := [worker for worker in ended if worker.status]:
                 self.first = min(bad, key=_precedence)
+                if self.first.status != WRONG_REQUEST:
+                    self.first.tell_last_words()  # now, and not after the others' grace period
                 return f"worker {self.first.index} {how_it_ended(self.first.status)}"
             if len(ended) == len(self.workers):
                 return ""
@@ -156,7 +158,10 @@ class Group:
         """The launcher's exit status after the end of the group; None when it is to be started again."""
         refusing = [worker for worker in self.workers if worker.status == WRONG_REQUEST]
         if refusing:
-            refusing[0].tell_last_words(prefixed=False)  # the same in all: they were asked the same
+            refusing[0].tell_last_words(prefixed=False)  # the others said the same: they were asked the same
+        else:
+            for worker in self.workers:
+                worker.tell_last_words()
         if asked.number:
             return 128 + asked.number
         if refusing:

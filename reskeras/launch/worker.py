@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from reskeras.errors import WRONG_REQUEST
-
 Tell = Callable[[str, bool], None]  # a line, and whether it is for stderr
 PR_SET_PDEATHSIG = 1
 MOST_HELD = 20  # lines; more is no message of ours
@@ -24,8 +22,8 @@ _TELLING = threading.Lock()  # lines of several pipes come out whole
 class Worker:
     """A running worker. Its stdout and stderr are told as `[worker 0] line`.
 
-    What `reskeras` says when it refuses a request is held until the worker has ended, so that a group can tell it
-    once. `status` is the exit status, negative for a signal, None while it runs.
+    What `reskeras` says at last, when it ends with an error, is held for `tell_last_words`, so that a group which
+    was refused its request tells that once. `status` is the exit status, negative for a signal, None while it runs.
     """
 
     def __init__(self, index: int, command: Sequence[str], environ: Mapping[str, str], tell: Tell):
@@ -79,8 +77,6 @@ class Worker:
         for thread in self._listening:
             thread.join(DRAIN)
         self.status = self._process.returncode
-        if self.status != WRONG_REQUEST:
-            self.tell_last_words()
 
     def _pass_on(self, pipe: IO[bytes], is_error: bool) -> None:
         holds = False

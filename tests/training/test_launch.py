@@ -148,6 +148,16 @@ def test_a_refused_request_is_told_once_and_not_tried_again(tmp_path):
     assert len(noted(tmp_path)[1]) == 2
 
 
+def test_a_refusal_is_told_once_where_another_worker_had_said_it_and_not_yet_ended(tmp_path):
+    code = SELF + """
+print("reskeras: depth: 7", file=sys.stderr, flush=True)
+if index: time.sleep(60)
+wait_for_others(); time.sleep(0.2); sys.exit(2)
+"""
+    status, _, err = launched(code, tmp_path, restarts=3)
+    assert (status, err) == (2, ["reskeras: depth: 7"])
+
+
 def test_the_message_of_failed_work_comes_with_its_worker():
     _, _, err = launched("import sys; print('reskeras: broken', file=sys.stderr); sys.exit(1)", workers=1)
     assert err == ["[worker 0] reskeras: broken"]
