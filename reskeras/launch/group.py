@@ -167,6 +167,8 @@ class Group:
         if refusing:
             return WRONG_REQUEST
         if self.first is not None and self.first.status in STOPPED:
+            self.tell(f"launch: worker {self.first.index} was asked to stop, though the launcher was not; all are "
+                      "stopped", True)
             return self.first.status
         return 0 if all(worker.status == 0 for worker in self.workers) else None
 
