@@ -34,6 +34,7 @@ COMMANDS = {
     "recipes": Entry(".recipes", "The shipped ways of training.", MODELS),
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
     "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
+    "launch": Entry(".launch", "Train in several processes on this machine, kept alive as a group.", MODELS),
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),

@@ -1,0 +1,85 @@
+"""`reskeras launch`: several workers of one training on this machine, kept alive as a group."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+import click
+
+from reskeras.errors import ReskerasError, unknown
+
+LAUNCHED = ("train",)
+EXAMPLE = "reskeras launch --workers 2 -- train cifar-resnet-20 --data digits --out saved_models/demo"
+# -P: no module of the working directory stands in for one of ours
+PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main()")
+
+
+@click.command(
+    "launch",
+    context_settings={"allow_interspersed_args": False},
+    epilog="\b\nExamples:\n"
+    f"  {EXAMPLE}\n"
+    "  reskeras launch --workers 4 --restarts 10 -- train resnet-50 --data folder:photos --out saved_models/photos\n"
+    "  reskeras launch --workers 2 --dry-run -- train cifar-resnet-56 --data cifar10",
+)
+@click.option("--workers", type=click.IntRange(min=1), required=True, metavar="N", help="Processes to start.")
+@click.option("--restarts", type=click.IntRange(min=0), default=3, show_default=True, metavar="R",
+              help="How often a group that failed is started again.")
+@click.option("--grace", type=click.FloatRange(min=0), default=20.0, show_default=True, metavar="SECONDS",
+              help="From asking a worker to end (SIGTERM) to killing it.")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="P",
+              help="Use the first free ports from P on.  [default: any free ones]")
+@click.option("--dry-run", is_flag=True, help="Print the commands and their environments; start nothing.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- train ...")
+def command(
+    workers: int, restarts: int, grace: float, port: int | None, dry_run: bool, arguments: tuple[str, ...]
+) -> int:
+    """Train in N processes on this machine that share each batch, and keep them alive.
+
+    Everything after -- is a command line of reskeras, to which --strategy multi-worker is added. Each worker gets
+    its share of the cores, or of the GPUs, and prints its lines with its number before them. When one fails, all
+    are ended and started again with --resume. Ctrl-C and SIGTERM stop all of them, with their state kept.
+
+    The exit status is 0 when all workers have done their work, 1 when the group failed too often, 2 when a worker
+    refused the request, 143 or 130 when it was stopped.
+    """
+    from reskeras.launch.group import Launch, supervise
+
+    first = worker_arguments(arguments)
+    again = worker_arguments(arguments, resume=True)
+    if dry_run:
+        _echo_commands(workers, port, first)
+        return 0
+    if restarts and not {"--out", "--resume"} & _options(arguments):
+        click.echo("launch: no --out; a restart goes on in the folder's name without a number, so give one if "
+                   "that is another run", err=True)
+    launch = Launch((*PROGRAM, *first), workers, (*PROGRAM, *again), restarts, grace, port=port)
+    return supervise(launch, lambda line, is_error: click.echo(line, err=is_error))
+
+
+def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[str]:
+    """The arguments of each worker's `reskeras`; ReskerasError (status 2) when they are none that can be launched."""
+    if not arguments:
+        raise ReskerasError(f"launch: nothing to launch; say it after --, such as\n{EXAMPLE}")
+    if arguments[0] not in LAUNCHED:
+        raise unknown("launch", arguments[0], LAUNCHED)
+    given = _options(arguments)
+    added = [] if "--strategy" in given else ["--strategy", "multi-worker"]
+    if resume and "--resume" not in given:
+        added.append("--resume")
+    # behind the command's name: after a -- they would be no options
+    return [arguments[0], *added, *arguments[1:]]
+
+
+def _options(arguments: tuple[str, ...]) -> set[str]:
+    return {word.partition("=")[0] for word in arguments}
+
+
+def _echo_commands(workers: int, port: int | None, arguments: list[str]) -> None:
+    from reskeras.launch.places import environments, free_ports
+
+    for setting in environments(free_ports(workers, port), os.environ):
+        pairs = [f"{name}={shlex.quote(value)}" for name, value in setting.items()]
+        click.echo(" ".join([*pairs, shlex.join([*PROGRAM, *arguments])]))

@@ -1,0 +1,119 @@
+"""One worker process of a group: its own session, its lines passed on with a prefix, its end without leftovers."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+Tell = Callable[[str, bool], None]  # a line, and whether it is for stderr
+PR_SET_PDEATHSIG = 1
+MOST_HELD = 20  # lines; more is no message of ours
+DRAIN = 2.0  # seconds; longer only if a process that left the worker's session holds its pipes
+_TELLING = threading.Lock()  # lines of several pipes come out whole
+
+
+class Worker:
+    """A running worker. Its stdout and stderr are told as `[worker 0] line`.
+
+    What `reskeras` says at last, when it ends with an error, is held for `tell_last_words`, so that a group which
+    was refused its request tells that once. `status` is the exit status, negative for a signal, None while it runs.
+    """
+
+    def __init__(self, index: int, command: Sequence[str], environ: Mapping[str, str], tell: Tell):
+        self.index = index
+        self.status: int | None = None
+        self._tell = tell
+        self._last_words: list[str] = []
+        self._listening: list[threading.Thread] = []
+        self._process = subprocess.Popen(
+            list(command), env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True, preexec_fn=_dies_with(os.getpid()),
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process, which is also its session and process group."""
+        return self._process.pid
+
+    def listen(self) -> None:
+        """Pass its lines on from now. Apart from the start: a fork among running threads may deadlock."""
+        for pipe, is_error in ((self._process.stdout, False), (self._process.stderr, True)):
+            thread = threading.Thread(target=self._pass_on, args=(pipe, is_error), daemon=True)
+            thread.start()
+            self._listening.append(thread)
+
+    def ended(self) -> bool:
+        """Whether it has ended; what it left behind in its process group is killed then."""
+        if self.status is None and self._process.poll() is not None:
+            self._finish()
+        return self.status is not None
+
+    def send(self, number: int) -> None:
+        """A signal to the whole process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses for a zombie
+            os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.send(signal.SIGKILL)
+        self._process.wait()
+        self._finish()
+
+    def tell_last_words(self, prefixed: bool = True) -> None:
+        """What was held back."""
+        for line in self._last_words:
+            self._say(line, True, prefixed)
+        self._last_words = []
+
+    def _finish(self) -> None:
+        self.send(signal.SIGKILL)
+        for thread in self._listening:
+            thread.join(DRAIN)
+        self.status = self._process.returncode
+
+    def _pass_on(self, pipe: IO[bytes], is_error: bool) -> None:
+        holds = False
+        with pipe:
+            for raw in pipe:
+                line = raw.decode(errors="replace").rstrip("\r\n")
+                holds = holds or (is_error and line.startswith("reskeras: "))
+                if holds and len(self._last_words) < MOST_HELD:
+                    self._last_words.append(line)
+                else:
+                    self._say(line, is_error)
+
+    def _say(self, line: str, is_error: bool, prefixed: bool = True) -> None:
+        # a reader that has gone (launch | head) must neither end a training nor stop it at a full pipe
+        with _TELLING, contextlib.suppress(OSError, ValueError):
+            self._tell(f"[worker {self.index}] {line}" if prefixed else line, is_error)
+
+
+def how_it_ended(status: int) -> str:
+    """`ended with status 1` or `was killed by SIGKILL`."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal
+        return f"was killed by signal {-status}"
+
+
+def _dies_with(launcher: int) -> Callable[[], None] | None:
+    """What a new process does before its program: ask the kernel for SIGKILL at the launcher's death (Linux)."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+
+    def ask() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != launcher:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask

@@ -1,0 +1,185 @@
+"""Which cluster this process is a worker of: TF_CONFIG's, Slurm's, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from reskeras.errors import ReskerasError, shown, unknown
+
+JOBS = ("chief", "worker")  # a chief is the first worker, as TensorFlow sees it
+# below the ports that Linux gives to outgoing connections, which begin at 32768
+FIRST_PORT, PORTS = 12000, 16000
+STEP_STRIDE = 101  # keeps the steps of one job apart
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The workers, as `host:port`, and which of them this process is. One worker is a cluster too."""
+
+    workers: tuple[str, ...]
+    index: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this worker writes the run."""
+        return self.index == 0
+
+    def tf_config(self) -> dict[str, Any]:
+        """What TF_CONFIG would hold, as a dict: every process a worker."""
+        return {"cluster": {"worker": list(self.workers)}, "task": {"type": "worker", "index": self.index}}
+
+
+def cluster(environ: Mapping[str, str] | None = None) -> Cluster | None:
+    """The cluster of TF_CONFIG, else of Slurm's step, else None.
+
+    Raises ReskerasError (status 2), which names the variable and what is wrong with it.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("TF_CONFIG", "").strip():
+        return _from_tf_config(environ["TF_CONFIG"])
+    # a batch script sees PROCID 0 of its whole job, but only what srun starts is a task among others
+    in_step = "SLURM_STEP_ID" in environ or "SLURM_STEP_NODELIST" in environ or "SLURM_JOB_ID" not in environ
+    return _from_slurm(environ) if "SLURM_PROCID" in environ and in_step else None
+
+
+def _from_tf_config(text: str) -> Cluster | None:
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise ReskerasError(f"TF_CONFIG: {shown(text)} is not JSON: {error}") from None
+    if config == {}:
+        return None
+    if not isinstance(config, dict):
+        raise ReskerasError(f"TF_CONFIG: {shown(config)} is not an object with cluster and task")
+    jobs = _object(config, "cluster", '{"worker": ["host:port", ...]}')
+    task = _object(config, "task", '{"type": "worker", "index": 0}')
+    for job in jobs:
+        if job not in JOBS:
+            raise unknown("TF_CONFIG: cluster", job, JOBS)
+    addresses = {job: _addresses(job, jobs[job]) for job in JOBS if job in jobs}
+    kind, index = task.get("type"), task.get("index")
+    if kind not in addresses:
+        raise unknown("TF_CONFIG: task.type", kind, addresses)
+    index = int(index) if isinstance(index, str) and index.isdecimal() else index  # TensorFlow takes "0" too
+    count = len(addresses[kind])
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
+        raise ReskerasError(f"TF_CONFIG: task.index: {shown(index)} is not one of 0 to {count - 1}, "
+                            f"for {count} of {kind}")
+    chiefs = addresses.get("chief", ())
+    if len(chiefs) > 1:
+        raise ReskerasError(f"TF_CONFIG: cluster.chief: {len(chiefs)} chiefs; there is one")
+    workers = (*chiefs, *addresses.get("worker", ()))
+    if len(set(workers)) < len(workers):
+        raise ReskerasError(f"TF_CONFIG: cluster: {', '.join(workers)} names an address twice")
+    return Cluster(workers, index + (len(chiefs) if kind == "worker" else 0))
+
+
+def _object(config: Mapping[str, Any], key: str, example: str) -> dict[str, Any]:
+    if key not in config:
+        raise ReskerasError(f"TF_CONFIG: {key} is missing, such as {example}")
+    if not isinstance(config[key], dict) or not config[key]:
+        raise ReskerasError(f"TF_CONFIG: {key}: {shown(config[key])} is no object such as {example}")
+    return config[key]
+
+
+def _addresses(job: str, listed: Any) -> tuple[str, ...]:
+    if not isinstance(listed, list) or not listed:
+        raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(listed)} is no list of host:port")
+    for address in listed:
+        host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(address)} is not host:port")
+    return tuple(listed)
+
+
+def _from_slurm(environ: Mapping[str, str]) -> Cluster:
+    """Worker i is task i, in the order of the nodes, as srun's default `--distribution=block` places them."""
+    rank = _number(environ, "SLURM_PROCID")
+    count_name = _named(environ, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
+    count = _number(environ, count_name)
+    if rank >= count:
+        raise ReskerasError(f"SLURM_PROCID: {rank} is not one of 0 to {count - 1}, of {count_name} {count}")
+    name = _named(environ, "SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
+    nodes = expand_nodes(environ[name], name)
+    tasks = _tasks_per_node(environ, len(nodes), count)
+    job, step = (_number(environ, key, 0) for key in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    port = FIRST_PORT + (job + STEP_STRIDE * step) % PORTS  # two jobs may share a node
+    places = [(node, local) for node, here in enumerate(tasks) for local in range(here)]
+    if _number(environ, "SLURM_NODEID", places[rank][0]) != places[rank][0]:
+        raise ReskerasError(f"SLURM_NODEID: task {rank} runs on node {environ['SLURM_NODEID']}, by blocks it would be "
+                            f"on node {places[rank][0]}; start the tasks with srun --distribution=block")
+    return Cluster(tuple(f"{nodes[node]}:{port + local}" for node, local in places), rank)
+
+
+def _named(environ: Mapping[str, str], *names: str) -> str:
+    for name in names:
+        if environ.get(name):
+            return name
+    raise ReskerasError(f"{' or '.join(names)}: missing, though SLURM_PROCID is set")
+
+
+def _number(environ: Mapping[str, str], name: str, otherwise: int | None = None) -> int:
+    text = environ.get(name)
+    if text is None and otherwise is not None:
+        return otherwise
+    if text is None or not text.isdecimal():
+        raise ReskerasError(f"{name}: {shown(text)} is no whole number")
+    return int(text)
+
+
+def _tasks_per_node(environ: Mapping[str, str], nodes: int, count: int) -> list[int]:
+    """How many tasks each node has, of `4(x2),1`; without a variable that says it, equally many."""
+    for name in ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"):
+        if name not in environ:
+            continue
+        parts = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part) for part in environ[name].split(",")]
+        if not all(parts):
+            raise ReskerasError(f"{name}: {shown(environ[name])} is not of the form 4(x2),1")
+        tasks = [int(part[1]) for part in parts for _ in range(int(part[2] or 1))]
+        if len(tasks) == nodes and sum(tasks) == count:
+            return tasks
+        if name.startswith("SLURM_STEP"):
+            raise ReskerasError(f"{name}: {environ[name]} is {sum(tasks)} tasks on {len(tasks)} nodes, not {count} "
+                                f"tasks on {nodes}")
+    if not nodes or count % nodes:  # the job's own variable need not hold for a step of fewer tasks
+        raise ReskerasError(f"SLURM_STEP_TASKS_PER_NODE: missing, and {count} tasks are not equally many on "
+                            f"{nodes} nodes")
+    return [count // nodes] * nodes
+
+
+def expand_nodes(text: str, name: str = "nodes") -> list[str]:
+    """The hosts of a Slurm list: `node[01-03,7],gpu4` is node01, node02, node03, node7, gpu4, in that order.
+
+    Several brackets in a name multiply, the last fastest. Raises ReskerasError (status 2) naming `name`.
+    """
+    wrong = ReskerasError(f"{name}: {shown(text)} is no list of nodes such as node[1-3,7],gpu4")
+    hosts: list[str] = []
+    rest = text.strip()
+    while rest:
+        entry = re.match(r"((?:[^\s,\[\]]|\[[\d,-]+\])+)(,(?=.)|$)", rest)
+        if entry is None:
+            raise wrong
+        rest = rest[entry.end() :]
+        pieces = re.split(r"\[(.*?)\]", entry[1])  # fixed, bracket, fixed, ...
+        choices = [_range(piece, wrong) if place % 2 else [piece] for place, piece in enumerate(pieces)]
+        hosts.extend(map("".join, product(*choices)))
+    if not hosts:
+        raise wrong
+    return hosts
+
+
+def _range(text: str, wrong: ReskerasError) -> list[str]:
+    numbers: list[str] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if ends is None or int(ends[2] or ends[1]) < int(ends[1]):
+            raise wrong
+        width = len(ends[1])  # leading zeros are part of a name
+        numbers.extend(f"{number:0{width}}" for number in range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    return numbers

@@ -1,0 +1,81 @@
+"""`reskeras launch`: what it starts, and what it refuses to."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from reskeras_cli.launch import worker_arguments
+
+START = [sys.executable, "-c", "from reskeras_cli.main import main; main()", "launch"]
+
+
+def run(*words, **environ):
+    environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environ}
+    return subprocess.run([*START, *words], capture_output=True, text=True, timeout=60, check=False, env=environ)
+
+
+def test_strategy_and_resume_are_added_unless_given():
+    assert worker_arguments(("train", "x")) == ["train", "--strategy", "multi-worker", "x"]
+    assert worker_arguments(("train", "x", "--strategy=one")) == ["train", "x", "--strategy=one"]
+    assert worker_arguments(("train", "--strategy", "one"), resume=True) == ["train", "--resume", "--strategy", "one"]
+    assert worker_arguments(("train", "--resume"), resume=True).count("--resume") == 1
+    assert worker_arguments(("train", "--", "x"), resume=True) == [
+        "train", "--strategy", "multi-worker", "--resume", "--", "x"]
+
+
+def test_dry_run_prints_commands_that_a_shell_takes():
+    done = run("--workers", "2", "--dry-run", "--", "train", "my net", "--epochs", "2", OMP_NUM_THREADS="5")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    for index, line in enumerate(lines):
+        words = shlex.split(line)
+        setting = dict(word.split("=", 1) for word in words[: words.index(sys.executable)])
+        config = json.loads(setting["TF_CONFIG"])
+        assert config["task"] == {"type": "worker", "index": index}
+        assert len(set(config["cluster"]["worker"])) == 2
+        assert setting["PYTHONUNBUFFERED"] == "1"
+        assert "OMP_NUM_THREADS" not in setting
+        assert int(setting["TF_NUM_INTRAOP_THREADS"]) >= 1
+        assert words[words.index("train"):] == ["train", "--strategy", "multi-worker", "my net", "--epochs", "2"]
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--workers", "2"], "nothing to launch; say it after --"),
+    (["--workers", "2", "--", "evaluate", "x"], "launch: 'evaluate' is not one of train"),
+    (["--workers", "2", "--", "--epochs", "2"], "launch: '--epochs' is not one of train"),
+    (["--workers", "0", "--", "train"], "--workers"),
+    (["--", "train"], "missing option '--workers'"),
+    (["--workers", "2", "--port", "65535", "--dry-run", "--", "train"], "port: 65535 has only"),
+])
+def test_wrong_requests_are_refused(words, told):
+    done = run(*words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.startswith("reskeras: ")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_more_workers_than_gpus_are_refused():
+    done = run("--workers", "3", "--", "train", "x", CUDA_VISIBLE_DEVICES="0,1")
+    assert done.returncode == 2
+    assert "workers: 3 are more than the GPUs of this machine (0, 1)" in done.stderr
+
+
+def test_what_train_refuses_is_told_once_and_ends_the_launcher_with_2():
+    done = run("--workers", "2", "--grace", "1", "--", "train", "no-such-net", "--no-such-option", "--out", "x")
+    assert done.returncode == 2
+    assert done.stderr.count("reskeras: no such option") == 1
+    assert "[worker" not in done.stderr
+    assert "restart" not in done.stderr
+
+
+def test_help_has_examples():
+    done = run("--help")
+    assert done.returncode == 0
+    assert "reskeras launch --workers 2 -- train" in done.stdout

@@ -1,0 +1,146 @@
+"""Which cluster a process is in: TF_CONFIG and Slurm's variables, right and wrong."""
+
+import json
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
+
+from reskeras.errors import ReskerasError
+from reskeras.training.cluster import Cluster, cluster, expand_nodes
+
+WORKERS = ["a:1", "b:2", "c:3"]
+
+
+def configured(cluster_part, task):
+    return {"TF_CONFIG": json.dumps({"cluster": cluster_part, "task": task})}
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_tf_config_is_read_as_tensorflow_reads_it(index, monkeypatch):
+    environ = configured({"worker": WORKERS}, {"type": "worker", "index": index})
+    monkeypatch.setenv("TF_CONFIG", environ["TF_CONFIG"])
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    found = cluster()
+    assert found == cluster(environ) == Cluster(tuple(WORKERS), index)
+    assert list(found.workers) == resolver.cluster_spec().job_tasks("worker")
+    assert found.index == resolver.task_id
+    assert found.is_chief == (index == 0)
+    assert found.tf_config() == json.loads(environ["TF_CONFIG"])
+
+
+def test_a_chief_is_the_first_worker():
+    parts = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
+    assert cluster(configured(parts, {"type": "chief", "index": 0})) == Cluster(tuple(WORKERS), 0)
+    assert cluster(configured(parts, {"type": "worker", "index": "1"})) == Cluster(tuple(WORKERS), 2)
+
+
+@pytest.mark.parametrize("environ", [{}, {"TF_CONFIG": ""}, {"TF_CONFIG": "{}"}])
+def test_without_anything_there_is_no_cluster(environ):
+    assert cluster(environ) is None
+
+
+def test_one_worker_is_a_cluster():
+    alone = cluster(configured({"worker": ["a:1"]}, {"type": "worker", "index": 0}))
+    assert alone == Cluster(("a:1",), 0)
+    assert alone.is_chief
+
+
+WORKER = {"type": "worker", "index": 0}
+
+
+@pytest.mark.parametrize(("config", "told"), [
+    ({"cluster": {"worker": WORKERS}}, "task is missing"),
+    ({"task": WORKER}, "cluster is missing"),
+    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 3}}, "index: 3 is not one of 0 to 2"),
+    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": -1}}, "index: -1 is not one of"),
+    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": True}}, "index: True is not one"),
+    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker"}}, "index: None is not one of"),
+    ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "type: 'chief' is not one of"),
+    ({"cluster": {"worker": ["a"]}, "task": WORKER}, "'a' is not host:port"),
+    ({"cluster": {"worker": ["a:99999"]}, "task": WORKER}, "'a:99999' is not host:port"),
+    ({"cluster": {"worker": "a:1"}, "task": WORKER}, "no list of host:port"),
+    ({"cluster": {"worker": ["a:1", "a:1"]}, "task": WORKER}, "twice"),
+    ({"cluster": {"worker": WORKERS, "ps": ["d:4"]}, "task": WORKER}, "'ps' is not one of chief, worker"),
+    ([1], "not an object"),
+    ("{'cluster'", "is not JSON"),
+])
+def test_a_wrong_tf_config_is_told_by_name(config, told):
+    text = config if isinstance(config, str) else json.dumps(config)
+    with pytest.raises(ReskerasError) as caught:
+        cluster({"TF_CONFIG": text})
+    assert str(caught.value).startswith("TF_CONFIG: ")
+    assert told in str(caught.value)
+    assert caught.value.status == 2
+    assert "\n" not in str(caught.value)
+
+
+SLURM = {"SLURM_JOB_ID": "77", "SLURM_STEP_ID": "0", "SLURM_PROCID": "3", "SLURM_NTASKS": "5",
+         "SLURM_STEP_NODELIST": "node[01-02],gpu7", "SLURM_STEP_TASKS_PER_NODE": "2(x2),1", "SLURM_NODEID": "1"}
+
+
+def test_slurm_tasks_stand_where_srun_puts_them():
+    found = cluster(SLURM)
+    hosts, ports = zip(*(worker.split(":") for worker in found.workers), strict=True)
+    assert hosts == ("node01", "node01", "node02", "node02", "gpu7")
+    assert found.index == 3
+    first = int(ports[0])
+    assert [int(port) - first for port in ports] == [0, 1, 0, 1, 0]
+    assert 1024 < first < 32768
+    everyone = [cluster({**SLURM, "SLURM_PROCID": str(task), "SLURM_NODEID": node})
+                for task, node in enumerate("00112")]
+    assert {each.workers for each in everyone} == {found.workers}
+    assert [each.index for each in everyone] == [0, 1, 2, 3, 4]
+
+
+def test_slurm_jobs_on_one_node_have_ports_of_their_own():
+    workers = [cluster({**SLURM, "SLURM_JOB_ID": job, "SLURM_STEP_ID": step}).workers[4]
+               for job, step in (("77", "0"), ("90", "0"), ("77", "1"))]
+    assert len(set(workers)) == 3
+
+
+def test_slurm_needs_only_the_number_of_tasks_and_the_nodes():
+    found = cluster({"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_JOB_NODELIST": "node[1-3,7]"})
+    assert [worker.partition(":")[0] for worker in found.workers] == ["node1", "node2", "node3", "node7"]
+    assert found.index == 1
+
+
+def test_a_batch_script_is_no_task_and_tf_config_goes_first():
+    batch = {"SLURM_JOB_ID": "77", "SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_NODELIST": "n[1-4]"}
+    assert cluster(batch) is None
+    assert cluster({**SLURM, **configured({"worker": WORKERS}, WORKER)}) == Cluster(tuple(WORKERS), 0)
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    ({"SLURM_PROCID": "5"}, "SLURM_PROCID: 5 is not one of 0 to 4"),
+    ({"SLURM_PROCID": "x"}, "SLURM_PROCID: 'x' is no whole number"),
+    ({"SLURM_NTASKS": ""}, "SLURM_STEP_NUM_TASKS or SLURM_NTASKS: missing"),
+    ({"SLURM_STEP_NODELIST": "node[1-"}, "SLURM_STEP_NODELIST: 'node[1-' is no list of nodes"),
+    ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "SLURM_STEP_TASKS_PER_NODE: 2,2 is 4 tasks on 2 nodes"),
+    ({"SLURM_STEP_TASKS_PER_NODE": "many"}, "SLURM_STEP_TASKS_PER_NODE: 'many' is not of the form"),
+    ({"SLURM_NODEID": "2"}, "srun --distribution=block"),
+])
+def test_a_wrong_slurm_variable_is_told_by_name(change, told):
+    with pytest.raises(ReskerasError) as caught:
+        cluster({**SLURM, **change})
+    assert told in str(caught.value)
+
+
+def test_tasks_that_are_not_equally_many_need_their_variable():
+    with pytest.raises(ReskerasError, match="SLURM_STEP_TASKS_PER_NODE: missing, and 5 tasks"):
+        cluster({"SLURM_PROCID": "0", "SLURM_NTASKS": "5", "SLURM_JOB_NODELIST": "n[1-2]"})
+
+
+@pytest.mark.parametrize("text", ["node[1-3,7]", "n[001-012],m5,o[3-4,6,7-9]", "alone", "a-b[09-11]", "x,y,z1"])
+def test_node_lists_expand_as_in_tensorflow(text):
+    assert expand_nodes(text) == slurm_cluster_resolver.expand_hostlist(text)
+
+
+def test_brackets_multiply_and_may_stand_anywhere():
+    assert expand_nodes("r[1-2]n[08-09].hpc") == ["r1n08.hpc", "r1n09.hpc", "r2n08.hpc", "r2n09.hpc"]
+
+
+@pytest.mark.parametrize("text", ["", "n[1-3", "n1]", "n[3-1]", "n[]", "n[a-b]", "a,,b", "a,", "n[1-]", "n[1-2-3]"])
+def test_what_is_no_node_list_is_refused(text):
+    with pytest.raises(ReskerasError, match=r"nodes: .* is no list of nodes"):
+        expand_nodes(text)
