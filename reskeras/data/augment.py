@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from reskeras.data.boxes import erase
 from reskeras.data.decode import fitted_batch
-from reskeras.data.layers import Change, colour_jitter, erasing, mixing
+from reskeras.data.layers import Change, colour_jitter, mixing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rand_augment import OPERATIONS, rand_augment
 from reskeras.data.rows import Rows
@@ -43,7 +44,6 @@ class TrainingBatch:
         self.window = window_of(augment, height, width)
         self.flips = mirror if augment.flip == "auto" else augment.flip
         self.pixels = _pixel_changes(augment, channels)
-        self.erase = erasing(augment.erase) if augment.erase else None
         self.mix = mixing(augment.mixup, augment.cutmix) if augment.mixes else None
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -55,8 +55,8 @@ class TrainingBatch:
             images = change(images, _folded(seed, part), self.rows)
         images = self.preprocessing.normalise(images)
         images = augmented(images, self.augment.padding, self.flips, seed, self.rows)
-        if self.erase:
-            images = self.erase(images, _folded(seed, ERASE), self.rows)
+        if self.augment.erase:
+            images = erase(images, self.augment.erase, _folded(seed, ERASE), self.rows)
         if self.classes is None:
             return images, labels
         targets = probabilities(labels, self.classes, self.label_smoothing)

@@ -2,7 +2,8 @@
 
 Each of their random numbers is drawn by `draw_seed`, which asks a SeedGenerator; `Draws` is one without state.
 keras.layers.RandomColorJitter and RandAugment ignore the generator they are given and draw from their own, so the
-first is put together here from the layers it is made of, and the second is written out in `rand_augment.py`.
+first is put together here from the layers it is made of, and the second is written out in `rand_augment.py`. Why
+CutMix and RandomErasing are not used is said in `boxes.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from reskeras.data.boxes import cutmix_masks
 from reskeras.data.rows import Rows
 
 Change = Callable[[tf.Tensor, tf.Tensor, Rows], tf.Tensor]
@@ -39,7 +41,7 @@ def colour_jitter(strength: float, channels: int) -> Change:
     is multiplied by 1-s..1+s, and the saturation (HSV) by as much.
     """
     layers = [keras.layers.RandomBrightness(strength, (0, 255), **STILL),
-              keras.layers.RandomContrast(strength, (0, 255), **STILL)]
+              keras.layers.RandomContrast((strength, strength), (0, 255), **STILL)]  # one number would only raise it
     # Keras multiplies saturation by f / (1 - f)
     bounds = tuple((1 + change) / (2 + change) for change in (-strength, strength))
     saturation = keras.layers.RandomSaturation(bounds, (0, 1), **STILL)
@@ -51,12 +53,6 @@ def colour_jitter(strength: float, channels: int) -> Change:
         return _transformed(saturation, images / 255, draws, rows) * 255 if channels == 3 else images
 
     return change
-
-
-def erasing(probability: float) -> Change:
-    """With `probability` a box of 2% to 33% of a normalised image becomes zeros, the mean (arXiv:1708.04896)."""
-    layer = keras.layers.RandomErasing((probability, probability), fill_value=0.0, value_range=(0, 1), **STILL)
-    return lambda images, seed, rows: _transformed(layer, images, Draws(seed), rows)
 
 
 def _transformed(layer: Any, images: tf.Tensor, draws: Draws, rows: Rows) -> tf.Tensor:
@@ -73,8 +69,7 @@ def mixing(mixup: float, cutmix: float) -> Mix:
     The function takes images, label probabilities (n, classes) and a seed, to mixed images and labels. Weights
     are drawn from Beta(alpha, alpha) for each image. Its partner is an image of the same batch.
     """
-    mixers = ([_mixer(keras.layers.MixUp(mixup, **STILL))] if mixup else []) + (
-        [_mixer(keras.layers.CutMix((cutmix, cutmix), **STILL))] if cutmix else [])
+    mixers = [mixer(alpha) for alpha, mixer in ((mixup, _mixup), (cutmix, _cutmix)) if alpha]
 
     def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if len(mixers) == 1:
@@ -85,17 +80,35 @@ def mixing(mixup: float, cutmix: float) -> Mix:
     return mix
 
 
-def _mixer(layer: Any) -> Mix:
+def _drawn(layer: Any, images: tf.Tensor, draws: Draws) -> dict[str, tf.Tensor]:
+    """MixUp's weights and partners."""
+    drawn = layer.get_random_transformation(images, training=True, seed=draws)
+    weight = drawn["mix_weight"]
+    # of a small alpha both gamma draws can be zero, and 0 / 0 would be an image of NaN
+    return {**drawn, "mix_weight": tf.where(tf.math.is_finite(weight), weight, 1.0)}
+
+
+def _mixup(alpha: float) -> Mix:
+    layer = keras.layers.MixUp(alpha, **STILL)
+
     def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        drawn = layer.get_random_transformation(images, training=True, seed=Draws(seed))
-        if "batch_masks" in drawn:
-            # a box ends between pixels: the label's weight is the share of pixels that really stay
-            changed = tf.reduce_mean(tf.cast(drawn["batch_masks"][..., 0], tf.float32), axis=[1, 2])
-            drawn["mix_weight"] = 1 - changed
-        weight = drawn["mix_weight"]
-        # of a small alpha both gamma draws can be zero, and 0 / 0 would be an image of NaN
-        drawn["mix_weight"] = tf.where(tf.math.is_finite(weight), weight, 1.0)
+        drawn = _drawn(layer, images, Draws(seed))
         mixed = layer.transform_images(images, drawn, training=True), layer.transform_labels(labels, drawn)
         return tf.ensure_shape(mixed[0], images.shape), tf.ensure_shape(mixed[1], labels.shape)
+
+    return mix
+
+
+def _cutmix(alpha: float) -> Mix:
+    layer = keras.layers.MixUp(alpha, **STILL)  # its weights, partners and labels; the pixels are ours
+
+    def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        draws = Draws(seed)
+        drawn = _drawn(layer, images, draws)
+        inside = cutmix_masks(drawn["mix_weight"], *images.shape[1:3], draws.next())
+        # a box ends at whole pixels and at the edge: labels weigh what really stays
+        drawn["mix_weight"] = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), axis=[1, 2, 3])
+        mixed = tf.where(inside, tf.gather(images, drawn["permutation_order"]), images)
+        return mixed, tf.ensure_shape(layer.transform_labels(labels, drawn), labels.shape)
 
     return mix

@@ -13,6 +13,7 @@ from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
 
 TRIES = 10  # windows drawn for an image, of which the first that fits is taken
 NUMBERS = 4  # random numbers in 0..1 for a window
+MARGIN = 2  # columns decoded beside a window of a JPEG
 
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -89,8 +90,13 @@ def decode_window(data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], 
     Of a JPEG the rest is never made; another format is decoded whole, then cropped.
     """
     def from_jpeg() -> tf.Tensor:
-        window = choose(tf.image.extract_jpeg_shape(data)[:2])
-        return tf.image.decode_and_crop_jpeg(data, window, channels=3)[..., :channels]  # grey is three equal channels
+        shape = tf.image.extract_jpeg_shape(data)[:2]
+        top, left, height, width = tf.unstack(choose(shape))
+        # colour is stored at half the resolution, and a column's depends on its neighbours: without them the
+        # window's edge would differ from the whole image's
+        first, last = tf.maximum(left - MARGIN, 0), tf.minimum(left + width + MARGIN, shape[1])
+        decoded = tf.image.decode_and_crop_jpeg(data, tf.stack([top, first, height, last - first]), channels=3)
+        return decoded[:, left - first : left - first + width, :channels]  # grey is three equal channels
 
     def from_another() -> tf.Tensor:
         return cut(decode(data, channels), choose)

@@ -6,7 +6,8 @@ import tensorflow as tf
 from scipy import stats
 
 from reskeras.data.augment import EIGENVALUES, EIGENVECTORS, augmented, lighting
-from reskeras.data.layers import colour_jitter, erasing, mixing
+from reskeras.data.boxes import erase
+from reskeras.data.layers import colour_jitter, mixing
 from reskeras.data.rows import Rows
 from reskeras.errors import ReskerasError
 from reskeras.spec.augment import AugmentSpec
@@ -101,20 +102,29 @@ def test_lighting_moves_all_pixels_of_an_image_alike():
     assert len(np.unique(shifts[:, 0, 0, 0])) == 12
 
 
-@pytest.mark.parametrize("name", ["mixup", "cutmix"])
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
-def test_mixing_weights_are_beta_and_labels_are_mixed_as_images_are(name, alpha):
+def test_mixups_weights_are_beta_and_labels_are_mixed_as_images_are(alpha):
     count = 2000
     numbers = tf.range(count, dtype=tf.float32)
-    images = tf.broadcast_to(numbers[:, None, None, None], (count, 32, 32, 1))  # each of one colour of its own
-    mixed, targets = (part.numpy() for part in mixing(**{"mixup": 0.0, "cutmix": 0.0, name: alpha})(
-        images, tf.eye(count), SEED))
-    np.testing.assert_allclose(mixed.mean(axis=(1, 2, 3)), targets @ numbers.numpy(), rtol=1e-3, atol=0.1)
-    weights, beta, points = np.diag(targets), stats.beta(alpha, alpha), np.linspace(0.05, 0.95, 19)
-    found = (weights[:, None] < points).mean(axis=0)
-    np.testing.assert_allclose(found, beta.cdf(points), atol=0.045)  # four standard deviations of a share
-    if name == "mixup":  # CutMix's boxes end at whole pixels
-        assert stats.kstest(weights, beta.cdf).pvalue > 1e-3
+    images = tf.broadcast_to(numbers[:, None, None, None], (count, 4, 4, 1))  # each of one colour of its own
+    mixed, targets = (part.numpy() for part in mixing(alpha, 0.0)(images, tf.eye(count), SEED))
+    np.testing.assert_allclose(mixed[:, 0, 0, 0], targets @ numbers.numpy(), rtol=1e-3, atol=0.1)
+    assert stats.kstest(np.diag(targets), stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_cutmixs_boxes_are_the_papers(alpha):
+    count, size = 2000, 32
+    rng = np.random.default_rng(0)
+    side = size * np.sqrt(1 - rng.beta(alpha, alpha, count))  # the authors' rand_bbox, in NumPy
+    kept = np.ones(count)
+    for axis in range(2):
+        centre = rng.integers(size, size=count)
+        ends = [np.clip(centre + sign * (side.astype(int) // 2), 0, size) for sign in (-1, 1)]
+        kept = kept * (ends[1] - ends[0]) if axis else ends[1] - ends[0]
+    images = tf.ones([count, size, size, 1])
+    weights = np.diag(mixing(0.0, alpha)(images, tf.eye(count), SEED)[1].numpy())
+    assert stats.ks_2samp(weights, 1 - kept / size**2).statistic < 0.07
 
 
 def test_a_tiny_alpha_mixes_without_nan():
@@ -153,16 +163,19 @@ def test_with_both_each_batch_is_mixed_in_one_of_the_two_ways():
 
 def test_erasing_makes_one_box_the_mean_with_the_probability_asked_for():
     count = 3000
-    images = tf.ones([count, 20, 20, 3])
-    erased = erasing(0.3)(images, SEED, Rows(0, count, count)).numpy()
+    erased = erase(tf.ones([count, 30, 20, 3]), 0.3, SEED, Rows(0, count, count)).numpy()
     zeros = (erased == 0).all(axis=-1)
-    assert 0.26 < zeros.any(axis=(1, 2)).mean() < 0.34
-    shares = zeros.mean(axis=(1, 2))[zeros.any(axis=(1, 2))]
-    assert shares.max() <= 0.4
-    assert 0.08 < shares.mean() < 0.25
-    for box in zeros[zeros.any(axis=(1, 2))][:50]:
-        rows, columns = box.any(axis=1), box.any(axis=0)
-        np.testing.assert_array_equal(box, np.outer(rows, columns))
+    np.testing.assert_array_equal(zeros, (erased == 0).any(axis=-1))
+    hit = zeros[zeros.any(axis=(1, 2))]
+    assert 0.265 < len(hit) / count < 0.335
+    for box in hit[:100]:
+        np.testing.assert_array_equal(box, np.outer(box.any(axis=1), box.any(axis=0)))
+    shares = hit.mean(axis=(1, 2))
+    assert shares.min() > 0.01 and shares.max() < 0.42
+    assert stats.kstest(shares, stats.uniform(0.02, 0.38).cdf).statistic < 0.09  # some boxes end at the edge
+    often = hit.mean(axis=0)  # every pixel is hit, those at the edge among them
+    assert often[[0, -1]].min() > 0.02 and often[:, [0, -1]].min() > 0.02
+    assert abs(np.log(hit.any(axis=2).sum(axis=1) / hit.any(axis=1).sum(axis=1)).mean()) < 0.1
 
 
 def test_colour_jitter_stays_within_its_strength():

@@ -15,7 +15,7 @@ from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
 from tests.data.images import batches, encoded_split, picture, raw
 
 
-def drawn(choose, shape, count=2000):
+def drawn(choose, shape, count=600):
     """Windows (count, 4) for as many draws."""
     numbers = tf.random.stateless_uniform([count, windows.TRIES, windows.NUMBERS], [1, 2])
     return tf.map_fn(lambda draws: choose(tf.constant(shape), draws), numbers, fn_output_signature=tf.int32).numpy()
@@ -31,10 +31,10 @@ def test_resized_crops_have_the_area_and_aspect_asked_for(shape):
     assert 0.19 < area.min() < 0.23 and 0.47 < area.max() < 0.51
     assert aspect.min() > 0.49 and aspect.max() < 1.52
     if shape == (400, 500):  # nothing is thrown away for not fitting: area uniform, aspect log-uniform
-        assert abs(area.mean() - 0.35) < 0.01
-        assert abs(np.log(aspect).mean() - (np.log(0.5) + np.log(1.5)) / 2) < 0.03
+        assert abs(area.mean() - 0.35) < 0.015
+        assert abs(np.log(aspect).mean() - (np.log(0.5) + np.log(1.5)) / 2) < 0.05
     places = top / np.maximum(shape[0] - height, 1)
-    assert abs(places.mean() - 0.5) < 0.03 and places.min() < 0.05 and places.max() > 0.95
+    assert abs(places.mean() - 0.5) < 0.05 and places.min() < 0.05 and places.max() > 0.95
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((1000, 10), (13, 10)), ((10, 1000), (10, 13)), ((1, 1), (1, 1))])
@@ -54,7 +54,7 @@ def test_shorter_side_windows_are_random_crops_of_the_resized_image(shape):
     sides = 224 * min(shape) / height  # the length that the shorter side was resized to
     blur = 224 * min(shape) * (1 / (height.min() - 0.5) - 1 / height.min())  # windows are whole pixels
     assert 256 - blur <= sides.min() < 265 + blur and 471 - blur < sides.max() <= 480 + blur
-    assert abs(sides.mean() - 368) < 5
+    assert abs(sides.mean() - 368) < 10
     np.testing.assert_allclose(width, height * 192 / 224, atol=1)
 
 
@@ -72,7 +72,8 @@ def test_a_window_of_a_jpeg_equals_the_same_window_of_the_whole_image(mode, subs
     data, _ = split.encoded(tf.constant(0))
     channels = 1 if mode == "L" else 3
     whole = decode(data, channels).numpy()
-    for top, left, height, width in ([0, 0, 71, 93], [3, 5, 20, 31], [16, 32, 8, 8], [70, 92, 1, 1], [33, 1, 38, 92]):
+    for top, left, height, width in ([0, 0, 71, 93], [3, 5, 20, 31], [16, 32, 8, 8], [16, 33, 9, 15], [70, 92, 1, 1],
+                                     [33, 1, 38, 92]):
         window = decode_window(data, channels, lambda shape, box=(top, left, height, width): tf.constant(box)).numpy()
         np.testing.assert_array_equal(window, whole[top : top + height, left : left + width])
 
