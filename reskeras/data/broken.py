@@ -10,6 +10,7 @@ from reskeras.data.decode import CHANGED
 from reskeras.errors import ReskerasError, failure
 
 LONGEST = 300
+NOISE = r"\{\{\w+ [^}]*\}\}\s*|Error in user-defined function passed to .*? with iterator: \S+: "
 
 
 def reading_failure(error: tf.errors.OpError) -> ReskerasError:
@@ -18,7 +19,7 @@ def reading_failure(error: tf.errors.OpError) -> ReskerasError:
     A deleted file, one whose size changed since the data was opened, and bytes that are no image any more are
     told apart; anything else is TensorFlow's own first line.
     """
-    message = re.sub(r"\{\{\w+ [^}]*\}\}\s*", "", error.message or str(error))
+    message = re.sub(NOISE, "", error.message or str(error))
     if gone := re.search(r"(?m)^\s*(?:\(\d+\) \w+:\s*)?(?P<file>\S.*?); No such file or directory", message):
         return failure(f"data: {gone['file']} is gone; it was there when the data was opened")
     if changed := re.search(rf"\[{CHANGED}\] \[(?P<file>.*?)\](?=\s|$)", message):
