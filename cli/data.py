@@ -101,6 +101,8 @@ def echo_survey(found: Survey) -> None:
     ])
     click.echo()
     _echo_classes(found)
+    if found.notes or found.warnings:
+        click.echo()
     for note in found.notes:
         click.echo(f"note: {note}")
     for warning in found.warnings:
@@ -120,4 +122,3 @@ def _echo_classes(found: Survey) -> None:
         half = LISTED // 2
         lines = [*lines[:half], (f"... {len(lines) - 2 * half} more", "", ""), *lines[-half:]]
     table([Column("class"), Column("training", right=True), Column("test", right=True)], lines)
-    click.echo()

@@ -55,19 +55,22 @@ def _draw(path: Path, source: Source, originals: list, labels: np.ndarray, versi
     size = versions[0][0].shape[1:3]
     figure = Figure(figsize=(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55), dpi=160,
                     facecolor="white", layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, width_ratios=[1.25] + [1] * VERSIONS)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    shapes = {original.shape[:2] for original in originals}
     for row, (original, label) in enumerate(zip(originals, labels, strict=True)):
         _cell(axes[row][0], original)
         axes[row][0].set_ylabel(_shortened(source.classes[label]), rotation=0, ha="right", va="center", fontsize=9,
                                 color=INK, labelpad=8, parse_math=False)
-        axes[row][0].set_xlabel("x".join(map(str, original.shape[:2])), fontsize=6, color=PALE, labelpad=2)
+        if len(shapes) > 1:
+            axes[row][0].set_xlabel(_side_by_side(original.shape), fontsize=6, color=PALE, labelpad=2)
         for column, (images, targets) in enumerate(versions, 1):
             _cell(axes[row][column], images[row])
             if mixes:
                 axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE,
                                              labelpad=2, parse_math=False)
-    axes[0][0].set_title("as stored", fontsize=9, color=INK)
-    axes[0][1].set_title(f"augmented, {size[0]}x{size[1]}", fontsize=9, color=INK, loc="left")
+    stored = "as stored" if len(shapes) > 1 else f"as stored, {_side_by_side(*shapes)}"
+    for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
+        axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
     try:
         figure.savefig(path, format="png")
     except OSError as error:
@@ -84,11 +87,15 @@ def _cell(axes: object, image: np.ndarray) -> None:
         side.set_visible(False)
 
 
+def _side_by_side(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]}x{shape[1]}"
+
+
 def _shares(target: np.ndarray, classes: tuple[str, ...]) -> str:
     """The classes of a mixed image, the largest share first."""
     order = np.argsort(-target, kind="stable")[:2]
     order = [label for label in order if target[label] >= 0.005]
-    return ", ".join(f"{target[label]:.0%} {_shortened(classes[label], 9)}" for label in order)
+    return ", ".join(f"{target[label]:.0%} {_shortened(classes[label], 11)}" for label in order)
 
 
 def _shortened(name: str, most: int = 16) -> str:
