@@ -31,7 +31,7 @@ COMMANDS = {
     "show": Entry(".show", "One network: what it means, stage by stage, and what it costs.", NETWORKS),
     "diff": Entry(".diff", "Two networks compared, operation by operation.", NETWORKS),
     "schema": Entry(".schema", "JSON Schema of the YAML files, for editors.", NETWORKS),
-    "data": Entry(".data", "Images of a source: classes, sizes, faults, a sheet of augmented ones.", MODELS),
+    "data": Entry(".data", "Images of a source: classes, sizes, a sheet of augmented ones.", MODELS),
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
     "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),

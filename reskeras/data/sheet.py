@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.augment import TrainingBatch
+from reskeras.data.broken import reading_failure
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Source, Split
@@ -26,6 +27,16 @@ def contact_sheet(path: Path, source: Source, recipe: Recipe, height: int, width
     """Write a PNG: a row for each of at most eight classes, with an image as stored and six augmented versions at
     the network's size. Raises ReskerasError when the recipe cannot be used on these images or the file not written.
     """
+    try:
+        images = _images(source, recipe, height, width)
+    except tf.errors.OpError as error:
+        raise reading_failure(error) from error
+    _draw(path, source, *images, recipe.augment.mixes)
+
+
+def _images(source: Source, recipe: Recipe, height: int, width: int) -> tuple[list, np.ndarray, list]:
+    """The images as stored, their labels, and for each column the pixels (rows, height, width, channels), uint8,
+    with the mixed labels (rows, classes)."""
     indices, labels = _one_of_each(source.train, len(source.classes))
     few = source.train.part("train", spaced(source.train, NORMALISED_BY))
     preprocessing = Preprocessing.fit(few, height, width, source.channels, recipe.normalise)
@@ -37,7 +48,7 @@ def contact_sheet(path: Path, source: Source, recipe: Recipe, height: int, width
         pixels = images.numpy() * preprocessing.std + preprocessing.mean
         versions.append((pixels.clip(0, 255).round().astype(np.uint8), targets.numpy()))
     originals = [source.train.example(tf.constant(index, tf.int64))[0].numpy() for index in indices]
-    _draw(path, source, originals, labels, versions, recipe.augment.mixes)
+    return originals, labels, versions
 
 
 def _one_of_each(split: Split, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.broken import reading_failure
 from reskeras.data.decode import READERS, pipeline_options
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
@@ -62,7 +63,17 @@ class Survey:
 
 
 def survey(source: Source) -> Survey:
-    """Count, measure and compare the images of `source`; the work is bounded however many there are."""
+    """Count, measure and compare the images of `source`; the work is bounded however many there are.
+
+    Raises ReskerasError (status 1) when an image cannot be read.
+    """
+    try:
+        return _survey(source)
+    except tf.errors.OpError as error:
+        raise reading_failure(error) from error
+
+
+def _survey(source: Source) -> Survey:
     labels = [labels_of(split) for split in (source.train, source.test)]
     train, test = (_by_class(found, split, len(source.classes))
                    for (_, found), split in zip(labels, (source.train, source.test), strict=True))

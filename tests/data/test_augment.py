@@ -173,8 +173,7 @@ def test_erasing_makes_one_box_the_mean_with_the_probability_asked_for():
     shares = hit.mean(axis=(1, 2))
     assert shares.min() > 0.01 and shares.max() < 0.42
     assert stats.kstest(shares, stats.uniform(0.02, 0.38).cdf).statistic < 0.09  # some boxes end at the edge
-    often = hit.mean(axis=0)  # every pixel is hit, those at the edge among them
-    assert often[[0, -1]].min() > 0.02 and often[:, [0, -1]].min() > 0.02
+    assert hit.any(axis=0).all()  # no pixel is safe, not even those in the corners
     assert abs(np.log(hit.any(axis=2).sum(axis=1) / hit.any(axis=1).sum(axis=1)).mean()) < 0.1
 
 
