@@ -77,9 +77,15 @@ def test_inside_fit_the_file_is_named_too(folder, content, words):
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     for dataset in every_way(source):
         with pytest.raises(tf.errors.OpError) as caught:
-            model.fit(dataset, verbose=0)
+            model.fit(dataset, verbose=0, shuffle=False)
         message = str(reading_failure(caught.value))
         assert message.startswith(f"data: {folder}/") and words in message
+
+
+def test_what_a_model_fails_of_is_not_blamed_on_the_data():
+    message = "Graph execution error:\n\nOOM when allocating tensor\n [[{{node dense/MatMul}}]] [Op:__inference_1]"
+    error = tf.errors.ResourceExhaustedError(None, None, message)
+    assert str(reading_failure(error)) == "TensorFlow failed: OOM when allocating tensor"
 
 
 def test_files_that_stay_are_read_as_before(folder):

@@ -96,7 +96,8 @@ def test_an_image_that_breaks_while_it_is_looked_at_is_told_in_a_line(tmp_path):
     source = open_source(f"folder:{folder(tmp_path, {'cat': 5, 'dog': 5})}")
     for file in tmp_path.rglob("*.jpg"):
         file.unlink()
-    for look in (lambda: survey(source), lambda: contact_sheet(tmp_path / "sheet.png", source, recipe("quick"), 32, 32)):
+    drawn = tmp_path / "sheet.png"
+    for look in (lambda: survey(source), lambda: contact_sheet(drawn, source, recipe("quick"), 32, 32)):
         with pytest.raises(ReskerasError, match=r"\.jpg is gone") as caught:
             look()
         assert caught.value.status == 1
