@@ -32,6 +32,7 @@ COMMANDS = {
     "diff": Entry(".diff", "Two networks compared, operation by operation.", NETWORKS),
     "schema": Entry(".schema", "JSON Schema of the YAML files, for editors.", NETWORKS),
     "recipes": Entry(".recipes", "The shipped ways of training.", MODELS),
+    "data": Entry(".data", "Images of a source: classes, sizes, a sheet of augmented ones.", MODELS),
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
     "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
     "launch": Entry(".launch", "Train in several processes on this machine, kept alive as a group.", MODELS),

@@ -16,8 +16,8 @@ from .results import echo_evaluation
     epilog="\b\nExamples:\n"
     "  reskeras train cifar-resnet-20 --data digits\n"
     "  reskeras train cifar-resnet-56 --data cifar10 --data-dir ~/tensorflow_datasets --epochs 2\n"
-    "  reskeras train cifar-resnet-110 --data cifar10 --recipe paper-cifar --out saved_models/r110 --resume
-  reskeras train --depth 18 --data folder:photos --input-shape 64x64x3 --out saved_models/photos",
+    "  reskeras train cifar-resnet-110 --data cifar10 --recipe paper-cifar --out saved_models/r110 --resume\n"
+    "  reskeras train --depth 18 --data folder:photos --input-shape 64x64x3 --out saved_models/photos",
 )
 @network_options()
 @click.option("--data", default="digits", show_default=True, metavar="SOURCE",

@@ -40,6 +40,7 @@ from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
 from reskeras.training.boards import tensorboard
+from reskeras.training.feed import Feed
 from reskeras.training.fit import Beside, fit
 from reskeras.training.strategy import open_replicas
 
@@ -175,8 +176,10 @@ def train(
     if going_on:
         check_same(path, fitted, chosen, source.name)
         preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
-    elif replicas.is_chief:
+    else:  # every worker measures the same images
         preprocessing = Preprocessing.fit(source.train, *plan.input_shape, chosen.normalise)
+    Feed(chosen, source, preprocessing, replicas).check()
+    if not going_on and replicas.is_chief:
         with new_run(path, spec, fitted) as run:
             (run.path / RECIPE_FILE).write_text(to_yaml(chosen.sparse()), encoding="utf-8")
             (run.path / CLASSES_FILE).write_text("\n".join(source.classes) + "\n", encoding="utf-8")
@@ -184,8 +187,6 @@ def train(
             facts = provenance(seed=chosen.seed, data=_data_facts(source, data_dir),
                                preprocessing=preprocessing.describe())
             (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    else:  # measured by every worker, from the same images
-        preprocessing = Preprocessing.fit(source.train, *plan.input_shape, chosen.normalise)
     tell(f"preprocessing: {preprocessing.describe()}")
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     fit(plan, name_of(spec), chosen, source, preprocessing, RunFolder(path), replicas,

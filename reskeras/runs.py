@@ -162,9 +162,10 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     for name in ("keep", "checkpoint_steps", "description"):
         recipes[0][name] = recipes[1][name]
     known = run.provenance().get("data", {}).get("name")
-    pairs = {**{f"network.{key}": (before.get(key), now.get(key)) for key in now},
-             **{f"recipe.{key}": (recipes[0].get(key), recipes[1].get(key)) for key in recipes[1]}, "data": (known, data)}
-    differences = [f"{key} {shown(old)} was {shown(new)}" for key, (new, old) in pairs.items() if old != new]
+    pairs = {f"network.{key}": (before.get(key), now.get(key)) for key in now}
+    pairs |= {f"recipe.{key}": (recipes[0].get(key), recipes[1].get(key)) for key in recipes[1]}
+    pairs["data"] = (known, data)
+    differences = [f"{key} {shown(new)} was {shown(old)}" for key, (old, new) in pairs.items() if old != new]
     if differences:
         raise ReskerasError(f"resume: {path} is another training: now {'; '.join(differences[:3])}")
 

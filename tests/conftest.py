@@ -5,6 +5,14 @@ import pytest
 TINY = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 1]}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache folder of the tests' own, for this process and those that it starts."""
+    import os
+
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A tiny network trained for four epochs on digits: a `reskeras.Run`. Tests must not change it."""

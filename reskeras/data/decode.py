@@ -14,6 +14,7 @@ from reskeras.errors import ReskerasError, failure
 
 LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
 READERS = os.cpu_count() or 1
+CHANGED = "changed since the data was opened"
 
 
 def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
@@ -22,6 +23,14 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
     if channels == 1:
         image = image[..., :1]  # a grey image decodes to three equal channels
     return tf.ensure_shape(image, [None, None, channels])
+
+
+def read_stored(path: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The bytes of a file, scalar string, in a graph. One that no longer has `size` bytes (int32) is an
+    InvalidArgumentError with CHANGED and its name, because what decodes them would not name it."""
+    data = tf.io.read_file(path)
+    with tf.control_dependencies([tf.debugging.Assert(tf.equal(tf.strings.length(data), size), [CHANGED, path])]):
+        return tf.identity(data)
 
 
 def fit_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -52,7 +61,12 @@ def _cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     resized = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis, top:bottom, left:right], size=[height, width], scale=tf.cast(scale, tf.float32),
         translation=tf.cast(first * scale - corner, tf.float32), kernel_type="triangle", antialias=True)[0]
-    return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    return to_pixels(resized)
+
+
+def to_pixels(image: tf.Tensor) -> tf.Tensor:
+    """Floats on the 0..255 scale to uint8, rounded."""
+    return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
 
 
 def read_image(path: str | Path) -> tuple[tf.Tensor, str]:

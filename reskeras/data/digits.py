@@ -17,11 +17,13 @@ def open_digits() -> Source:
     digits = load_digits()
     images = tf.constant(np.round(digits.images * 255 / 16).astype(np.uint8)[..., None])
     labels = tf.constant(digits.target.astype(np.int32))
-    everything = Split("all", len(digits.target), lambda index: (tf.gather(images, index), tf.gather(labels, index)))
+    everything = Split("all", len(digits.target), lambda index: (tf.gather(images, index), tf.gather(labels, index)),
+                       label=lambda index: tf.gather(labels, index))
     train, test = split_by_class(digits.target, TEST_SHARE)
     return Source(
         name="digits", label="digits", classes=tuple(str(digit) for digit in range(10)), channels=1,
         train=everything.part("train", train), test=everything.part("test", test),
         mirror=False,  # a mirrored 2 is no 2
         notes=(f"scikit-learn digits: {len(train)} training and {len(test)} test images, split by class",),
+        divided="one in five of each class, always the same",
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data import decode as decoding
+from reskeras.data.checked import Checked, check_files
+from reskeras.data.decode import decode, read_stored
 from reskeras.data.source import Source, Split, split_by_class
 from reskeras.errors import ReskerasError, failure
 
@@ -23,8 +22,8 @@ Files = dict[str, list[Path]]
 
 
 def open_folder(path: Path) -> Source:
-    """The images below `path`. Each is decoded once by a pool of threads (about 1 ms a small image), so
-    that one which cannot be read is named, skipped and counted now and not in the middle of training.
+    """The images below `path`. Each is decoded once (`check_files` remembers it), so that one which cannot
+    be read is named, skipped and counted now and not in the middle of training.
 
     Without a test/ (or val/, valid/, validation/) folder one image in five of each class is for test, always
     the same ones. Raises ReskerasError for a missing folder, no classes, or a class without an image.
@@ -34,8 +33,10 @@ def open_folder(path: Path) -> Source:
     test_found = _class_files(test_folder) if test_folder else {}
     if strange := sorted(set(test_found) - set(found)):
         raise ReskerasError(f"data: class {strange[0]} is in {test_folder} and not in {train_folder}")
-    readable, grey, left_out = _readable([file for files in (*found.values(), *test_found.values()) for file in files])
+    everything = [file for files in (*found.values(), *test_found.values()) for file in files]
+    readable, left_out = _readable(path, everything)
     notes += left_out
+    grey = bool(readable) and all(file.mode == "L" for file in readable.values())
     classes, channels = tuple(sorted(found)), 1 if grey else 3
     train_files, train_labels = _examples(found, classes, readable)
     _every_class_has_images(classes, train_labels, path)
@@ -43,17 +44,19 @@ def open_folder(path: Path) -> Source:
         test_files, test_labels = _examples(test_found, classes, readable)
         if not test_files:
             raise ReskerasError(f"data: {test_folder} has no image that can be read")
-        train = _split("train", train_files, train_labels, channels)
-        test = _split("test", test_files, test_labels, channels)
+        train = _split("train", train_files, train_labels, channels, readable)
+        test = _split("test", test_files, test_labels, channels, readable)
+        divided = f"the folder {test_folder.name}"
     else:
-        everything = _split("all", train_files, train_labels, channels)
+        whole = _split("all", train_files, train_labels, channels, readable)
         train_indices, test_indices = split_by_class(train_labels, TEST_SHARE)
         if not len(test_indices):
             raise ReskerasError(f"data: {path} has one image a class; at least two are needed, one of them for test")
-        train, test = everything.part("train", train_indices), everything.part("test", test_indices)
+        train, test = whole.part("train", train_indices), whole.part("test", test_indices)
+        divided = "one in five of each class, always the same"
         notes.append(f"no test folder: {len(test_indices)} of {len(train_labels)} images are kept for test")
     return Source(name=f"folder:{path}", label=path.absolute().name, classes=classes, channels=channels,
-                  train=train, test=test, notes=tuple(notes))
+                  train=train, test=test, notes=tuple(notes), divided=divided)
 
 
 def _layout(path: Path) -> tuple[Path, Path | None, list[str]]:
@@ -97,23 +100,19 @@ def _class_files(folder: Path) -> Files:
             for name, child in _sub_folders(folder).items()}
 
 
-def _readable(files: list[Path]) -> tuple[set[Path], bool, list[str]]:
-    """Files that can be decoded, whether all of them are grey, and what to tell about the others."""
+def _readable(folder: Path, files: list[Path]) -> tuple[dict[Path, Checked], list[str]]:
+    """Files that can be decoded, and what to tell about the others."""
     images = [file for file in files if file.suffix.lower() in SUFFIXES]
     others = [file for file in files if file.suffix.lower() not in SUFFIXES]
-    # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore")
-        modes = dict(zip(images, pool.map(_mode, images), strict=True))
-    skipped = [file for file, mode in modes.items() if mode is None]
+    checked = check_files(folder, images)
+    skipped = [file for file in images if checked[file].mode is None]
     notes = []
     if skipped:
         notes.append(f"skipped {len(skipped)} of {len(images)} images that cannot be read: {_listed(skipped)}")
     if others:
         kinds = " ".join(sorted(SUFFIXES))
         notes.append(f"left out {len(others)} files that are none of {kinds}: {_listed(others)}")
-    readable = {file for file, mode in modes.items() if mode is not None}
-    return readable, bool(readable) and all(modes[file] == "L" for file in readable), notes
+    return {file: entry for file, entry in checked.items() if entry.mode is not None}, notes
 
 
 def _listed(files: list[Path]) -> str:
@@ -121,15 +120,7 @@ def _listed(files: list[Path]) -> str:
     return ", ".join(os.fsencode(file).decode("utf-8", "backslashreplace") for file in files[:NAMED]) + more
 
 
-def _mode(file: Path) -> str | None:
-    """Pillow's mode of an image that can be read, else None."""
-    try:
-        return decoding.read_image(file)[1]
-    except ReskerasError:
-        return None
-
-
-def _examples(files: Files, classes: tuple[str, ...], readable: set[Path]) -> tuple[list[str], np.ndarray]:
+def _examples(files: Files, classes: tuple[str, ...], readable: dict[Path, Checked]) -> tuple[list[str], np.ndarray]:
     pairs = [(str(file), label) for label, name in enumerate(classes) for file in files.get(name, ())
              if file in readable]
     return [file for file, _ in pairs], np.array([label for _, label in pairs], np.int32)
@@ -143,10 +134,17 @@ def _every_class_has_images(classes: tuple[str, ...], labels: np.ndarray, path: 
                                 f"({', '.join(sorted(SUFFIXES))})")
 
 
-def _split(name: str, files: list[str], labels: np.ndarray, channels: int) -> Split:
+def _split(
+    name: str, files: list[str], labels: np.ndarray, channels: int, checked: dict[Path, Checked],
+) -> Split:
     paths, targets = tf.constant(files), tf.constant(labels)
+    sizes = tf.constant([checked[Path(file)].size for file in files], tf.int32)
+
+    def encoded(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return read_stored(tf.gather(paths, index), tf.gather(sizes, index)), tf.gather(targets, index)
 
     def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return decoding.decode(tf.io.read_file(tf.gather(paths, index)), channels), tf.gather(targets, index)
+        data, label = encoded(index)
+        return decode(data, channels), label
 
-    return Split(name, len(files), load)
+    return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices))

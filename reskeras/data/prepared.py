@@ -30,10 +30,11 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
     if "train" not in splits:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
     channels = image.shape[-1] or 3
-    train, notes = _split(builder, "train", channels), []
+    train, notes, divided = _split(builder, "train", channels), [], ""
     for test_name in (each for each in TEST_NAMES if each in splits):
         test = _split(builder, test_name, channels)
         if _labelled(test):
+            divided = f"the set's own split {test_name}"
             break
         notes.append(f"tfds:{name} has no labels in its {test_name} split, which is left out")
     else:
@@ -41,11 +42,13 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
         order = np.random.default_rng(0).permutation(train.count)
         train, test = train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held]))
         notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are kept for test")
+        divided = "a tenth of the training images, always the same"
     base = builder.info.name
     recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
                   channels=channels, train=train, test=test,
-                  mirror="fashion" in base or not any(word in base for word in UNMIRRORED), notes=tuple(notes))
+                  mirror="fashion" in base or not any(word in base for word in UNMIRRORED), notes=tuple(notes),
+                  divided=divided)
 
 
 def _labelled(split: Split) -> bool:
@@ -142,7 +145,17 @@ def _split(builder: Any, name: str, channels: int) -> Split:
         parsed = builder.info.features.deserialize_example(record)
         return tf.ensure_shape(parsed[image_key], [None, None, channels]), tf.cast(parsed[label_key], tf.int32)
 
-    return Split("train" if name == "train" else "test", count, decode, fetch)
+    def encoded(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        parsed = tf.io.parse_single_example(record, {image_key: tf.io.FixedLenFeature([], tf.string),
+                                                     label_key: tf.io.FixedLenFeature([], tf.int64)})
+        return parsed[image_key], tf.cast(parsed[label_key], tf.int32)
+
+    def labels(records: tf.Tensor) -> tf.Tensor:
+        parsed = tf.io.parse_example(records, {label_key: tf.io.FixedLenFeature([], tf.int64)})
+        return tf.cast(parsed[label_key], tf.int32)
+
+    return Split("train" if name == "train" else "test", count, decode, fetch,
+                 encoded if channels in (1, 3) else None, labels)
 
 
 class Records:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
 Fetch = Callable[[tf.Tensor], tf.Tensor]
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Encoded = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Label = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -19,31 +21,26 @@ class Split:
     `fetch` takes int64 indices (n,) below `count` to what is stored of each, a tensor of n elements: one
     call for a batch, because a call into Python costs more than decoding a small image. Without it the
     indices are what is stored. `decode` takes one such element to (uint8 image (height, width, channels),
-    int32 label); only the channels are static.
+    int32 label); only the channels are static. Where images are stored as files or parts of files, `encoded`
+    takes it to (scalar string: the bytes of one JPEG, PNG, ..., int32 label), so that a window can be decoded
+    alone. `label` takes n such elements to int32 labels (n,) without decoding an image; it is optional too.
     """
 
     name: str
     count: int
     decode: Decode
     fetch: Fetch = tf.identity
+    encoded: Encoded | None = None
+    label: Label | None = None
 
     def example(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The image and label at one int64 index."""
         return self.decode(self.fetch(index[tf.newaxis])[0])
 
-    def labels(self) -> np.ndarray:
-        """int32 labels (count,); images are not decoded."""
-        def label_of(stored: tf.Tensor) -> tf.Tensor:
-            return self.decode(stored)[1]  # the graph leaves out what makes the image
-
-        batches = tf.data.Dataset.range(self.count).batch(1000).map(
-            lambda indices: tf.map_fn(label_of, self.fetch(indices), fn_output_signature=tf.int32))
-        return np.concatenate([labels.numpy() for labels in batches])
-
     def part(self, name: str, indices: np.ndarray) -> Split:
         """The images at `indices`, as a split of their own."""
         chosen = tf.constant(indices, tf.int64)
-        return Split(name, len(indices), self.decode, lambda places: self.fetch(tf.gather(chosen, places)))
+        return replace(self, name=name, count=len(indices), fetch=lambda places: self.fetch(tf.gather(chosen, places)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,8 @@ class Source:
     """Training and test images with their class names.
 
     `name` is as typed, `label` how results on it are called; `mirror` says whether a mirrored image keeps
-    its class; `notes` are for the user: files skipped, how the split was made.
+    its class; `notes` are for the user: files skipped, how the split was made; `divided` says in a few words
+    where the test images come from.
     """
 
     name: str
@@ -62,6 +60,7 @@ class Source:
     test: Split
     mirror: bool = True
     notes: tuple[str, ...] = ()
+    divided: str = ""
 
 
 def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:

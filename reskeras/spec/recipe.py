@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from reskeras.errors import ReskerasError, unknown
+from reskeras.spec.augment import AugmentSpec
 from reskeras.spec.document import parse_yaml, read_yaml
 from reskeras.spec.fields import Spec, integer, number
 from reskeras.spec.plan import Plan
@@ -17,18 +18,6 @@ from reskeras.spec.validation import validated
 
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # shell style, of names such as stage1_unit1_conv1/kernel
 Form = Literal["auto", "unrolled", "scanned"]
-
-
-class AugmentSpec(Spec):
-    """What is done to training images. `flip: auto` mirrors unless the data source says that it may not."""
-
-    pad_crop: Annotated[integer(0, 64), Field(description="Pixels of zeros around, then a random crop (v1 4.2)")] = 4
-    flip: bool | Literal["auto"] = "auto"
-
-    @property
-    def mixes(self) -> bool:
-        """Whether images of two classes are laid over each other."""
-        return False
 
 
 class ErrorWarmupSpec(Spec):
@@ -103,7 +92,7 @@ class Recipe(Spec):
         if self.form == "scanned" and self.sync_bn:
             raise ValueError("sync_bn goes with form unrolled or auto: replicas cannot meet inside a loop over units")
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} cannot be cut into accumulate {self.accumulate} equal parts")
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}")
         return self
 
     @property

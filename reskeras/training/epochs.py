@@ -10,7 +10,9 @@ from reskeras.training.feed import Feed
 from reskeras.training.position import Position
 
 
-def run_epochs(model: keras.Model, feed: Feed, position: Position, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+def run_epochs(
+    model: keras.Model, feed: Feed, position: Position, callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
     """Train from `position` to its end. A callback that sets `model.stop_training` ends it after the epoch."""
     watched, batches = feed.watching()
     for first, until, steps in pieces(position):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from reskeras.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split, split_off
+from reskeras.data.survey import labels_of
 from reskeras.spec.recipe import Recipe
 from reskeras.training.strategy import Replicas
 
@@ -47,6 +48,10 @@ class Feed:
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
 
+    def check(self) -> None:
+        """Raise ReskerasError when these images cannot be augmented or shared out as the recipe says."""
+        self.training(0, 0, 1)
+
     def watching(self) -> tuple[tf.data.Dataset, int]:
         """Batches of every watched image once, in order, and how many batches that are."""
         size = min(self.recipe.step_images, self.watched.count)
@@ -67,5 +72,5 @@ class Feed:
     @cached_property
     def class_weights(self) -> np.ndarray:
         """float32 (classes,): how much an image of each class counts; 1 on average over the images."""
-        counts = np.bincount(self.train.labels(), minlength=len(self.source.classes))
+        counts = np.bincount(labels_of(self.train)[1], minlength=len(self.source.classes))
         return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from reskeras.data.broken import reading_failure
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.graph.compile import compile_plan
@@ -84,7 +85,7 @@ def training_form(plan: Plan, recipe: Recipe) -> str:
 
 def fit(
     plan: Plan, name: str, recipe: Recipe, source: Source, preprocessing: Preprocessing, run: RunFolder,
-    replicas: Replicas | None = None, beside: Beside = Beside(),  # noqa: B008 - frozen
+    replicas: Replicas | None = None, beside: Beside = Beside(),
 ) -> str:
     """Train `plan` on `source` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
 
@@ -115,9 +116,12 @@ def fit(
     writes = checkpoints if record else None
     began, pace = time.perf_counter(), Pace(recipe.step_images, feed.watches, position)
     with pace, Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
-        run_epochs(model, feed, position, [
-            position, Divergence(recipe, position, writes), course, watch, Averaged(),
-            *([record, pace] if record else []), *beside.callbacks, keeper])
+        try:
+            run_epochs(model, feed, position, [
+                position, Divergence(recipe, position, writes), course, watch, Averaged(),
+                *([record, pace] if record else []), *beside.callbacks, keeper])
+        except tf.errors.OpError as error:  # a file that was there when the data was opened, most often
+            raise reading_failure(error) from error
         if record:
             record.finish()
     digest = state.digest()

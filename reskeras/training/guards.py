@@ -102,13 +102,13 @@ class Keeper(keras.callbacks.Callback):
             self._stop()
 
     def _keep(self) -> None:
+        position = self.training.position
+        arrays = self.training.capture()  # by every worker: to read metrics is to add them up over all replicas
         if self.checkpoints:
-            position = self.training.position
-            arrays = self.training.capture()
             self.writing.start(partial(self.checkpoints.save, arrays, position.epoch, position.step))
 
     def _stop(self) -> None:
         self.writing.wait()
         position = self.training.position
-        raise ReskerasError(f"train: stopped as asked in epoch {position.epoch + 1} after {position.step} of its steps; "
-                            "the same command with --resume goes on", status=SIGNALS.get(self.asked, 143))
+        raise ReskerasError(f"train: stopped as asked in epoch {position.epoch + 1} after {position.step} of its "
+                            "steps; the same command with --resume goes on", status=SIGNALS.get(self.asked, 143))

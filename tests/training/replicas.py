@@ -1,4 +1,4 @@
-"""A training on several replicas; run as a script by test_strategy.py, because devices are fixed once TensorFlow starts.
+"""A training on several replicas; run as a script by test_strategy.py: devices are fixed once TensorFlow starts.
 
 Arguments: run folder, strategy, devices, then recipe fields as YAML. Prints what the replicas hold.
 """

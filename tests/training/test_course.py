@@ -27,7 +27,7 @@ def test_modern_cifar_is_one_cycle():
     chosen = recipe("modern-cifar")
     total = chosen.steps(390)
     peak = round(0.15 * total)
-    rates = [rate_at for rate_at in (float(RecipeSchedule(chosen, total)(step)) for step in (0, peak, total - 1))]
+    rates = [float(RecipeSchedule(chosen, total)(step)) for step in (0, peak, total - 1)]
     assert rates[0] == pytest.approx(0.3 / peak)
     assert rates[1] == pytest.approx(0.3)
     assert rates[2] < 1e-4

@@ -1,5 +1,6 @@
 """Several replicas train the same network as one: shares of a batch, statistics, masked evaluation, refusals."""
 
+import json
 import os
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path):
     ports = "127.0.0.1:21731", "127.0.0.1:21732"
     running = []
     for index in range(2):
-        config = f'{{"cluster": {{"worker": ["{ports[0]}", "{ports[1]}"]}}, "task": {{"type": "worker", "index": {index}}}}}'
+        config = json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
         command = [sys.executable, "-m", "tests.training.replicas", str(tmp_path / "two"), "multi-worker", "0",
                    "{sync_bn: true}"]
         running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -1,0 +1,139 @@
+"""One training batch: images read, cropped, changed, normalised, mirrored, erased and mixed, by a seed alone."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from reskeras.data.boxes import erase
+from reskeras.data.decode import fitted_batch
+from reskeras.data.layers import Change, colour_jitter, mixing
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.rand_augment import OPERATIONS, rand_augment
+from reskeras.data.rows import Rows
+from reskeras.data.source import Split
+from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
+from reskeras.errors import ReskerasError
+from reskeras.spec.augment import AugmentSpec, RandAugmentSpec
+
+# numbers folded into a batch's seed; what is drawn for one thing says nothing of another
+WINDOW, RAND_AUGMENT, COLOUR, LIGHTING, ERASE, MIX = range(2, 8)
+# principal components of the colours of ImageNet's pixels (v1 section 3.4 takes them from AlexNet, section 4.1),
+# on the 0..1 scale and with red first, as published with fb.resnet.torch
+EIGENVALUES = (0.2175, 0.0188, 0.0045)
+EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+
+
+class TrainingBatch:
+    """Makes the rows of a batch from indices and a seed.
+
+    Crops by window are made as images are read; rand_augment, colour and lighting then change pixels on the 0..255
+    scale; padding, mirroring and erasing come after normalisation, so that what they put in is the mean (v1
+    section 4.2). Mixing is last. Labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed
+    as (1 - s) one-hot + s / classes, mixed.
+    """
+
+    def __init__(
+        self, split: Split, preprocessing: Preprocessing, augment: AugmentSpec, *, mirror: bool, rows: Rows,
+        classes: int | None = None, label_smoothing: float = 0.0,
+    ):
+        if classes is None and (augment.mixes or label_smoothing):
+            raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
+        self.split, self.preprocessing, self.augment, self.rows = split, preprocessing, augment, rows
+        self.classes, self.label_smoothing = classes, label_smoothing
+        height, width, channels = preprocessing.size
+        self.window = window_of(augment, height, width)
+        self.flips = mirror if augment.flip == "auto" else augment.flip
+        self.pixels = _pixel_changes(augment, channels)
+        self.mix = mixing(augment.mixup, augment.cutmix) if augment.mixes else None
+
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """int64 indices of this shard's rows and the global batch's seed, int32 (2,), to (images, labels)."""
+        images, labels = self._read(indices, seed)
+        if self.pixels:
+            images = tf.cast(images, tf.float32)
+        for part, change in self.pixels.items():
+            images = change(images, _folded(seed, part), self.rows)
+        images = self.preprocessing.normalise(images)
+        images = augmented(images, self.augment.padding, self.flips, seed, self.rows)
+        if self.augment.erase:
+            images = erase(images, self.augment.erase, _folded(seed, ERASE), self.rows)
+        if self.classes is None:
+            return images, labels
+        targets = probabilities(labels, self.classes, self.label_smoothing)
+        # a partner must be at hand: each shard mixes its own rows, and differently from the others
+        own = _folded(_folded(seed, MIX), self.rows.first)
+        return self.mix(images, targets, own) if self.mix else (images, targets)
+
+    def _read(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        size = self.preprocessing.size
+        if self.window is None:
+            images, labels = fitted_batch(self.split, indices, size)
+        else:
+            draws = tf.random.stateless_uniform([self.rows.of, TRIES, NUMBERS], _folded(seed, WINDOW))
+            images, labels = cropped_batch(self.split, indices, size, self.window, self.rows.taken(draws))
+        return tf.ensure_shape(images, [self.rows.count, *size]), tf.ensure_shape(labels, [self.rows.count])
+
+
+def probabilities(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:
+    """int32 labels (n,) to float32 (n, classes): (1 - smoothing) one-hot + smoothing / classes."""
+    hot = tf.one_hot(labels, classes, dtype=tf.float32)
+    return hot * (1 - smoothing) + smoothing / classes if smoothing else hot
+
+
+def augmented(images: tf.Tensor, pad: int, flips: bool, seed: tf.Tensor, rows: Rows | None = None) -> tf.Tensor:
+    """A random crop of each zero-padded image, then with probability 1/2 its mirror image.
+
+    `images` are normalised, so that the padding is the mean (v1 section 4.2); `seed` is int32 (2,).
+    """
+    height, width = images.shape[1], images.shape[2]
+    rows = rows or Rows(0, images.shape[0], images.shape[0])
+    seeds = tf.random.experimental.stateless_split(seed, 2)
+    if pad:
+        padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+        corners = rows.taken(tf.random.stateless_uniform([rows.of, 2], seeds[0], 0, 2 * pad + 1, tf.int32))
+        down = corners[:, :1] + tf.range(height)
+        along = corners[:, 1:] + tf.range(width)
+        images = tf.gather(tf.gather(padded, down, batch_dims=1), along, axis=2, batch_dims=1)
+    if flips:
+        mirrored = rows.taken(tf.random.stateless_uniform([rows.of, 1, 1, 1], seeds[1])) < 0.5
+        images = tf.where(mirrored, tf.reverse(images, axis=[2]), images)
+    return images
+
+
+def _pixel_changes(augment: AugmentSpec, channels: int) -> dict[int, Change]:
+    """What is done on the 0..255 scale, in order, each with the number that its seed is folded with."""
+    changes: dict[int, Change] = {}
+    if augment.rand_augment:
+        changes[RAND_AUGMENT] = _random_operations(augment.rand_augment)
+    if augment.colour:
+        changes[COLOUR] = colour_jitter(augment.colour, channels)
+    if augment.lighting:
+        if channels != 3:
+            raise ReskerasError(f"augment.lighting: needs colour images, and these have {channels} channel"
+                                f"{'s' if channels > 1 else ''}")
+        changes[LIGHTING] = lambda images, seed, rows: lighting(images, augment.lighting, seed, rows)
+    return changes
+
+
+def lighting(images: tf.Tensor, deviation: float, seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+    """One shift for all pixels of an image, 0..255: each principal component of ImageNet's colours times its
+    eigenvalue times a normal number of `deviation` (AlexNet, section 4.1). Not clipped, as there."""
+    numbers = tf.random.stateless_normal([rows.of, 3], seed, stddev=deviation)
+    scaled = tf.constant(EIGENVECTORS) * tf.constant(EIGENVALUES) * 255
+    return images + rows.taken(tf.matmul(numbers, scaled, transpose_b=True))[:, tf.newaxis, tf.newaxis]
+
+
+def _random_operations(spec: RandAugmentSpec) -> Change:
+    def change(images: tf.Tensor, seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+        for turn in range(spec.operations):
+            seeds = tf.random.experimental.stateless_split(_folded(seed, turn), 2)
+            kinds = tf.random.stateless_uniform([rows.of], seeds[0], 0, len(OPERATIONS), tf.int32)
+            signs = 2.0 * tf.cast(tf.random.stateless_uniform([rows.of], seeds[1]) < 0.5, tf.float32) - 1
+            images = rand_augment(images, rows.taken(kinds), rows.taken(signs), spec.magnitude)
+        return images
+
+    return change
+
+
+def _folded(seed: tf.Tensor, number: int) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(seed, number)

@@ -1,0 +1,124 @@
+"""What is remembered of image files between runs: that each could be read, until its size or its time changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL
+import tensorflow as tf
+
+from reskeras.data import decode as decoding
+from reskeras.errors import ReskerasError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file as it was checked: its size in bytes and time in ns, and Pillow's name for its mode, None if broken."""
+
+    size: int
+    mtime_ns: int
+    mode: str | None
+
+
+def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
+    """Each of `files`, which are below `folder`: decoded by a pool of threads (about 1 ms a small image) unless a
+    file of this name, size and time was read before.
+
+    What was found is kept in `reskeras/folders` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache);
+    RESKERAS_CACHE=off neither reads nor writes it. Broken files are not remembered: they may be repaired, or their
+    permissions, without a change of time.
+    """
+    place = _place(folder)
+    known, found = _remembered(place), {}
+    with ThreadPoolExecutor() as pool:
+        now = dict(zip(files, pool.map(_stat, files), strict=True))
+    for file in files:
+        entry = known.get(_name(folder, file))
+        if now[file] and entry and now[file] == (entry.size, entry.mtime_ns):
+            found[file] = entry
+    fresh = [file for file in files if file not in found]
+    # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")
+        for file, mode in zip(fresh, pool.map(_mode, fresh), strict=True):
+            found[file] = Checked(*(now[file] or (0, 0)), mode)
+    if place and any(found[file].mode for file in fresh):
+        _remember(place, {_name(folder, file): entry for file, entry in found.items() if entry.mode})
+    return found
+
+
+def _stat(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _mode(file: Path) -> str | None:
+    """Pillow's mode of an image that can be read, else None."""
+    try:
+        return decoding.read_image(file)[1]
+    except ReskerasError:
+        return None
+
+
+def _name(folder: Path, file: Path) -> str:
+    return str(file.relative_to(folder))
+
+
+def _place(folder: Path) -> Path | None:
+    """The file for one folder of images; None when the cache is off."""
+    if os.environ.get("RESKERAS_CACHE", "").lower() == "off":
+        return None
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    key = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:32]
+    return Path(cache) / "reskeras" / "folders" / f"{key}.json"
+
+
+def _readers() -> list[Any]:
+    """What decided that a file can be read; another release decides anew."""
+    return [VERSION, tf.__version__, PIL.__version__, decoding.LARGEST_IMAGE]
+
+
+def _remembered(place: Path | None) -> dict[str, Checked]:
+    """Entries by name; none when there is no such file, or it is not what `_remember` writes."""
+    if place is None:
+        return {}
+    try:
+        saved = json.loads(place.read_text(encoding="ascii"))
+        if saved["readers"] != _readers():
+            return {}
+        entries = {name: Checked(*entry) for name, entry in saved["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    sound = all(type(entry.size) is type(entry.mtime_ns) is int and isinstance(entry.mode, str)
+                for entry in entries.values())
+    return entries if sound else {}
+
+
+def _remember(place: Path, entries: dict[str, Checked]) -> None:
+    """Write the file whole or not at all: of two processes the later wins, and nobody reads half of one."""
+    text = json.dumps({"readers": _readers(),
+                       "files": {name: [entry.size, entry.mtime_ns, entry.mode] for name, entry in entries.items()}})
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=place.parent, prefix=f".{place.stem}.")
+    except OSError:  # a home that cannot be written to: the files are checked again next time
+        return
+    try:
+        with open(handle, "w", encoding="ascii") as file:
+            file.write(text)
+        os.replace(beside, place)
+    except OSError:
+        Path(beside).unlink(missing_ok=True)

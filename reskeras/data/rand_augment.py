@@ -1,0 +1,157 @@
+"""RandAugment (arXiv:1909.13719) on batches: each image has operations of its own, drawn by a stateless seed.
+
+keras.layers.RandAugment is not used: it draws from its own state whatever seed it is given, chooses one operation
+for the whole batch, and computes all of them on every image. Ranges are those of the AutoAugment family, each
+operation's largest at magnitude 30.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import pi
+
+import tensorflow as tf
+
+Operation = Callable[[tf.Tensor, tf.Tensor, float], tf.Tensor]
+
+MOST = 30.0  # the magnitude of full strength
+GREY = 128.0  # what comes in from outside of an image that is moved
+FURTHEST = 150 / 331  # largest translation, as a share of the side
+LUMA = (0.299, 0.587, 0.114)
+
+
+def rand_augment(images: tf.Tensor, kinds: tf.Tensor, signs: tf.Tensor, magnitude: float) -> tf.Tensor:
+    """Apply to each image (n, height, width, channels), float32 in 0..255, operation `kinds[i]` of OPERATIONS.
+
+    `kinds` is int32 (n,), `signs` float32 (n,) of -1 and 1: which way an operation that has a direction goes.
+    """
+    groups = len(OPERATIONS)
+    places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), kinds, groups)
+    parts, directions = (tf.dynamic_partition(each, kinds, groups) for each in (images, signs))
+    done = [operation(part, direction, magnitude / MOST)
+            for operation, part, direction in zip(OPERATIONS.values(), parts, directions, strict=True)]
+    return tf.ensure_shape(tf.dynamic_stitch(places, done), images.shape)
+
+
+def _identity(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    return images
+
+
+def _shear_x(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    lean = 0.3 * strength * signs
+    return _moved(images, ((1.0, lean), (0.0, 1.0)))
+
+
+def _shear_y(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    lean = 0.3 * strength * signs
+    return _moved(images, ((1.0, 0.0), (lean, 1.0)))
+
+
+def _translate_x(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    return _moved(images, by=(FURTHEST * strength * images.shape[2] * signs, 0.0))
+
+
+def _translate_y(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    return _moved(images, by=(0.0, FURTHEST * strength * images.shape[1] * signs))
+
+
+def _rotate(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    angle = pi / 6 * strength * signs
+    return _moved(images, ((tf.cos(angle), -tf.sin(angle)), (tf.sin(angle), tf.cos(angle))))
+
+
+def _moved(images: tf.Tensor, matrix: tuple = ((1.0, 0.0), (0.0, 1.0)), by: tuple = (0.0, 0.0)) -> tf.Tensor:
+    """The pixel at (x, y) comes from matrix (x, y) + by, both about the centre; entries are numbers or (n,)."""
+    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    middle = ((width - 1) / 2, (height - 1) / 2)
+    rows = []
+    for (x, y), shift, own in zip(matrix, by, middle, strict=True):
+        rows += [x, y, own + shift - x * middle[0] - y * middle[1]]
+    transforms = tf.stack([tf.broadcast_to(tf.cast(value, tf.float32), [count]) for value in (*rows, 0.0, 0.0)], axis=1)
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images, transforms=transforms, output_shape=[height, width], interpolation="BILINEAR",
+        fill_mode="CONSTANT", fill_value=GREY)
+    return _pixels(tf.ensure_shape(moved, images.shape))
+
+
+def _brightness(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    return _blended(tf.zeros_like(images), images, signs, strength)
+
+
+def _colour(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    return images if images.shape[-1] == 1 else _blended(_grey(images), images, signs, strength)
+
+
+def _contrast(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    mean = tf.round(tf.reduce_mean(_grey(images), axis=[1, 2], keepdims=True))
+    return _blended(mean, images, signs, strength)
+
+
+def _sharpness(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    height, width = images.shape[1:3]
+    if min(height, width) < 3:
+        return images
+    # whole numbers up to 13 * 255: the sum is exact in any order
+    around = sum(images[:, row : height - 2 + row, column : width - 2 + column]
+                 for row in range(3) for column in range(3))
+    inner = _pixels((around + 4 * images[:, 1:-1, 1:-1]) / 13)
+    middle = tf.concat([images[:, 1:-1, :1], inner, images[:, 1:-1, -1:]], axis=2)  # the rim stays, as in Pillow
+    smooth = tf.concat([images[:, :1], middle, images[:, -1:]], axis=1)
+    return _blended(smooth, images, signs, strength)
+
+
+def _posterize(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    step = 2.0 ** round(4 * strength)  # bits that are dropped, of eight
+    return tf.floor(images / step) * step
+
+
+def _solarize(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    return tf.where(images >= 255 * (1 - strength), 255 - images, images)
+
+
+def _auto_contrast(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    low = tf.reduce_min(images, axis=[1, 2], keepdims=True)
+    high = tf.reduce_max(images, axis=[1, 2], keepdims=True)
+    return tf.where(high > low, _pixels((images - low) * 255 / tf.maximum(high - low, 1)), images)
+
+
+def _equalize(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    """Pillow's: a histogram and a table for each image and channel, all at once."""
+    count, channels = tf.shape(images)[0], images.shape[-1]
+    tables = count * channels
+    own = tf.reshape(tf.range(tables), [count, 1, 1, channels]) * 256
+    entries = own + tf.cast(images, tf.int32)
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(entries), entries, tables * 256)
+    counts = tf.reshape(counts, [tables, 256])
+    brightest = tf.argmax(tf.where(counts > 0, tf.range(256), -1), axis=1)
+    last = tf.gather(counts, brightest, axis=1, batch_dims=1)
+    step = (tf.reduce_sum(counts, axis=1) - last)[:, tf.newaxis] // 255
+    spread = (tf.cumsum(counts, axis=1, exclusive=True) + step // 2) // tf.maximum(step, 1)
+    table = tf.where(step > 0, tf.minimum(spread, 255), tf.range(256))
+    return tf.cast(tf.gather(tf.reshape(table, [-1]), entries), tf.float32)
+
+
+def _grey(images: tf.Tensor) -> tf.Tensor:
+    """The luma of each pixel, rounded, with one channel."""
+    if images.shape[-1] == 1:
+        return images
+    red, green, blue = (images[..., index : index + 1] for index in range(3))
+    return tf.round(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)
+
+
+def _blended(base: tf.Tensor, images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tensor:
+    """`base` at factor 0, the image itself at 1; the factor is 1 plus or minus up to 0.9."""
+    factor = tf.reshape(1 + 0.9 * strength * signs, [-1, 1, 1, 1])
+    return _pixels(base + factor * (images - base))
+
+
+def _pixels(images: tf.Tensor) -> tf.Tensor:
+    return tf.clip_by_value(tf.round(images), 0.0, 255.0)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "identity": _identity, "shear_x": _shear_x, "shear_y": _shear_y, "translate_x": _translate_x,
+    "translate_y": _translate_y, "rotate": _rotate, "brightness": _brightness, "colour": _colour,
+    "contrast": _contrast, "sharpness": _sharpness, "posterize": _posterize, "solarize": _solarize,
+    "auto_contrast": _auto_contrast, "equalize": _equalize,
+}

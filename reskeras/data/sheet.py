@@ -1,0 +1,113 @@
+"""A contact sheet: images of some classes beside what a recipe's augmentation makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.augment import TrainingBatch
+from reskeras.data.broken import reading_failure
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.rows import Rows
+from reskeras.data.source import Source, Split
+from reskeras.data.survey import labels_of, spaced
+from reskeras.errors import failure
+from reskeras.spec.recipe import Recipe
+
+ROWS, VERSIONS = 8, 6
+NORMALISED_BY = 500  # training images that the sheet's mean is taken over
+CELL = 1.35  # inches
+SMALL = 100  # pixels; below, each pixel is drawn as a square
+INK, PALE = "#222222", "#777777"
+
+
+def contact_sheet(path: Path, source: Source, recipe: Recipe, height: int, width: int) -> None:
+    """Write a PNG: a row for each of at most eight classes, with an image as stored and six augmented versions at
+    the network's size. Raises ReskerasError when the recipe cannot be used on these images or the file not written.
+    """
+    try:
+        images = _images(source, recipe, height, width)
+    except tf.errors.OpError as error:
+        raise reading_failure(error) from error
+    _draw(path, source, *images, recipe.augment.mixes)
+
+
+def _images(source: Source, recipe: Recipe, height: int, width: int) -> tuple[list, np.ndarray, list]:
+    """The images as stored, their labels, and for each column the pixels (rows, height, width, channels), uint8,
+    with the mixed labels (rows, classes)."""
+    indices, labels = _one_of_each(source.train, len(source.classes))
+    few = source.train.part("train", spaced(source.train, NORMALISED_BY))
+    preprocessing = Preprocessing.fit(few, height, width, source.channels, recipe.normalise)
+    batch = TrainingBatch(source.train, preprocessing, recipe.augment, mirror=source.mirror,
+                          rows=Rows(0, len(indices), len(indices)), classes=len(source.classes))
+    versions = []
+    for column in range(VERSIONS):
+        images, targets = batch(tf.constant(indices), tf.constant([recipe.seed, column], tf.int32))
+        pixels = images.numpy() * preprocessing.std + preprocessing.mean
+        versions.append((pixels.clip(0, 255).round().astype(np.uint8), targets.numpy()))
+    originals = [source.train.example(tf.constant(index, tf.int64))[0].numpy() for index in indices]
+    return originals, labels, versions
+
+
+def _one_of_each(split: Split, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (int64) of an image of each class shown, and the labels: all classes, or evenly spaced ones."""
+    indices, labels = labels_of(split)
+    shown = np.unique(np.linspace(0, classes - 1, min(classes, ROWS)).astype(int))
+    found = [(indices[labels == label][0], label) for label in shown if (labels == label).any()]
+    return np.array([index for index, _ in found], np.int64), np.array([label for _, label in found])
+
+
+def _draw(path: Path, source: Source, originals: list, labels: np.ndarray, versions: list, mixes: bool) -> None:
+    from matplotlib.figure import Figure
+
+    rows, columns = len(originals), VERSIONS + 1
+    size = versions[0][0].shape[1:3]
+    figure = Figure(figsize=(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55), dpi=160,
+                    facecolor="white", layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    shapes = {original.shape[:2] for original in originals}
+    for row, (original, label) in enumerate(zip(originals, labels, strict=True)):
+        _cell(axes[row][0], original)
+        axes[row][0].set_ylabel(_shortened(source.classes[label]), rotation=0, ha="right", va="center", fontsize=9,
+                                color=INK, labelpad=8, parse_math=False)
+        if len(shapes) > 1:
+            axes[row][0].set_xlabel(_side_by_side(original.shape), fontsize=6, color=PALE, labelpad=2)
+        for column, (images, targets) in enumerate(versions, 1):
+            _cell(axes[row][column], images[row])
+            if mixes:
+                axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE,
+                                             labelpad=2, parse_math=False)
+    stored = "as stored" if len(shapes) > 1 else f"as stored, {_side_by_side(*shapes)}"
+    for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
+        axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
+    try:
+        figure.savefig(path, format="png")
+    except OSError as error:
+        raise failure(f"sheet: {path} cannot be written: {error.strerror}") from error
+
+
+def _cell(axes: object, image: np.ndarray) -> None:
+    small = max(image.shape[:2]) < SMALL
+    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255,
+                interpolation="nearest" if small else "antialiased")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _side_by_side(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]}x{shape[1]}"
+
+
+def _shares(target: np.ndarray, classes: tuple[str, ...]) -> str:
+    """The classes of a mixed image, the largest share first."""
+    order = np.argsort(-target, kind="stable")[:2]
+    order = [label for label in order if target[label] >= 0.005]
+    return ", ".join(f"{target[label]:.0%} {_shortened(classes[label], 11)}" for label in order)
+
+
+def _shortened(name: str, most: int = 16) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -1,0 +1,173 @@
+"""What a source holds: images of each class, their sizes, and what may go wrong in training on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.broken import reading_failure
+from reskeras.data.decode import READERS, pipeline_options
+from reskeras.data.source import Source, Split
+from reskeras.data.windows import shape_of
+
+COUNTED = 200_000  # labels read of a split; where there are more, evenly spaced ones stand for all
+MEASURED = 2_000  # images whose size is read
+COMPARED = 60_000  # images of a split that are compared with those of the other
+COMPARED_BYTES = 2_000_000_000  # of each split
+FEW = 10
+UNEQUAL = 10  # times as many images in the largest class as in the smallest
+NAMED = 5
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """(height, width) in pixels, the smallest and largest by area, of `measured` training images."""
+
+    measured: int
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    different: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A source in figures. `counted` is how many labels of each split the counts by class were made from: where
+    it is less than the split, they are estimates. `shared` test images are also training images, of those
+    `compared` (training, test), byte for byte as stored."""
+
+    data: str
+    channels: int
+    mirror: bool
+    divided: str
+    train: int
+    test: int
+    counted: tuple[int, int]
+    classes: dict[str, tuple[int, int]]
+    sizes: Sizes
+    compared: tuple[int, int]
+    shared: int
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        classes = [{"name": name, "train": train, "test": test} for name, (train, test) in self.classes.items()]
+        return {**asdict(self), "classes": classes}
+
+
+def survey(source: Source) -> Survey:
+    """Count, measure and compare the images of `source`; the work is bounded however many there are.
+
+    Raises ReskerasError (status 1) when an image cannot be read.
+    """
+    try:
+        return _survey(source)
+    except tf.errors.OpError as error:
+        raise reading_failure(error) from error
+
+
+def _survey(source: Source) -> Survey:
+    labels = [labels_of(split) for split in (source.train, source.test)]
+    train, test = (_by_class(found, split, len(source.classes))
+                   for (_, found), split in zip(labels, (source.train, source.test), strict=True))
+    classes = {name: (int(own), int(other)) for name, own, other in zip(source.classes, train, test, strict=True)}
+    digests = [list(_digests(split)) for split in (source.train, source.test)]
+    trained = set(digests[0])
+    shared = sum(digest in trained for digest in digests[1])
+    warnings = list(_class_warnings(classes))
+    if shared:
+        warnings.append(f"{shared} of {len(digests[1])} test images are training images too, byte for byte: "
+                        "accuracy on them says nothing")
+    return Survey(
+        data=source.label, channels=source.channels, mirror=source.mirror, divided=source.divided,
+        train=source.train.count, test=source.test.count, counted=(len(labels[0][0]), len(labels[1][0])),
+        classes=classes, sizes=sizes_of(source.train), compared=(len(digests[0]), len(digests[1])), shared=shared,
+        notes=source.notes, warnings=tuple(warnings))
+
+
+def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """At most COUNTED evenly spaced indices, and the labels there."""
+    indices = spaced(split, COUNTED)
+
+    def load(batch: tf.Tensor) -> tf.Tensor:
+        stored = split.fetch(batch)
+        if split.label is not None:
+            return split.label(stored)
+        return tf.map_fn(lambda one: split.decode(one)[1], stored, fn_output_signature=tf.int32)
+
+    return indices, np.concatenate([batch.numpy() for batch in _mapped(indices, load)])
+
+
+def spaced(split: Split, most: int) -> np.ndarray:
+    """At most `most` evenly spaced indices, int64, rising."""
+    return np.unique(np.linspace(0, split.count - 1, min(most, split.count)).astype(np.int64))
+
+
+def sizes_of(split: Split) -> Sizes:
+    """Sizes of at most MEASURED evenly spaced images; of JPEGs only the headers are decoded."""
+    indices = spaced(split, MEASURED)
+
+    def shape(stored: tf.Tensor) -> tf.Tensor:
+        if split.encoded is None:
+            return tf.shape(split.decode(stored)[0])[:2]
+        return shape_of(split.encoded(stored)[0], 3)
+
+    def load(batch: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(shape, split.fetch(batch), fn_output_signature=tf.TensorSpec([2], tf.int32))
+
+    shapes = np.concatenate([batch.numpy() for batch in _mapped(indices, load)])
+    by_area = shapes[np.argsort(shapes.astype(np.int64).prod(axis=1), kind="stable")]
+    return Sizes(len(shapes), *(tuple(map(int, each)) for each in (by_area[0], np.median(shapes, axis=0), by_area[-1])),
+                 different=len(np.unique(shapes, axis=0)))
+
+
+def _digests(split: Split) -> Iterator[bytes]:
+    """SHA-256 of what is stored of each image (its pixels where that is all there is), within the bounds."""
+    def content(stored: tf.Tensor) -> tf.Tensor:
+        if split.encoded is not None:
+            return split.encoded(stored)[0]
+        return tf.io.serialize_tensor(split.decode(stored)[0])
+
+    def load(batch: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(content, split.fetch(batch), fn_output_signature=tf.TensorSpec([], tf.string))
+
+    read = 0
+    for batch in _mapped(spaced(split, COMPARED), load):
+        for data in batch.numpy():
+            read += len(data)
+            yield hashlib.sha256(data).digest()
+        if read > COMPARED_BYTES:
+            return
+
+
+def _mapped(indices: np.ndarray, load: Any) -> tf.data.Dataset:
+    dataset = tf.data.Dataset.from_tensor_slices(indices).batch(BATCH)
+    dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
+    return dataset.with_options(pipeline_options())
+
+
+def _by_class(labels: np.ndarray, split: Split, classes: int) -> np.ndarray:
+    counts = np.bincount(labels, minlength=classes)
+    return np.round(counts * (split.count / len(labels))).astype(int)
+
+
+def _class_warnings(classes: dict[str, tuple[int, int]]) -> Iterator[str]:
+    counts = {name: train for name, (train, _) in classes.items()}
+    least, most = min(counts, key=counts.get), max(counts, key=counts.get)
+    if counts[most] > UNEQUAL * counts[least]:
+        yield (f"classes are very unequal: {counts[most]:,} training images of {most} and {counts[least]:,} of "
+               f"{least}; accuracy mostly tells of the large ones")
+    if few := [name for name, count in counts.items() if count < FEW]:
+        more = f" and {len(few) - NAMED} more" if len(few) > NAMED else ""
+        yield (f"fewer than {FEW} training images of {len(few)} class{'es' if len(few) > 1 else ''}: "
+               f"{', '.join(few[:NAMED])}{more}")
+    if untested := [name for name, (_, test) in classes.items() if not test]:
+        more = f" and {len(untested) - NAMED} more" if len(untested) > NAMED else ""
+        yield f"no test image of {', '.join(untested[:NAMED])}{more}"

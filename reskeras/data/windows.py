@@ -1,0 +1,131 @@
+"""Random crops of images of any size: a window is drawn, only it is decoded where it can be, then it is resized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from reskeras.data.decode import decode, to_pixels
+from reskeras.data.source import Split
+from reskeras.errors import ReskerasError
+from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
+
+TRIES = 10  # windows drawn for an image, of which the first that fits is taken
+NUMBERS = 4  # random numbers in 0..1 for a window
+MARGIN = 2  # columns decoded beside a window of a JPEG
+
+Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def window_of(augment: AugmentSpec, height: int, width: int) -> Window | None:
+    """How `augment` chooses a window for a network of height x width, None where it does not crop by windows.
+
+    A window function takes int32 (height, width) of an image and float32 (TRIES, NUMBERS) in 0..1, and gives
+    int32 (top, left, height, width) in pixels of the image. Raises ReskerasError when shorter_side is less than
+    the network's size.
+    """
+    if spec := augment.random_resized_crop:
+        return lambda shape, draws: resized_crop_window(shape, draws, spec)
+    if augment.shorter_side is None:
+        return None
+    low, high = augment.shorter_side
+    if low < max(height, width):
+        raise ReskerasError(f"augment.shorter_side: {low} is less than the network's images of {height}x{width}")
+    return lambda shape, draws: shorter_side_window(shape, draws, (low, high), (height, width))
+
+
+def resized_crop_window(shape: tf.Tensor, draws: tf.Tensor, spec: ResizedCropSpec) -> tf.Tensor:
+    """A window of random area (uniform) and aspect (log-uniform), anywhere in the image.
+
+    Where none of TRIES fits, the largest central window whose aspect is allowed.
+    """
+    high, wide = tf.unstack(tf.cast(shape, tf.float32))
+    area = high * wide * _between(draws[:, 0], *spec.area)
+    logs = tf.math.log(tf.constant(spec.aspect, tf.float32))
+    aspect = tf.exp(_between(draws[:, 1], logs[0], logs[1]))
+    heights, widths = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
+    fits = (heights >= 1) & (widths >= 1) & (heights <= high) & (widths <= wide)
+    chosen = tf.argmax(tf.cast(fits, tf.int32), output_type=tf.int32)
+    allowed = tf.clip_by_value(wide / high, *spec.aspect)
+    central = tf.stack([tf.minimum(high, tf.maximum(tf.round(wide / allowed), 1)),
+                        tf.minimum(wide, tf.maximum(tf.round(high * allowed), 1))])
+    drawn = tf.stack([heights[chosen], widths[chosen]])
+    found = tf.reduce_any(fits)
+    size = tf.where(found, drawn, central)
+    return _placed(shape, size, tf.where(found, draws[chosen, 2:], 0.5))
+
+
+def shorter_side_window(
+    shape: tf.Tensor, draws: tf.Tensor, sides: tuple[int, int], wanted: tuple[int, int],
+) -> tf.Tensor:
+    """The window that is a random crop of `wanted` (height, width) once the shorter side has been resized to a
+    length drawn from `sides`, both ends among them; rounded to whole pixels of the image."""
+    size = tf.cast(shape, tf.float32)
+    side = sides[0] + tf.floor(draws[0, 0] * (sides[1] - sides[0] + 1))
+    window = tf.round(tf.constant(wanted, tf.float32) * tf.reduce_min(size) / side)
+    return _placed(shape, tf.clip_by_value(window, 1.0, size), draws[0, 2:])
+
+
+def _placed(shape: tf.Tensor, size: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    size = tf.cast(size, tf.int32)
+    room = shape - size
+    corner = tf.minimum(tf.cast(tf.floor(place * tf.cast(room + 1, tf.float32)), tf.int32), room)
+    return tf.concat([corner, size], axis=0)
+
+
+def _between(draws: tf.Tensor, low: float | tf.Tensor, high: float | tf.Tensor) -> tf.Tensor:
+    return low + draws * (high - low)
+
+
+def shape_of(data: tf.Tensor, channels: int) -> tf.Tensor:
+    """int32 (height, width) of an encoded image; of a JPEG, only its header is read."""
+    return tf.cond(tf.io.is_jpeg(data), lambda: tf.image.extract_jpeg_shape(data)[:2],
+                   lambda: tf.shape(decode(data, channels))[:2])
+
+
+def decode_window(data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """The window of an encoded image that `choose` picks for its shape, as uint8 (height, width, channels).
+
+    Of a JPEG the rest is never made; another format is decoded whole, then cropped.
+    """
+    def from_jpeg() -> tf.Tensor:
+        shape = tf.image.extract_jpeg_shape(data)[:2]
+        top, left, height, width = tf.unstack(choose(shape))
+        # colour is stored at half the resolution, and a column's depends on its neighbours: without them the
+        # window's edge would differ from the whole image's
+        first, last = tf.maximum(left - MARGIN, 0), tf.minimum(left + width + MARGIN, shape[1])
+        decoded = tf.image.decode_and_crop_jpeg(data, tf.stack([top, first, height, last - first]), channels=3)
+        return decoded[:, left - first : left - first + width, :channels]  # grey is three equal channels
+
+    def from_another() -> tf.Tensor:
+        return cut(decode(data, channels), choose)
+
+    image = tf.cond(tf.io.is_jpeg(data), from_jpeg, from_another)
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def cut(image: tf.Tensor, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """The window of a decoded image that `choose` picks for its shape."""
+    top, left, height, width = tf.unstack(choose(tf.shape(image)[:2]))
+    return image[top : top + height, left : left + width]
+
+
+def cropped_batch(
+    split: Split, indices: tf.Tensor, size: tuple[int, int, int], choose: Window, draws: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `fitted_batch`, but of each image only the window that `choose` picks by `draws` (n, TRIES, NUMBERS),
+    resized to `size` (bilinear, antialiased)."""
+    def load(element: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        stored, numbers = element
+        if split.encoded is None:
+            image, label = split.decode(stored)
+            window = cut(image, lambda shape: choose(shape, numbers))
+        else:
+            data, label = split.encoded(stored)
+            window = decode_window(data, size[2], lambda shape: choose(shape, numbers))
+        resized = to_pixels(tf.image.resize(window, size[:2], antialias=True))
+        return tf.ensure_shape(resized, size), label
+
+    shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
+    return tf.map_fn(load, (split.fetch(indices), draws), fn_output_signature=shapes)

@@ -1,0 +1,115 @@
+"""RandAugment's operations against Pillow's, and each image's operations its own."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageEnhance, ImageOps
+
+from reskeras.data.rand_augment import OPERATIONS, rand_augment
+from tests.data.images import batches, coloured, picture, raw, spec
+
+IMAGE = picture(24, 20)
+NAMES = list(OPERATIONS)
+MAGNITUDE = 21.0
+STRENGTH = 0.7
+CENTRE = (23 / 2, 19 / 2)
+
+
+def ours(name, sign=1.0, image=IMAGE, magnitude=MAGNITUDE):
+    pixels = np.asarray(image).astype(np.float32)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    result = rand_augment(tf.constant(pixels[None]), tf.constant([NAMES.index(name)]), tf.constant([sign]), magnitude)
+    return result.numpy()[0]
+
+
+def moved(matrix, by):
+    """Pillow's affine transformation; it takes coordinates of pixel edges, half a pixel from our centres."""
+    (a, b), (d, e) = matrix
+    x, y = CENTRE[0] + 0.5, CENTRE[1] + 0.5
+    data = (a, b, x + by[0] - a * x - b * y, d, e, y + by[1] - d * x - e * y)
+    return IMAGE.transform(IMAGE.size, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR, fillcolor=(128,) * 3)
+
+
+COLOURS = {
+    "identity": lambda sign: IMAGE,
+    "brightness": lambda sign: ImageEnhance.Brightness(IMAGE).enhance(1 + 0.9 * STRENGTH * sign),
+    "colour": lambda sign: ImageEnhance.Color(IMAGE).enhance(1 + 0.9 * STRENGTH * sign),
+    "contrast": lambda sign: ImageEnhance.Contrast(IMAGE).enhance(1 + 0.9 * STRENGTH * sign),
+    "sharpness": lambda sign: ImageEnhance.Sharpness(IMAGE).enhance(1 + 0.9 * STRENGTH * sign),
+    "posterize": lambda sign: ImageOps.posterize(IMAGE, 8 - round(4 * STRENGTH)),
+    "solarize": lambda sign: ImageOps.solarize(IMAGE, 255 * (1 - STRENGTH)),
+    "auto_contrast": lambda sign: ImageOps.autocontrast(IMAGE),
+    "equalize": lambda sign: ImageOps.equalize(IMAGE),
+}
+SIN, COS = np.sin(np.pi / 6 * STRENGTH), np.cos(np.pi / 6 * STRENGTH)
+MOVES = {
+    "shear_x": lambda sign: moved(((1, 0.3 * STRENGTH * sign), (0, 1)), (0, 0)),
+    "shear_y": lambda sign: moved(((1, 0), (0.3 * STRENGTH * sign, 1)), (0, 0)),
+    "translate_x": lambda sign: moved(((1, 0), (0, 1)), (150 / 331 * STRENGTH * 24 * sign, 0)),
+    "translate_y": lambda sign: moved(((1, 0), (0, 1)), (0, 150 / 331 * STRENGTH * 20 * sign)),
+    "rotate": lambda sign: moved(((COS, -SIN * sign), (SIN * sign, COS)), (0, 0)),
+}
+
+
+def test_every_operation_has_a_counterpart_in_pillow():
+    assert {*COLOURS, *MOVES} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("name", COLOURS)
+def test_changes_of_colour_equal_pillows(name, sign):
+    expected = np.asarray(COLOURS[name](sign)).astype(int)
+    # Pillow cuts fractions off where we round, first in the grey or smooth image, then in the blend
+    difference = np.abs(ours(name, float(sign)) - expected)
+    assert difference.max() <= (2 if name in ("sharpness", "colour") else 1)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("name", MOVES)
+def test_moves_equal_pillows_inside_the_image(name, sign):
+    expected = np.asarray(MOVES[name](sign)).astype(int)
+    found = ours(name, float(sign))
+    # at the rim Pillow takes the nearest pixel and we blend with the grey outside
+    inside = np.abs(found - expected).max(axis=-1) <= 2
+    assert inside.mean() > 0.85
+    rows, columns = (~inside).any(axis=1), (~inside).any(axis=0)
+    assert name == "rotate" or name.startswith("shear") or rows.sum() <= 1 or columns.sum() <= 1
+
+
+def test_no_magnitude_changes_little_but_what_has_no_magnitude():
+    for name in NAMES:
+        if name not in ("auto_contrast", "equalize", "solarize"):
+            np.testing.assert_array_equal(ours(name, magnitude=0.0), np.asarray(IMAGE))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grey_images_are_pillows_too(name):
+    found = ours(name, image=IMAGE.convert("L"))
+    assert found.shape == (20, 24, 1)
+    if name in ("equalize", "posterize"):
+        expected = {"equalize": ImageOps.equalize(IMAGE.convert("L")),
+                    "posterize": ImageOps.posterize(IMAGE.convert("L"), 5)}[name]
+        np.testing.assert_array_equal(found[..., 0], np.asarray(expected))
+
+
+def test_each_image_of_a_batch_has_its_own_operation():
+    kinds = np.random.default_rng(0).permutation(np.arange(40) % len(NAMES)).astype(np.int32)
+    signs = np.where(np.arange(40) % 3, 1.0, -1.0).astype(np.float32)
+    images = [picture(24, 20, seed) for seed in range(40)]
+    stacked = tf.constant(np.stack([np.asarray(image) for image in images]).astype(np.float32))
+    together = rand_augment(stacked, tf.constant(kinds), tf.constant(signs), MAGNITUDE).numpy()
+    for index, image in enumerate(images):
+        np.testing.assert_array_equal(together[index], ours(NAMES[kinds[index]], signs[index], image))
+
+
+def test_operations_are_drawn_equally_often():
+    one = coloured(1, size=16)
+    augment = spec(rand_augment={"operations": 1, "magnitude": 15}, pad_crop=0, flip=False)
+    seen = [images.tobytes() for images, _ in batches(one, augment, raw(), epochs=300)]
+    image = Image.fromarray(np.asarray(one.decode(tf.constant(0, tf.int64))[0]))
+    known = {}
+    for name in NAMES:
+        for sign in (-1.0, 1.0):
+            known.setdefault(ours(name, sign, image, 15.0).tobytes(), name)
+    counts = {name: sum(known[each] == name for each in seen) for name in NAMES}
+    assert min(counts.values()) >= 5 and max(counts.values()) <= 70

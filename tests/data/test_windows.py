@@ -1,0 +1,112 @@
+"""Random windows: their area, aspect and place; JPEGs decoded in part equal what is cut from the whole."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from reskeras.data import windows
+from reskeras.data.decode import decode
+from reskeras.data.windows import decode_window, resized_crop_window, shorter_side_window, window_of
+from reskeras.errors import ReskerasError
+from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
+from tests.data.images import batches, encoded_split, picture, raw
+
+
+def drawn(choose, shape, count=600):
+    """Windows (count, 4) for as many draws."""
+    numbers = tf.random.stateless_uniform([count, windows.TRIES, windows.NUMBERS], [1, 2])
+    return tf.map_fn(lambda draws: choose(tf.constant(shape), draws), numbers, fn_output_signature=tf.int32).numpy()
+
+
+@pytest.mark.parametrize("shape", [(400, 500), (333, 120)])
+def test_resized_crops_have_the_area_and_aspect_asked_for(shape):
+    spec = ResizedCropSpec(area=(0.2, 0.5), aspect=(0.5, 1.5))
+    top, left, height, width = drawn(lambda size, draws: resized_crop_window(size, draws, spec), shape).T
+    assert (top >= 0).all() and (left >= 0).all()
+    assert (top + height <= shape[0]).all() and (left + width <= shape[1]).all()
+    area, aspect = height * width / (shape[0] * shape[1]), width / height
+    assert 0.19 < area.min() < 0.23 and 0.47 < area.max() < 0.51
+    assert aspect.min() > 0.49 and aspect.max() < 1.52
+    if shape == (400, 500):  # nothing is thrown away for not fitting: area uniform, aspect log-uniform
+        assert abs(area.mean() - 0.35) < 0.015
+        assert abs(np.log(aspect).mean() - (np.log(0.5) + np.log(1.5)) / 2) < 0.05
+    places = top / np.maximum(shape[0] - height, 1)
+    assert abs(places.mean() - 0.5) < 0.05 and places.min() < 0.05 and places.max() > 0.95
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((1000, 10), (13, 10)), ((10, 1000), (10, 13)), ((1, 1), (1, 1))])
+def test_where_no_window_fits_the_largest_central_one_of_an_allowed_aspect_is_taken(shape, expected):
+    spec = ResizedCropSpec(area=(0.9, 1.0))
+    for top, left, height, width in drawn(lambda size, draws: resized_crop_window(size, draws, spec), shape, 20):
+        assert (height, width) == expected
+        assert abs(top - (shape[0] - height) / 2) <= 1 and abs(left - (shape[1] - width) / 2) <= 1
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (700, 350), (40, 50)])
+def test_shorter_side_windows_are_random_crops_of_the_resized_image(shape):
+    top, left, height, width = drawn(
+        lambda size, draws: shorter_side_window(size, draws, (256, 480), (224, 192)), shape).T
+    assert (top >= 0).all() and (left >= 0).all()
+    assert (top + height <= shape[0]).all() and (left + width <= shape[1]).all()
+    sides = 224 * min(shape) / height  # the length that the shorter side was resized to
+    blur = 224 * min(shape) * (1 / (height.min() - 0.5) - 1 / height.min())  # windows are whole pixels
+    assert 256 - blur <= sides.min() < 265 + blur and 471 - blur < sides.max() <= 480 + blur
+    assert abs(sides.mean() - 368) < 10
+    np.testing.assert_allclose(width, height * 192 / 224, atol=1)
+
+
+def test_a_shorter_side_below_the_networks_size_is_refused():
+    with pytest.raises(ReskerasError, match=r"augment\.shorter_side: 256 is less than the network's images of 299x299"):
+        window_of(AugmentSpec(shorter_side=(256, 480)), 299, 299)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_window_of_a_jpeg_equals_the_same_window_of_the_whole_image(mode, subsampling):
+    image = picture(93, 71).convert(mode)
+    options = {} if mode == "L" else {"subsampling": subsampling}
+    split = encoded_split([image], quality=90, **options)
+    data, _ = split.encoded(tf.constant(0))
+    channels = 1 if mode == "L" else 3
+    whole = decode(data, channels).numpy()
+    for top, left, height, width in ([0, 0, 71, 93], [3, 5, 20, 31], [16, 32, 8, 8], [16, 33, 9, 15], [70, 92, 1, 1],
+                                     [33, 1, 38, 92]):
+        window = decode_window(data, channels, lambda shape, box=(top, left, height, width): tf.constant(box)).numpy()
+        np.testing.assert_array_equal(window, whole[top : top + height, left : left + width])
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "WEBP"])
+def test_other_formats_are_decoded_whole_and_cut(format):
+    image = picture(40, 30)
+    data, _ = encoded_split([image], format).encoded(tf.constant(0))
+    window = decode_window(data, 3, lambda shape: tf.concat([shape // 3, shape // 2], axis=0))
+    np.testing.assert_array_equal(window, decode(data, 3)[10:25, 13:33])
+
+
+@pytest.mark.parametrize("fields", [{"random_resized_crop": {}}, {"shorter_side": [32, 60]}])
+def test_a_batch_of_jpegs_equals_the_same_images_decoded_before(fields):
+    split = encoded_split([picture(50 + 9 * index, 44, index) for index in range(6)], quality=95)
+    augment = AugmentSpec.model_validate({**fields, "flip": False})
+    parts, whole = (batches(each, augment, raw(24), batch_size=6)[0][0]
+                    for each in (split, replace(split, encoded=None)))
+    np.testing.assert_array_equal(parts, whole)
+
+
+def test_pixels_of_a_window_are_those_that_pillow_resizes(monkeypatch):
+    image = picture(64, 48)
+    split = encoded_split([image], "PNG")
+    box = (8, 4, 30, 40)
+    monkeypatch.setattr("reskeras.data.augment.window_of", lambda *_: lambda shape, draws: tf.constant(box))
+    resized = batches(split, AugmentSpec(pad_crop=0, flip=False), raw(16), batch_size=1)[0][0][0]
+    window = image.crop((4, 8, 44, 38))
+    expected = np.asarray(window.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(resized - expected).max() <= 1
+
+
+def test_only_the_header_of_a_jpeg_is_read_for_its_size():
+    data, _ = encoded_split([picture(93, 71)]).encoded(tf.constant(0))
+    cut_off = tf.strings.substr(data, 0, 700)
+    np.testing.assert_array_equal(windows.shape_of(cut_off, 3), [71, 93])
