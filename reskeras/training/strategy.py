@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import tensorflow as tf
 
@@ -54,10 +55,13 @@ class Replicas:
         """Whether `flag` is set on any worker; all workers must ask together."""
         if self.workers == 1:
             return flag
-        local = tf.constant(float(flag))
-        total = self.strategy.run(
-            lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, local))
-        return float(self.strategy.experimental_local_results(total)[0]) > 0
+        return float(self._summed(tf.constant(float(flag)))) > 0
+
+    @cached_property
+    def _summed(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The sum of a number over all replicas, in a graph."""
+        strategy = self.strategy
+        return tf.function(lambda value: strategy.reduce("SUM", strategy.run(tf.identity, args=(value,)), axis=None))
 
 
 def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
