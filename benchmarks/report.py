@@ -35,6 +35,7 @@ def plot_throughput(found: dict[str, Any]) -> None:
             axis.text(float(row[6]) + 0.03, place, f"{float(row[4]):,.0f}/s", va="center", fontsize=7)
         axis.set_yticks(range(len(names)), names if axis is axes[0] else [""] * len(names), fontsize=8)
         axis.tick_params(axis="y", length=0)
+        axis.set_ylim(-0.6, len(names) - 0.4)
         axis.set_title(f"{group[0]}\n{group[1]}, batch {rows[0][2]}", fontsize=8)
         axis.set_xlim(0, max(float(row[6]) for row in found["rows"]) * 1.35)
         axis.spines[["top", "right"]].set_visible(False)
