@@ -57,7 +57,7 @@ def measured(who: str, network: str, data: str, data_dir: str | None, batch: int
 
 
 def _ours(spec, source, batch: int, clock) -> None:
-    from reskeras.training.fit import fit
+    from reskeras.training.fit import Beside, fit
 
     plan, chosen, preprocessing = _prepared(spec, source, batch)
     from reskeras.runs import new_run
@@ -66,7 +66,7 @@ def _ours(spec, source, batch: int, clock) -> None:
         with new_run(Path(folder) / "run", spec) as run:
             pass
         run = replace(run, path=Path(folder) / "run")
-        fit(plan, "net", chosen, source, preprocessing, run, [clock])
+        fit(plan, "net", chosen, source, preprocessing, run, beside=Beside(callbacks=[clock]))
 
 
 def _prepared(spec, source, batch: int):

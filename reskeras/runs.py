@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, failure, shown
+from reskeras.errors import ReskerasError, failure, shown, writing
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
@@ -103,13 +103,14 @@ class RunFolder:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
     def add_metrics(self, row: dict[str, Any]) -> None:
-        """Append one epoch to the metrics file."""
-        with open(self.path / METRICS_FILE, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Add one epoch to the metrics file; killed meanwhile, it has no half of a line."""
+        self._write_metrics([*self.metrics(), row])
 
     def keep_metrics(self, epochs: int) -> None:
         """Forget what was measured after epoch number `epochs`."""
-        rows = [row for row in self.metrics() if row["epoch"] <= epochs]
+        self._write_metrics([row for row in self.metrics() if row["epoch"] <= epochs])
+
+    def _write_metrics(self, rows: list[dict[str, Any]]) -> None:
         write_atomically(self.path / METRICS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
 
     def update_provenance(self, **facts: Any) -> None:
@@ -205,16 +206,14 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace `path` by `text`: a reader sees the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    with writing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def copy_atomically(source: Path, target: Path) -> None:
     """Replace `target` by a copy of `source`, in the same way."""
-    beside = target.with_name(f".{target.name}.writing")
-    shutil.copyfile(source, beside)
-    beside.replace(target)
+    with writing(target) as beside:
+        shutil.copyfile(source, beside)
 
 
 def provenance(**facts: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 import reskeras.graph.layers  # noqa: F401 - registers our layers with Keras
-from reskeras.errors import ReskerasError, failure
+from reskeras.errors import ReskerasError, failure, writing
 
 LARGEST_ARCHIVE = 8 << 30  # bytes, unpacked
 
@@ -37,12 +37,6 @@ def load_model(path: str | Path) -> keras.Model:
 
 
 def save_model(model: keras.Model, path: str | Path) -> None:
-    """Write `model` to `path` (`.keras`): whole, or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.writing.keras")
-    try:
+    """Write `model` to `path` (`.keras`): whole, or not at all; ReskerasError (status 1) when it cannot be written."""
+    with writing(Path(path)) as beside:
         model.save(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import zipfile
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reskeras.errors import failure
+from reskeras.errors import writing
 
 NAME = re.compile(r"state-(\d{6})-(\d{8})\.npz")  # epochs done, steps of the next
 
@@ -34,23 +33,12 @@ class Checkpoints:
 
         Raises ReskerasError (status 1) when it cannot be written; the states before it stay as they are.
         """
-        path = self.folder / f"state-{epoch:06d}-{step:08d}.npz"
-        beside = path.with_name(f".{path.name}.writing")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            why = "there is no space left" if full else error.strerror or str(error)
-            last = self.all()
-            raise failure(f"checkpoint: {path} cannot be written: {why}; "
-                          + (f"{last[-1].name} is whole: make room, then go on with --resume" if last else
-                             "there is no earlier one")) from error
+        path, last = self.folder / f"state-{epoch:06d}-{step:08d}.npz", self.all()
+        otherwise = f"; {last[-1].name} is whole, --resume goes on from it" if last else ""
+        with writing(path, otherwise) as beside, open(beside, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
         for old in self.all()[: -self.keep]:
             old.unlink(missing_ok=True)
 

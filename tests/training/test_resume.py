@@ -157,7 +157,8 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(states.np, "savez", full)
-    with pytest.raises(ReskerasError, match=r"there is no space left; state-000001-00000000\.npz is whole") as caught:
+    told = r"there is no space left; make room; state-000001-00000000\.npz is whole"
+    with pytest.raises(ReskerasError, match=told) as caught:
         kept.save({"facts": np.zeros(3)}, 2, 0)
     assert caught.value.status == 1
     assert [path.name for path in tmp_path.iterdir()] == ["state-000001-00000000.npz"]
