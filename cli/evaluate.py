@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .output import emit_json
-from .results import echo_evaluation
+from .results import echo_classes, echo_evaluation
 from .run_options import data_options, run_argument
 
 
@@ -15,19 +15,53 @@ from .run_options import data_options, run_argument
     "evaluate",
     epilog="\b\nExamples:\n"
     "  reskeras evaluate saved_models/cifar-resnet-20-digits\n"
+    "  reskeras evaluate saved_models/cifar-resnet-20-digits --views 10 --confusion confusion.png\n"
+    "  reskeras evaluate saved_models/photos --scales 224,256,384\n"
     "  reskeras evaluate saved_models/cifar-resnet-20-digits --split train --json",
 )
 @run_argument
 @data_options
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
               help="Which images.")
+@click.option("--views", type=int, default=1, show_default=True, metavar="[1|10]",
+              help="Crops of each image, whose probabilities are averaged.")
+@click.option("--resize", type=int, metavar="PIXELS", help="The square that ten crops are cut from.")
+@click.option("--scales", metavar="S,S,...", help="Whole images and mirror images with these shorter sides, averaged.")
+@click.option("--recalibrate", type=int, default=0, metavar="N", help="Measure batch norm's statistics over N images.")
+@click.option("--save-recalibrated", is_flag=True, help="Keep these statistics in the run's model.")
+@click.option("--classes", "by_class", is_flag=True, help="Accuracy of each class, and the commonest mistakes.")
+@click.option("--confusion", type=click.Path(path_type=Path), metavar="FILE", help="Confusion matrix: .png, .svg, .csv.")
+@click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE", help="A CSV line for each image.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(run: Path, data: str | None, data_dir: Path | None, split: str, as_json: bool) -> None:
+def command(
+    run: Path, data: str | None, data_dir: Path | None, split: str, views: int, resize: int | None, scales: str | None,
+    recalibrate: int, save_recalibrated: bool, by_class: bool, confusion: Path | None, predictions: Path | None,
+    as_json: bool,
+) -> None:
     """Accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data."""
     from reskeras.api import Run
+    from reskeras.report.confusion import check_kind, save_confusion
 
-    result = Run(run).evaluate(data, data_dir, split)
+    if confusion:
+        check_kind(confusion)
+    result = Run(run).evaluate(data, data_dir, split, views=views, resize=resize, scales=_numbers(scales),
+                               recalibrate=recalibrate, save=save_recalibrated)
+    if confusion:
+        save_confusion(result, confusion)
+    if predictions:
+        result.save_predictions(predictions)
     if as_json:
         emit_json(result.as_dict())
-    else:
-        echo_evaluation(result)
+        return
+    echo_evaluation(result)
+    if by_class:
+        echo_classes(result)
+    for path in filter(None, (confusion, predictions)):
+        click.echo(f"written    {path}")
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise click.BadParameter(f"scales: {text!r}: should be numbers such as 224,256,384") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import click
+
 from .output import Column, facts, short_bytes, table
 
 if TYPE_CHECKING:
@@ -15,11 +17,22 @@ if TYPE_CHECKING:
 
 def echo_evaluation(result: Evaluation) -> None:
     """Accuracy, error and loss on a split."""
-    rows = [("images", f"{result.images:,}", f"{result.data}, {result.split} split, single view, float32"),
+    rows = [("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
             ("accuracy", f"{result.top1:.2%}", f"top-1; error {1 - result.top1:.2%}")]
     if result.top5 is not None:
         rows.append(("top-5", f"{result.top5:.2%}", f"error {1 - result.top5:.2%}"))
+    if result.undefined:
+        rows.append(("undefined", f"{result.undefined:,}", "images without a finite score, counted as wrong"))
     facts([*rows, ("loss", f"{result.loss:.4f}", "cross-entropy, nats")])
+
+
+def echo_classes(result: Evaluation) -> None:
+    """A line for each class, and the commonest mistakes."""
+    table([Column("class"), Column("images", right=True), Column("accuracy", right=True)],
+          [(name, f"{count:,}", "" if accuracy is None else f"{accuracy:.2%}")
+           for name, count, accuracy in result.by_class()])
+    for true, taken, count in result.most_confused():
+        click.echo(f"{true} taken for {taken}: {count:,}")
 
 
 def echo_predictions(predictions: Sequence[Prediction]) -> None:

@@ -12,7 +12,10 @@ from reskeras.data.registry import open_source
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation, evaluate
+from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.prediction import Prediction, predict_files
+from reskeras.evaluation.statistics import recalibrate as recalibrated
+from reskeras.evaluation.views import Views
 from reskeras.export.artefacts import check_kinds, export_run
 from reskeras.export.proof import Proof
 from reskeras.graph.compile import compile_plan
@@ -130,10 +133,28 @@ class Run:
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
         return source
 
-    def evaluate(self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test") -> Evaluation:
-        """Accuracy of the best model on a split (`test` or `train`), float32, single view."""
-        source, model = self.source(data, data_dir), self.model()
-        return evaluate(model, getattr(source, split), self.preprocessing(), source.label)
+    def evaluate(
+        self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *, views: int = 1,
+        resize: int | None = None, scales: Sequence[int] = (), recalibrate: int = 0, save: bool = False,
+    ) -> Evaluation:
+        """Accuracy of the best model on a split (`test` or `train`), in float32.
+
+        `views` 10 averages ten crops of images `resize` pixels square; `scales` applies the network to whole
+        images and their mirror images with these shorter sides (v1 section 3.4). `recalibrate` measures batch
+        norm's statistics anew over so many training images; with `save` the run's model keeps them.
+        """
+        looked = Views(views, resize, tuple(scales))
+        if save and not recalibrate:
+            raise ReskerasError("save: there is nothing to save without recalibrate")
+        source, model, preprocessing = self.source(data, data_dir), self.model(), self.preprocessing()
+        if recalibrate:
+            images = recalibrated(model, source.train, preprocessing, recalibrate)
+            if save:
+                save_model(model, self.folder.model_file)
+                self.folder.update_provenance(recalibrated={"images": images, "data": source.name})
+        dense = DenseNetwork(lower(self.folder.spec()), model) if scales else None
+        return evaluate(model, getattr(source, split), preprocessing, source.label, classes=source.classes,
+                        views=looked, dense=dense)
 
     def predict(self, paths: Sequence[str | Path], top: int = 5) -> list[Prediction]:
         """The likeliest classes of image files."""

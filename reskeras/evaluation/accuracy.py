@@ -1,24 +1,28 @@
-"""Loss, top-1 and top-5 accuracy of a model on a split, single view, in float32 (v1 section 3.4 and 4.2)."""
+"""Loss and accuracies of a model on a split in float32, in whatever views (v1 sections 3.4 and 4.2)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import csv
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
+from reskeras.errors import writing
+from reskeras.evaluation.dense import DenseNetwork
+from reskeras.evaluation.views import Views, scored
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What a model does on `images` images: mean cross-entropy in nats, and accuracies in 0..1.
 
-    `top5` is None where there are five classes or fewer.
+    `top5` is None where there are five classes or fewer. `undefined` images gave no number and count as wrong.
+    `labels`, `predicted` and `confidence` have an entry for each image, in order.
     """
 
     data: str
@@ -27,32 +31,70 @@ class Evaluation:
     loss: float
     top1: float
     top5: float | None
+    views: str = "single view"
+    undefined: int = 0
+    classes: tuple[str, ...] = ()
+    labels: np.ndarray = field(default=None, repr=False, compare=False)
+    predicted: np.ndarray = field(default=None, repr=False, compare=False)
+    confidence: np.ndarray = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as plain data for JSON."""
-        return asdict(self)
+        """The figures as plain data for JSON, with each class' images and accuracy."""
+        arrays = ("labels", "predicted", "confidence", "classes")
+        plain = {name: value for name, value in asdict(self).items() if name not in arrays}
+        return {**plain, "classes": {name: {"images": count, "top1": accuracy}
+                                     for name, count, accuracy in self.by_class()}}
 
+    def confusion(self) -> np.ndarray:
+        """int64 (classes, classes): images of each true class (row) by the class that they were taken for."""
+        from sklearn.metrics import confusion_matrix
 
-def forward(model: keras.Model) -> Any:
-    """`model` in inference as a graph function, traced once for any batch size."""
-    shape = [None, *model.inputs[0].shape[1:]]
-    return tf.function(lambda images: model(images, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)])
+        return confusion_matrix(self.labels, self.predicted, labels=np.arange(len(self.classes)))
+
+    def by_class(self) -> list[tuple[str, int, float | None]]:
+        """(name, images, accuracy) of each class; None where it has no image."""
+        table = self.confusion()
+        return [(name, int(row.sum()), float(row[index] / row.sum()) if row.sum() else None)
+                for index, (name, row) in enumerate(zip(self.classes, table, strict=True))]
+
+    def most_confused(self, count: int = 3) -> list[tuple[str, str, int]]:
+        """The commonest mistakes: (true class, taken for, images)."""
+        table = self.confusion() * (1 - np.eye(len(self.classes), dtype=np.int64))
+        worst = np.argsort(-table, axis=None, kind="stable")[:count]
+        pairs = [divmod(int(place), len(self.classes)) for place in worst]
+        return [(self.classes[true], self.classes[taken], int(table[true, taken]))
+                for true, taken in pairs if table[true, taken]]
+
+    def save_predictions(self, path: Path) -> None:
+        """A CSV with a line for each image: its index in the split, true class, top class, probability."""
+        with writing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["index", "class", "predicted", "probability"])
+            for index, (label, predicted, sure) in enumerate(
+                    zip(self.labels, self.predicted, self.confidence, strict=True)):
+                rows.writerow([index, self.classes[label], self.classes[predicted], f"{sure:.6f}"])
 
 
 def evaluate(
-    model: keras.Model, split: Split, preprocessing: Preprocessing, data: str, batch_size: int = 128
+    model: keras.Model, split: Split, preprocessing: Preprocessing, data: str, batch_size: int = 128,
+    classes: tuple[str, ...] = (), views: Views = Views(), dense: DenseNetwork | None = None,  # noqa: B008 - frozen
 ) -> Evaluation:
-    """Run every image of `split` through `model` once, in order."""
-    predict = forward(model)
-    loss, hits = 0.0, np.zeros(2, np.int64)
-    for images, labels in evaluation_batches(split, preprocessing, batch_size):
-        logits, labels = predict(images).numpy().astype(np.float64), labels.numpy()
-        own = logits[np.arange(len(labels)), labels]
-        top = logits.max(axis=1)
-        loss += float(np.sum(np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top - own))
+    """Look at every image of `split` once, in order."""
+    loss, undefined, hits = 0.0, 0, np.zeros(2, np.int64)
+    every = {"labels": [], "predicted": [], "confidence": []}
+    for logs, labels in scored(model, split, preprocessing, views, dense, batch_size):
+        numbers = np.isfinite(logs.max(axis=1))
+        undefined += int((~numbers).sum())
+        own = logs[np.arange(len(labels)), labels]
+        loss -= float(own.sum())
         # a tie counts against the model: an untrained net of equal logits is never right
-        rank = (logits >= own[:, None]).sum(axis=1)
+        rank = np.where(numbers, (logs >= own[:, None]).sum(axis=1), logs.shape[1] + 5)
         hits += [(rank <= 1).sum(), (rank <= 5).sum()]
-    classes = model.outputs[0].shape[-1]
-    return Evaluation(data, split.name, split.count, loss / split.count, float(hits[0] / split.count),
-                      float(hits[1] / split.count) if classes > 5 else None)
+        every["labels"].append(labels)
+        every["predicted"].append(np.where(numbers, np.nan_to_num(logs, nan=-np.inf).argmax(axis=1), 0))
+        every["confidence"].append(np.exp(logs.max(axis=1)))
+    names = classes or tuple(map(str, range(model.outputs[0].shape[-1])))
+    return Evaluation(
+        data, split.name, split.count, loss / split.count, float(hits[0] / split.count),
+        float(hits[1] / split.count) if len(names) > 5 else None, views.describe(), undefined, names,
+        **{name: np.concatenate(values) for name, values in every.items()})

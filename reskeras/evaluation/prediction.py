@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from reskeras.data.decode import decode_file, fit_image
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.evaluation.accuracy import forward
+from reskeras.evaluation.views import forward
 
 BATCH = 32
 

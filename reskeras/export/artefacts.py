@@ -14,7 +14,7 @@ from reskeras.data.pipeline import evaluation_images
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import failure, unknown
-from reskeras.evaluation.accuracy import forward
+from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
 from reskeras.export.lite import lite_logits, write_lite_model
 from reskeras.export.proof import Proof, prove

@@ -25,7 +25,7 @@ Tensor = keras.KerasTensor
 def compile_plan(
     plan: Plan, name: str, *, outputs: Iterable[str] | None = None, precision: str = "float32",
     seed: int | None = None, form: str = "unrolled", recompute: bool = False,
-    synchronized: bool = False, model_class: type[keras.Model] = keras.Model,
+    synchronized: bool = False, any_size: bool = False, model_class: type[keras.Model] = keras.Model,
 ) -> keras.Model:
     """A functional model of `plan`: float32 images (batch, height, width, channels) to float32 logits.
 
@@ -37,13 +37,14 @@ def compile_plan(
     `form`: `unrolled` makes each operation a layer; `scanned` makes each run of equal units one layer with
     stacked weights and a loop, which with `recompute` keeps nothing inside a unit for the backward pass.
     `synchronized` takes batch norm's statistics over all replicas, which a loop cannot do: ReskerasError.
-    `model_class` is what to make: Keras' model, or a subclass with steps of its own.
+    `any_size` leaves height and width of the images open. `model_class` is what to make: Keras' model, or a subclass with steps of its own.
     """
     if synchronized and form == "scanned":
         raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
     context = Context(precision, seed, synchronized)
     ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
-    images = tensor = keras.Input(plan.input_shape, name="image", dtype="float32")
+    shape = (None, None, plan.input_shape[-1]) if any_size else plan.input_shape
+    images = tensor = keras.Input(shape, name="image", dtype="float32")
     after: dict[int, Tensor] = {}
     if form == "scanned":
         segments, add = _runs(plan.units, set(ends.values())), partial(_scanned, recompute=recompute)

@@ -1,0 +1,61 @@
+"""A classifier applied at every position of an image of any size: the fully convolutional form (v1 section 3.4)."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from reskeras.errors import ReskerasError
+from reskeras.graph.compile import compile_plan
+from reskeras.graph.execute import UnitTensors, apply
+from reskeras.graph.weights import places, read, write
+from reskeras.spec import operations as op
+from reskeras.spec.plan import Plan
+
+
+class DenseNetwork:
+    """The network of `plan` with the weights of `model`, for images of any size.
+
+    What follows the last stage is applied to each window of feature maps that is as large as those of the
+    network's own input size. At that size it is the network itself.
+    """
+
+    def __init__(self, plan: Plan, model: keras.Model):
+        head = plan.units[-1].nodes
+        pools = [index for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
+        if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0] + 1 :]):
+            raise ReskerasError("scales: this network's head does not pool its feature maps, so that it cannot be "
+                                "applied to images of other sizes; use --views")
+        weights = {name: value for name, value in read(model).items()}
+        self.before, self.pool, self.after = head[: pools[0]], head[pools[0]], head[pools[0] + 1 :]
+        body = plan.slice(until=plan.units[-2].name)
+        self.body = compile_plan(body, "body", any_size=True)
+        write(self.body, {name: weights[name] for name in places(self.body)})
+        self.window = body.output_shape[:2]
+        self.smallest = plan.input_shape[:2]
+        tensors = {tuple(name.rsplit("/", 1)): tf.constant(value) for name, value in weights.items()}
+        self.tensors = UnitTensors(tensors, training=False, learns=False, draw=lambda node: (0.0, 0))
+        self.probabilities = tf.function(
+            self._probabilities, input_signature=[tf.TensorSpec([None, None, None, plan.input_shape[-1]], tf.float32)])
+
+    def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
+        """Normalised images (n, h, w, c) of any one size to probabilities (n, classes), averaged over positions."""
+        maps = self.body(images, training=False)
+        for node in self.before:
+            maps = apply(node, maps, self.tensors)
+        features = self._pooled(maps)
+        for node in self.after:
+            if isinstance(node, op.Dense):
+                features = tf.tensordot(features, self.tensors.weights[node.name, "kernel"], axes=1)
+                if node.bias:
+                    features += self.tensors.weights[node.name, "bias"]
+        return tf.reduce_mean(tf.nn.softmax(features), axis=(1, 2))
+
+    def _pooled(self, maps: tf.Tensor) -> tf.Tensor:
+        # a window cannot be larger than what there is: small images give one position
+        high, wide = (tf.minimum(own, tf.shape(maps)[axis]) for own, axis in zip(self.window, (1, 2), strict=True))
+        whole = tf.reduce_all([tf.equal(high, self.window[0]), tf.equal(wide, self.window[1])])
+        reduce, pool = ((tf.reduce_mean, tf.nn.avg_pool2d) if self.pool.reduce == "average"
+                        else (tf.reduce_max, tf.nn.max_pool2d))
+        return tf.cond(whole, lambda: pool(maps, self.window, 1, "VALID"),
+                       lambda: reduce(maps, axis=(1, 2), keepdims=True))

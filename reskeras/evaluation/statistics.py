@@ -1,0 +1,68 @@
+"""Batch norm's statistics measured anew over training images, instead of the moving averages of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.pipeline import evaluation_batches
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Split
+from reskeras.errors import ReskerasError
+from reskeras.graph.layers import CountedDropout, FusedBatchNormalization
+
+
+def recalibrate(
+    model: keras.Model, split: Split, preprocessing: Preprocessing, images: int, batch_size: int = 128
+) -> int:
+    """Set the moving statistics of every batch norm of `model` to those over `images` evenly spaced images.
+
+    Each layer's input is what it is in training, normalised by the batch; mean and variance are of all images
+    together: the mean of the batches' variances plus the variance of their means. Nothing is dropped. The number
+    of images used, whole batches. Raises ReskerasError when there are none.
+    """
+    if not images >= 1:
+        raise ReskerasError(f"recalibrate: {images}: should be at least 1")
+    layers = list(_layers(model))
+    norms = [layer for layer in layers if isinstance(layer, FusedBatchNormalization)]
+    if not norms:
+        raise ReskerasError("recalibrate: this network has no batch norm")
+    count = min(images, split.count)
+    batch_size = min(batch_size, count)
+    count -= count % batch_size
+    chosen = split.part(split.name, np.unique(np.linspace(0, split.count - 1, count).astype(np.int64)))
+    momenta = [norm.momentum for norm in norms]
+    rates = {layer: layer.rate for layer in layers if isinstance(layer, CountedDropout)}
+    sums = [np.zeros((2, norm.moving_mean.shape[0])) for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0  # the moving statistics are then the last batch's
+        for layer in rates:
+            layer.rate = 0.0
+        step = tf.function(lambda batch: model(batch, training=True))
+        for batch, _ in evaluation_batches(chosen, preprocessing, batch_size):
+            step(batch)
+            for norm, total in zip(norms, sums, strict=True):
+                mean, variance = norm.moving_mean.numpy().astype(np.float64), norm.moving_variance.numpy()
+                total += np.stack([mean, variance + np.square(mean)])
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for layer, rate in rates.items():
+            layer.rate = rate
+    for norm, total in zip(norms, sums, strict=True):
+        mean, square = total / (count // batch_size)
+        norm.moving_mean.assign(mean)
+        norm.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))
+    return count
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer

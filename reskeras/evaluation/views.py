@@ -1,0 +1,140 @@
+"""How each image is looked at: one centre crop, ten crops, or whole at several scales (v1 section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.decode import fitted
+from reskeras.data.pipeline import evaluation_batches
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Split
+from reskeras.errors import ReskerasError
+from reskeras.evaluation.dense import DenseNetwork
+
+SMALL = 64  # pixels; smaller images are padded for ten crops instead of being blown up
+PADDING = 4  # as in training (v1 section 4.2)
+LARGEST_SCALE = 4096
+
+Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # log probabilities (n, classes) float64, int32 labels (n,)
+
+
+@dataclass(frozen=True)
+class Views:
+    """crops: 1 or 10. resize: the square that ten crops are cut from. scales: shorter sides of whole images."""
+
+    crops: int = 1
+    resize: int | None = None
+    scales: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done together."""
+        if self.crops not in (1, 10):
+            raise ReskerasError(f"views: {self.crops} is not one of 1, 10")
+        if self.scales and (self.crops > 1 or self.resize):
+            raise ReskerasError("scales: whole images are not cropped; leave --views and --resize out")
+        if self.resize and self.crops == 1:
+            raise ReskerasError("resize: only ten crops are cut from a larger image; add --views 10")
+        for scale in self.scales:
+            if not 1 <= scale <= LARGEST_SCALE:
+                raise ReskerasError(f"scales: {scale}: should be at least 1 and at most {LARGEST_SCALE}")
+
+    def describe(self) -> str:
+        """In words."""
+        if self.scales:
+            return f"whole images and mirror images, shorter side {' '.join(map(str, self.scales))}"
+        return "single view" if self.crops == 1 else "10 views"
+
+
+def scored(
+    model: keras.Model, split: Split, preprocessing: Preprocessing, views: Views, dense: DenseNetwork | None,
+    batch_size: int,
+) -> Scored:
+    """Log probabilities and labels of every image of `split`, in order; several views' probabilities are averaged."""
+    if views.scales:
+        yield from _whole(split, preprocessing, views.scales, dense)
+    elif views.crops == 10:
+        yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1))
+    else:
+        predict = forward(model)
+        for images, labels in evaluation_batches(split, preprocessing, batch_size):
+            yield _log_softmax(predict(images).numpy()), labels.numpy()
+
+
+def forward(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
+    """`model` in inference as a graph function, traced once for any batch size."""
+    shape = [None, *model.inputs[0].shape[1:]]
+    return tf.function(lambda images: model(images, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)])
+
+
+def ten_crops(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """(n, H, W, c) to (n, 10, height, width, c): corners and centre, then the mirror images of these five."""
+    down, right = images.shape[1] - height, images.shape[2] - width
+    corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
+    crops = [images[:, top : top + height, left : left + width] for top, left in corners]
+    return tf.stack([*crops, *(crop[:, :, ::-1] for crop in crops)], axis=1)
+
+
+def _ten_crops(
+    model: keras.Model, split: Split, preprocessing: Preprocessing, resize: int | None, batch_size: int
+) -> Scored:
+    height, width, channels = preprocessing.size
+    pad = PADDING if resize is None and max(height, width) < SMALL else 0
+    square = resize or (max(height, width) if pad else round(max(height, width) * 256 / 224))
+    if square < max(height, width):
+        raise ReskerasError(f"resize: {square} is smaller than the network's {height}x{width}")
+    size = (height, width, channels) if pad else (square, square, channels)
+
+    @tf.function
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        if pad:  # normalised first, so that the padding is the mean
+            images = tf.pad(preprocessing.normalise(images), [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+        crops = ten_crops(images, height, width)
+        crops = tf.reshape(crops if pad else preprocessing.normalise(crops), [-1, height, width, channels])
+        probabilities = tf.nn.softmax(model(crops, training=False))
+        return tf.reduce_mean(tf.reshape(probabilities, [-1, 10, probabilities.shape[-1]]), axis=1)
+
+    for images, labels in fitted(tf.data.Dataset.range(split.count), split, size, batch_size):
+        yield _log(predict(images).numpy()), labels.numpy()
+
+
+def _whole(
+    split: Split, preprocessing: Preprocessing, scales: tuple[int, ...], network: DenseNetwork
+) -> Scored:
+    if preprocessing.kind == "per_pixel_mean":  # at other sizes there are other pixels: the mean of each channel
+        preprocessing = replace(preprocessing, kind="per_channel", mean=preprocessing.mean.mean(axis=(0, 1)))
+    for index in range(split.count):  # each image has a shape of its own
+        image, label = split.example(tf.constant(index, tf.int64))
+        total = 0.0
+        for scale in scales:
+            resized = shorter_side(tf.cast(image, tf.float32), scale)
+            both = tf.stack([resized, resized[:, ::-1]])
+            total = total + network.probabilities(preprocessing.normalise(both)).numpy().mean(axis=0)
+        yield _log(total[None] / len(scales)), np.array([int(label)], np.int32)
+
+
+def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
+    """float32 (h, w, c) resized so that its shorter side is `size`; rounded to whole values, as images are."""
+    height, width = image.shape[0], image.shape[1]
+    scale = size / min(height, width)
+    shape = [max(round(side * scale), size) for side in (height, width)]
+    if shape[0] * shape[1] > LARGEST_SCALE**2:
+        raise ReskerasError(f"scales: {size} makes a {height}x{width} image one of {shape[0]}x{shape[1]} pixels")
+    if shape == [height, width]:
+        return image
+    return tf.clip_by_value(tf.round(tf.image.resize(image, shape, antialias=True)), 0.0, 255.0)
+
+
+def _log(probabilities: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(probabilities.astype(np.float64))
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    logits = logits.astype(np.float64)
+    top = logits.max(axis=1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
