@@ -30,7 +30,7 @@ from .run_options import data_options, run_argument
 @click.option("--recalibrate", type=int, default=0, metavar="N", help="Measure batch norm's statistics over N images.")
 @click.option("--save-recalibrated", is_flag=True, help="Keep these statistics in the run's model.")
 @click.option("--classes", "by_class", is_flag=True, help="Accuracy of each class, and the commonest mistakes.")
-@click.option("--confusion", type=click.Path(path_type=Path), metavar="FILE", help="Confusion matrix: .png, .svg, .csv.")
+@click.option("--confusion", type=click.Path(path_type=Path), metavar="FILE", help="Confusion matrix: png, svg or csv.")
 @click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE", help="A CSV line for each image.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(

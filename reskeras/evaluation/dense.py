@@ -26,7 +26,7 @@ class DenseNetwork:
         if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0] + 1 :]):
             raise ReskerasError("scales: this network's head does not pool its feature maps, so that it cannot be "
                                 "applied to images of other sizes; use --views")
-        weights = {name: value for name, value in read(model).items()}
+        weights = read(model)
         self.before, self.pool, self.after = head[: pools[0]], head[pools[0]], head[pools[0] + 1 :]
         body = plan.slice(until=plan.units[-2].name)
         self.body = compile_plan(body, "body", any_size=True)

@@ -130,8 +130,8 @@ def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return np.log(probabilities.astype(np.float64))
+    # the smallest normal float32 instead of zero: a loss stays a number
+    return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny).astype(np.float64))
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ def compile_plan(
     `form`: `unrolled` makes each operation a layer; `scanned` makes each run of equal units one layer with
     stacked weights and a loop, which with `recompute` keeps nothing inside a unit for the backward pass.
     `synchronized` takes batch norm's statistics over all replicas, which a loop cannot do: ReskerasError.
-    `any_size` leaves height and width of the images open. `model_class` is what to make: Keras' model, or a subclass with steps of its own.
+    `any_size` leaves height and width of the images open. `model_class` is what to make: Keras' model, or a
+    subclass with steps of its own.
     """
     if synchronized and form == "scanned":
         raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
