@@ -33,6 +33,12 @@ def run(command, folder, timeout=600):
     return finished([RESKERAS, *words[1:]], folder, timeout)
 
 
+def yaml_block(name):
+    """The YAML block of the README whose first line is the comment `name`."""
+    [block] = [block for kind, block in BLOCKS if kind == "yaml" and block.startswith(f"# {name}\n")]
+    return block
+
+
 def without_timing(text):
     return re.sub(r"\s+", " ", re.sub(r"in \d+\.\d s|\d+\.\d s\b", "", text)).strip()
 
@@ -47,7 +53,7 @@ def test_commands_that_need_no_training_print_what_the_readme_shows(tmp_path):
 
 
 def test_the_yaml_example_and_its_error_are_as_the_readme_says(tmp_path):
-    [example] = [block for kind, block in BLOCKS if kind == "yaml"]
+    example = yaml_block("mine.yaml")
     (tmp_path / "mine.yaml").write_text(example)
     assert run("reskeras show mine.yaml", tmp_path).returncode == 0
     (tmp_path / "mine.yaml").write_text(example.replace("shortcut: B", "shortcut: D"))
@@ -55,6 +61,14 @@ def test_the_yaml_example_and_its_error_are_as_the_readme_says(tmp_path):
     assert refused.returncode == 2
     assert "shortcut: 'D' is not one of A, B, C, none (in mine.yaml, line 3)" in refused.stderr
     assert "shortcut: 'D' is not one of A, B, C, none (in mine.yaml, line 3)" in README
+
+
+def test_the_recipe_example_is_a_recipe(tmp_path):
+    from reskeras import recipe
+
+    (tmp_path / "mine.yaml").write_text(yaml_block("mine-recipe.yaml"))
+    read = recipe(tmp_path / "mine.yaml")
+    assert (read.epochs, read.schedule.warmup, read.augment.cutmix) == (40, 0.1, 1.0)
 
 
 def test_every_command_named_in_the_readme_exists():

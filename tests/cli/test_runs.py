@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import keras
@@ -70,6 +71,28 @@ def test_evaluate_and_export_agree(copied):
     assert exported[0]["holds"]
     assert abs(exported[0]["accuracy"] - evaluated["top1"]) < 0.05
     assert "agrees" in invoke("export", copied.path).stdout
+
+
+def test_evaluate_in_views_by_class_and_into_files(copied, tmp_path):
+    written = ["--confusion", tmp_path / "confusion.png", "--predictions", tmp_path / "each.csv"]
+    shown = invoke("evaluate", copied.path, "--views", 10, "--classes", *written).stdout
+    assert "test split, 10 views, float32" in shown
+    assert re.search(r"(?m)^7 +\d+ +\d+\.\d\d%$", shown)
+    assert (tmp_path / "confusion.png").stat().st_size > 10_000
+    assert len((tmp_path / "each.csv").read_text().splitlines()) == 360
+    found = json.loads(invoke("evaluate", copied.path, "--scales", "16,24", "--recalibrate", 200, "--json").stdout)
+    assert found["images"] == 359 == sum(each["images"] for each in found["classes"].values())
+    assert found["views"].endswith("shorter side 16 24")
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["--views", 3], "views: 3 is not one of 1, 10"),
+    (["--scales", "big"], "scales: 'big': should be numbers such as 224,256,384"),
+    (["--confusion", "matrix.gif"], "a file name should end in one of .png, .svg, .csv"),
+    (["--save-recalibrated"], "there is nothing to save without recalibrate"),
+])
+def test_evaluations_that_cannot_be_are_refused(trained, flags, said):
+    assert said in refused("evaluate", trained.path, *flags)
 
 
 def test_predict_names_classes(trained, tmp_path):
@@ -144,7 +167,7 @@ class TestRefusals:
         (["--data", "folder:absent"], "there is no folder absent"),
         (["--data", "nothing"], "'nothing' is not one of digits"),
         (["--data", "cifar10", "--data-dir", "absent"], "data_dir: there is no folder absent"),
-        (["--recipe", "nothing"], "recipe: 'nothing' is not one of quick, step-cifar"),
+        (["--recipe", "nothing"], "recipe: 'nothing' is not one of modern-cifar, modern-imagenet, paper-cifar, paper-imagenet, quick, step-cifar"),
         (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
         (["--epochs", "0"], "epochs: 0"),
         (["--precision", "float8"], "precision: 'float8' is not one of auto"),
@@ -155,7 +178,7 @@ class TestRefusals:
         assert os.listdir(tmp_path) == []
 
     def test_a_recipe_file_is_refused_with_its_line(self, tmp_path):
-        (tmp_path / "mine.yaml").write_text("epochs: 2\nschedule:\n  kind: linear\n")
+        (tmp_path / "mine.yaml").write_text("epochs: 2\nschedule:\n  kind: sawtooth\n")
         message = refused("train", *TINY, "--recipe", tmp_path / "mine.yaml")
-        assert "schedule.kind: 'linear' is not one of constant, cosine, steps" in message
+        assert "schedule.kind: 'sawtooth' is not one of constant, cosine, linear, steps, plateau" in message
         assert "line 3" in message
