@@ -21,30 +21,23 @@ from reskeras.export.proof import Proof
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.runs import (
-    CLASSES_FILE,
     MODEL_FILE,
-    PREPROCESSING_FILE,
     PROVENANCE_FILE,
-    RECIPE_FILE,
     RunFolder,
-    check_same,
     new_run,
     open_run,
     place_for,
     provenance,
 )
 from reskeras.spec.catalog import name_of
-from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
-from reskeras.spec.network import NetworkSpec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network
-from reskeras.spec.resolve import resolve
 from reskeras.training.boards import tensorboard
-from reskeras.training.feed import Feed
-from reskeras.training.fit import Beside, fit
+from reskeras.training.fit import Beside
+from reskeras.training.job import Job
 from reskeras.training.strategy import open_replicas
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
@@ -84,19 +77,6 @@ def build_run(spec: Spec, out: str | Path | None = None, seed: int = 0) -> Path:
         save_model(model, run.path / MODEL_FILE)
         (run.path / PROVENANCE_FILE).write_text(json.dumps(provenance(seed=seed), indent=2) + "\n", encoding="utf-8")
     return path
-
-
-def fitted_to_data(spec: Spec, source: Source) -> Spec:
-    """`spec` with the classes and channels of `source`; ReskerasError when what was set contradicts them."""
-    classes, channels = len(source.classes), source.channels
-    resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
-    asked = spec.sparse()
-    if asked.get("classes", classes) != classes:
-        raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")
-    if asked.get("input_shape", (channels,))[-1] != channels:
-        raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
-                            f"whose images have {channels}")
-    return network(spec, classes=classes, input_shape=(*resolved.input_shape[:2], channels))
 
 
 class Run:
@@ -187,43 +167,11 @@ def train(
     spec, chosen = network(spec), read_recipe(recipe, **recipe_fields)
     replicas.check(chosen.batch_size, chosen.accumulate)
     source = open_source(data, data_dir)
-    fitted = fitted_to_data(_with_drop_path(spec, chosen), source)
-    plan, name = lower(fitted), f"{name_of(spec)}-{Path(source.name.replace(':', '/')).name}"
-    path = place_for(out, name, resume or not replicas.is_chief)  # the chief may have made it by now
-    chosen.check(plan)
+    job = Job(spec, chosen, source, data_dir)
+    job.plan  # noqa: B018 - what does not fit is told before the notes
+    path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
     for note in source.notes:
         tell(note)
-    going_on = resume and path.exists()
-    if going_on:
-        check_same(path, fitted, chosen, source.name)
-        preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
-    else:  # every worker measures the same images
-        preprocessing = Preprocessing.fit(source.train, *plan.input_shape, chosen.normalise)
-    Feed(chosen, source, preprocessing, replicas).check()
-    if not going_on and replicas.is_chief:
-        with new_run(path, spec, fitted) as run:
-            (run.path / RECIPE_FILE).write_text(to_yaml(chosen.sparse()), encoding="utf-8")
-            (run.path / CLASSES_FILE).write_text("\n".join(source.classes) + "\n", encoding="utf-8")
-            preprocessing.save(run.path / PREPROCESSING_FILE)
-            facts = provenance(seed=chosen.seed, data=_data_facts(source, data_dir),
-                               preprocessing=preprocessing.describe())
-            (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    tell(f"preprocessing: {preprocessing.describe()}")
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
-    fit(plan, name_of(spec), chosen, source, preprocessing, RunFolder(path), replicas,
-        Beside(going_on, tell, [*boards, *callbacks]))
+    job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks]))
     return Run(path)
-
-
-def _with_drop_path(spec: Spec, chosen: Recipe) -> Spec:
-    """`spec` with the recipe's stochastic depth, unless it says something about it itself."""
-    if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
-        return spec
-    return network(spec, drop_path=chosen.drop_path)
-
-
-def _data_facts(source: Source, data_dir: str | Path | None) -> dict[str, Any]:
-    return {
-        "name": source.name, "label": source.label, "data_dir": str(Path(data_dir).absolute()) if data_dir else None,
-        "train": source.train.count, "test": source.test.count, "notes": list(source.notes),
-    }

@@ -17,21 +17,27 @@ REPLACES = {"depth": "stages", "stages": "depth"}
 
 def overridden(base: Spec, fields: dict[str, Any], settings: tuple[str, ...]) -> Spec:
     """`base` with `fields` and then `settings` laid over it, validated; ReskerasError for what does not fit."""
+    whole = {field: value.sparse() if isinstance(value, Spec) else value for field, value in fields.items()}
+    return laid_over(base, {**whole, **dict(map(_parsed, settings))}, "--set" if settings and not fields else "")
+
+
+def laid_over(base: Spec, changes: dict[str, Any], where: str = "") -> Spec:
+    """`base` with the value of each dotted path of `changes` in place, validated; ReskerasError for what does not fit.
+
+    `where` says in messages who asked.
+    """
     data = base.sparse()
-    changes = {**fields, **{name.partition("=")[0]: None for name in settings}}
     if isinstance(base, NetworkSpec) and changes.keys() - {"classes", "input_shape", "name"}:
         data.pop("name", None)  # it is another network now
     for name in changes:  # of what the base says, so that depth and stages given together still contradict
         data.pop(REPLACES.get(name, ""), None)
-    for field, value in fields.items():
-        data[field] = value.sparse() if isinstance(value, Spec) else value
-    for setting in settings:
-        _set_path(data, setting)
-    return validated(type(base), data, "--set" if settings and not fields else "")
+    for path, value in changes.items():
+        _set_path(base, data, path, value, where)
+    return validated(type(base), data, where)
 
 
-def _set_path(data: dict[str, Any], setting: str) -> None:
-    """Lay one `path=value` such as `bn.momentum=0.99` or `stages.1.width=48` over sparse data."""
+def _parsed(setting: str) -> tuple[str, Any]:
+    """One `path=value` such as `bn.momentum=0.99` or `stages.1.width=48` as path and value."""
     path, equals, text = setting.partition("=")
     if not equals or not path:
         raise ReskerasError(f"--set: {shown(setting)} is not of the form path=value, such as bn.momentum=0.99")
@@ -39,18 +45,24 @@ def _set_path(data: dict[str, Any], setting: str) -> None:
         ((_, value),) = parse_yaml(f"value:\n  {text}", "--set")[0].items()
     except (ReskerasError, ValueError) as error:
         raise ReskerasError(f"--set: {shown(text)} (for {path}) is not a YAML value") from error
+    return path, value
+
+
+def _set_path(base: Spec, data: dict[str, Any], path: str, value: Any, where: str) -> None:
+    """Lay one value over sparse data of `base`'s kind."""
     keys: list[str | int] = [int(key) if key.isdecimal() else key for key in path.split(".")]
-    if len(keys) > 1 and keys[0] not in data:
+    if len(keys) > 1 and keys[0] not in data and isinstance(base, NetworkSpec):
         _materialise(data, str(keys[0]))
     if len(keys) > 1 and keys[0] in REPLACES:
         data.pop(REPLACES[keys[0]], None)  # a part of stages changes what depth they make
+    lead = f"{where}: " if where else ""
     here: Any = data
     for index, key in enumerate(keys[:-1]):
         if isinstance(here, list) and (not isinstance(key, int) or key >= len(here)):
             parent = ".".join(map(str, keys[:index]))
-            raise ReskerasError(f"--set: {parent} has entries 0 to {len(here) - 1}, not {key!r}")
+            raise ReskerasError(f"{lead}{parent} has entries 0 to {len(here) - 1}, not {key!r}")
         if not isinstance(here, dict | list):
-            raise ReskerasError(f"--set: {path} leads nowhere in this network")
+            raise ReskerasError(f"{lead}{path} leads nowhere in this {_kind(base)}")
         inner = here[key] if isinstance(here, list) else here.get(key)
         if isinstance(inner, int | str) and keys[0] in ("stages", "skip"):  # shorthand for units or kind
             inner = {"units" if isinstance(inner, int) else "kind": inner}
@@ -58,8 +70,12 @@ def _set_path(data: dict[str, Any], setting: str) -> None:
         here = inner
     last = keys[-1]
     if not isinstance(here, dict) and not (isinstance(here, list) and isinstance(last, int) and last < len(here)):
-        raise ReskerasError(f"--set: {path} leads nowhere in this network")
+        raise ReskerasError(f"{lead}{path} leads nowhere in this {_kind(base)}")
     here[last] = value
+
+
+def _kind(base: Spec) -> str:
+    return "network" if isinstance(base, NetworkSpec) else type(base).__name__.removesuffix("Spec").lower()
 
 
 def _materialise(data: dict[str, Any], field: str) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reskeras.errors import ReskerasError, unknown
+from reskeras.errors import ReskerasError
 from reskeras.spec.augment import AugmentSpec
-from reskeras.spec.document import parse_yaml, read_yaml
 from reskeras.spec.fields import Spec, integer, number
 from reskeras.spec.plan import Plan
+from reskeras.spec.shipped import read_document
 from reskeras.spec.validation import validated
 
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # shell style, of names such as stage1_unit1_conv1/kernel
@@ -76,6 +75,8 @@ class Recipe(Spec):
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
     holdout: Annotated[number(0, 0.9), Field(description="Share of training images that picks the best epoch")] = 0.0
+    patience: Annotated[integer(1, 100_000) | None, Field(
+        description="Stop when the held-out images have not been told better for so many epochs")] = None
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
     recompute: Annotated[bool, Field(description="The backward pass computes units again; saves memory")] = False
@@ -86,11 +87,13 @@ class Recipe(Spec):
     seed: integer(0, 2**31 - 1) = 0
 
     @model_validator(mode="after")
-    def _recomputes_in_a_loop(self) -> Recipe:
+    def _fields_that_go_together(self) -> Recipe:
         if self.recompute and self.form == "unrolled":
             raise ValueError("recompute goes with form scanned or auto, not with unrolled")
         if self.form == "scanned" and self.sync_bn:
             raise ValueError("sync_bn goes with form unrolled or auto: replicas cannot meet inside a loop over units")
+        if self.patience and not self.holdout:
+            raise ValueError("patience watches held-out images; set holdout, such as 0.1")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}")
         return self
@@ -119,34 +122,13 @@ class Recipe(Spec):
                                         f"its weights are called {names[0]}, ..., {names[-1]}")
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with reskeras."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in files("reskeras.spec.recipes").iterdir()
-                  if entry.name.endswith(".yaml"))
-
-
 def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
     """The recipe that `source` names (a shipped name or a YAML file), with `fields` laid over it.
 
     Raises ReskerasError (status 2) for unknown names, fields and values.
     """
-    if isinstance(source, Recipe):
-        chosen = source
-    elif str(source) in recipe_names():
-        text = (files("reskeras.spec.recipes") / f"{source}.yaml").read_text(encoding="utf-8")
-        chosen = validated(Recipe, *_with_place(parse_yaml(text, f"recipe {source}"), f"recipe {source}"))
-    elif Path(source).is_file():
-        chosen = validated(Recipe, *_with_place(read_yaml(Path(source)), str(source)))
-    elif Path(source).suffix in (".yaml", ".yml", ".json"):
-        raise ReskerasError(f"recipe: there is no file {source}")
-    else:
-        raise unknown("recipe", source, recipe_names())
+    chosen = source if isinstance(source, Recipe) else read_document("recipe", Recipe, source)
     changes = {name: value for name, value in fields.items() if value is not None}
     if "epochs" in changes and chosen.iterations:
         changes.setdefault("iterations", None)  # who asks for epochs means epochs
     return validated(Recipe, {**chosen.sparse(), **changes}) if changes else chosen
-
-
-def _with_place(parsed: tuple, where: str) -> tuple:
-    data, lines = parsed
-    return data, where, lines

@@ -21,6 +21,7 @@ def resolve(spec: NetworkSpec) -> ResolvedNetwork:
     Raises ReskerasError (status 2) that names the field, its value and the choices.
     """
     family, block, stages = _stages(spec)
+    _refuse_idle_factor(spec, stages)
     preset = FAMILIES.get(family)
     if preset is None and spec.stem is None:
         raise ReskerasError("family: not set, and without a family 'stem' is needed; choose imagenet or cifar")
@@ -86,7 +87,7 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
                             "choose skip identity, or shortcut A or B")
     return StageRow(
         units=stage.units,
-        width=stage.width or _preset_width(family, index, here),
+        width=stage.width or _preset_width(family, index, here, spec.width_factor or 1.0),
         stride=stage.stride or (1 if index == 0 else 2),
         block=block,
         shortcut=shortcut,
@@ -95,12 +96,12 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
     )
 
 
-def _preset_width(family: str | None, index: int, where: str) -> int:
+def _preset_width(family: str | None, index: int, where: str, factor: float) -> int:
     widths = FAMILIES[family].widths if family else ()
     if index >= len(widths):
         known = f"family {family} has widths for {len(widths)} stages" if family else "no family is set"
         raise ReskerasError(f"{where}width: not set, and {known}; give it as {{units: 2, width: 128}}")
-    return widths[index]
+    return max(round(widths[index] * factor), 1)
 
 
 def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> str | None:
@@ -116,6 +117,12 @@ def _first(value: Any, preset: Any, field: str) -> Any:
     if value is None and preset is None:
         raise ReskerasError(f"{field}: not set, and no family is set that would give it")
     return preset if value is None else value
+
+
+def _refuse_idle_factor(spec: NetworkSpec, stages: tuple[StageSpec, ...]) -> None:
+    if spec.width_factor is not None and all(stage.width for stage in stages):
+        raise ReskerasError(f"width_factor: {spec.width_factor:g} multiplies the family's widths, and every stage "
+                            "gives its own; set one")
 
 
 def _refuse_contradictions(network: ResolvedNetwork) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -121,6 +122,40 @@ class Averaged(keras.callbacks.Callback):
         self.kept.clear()
 
 
+class Patience(keras.callbacks.Callback):
+    """Ends a training that has told the held-out images no better for `epochs` epochs."""
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+        self.best, self.waited = (-1.0, 0.0), 0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has come to that."""
+        return self.waited >= self.epochs
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"best": self.best, "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.best, self.waited = tuple(state["best"]), state["waited"]
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Compare with the best epoch before."""
+        score = watched_score(logs)
+        self.waited = 0 if score > self.best else self.waited + 1
+        self.best = max(self.best, score)
+        self.model.stop_training = self.over
+
+
+def watched_score(logs: Mapping[str, Any]) -> tuple[float, float]:
+    """How good an epoch is: accuracy on the watched images, among equals the loss; more is better."""
+    return float(logs["val_accuracy"]), -float(logs["val_loss"])
+
+
 class Record(keras.callbacks.Callback):
     """After each epoch: a line in metrics.jsonl, the last model, and the best one.
 
@@ -152,7 +187,7 @@ class Record(keras.callbacks.Callback):
         """Write what this epoch gave."""
         row = {name: float(value) for name, value in logs.items()}
         self.run.add_metrics({"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - self.began, 3)})
-        score = (row["val_accuracy"], -row["val_loss"])
+        score = watched_score(row)
         best = not self.picks or score > self.best
         self.best = max(self.best, score)
         self.writing.wait()  # before the model that is being written changes

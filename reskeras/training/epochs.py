@@ -12,10 +12,14 @@ from reskeras.training.position import Position
 
 def run_epochs(
     model: keras.Model, feed: Feed, position: Position, callbacks: Sequence[keras.callbacks.Callback],
+    last: int | None = None,
 ) -> None:
-    """Train from `position` to its end. A callback that sets `model.stop_training` ends it after the epoch."""
+    """Train from `position` to its end, or to that of epoch number `last`.
+
+    A callback that sets `model.stop_training` ends it after the epoch.
+    """
     watched, batches = feed.watching()
-    for first, until, steps in pieces(position):
+    for first, until, steps in pieces(position, last):
         model.fit(
             feed.training(first, position.step, until), initial_epoch=first, epochs=until, steps_per_epoch=steps,
             validation_data=watched, validation_steps=batches, callbacks=list(callbacks), verbose=0,
@@ -25,14 +29,18 @@ def run_epochs(
             return
 
 
-def pieces(position: Position) -> Iterator[tuple[int, int, int]]:
-    """(first epoch, epoch to end before, steps of each) of the runs of equally long epochs that are left."""
-    epoch, whole = position.epoch, position.total // position.steps_per_epoch
-    if position.step and epoch < position.epochs:
+def pieces(position: Position, last: int | None = None) -> Iterator[tuple[int, int, int]]:
+    """(first epoch, epoch to end before, steps of each) of the runs of equally long epochs that are left.
+
+    Those beyond epoch number `last` are left out.
+    """
+    epoch, epochs = position.epoch, min(position.epochs, last or position.epochs)
+    whole = min(position.total // position.steps_per_epoch, epochs)
+    if position.step and epoch < epochs:
         yield epoch, epoch + 1, position.left()
         epoch += 1
     if epoch < whole:
         yield epoch, whole, position.steps_per_epoch
         epoch = whole
-    if epoch < position.epochs:
+    if epoch < epochs:
         yield epoch, epoch + 1, position.total - whole * position.steps_per_epoch

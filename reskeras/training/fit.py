@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import keras
 import tensorflow as tf
@@ -20,7 +21,7 @@ from reskeras.runs import RunFolder
 from reskeras.spec.plan import Plan
 from reskeras.spec.plan_data import unit_data
 from reskeras.spec.recipe import Recipe
-from reskeras.training.callbacks import Averaged, Pace, Record, Watch
+from reskeras.training.callbacks import Averaged, Pace, Patience, Record, Watch
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.course import Course
 from reskeras.training.epochs import run_epochs
@@ -39,11 +40,20 @@ SCANNED_UNITS = 50  # from here on a loop trains as fast as units written out, a
 
 @dataclass(frozen=True)
 class Beside:
-    """What a training does beside training: where it goes on from, and what it shows."""
+    """What a training does beside training: where it goes on from, and what it shows.
+
+    `until` ends it after so many epochs, though the schedule is that of the whole training. `show` draws progress.
+    """
 
     resume: bool = False
     tell: Callable[[str], None] = lambda note: None
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    until: int | None = None
+    show: bool = True
+
+    def going_on(self, resume: bool) -> Beside:
+        """The same, with `resume` decided."""
+        return replace(self, resume=resume)
 
 
 def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
@@ -84,13 +94,14 @@ def training_form(plan: Plan, recipe: Recipe) -> str:
 
 
 def fit(
-    plan: Plan, name: str, recipe: Recipe, source: Source, preprocessing: Preprocessing, run: RunFolder,
-    replicas: Replicas | None = None, beside: Beside = Beside(),
+    plan: Plan, name: str, recipe: Recipe, source: Source, preprocessing: Preprocessing, run: RunFolder | None,
+    replicas: Replicas | None = None, beside: Beside = Beside(), model: TrainedModel | None = None,  # noqa: B008
 ) -> str:
     """Train `plan` on `source` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
 
-    With `beside.resume` it goes on from the run's newest whole state. Raises ReskerasError: status 1 when the
-    loss is no longer finite or a state cannot be written, 143 or 130 when a signal stopped it.
+    With `beside.resume` it goes on from the run's newest whole state. `model` is what `compiled` made of the plan,
+    when the caller has done that. Without a run nothing is written. Raises ReskerasError: status 1 when the loss is
+    no longer finite or a state cannot be written, 143 or 130 when a signal stopped it.
     """
     replicas = replicas or open_replicas("one")
     replicas.check(recipe.batch_size, recipe.accumulate)
@@ -100,33 +111,38 @@ def fit(
     feed = Feed(recipe, source, preprocessing, replicas)
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
-        model = compiled(plan, name, recipe, position.total, recipe.sync_bn and replicas.count > 1)
+        model = model or compiled(plan, name, recipe, position.total, recipe.sync_bn and replicas.count > 1)
         model.prepare(*feed.example())
-    record = Record(run, compile_plan(plan, name), feed.held_out, position) if replicas.is_chief else None
+    kept = run if replicas.is_chief else None
+    record = Record(kept, compile_plan(plan, name), feed.held_out, position) if kept else None
     course, watch = Course(recipe, plan.weighted_layers(), model.optimizer.schedule, position), Watch(position)
-    parts = {"course": course, "watch": watch, **({"record": record} if record else {})}
-    state = TrainingState(model, position, parts, fingerprint(plan, recipe))
-    checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep)
-    if beside.resume:
-        _resume(state, checkpoints, run if record else None, beside.tell)
-    if record:
-        run.update_provenance(
+    patience = Patience(recipe.patience) if recipe.patience else None
+    parts = {"course": course, "watch": watch, "record": record, "patience": patience}
+    state = TrainingState(model, position, {part: each for part, each in parts.items() if each},
+                          fingerprint(plan, recipe))
+    checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
+    if beside.resume and run:
+        _resume(state, checkpoints, kept, beside.tell)
+    if kept:
+        kept.update_provenance(
             precision=training_precision(recipe.precision), form=training_form(plan, recipe), replicas=replicas.count,
             training_images=feed.train.count, watched=f"{feed.watched.count} {feed.watches} images")
-    writes = checkpoints if record else None
-    began, pace = time.perf_counter(), Pace(recipe.step_images, feed.watches, position)
-    with pace, Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
+    writes = checkpoints if kept else None
+    began = time.perf_counter()
+    shown = Pace(recipe.step_images, feed.watches, position) if record and beside.show else None
+    with shown or nullcontext(), Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
+        callbacks = [position, Divergence(recipe, position, writes), course, watch, Averaged(), record, shown, patience,
+                     *beside.callbacks, keeper]
         try:
-            run_epochs(model, feed, position, [
-                position, Divergence(recipe, position, writes), course, watch, Averaged(),
-                *([record, pace] if record else []), *beside.callbacks, keeper])
+            if not (patience and patience.over):
+                run_epochs(model, feed, position, [each for each in callbacks if each], beside.until)
         except tf.errors.OpError as error:  # a file that was there when the data was opened, most often
             raise reading_failure(error) from error
         if record:
             record.finish()
     digest = state.digest()
-    if record:
-        run.update_provenance(trained_sha256=digest, training_seconds=round(time.perf_counter() - began, 1))
+    if kept:
+        kept.update_provenance(trained_sha256=digest, training_seconds=round(time.perf_counter() - began, 1))
     return digest
 
 

@@ -1,0 +1,120 @@
+"""A training job: a network, a recipe and open data that fit each other, done into a run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
+from reskeras.runs import (
+    CLASSES_FILE,
+    PREPROCESSING_FILE,
+    PROVENANCE_FILE,
+    RECIPE_FILE,
+    RunFolder,
+    check_same,
+    new_run,
+    provenance,
+)
+from reskeras.spec.catalog import name_of
+from reskeras.spec.document import to_yaml
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.plan import Plan
+from reskeras.spec.recipe import Recipe
+from reskeras.spec.request import network
+from reskeras.spec.resolve import resolve
+from reskeras.training.feed import Feed
+from reskeras.training.fit import Beside, fit
+from reskeras.training.strategy import Replicas, open_replicas
+
+
+@dataclass(frozen=True)
+class Job:
+    """`spec` as typed, the recipe and the data. ReskerasError when they contradict each other."""
+
+    spec: Spec
+    recipe: Recipe
+    source: Source
+    data_dir: str | Path | None = None
+
+    @cached_property
+    def fitted(self) -> Spec:
+        """The spec with the classes and channels of the data, and the recipe's stochastic depth."""
+        return fitted_to_data(_with_drop_path(self.spec, self.recipe), self.source)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What is compiled."""
+        plan = lower(self.fitted)
+        self.recipe.check(plan)
+        return plan
+
+    @property
+    def name(self) -> str:
+        """`cifar-resnet-20-digits`."""
+        return f"{name_of(self.spec)}-{Path(self.source.name.replace(':', '/')).name}"
+
+    def preprocessing(self) -> Preprocessing:
+        """How images become the network's input, measured on the training images."""
+        return Preprocessing.fit(self.source.train, *self.plan.input_shape, self.recipe.normalise)
+
+    def run(self, path: Path, replicas: Replicas | None = None, beside: Beside = Beside()) -> None:  # noqa: B008
+        """Train into the run folder `path`, which is made, or with `beside.resume` gone on with when it is there.
+
+        Raises ReskerasError before anything is written when the request is wrong; else as `fit` does.
+        """
+        replicas = replicas or open_replicas("one")
+        plan = self.plan
+        if going_on := beside.resume and path.exists():
+            check_same(path, self.fitted, self.recipe, self.source.name)
+            preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
+        else:  # every worker measures the same images
+            preprocessing = self.preprocessing()
+        Feed(self.recipe, self.source, preprocessing, replicas).check()
+        if not going_on and replicas.is_chief:
+            self._begin(path, preprocessing)
+        beside.tell(f"preprocessing: {preprocessing.describe()}")
+        fit(plan, name_of(self.spec), self.recipe, self.source, preprocessing, RunFolder(path), replicas,
+            beside.going_on(going_on))
+
+    def _begin(self, path: Path, preprocessing: Preprocessing) -> None:
+        with new_run(path, self.spec, self.fitted) as run:
+            (run.path / RECIPE_FILE).write_text(to_yaml(self.recipe.sparse()), encoding="utf-8")
+            (run.path / CLASSES_FILE).write_text("\n".join(self.source.classes) + "\n", encoding="utf-8")
+            preprocessing.save(run.path / PREPROCESSING_FILE)
+            facts = provenance(seed=self.recipe.seed, data=self._data_facts(), preprocessing=preprocessing.describe())
+            (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    def _data_facts(self) -> dict[str, Any]:
+        source, folder = self.source, self.data_dir
+        return {
+            "name": source.name, "label": source.label, "data_dir": str(Path(folder).absolute()) if folder else None,
+            "train": source.train.count, "test": source.test.count, "notes": list(source.notes),
+        }
+
+
+def fitted_to_data(spec: Spec, source: Source) -> Spec:
+    """`spec` with the classes and channels of `source`; ReskerasError when what was set contradicts them."""
+    classes, channels = len(source.classes), source.channels
+    resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
+    asked = spec.sparse()
+    if asked.get("classes", classes) != classes:
+        raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")
+    if asked.get("input_shape", (channels,))[-1] != channels:
+        raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
+                            f"whose images have {channels}")
+    return network(spec, classes=classes, input_shape=(*resolved.input_shape[:2], channels))
+
+
+def _with_drop_path(spec: Spec, chosen: Recipe) -> Spec:
+    """`spec` with the recipe's stochastic depth, unless it says something about it itself."""
+    if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
+        return spec
+    return network(spec, drop_path=chosen.drop_path)
