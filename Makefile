@@ -24,8 +24,8 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-test: lint  ## everything but the slow tests
-	$(BIN)/python -m pytest
+test: lint  ## everything but the slow tests, a process for each core
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

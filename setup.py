@@ -36,7 +36,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "bench": ["torch>=2.13,<2.14"],
-        "test": ["pytest>=8,<10", "ruff>=0.6,<1", "import-linter>=2,<3"],
+        "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.6,<1", "import-linter>=2,<3"],
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
 )

@@ -218,7 +218,7 @@ def test_a_failed_save_leaves_the_file_that_was_there(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(keras.Model, "save", half)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(ReskerasError, match=r"net\.keras cannot be written: no space left"):
         save_model(model, tmp_path / "net.keras")
     assert (tmp_path / "net.keras").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["net.keras"]
