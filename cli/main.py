@@ -36,6 +36,8 @@ COMMANDS = {
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
     "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
     "launch": Entry(".launch", "Train in several processes on this machine, kept alive as a group.", MODELS),
+    "spaces": Entry(".spaces", "The shipped spaces that a search can vary.", MODELS),
+    "tune": Entry(".tune", "Search a space for the best network and recipe.", MODELS),
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),

@@ -23,8 +23,8 @@ from .results import echo_evaluation
 @click.option("--data", default="digits", show_default=True, metavar="SOURCE",
               help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
-@click.option("--recipe", default="quick", show_default=True, metavar="RECIPE",
-              help="A recipe's name (reskeras recipes) or a YAML file.")
+@click.option("--recipe", metavar="RECIPE", help="A recipe's name (reskeras recipes) or a YAML file.  "
+              "[default: that of NETWORK's file if it has one, else quick]")
 @click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, metavar="N", help="Instead of the recipe's.")
 @click.option("--learning-rate", type=float, metavar="RATE", help="Instead of the recipe's.")
@@ -43,7 +43,7 @@ from .results import echo_evaluation
               help="The new run folder.  [default: saved_models/NETWORK-DATA]")
 @click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr.")
 def command(
-    request: NetworkRequest, data: str, data_dir: Path | None, recipe: str, out: Path | None, as_json: bool,
+    request: NetworkRequest, data: str, data_dir: Path | None, recipe: str | None, out: Path | None, as_json: bool,
     strategy: str, devices: int | None, resume: bool, profile: int, histograms: bool,
     **recipe_fields: int | float | str | bool | None,
 ) -> None:
@@ -56,10 +56,12 @@ def command(
     """
     from reskeras.spec.catalog import name_of
     from reskeras.spec.recipe import recipe as read_recipe
+    from reskeras.spec.request import recipe_of
 
     from .overview import understood
 
-    spec, chosen = request.spec(), read_recipe(recipe, **recipe_fields)  # wrong requests fail before TensorFlow loads
+    # wrong requests fail before TensorFlow loads
+    spec, chosen = request.spec(), read_recipe(recipe or recipe_of(request.source), **recipe_fields)
     if not as_json:
         click.echo(f"{name_of(spec)}: {understood(spec)}")
     from reskeras.api import train

@@ -14,10 +14,14 @@ _HOMES = {
     "catalog": "reskeras.spec.catalog",
     "plan": "reskeras.spec.request",
     "recipe": "reskeras.spec.recipe",
+    "space": "reskeras.spec.space",
     "build": "reskeras.api",
     "load": "reskeras.api",
     "train": "reskeras.api",
+    "tune": "reskeras.api",
     "Run": "reskeras.api",
+    "HyperModel": "reskeras.tuning.hypermodel",
+    "Search": "reskeras.tuning.search",
 }
 
 __all__ = list(_HOMES)

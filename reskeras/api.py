@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from reskeras.export.artefacts import check_kinds, export_run
 from reskeras.export.proof import Proof
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
+from reskeras.report.search import draw_search
 from reskeras.runs import (
     MODEL_FILE,
     PROVENANCE_FILE,
@@ -34,11 +35,19 @@ from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as read_recipe
-from reskeras.spec.request import network
+from reskeras.spec.request import network, recipe_of
+from reskeras.spec.space import Space
 from reskeras.training.boards import tensorboard
 from reskeras.training.fit import Beside
 from reskeras.training.job import Job
 from reskeras.training.strategy import open_replicas
+from reskeras.tuning.hypermodel import HyperModel, held_out
+from reskeras.tuning.limits import Limits
+from reskeras.tuning.objective import read_objective
+from reskeras.tuning.outcome import Outcome
+from reskeras.tuning.run import How, search_for
+from reskeras.tuning.search import Search, place_for_search
+from reskeras.tuning.workers import CHIEF, Crew, role
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
@@ -149,7 +158,7 @@ class Run:
 
 
 def train(
-    spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe = "quick", *,
+    spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
     out: str | Path | None = None, data_dir: str | Path | None = None, resume: bool = False,
     strategy: str = "auto", devices: int | None = None, histograms: bool = False, profile: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (), tell: Callable[[str], None] = lambda note: None,
@@ -157,14 +166,15 @@ def train(
 ) -> Run:
     """Train a network on data by a recipe, into a run folder.
 
-    `recipe_fields` such as `epochs=2` are laid over the recipe. Classes and input channels follow the
+    The recipe is by default that of the network's file, if it has one, else `quick`; `recipe_fields` such as
+    `epochs=2` are laid over it. Classes and input channels follow the
     data. With `resume` a run folder that is there goes on from its newest state, and one that is not is made.
     `strategy` and `devices` are as in `training.strategy.open_replicas`. `histograms` and `profile`, a number
     of steps, add to the TensorBoard files in `logs/`. `tell` gets a line for each thing worth knowing. Raises
     ReskerasError before anything is written when the request is wrong.
     """
     replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
-    spec, chosen = network(spec), read_recipe(recipe, **recipe_fields)
+    spec, chosen = network(spec), read_recipe(recipe or recipe_of(spec), **recipe_fields)
     replicas.check(chosen.batch_size, chosen.accumulate)
     source = open_source(data, data_dir)
     job = Job(spec, chosen, source, data_dir)
@@ -175,3 +185,30 @@ def train(
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks]))
     return Run(path)
+
+
+def tune(
+    over: str | Path | Mapping[str, Any] | Space, spec: str | Path | Spec, data: str = "digits",
+    recipe: str | Path | Recipe = "quick", *, tuner: str = "bayesian", objective: Sequence[str] = (),
+    trials: int | None = None, executions: int = 1, epochs: int | None = None, patience: int | None = None,
+    max_params: int | None = None, max_multiply_adds: int | None = None, max_activation_memory: int | None = None,
+    max_latency_ms: float | None = None, seed: int = 0, workers: int = 1, restarts: int = 3,
+    worker_timeout: float = 120.0, port: int = 0, out: str | Path | None = None, data_dir: str | Path | None = None,
+    command: Sequence[str] | None = None, tell: Callable[[str], None] = lambda note: None,
+    ended: Callable[[Outcome], None] = lambda outcome: None,
+) -> Search:
+    """Search a space (a name, a file, or a mapping) for the best network and recipe, beginning from `spec`.
+
+    The arguments are those of `reskeras tune`. The search's folder is gone on with when it holds the same search.
+    `command` starts the same search in a process, for several workers. `tell` gets what is worth knowing, `ended`
+    each trial's outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
+    """
+    how = How(tuner, read_objective(objective), trials, executions, seed, Crew(workers, restarts, worker_timeout), port)
+    chosen = held_out(read_recipe(recipe, epochs=epochs))
+    limits = Limits(max_params, max_multiply_adds, max_activation_memory, max_latency_ms)
+    place = place_for_search(out, network(spec), data)
+    model = HyperModel(over, spec, data, read_recipe(chosen, patience=patience), data_dir=data_dir, limits=limits)
+    search = search_for(how, model, place, command, tell, ended)
+    if role() in (None, CHIEF):
+        draw_search(search)
+    return search

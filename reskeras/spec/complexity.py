@@ -66,24 +66,32 @@ def complexity(plan: Plan) -> Complexity:
     tensors = _Tensors()
     tensor, units = tensors.new(plan.input_shape), []
     for unit in plan.units:
-        tensors.maker = unit.name
-        tensor, cost = _sequence(unit.nodes, tensor, tensors)
-        units.append((unit.name, tensors.shapes[tensor], cost))
+        tensors.begin(unit.name)
+        tensor = _sequence(unit.nodes, tensor, tensors)
+        units.append((unit.name, tensors.shapes[tensor], tensors.counts))
     kept = tensors.kept_by_maker()
     first = plan.units[0].name
     kept[first] = kept.get(first, 0) + kept.pop("", 0)  # the input image is counted with the first unit
-    costs = tuple(UnitCost(name, shape, cost + Cost(activations=kept.get(name, 0))) for name, shape, cost in units)
+    costs = tuple(UnitCost(name, shape, Cost(*counts, kept.get(name, 0))) for name, shape, counts in units)
     return Complexity(units=costs, total=sum((unit.cost for unit in costs), Cost()))
 
 
 class _Tensors:
-    """Every tensor of the network by number, with the unit that made it and whether gradients need it."""
+    """Every tensor of the network by number, with the unit that made it and whether gradients need it.
+
+    `counts` are parameters, statistics and multiply-adds of the unit so far; sums of plain numbers, because a search
+    counts ten thousand networks.
+    """
 
     def __init__(self) -> None:
         self.shapes: list[Shape] = []
         self.makers: list[str] = []
         self.kept: set[int] = set()
         self.maker = ""
+        self.counts = [0, 0, 0]
+
+    def begin(self, unit: str) -> None:
+        self.maker, self.counts = unit, [0, 0, 0]
 
     def new(self, shape: Shape) -> int:
         self.shapes.append(shape)
@@ -97,27 +105,25 @@ class _Tensors:
         return counts
 
 
-def _sequence(nodes: Sequence, tensor: int, tensors: _Tensors) -> tuple[int, Cost]:
-    cost = Cost()
+def _sequence(nodes: Sequence, tensor: int, tensors: _Tensors) -> int:
     for node in nodes:
-        tensor, more = (_fork if isinstance(node, Fork) else _op)(node, tensor, tensors)
-        cost += more
-    return tensor, cost
+        tensor = (_fork if isinstance(node, Fork) else _op)(node, tensor, tensors)
+    return tensor
 
 
-def _op(op: Op, tensor: int, tensors: _Tensors) -> tuple[int, Cost]:
-    shape = tensors.shapes[tensor]
+def _op(op: Op, tensor: int, tensors: _Tensors) -> int:
+    shape, counts = tensors.shapes[tensor], tensors.counts
     output = tensors.new(op.output_shape(shape))
-    tensors.kept.update({"input": tensor, "output": output}[which] for which in op.keeps)
-    return output, Cost(op.parameters(shape), op.statistics(shape), op.multiply_adds(shape))
+    for which in op.keeps:
+        tensors.kept.add({"input": tensor, "output": output}[which])
+    counts[0] += op.parameters(shape)
+    counts[1] += op.statistics(shape)
+    counts[2] += op.multiply_adds(shape)
+    return output
 
 
-def _fork(fork: Fork, tensor: int, tensors: _Tensors) -> tuple[int, Cost]:
-    ends, cost = [], Cost()
-    for branch in fork.branches:
-        end, more = _sequence(branch, tensor, tensors)
-        ends.append(end)
-        cost += more
+def _fork(fork: Fork, tensor: int, tensors: _Tensors) -> int:
+    ends = [_sequence(branch, tensor, tensors) for branch in fork.branches]
     if fork.merge in ("multiply", "gated_add"):  # a product's gradient needs its factors
         tensors.kept.update(ends)
-    return tensors.new(fork.merged_shape(tuple(tensors.shapes[end] for end in ends))), cost
+    return tensors.new(fork.merged_shape(tuple(tensors.shapes[end] for end in ends)))

@@ -15,6 +15,7 @@ DEEPEST_NESTING = 20
 UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
 
 Lines = dict[tuple, int]
+NETWORK, RECIPE = "network", "recipe"  # the two parts of a file that says how to train what
 
 
 class _Loader(yaml.SafeLoader):
@@ -71,6 +72,15 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
         raise ReskerasError(f"{path}: is no text in UTF-8") from error
     except OSError as error:
         raise ReskerasError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def section(name: str, data: dict[str, Any], lines: Lines) -> tuple[dict[str, Any], Lines]:
+    """Of a file with the parts `network` and `recipe`, part `name`; any other file is that part itself."""
+    if NETWORK not in data or set(data) - {NETWORK, RECIPE}:
+        return data, lines
+    part = data.get(name)
+    inside = {path[1:]: line for path, line in lines.items() if path[:1] == (name,)}
+    return (part if isinstance(part, dict) else {name: part}), inside
 
 
 def to_yaml(data: dict[str, Any]) -> str:

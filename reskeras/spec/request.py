@@ -7,7 +7,7 @@ from typing import Any
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.catalog import catalog
-from reskeras.spec.document import Lines, read_yaml
+from reskeras.spec.document import NETWORK, RECIPE, Lines, read_yaml, section
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
@@ -62,11 +62,18 @@ def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:
             raise ReskerasError(f"network: {path} is a folder without a {NETWORK_FILE}, so it is no run")
         return _run(path), str(path), {}
     if is_file:
-        data, lines = read_yaml(path)
-        return _typed(data, lines, str(path)), str(path), lines
+        data, lines = section(NETWORK, *read_yaml(path))
+        return typed(data, lines, str(path)), str(path), lines
     if path.suffix in (".yaml", ".yml", ".json"):
         raise ReskerasError(f"network: there is no file {path}")
     raise unknown("network", source, catalog())
+
+
+def recipe_of(source: str | Path | Spec | None) -> str | Path:
+    """The recipe to train `source` by when none is named: that of a file with both parts, else the quick one."""
+    if isinstance(source, str | Path) and Path(source).is_file() and {*read_yaml(Path(source))[0]} == {NETWORK, RECIPE}:
+        return source
+    return "quick"
 
 
 def _run(folder: Path) -> Spec:
@@ -75,10 +82,10 @@ def _run(folder: Path) -> Spec:
     if (folder / RESOLVED_FILE).is_file():
         resolved, _ = read_yaml(folder / RESOLVED_FILE)
         data |= {field: resolved[field] for field in ("classes", "input_shape") if field in resolved}
-    return _typed(data, lines, str(folder / NETWORK_FILE))
+    return typed(data, lines, str(folder / NETWORK_FILE))
 
 
-def _typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
+def typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
     """A document as a spec. Where it has a catalogued name and neither depth nor stages, that row is meant,
     with what else the document says laid over it."""
     named = catalog().get(str(data.get("name")))

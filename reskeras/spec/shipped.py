@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from reskeras.errors import ReskerasError, unknown
-from reskeras.spec.document import parse_yaml, read_yaml
+from reskeras.spec.document import parse_yaml, read_yaml, section
 from reskeras.spec.validation import Model, validated
 
 
@@ -26,7 +26,7 @@ def read_document(kind: str, model: type[Model], source: str | Path) -> Model:
         data, lines = parse_yaml((files(f"reskeras.spec.{kind}s") / f"{source}.yaml").read_text("utf-8"), where)
     elif Path(source).is_file():
         where = str(source)
-        data, lines = read_yaml(Path(source))
+        data, lines = section(kind, *read_yaml(Path(source)))
     elif Path(source).suffix in (".yaml", ".yml", ".json"):
         raise ReskerasError(f"{kind}: there is no file {source}")
     else:

@@ -93,6 +93,20 @@ class Domain(Spec):
         return self.labels() if self.choices is not None else [self.low, self.high]
 
 
+    def describe(self) -> str:
+        """The values in words: `8, 14, 20` or `0.01 to 0.5, logarithmic`."""
+        if self.choices is not None:
+            return ", ".join(str(choice) if isinstance(choice, Scalar) else json.dumps(choice)
+                             for choice in self.choices)
+        kind = ", logarithmic" if self.sampling == "log" else ""
+        step = "" if self.step is None else f", {'times' if self.sampling == 'log' else 'in steps of'} {self.step:g}"
+        return f"{self.low:g} to {self.high:g}{step}{kind}"
+
+    def describe_when(self) -> str:
+        """Its conditions in words: `network.skip is dropout`."""
+        return " and ".join(f"{name} is {' or '.join(map(str, allowed))}" for name, allowed in self.when.items())
+
+
 def _choices_alone(value: Any) -> Any:
     return {"choices": value} if isinstance(value, list) else value
 
@@ -133,13 +147,18 @@ class Space(Spec):
         return chosen
 
     def applied(self, values: Mapping[str, Scalar], network: Spec, recipe: Recipe) -> tuple[Spec, Recipe]:
-        """`network` and `recipe` with the active `values` laid over them; ReskerasError when they do not fit."""
-        changes: dict[str, dict[str, Value]] = {part: {} for part in PARTS}
-        for name, value in self.active(values).items():
-            part, _, path = name.partition(".")
-            changes[part][path] = value
-        return (laid_over(network, changes["network"]) if changes["network"] else network,
-                laid_over(recipe, changes["recipe"]) if changes["recipe"] else recipe)
+        """`network` and `recipe` with the active of a tuner's `values` laid over them; ReskerasError if they clash."""
+        return laid(self.active(values), network, recipe)
+
+
+def laid(chosen: Mapping[str, Value], network: Spec, recipe: Recipe) -> tuple[Spec, Recipe]:
+    """`network` and `recipe` with values of `network.PATH` and `recipe.PATH` in place; ReskerasError if they clash."""
+    changes: dict[str, dict[str, Value]] = {part: {} for part in PARTS}
+    for name, value in chosen.items():
+        part, _, path = name.partition(".")
+        changes[part][path] = value
+    return (laid_over(network, changes["network"]) if changes["network"] else network,
+            laid_over(recipe, changes["recipe"]) if changes["recipe"] else recipe)
 
 
 def space(source: str | Path | Space | Mapping[str, Any]) -> Space:

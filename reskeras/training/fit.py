@@ -42,12 +42,14 @@ SCANNED_UNITS = 50  # from here on a loop trains as fast as units written out, a
 class Beside:
     """What a training does beside training: where it goes on from, and what it shows.
 
-    `until` ends it after so many epochs, though the schedule is that of the whole training. `show` draws progress.
+    `begin` and `until` train only the epochs between, though the schedule is that of the whole training: `begin` with
+    a model that was trained so far. `show` draws progress.
     """
 
     resume: bool = False
     tell: Callable[[str], None] = lambda note: None
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    begin: int = 0
     until: int | None = None
     show: bool = True
 
@@ -95,7 +97,7 @@ def training_form(plan: Plan, recipe: Recipe) -> str:
 
 def fit(
     plan: Plan, name: str, recipe: Recipe, source: Source, preprocessing: Preprocessing, run: RunFolder | None,
-    replicas: Replicas | None = None, beside: Beside = Beside(), model: TrainedModel | None = None,  # noqa: B008
+    replicas: Replicas | None = None, beside: Beside = Beside(), model: TrainedModel | None = None,
 ) -> str:
     """Train `plan` on `source` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
 
@@ -113,6 +115,9 @@ def fit(
     with replicas.strategy.scope():
         model = model or compiled(plan, name, recipe, position.total, recipe.sync_bn and replicas.count > 1)
         model.prepare(*feed.example())
+    if beside.begin:
+        position.epoch = beside.begin
+        model.optimizer.iterations.assign(position.steps // recipe.accumulate)
     kept = run if replicas.is_chief else None
     record = Record(kept, compile_plan(plan, name), feed.held_out, position) if kept else None
     course, watch = Course(recipe, plan.weighted_layers(), model.optimizer.schedule, position), Watch(position)

@@ -1,0 +1,25 @@
+"""`reskeras spaces`: what comes ready to be searched."""
+
+from __future__ import annotations
+
+import click
+
+from .output import Column, heading, table
+
+
+@click.command("spaces", epilog="\b\nExamples:\n  reskeras spaces\n  reskeras spaces skips")
+@click.argument("name", required=False, metavar="[SPACE]")
+def command(name: str | None) -> None:
+    """The spaces that `reskeras tune` can search, or SPACE (a name or a YAML file), parameter by parameter."""
+    from reskeras.spec.shipped import shipped_names
+    from reskeras.spec.space import space
+
+    if name:
+        chosen = space(name)
+        heading(name, chosen.description)
+        table([Column("parameter"), Column("values"), Column("when")],
+              [(path, domain.describe(), domain.describe_when()) for path, domain in chosen.parameters.items()])
+        return
+    every = {each: space(each) for each in shipped_names("space")}
+    table([Column("space"), Column("parameters", right=True), Column("what it varies")],
+          [(each, str(len(chosen.parameters)), chosen.description) for each, chosen in every.items()])

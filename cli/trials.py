@@ -1,0 +1,74 @@
+"""What trials of a search look like when printed: a line as each ends, and the best at last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .output import GAP, Column, facts, heading, short, table
+
+if TYPE_CHECKING:
+    from reskeras.spec.space import Space
+    from reskeras.tuning.outcome import Outcome
+    from reskeras.tuning.search import Search
+
+BEST = 10
+
+
+class Board:
+    """Lines of a table that grows: trials as they end."""
+
+    def __init__(self, space: Space, err: bool = False):
+        self.err = err
+        self.columns = ["trial", "score", *(name.partition(".")[2] for name in space.parameters), "parameters", "time"]
+        self.names = list(space.parameters)
+        longest = [max([len(_shown(choice)) for choice in domain.choices or ()] or [7])
+                   for domain in space.parameters.values()]
+        self.widths = [max(len(title), width) for title, width in
+                       zip(self.columns, [5, 8, *longest, 8, 7], strict=True)]
+        self.began = False
+
+    def add(self, outcome: Outcome) -> None:
+        """A line for a trial that has ended."""
+        if not self.began:
+            self._line(self.columns)
+            self.began = True
+        if outcome.status == "failed":
+            self._line([outcome.trial, "failed", *self._values(outcome)], f"{GAP}{outcome.reason}")
+            return
+        figures = outcome.figures
+        self._line([outcome.trial, f"{outcome.score:.4f}", *self._values(outcome), short(figures["parameters"]),
+                    f"{figures['seconds']:.1f} s"])
+
+    def _values(self, outcome: Outcome) -> list[str]:
+        return [_shown(outcome.values.get(name, "")) for name in self.names]
+
+    def _line(self, cells: list[str], rest: str = "") -> None:
+        padded = (cell.ljust(width) for cell, width in zip(cells, self.widths, strict=False))
+        click.echo((GAP.join(padded) + rest).rstrip(), err=self.err)
+
+
+def echo_search(search: Search) -> None:
+    """The best trials, how many failed and why, and where everything is."""
+    outcomes, ranked, names = search.outcomes(), search.ranked(), list(search.space().parameters)
+    objective = search.objective()
+    heading(f"{search.path}", f"{objective}, {len(outcomes)} trials, {len(outcomes) - len(ranked)} failed")
+    columns = [Column("trial"), Column(objective.name, right=True),
+               *(Column(name.partition(".")[2], spare=1) for name in names),
+               Column("parameters", right=True), Column("multiply-adds", right=True), Column("seconds", right=True)]
+    table(columns, [
+        [each.trial, f"{each.score:.4f}", *(_shown(each.values.get(name, "")) for name in names),
+         short(each.figures["parameters"]), short(each.figures["multiply_adds"]), f"{each.figures['seconds']:.1f}"]
+        for each in ranked[:BEST]])
+    for each in outcomes:
+        if each.reason:
+            click.echo(f"trial {each.trial} failed: {each.reason}")
+    files = [path.name for path in sorted(search.path.iterdir()) if path.is_file() and path.suffix in (".csv", ".png")]
+    if ranked:
+        facts([("best", ranked[0].trial, str(search.best_file)), ("files", "", ", ".join(files))])
+        click.echo(f"next   reskeras train {search.best_file} --data {search.asked().data}")
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

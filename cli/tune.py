@@ -1,0 +1,104 @@
+"""`reskeras tune`: a search over networks and recipes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reskeras.errors import ReskerasError
+
+from .launch import PROGRAM
+from .network_options import NetworkRequest, network_options
+from .output import emit_json
+from .quantities import Quantity
+from .trials import Board, echo_search
+
+if TYPE_CHECKING:
+    from reskeras.tuning.search import Search
+
+
+@click.command(
+    "tune",
+    epilog="\b\nExamples:\n"
+    "  reskeras tune cifar-resnet-20 --space depth-width --data digits --trials 12 --max-params 300k\n"
+    "  reskeras tune cifar-resnet-20 --space mine.yaml --tuner hyperband --epochs 9 --data cifar10\n"
+    "  reskeras tune cifar-resnet-20 --space all --objective val_accuracy --objective multiply_adds:min:0.02\n"
+    "  reskeras tune --show saved_models/tune-cifar-resnet-20-digits",
+)
+@network_options()
+@click.option("--space", metavar="SPACE", help="What to vary: a name (reskeras spaces) or a YAML file.")
+@click.option("--data", default="digits", show_default=True, metavar="SOURCE",
+              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--recipe", default="quick", show_default=True, metavar="RECIPE",
+              help="A recipe's name (reskeras recipes) or a YAML file.")
+@click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's; for hyperband the most.")
+@click.option("--patience", type=int, metavar="N", help="End a trial that has not got better for N epochs.")
+@click.option("--tuner", default="bayesian", show_default=True, metavar="T", help="random, grid, bayesian, hyperband.")
+@click.option("--objective", multiple=True, metavar="NAME[:min|max[:WEIGHT]]",
+              help="What to look for; several are added up.  [default: val_accuracy]")
+@click.option("--trials", type=int, metavar="N", help="At most.  [default: 10; all of a grid]")
+@click.option("--executions", type=int, default=1, show_default=True, metavar="N",
+              help="Trainings of a trial, from different starts; figures are their means.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the choice of trials.")
+@click.option("--max-params", type=Quantity(), metavar="N", help="Most parameters, such as 300k.")
+@click.option("--max-multiply-adds", type=Quantity(), metavar="N", help="Most multiply-adds of an image, such as 50M.")
+@click.option("--max-activation-memory", type=Quantity(), metavar="BYTES",
+              help="Most that a training step keeps, such as 500MiB.")
+@click.option("--max-latency-ms", type=float, metavar="MS", help="Longest that one image may take, measured.")
+@click.option("--workers", type=int, default=1, show_default=True, metavar="N",
+              help="Processes on this machine, each with its share of the GPUs or cores.")
+@click.option("--restarts", type=int, default=3, show_default=True, metavar="N", help="Of a worker that died.")
+@click.option("--worker-timeout", type=float, default=120.0, show_default=True, metavar="SECONDS",
+              help="After which a worker without a sign of life is given up.")
+@click.option("--port", type=int, default=0, metavar="P", help="Where workers ask.  [default: a free one]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="The search's folder.  [default: saved_models/tune-NETWORK-DATA]")
+@click.option("--show", type=click.Path(path_type=Path), metavar="SEARCH", help="Print what came of a search again.")
+@click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr.")
+def command(request: NetworkRequest, space: str | None, show: Path | None, as_json: bool, **options: Any) -> None:
+    """Search SPACE for the best network and recipe, beginning from NETWORK.
+
+    Every trial is trained as `reskeras train` would, on images of which some are held out; candidates beyond a limit
+    are passed over before they are built. The same command goes on with a search that was stopped or killed. The
+    folder gets trials.csv, pictures, TensorBoard files, and best.yaml, which `reskeras train` and `build` take.
+
+    On a cluster start the same command on each machine with KERASTUNER_TUNER_ID (chief, or a worker's name),
+    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set, and --out on a disk that all share.
+    """
+    if show is not None:
+        from reskeras.tuning.search import open_search
+
+        search = open_search(show)
+    else:
+        if space is None:
+            raise ReskerasError("space: not set; name one (reskeras spaces) or a YAML file")
+        search = _search(request, space, as_json, **options)
+        if search is None:
+            return
+    if as_json:
+        emit_json(search.as_dict())
+    else:
+        echo_search(search)
+
+
+def _search(request: NetworkRequest, space: str, as_json: bool, *, recipe: str, epochs: int | None,
+            patience: int | None, out: Path | None, **options: Any) -> Search | None:
+    """Run the search; None in a worker, of whom the chief tells."""
+    from reskeras.spec.recipe import recipe as read_recipe
+    from reskeras.spec.space import space as read_space
+    from reskeras.tuning.objective import read_objective
+
+    # wrong requests fail before TensorFlow loads
+    spec, over, chosen = request.spec(), read_space(space), read_recipe(recipe, epochs=epochs)
+    read_objective(options["objective"])
+    from reskeras.api import tune
+    from reskeras.tuning.workers import CHIEF, role
+
+    board = Board(over, err=as_json)
+    search = tune(over, spec, recipe=chosen, patience=patience, out=out, command=[*PROGRAM, *sys.argv[1:]],
+                  tell=lambda line: click.echo(line, err=True), ended=board.add, **options)
+    return search if role() in (None, CHIEF) else None

@@ -1,0 +1,111 @@
+"""Pictures of a search: the objective against what networks cost, and what each parameter does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reskeras.errors import writing
+from reskeras.spec.space import Domain
+from reskeras.tuning.objective import Objective
+from reskeras.tuning.outcome import Outcome
+from reskeras.tuning.search import Search
+
+COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
+PARETO_FILE, EFFECTS_FILE = "pareto", "effects"
+KINDS = ("png", "svg")
+COLUMNS = 3
+DOT, FRONT = "#4c78a8", "#d1495b"
+
+
+def draw_search(search: Search) -> list[Path]:
+    """Draw both pictures as PNG and SVG into the search's folder; nothing when no trial was completed."""
+    done = search.ranked()
+    if not done:
+        return []
+    objective, space = search.objective(), search.space()
+    figures = {PARETO_FILE: _pareto(done, objective, search.path.name),
+               EFFECTS_FILE: _effects(done, objective, dict(space.parameters))}
+    paths = []
+    for name, figure in figures.items():
+        for kind in KINDS:
+            path = search.path / f"{name}.{kind}"
+            with writing(path) as beside:
+                figure.savefig(beside, dpi=130, format=kind)
+            paths.append(path)
+    return paths
+
+
+def pareto_front(costs: Sequence[float], scores: Sequence[float], direction: str) -> list[int]:
+    """Indexes, by rising cost, of the trials that no other beats in both; of equals the first."""
+    sign = -1.0 if direction == "max" else 1.0
+    order = sorted(range(len(costs)), key=lambda index: (costs[index], sign * scores[index]))
+    front: list[int] = []
+    for index in order:
+        if not front or sign * scores[index] < sign * scores[front[-1]]:
+            front.append(index)
+    return front
+
+
+def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axes = figure.subplots(1, len(COSTS), sharey=True)
+    scores = [outcome.score for outcome in done]
+    for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
+        values = [outcome.figures[cost] for outcome in done]
+        front = pareto_front(values, scores, objective.direction)
+        axis.scatter(values, scores, color=DOT, s=30, label="trial")
+        axis.plot([values[index] for index in front], [scores[index] for index in front], "o-", color=FRONT,
+                  drawstyle="steps-post", markersize=6, label="Pareto front")
+        for index in front:
+            axis.annotate(done[index].trial.lstrip("0") or "0", (values[index], scores[index]),
+                          textcoords="offset points", xytext=(5, -11), fontsize=8, color=FRONT)
+        axis.set(xlabel=label, xscale="log")
+        axis.grid(alpha=0.25)
+    axes[0].set_ylabel(f"{objective.name} ({'more' if objective.direction == 'max' else 'less'} is better)")
+    axes[0].legend(frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _effects(done: Sequence[Outcome], objective: Objective, parameters: dict[str, Domain]) -> Any:
+    from matplotlib.figure import Figure
+
+    rows = -(-len(parameters) // COLUMNS)
+    columns = min(COLUMNS, len(parameters))
+    figure = Figure(figsize=(3.6 * columns, 2.9 * rows + 0.3), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axis in axes.flat[len(parameters) :]:
+        axis.axis("off")
+    for axis, (name, domain) in zip(axes.flat, parameters.items(), strict=False):
+        _effect(axis, [outcome for outcome in done if name in outcome.values], name, domain)
+    for row in axes:
+        row[0].set_ylabel(objective.name)
+    return figure
+
+
+def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> None:
+    """One parameter: each trial a dot; for choices, the mean of each as a line."""
+    axis.set_title(name, fontsize=10)
+    axis.grid(alpha=0.25)
+    scores = np.array([outcome.score for outcome in done])
+    if domain.choices is None:
+        axis.scatter([outcome.values[name] for outcome in done], scores, color=DOT, s=22)
+        axis.set_xscale("log" if domain.sampling == "log" else "linear")
+        return
+    places = np.array([list(domain.choices).index(outcome.values[name]) for outcome in done], int)
+    axis.scatter(places, scores, color=DOT, s=22, alpha=0.8)
+    for place in np.unique(places):
+        axis.hlines(scores[places == place].mean(), place - 0.3, place + 0.3, color=FRONT)
+    axis.set_xlim(-0.6, len(domain.choices) - 0.4)
+    axis.set_xticks(range(len(domain.choices)), [_label(choice) for choice in domain.choices], fontsize=8,
+                    rotation=30 if max(len(_label(choice)) for choice in domain.choices) > 6 else 0)
+
+
+def _label(choice: Any) -> str:
+    return f"{choice:g}" if isinstance(choice, float) else str(choice)

@@ -1,0 +1,1 @@
+"""Search over network specs and recipes, with KerasTuner's tuners."""

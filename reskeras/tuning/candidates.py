@@ -1,0 +1,136 @@
+"""Candidates of a search: the network and recipe that a tuner's values stand for, and whether they may be tried."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reskeras.errors import ReskerasError
+from reskeras.spec.complexity import Cost
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.recipe import Recipe
+from reskeras.spec.space import Domain, Scalar, Space
+from reskeras.tuning.limits import Limits, Refusals, Refused
+
+PROBES = 50  # combinations tried before a value counts as never valid
+TRIES = 2000  # combinations tried before a space counts as empty
+REMEMBERED = 20_000
+
+Values = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network and a recipe, and what the network costs with the data's classes and channels."""
+
+    spec: Spec
+    recipe: Recipe
+    cost: Cost
+
+
+class Candidates:
+    """What the values of `space` over `network` and `recipe` stand for, within `limits`.
+
+    `fitted` gives a spec the classes and channels of the data. Nothing is built: a candidate is counted from its
+    plan, in about a millisecond.
+    """
+
+    def __init__(self, space: Space, network: Spec, recipe: Recipe, limits: Limits = Limits(),  # noqa: B008 - frozen
+                 fitted: Callable[[Spec, Recipe], Spec] = lambda spec, recipe: spec):
+        self.space, self.network, self.recipe, self.limits, self.fitted = space, network, recipe, limits, fitted
+        self.refusals = Refusals()
+        self._costs: dict[str, Cost | ReskerasError] = {}
+
+    def of(self, values: Values) -> Candidate:
+        """The candidate of a tuner's `values`; Refused when it contradicts itself or breaks a limit."""
+        try:
+            spec, recipe = self.space.applied(values, self.network, self.recipe)
+            cost = self._cost(spec, recipe)
+        except Refused:
+            raise
+        except ReskerasError as error:
+            raise Refused("invalid", str(error)) from error
+        self.limits.check(cost, recipe)
+        return Candidate(spec, recipe, cost)
+
+    def fits(self, values: Values) -> bool:
+        """Whether the candidate of `values` may be tried; those that may not are counted."""
+        try:
+            self.of(values)
+        except Refused as refused:
+            self.refusals.add(refused)
+            return False
+        return True
+
+    def base_cost(self) -> Cost:
+        """What the network costs as it is, before anything is varied."""
+        return self._cost(self.network, self.recipe)
+
+    def _cost(self, spec: Spec, recipe: Recipe) -> Cost:
+        key = f"{spec.model_dump_json(exclude_unset=True)} {recipe.drop_path}"
+        if key not in self._costs:
+            if len(self._costs) >= REMEMBERED:
+                self._costs.clear()
+            try:
+                self._costs[key] = lower(self.fitted(spec, recipe)).complexity().total
+            except ReskerasError as error:
+                self._costs[key] = error
+        found = self._costs[key]
+        if isinstance(found, ReskerasError):
+            raise found
+        return found
+
+    def check(self) -> None:
+        """Raise ReskerasError when a path or value is never valid, or nothing in the space fits."""
+        drawn = random.Random(0)
+        for name, domain in self.space.parameters.items():
+            for label in domain.probes():
+                self._check_value(name, domain, label, drawn)
+        if not any(self.fits(sample(self.space, drawn)) for _ in range(TRIES)):
+            message = f"space: nothing in it fits; {self.refusals.describe()}"
+            self.refusals = Refusals()
+            raise ReskerasError(message)
+        self.refusals = Refusals()
+
+    def _check_value(self, name: str, domain: Domain, label: Scalar, drawn: random.Random) -> None:
+        first: ReskerasError | None = None
+        pinned = pinned_by(self.space, name) | {name: label}
+        for attempt in range(PROBES):
+            others = pinned if attempt == 0 else sample(self.space, drawn, pinned)
+            try:
+                spec, recipe = self.space.applied(others, self.network, self.recipe)
+                self._cost(spec, recipe)
+                return
+            except ReskerasError as error:
+                first = first or error
+        raise ReskerasError(f"space: {name}: {domain.value(label)!r} fits nowhere: {first}")
+
+
+def pinned_by(space: Space, name: str) -> dict[str, Scalar]:
+    """Values of other parameters under which parameter `name` matters."""
+    pinned: dict[str, Scalar] = {}
+    for other, allowed in space.parameters[name].when.items():
+        pinned |= pinned_by(space, other) | {other: allowed[0]}
+    return pinned
+
+
+def sample(space: Space, drawn: random.Random, pinned: Values | None = None) -> dict[str, Any]:
+    """Values drawn evenly from all domains of `space`, as a random search does, with some `pinned`."""
+    values: dict[str, Any] = {}
+    for name, domain in space.parameters.items():
+        values[name] = (pinned or {}).get(name, _draw(domain, drawn))
+    return values
+
+
+def _draw(domain: Domain, drawn: random.Random) -> Scalar:
+    if domain.choices is not None:
+        return drawn.choice(domain.labels())
+    share = drawn.random()
+    if domain.sampling == "log":
+        value = domain.low * (domain.high / domain.low) ** share
+    else:
+        value = domain.low + (domain.high - domain.low) * share
+    return min(round(value), domain.high) if domain.integers else value

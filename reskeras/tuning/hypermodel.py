@@ -1,0 +1,120 @@
+"""A HyperModel for any of KerasTuner's tuners: build compiles a candidate as `train` does, fit trains it so."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from reskeras.data.registry import open_source
+from reskeras.data.source import Source
+from reskeras.spec.catalog import name_of
+from reskeras.spec.fields import Spec
+from reskeras.spec.recipe import Recipe, recipe
+from reskeras.spec.request import network
+from reskeras.spec.space import Space, space
+from reskeras.training.feed import Feed
+from reskeras.training.fit import Beside, compiled, fit
+from reskeras.training.job import Job
+from reskeras.training.strategy import open_replicas
+from reskeras.tuning.candidates import Candidate, Candidates
+from reskeras.tuning.hyperparameters import declare
+from reskeras.tuning.latency import latency_ms
+from reskeras.tuning.limits import Limits, Refused, activation_bytes
+
+HOLDOUT = 0.1  # of the training images, for a recipe that holds out none: to choose by test images is to train on them
+
+
+class HyperModel(keras_tuner.HyperModel):
+    """A space over a network and a recipe, on data, for any KerasTuner tuner.
+
+    >>> model = reskeras.HyperModel("depth-width", "cifar-resnet-20", "digits", epochs=3)
+    >>> keras_tuner.RandomSearch(model, "val_accuracy", max_trials=5).search()
+
+    `search` needs no data: it is this model's. A candidate beyond `limits`, or one that contradicts itself, raises
+    KerasTuner's FailedTrialError before anything is built. The history that a tuner sees has the training's figures
+    and the costs `parameters`, `multiply_adds` and `activation_memory`.
+    """
+
+    def __init__(
+        self, over: str | Path | Mapping[str, Any] | Space, spec: str | Path | Spec, data: str | Source = "digits",
+        by: str | Path | Recipe = "quick", *, data_dir: str | Path | None = None, limits: Limits = Limits(),  # noqa: B008
+        **recipe_fields: Any,
+    ):
+        super().__init__(name="reskeras")
+        self.space = space(over)
+        self.source = data if isinstance(data, Source) else open_source(data, data_dir)
+        self.data_dir = data_dir
+        chosen = held_out(recipe(by, **recipe_fields))
+        self.candidates = Candidates(self.space, network(spec), chosen, limits,
+                                     lambda spec, recipe: Job(spec, recipe, self.source).fitted)
+        self.candidates.check()
+        self._exploring = False
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Every parameter of the space. A tuner calls this, then once `build`, to learn of parameters."""
+        declare(self.space, hp)
+        self._exploring = True
+
+    def job(self, candidate: Candidate, seed: int = 0) -> Job:
+        """The training of a candidate; `seed` is added to the recipe's."""
+        chosen = candidate.recipe
+        if seed:
+            chosen = recipe(chosen, seed=chosen.seed + seed)
+        return Job(candidate.spec, chosen, self.source, self.data_dir)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:
+        """The compiled model of the candidate; keras_tuner.errors.FailedTrialError when it may not be tried."""
+        exploring, self._exploring = self._exploring, False
+        declare(self.space, hp)
+        try:
+            job = self.job(self.candidates.of(hp.values))
+            if self.candidates.limits.latency_ms is not None and not exploring:
+                self.candidates.limits.check_latency(latency_ms(job.plan))
+        except Refused as refused:
+            if exploring:  # with the defaults, which no trial has asked for
+                return None
+            raise keras_tuner.errors.FailedTrialError(str(refused)) from refused
+        keras.utils.set_random_seed(job.recipe.seed)
+        return compiled(job.plan, name_of(job.spec), job.recipe, job.recipe.steps(self._feed(job).steps_per_epoch))
+
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any,
+        callbacks: Sequence[keras.callbacks.Callback] = (), epochs: int | None = None, initial_epoch: int = 0,
+        verbose: Any = None,
+    ) -> keras.callbacks.History:
+        """Train `model` by the candidate's recipe, up to `epochs` if a tuner says so; what each epoch gave."""
+        candidate = self.candidates.of(hp.values)
+        job, figures = self.job(candidate), costs(candidate)
+        history = keras.callbacks.History()
+        history.history = defaultdict(list)
+        record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: [
+            history.history[name].append(float(value)) for name, value in {**logs, **figures}.items()])
+        fit(job.plan, name_of(job.spec), job.recipe, self.source, job.preprocessing(), None, open_replicas("one"),
+            Beside(callbacks=[*callbacks, record], until=epochs, show=False, begin=initial_epoch), model)
+        history.history = dict(history.history)
+        return history
+
+    def base_costs(self) -> dict[str, float]:
+        """What the network costs before anything is varied."""
+        base = self.candidates
+        return costs(Candidate(base.network, base.recipe, base.base_cost()))
+
+    def _feed(self, job: Job) -> Feed:
+        return Feed(job.recipe, self.source, job.preprocessing(), open_replicas("one"))
+
+
+def costs(candidate: Candidate) -> dict[str, float]:
+    """What a candidate costs, as figures of a trial."""
+    cost = candidate.cost
+    return {"parameters": float(cost.parameters), "multiply_adds": float(cost.multiply_adds),
+            "activation_memory": float(activation_bytes(cost, candidate.recipe))}
+
+
+def held_out(chosen: Recipe) -> Recipe:
+    """`chosen` with images held out, if it does not say so itself."""
+    return chosen if chosen.holdout else recipe(chosen, holdout=HOLDOUT)

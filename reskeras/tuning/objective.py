@@ -1,0 +1,102 @@
+"""What a search looks for: one figure of a trial, or a weighted sum of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reskeras.errors import ReskerasError, unknown
+
+# figure: which way is better
+LEARNED = {"val_accuracy": "max", "val_loss": "min", "accuracy": "max", "loss": "min"}
+COSTS = {"parameters": "min", "multiply_adds": "min", "activation_memory": "min", "latency_ms": "min", "seconds": "min"}
+DIRECTIONS = ("min", "max")
+SUM = "objective"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A figure of a trial, which way is better, and how much it counts in a sum."""
+
+    name: str
+    direction: str
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        weight = f":{self.weight:g}" if self.weight != 1 else ""
+        return f"{self.name}:{self.direction}{weight}"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One term, looked at as it is; or several, whose weighted sum is to be small.
+
+    In a sum, what a network costs counts as a multiple of what the network costs before anything is varied, so that
+    `val_accuracy` and `multiply_adds:min:0.01` give up a point of accuracy for as many multiply-adds again.
+    """
+
+    terms: tuple[Term, ...]
+
+    @property
+    def name(self) -> str:
+        """The figure that a tuner compares."""
+        return self.terms[0].name if len(self.terms) == 1 else SUM
+
+    @property
+    def direction(self) -> str:
+        """`min` or `max`."""
+        return self.terms[0].direction if len(self.terms) == 1 else "min"
+
+    @property
+    def learned(self) -> Term:
+        """By which figure the best epoch of a training is picked."""
+        return next((term for term in self.terms if term.name in LEARNED), Term("val_accuracy", "max"))
+
+    def best_epoch(self, rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+        """Of the epochs of a training, the best; of equals the first."""
+        term = self.learned
+        pick = max if term.direction == "max" else min
+        return pick(rows, key=lambda row: row[term.name])
+
+    def value(self, figures: Mapping[str, float], base: Mapping[str, float]) -> float:
+        """What a tuner compares, of a trial's `figures`; `base` are the costs of the unvaried network."""
+        if len(self.terms) == 1:
+            return figures[self.terms[0].name]
+        total = 0.0
+        for term in self.terms:
+            share = figures[term.name] / base[term.name] if base.get(term.name) else figures[term.name]
+            total += term.weight * (share if term.direction == "min" else -share)
+        return total
+
+    def needs(self, name: str) -> bool:
+        """Whether a term is called `name`."""
+        return any(term.name == name for term in self.terms)
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.terms))
+
+
+def read_objective(texts: Sequence[str]) -> Objective:
+    """`NAME[:min|max[:WEIGHT]]` for each term; ReskerasError (status 2) for names that no trial has."""
+    terms = tuple(map(_read_term, texts or ["val_accuracy"]))
+    if len({term.name for term in terms}) < len(terms):
+        raise ReskerasError(f"objective: {', '.join(texts)}: a figure is named twice")
+    return Objective(terms)
+
+
+def _read_term(text: str) -> Term:
+    name, _, rest = text.partition(":")
+    direction, _, weight = rest.partition(":")
+    known = LEARNED | COSTS
+    if name not in known:
+        raise unknown("objective", name, known)
+    if direction and direction not in DIRECTIONS:
+        raise unknown(f"objective: {name}", direction, DIRECTIONS)
+    try:
+        weight = float(weight or 1)
+    except ValueError:
+        weight = 0.0
+    if not weight > 0:
+        raise ReskerasError(f"objective: {text}: the weight should be a number above 0, as in "
+                            f"{name}:{known[name]}:0.5")
+    return Term(name, direction or known[name], weight)

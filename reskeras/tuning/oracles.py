@@ -1,0 +1,207 @@
+"""KerasTuner's four oracles, made to choose only candidates that may be tried, and to survive what kills a search.
+
+Uses private methods of KerasTuner 1.4 (setup.py bounds the version); nothing else in reskeras does.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine import trial as trials
+from keras_tuner.oracles import (
+    BayesianOptimizationOracle,
+    GridSearchOracle,
+    HyperbandOracle,
+    RandomSearchOracle,
+)
+
+from reskeras.errors import failure
+from reskeras.runs import write_atomically
+from reskeras.tuning.candidates import Candidates
+
+TRIES = 1000  # candidates refused in a row before the space counts as exhausted
+PROPOSALS = 10  # of these, how many a model of the objective may make before one is drawn
+MOST_BEGUN = 3  # times that a trial is begun; a trial that kills its process would do so for ever
+RUNNING, IDLE, STOPPED = trials.TrialStatus.RUNNING, trials.TrialStatus.IDLE, trials.TrialStatus.STOPPED
+COMPLETED, FAILED = trials.TrialStatus.COMPLETED, trials.TrialStatus.FAILED
+
+
+class SteadyOracle(keras_tuner.Oracle):
+    """What all four have in common.
+
+    Random values are drawn again until they fit; what is refused is neither a trial nor fatal, and not drawn again.
+    Files are written whole or not at all. A trial whose process died is given out again, three times at most.
+    """
+
+    def __init__(self, candidates: Candidates, **options: Any):
+        # a failed trial is told, and does not end the search
+        super().__init__(max_consecutive_failed_trials=10**9, allow_new_entries=False, **options)
+        self.candidates = candidates
+        self.begun: dict[str, int] = {}
+        self.seen: dict[str, float] = {}
+        self.verbose = 0
+
+    def _random_values(self) -> dict[str, Any] | None:
+        for _ in range(TRIES):
+            values = super()._random_values()
+            if values is None or self.candidates.fits(values):
+                return values
+            self.refuse(values)
+        return None
+
+    def refuse(self, values: Mapping[str, Any]) -> None:
+        """Never draw `values` again."""
+        self._tried_so_far.add(self._compute_values_hash(values))
+
+    @keras_tuner.synchronized
+    def create_trial(self, tuner_id: str) -> trials.Trial:
+        """The next trial for a tuner; one that it was given before and did not end, once more."""
+        self.seen[tuner_id] = time.monotonic()
+        while True:
+            trial = super().create_trial(tuner_id)
+            if trial.status == STOPPED and self.ongoing_trials:  # one of them may come back to the queue
+                self.tuner_ids.add(tuner_id)
+                trial.status = IDLE
+            if trial.status != RUNNING:
+                return trial
+            self.begun[trial.trial_id] = self.begun.get(trial.trial_id, 0) + 1
+            if self.begun[trial.trial_id] <= MOST_BEGUN:
+                self.save()
+                return trial
+            trial.status, trial.message = FAILED, f"its process died {MOST_BEGUN} times"
+            self.end_trial(trial)
+
+    @keras_tuner.synchronized
+    def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> trials.Trial:
+        """Metrics of a trial; without any, a sign of life."""
+        for tuner_id, trial in self.ongoing_trials.items():
+            if trial.trial_id == trial_id:
+                self.seen[tuner_id] = time.monotonic()
+        return super().update_trial(trial_id, metrics, step) if metrics else self.trials[trial_id]
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial: trials.Trial) -> None:
+        """The trial is over; said twice, by a worker that had been given up, it counts once."""
+        known = self.trials[trial.trial_id]
+        if known.status != RUNNING and trial is not known:
+            return
+        if trial.trial_id in self._retry_queue:
+            self._retry_queue.remove(trial.trial_id)
+        super().end_trial(trial)
+
+    @keras_tuner.synchronized
+    def release(self, tuner_id: str) -> str | None:
+        """Give up a tuner: its trial goes back to the queue; the trial's number, or None when it had none."""
+        trial = self.ongoing_trials.pop(tuner_id, None)
+        self.tuner_ids.discard(tuner_id)
+        self.seen.pop(tuner_id, None)
+        if trial is None:
+            return None
+        self._retry_queue.append(trial.trial_id)
+        self.save()
+        return trial.trial_id
+
+    @keras_tuner.synchronized
+    def silent(self, seconds: float) -> list[str]:
+        """Tuners that have a trial and gave no sign of life for so long."""
+        now = time.monotonic()
+        return [tuner for tuner in self.ongoing_trials if now - self.seen.get(tuner, now) > seconds]
+
+    @property
+    def over(self) -> bool:
+        """Whether trials were given out, none is being run, and every tuner knows that there is no more."""
+        return bool(self.start_order) and not self.ongoing_trials and not self.tuner_ids and not self._retry_queue
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Numbers of the trials that were begun and have not ended."""
+        return sorted(set(self.start_order) - set(self.end_order))
+
+    def get_state(self) -> dict[str, Any]:
+        """What `oracle.json` keeps."""
+        return {**super().get_state(), "begun": self.begun}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        super().set_state(state)
+        self.begun = state["begun"]
+
+    def save(self) -> None:
+        """Replace `oracle.json`."""
+        write_atomically(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
+
+    def _save_trial(self, trial: trials.Trial) -> None:
+        write_atomically(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
+
+    def reload(self) -> None:
+        """Go on from the folder, wherever between two files the search was killed."""
+        try:
+            super().reload()
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise failure(f"tune: {self._project_dir} is broken: {error}") from error
+        for trial_id in self.trials.keys() - set(self.start_order):  # killed before oracle.json knew of it
+            del self.trials[trial_id]
+        ended = {trial_id for trial_id, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)}
+        self.end_order += sorted(ended - set(self.end_order))  # killed after the trial, before oracle.json
+        self._retry_queue = sorted(self.trials.keys() - ended, reverse=True)  # taken from the end
+
+
+class RandomOracle(SteadyOracle, RandomSearchOracle):
+    """Random search."""
+
+
+class GridOracle(SteadyOracle, GridSearchOracle):
+    """Every combination, the defaults first. KerasTuner's own forgets where it was when it is reloaded."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The next combination that fits."""
+        answer = super().populate_space(trial_id)
+        values = answer.get("values")
+        if answer["status"] == RUNNING and not self.start_order and not self.candidates.fits(values):
+            values = self._get_next_combination(values)
+            answer = {"status": RUNNING if values else STOPPED, "values": values}
+        return answer
+
+    def _get_next_combination(self, values: dict[str, Any]) -> dict[str, Any] | None:
+        values = super()._get_next_combination(values)
+        while values is not None and not self.candidates.fits(values):
+            values = super()._get_next_combination(values)
+        return values
+
+    def get_state(self) -> dict[str, Any]:
+        """With the order of the combinations."""
+        ordered, index = [], 0 if self._ordered_ids._memory else None
+        while index is not None:
+            ordered.append(self._ordered_ids._memory[index])
+            index = self._ordered_ids._next_index[index]
+        return {**super().get_state(), "ordered": ordered}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Every trial may have a next combination that was not made."""
+        super().set_state(state)
+        for trial_id in state["ordered"]:
+            self._ordered_ids.insert(trial_id)
+        self._populate_next = [trial_id for trial_id in state["ordered"] if trial_id in self.start_order]
+
+
+class BayesianOracle(SteadyOracle, BayesianOptimizationOracle):
+    """Bayesian optimisation. What its model proposes and may not or need not be tried is drawn at random."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Where the model hopes for most, of what fits and was not tried."""
+        for _ in range(PROPOSALS):
+            answer = super().populate_space(trial_id)
+            values = answer.get("values")
+            if values is None or (not self._duplicate(values) and self.candidates.fits(values)):
+                return answer
+            self.refuse(values)
+        return self._random_populate_space()
+
+
+class HalvingOracle(SteadyOracle, HyperbandOracle):
+    """Hyperband: many short trainings, the best of which go on."""

@@ -1,0 +1,45 @@
+"""What came of a trial, as the worker that ran it wrote it down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reskeras.runs import write_atomically
+from reskeras.spec.space import Value
+
+OUTCOME_FILE = "outcome.json"
+COMPLETED, FAILED = "completed", "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial: its number, what was varied, its figures, and where it failed why.
+
+    `figures` are means over the executions, of the best epoch of each; `score` is the objective's value.
+    """
+
+    trial: str
+    values: Mapping[str, Value]
+    status: str
+    score: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    rounds: Mapping[str, int] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Into a trial's folder."""
+        write_atomically(folder / OUTCOME_FILE, json.dumps(asdict(self), indent=2) + "\n")
+
+
+def read_outcomes(folder: Path) -> list[Outcome]:
+    """Of all trials in a search's folder that have ended, by number."""
+    paths = sorted(folder.glob(f"trial_*/{OUTCOME_FILE}"))
+    return [Outcome(**_read(path)) for path in paths]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,152 @@
+"""A search from beginning to end: alone, as chief of workers on this machine, or in its part on a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.launch.places import HOST
+from reskeras.tuning.hypermodel import HyperModel
+from reskeras.tuning.hyperparameters import declare
+from reskeras.tuning.objective import Objective
+from reskeras.tuning.oracles import BayesianOracle, GridOracle, HalvingOracle, RandomOracle, SteadyOracle
+from reskeras.tuning.outcome import Outcome
+from reskeras.tuning.search import Asked, Search
+from reskeras.tuning.tuner import JobTuner
+from reskeras.tuning.workers import CHIEF, IP, PORT, Crew, LocalCrew, role, serving, wait_for_workers
+
+ORACLES = {"random": RandomOracle, "grid": GridOracle, "bayesian": BayesianOracle, "hyperband": HalvingOracle}
+TRIALS = 10
+FACTOR = 3  # Hyperband's
+SEARCHING = "search"  # the oracle's files, inside the search's folder
+
+
+@dataclass(frozen=True)
+class How:
+    """How to search: which tuner, for what, how long, and with whose help.
+
+    `trials` None is the tuner's own: ten, all of a grid, what Hyperband needs.
+    """
+
+    tuner: str = "bayesian"
+    objective: Objective = field(default_factory=lambda: Objective(()))
+    trials: int | None = None
+    executions: int = 1
+    seed: int = 0
+    crew: Crew = field(default_factory=Crew)
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done."""
+        if self.tuner not in ORACLES:
+            raise unknown("tuner", self.tuner, ORACLES)
+        if self.tuner == "hyperband" and self.trials is not None:
+            raise ReskerasError("trials: hyperband decides itself how many trials there are, by --epochs; leave it out")
+        for name, value in (("trials", self.trials), ("executions", self.executions), ("workers", self.crew.count)):
+            if value is not None and value < 1:
+                raise ReskerasError(f"{name}: {value}: should be at least 1")
+
+
+def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] | None = None,
+               tell: Callable[[str], None] = lambda line: None,
+               ended: Callable[[Outcome], None] = lambda outcome: None) -> Search:
+    """Search as `how` says for the best of `model`'s candidates, in folder `place`, where it goes on if it was begun.
+
+    `command` starts this search in another process, for workers. `tell` gets what is worth knowing, `ended` each
+    outcome. Raises ReskerasError: status 2 for a wrong request, 1 when no trial could be completed, 143 or 130 when
+    a signal stopped it.
+    """
+    if how.crew.count > 1 and command is None:
+        raise ReskerasError("workers: several of them need a command that starts them; use the command line")
+    mine, search = role(), Search(place)
+    if mine in (None, CHIEF):
+        place.mkdir(parents=True, exist_ok=True)
+        search.keep(_asked(how, model))
+        reports = _Reports(search, model, ended)
+    oracle = _oracle(how, model)
+    folder = place / SEARCHING
+    oracle._set_project_dir(str(place), SEARCHING)
+    if mine in (None, CHIEF) and (folder / "oracle.json").exists():
+        oracle.reload()
+        tell(f"tune: going on after {len(oracle.end_order)} trials")
+    tuner = partial(JobTuner, oracle, model, how.objective, folder, how.executions, how.tuner == "hyperband")
+    if mine not in (None, CHIEF):
+        tuner().search()
+        return search
+    if mine == CHIEF:
+        with serving(oracle, os.environ[IP], int(os.environ[PORT])):
+            wait_for_workers(oracle, how.crew.patience, tell, reports.look)
+    elif how.crew.count > 1:
+        with serving(oracle, HOST, how.port) as port:
+            asked = LocalCrew(how.crew, command, port, place, tell).watch(oracle, reports.look)
+        reports.look()
+        if asked:
+            raise ReskerasError("tune: stopped as asked; the same command goes on", status=128 + asked)
+    else:
+        tuner(lambda outcome: reports.look()).search()
+    reports.look()
+    _conclude(search, oracle, tell)
+    return search
+
+
+class _Reports:
+    """Looks at what came of trials, wherever they ran, and writes what can be known of the search so far."""
+
+    def __init__(self, search: Search, model: HyperModel, ended: Callable[[Outcome], None]):
+        self.search, self.model, self.ended = search, model, ended
+        self.known: set[str] = set()
+
+    def look(self) -> None:
+        """Tell of new outcomes, the earlier ones of a search that goes on included."""
+        fresh = [outcome for outcome in self.search.outcomes() if outcome.trial not in self.known]
+        for outcome in fresh:
+            self.known.add(outcome.trial)
+            self.ended(outcome)
+        if fresh:
+            self.search.write_results(len(self.model.source.classes), self.model.source.channels)
+
+
+def _conclude(search: Search, oracle: SteadyOracle, tell: Callable[[str], None]) -> None:
+    outcomes = search.outcomes()
+    if unfinished := oracle.unfinished:
+        tell(f"tune: {len(unfinished)} trials were begun and not finished: {', '.join(unfinished)}; the same command "
+             "goes on with them")
+    if said := oracle.candidates.refusals.describe():
+        tell(f"tune: {said}")
+    if not outcomes:
+        raise failure("tune: no trial has ended")
+    if not search.best_file.exists():
+        raise failure(f"tune: all {len(outcomes)} trials failed, such as trial {outcomes[0].trial}: "
+                      f"{outcomes[0].reason}")
+
+
+def _oracle(how: How, model: HyperModel) -> SteadyOracle:
+    options: dict[str, Any] = {
+        "objective": keras_tuner.Objective(how.objective.name, how.objective.direction),
+        "hyperparameters": declare(model.space, keras_tuner.HyperParameters()),
+        "seed": how.seed + 1,  # KerasTuner takes 0 for any
+    }
+    if how.tuner == "hyperband":
+        options |= {"max_epochs": model.candidates.recipe.epochs, "factor": FACTOR}
+    else:
+        options["max_trials"] = how.trials or (None if how.tuner == "grid" else TRIALS)
+    if how.tuner == "bayesian":  # KerasTuner's own, three for each parameter, would leave a short search no model
+        options["num_initial_points"] = min(max(options["max_trials"] // 3, 3), 3 * len(model.space.parameters))
+    return ORACLES[how.tuner](model.candidates, **options)
+
+
+def _asked(how: How, model: HyperModel) -> Asked:
+    candidates = model.candidates
+    limits = {name: value for name, value in vars(candidates.limits).items() if value is not None}
+    return Asked(
+        network=candidates.network.sparse(), recipe=candidates.recipe.sparse(), space=model.space.sparse(),
+        data=model.source.name, tuner=how.tuner, objective=[str(term) for term in how.objective.terms],
+        trials=how.trials, executions=how.executions, seed=how.seed, limits=limits,
+        data_dir=str(model.data_dir) if model.data_dir else None)

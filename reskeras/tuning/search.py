@@ -1,0 +1,165 @@
+"""A search on disk: what was asked, what came of each trial, and the best; no TensorFlow is needed to read it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reskeras.errors import ReskerasError, shown, writing
+from reskeras.runs import HOME, write_atomically
+from reskeras.spec.catalog import name_of
+from reskeras.spec.document import read_yaml, to_yaml
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.recipe import Recipe
+from reskeras.spec.request import network, typed
+from reskeras.spec.space import Space, laid, space
+from reskeras.spec.validation import validated
+from reskeras.tuning.objective import Objective, read_objective
+from reskeras.tuning.outcome import COMPLETED, Outcome, read_outcomes
+
+SEARCH_FILE = "search.yaml"
+BEST_FILE = "best.yaml"
+TRIALS_FILE = "trials.csv"
+FREE = ("trials", "data_dir")  # what may differ when a search is gone on with
+SHOWN_DIFFERENCES = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a search was asked for, beside its space: all that decides which trials there are."""
+
+    network: dict[str, Any]
+    recipe: dict[str, Any]
+    space: dict[str, Any]
+    data: str
+    tuner: str
+    objective: list[str]
+    trials: int | None
+    executions: int
+    seed: int
+    limits: dict[str, Any]
+    data_dir: str | None = None
+
+    def difference(self, other: Asked) -> str:
+        """How `other` differs, in words; empty when it does not."""
+        found = []
+        for name, value in vars(self).items():
+            new = getattr(other, name)
+            if name not in FREE and value != new:
+                found += _differences(name, value, new)
+        return "; ".join(found[:SHOWN_DIFFERENCES])
+
+
+def _differences(name: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for key in {**old, **new} if old.get(key) != new.get(key)
+                for line in _differences(f"{name}.{key}", old.get(key), new.get(key))]
+    return [f"{name} {shown(new)} was {shown(old)}"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search's folder; everything in it is reached from here."""
+
+    path: Path
+
+    @property
+    def best_file(self) -> Path:
+        """Network and recipe of the best trial, for `reskeras train` and `reskeras build`."""
+        return self.path / BEST_FILE
+
+    def asked(self) -> Asked:
+        """What it was asked for."""
+        data, _ = read_yaml(self.path / SEARCH_FILE)
+        try:
+            return Asked(**data)
+        except TypeError as error:
+            raise ReskerasError(f"tune: {self.path / SEARCH_FILE} is no search of this version: {error}") from error
+
+    def space(self) -> Space:
+        """What it varies."""
+        return space(self.asked().space)
+
+    def objective(self) -> Objective:
+        """What it looks for."""
+        return read_objective(self.asked().objective)
+
+    def outcomes(self) -> list[Outcome]:
+        """Of all trials that have ended."""
+        return read_outcomes(self.path / "search")
+
+    def ranked(self) -> list[Outcome]:
+        """The completed ones, the best first; of equals the one with fewer parameters."""
+        sign = -1 if self.objective().direction == "max" else 1
+        done = [outcome for outcome in self.outcomes() if outcome.status == COMPLETED]
+        return sorted(done, key=lambda outcome: (sign * outcome.score, outcome.figures["parameters"], outcome.trial))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain data for JSON."""
+        return {"search": str(self.path), "objective": str(self.objective()), "best": str(self.best_file),
+                "ranked": [asdict(outcome) for outcome in self.ranked()],
+                "failed": [asdict(outcome) for outcome in self.outcomes() if outcome.status != COMPLETED]}
+
+    def candidate(self, outcome: Outcome) -> tuple[Spec, Recipe]:
+        """Network and recipe of a trial."""
+        asked = self.asked()
+        return laid(outcome.values, network_of(asked.network), validated(Recipe, asked.recipe))
+
+    def keep(self, asked: Asked) -> None:
+        """Write down what is asked, or raise ReskerasError when the folder holds another search."""
+        if (self.path / SEARCH_FILE).exists():
+            if difference := self.asked().difference(asked):
+                raise ReskerasError(f"tune: {self.path} is another search: now {difference}; give another --out")
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise ReskerasError(f"tune: {self.path} exists and is no search; give another --out")
+        write_atomically(self.path / SEARCH_FILE, to_yaml(vars(asked)))
+
+    def write_results(self, classes: int, channels: int) -> None:
+        """trials.csv, and best.yaml when a trial has been completed."""
+        self.write_trials()
+        if ranked := self.ranked():
+            best, asked = ranked[0], self.asked()
+            spec, recipe = self.candidate(best)
+            shape = (*_input_size(spec), channels)
+            fitted = network(spec, classes=classes, input_shape=shape)
+            head = (f"# trial {best.trial} of {self.path.name}: {self.objective().name} {best.score:.4f}; "
+                    f"data: {asked.data}\n")
+            text = to_yaml({"network": fitted.sparse(), "recipe": recipe.sparse()})
+            write_atomically(self.best_file, head + text)
+
+    def write_trials(self) -> None:
+        """A line for each trial that has ended."""
+        outcomes, names = self.outcomes(), list(self.space().parameters)
+        figures = sorted({name for outcome in outcomes for name in outcome.figures})
+        with writing(self.path / TRIALS_FILE) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["trial", "status", "score", *names, *figures, "reason"])
+            for outcome in outcomes:
+                rows.writerow([outcome.trial, outcome.status, outcome.score,
+                               *(outcome.values.get(name) for name in names),
+                               *(outcome.figures.get(name) for name in figures), outcome.reason])
+
+
+def open_search(path: str | Path) -> Search:
+    """The search in folder `path`; ReskerasError (status 2) when it is none."""
+    if not (Path(path) / SEARCH_FILE).is_file():
+        raise ReskerasError(f"tune: {path} has no {SEARCH_FILE}, so it is no search's folder")
+    return Search(Path(path))
+
+
+def place_for_search(out: str | Path | None, spec: Spec, data: str) -> Path:
+    """Where a search goes: `out`, else `saved_models/tune-NETWORK-DATA`."""
+    return Path(out) if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
+
+
+def network_of(data: dict[str, Any]) -> Spec:
+    """The spec that `search.yaml` keeps."""
+    return typed(data, {}, "search.yaml")
+
+
+def _input_size(spec: Spec) -> Sequence[int]:
+    return lower(spec).input_shape[:2]

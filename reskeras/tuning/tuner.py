@@ -1,0 +1,154 @@
+"""The tuner: trials that an oracle chooses, each a training job into a run folder of its own."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.engine import base_tuner
+from keras_tuner.engine import trial as trials
+
+from reskeras.errors import ReskerasError
+from reskeras.runs import RunFolder
+from reskeras.training.fit import Beside
+from reskeras.training.guards import SIGNALS
+from reskeras.tuning.boards import write_board
+from reskeras.tuning.hypermodel import HyperModel, costs
+from reskeras.tuning.latency import latency_ms
+from reskeras.tuning.objective import Objective
+from reskeras.tuning.outcome import COMPLETED, FAILED, Outcome
+
+LOGS = "logs"
+ROUND = "tuner/"  # what Hyperband adds to the values of a trial
+IDLE_SECONDS = 0.5
+SIGN_OF_LIFE = 5.0  # seconds between two
+LONGEST_REASON = 500
+
+Ended = Callable[[Outcome], None]
+
+
+class JobTuner(base_tuner.BaseTuner):
+    """Runs trials by the one fit, so that a trial trained again by `reskeras train` gives the same curve.
+
+    A trial that was cut short goes on from its run folder's state; one of Hyperband's later rounds goes on from the
+    run folder of the round before, for which `keep_states` keeps them. `ended` gets each outcome.
+    """
+
+    def __init__(self, oracle: keras_tuner.Oracle, model: HyperModel, objective: Objective, folder: Path,
+                 executions: int = 1, keep_states: bool = False, ended: Ended = lambda outcome: None):
+        self.model, self.goal, self.executions = model, objective, executions
+        self.keep_states, self.ended = keep_states, ended
+        super().__init__(oracle, directory=str(folder.parent), project_name=folder.name)
+
+    def search(self) -> None:
+        """Run trials until the oracle has no more."""
+        while True:
+            trial = self.oracle.create_trial(self.tuner_id)
+            if trial.status == trials.TrialStatus.STOPPED:
+                return
+            if trial.status == trials.TrialStatus.IDLE:
+                time.sleep(IDLE_SECONDS)  # others' trials decide what comes next
+                continue
+            with self._alive(trial):
+                self._run(trial)
+            self.oracle.end_trial(trial)
+
+    @contextmanager
+    def _alive(self, trial: trials.Trial) -> Iterator[None]:
+        """Tell the oracle every few seconds that this trial is being worked on."""
+        over = threading.Event()
+
+        def tell() -> None:
+            while not over.wait(SIGN_OF_LIFE):
+                self.oracle.update_trial(trial.trial_id, {})
+
+        thread = threading.Thread(target=tell, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _run(self, trial: trials.Trial) -> None:
+        values = trial.hyperparameters.values
+        outcome = partial(Outcome, trial.trial_id, self.model.space.active(values), rounds=_rounds(values))
+        try:
+            figures = self.run_trial(trial)
+            done = outcome(COMPLETED, figures[self.goal.name], figures)
+            self.oracle.update_trial(trial.trial_id, {name: float(value) for name, value in figures.items()})
+            trial.status = trials.TrialStatus.COMPLETED
+        except ReskerasError as error:
+            if error.status in SIGNALS.values():  # asked to stop: the trial goes on another time
+                raise
+            done = outcome(FAILED, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the search goes on, and says so
+            done = outcome(FAILED, reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_REASON])
+        if done.status == FAILED:
+            trial.status, trial.message = trials.TrialStatus.FAILED, done.reason
+        folder = self._folder(trial.trial_id)
+        self._write_board(folder, done)
+        done.save(folder)
+        self.ended(done)
+        keras.backend.clear_session()
+        gc.collect()
+
+    def run_trial(self, trial: trials.Trial) -> dict[str, float]:
+        """The figures of a trial: means over its executions."""
+        values = trial.hyperparameters.values
+        candidate = self.model.candidates.of(values)
+        figures = costs(candidate)
+        limits = self.model.candidates.limits
+        if limits.latency_ms is not None or self.goal.needs("latency_ms"):
+            figures["latency_ms"] = latency_ms(self.model.job(candidate).plan)
+            limits.check_latency(figures["latency_ms"])
+        rows = []
+        for execution in range(self.executions):
+            folder = self._folder(trial.trial_id) / f"execution-{execution}"
+            self._go_on_from(values, execution, folder)
+            beside = Beside(resume=True, show=False, until=values.get(f"{ROUND}epochs"))
+            self.model.job(candidate, execution).run(folder, beside=beside)
+            run = RunFolder(folder)
+            best = self.goal.best_epoch(run.metrics())
+            rows.append({**best, "seconds": sum(row["seconds"] for row in run.metrics())})
+        figures |= {name: mean(row[name] for row in rows) for name in rows[0]}
+        figures[self.goal.name] = self.goal.value(figures, self.model.base_costs())
+        return figures
+
+    def _write_board(self, folder: Path, done: Outcome) -> None:
+        curves = [RunFolder(path).metrics() for path in sorted(folder.glob("execution-*"))]
+        write_board(folder.parent.parent / LOGS / done.trial, done, curves)
+        if self.keep_states:
+            return
+        for path in folder.glob("execution-*"):  # a trial that has ended is not gone on with
+            shutil.rmtree(RunFolder(path).checkpoint_folder, ignore_errors=True)
+
+    def _go_on_from(self, values: Mapping[str, Any], execution: int, folder: Path) -> None:
+        """Copy the run of the round before, if there is one."""
+        before = values.get(f"{ROUND}trial_id")
+        if before is None or folder.exists():
+            return
+        beside = folder.with_name(f".{folder.name}.writing")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(self._folder(before) / f"execution-{execution}", beside)
+        beside.rename(folder)
+
+    def _folder(self, trial_id: str) -> Path:
+        return Path(self.get_trial_dir(trial_id))
+
+    def save(self) -> None:
+        """Nothing: the oracle keeps what there is to keep."""
+
+
+def _rounds(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(ROUND): value for name, value in values.items() if name.startswith(ROUND)}

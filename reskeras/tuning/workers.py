@@ -1,0 +1,156 @@
+"""KerasTuner's chief and workers over gRPC: on this machine as processes kept alive, on a cluster by its variables."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from keras_tuner.src import protos
+from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+from reskeras.errors import ReskerasError
+from reskeras.launch.group import STOPPED, Requests
+from reskeras.launch.places import HOST, environments
+from reskeras.launch.worker import Worker, how_it_ended
+from reskeras.tuning.oracles import SteadyOracle
+
+ID, IP, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+CHIEF = "chief"
+POLL = 0.2
+GRACE = 20.0  # seconds from asking a worker to end to killing it
+TF_CONFIG = "TF_CONFIG"  # what a worker of one training would read
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Workers of a search: `count` on this machine, each started again at most `restarts` times.
+
+    A worker that gives no sign of life for `patience` seconds is given up, and its trial given to another; when
+    none gives any for so long, the search ends.
+    """
+
+    count: int = 1
+    restarts: int = 3
+    patience: float = 120.0
+
+
+def role(environ: Mapping[str, str] = os.environ) -> str | None:
+    """`chief`, a worker's name, or None where KerasTuner's variables are not set; ReskerasError when one is missing."""
+    if IP not in environ and PORT not in environ:
+        return None
+    missing = [name for name in (ID, IP, PORT) if not environ.get(name)]
+    if missing:
+        raise ReskerasError(f"tune: {missing[0]} is not set, and {' and '.join({ID, IP, PORT} - {*missing})} is; a "
+                            "search on a cluster needs all three")
+    if not environ[PORT].isdecimal():
+        raise ReskerasError(f"tune: {PORT}: {environ[PORT]!r} should be a number")
+    return CHIEF if CHIEF in environ[ID] else environ[ID]
+
+
+@contextmanager
+def serving(oracle: SteadyOracle, host: str, port: int) -> Iterator[int]:
+    """Answer workers while the block runs; the port. ReskerasError (status 2) when it is somebody else's."""
+    # without the option two chiefs would share a port, and a worker would ask either
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=(("grpc.so_reuseport", 0),))
+    protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise ReskerasError(f"port: {port} on {host} is in use or not this machine's; give another")
+    server.start()
+    try:
+        yield bound
+    finally:
+        server.stop(None).wait()
+
+
+def wait_for_workers(oracle: SteadyOracle, patience: float, tell: Callable[[str], None],
+                     look: Callable[[], None] = lambda: None) -> None:
+    """On a cluster: until every worker has been told that there is no more, or none shows a sign of life."""
+    began = time.monotonic()
+    while not oracle.over:
+        give_up_silent(oracle, patience, tell)
+        if time.monotonic() - max([began, *oracle.seen.values()]) > patience:
+            tell(f"tune: no worker has shown a sign of life for {patience:g} s; the search ends")
+            return
+        look()
+        time.sleep(POLL)
+
+
+def give_up_silent(oracle: SteadyOracle, patience: float, tell: Callable[[str], None]) -> None:
+    """Give trials of workers without a sign of life to others."""
+    for tuner_id in oracle.silent(patience):
+        trial = oracle.release(tuner_id)
+        tell(f"tune: {tuner_id} has shown no sign of life for {patience:g} s; trial {trial} goes to another")
+
+
+class LocalCrew:
+    """Worker processes on this machine for the oracle at `port`."""
+
+    def __init__(self, crew: Crew, command: Sequence[str], port: int, folder: Path, tell: Callable[[str], None]):
+        self.crew, self.command, self.folder, self.tell = crew, command, folder, tell
+        shared = environments([0] * crew.count, os.environ)
+        self.settings = [{**os.environ, **{name: value for name, value in each.items() if name != TF_CONFIG},
+                          ID: f"worker-{index}", IP: HOST, PORT: str(port)} for index, each in enumerate(shared)]
+        self.restarts = [0] * crew.count
+        self.workers: dict[int, Worker] = {index: self._start(index) for index in range(crew.count)}
+        for worker in self.workers.values():
+            worker.listen()
+
+    def watch(self, oracle: SteadyOracle, look: Callable[[], None]) -> int:
+        """Until all are done; what was asked meanwhile by a signal, else 0."""
+        with Requests() as asked:
+            try:
+                while self.workers and not asked.number:
+                    for index, worker in list(self.workers.items()):
+                        if worker.ended():
+                            self._ended(oracle, index, worker)
+                    give_up_silent(oracle, self.crew.patience, self.tell)
+                    look()
+                    time.sleep(POLL)
+            finally:
+                self._end(asked)
+        return asked.number
+
+    def _start(self, index: int) -> Worker:
+        return Worker(index, self.command, self.settings[index], self._note)
+
+    def _note(self, line: str, is_error: bool) -> None:
+        with open(self.folder / "workers.log", "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def _ended(self, oracle: SteadyOracle, index: int, worker: Worker) -> None:
+        del self.workers[index]
+        worker.tell_last_words()
+        if worker.status == 0:
+            return
+        how = f"tune: worker {index} {how_it_ended(worker.status)}"
+        if worker.status not in STOPPED and self.restarts[index] < self.crew.restarts:
+            self.restarts[index] += 1
+            self.tell(f"{how}; restart {self.restarts[index]} of {self.crew.restarts}")
+            self.workers[index] = self._start(index)
+            self.workers[index].listen()
+            return
+        trial = oracle.release(f"worker-{index}")
+        left = f"; its trial {trial} goes to another" if trial and self.workers else ""
+        self.tell(f"{how}; it is not started again{left} (what it said is in {self.folder / 'workers.log'})")
+
+    def _end(self, asked: Requests) -> None:
+        for worker in self.workers.values():
+            worker.send(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while not asked.hurry and time.monotonic() < deadline and not all(
+                worker.ended() for worker in self.workers.values()):
+            time.sleep(POLL)
+        for worker in self.workers.values():
+            if not worker.ended():
+                worker.kill()
