@@ -167,7 +167,7 @@ class TestRefusals:
         (["--data", "folder:absent"], "there is no folder absent"),
         (["--data", "nothing"], "'nothing' is not one of digits"),
         (["--data", "cifar10", "--data-dir", "absent"], "data_dir: there is no folder absent"),
-        (["--recipe", "nothing"], "recipe: 'nothing' is not one of modern-cifar, modern-imagenet, paper-cifar, paper-imagenet, quick, step-cifar"),
+        (["--recipe", "nothing"], "recipe: 'nothing' is not one of modern-cifar, modern-imagenet, paper-cifar"),
         (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
         (["--epochs", "0"], "epochs: 0"),
         (["--precision", "float8"], "precision: 'float8' is not one of auto"),
