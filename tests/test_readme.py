@@ -71,6 +71,14 @@ def test_the_recipe_example_is_a_recipe(tmp_path):
     assert (read.epochs, read.schedule.warmup, read.augment.cutmix) == (40, 0.1, 1.0)
 
 
+def test_the_space_example_is_a_space(tmp_path):
+    from reskeras import network, recipe, space
+    from reskeras.tuning.candidates import Candidates
+
+    (tmp_path / "mine.yaml").write_text(yaml_block("mine-space.yaml"))
+    Candidates(space(tmp_path / "mine.yaml"), network("cifar-resnet-20"), recipe("quick")).check()
+
+
 def test_every_command_named_in_the_readme_exists():
     named = set(re.findall(r"`?reskeras (\w+)[ `]", README))
     from reskeras_cli.main import COMMANDS

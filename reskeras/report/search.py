@@ -52,6 +52,7 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float], direction: str
 
 def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     axes = figure.subplots(1, len(COSTS), sharey=True)
@@ -66,6 +67,9 @@ def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
             axis.annotate(done[index].trial.lstrip("0") or "0", (values[index], scores[index]),
                           textcoords="offset points", xytext=(5, -11), fontsize=8, color=FRONT)
         axis.set(xlabel=label, xscale="log")
+        for ticks in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+            ticks(EngFormatter(sep=""))
+        axis.tick_params(axis="x", which="both", labelsize=8)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel(f"{objective.name} ({'more' if objective.direction == 'max' else 'less'} is better)")
     axes[0].legend(frameon=False, fontsize=9)

@@ -70,7 +70,8 @@ class HyperModel(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:
         """The compiled model of the candidate; keras_tuner.errors.FailedTrialError when it may not be tried."""
         exploring, self._exploring = self._exploring, False
-        declare(self.space, hp)
+        if not self.space.parameters.keys() <= {each.name for each in hp.space}:
+            declare(self.space, hp)  # not when it is known: a tuner that explores would build once for each condition
         try:
             job = self.job(self.candidates.of(hp.values))
             if self.candidates.limits.latency_ms is not None and not exploring:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from keras_tuner.oracles import (
     HyperbandOracle,
     RandomSearchOracle,
 )
+from sklearn.exceptions import ConvergenceWarning
 
 from reskeras.errors import failure
 from reskeras.runs import write_atomically
@@ -195,7 +197,9 @@ class BayesianOracle(SteadyOracle, BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Where the model hopes for most, of what fits and was not tried."""
         for _ in range(PROPOSALS):
-            answer = super().populate_space(trial_id)
+            with warnings.catch_warnings():  # few trials leave the model's length scale open, which changes nothing
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                answer = super().populate_space(trial_id)
             values = answer.get("values")
             if values is None or (not self._duplicate(values) and self.candidates.fits(values)):
                 return answer

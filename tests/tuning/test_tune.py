@@ -1,0 +1,224 @@
+"""Searches that train: the same curve as `train` gives, failures told, gone on with after a kill, shown again."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+import reskeras
+from reskeras.tuning.outcome import read_outcomes
+from reskeras.tuning.search import open_search
+
+TINY = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 1]}
+OVER = {"parameters": {"network.width_factor": [1.0, 1.5],
+                       "recipe.learning_rate": {"low": 0.02, "high": 0.2, "sampling": "log"}}}
+
+
+def curve(run):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in run.folder.metrics()]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A random search of two trials of two epochs. Tests must not change it."""
+    return reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=2,
+                         out=tmp_path_factory.mktemp("searches") / "two")
+
+
+def test_the_best_trained_again_gives_the_same_curve(found, tmp_path):
+    best = found.ranked()[0]
+    again = reskeras.train(found.best_file, out=tmp_path / "again")
+    trial = reskeras.Run(found.path / "search" / f"trial_{best.trial}" / "execution-0")
+    assert curve(again) == curve(trial)
+    assert best.score == max(row["val_accuracy"] for row in curve(again))
+    assert reskeras.plan(found.best_file).complexity().parameters == best.figures["parameters"]
+
+
+def test_everything_is_written_down(found):
+    rows = list(csv.DictReader((found.path / "trials.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["completed", "completed"]
+    assert {float(row["network.width_factor"]) for row in rows} <= {1.0, 1.5}
+    best = yaml.safe_load(found.best_file.read_text())
+    assert best["network"]["input_shape"] == [16, 16, 1]
+    assert best["recipe"]["holdout"] == 0.1
+    assert min(Image.open(found.path / "pareto.png").size) > 300
+    assert min(Image.open(found.path / "effects.png").size) > 300
+    assert list((found.path / "logs").glob("*/events*"))
+    assert not list(found.path.glob("search/*/execution-0/checkpoints"))
+
+
+def test_the_same_search_again_runs_nothing_and_another_is_refused(found):
+    seen = []
+    before = (found.path / "search" / "oracle.json").read_bytes()
+    again = reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=2, out=found.path,
+                          ended=seen.append)
+    assert [outcome.trial for outcome in seen] == ["0", "1"]  # told again, not run again
+    assert json.loads(before)["end_order"] == ["0", "1"]
+    assert len(again.outcomes()) == 2
+    for changes, said in [
+        ({"epochs": 3}, "now recipe.epochs 3 was 2; give another --out"),
+        ({"seed": 5}, "now seed 5 was 0"),
+        ({"tuner": "bayesian"}, "now tuner 'bayesian' was 'random'"),
+        ({"max_params": 10**6}, "now limits.params 1000000 was None"),
+        ({"over": {"parameters": {"network.width_factor": [1.0, 2.0]}}}, "now space.parameters"),
+    ]:
+        asked = {"over": OVER, "spec": reskeras.network(**TINY), "tuner": "random", "trials": 2, "epochs": 2, **changes}
+        with pytest.raises(reskeras.ReskerasError, match="is another search") as caught:
+            reskeras.tune(**asked, out=found.path)
+        assert said in str(caught.value)
+
+
+def test_trials_that_fail_are_told_and_the_search_goes_on(tmp_path):
+    over = {"parameters": {"recipe.learning_rate": [0.05, 90.0]}}
+    found = reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, out=tmp_path / "search")
+    [good, bad] = found.outcomes()
+    assert (good.status, bad.status) == ("completed", "failed")
+    assert "the loss is not finite at step" in bad.reason
+    assert len(found.ranked()) == 1
+
+
+def test_a_trial_that_raises_is_told(tmp_path, monkeypatch):
+    from reskeras.training import job
+
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(job, "fit", broken)
+    with pytest.raises(reskeras.ReskerasError, match="all 2 trials failed, such as trial 0: ZeroDivisionError: by"):
+        reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=1, out=tmp_path / "search")
+    assert len(read_outcomes(tmp_path / "search" / "search")) == 2
+
+
+def test_executions_start_differently_and_are_averaged(tmp_path):
+    over = {"parameters": {"recipe.learning_rate": [0.05]}}
+    found = reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, executions=2, out=tmp_path / "two")
+    [outcome] = found.outcomes()
+    runs = [reskeras.Run(path) for path in sorted(found.path.glob("search/trial_*/execution-*"))]
+    assert [run.folder.recipe().seed for run in runs] == [0, 1]
+    losses = [run.folder.metrics()[0]["val_loss"] for run in runs]
+    assert losses[0] != losses[1]
+    assert outcome.figures["val_loss"] == pytest.approx(sum(losses) / 2)
+
+
+def test_hyperband_goes_on_from_states_and_its_best_can_be_trained_again(tmp_path):
+    found = reskeras.tune(OVER, reskeras.network(**TINY), tuner="hyperband", epochs=3, out=tmp_path / "search")
+    best = next(outcome for outcome in found.ranked() if outcome.rounds.get("epochs") == 3)
+    run = reskeras.Run(found.path / "search" / f"trial_{best.trial}" / "execution-0")
+    assert [row["epoch"] for row in run.folder.metrics()] == [1, 2, 3]
+    later = [outcome for outcome in found.outcomes() if outcome.rounds["initial_epoch"]]
+    for outcome in later:
+        before = reskeras.Run(found.path / "search" / f"trial_{outcome.rounds['trial_id']}" / "execution-0")
+        after = reskeras.Run(found.path / "search" / f"trial_{outcome.trial}" / "execution-0")
+        assert curve(after)[: len(curve(before))] == curve(before)
+    assert later
+    spec, by = found.candidate(best)
+    assert curve(reskeras.train(spec, recipe=by, out=tmp_path / "again")) == curve(run)
+
+
+def test_latency_is_a_limit_of_its_own(tmp_path):
+    over = {"parameters": {"network.width_factor": [1.0]}}
+    with pytest.raises(reskeras.ReskerasError, match=r"all 1 trials failed.*latency .* ms is more than 1e-06 ms"):
+        reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, max_latency_ms=1e-6, out=tmp_path / "a")
+    found = reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, max_latency_ms=1e6,
+                          out=tmp_path / "b")
+    assert 0 < found.outcomes()[0].figures["latency_ms"] < 1e6
+
+
+def test_patience_ends_a_training_and_is_kept_over_a_resume(tmp_path):
+    fields = {"epochs": 12, "learning_rate": 1e-6, "patience": 1, "holdout": 0.2}
+    run = reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", **fields)
+    epochs = len(run.folder.metrics())
+    assert epochs < 12
+    again = reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", resume=True, **fields)
+    assert len(again.folder.metrics()) == epochs
+    with pytest.raises(reskeras.ReskerasError, match="patience watches held-out images; set holdout"):
+        reskeras.recipe("step-cifar", patience=2)
+
+
+def command(out, *more):
+    words = ["tune", "--family", "cifar", "--set", "stages=[1,1]", "--input-shape", "16x16x1", "--tuner", "random",
+             "--trials", "4", "--epochs", "2", "--space", str(out.parent / "space.yaml"), "--out", str(out), *more]
+    return [sys.executable, "-c", "from reskeras_cli.main import main; main()", *words]
+
+
+@pytest.mark.slow
+def test_killed_in_a_trial_the_same_command_goes_on(tmp_path):
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
+    out = tmp_path / "search"
+    process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    waited(lambda: (out / "search" / "trial_1" / "execution-0" / "metrics.jsonl").exists())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    first = (out / "search" / "trial_0" / "outcome.json").stat().st_mtime
+    done = subprocess.run(command(out), capture_output=True, text=True, check=True)
+    assert "going on after 1 trials" in done.stderr
+    assert (out / "search" / "trial_0" / "outcome.json").stat().st_mtime == first
+    undisturbed = tmp_path / "other"
+    subprocess.run(command(undisturbed), capture_output=True, check=True)
+    scores = [[(each.trial, each.score) for each in open_search(path).outcomes()] for path in (out, undisturbed)]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 4
+
+
+def waited(what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def worker_pids():
+    """Processes of this test's children that are workers, by number."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        names = [each for each in variables if each.startswith(b"KERASTUNER_TUNER_ID=worker-")]
+        if names:
+            found[int(names[0].rpartition(b"-")[2])] = int(folder.name)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restarts", [3, 0])
+def test_a_killed_workers_trial_is_run_again_or_by_another(tmp_path, restarts):
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
+    out = tmp_path / "search"
+    process = subprocess.Popen(command(out, "--workers", "2", "--restarts", str(restarts)), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    waited(lambda: len(list(out.glob("search/trial_*/execution-0"))) >= 2)
+    os.kill(worker_pids()[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert "worker 0 was killed by SIGKILL" in stderr
+    assert ("restart 1 of 3" in stderr) == bool(restarts)
+    assert ("it is not started again" in stderr) != bool(restarts)
+    assert len(open_search(out).ranked()) == 4
+    assert worker_pids() == {}
+
+
+@pytest.mark.slow
+def test_a_search_whose_workers_all_die_ends_and_says_so(tmp_path):
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
+    out = tmp_path / "search"
+    process = subprocess.Popen(command(out, "--workers", "2", "--restarts", "0"), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    waited(lambda: len(list(out.glob("search/trial_*/outcome.json"))) >= 1)
+    waited(lambda: len(worker_pids()) == 2)
+    for pid in worker_pids().values():
+        os.kill(pid, signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=120)
+    assert "trials were begun and not finished" in stderr
+    assert "best" in stdout
+    done = subprocess.run(command(out), capture_output=True, text=True, check=True)  # alone, with the same folder
+    assert len(open_search(out).ranked()) == 4, done.stderr
