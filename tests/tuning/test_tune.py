@@ -198,7 +198,7 @@ def test_a_killed_workers_trial_is_run_again_or_by_another(tmp_path, restarts):
                                stderr=subprocess.PIPE, text=True)
     waited(lambda: len(list(out.glob("search/trial_*/execution-0"))) >= 2)
     os.kill(worker_pids()[0], signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=300)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     assert "worker 0 was killed by SIGKILL" in stderr
     assert ("restart 1 of 3" in stderr) == bool(restarts)
