@@ -38,7 +38,7 @@ from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.recipe import Recipe
+from reskeras.spec.recipe import Recipe, batch_note
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
@@ -191,8 +191,9 @@ def train(
     plan, name = lower(fitted), f"{name_of(spec)}-{Path(source.name.replace(':', '/')).name}"
     path = place_for(out, name, resume or not replicas.is_chief)  # the chief may have made it by now
     chosen.check(plan)
-    for note in source.notes:
-        tell(note)
+    for note in (*source.notes, batch_note(chosen, recipe_fields, recipe)):
+        if note:
+            tell(note)
     going_on = resume and path.exists()
     if going_on:
         check_same(path, fitted, chosen, source.name)
