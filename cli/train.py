@@ -60,15 +60,16 @@ def command(
 
     from .overview import understood
 
-    # wrong requests fail before TensorFlow loads
-    spec, chosen = request.spec(), read_recipe(recipe or recipe_of(request.source), **recipe_fields)
+    spec, named = request.spec(), recipe or recipe_of(request.source)
+    read_recipe(named, **recipe_fields)  # wrong requests fail before TensorFlow loads
     if not as_json:
         click.echo(f"{name_of(spec)}: {understood(spec)}")
     from reskeras.api import train
     from reskeras.training.cluster import cluster
 
-    run = train(spec, data, chosen, out=out, data_dir=data_dir, tell=lambda note: click.echo(note, err=as_json),
-                resume=resume, strategy=strategy, devices=devices, profile=profile, histograms=histograms)
+    run = train(spec, data, named, out=out, data_dir=data_dir, tell=lambda note: click.echo(note, err=as_json),
+                resume=resume, strategy=strategy, devices=devices, profile=profile, histograms=histograms,
+                **recipe_fields)
     if (here := cluster()) and not here.is_chief:
         return  # the chief tells
     result = run.evaluate()

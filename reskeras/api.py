@@ -33,7 +33,7 @@ from reskeras.runs import (
 from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
-from reskeras.spec.recipe import Recipe
+from reskeras.spec.recipe import Recipe, batch_note
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network, recipe_of
 from reskeras.spec.space import Space
@@ -174,14 +174,16 @@ def train(
     ReskerasError before anything is written when the request is wrong.
     """
     replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
-    spec, chosen = network(spec), read_recipe(recipe or recipe_of(spec), **recipe_fields)
+    named = recipe or recipe_of(spec)
+    spec, chosen = network(spec), read_recipe(named, **recipe_fields)
     replicas.check(chosen.batch_size, chosen.accumulate)
     source = open_source(data, data_dir)
     job = Job(spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - what does not fit is told before the notes
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
-    for note in source.notes:
-        tell(note)
+    for note in (*source.notes, batch_note(chosen, recipe_fields, named)):
+        if note:
+            tell(note)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks]))
     return Run(path)

@@ -132,3 +132,19 @@ def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
     if "epochs" in changes and chosen.iterations:
         changes.setdefault("iterations", None)  # who asks for epochs means epochs
     return validated(Recipe, {**chosen.sparse(), **changes}) if changes else chosen
+
+
+def batch_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
+    """What to know when a batch size was changed and the learning rate was not; empty when there is nothing.
+
+    The gradient of a batch is a mean, so that a learning rate goes with a batch size: in proportion, as a rule
+    (arXiv:1706.02677).
+    """
+    if fields.get("batch_size") is None or fields.get("learning_rate") is not None:
+        return ""
+    meant = recipe(source).batch_size
+    if 0.5 < chosen.batch_size / meant < 2:
+        return ""
+    rate = chosen.learning_rate
+    return (f"learning_rate {rate:g} is meant for batches of {meant} images; the usual rule for {chosen.batch_size} is "
+            f"--learning-rate {rate * chosen.batch_size / meant:.2g}")

@@ -64,6 +64,14 @@ def test_recipe_flags_reach_the_recipe(tmp_path):
     assert reskeras.Run(tmp_path / "run").folder.provenance()["precision"] == "float32"
 
 
+def test_a_changed_batch_size_is_told_what_goes_with_it(tmp_path):
+    flags = [*TINY, "--epochs", 1, "--recipe", "step-cifar"]
+    told = invoke("train", *flags, "--batch-size", 32, "--out", tmp_path / "a").stdout
+    assert "learning_rate 0.1 is meant for batches of 128 images; the usual rule for 32 is --learning-rate 0.02" in told
+    told = invoke("train", *flags, "--batch-size", 32, "--learning-rate", 0.02, "--out", tmp_path / "b").stdout
+    assert "is meant for" not in told
+
+
 def test_evaluate_and_export_agree(copied):
     evaluated = json.loads(invoke("evaluate", copied.path, "--json").stdout)
     exported = json.loads(invoke("export", copied.path, "--to", "tflite", "--json").stdout)
