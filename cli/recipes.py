@@ -19,13 +19,14 @@ from .output import Column, emit_json, heading, table
 def command(name: str | None, as_json: bool) -> None:
     """The recipes that come with reskeras, or the YAML of NAME with every field, to start your own from."""
     from reskeras.spec.document import to_yaml
-    from reskeras.spec.recipe import recipe, recipe_names
+    from reskeras.spec.recipe import recipe
+    from reskeras.spec.shipped import shipped_names
 
     if name:
         chosen = recipe(name).model_dump(mode="json")
         emit_json(chosen) if as_json else click.echo(to_yaml(chosen), nl=False)
         return
-    chosen = {each: recipe(each) for each in recipe_names()}
+    chosen = {each: recipe(each) for each in shipped_names("recipe")}
     if as_json:
         emit_json({each: one.sparse() for each, one in chosen.items()})
         return

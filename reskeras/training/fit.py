@@ -107,9 +107,7 @@ def fit(
     """
     replicas = replicas or open_replicas("one")
     replicas.check(recipe.batch_size, recipe.accumulate)
-    keras.utils.set_random_seed(recipe.seed)
-    if recipe.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    _settle_chance(recipe)
     feed = Feed(recipe, source, preprocessing, replicas)
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
@@ -123,7 +121,7 @@ def fit(
     course, watch = Course(recipe, plan.weighted_layers(), model.optimizer.schedule, position), Watch(position)
     patience = Patience(recipe.patience) if recipe.patience else None
     parts = {"course": course, "watch": watch, "record": record, "patience": patience}
-    state = TrainingState(model, position, {part: each for part, each in parts.items() if each},
+    state = TrainingState(model, position, {role: part for role, part in parts.items() if part},
                           fingerprint(plan, recipe))
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
     if beside.resume and run:
@@ -138,17 +136,23 @@ def fit(
     with shown or nullcontext(), Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
         callbacks = [position, Divergence(recipe, position, writes), course, watch, Averaged(), record, shown, patience,
                      *beside.callbacks, keeper]
-        try:
-            if not (patience and patience.over):
+        if not (patience and patience.over):
+            try:
                 run_epochs(model, feed, position, [each for each in callbacks if each], beside.until)
-        except tf.errors.OpError as error:  # a file that was there when the data was opened, most often
-            raise reading_failure(error) from error
+            except tf.errors.OpError as error:  # a file that was there when the data was opened, most often
+                raise reading_failure(error) from error
         if record:
             record.finish()
     digest = state.digest()
     if kept:
         kept.update_provenance(trained_sha256=digest, training_seconds=round(time.perf_counter() - began, 1))
     return digest
+
+
+def _settle_chance(recipe: Recipe) -> None:
+    keras.utils.set_random_seed(recipe.seed)
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def fingerprint(plan: Plan, recipe: Recipe) -> str:

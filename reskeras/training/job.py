@@ -26,9 +26,9 @@ from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
+from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
-from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
 from reskeras.training.feed import Feed
 from reskeras.training.fit import Beside, fit
@@ -110,11 +110,11 @@ def fitted_to_data(spec: Spec, source: Source) -> Spec:
     if asked.get("input_shape", (channels,))[-1] != channels:
         raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
                             f"whose images have {channels}")
-    return network(spec, classes=classes, input_shape=(*resolved.input_shape[:2], channels))
+    return laid_over(spec, {"classes": classes, "input_shape": [*resolved.input_shape[:2], channels]})
 
 
 def _with_drop_path(spec: Spec, chosen: Recipe) -> Spec:
     """`spec` with the recipe's stochastic depth, unless it says something about it itself."""
     if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
         return spec
-    return network(spec, drop_path=chosen.drop_path)
+    return laid_over(spec, {"drop_path": chosen.drop_path})

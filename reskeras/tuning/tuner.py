@@ -89,8 +89,9 @@ class JobTuner(base_tuner.BaseTuner):
             self.oracle.update_trial(trial.trial_id, {name: float(value) for name, value in figures.items()})
             trial.status = trials.TrialStatus.COMPLETED
         except ReskerasError as error:
-            if error.status in SIGNALS.values():  # asked to stop: the trial goes on another time
-                raise
+            if error.status in SIGNALS.values():
+                raise ReskerasError(f"tune: stopped as asked in trial {trial.trial_id}; the same command goes on",
+                                    error.status) from error
             done = outcome(FAILED, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the search goes on, and says so
             done = outcome(FAILED, reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_REASON])

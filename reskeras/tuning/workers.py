@@ -47,8 +47,9 @@ def role(environ: Mapping[str, str] = os.environ) -> str | None:
         return None
     missing = [name for name in (ID, IP, PORT) if not environ.get(name)]
     if missing:
-        raise ReskerasError(f"tune: {missing[0]} is not set, and {' and '.join({ID, IP, PORT} - {*missing})} is; a "
-                            "search on a cluster needs all three")
+        known = next(name for name in (IP, PORT) if name in environ)
+        raise ReskerasError(f"tune: {missing[0]} is not set, and {known} is; a search on a cluster needs {ID}, {IP} "
+                            f"and {PORT}")
     if not environ[PORT].isdecimal():
         raise ReskerasError(f"tune: {PORT}: {environ[PORT]!r} should be a number")
     return CHIEF if CHIEF in environ[ID] else environ[ID]

@@ -71,3 +71,14 @@ def test_the_bare_command_is_a_request_for_help():
 
 def test_version():
     assert CliRunner().invoke(commands, ["--version"]).output.startswith("reskeras, version ")
+
+
+def test_shipped_recipes_and_spaces_are_listed():
+    for command, name, said in (("recipes", "paper-cifar", "divided by ten"), ("spaces", "depth-width", "how wide")):
+        listed = CliRunner().invoke(commands, [command])
+        assert listed.exit_code == 0, listed.output
+        assert name in listed.output
+        assert said in " ".join(listed.output.split())
+    one = CliRunner().invoke(commands, ["spaces", "skips"]).output
+    assert "network.skip.rate" in one
+    assert "network.skip is dropout" in one

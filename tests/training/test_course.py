@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 import reskeras
-from reskeras.spec.recipe import recipe, recipe_names
+from reskeras.spec.recipe import recipe
+from reskeras.spec.shipped import shipped_names
 from reskeras.training.course import Course
 from reskeras.training.epochs import pieces
 from reskeras.training.position import Position
@@ -39,7 +40,7 @@ def test_a_line_falls_evenly_to_nought():
     assert rates == pytest.approx([1.0, 0.5, 0.0])
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", shipped_names("recipe"))
 def test_every_shipped_recipe_is_whole(name):
     chosen = recipe(name)
     assert chosen.description

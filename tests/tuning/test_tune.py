@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import reskeras
+from reskeras.launch.places import free_ports
 from reskeras.tuning.outcome import read_outcomes
 from reskeras.tuning.search import open_search
 
@@ -51,7 +54,9 @@ def test_everything_is_written_down(found):
     assert best["recipe"]["holdout"] == 0.1
     assert min(Image.open(found.path / "pareto.png").size) > 300
     assert min(Image.open(found.path / "effects.png").size) > 300
-    assert list((found.path / "logs").glob("*/events*"))
+    events = EventAccumulator(str(found.path / "logs" / "1")).Reload()
+    assert "val_accuracy" in {tag.rpartition("/")[2] for tag in events.Tags()["tensors"]}
+    assert events.SummaryMetadata("_hparams_/session_start_info").plugin_data.plugin_name == "hparams"
     assert not list(found.path.glob("search/*/execution-0/checkpoints"))
 
 
@@ -222,3 +227,43 @@ def test_a_search_whose_workers_all_die_ends_and_says_so(tmp_path):
     assert "best" in stdout
     done = subprocess.run(command(out), capture_output=True, text=True, check=True)  # alone, with the same folder
     assert len(open_search(out).ranked()) == 4, done.stderr
+
+
+@pytest.mark.slow
+def test_on_a_cluster_the_variables_say_who_is_who(tmp_path):
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
+    out, [port] = tmp_path / "search", free_ports(1)
+    shared = {**os.environ, "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    crew = [subprocess.Popen(command(out), env={**shared, "KERASTUNER_TUNER_ID": name}, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True) for name in ("chief", "worker-a", "worker-b")]
+    said = [process.communicate(timeout=300) for process in crew]
+    assert [process.returncode for process in crew] == [0, 0, 0], said
+    assert len(open_search(out).ranked()) == 4
+    assert "best" in said[0][0]
+    assert "best" not in said[1][0]
+
+
+@pytest.mark.slow
+def test_on_a_cluster_a_chief_whom_nobody_asks_ends(tmp_path):
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
+    [port] = free_ports(1)
+    variables = {"KERASTUNER_TUNER_ID": "chief", "KERASTUNER_ORACLE_IP": "127.0.0.1",
+                 "KERASTUNER_ORACLE_PORT": str(port)}
+    done = subprocess.run(command(tmp_path / "search", "--worker-timeout", "3"), env={**os.environ, **variables},
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "no worker has shown a sign of life for 3 s; the search ends" in done.stderr
+    assert "no trial has ended" in done.stderr
+
+
+def test_a_port_in_use_and_half_a_cluster_are_told(tmp_path, monkeypatch):
+    asked = {"over": OVER, "spec": reskeras.network(**TINY), "trials": 1, "epochs": 1, "out": tmp_path / "search"}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(reskeras.ReskerasError, match=f"port: {port} on 127.0.0.1 is in use"):
+            reskeras.tune(**asked, workers=2, port=port, command=["true"])
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "8000")
+    with pytest.raises(reskeras.ReskerasError, match="KERASTUNER_TUNER_ID is not set, and KERASTUNER_ORACLE_PORT is"):
+        reskeras.tune(**asked)
