@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from reskeras.errors import failure
 from reskeras.runs import write_atomically
 from reskeras.spec.space import Value
 
@@ -37,9 +37,13 @@ class Outcome:
 
 def read_outcomes(folder: Path) -> list[Outcome]:
     """Of all trials in a search's folder that have ended, by number."""
-    paths = sorted(folder.glob(f"trial_*/{OUTCOME_FILE}"))
-    return [Outcome(**_read(path)) for path in paths]
+    return [read_outcome(path.parent) for path in sorted(folder.glob(f"trial_*/{OUTCOME_FILE}"))]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_outcome(folder: Path) -> Outcome | None:
+    """Of the trial in `folder`; None when it has not ended. A broken file is a ReskerasError (status 1)."""
+    path = folder / OUTCOME_FILE
+    try:
+        return Outcome(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    except (ValueError, TypeError) as error:
+        raise failure(f"tune: {path} is broken: {error}") from error

@@ -18,14 +18,13 @@ from reskeras.tuning.hyperparameters import declare
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.oracles import BayesianOracle, GridOracle, HalvingOracle, RandomOracle, SteadyOracle
 from reskeras.tuning.outcome import Outcome
-from reskeras.tuning.search import Asked, Search
+from reskeras.tuning.search import TRIALS_FOLDER, Asked, Search
 from reskeras.tuning.tuner import JobTuner
-from reskeras.tuning.workers import CHIEF, IP, PORT, Crew, LocalCrew, role, serving, wait_for_workers
+from reskeras.tuning.workers import CHIEF, IP, PORT, Crew, LocalCrew, asking_chief, role, serving, wait_for_workers
 
 ORACLES = {"random": RandomOracle, "grid": GridOracle, "bayesian": BayesianOracle, "hyperband": HalvingOracle}
 TRIALS = 10
 FACTOR = 3  # Hyperband's
-SEARCHING = "search"  # the oracle's files, inside the search's folder
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,15 @@ def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] 
         search.keep(_asked(how, model))
         reports = _Reports(search, model, ended)
     oracle = _oracle(how, model)
-    folder = place / SEARCHING
-    oracle._set_project_dir(str(place), SEARCHING)
+    folder = place / TRIALS_FOLDER
+    oracle._set_project_dir(str(place), TRIALS_FOLDER)
     if mine in (None, CHIEF) and (folder / "oracle.json").exists():
         oracle.reload()
         tell(f"tune: going on after {len(oracle.end_order)} trials")
     tuner = partial(JobTuner, oracle, model, how.objective, folder, how.executions, how.tuner == "hyperband")
     if mine not in (None, CHIEF):
-        tuner().search()
+        with asking_chief(how.crew.patience):
+            tuner().search()
         return search
     if mine == CHIEF:
         with serving(oracle, os.environ[IP], int(os.environ[PORT])):

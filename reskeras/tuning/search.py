@@ -24,6 +24,7 @@ from reskeras.tuning.outcome import COMPLETED, Outcome, read_outcomes
 SEARCH_FILE = "search.yaml"
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
+TRIALS_FOLDER = "search"  # the oracle's and the trials' files; a cluster's worker may make it before its chief
 FREE = ("trials", "data_dir")  # what may differ when a search is gone on with
 SHOWN_DIFFERENCES = 3
 
@@ -90,7 +91,7 @@ class Search:
 
     def outcomes(self) -> list[Outcome]:
         """Of all trials that have ended."""
-        return read_outcomes(self.path / "search")
+        return read_outcomes(self.path / TRIALS_FOLDER)
 
     def ranked(self) -> list[Outcome]:
         """The completed ones, the best first; of equals the one with fewer parameters."""
@@ -114,7 +115,7 @@ class Search:
         if (self.path / SEARCH_FILE).exists():
             if difference := self.asked().difference(asked):
                 raise ReskerasError(f"tune: {self.path} is another search: now {difference}; give another --out")
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(entry.name != TRIALS_FOLDER for entry in self.path.iterdir()):
             raise ReskerasError(f"tune: {self.path} exists and is no search; give another --out")
         write_atomically(self.path / SEARCH_FILE, to_yaml(vars(asked)))
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -26,7 +27,7 @@ from reskeras.tuning.boards import write_board
 from reskeras.tuning.hypermodel import HyperModel, costs
 from reskeras.tuning.latency import latency_ms
 from reskeras.tuning.objective import Objective
-from reskeras.tuning.outcome import COMPLETED, FAILED, Outcome
+from reskeras.tuning.outcome import COMPLETED, FAILED, Outcome, read_outcome
 
 LOGS = "logs"
 ROUND = "tuner/"  # what Hyperband adds to the values of a trial
@@ -81,28 +82,35 @@ class JobTuner(base_tuner.BaseTuner):
             thread.join()
 
     def _run(self, trial: trials.Trial) -> None:
+        """Run a trial, unless it was run and killed before the oracle knew."""
+        folder = self._folder(trial.trial_id)
+        done = read_outcome(folder) or self._outcome(trial)
+        if done.status == COMPLETED:
+            self.oracle.update_trial(trial.trial_id, {self.goal.name: done.score})
+            trial.status = trials.TrialStatus.COMPLETED
+        else:
+            trial.status, trial.message = trials.TrialStatus.FAILED, done.reason
+        done.save(folder)
+        self._write_board(folder, done)
+        self.ended(done)
+        keras.backend.clear_session()
+        gc.collect()
+
+    def _outcome(self, trial: trials.Trial) -> Outcome:
         values = trial.hyperparameters.values
         outcome = partial(Outcome, trial.trial_id, self.model.space.active(values), rounds=_rounds(values))
         try:
             figures = self.run_trial(trial)
-            done = outcome(COMPLETED, figures[self.goal.name], figures)
-            self.oracle.update_trial(trial.trial_id, {name: float(value) for name, value in figures.items()})
-            trial.status = trials.TrialStatus.COMPLETED
+            if not isfinite(score := figures[self.goal.name]):
+                return outcome(FAILED, reason=f"{self.goal.name} is {score}, which is no finite number")
+            return outcome(COMPLETED, score, figures)
         except ReskerasError as error:
             if error.status in SIGNALS.values():
                 raise ReskerasError(f"tune: stopped as asked in trial {trial.trial_id}; the same command goes on",
                                     error.status) from error
-            done = outcome(FAILED, reason=str(error))
+            return outcome(FAILED, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the search goes on, and says so
-            done = outcome(FAILED, reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_REASON])
-        if done.status == FAILED:
-            trial.status, trial.message = trials.TrialStatus.FAILED, done.reason
-        folder = self._folder(trial.trial_id)
-        self._write_board(folder, done)
-        done.save(folder)
-        self.ended(done)
-        keras.backend.clear_session()
-        gc.collect()
+            return outcome(FAILED, reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_REASON])
 
     def run_trial(self, trial: trials.Trial) -> dict[str, float]:
         """The figures of a trial: means over its executions."""

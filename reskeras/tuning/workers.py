@@ -13,9 +13,10 @@ from pathlib import Path
 
 import grpc
 from keras_tuner.src import protos
+from keras_tuner.src.distribute import oracle_client
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, failure
 from reskeras.launch.group import STOPPED, Requests
 from reskeras.launch.places import HOST, environments
 from reskeras.launch.worker import Worker, how_it_ended
@@ -72,6 +73,17 @@ def serving(oracle: SteadyOracle, host: str, port: int) -> Iterator[int]:
         yield bound
     finally:
         server.stop(None).wait()
+
+
+@contextmanager
+def asking_chief(patience: float) -> Iterator[None]:
+    """What a worker does while a chief answers within `patience` seconds; KerasTuner would wait for an hour."""
+    oracle_client.TIMEOUT = patience
+    try:
+        yield
+    except grpc.RpcError as error:
+        where = f"{os.environ[IP]}:{os.environ[PORT]}"
+        raise failure(f"tune: the chief at {where} does not answer ({error.code().name})") from error
 
 
 def wait_for_workers(oracle: SteadyOracle, patience: float, tell: Callable[[str], None],

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -244,6 +245,18 @@ def test_on_a_cluster_the_variables_say_who_is_who(tmp_path):
 
 
 @pytest.mark.slow
+def test_on_a_cluster_a_worker_whom_nobody_answers_ends(tmp_path):
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
+    [port] = free_ports(1)
+    variables = {"KERASTUNER_TUNER_ID": "worker-a", "KERASTUNER_ORACLE_IP": "127.0.0.1",
+                 "KERASTUNER_ORACLE_PORT": str(port)}
+    done = subprocess.run(command(tmp_path / "search", "--worker-timeout", "3"), env={**os.environ, **variables},
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert f"tune: the chief at 127.0.0.1:{port} does not answer" in done.stderr
+
+
+@pytest.mark.slow
 def test_on_a_cluster_a_chief_whom_nobody_asks_ends(tmp_path):
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
     [port] = free_ports(1)
@@ -267,3 +280,28 @@ def test_a_port_in_use_and_half_a_cluster_are_told(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "8000")
     with pytest.raises(reskeras.ReskerasError, match="KERASTUNER_TUNER_ID is not set, and KERASTUNER_ORACLE_PORT is"):
         reskeras.tune(**asked)
+
+
+def test_a_score_that_is_no_number_is_a_failure(tmp_path, monkeypatch):
+    from reskeras.tuning.objective import Objective
+
+    monkeypatch.setattr(Objective, "value", lambda self, figures, base: float("nan"))
+    with pytest.raises(reskeras.ReskerasError, match=r"all 1 trials failed.*val_accuracy is nan"):
+        reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=1, epochs=1, out=tmp_path / "search")
+
+
+def test_killed_between_outcome_and_oracle_it_is_not_trained_again(found, tmp_path):
+    """The folder as it is when the process dies after the outcome is written and before the oracle is told."""
+    copy = tmp_path / "copy"
+    shutil.copytree(found.path, copy)
+    state, trial = copy / "search" / "oracle.json", copy / "search" / "trial_1" / "trial.json"
+    told = json.loads(state.read_text())
+    told |= {"ongoing_trials": {"tuner0": "1"}, "end_order": ["0"]}
+    state.write_text(json.dumps(told))
+    trial.write_text(json.dumps(json.loads(trial.read_text()) | {"status": "RUNNING", "score": None}))
+    metrics = copy / "search" / "trial_1" / "execution-0" / "metrics.jsonl"
+    before = metrics.stat().st_mtime_ns
+    again = reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=2, out=copy)
+    assert metrics.stat().st_mtime_ns == before
+    assert [each.score for each in again.outcomes()] == [each.score for each in found.outcomes()]
+    assert json.loads(trial.read_text())["status"] == "COMPLETED"
