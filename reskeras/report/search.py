@@ -52,7 +52,6 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float], direction: str
 
 def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     axes = figure.subplots(1, len(COSTS), sharey=True)
@@ -66,10 +65,8 @@ def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
         for index in front:
             axis.annotate(done[index].trial.lstrip("0") or "0", (values[index], scores[index]),
                           textcoords="offset points", xytext=(5, -11), fontsize=8, color=FRONT)
-        axis.set(xlabel=label, xscale="log")
-        for ticks in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-            ticks(EngFormatter(sep=""))
-        axis.tick_params(axis="x", which="both", labelsize=8)
+        axis.set_xlabel(label)
+        _logarithmic(axis)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel(f"{objective.name} ({'more' if objective.direction == 'max' else 'less'} is better)")
     axes[0].legend(frameon=False, fontsize=9)
@@ -100,7 +97,8 @@ def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> No
     scores = np.array([outcome.score for outcome in done])
     if domain.choices is None:
         axis.scatter([outcome.values[name] for outcome in done], scores, color=DOT, s=22)
-        axis.set_xscale("log" if domain.sampling == "log" else "linear")
+        if domain.sampling == "log":
+            _logarithmic(axis)
         return
     places = np.array([list(domain.choices).index(outcome.values[name]) for outcome in done], int)
     axis.scatter(places, scores, color=DOT, s=22, alpha=0.8)
@@ -109,6 +107,19 @@ def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> No
     axis.set_xlim(-0.6, len(domain.choices) - 0.4)
     axis.set_xticks(range(len(domain.choices)), [_label(choice) for choice in domain.choices], fontsize=8,
                     rotation=30 if max(len(_label(choice)) for choice in domain.choices) > 6 else 0)
+
+
+def _logarithmic(axis: Any) -> None:
+    """A logarithmic x axis with ticks at 1, 2 and 5, written in short."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.dataLim.intervalx
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(EngFormatter(sep="") if high >= 1000 else FuncFormatter(lambda tick, _: f"{tick:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    if low > 0:
+        axis.set_xlim(low / 1.3, high * 1.3)
 
 
 def _label(choice: Any) -> str:

@@ -14,8 +14,11 @@ from reskeras.data.registry import open_source
 from reskeras.data.source import Source
 from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.overrides import laid_over
 from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import network
+from reskeras.spec.resolve import resolve
 from reskeras.spec.space import Space, space
 from reskeras.training.feed import Feed
 from reskeras.training.fit import Beside, compiled, fit
@@ -50,7 +53,7 @@ class HyperModel(keras_tuner.HyperModel):
         self.source = data if isinstance(data, Source) else open_source(data, data_dir)
         self.data_dir = data_dir
         chosen = held_out(recipe(by, **recipe_fields))
-        self.candidates = Candidates(self.space, network(spec), chosen, limits,
+        self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits,
                                      lambda spec, recipe: Job(spec, recipe, self.source).fitted)
         self.candidates.check()
         self._exploring = False
@@ -119,3 +122,10 @@ def costs(candidate: Candidate) -> dict[str, float]:
 def held_out(chosen: Recipe) -> Recipe:
     """`chosen` with images held out, if it does not say so itself."""
     return chosen if chosen.holdout else recipe(chosen, holdout=HOLDOUT)
+
+
+def of_one_family(spec: Spec) -> Spec:
+    """`spec` with its family said: another depth must not make another kind of network of it."""
+    if not isinstance(spec, NetworkSpec) or spec.family or not (family := resolve(spec).family):
+        return spec
+    return laid_over(spec, {"family": family})

@@ -42,6 +42,13 @@ def test_random_search_of_kerastuner_with_limits(tmp_path, capsys):
     assert np.isfinite(best.predict(np.zeros([1, 16, 16, 1], np.float32), verbose=0)).all()
 
 
+def test_a_network_stays_of_its_family():
+    with pytest.raises(reskeras.ReskerasError, match=r"network\.depth: 8 fits nowhere: depth: 8 is no depth"):
+        reskeras.HyperModel("depth-width", "resnet-50", "digits")
+    model = reskeras.HyperModel({"parameters": {"network.depth": [18, 34]}}, "resnet-50", "digits")
+    assert model.candidates.of({"network.depth": 18}).spec.family == "imagenet"
+
+
 @pytest.mark.slow
 def test_hyperband_of_kerastuner(tmp_path):
     model = reskeras.HyperModel({"parameters": {"recipe.learning_rate": {"low": 0.01, "high": 0.2}}}, TINY, "digits",
