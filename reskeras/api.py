@@ -16,7 +16,9 @@ from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.prediction import Prediction, predict_files
 from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.evaluation.views import Views
+from reskeras.export.artefacts import Request as ExportRequest
 from reskeras.export.artefacts import check_kinds, export_run
+from reskeras.export.lite import REPRESENTATIVE
 from reskeras.export.proof import Proof
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
@@ -149,12 +151,22 @@ class Run:
         """The likeliest classes of image files."""
         return predict_files(self.model(), self.preprocessing(), self.folder.classes(), paths, top)
 
-    def export(self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None) -> list[Proof]:
-        """Artefacts (`serving`, `tflite`), each proven on real test images; all kinds when none is named."""
+    def export(
+        self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None, pixels: str = "uint8",
+        tolerances: Mapping[str, float] | None = None, representative: int = REPRESENTATIVE, timing: bool = True,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> list[Proof]:
+        """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
+        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named.
+
+        `pixels` is what the server takes, `uint8` or `float32`. `tolerances` are of the largest logit, by kind.
+        `representative` training images give the ranges of quantised kinds. `tell` gets each kind as it begins.
+        """
         kinds = kinds or ("serving", "tflite")
         check_kinds(kinds)
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
-        return export_run(self.folder, kinds, self.source(data, data_dir), self.name)
+        request = ExportRequest(pixels, tolerances or {}, representative, timing)
+        return export_run(self.folder, kinds, self.source(data, data_dir), self.name, request, tell)
 
 
 def train(

@@ -3,103 +3,150 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from reskeras.data.pipeline import evaluation_images
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
-from reskeras.errors import failure, unknown
+from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
-from reskeras.export.lite import lite_logits, write_lite_model
-from reskeras.export.proof import Proof, prove
-from reskeras.export.serving import publish, saved_model_logits, write_saved_model
+from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, LiteModel, describe, write_lite_model
+from reskeras.export.proof import TOLERANCE, Proof, prove
+from reskeras.export.samples import images_of_each_class
+from reskeras.export.serving import SavedModel, publish, write_saved_model
+from reskeras.export.timing import BATCHES, timed
 from reskeras.graph.load import load_model
 from reskeras.runs import RunFolder, write_atomically
+from reskeras.spec.lower import lower
 
-SAMPLE = 256  # real images that an artefact is proven on
+SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
+CHUNK = 100
 REPORT_FILE = "report.json"
+SERVING, LITE = "serving", "tflite"
+Ask = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How one kind of artefact is written (aside), asked, and given its final name."""
+class Request:
+    """What to export beside the kinds: the server's pixel type, tolerances by kind, and representative images."""
 
-    write: Callable[[Inference, Path, str], Path]
-    logits: Callable[[Path, np.ndarray], np.ndarray]
-    publish: Callable[[Path, Path, str], Path]
-
-
-def _publish_file(written: Path, folder: Path, name: str) -> Path:
-    return written.replace(folder / f"{name}.tflite")
+    pixels: str = "uint8"
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    representative: int = REPRESENTATIVE
+    timing: bool = True
 
 
-KINDS: dict[str, Kind] = {
-    "serving": Kind(
-        write=lambda inference, folder, name: write_saved_model(inference, folder / name),
-        logits=saved_model_logits,
-        publish=lambda written, folder, name: publish(written, folder / name),
-    ),
-    "tflite": Kind(
-        write=lambda inference, folder, name: write_lite_model(inference, folder / f"{name}.tflite"),
-        logits=lite_logits,
-        publish=_publish_file,
-    ),
-}
+def kind_names() -> list[str]:
+    """All kinds: `serving`, `tflite` (which is float32), `tflite-int8` and so on."""
+    return [SERVING, LITE, *(f"{LITE}-{kind}" for kind in LITE_KINDS if kind != "float32")]
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
     """ReskerasError (status 2) for a kind that there is not."""
     for kind in kinds:
-        if kind not in KINDS:
-            raise unknown("to", kind, KINDS)
+        if kind not in kind_names():
+            raise unknown("to", kind, kind_names())
 
 
-def export_run(run: RunFolder, kinds: Sequence[str], source: Source, name: str) -> list[Proof]:
+def lite_kind(kind: str) -> str:
+    """`int8` of `tflite-int8`; `float32` of `tflite`."""
+    return kind.removeprefix(LITE).removeprefix("-") or "float32"
+
+
+def export_run(
+    run: RunFolder, kinds: Sequence[str], source: Source, name: str, request: Request = Request(),
+    tell: Callable[[str], None] = lambda note: None,
+) -> list[Proof]:
     """Export `run` as each of `kinds`, proven on test images of `source`; the proofs also go to report.json.
 
     An artefact that differs from the Keras model by more than its tolerance is kept aside as `rejected`,
     after which the others are still made. Raises ReskerasError (status 1) at the end if any was.
     """
     check_kinds(kinds)
-    model, preprocessing = load_model(run.model_file), Preprocessing.load(run.preprocessing_file)
-    images, labels = evaluation_images(source.test, preprocessing, SAMPLE)
-    reference = forward(model)(preprocessing.normalise(images)).numpy()
-    inference = Inference(model, preprocessing)
+    check_kinds(list(request.tolerances))
+    _check_place(run.export_folder)
+    made = Exporter(run, source, name, request)
     run.export_folder.mkdir(exist_ok=True)
     proofs = []
     for kind in kinds:
-        proofs.append(_export(KINDS[kind], kind, inference, run.export_folder, name, images, labels, reference))
+        tell(kind)
+        proofs.append(made.export(kind))
     rows = {proof.path: proof.as_dict() for proof in proofs}
     report = run.export_folder / REPORT_FILE
     known = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     write_atomically(report, json.dumps({**known, **rows}, indent=2) + "\n")
     if rejected := [proof for proof in proofs if not proof.holds]:
-        listed = ", ".join(f"{proof.path} differs by {proof.difference:.2g}" for proof in rejected)
-        raise failure(f"export: rejected, because not the model within {rejected[0].tolerance:g}: {listed}")
+        listed = ", ".join(f"{proof.path} differs by {proof.difference:.2g} and may by {proof.tolerance:g}"
+                           for proof in rejected)
+        raise failure(f"export: rejected, because not the model: {listed}")
     return proofs
 
 
-def _export(
-    kind: Kind, kind_name: str, inference: Inference, folder: Path, name: str,
-    images: np.ndarray, labels: np.ndarray, reference: np.ndarray,
-) -> Proof:
-    written = kind.write(inference, folder, name)
-    proof = prove(kind_name, str(written), _size(written), kind.logits(written, images), reference, labels)
-    if proof.holds:
-        final = kind.publish(written, folder, name)
-    else:
-        final = folder / "rejected" / f"{name}-{kind_name}"
+class Exporter:
+    """A run's best model, real images, and what the model answers to them, for any number of artefacts."""
+
+    def __init__(self, run: RunFolder, source: Source, name: str, request: Request):
+        self.folder, self.source, self.name, self.request = run.export_folder, source, name, request
+        self.plan, self.classes = lower(run.spec()), run.classes()
+        self.model, self.preprocessing = load_model(run.model_file), Preprocessing.load(run.preprocessing_file)
+        self.images, self.labels = images_of_each_class(source.test, self.preprocessing, SAMPLE)
+        run_model = forward(self.model)
+        self.reference = in_chunks(lambda images: run_model(self.preprocessing.normalise(images)).numpy(), self.images)
+
+    def export(self, kind: str) -> Proof:
+        """One artefact: written, proven, and given its name, or kept aside as rejected."""
+        lite = None if kind == SERVING else lite_kind(kind)
+        inference = Inference(self.plan, self.model, self.preprocessing, self.classes,
+                              self.request.pixels if lite is None else "float32")
+        if lite is None:
+            written = write_saved_model(inference, self.folder / self.name, self.name)
+            ask, standard = SavedModel(written), TOLERANCE
+        else:
+            written = write_lite_model(inference, self._file(kind), lite, self._representative(lite))
+            ask, standard = LiteModel(written), LITE_KINDS[lite].tolerance
+        proof = prove(kind, str(written), size_of(written), in_chunks(ask, self.images), self.reference, self.labels,
+                      self.request.tolerances.get(kind, standard))
+        if self.request.timing:
+            proof = replace(proof, timings=tuple(timed(ask, self.images, batch) for batch in BATCHES))
+        if not proof.holds:
+            return replace(proof, path=str(self._reject(written, kind)))
+        if lite is None:
+            return replace(proof, path=str(publish(written, self.folder / self.name)))
+        describe(inference, lite, self._file(kind).with_suffix(".json"))
+        return replace(proof, path=str(written.replace(self._file(kind))))
+
+    def _representative(self, lite: str) -> np.ndarray | None:
+        if not LITE_KINDS[lite].measured:
+            return None
+        return images_of_each_class(self.source.train, self.preprocessing, self.request.representative)[0]
+
+    def _file(self, kind: str) -> Path:
+        return self.folder / f"{self.name}{kind.removeprefix(LITE)}.tflite"
+
+    def _reject(self, written: Path, kind: str) -> Path:
+        final = self.folder / "rejected" / f"{self.name}-{kind}"
         shutil.rmtree(final, ignore_errors=True)
         final.parent.mkdir(exist_ok=True)
-        written.replace(final)
-    return replace(proof, path=str(final))
+        return written.replace(final)
 
 
-def _size(path: Path) -> int:
+def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:
+    """What `ask` gives for all images, some at a time."""
+    return np.concatenate([ask(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)])
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of a folder's files."""
     return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
+
+
+def _check_place(folder: Path) -> None:
+    place = folder if folder.exists() else folder.parent
+    if not os.access(place, os.W_OK) or (folder.exists() and not folder.is_dir()):
+        raise ReskerasError(f"export: {folder} is no folder to write in")

@@ -1,24 +1,103 @@
-"""The function that every artefact computes: raw pixels in, logits and probabilities out, float32."""
+"""The functions that every artefact computes, float32: raw pixels or image files in, classes out; batch norm folded."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import keras
 import tensorflow as tf
 
+from reskeras.data.decode import LARGEST_IMAGE, decode, fit_image
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.errors import ReskerasError
+from reskeras.graph.compile import compile_plan
+from reskeras.graph.fold import folded
+from reskeras.graph.weights import read, write
+from reskeras.spec import operations as op
+from reskeras.spec.plan import Plan, Unit
+
+TOP = 5  # classes that the `bytes` signature names, where there are so many
+FEATURES = "features"
+PNG = b"\x89PNG\r\n\x1a\n"
+PIXEL_TYPES = ("uint8", "float32")
+Outputs = dict[str, tf.Tensor]
 
 
 class Inference(tf.Module):
-    """Normalisation, network and softmax in one, with a free batch size."""
+    """Normalisation, network and softmax in one, with a free batch size.
 
-    def __init__(self, model: keras.Model, preprocessing: Preprocessing):
+    `model` is a trained network of `plan`, in whatever form and precision; its weights go into a new float32 graph in
+    which batch norm is folded into the convolution before it, wherever one stands there, unless `fold` is false.
+    """
+
+    def __init__(self, plan: Plan, model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str],
+                 pixels: str = "uint8", fold: bool = True):
         super().__init__()
-        self.model = model
-        self.preprocessing = preprocessing
-        shape = [None, preprocessing.height, preprocessing.width, preprocessing.channels]
-        self.signature = tf.TensorSpec(shape, tf.float32, name="images")
+        if pixels not in PIXEL_TYPES:
+            raise ReskerasError(f"pixels: {pixels!r} is not one of {', '.join(PIXEL_TYPES)}")
+        self.preprocessing, self.classes, self.pixels = preprocessing, tuple(classes), pixels
+        plan, weights = (folded if fold else lambda plan, weights: (plan, weights))(plan, read(model))
+        self.plan = with_features(plan)
+        network = compile_plan(self.plan, "inference", outputs=(FEATURES, "logits"))
+        write(network, weights)
+        self.network: Callable[[tf.Tensor], Outputs] = lambda images: network(images, training=False)
+        self.kept = [variable.value for variable in network.weights]  # a tf.Module saves what it holds
 
-    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`images`: float32 (batch, height, width, channels), pixels 0 to 255, at the network's size."""
-        logits = self.model(self.preprocessing.normalise(images), training=False)
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """What a server offers: `serving_default`, `bytes` and `features`."""
+        images = tf.TensorSpec([None, *self.preprocessing.size], self.pixels, name="images")
+        files = tf.TensorSpec([None], tf.string, name="image_bytes")
+        return {
+            "serving_default": tf.function(self.__call__).get_concrete_function(images),
+            "bytes": tf.function(self.from_bytes).get_concrete_function(files),
+            "features": tf.function(self.features).get_concrete_function(images),
+        }
+
+    def __call__(self, images: tf.Tensor) -> Outputs:
+        """`images` (batch, height, width, channels), pixels 0 to 255, at the network's size: logits, probabilities."""
+        logits = self.network(self.preprocessing.normalise(images))["logits"]
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    def features(self, images: tf.Tensor) -> Outputs:
+        """What goes into the last dense layer, (batch, channels): pooled features."""
+        return {"features": self.network(self.preprocessing.normalise(images))[FEATURES]}
+
+    def from_bytes(self, image_bytes: tf.Tensor) -> Outputs:
+        """Whole JPEG or PNG files (batch,) to names of the likeliest classes and their probabilities, best first.
+
+        What is neither, is broken, or would decode to more than 64 million pixels is an INVALID_ARGUMENT.
+        """
+        height, width, channels = self.preprocessing.size
+        images = tf.map_fn(lambda data: fit_image(decode_bounded(data, channels), height, width), image_bytes,
+                           fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
+        best = tf.math.top_k(self(images)["probabilities"], min(TOP, len(self.classes)))
+        return {"classes": tf.gather(tf.constant(self.classes), best.indices), "probabilities": best.values}
+
+
+def decode_bounded(data: tf.Tensor, channels: int) -> tf.Tensor:
+    """Bytes of a JPEG or PNG, scalar, to uint8 (height, width, channels). Its size is looked at before its pixels."""
+    is_jpeg, is_png = tf.io.is_jpeg(data), tf.equal(tf.strings.substr(data, 0, len(PNG)), PNG)
+    with tf.control_dependencies([tf.debugging.Assert(is_jpeg | is_png, ["image_bytes: neither a JPEG nor a PNG"])]):
+        size = tf.cond(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2], lambda: _png_size(data))
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    small = tf.debugging.Assert(pixels <= LARGEST_IMAGE, [f"image_bytes: more than {LARGEST_IMAGE} pixels:", pixels])
+    with tf.control_dependencies([small]):
+        image = decode(tf.identity(data), 3)
+    return tf.image.rgb_to_grayscale(image) if channels == 1 else image
+
+
+def _png_size(data: tf.Tensor) -> tf.Tensor:
+    """int32 (2,): width and height stand in the header's first chunk, highest byte first."""
+    whole = tf.debugging.Assert(tf.strings.length(data) >= 24, ["image_bytes: the PNG ends in its header"])
+    with tf.control_dependencies([whole]):
+        return tf.ensure_shape(tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False), [2])
+
+
+def with_features(plan: Plan) -> Plan:
+    """`plan` with what comes before its last dense layer as a unit of its own, so that it can be asked for."""
+    head = plan.units[-1]
+    last = max(index for index, node in enumerate(head.nodes) if isinstance(node, op.Dense))
+    return replace(plan, units=(*plan.units[:-1], Unit(name=FEATURES, nodes=head.nodes[:last]),
+                                replace(head, nodes=head.nodes[last:])))

@@ -1,8 +1,12 @@
-"""LiteRT (`.tflite`): converted by TensorFlow's converter, run by ai-edge-litert."""
+"""LiteRT (`.tflite`) in six kinds: converted by TensorFlow's converter, run by ai-edge-litert."""
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,34 +14,148 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from reskeras.engine import stderr_aside
-from reskeras.errors import failure
+from reskeras.errors import ReskerasError, failure
 from reskeras.export.inference import Inference
 from reskeras.export.serving import write_saved_model
 
+REPRESENTATIVE = 200  # training images that ranges of activations are measured on
+LAYER = re.compile(r'"(?:StatefulPartitionedCall/)?(?P<layer>[\w./-]+)"')
+OPERATION = re.compile(r"'?(?P<name>tf\.\w+)'? op")
+Ops = tf.lite.OpsSet
 
-def write_lite_model(inference: Inference, path: Path) -> Path:
-    """A float32 `.tflite` of builtin ops alone, in a hidden file beside `path` until it is proven.
 
-    Converted by way of a SavedModel: from a concrete function the converter leaves variables in the
-    file that nothing initialises, and the interpreter answers NaN (TensorFlow 2.21).
+@dataclass(frozen=True)
+class LiteKind:
+    """How one kind of `.tflite` is converted; `tolerance` is of the largest logit.
+
+    weights: the type that they are kept in. activations: the type that is computed in, where it is not float32;
+    their ranges are measured on images. io: the type of pixels and logits.
     """
+
+    tolerance: float
+    weights: str = "float32"
+    activations: str = "float32"
+    io: str = "float32"
+
+    @property
+    def measured(self) -> bool:
+        """Whether it needs representative images."""
+        return self.activations != "float32"
+
+
+LITE_KINDS = {
+    "float32": LiteKind(1e-4),
+    "float16": LiteKind(1e-2, weights="float16"),
+    "dynamic": LiteKind(0.1, weights="int8"),
+    "int8": LiteKind(0.25, weights="int8", activations="int8"),
+    "int8-io": LiteKind(0.25, weights="int8", activations="int8", io="int8"),
+    "int16x8": LiteKind(0.1, weights="int8", activations="int16"),
+}
+
+
+def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.lite.TFLiteConverter:
+    """The converter of a SavedModel to `kind`; `images` are raw representative ones, of which only builtin ops come.
+
+    By way of a SavedModel: from a concrete function the converter leaves variables in the file that nothing
+    initialises, and the interpreter answers NaN (TensorFlow 2.21).
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=["serving_default"])
+    converter.target_spec.supported_ops = [Ops.TFLITE_BUILTINS]
+    if kind.weights != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind.weights == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if kind.measured:
+        converter.target_spec.supported_ops = [
+            Ops.TFLITE_BUILTINS_INT8 if kind.activations == "int8"
+            else Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+        converter.representative_dataset = lambda: _one_by_one(images)
+    if kind.io == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter
+
+
+def _one_by_one(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    for image in images:
+        yield {"images": image[np.newaxis].astype(np.float32)}
+
+
+def write_lite_model(inference: Inference, path: Path, kind: str = "float32", images: np.ndarray | None = None) -> Path:
+    """A `.tflite` of `kind`, of builtin ops alone, in a hidden file beside `path` until it is proven.
+
+    `inference` takes float32 pixels. Raises ReskerasError (status 1) that names the layer when an operation has no
+    builtin, status 2 when a kind needs images and there are none.
+    """
+    how = LITE_KINDS[kind]
+    if how.measured and (images is None or not len(images)):
+        raise ReskerasError(f"tflite: {kind} measures ranges on representative images, and there are none")
     target = path.with_name(f".{path.stem}.writing.tflite")
     with tempfile.TemporaryDirectory() as folder:
-        saved = write_saved_model(inference, Path(folder))
+        saved = write_saved_model(inference, Path(folder), warmup=False)
         try:
             with stderr_aside():
-                converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=["serving_default"])
-                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-                target.write_bytes(converter.convert())
+                target.write_bytes(converter_of(saved, how, images).convert())
         except ConverterError as error:
-            raise failure(f"tflite: the converter failed: {str(error).splitlines()[0][:200]}") from error
+            raise failure(f"tflite: {_cause(str(error))}") from error
     return target
+
+
+def _cause(message: str) -> str:
+    """The operation that has no builtin and the layer it stands in, or what else the converter says."""
+    operation, layers = OPERATION.search(message), LAYER.findall(message)
+    if operation and layers:
+        layer = next((name for name in layers if "/" in name), layers[0])
+        return (f"layer {layer} needs {operation['name']}, which is none of LiteRT's builtin operations; an "
+                "interpreter on a phone would refuse the file")
+    return f"the converter failed: {message.splitlines()[0][:200]}"
+
+
+def describe(inference: Inference, kind: str, path: Path) -> None:
+    """Write what a program needs to use a `.tflite`, as a JSON beside it: pixels in, class names out."""
+    height, width, channels = inference.preprocessing.size
+    how = LITE_KINDS[kind]
+    pixels = ("pixels 0 to 255, less 128" if how.io == "int8" else "pixels 0 to 255; normalisation is inside")
+    facts = {
+        "kind": kind, "input": {"name": "images", "shape": ["batch", height, width, channels], "type": how.io,
+                                "values": pixels, "channels": "RGB" if channels == 3 else "grey"},
+        "outputs": {"logits": [len(inference.classes)], "probabilities": [len(inference.classes)]},
+        "preparation": inference.preprocessing.describe(), "mean": inference.preprocessing.mean.tolist(),
+        "std": inference.preprocessing.std.tolist(), "classes": list(inference.classes),
+    }
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def lite_logits(path: Path, images: np.ndarray) -> np.ndarray:
     """What the `.tflite` at `path` answers for raw `images`, all in one batch."""
-    with stderr_aside():  # the interpreter announces its delegate
-        from ai_edge_litert.interpreter import Interpreter
+    return LiteModel(path)(images)
 
-        runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
-        return runner(images=images.astype(np.float32))["logits"]
+
+class LiteModel:
+    """A `.tflite` loaded once, as a function from raw images to logits; int8 in and out are translated."""
+
+    def __init__(self, path: Path):
+        with stderr_aside():  # the interpreter announces its delegate
+            from ai_edge_litert.interpreter import Interpreter
+
+            self._runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
+        self._input = self._runner.get_input_details()["images"]
+        self._output = self._runner.get_output_details()["logits"]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """float32 logits of a batch."""
+        with stderr_aside():
+            answer = self._runner(images=_quantised(images.astype(np.float32), self._input))["logits"]
+        return _real(answer, self._output)
+
+
+def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
+    kind, (scale, zero) = details["dtype"], details["quantization"]
+    if kind == np.float32:
+        return values
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    return np.clip(np.round(values / scale) + zero, low, high).astype(kind)
+
+
+def _real(values: np.ndarray, details: dict) -> np.ndarray:
+    scale, zero = details["quantization"]
+    return values if details["dtype"] == np.float32 else ((values.astype(np.float32) - zero) * scale)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.export.timing import Timing
+
 TOLERANCE = 1e-4  # of the largest logit, for float32 artefacts
 
 
@@ -15,7 +17,7 @@ class Proof:
     """An artefact beside the Keras model on `images` real images.
 
     `difference` is the largest difference of a logit over the largest logit; `agreement` the share of
-    images with the same top class; accuracies are top-1.
+    images with the same top class; accuracies are top-1. `timings` are of this machine.
     """
 
     kind: str
@@ -27,6 +29,7 @@ class Proof:
     agreement: float
     keras_accuracy: float
     accuracy: float
+    timings: tuple[Timing, ...] = ()
 
     @property
     def holds(self) -> bool:

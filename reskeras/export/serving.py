@@ -1,18 +1,24 @@
-"""SavedModel for TensorFlow Serving: `export/<model>/<version>/` with a `serving_default` signature."""
+"""SavedModel for TensorFlow Serving: `export/<model>/<version>/`, and beside it what a server is started with."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from reskeras.export.inference import Inference
+from reskeras.runs import write_atomically
+
+WARMED = (1, 8)  # batch sizes of the requests that a server answers to itself before it is ready
+WARMUP_FILE = "tf_serving_warmup_requests"
+MODELS_CONFIG, BATCHING_CONFIG = "models.config", "batching.config"
+BATCHES = (1, 2, 4, 8, 16, 32)
+WAIT_MICROSECONDS = 2000
 
 
 def next_version(folder: Path) -> int:
@@ -21,15 +27,20 @@ def next_version(folder: Path) -> int:
     return max(versions, default=0) + 1
 
 
-def write_saved_model(inference: Inference, folder: Path) -> Path:
-    """A SavedModel in a new hidden folder below `folder`; `publish` gives it its version."""
+def write_saved_model(inference: Inference, folder: Path, model: str = "model", warmup: bool = True) -> Path:
+    """A SavedModel in a new hidden folder below `folder`; `publish` gives it its version.
+
+    Class names are its asset, one a line. With `warmup` it brings requests for the server's own use.
+    """
     target = folder / f".{os.getpid()}.writing"
     shutil.rmtree(target, ignore_errors=True)
-    archive = keras.export.ExportArchive()
-    archive.track(inference.model)
-    archive.add_endpoint("serving_default", inference, input_signature=[inference.signature])
-    with contextlib.redirect_stdout(io.StringIO()):  # Keras prints the endpoints whatever `verbose` says
-        archive.write_out(str(target), verbose=False)
+    with tempfile.TemporaryDirectory() as aside:
+        names = Path(aside) / "classes.txt"
+        names.write_text("\n".join(inference.classes) + "\n", encoding="utf-8")
+        inference.class_names = tf.saved_model.Asset(str(names))
+        tf.saved_model.save(inference, str(target), signatures=inference.signatures)
+    if warmup:
+        _write_warmup(inference, target, model)
     return target
 
 
@@ -37,10 +48,63 @@ def publish(target: Path, folder: Path) -> Path:
     """Give a finished SavedModel the next version number, by a rename: a polling server never sees a part."""
     version = folder / str(next_version(folder))
     target.rename(version)
+    write_atomically(folder.parent / MODELS_CONFIG, models_config(folder))
+    write_atomically(folder.parent / BATCHING_CONFIG, batching_config())
     return version
+
+
+def models_config(folder: Path) -> str:
+    """What `tensorflow_model_server --model_config_file` reads: this model, all of its versions by number."""
+    return ("model_config_list {\n  config {\n"
+            f'    name: "{folder.name}"\n    base_path: "{folder.absolute()}"\n    model_platform: "tensorflow"\n'
+            "  }\n}\n")
+
+
+def batching_config() -> str:
+    """What `--batching_parameters_file` reads: requests that come together are answered together."""
+    sizes = "".join(f"allowed_batch_sizes {{ value: {size} }}\n" for size in BATCHES)
+    return (f"max_batch_size {{ value: {BATCHES[-1]} }}\nbatch_timeout_micros {{ value: {WAIT_MICROSECONDS} }}\n"
+            f"num_batch_threads {{ value: {os.cpu_count() or 1} }}\n{sizes}")
 
 
 def saved_model_logits(path: Path, images: np.ndarray) -> np.ndarray:
     """What the SavedModel at `path` answers for raw `images`, through its `serving_default` signature."""
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-    return serve(images=tf.constant(images, tf.float32))["logits"].numpy()
+    return SavedModel(path)(images)
+
+
+class SavedModel:
+    """A SavedModel loaded once, as a function from raw images to logits."""
+
+    def __init__(self, path: Path):
+        self._loaded = tf.saved_model.load(str(path))
+        self._serve = self._loaded.signatures["serving_default"]
+        self._type = self._serve.structured_input_signature[1]["images"].dtype
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """float32 logits of a batch."""
+        return self._serve(images=tf.cast(images, self._type))["logits"].numpy()
+
+
+def _write_warmup(inference: Inference, target: Path, model: str) -> None:
+    """Requests to each signature as PredictionLog records, so that the first real one does not wait for tracing."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    size = inference.preprocessing.size
+    grey = np.full([*size[:2], 3], 128, np.uint8)
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        Image.fromarray(grey).save(file.name)
+        png = Path(file.name).read_bytes()
+    folder = target / "assets.extra"
+    folder.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as records:
+        for batch in WARMED:
+            images = tf.constant(np.broadcast_to(grey[..., : size[2]], [batch, *size]), inference.pixels)
+            inputs = {"serving_default": {"images": images}, "features": {"images": images},
+                      "bytes": {"image_bytes": tf.constant([png] * batch)}}
+            for signature, tensors in inputs.items():
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name, request.model_spec.signature_name = model, signature
+                for name, tensor in tensors.items():
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
+                log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+                records.write(log.SerializeToString())
