@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from reskeras.errors import ReskerasError
+
 from .output import emit_json
 from .results import echo_proofs
 from .run_options import data_options, run_argument
@@ -15,23 +17,46 @@ from .run_options import data_options, run_argument
     "export",
     epilog="\b\nExamples:\n"
     "  reskeras export saved_models/cifar-resnet-20-digits\n"
-    "  reskeras export saved_models/cifar-resnet-20-digits --to tflite",
+    "  reskeras export saved_models/cifar-resnet-20-digits --to tflite --to tflite-int8\n"
+    "  reskeras export saved_models/photos --to tflite-int8 --representative 500 --tolerance tflite-int8=0.02",
 )
 @run_argument
 @click.option("--to", "kinds", multiple=True, metavar="KIND",
-              help="serving (SavedModel for TensorFlow Serving) or tflite; may be repeated.  [default: both]")
+              help="serving (SavedModel for TensorFlow Serving), tflite (float32), tflite-float16, tflite-dynamic, "
+              "tflite-int8, tflite-int8-io, tflite-int16x8; may be repeated.  [default: serving and tflite]")
+@click.option("--pixels", default="uint8", show_default=True, metavar="TYPE",
+              help="What the server takes: uint8 or float32, both 0 to 255.")
+@click.option("--representative", type=int, default=200, show_default=True, metavar="N",
+              help="Training images, of each class alike, that quantised kinds measure ranges on.")
+@click.option("--tolerance", "tolerances", multiple=True, metavar="KIND=VALUE",
+              help="What a kind may differ by, instead of its own; may be repeated.")
+@click.option("--no-timing", is_flag=True, help="Leave out how fast each artefact is.")
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(run: Path, kinds: tuple[str, ...], data: str | None, data_dir: Path | None, as_json: bool) -> None:
+def command(
+    run: Path, kinds: tuple[str, ...], data: str | None, data_dir: Path | None, as_json: bool, pixels: str,
+    representative: int, tolerances: tuple[str, ...], no_timing: bool,
+) -> None:
     """Export a run's best model, and compare each artefact with it on real test images.
 
-    Artefacts take raw pixels (0 to 255, float32, batch x height x width x channels); normalisation is inside.
-    One that differs by more than its tolerance is kept aside as rejected, and the exit status is 1.
+    Artefacts take raw pixels (0 to 255, batch x height x width x channels); normalisation is inside. Float kinds may
+    differ by a share of the largest logit, integer kinds in the top class of a share of the images. An artefact that
+    differs by more is kept aside as rejected, and the exit status is 1.
     """
     from reskeras.api import Run
 
-    proofs = Run(run).export(*dict.fromkeys(kinds), data=data, data_dir=data_dir)
+    allowed = dict(map(_tolerance, tolerances))
+    proofs = Run(run).export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, pixels=pixels, tolerances=allowed,
+                             representative=representative, timing=not no_timing)
     if as_json:
         emit_json([proof.as_dict() for proof in proofs])
     else:
         echo_proofs(proofs)
+
+
+def _tolerance(text: str) -> tuple[str, float]:
+    kind, _, value = text.partition("=")
+    try:
+        return kind, float(value)
+    except ValueError:
+        raise ReskerasError(f"tolerance: {text!r} is not of the form KIND=VALUE, such as tflite-int8=0.02") from None

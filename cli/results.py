@@ -43,12 +43,29 @@ def echo_predictions(predictions: Sequence[Prediction]) -> None:
 
 
 def echo_proofs(proofs: Sequence[Proof]) -> None:
-    """Each artefact beside the Keras model, on the same real images."""
+    """Each artefact beside the Keras model, on the same real images, and how fast it is on this machine."""
     figures = ("size", "largest difference", "top-1 agreement", "accuracy", "of Keras", "images")
     columns = [Column("artefact"), Column("verdict"), *(Column(figure, right=True) for figure in figures)]
-    rows = [(proof.kind, "agrees" if proof.holds else "REJECTED", short_bytes(proof.bytes),
-             f"{proof.difference:.1e} (allowed {proof.tolerance:.0e})", f"{proof.agreement:.2%}",
-             f"{proof.accuracy:.2%}", f"{proof.keras_accuracy:.2%}", str(proof.images)) for proof in proofs]
-    table(columns, rows)
+    table(columns, [
+        (proof.kind, "agrees" if proof.holds else "REJECTED", short_bytes(proof.bytes),
+         f"{proof.difference:.1e}{_allowed(proof, 'difference')}",
+         f"{proof.agreement:.2%}{_allowed(proof, 'disagreement')}", f"{proof.accuracy:.2%}",
+         f"{proof.keras_accuracy:.2%}", str(proof.images)) for proof in proofs])
+    if any(proof.timings for proof in proofs):
+        click.echo()
+        titles = ("batch", "p50", "p99", "images/s")
+        table([Column("artefact"), *(Column(title, right=True) for title in titles)], [
+            (proof.kind, str(each.batch), f"{each.p50_ms:.2f} ms", f"{each.p99_ms:.2f} ms",
+             f"{each.images_per_second:,.0f}") for proof in proofs for each in proof.timings])
+        click.echo()
     width = max(len(proof.path) for proof in proofs)
     facts([(proof.kind, proof.path.ljust(width), "") for proof in proofs])
+
+
+def _allowed(proof: Proof, measure: str) -> str:
+    """The tolerance, beside the figure that it is of."""
+    if proof.measure != measure:
+        return ""
+    if measure == "difference":
+        return f" (allowed {proof.tolerance:.0e})"
+    return f" (allowed {1 - proof.tolerance:.0%})"

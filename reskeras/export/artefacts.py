@@ -17,7 +17,7 @@ from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, LiteModel, describe, write_lite_model
-from reskeras.export.proof import TOLERANCE, Proof, prove
+from reskeras.export.proof import DIFFERENCE, TOLERANCE, Proof, prove
 from reskeras.export.samples import images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.export.timing import BATCHES, timed
@@ -82,7 +82,7 @@ def export_run(
     known = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     write_atomically(report, json.dumps({**known, **rows}, indent=2) + "\n")
     if rejected := [proof for proof in proofs if not proof.holds]:
-        listed = ", ".join(f"{proof.path} differs by {proof.difference:.2g} and may by {proof.tolerance:g}"
+        listed = ", ".join(f"{proof.path} has a {proof.measure} of {proof.measured:.2g}, more than {proof.tolerance:g}"
                            for proof in rejected)
         raise failure(f"export: rejected, because not the model: {listed}")
     return proofs
@@ -103,15 +103,15 @@ class Exporter:
         """One artefact: written, proven, and given its name, or kept aside as rejected."""
         lite = None if kind == SERVING else lite_kind(kind)
         inference = Inference(self.plan, self.model, self.preprocessing, self.classes,
-                              self.request.pixels if lite is None else "float32")
+                              self.request.pixels if lite is None else "float32", guarded=lite is None)
         if lite is None:
             written = write_saved_model(inference, self.folder / self.name, self.name)
-            ask, standard = SavedModel(written), TOLERANCE
+            ask, tolerance, measure = SavedModel(written), TOLERANCE, DIFFERENCE
         else:
             written = write_lite_model(inference, self._file(kind), lite, self._representative(lite))
-            ask, standard = LiteModel(written), LITE_KINDS[lite].tolerance
+            ask, tolerance, measure = LiteModel(written), LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure
         proof = prove(kind, str(written), size_of(written), in_chunks(ask, self.images), self.reference, self.labels,
-                      self.request.tolerances.get(kind, standard))
+                      self.request.tolerances.get(kind, tolerance), measure)
         if self.request.timing:
             proof = replace(proof, timings=tuple(timed(ask, self.images, batch) for batch in BATCHES))
         if not proof.holds:

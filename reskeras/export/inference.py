@@ -29,14 +29,16 @@ class Inference(tf.Module):
 
     `model` is a trained network of `plan`, in whatever form and precision; its weights go into a new float32 graph in
     which batch norm is folded into the convolution before it, wherever one stands there, unless `fold` is false.
+    `guarded` answers an empty batch, and images of another size, with an INVALID_ARGUMENT that says so.
     """
 
     def __init__(self, plan: Plan, model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str],
-                 pixels: str = "uint8", fold: bool = True):
+                 pixels: str = "uint8", fold: bool = True, guarded: bool = True):
         super().__init__()
         if pixels not in PIXEL_TYPES:
             raise ReskerasError(f"pixels: {pixels!r} is not one of {', '.join(PIXEL_TYPES)}")
         self.preprocessing, self.classes, self.pixels = preprocessing, tuple(classes), pixels
+        self.guarded = guarded
         plan, weights = (folded if fold else lambda plan, weights: (plan, weights))(plan, read(model))
         self.plan = with_features(plan)
         network = compile_plan(self.plan, "inference", outputs=(FEATURES, "logits"))
@@ -57,12 +59,20 @@ class Inference(tf.Module):
 
     def __call__(self, images: tf.Tensor) -> Outputs:
         """`images` (batch, height, width, channels), pixels 0 to 255, at the network's size: logits, probabilities."""
-        logits = self.network(self.preprocessing.normalise(images))["logits"]
+        logits = self._asked(images)["logits"]
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     def features(self, images: tf.Tensor) -> Outputs:
         """What goes into the last dense layer, (batch, channels): pooled features."""
-        return {"features": self.network(self.preprocessing.normalise(images))[FEATURES]}
+        return {"features": self._asked(images)[FEATURES]}
+
+    def _asked(self, images: tf.Tensor) -> Outputs:
+        if self.guarded:
+            # a server does not check the shape that a signature promises, and TensorFlow believes the promise
+            images = tf.compat.v1.placeholder_with_default(images, [None] * 4)
+            with tf.control_dependencies([tf.debugging.Assert(tf.shape(images)[0] > 0, ["the batch is empty"])]):
+                images = tf.ensure_shape(images, [None, *self.preprocessing.size])
+        return self.network(self.preprocessing.normalise(images))
 
     def from_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         """Whole JPEG or PNG files (batch,) to names of the likeliest classes and their probabilities, best first.

@@ -16,6 +16,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from reskeras.engine import stderr_aside
 from reskeras.errors import ReskerasError, failure
 from reskeras.export.inference import Inference
+from reskeras.export.proof import DIFFERENCE, DISAGREEMENT, TOLERANCE
 from reskeras.export.serving import write_saved_model
 
 REPRESENTATIVE = 200  # training images that ranges of activations are measured on
@@ -26,13 +27,14 @@ Ops = tf.lite.OpsSet
 
 @dataclass(frozen=True)
 class LiteKind:
-    """How one kind of `.tflite` is converted; `tolerance` is of the largest logit.
+    """How one kind of `.tflite` is converted, and by which `measure` and `tolerance` it is proven.
 
     weights: the type that they are kept in. activations: the type that is computed in, where it is not float32;
     their ranges are measured on images. io: the type of pixels and logits.
     """
 
     tolerance: float
+    measure: str = DISAGREEMENT
     weights: str = "float32"
     activations: str = "float32"
     io: str = "float32"
@@ -44,12 +46,12 @@ class LiteKind:
 
 
 LITE_KINDS = {
-    "float32": LiteKind(1e-4),
-    "float16": LiteKind(1e-2, weights="float16"),
-    "dynamic": LiteKind(0.1, weights="int8"),
-    "int8": LiteKind(0.25, weights="int8", activations="int8"),
-    "int8-io": LiteKind(0.25, weights="int8", activations="int8", io="int8"),
-    "int16x8": LiteKind(0.1, weights="int8", activations="int16"),
+    "float32": LiteKind(TOLERANCE, DIFFERENCE),
+    "float16": LiteKind(1e-2, DIFFERENCE, weights="float16"),
+    "dynamic": LiteKind(0.02, weights="int8"),
+    "int8": LiteKind(0.05, weights="int8", activations="int8"),
+    "int8-io": LiteKind(0.05, weights="int8", activations="int8", io="int8"),
+    "int16x8": LiteKind(0.02, weights="int8", activations="int16"),
 }
 
 

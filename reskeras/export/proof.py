@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from reskeras.export.timing import Timing
 
 TOLERANCE = 1e-4  # of the largest logit, for float32 artefacts
+DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,9 @@ class Proof:
     """An artefact beside the Keras model on `images` real images.
 
     `difference` is the largest difference of a logit over the largest logit; `agreement` the share of
-    images with the same top class; accuracies are top-1. `timings` are of this machine.
+    images with the same top class; accuracies are top-1. `timings` are of this machine. What decides is `measure`:
+    the difference, or for integer arithmetic, which cuts off what lies beyond the ranges it was given, the
+    `disagreement`, 1 - agreement.
     """
 
     kind: str
@@ -29,12 +33,18 @@ class Proof:
     agreement: float
     keras_accuracy: float
     accuracy: float
+    measure: str = DIFFERENCE
     timings: tuple[Timing, ...] = ()
+
+    @property
+    def measured(self) -> float:
+        """What is compared with the tolerance; infinite for outputs that prove nothing."""
+        return self.difference if self.measure == DIFFERENCE or isinf(self.difference) else 1 - self.agreement
 
     @property
     def holds(self) -> bool:
         """Whether the artefact is the model, within tolerance."""
-        return self.difference <= self.tolerance
+        return self.measured <= self.tolerance
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""
@@ -43,7 +53,7 @@ class Proof:
 
 def prove(
     kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray,
-    tolerance: float = TOLERANCE,
+    tolerance: float = TOLERANCE, measure: str = DIFFERENCE,
 ) -> Proof:
     """Compare `logits` of an artefact with the `reference` of Keras, both (images, classes).
 
@@ -54,4 +64,4 @@ def prove(
     difference = float(np.abs(logits - reference).max() / np.abs(reference).max()) if sound else float("inf")
     top, expected = logits.argmax(axis=1), reference.argmax(axis=1)
     return Proof(kind, path, size, len(labels), difference, tolerance, float((top == expected).mean()),
-                 float((expected == labels).mean()), float((top == labels).mean()))
+                 float((expected == labels).mean()), float((top == labels).mean()), measure)

@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 
 
 def images_of_each_class(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 images (n, height, width, channels) and int32 labels (n,): `count`, or all there are, of each class alike."""
+    """uint8 images (n, height, width, channels), int32 labels (n,): `count`, or all there are, of each class alike."""
     if count < 1:
         raise ReskerasError(f"representative: {count}: should be at least 1")
     part = split

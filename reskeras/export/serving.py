@@ -54,10 +54,13 @@ def publish(target: Path, folder: Path) -> Path:
 
 
 def models_config(folder: Path) -> str:
-    """What `tensorflow_model_server --model_config_file` reads: this model, all of its versions by number."""
-    return ("model_config_list {\n  config {\n"
-            f'    name: "{folder.name}"\n    base_path: "{folder.absolute()}"\n    model_platform: "tensorflow"\n'
-            "  }\n}\n")
+    """What `tensorflow_model_server --model_config_file` reads: this model, by its highest version."""
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(name=folder.name, base_path=str(folder.absolute()), model_platform="tensorflow")
+    return text_format.MessageToString(config)
 
 
 def batching_config() -> str:

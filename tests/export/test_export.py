@@ -45,7 +45,7 @@ def closeness(values, reference):
 @pytest.mark.parametrize("batch", [1, 24])
 def test_the_saved_model_takes_raw_pixels_in_any_batch(exported, pixels, expected, batch):
     served = tf.saved_model.load(exported[1]["serving"].path).signatures["serving_default"]
-    answer = served(images=tf.constant(pixels[:batch]))
+    answer = served(images=tf.constant(pixels[:batch].astype(np.uint8)))
     assert closeness(answer["logits"].numpy(), expected[:batch]) < 1e-5
     np.testing.assert_allclose(answer["probabilities"].numpy().sum(axis=1), 1, rtol=1e-5)
 
@@ -71,37 +71,38 @@ def test_the_report_holds_every_proof(exported):
     assert all(row["holds"] for row in report.values())
 
 
-def test_an_artefact_of_other_weights_is_rejected_and_kept_aside(copied, monkeypatch):
-    from reskeras.export import artefacts
+@pytest.mark.parametrize("kind", ["serving", "tflite"])
+def test_one_changed_weight_is_rejected_and_kept_aside(copied, monkeypatch, kind):
+    from reskeras.graph import fold
 
-    def spoiled(inference, folder, name):
-        kernel = next(weight for weight in inference.model.weights if weight.name == "kernel")
-        original = kernel.numpy()
-        kernel.assign(original * 1.01)
-        try:
-            return artefacts.write_lite_model(inference, folder / f"{name}.tflite")
-        finally:
-            kernel.assign(original)
+    merged = fold._merged
 
-    monkeypatch.setitem(artefacts.KINDS, "tflite", artefacts.replace(artefacts.KINDS["tflite"], write=spoiled))
-    with pytest.raises(ReskerasError, match="rejected") as caught:
-        copied.export("tflite")
+    def spoiled(conv, norm, weights):
+        done = merged(conv, norm, weights)
+        if conv.name == "stage1_unit1_conv1":
+            weights[f"{conv.name}/kernel"][0, 0, 0, 0] += 0.5
+        return done
+
+    monkeypatch.setattr(fold, "_merged", spoiled)
+    with pytest.raises(ReskerasError, match="rejected, because not the model") as caught:
+        copied.export(kind, timing=False)
     assert caught.value.status == 1
     assert not list(copied.folder.export_folder.glob("*.tflite"))
-    assert [path.name for path in (copied.folder.export_folder / "rejected").iterdir()]
+    assert not list(copied.folder.export_folder.glob("*/[0-9]"))
+    assert [path.name for path in (copied.folder.export_folder / "rejected").iterdir()] == [f"{copied.name}-{kind}"]
 
 
-def test_forgotten_preprocessing_is_rejected(copied, monkeypatch):
+@pytest.mark.parametrize("kind", ["serving", "tflite", "tflite-int8"])
+def test_changed_preprocessing_is_rejected(copied, monkeypatch, kind):
     from reskeras.export.inference import Inference
 
     def without_normalising(self, images):
-        logits = self.model(images, training=False)
+        logits = self.network(tf.cast(images, tf.float32) / 255)["logits"]
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     monkeypatch.setattr(Inference, "__call__", without_normalising)
     with pytest.raises(ReskerasError, match="rejected"):
-        copied.export("serving")
-    assert not [path for path in (copied.folder.export_folder / copied.name).iterdir() if path.name.isdigit()]
+        copied.export(kind, timing=False)
 
 
 @pytest.mark.parametrize("logits", [np.full((4, 3), np.nan), np.ones((4, 3)), np.full((4, 3), np.inf)])
@@ -112,7 +113,7 @@ def test_outputs_that_are_not_finite_or_constant_prove_nothing(logits):
 
 
 def test_an_unknown_kind_is_refused_by_name(trained):
-    with pytest.raises(ReskerasError, match="'onnx' is not one of serving, tflite"):
+    with pytest.raises(ReskerasError, match="'onnx' is not one of serving, tflite, tflite-float16"):
         trained.export("onnx")
 
 
