@@ -34,12 +34,15 @@ setup(
         "importlib_resources>=6,<8",  # tensorflow-datasets imports it and does not declare it
         "tensorboard>=2.20,<3",  # Keras' callback imports it, and TensorFlow no longer brings it
         "ai-edge-litert>=2.0,<3",
+        "requests>=2.31,<3",
+        "urllib3>=2,<3",
         "tensorflow-serving-api>=2.19,<3",  # messages of warm-up requests
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "bench": ["torch>=2.13,<2.14"],
-        "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.6,<1", "import-linter>=2,<3"],
+        "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.6,<1", "import-linter>=2,<3",
+                 "openvino>=2025,<2027"],
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from reskeras.errors import ReskerasError
 
-from .output import emit_json
-from .results import echo_proofs
+from .output import emit_json, heading
+from .results import echo_noise, echo_proofs
 from .run_options import data_options, run_argument
 
 
@@ -30,12 +31,15 @@ from .run_options import data_options, run_argument
               help="Training images, of each class alike, that quantised kinds measure ranges on.")
 @click.option("--tolerance", "tolerances", multiple=True, metavar="KIND=VALUE",
               help="What a kind may differ by, instead of its own; may be repeated.")
+@click.option("--keep-float", multiple=True, metavar="LAYER", help="Layers that int8 kinds leave in float32.")
+@click.option("--explain", "explained", is_flag=True, help="Rank the layers of int8 kinds by quantisation noise.")
 @click.option("--no-timing", is_flag=True, help="Leave out how fast each artefact is.")
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(
     run: Path, kinds: tuple[str, ...], data: str | None, data_dir: Path | None, as_json: bool, pixels: str,
-    representative: int, tolerances: tuple[str, ...], no_timing: bool,
+    representative: int, tolerances: tuple[str, ...], keep_float: tuple[str, ...],
+    explained: bool, no_timing: bool,
 ) -> None:
     """Export a run's best model, and compare each artefact with it on real test images.
 
@@ -46,12 +50,19 @@ def command(
     from reskeras.api import Run
 
     allowed = dict(map(_tolerance, tolerances))
-    proofs = Run(run).export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, pixels=pixels, tolerances=allowed,
-                             representative=representative, timing=not no_timing)
+    made = Run(run)
+    proofs = made.export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, pixels=pixels, tolerances=allowed,
+                             representative=representative, keep_float=keep_float, timing=not no_timing)
+    noise = {kind: made.explain(kind, data, data_dir, representative) for kind in kinds if explained and "int8" in kind}
     if as_json:
-        emit_json([proof.as_dict() for proof in proofs])
-    else:
-        echo_proofs(proofs)
+        emit_json([{**proof.as_dict(), "layers": [asdict(each) for each in noise.get(proof.kind, [])]}
+                   for proof in proofs])
+        return
+    echo_proofs(proofs)
+    for kind, layers in noise.items():
+        click.echo()
+        heading(kind, "signal over quantisation noise, the noisiest layers first")
+        echo_noise(layers)
 
 
 def _tolerance(text: str) -> tuple[str, float]:

@@ -9,9 +9,12 @@ import click
 
 from .output import Column, facts, short_bytes, table
 
+NOISIEST = 15
+
 if TYPE_CHECKING:
     from reskeras.evaluation.accuracy import Evaluation
     from reskeras.evaluation.prediction import Prediction
+    from reskeras.export.noise import LayerNoise
     from reskeras.export.proof import Proof
 
 
@@ -69,3 +72,11 @@ def _allowed(proof: Proof, measure: str) -> str:
     if measure == "difference":
         return f" (allowed {proof.tolerance:.0e})"
     return f" (allowed {1 - proof.tolerance:.0%})"
+
+
+def echo_noise(layers: Sequence[LayerNoise]) -> None:
+    """The noisiest layers of a quantised network."""
+    table([Column("layer"), Column("operation"), Column("signal/noise", right=True), Column("error", right=True),
+           Column("step", right=True)],
+          [(each.layer, each.operation.lower(), f"{each.decibels:.1f} dB", f"{each.error:.3g}", f"{each.step:.3g}")
+           for each in layers[:NOISIEST]])

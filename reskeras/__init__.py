@@ -22,6 +22,7 @@ _HOMES = {
     "Run": "reskeras.api",
     "HyperModel": "reskeras.tuning.hypermodel",
     "Search": "reskeras.tuning.search",
+    "Client": "reskeras.client",
 }
 
 __all__ = list(_HOMES)

@@ -16,9 +16,10 @@ from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.prediction import Prediction, predict_files
 from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.evaluation.views import Views
+from reskeras.export.artefacts import Exporter, check_kinds, export_run
 from reskeras.export.artefacts import Request as ExportRequest
-from reskeras.export.artefacts import check_kinds, export_run
 from reskeras.export.lite import REPRESENTATIVE
+from reskeras.export.noise import LayerNoise
 from reskeras.export.proof import Proof
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
@@ -153,20 +154,28 @@ class Run:
 
     def export(
         self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None, pixels: str = "uint8",
-        tolerances: Mapping[str, float] | None = None, representative: int = REPRESENTATIVE, timing: bool = True,
-        tell: Callable[[str], None] = lambda note: None,
+        tolerances: Mapping[str, float] | None = None, representative: int = REPRESENTATIVE,
+        keep_float: Sequence[str] = (), timing: bool = True, tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
         `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named.
 
         `pixels` is what the server takes, `uint8` or `float32`. `tolerances` are of the largest logit, by kind.
-        `representative` training images give the ranges of quantised kinds. `tell` gets each kind as it begins.
+        `representative` training images give the ranges of quantised kinds; int8 kinds compute the layers of
+        `keep_float` in float32. `tell` gets each kind as it begins.
         """
         kinds = kinds or ("serving", "tflite")
         check_kinds(kinds)
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
-        request = ExportRequest(pixels, tolerances or {}, representative, timing)
+        request = ExportRequest(pixels, tolerances or {}, representative, tuple(keep_float), timing)
         return export_run(self.folder, kinds, self.source(data, data_dir), self.name, request, tell)
+
+    def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
+                representative: int = REPRESENTATIVE) -> list[LayerNoise]:
+        """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
+        check_kinds([kind])
+        request = ExportRequest(representative=representative)
+        return Exporter(self.folder, self.source(data, data_dir), self.name, request).explain(kind)
 
 
 def train(

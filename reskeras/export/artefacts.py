@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, LiteModel, describe, write_lite_model
+from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
 from reskeras.export.proof import DIFFERENCE, TOLERANCE, Proof, prove
 from reskeras.export.samples import images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
@@ -34,11 +36,13 @@ Ask = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Request:
-    """What to export beside the kinds: the server's pixel type, tolerances by kind, and representative images."""
+    """What to export beside the kinds: the server's pixel type, tolerances by kind, how many representative images,
+    and layers that int8 kinds keep in float."""
 
     pixels: str = "uint8"
     tolerances: Mapping[str, float] = field(default_factory=dict)
     representative: int = REPRESENTATIVE
+    keep_float: tuple[str, ...] = ()
     timing: bool = True
 
 
@@ -70,6 +74,9 @@ def export_run(
     """
     check_kinds(kinds)
     check_kinds(list(request.tolerances))
+    if request.keep_float:
+        for kind in kinds:
+            check_debugged(lite_kind(kind))
     _check_place(run.export_folder)
     made = Exporter(run, source, name, request)
     run.export_folder.mkdir(exist_ok=True)
@@ -108,7 +115,7 @@ class Exporter:
             written = write_saved_model(inference, self.folder / self.name, self.name)
             ask, tolerance, measure = SavedModel(written), TOLERANCE, DIFFERENCE
         else:
-            written = write_lite_model(inference, self._file(kind), lite, self._representative(lite))
+            written = self._write_lite(inference, kind, lite)
             ask, tolerance, measure = LiteModel(written), LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure
         proof = prove(kind, str(written), size_of(written), in_chunks(ask, self.images), self.reference, self.labels,
                       self.request.tolerances.get(kind, tolerance), measure)
@@ -120,6 +127,22 @@ class Exporter:
             return replace(proof, path=str(publish(written, self.folder / self.name)))
         describe(inference, lite, self._file(kind).with_suffix(".json"))
         return replace(proof, path=str(written.replace(self._file(kind))))
+
+    def explain(self, kind: str) -> list[LayerNoise]:
+        """How noisy each layer of an int8 kind is, the noisiest first."""
+        lite = lite_kind(kind)
+        check_debugged(lite)
+        inference = Inference(self.plan, self.model, self.preprocessing, self.classes, "float32", guarded=False)
+        with tempfile.TemporaryDirectory() as folder:
+            saved = write_saved_model(inference, Path(folder), warmup=False)
+            return explain(inference, saved, lite, self._representative(lite))
+
+    def _write_lite(self, inference: Inference, kind: str, lite: str) -> Path:
+        images, file = self._representative(lite), self._file(kind)
+        if not self.request.keep_float:
+            return write_lite_model(inference, file, lite, images)
+        return write_lite_model(inference, file, lite, images, lambda saved, _, images: keeping_float(
+            inference, saved, lite, images, self.request.keep_float))
 
     def _representative(self, lite: str) -> np.ndarray | None:
         if not LITE_KINDS[lite].measured:

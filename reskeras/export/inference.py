@@ -43,8 +43,14 @@ class Inference(tf.Module):
         self.plan = with_features(plan)
         network = compile_plan(self.plan, "inference", outputs=(FEATURES, "logits"))
         write(network, weights)
+        self._model = lambda: network  # in an attribute of its own it would be saved a second time
         self.network: Callable[[tf.Tensor], Outputs] = lambda images: network(images, training=False)
         self.kept = [variable.value for variable in network.weights]  # a tf.Module saves what it holds
+
+    @property
+    def model(self) -> keras.Model:
+        """Normalised images to features and logits."""
+        return self._model()
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:

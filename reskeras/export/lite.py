@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from reskeras.export.proof import DIFFERENCE, DISAGREEMENT, TOLERANCE
 from reskeras.export.serving import write_saved_model
 
 REPRESENTATIVE = 200  # training images that ranges of activations are measured on
-LAYER = re.compile(r'"(?:StatefulPartitionedCall/)?(?P<layer>[\w./-]+)"')
+LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras numbers layers that are called again
 OPERATION = re.compile(r"'?(?P<name>tf\.\w+)'? op")
 Ops = tf.lite.OpsSet
 
@@ -82,7 +82,11 @@ def _one_by_one(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         yield {"images": image[np.newaxis].astype(np.float32)}
 
 
-def write_lite_model(inference: Inference, path: Path, kind: str = "float32", images: np.ndarray | None = None) -> Path:
+def write_lite_model(
+    inference: Inference, path: Path, kind: str = "float32", images: np.ndarray | None = None,
+    convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] = lambda saved, kind, images: converter_of(
+        saved, kind, images).convert(),
+) -> Path:
     """A `.tflite` of `kind`, of builtin ops alone, in a hidden file beside `path` until it is proven.
 
     `inference` takes float32 pixels. Raises ReskerasError (status 1) that names the layer when an operation has no
@@ -96,7 +100,7 @@ def write_lite_model(inference: Inference, path: Path, kind: str = "float32", im
         saved = write_saved_model(inference, Path(folder), warmup=False)
         try:
             with stderr_aside():
-                target.write_bytes(converter_of(saved, how, images).convert())
+                target.write_bytes(convert(saved, how, images))
         except ConverterError as error:
             raise failure(f"tflite: {_cause(str(error))}") from error
     return target
@@ -104,11 +108,11 @@ def write_lite_model(inference: Inference, path: Path, kind: str = "float32", im
 
 def _cause(message: str) -> str:
     """The operation that has no builtin and the layer it stands in, or what else the converter says."""
-    operation, layers = OPERATION.search(message), LAYER.findall(message)
-    if operation and layers:
-        layer = next((name for name in layers if "/" in name), layers[0])
-        return (f"layer {layer} needs {operation['name']}, which is none of LiteRT's builtin operations; an "
-                "interpreter on a phone would refuse the file")
+    operation, layer = OPERATION.search(message), LAYER.search(message)
+    if operation:
+        where = f"layer {layer['layer']}" if layer else "something around the network"
+        return (f"{where} needs {operation['name']}, which is none of LiteRT's builtin operations; an interpreter on a "
+                "phone would refuse the file")
     return f"the converter failed: {message.splitlines()[0][:200]}"
 
 

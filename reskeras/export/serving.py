@@ -12,11 +12,11 @@ import tensorflow as tf
 from PIL import Image
 
 from reskeras.export.inference import Inference
+from reskeras.export.server import BATCHING_CONFIG, MODELS_CONFIG
 from reskeras.runs import write_atomically
 
 WARMED = (1, 8)  # batch sizes of the requests that a server answers to itself before it is ready
 WARMUP_FILE = "tf_serving_warmup_requests"
-MODELS_CONFIG, BATCHING_CONFIG = "models.config", "batching.config"
 BATCHES = (1, 2, 4, 8, 16, 32)
 WAIT_MICROSECONDS = 2000
 

@@ -1,0 +1,42 @@
+"""`reskeras serve`: TensorFlow Serving on a run's exports."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from .run_options import run_argument
+
+
+@click.command(
+    "serve",
+    epilog="\b\nExamples:\n"
+    "  reskeras serve saved_models/photos\n"
+    "  reskeras serve saved_models/photos --port 9000 --dry-run",
+)
+@run_argument
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Of the REST API.")
+@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="Of gRPC.")
+@click.option("--dry-run", is_flag=True, help="Print the commands; start nothing.")
+def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
+    """Serve a run's SavedModel with TensorFlow Serving: tensorflow_model_server, else its container.
+
+    New versions that `reskeras export` makes meanwhile are taken up; a half-written one is never seen.
+    """
+    from reskeras.export.server import container_command, exported, program_command, way_to_serve
+    from reskeras.runs import open_run
+
+    folder = exported(open_run(run))
+    if dry_run:
+        for words in (program_command(folder, port, grpc_port), container_command(folder, port, grpc_port)):
+            click.echo(shlex.join(words))
+        return
+    words = way_to_serve(folder, port, grpc_port)
+    click.echo(shlex.join(words))
+    [name] = [path.name for path in folder.iterdir() if path.is_dir() and any(
+        entry.name.isdigit() for entry in path.iterdir())]
+    click.echo(f"ask: reskeras predict --url http://localhost:{port}/v1/models/{name} IMAGE...")
+    os.execvp(words[0], words)

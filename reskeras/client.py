@@ -1,0 +1,109 @@
+"""A client of TensorFlow Serving's REST API, version 1: image files to the classes that a served model names."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from reskeras.errors import ReskerasError, failure
+
+BATCH = 32
+BUSY = (429, 502, 503, 504)  # answers after which asking again helps
+LARGEST_FILE = 64 << 20  # bytes
+LONGEST_ANSWER = 300
+
+
+@dataclass(frozen=True)
+class Served:
+    """The likeliest classes of one image file, best first, as (class name, probability)."""
+
+    path: str
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Client:
+    """A served model at `url`, such as http://localhost:8501/v1/models/NAME.
+
+    A server that is busy or cannot be reached is asked again `retries` times, after waits that double from a quarter
+    of a second; each answer may take `timeout` seconds.
+    """
+
+    url: str
+    timeout: float = 30.0
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address of a model."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or "/models/" not in parts.path:
+            raise ReskerasError(f"url: {self.url!r} is no address of a served model, such as "
+                                "http://localhost:8501/v1/models/NAME")
+
+    def predict(self, paths: Sequence[str | Path], top: int = 5) -> list[Served]:
+        """The likeliest classes of image files. Raises ReskerasError: status 2 for a file that is not there, 1 for
+        a server that refuses or does not answer."""
+        files = [_file(Path(path)) for path in paths]
+        found: list[Served] = []
+        with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(max_retries=Retry(
+                    total=self.retries, backoff_factor=0.25, status_forcelist=BUSY, allowed_methods=None,
+                    raise_on_status=False)))
+            for start in range(0, len(files), BATCH):
+                rows = self._ask(session, files[start : start + BATCH])
+                found += [_served(path, row, top) for path, row in zip(paths[start : start + BATCH], rows, strict=True)]
+        return found
+
+    def _ask(self, session: requests.Session, files: Sequence[bytes]) -> list[dict[str, Any]]:
+        instances = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in files]
+        try:
+            answer = session.post(f"{self.url.rstrip('/')}:predict", timeout=self.timeout,
+                                  json={"signature_name": "bytes", "instances": instances})
+        except requests.RequestException as error:
+            if isinstance(error, requests.Timeout) or "timed out" in str(error):  # as it is told after retries
+                raise failure(f"url: {self.url} did not answer within {self.timeout:g} s") from error
+            raise failure(f"url: {self.url} cannot be reached: {_reason(error)}") from error
+        try:
+            told = answer.json()
+        except ValueError:
+            told = {}
+        if answer.status_code != requests.codes.ok:
+            why = str(told.get("error", answer.reason) if isinstance(told, dict) else answer.reason)
+            raise failure(f"url: {self.url} answered {answer.status_code}: {' '.join(why.split())[:LONGEST_ANSWER]}")
+        rows = told.get("predictions") if isinstance(told, dict) else None
+        if not isinstance(rows, list) or len(rows) != len(files):
+            raise failure(f"url: {self.url} did not answer as TensorFlow Serving does: no prediction for each image")
+        return rows
+
+
+def _served(path: str | Path, row: Any, top: int) -> Served:
+    try:
+        pairs = tuple((str(name), float(share)) for name, share in
+                      zip(row["classes"], row["probabilities"], strict=True))
+    except (TypeError, KeyError, ValueError) as error:
+        raise failure("url: the served model has no classes and probabilities in its answer; was it exported by "
+                      "reskeras?") from error
+    return Served(str(path), pairs[:top])
+
+
+def _file(path: Path) -> bytes:
+    if not path.is_file():
+        raise ReskerasError(f"image: there is no file {path}")
+    if path.stat().st_size > LARGEST_FILE:
+        raise failure(f"image: {path} is larger than {LARGEST_FILE >> 20} MiB")
+    return path.read_bytes()
+
+
+def _reason(error: requests.RequestException) -> str:
+    cause = error.args[0] if error.args else error
+    reason = getattr(cause, "reason", cause)
+    return " ".join(str(reason).rpartition(": ")[2].split())[:LONGEST_ANSWER]

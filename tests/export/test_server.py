@@ -1,0 +1,178 @@
+"""Starting a server, and asking one: a stub speaks TensorFlow Serving's REST API as its documentation has it."""
+
+import base64
+import json
+import os
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from PIL import Image
+
+import reskeras
+from reskeras.client import Client
+from reskeras.export import server
+from reskeras_cli.main import commands
+
+
+class Stub(ThreadingHTTPServer):
+    """Answers `:predict` by a SavedModel's `bytes` signature; `script` is what it does first, request by request."""
+
+    def __init__(self, saved_model=None, script=()):
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.serve = saved_model and saved_model.signatures["bytes"]
+        self.script, self.requests = list(script), []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1/models/tiny"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error):
+        self.shutdown()
+        self.server_close()
+
+
+class Answering(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append((self.path, body))
+        step = self.server.script.pop(0) if self.server.script else None
+        if step == "slow":
+            time.sleep(2)
+        if isinstance(step, tuple):
+            return self.answer(*step)
+        files = [base64.b64decode(instance["image_bytes"]["b64"]) for instance in body["instances"]]
+        try:
+            found = self.server.serve(image_bytes=tf.constant(files))
+        except tf.errors.InvalidArgumentError as error:
+            return self.answer(400, json.dumps({"error": str(error)}))
+        rows = [{"classes": [name.decode() for name in names.numpy()], "probabilities": shares.numpy().tolist()}
+                for names, shares in zip(found["classes"], found["probabilities"], strict=True)]
+        return self.answer(200, json.dumps({"predictions": rows}))
+
+    def answer(self, status, text):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    import shutil
+
+    run = reskeras.Run(shutil.copytree(trained.path, tmp_path_factory.mktemp("served") / "run"))
+    [proof] = run.export("serving", timing=False)
+    return run, tf.saved_model.load(proof.path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    made = []
+    for index in range(40):
+        made.append(tmp_path / f"{index}.png")
+        Image.new("L", (20 + index, 30), index * 6).save(made[-1])
+    return made
+
+
+def test_a_served_model_names_what_the_run_names(saved, files):
+    with Stub(saved[1]) as stub:
+        found = Client(stub.url).predict(files, top=3)
+    assert [path for path, _ in stub.requests] == ["/v1/models/tiny:predict"] * 2  # 32 and 8 images
+    assert stub.requests[0][1]["signature_name"] == "bytes"
+    for mine, theirs in zip(saved[0].predict(files, top=3), found, strict=True):
+        assert mine.path == theirs.path
+        assert dict(theirs.top) == pytest.approx(dict(mine.top), abs=1e-5)
+
+
+def test_a_busy_server_is_asked_again(saved, files):
+    busy = (503, json.dumps({"error": "loading"}))
+    with Stub(saved[1], [busy, busy]) as stub:
+        assert len(Client(stub.url, retries=3).predict(files[:1])) == 1
+    assert len(stub.requests) == 3
+    with Stub(saved[1], [busy] * 9) as stub, pytest.raises(reskeras.ReskerasError, match="answered 503: loading"):
+        Client(stub.url, retries=1).predict(files[:1])
+    assert len(stub.requests) == 2
+
+
+@pytest.mark.parametrize("script, said", [
+    (["slow"], "did not answer within 0.5 s"), ([(404, '{"error": "Servable not found"}')], "404: Servable not found"),
+    ([(500, "<html>")], "answered 500"), ([(200, "<html>")], "did not answer as TensorFlow Serving does"),
+    ([(200, '{"predictions": []}')], "no prediction for each image"),
+    ([(200, '{"predictions": [{"logits": [1]}]}')], "was it exported by reskeras"),
+    ([(200, '[1]')], "did not answer as"),
+])
+def test_servers_that_do_not_serve(saved, files, script, said):
+    with Stub(saved[1], script) as stub, pytest.raises(reskeras.ReskerasError) as caught:
+        Client(stub.url, timeout=0.5, retries=0).predict(files[:1])
+    assert said in str(caught.value)
+    assert caught.value.status == 1
+
+
+def test_what_the_model_refuses_is_told(saved, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    with Stub(saved[1]) as stub, pytest.raises(reskeras.ReskerasError, match=r"400: .*neither a JPEG nor a PNG"):
+        Client(stub.url).predict([tmp_path / "text.png"])
+
+
+def test_addresses_and_files_that_are_none(files):
+    for url in ("localhost:8501", "ftp://host/v1/models/x", "http://host:8501"):
+        with pytest.raises(reskeras.ReskerasError, match="is no address of a served model") as caught:
+            Client(url)
+        assert caught.value.status == 2
+    with pytest.raises(reskeras.ReskerasError, match=r"no file .*absent\.png"):
+        Client("http://host/v1/models/x").predict(["absent.png"])
+    with pytest.raises(reskeras.ReskerasError, match=r"cannot be reached: .*refused"):
+        Client("http://127.0.0.1:9/v1/models/x", retries=0).predict(files[:1])
+
+
+def test_the_command_asks_a_url(saved, files):
+    with Stub(saved[1]) as stub:
+        shown = CliRunner().invoke(commands, ["predict", "--url", stub.url, str(files[0]), "--top", "1"])
+    assert shown.exit_code == 0, shown.output
+    assert str(files[0]) in shown.stdout
+    alone = CliRunner().invoke(commands, ["predict", str(files[0])])
+    assert alone.exit_code == 2
+    assert "say a run and at least one image" in alone.stderr
+
+
+def found_program(folder, name, text="#!/bin/sh\nexit 0\n"):
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+
+
+def test_the_server_is_the_program_else_the_container_else_advice(saved, tmp_path, monkeypatch):
+    folder = server.exported(saved[0].folder)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(reskeras.ReskerasError, match="neither tensorflow_model_server nor a docker") as caught:
+        server.way_to_serve(folder, 1, 2)
+    assert caught.value.status == 1
+    found_program(tmp_path, "docker", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(reskeras.ReskerasError, match="nor a docker that answers"):
+        server.way_to_serve(folder, 1, 2)
+    found_program(tmp_path, "docker")
+    words = server.way_to_serve(folder, 8501, 8500)
+    assert words[:2] == ["docker", "run"]
+    assert f"{folder.absolute()}:{folder.absolute()}:ro" in words  # so that base_path holds inside
+    found_program(tmp_path, "tensorflow_model_server")
+    assert server.way_to_serve(folder, 8501, 8500)[0] == "tensorflow_model_server"
+    assert os.fspath(folder) in " ".join(words)
+
+
+def test_serve_prints_the_commands_and_refuses_what_is_not_exported(saved, trained):
+    shown = CliRunner().invoke(commands, ["serve", str(saved[0].path), "--port", "9000", "--dry-run"])
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["tensorflow_model_server", "docker"]
+    assert shown.stdout.count("--rest_api_port=9000") == 2
+    refused = CliRunner().invoke(commands, ["serve", str(trained.path)])
+    assert refused.exit_code == 2
+    assert "has no SavedModel; make one with: reskeras export" in refused.stderr
