@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def command(
     differs by more is kept aside as rejected, and the exit status is 1.
     """
     from reskeras.api import Run
+    from reskeras.export.server import commands_for
 
     allowed = dict(map(_tolerance, tolerances))
     made = Run(run)
@@ -59,6 +61,10 @@ def command(
                    for proof in proofs])
         return
     echo_proofs(proofs)
+    if any(proof.kind == "serving" for proof in proofs):
+        click.echo()
+        for words in commands_for(made.folder.export_folder):
+            click.echo(shlex.join(words))
     for kind, layers in noise.items():
         click.echo()
         heading(kind, "signal over quantisation noise, the noisiest layers first")

@@ -26,12 +26,12 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
 
     New versions that `reskeras export` makes meanwhile are taken up; a half-written one is never seen.
     """
-    from reskeras.export.server import container_command, exported, program_command, way_to_serve
+    from reskeras.export.server import commands_for, exported, way_to_serve
     from reskeras.runs import open_run
 
     folder = exported(open_run(run))
     if dry_run:
-        for words in (program_command(folder, port, grpc_port), container_command(folder, port, grpc_port)):
+        for words in commands_for(folder, port, grpc_port):
             click.echo(shlex.join(words))
         return
     words = way_to_serve(folder, port, grpc_port)

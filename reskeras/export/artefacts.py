@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -19,17 +18,16 @@ from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, LiteModel, describe, write_lite_model
 from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
-from reskeras.export.proof import DIFFERENCE, TOLERANCE, Proof, prove
+from reskeras.export.proof import DIFFERENCE, TOLERANCE, Proof, prove, write_proofs
 from reskeras.export.samples import images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.export.timing import BATCHES, timed
 from reskeras.graph.load import load_model
-from reskeras.runs import RunFolder, write_atomically
+from reskeras.runs import RunFolder
 from reskeras.spec.lower import lower
 
 SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
 CHUNK = 100
-REPORT_FILE = "report.json"
 SERVING, LITE = "serving", "tflite"
 Ask = Callable[[np.ndarray], np.ndarray]
 
@@ -84,10 +82,7 @@ def export_run(
     for kind in kinds:
         tell(kind)
         proofs.append(made.export(kind))
-    rows = {proof.path: proof.as_dict() for proof in proofs}
-    report = run.export_folder / REPORT_FILE
-    known = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    write_atomically(report, json.dumps({**known, **rows}, indent=2) + "\n")
+    write_proofs(run.export_folder, proofs)
     if rejected := [proof for proof in proofs if not proof.holds]:
         listed = ", ".join(f"{proof.path} has a {proof.measure} of {proof.measured:.2g}, more than {proof.tolerance:g}"
                            for proof in rejected)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isinf
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reskeras.errors import failure
 from reskeras.export.timing import Timing
+from reskeras.runs import write_atomically
 
 TOLERANCE = 1e-4  # of the largest logit, for float32 artefacts
+REPORT_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
 
 
@@ -65,3 +71,26 @@ def prove(
     top, expected = logits.argmax(axis=1), reference.argmax(axis=1)
     return Proof(kind, path, size, len(labels), difference, tolerance, float((top == expected).mean()),
                  float((expected == labels).mean()), float((top == labels).mean()), measure)
+
+
+def read_proofs(folder: Path) -> list[Proof]:
+    """What report.json in an export folder says; a broken one is a ReskerasError (status 1)."""
+    path = folder / REPORT_FILE
+    if not path.is_file():
+        return []
+    try:
+        return [_proof(row) for row in json.loads(path.read_text(encoding="utf-8")).values()]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise failure(f"report: {path} is broken: {error}") from error
+
+
+def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
+    """Lay `proofs` over what report.json says of other artefacts."""
+    known = {proof.path: proof for proof in read_proofs(folder)} | {proof.path: proof for proof in proofs}
+    rows = {path: proof.as_dict() for path, proof in known.items()}
+    write_atomically(folder / REPORT_FILE, json.dumps(rows, indent=2) + "\n")
+
+
+def _proof(row: dict[str, Any]) -> Proof:
+    fields = {name: value for name, value in row.items() if name != "holds"}
+    return Proof(**{**fields, "timings": tuple(Timing(**each) for each in fields.get("timings", ()))})

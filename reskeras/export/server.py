@@ -9,6 +9,7 @@ from pathlib import Path
 from reskeras.errors import ReskerasError, failure
 from reskeras.runs import RunFolder
 
+REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own
 PROGRAM, IMAGE = "tensorflow_model_server", "tensorflow/serving"
 MODELS_CONFIG, BATCHING_CONFIG = "models.config", "batching.config"
 ANSWERS_WITHIN = 10  # seconds that docker has to say that it is there
@@ -35,6 +36,11 @@ def container_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]
     place = folder.absolute()
     return ["docker", "run", "--rm", "--publish", f"{rest_port}:{rest_port}", "--publish", f"{grpc_port}:{grpc_port}",
             "--volume", f"{place}:{place}:ro", "--entrypoint", PROGRAM, IMAGE, *_flags(folder, rest_port, grpc_port)]
+
+
+def commands_for(folder: Path, rest_port: int = REST_PORT, grpc_port: int = GRPC_PORT) -> list[list[str]]:
+    """Both commands, for people to choose from."""
+    return [make(folder, rest_port, grpc_port) for make in (program_command, container_command)]
 
 
 def _flags(folder: Path, rest_port: int, grpc_port: int) -> list[str]:

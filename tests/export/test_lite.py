@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from click.testing import CliRunner
 
 import reskeras
 from reskeras.export.artefacts import lite_kind
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, write_lite_model
 from reskeras.export.noise import layers_of
+from reskeras_cli.main import commands
 
 KINDS = ["tflite", *(f"tflite-{kind}" for kind in LITE_KINDS if kind != "float32")]
 
@@ -117,3 +119,23 @@ def test_tolerances_can_be_set_by_kind(copied):
         copied.export("tflite", tolerances={"tflite": 1e-12}, timing=False)
     with pytest.raises(reskeras.ReskerasError, match="'onnx' is not one of"):
         copied.export("tflite", tolerances={"onnx": 1.0})
+
+
+def test_the_report_shows_the_proofs_again(made):
+    run, proofs = made
+    shown = CliRunner().invoke(commands, ["report", str(run.path)])
+    assert shown.exit_code == 0, shown.output
+    for kind in KINDS:
+        assert kind in shown.stdout
+    assert "1,438 training" in shown.stdout
+    told = json.loads(CliRunner().invoke(commands, ["report", str(run.path), "--json"]).stdout)
+    assert {each["kind"] for each in told["exports"]} == set(KINDS)
+    assert told["exports"][0]["difference"] == proofs[told["exports"][0]["kind"]].difference
+
+
+def test_a_broken_report_is_told(copied):
+    copied.folder.export_folder.mkdir()
+    (copied.folder.export_folder / "report.json").write_text('{"a": {"kind": 1}}')
+    shown = CliRunner().invoke(commands, ["report", str(copied.path)])
+    assert shown.exit_code == 1
+    assert "report.json is broken" in shown.stderr
