@@ -21,11 +21,10 @@ from .run_options import run_argument
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(run: Path, as_json: bool) -> None:
     """How a run was made, how its training ended, and the proof of each of its exports."""
-    from reskeras.export.proof import read_proofs
-    from reskeras.runs import open_run
+    from reskeras.api import Run
 
-    folder = open_run(run)
-    made, rows, proofs = folder.provenance(), folder.metrics(), read_proofs(folder.export_folder)
+    known = Run(run)
+    made, rows, proofs = known.folder.provenance(), known.folder.metrics(), known.proofs()
     if as_json:
         emit_json({"run": str(run), "provenance": made, "metrics": rows,
                    "exports": [each.as_dict() for each in proofs]})

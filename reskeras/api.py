@@ -20,7 +20,7 @@ from reskeras.export.artefacts import Exporter, check_kinds, export_run
 from reskeras.export.artefacts import Request as ExportRequest
 from reskeras.export.lite import REPRESENTATIVE
 from reskeras.export.noise import LayerNoise
-from reskeras.export.proof import Proof
+from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.report.search import draw_search
@@ -169,6 +169,10 @@ class Run:
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
         request = ExportRequest(pixels, tolerances or {}, representative, tuple(keep_float), timing)
         return export_run(self.folder, kinds, self.source(data, data_dir), self.name, request, tell)
+
+    def proofs(self) -> list[Proof]:
+        """The newest proof of each artefact in the run's export folder."""
+        return read_proofs(self.folder.export_folder)
 
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
                 representative: int = REPRESENTATIVE) -> list[LayerNoise]:

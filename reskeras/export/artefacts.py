@@ -18,7 +18,7 @@ from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, LiteModel, describe, write_lite_model
 from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
-from reskeras.export.proof import DIFFERENCE, TOLERANCE, Proof, prove, write_proofs
+from reskeras.export.proof import DIFFERENCE, TOLERANCE, Proof, prove, relative_difference, write_proofs
 from reskeras.export.samples import images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.export.timing import BATCHES, timed
@@ -28,6 +28,7 @@ from reskeras.spec.lower import lower
 
 SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
 CHUNK = 100
+NOISE_SAMPLE = 8  # images that Keras is asked one at a time
 SERVING, LITE = "serving", "tflite"
 Ask = Callable[[np.ndarray], np.ndarray]
 
@@ -84,9 +85,7 @@ def export_run(
         proofs.append(made.export(kind))
     write_proofs(run.export_folder, proofs)
     if rejected := [proof for proof in proofs if not proof.holds]:
-        listed = ", ".join(f"{proof.path} has a {proof.measure} of {proof.measured:.2g}, more than {proof.tolerance:g}"
-                           for proof in rejected)
-        raise failure(f"export: rejected, because not the model: {listed}")
+        raise failure("export: rejected, because not the model: " + ", ".join(proof.objection for proof in rejected))
     return proofs
 
 
@@ -99,7 +98,8 @@ class Exporter:
         self.model, self.preprocessing = load_model(run.model_file), Preprocessing.load(run.preprocessing_file)
         self.images, self.labels = images_of_each_class(source.test, self.preprocessing, SAMPLE)
         run_model = forward(self.model)
-        self.reference = in_chunks(lambda images: run_model(self.preprocessing.normalise(images)).numpy(), self.images)
+        self.ask_keras: Ask = lambda images: run_model(self.preprocessing.normalise(images)).numpy()
+        self.reference = in_chunks(self.ask_keras, self.images)
 
     def export(self, kind: str) -> Proof:
         """One artefact: written, proven, and given its name, or kept aside as rejected."""
@@ -117,7 +117,7 @@ class Exporter:
         if self.request.timing:
             proof = replace(proof, timings=tuple(timed(ask, self.images, batch) for batch in BATCHES))
         if not proof.holds:
-            return replace(proof, path=str(self._reject(written, kind)))
+            return replace(proof, path=str(self._reject(written, kind)), keras_noise=self._noise(measure))
         if lite is None:
             return replace(proof, path=str(publish(written, self.folder / self.name)))
         describe(inference, lite, self._file(kind).with_suffix(".json"))
@@ -131,6 +131,12 @@ class Exporter:
         with tempfile.TemporaryDirectory() as folder:
             saved = write_saved_model(inference, Path(folder), warmup=False)
             return explain(inference, saved, lite, self._representative(lite))
+
+    def _noise(self, measure: str) -> float | None:
+        if measure != DIFFERENCE:
+            return None
+        alone = [self.ask_keras(image[None]) for image in self.images[:NOISE_SAMPLE]]
+        return relative_difference(np.concatenate(alone), self.reference[:NOISE_SAMPLE])
 
     def _write_lite(self, inference: Inference, kind: str, lite: str) -> Path:
         images, file = self._representative(lite), self._file(kind)

@@ -27,7 +27,9 @@ class Proof:
     `difference` is the largest difference of a logit over the largest logit; `agreement` the share of
     images with the same top class; accuracies are top-1. `timings` are of this machine. What decides is `measure`:
     the difference, or for integer arithmetic, which cuts off what lies beyond the ranges it was given, the
-    `disagreement`, 1 - agreement.
+    `disagreement`, 1 - agreement. `keras_noise` is how far Keras is from itself when it takes images one at a time
+    (a share of the largest logit), asked for when a difference is too large: a network that answers rounding so
+    loudly, as a deep one that was never trained may, has no artefact that agrees better.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Proof:
     accuracy: float
     measure: str = DIFFERENCE
     timings: tuple[Timing, ...] = ()
+    keras_noise: float | None = None
 
     @property
     def measured(self) -> float:
@@ -51,6 +54,13 @@ class Proof:
     def holds(self) -> bool:
         """Whether the artefact is the model, within tolerance."""
         return self.measured <= self.tolerance
+
+    @property
+    def objection(self) -> str:
+        """Why a proof does not hold, in words."""
+        noise = f" (Keras differs from itself by {self.keras_noise:.2g} when asked image by image)" \
+            if self.keras_noise is not None else ""
+        return f"{self.path} has a {self.measure} of {self.measured:.2g}, more than {self.tolerance:g}{noise}"
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""
@@ -67,10 +77,15 @@ def prove(
     """
     sound = all(np.isfinite(values).all() and (len(values) == 1 or np.ptp(values, axis=0).any())
                 for values in (logits, reference))
-    difference = float(np.abs(logits - reference).max() / np.abs(reference).max()) if sound else float("inf")
+    difference = relative_difference(logits, reference) if sound else float("inf")
     top, expected = logits.argmax(axis=1), reference.argmax(axis=1)
     return Proof(kind, path, size, len(labels), difference, tolerance, float((top == expected).mean()),
                  float((expected == labels).mean()), float((top == labels).mean()), measure)
+
+
+def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
+    """The largest difference over the largest of `reference`."""
+    return float(np.abs(values - reference).max() / np.abs(reference).max())
 
 
 def read_proofs(folder: Path) -> list[Proof]:

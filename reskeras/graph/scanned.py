@@ -173,8 +173,9 @@ def stacked_start(initialisers: list[keras.initializers.Initializer], shape: tup
         def start(seed: tf.Tensor) -> tf.Tensor:
             return kind(**configs[0], seed=TensorSeed(seed))(shape[1:])
 
+        # traced once by intent: called as a tf.function, a sixth stack would be warned of as retracing
         draw = tf.function(lambda seeds: tf.map_fn(start, seeds, fn_output_signature=tf.float32))
-        return tf.cast(draw(tf.constant(seeds)), dtype)
+        return tf.cast(draw.get_concrete_function(tf.constant(seeds))(tf.constant(seeds)), dtype)
     if seeds[0] is None and all(config == configs[0] for config in configs) and not isinstance(
             initialisers[0], keras.initializers.VarianceScaling):
         return tf.cast(initialisers[0](shape), dtype)
