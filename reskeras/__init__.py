@@ -19,6 +19,8 @@ _HOMES = {
     "load": "reskeras.api",
     "train": "reskeras.api",
     "tune": "reskeras.api",
+    "analyse_fresh": "reskeras.api",
+    "read_analysis": "reskeras.analysis.analysis",
     "Run": "reskeras.api",
     "HyperModel": "reskeras.tuning.hypermodel",
     "Search": "reskeras.tuning.search",

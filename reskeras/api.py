@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reskeras.analysis.analysis import Analysis
+from reskeras.analysis.analysis import analyse as analyse_weights
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
@@ -23,6 +25,7 @@ from reskeras.export.noise import LayerNoise
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
+from reskeras.graph.weights import read
 from reskeras.report.search import draw_search
 from reskeras.runs import (
     MODEL_FILE,
@@ -51,6 +54,8 @@ from reskeras.tuning.outcome import Outcome
 from reskeras.tuning.run import How, search_for
 from reskeras.tuning.search import Search, place_for_search
 from reskeras.tuning.workers import CHIEF, Crew, role
+
+CALIBRATION = 256  # training images that a fresh network's statistics are measured over
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
@@ -170,6 +175,19 @@ class Run:
         request = ExportRequest(pixels, tolerances or {}, representative, tuple(keep_float), timing)
         return export_run(self.folder, kinds, self.source(data, data_dir), self.name, request, tell)
 
+    def analyse(
+        self, data: str | None = None, data_dir: str | Path | None = None, *, images: int = 1000, lesions: int = 100,
+        tell: Callable[[int, int], None] = lambda done, of: None,
+    ) -> Analysis:
+        """What goes on inside the best model: responses, the stream, gradients, units removed or swapped.
+
+        As `analysis.analyse`; kept in the run's folder `analysis/`, from where `reskeras.read_analysis` reads it.
+        """
+        found = analyse_weights(self.name, lower(self.folder.spec()), read(self.model()), self.source(data, data_dir),
+                                self.preprocessing(), images, lesions, tell)
+        found.save(self.folder.analysis_folder)
+        return found
+
     def proofs(self) -> list[Proof]:
         """The newest proof of each artefact in the run's export folder."""
         return read_proofs(self.folder.export_folder)
@@ -180,6 +198,23 @@ class Run:
         check_kinds([kind])
         request = ExportRequest(representative=representative)
         return Exporter(self.folder, self.source(data, data_dir), self.name, request).explain(kind)
+
+
+def analyse_fresh(
+    spec: str | Path | Spec, data: str = "digits", data_dir: str | Path | None = None, *, seed: int = 0,
+    images: int = 1000, lesions: int = 0, tell: Callable[[int, int], None] = lambda done, of: None,
+) -> Analysis:
+    """The same of a network that was not trained, with the weights that `seed` gives it.
+
+    Batch norm's statistics are measured over training images, without which what a deep fresh network gives is
+    no number. `spec` gets the classes and channels of `data`.
+    """
+    source = open_source(data, data_dir)
+    job = Job(network(spec), read_recipe("quick"), source, data_dir)
+    preprocessing = job.preprocessing()
+    model = compile_plan(job.plan, name_of(job.fitted), seed=seed)
+    recalibrated(model, source.train, preprocessing, CALIBRATION)
+    return analyse_weights(name_of(job.spec), job.plan, read(model), source, preprocessing, images, lesions, tell)
 
 
 def train(

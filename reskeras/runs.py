@@ -69,6 +69,11 @@ class RunFolder:
         """Where exports go."""
         return self.path / "export"
 
+    @property
+    def analysis_folder(self) -> Path:
+        """Where what was measured inside the network goes."""
+        return self.path / "analysis"
+
     def _needs(self, name: str, why_missing: str) -> Path:
         if not (self.path / name).is_file():
             raise ReskerasError(f"run: {self.path} has no {name}: {why_missing}")

@@ -1,4 +1,4 @@
-"""Sources by name: `digits`, `cifar10`, `tfds:NAME`, `folder:PATH`, and `NAME@10000` for a part of the training images."""
+"""Sources by name: `digits`, `cifar10`, `tfds:NAME`, `folder:PATH`; `NAME@10000` for a part of the training images."""
 
 from __future__ import annotations
 
