@@ -16,7 +16,8 @@ setup(
     python_requires=">=3.11,<3.12",
     packages=[*find_packages(include=["reskeras", "reskeras.*"]), "reskeras_cli"],
     package_dir={"reskeras_cli": "cli"},
-    package_data={"reskeras": ["spec/recipes/*.yaml", "spec/spaces/*.yaml"]},
+    package_data={"reskeras": ["spec/recipes/*.yaml", "spec/spaces/*.yaml", "experiments/suites/*.yaml",
+                               "experiments/protocols/*.yaml"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
