@@ -1,4 +1,4 @@
-"""SuiteSpec: a table or figure of a paper as rows to run, and ProtocolSpec: how its networks are trained and measured."""
+"""SuiteSpec: a table or figure of a paper as rows to run; ProtocolSpec: how its networks are trained and measured."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class ProtocolSpec(Spec):
 
 class RowSpec(Spec):
     """One row: a catalogued name or the fields of a network, and what was printed of it by measure, in the paper's
-    unit (errors in per cent). `why` says what makes a count differ from the printed digits, `differs` what of the paper's
-    protocol no scale does."""
+    unit (errors in per cent). `why` says what makes a count differ from the printed digits, `differs` what of the
+    paper's protocol no scale does."""
 
     row: Name
     network: str | dict[str, Any]
