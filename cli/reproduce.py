@@ -69,7 +69,7 @@ def command(
         _echo_differences(result)
         for says, outcome in result.findings():
             click.echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
-        facts([("results", str(place), "results.json, results.csv")])
+        facts([("results", str(place), "results.json, results.csv, report.html")])
     if result.failed:
         raise failure("reproduce: failed: " + "; ".join(f"{row.row}: {row.error}" for row in result.failed))
 

@@ -22,6 +22,7 @@ _HOMES = {
     "analyse_fresh": "reskeras.api",
     "read_analysis": "reskeras.analysis.analysis",
     "Run": "reskeras.api",
+    "write_report": "reskeras.api",
     "reproduce": "reskeras.experiments.reproduce",
     "HyperModel": "reskeras.tuning.hypermodel",
     "Search": "reskeras.tuning.search",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reskeras.analysis.analysis import Analysis
+from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
 from reskeras.analysis.analysis import analyse as analyse_weights
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
@@ -26,10 +26,14 @@ from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
+from reskeras.report.page import write_page
+from reskeras.report.runs import Material, page_of
 from reskeras.report.search import draw_search
 from reskeras.runs import (
+    HOME,
     MODEL_FILE,
     PROVENANCE_FILE,
+    REPORT_FILE,
     RunFolder,
     new_run,
     open_run,
@@ -192,12 +196,45 @@ class Run:
         """The newest proof of each artefact in the run's export folder."""
         return read_proofs(self.folder.export_folder)
 
+    def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:
+        """What a report tells of the run: what stands in its folder, and its best model's mistakes."""
+        folder, analysis, evaluation, test, missing = self.folder, None, None, None, ""
+        if (folder.analysis_folder / SUMMARY_FILE).is_file():
+            analysis = read_analysis(folder.analysis_folder)
+        try:
+            test = self.source(data_dir=data_dir).test
+            evaluation = self.evaluate(data_dir=data_dir)
+        except ReskerasError as error:
+            missing = str(error)
+        return Material(label or self.name, str(self.path), lower(folder.spec()), folder.metrics(), folder.provenance(),
+                        self.preprocessing(), self.proofs(), analysis, evaluation, test, missing)
+
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
                 representative: int = REPRESENTATIVE) -> list[LayerNoise]:
         """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
         check_kinds([kind])
         request = ExportRequest(representative=representative)
         return Exporter(self.folder, self.source(data, data_dir), self.name, request).explain(kind)
+
+
+def write_report(
+    *runs: str | Path | Run, out: str | Path | None = None, data_dir: str | Path | None = None,
+) -> Path:
+    """One HTML page of one run or several, that opens without a network; where it was written.
+
+    `out` is RUN/report.html for one run, saved_models/report.html for several. Test errors, confusion matrix and
+    worst mistakes need the run's images (`data_dir`); without them the page says so. Analyses and proofs are those
+    that stand in the run folders.
+    """
+    opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+    if not opened:
+        raise ReskerasError("report: name a run, or several")
+    names = [run.name for run in opened]
+    labels = [name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(
+        opened, names, strict=True)]
+    labels = [label if labels.count(label) == 1 else str(run.path) for run, label in zip(opened, labels, strict=True)]
+    page = page_of([run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)])
+    return write_page(page, out or (opened[0].path if len(opened) == 1 else HOME) / REPORT_FILE)
 
 
 def analyse_fresh(

@@ -25,6 +25,7 @@ from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, network
 from reskeras.spec.resolve import resolve
 
 HOME = Path("saved_models")
+REPORT_FILE = "report.html"
 MODEL_FILE = "model.keras"
 RECIPE_FILE = "recipe.yaml"
 PREPROCESSING_FILE = "preprocessing.npz"

@@ -11,10 +11,12 @@ from reskeras.api import Run
 from reskeras.data.registry import open_source
 from reskeras.errors import ReskerasError, unknown
 from reskeras.experiments.measures import figures_of
+from reskeras.experiments.page import page_of_suite
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.rows import Row, differences, label_of, rows_of
 from reskeras.experiments.suite import SCALES, SuiteSpec, read_suite
-from reskeras.runs import HOME, MODEL_FILE, RunFolder
+from reskeras.report.page import write_page
+from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.training.fit import Beside
 from reskeras.training.job import Job
@@ -65,6 +67,7 @@ def reproduce(
                 tell(f"{row.name} failed: {found.error}")
             result.save(place / name / scale)
             keras.backend.clear_session()
+    write_page(page_of_suite(result), place / name / scale / REPORT_FILE)
     return result
 
 

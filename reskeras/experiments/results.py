@@ -105,7 +105,7 @@ class SuiteResult:
     def save(self, folder: Path) -> None:
         """Write results.json and results.csv, each whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        data = {"suite": self.name, "title": self.suite.title, "source": self.suite.source, "scale": self.scale,
+        data = {"suite": self.name, "scale": self.scale, "spec": self.suite.sparse(),
                 "rows": [{**asdict(row), "statistics": {
                     name: asdict(found) for name in self.suite.measures if (found := row.statistics(name))}}
                     for row in self.rows],

@@ -58,8 +58,8 @@ def test_counts_agree_with_the_printed_digits_or_say_why_not(name):
         for measure in ("multiply_adds", "parameters"):
             if measure in row.asked.published:
                 printed = float(row.asked.published[measure])
-                unit = 10 ** (math.floor(math.log10(printed)) - len(f"{printed:.6e}".partition("e")[0].rstrip("0.").replace(
-                    ".", "")) + 1)
+                digits = len(f"{printed:.6e}".partition("e")[0].rstrip("0.").replace(".", ""))
+                unit = 10 ** (math.floor(math.log10(printed)) - digits + 1)
                 count = getattr(row.plan.complexity(), measure)
                 assert (abs(count - printed) <= unit / 2) == (not row.asked.why), (row.name, count, printed)
                 checked += 1
@@ -72,7 +72,7 @@ def test_a_bottleneck_costs_what_two_3x3_layers_cost():
              for plan in (two, bottleneck)]
     positions = 56 * 56
     assert costs[0] == positions * 2 * 9 * 64 * 64
-    assert costs[1] == positions * (64 * 64 + 9 * 64 * 64 + 64 * 256 + 64 * 256)  # the last is the first unit's projection
+    assert costs[1] == positions * (64 * 64 + 9 * 64 * 64 + 64 * 256 + 64 * 256)  # and its projection
 
 
 def test_rows_that_differ_in_nothing_but_their_label_are_refused(tmp_path):
