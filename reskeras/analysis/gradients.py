@@ -42,4 +42,4 @@ def gradients(
                        tf.norm(of_streams[unit])) for unit, inside in names.items()}
 
     return {unit: (float(of_weights), float(of_stream))
-            for unit, (of_weights, of_stream) in norms(images, labels).items()}
+            for unit, (of_weights, of_stream) in norms.get_concrete_function()(images, labels).items()}

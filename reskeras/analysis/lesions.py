@@ -48,12 +48,12 @@ def lesions(
         top = tf.argmax(run(plan, tensors, images, kept=kept), axis=1, output_type=labels.dtype)
         return tf.reduce_sum(tf.cast(tf.equal(top, labels), tf.int32))
 
-    found, held = [], list(batches)
+    found, held, count = [], list(batches), right.get_concrete_function()
     images = sum(len(labels) for _, labels in held)
     for place, (kind, units) in enumerate([*single, *pairs]):
         kept = tf.constant([float(kind != REMOVED or name not in units) for name in names])
         changed = exchanged(plan, tensors, *units) if kind == SWAPPED else tensors
-        correct = sum(int(right(batch, labels, changed, kept)) for batch, labels in held)
+        correct = sum(int(count(batch, labels, changed, kept)) for batch, labels in held)
         found.append(Lesion(kind, units, correct / images))
         tell(place + 1, len(single) + len(pairs))
     return found

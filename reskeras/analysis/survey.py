@@ -69,8 +69,9 @@ def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset)
     products: dict[str, np.ndarray] = {}
     sums: dict[str, np.ndarray] = {}
     images = right = 0
+    once = measured.get_concrete_function()  # else a function for each network is warned of as retracing
     for batch, labels in batches:
-        found, count = tf.nest.map_structure(lambda value: value.numpy(), measured(batch, labels)), len(labels)
+        found, count = tf.nest.map_structure(lambda value: value.numpy(), once(batch, labels)), len(labels)
         images, right = images + count, right + int(found["right"])
         for name, value in found["moments"].items():
             moments[name] = moments.get(name, 0.0) + count * value.astype(np.float64)

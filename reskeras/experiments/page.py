@@ -61,7 +61,8 @@ def page_of_suite(result: SuiteResult) -> Page:
 
 def _notes(result: SuiteResult) -> list[str]:
     notes = [f"{name.replace('_', ' ')}: {MEASURES[name].words}." for name in result.suite.measures]
-    notes += [f"{row.row}: not as in the paper: {'; '.join(row.differences)}." for row in result.rows if row.differences]
+    notes += [f"{row.row}, not as in the paper: {'; '.join(row.differences)}." for row in result.rows
+              if row.differences]
     return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
 
 

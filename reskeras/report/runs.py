@@ -116,8 +116,8 @@ def _mistakes(run: Material, of: str) -> Iterator[Section]:
         return
     confused = "; ".join(f"{true} taken for {taken}: {count}" for true, taken, count in found.most_confused())
     yield plot(f"Confusion matrix{of}", draw_confusion(found),
-               f"Confusion matrix of {found.images:,} test images of {len(found.classes)} classes; {found.top1:.1%} are "
-               f"right. The commonest mistakes: {confused or 'none'}.")
+               f"Confusion matrix of {found.images:,} test images of {len(found.classes)} classes; {found.top1:.1%} "
+               f"are right. The commonest mistakes: {confused or 'none'}.")
     wrong = np.flatnonzero(found.predicted != found.labels)
     if not len(wrong) or run.test is None:
         return
