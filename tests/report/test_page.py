@@ -69,8 +69,8 @@ def test_a_page_of_one_run_has_everything(pages, trained):
     text = pages["one"].read_text(encoding="utf-8")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
     assert titles[0] == "Summary"
-    assert {"Training and test error", "Layer responses", "Gradients", "Units removed and exchanged", "Confusion matrix",
-            "Exports", "Provenance", f"Network {trained.name}"} <= set(titles)
+    assert {"Training and test error", "Layer responses", "Gradients", "Units removed and exchanged",
+            "Confusion matrix", "Exports", "Provenance", f"Network {trained.name}"} <= set(titles)
     assert f"{1 - trained.evaluate().top1:.2%}" in text
     assert trained.folder.provenance()["versions"]["tensorflow"] in text
 
@@ -132,8 +132,8 @@ def browser(folder, width, height=900, scheme="light"):
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-component-update",
-                 "disable-background-networking", "disable-sync", f"user-data-dir={folder}"):
+    for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync",
+                 "disable-background-networking", "disable-component-update", f"user-data-dir={folder}"):
         options.add_argument(f"--{word}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
