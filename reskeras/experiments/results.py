@@ -134,6 +134,6 @@ def _measured(measure: str, found: Statistics | None) -> str:
     if found is None:
         return ""
     shown = MEASURES[measure].shown
-    if found.count == 1:
+    if found.count == 1 or MEASURES[measure].counted:
         return shown(found.median)
     return f"{shown(found.median)} ({shown(found.mean)} ± {shown(found.deviation)})"
