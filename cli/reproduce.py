@@ -92,15 +92,11 @@ def _echo_cost(expected: Cost) -> None:
 
 
 def _echo_differences(result: SuiteResult) -> None:
-    """What is not as in the paper: once what is so in every row, then row by row."""
-    rows = [row for row in result.rows if row.differences]
-    if not rows:
-        return
-    everywhere = [each for each in rows[0].differences if all(each in row.differences for row in result.rows)]
+    everywhere, own = result.differences()
     click.echo()
     if everywhere:
         click.echo(click.wrap_text("Not as in the paper: " + "; ".join(everywhere) + ".", 110))
-    for row in rows:
-        if own := [each for each in row.differences if each not in everywhere]:
-            click.echo(f"  {row.row}: {'; '.join(own)}")
-    click.echo()
+    for row, differences in own.items():
+        click.echo(f"  {row}: {'; '.join(differences)}")
+    if everywhere or own:
+        click.echo()

@@ -61,8 +61,9 @@ def page_of_suite(result: SuiteResult) -> Page:
 
 def _notes(result: SuiteResult) -> list[str]:
     notes = [f"{name.replace('_', ' ')}: {MEASURES[name].words}." for name in result.suite.measures]
-    notes += [f"{row.row}, not as in the paper: {'; '.join(row.differences)}." for row in result.rows
-              if row.differences]
+    everywhere, own = result.differences()
+    notes += [f"Not as in the paper: {'; '.join(everywhere)}."] if everywhere else []
+    notes += [f"{row}: {'; '.join(differences)}." for row, differences in own.items()]
     return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
 
 

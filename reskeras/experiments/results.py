@@ -85,6 +85,13 @@ class SuiteResult:
         of = f", medians of {runs} runs" if runs > 1 else ", one run each" if runs else ""
         return f"{verdict}: {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
 
+    def differences(self) -> tuple[list[str], dict[str, list[str]]]:
+        """What is not as in the paper: once what is so in every row, then by row what is so there alone."""
+        known = [row.differences for row in self.rows]
+        everywhere = [each for each in known[0] if all(each in others for others in known)]
+        own = {row.row: [each for each in row.differences if each not in everywhere] for row in self.rows}
+        return everywhere, {name: alone for name, alone in own.items() if alone}
+
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of the table: printed and measured side by side, never one without the other's name."""
         measures = self.suite.measures
