@@ -16,7 +16,8 @@ setup(
     python_requires=">=3.11,<3.12",
     packages=[*find_packages(include=["reskeras", "reskeras.*"]), "reskeras_cli"],
     package_dir={"reskeras_cli": "cli"},
-    package_data={"reskeras": ["spec/recipes/*.yaml", "spec/spaces/*.yaml"]},
+    package_data={"reskeras": ["spec/recipes/*.yaml", "spec/spaces/*.yaml", "experiments/suites/*.yaml",
+                               "experiments/protocols/*.yaml", "report/templates/page.*"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -30,6 +31,7 @@ setup(
         "scikit-learn>=1.4,<2",
         "pillow>=10,<14",
         "matplotlib>=3.8,<4",
+        "jinja2>=3.1,<4",
         "tensorflow-datasets>=4.9.9,<5",
         "importlib_resources>=6,<8",  # tensorflow-datasets imports it and does not declare it
         "tensorboard>=2.20,<3",  # Keras' callback imports it, and TensorFlow no longer brings it
@@ -42,7 +44,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "bench": ["torch>=2.13,<2.14"],
         "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.6,<1", "import-linter>=2,<3",
-                 "openvino>=2025,<2027"],
+                 "openvino>=2025,<2027", "selenium>=4.20,<5"],
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
 )

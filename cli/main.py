@@ -26,6 +26,7 @@ class Entry:
 
 
 NETWORKS, MODELS = "Look at networks (no TensorFlow needed)", "Build, train, use"
+PAPERS = "The papers' findings"
 COMMANDS = {
     "list": Entry(".list", "The catalogue of named networks.", NETWORKS),
     "show": Entry(".show", "One network: what it means, stage by stage, and what it costs.", NETWORKS),
@@ -40,8 +41,11 @@ COMMANDS = {
     "tune": Entry(".tune", "Search a space for the best network and recipe.", MODELS),
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
+    "analyse": Entry(".analyse", "What goes on inside a network: responses, the stream, units removed.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
     "report": Entry(".report", "How a run was made, and the proof of its exports.", MODELS),
+    "suites": Entry(".suites", "The papers' tables and figures, to be run again.", PAPERS),
+    "reproduce": Entry(".reproduce", "Run a table or figure, published and measured side by side.", PAPERS),
     "serve": Entry(".serve", "TensorFlow Serving on a run's exports.", MODELS),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 GAP = "  "
-UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 BYTE_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -27,7 +27,7 @@ class Column:
 
 
 def short(number: float) -> str:
-    """Three significant figures with k, M or G, such as `25.6 M` and `3.86 G`."""
+    """Three significant figures with k, M, G, T or P, such as `25.6 M` and `3.86 G`."""
     for size, unit in UNITS:
         if number >= size * 0.9995:  # 999,600 is 1.00 M, not 1000 k
             return f"{_figures(number / size)} {unit}"
@@ -128,3 +128,16 @@ def working(text: str) -> Iterator[None]:
 
     with Console().status(text):
         yield
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with `text` on a terminal, moved by calling (done, of how many); nothing in a pipe."""
+    if not on_terminal():
+        yield lambda done, of: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

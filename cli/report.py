@@ -1,36 +1,69 @@
-"""`reskeras report`: what is known of a run, in tables."""
+"""`reskeras report`: what is known of runs or of a suite's results, in tables and as one HTML page."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import emit_json, facts, heading
+from .output import emit_json, facts, heading, working
 from .results import echo_proofs
-from .run_options import run_argument
+
+if TYPE_CHECKING:
+    from reskeras.api import Run
 
 
 @click.command(
     "report",
     epilog="\b\nExamples:\n"
     "  reskeras report saved_models/cifar-resnet-20-digits\n"
+    "  reskeras report runs/plain-20 runs/plain-56 --out saved_models/degradation.html\n"
+    "  reskeras report saved_models/reproduce/v1-figure-6/short\n"
     "  reskeras report saved_models/cifar-resnet-20-digits --json",
 )
-@run_argument
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(run: Path, as_json: bool) -> None:
-    """How a run was made, how its training ended, and the proof of each of its exports."""
-    from reskeras.api import Run
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+              help="The page.  [default: report.html in the run; of several: saved_models/report.html]")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--json", "as_json", is_flag=True, help="What is known, for programs, and no page.")
+def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """One HTML page of trained runs, or of a suite's results: it opens without a network, on a phone and in print.
 
-    known = Run(run)
-    made, rows, proofs = known.folder.provenance(), known.folder.metrics(), known.proofs()
-    if as_json:
-        emit_json({"run": str(run), "provenance": made, "metrics": rows,
-                   "exports": [each.as_dict() for each in proofs]})
+    The network stage by stage, training and test error, responses and other plots of `analyse`, confusion matrix, worst
+    mistakes, exports with their proofs, provenance; several runs over each other.
+    """
+    from reskeras.experiments.results import RESULTS_FILE
+
+    if len(runs) == 1 and (runs[0] / RESULTS_FILE).is_file():
+        from reskeras.experiments.page import write_suite_page
+
+        click.echo(f"page  {write_suite_page(runs[0], out, data_dir)}")
         return
+    from reskeras.api import Run, write_report
+
+    opened = [Run(run) for run in runs]
+    if as_json:
+        known = [_known(run) for run in opened]
+        emit_json(known[0] if len(known) == 1 else known)
+        return
+    for run in opened:
+        _echo(run)
+    with working("drawing the page"):
+        page = write_report(*opened, out=out, data_dir=data_dir)
+    click.echo()
+    facts([("page", str(page), "")])
+
+
+def _known(run: Run) -> dict[str, Any]:
+    return {"run": str(run.path), "provenance": run.folder.provenance(), "metrics": run.folder.metrics(),
+            "exports": [each.as_dict() for each in run.proofs()]}
+
+
+def _echo(run: Run) -> None:
+    made, rows, proofs = run.folder.provenance(), run.folder.metrics(), run.proofs()
     data = made.get("data", {})
-    heading(str(run), f"made {made.get('made', 'at an unknown time')}, {made.get('precision', 'not trained')}")
+    heading(str(run.path), f"made {made.get('made', 'at an unknown time')}, {made.get('precision', 'not trained')}")
     facts([("data", str(data.get("label", "none")), f"{data.get('train', 0):,} training, {data.get('test', 0):,} test"),
            ("epochs", str(len(rows)), f"the best is {made['best_epoch']}" if "best_epoch" in made else ""),
            *((name, f"{rows[-1][name]:.4f}", "in the last epoch") for name in (
@@ -39,4 +72,4 @@ def command(run: Path, as_json: bool) -> None:
         click.echo()
         echo_proofs(proofs)
     else:
-        click.echo(f"no exports yet; make some with: reskeras export {run}")
+        click.echo(f"no exports yet; make some with: reskeras export {run.path}")

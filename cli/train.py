@@ -21,7 +21,8 @@ from .results import echo_evaluation
 )
 @network_options()
 @click.option("--data", default="digits", show_default=True, metavar="SOURCE",
-              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.")
+              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training "
+              "images.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
 @click.option("--recipe", metavar="RECIPE", help="A recipe's name (reskeras recipes) or a YAML file.  "
               "[default: that of NETWORK's file if it has one, else quick]")

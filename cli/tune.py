@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @network_options()
 @click.option("--space", metavar="SPACE", help="What to vary: a name (reskeras spaces) or a YAML file.")
 @click.option("--data", default="digits", show_default=True, metavar="SOURCE",
-              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.")
+              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training "
+              "images.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
 @click.option("--recipe", default="quick", show_default=True, metavar="RECIPE",
               help="A recipe's name (reskeras recipes) or a YAML file.")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
+from reskeras.analysis.analysis import analyse as analyse_weights
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
@@ -23,10 +25,15 @@ from reskeras.export.noise import LayerNoise
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
+from reskeras.graph.weights import read
+from reskeras.report.page import write_page
+from reskeras.report.runs import Material, page_of
 from reskeras.report.search import draw_search
 from reskeras.runs import (
+    HOME,
     MODEL_FILE,
     PROVENANCE_FILE,
+    REPORT_FILE,
     RunFolder,
     new_run,
     open_run,
@@ -51,6 +58,8 @@ from reskeras.tuning.outcome import Outcome
 from reskeras.tuning.run import How, search_for
 from reskeras.tuning.search import Search, place_for_search
 from reskeras.tuning.workers import CHIEF, Crew, role
+
+CALIBRATION = 256  # training images that a fresh network's statistics are measured over
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
@@ -170,9 +179,35 @@ class Run:
         request = ExportRequest(pixels, tolerances or {}, representative, tuple(keep_float), timing)
         return export_run(self.folder, kinds, self.source(data, data_dir), self.name, request, tell)
 
+    def analyse(
+        self, data: str | None = None, data_dir: str | Path | None = None, *, images: int = 1000, lesions: int = 100,
+        tell: Callable[[int, int], None] = lambda done, of: None,
+    ) -> Analysis:
+        """What goes on inside the best model: responses, the stream, gradients, units removed or swapped.
+
+        As `analysis.analyse`; kept in the run's folder `analysis/`, from where `reskeras.read_analysis` reads it.
+        """
+        found = analyse_weights(self.name, lower(self.folder.spec()), read(self.model()), self.source(data, data_dir),
+                                self.preprocessing(), images, lesions, tell)
+        found.save(self.folder.analysis_folder)
+        return found
+
     def proofs(self) -> list[Proof]:
         """The newest proof of each artefact in the run's export folder."""
         return read_proofs(self.folder.export_folder)
+
+    def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:
+        """What a report tells of the run: what stands in its folder, and its best model's mistakes."""
+        folder, analysis, evaluation, test, missing = self.folder, None, None, None, ""
+        if (folder.analysis_folder / SUMMARY_FILE).is_file():
+            analysis = read_analysis(folder.analysis_folder)
+        try:
+            test = self.source(data_dir=data_dir).test
+            evaluation = self.evaluate(data_dir=data_dir)
+        except ReskerasError as error:
+            missing = str(error)
+        return Material(label or self.name, str(self.path), lower(folder.spec()), folder.metrics(), folder.provenance(),
+                        self.preprocessing(), self.proofs(), analysis, evaluation, test, missing)
 
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
                 representative: int = REPRESENTATIVE) -> list[LayerNoise]:
@@ -180,6 +215,43 @@ class Run:
         check_kinds([kind])
         request = ExportRequest(representative=representative)
         return Exporter(self.folder, self.source(data, data_dir), self.name, request).explain(kind)
+
+
+def write_report(
+    *runs: str | Path | Run, out: str | Path | None = None, data_dir: str | Path | None = None,
+) -> Path:
+    """One HTML page of one run or several, that opens without a network; where it was written.
+
+    `out` is RUN/report.html for one run, saved_models/report.html for several. Test errors, confusion matrix and
+    worst mistakes need the run's images (`data_dir`); without them the page says so. Analyses and proofs are those
+    that stand in the run folders.
+    """
+    opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+    if not opened:
+        raise ReskerasError("report: name a run, or several")
+    names = [run.name for run in opened]
+    labels = [name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(
+        opened, names, strict=True)]
+    labels = [label if labels.count(label) == 1 else str(run.path) for run, label in zip(opened, labels, strict=True)]
+    page = page_of([run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)])
+    return write_page(page, out or (opened[0].path if len(opened) == 1 else HOME) / REPORT_FILE)
+
+
+def analyse_fresh(
+    spec: str | Path | Spec, data: str = "digits", data_dir: str | Path | None = None, *, seed: int = 0,
+    images: int = 1000, lesions: int = 0, tell: Callable[[int, int], None] = lambda done, of: None,
+) -> Analysis:
+    """The same of a network that was not trained, with the weights that `seed` gives it.
+
+    Batch norm's statistics are measured over training images, without which what a deep fresh network gives is
+    no number. `spec` gets the classes and channels of `data`.
+    """
+    source = open_source(data, data_dir)
+    job = Job(network(spec), read_recipe("quick"), source, data_dir)
+    preprocessing = job.preprocessing()
+    model = compile_plan(job.plan, name_of(job.fitted), seed=seed)
+    recalibrated(model, source.train, preprocessing, CALIBRATION)
+    return analyse_weights(name_of(job.spec), job.plan, read(model), source, preprocessing, images, lesions, tell)
 
 
 def train(

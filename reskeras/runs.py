@@ -25,6 +25,7 @@ from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, network
 from reskeras.spec.resolve import resolve
 
 HOME = Path("saved_models")
+REPORT_FILE = "report.html"
 MODEL_FILE = "model.keras"
 RECIPE_FILE = "recipe.yaml"
 PREPROCESSING_FILE = "preprocessing.npz"
@@ -68,6 +69,11 @@ class RunFolder:
     def export_folder(self) -> Path:
         """Where exports go."""
         return self.path / "export"
+
+    @property
+    def analysis_folder(self) -> Path:
+        """Where what was measured inside the network goes."""
+        return self.path / "analysis"
 
     def _needs(self, name: str, why_missing: str) -> Path:
         if not (self.path / name).is_file():

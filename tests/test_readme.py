@@ -105,7 +105,7 @@ def test_train_evaluate_predict_export_run_as_in_the_readme(tmp_path):
     Image.fromarray((seven * 255 / 16).round().astype("uint8")).save(tmp_path / "seven.png")
     ran = []
     for command, _ in examples():
-        if command.split()[1] in ("train", "evaluate", "predict", "export"):
+        if command.split()[1] in ("train", "evaluate", "predict", "analyse", "export"):
             done = run(command, tmp_path)
             assert done.returncode == 0, done.stderr
             ran.append(command.split()[1])
@@ -114,7 +114,7 @@ def test_train_evaluate_predict_export_run_as_in_the_readme(tmp_path):
                 assert accuracy >= 97
             if ran[-1] == "predict":
                 assert re.search(r"seven\.png\s+7\s", done.stdout)
-    assert ran == ["train", "evaluate", "predict", "export"]
+    assert ran == ["train", "evaluate", "predict", "analyse", "export"]
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
-"""Sources by name: `digits`, `cifar10`, `tfds:NAME`, `folder:PATH`."""
+"""Sources by name: `digits`, `cifar10`, `tfds:NAME`, `folder:PATH`; `NAME@10000` for a part of the training images."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,26 @@ from reskeras.errors import ReskerasError, unknown
 def open_source(name: str, data_dir: str | Path | None = None) -> Source:
     """The source called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
 
-    `data_dir` is where TFDS sets are prepared. Nothing is downloaded. Raises ReskerasError (status 2) for
-    an unknown name, a set that is not there, or fewer than two classes.
+    With `@N` at its end, such as cifar10@10000, N of its training images, of each class alike, and all its test
+    images. `data_dir` is where TFDS sets are prepared. Nothing is downloaded. Raises ReskerasError (status 2) for
+    an unknown name, a set that is not there, fewer than two classes, or a part that is not there.
     """
+    whole, part = re.fullmatch(r"(.*?)(?:@(\d{1,9}))?", name, re.DOTALL).groups()
+    source = _open_whole(whole, data_dir)
+    return source if part is None else _with_part(source, name, int(part))
+
+
+def _with_part(source: Source, name: str, count: int) -> Source:
+    from reskeras.data.sample import part_of_each_class
+
+    if not len(source.classes) <= count <= source.train.count:
+        raise ReskerasError(f"data: {name}: {count:,} is not from {len(source.classes)}, an image of each class, to "
+                            f"{source.train.count:,}, all its training images")
+    return replace(source, name=name, label=f"{source.label}, {count:,} training images",
+                   train=part_of_each_class(source.train, count))
+
+
+def _open_whole(name: str, data_dir: str | Path | None) -> Source:
     kind, _, rest = name.partition(":")
     if name == "digits":
         from reskeras.data.digits import open_digits as opened

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
-from reskeras.graph.execute import UnitTensors, apply
+from reskeras.graph.execute import UnitTensors, execute
 from reskeras.graph.weights import places, read, write
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Plan
@@ -41,15 +41,8 @@ class DenseNetwork:
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
         """Normalised images (n, h, w, c) of any one size to probabilities (n, classes), averaged over positions."""
         maps = self.body(images, training=False)
-        for node in self.before:
-            maps = apply(node, maps, self.tensors)
-        features = self._pooled(maps)
-        for node in self.after:
-            if isinstance(node, op.Dense):
-                features = tf.tensordot(features, self.tensors.weights[node.name, "kernel"], axes=1)
-                if node.bias:
-                    features += self.tensors.weights[node.name, "bias"]
-        return tf.reduce_mean(tf.nn.softmax(features), axis=(1, 2))
+        features = self._pooled(execute(self.before, maps, self.tensors))
+        return tf.reduce_mean(tf.nn.softmax(execute(self.after, features, self.tensors)), axis=(1, 2))
 
     def _pooled(self, maps: tf.Tensor) -> tf.Tensor:
         # a window cannot be larger than what there is: small images give one position

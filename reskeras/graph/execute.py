@@ -1,4 +1,4 @@
-"""Nodes of a plan as a pure function of tensors, for units whose weights come from outside: loops, recomputation."""
+"""Nodes of a plan as a pure function of tensors, for weights that come from outside: loops, recomputation, analysis."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from reskeras.spec import operations as op
 from reskeras.spec.plan import Fork, Sequence
 
 Weights = dict[tuple[str, str], tf.Tensor]  # (operation, role) to tensor
+# (node, what its branches gave or went into it, its output) to what to go on with
+Watch = Callable[[Any, list[tf.Tensor], tf.Tensor], tf.Tensor]
 
 
 @dataclass
@@ -25,7 +27,8 @@ class UnitTensors:
 
     `weights` are already in the precision to compute in, batch norm's in float32. `learns` says whether
     batch norm uses the batch's statistics (in training, unless frozen); they are then put into
-    `statistics`, as (mean, population variance) by operation. `draw` gives a dropout's rate and seeds.
+    `statistics`, as (mean, population variance) by operation. `draw` gives a dropout's rate and seeds. `watch`
+    sees what each node makes, and says what to go on with.
     """
 
     weights: Weights
@@ -33,15 +36,18 @@ class UnitTensors:
     learns: bool
     draw: Callable[[op.Dropout], tuple[tf.Tensor, tf.Tensor]]
     statistics: dict[str, tuple[tf.Tensor, tf.Tensor]] = field(default_factory=dict)
+    watch: Watch | None = None
 
 
 def execute(nodes: Sequence, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     """What `nodes` make of `x` (batch, height, width, channels)."""
     for node in nodes:
         if isinstance(node, Fork):
-            x = merged(node, [execute(branch, x, unit) for branch in node.branches])
+            parts = [execute(branch, x, unit) for branch in node.branches]
+            made = merged(node, parts)
         else:
-            x = apply(node, x, unit)
+            parts, made = [x], apply(node, x, unit)
+        x = unit.watch(node, parts, made) if unit.watch else made
     return x
 
 
@@ -66,7 +72,7 @@ def merged(fork: Fork, values: list[tf.Tensor]) -> tf.Tensor:
 @singledispatch
 def apply(node: Any, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     """What one operation makes of `x`."""
-    raise TypeError(f"{type(node).__name__} cannot stand in a loop over units")
+    raise TypeError(f"{type(node).__name__} has no pure function")
 
 
 @apply.register
@@ -106,6 +112,17 @@ def _(node: op.Pool, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
 def _(node: op.GlobalPool, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     reduce = {"max": tf.reduce_max, "average": tf.reduce_mean}[node.reduce]
     return reduce(x, axis=(1, 2), keepdims=node.keep_positions)
+
+
+@apply.register
+def _(node: op.Flatten, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    return tf.reshape(x, [-1, node.output_shape(tuple(x.shape[1:]))[0]])
+
+
+@apply.register
+def _(node: op.Dense, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    x = tf.tensordot(x, unit.weights[node.name, "kernel"], axes=1)
+    return x + unit.weights[node.name, "bias"] if node.bias else x
 
 
 @apply.register

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +32,14 @@ def save_confusion(result: Evaluation, path: Path) -> None:
                 rows.writerow(["class", *result.classes])
                 rows.writerows([name, *row] for name, row in zip(result.classes, counts.tolist(), strict=True))
         else:
-            _draw(result, counts, beside)
+            draw_confusion(result).savefig(beside, dpi=130)
 
 
-def _draw(result: Evaluation, counts: np.ndarray, path: Path) -> None:
+def draw_confusion(result: Evaluation) -> Any:
+    """The same as a matplotlib figure."""
     from matplotlib.figure import Figure
 
+    counts = result.confusion()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = float(np.clip(0.55 * len(counts) + 2, 4, 14))
     figure = Figure(figsize=(size, size), layout="constrained")
@@ -52,4 +55,4 @@ def _draw(result: Evaluation, counts: np.ndarray, path: Path) -> None:
             if count:
                 axis.text(column, row, str(count), ha="center", va="center", fontsize=8,
                           color="white" if shares[row, column] > 0.6 else "black")
-    figure.savefig(path, dpi=130)
+    return figure

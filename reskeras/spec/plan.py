@@ -100,7 +100,7 @@ class Plan:
 
     def weighted_layers(self) -> int:
         """Convolutions and dense layers on the longest way through, as the papers count depth."""
-        return sum(_weighted_layers(unit.nodes) for unit in self.units)
+        return sum(weighted_layers(unit.nodes) for unit in self.units)
 
     def endpoint(self, name: str) -> int:
         """Index of the unit whose output `name` stands for: a unit, or a stage, which is its last unit."""
@@ -156,6 +156,7 @@ def placed_ops(nodes: Sequence, shape: Shape) -> Iterator[tuple[Op, Shape]]:
         shape = sequence_shape((node,), shape)
 
 
-def _weighted_layers(nodes: Sequence) -> int:
-    return sum(max(map(_weighted_layers, node.branches)) if isinstance(node, Fork) else "kernel" in node.learned
+def weighted_layers(nodes: Sequence) -> int:
+    """Convolutions and dense layers on the longest way through a sequence."""
+    return sum(max(map(weighted_layers, node.branches)) if isinstance(node, Fork) else "kernel" in node.learned
                for node in nodes)

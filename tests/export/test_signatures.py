@@ -18,7 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import reskeras
-from reskeras.export.samples import sample_of_each_class
+from reskeras.data.sample import sample_of_each_class
 
 COLOUR = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 3]}
 

@@ -1,0 +1,98 @@
+"""`reskeras analyse`: what goes on inside networks, in numbers and pictures, several in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .output import Column, emit_json, facts, heading, progress, table
+
+
+@click.command(
+    "analyse",
+    epilog="\b\nExamples:\n"
+    "  reskeras analyse saved_models/cifar-resnet-20-digits\n"
+    "  reskeras analyse cifar-plain-56 cifar-resnet-56 --lesions 0\n"
+    "  reskeras analyse runs/plain-20 runs/resnet-20 --images 2000 --out saved_models/figure-7",
+)
+@click.argument("networks", nargs=-1, required=True, metavar="RUN...")
+@click.option("--data", metavar="SOURCE", help="Other data than the run was trained on; for fresh networks.  "
+              "[default: the run's; digits]")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--images", type=int, default=1000, show_default=True, metavar="N", help="Test images looked at.")
+@click.option("--lesions", type=int, default=100, show_default=True, metavar="N",
+              help="At most so many units are removed, and so many pairs swapped; 0: none.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of fresh weights.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="For the plots.  [default: RUN/analysis; of several: saved_models/analysis]")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    networks: tuple[str, ...], data: str | None, data_dir: Path | None, images: int, lesions: int, seed: int,
+    out: Path | None, as_json: bool,
+) -> None:
+    """Measure what goes on inside trained runs, or inside fresh networks (names or YAML files).
+
+    The standard deviation of each 3x3 layer's response (v1 figure 7); what of each unit's output is its shortcut, and
+    how deep the signal has come; the stream as a sum of residuals (v2 equation 4); the gradient that reaches each unit;
+    the test error when units are removed or swapped. Numbers go to CSV files, plots to PNG and SVG. A fresh
+    network's batch norm is calibrated on training images first.
+    """
+    from reskeras.api import Run, analyse_fresh
+    from reskeras.report.analysis import save_analyses
+    from reskeras.runs import HOME
+
+    found, places = {}, {}
+    for place, name in enumerate(networks):
+        with progress(f"{name}: units removed and swapped") as tell:
+            if Path(name).is_dir():
+                run = Run(name)
+                each = run.analyse(data, data_dir, images=images, lesions=lesions, tell=tell)
+                folder = run.folder.analysis_folder
+            else:
+                each = analyse_fresh(name, data or "digits", data_dir, seed=seed, images=images, lesions=lesions,
+                                     tell=tell)
+                folder = (out or HOME / "analysis") / each.network
+                each.save(folder)
+        label = _label(name, each.network, found) or f"{each.network} ({place + 1})"
+        found[label], places[label] = each, folder
+    where = out or (next(iter(places.values())) if len(found) == 1 else HOME / "analysis")
+    plots = save_analyses(found, where)
+    if as_json:
+        from dataclasses import asdict
+
+        emit_json([{"name": name, "folder": str(places[name]), **asdict(each)} for name, each in found.items()])
+        return
+    _summarise(found)
+    click.echo()
+    facts([("numbers", str(folder), "responses.csv, units.csv, lesions.csv") for folder in places.values()]
+          + [("plots", str(where), " ".join(path.name for path in plots if path.suffix == ".png"))])
+
+
+def _label(name: str, network: str, taken: dict[str, Any]) -> str | None:
+    return next((label for label in (network, name) if label not in taken), None)
+
+
+def _summarise(found: dict[str, Any]) -> None:
+    import statistics
+
+    rows = []
+    for name, each in found.items():
+        removed = [1 - lesion.accuracy for lesion in each.lesions if lesion.kind == "removed"]
+        shares = [unit.shortcut_share for unit in each.units if unit.shortcut_share is not None]
+        rows.append([
+            name, f"{each.accuracy:.2%}", f"{statistics.fmean(response.deviation for response in each.responses):.3f}",
+            f"{each.depth:.1f} of {each.layers}", f"{statistics.median(shares):.2f}" if shares else "none",
+            "no sum" if each.sum_error is None else f"{each.sum_error:.1e}",
+            f"{each.units[1].gradient:.2g}",
+            f"{statistics.median(removed):.1%} to {max(removed):.1%}" if removed else "not measured"])
+    first = next(iter(found.values()))
+    heading(first.data, f"{first.images:,} test images")
+    table([Column("network"), Column("accuracy", right=True), Column("mean response", right=True),
+           Column("effective depth", right=True), Column("shortcut share", right=True),
+           Column("x_L - sum", right=True, spare=1), Column("first unit's gradient", right=True, spare=2),
+           Column("error, one unit removed", right=True)], rows)
+    taps = {response.tap for each in found.values() for response in each.responses}
+    click.echo(f"responses are read {' or, where no batch norm follows, '.join(sorted(taps, reverse=True))}; "
+               "median and worst of the removed units")

@@ -1,0 +1,102 @@
+"""`reskeras reproduce`: the rows of a table or figure, trained, measured, and set beside what was published."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reskeras.errors import failure
+
+from .output import Column, emit_json, facts, heading, short, table
+
+if TYPE_CHECKING:
+    from reskeras.experiments.reproduce import Cost
+    from reskeras.experiments.results import SuiteResult
+
+
+@click.command(
+    "reproduce",
+    epilog="\b\nExamples:\n"
+    "  reskeras reproduce v1-table-1\n"
+    "  reskeras reproduce v1-figure-6 --scale smoke\n"
+    "  reskeras reproduce v1-figure-6 --rows plain-20,plain-56,resnet-20,resnet-56 --seeds 2 --data-dir ~/tfds\n"
+    "  reskeras reproduce v2-table-2 --scale paper --dry-run",
+)
+@click.argument("suite")
+@click.option("--scale", default="short", show_default=True, metavar="SCALE",
+              help="paper: as the paper did. short: a budgeted schedule. smoke: seconds, to see that it runs.")
+@click.option("--rows", multiple=True, metavar="ROW", help="Only these; may be repeated, or divided by commas.")
+@click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Runs of each row.")
+@click.option("--data", metavar="SOURCE", help="Other images than the scale's, for every row.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where runs and results stand.  [default: saved_models/reproduce]")
+@click.option("--dry-run", is_flag=True, help="Say what it costs and expects, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr.")
+def command(
+    suite: str, scale: str, rows: tuple[str, ...], seeds: int, data: str | None, data_dir: Path | None,
+    out: Path | None, dry_run: bool, as_json: bool,
+) -> None:
+    """Run the rows of SUITE (reskeras suites, or a YAML file of yours), and show published and measured side by side.
+
+    Rows that are done already are not run again, and suites share their runs; what was stopped goes on. A row that
+    fails is told and does not stop the others; the exit status is then 1.
+    """
+    from reskeras.experiments.reproduce import PLACE, cost, prepared, reproduce
+
+    spec, ready = prepared(suite, scale, _split(rows, suite), seeds, data)
+    trained = [row for row in ready if row.recipe]
+    if not as_json:
+        heading(spec.title, spec.source)
+        click.echo(click.wrap_text(spec.expects, 110))
+        if trained:
+            _echo_cost(cost(trained, seeds, out, data_dir))
+        click.echo()
+    if dry_run:
+        return
+    result = reproduce(suite, scale, rows=[row.name for row in ready], seeds=seeds, out=out, data=data,
+                       data_dir=data_dir, tell=lambda note: click.echo(note, err=True))
+    place = Path(out or PLACE) / result.name / scale
+    if as_json:
+        emit_json({"suite": result.name, "scale": scale, "rows": [asdict(row) for row in result.rows],
+                   "findings": result.findings()})
+    else:
+        columns, lines = result.table()
+        table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
+        _echo_differences(result)
+        for says, outcome in result.findings():
+            click.echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
+        facts([("results", str(place), "results.json, results.csv, report.html")])
+    if result.failed:
+        raise failure("reproduce: failed: " + "; ".join(f"{row.row}: {row.error}" for row in result.failed))
+
+
+def _split(rows: tuple[str, ...], suite: str) -> list[str]:
+    """Names as typed: a row may have a comma in its own name."""
+    from reskeras.experiments.suite import read_suite
+
+    known = {row.row for row in read_suite(suite).rows}
+    return [name.strip() for typed in rows for name in ([typed] if typed in known else typed.split(","))]
+
+
+def _echo_cost(expected: Cost) -> None:
+    done = expected.trainings - expected.left
+    time = "no rate known yet" if expected.seconds is None else (
+        f"about {expected.seconds / 60:,.0f} min, at the rate of the runs done here")
+    facts([("trainings", str(expected.trainings), f"{done} done already" if done else ""),
+           ("work", short(expected.multiply_adds), "multiply-adds of all, a step as three forward passes"),
+           ("left", str(expected.left), time if expected.left else "")])
+
+
+def _echo_differences(result: SuiteResult) -> None:
+    everywhere, own = result.differences()
+    click.echo()
+    if everywhere:
+        click.echo(click.wrap_text("Not as in the paper: " + "; ".join(everywhere) + ".", 110))
+    for row, differences in own.items():
+        click.echo(f"  {row}: {'; '.join(differences)}")
+    if everywhere or own:
+        click.echo()

@@ -1,0 +1,128 @@
+"""An analysis of a network with its weights: measured on real images, kept as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reskeras.analysis.gradients import gradients
+from reskeras.analysis.lesions import Lesion, lesions
+from reskeras.analysis.responses import Response
+from reskeras.analysis.survey import UnitSignal, survey
+from reskeras.data.pipeline import evaluation_batches
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.sample import part_of_each_class
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError, failure
+from reskeras.runs import write_atomically
+from reskeras.spec.plan import Plan
+
+BATCH = 128  # images of a pass, and those whose gradient is measured
+SUMMARY_FILE, RESPONSES_FILE, UNITS_FILE, LESIONS_FILE = "analysis.json", "responses.csv", "units.csv", "lesions.csv"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was measured of one network: over `images` test images of `data`, and the gradient of one training batch.
+
+    `depth` is the effective depth of the whole network, `layers` its weighted layers.
+    """
+
+    network: str
+    data: str
+    images: int
+    accuracy: float
+    layers: int
+    responses: tuple[Response, ...]
+    units: tuple[UnitSignal, ...]
+    lesions: tuple[Lesion, ...] = ()
+
+    @property
+    def depth(self) -> float:
+        """Effective depth at the logits."""
+        return self.units[-1].depth
+
+    @property
+    def sum_error(self) -> float | None:
+        """The largest of the units' sum errors; None when no sum runs."""
+        errors = [unit.sum_error for unit in self.units if unit.sum_error is not None]
+        return max(errors, default=None)
+
+    def save(self, folder: Path) -> None:
+        """Write analysis.json and a CSV for responses, units and, if there are any, lesions, each whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_rows(folder / RESPONSES_FILE, Response, self.responses)
+        _write_rows(folder / UNITS_FILE, UnitSignal, self.units)
+        _write_rows(folder / LESIONS_FILE, Lesion, self.lesions)
+        summary = {key: getattr(self, key) for key in ("network", "data", "images", "accuracy", "layers")}
+        write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+
+
+def analyse(
+    network: str, plan: Plan, weights: Mapping[str, np.ndarray], source: Source, preprocessing: Preprocessing,
+    images: int = 1000, most: int = 100, tell: Callable[[int, int], None] = lambda done, of: None,
+) -> Analysis:
+    """Measure the network `plan` with `weights` by canonical name, on `images` test images, of each class alike.
+
+    `most` bounds how many units are removed and how many pairs swapped; 0 leaves both out. `tell` gets how many of
+    these are done. Raises ReskerasError when `images` or `most` is no such number.
+    """
+    for field, value, least in (("images", images, 1), ("lesions", most, 0)):
+        if value < least:
+            raise ReskerasError(f"{field}: {value}: should be at least {least}")
+    test = part_of_each_class(source.test, images)
+    batches = list(evaluation_batches(test, preprocessing, BATCH))
+    batch, labels = next(iter(evaluation_batches(part_of_each_class(source.train, BATCH), preprocessing, BATCH)))
+    found = survey(plan, dict(weights), batches)
+    slopes = gradients(plan, dict(weights), batch, labels)
+    units = tuple(replace(unit, gradient=slopes[unit.unit][0], stream_gradient=slopes[unit.unit][1])
+                  for unit in found.units)
+    return Analysis(network, source.label, found.images, found.accuracy, plan.weighted_layers(), found.responses, units,
+                    tuple(lesions(plan, dict(weights), batches, most, tell)) if most else ())
+
+
+def read_analysis(folder: Path) -> Analysis:
+    """The analysis kept in `folder`; ReskerasError: status 2 when there is none, 1 when it is broken."""
+    if not (folder / SUMMARY_FILE).is_file():
+        raise ReskerasError(f"analysis: there is none in {folder}; make it with: reskeras analyse")
+    try:
+        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        return Analysis(**summary, responses=tuple(_read_rows(folder / RESPONSES_FILE, Response)),
+                        units=tuple(_read_rows(folder / UNITS_FILE, UnitSignal)),
+                        lesions=tuple(_read_rows(folder / LESIONS_FILE, Lesion)))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise failure(f"analysis: {folder} is broken: {error}") from error
+
+
+def _write_rows(path: Path, kind: type, rows: Sequence[Any]) -> None:
+    from io import StringIO
+
+    text = StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
+    write_atomically(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return " ".join(value) if isinstance(value, (tuple, list)) else repr(value) if isinstance(value, float) else value
+
+
+def _read_rows(path: Path, kind: type) -> Iterable[Any]:
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield kind(**{field.name: _value(row[field.name], str(field.type)) for field in fields(kind)})
+
+
+def _value(text: str, kind: str) -> Any:
+    if kind.startswith("float"):
+        return float(text) if text else None
+    return tuple(text.split()) if kind.startswith("tuple") else text

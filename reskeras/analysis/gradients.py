@@ -1,0 +1,45 @@
+"""How the training signal reaches each unit: gradient norms of one batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.analysis.tapped import as_tensors, batch_signature, run
+from reskeras.spec.plan import Plan, Unit, sequence_ops
+
+
+def gradients(
+    plan: Plan, weights: dict[str, np.ndarray], images: tf.Tensor, labels: tf.Tensor
+) -> dict[str, tuple[float, float]]:
+    """By unit: norm of the gradient of its weights, and of what comes out of it.
+
+    Of the mean cross-entropy over one batch of normalised `images` (n, height, width, channels), normalised by the
+    batch as in training; without weight decay and dropout.
+    """
+    tensors = as_tensors(weights)
+    learned = {(each.name, role) for each in plan.ops() for role in each.learned}
+
+    @tf.function(input_signature=batch_signature(plan), autograph=False)
+    def norms(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        streams: dict[str, tf.Tensor] = {}
+
+        def watch(node: Any, parts: list[tf.Tensor], made: tf.Tensor) -> tf.Tensor:
+            if isinstance(node, Unit):
+                streams[node.name] = made
+            return made
+
+        with tf.GradientTape() as tape:
+            chosen = {key: value for key, value in tensors.items() if key in learned}
+            tape.watch(chosen)
+            logits = run(plan, {**tensors, **chosen}, images, watch, batch_statistics=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        of_weights, of_streams = tape.gradient(loss, (chosen, streams))
+        names = {unit.name: {each.name for each in sequence_ops(unit.nodes)} for unit in plan.units}
+        return {unit: (tf.linalg.global_norm([slope for (name, _), slope in of_weights.items() if name in inside]),
+                       tf.norm(of_streams[unit])) for unit, inside in names.items()}
+
+    return {unit: (float(of_weights), float(of_stream))
+            for unit, (of_weights, of_stream) in norms.get_concrete_function()(images, labels).items()}

@@ -1,0 +1,80 @@
+"""Accuracy when single units are removed, or two of a stage change places, without training again.
+
+After Veit, Wilber, Belongie: Residual Networks Behave Like Ensembles of Relatively Shallow Networks, 2016
+(arXiv:1605.06431), sections 4.1 and 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.analysis.tapped import as_tensors, batch_signature, removable, run
+from reskeras.graph.execute import Weights
+from reskeras.spec.plan import Plan, Unit, sequence_ops
+
+REMOVED, SWAPPED = "removed", "swapped"
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """`kind` removed or swapped, the units it was done to, and the accuracy that was left."""
+
+    kind: str
+    units: tuple[str, ...]
+    accuracy: float
+
+
+def lesions(
+    plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset, most: int,
+    tell: Callable[[int, int], None] = lambda done, of: None,
+) -> list[Lesion]:
+    """At most `most` removals and `most` swaps, evenly spaced over the network; accuracies on `batches`.
+
+    Neighbours of one stage that are equal are swapped. `tell` gets how many are done, of how many.
+    """
+    tensors, names = as_tensors(weights), [unit.name for unit in plan.units]
+    single = [(REMOVED, (name,)) for name in spaced(removable(plan), most)]
+    pairs = [(SWAPPED, (one.name, other.name)) for one, other in spaced(swappable(plan), most)]
+
+    signature = [*batch_signature(plan), tf.nest.map_structure(tf.TensorSpec.from_tensor, tensors),
+                 tf.TensorSpec([len(names)])]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def right(images: tf.Tensor, labels: tf.Tensor, tensors: Weights, kept: tf.Tensor) -> tf.Tensor:
+        top = tf.argmax(run(plan, tensors, images, kept=kept), axis=1, output_type=labels.dtype)
+        return tf.reduce_sum(tf.cast(tf.equal(top, labels), tf.int32))
+
+    found, held, count = [], list(batches), right.get_concrete_function()
+    images = sum(len(labels) for _, labels in held)
+    for place, (kind, units) in enumerate([*single, *pairs]):
+        kept = tf.constant([float(kind != REMOVED or name not in units) for name in names])
+        changed = exchanged(plan, tensors, *units) if kind == SWAPPED else tensors
+        correct = sum(int(count(batch, labels, changed, kept)) for batch, labels in held)
+        found.append(Lesion(kind, units, correct / images))
+        tell(place + 1, len(single) + len(pairs))
+    return found
+
+
+def swappable(plan: Plan) -> list[tuple[Unit, Unit]]:
+    """Neighbours of one stage that do the same thing but for their weights."""
+    return [(one, other) for one, other in zip(plan.units, plan.units[1:], strict=False)
+            if one.stage == other.stage and one == other]
+
+
+def exchanged(plan: Plan, tensors: Weights, one: str, other: str) -> Weights:
+    """`tensors` with those of two equal units exchanged."""
+    units = {unit.name: unit for unit in plan.units}
+    names = [[each.name for each in sequence_ops(units[name].nodes)] for name in (one, other)]
+    into = dict(zip(*names, strict=True)) | dict(zip(*reversed(names), strict=True))
+    return {(name, role): tensors[into.get(name, name), role] for name, role in tensors}
+
+
+def spaced(items: list, most: int) -> list:
+    """At most `most` of `items`, evenly spaced, the first and the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[place] for place in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]

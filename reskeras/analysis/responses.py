@@ -1,0 +1,49 @@
+"""Layer responses: how large what each spatial convolution gives is (v1 section 4.2, figure 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reskeras.spec import operations as op
+from reskeras.spec.plan import Fork, Plan, Sequence
+
+AFTER_BN, AFTER_CONV = "after batch norm", "after the convolution"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a layer's response is read: `node` is the operation whose output it is."""
+
+    layer: str
+    node: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Response:
+    """Standard deviation of one layer's response, over images, positions and channels together."""
+
+    layer: str
+    tap: str
+    deviation: float
+
+
+def taps(plan: Plan) -> list[Tap]:
+    """A tap for each convolution of 3x3 or more, in the order of the network.
+
+    Read after the batch norm that directly follows the convolution, before nonlinearity and addition, as figure 7
+    does. Where none follows, as after the last convolution of a full pre-activation unit, it is read after the
+    convolution itself.
+    """
+    return [tap for unit in plan.units for tap in _taps(unit.nodes)]
+
+
+def _taps(nodes: Sequence) -> Iterator[Tap]:
+    for node, following in zip(nodes, (*nodes[1:], None), strict=False):
+        if isinstance(node, Fork):
+            for branch in node.branches:
+                yield from _taps(branch)
+        elif isinstance(node, op.Conv) and max(node.kernel) > 1:
+            normalised = isinstance(following, op.BatchNorm)
+            yield Tap(node.name, following.name if normalised else node.name, AFTER_BN if normalised else AFTER_CONV)

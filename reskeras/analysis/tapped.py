@@ -1,0 +1,81 @@
+"""A plan run with its weights as tensors, every node watched: units can be measured, removed and swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.graph.execute import UnitTensors, Watch, Weights, execute, merged
+from reskeras.spec import operations as op
+from reskeras.spec.plan import Fork, Plan, Unit
+
+RESIDUAL_MERGES = ("add", "scaled_add", "gated_add")
+SHORTCUT, RESIDUAL = 0, 1  # branches of a residual fork
+
+
+def as_tensors(weights: Mapping[str, np.ndarray]) -> Weights:
+    """Weights by canonical name, such as `stage1_unit1_conv1/kernel`, as `execute` takes them."""
+    return {tuple(name.rsplit("/", 1)): tf.constant(value) for name, value in weights.items()}
+
+
+def batch_signature(plan: Plan) -> list[tf.TensorSpec]:
+    """Normalised images and labels of a batch of any size, so that a function of them is traced once."""
+    return [tf.TensorSpec([None, *plan.input_shape], tf.float32), tf.TensorSpec([None], tf.int32)]
+
+
+def residual_fork(unit: Unit) -> Fork | None:
+    """Where the unit's shortcut and residual come together; None in a unit without shortcut."""
+    return next((node for node in unit.nodes if isinstance(node, Fork) and node.merge in RESIDUAL_MERGES), None)
+
+
+def without_residual(fork: Fork, parts: list[tf.Tensor]) -> tf.Tensor:
+    """What the fork gives when its residual is nothing."""
+    return merged(fork, [tf.zeros_like(part) if place == RESIDUAL else part for place, part in enumerate(parts)])
+
+
+def removable(plan: Plan) -> list[str]:
+    """Units that can be taken out: a residual unit is then its shortcut alone; a unit without shortcut is passed by,
+    which needs what goes in and what comes out to be of one shape."""
+    shapes = (plan.input_shape, *plan.unit_shapes())
+    return [unit.name for place, unit in enumerate(plan.units) if unit.name not in ("stem", "head") and (
+        residual_fork(unit) or shapes[place] == shapes[place + 1])]
+
+
+def run(
+    plan: Plan, weights: Weights, images: tf.Tensor, watch: Watch | None = None, kept: tf.Tensor | None = None,
+    batch_statistics: bool = False,
+) -> tf.Tensor:
+    """Logits (n, classes), float32, of normalised images (n, height, width, channels).
+
+    `watch` sees every node, and (unit, input, output) of every unit. `kept` (units of the plan,) is 1.0 for units
+    that are there and 0.0 for those taken out. `batch_statistics` normalises by the batch, as in training.
+    """
+    x = images
+    for place, unit in enumerate(plan.units):
+        keep = None if kept is None else kept[place]
+        tensors = UnitTensors(weights, training=False, learns=batch_statistics, draw=_no_draw,
+                              watch=_watching(residual_fork(unit), watch, keep))
+        made = execute(unit.nodes, x, tensors)
+        if keep is not None and residual_fork(unit) is None and made.shape[1:] == x.shape[1:]:
+            made = tf.where(keep > 0, made, x)
+        x = watch(unit, [x], made) if watch else made
+    return x
+
+
+def _watching(fork: Fork | None, watch: Watch | None, keep: tf.Tensor | None) -> Watch | None:
+    if keep is None:
+        return watch
+
+    def watching(node: Any, parts: list[tf.Tensor], made: tf.Tensor) -> tf.Tensor:
+        if node is fork:
+            made = tf.where(keep > 0, made, without_residual(fork, parts))
+        return watch(node, parts, made) if watch else made
+
+    return watching
+
+
+def _no_draw(node: op.Dropout) -> tuple[tf.Tensor, tf.Tensor]:
+    raise AssertionError(f"{node.name} draws in training only")

@@ -1,0 +1,94 @@
+"""What a suite measures of a network: name to a function of a row and its trained run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from reskeras.api import Run
+from reskeras.experiments.rows import Row
+from reskeras.runs import write_atomically
+
+FIGURES_FILE = "figures.json"
+EARLY = 0.25  # of the training
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`words` for a reader; `percent` figures are shares, printed as per cent; `counted` ones need no training."""
+
+    words: str
+    percent: bool = True
+    counted: bool = False
+
+    def shown(self, value: float) -> str:
+        """A figure as it is printed in tables."""
+        if self.percent:
+            return f"{value:.2%}"
+        return f"{value:,.0f}" if self.counted else f"{value:.3f}"
+
+
+MEASURES = {
+    "test_error": Measure("top-1 error of the test images"),
+    "top5_error": Measure("top-5 error of the test images"),
+    "training_error": Measure("error of the last epoch's augmented batches, as they were trained on"),
+    "gap": Measure("test error less training error"),
+    "early_error": Measure("mean test error over the first quarter of the training: less is faster"),
+    "response": Measure("mean standard deviation of the layers' responses", percent=False),
+    "removed_error": Measure("median test error with one unit removed"),
+    "parameters": Measure("trainable parameters", percent=False, counted=True),
+    "multiply_adds": Measure("multiply-adds of an image", percent=False, counted=True),
+}
+Figures = dict[str, float]
+
+
+def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
+    """The `wanted` measures of a row; what a trained run costs to measure is kept in its folder."""
+    found: Figures = {}
+    known = _read(run) if run else {}
+    for name in wanted:
+        if MEASURES[name].counted:
+            found[name] = float(getattr(row.plan.complexity(), name))
+            continue
+        key = f"{name} {row.views.model_dump(mode='json')}" if name in ("test_error", "top5_error") else name
+        if key not in known:
+            known |= {key.replace(name, each, 1): value for each, value in MEASURED[name](row, run).items()}
+            write_atomically(run.path / FIGURES_FILE, json.dumps(known, indent=2) + "\n")
+        if known[key] is not None:
+            found[name] = known[key]
+    return found
+
+
+def _read(run: Run) -> dict[str, Any]:
+    path = run.path / FIGURES_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _errors(row: Row, run: Run) -> dict[str, float | None]:
+    views = row.views
+    result = run.evaluate(views=views.views, resize=views.resize, scales=views.scales)
+    return {"test_error": 1 - result.top1, "top5_error": None if result.top5 is None else 1 - result.top5}
+
+
+def _curves(row: Row, run: Run) -> dict[str, float | None]:
+    rows = run.folder.metrics()
+    early = rows[: max(round(EARLY * len(rows)), 1)]
+    return {"training_error": 1 - rows[-1]["accuracy"],
+            "early_error": statistics.fmean(1 - each["val_accuracy"] for each in early),
+            "gap": rows[-1]["accuracy"] - rows[-1]["val_accuracy"]}
+
+
+def _inside(row: Row, run: Run) -> dict[str, float | None]:
+    found = run.analyse()
+    removed = [1 - lesion.accuracy for lesion in found.lesions if lesion.kind == "removed"]
+    return {"response": statistics.fmean(each.deviation for each in found.responses),
+            "removed_error": statistics.median(removed) if removed else None}
+
+
+MEASURED: dict[str, Callable[[Row, Run], dict[str, float | None]]] = {
+    "test_error": _errors, "top5_error": _errors, "training_error": _curves, "early_error": _curves, "gap": _curves,
+    "response": _inside, "removed_error": _inside,
+}

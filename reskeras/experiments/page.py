@@ -1,0 +1,77 @@
+"""The page of a suite's results: published beside measured, findings, curves and analyses of its runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
+from reskeras.api import Run
+from reskeras.errors import failure
+from reskeras.experiments.measures import MEASURES
+from reskeras.experiments.results import RESULTS_FILE, RowResult, SuiteResult
+from reskeras.experiments.suite import SuiteSpec
+from reskeras.report.page import write_page
+from reskeras.report.runs import analysis_plots, curves_of, networks_of
+from reskeras.report.sections import Facts, Page, Section, Table
+from reskeras.runs import REPORT_FILE
+from reskeras.spec.lower import lower
+from reskeras.spec.validation import validated
+
+
+def read_result(folder: str | Path) -> SuiteResult:
+    """The results that `reproduce` wrote into `folder`; ReskerasError (status 1) when they are broken."""
+    path = Path(folder) / RESULTS_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        rows = [RowResult(row["row"], row["published"], row["differences"],
+                          {int(seed): figures for seed, figures in row["figures"].items()},
+                          {int(seed): run for seed, run in row["runs"].items()}, row["error"]) for row in data["rows"]]
+        return SuiteResult(data["suite"], validated(SuiteSpec, data["spec"]), data["scale"], rows)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise failure(f"report: {path} is broken: {error}") from error
+
+
+def write_suite_page(folder: str | Path, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
+    """Write the page of the results in `folder`, there by default; where it was written."""
+    return write_page(page_of_suite(read_result(folder)), out or Path(folder) / REPORT_FILE)
+
+
+def page_of_suite(result: SuiteResult) -> Page:
+    """The page of a result; runs that are not there any more are left out of the plots."""
+    columns, lines = result.table()
+    sections: list[Section] = [
+        Table("Published and measured", columns, lines,
+              f"Scale {result.scale}. Median over the seeds (mean \u00b1 standard deviation where there are several); "
+              "printed figures are the paper's, by its own protocol.", _notes(result))]
+    if findings := result.findings():
+        sections.append(Facts("Findings", findings, "What the paper found, and what came out here."))
+    runs = {(row.row, seed): Run(path) for row in result.rows for seed, path in row.runs.items() if Path(path).is_dir()}
+    several = len({seed for _, seed in runs}) > 1
+    named = {f"{row}, seed {seed}" if several else row: run for (row, seed), run in runs.items()}
+    if curves := curves_of({name: run.folder.metrics() for name, run in named.items()}):
+        sections.append(curves)
+    sections += analysis_plots({name: read_analysis(run.folder.analysis_folder) for name, run in named.items()
+                                if (run.folder.analysis_folder / SUMMARY_FILE).is_file()})
+    first = {row: run for (row, _), run in reversed(runs.items())}
+    sections += networks_of({row: lower(run.folder.spec()) for row, run in reversed(first.items())})
+    sections.append(_provenance(result, named))
+    return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}", sections)
+
+
+def _notes(result: SuiteResult) -> list[str]:
+    notes = [f"{name.replace('_', ' ')}: {MEASURES[name].words}." for name in result.suite.measures]
+    everywhere, own = result.differences()
+    notes += [f"Not as in the paper: {'; '.join(everywhere)}."] if everywhere else []
+    notes += [f"{row}: {'; '.join(differences)}." for row, differences in own.items()]
+    return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
+
+
+def _provenance(result: SuiteResult, runs: dict[str, Run]) -> Facts:
+    pairs = []
+    for name, run in runs.items():
+        made, machine = run.folder.provenance(), run.folder.provenance().get("machine", {})
+        pairs.append((name, f"{made.get('training_seconds', 0):,.0f} s on {machine.get('processor')} with "
+                            f"{machine.get('cpus')} cores, {made.get('precision')}, made {made.get('made')}, "
+                            f"revision {made.get('git_revision')}"))
+    return Facts("Provenance", pairs, f"Suite {result.name}, {len(runs)} runs.")

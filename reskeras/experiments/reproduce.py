@@ -1,0 +1,136 @@
+"""Runs a suite: trains what is not trained yet, measures it, and sets it beside what was published."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reskeras.api import Run
+from reskeras.data.registry import open_source
+from reskeras.errors import ReskerasError, unknown
+from reskeras.experiments.measures import figures_of
+from reskeras.experiments.page import page_of_suite
+from reskeras.experiments.results import RowResult, SuiteResult
+from reskeras.experiments.rows import Row, differences, label_of, rows_of
+from reskeras.experiments.suite import SCALES, SuiteSpec, read_suite
+from reskeras.report.page import write_page
+from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
+from reskeras.spec.recipe import recipe as read_recipe
+from reskeras.training.fit import Beside
+from reskeras.training.job import Job
+
+PLACE = HOME / "reproduce"
+BACKWARD = 3  # a training step is taken as three forward passes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a suite: multiply-adds of all trainings, how many are to be done, and seconds, where a rate is known."""
+
+    trainings: int
+    left: int
+    multiply_adds: float
+    seconds: float | None
+
+
+def reproduce(
+    suite: str | Path, scale: str = "short", *, rows: Sequence[str] = (), seeds: int = 1,
+    out: str | Path | None = None, data: str | None = None, data_dir: str | Path | None = None,
+    tell: Callable[[str], None] = lambda note: None,
+) -> SuiteResult:
+    """Do the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
+
+    Runs stand in `out`/runs by what decides them, so that suites share them; a finished run is not trained again, an
+    unfinished one goes on. A row that fails does not stop the others: `SuiteResult.failed`. The result is written to
+    `out`/SUITE/SCALE after every run. Raises ReskerasError (status 2) for a wrong request.
+    """
+    import keras  # after reskeras.api, which brings TensorFlow in quietly
+    import tensorflow as tf
+
+    spec, ready = prepared(suite, scale, rows, seeds, data)
+    place, name = Path(out or PLACE), Path(str(suite)).stem
+    result = SuiteResult(name, spec, scale, [RowResult(row.name, dict(row.asked.published)) for row in ready])
+    for seed in range(seeds if spec.protocol else 1):
+        for row, found in zip(ready, result.rows, strict=True):
+            if found.error:
+                continue
+            tell(f"{row.name}" + (f", seed {seed}" if row.recipe else ""))
+            try:
+                run = _trained(row, seed, place, data_dir, tell) if row.recipe else None
+                found.figures[seed] = figures_of(row, run, spec.measures)
+                found.runs |= {seed: str(run.path)} if run else {}
+                found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
+            except (ReskerasError, tf.errors.OpError, MemoryError) as error:
+                found.error = str(error).strip().partition("\n")[0] or type(error).__name__
+                tell(f"{row.name} failed: {found.error}")
+            result.save(place / name / scale)
+            keras.backend.clear_session()
+    write_page(page_of_suite(result), place / name / scale / REPORT_FILE)
+    return result
+
+
+def prepared(
+    suite: str | Path, scale: str, rows: Sequence[str] = (), seeds: int = 1, data: str | None = None
+) -> tuple[SuiteSpec, list[Row]]:
+    """The suite and its rows, checked. ReskerasError (status 2) for what is wrong."""
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    if seeds < 1:
+        raise ReskerasError(f"seeds: {seeds}: should be at least 1")
+    spec = read_suite(suite)
+    return spec, rows_of(spec, scale, rows, data)
+
+
+def cost(
+    rows: Sequence[Row], seeds: int, out: str | Path | None = None, data_dir: str | Path | None = None
+) -> Cost:
+    """What the trainings of `rows` take. The rate is that of the finished runs in `out`, their median."""
+    place = Path(out or PLACE)
+    counts = {name: open_source(name, data_dir).train.count for name in {row.data for row in rows if row.recipe}}
+    total, left, seconds = 0.0, 0, 0.0
+    rates = _rates(place)
+    trained = {row.identity: row for row in rows if row.recipe}.values()
+    for row in trained:
+        images = counts[row.data]
+        work = BACKWARD * row.plan.complexity().multiply_adds * images * row.epochs(images)
+        for seed in range(seeds):
+            total += work
+            if not _finished(_place(row, seed, place)):
+                left += 1
+                seconds += work / statistics.median(rates) if rates else 0.0
+    return Cost(len(trained) * seeds, left, total, seconds if rates or not left else None)
+
+
+def _rates(place: Path) -> list[float]:
+    """Multiply-adds a second of every finished training in `place`."""
+    from reskeras.spec.lower import lower
+
+    rates = []
+    for path in sorted(place.glob("runs/*/seed-*")):
+        if _finished(path):
+            run = RunFolder(path)
+            images = run.provenance().get("training_images", 0)
+            seconds = statistics.median(row["seconds"] for row in run.metrics())
+            rates.append(BACKWARD * lower(run.spec()).complexity().multiply_adds * images / seconds)
+    return rates
+
+
+def _place(row: Row, seed: int, place: Path) -> Path:
+    return place / "runs" / label_of(row) / f"seed-{seed}"
+
+
+def _finished(path: Path) -> bool:
+    return (path / MODEL_FILE).is_file() and "trained_sha256" in RunFolder(path).provenance()
+
+
+def _trained(
+    row: Row, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
+) -> Run:
+    path = _place(row, seed, place)
+    if not _finished(path):
+        source = open_source(row.data, data_dir)
+        job = Job(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
+        job.run(path, beside=Beside(True, tell, []))
+    return Run(path)

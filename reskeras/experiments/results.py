@@ -1,0 +1,146 @@
+"""What a suite's runs came to: figures by row and seed, beside what was published; whether its findings came out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reskeras.experiments.measures import MEASURES
+from reskeras.experiments.suite import SuiteSpec
+from reskeras.runs import write_atomically
+
+RESULTS_FILE, TABLE_FILE = "results.json", "results.csv"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Median, mean and sample standard deviation (0 of one) of the figures of `count` seeds."""
+
+    median: float
+    mean: float
+    deviation: float
+    count: int
+
+    @classmethod
+    def of(cls, values: list[float]) -> Statistics:
+        """Of at least one figure."""
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        return cls(statistics.median(values), statistics.fmean(values), deviation, len(values))
+
+
+@dataclass
+class RowResult:
+    """A row's figures by seed; `differences` from the paper's protocol; `error` is why it failed."""
+
+    row: str
+    published: dict[str, Any]
+    differences: list[str] = field(default_factory=list)
+    figures: dict[int, dict[str, float]] = field(default_factory=dict)
+    runs: dict[int, str] = field(default_factory=dict)
+    error: str = ""
+
+    def statistics(self, measure: str) -> Statistics | None:
+        """Over the seeds that have the measure."""
+        values = [figures[measure] for figures in self.figures.values() if measure in figures]
+        return Statistics.of(values) if values else None
+
+
+@dataclass
+class SuiteResult:
+    """All rows of a suite at a scale."""
+
+    name: str
+    suite: SuiteSpec
+    scale: str
+    rows: list[RowResult]
+
+    @property
+    def failed(self) -> list[RowResult]:
+        """Rows that could not be done."""
+        return [row for row in self.rows if row.error]
+
+    def row(self, name: str) -> RowResult | None:
+        """The row of that name, if it was asked for."""
+        return next((row for row in self.rows if row.row == name), None)
+
+    def findings(self) -> list[tuple[str, str]]:
+        """(what the paper found, what came out here with its numbers) for every finding."""
+        return [(each.says, self._outcome(each.less, each.more, each.by)) for each in self.suite.findings]
+
+    def _outcome(self, less: str, more: str, by: str) -> str:
+        rows = [self.row(name) for name in (less, more)]
+        pair = [row and row.statistics(by) for row in rows]
+        if None in pair:
+            return "not measured"
+        if rows[0].runs and rows[0].runs == rows[1].runs:
+            return "not told apart: the two rows are one network at this scale"
+        low, high = (MEASURES[by].shown(each.median) for each in pair)
+        verdict = "yes" if pair[0].median <= pair[1].median else "no"
+        runs = min(len(row.runs) for row in rows)
+        of = f", medians of {runs} runs" if runs > 1 else ", one run each" if runs else ""
+        return f"{verdict}: {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
+
+    def differences(self) -> tuple[list[str], dict[str, list[str]]]:
+        """What is not as in the paper: once what is so in every row, then by row what is so there alone."""
+        known = [row.differences for row in self.rows]
+        everywhere = [each for each in known[0] if all(each in others for others in known)]
+        own = {row.row: [each for each in row.differences if each not in everywhere] for row in self.rows}
+        return everywhere, {name: alone for name, alone in own.items() if alone}
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of the table: printed and measured side by side, never one without the other's name."""
+        measures = self.suite.measures
+        printed = [name for name in measures if any(name in row.published for row in self.rows)]
+        columns = ["row"]
+        for name in measures:
+            columns += [f"{name.replace('_', ' ')}, paper"] if name in printed else []
+            columns += [f"{name.replace('_', ' ')}, here"]
+        lines = []
+        for row in self.rows:
+            cells = [row.row]
+            for name in measures:
+                cells += [_printed(name, row.published.get(name))] if name in printed else []
+                cells += ["failed" if row.error else _measured(name, row.statistics(name))]
+            lines.append(cells)
+        return columns, lines
+
+    def save(self, folder: Path) -> None:
+        """Write results.json and results.csv, each whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        data = {"suite": self.name, "scale": self.scale, "spec": self.suite.sparse(),
+                "rows": [{**asdict(row), "statistics": {
+                    name: asdict(found) for name in self.suite.measures if (found := row.statistics(name))}}
+                    for row in self.rows],
+                "findings": [{"says": says, "outcome": outcome} for says, outcome in self.findings()]}
+        write_atomically(folder / RESULTS_FILE, json.dumps(data, indent=2) + "\n")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"])
+        for row in self.rows:
+            for name in self.suite.measures:
+                if found := row.statistics(name):
+                    writer.writerow([row.row, name, row.published.get(name, ""), found.median, found.mean,
+                                     found.deviation, found.count, "; ".join(row.differences)])
+        write_atomically(folder / TABLE_FILE, text.getvalue())
+
+
+def _printed(measure: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return f"{value:g} %" if MEASURES[measure].percent else f"{value:.3g}"
+
+
+def _measured(measure: str, found: Statistics | None) -> str:
+    if found is None:
+        return ""
+    shown = MEASURES[measure].shown
+    if found.count == 1 or MEASURES[measure].counted:
+        return shown(found.median)
+    return f"{shown(found.median)} ({shown(found.mean)} ± {shown(found.deviation)})"

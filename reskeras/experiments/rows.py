@@ -1,0 +1,193 @@
+"""Rows of a suite at a scale: which network is trained on what by which recipe, and how that differs from the paper."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reskeras.errors import ReskerasError, unknown
+from reskeras.experiments.suite import RowSpec, ScaleSpec, SuiteSpec, ViewsSpec, read_protocol
+from reskeras.spec.catalog import name_of
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.overrides import laid_over
+from reskeras.spec.plan import Plan
+from reskeras.spec.recipe import Recipe
+from reskeras.spec.recipe import recipe as read_recipe
+from reskeras.spec.request import network
+from reskeras.spec.resolve import resolve
+from reskeras.spec.validation import validated
+
+BOOKKEEPING = ("seed", "keep", "checkpoint_steps", "description", "deterministic")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row made ready: the spec, and unless its suite only counts, recipe, data and views."""
+
+    asked: RowSpec
+    spec: Spec
+    plan: Plan
+    recipe: Recipe | None
+    data: str | None
+    views: ViewsSpec
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+        return self.asked.row
+
+    @property
+    def identity(self) -> str:
+        """What decides how the row's run turns out, but for the seed, as eight hexadecimal digits."""
+        text = json.dumps([_decided(self.spec), _decided(self.recipe), self.data], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def epochs(self, images: int) -> float:
+        """Epochs of a training on so many images."""
+        if self.recipe.iterations:
+            return self.recipe.iterations * self.recipe.batch_size / images
+        return self.recipe.epochs
+
+
+def rows_of(suite: SuiteSpec, scale: str, wanted: Iterable[str] = (), data: str | None = None) -> list[Row]:
+    """The rows of `suite` called `wanted`, all without, at a scale; `data` takes the place of the scale's.
+
+    Raises ReskerasError (status 2) for unknown rows, and for two that differ in nothing but their label (at the smoke
+    scale rows may fall together: it only shows that everything runs).
+    """
+    names = [row.row for row in suite.rows]
+    for name in wanted:
+        if name not in names:
+            raise unknown("rows", name, names)
+    rows = [_row(suite, row, scale, data) for row in suite.rows]
+    if scale != "smoke":
+        known: dict[str, str] = {}
+        for row in rows:
+            same = json.dumps([row.identity, row.views.model_dump(mode="json")])
+            if same in known:
+                raise ReskerasError(f"rows: {row.name!r} differs from {known[same]!r} in nothing but its label")
+            known[same] = row.name
+    chosen = set(wanted) or set(names)
+    return [row for row in rows if row.name in chosen]
+
+
+def scale_of(suite: SuiteSpec, row: RowSpec, scale: str) -> ScaleSpec:
+    """What the protocol, the suite and the row say of a scale, laid over one another."""
+    said = ScaleSpec(data=row.data if scale == "paper" else None, fields=row.fields)
+    for place in (row.scales, suite.scales, read_protocol(suite.protocol).scales):
+        said = said.over(place.get(scale, ScaleSpec()))
+    return said
+
+
+def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = None, runs: int = 0) -> list[str]:
+    """In words, what of the paper's protocol a row does otherwise; with `provenance`, as it was really run."""
+    if row.recipe is None:
+        return [row.asked.why] if row.asked.why else []
+    paper, protocol = _row(suite, row.asked, "paper", None), read_protocol(suite.protocol)
+    said = _data_differences(row, paper, protocol.images, provenance or {})
+    said += _network_differences(row, paper)
+    said += _recipe_differences(row, paper)
+    if row.views != paper.views:
+        said.append(f"{_in_words(row.views)} instead of {_in_words(paper.views)}")
+    if "bfloat16" in (provenance or {}).get("precision", ""):
+        said.append("computed in bf16")
+    if runs and suite.runs > 1 and runs != suite.runs:
+        said.append(f"{runs} of {suite.runs} runs")
+    return said + ([row.asked.differs] if row.asked.differs else [])
+
+
+def _row(suite: SuiteSpec, asked: RowSpec, scale: str, data: str | None) -> Row:
+    spec = network(asked.network) if isinstance(asked.network, str) else validated(
+        NetworkSpec, asked.network, f"row {asked.row}")
+    if suite.protocol is None:
+        return Row(asked, spec, lower(spec), None, None, ViewsSpec())
+    said = scale_of(suite, asked, scale)
+    if said.network:
+        spec = laid_over(spec, _kept(spec, said.network) | said.network, f"row {asked.row}, scale {scale}")
+    chosen = read_recipe(said.recipe)
+    if said.fields:
+        chosen = read_recipe(chosen, **said.fields)
+    return Row(asked, spec, lower(spec), chosen, data or said.data, said.evaluation or ViewsSpec())
+
+
+def _kept(spec: Spec, changes: dict[str, Any]) -> dict[str, Any]:
+    """Family and block, which a depth stood for, where stages take its place."""
+    if "stages" not in changes or not isinstance(spec, NetworkSpec):
+        return {}
+    resolved = resolve(spec)
+    return {"family": resolved.family, "block": resolved.stages[0].block}
+
+
+def _decided(spec: Spec | None) -> dict[str, Any] | None:
+    if spec is None:
+        return None
+    whole = (resolve(spec) if isinstance(spec, NetworkSpec) else spec).model_dump(mode="json")
+    dropped = BOOKKEEPING if isinstance(spec, Recipe) else ("name",)
+    return {field: value for field, value in whole.items() if field not in dropped}
+
+
+def _data_differences(row: Row, paper: Row, images: int, provenance: dict[str, Any]) -> list[str]:
+    facts = provenance.get("data", {})
+    whole, _, part = row.data.partition("@")
+    expected = paper.data.partition("@")[0]
+    said = []
+    if whole != expected:
+        said.append(f"{whole} instead of {expected.removeprefix('tfds:')}")
+    used = provenance.get("training_images") or facts.get("train") or (int(part) if part else None)
+    if whole == expected and used and used < 0.9 * images:
+        said.append(f"{used:,} of {images:,} training images")
+    if "(jpeg)" in facts.get("label", ""):
+        said.append("images recoded as JPEG")
+    return said
+
+
+def _network_differences(row: Row, paper: Row) -> list[str]:
+    said = []
+    if (here := row.plan.weighted_layers()) != (there := paper.plan.weighted_layers()):
+        said.append(f"{here} layers instead of {there:,}")
+    if row.plan.input_shape[:2] != paper.plan.input_shape[:2]:
+        said.append(f"{row.plan.input_shape[0]}x{row.plan.input_shape[1]} pixels instead of "
+                    f"{paper.plan.input_shape[0]}x{paper.plan.input_shape[1]}")
+    factor = row.spec.sparse().get("width_factor", 1.0)
+    return [*said, f"{factor:g} of the width"] if factor != 1.0 else said
+
+
+def _recipe_differences(row: Row, paper: Row) -> list[str]:
+    mine, theirs = _decided(row.recipe), _decided(paper.recipe)
+    said = []
+    if (mine["epochs"], mine["iterations"]) != (theirs["epochs"], theirs["iterations"]):
+        said.append(f"{_length(row.recipe)} instead of {_length(paper.recipe)}")
+    for field in mine:
+        if field not in ("epochs", "iterations", "precision", "form") and mine[field] != theirs[field]:
+            said.append(f"{field.replace('_', ' ')} {_value(mine[field])} instead of {_value(theirs[field])}")
+    return said
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        parts = [f"{key} {_value(each)}" for key, each in value.items() if each]
+        return str(value["kind"]) if "kind" in value else f"({', '.join(parts)})"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _length(recipe: Recipe) -> str:
+    return f"{recipe.iterations:,} iterations" if recipe.iterations else f"{recipe.epochs} epochs"
+
+
+def _in_words(views: ViewsSpec) -> str:
+    if views.scales:
+        return f"whole images at {' '.join(map(str, views.scales))}"
+    return "a single view" if views.views == 1 else f"{views.views} crops"
+
+
+def label_of(row: Row) -> str:
+    """A folder's name: the network, the data, and the identity."""
+    kept = "".join(each if each.isalnum() or each in "-.@" else "-" for each in f"{name_of(row.spec)}-{row.data}")
+    return f"{kept[:80]}-{row.identity}"

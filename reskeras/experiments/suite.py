@@ -1,0 +1,130 @@
+"""SuiteSpec: a table or figure of a paper as rows to run; ProtocolSpec: how its networks are trained and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from reskeras.spec.fields import Spec, integer
+from reskeras.spec.shipped import read_document, shipped_names
+
+ROOM = "experiments"
+SCALES = ("paper", "short", "smoke")
+Scale = Literal["paper", "short", "smoke"]
+MeasureName = Literal["test_error", "top5_error", "training_error", "gap", "early_error", "response", "removed_error",
+                      "parameters", "multiply_adds"]
+Printed = float | Annotated[str, Field(max_length=40)]
+Text = Annotated[str, Field(max_length=600)]
+Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
+
+
+class ViewsSpec(Spec):
+    """How test images are looked at (v1 section 3.4); see `evaluation.views`."""
+
+    views: Literal[1, 10] = 1
+    resize: integer(1, 4096) | None = None
+    scales: tuple[integer(1, 4096), ...] = ()
+
+
+class ScaleSpec(Spec):
+    """How a suite is run at one scale: data, recipe, fields laid over the recipe, and paths laid over each network."""
+
+    data: Annotated[str, Field(max_length=300)] | None = None
+    recipe: Annotated[str, Field(max_length=300)] | None = None
+    fields: dict[str, Any] = Field(default_factory=dict)
+    network: dict[str, Any] = Field(default_factory=dict)
+    evaluation: ViewsSpec | None = None
+
+    def over(self, other: ScaleSpec) -> ScaleSpec:
+        """This laid over `other`: fields and paths one by one."""
+        return ScaleSpec(
+            data=self.data or other.data, recipe=self.recipe or other.recipe, fields={**other.fields, **self.fields},
+            network={**other.network, **self.network}, evaluation=self.evaluation or other.evaluation)
+
+
+class ProtocolSpec(Spec):
+    """How a paper trains and measures, and what stands for it at the smaller scales. `images` is the paper's number of
+    training images."""
+
+    description: Text
+    images: integer(1, 100_000_000)
+    scales: dict[Scale, ScaleSpec]
+
+    @model_validator(mode="after")
+    def _whole(self) -> ProtocolSpec:
+        for name in SCALES:
+            scale = self.scales.get(name)
+            if scale is None or not scale.data or not scale.recipe:
+                raise ValueError(f"scales.{name} needs data and recipe")
+        return self
+
+
+class RowSpec(Spec):
+    """One row: a catalogued name or the fields of a network, and what was printed of it by measure, in the paper's
+    unit (errors in per cent). `why` says what makes a count differ from the printed digits, `differs` what of the
+    paper's protocol no scale does."""
+
+    row: Name
+    network: str | dict[str, Any]
+    data: Annotated[str, Field(max_length=300)] | None = None
+    fields: dict[str, Any] = Field(default_factory=dict)
+    published: dict[MeasureName, Printed] = Field(default_factory=dict)
+    why: Text = ""
+    differs: Text = ""
+    scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
+
+
+class FindingSpec(Spec):
+    """A finding: by a measure, the median of row `less` is not above that of row `more`."""
+
+    less: Name
+    more: Name
+    by: MeasureName
+    says: Text
+
+
+class SuiteSpec(Spec):
+    """A table or figure. Without a protocol its rows are only counted."""
+
+    title: Text
+    source: Text
+    expects: Text
+    measures: Annotated[tuple[MeasureName, ...], Field(min_length=1)]
+    protocol: Annotated[str, Field(max_length=300)] | None = None
+    runs: Annotated[integer(1, 100), Field(description="Runs of which the paper gives a figure")] = 1
+    rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200)]
+    findings: tuple[FindingSpec, ...] = ()
+    scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> SuiteSpec:
+        names = [row.row for row in self.rows]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"row {twice!r} is there twice")
+        for finding in self.findings:
+            for name in (finding.less, finding.more):
+                if name not in names:
+                    raise ValueError(f"findings: {name!r} is no row")
+            if finding.by not in self.measures:
+                raise ValueError(f"findings: {finding.by!r} is not measured here")
+        trained = [name for name in self.measures if name not in ("parameters", "multiply_adds")]
+        if trained and self.protocol is None:
+            raise ValueError(f"{trained[0]} needs a protocol: how the networks are trained")
+        return self
+
+
+def suite_names() -> list[str]:
+    """The suites that come with reskeras, in the order of the papers."""
+    return shipped_names("suite", ROOM)
+
+
+def read_suite(source: str | Path) -> SuiteSpec:
+    """The suite that `source` names, or of a YAML file; ReskerasError (status 2) for what is wrong in it."""
+    return read_document("suite", SuiteSpec, source, ROOM)
+
+
+def read_protocol(source: str | Path) -> ProtocolSpec:
+    """The protocol that `source` names, or of a YAML file."""
+    return read_document("protocol", ProtocolSpec, source, ROOM)

@@ -1,0 +1,1 @@
+"""YAML documents that come with reskeras."""

@@ -1,0 +1,34 @@
+"""A page of sections as one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from reskeras import __version__
+from reskeras.errors import writing
+from reskeras.report.sections import Page
+
+
+def render(page: Page) -> str:
+    """HTML5, self-contained; what comes from outside, such as names of classes, is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(_part("page.html"))
+    sections = [(f"section-{place}", section) for place, section in enumerate(page.sections, 1)]
+    return template.render(page=page, sections=sections, style=_part("page.css"), script=_part("page.js"),
+                           version=__version__)
+
+
+def write_page(page: Page, path: str | Path) -> Path:
+    """Write `page` to `path`, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path) as beside:
+        beside.write_text(render(page), encoding="utf-8")
+    return path
+
+
+def _part(name: str) -> str:
+    return (files("reskeras.report.templates") / name).read_text("utf-8")

@@ -1,0 +1,1 @@
+"""The HTML, CSS and JavaScript of the report page."""

@@ -1,0 +1,147 @@
+"""Suites as data: every row of every suite is a network to be trained, counts agree with the papers' digits."""
+
+import math
+
+import pytest
+
+from reskeras.errors import ReskerasError
+from reskeras.experiments.results import Statistics
+from reskeras.experiments.rows import differences, label_of, rows_of
+from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_names
+from reskeras.spec.catalog import catalog
+
+PAPERS = ["v1-figure-4", "v1-figure-6", "v1-figure-7", "v1-table-1", "v1-table-2", "v1-table-3", "v1-table-4",
+          "v1-table-6", "v2-figure-6", "v2-table-1", "v2-table-2", "v2-table-3", "v2-table-4", "v2-table-5"]
+MINE = """\
+title: Mine
+source: nowhere
+expects: Nothing.
+protocol: cifar
+measures: [test_error]
+rows:
+  - {row: one, network: cifar-resnet-20}
+  - {row: two, network: {family: cifar, depth: 20%s}}
+"""
+
+
+def test_every_table_and_figure_on_classification_is_there():
+    assert suite_names() == PAPERS
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_row_is_a_network_and_a_recipe_at_every_scale(name, scale):
+    suite = read_suite(name)
+    rows = rows_of(suite, scale)
+    assert len(rows) == len(suite.rows)
+    for row in rows:
+        assert row.plan.output_shape[0] > 1
+        if suite.protocol:
+            row.recipe.check(row.plan)
+            assert row.data
+            assert scale != "paper" or differences(suite, row) == ([row.asked.differs] if row.asked.differs else [])
+            assert scale == "paper" or len(differences(suite, row)) >= 2
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_named_rows_keep_their_networks_at_the_paper_scale(name):
+    suite = read_suite(name)
+    for asked, row in zip(suite.rows, rows_of(suite, "paper"), strict=True):
+        if isinstance(asked.network, str):
+            assert row.spec == catalog()[asked.network].spec
+
+
+@pytest.mark.parametrize("name", ["v1-table-1", "v1-table-6"])
+def test_counts_agree_with_the_printed_digits_or_say_why_not(name):
+    checked = 0
+    for row in rows_of(read_suite(name), "paper"):
+        for measure in ("multiply_adds", "parameters"):
+            if measure in row.asked.published:
+                printed = float(row.asked.published[measure])
+                digits = len(f"{printed:.6e}".partition("e")[0].rstrip("0.").replace(".", ""))
+                unit = 10 ** (math.floor(math.log10(printed)) - digits + 1)
+                count = getattr(row.plan.complexity(), measure)
+                assert (abs(count - printed) <= unit / 2) == (not row.asked.why), (row.name, count, printed)
+                checked += 1
+    assert checked >= 6
+
+
+def test_a_bottleneck_costs_what_two_3x3_layers_cost():
+    two, bottleneck = [row.plan for row in rows_of(read_suite("v1-table-1"), "paper")][-2:]
+    costs = [sum(unit.cost.multiply_adds for unit in plan.complexity().units if unit.name.startswith("stage"))
+             for plan in (two, bottleneck)]
+    positions = 56 * 56
+    assert costs[0] == positions * 2 * 9 * 64 * 64
+    assert costs[1] == positions * (64 * 64 + 9 * 64 * 64 + 64 * 256 + 64 * 256)  # and its projection
+
+
+def test_rows_that_differ_in_nothing_but_their_label_are_refused(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(MINE % "")
+    with pytest.raises(ReskerasError, match="'two' differs from 'one' in nothing but its label"):
+        rows_of(read_suite(file), "paper")
+    file.write_text(MINE % ", shortcut: B")
+    assert [row.name for row in rows_of(read_suite(file), "paper")] == ["one", "two"]
+
+
+def test_networks_that_a_scale_makes_one_are_refused_there_but_in_smoke(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text((MINE % "").replace("depth: 20", "depth: 32") + "scales: {short: {network: {depth: 20}}}\n")
+    assert len(rows_of(read_suite(file), "paper")) == len(rows_of(read_suite(file), "smoke")) == 2
+    with pytest.raises(ReskerasError, match="nothing but its label"):
+        rows_of(read_suite(file), "short")
+
+
+def test_suites_share_the_runs_of_what_is_the_same():
+    labels = [{row.name: label_of(row) for row in rows_of(read_suite(name), "short")}
+              for name in ("v1-figure-6", "v1-figure-7", "v1-table-6")]
+    for row in ("resnet-20", "resnet-56", "resnet-110"):
+        assert len({each[row] for each in labels}) == 1
+    assert labels[0]["plain-56"] == labels[1]["plain-56"]
+    assert len(set(labels[0].values())) == 10
+
+
+def test_differences_are_told_in_words():
+    suite = read_suite("v2-table-1")
+    [row] = rows_of(suite, "short", ["conv1x1"])
+    facts = {"data": {"label": "cifar10 (jpeg), 10,000 training images"}, "training_images": 10000,
+             "precision": "mixed_bfloat16"}
+    assert differences(suite, row, facts, 2) == [
+        "10,000 of 50,000 training images", "images recoded as JPEG", "56 layers instead of 110",
+        "20 epochs instead of 64,000 iterations", "computed in bf16", "2 of 5 runs"]
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    ("title: x\n", "source: not set"),
+    (MINE % "" + "findings: [{less: one, more: three, by: test_error, says: x}]\n", "'three' is no row"),
+    (MINE % "" + "findings: [{less: one, more: two, by: gap, says: x}]\n", "'gap' is not measured here"),
+    ((MINE % "").replace("row: two", "row: one"), "row 'one' is there twice"),
+    ((MINE % "").replace("protocol: cifar\n", ""), "test_error needs a protocol"),
+    ((MINE % "").replace("measures: [test_error]", "measures: [luck]"), "'luck' is not one of test_error"),
+])
+def test_what_is_wrong_in_a_suite_is_told(tmp_path, text, why):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ReskerasError, match=why):
+        read_suite(tmp_path / "mine.yaml")
+
+
+def test_unknown_rows_and_suites_are_refused_with_the_nearest():
+    with pytest.raises(ReskerasError, match="did you mean plain-20"):
+        rows_of(read_suite("v1-figure-6"), "short", ["plain20"])
+    with pytest.raises(ReskerasError, match="v1-figure-6"):
+        read_suite("v1-figure-5")
+
+
+def test_a_protocol_says_what_to_do_at_every_scale(tmp_path):
+    (tmp_path / "mine.yaml").write_text("description: x\nimages: 5\nscales: {paper: {data: digits, recipe: quick}}\n")
+    with pytest.raises(ReskerasError, match=r"scales\.short needs data and recipe"):
+        read_protocol(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("values", [[0.3], [0.1, 0.4], [0.5, 0.1, 0.3]])
+def test_statistics_over_seeds_are_numpys(values):
+    import numpy as np
+
+    found = Statistics.of(values)
+    expected = (np.median(values), np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0, len(values))
+    assert (found.median, found.mean, found.deviation, found.count) == pytest.approx(expected)
