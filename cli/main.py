@@ -41,11 +41,11 @@ COMMANDS = {
     "tune": Entry(".tune", "Search a space for the best network and recipe.", MODELS),
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
-    "analyse": Entry(".analyse", "What goes on inside a network: responses, the stream, units removed.", MODELS),
+    "analyse": Entry(".analyse", "Inside a network: responses, gradients, units removed.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
-    "report": Entry(".report", "How a run was made, and the proof of its exports.", MODELS),
+    "report": Entry(".report", "One HTML page of runs, or of what a suite came to.", MODELS),
     "suites": Entry(".suites", "The papers' tables and figures, to be run again.", PAPERS),
-    "reproduce": Entry(".reproduce", "Run a table or figure, published and measured side by side.", PAPERS),
+    "reproduce": Entry(".reproduce", "Run a table or figure again, beside what was published.", PAPERS),
     "serve": Entry(".serve", "TensorFlow Serving on a run's exports.", MODELS),
 }
 
