@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from reskeras.errors import ReskerasError
+
 from .network_options import NetworkRequest, network_options
 from .output import emit_json
 from .results import echo_evaluation
@@ -17,6 +19,7 @@ from .results import echo_evaluation
     "  reskeras train cifar-resnet-20 --data digits\n"
     "  reskeras train cifar-resnet-56 --data cifar10 --data-dir ~/tensorflow_datasets --epochs 2\n"
     "  reskeras train cifar-resnet-110 --data cifar10 --recipe paper-cifar --out saved_models/r110 --resume\n"
+    "  reskeras train --from saved_models/cifar --data folder:photos --freeze stage2 --out saved_models/tuned\n"
     "  reskeras train --depth 18 --data folder:photos --input-shape 64x64x3 --out saved_models/photos",
 )
 @network_options()
@@ -26,6 +29,12 @@ from .results import echo_evaluation
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
 @click.option("--recipe", metavar="RECIPE", help="A recipe's name (reskeras recipes) or a YAML file.  "
               "[default: that of NETWORK's file if it has one, else quick]")
+@click.option("--from", "start", type=click.Path(path_type=Path), metavar="RUN",
+              help="Begin with this run's weights and preprocessing; its network unless NETWORK is given.")
+@click.option("--freeze", metavar="STAGE", help="Learn nothing up to and with this stage or unit, such as stage2.")
+@click.option("--frozen-bn", is_flag=True, default=None, help="Batch norm keeps its statistics, scale and shift.")
+@click.option("--rate-factor", "factors", multiple=True, metavar="PATTERN=F",
+              help="Times the learning rate for weights of such names, as 'stage1_*=0.1'; may be repeated.")
 @click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, metavar="N", help="Instead of the recipe's.")
 @click.option("--learning-rate", type=float, metavar="RATE", help="Instead of the recipe's.")
@@ -45,7 +54,8 @@ from .results import echo_evaluation
 @click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr.")
 def command(
     request: NetworkRequest, data: str, data_dir: Path | None, recipe: str | None, out: Path | None, as_json: bool,
-    strategy: str, devices: int | None, resume: bool, profile: int, histograms: bool,
+    strategy: str, devices: int | None, resume: bool, profile: int, histograms: bool, start: Path | None,
+    factors: tuple[str, ...],
     **recipe_fields: int | float | str | bool | None,
 ) -> None:
     """Train NETWORK on images, by a recipe.
@@ -61,6 +71,10 @@ def command(
 
     from .overview import understood
 
+    if start and request.source is None:
+        request = request.over(str(start))
+    if factors:
+        recipe_fields["rate_factors"] = dict(map(_factor, factors))
     spec, named = request.spec(), recipe or recipe_of(request.source)
     read_recipe(named, **recipe_fields)  # wrong requests fail before TensorFlow loads
     if not as_json:
@@ -70,7 +84,7 @@ def command(
 
     run = train(spec, data, named, out=out, data_dir=data_dir, tell=lambda note: click.echo(note, err=as_json),
                 resume=resume, strategy=strategy, devices=devices, profile=profile, histograms=histograms,
-                **recipe_fields)
+                start=start, **recipe_fields)
     if (here := cluster()) and not here.is_chief:
         return  # the chief tells
     result = run.evaluate()
@@ -80,3 +94,11 @@ def command(
     echo_evaluation(result)
     click.echo(f"saved      {run.path}")
     click.echo(f"next       reskeras export {run.path}")
+
+
+def _factor(text: str) -> tuple[str, float]:
+    pattern, _, value = text.rpartition("=")
+    try:
+        return pattern, float(value)
+    except ValueError:
+        raise ReskerasError(f"rate-factor: {text!r} is not of the form PATTERN=F, such as 'stage1_*=0.1'") from None

@@ -49,8 +49,9 @@ from reskeras.spec.request import network, recipe_of
 from reskeras.spec.space import Space
 from reskeras.training.boards import tensorboard
 from reskeras.training.fit import Beside
-from reskeras.training.job import Job
+from reskeras.training.job import Job, without_data
 from reskeras.training.strategy import open_replicas
+from reskeras.training.transfer import Start
 from reskeras.tuning.hypermodel import HyperModel, held_out
 from reskeras.tuning.limits import Limits
 from reskeras.tuning.objective import read_objective
@@ -259,9 +260,13 @@ def train(
     out: str | Path | None = None, data_dir: str | Path | None = None, resume: bool = False,
     strategy: str = "auto", devices: int | None = None, histograms: bool = False, profile: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (), tell: Callable[[str], None] = lambda note: None,
-    **recipe_fields: Any,
+    start: str | Path | Run | None = None, **recipe_fields: Any,
 ) -> Run:
     """Train a network on data by a recipe, into a run folder.
+
+    `start` is a run to begin from, whose weights and preprocessing are taken; the logits are fresh for other classes,
+    and a first convolution of coloured images is summed for grey ones. `freeze="stage2"` and `frozen_bn` of the recipe
+    keep parts of it, `rate_factors` slow parts down.
 
     The recipe is by default that of the network's file, if it has one, else `quick`; `recipe_fields` such as
     `epochs=2` are laid over it. Classes and input channels follow the
@@ -272,17 +277,21 @@ def train(
     """
     replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
     named = recipe or recipe_of(spec)
+    begun = None if start is None else start if isinstance(start, Run) else Run(start)
     spec, chosen = network(spec), read_recipe(named, **recipe_fields)
     replicas.check(chosen.batch_size, chosen.accumulate)
     source = open_source(data, data_dir)
-    job = Job(spec, chosen, source, data_dir)
+    job = Job(without_data(spec, source) if begun else spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - what does not fit is told before the notes
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
     for note in (*source.notes, batch_note(chosen, recipe_fields, named)):
         if note:
             tell(note)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
-    job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks]))
+    beginning = begun and Start(str(begun.path), read(begun.model()), begun.preprocessing())
+    if beginning:
+        tell(f"from {beginning.name}" + (f", frozen up to {chosen.freeze}" if chosen.freeze else ""))
+    job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks], start=beginning))
     return Run(path)
 
 

@@ -25,7 +25,8 @@ Tensor = keras.KerasTensor
 def compile_plan(
     plan: Plan, name: str, *, outputs: Iterable[str] | None = None, precision: str = "float32",
     seed: int | None = None, form: str = "unrolled", recompute: bool = False,
-    synchronized: bool = False, any_size: bool = False, model_class: type[keras.Model] = keras.Model,
+    synchronized: bool = False, any_size: bool = False, cut: str | None = None,
+    model_class: type[keras.Model] = keras.Model,
 ) -> keras.Model:
     """A functional model of `plan`: float32 images (batch, height, width, channels) to float32 logits.
 
@@ -37,6 +38,7 @@ def compile_plan(
     `form`: `unrolled` makes each operation a layer; `scanned` makes each run of equal units one layer with
     stacked weights and a loop, which with `recompute` keeps nothing inside a unit for the backward pass.
     `synchronized` takes batch norm's statistics over all replicas, which a loop cannot do: ReskerasError.
+    No layer or nested model reaches over the end of endpoint `cut`, so that what is before it can be frozen.
     `any_size` leaves height and width of the images open. `model_class` is what to make: Keras' model, or a
     subclass with steps of its own.
     """
@@ -44,13 +46,14 @@ def compile_plan(
         raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
     context = Context(precision, seed, synchronized)
     ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
+    cuts = {*ends.values(), *([plan.endpoint(cut)] if cut else [])}
     shape = (None, None, plan.input_shape[-1]) if any_size else plan.input_shape
     images = tensor = keras.Input(shape, name="image", dtype="float32")
     after: dict[int, Tensor] = {}
     if form == "scanned":
-        segments, add = _runs(plan.units, set(ends.values())), partial(_scanned, recompute=recompute)
+        segments, add = _runs(plan.units, cuts), partial(_scanned, recompute=recompute)
     else:
-        segments = _segments(plan.units, set(ends.values()))
+        segments = _segments(plan.units, cuts)
         add = _units if _path(plan.units) <= FLAT_PATH else _nested
     for first, last in segments:
         after[last] = tensor = add(plan.units[first : last + 1], tensor, context)

@@ -59,6 +59,7 @@ class ScannedUnits(keras.layers.Layer):
         self.seed, self.recompute = seed, recompute
         self.template = self.units[0]
         self.stacks: dict[Key, keras.Variable] = {}
+        self.frozen_batch_norm = False
 
     def build(self, input_shape: tuple) -> None:
         """Make the stacked weights for a stream of `input_shape` (batch, height, width, channels)."""
@@ -80,10 +81,17 @@ class ScannedUnits(keras.layers.Layer):
             [ops[index][0].rate for ops in placed], tf.float32)
             for index, (each, _) in enumerate(placed[0]) if isinstance(each, op.Dropout)}
 
+    def freeze_batch_norm(self) -> None:
+        """Normalise by the moving statistics in training too, and keep scale and shift as they are."""
+        self.frozen_batch_norm = True
+        for (_, role), stack in self.stacks.items():
+            if role in ("gamma", "beta"):
+                stack.trainable = False
+
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """The stream after all units."""
         training = bool(training)
-        learns = training and self.trainable
+        learns = training and self.trainable and not self.frozen_batch_norm
         stacked = {key: self._cast(key, tf.convert_to_tensor(stack)) for key, stack in self.stacks.items()}
         keys = [key for key in stacked if key[1] != "draws"]
         if training:

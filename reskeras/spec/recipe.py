@@ -63,6 +63,10 @@ class Recipe(Spec):
     decayed: Annotated[tuple[Pattern, ...], Field(description="Names of the weights that decay")] = ("*/kernel",)
     rate_factors: Annotated[dict[Pattern, number(0, 1000)], Field(
         default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them")]
+    freeze: Annotated[str | None, Field(max_length=100, description="Stage or unit up to which, and with it, nothing "
+                                        "is learned, such as stage2")] = None
+    frozen_bn: Annotated[bool, Field(
+        description="Batch norm keeps its statistics, scale and shift, as of the run that is begun from")] = False
     clip_norm: Annotated[number(0, 1e6, above=True) | None, Field(description="Bound on the gradient's norm")] = None
     ema: Annotated[number(0, 1, below=True), Field(
         description="Momentum of a moving average of the weights, which is what is watched and saved; 0: none")] = 0.0
@@ -113,8 +117,10 @@ class Recipe(Spec):
         return bool(self.label_smoothing or self.augment.mixes)
 
     def check(self, plan: Plan) -> None:
-        """Raise ReskerasError when a pattern matches no weight of `plan`."""
+        """Raise ReskerasError when a pattern matches no weight of `plan`, or what is to be frozen is not in it."""
         names = plan.weight_names()
+        if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
+            raise ReskerasError(f"freeze: with {self.freeze} the whole network is frozen, and nothing is left to learn")
         for field in ("decayed", "rate_factors"):
             for pattern in getattr(self, field):
                 if not fnmatch.filter(names, pattern):

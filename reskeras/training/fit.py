@@ -16,7 +16,7 @@ from reskeras.data.broken import reading_failure
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.graph.compile import compile_plan
-from reskeras.graph.weights import names_of
+from reskeras.graph.weights import names_of, read, write
 from reskeras.runs import RunFolder
 from reskeras.spec.plan import Plan
 from reskeras.spec.plan_data import unit_data
@@ -34,6 +34,7 @@ from reskeras.training.schedule import RecipeSchedule
 from reskeras.training.state import TrainingState
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.trained_model import TrainedModel
+from reskeras.training.transfer import Start, freeze
 
 SCANNED_UNITS = 50  # from here on a loop trains as fast as units written out, and starts several times sooner
 
@@ -43,7 +44,7 @@ class Beside:
     """What a training does beside training: where it goes on from, and what it shows.
 
     `begin` and `until` train only the epochs between, though the schedule is that of the whole training: `begin` with
-    a model that was trained so far. `show` draws progress.
+    a model that was trained so far. `show` draws progress. `start` is the run whose weights it begins with.
     """
 
     resume: bool = False
@@ -52,6 +53,7 @@ class Beside:
     begin: int = 0
     until: int | None = None
     show: bool = True
+    start: Start | None = None
 
     def going_on(self, resume: bool) -> Beside:
         """The same, with `resume` decided."""
@@ -65,7 +67,8 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bo
     """
     model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed,
                          form=training_form(plan, recipe), recompute=recipe.recompute, synchronized=synchronized,
-                         model_class=TrainedModel)
+                         cut=recipe.freeze, model_class=TrainedModel)
+    freeze(model, plan, recipe.freeze, recipe.frozen_bn)
     losses = keras.losses
     loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy
     model.compile(
@@ -112,6 +115,8 @@ def fit(
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
         model = model or compiled(plan, name, recipe, position.total, recipe.sync_bn and replicas.count > 1)
+        if beside.start:
+            write(model, beside.start.fitted_weights(read(model)))
         model.prepare(*feed.example())
     if beside.begin:
         position.epoch = beside.begin

@@ -75,21 +75,25 @@ class Job:
         if going_on := beside.resume and path.exists():
             check_same(path, self.fitted, self.recipe, self.source.name)
             preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
+        elif beside.start:
+            preprocessing = beside.start.fitted_preprocessing(plan)
         else:  # every worker measures the same images
             preprocessing = self.preprocessing()
         Feed(self.recipe, self.source, preprocessing, replicas).check()
         if not going_on and replicas.is_chief:
-            self._begin(path, preprocessing)
+            self._begin(path, preprocessing, beside.start.name if beside.start else None)
         beside.tell(f"preprocessing: {preprocessing.describe()}")
         fit(plan, name_of(self.spec), self.recipe, self.source, preprocessing, RunFolder(path), replicas,
             beside.going_on(going_on))
 
-    def _begin(self, path: Path, preprocessing: Preprocessing) -> None:
+    def _begin(self, path: Path, preprocessing: Preprocessing, start: str | None = None) -> None:
         with new_run(path, self.spec, self.fitted) as run:
             (run.path / RECIPE_FILE).write_text(to_yaml(self.recipe.sparse()), encoding="utf-8")
             (run.path / CLASSES_FILE).write_text("\n".join(self.source.classes) + "\n", encoding="utf-8")
             preprocessing.save(run.path / PREPROCESSING_FILE)
-            facts = provenance(seed=self.recipe.seed, data=self._data_facts(), preprocessing=preprocessing.describe())
+            begun = {"begun_from": start} if start else {}
+            facts = provenance(seed=self.recipe.seed, data=self._data_facts(), preprocessing=preprocessing.describe(),
+                               **begun)
             (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
     def _data_facts(self) -> dict[str, Any]:
@@ -111,6 +115,13 @@ def fitted_to_data(spec: Spec, source: Source) -> Spec:
         raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
                             f"whose images have {channels}")
     return laid_over(spec, {"classes": classes, "input_shape": [*resolved.input_shape[:2], channels]})
+
+
+def without_data(spec: Spec, source: Source) -> Spec:
+    """`spec` of a run without what its data gave it, for `source`: other classes, other channels."""
+    shape = spec.sparse().get("input_shape")
+    changes = {"classes": len(source.classes)} | ({"input_shape": [*shape[:2], source.channels]} if shape else {})
+    return laid_over(spec, changes)
 
 
 def _with_drop_path(spec: Spec, chosen: Recipe) -> Spec:
