@@ -1,0 +1,222 @@
+"""The configuration of a Keras model as a graph of operations: nested models opened, layer names used as addresses."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from reskeras.conformity.layers import Config, Merging, merging, operations
+from reskeras.errors import ReskerasError, failure
+from reskeras.spec.operations import Op, Shape
+
+DEEPEST_MODELS = 20
+MOST_CALLS = 200_000
+TRUSTED = ("keras", "tensorflow", "tf_keras")  # packages whose class names mean what Keras means by them
+Address = tuple[str, int]  # a layer's name, and which of its calls
+
+
+@dataclass
+class Tensors:
+    """A graph in topological order: tensor i comes from `makers[i]` and is made of the tensors `inputs[i]`.
+
+    Tensor 0 is the image; `shape` is its (height, width, channels), None where it is left open. A maker is an operation
+    of one input or the merging of several.
+    """
+
+    shape: tuple[int | None, ...]
+    makers: list[Op | Merging | None] = field(default_factory=lambda: [None])
+    inputs: list[tuple[int, ...]] = field(default_factory=lambda: [()])
+    output: int = 0
+
+    def add(self, maker: Op | Merging, *inputs: int) -> int:
+        """A new tensor; returns its number."""
+        self.makers.append(maker)
+        self.inputs.append(inputs)
+        return len(self.makers) - 1
+
+    @property
+    def image(self) -> Shape | None:
+        """The shape that goes in, if it is fixed."""
+        return None if None in self.shape else self.shape
+
+
+def read_graph(kind: str, config: Config) -> Tensors:
+    """The graph of a model of class `kind` with configuration `config`, Functional or Sequential.
+
+    Raises ReskerasError: status 2 for a model that has no graph of one image, 1 for a broken configuration.
+    """
+    if not isinstance(config.get("layers"), list):
+        raise ReskerasError(f"model: {kind} is a subclassed model, whose graph is Python code and not in the file; "
+                            "only Functional and Sequential models can be read")
+    try:
+        tensors = Tensors(_image_shape(config))
+        [tensors.output] = _Reader(tensors).model(config, [0])
+    except ReskerasError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise failure(f"model: its configuration is broken: {reason}") from error
+    return tensors
+
+
+def _image_shape(config: Config) -> tuple[int | None, ...]:
+    """(height, width, channels) of a model's one input; a part that is open is None."""
+    first = config["layers"][0]
+    if "input_layers" in config:
+        [(name, _)] = _addresses(config["input_layers"], "input")
+        first = next(layer for layer in config["layers"] if _name(layer) == name)
+    while "layers" in first["config"]:  # a Sequential that begins with a whole model
+        return _image_shape(first["config"])
+    shape = first["config"].get("batch_shape") or first["config"].get("batch_input_shape") \
+        or config.get("build_input_shape") or ()
+    if len(shape) != 4:
+        return (None, None, None) if len(shape) != 2 else (1, 1, shape[1])
+    return tuple(None if size is None else int(size) for size in shape[1:])
+
+
+class _Reader:
+    """Adds models and their layers to `tensors`."""
+
+    def __init__(self, tensors: Tensors):
+        self.tensors, self.depth, self.calls = tensors, 0, 0
+
+    def model(self, config: Config, inputs: list[int]) -> list[int]:
+        """The tensors that a model gives for `inputs`."""
+        self.depth += 1
+        if self.depth > DEEPEST_MODELS:
+            raise failure(f"model: models are nested deeper than {DEEPEST_MODELS} levels")
+        made = (self._functional if "input_layers" in config else self._sequential)(config, inputs)
+        self.depth -= 1
+        return made
+
+    def _sequential(self, config: Config, inputs: list[int]) -> list[int]:
+        for layer in config["layers"]:
+            inputs = [self._layer(layer, inputs, ())]
+        return inputs
+
+    def _functional(self, config: Config, inputs: list[int]) -> list[int]:
+        calls: dict[Address, tuple[Config, list[Address], tuple[float, ...]]] = {}
+        for layer in config["layers"]:
+            nodes = layer.get("inbound_nodes") or []
+            if len(nodes) > 1 and _has_weights(layer):
+                raise ReskerasError(f"model: a {layer['class_name']} is applied {len(nodes)} times with the same "
+                                    "weights, which no network of this space does")
+            for index, node in enumerate(nodes):
+                calls[_name(layer), index] = (layer, *_arguments(node))
+        begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
+        if len(begins) != len(inputs):
+            raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
+        values: dict[Address, int] = dict(zip(begins, inputs, strict=True))
+        for address in _in_order({key: call[1] for key, call in calls.items()}, set(values)):
+            layer, sources, constants = calls[address]
+            values[address] = self._layer(layer, [values[source] for source in sources], constants)
+        return [values[end] for end in _addresses(config["output_layers"], "output")]
+
+    def _layer(self, layer: Config, inputs: list[int], constants: tuple[float, ...]) -> int:
+        self.calls += 1
+        if self.calls > MOST_CALLS:
+            raise failure(f"model: more than {MOST_CALLS:,} layers")
+        config = layer["config"]
+        if isinstance(config.get("layers"), list):
+            [output] = self.model(config, inputs)
+            return output
+        kind = _kind(layer)
+        if len(inputs) == 1 and merging(kind, config) is None or len(inputs) == 1 and constants:
+            [tensor] = inputs
+            for made in operations(kind, config, constants):
+                tensor = self.tensors.add(made, tensor)
+            return tensor
+        merged = merging(kind, config)
+        if merged is None or constants or not inputs:
+            raise ReskerasError(f"model: a {kind} of {len(inputs)} tensors is no merge that a network of this space has")
+        return inputs[0] if len(inputs) == 1 else self.tensors.add(merged, *inputs)
+
+
+def _kind(layer: Config) -> str:
+    """The class of a layer; one of another package keeps its package, so that it is not taken for Keras'."""
+    kind = str(layer["class_name"])
+    package, _, name = str(layer.get("registered_name") or kind).rpartition(">")
+    root = str(layer.get("module") or "keras").partition(".")[0]
+    if package in ("", "reskeras", "Custom", "keras") and (root in TRUSTED or package == "reskeras"):
+        return kind.rpartition(">")[2]
+    return f"{package or root}>{name}"
+
+
+def _has_weights(layer: Config) -> bool:
+    """Whether a layer, or a model used as one, has weights that a second call would share."""
+    config = layer["config"]
+    if isinstance(config.get("layers"), list):
+        return any(map(_has_weights, config["layers"]))
+    return any(key.endswith("_initializer") for key in config)
+
+
+def _name(layer: Config) -> str:
+    return str(layer.get("name") or layer["config"]["name"])
+
+
+def _addresses(places: Any, what: str | None) -> list[Address]:
+    """Addresses of a model's inputs or outputs; with `what`, ReskerasError unless there is one."""
+    if isinstance(places, dict):
+        places = list(places.values())
+    if len(places) == 3 and isinstance(places[0], str):
+        places = [places]
+    found = [(str(name), int(call)) for name, call, _ in places]
+    if what is not None and len(found) != 1:
+        raise ReskerasError(f"model: it has {len(found)} {what}s; a network of this space has one")
+    return found
+
+
+def _arguments(node: Any) -> tuple[list[Address], tuple[float, ...]]:
+    """The tensors that one call of a layer takes, in order, and the numbers beside them."""
+    if isinstance(node, dict):  # Keras 3
+        found = list(_of_keras_3([node.get("args", []), _told(node.get("kwargs", {}))]))
+    else:  # Keras 2: [[name, call, tensor, further arguments], ...]
+        entries = [node] if node and isinstance(node[0], str) else node
+        found = [part for name, call, _, *more in entries for part in (
+            (str(name), int(call)), *_of_keras_2(list(_told(more[0] if more else {}).values())))]
+    return ([part for part in found if isinstance(part, tuple)],
+            tuple(float(part) for part in found if not isinstance(part, tuple)))
+
+
+def _told(arguments: Config) -> Config:
+    """Keyword arguments but for those that say how to run a layer."""
+    return {key: value for key, value in arguments.items() if key not in ("mask", "training", "name")}
+
+
+def _of_keras_3(value: Any) -> Iterator[Address | float]:
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        name, call, _ = value["config"]["keras_history"]
+        yield str(name), int(call)
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _of_keras_3(part)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield float(value)
+
+
+def _of_keras_2(values: list[Any]) -> Iterator[Address | float]:
+    for value in values:
+        if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+            yield str(value[0]), int(value[1])
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield float(value)
+
+
+def _in_order(sources: dict[Address, list[Address]], known: set[Address]) -> Iterator[Address]:
+    """Calls so that each comes after those it takes from, whatever order the file has; only what can be computed."""
+    waiting = {call: len([source for source in taken if source not in known]) for call, taken in sources.items()}
+    takers: dict[Address, list[Address]] = {}
+    for call, taken in sources.items():
+        for source in taken:
+            if source not in known:
+                takers.setdefault(source, []).append(call)
+    ready = deque(call for call, count in waiting.items() if count == 0 and call not in known)
+    while ready:
+        call = ready.popleft()
+        yield call
+        for taker in takers.get(call, []):
+            waiting[taker] -= 1
+            if waiting[taker] == 0:
+                ready.append(taker)
