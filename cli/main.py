@@ -41,6 +41,7 @@ COMMANDS = {
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
     "analyse": Entry(".analyse", "What goes on inside a network: responses, the stream, units removed.", MODELS),
+    "conform": Entry(".conform", "What any Keras model is, and where it leaves the papers.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
     "report": Entry(".report", "How a run was made, and the proof of its exports.", MODELS),
     "serve": Entry(".serve", "TensorFlow Serving on a run's exports.", MODELS),

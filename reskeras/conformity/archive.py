@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
+from reskeras.conformity.foreign import legible
 from reskeras.errors import ReskerasError, failure
 from reskeras.runs import open_run
 
 CONFIG_ENTRY = "config.json"
 LARGEST_CONFIG = 128 << 20  # bytes; a layer takes about 1,500, and 5,000 units have about 50,000 layers
+# zipfile raises NotImplementedError and RuntimeError for what it cannot read, h5py OSError and RuntimeError
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, LookupError, TypeError, OSError, RuntimeError,
+          EOFError)
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
@@ -24,12 +29,16 @@ def read_config(source: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(source, str | Path):
         return _of_object(source)
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise ReskerasError(f"model: {str(path)[:100]} cannot be read: {error.strerror}") from error
+    if is_folder:
         if (path / "saved_model.pb").is_file():
             raise ReskerasError(f"model: {path} is a SavedModel, which keeps TensorFlow's operations and no Keras "
                                 "layers; save the Keras model as .keras")
-        path = open_run(path).model_file
-    if not path.is_file():
+        path, is_file = open_run(path).model_file, True
+    if not is_file:
         raise ReskerasError(f"model: there is no file {path}")
     if path.suffix not in SUFFIXES:
         raise ReskerasError(f"model: {path} is neither a .keras file, a .h5 file nor a run folder")
@@ -42,10 +51,8 @@ def read_config(source: Any) -> tuple[str, dict[str, Any]]:
         raise
     except RecursionError as error:
         raise failure(f"model: {path} is broken: its configuration is nested too deep") from error
-    # zipfile raises NotImplementedError and RuntimeError for what it cannot read, h5py OSError and RuntimeError
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise failure(f"model: {path} is broken or no Keras model: {reason}") from error
+    except BROKEN as error:
+        raise failure(f"model: {path} is broken or no Keras model: {legible(error)}") from error
     return name, config
 
 

@@ -1,4 +1,4 @@
-"""The spec that is closest to a graph: fields read off its parts, the rest searched, every candidate lowered and compared.
+"""The spec that is closest to a graph: fields read off its parts, the rest tried, every candidate compared.
 
 A spec is as far from a graph as there are operations in which its plan and the graph differ. A distance of 0 is a proof
 that both are the same function, whatever either is called.
@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from reskeras.conformity.canonical import canonical_plan
+from reskeras.conformity.foreign import Unlike
 from reskeras.conformity.simplest import simplest
-from reskeras.conformity.units import PLAIN, Anatomy, UnitFacts, Unlike, anatomy
+from reskeras.conformity.units import PLAIN, Anatomy, UnitFacts, anatomy
 from reskeras.conformity.vgg import read_vgg
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
@@ -123,7 +124,8 @@ def _read(parts: Anatomy) -> Data:
     heads = [each for each in parts.nodes if isinstance(each, op.Dense | op.GlobalPool | op.Dropout)]
     dense = heads[-1] if heads and isinstance(heads[-1], op.Dense) else None
     initialiser = _commonest(each.initialiser for each in ops if isinstance(each, op.Conv | op.Dense))
-    strided = _commonest(unit.strided for unit in parts.units if unit.block == "bottleneck" and unit.strided is not None)
+    strides = (unit.strided for unit in parts.units if unit.block == "bottleneck")
+    strided = _commonest(place for place in strides if place is not None)
     residual = [unit for unit in parts.units if unit.shortcut != PLAIN]
     return {
         "stem": {"convs": [dict(zip(("kernel", "width", "stride"), conv, strict=True)) for conv in parts.convs],
@@ -145,7 +147,7 @@ def _read(parts: Anatomy) -> Data:
 def _grouped(units: tuple[UnitFacts, ...], downsample: str) -> Stages:
     """Runs of units that can be one stage; a stride begins one, or with `downsample: last` ends one."""
     stages: Stages = [[units[0]]]
-    for before, unit in zip(units, units[1:], strict=False):
+    for before, unit in pairwise(units):
         alike = all(getattr(before, name) == getattr(unit, name) for name in ("block", "width", "skip"))
         alike = alike and (before.shortcut == PLAIN) == (unit.shortcut == PLAIN)
         strides = unit.stride if downsample == "first" else before.stride

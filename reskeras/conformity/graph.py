@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from reskeras.conformity.foreign import Unlike, legible
 from reskeras.conformity.layers import Config, Merging, merging, operations
 from reskeras.errors import ReskerasError, failure
 from reskeras.spec.operations import Op, Shape
@@ -14,6 +15,7 @@ from reskeras.spec.operations import Op, Shape
 DEEPEST_MODELS = 20
 MOST_CALLS = 200_000
 TRUSTED = ("keras", "tensorflow", "tf_keras")  # packages whose class names mean what Keras means by them
+FUNCTIONS = {"__operators__.add": "Add", "math.add": "Add", "math.multiply": "Multiply", "nn.relu": "Relu"}
 Address = tuple[str, int]  # a layer's name, and which of its calls
 
 
@@ -45,18 +47,19 @@ class Tensors:
 def read_graph(kind: str, config: Config) -> Tensors:
     """The graph of a model of class `kind` with configuration `config`, Functional or Sequential.
 
-    Raises ReskerasError: status 2 for a model that has no graph of one image, 1 for a broken configuration.
+    Raises Unlike for a graph that a network of this space cannot have, and ReskerasError: status 2 for a model without
+    a graph, 1 for a broken configuration.
     """
     if not isinstance(config.get("layers"), list):
-        raise ReskerasError(f"model: {kind} is a subclassed model, whose graph is Python code and not in the file; "
-                            "only Functional and Sequential models can be read")
+        raise ReskerasError(f"model: {legible(kind)} is a subclassed model, whose graph is Python code and not "
+                            "in the file; only Functional and Sequential models can be read")
     try:
         tensors = Tensors(_image_shape(config))
         [tensors.output] = _Reader(tensors).model(config, [0])
     except ReskerasError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        reason = legible(f"{type(error).__name__} {error}")
         raise failure(f"model: its configuration is broken: {reason}") from error
     return tensors
 
@@ -101,8 +104,7 @@ class _Reader:
         for layer in config["layers"]:
             nodes = layer.get("inbound_nodes") or []
             if len(nodes) > 1 and _has_weights(layer):
-                raise ReskerasError(f"model: a {layer['class_name']} is applied {len(nodes)} times with the same "
-                                    "weights, which no network of this space does")
+                raise Unlike(f"it applies a {_kind(layer)} {len(nodes)} times with the same weights")
             for index, node in enumerate(nodes):
                 calls[_name(layer), index] = (layer, *_arguments(node))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
@@ -123,14 +125,14 @@ class _Reader:
             [output] = self.model(config, inputs)
             return output
         kind = _kind(layer)
-        if len(inputs) == 1 and merging(kind, config) is None or len(inputs) == 1 and constants:
+        merged = merging(kind, config)
+        if len(inputs) == 1 and (merged is None or constants):
             [tensor] = inputs
             for made in operations(kind, config, constants):
                 tensor = self.tensors.add(made, tensor)
             return tensor
-        merged = merging(kind, config)
         if merged is None or constants or not inputs:
-            raise ReskerasError(f"model: a {kind} of {len(inputs)} tensors is no merge that a network of this space has")
+            raise Unlike(f"it has a {kind} of {len(inputs)} tensors")
         return inputs[0] if len(inputs) == 1 else self.tensors.add(merged, *inputs)
 
 
@@ -139,9 +141,10 @@ def _kind(layer: Config) -> str:
     kind = str(layer["class_name"])
     package, _, name = str(layer.get("registered_name") or kind).rpartition(">")
     root = str(layer.get("module") or "keras").partition(".")[0]
-    if package in ("", "reskeras", "Custom", "keras") and (root in TRUSTED or package == "reskeras"):
-        return kind.rpartition(">")[2]
-    return f"{package or root}>{name}"
+    if package not in ("", "reskeras") or (root not in TRUSTED and package != "reskeras"):
+        return legible(f"{package or root}>{name}")
+    kind = kind.rpartition(">")[2]
+    return legible(FUNCTIONS.get(layer["config"].get("function"), kind) if kind == "TFOpLambda" else kind)
 
 
 def _has_weights(layer: Config) -> bool:
@@ -157,14 +160,14 @@ def _name(layer: Config) -> str:
 
 
 def _addresses(places: Any, what: str | None) -> list[Address]:
-    """Addresses of a model's inputs or outputs; with `what`, ReskerasError unless there is one."""
+    """Addresses of a model's inputs or outputs; with `what`, Unlike unless there is one."""
     if isinstance(places, dict):
         places = list(places.values())
     if len(places) == 3 and isinstance(places[0], str):
         places = [places]
     found = [(str(name), int(call)) for name, call, _ in places]
     if what is not None and len(found) != 1:
-        raise ReskerasError(f"model: it has {len(found)} {what}s; a network of this space has one")
+        raise Unlike(f"it has {len(found)} {what}s, and should have one")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from reskeras.conformity.foreign import Foreign
+from reskeras.conformity.foreign import Foreign, legible
 from reskeras.spec import operations as op
 from reskeras.spec.initialisers import INITIALISERS
 
@@ -66,7 +66,7 @@ def _activation(kind: Any) -> Ops:
         case "sigmoid":
             return (op.Sigmoid(name="sigmoid"),)
         case _:
-            return (Foreign(name="activation", what=name),)
+            return (Foreign(name="activation", what=legible(name)),)
 
 
 def _relu(config: Config) -> Ops:
@@ -84,7 +84,8 @@ def _conv(config: Config) -> Ops:
     if _pair(config.get("dilation_rate", 1)) != (1, 1):
         return (Foreign(name="conv", what=f"dilated {shape}", weighted=True),)
     if _channels_first(config) or config["padding"] not in ("same", "valid"):
-        return (Foreign(name="conv", what=f"{shape}, {config.get('data_format')}, {config['padding']}", weighted=True),)
+        how = legible(f"{shape}, {config.get('data_format')}, {config['padding']}")
+        return (Foreign(name="conv", what=how, weighted=True),)
     conv = op.Conv(
         name="conv", filters=int(config["filters"]), kernel=kernel, stride=stride, padding=config["padding"],
         groups=int(config.get("groups", 1)), bias=bool(config.get("use_bias", True)),
@@ -102,7 +103,7 @@ def _norm(config: Config) -> Ops:
     axis = config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if axis not in (-1, 3) or not config.get("center", True) or config.get("renorm"):
-        return (Foreign(name="bn", what=f"bn on axis {axis}" if axis not in (-1, 3) else "bn without shift"),)
+        return (Foreign(name="bn", what=legible(f"bn on axis {axis}") if axis not in (-1, 3) else "bn without shift"),)
     return (op.BatchNorm(name="bn", momentum=float(config.get("momentum", 0.99)),
                          epsilon=float(config.get("epsilon", 1e-3)), scale=bool(config.get("scale", True)),
                          gamma_start=_start(config.get("gamma_initializer"), 1.0)),)
@@ -145,7 +146,7 @@ def _rescaling(config: Config) -> Ops:
 def _dropout(config: Config) -> Ops:
     rate, shape = float(config["rate"]), config.get("noise_shape")
     if shape is not None and list(shape)[1:] != [1] * (len(shape) - 1):
-        return (Foreign(name="dropout", what=f"dropout of shape {shape}"),)
+        return (Foreign(name="dropout", what=legible(f"dropout of shape {shape}")),)
     return (op.Dropout(name="dropout", rate=rate, per_image=bool(config.get("per_image")) or shape is not None),)
 
 
@@ -186,7 +187,7 @@ def _start(data: Any, default: float) -> float:
 def _initialiser(data: Any) -> str:
     """An initialiser by a spec's name for it, else in words."""
     if not isinstance(data, dict):
-        return f"Keras' {data or 'glorot_uniform'}" if data not in (None, "glorot_uniform") else "glorot_uniform"
+        return legible(data or "glorot_uniform")
     kind, config = str(data.get("class_name")), data.get("config") or {}
     if kind == "VarianceScaling":
         numbers = tuple(config.get(name) for name in ("scale", "mode", "distribution"))
@@ -196,5 +197,5 @@ def _initialiser(data: Any) -> str:
     if numbers in known:
         return known[numbers]
     if numbers is None:
-        return kind
-    return f"{numbers[2]}, {numbers[0]:g} / {numbers[1]}"
+        return legible(kind)
+    return legible(f"{numbers[2]}, {numbers[0]} / {numbers[1]}")

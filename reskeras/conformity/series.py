@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from reskeras.conformity.foreign import Unlike
 from reskeras.conformity.graph import Tensors
 from reskeras.conformity.layers import Merging
-from reskeras.errors import ReskerasError, failure
+from reskeras.errors import failure
 from reskeras.spec.plan import Fork, Node, Sequence
 
 DEEPEST_FORKS = 20
@@ -14,8 +15,8 @@ MOST_STEPS = 20_000_000  # of the walk up the dominators, which is short in ever
 def series(tensors: Tensors) -> Sequence:
     """`tensors` from the image to the output as a sequence of operations and forks, named by their kind.
 
-    A merge belongs to the tensor nearest above it that all its inputs come from (its immediate dominator; Cooper, Harvey
-    and Kennedy 2001). Raises ReskerasError when two branches share more than where they begin, as in a DenseNet.
+    A merge belongs to the tensor nearest above it that all its inputs come from (its immediate dominator; Cooper,
+    Harvey and Kennedy 2001). Raises Unlike when two branches share more than where they begin.
     """
     return _Series(tensors).between(0, tensors.output, 0)
 
@@ -33,8 +34,7 @@ class _Series:
         nodes: list[Node] = []
         while last != first:
             if last in self.used or last < first:
-                raise ReskerasError("model: its branches share layers after they have parted, as in a DenseNet; a "
-                                    "network of this space is a series of units")
+                raise Unlike("its branches share layers after they have parted, so that it is no series of units")
             self.used.add(last)
             maker, inputs = self.tensors.makers[last], self.tensors.inputs[last]
             if isinstance(maker, Merging):

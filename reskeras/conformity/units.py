@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from reskeras.conformity.canonical import weighted
-from reskeras.errors import ReskerasError
+from reskeras.conformity.foreign import Unlike
 from reskeras.spec import operations as op
 from reskeras.spec.families import BLOCKS
 from reskeras.spec.plan import Fork, Node, Sequence
@@ -50,10 +50,6 @@ class Anatomy:
     pool: tuple[int, int] | None
     stem_last: int
     units: tuple[UnitFacts, ...]
-
-
-class Unlike(ReskerasError):
-    """No network of this space is near; the message says why."""
 
 
 def anatomy(nodes: Sequence) -> Anatomy:
