@@ -55,9 +55,12 @@ def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
 
     Raises Unlike, with the reason, when no network of this space is near.
     """
-    if vgg := read_vgg(nodes, shape):
-        spec, units = vgg
-        return Closest(spec, canonical_plan(lower(spec)), Plan(units=units, input_shape=spec.input_shape))
+    try:
+        if vgg := read_vgg(nodes, shape):
+            spec, units = vgg
+            return Closest(spec, canonical_plan(lower(spec)), Plan(units=units, input_shape=spec.input_shape))
+    except ReskerasError as error:
+        raise _no_network(error) from error
     parts = anatomy(nodes)
     best, refusal = None, None
     for data in _candidates(parts, shape):
@@ -71,9 +74,13 @@ def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
         if not candidate.distance:
             break
     if best is None:
-        raise Unlike(f"what was read from it makes no network: {refusal}")
+        raise _no_network(refusal)
     found, data = best if not best[0].distance else _stage_by_stage(*best, parts)
     return replace(found, spec=validated(NetworkSpec, simplest(data)))
+
+
+def _no_network(refusal: ReskerasError | None) -> Unlike:
+    return Unlike(f"what was read from it makes no network: {refusal}")
 
 
 def _compared(data: Data, parts: Anatomy) -> Closest:

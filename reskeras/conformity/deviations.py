@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from reskeras.conformity.canonical import canonical_plan
 from reskeras.conformity.closest import Closest
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
@@ -20,7 +19,6 @@ from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.plan import Plan
 from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
-from reskeras.spec.validation import validated
 
 SILENT = "the papers do not say"
 # field, or its last part, to where the papers decide it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
@@ -134,22 +132,13 @@ def deviations(closest: Closest, paper: Spec) -> tuple[Deviation, ...]:
     if "depth" in fields and any(field.endswith("units") for field in fields):
         fields.pop("depth")  # it follows from the units
     found = _numbers(closest.found)
-    papers, specs = _numbers(canonical_plan(_fitted(paper, spec))), _numbers(closest.planned)
+    papers, specs = _numbers(lower(paper)), _numbers(closest.planned)
     for field, values in found.items():
         one_by_one = len(values) == len(specs[field])
         if values and (values != specs[field] if one_by_one else set(values) != set(specs[field])):
             fields[field] = Deviation(field, _told(papers[field]), _told(values), section_of(field, spec),
                                       REMARKS.get(field, "in training alone; the spec cannot say it"))
     return tuple(fields.values())
-
-
-def _fitted(paper: Spec, spec: Spec) -> Plan:
-    """The plan of a paper's network for the classes and images of `spec`."""
-    same = {name: getattr(spec, name) for name in DATA_FIELDS if getattr(spec, name) is not None}
-    try:
-        return lower(validated(type(paper), {**paper.sparse(), **same}))
-    except ReskerasError:  # images too small for it
-        return lower(paper)
 
 
 def _numbers(plan: Plan) -> dict[str, list[Any]]:

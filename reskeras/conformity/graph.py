@@ -105,7 +105,8 @@ class _Reader:
             nodes = layer.get("inbound_nodes") or []
             if len(nodes) > 1 and _has_weights(layer):
                 raise Unlike(f"it applies a {_kind(layer)} {len(nodes)} times with the same weights")
-            for index, node in enumerate(nodes):
+            own = int("input_layers" in layer["config"])  # a Functional model's first call is its making
+            for index, node in enumerate(nodes, start=own):
                 calls[_name(layer), index] = (layer, *_arguments(node))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
         if len(begins) != len(inputs):
