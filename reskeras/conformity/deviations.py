@@ -26,16 +26,16 @@ SECTIONS = {
     "family": "v1 table 1, section 4.2", "depth": "v1 table 1, section 4.2",
     "units": "v1 table 1, section 4.2", "width": "v1 table 1, section 4.2", "stride": "v1 section 3.3, table 1",
     "block": "v1 figure 5", "shortcut": "v1 section 3.3", "skip": "v2 section 3, figure 2",
-    "order": "v1 section 3.4, v2 section 4, figure 4", "stride_on": "v1 table 1: conv3_1 and so on downsample",
-    "downsample": "v1 table 1: conv3_1 and so on downsample", "stem": "v1 table 1, section 4.2",
+    "order": "v1 section 3.4, v2 section 4, figure 4", "stride_on": "v1 table 1",
+    "downsample": "v1 table 1", "stem": "v1 table 1, section 4.2",
     "head": "v1 section 3.3", "padding": f"{SILENT}; the authors' Caffe models pad both sides alike",
-    "conv_bias": "v1 section 3.4: BN, which has a shift, follows each convolution", "bn": SILENT,
+    "conv_bias": "v1 section 3.4", "bn": SILENT,
     "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1", "initialiser": "v1 section 3.4, section 4.2",
     "drop_path": f"{SILENT}; arXiv:1603.09382", "dropout": "v1 section 3.4: no dropout", "bias_start": "v2 section 3.1",
 }
 VGG_PAPER = "arXiv:1409.1556 table 1"
 VGG_SECTIONS = dict.fromkeys(("initialiser", "dropout"), "arXiv:1409.1556 section 3.1")
-PARTS = {"stem": "v1 table 1, section 4.2", "head": "v1 section 3.3"}
+PARTS = {"stem": "v1 table 1, section 4.2, v2 appendix", "head": "v1 section 3.3"}
 UNIT_SECTION = "v1 figure 5, v2 figure 4"
 DATA_FIELDS = ("classes", "input_shape")  # of the images, not of the network
 # how much more a field says about which network this is than a number does
@@ -43,9 +43,9 @@ WEIGHTS = {"family": 20, "depth": 20, "units": 10, "width": 10, "block": 10, "or
 
 # a spec has one value for all; what is said where a model's layers have several
 REMARKS = {
-    "conv_bias": "the spec gives every convolution one, which is 0 where the model has none",
-    "bn.scale": "the spec gives every batch norm one, which is 1 where the model has none",
-    "logits.bias": "the spec has one, which is 0",
+    "conv_bias": "the spec's are 0 where the model has none",
+    "bn.scale": "the spec's are 1 where the model has none",
+    "logits.bias": "the spec's is 0",
 }
 # what the function does not show, by field: of which operations, and how to read it
 NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {

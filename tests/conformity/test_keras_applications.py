@@ -62,7 +62,8 @@ def test_the_written_spec_of_resnet_50_gives_its_logits(tmp_path):
 
 
 def copy_by_unit(theirs, ours):
-    """Weights of layers with weights, in order of the graph; each unit of theirs has its shortcut's after two others."""
+    """Weights in order of the graph, those of shortcuts to shortcuts."""
+
     def ordered(model):
         return [layer for layer in model.layers if layer.weights]
 

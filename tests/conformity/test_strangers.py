@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -14,6 +16,7 @@ from keras import layers
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras_cli.main import commands
+from tests.cli.test_help import PROBE
 from tests.conformity.configs import Described, archive, config_of, renamed
 from tests.graph.by_hand import distance, randomised
 
@@ -260,9 +263,18 @@ def test_the_command_tells_and_writes(tmp_path):
     assert (data["exact"], data["paper"], data["spec"]["depth"]) == (True, "cifar-preact-110", 110)
 
 
+def test_the_command_waits_for_no_tensorflow(tmp_path):
+    path = archive(tmp_path / "model.keras", config_of("cifar-resnet-20"))
+    answer = subprocess.run([sys.executable, "-c", PROBE, "conform", str(path)], capture_output=True, text=True,
+                            check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == "LOADED []"
+
+
 def test_the_command_refuses_to_write_what_is_none(tmp_path):
     tutorial(activation="swish").save(tmp_path / "model.keras")
-    told = CliRunner().invoke(commands, ["conform", str(tmp_path / "model.keras"), "--write", str(tmp_path / "no.yaml")])
+    words = ["conform", str(tmp_path / "model.keras"), "--write", str(tmp_path / "no.yaml")]
+    told = CliRunner().invoke(commands, words)
     assert told.exit_code == 2
     assert "in the way: stem without relu, with silu" in told.output
     assert not (tmp_path / "no.yaml").exists()
