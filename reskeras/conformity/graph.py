@@ -107,7 +107,8 @@ class _Reader:
                 raise Unlike(f"it applies a {_kind(layer)} {len(nodes)} times with the same weights")
             own = int("input_layers" in layer["config"])  # a Functional model's first call is its making
             for index, node in enumerate(nodes, start=own):
-                calls[_name(layer), index] = (layer, *_arguments(node))
+                called = {**layer, "class_name": f"{layer['class_name']} in training mode"} if _trains(node) else layer
+                calls[_name(layer), index] = (called, *_arguments(node))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
         if len(begins) != len(inputs):
             raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
@@ -121,11 +122,10 @@ class _Reader:
         self.calls += 1
         if self.calls > MOST_CALLS:
             raise failure(f"model: more than {MOST_CALLS:,} layers")
-        config = layer["config"]
-        if isinstance(config.get("layers"), list):
+        config, kind = layer["config"], _kind(layer)
+        if isinstance(config.get("layers"), list) and not kind.endswith("training mode"):
             [output] = self.model(config, inputs)
             return output
-        kind = _kind(layer)
         merged = merging(kind, config)
         if len(inputs) == 1 and (merged is None or constants):
             [tensor] = inputs
@@ -182,6 +182,13 @@ def _arguments(node: Any) -> tuple[list[Address], tuple[float, ...]]:
             (str(name), int(call)), *_of_keras_2(list(_told(more[0] if more else {}).values())))]
     return ([part for part in found if isinstance(part, tuple)],
             tuple(float(part) for part in found if not isinstance(part, tuple)))
+
+
+def _trains(node: Any) -> bool:
+    """Whether a call asks for what a layer does in training, always: a batch norm then is another function."""
+    if isinstance(node, dict):
+        return node.get("kwargs", {}).get("training") is True
+    return any(isinstance(part, dict) and part.get("training") is True for entry in node for part in entry)
 
 
 def _told(arguments: Config) -> Config:

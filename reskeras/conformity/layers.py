@@ -31,11 +31,12 @@ class Merging:
 
 def operations(kind: str, config: Config, constants: tuple[float, ...]) -> Ops:
     """What a layer of class `kind` does to its one input; `constants` are numbers among the arguments of its call."""
-    if kind in READERS and not constants:
+    if kind in READERS and not constants and not _channels_first(config):
         return READERS[kind](config)
     if kind == "Multiply" and len(constants) == 1:
         return (op.Scale(name="scale", factor=constants[0]),)
-    return (Foreign(name="layer", what=f"{kind} layer", weighted="kernel_size" in config),)
+    first = " of channels_first" if _channels_first(config) else ""
+    return (Foreign(name="layer", what=f"{kind} layer{first}", weighted="kernel_size" in config),)
 
 
 def merging(kind: str, config: Config) -> Merging | None:
@@ -83,9 +84,8 @@ def _conv(config: Config) -> Ops:
     shape = f"{kernel[0]}x{kernel[1]} conv, {config['filters']}"
     if _pair(config.get("dilation_rate", 1)) != (1, 1):
         return (Foreign(name="conv", what=f"dilated {shape}", weighted=True),)
-    if _channels_first(config) or config["padding"] not in ("same", "valid"):
-        how = legible(f"{shape}, {config.get('data_format')}, {config['padding']}")
-        return (Foreign(name="conv", what=how, weighted=True),)
+    if config["padding"] not in ("same", "valid"):
+        return (Foreign(name="conv", what=legible(f"{shape}, {config['padding']}"), weighted=True),)
     conv = op.Conv(
         name="conv", filters=int(config["filters"]), kernel=kernel, stride=stride, padding=config["padding"],
         groups=int(config.get("groups", 1)), bias=bool(config.get("use_bias", True)),
@@ -112,8 +112,6 @@ def _norm(config: Config) -> Ops:
 def _pool(reduce: str) -> Callable[[Config], Ops]:
     def pool(config: Config) -> Ops:
         kernel = _pair(config["pool_size"])
-        if _channels_first(config):
-            return (Foreign(name="pool", what="pool of channels_first"),)
         stride = kernel if config.get("strides") is None else _pair(config["strides"])
         return (op.Pool(name="pool", reduce=reduce, kernel=kernel, stride=stride, padding=config["padding"]),)
 
@@ -155,7 +153,8 @@ READERS: dict[str, Callable[[Config], Ops]] = {
     "BatchNormalization": _norm, "BatchNormalizationV1": _norm, "FusedBatchNormalization": _norm,
     "ReLU": _relu, "Relu": lambda config: (op.Relu(name="relu"),),
     "Activation": lambda config: _activation(config["activation"]),
-    "Softmax": lambda config: _activation("softmax"), "Sigmoid": lambda config: _activation("sigmoid"),
+    "Softmax": lambda config: _activation("softmax" if config.get("axis", -1) == -1 else "softmax on another axis"),
+    "Sigmoid": lambda config: _activation("sigmoid"),
     "MaxPooling2D": _pool("max"), "AveragePooling2D": _pool("average"),
     "GlobalMaxPooling2D": _global_pool("max"), "GlobalAveragePooling2D": _global_pool("average"),
     "Dense": _dense, "Flatten": lambda config: (op.Flatten(name="flatten"),),

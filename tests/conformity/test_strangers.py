@@ -80,6 +80,16 @@ def test_another_activation_stands_in_the_way():
         found.write("never.yaml")
 
 
+def test_a_batch_norm_kept_in_training_and_channels_first_stand_in_the_way():
+    for spoil in (lambda layer: layer["inbound_nodes"][0]["kwargs"].update(training=True),
+                  lambda layer: layer["config"].update(data_format="channels_first")):
+        config = config_of(family="cifar", stages=[1, 1], input_shape=[8, 8, 3])
+        for layer in config["layers"]:
+            if layer["class_name"] in ("FusedBatchNormalization", "GlobalAveragePooling2D"):
+                spoil(layer)
+        assert not reskeras.conform(Described(config)).exact
+
+
 def test_explicit_padding_is_the_same_convolution():
     images = keras.Input((8, 8, 3))
     padded = layers.Conv2D(16, 3, use_bias=False)(layers.ZeroPadding2D(1)(images))
