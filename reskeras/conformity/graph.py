@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,18 +105,20 @@ class _Reader:
             nodes = layer.get("inbound_nodes") or []
             if len(nodes) > 1 and _has_weights(layer):
                 raise Unlike(f"it applies a {_kind(layer)} {len(nodes)} times with the same weights")
-            own = int("input_layers" in layer["config"])  # a Functional model's first call is its making
-            for index, node in enumerate(nodes, start=own):
+            for index, node in enumerate(nodes):
                 called = {**layer, "class_name": f"{layer['class_name']} in training mode"} if _trains(node) else layer
                 calls[_name(layer), index] = (called, *_arguments(node))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
         if len(begins) != len(inputs):
             raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
         values: dict[Address, int] = dict(zip(begins, inputs, strict=True))
-        for address in _in_order({key: call[1] for key, call in calls.items()}, set(values)):
-            layer, sources, constants = calls[address]
-            values[address] = self._layer(layer, [values[source] for source in sources], constants)
-        return [values[end] for end in _addresses(config["output_layers"], "output")]
+        nested = {_name(layer): len(layer.get("inbound_nodes") or [None]) for layer in config["layers"]
+                  if "input_layers" in layer["config"]}
+        sources = {call: [_called(source, nested) for source in found[1]] for call, found in calls.items()}
+        for call in _in_order(sources, set(values)):
+            layer, _, constants = calls[call]
+            values[call] = self._layer(layer, [values[source] for source in sources[call]], constants)
+        return [values[_called(end, nested)] for end in _addresses(config["output_layers"], "output")]
 
     def _layer(self, layer: Config, inputs: list[int], constants: tuple[float, ...]) -> int:
         self.calls += 1
@@ -170,6 +172,13 @@ def _addresses(places: Any, what: str | None) -> list[Address]:
     if what is not None and len(found) != 1:
         raise Unlike(f"it has {len(found)} {what}s, and should have one")
     return found
+
+
+def _called(address: Address, nested: Mapping[str, int]) -> Address:
+    """Where a tensor comes from. Of a nested Functional model Keras counts calls from 1, and in some places from 0,
+    which it then reads as the last; `nested` has how often each is called."""
+    name, call = address
+    return (name, (call - 1) % nested[name]) if name in nested else address
 
 
 def _arguments(node: Any) -> tuple[list[Address], tuple[float, ...]]:

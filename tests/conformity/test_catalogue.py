@@ -132,6 +132,16 @@ def test_a_nested_model_is_opened():
     assert [(step.sign, step.words) for step in found.obstacles[0].steps] == [("-", "bn")]
 
 
+def test_a_chain_of_nested_models_is_opened(monkeypatch):
+    from reskeras.graph import compile as compiling
+
+    monkeypatch.setattr(compiling, "FLAT_PATH", 20)
+    monkeypatch.setattr(compiling, "NESTED_PATH", 12)
+    config = config_of("cifar-resnet-20")
+    assert sum("layers" in layer["config"] for layer in config["layers"]) == 3
+    assert reskeras.conform(Described(renamed(config))).name == "cifar-resnet-20"
+
+
 def test_a_network_is_not_named_after_its_neighbours():
     names = {reskeras.conform(Described(config_of(name))).name for name in ("resnet-18-A", "resnet-18-B", "plain-18")}
     assert names == {"resnet-18-A", "resnet-18", "plain-18"}
