@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from .network_options import NetworkRequest, network_options
 from .output import Column, emit_json, heading, short, short_bytes, table
 
 if TYPE_CHECKING:
-    from reskeras.spec.diff import Difference
+    from reskeras.spec.diff import Difference, UnitChange
 
 COLOURS = {"-": "red", "+": "green", "~": "yellow"}
 
@@ -53,11 +54,11 @@ def _echo(found: Difference, a: str, b: str) -> None:
     if found.fields:
         heading("fields")
         table([Column("field"), Column(a), Column(b)],
-              [[change.field, _value(change.before), _value(change.after)] for change in found.fields])
+              [[change.field, value_text(change.before), value_text(change.after)] for change in found.fields])
         click.echo()
     if found.units:
         heading("operations", f"- only in {a}, + only in {b}, ~ in both with other numbers")
-        _echo_units(found)
+        echo_units(found.units)
     heading("costs")
     pairs = [(name, getattr(found.before, field), getattr(found.after, field), show) for name, field, show in (
         ("parameters", "parameters", "{:,}".format), ("statistics", "statistics", "{:,}".format),
@@ -67,8 +68,9 @@ def _echo(found: Difference, a: str, b: str) -> None:
           [[name, show(old), show(new), _change(old, new)] for name, old, new, show in pairs])
 
 
-def _echo_units(found: Difference) -> None:
-    for change in found.units:
+def echo_units(changes: Sequence[UnitChange]) -> None:
+    """The operations that differ, unit by unit."""
+    for change in changes:
         click.echo(f"  {change.units}")
         width = max(len(step.name) for step in change.steps)
         part_width = max(len(step.part) for step in change.steps)
@@ -79,7 +81,8 @@ def _echo_units(found: Difference) -> None:
     click.echo()
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """The value of a field as a table shows it."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     if value is None:

@@ -42,6 +42,7 @@ COMMANDS = {
     "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
     "analyse": Entry(".analyse", "Inside a network: responses, gradients, units removed.", MODELS),
+    "conform": Entry(".conform", "What any Keras model is, and where it leaves the papers.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
     "report": Entry(".report", "One HTML page of runs, or of what a suite came to.", MODELS),
     "suites": Entry(".suites", "The papers' tables and figures, to be run again.", PAPERS),

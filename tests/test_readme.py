@@ -97,6 +97,17 @@ def test_build_prints_what_the_readme_shows(tmp_path):
 
 
 @pytest.mark.slow
+def test_conform_prints_what_the_readme_shows(tmp_path):
+    import keras
+
+    keras.applications.ResNet50V2(weights=None).save(tmp_path / "resnet50v2.keras")
+    [(command, output)] = [pair for pair in examples() if pair[0].split()[1] == "conform"]
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert without_timing(done.stdout) == without_timing(output)
+
+
+@pytest.mark.slow
 def test_train_evaluate_predict_export_run_as_in_the_readme(tmp_path):
     from PIL import Image
     from sklearn.datasets import load_digits

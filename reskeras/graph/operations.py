@@ -14,15 +14,8 @@ from keras import layers
 
 from reskeras.graph.layers import CountedDropout, FusedBatchNormalization, GatedAdd, PadChannels, ScaledAdd
 from reskeras.spec import operations as op
+from reskeras.spec.initialisers import INITIALISERS
 from reskeras.spec.plan import Fork
-
-# He et al. 2015 draw from a plain normal of variance 2 / fan_in; Keras' own he_normal truncates it
-INITIALISERS: dict[str, dict[str, Any]] = {
-    "he_normal": {"scale": 2.0, "mode": "fan_in", "distribution": "untruncated_normal"},
-    "he_normal_fan_out": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
-    "he_uniform": {"scale": 2.0, "mode": "fan_in", "distribution": "uniform"},
-    "glorot_uniform": {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform"},
-}
 
 
 @dataclass(frozen=True)

@@ -64,11 +64,12 @@ def difference(before: Spec, after: Spec) -> Difference:
     """Compare two networks of any kind; a network's own name is no difference."""
     plans = lower(before), lower(after)
     return Difference(
-        tuple(_field_changes(before, after)), tuple(_unit_changes(*plans)), *(plan.complexity().total for plan in plans)
+        tuple(field_changes(before, after)), tuple(unit_changes(*plans)), *(plan.complexity().total for plan in plans)
     )
 
 
-def _field_changes(before: Spec, after: Spec) -> Iterator[FieldChange]:
+def field_changes(before: Spec, after: Spec) -> Iterator[FieldChange]:
+    """The fields of two resolved specs that differ, those of equal stages together; their names are no difference."""
     flat = [dict(_flat(_decided(spec).model_dump(mode="json"))) for spec in (before, after)]
     known = list(dict.fromkeys([*flat[0], *flat[1]]))
     if type(before) is not type(after):
@@ -109,11 +110,12 @@ def _over_stages(changes: list[FieldChange]) -> Iterator[FieldChange]:
         yield FieldChange(f"stages.{_spans(indexes)}.{rest}", first.before, first.after)
 
 
-def _unit_changes(before: Plan, after: Plan) -> Iterator[UnitChange]:
+def unit_changes(before: Plan, after: Plan) -> Iterator[UnitChange]:
+    """The operations that differ, unit by unit of one name; equal differences together."""
     sides = [{unit.name: unit for unit in plan.units} for plan in (before, after)]
     groups: dict[tuple[Step, ...], list[str]] = {}
     for name in _merged_order(*(list(side) for side in sides)):
-        steps = tuple(_steps(*(side.get(name) for side in sides)))
+        steps = tuple(unit_steps(*(side.get(name) for side in sides)))
         if steps:
             groups.setdefault(steps, []).append(name)
     for steps, names in groups.items():
@@ -128,7 +130,8 @@ def _merged_order(before: list[str], after: list[str]) -> list[str]:
     return list(dict.fromkeys(merged))
 
 
-def _steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
+def unit_steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
+    """The operations in which one unit differs from another; None for a unit that one side lacks."""
     if before is None or after is None:
         unit, sign = (after, "+") if before is None else (before, "-")
         yield Step(sign, "", "whole unit", sequence_words(unit.nodes))

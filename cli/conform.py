@@ -1,0 +1,73 @@
+"""`reskeras conform`: what a Keras model is by its graph, and where it leaves the papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .diff import echo_units, value_text
+from .output import Column, emit_json, facts, heading, table
+
+if TYPE_CHECKING:
+    from reskeras.conformity.conform import Conformity
+
+
+@click.command(
+    "conform",
+    epilog="\b\nExamples:\n"
+    "  reskeras conform resnet50.keras\n"
+    "  reskeras conform downloaded.h5 --write mine.yaml\n"
+    "  reskeras conform saved_models/cifar-resnet-20-digits --json",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--write", "out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the spec, if it compiles to the same function.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(model: Path, out: Path | None, as_json: bool) -> None:
+    """What network MODEL is, a .keras or .h5 file or a run folder, and how it deviates from the papers' network.
+
+    Only its graph is read: names, weights and metadata play no part, and nothing in the file is executed. The exit
+    status is 0 whatever the model is, 2 when --write has no spec to write.
+    """
+    from reskeras.conformity.conform import conform
+
+    found = conform(model)
+    if as_json:
+        emit_json(found.data())
+    elif found.spec is None:
+        click.echo(f"no residual network of this space: {found.why}")
+    else:
+        _echo(found)
+    if out:
+        written = found.write(out)
+        if not as_json:
+            click.echo(f"\nwritten  {written}")
+
+
+def _echo(found: Conformity) -> None:
+    from reskeras.conformity.conform import section_of_units
+
+    from .overview import understood
+
+    heading(found.name)
+    click.echo(f"{understood(found.spec)}\n")
+    yes = "yes, up to its softmax" if found.softmax else "yes"
+    facts([("paper's network", found.paper, found.source),
+           ("same function", yes if found.exact else "no", "as the spec compiles to, given the same weights")])
+    click.echo()
+    if found.deviations:
+        heading("deviations")
+        remarks = any(each.remark for each in found.deviations)
+        columns = [Column("field"), Column("paper"), Column("model"), Column("section"),
+                   *([Column("remark", spare=1)] if remarks else [])]
+        table(columns, [[each.field, value_text(each.paper), value_text(each.value), each.section,
+                         *([each.remark] if remarks else [])] for each in found.deviations])
+    if found.obstacles:
+        click.echo()
+        heading("what no spec says", "- only in the spec's network, + only in the model, ~ in both with other numbers")
+        echo_units(found.obstacles)
+        facts([(each.units, section_of_units(each.units), "") for each in found.obstacles])
+    if not found.deviations and not found.obstacles:
+        click.echo("no deviation")

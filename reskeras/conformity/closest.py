@@ -1,0 +1,267 @@
+"""The spec that is closest to a graph: fields read off its parts, the rest tried, every candidate compared.
+
+A spec is as far from a graph as there are operations in which its plan and the graph differ. A distance of 0 is a proof
+that both are the same function, whatever either is called.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise, product
+from typing import Any
+
+from reskeras.conformity.canonical import canonical_plan
+from reskeras.conformity.foreign import Unlike
+from reskeras.conformity.simplest import simplest
+from reskeras.conformity.units import PLAIN, Anatomy, UnitFacts, anatomy
+from reskeras.conformity.vgg import read_vgg
+from reskeras.errors import ReskerasError
+from reskeras.spec import operations as op
+from reskeras.spec.diff import unit_steps
+from reskeras.spec.families import FAMILIES
+from reskeras.spec.fields import Spec
+from reskeras.spec.initialisers import INITIALISERS
+from reskeras.spec.lower import lower
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.orders import ORDERS
+from reskeras.spec.plan import Fork, Plan, Sequence, Unit, sequence_ops
+from reskeras.spec.validation import validated
+
+Data = dict[str, Any]
+Stages = list[list[UnitFacts]]
+OPEN_INPUT = (224, 224)  # stands for a height and width that the model leaves open, where no family gives one
+
+
+@dataclass(frozen=True)
+class Closest:
+    """A spec and the graph beside it: both as plans of the same units, in canonical form."""
+
+    spec: Spec
+    planned: Plan
+    found: Plan
+
+    @property
+    def distance(self) -> int:
+        """Operations in which they differ; those that only training knows are no difference."""
+        pairs = zip(functional(self.planned, self.spec).units, functional(self.found, self.spec).units, strict=True)
+        return sum(_apart(*pair) for pair in pairs)
+
+
+def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
+    """The spec nearest to the canonical sequence `nodes`, whose images are of `shape`.
+
+    Raises Unlike, with the reason, when no network of this space is near.
+    """
+    try:
+        if vgg := read_vgg(nodes, shape):
+            spec, units = vgg
+            return Closest(spec, canonical_plan(lower(spec)), Plan(units=units, input_shape=spec.input_shape))
+    except ReskerasError as error:
+        raise _no_network(error) from error
+    parts = anatomy(nodes)
+    best, refusal = None, None
+    for data in _candidates(parts, shape):
+        try:
+            candidate = _compared(data, parts)
+        except ReskerasError as error:
+            refusal = error
+            continue
+        if best is None or candidate.distance < best[0].distance:
+            best = candidate, data
+        if not candidate.distance:
+            break
+    if best is None:
+        raise _no_network(refusal)
+    found, data = best if not best[0].distance else _stage_by_stage(*best, parts)
+    return replace(found, spec=validated(NetworkSpec, simplest(data)))
+
+
+def _no_network(refusal: ReskerasError | None) -> Unlike:
+    return Unlike(f"what was read from it makes no network: {refusal}")
+
+
+def _compared(data: Data, parts: Anatomy) -> Closest:
+    spec = validated(NetworkSpec, data)
+    planned = canonical_plan(lower(spec))
+    return Closest(spec, planned, _cut(parts, planned))
+
+
+def _stage_by_stage(best: Closest, data: Data, parts: Anatomy) -> tuple[Closest, Data]:
+    """What is nearer when single stages have another activation order than the rest."""
+    for stage, order in product(range(len(data["stages"])), ORDERS):
+        rows = [dict(row) for row in data["stages"]]
+        rows[stage]["order"] = order
+        try:
+            candidate = _compared({**data, "stages": rows}, parts)
+        except ReskerasError:  # two orders that do not follow one another
+            continue
+        if candidate.distance < best.distance:
+            best, data = candidate, {**data, "stages": rows}
+    return best, data
+
+
+def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]:
+    """Specs with every field given: those that can be read off, and each choice of those that cannot."""
+    read = _read(parts)
+    for downsample, order, padding in product(("first", "last"), ORDERS, ("symmetric", "same")):
+        stages = _grouped(parts.units, downsample)
+        rows = [_row(stage, stages[index - 1][-1] if index else None, downsample)
+                for index, stage in enumerate(stages)]
+        family = _family(parts, rows)
+        data = {**read, "downsample": downsample, "padding": padding, "family": family,
+                "stages": [{**row, "order": order} for row in _with_shortcuts(rows, stages, family)]}
+        if None not in shape:
+            data["input_shape"] = list(shape)
+        elif family is None:
+            data["input_shape"] = [*(size or open_ for size, open_ in zip(shape, OPEN_INPUT, strict=False)),
+                                   shape[-1] or 3]
+        yield {key: value for key, value in data.items() if value is not None}
+
+
+def _read(parts: Anatomy) -> Data:
+    """The fields that stand in the graph as numbers; where layers do not agree, what most of them have."""
+    ops = list(sequence_ops(parts.nodes))
+    gates = {id(conv) for node in parts.nodes if isinstance(node, Fork) and node.merge == "gated_add"
+             for conv in sequence_ops(node.branches[2])}
+    convs = [each for each in ops if isinstance(each, op.Conv)]
+    norms = [each for each in ops if isinstance(each, op.BatchNorm)]
+    heads = [each for each in parts.nodes if isinstance(each, op.Dense | op.GlobalPool | op.Dropout)]
+    dense = heads[-1] if heads and isinstance(heads[-1], op.Dense) else None
+    initialiser = _commonest(each.initialiser for each in ops if isinstance(each, op.Conv | op.Dense))
+    strides = (unit.strided for unit in parts.units if unit.block == "bottleneck")
+    strided = _commonest(place for place in strides if place is not None)
+    residual = [unit for unit in parts.units if unit.shortcut != PLAIN]
+    return {
+        "stem": {"convs": [dict(zip(("kernel", "width", "stride"), conv, strict=True)) for conv in parts.convs],
+                 "pool": parts.pool and dict(zip(("kernel", "stride"), parts.pool, strict=True))},
+        "stride_on": None if strided is None else ("first_1x1", "3x3")[strided],
+        "classes": dense and dense.units,
+        "head": {"pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),
+                 "dropout": next((each.rate for each in heads if isinstance(each, op.Dropout)), 0.0)},
+        "conv_bias": any(conv.bias for conv in convs if id(conv) not in gates),
+        "bn": {"momentum": _commonest(norm.momentum for norm in norms),
+               "epsilon": _commonest(norm.epsilon for norm in norms),
+               "scale": any(norm.scale for norm in norms)} if norms else None,
+        "zero_gamma": bool(residual) and all(unit.silent for unit in residual),
+        "initialiser": initialiser if initialiser in INITIALISERS else None,
+        "drop_path": residual[-1].drop_path if residual else 0.0,
+    }
+
+
+def _grouped(units: tuple[UnitFacts, ...], downsample: str) -> Stages:
+    """Runs of units that can be one stage; a stride begins one, or with `downsample: last` ends one."""
+    stages: Stages = [[units[0]]]
+    for before, unit in pairwise(units):
+        alike = all(getattr(before, name) == getattr(unit, name) for name in ("block", "width", "skip"))
+        alike = alike and (before.shortcut == PLAIN) == (unit.shortcut == PLAIN)
+        strides = unit.stride if downsample == "first" else before.stride
+        if alike and strides == 1:
+            stages[-1].append(unit)
+        else:
+            stages.append([unit])
+    return stages
+
+
+def _row(stage: list[UnitFacts], before: UnitFacts | None, downsample: str) -> Data:
+    """A stage without its shortcut, which takes a look at the others."""
+    first = stage[0]
+    if downsample == "last":
+        stride = before.stride if before else first.stride if len(stage) > 1 else 1
+    else:
+        stride = first.stride
+    return {"units": len(stage), "width": first.width, "stride": stride, "block": first.block,
+            "skip": dict(first.skip)}
+
+
+def _with_shortcuts(rows: list[Data], stages: Stages, family: str | None) -> list[Data]:
+    """`rows` with their shortcut option; where a stage does not show it, what the others have, else the default."""
+    shown = []
+    for stage, before in zip(stages, [None, *stages], strict=False):
+        width = before[-1].out_width if before else None
+        kinds = {unit.shortcut for unit in stage}
+        keeping = [unit for unit in stage[1:] if unit.stride == 1]
+        if width == stage[0].out_width and stage[0].stride == 1:
+            keeping.append(stage[0])
+        if PLAIN in kinds:
+            shown.append(PLAIN)
+        elif "projection" in kinds:
+            shown.append("C" if any(unit.shortcut == "projection" for unit in keeping) else "B")
+        else:
+            shown.append("A" if "zero_channels" in kinds else None)
+    options = [each for each in shown if each not in (None, PLAIN)]
+    if "C" in options:  # a stage of one unit that changes the shape looks like B
+        shown = ["C" if each == "B" and len(stage) == 1 else each for each, stage in zip(shown, stages, strict=True)]
+    usual = _commonest(option for option in options if option != "C")
+    return [{**row, **({"shortcut": option or usual} if option or usual else {})}
+            for row, option in zip(rows, shown, strict=True)]
+
+
+def _family(parts: Anatomy, rows: list[Data]) -> str | None:
+    """The preset whose stem or whose widths these are."""
+    widths = tuple(row["width"] for row in rows)
+    for name, preset in FAMILIES.items():
+        convs = tuple((conv.kernel, conv.width, conv.stride) for conv in preset.stem.convs)
+        pool = preset.stem.pool and (preset.stem.pool.kernel, preset.stem.pool.stride)
+        if (convs, pool) == (parts.convs, parts.pool) or widths == preset.widths:
+            return name
+    return None
+
+
+def _cut(parts: Anatomy, planned: Plan) -> Plan:
+    """The graph in the units of `planned`; what stands between two units goes to the first as far as it has room."""
+    edges = [(0, parts.stem_last), *((unit.first, unit.last) for unit in parts.units)]
+    units, begin = [], 0
+    for place, (unit, (_, last)) in enumerate(zip(planned.units, edges, strict=False)):
+        following = edges[place + 1][0] if place + 1 < len(edges) else len(parts.nodes)
+        while isinstance(parts.nodes[following - 1], op.Pad) and following - 1 > last:
+            following -= 1
+        end = min(last + 1 + _tail(unit), following)
+        units.append(Unit(name=unit.name, nodes=parts.nodes[begin:end]))
+        begin = end
+    units.append(Unit(name="head", nodes=parts.nodes[begin:]))
+    return Plan(units=tuple(units), input_shape=planned.input_shape)
+
+
+def _tail(unit: Unit) -> int:
+    """Operations of a unit after its last convolution, pool or addition."""
+    places = [index for index, node in enumerate(unit.nodes) if isinstance(node, op.Conv | op.Pool | Fork)]
+    return len(unit.nodes) - 1 - places[-1]
+
+
+def functional(plan: Plan, spec: Spec) -> Plan:
+    """`plan` as a function alone: without what only training knows, and with the biases and scales that `spec` gives
+    every layer, which are 0 and 1 where the model has none."""
+    biased = isinstance(spec, NetworkSpec) and bool(spec.conv_bias)
+    scaled = not isinstance(spec, NetworkSpec) or spec.bn is None or spec.bn.scale
+
+    def sequence(nodes: Sequence) -> Sequence:
+        return tuple(plain(node) for node in nodes if not isinstance(node, op.Dropout))
+
+    def plain(node: Any) -> Any:
+        match node:
+            case Fork():
+                return replace(node, branches=tuple(map(sequence, node.branches)))
+            case op.Conv():
+                return replace(node, initialiser="", bias_start=0.0, bias=node.bias or biased)
+            case op.BatchNorm():
+                return replace(node, momentum=0.0, gamma_start=1.0, scale=node.scale or scaled)
+            case op.Dense():
+                return replace(node, initialiser="", bias=True)
+            case _:
+                return node
+
+    return replace(plan, units=tuple(replace(unit, nodes=sequence(unit.nodes)) for unit in plan.units))
+
+
+@lru_cache(maxsize=10_000)
+def _apart(planned: Unit, found: Unit) -> int:
+    return len(list(unit_steps(planned, found)))
+
+
+def _commonest(values: Iterable[Any]) -> Any:
+    """The value that comes most often, None when there is none."""
+    counts = Counter(values).most_common(1)
+    return counts[0][0] if counts else None

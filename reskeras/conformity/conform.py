@@ -1,0 +1,103 @@
+"""A model held against the papers: its closest spec, its deviations, and whether the spec is the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reskeras.conformity.archive import read_config
+from reskeras.conformity.canonical import canonical
+from reskeras.conformity.closest import closest, functional
+from reskeras.conformity.deviations import PARTS, UNIT_SECTION, Deviation, deviations, reference
+from reskeras.conformity.foreign import Foreign, Unlike
+from reskeras.conformity.graph import read_graph
+from reskeras.conformity.series import series
+from reskeras.errors import ReskerasError
+from reskeras.runs import write_atomically
+from reskeras.spec.catalog import name_of
+from reskeras.spec.diff import UnitChange, unit_changes
+from reskeras.spec.document import to_yaml
+from reskeras.spec.fields import Spec
+from reskeras.spec.vgg import VggSpec
+
+
+@dataclass(frozen=True)
+class Conformity:
+    """What a Keras model is, by its graph alone.
+
+    spec: the closest of this space, None where none is near; `why` then says so. name: what that spec goes by.
+    paper and source: the paper's network that it is held against. deviations: where it is not that network.
+    obstacles: operations in which the spec and the model differ as functions, in the language of `reskeras diff` from
+    the spec to the model. softmax: the model ends in one, and the spec's model gives the logits before it.
+    """
+
+    spec: Spec | None = None
+    name: str | None = None
+    paper: str | None = None
+    source: str | None = None
+    deviations: tuple[Deviation, ...] = ()
+    obstacles: tuple[UnitChange, ...] = ()
+    softmax: bool = False
+    why: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the spec compiles to the model's function, given its weights."""
+        return self.spec is not None and not self.obstacles
+
+    def write(self, path: str | Path) -> Path:
+        """Write the spec as YAML; ReskerasError when none compiles to the same function, with what is in the way."""
+        if self.spec is None:
+            raise ReskerasError(f"write: the model is no network of this space: {self.why}")
+        if self.obstacles:
+            raise ReskerasError("write: no spec compiles to the same function; in the way: "
+                                + "; ".join(self._obstacles_in_words()))
+        write_atomically(Path(path), to_yaml(self.spec.sparse()))
+        return Path(path)
+
+    def _obstacles_in_words(self) -> Iterator[str]:
+        signs = {"-": "without", "+": "with", "~": "other"}
+        for change in self.obstacles[:3]:
+            yield f"{change.units} {', '.join(f'{signs[step.sign]} {step.words}' for step in change.steps[:3])}"
+        if len(self.obstacles) > 3:
+            yield f"{len(self.obstacles) - 3} more"
+
+    def data(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "network": self.name, "spec": None if self.spec is None else self.spec.sparse(), "exact": self.exact,
+            "paper": self.paper, "source": self.source, "why": self.why, "softmax": self.softmax,
+            "deviations": [asdict(each) for each in self.deviations],
+            "obstacles": [{**asdict(each), "section": section_of_units(each.units)} for each in self.obstacles]}
+
+
+def conform(model: Any) -> Conformity:
+    """What `model` is: a `keras.Model`, a `.keras` or `.h5` file, or a run folder.
+
+    Only the configuration is read, and no layer of it is made: names of layers, weights and what a custom layer would
+    execute play no part. Raises ReskerasError for what has no graph to read (status 2) or is broken (status 1); a
+    model that is no network of this space is a Conformity without a spec.
+    """
+    try:
+        tensors = read_graph(*read_config(model))
+        nodes = canonical(series(tensors), tensors.image)
+        softmax = bool(nodes) and nodes[-1] == Foreign(name="", what="softmax")
+        found = closest(nodes[:-1] if softmax else nodes, tensors.shape)
+    except Unlike as reason:
+        return Conformity(why=str(reason))
+    paper = reference(found.spec)
+    plans = (functional(plan, found.spec) for plan in (found.planned, found.found))
+    return Conformity(found.spec, _name(found.spec), paper.name, paper.source, deviations(found, paper.spec),
+                      tuple(unit_changes(*plans)), softmax)
+
+
+def _name(spec: Spec) -> str:
+    """What a spec goes by; a VGG is named for its depth."""
+    return f"vgg-{spec.depth}" if isinstance(spec, VggSpec) else name_of(spec)
+
+
+def section_of_units(units: str) -> str:
+    """Where the papers describe the units of a change."""
+    return PARTS.get(units, UNIT_SECTION)

@@ -1,0 +1,156 @@
+"""What a network does otherwise than its paper: each field with the paper's value and the section that gives it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from reskeras.conformity.closest import Closest
+from reskeras.errors import ReskerasError
+from reskeras.spec import operations as op
+from reskeras.spec.catalog import catalog
+from reskeras.spec.diff import field_changes
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.network import NetworkSpec, ResolvedNetwork
+from reskeras.spec.plan import Plan
+from reskeras.spec.request import network
+from reskeras.spec.resolve import resolve
+
+SILENT = "the papers do not say"
+# field, or its last part, to where the papers decide it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
+SECTIONS = {
+    "family": "v1 table 1, section 4.2", "depth": "v1 table 1, section 4.2",
+    "units": "v1 table 1, section 4.2", "width": "v1 table 1, section 4.2", "stride": "v1 section 3.3, table 1",
+    "block": "v1 figure 5", "shortcut": "v1 section 3.3", "skip": "v2 section 3, figure 2",
+    "order": "v1 section 3.4, v2 section 4, figure 4", "stride_on": "v1 table 1",
+    "downsample": "v1 table 1", "stem": "v1 table 1, section 4.2",
+    "head": "v1 section 3.3", "padding": f"{SILENT}; the authors' Caffe models pad both sides alike",
+    "conv_bias": "v1 section 3.4", "bn": SILENT,
+    "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1", "initialiser": "v1 section 3.4, section 4.2",
+    "drop_path": f"{SILENT}; arXiv:1603.09382", "dropout": "v1 section 3.4: no dropout", "bias_start": "v2 section 3.1",
+}
+VGG_PAPER = "arXiv:1409.1556 table 1"
+VGG_SECTIONS = dict.fromkeys(("initialiser", "dropout"), "arXiv:1409.1556 section 3.1")
+PARTS = {"stem": "v1 table 1, section 4.2, v2 appendix", "head": "v1 section 3.3"}
+UNIT_SECTION = "v1 figure 5, v2 figure 4"
+DATA_FIELDS = ("classes", "input_shape")  # of the images, not of the network
+# how much more a field says about which network this is than a number does
+WEIGHTS = {"family": 20, "depth": 20, "units": 10, "width": 10, "block": 10, "order": 5, "shortcut": 5, "stem": 3}
+
+# a spec has one value for all; what is said where a model's layers have several
+REMARKS = {
+    "conv_bias": "the spec's are 0 where the model has none",
+    "bn.scale": "the spec's are 1 where the model has none",
+    "logits.bias": "the spec's is 0",
+}
+# what the function does not show, by field: of which operations, and how to read it
+NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "conv_bias": (op.Conv, lambda node: node.bias),
+    "bias_start": (op.Conv, lambda node: node.bias_start),
+    "initialiser": (op.Conv | op.Dense, lambda node: node.initialiser),
+    "bn.momentum": (op.BatchNorm, lambda node: node.momentum),
+    "bn.scale": (op.BatchNorm, lambda node: node.scale),
+    "zero_gamma": (op.BatchNorm, lambda node: node.gamma_start == 0),
+    "dropout": (op.Dropout, lambda node: node.rate),
+    "logits.bias": (op.Dense, lambda node: node.bias),
+}
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A field in which a network is not its paper's; `remark` says what a spec cannot."""
+
+    field: str
+    paper: Any
+    value: Any
+    section: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A paper's network: its name, its spec, where it stands."""
+
+    name: str
+    spec: Spec
+    source: str
+
+
+def section_of(field: str, spec: Spec) -> str:
+    """Where a paper decides `field`, a dotted path such as `stages.0..3.order` or `bn.momentum`, of a `spec`."""
+    if not isinstance(spec, NetworkSpec):
+        return VGG_SECTIONS.get(field, VGG_PAPER)
+    return next((SECTIONS[part] for part in reversed(field.split(".")) if part in SECTIONS), SILENT)
+
+
+def reference(spec: Spec) -> Reference:
+    """The paper's network nearest to `spec`: of its depth if there is one, in the catalogue or by the papers' rule."""
+    if not isinstance(spec, NetworkSpec):
+        return Reference("vgg-19", catalog()["vgg-19"].spec, catalog()["vgg-19"].source)
+    found = _pool(resolve(spec))
+    return min(found, key=lambda each: _distance(each.spec, spec))
+
+
+def _pool(spec: ResolvedNetwork) -> list[Reference]:
+    rows = {name: row for name, row in catalog().items() if isinstance(row.spec, NetworkSpec)}
+    alike = [Reference(name, row.spec, row.source) for name, row in rows.items()
+             if (_decided(name).depth, _decided(name).family) == (spec.depth, spec.family)]
+    return alike or _by_rule(spec) or [Reference(name, row.spec, row.source) for name, row in rows.items()]
+
+
+def _by_rule(spec: ResolvedNetwork) -> list[Reference]:
+    """Networks of a depth that no table has and the rule of v1 section 4.2 or v2 table 3 gives."""
+    try:
+        return [Reference(f"{spec.family}, {spec.depth} layers, {order}",
+                          network(family=spec.family, depth=spec.depth, block=spec.stages[0].block, order=order),
+                          "v1 section 4.2, v2 section 5") for order in ("original", "full_preact")]
+    except ReskerasError:
+        return []
+
+
+@cache
+def _decided(name: str) -> ResolvedNetwork:
+    return resolve(catalog()[name].spec)
+
+
+def _distance(paper: Spec, spec: NetworkSpec) -> float:
+    changes = [change for change in field_changes(paper, spec) if change.field not in DATA_FIELDS]
+    depths = (resolve(each).depth for each in (paper, spec))
+    return abs(next(depths) - next(depths)) / 1e6 + sum(
+        max(WEIGHTS.get(part, 1) for part in change.field.split(".")) for change in changes)
+
+
+def deviations(closest: Closest, paper: Spec) -> tuple[Deviation, ...]:
+    """In what the network differs from `paper`: the fields of its spec, and the numbers that no field can say."""
+    spec = closest.spec
+    fields = {change.field: Deviation(change.field, change.before, change.after, section_of(change.field, spec))
+              for change in field_changes(paper, spec) if change.field not in DATA_FIELDS}
+    if "depth" in fields and any(field.endswith("units") for field in fields):
+        fields.pop("depth")  # it follows from the units
+    found = _numbers(closest.found)
+    papers, specs = _numbers(lower(paper)), _numbers(closest.planned)
+    for field, values in found.items():
+        one_by_one = len(values) == len(specs[field])
+        if values and (values != specs[field] if one_by_one else set(values) != set(specs[field])):
+            fields[field] = Deviation(field, _told(papers[field]), _told(values), section_of(field, spec),
+                                      REMARKS.get(field, "in training alone; the spec cannot say it"))
+    return tuple(fields.values())
+
+
+def _numbers(plan: Plan) -> dict[str, list[Any]]:
+    """What the function does not show, operation by operation."""
+    ops = list(plan.ops())
+    return {field: [value(each) for each in ops if isinstance(each, kind)] for field, (kind, value) in NUMBERS.items()}
+
+
+def _told(values: list[Any]) -> Any:
+    """One value by itself; several with how often each comes."""
+    counts = Counter(values)
+    if len(counts) == 1:
+        return values[0]
+    return ", ".join(f"{str(value).lower() if isinstance(value, bool) else value} ({count})"
+                     for value, count in counts.most_common()) or None

@@ -1,0 +1,200 @@
+"""The configuration of one Keras layer as operations of a plan: every form that Keras has for a thing, one for us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from reskeras.conformity.foreign import Foreign, legible
+from reskeras.spec import operations as op
+from reskeras.spec.initialisers import INITIALISERS
+
+Config = dict[str, Any]
+Ops = tuple[op.Op, ...]
+
+KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
+    "HeNormal": (2.0, "fan_in", "truncated_normal"), "HeUniform": (2.0, "fan_in", "uniform"),
+    "GlorotNormal": (1.0, "fan_avg", "truncated_normal"), "GlorotUniform": (1.0, "fan_avg", "uniform"),
+    "LecunNormal": (1.0, "fan_in", "truncated_normal"), "LecunUniform": (1.0, "fan_in", "uniform"),
+}
+
+
+@dataclass(frozen=True)
+class Merging:
+    """A layer of several inputs: how it merges them, with the numbers of a Fork."""
+
+    merge: str
+    factors: tuple[float, ...] = ()
+    exclusive: bool = False
+
+
+def operations(kind: str, config: Config, constants: tuple[float, ...]) -> Ops:
+    """What a layer of class `kind` does to its one input; `constants` are numbers among the arguments of its call."""
+    if kind in READERS and not constants and not _channels_first(config):
+        return READERS[kind](config)
+    if kind == "Multiply" and len(constants) == 1:
+        return (op.Scale(name="scale", factor=constants[0]),)
+    first = " of channels_first" if _channels_first(config) else ""
+    return (Foreign(name="layer", what=f"{kind} layer{first}", weighted="kernel_size" in config),)
+
+
+def merging(kind: str, config: Config) -> Merging | None:
+    """How a layer of class `kind` merges its inputs; None for one that no plan has."""
+    match kind:
+        case "Add" | "AddV2":
+            return Merging("add")
+        case "Multiply":
+            return Merging("multiply")
+        case "Concatenate" if config.get("axis", -1) in (-1, 3):
+            return Merging("concat")
+        case "ScaledAdd":
+            return Merging("scaled_add", tuple(map(float, config["factors"])))
+        case "GatedAdd":
+            return Merging("gated_add", exclusive=bool(config["exclusive"]))
+        case _:
+            return None
+
+
+def _activation(kind: Any) -> Ops:
+    """An activation by name; Keras writes a function of another package as a mapping."""
+    name = kind if isinstance(kind, str) or kind is None else str(kind.get("config", kind.get("class_name")))
+    match name:
+        case None | "linear":
+            return ()
+        case "relu":
+            return (op.Relu(name="relu"),)
+        case "sigmoid":
+            return (op.Sigmoid(name="sigmoid"),)
+        case _:
+            return (Foreign(name="activation", what=legible(name)),)
+
+
+def _relu(config: Config) -> Ops:
+    numbers = (config.get("max_value"), config.get("negative_slope") or 0.0, config.get("threshold") or 0.0)
+    if numbers == (None, 0.0, 0.0):
+        return (op.Relu(name="relu"),)
+    slope = f", slope {numbers[1]:g}" if numbers[1] else ""
+    top = f", at most {numbers[0]:g}" if numbers[0] is not None else ""
+    return (Foreign(name="relu", what=f"relu{top}{slope}"),)
+
+
+def _conv(config: Config) -> Ops:
+    kernel, stride = _pair(config["kernel_size"]), _pair(config.get("strides", 1))
+    shape = f"{kernel[0]}x{kernel[1]} conv, {config['filters']}"
+    if _pair(config.get("dilation_rate", 1)) != (1, 1):
+        return (Foreign(name="conv", what=f"dilated {shape}", weighted=True),)
+    if config["padding"] not in ("same", "valid"):
+        return (Foreign(name="conv", what=legible(f"{shape}, {config['padding']}"), weighted=True),)
+    conv = op.Conv(
+        name="conv", filters=int(config["filters"]), kernel=kernel, stride=stride, padding=config["padding"],
+        groups=int(config.get("groups", 1)), bias=bool(config.get("use_bias", True)),
+        bias_start=_start(config.get("bias_initializer"), 0.0),
+        initialiser=_initialiser(config.get("kernel_initializer")))
+    return (conv, *_activation(config.get("activation")))
+
+
+def _depthwise(config: Config) -> Ops:
+    kernel = _pair(config["kernel_size"])
+    return (Foreign(name="conv", what=f"depthwise {kernel[0]}x{kernel[1]} conv", weighted=True),)
+
+
+def _norm(config: Config) -> Ops:
+    axis = config.get("axis", -1)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if axis not in (-1, 3) or not config.get("center", True) or config.get("renorm"):
+        return (Foreign(name="bn", what=legible(f"bn on axis {axis}") if axis not in (-1, 3) else "bn without shift"),)
+    return (op.BatchNorm(name="bn", momentum=float(config.get("momentum", 0.99)),
+                         epsilon=float(config.get("epsilon", 1e-3)), scale=bool(config.get("scale", True)),
+                         gamma_start=_start(config.get("gamma_initializer"), 1.0)),)
+
+
+def _pool(reduce: str) -> Callable[[Config], Ops]:
+    def pool(config: Config) -> Ops:
+        kernel = _pair(config["pool_size"])
+        stride = kernel if config.get("strides") is None else _pair(config["strides"])
+        return (op.Pool(name="pool", reduce=reduce, kernel=kernel, stride=stride, padding=config["padding"]),)
+
+    return pool
+
+
+def _global_pool(reduce: str) -> Callable[[Config], Ops]:
+    return lambda config: (op.GlobalPool(name="pool", reduce=reduce, keep_positions=bool(config.get("keepdims"))),)
+
+
+def _dense(config: Config) -> Ops:
+    return (op.Dense(name="dense", units=int(config["units"]), bias=bool(config.get("use_bias", True)),
+                     initialiser=_initialiser(config.get("kernel_initializer"))),
+            *_activation(config.get("activation")))
+
+
+def _pad(config: Config) -> Ops:
+    padding = config["padding"]
+    rows, columns = (padding, padding) if isinstance(padding, int) else padding
+    return (op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns)),)
+
+
+def _rescaling(config: Config) -> Ops:
+    scale, offset = config["scale"], config.get("offset", 0.0)
+    if isinstance(scale, int | float) and offset == 0:
+        return (op.Scale(name="scale", factor=float(scale)),)
+    return (Foreign(name="rescaling", what="rescaling with an offset"),)
+
+
+def _dropout(config: Config) -> Ops:
+    rate, shape = float(config["rate"]), config.get("noise_shape")
+    if shape is not None and list(shape)[1:] != [1] * (len(shape) - 1):
+        return (Foreign(name="dropout", what=legible(f"dropout of shape {shape}")),)
+    return (op.Dropout(name="dropout", rate=rate, per_image=bool(config.get("per_image")) or shape is not None),)
+
+
+READERS: dict[str, Callable[[Config], Ops]] = {
+    "Conv2D": _conv, "Convolution2D": _conv, "DepthwiseConv2D": _depthwise, "SeparableConv2D": _depthwise,
+    "BatchNormalization": _norm, "BatchNormalizationV1": _norm, "FusedBatchNormalization": _norm,
+    "ReLU": _relu, "Relu": lambda config: (op.Relu(name="relu"),),
+    "Activation": lambda config: _activation(config["activation"]),
+    "Softmax": lambda config: _activation("softmax" if config.get("axis", -1) == -1 else "softmax on another axis"),
+    "Sigmoid": lambda config: _activation("sigmoid"),
+    "MaxPooling2D": _pool("max"), "AveragePooling2D": _pool("average"),
+    "GlobalMaxPooling2D": _global_pool("max"), "GlobalAveragePooling2D": _global_pool("average"),
+    "Dense": _dense, "Flatten": lambda config: (op.Flatten(name="flatten"),),
+    "ZeroPadding2D": _pad, "Rescaling": _rescaling,
+    "PadChannels": lambda config: (op.PadChannels(name="pad_channels", channels=int(config["channels"])),),
+    "Dropout": _dropout, "CountedDropout": _dropout,
+    "Identity": lambda config: (), "ActivityRegularization": lambda config: (), "InputLayer": lambda config: (),
+}
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = (value, value) if isinstance(value, int) else value
+    return int(first), int(second)
+
+
+def _channels_first(config: Config) -> bool:
+    return config.get("data_format") == "channels_first"
+
+
+def _start(data: Any, default: float) -> float:
+    """What an initialiser starts a weight with; one that draws counts as what it draws on average."""
+    if not isinstance(data, dict):
+        return {"zeros": 0.0, "ones": 1.0}.get(data, default)
+    config = data.get("config") or {}
+    kinds = {"Zeros": 0.0, "Ones": 1.0, "Constant": config.get("value", 0.0)}
+    return float(kinds.get(data.get("class_name"), config.get("mean", default)))
+
+
+def _initialiser(data: Any) -> str:
+    """An initialiser by a spec's name for it, else in words."""
+    if not isinstance(data, dict):
+        return legible(data or "glorot_uniform")
+    kind, config = str(data.get("class_name")), data.get("config") or {}
+    if kind == "VarianceScaling":
+        numbers = tuple(config.get(name) for name in ("scale", "mode", "distribution"))
+    else:
+        numbers = KERAS_INITIALISERS.get(kind)
+    known = {tuple(row.values()): name for name, row in INITIALISERS.items()}
+    if numbers in known:
+        return known[numbers]
+    if numbers is None:
+        return legible(kind)
+    return legible(f"{numbers[2]}, {numbers[0]} / {numbers[1]}")

@@ -1,0 +1,196 @@
+"""A canonical sequence cut into stem, units and head, and what each unit is: its block, stride, shortcut and skip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from reskeras.conformity.canonical import weighted
+from reskeras.conformity.foreign import Unlike
+from reskeras.spec import operations as op
+from reskeras.spec.families import BLOCKS
+from reskeras.spec.plan import Fork, Node, Sequence
+from reskeras.spec.wording import branch_names, is_residual, sequence_words, words
+
+PLAIN = "none"
+
+
+@dataclass(frozen=True)
+class UnitFacts:
+    """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
+
+    `shortcut`: identity, subsample (every stride-th position), zero_channels (option A), projection, or none in a plain
+    unit. `strided` is which of its convolutions strides, None where none does. `skip` has the fields of a spec's skip.
+    """
+
+    first: int
+    last: int
+    block: str
+    width: int
+    stride: int
+    strided: int | None
+    shortcut: str
+    skip: tuple[tuple[str, Any], ...]
+    drop_path: float = 0.0
+    silent: bool = False
+
+    @property
+    def out_width(self) -> int:
+        """Channels that come out."""
+        return self.width * BLOCKS[self.block].expansion
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The stem's convolutions (kernel, width, stride) and pool (kernel, stride), the units, and where the stem ends."""
+
+    nodes: Sequence
+    convs: tuple[tuple[int, int, int], ...]
+    pool: tuple[int, int] | None
+    stem_last: int
+    units: tuple[UnitFacts, ...]
+
+
+def anatomy(nodes: Sequence) -> Anatomy:
+    """The parts of a canonical sequence; Unlike when they are no stem and units of this space."""
+    body = _body(nodes)
+    forks = [index for index in body if isinstance(nodes[index], Fork)]
+    convs = [index for index in body if isinstance(nodes[index], op.Conv)]
+    pools = [index for index in body if isinstance(nodes[index], op.Pool)]
+    if not convs:
+        raise Unlike("it has no convolution on its main path")
+    stem_end = pools[0] if pools else (forks[0] - 1 if forks else convs[0])
+    if not any(index <= stem_end for index in convs) or (forks and forks[0] < stem_end):
+        raise Unlike("it does not begin with a convolution, and perhaps a pool, before its first unit")
+    if len(pools) > 1 or any(nodes[index].reduce != "max" for index in pools):
+        raise Unlike("it pools between its units: " + ", ".join(words(nodes[index]) for index in pools))
+    stem = [nodes[index] for index in convs if index <= stem_end]
+    rest = [index for index in body if index > stem_end and isinstance(nodes[index], op.Conv | Fork)]
+    return Anatomy(
+        nodes, tuple((_square(conv), conv.filters, _stride(conv)) for conv in stem),
+        (_square(nodes[pools[0]]), _stride(nodes[pools[0]])) if pools else None,
+        pools[0] if pools else max(index for index in convs if index <= stem_end), _units(nodes, rest))
+
+
+def _body(nodes: Sequence) -> range:
+    """Indexes before the head: before the global pool, the dense layers, or what flattens."""
+    ends = (index for index, node in enumerate(nodes) if isinstance(node, op.GlobalPool | op.Flatten | op.Dense))
+    body = range(next(ends, len(nodes)))
+    strange = [node for index in body for node in weighted(nodes[index]) if not isinstance(node, op.Conv)]
+    if strange:
+        counts = {words(node): sum(words(other) == words(node) for other in strange) for node in strange}
+        raise Unlike("it has " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
+    return body
+
+
+def _units(nodes: Sequence, rest: list[int]) -> tuple[UnitFacts, ...]:
+    """Units of the forks and of the runs of convolutions between them."""
+    units: list[UnitFacts] = []
+    run: list[int] = []
+    for index in [*rest, None]:
+        if index is not None and isinstance(nodes[index], op.Conv):
+            run.append(index)
+            continue
+        units += _plain(nodes, run)
+        run = []
+        if index is not None:
+            units.append(_residual(nodes[index], index))
+    if not units:
+        raise Unlike("it has no unit after its stem")
+    return tuple(units)
+
+
+def _plain(nodes: Sequence, run: list[int]) -> list[UnitFacts]:
+    """A run of convolutions as plain units of the first block that fits all of it."""
+    if not run:
+        return []
+    for name in ("basic", "bottleneck", "single"):
+        size = len(BLOCKS[name].kernels)
+        groups = [run[start : start + size] for start in range(0, len(run), size)]
+        found = [_block([nodes[index] for index in group]) for group in groups]
+        # a width changes only where a unit begins
+        if all(each and each[0] == name for each in found):
+            return [UnitFacts(group[0], group[-1], *each, PLAIN, (("kind", "identity"),))
+                    for group, each in zip(groups, found, strict=True)]
+    raise Unlike("its convolutions are no blocks of this space: "
+                 + ", ".join(words(nodes[index]) for index in run[:6]) + (", ..." if len(run) > 6 else ""))
+
+
+def _block(convs: list[op.Conv]) -> tuple[str, int, int, int | None] | None:
+    """(block, width, stride, which convolution strides) of the convolutions of a unit; None when no block has them."""
+    if any(len(set(conv.kernel)) > 1 or len(set(conv.stride)) > 1 for conv in convs):
+        return None
+    kernels, width = tuple(conv.kernel[0] for conv in convs), convs[0].filters
+    strides = [conv.stride[0] for conv in convs]
+    strided = [place for place, stride in enumerate(strides) if stride > 1]
+    for name, form in BLOCKS.items():
+        if form.kernels == kernels and all(conv.filters == width * multiple
+                                           for conv, multiple in zip(convs, form.widths, strict=True)):
+            if len(strided) > 1 or (strided and strided[0] > (name == "bottleneck")):
+                return None
+            return name, width, prod(strides), strided[0] if strided else None
+    return None
+
+
+def _residual(fork: Fork, index: int) -> UnitFacts:
+    if not is_residual(fork):
+        raise Unlike(f"it has a {fork.merge} of {len(fork.branches)} branches: "
+                     + " | ".join(map(sequence_words, fork.branches)))
+    parts = dict(zip(branch_names(fork), fork.branches, strict=True))
+    residual, shortcut = parts["residual"], parts["shortcut"]
+    block = None
+    if not any(isinstance(node, Fork) for node in residual):
+        block = _block([node for node in residual if isinstance(node, op.Conv)])
+    if block is None or any(isinstance(each, op.Pool) for each in residual):
+        raise Unlike(f"the residual of a unit is no block of this space ({', '.join(BLOCKS)}): "
+                     f"{sequence_words(residual)}")
+    last = residual[-1]
+    norms = [node for node in residual if isinstance(node, op.BatchNorm)]
+    return UnitFacts(index, index, *block, _shortcut(shortcut), _skip(fork, shortcut, residual, parts.get("gate")),
+                     last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
+                     bool(norms) and norms[-1].gamma_start == 0.0)
+
+
+def _shortcut(nodes: Sequence) -> str:
+    """The kind of a shortcut by the operations that change its shape."""
+    kinds = {type(node) for node in nodes}
+    if Fork in kinds:
+        raise Unlike(f"a shortcut branches: {sequence_words(nodes)}")
+    convs = [node for node in nodes if isinstance(node, op.Conv)]
+    if len(convs) > 1 or any(conv.kernel != (1, 1) for conv in convs):
+        raise Unlike(f"a shortcut has more than a 1x1 convolution: {sequence_words(nodes)}")
+    if convs:
+        return "projection"
+    if op.PadChannels in kinds:
+        return "zero_channels"
+    return "subsample" if op.Pool in kinds else "identity"
+
+
+def _skip(fork: Fork, shortcut: Sequence, residual: Sequence, gate: Sequence | None) -> tuple[tuple[str, Any], ...]:
+    """The fields of the skip that does what a fork does to its branches."""
+    if gate is not None:
+        convs = [node for node in gate if isinstance(node, op.Conv)]
+        kind = "exclusive_gate" if fork.exclusive else "shortcut_gate"
+        return (("kind", kind), ("bias", convs[0].bias_start if convs else 0.0))
+    match shortcut[-2:]:
+        case [op.Dropout(per_image=False) as drop, op.Scale() as scale] if scale.factor == 1 - drop.rate:
+            return (("kind", "dropout"), ("rate", drop.rate))
+    factors = [_last_factor(branch) for branch in (shortcut, residual)]
+    if factors == [1.0, 1.0]:
+        return (("kind", "identity"),)
+    return (("kind", "scale"), ("shortcut", factors[0]), ("residual", factors[1]))
+
+
+def _last_factor(branch: Sequence) -> float:
+    return branch[-1].factor if branch and isinstance(branch[-1], op.Scale) else 1.0
+
+
+def _square(node: Node) -> int:
+    if len(set(node.kernel)) > 1:
+        raise Unlike(f"its stem has an oblong window: {words(node)}")
+    return node.kernel[0]
+
+
+def _stride(node: Node) -> int:
+    return node.stride[0]

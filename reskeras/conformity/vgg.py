@@ -1,0 +1,45 @@
+"""A graph read as VGG (arXiv:1409.1556): convolutions and pools without batch norm or shortcut, then dense layers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from reskeras.spec import operations as op
+from reskeras.spec.lower import lower
+from reskeras.spec.plan import Sequence, Unit
+from reskeras.spec.validation import validated
+from reskeras.spec.vgg import VggSpec
+
+
+def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, tuple[Unit, ...]] | None:
+    """The spec of `nodes` and the same nodes in its units; None unless they are a VGG.
+
+    Stages of 3x3 convolutions of one width, each ended by a 2x2 max-pool, then flatten and dense layers.
+    """
+    kinds = op.Conv | op.Relu | op.Pool | op.Flatten | op.Dense | op.Dropout
+    flat = next((index for index, node in enumerate(nodes) if isinstance(node, op.Flatten)), None)
+    if flat is None or not all(isinstance(node, kinds) for node in nodes):
+        return None
+    body = [node for node in nodes[:flat] if isinstance(node, op.Conv | op.Pool)]
+    pools = [index for index, node in enumerate(body) if isinstance(node, op.Pool)]
+    stages = [body[begin:end] for begin, end in pairwise([0, *(index + 1 for index in pools)])]
+    dense = [node.units for node in nodes[flat:] if isinstance(node, op.Dense)]
+    if not stages or pools[-1] != len(body) - 1 or not dense or not all(map(_is_stage, stages)):
+        return None
+    fixed = {} if None in shape else {"input_shape": list(shape)}
+    spec = validated(VggSpec, {"units": [len(stage) - 1 for stage in stages], "classes": dense[-1],
+                               "widths": [stage[0].filters for stage in stages], "dense": dense[:-1], **fixed})
+    starts = [index for index, node in enumerate(nodes[:flat]) if isinstance(node, op.Conv)]
+    ends = [*starts[1:], flat, len(nodes)]
+    planned = lower(spec)
+    units = tuple(Unit(name=unit.name, nodes=nodes[begin:end])
+                  for unit, begin, end in zip(planned.units, [*starts, flat], ends, strict=True))
+    changed = {name: value for name, value in spec.sparse().items() if getattr(VggSpec(), name) != getattr(spec, name)}
+    return validated(VggSpec, changed), units
+
+
+def _is_stage(stage: list[op.Op]) -> bool:
+    *convs, pool = stage
+    return (len(convs) > 0 and all(isinstance(conv, op.Conv) and conv.kernel == (3, 3) and conv.stride == (1, 1)
+                                   and conv.groups == 1 and conv.filters == convs[0].filters for conv in convs)
+            and isinstance(pool, op.Pool) and pool.reduce == "max" and pool.kernel == (2, 2) == pool.stride)

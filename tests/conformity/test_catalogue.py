@@ -1,0 +1,159 @@
+"""The claim that every named network is recognised from its graph, whatever its layers are called."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.spec.catalog import catalog, name_of
+from tests.conformity.configs import Described, all_names, config_of, renamed
+
+SHALLOW = 60
+HEAVY = ("vgg-19",)  # its first dense layer
+SMALL = {True: [64, 64, 3], False: [16, 16, 3]}  # imagenet, cifar
+
+
+def depth_of(name):
+    spec = catalog()[name].spec
+    return spec.depth or reskeras.resolve(spec).depth
+
+
+def small(name):
+    """The catalogued network on images small enough to compile quickly; its stages stay."""
+    spec = reskeras.network(name)
+    imagenet = name == "vgg-19" or reskeras.resolve(spec).family == "imagenet"
+    fields = {"dense": [8]} if name == "vgg-19" else {}
+    return reskeras.network(name, input_shape=SMALL[imagenet], classes=7, **fields)
+
+
+def nodes(units):
+    return [node for unit in units for node in unit.nodes]
+
+
+def check(name):
+    wanted = small(name)
+    config = config_of(wanted)
+    before = set(all_names(config))
+    config = renamed(config)
+    assert not before & set(all_names(config))
+    found = reskeras.conform(Described(config))
+    assert found.exact, found
+    assert reskeras.plan(found.spec) == reskeras.plan(wanted)
+    if name != "vgg-19":
+        assert found.name == name_of(wanted)
+        assert found.paper == name_of(wanted) or reskeras.plan(found.paper) == reskeras.plan(name)
+        assert found.deviations == ()
+
+
+@pytest.mark.parametrize("name", [name for name in catalog() if depth_of(name) <= SHALLOW and name not in HEAVY])
+def test_a_shallow_network_of_the_catalogue_is_named_from_its_renamed_graph(name):
+    check(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in catalog() if depth_of(name) > SHALLOW or name in HEAVY])
+def test_a_deep_network_of_the_catalogue_is_named_from_its_renamed_graph(name):
+    check(name)
+
+
+BLOCKS = ("basic", "bottleneck", "single")
+ORDERS = ("original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact")
+WAYS = [{"shortcut": "none"}, {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut": "C"}, {"skip": "scale"},
+        {"skip": "exclusive_gate"}, {"skip": "shortcut_gate"}, {"skip": "dropout"}]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block_order_shortcut_and_skip_is_recovered(block):
+    for order, way in product(ORDERS, WAYS):
+        wanted = reskeras.network(family="cifar", stages=[2, 2], block=block, order=order, input_shape=[8, 8, 3],
+                                  **{"shortcut": "B", **way})
+        found = reskeras.conform(Described(renamed(config_of(wanted))))
+        assert found.exact, (block, order, way, found)
+        ours, theirs = reskeras.plan(found.spec).units, reskeras.plan(wanted).units
+        assert nodes(ours) == nodes(theirs)
+        # without additions units are a way of speaking; where every shortcut projects, the ReLU after an addition is
+        # the one before the next unit, and original is relu_preact
+        assert ours == theirs or way.get("shortcut") in ("none", "C")
+
+
+OTHERS = [
+    {"padding": "same"}, {"bn": {"momentum": 0.99, "epsilon": 1e-3}}, {"bn": {"scale": False}}, {"conv_bias": True},
+    {"initialiser": "glorot_uniform"}, {"head": {"pool": "max", "dropout": 0.3}}, {"drop_path": 0.2},
+    {"zero_gamma": True}, {"downsample": "last"}, {"block": "bottleneck", "stride_on": "3x3"}, {"width_factor": 2},
+    {"stem": {"convs": [{"kernel": 3, "width": 8, "stride": 2}, {"kernel": 3, "width": 12}], "pool": {"kernel": 2}}},
+    {"stages": [{"units": 1, "width": 8}, {"units": 2, "width": 8, "stride": 1, "skip": "scale"}]},
+    {"stages": [{"units": 2, "width": 8}, {"units": 2, "width": 8, "stride": 2, "order": "full_preact"}]},
+    {"stages": [{"units": 2, "width": 8}, {"units": 2, "width": 12, "shortcut": "none"}]},
+]
+
+
+@pytest.mark.parametrize("fields", OTHERS, ids=lambda fields: next(iter(fields)))
+def test_every_other_field_is_recovered(fields):
+    wanted = reskeras.network(**{"family": "cifar", "stages": [2, 3], "shortcut": "B", "input_shape": [16, 16, 3],
+                                 **fields})
+    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    assert found.exact
+    assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
+
+
+def test_a_vgg_of_other_widths_is_held_against_vgg_19():
+    wanted = reskeras.network("vgg-19", units=[1, 2], widths=[4, 6], dense=[5], input_shape=[8, 8, 3], classes=3)
+    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    assert found.exact
+    assert reskeras.plan(found.spec) == reskeras.plan(wanted)
+    assert (found.name, found.paper) == ("vgg-5", "vgg-19")
+    assert {each.field for each in found.deviations} == {"units", "widths", "dense"}
+
+
+def test_what_is_told_is_short():
+    spec = reskeras.conform(Described(config_of("cifar-resnet-20", order="full_preact"))).spec
+    assert spec.sparse() == {"depth": 20, "order": "full_preact"}
+
+
+def test_a_depth_that_no_table_has_is_held_against_the_rule():
+    found = reskeras.conform(Described(config_of(reskeras.network(family="cifar", depth=14, shortcut="B"))))
+    assert found.spec.sparse() == {"depth": 14, "shortcut": "B"}
+    [deviation] = found.deviations
+    assert (deviation.field, deviation.paper, deviation.value) == ("stages.0..2.shortcut", "A", "B")
+    assert "v1 section 3.3" in deviation.section
+
+
+def test_a_nested_model_is_opened():
+    import keras
+
+    body = reskeras.build("cifar-preact-110-1layer", until="stage3")
+    whole = keras.Sequential([body, keras.Sequential([keras.layers.ReLU(), keras.layers.GlobalMaxPooling2D()]),
+                              keras.layers.Dense(4)])
+    found = reskeras.conform(whole)
+    assert (found.spec.classes, found.spec.head.pool, found.paper) == (4, "max", "cifar-preact-110-1layer")
+    assert [(step.sign, step.words) for step in found.obstacles[0].steps] == [("-", "bn")]
+
+
+def test_a_chain_of_nested_models_is_opened(monkeypatch):
+    from reskeras.graph import compile as compiling
+
+    monkeypatch.setattr(compiling, "FLAT_PATH", 20)
+    monkeypatch.setattr(compiling, "NESTED_PATH", 12)
+    config = config_of("cifar-resnet-20")
+    assert sum("layers" in layer["config"] for layer in config["layers"]) == 3
+    assert reskeras.conform(Described(renamed(config))).name == "cifar-resnet-20"
+
+
+def test_a_network_is_not_named_after_its_neighbours():
+    names = {reskeras.conform(Described(config_of(name))).name for name in ("resnet-18-A", "resnet-18-B", "plain-18")}
+    assert names == {"resnet-18-A", "resnet-18", "plain-18"}
+
+
+def test_an_impossible_spec_is_no_error():
+    config = config_of(family="cifar", stages=[1, 1], skip="scale", input_shape=[8, 8, 3])
+    for layer in config["layers"]:
+        if layer["class_name"] == "ScaledAdd":
+            layer["config"]["factors"] = [2.0, 1.0]
+    found = reskeras.conform(Described(config))
+    assert found.spec is None
+    assert "skip.shortcut: 2.0" in found.why
+    with pytest.raises(ReskerasError, match="no network of this space"):
+        found.write("never.yaml")
