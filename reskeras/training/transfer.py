@@ -70,7 +70,7 @@ def grey(values: np.ndarray, channels: int, wanted: int) -> np.ndarray:
 
 
 def freeze(model: keras.Model, plan: Plan, until: str | None, batch_norm: bool) -> None:
-    """Keep what `model` has learned up to and with the endpoint `until`, and with `batch_norm` that of every batch norm.
+    """Keep what `model` has learned up to and with the endpoint `until`; with `batch_norm` that of every batch norm.
 
     A frozen batch norm normalises by its moving statistics, which do not move.
     """
