@@ -21,7 +21,9 @@ ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_preact", "full_pr
 SKIPS = ["identity", "scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout"]
 NETS = {**{order: {**SMALL, "order": order, "drop_path": 0.2} for order in ORDERS},
         **{skip: {**SMALL, "skip": skip} for skip in SKIPS},
-        "bottleneck": {**SMALL, "block": "bottleneck"}, "plain": {**SMALL, "shortcut": "none"}}
+        "bottleneck": {**SMALL, "block": "bottleneck"},
+        "groups and gates": {**SMALL, "block": "bottleneck", "groups": 4, "inner_factor": 2.0, "squeeze": 4},
+        "plain": {**SMALL, "shortcut": "none"}}
 DEEP = {name: {"source": name, "classes": 3, "input_shape": [16, 16, 3]}
         for name in ("cifar-resnet-56", "cifar-preact-164")}
 EVERY = [*NETS, *(pytest.param(name, marks=pytest.mark.slow) for name in DEEP)]
