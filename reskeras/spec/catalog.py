@@ -59,7 +59,7 @@ BOTTLENECK_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 # what the released Inception-ResNet-v2 (tf-slim, keras.applications) has and the paper has not
 RELEASED = {"stem": "released", "cells": [10, 20, 10], "scaling": [0.17, 0.1, 0.2], "last_linear": True,
             "final_width": 1536, "bn": {"momentum": 0.99, "epsilon": 1e-3, "scale": False}}
-SMALL = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25, "classes": 10, "input_shape": [32, 32, 3]}
+SMALL = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25}
 
 
 @cache

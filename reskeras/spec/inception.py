@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from reskeras.spec import operations as op
-from reskeras.spec.families import DEFAULTS
+from reskeras.spec.families import DEFAULTS, FAMILIES, FamilyPreset
 from reskeras.spec.fields import InputShape, Spec, Width, integer, number
 from reskeras.spec.lower import lower
 from reskeras.spec.network import BatchNormSpec, Initialiser
@@ -93,6 +93,11 @@ Factor = number(0, 1, above=True)
 Count = integer(1, 500)
 
 
+def _preset(data: dict[str, Any]) -> FamilyPreset:
+    """The family that classes and input size are those of: the paper's images are larger than v1's."""
+    return FAMILIES["cifar"] if data["stem"] == "small" else replace(FAMILIES["imagenet"], input_shape=(299, 299, 3))
+
+
 def _thrice(value: Any) -> Any:
     return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -119,8 +124,8 @@ class InceptionSpec(Spec):
     final_width: Annotated[Width | None, Field(description="A 1x1 convolution before pooling (released: 1536)")] = None
     width_factor: Annotated[number(0, 64, above=True), Field(description="Multiplies all widths")] = 1.0
     dropout: Annotated[number(0, 1, below=True), Field(description="Of the pooled features (figure 9: 0.2)")] = 0.2
-    classes: integer(1, 1_000_000) = 1000
-    input_shape: InputShape = (299, 299, 3)
+    classes: Annotated[integer(1, 1_000_000), Field(default_factory=lambda data: _preset(data).classes)]
+    input_shape: Annotated[InputShape, Field(default_factory=lambda data: _preset(data).input_shape)]
     bn: BatchNormSpec = DEFAULTS["bn"]
     initialiser: Initialiser = DEFAULTS["initialiser"]
 
