@@ -38,6 +38,7 @@ def command(text: str, as_json: bool) -> None:
 def _described() -> list[dict[str, Any]]:
     """A row for each named network, without the costs."""
     from reskeras.spec.catalog import catalog
+    from reskeras.spec.inception import InceptionSpec
     from reskeras.spec.network import NetworkSpec
     from reskeras.spec.resolve import resolve
 
@@ -53,6 +54,10 @@ def _described() -> list[dict[str, Any]]:
         else:
             network = row.spec
             fields = {"layers": network.depth, "block": "-", "shortcut": "none", "skip": "-", "order": "-"}
+            if isinstance(network, InceptionSpec):
+                fields |= {"block": "inception"}
+                if network.scaling:
+                    fields |= {"shortcut": "identity", "skip": f"scale ({', '.join(map(str, network.scaling))})"}
         rows.append({"name": name, **fields, "input_shape": list(network.input_shape), "source": row.source})
     return rows
 

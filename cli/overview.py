@@ -13,8 +13,9 @@ import click
 from reskeras.spec.catalog import Row, catalog, name_of
 from reskeras.spec.complexity import Complexity, Cost
 from reskeras.spec.fields import Spec
+from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.lower import lower
-from reskeras.spec.network import NetworkSpec
+from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.operations import Shape
 from reskeras.spec.plan import Plan
 from reskeras.spec.request import network
@@ -173,6 +174,8 @@ def understood(spec: Spec) -> str:
     if isinstance(spec, VggSpec):
         return (f"depth {spec.depth}: vgg, plain 3x3 convolutions {_listed(spec.units)}, "
                 f"dense {_listed(spec.dense)}")
+    if isinstance(spec, InceptionSpec):
+        return f"depth {spec.depth}: {', '.join(_inception_parts(spec))}"
     resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
     rows = resolved.stages
     parts = [resolved.family or "no family", f"{_same(row.block for row in rows)} units "
@@ -183,8 +186,25 @@ def understood(spec: Spec) -> str:
         parts.append(f"shortcut {_same(row.shortcut for row in rows)}")
     if any(row.skip.kind != "identity" for row in rows):
         parts.append(f"skip {_same(skip_text(row.skip) for row in rows)}")
-    parts.append(f"order {_same(row.order for row in rows)}")
+    parts += [f"order {_same(row.order for row in rows)}", *_inside_parts(resolved)]
     return f"depth {resolved.depth}: {', '.join(parts)}"
+
+
+def _inside_parts(network: ResolvedNetwork) -> list[str]:
+    """What the units of a network have inside that v1's have not."""
+    parts = {f"groups {network.groups}": network.groups > 1,
+             f"inner widths times {network.inner_factor:g}": network.inner_factor != 1,
+             f"squeeze {network.squeeze}": network.squeeze,
+             "pooled projections": network.projection == "pooled"}
+    return [text for text, said in parts.items() if said]
+
+
+def _inception_parts(spec: InceptionSpec) -> list[str]:
+    parts = {f"inception {spec.inception}": True, f"stem {spec.stem}": True, f"cells {_listed(spec.cells)}": True,
+             f"residuals times {_listed(spec.scaling or ())}": spec.scaling,
+             "last cell linear": spec.last_linear, f"final convolution {spec.final_width}": spec.final_width,
+             f"widths times {spec.width_factor:g}": spec.width_factor != 1}
+    return [text for text, said in parts.items() if said]
 
 
 def skip_text(skip: Skip) -> str:

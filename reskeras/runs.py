@@ -21,7 +21,7 @@ from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.recipe import Recipe, recipe
-from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, network
+from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, network, typed
 from reskeras.spec.resolve import resolve
 
 HOME = Path("saved_models")
@@ -164,7 +164,8 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
 def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     """Raise ReskerasError that names what differs when the run at `path` is another training than the one asked for."""
     run = open_run(path)
-    before, now = (_decided(spec) for spec in (_resolved(run.path), network))
+    # read as a network again: fields that came after the run was begun have their defaults in it
+    before, now = (_decided(spec) for spec in (typed(*read_yaml(run.path / RESOLVED_FILE), str(path)), network))
     recipes = [each.model_dump(mode="json") for each in (run.recipe(), chosen)]
     for name in ("keep", "checkpoint_steps", "description"):
         recipes[0][name] = recipes[1][name]
@@ -177,14 +178,8 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
         raise ReskerasError(f"resume: {path} is another training: now {'; '.join(differences[:3])}")
 
 
-def _decided(spec: Spec | dict[str, Any]) -> dict[str, Any]:
-    if isinstance(spec, dict):
-        return spec
+def _decided(spec: Spec) -> dict[str, Any]:
     return (resolve(spec) if isinstance(spec, NetworkSpec) else spec).model_dump(mode="json")
-
-
-def _resolved(path: Path) -> dict[str, Any]:
-    return read_yaml(path / RESOLVED_FILE)[0]
 
 
 @contextmanager

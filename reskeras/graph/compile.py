@@ -83,7 +83,10 @@ def _runs(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, int]]:
 
 
 def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context, recompute: bool) -> Tensor:
-    if len(units) == 1 or sequence_shape(units[0].nodes, tensor.shape[1:]) != tuple(tensor.shape[1:]):
+    while len(units) > 1 and sequence_shape(units[0].nodes, tensor.shape[1:]) != tuple(tensor.shape[1:]):
+        # the first of equal units may bring the stream to the shape that all of them give
+        tensor, units = _units(units[:1], tensor, context), units[1:]
+    if len(units) == 1:
         return _units(units, tensor, context)
     return ScannedUnits(units, context.seed, recompute, name=f"{units[0].name}_to_{units[-1].name}",
                         dtype=context.precision)(tensor)

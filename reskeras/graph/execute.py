@@ -12,6 +12,7 @@ import tensorflow as tf
 from reskeras.graph.layers.batch_norm import fused_batch_norm
 from reskeras.graph.layers.channels import pad_channels
 from reskeras.graph.layers.dropout import drop
+from reskeras.graph.layers.grouped import grouped_conv
 from reskeras.graph.layers.merges import gated_add, scaled_add
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Fork, Sequence
@@ -77,7 +78,7 @@ def apply(node: Any, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
 
 @apply.register
 def _(node: op.Conv, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
-    x = tf.nn.conv2d(x, unit.weights[node.name, "kernel"], node.stride, node.padding.upper())
+    x = grouped_conv(x, unit.weights[node.name, "kernel"], node.stride, node.padding)
     return tf.nn.bias_add(x, unit.weights[node.name, "bias"]) if node.bias else x
 
 

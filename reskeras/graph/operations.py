@@ -12,7 +12,14 @@ from zlib import crc32
 import keras
 from keras import layers
 
-from reskeras.graph.layers import CountedDropout, FusedBatchNormalization, GatedAdd, PadChannels, ScaledAdd
+from reskeras.graph.layers import (
+    CountedDropout,
+    FusedBatchNormalization,
+    GatedAdd,
+    GroupedConv2D,
+    PadChannels,
+    ScaledAdd,
+)
 from reskeras.spec import operations as op
 from reskeras.spec.initialisers import INITIALISERS
 from reskeras.spec.plan import Fork
@@ -53,7 +60,8 @@ def layer_of(node: Any, context: Context) -> keras.layers.Layer:
 
 @layer_of.register
 def _(node: op.Conv, context: Context) -> keras.layers.Layer:
-    return layers.Conv2D(
+    make = GroupedConv2D if node.groups > 1 else layers.Conv2D
+    return make(
         node.filters, node.kernel, strides=node.stride, padding=node.padding, groups=node.groups, use_bias=node.bias,
         kernel_initializer=context.initialiser(node.initialiser, node.name),
         bias_initializer=keras.initializers.Constant(node.bias_start),

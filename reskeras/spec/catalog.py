@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from reskeras.spec.fields import Spec
+from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.resolve import resolve
 from reskeras.spec.vgg import VggSpec
@@ -18,8 +19,8 @@ class Row:
 
     spec: Spec
     source: str
-    flops: float | None = None  # multiply-adds, v1 table 1
-    millions: float | None = None  # parameters, v1 table 6
+    flops: float | None = None  # multiply-adds, as v1 table 1 has them
+    millions: float | None = None  # parameters, as v1 table 6 has them
 
 
 def _row(source: str, flops: float | None = None, millions: float | None = None, **fields: Any) -> Row:
@@ -43,6 +44,24 @@ SKIP_VARIANTS: dict[str, dict[str, Any]] = {
 ORDER_VARIANTS = {order.replace("_", "-"): order for order in ("bn_after_add", "relu_before_add", "relu_preact")}
 
 
+# later bottleneck networks, as their released code has them: stride in the 3x3 (torchvision, timm)
+DEEP_STEM = {"convs": [{"width": 32, "stride": 2}, {"width": 32}, {"width": 64}], "pool": {}}
+BOTTLENECK_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "resnext-50-32x4d": ("arXiv:1611.05431", {"depth": 50, "groups": 32, "inner_factor": 2.0}),
+    "resnext-101-32x8d": ("arXiv:1611.05431", {"depth": 101, "groups": 32, "inner_factor": 4.0}),
+    "wide-resnet-50-2": ("arXiv:1605.07146", {"depth": 50, "inner_factor": 2.0}),
+    "wide-resnet-101-2": ("arXiv:1605.07146", {"depth": 101, "inner_factor": 2.0}),
+    "se-resnet-50": ("arXiv:1709.01507", {"depth": 50, "squeeze": 16}),
+    # 52 layers with its deep stem, which is why it cannot be said by depth
+    "resnet-50-d": ("arXiv:1812.01187", {"family": "imagenet", "block": "bottleneck", "stages": [3, 4, 6, 3],
+                                         "stem": DEEP_STEM, "projection": "pooled"}),
+}
+# what the released Inception-ResNet-v2 (tf-slim, keras.applications) has and the paper has not
+RELEASED = {"stem": "released", "cells": [10, 20, 10], "scaling": [0.17, 0.1, 0.2], "last_linear": True,
+            "final_width": 1536, "bn": {"momentum": 0.99, "epsilon": 1e-3, "scale": False}}
+SMALL = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25}
+
+
 @cache
 def catalog() -> dict[str, Row]:
     """All named networks, in the order of the papers."""
@@ -56,6 +75,9 @@ def catalog() -> dict[str, Row]:
             rows[f"resnet-{depth}-{shortcut}"] = _row(source, TABLE_1_FLOPS.get(depth), depth=depth, shortcut=shortcut)
         rows[f"preact-{depth}"] = _row("v2 table 5" if depth in (152, 200) else "v2 section 5", depth=depth,
                                        order="full_preact")
+    for name, (source, fields) in BOTTLENECK_VARIANTS.items():
+        rows[name] = _row(source, stride_on="3x3", **fields)
+    rows |= _inceptions()
     for depth in (20, 32, 44, 56, 110, 1202):
         millions, cifar = TABLE_6_MILLIONS[depth], {"family": "cifar", "depth": depth}
         rows[f"cifar-plain-{depth}"] = _row("v1 figure 6", **cifar, shortcut="none")
@@ -75,11 +97,27 @@ def catalog() -> dict[str, Row]:
     return rows
 
 
+def _inceptions() -> dict[str, Row]:
+    paper = "arXiv:1602.07261"
+    rows = {
+        "inception-v4": Row(InceptionSpec(inception="v4"), f"{paper} figure 9", millions=42.68),
+        "inception-resnet-v1": Row(InceptionSpec(inception="resnet-v1"), f"{paper} figure 15"),
+        "inception-resnet-v2": Row(InceptionSpec(inception="resnet-v2"), f"{paper} figure 15"),
+        "inception-resnet-v2-released": Row(InceptionSpec(inception="resnet-v2", **RELEASED), "tf-slim, Keras",
+                                            millions=55.84),
+    }
+    for kind in ("v4", "resnet-v1", "resnet-v2"):
+        rows[f"cifar-inception-{kind}"] = Row(InceptionSpec(inception=kind, **SMALL), f"cells of {paper}")
+    return rows
+
+
 def name_of(network: Spec) -> str:
     """The name a network goes by: its own, else its catalogue name, else one made of family and depth.
 
     Classes and input shape do not change which network it is.
     """
+    if isinstance(network, InceptionSpec):
+        return network.name or _names().get(_identity(network)) or f"inception-{network.inception}-variant"
     if not isinstance(network, NetworkSpec | ResolvedNetwork):
         return network.name
     resolved = resolve(network) if isinstance(network, NetworkSpec) else network
@@ -88,14 +126,15 @@ def name_of(network: Spec) -> str:
     return _names().get(_identity(resolved)) or f"{resolved.family or 'custom'}-variant-{resolved.depth}"
 
 
-def _identity(resolved: ResolvedNetwork) -> ResolvedNetwork:
-    return resolved.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
+def _identity(decided: ResolvedNetwork | InceptionSpec) -> ResolvedNetwork | InceptionSpec:
+    return decided.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
 
 
 @cache
-def _names() -> dict[ResolvedNetwork, str]:
-    names: dict[ResolvedNetwork, str] = {}
+def _names() -> dict[ResolvedNetwork | InceptionSpec, str]:
+    names: dict[ResolvedNetwork | InceptionSpec, str] = {}
     for name, row in catalog().items():
-        if isinstance(row.spec, NetworkSpec):
-            names.setdefault(_identity(resolve(row.spec)), name)  # the first of equal rows has the shortest name
+        if isinstance(row.spec, NetworkSpec | InceptionSpec):
+            decided = resolve(row.spec) if isinstance(row.spec, NetworkSpec) else row.spec
+            names.setdefault(_identity(decided), name)  # the first of equal rows has the shortest name
     return names

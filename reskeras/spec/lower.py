@@ -10,7 +10,7 @@ from reskeras.spec import shortcuts
 from reskeras.spec.families import BLOCKS
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow
 from reskeras.spec.orders import ORDERS, Words
-from reskeras.spec.plan import Node, Plan, Sequence, Unit
+from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit
 from reskeras.spec.resolve import resolve
 
 
@@ -80,7 +80,7 @@ class Maker:
         """
         order, form = ORDERS[row.order], BLOCKS[row.block]
         out_width = row.width * form.expansion
-        residual = self.residual(name, row, stride)
+        residual = (*self.residual(name, row, stride), *self.excitation(f"{name}_se", out_width))
         if drop_rate and row.shortcut != "none":
             residual += (op.Dropout(name=f"{name}_drop_path", rate=drop_rate, per_image=True),)
         added = self.activation(order.add, f"{name}_out_")
@@ -89,7 +89,9 @@ class Maker:
             return Unit(name=name, nodes=(*before, *residual, *added))
         gate: Sequence = ()
         if projected := shortcuts.projects(row.shortcut, in_width, out_width, stride, self.network.downsample):
-            shortcut = (*self.conv(f"{name}_shortcut_conv", 1, out_width, stride),
+            pooled = stride > 1 and self.network.projection == "pooled"
+            shortcut = (*(shortcuts.averaged(f"{name}_shortcut", stride) if pooled else ()),
+                        *self.conv(f"{name}_shortcut_conv", 1, out_width, 1 if pooled else stride),
                         *self.activation(order.projection, f"{name}_shortcut_"))
         else:
             shortcut = shortcuts.parameter_free(f"{name}_shortcut", in_width, out_width, stride)
@@ -105,14 +107,28 @@ class Maker:
         order, form = ORDERS[row.order], BLOCKS[row.block]
         strided = 1 if row.block == "bottleneck" and self.network.stride_on == "3x3" else 0
         nodes: list[Node] = []
-        for index, (kernel, multiple) in enumerate(zip(form.kernels, form.widths, strict=True)):
+        channels = form.channels(row.width, self.network.inner_factor)
+        for index, (kernel, width) in enumerate(zip(form.kernels, channels, strict=True)):
             number, last = str(index + 1), index == len(form.kernels) - 1
             if index:
                 nodes += self.activation(order.before, f"{name}_pre_", number)
-            nodes += self.conv(f"{name}_conv{number}", kernel, row.width * multiple, stride if index == strided else 1)
+            nodes += self.conv(f"{name}_conv{number}", kernel, width, stride if index == strided else 1,
+                               groups=self.network.groups if index == form.grouped else 1)
             silent = last and self.network.zero_gamma
             nodes += self.activation(order.last if last else order.between, f"{name}_", number, silent)
         return tuple(nodes)
+
+    def excitation(self, name: str, width: int) -> Sequence:
+        """What multiplies each channel by a gate made of all channels' means; nothing where `squeeze` is not set
+        (squeeze-and-excitation, arXiv:1709.01507 section 3)."""
+        if not self.network.squeeze:
+            return ()
+        gate = (op.GlobalPool(name=f"{name}_pool", keep_positions=True),
+                *self.conv(f"{name}_conv1", 1, max(width // self.network.squeeze, 1), 1, bias_start=0.0),
+                op.Relu(name=f"{name}_relu"),
+                *self.conv(f"{name}_conv2", 1, width, 1, bias_start=0.0),
+                op.Sigmoid(name=f"{name}_sigmoid"))
+        return (Fork(name=f"{name}_multiply", branches=((), gate), merge="multiply"),)
 
     def head(self) -> Unit:
         """Activation that a pre-activation stream still wants, global pooling, dropout, logits."""
@@ -134,12 +150,13 @@ class Maker:
             for word in words
         )
 
-    def conv(self, name: str, kernel: int, width: int, stride: int, bias_start: float | None = None) -> Sequence:
+    def conv(self, name: str, kernel: int, width: int, stride: int, bias_start: float | None = None,
+             groups: int = 1) -> Sequence:
         """A square convolution, with the padding that its stride needs; a `bias_start` gives it a bias."""
         pad, padding = self.padding(name, kernel, stride)
         return (*pad, op.Conv(
             name=name, filters=width, kernel=(kernel, kernel), stride=(stride, stride), padding=padding,
-            bias=self.network.conv_bias or bias_start is not None, bias_start=bias_start or 0.0,
+            groups=groups, bias=self.network.conv_bias or bias_start is not None, bias_start=bias_start or 0.0,
             initialiser=self.network.initialiser,
         ))
 

@@ -14,6 +14,7 @@ Block = Literal["basic", "bottleneck", "single"]
 Shortcut = Literal["A", "B", "C", "none"]
 OrderName = Literal["original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact"]
 StrideOn = Literal["first_1x1", "3x3"]
+Projection = Literal["strided", "pooled"]
 Downsample = Literal["first", "last"]
 Padding = Literal["symmetric", "same"]
 Initialiser = Literal["he_normal", "he_uniform", "he_normal_fan_out", "glorot_uniform"]
@@ -63,7 +64,8 @@ def _units_alone(value: Any) -> Any:
 class StageSpec(Spec):
     """One stage: how many units, and whatever differs from the rest of the network in this stage alone.
 
-    `width` is that of the block's first convolution; a bottleneck's output is four times as wide.
+    `width` is that of the block's first convolution; a bottleneck's output is four times as wide. `inner_factor`
+    of the network widens what stands inside a bottleneck, and leaves its output.
     """
 
     units: integer(1, 2000)
@@ -93,6 +95,18 @@ class NetworkSpec(Spec):
     order: Annotated[OrderName | None, Field(description="Activation order (v2 figure 4, table 2)")] = None
     stride_on: Annotated[StrideOn | None, Field(description="Where a bottleneck strides")] = None
     downsample: Annotated[Downsample | None, Field(description="Which unit of a stage strides")] = None
+    projection: Annotated[Projection | None, Field(
+        description="A strided projection's own stride, or an average pool before it (ResNet-D, arXiv:1812.01187)"
+    )] = None
+    groups: Annotated[integer(1, 65536) | None, Field(
+        description="Groups of a bottleneck's 3x3 convolution (ResNeXt's cardinality, arXiv:1611.05431)"
+    )] = None
+    inner_factor: Annotated[number(0, 64, above=True) | None, Field(
+        description="Multiplies widths inside a bottleneck, not its output (wide residual networks, arXiv:1605.07146)"
+    )] = None
+    squeeze: Annotated[integer(1, 65536) | None, Field(
+        description="Squeeze-and-excitation of each residual: channels over this are its middle (arXiv:1709.01507)"
+    )] = None
     stem: StemSpec | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] | None = None
     head: HeadSpec | None = None
@@ -132,6 +146,10 @@ class ResolvedNetwork(Spec):
     depth: int
     stride_on: StrideOn | None
     downsample: Downsample
+    projection: Projection
+    groups: int
+    inner_factor: float
+    squeeze: int | None
     stem: StemSpec
     stages: tuple[StageRow, ...]
     head: HeadSpec

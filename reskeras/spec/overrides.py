@@ -51,8 +51,8 @@ def _parsed(setting: str) -> tuple[str, Any]:
 def _set_path(base: Spec, data: dict[str, Any], path: str, value: Any, where: str) -> None:
     """Lay one value over sparse data of `base`'s kind."""
     keys: list[str | int] = [int(key) if key.isdecimal() else key for key in path.split(".")]
-    if len(keys) > 1 and keys[0] not in data and isinstance(base, NetworkSpec):
-        _materialise(data, str(keys[0]))
+    if len(keys) > 1 and keys[0] not in data:
+        _materialise(type(base), data, str(keys[0]))
     if len(keys) > 1 and keys[0] in REPLACES:
         data.pop(REPLACES[keys[0]], None)  # a part of stages changes what depth they make
     lead = f"{where}: " if where else ""
@@ -78,8 +78,12 @@ def _kind(base: Spec) -> str:
     return "network" if isinstance(base, NetworkSpec) else type(base).__name__.removesuffix("Spec").lower()
 
 
-def _materialise(data: dict[str, Any], field: str) -> None:
+def _materialise(kind: type[Spec], data: dict[str, Any], field: str) -> None:
     """Write out a field that the sparse form leaves to a default, so that a part of it can be set."""
+    if kind is not NetworkSpec:
+        decided = validated(kind, data).model_dump(mode="json").get(field)
+        data[field] = decided if isinstance(decided, list) else {}
+        return
     if field not in ("stages", "stem"):
         data[field] = {}
         return

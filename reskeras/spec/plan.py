@@ -157,6 +157,6 @@ def placed_ops(nodes: Sequence, shape: Shape) -> Iterator[tuple[Op, Shape]]:
 
 
 def weighted_layers(nodes: Sequence) -> int:
-    """Convolutions and dense layers on the longest way through a sequence."""
-    return sum(max(map(weighted_layers, node.branches)) if isinstance(node, Fork) else "kernel" in node.learned
-               for node in nodes)
+    """Convolutions and dense layers on the longest way through a sequence; the gates of a product are no part of it."""
+    return sum(max(map(weighted_layers, node.branches[:1] if node.merge == "multiply" else node.branches))
+               if isinstance(node, Fork) else "kernel" in node.learned for node in nodes)

@@ -9,6 +9,7 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.catalog import catalog
 from reskeras.spec.document import NETWORK, RECIPE, Lines, read_yaml, section
 from reskeras.spec.fields import Spec
+from reskeras.spec.inception import INCEPTION, InceptionSpec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import overridden
@@ -27,8 +28,10 @@ def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...
 
     Raises ReskerasError (status 2) for unknown names, fields and values, and for contradictions.
     """
-    spec, where, lines = _source(source)
     fields = {name: value for name, value in fields.items() if value is not None}
+    if source is None and INCEPTION in fields:
+        source = validated(InceptionSpec, {INCEPTION: fields.pop(INCEPTION)})
+    spec, where, lines = _source(source)
     if fields or settings:
         spec, lines = overridden(spec, fields, settings), {}  # what is wrong may not stand in the file
     try:
@@ -86,8 +89,10 @@ def _run(folder: Path) -> Spec:
 
 
 def typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
-    """A document as a spec. Where it has a catalogued name and neither depth nor stages, that row is meant,
-    with what else the document says laid over it."""
+    """A document as a spec. One with the field `inception` is an InceptionSpec. Where it has a catalogued name and
+    neither depth nor stages, that row is meant, with what else the document says laid over it."""
+    if INCEPTION in data:
+        return validated(InceptionSpec, data, where, lines)
     named = catalog().get(str(data.get("name")))
     if named is None or data.keys() & {"depth", "stages"}:
         return validated(NetworkSpec, data, where, lines)

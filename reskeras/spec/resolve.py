@@ -139,11 +139,27 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
     if min(height, width) < (stride := total_stride(network)):
         raise ReskerasError(f"input_shape: {height}x{width} is smaller than the network's stride of {stride} pixels; "
                             f"choose at least {stride}x{stride}, or a smaller stem or fewer strided stages")
+    _refuse_inside(network)
     residual = [row for row in rows if row.shortcut != "none"]
+    if network.projection == "pooled" and not any(row.shortcut in ("B", "C") for row in rows):
+        raise ReskerasError("projection: 'pooled' needs projections; choose shortcut B or C")
     if network.drop_path and not residual:
         raise ReskerasError(f"drop_path: {network.drop_path} needs shortcuts, and every stage has shortcut 'none'")
     if network.zero_gamma:
         _refuse_zero_gamma(network)
+
+
+def _refuse_inside(network: ResolvedNetwork) -> None:
+    """What is said of the inside of units that have none, and groups that do not divide it."""
+    inside = [BLOCKS[row.block].channels(row.width, network.inner_factor)[BLOCKS[row.block].grouped]
+              for row in network.stages if BLOCKS[row.block].grouped is not None]
+    for field, idle in (("groups", 1), ("inner_factor", 1.0)):
+        if getattr(network, field) != idle and not inside:
+            raise ReskerasError(f"{field}: {getattr(network, field):g} needs block bottleneck; "
+                                f"{network.stages[0].block} units have nothing inside")
+    if bad := [width for width in inside if width % network.groups]:
+        raise ReskerasError(f"groups: {network.groups} does not divide the {bad[0]} channels inside a unit; "
+                            "choose another, or another inner_factor or width")
 
 
 def _refuse_narrowing(network: ResolvedNetwork) -> None:

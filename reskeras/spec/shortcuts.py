@@ -22,6 +22,13 @@ def projects(shortcut: str, in_width: int, out_width: int, stride: int, downsamp
     return shortcut == "B" and (in_width != out_width or (stride != 1 and downsample == "first"))
 
 
+def averaged(name: str, stride: int) -> Sequence:
+    """Means over windows of `stride` x `stride`, so that a projection after them need not skip any position
+    (ResNet-D, arXiv:1812.01187 figure 2 c). At an odd edge the mean is over what there is."""
+    window = (stride, stride)
+    return (op.Pool(name=f"{name}_pool", reduce="average", kernel=window, stride=window, padding="same"),)
+
+
 def parameter_free(name: str, in_width: int, out_width: int, stride: int) -> Sequence:
     """The stream itself, made to fit: every stride-th position, then zero channels (option A)."""
     nodes: list[op.Op] = []

@@ -49,10 +49,17 @@ def merge_words(fork: Fork) -> str:
     return ("exclusive " if fork.exclusive else "") + fork.merge.replace("_", " ")
 
 
+def is_gate(fork: Fork) -> bool:
+    """Whether a fork multiplies the stream by what it makes of it, as squeeze-and-excitation does."""
+    return fork.merge == "multiply" and len(fork.branches) == 2 and fork.branches[0] == ()
+
+
 def branch_names(fork: Fork) -> tuple[str, ...]:
     """What to call the branches: those of a residual unit by their part in it, others by number."""
     if is_residual(fork):
         return ("shortcut", "residual", "gate")[: len(fork.branches)]
+    if is_gate(fork):
+        return ("stream", "gate")
     return tuple(f"branch {number + 1}" for number in range(len(fork.branches)))
 
 
@@ -94,18 +101,31 @@ def _main_path(nodes: Sequence, whole: bool) -> Iterator[str]:
         match node:
             case Fork() if is_residual(node):
                 yield from _main_path(node.branches[1], whole)
+            case Fork() if is_gate(node):
+                widths = [str(each.filters) for each in node.branches[1] if isinstance(each, op.Conv)]
+                yield f"gate, {'-'.join(widths)}"
             case Fork():
-                yield f"{node.merge} of {len(node.branches)}"
-            case op.Conv() if not whole:
-                yield f"{_by(node.kernel)}, {node.filters}"
+                yield f"{node.merge} of {', '.join(map(_end, node.branches))}"
             case op.Conv():
-                yield _listed(f"{_by(node.kernel)}, {node.filters}", _stride(node.stride))
+                groups = f"{node.groups} groups" if node.groups > 1 else ""
+                yield _listed(f"{_by(node.kernel)}, {node.filters}", _stride(node.stride) if whole else "", groups)
             case op.Dense():
                 yield words(node)
             case op.Pool() | op.GlobalPool() if whole:
                 yield words(node)
             case _:
                 pass
+
+
+def _end(branch: Sequence) -> str:
+    """What a branch ends in, as far as its width goes: filters, those of branches of its own, or a pool."""
+    for node in reversed(branch):
+        if isinstance(node, Fork):
+            return "+".join(map(_end, node.branches))
+        if isinstance(node, op.Conv):
+            return str(node.filters)
+    pools = [POOL_NAMES[node.reduce] for node in branch if isinstance(node, op.Pool)]
+    return pools[-1] if pools else "identity"
 
 
 def _by(sizes: tuple[int, int]) -> str:

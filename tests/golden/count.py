@@ -10,6 +10,12 @@ arXiv:1603.05027. A stage of n units of width w, c channels in, e out, at S x S 
                    one for a unit whose branch and projection share it, none on projections, one before the head
     multiply-adds  every weight above but biases and batch norm is used S x S times, because the first convolution,
                    the projection and the gate all carry the unit's stride
+
+Later bottlenecks have i inside instead of w (ResNeXt, wide networks), 9ii/g in the 3x3 of g groups, the stride in that
+3x3 (so that the first 1x1 works on the larger image), and with squeeze-and-excitation 2ee/r weights and e + e/r biases
+used once an image. ResNet-D has three 3x3 convolutions in its stem; its projection follows the pool, so costs the same.
+
+Inception (arXiv:1602.07261) is a list of convolutions: area of the kernel, channels in, filters. See `inception`.
 """
 
 from __future__ import annotations
@@ -109,6 +115,132 @@ def count(net: Net) -> dict:
             "multiply_adds": multiply_adds + dense, "shapes": {**shapes, "logits": [classes]}}
 
 
+BOTTLENECKS = {  # units, inner width over w, groups, squeeze, deep stem
+    "resnext-50-32x4d": ((3, 4, 6, 3), 2, 32, 0, False),
+    "resnext-101-32x8d": ((3, 4, 23, 3), 4, 32, 0, False),
+    "wide-resnet-50-2": ((3, 4, 6, 3), 2, 1, 0, False),
+    "wide-resnet-101-2": ((3, 4, 23, 3), 2, 1, 0, False),
+    "se-resnet-50": ((3, 4, 6, 3), 1, 1, 16, False),
+    "resnet-50-d": ((3, 4, 6, 3), 1, 1, 0, True),
+}
+
+
+def bottlenecks(units: tuple[int, ...], inner: int, groups: int, squeeze: int, deep: bool) -> dict:
+    """A bottleneck network for ImageNet whose 3x3 convolutions carry the stride."""
+    weights = 27 * 32 + 9 * 32 * 32 + 9 * 32 * 64 if deep else 49 * 3 * 64
+    biases, normed, multiply_adds = 0, 128 if deep else 64, weights * 112 * 112
+    c, large, shapes = 64, 56, {"stem": [56, 56, 64]}
+    for number, n in enumerate(units, start=1):
+        w, small = 64 << (number - 1), 56 >> (number - 1)
+        i, e = inner * w, 4 * w
+        at_large = c * i  # the first 1x1 of the first unit, before the stride
+        at_small = (n - 1) * e * i + n * (9 * i * i // groups + i * e) + c * e
+        once = n * 2 * e * (e // squeeze) if squeeze else 0
+        biases += n * (e + e // squeeze) if squeeze else 0
+        normed += n * (2 * i + e) + e
+        weights += at_large + at_small + once
+        multiply_adds += at_large * large * large + at_small * small * small + once
+        c, large = e, small
+        shapes[f"stage{number}"] = [small, small, e]
+    return {"parameters": weights + biases + 2 * normed + 2048 * 1000 + 1000, "moving_statistics": 2 * normed,
+            "multiply_adds": multiply_adds + 2048 * 1000, "shapes": {**shapes, "logits": [1000]}}
+
+
+# (area, channels in, filters) of every convolution of a cell; 0 in: what the cell gets; a negative area: with stride 2
+INCEPTION = {
+    "v4": {  # figures 4 to 8, table 1
+        "A": [(1, 0, 96), (1, 0, 96), (1, 0, 64), (9, 64, 96), (1, 0, 64), (9, 64, 96), (9, 96, 96)],
+        "to B": [(-9, 0, 384), (1, 0, 192), (9, 192, 224), (-9, 224, 256)],
+        "B": [(1, 0, 128), (1, 0, 384), (1, 0, 192), (7, 192, 224), (7, 224, 256), (1, 0, 192), (7, 192, 192),
+              (7, 192, 224), (7, 224, 224), (7, 224, 256)],
+        "to C": [(1, 0, 192), (-9, 192, 192), (1, 0, 256), (7, 256, 256), (7, 256, 320), (-9, 320, 320)],
+        "C": [(1, 0, 256), (1, 0, 256), (1, 0, 384), (3, 384, 256), (3, 384, 256), (1, 0, 384), (3, 384, 448),
+              (3, 448, 512), (3, 512, 256), (3, 512, 256)],
+    },
+    "resnet-v1": {  # figures 10 to 13
+        "A": [(1, 0, 32), (1, 0, 32), (9, 32, 32), (1, 0, 32), (9, 32, 32), (9, 32, 32)],
+        "to B": [(-9, 0, 384), (1, 0, 192), (9, 192, 192), (-9, 192, 256)],
+        "B": [(1, 0, 128), (1, 0, 128), (7, 128, 128), (7, 128, 128)],
+        "to C": [(1, 0, 256), (-9, 256, 384), (1, 0, 256), (-9, 256, 256), (1, 0, 256), (9, 256, 256), (-9, 256, 256)],
+        "C": [(1, 0, 192), (1, 0, 192), (3, 192, 192), (3, 192, 192)],
+    },
+    "resnet-v2": {  # figures 16 to 19
+        "A": [(1, 0, 32), (1, 0, 32), (9, 32, 32), (1, 0, 32), (9, 32, 48), (9, 48, 64)],
+        "to B": [(-9, 0, 384), (1, 0, 256), (9, 256, 256), (-9, 256, 384)],
+        "B": [(1, 0, 192), (1, 0, 128), (7, 128, 160), (7, 160, 192)],
+        "to C": [(1, 0, 256), (-9, 256, 384), (1, 0, 256), (-9, 256, 288), (1, 0, 256), (9, 256, 288), (-9, 288, 320)],
+        "C": [(1, 0, 192), (1, 0, 192), (3, 192, 224), (3, 224, 256)],
+    },
+}
+# what the branches of a cell end in, together; in the residual networks it goes into the linear 1x1 convolution
+ENDS = {"v4": {"A": 384, "B": 1024, "C": 1536}, "resnet-v1": {"A": 96, "B": 256, "C": 384},
+        "resnet-v2": {"A": 128, "B": 384, "C": 448}}
+ADDED = {"v4": (640, 512), "resnet-v1": (640, 896), "resnet-v2": (768, 992)}  # channels that a reduction puts on top
+# stems for 299 pixels: (area, channels in, filters, positions along a side), and the channels they end in
+INCEPTION_STEMS = {
+    "v4": ([(9, 3, 32, 149), (9, 32, 32, 147), (9, 32, 64, 147), (9, 64, 96, 73), (1, 160, 64, 73), (9, 64, 96, 71),
+            (1, 160, 64, 73), (7, 64, 64, 73), (7, 64, 64, 73), (9, 64, 96, 71), (9, 192, 192, 35)], 384),
+    "resnet-v1": ([(9, 3, 32, 149), (9, 32, 32, 147), (9, 32, 64, 147), (1, 64, 80, 73), (9, 80, 192, 71),
+                   (9, 192, 256, 35)], 256),
+    "released": ([(9, 3, 32, 149), (9, 32, 32, 147), (9, 32, 64, 147), (1, 64, 80, 73), (9, 80, 192, 71),
+                  (1, 192, 96, 35), (1, 192, 48, 35), (25, 48, 64, 35), (1, 192, 64, 35), (9, 64, 96, 35),
+                  (9, 96, 96, 35), (1, 192, 64, 35)], 320),
+    "small": ([(9, 3, 8, 32), (9, 8, 16, 16)], 16),  # a quarter of 32 and 64
+}
+
+
+def inception(kind: str, stem: str, cells: tuple[int, int, int], final: int = 0, gamma: bool = True) -> dict:
+    """An Inception network: for 299 pixels and 1000 classes, or of a quarter of the widths for 32 pixels and 10.
+
+    `final` filters of a last 1x1 convolution. Batch norm has a shift, and with `gamma` a scale, for every convolution
+    but the linear ones, which have biases.
+    """
+    small = stem == "small"
+    sides, quarter, classes = ((16, 7, 3), 4, 10) if small else ((35, 17, 8), 1, 1000)
+    convs, c = INCEPTION_STEMS[stem]
+    totals = {"weights": 0, "normed": 0, "biases": 0, "multiply_adds": 0}
+
+    def add(area: int, narrow: int, filters: int, side: int, linear: bool = False, times: int = 1) -> None:
+        totals["weights"] += times * area * narrow * filters
+        totals["multiply_adds"] += times * area * narrow * filters * side * side
+        totals["biases" if linear else "normed"] += times * filters
+
+    for conv in convs:
+        add(*conv)
+    shapes = {"stem": [sides[0], sides[0], c]}
+    for stage, (letter, n) in enumerate(zip("ABC", cells, strict=True)):
+        if stage:
+            for area, narrow, filters in INCEPTION[kind][f"to {letter}"]:
+                add(abs(area), narrow // quarter or c, filters // quarter, sides[stage - (area > 0)])
+            c += ADDED[kind][stage - 1] // quarter
+        end = ENDS[kind][letter] // quarter
+        for place in range(n):
+            for area, narrow, filters in INCEPTION[kind][letter]:
+                add(area, narrow // quarter or c, filters // quarter, sides[stage])
+            if kind == "v4":
+                assert end == c or (stage, place) == (0, 0)
+                c = end
+            else:
+                add(1, end, c, sides[stage], linear=True)
+        shapes[f"stage{stage + 1}"] = [sides[stage], sides[stage], c]
+    if final:
+        add(1, c, final, sides[-1])
+        c = final
+    parameters = totals["weights"] + totals["biases"] + c * classes + classes
+    return {"parameters": parameters + (1 + gamma) * totals["normed"], "moving_statistics": 2 * totals["normed"],
+            "multiply_adds": totals["multiply_adds"] + c * classes, "shapes": {**shapes, "logits": [classes]},
+            "parameters_with_scale": parameters + 2 * totals["normed"]}
+
+
+INCEPTIONS = {
+    "inception-v4": inception("v4", "v4", (4, 7, 3)),
+    "inception-resnet-v1": inception("resnet-v1", "resnet-v1", (5, 10, 5)),
+    "inception-resnet-v2": inception("resnet-v2", "v4", (5, 10, 5)),
+    "inception-resnet-v2-released": inception("resnet-v2", "released", (10, 20, 10), final=1536, gamma=False),
+    **{f"cifar-inception-{kind}": inception(kind, "small", (1, 2, 1)) for kind in INCEPTION},
+}
+
+
 def vgg19() -> dict:
     """VGG-19 (arXiv:1409.1556, configuration E): biased 3x3 convolutions, no batch norm; the pool ends a stage."""
     weights = biases = multiply_adds = 0
@@ -125,7 +257,8 @@ def vgg19() -> dict:
 
 def catalogue() -> dict[str, dict]:
     """Every name and its figures."""
-    return {"vgg-19": vgg19(), **{name: count(net) for name, net in TABLE.items()}}
+    return {"vgg-19": vgg19(), **{name: count(net) for name, net in TABLE.items()},
+            **{name: bottlenecks(*row) for name, row in BOTTLENECKS.items()}, **INCEPTIONS}
 
 
 def text() -> str:

@@ -21,6 +21,11 @@ EXACT_PARAMETERS = {
     "cifar-resnet-20": 269722, "cifar-resnet-32": 464154, "cifar-resnet-44": 658586, "cifar-resnet-56": 853018,
     "cifar-resnet-110": 1727962, "cifar-resnet-1202": 19421274,
     "cifar-preact-164": 1703258, "cifar-preact-1001": 10327706,
+    # as torchvision and timm publish them, batch norm's scale and shift included
+    "resnext-50-32x4d": 25028904, "resnext-101-32x8d": 88791336, "wide-resnet-50-2": 68883240,
+    "wide-resnet-101-2": 126886696, "se-resnet-50": 28088024, "resnet-50-d": 25576264, "inception-v4": 42679816,
+    # keras.applications.InceptionResNetV2 counts 55,873,736 with its 60,544 moving statistics
+    "inception-resnet-v2-released": 55873736 - 60544,
 }
 # as printed: v1 table 1 (multiply-adds) and figure 3's VGG-19, v1 table 6 (parameters)
 TABLE_1_BILLIONS = {"plain-18": "1.8", "plain-34": "3.6", "resnet-18": "1.8", "resnet-34": "3.6", "resnet-50": "3.8",
@@ -91,6 +96,15 @@ def test_the_catalogue_quotes_the_papers_as_printed():
     assert {name: f"{rows[name].flops / 1e9:.1f}" for name in TABLE_1_BILLIONS} == TABLE_1_BILLIONS
     assert {depth: rows[f"cifar-resnet-{depth}"].millions for depth in TABLE_6_MILLIONS} == {
         depth: float(printed) for depth, printed in TABLE_6_MILLIONS.items()}
+
+
+def test_inception_networks_have_the_published_millions_with_batch_norms_scale():
+    printed = {"inception-v4": "42.68", "inception-resnet-v2-released": "55.84"}
+    for name, millions in printed.items():
+        counted = reskeras.plan(name, bn={"scale": True}).complexity().parameters
+        assert counted == GOLDEN[name]["parameters_with_scale"]
+        assert as_printed(counted / 1e6, millions) == millions
+    assert GOLDEN["inception-resnet-v2-released"]["parameters_with_scale"] == 55843464  # timm's inception_resnet_v2
 
 
 def test_a_plain_net_costs_what_its_option_a_twin_does():

@@ -13,6 +13,7 @@ from reskeras.errors import ReskerasError
 from reskeras.graph import compile as compiler
 from reskeras.graph.compile import compile_plan
 from reskeras.spec.catalog import catalog
+from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec
 from tests.graph.by_hand import distance, randomised
 
@@ -30,11 +31,14 @@ def sizes(weights):
 
 
 def one_of_a_kind(names):
-    """All names; those that differ from one before in a number of their skip alone, or are it again, are slow."""
-    seen = set()
+    """All names; those that differ from one before in a number of their skip or inside units alone, or are it again,
+    are slow; so are Inception networks, of which test_inception has small ones."""
+    seen = {InceptionSpec}
     for name in names:
         spec = catalog()[name].spec
         kind = name
+        if isinstance(spec, InceptionSpec):
+            kind = InceptionSpec
         if isinstance(spec, NetworkSpec):
             rows = reskeras.resolve(spec).stages
             kind = tuple((row.units, row.width, row.block, row.order, row.shortcut, row.skip.kind) for row in rows)
@@ -64,7 +68,8 @@ def profiled_multiply_adds(name):
 
 
 @pytest.mark.parametrize("name", ["cifar-resnet-20", "cifar-resnet-110-exclusive-gate-bias-6", "cifar-preact-164",
-                                  "resnet-18-A", "plain-34", "resnet-50"])
+                                  "resnet-18-A", "plain-34", "resnet-50", "se-resnet-50", "resnet-50-d",
+                                  "cifar-inception-v4", "cifar-inception-resnet-v2"])
 def test_multiply_adds_are_those_that_tensorflow_profiles(name):
     assert profiled_multiply_adds(name) == reskeras.plan(name).complexity().multiply_adds
 

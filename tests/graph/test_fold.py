@@ -19,6 +19,9 @@ NETWORKS = [
     *({**SMALL, "skip": skip} for skip in SKIPS),
     {**SMALL, "shortcut": "C"}, {**SMALL, "shortcut": "none"}, {**SMALL, "conv_bias": True},
     {**SMALL, "bn": {"scale": False}}, {**SMALL, "block": "bottleneck", "order": "full_preact"},
+    {**SMALL, "block": "bottleneck", "groups": 4, "squeeze": 8, "projection": "pooled"},
+    {"inception": "v4", "stem": "small", "cells": [1, 1, 1], "width_factor": 0.1, "input_shape": [17, 17, 3]},
+    {"inception": "resnet-v2", "stem": "small", "cells": [1, 1, 1], "width_factor": 0.1, "input_shape": [17, 17, 3]},
     {"family": "imagenet", "stages": [1, 1], "block": "bottleneck", "input_shape": [32, 32, 3], "classes": 5},
 ]
 

@@ -21,9 +21,13 @@ ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_preact", "full_pr
 SKIPS = ["identity", "scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout"]
 NETS = {**{order: {**SMALL, "order": order, "drop_path": 0.2} for order in ORDERS},
         **{skip: {**SMALL, "skip": skip} for skip in SKIPS},
-        "bottleneck": {**SMALL, "block": "bottleneck"}, "plain": {**SMALL, "shortcut": "none"}}
+        "bottleneck": {**SMALL, "block": "bottleneck"},
+        "groups and gates": {**SMALL, "block": "bottleneck", "groups": 4, "inner_factor": 2.0, "squeeze": 4},
+        "plain": {**SMALL, "shortcut": "none"}}
 DEEP = {name: {"source": name, "classes": 3, "input_shape": [16, 16, 3]}
         for name in ("cifar-resnet-56", "cifar-preact-164")}
+DEEP |= {f"inception {kind}": {"inception": kind, "stem": "small", "cells": [3, 3, 1], "width_factor": 0.1,
+                               "classes": 3, "input_shape": [15, 15, 3]} for kind in ("v4", "resnet-v2")}
 EVERY = [*NETS, *(pytest.param(name, marks=pytest.mark.slow) for name in DEEP)]
 
 
@@ -172,7 +176,7 @@ def test_a_scanned_model_survives_saving(tmp_path):
 
 
 def test_units_survive_plain_data():
-    for fields in NETS.values():
+    for fields in (*NETS.values(), DEEP["inception v4"], DEEP["inception resnet-v2"]):
         for unit in reskeras.plan(**fields).units:
             again = unit_from_data(unit_data(unit))
             assert again == unit

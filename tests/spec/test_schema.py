@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reskeras.spec.catalog import catalog
+from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed; reskeras does not need it")
@@ -19,6 +20,18 @@ def test_every_catalogued_spec_is_accepted(validator):
     for name, row in catalog().items():
         if isinstance(row.spec, NetworkSpec):
             assert validator.is_valid(row.spec.sparse()), name
+
+
+def test_every_inception_network_is_accepted_by_its_own_schema():
+    own = jsonschema.Draft202012Validator(InceptionSpec.model_json_schema())
+    rows = {name: row.spec for name, row in catalog().items() if isinstance(row.spec, InceptionSpec)}
+    assert len(rows) == 7
+    for name, spec in rows.items():
+        assert own.is_valid(spec.sparse()), name
+        assert own.is_valid(spec.model_dump(mode="json")), name
+    assert own.is_valid({"inception": "resnet-v1", "scaling": 0.2})
+    for wrong in ({}, {"inception": "v3"}, {"inception": "v4", "cells": [1, 2]}, {"inception": "v4", "depth": 5}):
+        assert not own.is_valid(wrong)
 
 
 @pytest.mark.parametrize("data", [

@@ -3,6 +3,7 @@
 from reskeras.graph.layers.batch_norm import FusedBatchNormalization
 from reskeras.graph.layers.channels import PadChannels
 from reskeras.graph.layers.dropout import CountedDropout
+from reskeras.graph.layers.grouped import GroupedConv2D
 from reskeras.graph.layers.merges import GatedAdd, ScaledAdd
 
-__all__ = ["CountedDropout", "FusedBatchNormalization", "GatedAdd", "PadChannels", "ScaledAdd"]
+__all__ = ["CountedDropout", "FusedBatchNormalization", "GatedAdd", "GroupedConv2D", "PadChannels", "ScaledAdd"]

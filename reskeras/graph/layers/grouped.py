@@ -1,0 +1,80 @@
+"""Grouped convolution that trains on every processor (ResNeXt, arXiv:1611.05431 figure 3 c)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import keras
+import tensorflow as tf
+
+Convolution = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def grouped_conv(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str) -> tf.Tensor:
+    """Convolution of `x` (batch, height, width, channels) by `kernel` (rows, columns, channels of a group, filters).
+
+    The number of groups follows from the shapes. One operation forward, as LiteRT knows it too; backward also where
+    TensorFlow's own kernels cannot (see `has_gradients`), then group by group.
+    """
+
+    def native(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.nn.conv2d(x, kernel, stride, padding.upper())
+
+    if x.shape[-1] == kernel.shape[2] or has_gradients():
+        return native(x, kernel)
+    return _differentiated(native)(x, kernel)
+
+
+@cache
+def has_gradients() -> bool:
+    """Whether TensorFlow has gradients of grouped convolutions where this process computes.
+
+    Those for GPUs and oneDNN (the default on x86) have; the plain CPU kernels, which run on other processors and under
+    TF_ENABLE_ONEDNN_OPTS=0, refuse (TensorFlow 2.21).
+    """
+    with tf.init_scope():
+        x, kernel = tf.ones([1, 3, 3, 4]), tf.ones([3, 3, 2, 4])
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch([x, kernel])
+                y = tf.nn.conv2d(x, kernel, 1, "SAME")
+            tape.gradient(y, [x, kernel])
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            return False
+        return True
+
+
+def _differentiated(native: Convolution) -> Convolution:
+    """`native` with gradients made of those of the single groups' convolutions."""
+
+    @tf.custom_gradient
+    def convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        groups = x.shape[-1] // kernel.shape[2]
+
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            found = []
+            parts = (tf.split(each, groups, axis=-1) for each in (x, kernel, upstream))
+            for inputs, filters, above in zip(*parts, strict=True):
+                with tf.GradientTape() as tape:
+                    tape.watch([inputs, filters])
+                    made = native(inputs, filters)
+                found.append(tape.gradient(made, [inputs, filters], above))
+            of_x, of_kernel = zip(*found, strict=True)
+            return tf.concat(of_x, axis=-1), tf.concat(of_kernel, axis=-1)
+
+        return native(x, kernel), gradients
+
+    return convolution
+
+
+@keras.saving.register_keras_serializable(package="reskeras")
+class GroupedConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` with groups, by TensorFlow's own kernels.
+
+    Keras has XLA compile it, whose gradients take about a thousand times as long on a CPU (28x28x256, 32 groups).
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """The convolution without bias."""
+        return grouped_conv(tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel), self.strides, self.padding)
