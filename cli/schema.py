@@ -17,8 +17,8 @@ from .output import emit_json
 @click.argument("document", type=FieldChoice(["network", "inception", "recipe"]), default="network",
                 metavar="[network|inception|recipe]")
 def command(document: str) -> None:
-    """JSON Schema of a network file, of one with the field `inception`, or of a recipe file, so that an editor completes
-    and checks it."""
+    """JSON Schema of a network file, of one with the field `inception`, or of a recipe file, so that an editor
+    completes and checks it."""
     from reskeras.spec.inception import InceptionSpec
     from reskeras.spec.network import NetworkSpec
     from reskeras.spec.recipe import Recipe

@@ -14,6 +14,7 @@ from reskeras.graph.layers.channels import pad_channels
 from reskeras.graph.layers.dropout import drop
 from reskeras.graph.layers.grouped import grouped_conv
 from reskeras.graph.layers.merges import gated_add, scaled_add
+from reskeras.graph.layers.padding import pad_edges
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Fork, Sequence
 
@@ -128,7 +129,8 @@ def _(node: op.Dense, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
 
 @apply.register
 def _(node: op.Pad, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
-    return tf.pad(x, [[0, 0], node.rows, node.columns, [0, 0]])
+    return pad_edges(x, node.rows, node.columns) if node.border == "edge" else tf.pad(
+        x, [[0, 0], node.rows, node.columns, [0, 0]])
 
 
 @apply.register

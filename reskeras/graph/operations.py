@@ -14,6 +14,7 @@ from keras import layers
 
 from reskeras.graph.layers import (
     CountedDropout,
+    EdgePadding2D,
     FusedBatchNormalization,
     GatedAdd,
     GroupedConv2D,
@@ -115,7 +116,8 @@ def _(node: op.Dense, context: Context) -> keras.layers.Layer:
 
 @layer_of.register
 def _(node: op.Pad, context: Context) -> keras.layers.Layer:
-    return layers.ZeroPadding2D((node.rows, node.columns), name=node.name, dtype=context.precision)
+    make = {"zero": layers.ZeroPadding2D, "edge": EdgePadding2D}[node.border]
+    return make((node.rows, node.columns), name=node.name, dtype=context.precision)
 
 
 @layer_of.register

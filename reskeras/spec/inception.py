@@ -170,11 +170,11 @@ class _Maker:
             nodes = (self.cell(name, kind.reductions[stage - 1]),)
             shape = sequence_shape(nodes, shape)
             yield Unit(name=name, nodes=nodes)
-        for number in range(first, first + count):
-            name = f"stage{stage + 1}_unit{number}"
+        for place in range(first, first + count):
+            name = f"stage{stage + 1}_unit{place}"
             cell: Sequence = (self.cell(name, kind.cells[stage]),)
             if kind.residual:
-                linear = self.spec.last_linear and stage == 2 and number == first + count - 1
+                linear = self.spec.last_linear and stage == 2 and place == first + count - 1
                 cell = self.added(name, cell, shape[-1], 1.0 if linear else self.spec.scaling[stage], linear)
             yield Unit(name=name, nodes=cell)
 

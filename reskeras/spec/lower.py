@@ -8,7 +8,7 @@ from functools import singledispatch
 from reskeras.spec import operations as op
 from reskeras.spec import shortcuts
 from reskeras.spec.families import BLOCKS
-from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow
+from reskeras.spec.network import NetworkSpec, PoolSpec, ResolvedNetwork, StageRow
 from reskeras.spec.orders import ORDERS, Words
 from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit
 from reskeras.spec.resolve import resolve
@@ -67,9 +67,10 @@ class Maker:
             nodes += self.conv(f"stem_conv{number}", conv.kernel, conv.width, conv.stride)
             last = index == len(stem.convs) - 1
             # a max-pool wants its input activated whatever the order; so does a further convolution
-            nodes += self.activation(words if last and not stem.pool else ("bn", "relu"), "stem_", number)
+            if not last or stem.activated:
+                nodes += self.activation(words if last and not stem.pool else ("bn", "relu"), "stem_", number)
         if stem.pool:
-            nodes += self.pool("stem_pool", stem.pool.kernel, stem.pool.stride)
+            nodes += self.pool("stem_pool", stem.pool)
         return Unit(name="stem", nodes=tuple(nodes))
 
     def unit(self, name: str, row: StageRow, in_width: int, stride: int, first: bool, drop_rate: float) -> Unit:
@@ -160,13 +161,13 @@ class Maker:
             initialiser=self.network.initialiser,
         ))
 
-    def pool(self, name: str, kernel: int, stride: int) -> Sequence:
-        """A max-pool. Zeros around it are harmless: what comes in has passed a ReLU."""
-        pad, padding = self.padding(name, kernel, stride)
-        window = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": padding}
+    def pool(self, name: str, pool: PoolSpec) -> Sequence:
+        """A max-pool. Zeros around it are harmless where what comes in has passed a ReLU."""
+        pad, padding = self.padding(name, pool.kernel, pool.stride, pool.border)
+        window = {"kernel": (pool.kernel,) * 2, "stride": (pool.stride,) * 2, "padding": padding}
         return (*pad, op.Pool(name=name, reduce="max", **window))
 
-    def padding(self, name: str, kernel: int, stride: int) -> tuple[Sequence, str]:
+    def padding(self, name: str, kernel: int, stride: int, border: str = "zero") -> tuple[Sequence, str]:
         """The Pad before a window and the window's own padding.
 
         With an odd kernel and stride 1 TensorFlow's `same` is symmetric; with a stride it pads more at
@@ -175,4 +176,4 @@ class Maker:
         if kernel == 1 or self.network.padding == "same" or (stride == 1 and kernel % 2):
             return (), "same"
         before, after = (kernel - 1) // 2, kernel // 2
-        return (op.Pad(name=f"{name}_pad", rows=(before, after), columns=(before, after)),), "valid"
+        return (op.Pad(name=f"{name}_pad", rows=(before, after), columns=(before, after), border=border),), "valid"

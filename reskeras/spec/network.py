@@ -29,17 +29,24 @@ class ConvSpec(Spec):
 
 
 class PoolSpec(Spec):
-    """The stem's max-pool."""
+    """The stem's max-pool. `border` is what stands around the map where the padding is symmetric: zeros, or what does
+    not count (`edge`, as in PyTorch). After a ReLU both are the same."""
 
     kernel: Kernel = 3
     stride: Stride = 2
+    border: Literal["zero", "edge"] = "zero"
 
 
 class StemSpec(Spec):
-    """What stands before the first stage: convolutions, then perhaps a max-pool (v1 table 1)."""
+    """What stands before the first stage: convolutions, then perhaps a max-pool (v1 table 1).
+
+    `activated` is whether batch norm and ReLU stand between the last convolution and the pool: the papers' do; those of
+    keras.applications' and timm's second versions do not.
+    """
 
     convs: Annotated[tuple[ConvSpec, ...], Field(min_length=1, max_length=8)]
     pool: PoolSpec | None = None
+    activated: bool = True
 
 
 class BatchNormSpec(Spec):

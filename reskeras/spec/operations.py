@@ -187,11 +187,13 @@ class Dense(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pad(Op):
-    """Zeros around the image: rows above and below, columns left and right."""
+    """Rows above and below the image, columns left and right of it: zeros, or with border `edge` the mirror image,
+    whose nearest is in the window of a max-pool anyway, so that it counts nothing there."""
 
     kind: ClassVar[str] = "pad"
     rows: tuple[int, int]
     columns: tuple[int, int]
+    border: Literal["zero", "edge"] = "zero"
 
     def output_shape(self, shape: Shape) -> Shape:
         height, width, channels = shape

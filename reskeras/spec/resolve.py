@@ -140,6 +140,7 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
         raise ReskerasError(f"input_shape: {height}x{width} is smaller than the network's stride of {stride} pixels; "
                             f"choose at least {stride}x{stride}, or a smaller stem or fewer strided stages")
     _refuse_inside(network)
+    _refuse_idle_border(network)
     residual = [row for row in rows if row.shortcut != "none"]
     if network.projection == "pooled" and not any(row.shortcut in ("B", "C") for row in rows):
         raise ReskerasError("projection: 'pooled' needs projections; choose shortcut B or C")
@@ -160,6 +161,16 @@ def _refuse_inside(network: ResolvedNetwork) -> None:
     if bad := [width for width in inside if width % network.groups]:
         raise ReskerasError(f"groups: {network.groups} does not divide the {bad[0]} channels inside a unit; "
                             "choose another, or another inner_factor or width")
+
+
+def _refuse_idle_border(network: ResolvedNetwork) -> None:
+    """A stem that is not activated, or a border that makes no difference."""
+    stem = network.stem
+    if not stem.activated and not stem.pool:
+        raise ReskerasError("stem.activated: false needs a pool; without one the activation order decides")
+    if stem.pool and stem.pool.border == "edge" and (stem.activated or network.padding == "same"):
+        raise ReskerasError("stem.pool.border: 'edge' differs from 'zero' only where the stem has activated: false and "
+                            "padding is symmetric")
 
 
 def _refuse_narrowing(network: ResolvedNetwork) -> None:

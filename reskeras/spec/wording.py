@@ -29,7 +29,8 @@ def words(node: Node) -> str:
             return f"dense, {node.units}"
         case op.Pad():
             return f"pad, {node.rows[0]}-{node.rows[1]}" + (
-                "" if node.rows == node.columns else f" by {node.columns[0]}-{node.columns[1]}")
+                "" if node.rows == node.columns else f" by {node.columns[0]}-{node.columns[1]}") + (
+                "" if node.border == "zero" else f", {node.border}")
         case op.PadChannels():
             return f"zero channels, to {node.channels}"
         case op.Scale():

@@ -89,7 +89,8 @@ def with_weights_of(model, prefix, module):
             state[f"{name}.weight"] = layer["kernel"].transpose(3, 2, 0, 1)
             state |= {f"{name}.bias": layer["bias"]} if "bias" in layer else {}
         elif isinstance(part, nn.BatchNorm2d):
-            theirs = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+            theirs = {"weight": "gamma", "bias": "beta",
+                      "running_mean": "moving_mean", "running_var": "moving_variance"}
             state |= {f"{name}.{their}": layer[our] for their, our in theirs.items()}
             state[f"{name}.num_batches_tracked"] = np.array(0)
     module.load_state_dict({name: torch.tensor(value) for name, value in state.items()}, strict=True)
@@ -156,3 +157,27 @@ PUBLISHED = {
 def test_parameters_are_those_that_torchvision_and_timm_publish(name):
     published, how = PUBLISHED[name]
     assert reskeras.plan(name).complexity().parameters == published == torchs_count(**how)
+
+
+@pytest.mark.parametrize("border", ["edge", "zero"])
+@pytest.mark.parametrize("size", [32, 33])
+def test_the_border_of_a_pool_after_a_stem_without_activation(border, size):
+    stem = {"convs": [{"kernel": 7, "width": 6, "stride": 2}], "pool": {"border": border}, "activated": False}
+    model = reskeras.build(stages=[1], family="imagenet", stem=stem, order="full_preact", input_shape=[size, size, 3],
+                           until="stem", seed=1)
+    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
+    kernel = torch.from_numpy(model.get_layer("stem_conv").kernel.numpy().transpose(3, 2, 0, 1).copy())
+    convolved = nn.functional.conv2d(to_torch(images), kernel, stride=2, padding=3)
+    pooled = nn.functional.max_pool2d(convolved, 3, 2, 1)
+    if border == "zero":
+        pooled = nn.functional.max_pool2d(nn.functional.pad(convolved, [1, 1, 1, 1]), 3, 2)
+    assert distance(model(images, training=False), from_torch(pooled)) < 1e-5
+
+
+def test_the_border_of_a_pool_in_reduced_precision_learns():
+    stem = {"convs": [{"kernel": 3, "width": 6}], "pool": {"border": "edge"}, "activated": False}
+    model = reskeras.build(stages=[1], family="cifar", stem=stem, order="full_preact", precision="mixed_bfloat16",
+                           input_shape=[8, 8, 3], classes=2)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)) ** 2)
+    assert np.isfinite(tape.gradient(loss, model.get_layer("stem_conv").kernel)).all()

@@ -1,5 +1,7 @@
 """Inception networks compiled: cells by hand from the paper's figures, training, endpoints, counts."""
 
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -84,7 +86,7 @@ def test_every_unit_is_what_its_figure_says(kind):
     model = randomised(reskeras.build(inception=kind, **MINIATURE, outputs=[*UNITS, "logits"]))
     images = np.random.default_rng(1).normal(size=(4, 21, 21, 3)).astype(np.float32)
     found = model(images, training=False)
-    for before, unit in zip(UNITS, UNITS[1:], strict=False):
+    for before, unit in pairwise(UNITS):
         assert distance(found[unit], BY_HAND[kind][unit](Cell(model, unit), found[before])) < 1e-5
     head = model.get_layer("logits")
     features = tf.reduce_mean(found[UNITS[-1]], axis=(1, 2))

@@ -5,5 +5,7 @@ from reskeras.graph.layers.channels import PadChannels
 from reskeras.graph.layers.dropout import CountedDropout
 from reskeras.graph.layers.grouped import GroupedConv2D
 from reskeras.graph.layers.merges import GatedAdd, ScaledAdd
+from reskeras.graph.layers.padding import EdgePadding2D
 
-__all__ = ["CountedDropout", "FusedBatchNormalization", "GatedAdd", "GroupedConv2D", "PadChannels", "ScaledAdd"]
+__all__ = ["CountedDropout", "EdgePadding2D", "FusedBatchNormalization", "GatedAdd", "GroupedConv2D", "PadChannels",
+           "ScaledAdd"]
