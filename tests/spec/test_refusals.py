@@ -56,6 +56,10 @@ FILES = {
     "skip with C": ("depth: 20\nshortcut: C\nskip: scale\n", 3, ["skip: 'scale'", "'C'", "A or B"]),
     "conv1x1 with A": ("depth: 20\nshortcut: A\nskip: conv1x1\n", 3, ["skip: conv1x1", "'A'", "set one"]),
     "conv1x1 with B in a stage": (STAGED + "- {units: 1, shortcut: B, skip: conv1x1}\n", 3, ["stages.0.skip", "'B'"]),
+    "a stem without activation or pool": (
+        "depth: 20\nstem: {convs: [{width: 16}], activated: false}\n", 2, ["stem.activated: false", "pool"]),
+    "an idle border": ("depth: 50\nstem: {convs: [{width: 64}], pool: {border: edge}}\n", 2,
+                       ["stem.pool.border: 'edge'", "activated: false"]),
     "stride_on without bottleneck": ("depth: 20\nstride_on: 3x3\n", 2, ["stride_on: '3x3'", "bottleneck"]),
     "zero_gamma with full_preact": ("depth: 20\norder: full_preact\nzero_gamma: true\n", 3,
                                     ["zero_gamma: true", "'full_preact'", "original, relu_before_add, relu_preact"]),
