@@ -43,6 +43,7 @@ COMMANDS = {
     "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
     "analyse": Entry(".analyse", "Inside a network: responses, gradients, units removed.", MODELS),
     "conform": Entry(".conform", "What any Keras model is, and where it leaves the papers.", MODELS),
+    "port": Entry(".port", "Weights from keras.applications, torchvision or timm as a run.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
     "report": Entry(".report", "One HTML page of runs, or of what a suite came to.", MODELS),
     "suites": Entry(".suites", "The papers' tables and figures, to be run again.", PAPERS),

@@ -20,6 +20,7 @@ _HOMES = {
     "train": "reskeras.api",
     "tune": "reskeras.api",
     "analyse_fresh": "reskeras.api",
+    "port": "reskeras.api",
     "conform": "reskeras.conformity.conform",
     "read_analysis": "reskeras.analysis.analysis",
     "Run": "reskeras.api",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
 from reskeras.analysis.analysis import analyse as analyse_weights
+from reskeras.data.noise import noise_source
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
@@ -18,7 +19,7 @@ from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.prediction import Prediction, predict_files
 from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.evaluation.views import Views
-from reskeras.export.artefacts import Exporter, check_kinds, export_run
+from reskeras.export.artefacts import Exporter, check_kinds, export_run, is_measured
 from reskeras.export.artefacts import Request as ExportRequest
 from reskeras.export.lite import REPRESENTATIVE
 from reskeras.export.noise import LayerNoise
@@ -26,6 +27,9 @@ from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
+from reskeras.porting.port import class_names
+from reskeras.porting.port import port as ported
+from reskeras.porting.source import read_source
 from reskeras.report.page import write_page
 from reskeras.report.runs import Material, page_of
 from reskeras.report.search import draw_search
@@ -129,9 +133,13 @@ class Run:
         """The data the run was trained on, or `data` with the same classes."""
         self.folder.preprocessing_file  # noqa: B018 - says what is missing in a run that was only built
         known = self.folder.provenance().get("data", {})
+        if data is None and not known:
+            raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
         same = data is None or data == known.get("name")
         source = open_source(data or known["name"], data_dir or (known.get("data_dir") if same else None))
-        if list(source.classes) != self.folder.classes():
+        classes = self.folder.classes()
+        unnamed = not known and classes == class_names(None, len(source.classes))
+        if not unnamed and list(source.classes) != classes:
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
         return source
 
@@ -168,7 +176,8 @@ class Run:
         keep_float: Sequence[str] = (), timing: bool = True, tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
-        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named.
+        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named. Also `keras-weights` and
+        `torchvision-state-dict`, weights that those libraries load. A port without data is proven on random images.
 
         `pixels` is what the server takes, `uint8` or `float32`. `tolerances` are of the largest logit, by kind.
         `representative` training images give the ranges of quantised kinds; int8 kinds compute the layers of
@@ -178,7 +187,16 @@ class Run:
         check_kinds(kinds)
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
         request = ExportRequest(pixels, tolerances or {}, representative, tuple(keep_float), timing)
-        return export_run(self.folder, kinds, self.source(data, data_dir), self.name, request, tell)
+        return export_run(self.folder, kinds, self._proving(kinds, data, data_dir), self.name, request, tell)
+
+    def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source:
+        """The data that artefacts are proven on; random images for a port without any."""
+        if data is not None or "data" in self.folder.provenance():
+            return self.source(data, data_dir)
+        if needy := [kind for kind in kinds if is_measured(kind)]:
+            raise ReskerasError(f"to: {needy[0]} measures ranges on images, and {self.path} was ported and has none; "
+                                "give --data")
+        return noise_source(self.folder.classes(), self.preprocessing().size)
 
     def analyse(
         self, data: str | None = None, data_dir: str | Path | None = None, *, images: int = 1000, lesions: int = 100,
@@ -292,6 +310,28 @@ def train(
     if beginning:
         tell(f"from {beginning.name}" + (f", frozen up to {chosen.freeze}" if chosen.freeze else ""))
     job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks], start=beginning))
+    return Run(path)
+
+
+def port(
+    source: str | Path | keras.Model, *, application: str | None = None, classes: str | Path | None = None,
+    size: int | None = None, normalise: str | None = None, fold_biases: bool = False, with_proof: bool = True,
+    out: str | Path | None = None,
+) -> Run:
+    """A network that another library's users trained, as a run.
+
+    `source` is a `keras.Model`, a file (.keras, .h5, .safetensors, .pth), or a name of keras.applications to download;
+    a file of Keras weights alone is those of an `application`. `classes` is a file of names, `size` that of the square
+    images, `normalise` caffe, tf or torch. The port is asked the same as its source and refused (ReskerasError, status
+    1) when a logit differs by more than 1e-4 of the largest.
+    """
+    if isinstance(out, str | Path):
+        place_for(out, "")  # a folder that is there is told before anything is read
+    count = None if classes is None or application is None else len(class_names(classes, None))
+    made = ported(read_source(source, application, count), size, normalise, fold_biases, with_proof)
+    names = class_names(classes, lower(made.spec).units[-1].nodes[-1].units)
+    path = place_for(out, f"{made.name}-ported")
+    made.save(path, names)
     return Run(path)
 
 

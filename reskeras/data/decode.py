@@ -33,25 +33,27 @@ def read_stored(path: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         return tf.identity(data)
 
 
-def fit_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def fit_image(image: tf.Tensor, height: int, width: int, crop: float = 1.0) -> tf.Tensor:
     """uint8 (h, w, channels) to uint8 (height, width, channels): resized until it covers, centre cropped.
 
     Bilinear with antialiasing; the same in training, evaluation, prediction and export. An image of the
-    right size passes unchanged.
+    right size passes unchanged. With `crop` 0.875 it is resized until that share of it covers, so that 224 pixels are
+    the centre of 256.
     """
     channels = image.shape[-1]
     shape = tf.shape(image)
     fitting = tf.logical_and(tf.equal(shape[0], height), tf.equal(shape[1], width))
-    fitted = tf.cond(fitting, lambda: image, lambda: _cover(image, height, width))
+    fitting = tf.logical_and(fitting, crop == 1)
+    fitted = tf.cond(fitting, lambda: image, lambda: _cover(image, height, width, crop))
     return tf.ensure_shape(fitted, [height, width, channels])
 
 
-def _cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def _cover(image: tf.Tensor, height: int, width: int, crop: float) -> tf.Tensor:
     """What `tf.image.resize` and a centre crop give, without ever making the part that is cropped away:
     resized whole, a strip of 1x60000 pixels would take 36 GB."""
     size = tf.cast(tf.shape(image)[:2], tf.float64)
     wanted = tf.constant([height, width], tf.float64)
-    scaled = tf.maximum(tf.round(size * tf.reduce_max(wanted / size)), wanted)
+    scaled = tf.maximum(tf.round(size * tf.reduce_max(wanted / size) / crop), wanted)
     scale, corner = scaled / size, (scaled - wanted) // 2
     reach = 1 + tf.maximum(1 / scale, 1)  # how far the filter looks beyond the window, in pixels of the image
     first = tf.maximum(tf.floor(corner / scale - reach), 0)
@@ -110,19 +112,23 @@ def pipeline_options() -> tf.data.Options:
     return options
 
 
-def fitted_batch(split: Split, indices: tf.Tensor, size: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+def fitted_batch(
+    split: Split, indices: tf.Tensor, size: tuple[int, int, int], crop: float = 1.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and int32 labels (n,), in a graph."""
 
     def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, label = split.decode(stored)
-        return fit_image(image, *size[:2]), label
+        return fit_image(image, *size[:2], crop), label
 
     shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
     return tf.map_fn(load, split.fetch(indices), fn_output_signature=shapes)
 
 
-def fitted(indices: tf.data.Dataset, split: Split, size: tuple[int, int, int], batch_size: int) -> tf.data.Dataset:
+def fitted(
+    indices: tf.data.Dataset, split: Split, size: tuple[int, int, int], batch_size: int, crop: float = 1.0,
+) -> tf.data.Dataset:
     """Batches (uint8 images of `size`, int32 labels) for a dataset of int64 indices, in its order; all are used."""
-    batches = indices.batch(batch_size).map(lambda batch: fitted_batch(split, batch, size),
+    batches = indices.batch(batch_size).map(lambda batch: fitted_batch(split, batch, size, crop),
                                             num_parallel_calls=READERS, deterministic=True)
     return batches.with_options(pipeline_options())

@@ -73,7 +73,7 @@ def evaluation_batches(
         return preprocessing.normalise(images), labels if classes is None else probabilities(labels, classes)
 
     if shard is None:
-        dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.size, batch_size)
+        dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.size, batch_size, preprocessing.crop)
         return dataset.map(finished).prefetch(AHEAD)
     rows = Rows.shard(batch_size, *shard)
     steps = -(-split.count // batch_size)
@@ -81,7 +81,7 @@ def evaluation_batches(
     indices, weights = np.minimum(places, split.count - 1), (places < split.count).astype(np.float32)
 
     def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return *finished(*fitted_batch(split, indices, preprocessing.size)), weights
+        return *finished(*fitted_batch(split, indices, preprocessing.size, preprocessing.crop)), weights
 
     dataset = tf.data.Dataset.from_tensor_slices((indices, weights))
     dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
@@ -91,7 +91,8 @@ def evaluation_batches(
 def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
     """At most `count` evenly spaced images, uint8 at the network's size and not normalised, with labels."""
     indices = np.unique(np.linspace(0, split.count - 1, min(count, split.count)).astype(np.int64))
-    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.size, len(indices))
+    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.size, len(indices),
+                     preprocessing.crop)
     images, labels = next(iter(dataset))
     return images.numpy(), labels.numpy()
 

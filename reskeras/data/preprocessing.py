@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.decode import fitted
+from reskeras.data.decode import fit_image, fitted
 from reskeras.data.source import Split
 from reskeras.errors import failure
 
@@ -24,7 +24,8 @@ KINDS = ("per_pixel_mean", "per_channel", "scale")
 class Preprocessing:
     """Size of the input in pixels, and the mean and standard deviation on the 0..255 scale.
 
-    `mean` is float32 (height, width, channels) for `per_pixel_mean`, else (channels,); `std` is (channels,).
+    `mean` is float32 (height, width, channels) for `per_pixel_mean`, else (channels,); `std` is (channels,). `crop` is
+    the share of an image's shorter side that is looked at, 224 of 256 pixels in published ImageNet weights.
     """
 
     height: int
@@ -33,6 +34,7 @@ class Preprocessing:
     kind: str
     mean: np.ndarray = field(repr=False)
     std: np.ndarray = field(repr=False)
+    crop: float = 1.0
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -62,6 +64,10 @@ class Preprocessing:
         return cls(height, width, channels, kind, mean.astype(np.float32),
                    np.maximum(deviation, 1.0).astype(np.float32))  # a constant channel is not blown up
 
+    def fit_image(self, image: tf.Tensor) -> tf.Tensor:
+        """uint8 (h, w, channels) to uint8 of the input's size, not normalised."""
+        return fit_image(image, self.height, self.width, self.crop)
+
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """(x - mean) / std as float32, of images (..., height, width, channels) on the 0..255 scale."""
         centred = tf.cast(images, tf.float32) - self.mean
@@ -74,13 +80,14 @@ class Preprocessing:
             "per_channel": f"subtract {_numbers(self.mean)}, divide by {_numbers(self.std)} (by channel)",
             "scale": "scale 0..255 to -1..1",
         }
-        return f"resize to cover {self.height}x{self.width}, crop its centre, {steps[self.kind]}"
+        cover = "x".join(str(round(side / self.crop)) for side in (self.height, self.width))
+        return f"resize to cover {cover}, crop {self.height}x{self.width} from its centre, {steps[self.kind]}"
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
         beside = path.with_name(f".{path.stem}.writing.npz")
         np.savez(beside, height=self.height, width=self.width, channels=self.channels, kind=self.kind,
-                 mean=self.mean, std=self.std, description=self.describe())
+                 mean=self.mean, std=self.std, crop=self.crop, description=self.describe())
         beside.replace(path)
 
     @classmethod
@@ -90,10 +97,11 @@ class Preprocessing:
             with np.load(path, allow_pickle=False) as saved:
                 height, width, channels = (int(saved[name]) for name in ("height", "width", "channels"))
                 kind, mean, std = str(saved["kind"]), saved["mean"], saved["std"]
+                crop = float(saved["crop"]) if "crop" in saved else 1.0  # runs of before have none
             shape = (height, width, channels) if kind == "per_pixel_mean" else (channels,)
-            if kind not in KINDS or mean.shape != shape or std.shape != (channels,):
+            if kind not in KINDS or mean.shape != shape or std.shape != (channels,) or not 0 < crop <= 1:
                 raise ValueError(f"{kind!r} with a mean of shape {mean.shape} for {height}x{width}x{channels}")
-            return cls(height, width, channels, kind, mean, std)
+            return cls(height, width, channels, kind, mean, std, crop)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
                 RuntimeError, MemoryError) as error:  # the last two: what zipfile and NumPy make of wrong bits
             raise failure(f"preprocessing: {path} is broken: {error}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from reskeras.data.decode import decode_file, fit_image
+from reskeras.data.decode import decode_file
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.evaluation.views import forward
 
@@ -31,8 +31,7 @@ def predict_files(
     run, predictions = forward(model), []
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
-        images = [fit_image(decode_file(path, preprocessing.channels), preprocessing.height, preprocessing.width)
-                  for path in batch]
+        images = [preprocessing.fit_image(decode_file(path, preprocessing.channels)) for path in batch]
         probabilities = tf.nn.softmax(run(preprocessing.normalise(tf.stack(images)))).numpy()
         for path, row in zip(batch, probabilities, strict=True):
             best = row.argsort()[::-1][:top]

@@ -14,15 +14,19 @@ import numpy as np
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.evaluation.difference import TOLERANCE, relative_difference
 from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, LiteModel, describe, write_lite_model
 from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
-from reskeras.export.proof import DIFFERENCE, TOLERANCE, Proof, prove, relative_difference, write_proofs
+from reskeras.export.proof import DIFFERENCE, Proof, prove, write_proofs
 from reskeras.export.samples import images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.export.timing import BATCHES, timed
 from reskeras.graph.load import load_model
+from reskeras.graph.weights import read
+from reskeras.porting.back import SUFFIXES as WEIGHT_SUFFIXES
+from reskeras.porting.back import Given, write_weights
 from reskeras.runs import RunFolder
 from reskeras.spec.lower import lower
 
@@ -46,8 +50,8 @@ class Request:
 
 
 def kind_names() -> list[str]:
-    """All kinds: `serving`, `tflite` (which is float32), `tflite-int8` and so on."""
-    return [SERVING, LITE, *(f"{LITE}-{kind}" for kind in LITE_KINDS if kind != "float32")]
+    """All kinds: `serving`, `tflite` (which is float32), `tflite-int8` and so on, and weights for other libraries."""
+    return [SERVING, LITE, *(f"{LITE}-{kind}" for kind in LITE_KINDS if kind != "float32"), *WEIGHT_SUFFIXES]
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
@@ -55,6 +59,11 @@ def check_kinds(kinds: Sequence[str]) -> None:
     for kind in kinds:
         if kind not in kind_names():
             raise unknown("to", kind, kind_names())
+
+
+def is_measured(kind: str) -> bool:
+    """Whether a kind needs images to measure ranges on."""
+    return lite_kind(kind) in LITE_KINDS and LITE_KINDS[lite_kind(kind)].measured
 
 
 def lite_kind(kind: str) -> str:
@@ -94,7 +103,8 @@ class Exporter:
 
     def __init__(self, run: RunFolder, source: Source, name: str, request: Request):
         self.folder, self.source, self.name, self.request = run.export_folder, source, name, request
-        self.plan, self.classes = lower(run.spec()), run.classes()
+        self.spec, self.classes = run.spec(), run.classes()
+        self.plan = lower(self.spec)
         self.model, self.preprocessing = load_model(run.model_file), Preprocessing.load(run.preprocessing_file)
         self.images, self.labels = images_of_each_class(source.test, self.preprocessing, SAMPLE)
         run_model = forward(self.model)
@@ -103,6 +113,8 @@ class Exporter:
 
     def export(self, kind: str) -> Proof:
         """One artefact: written, proven, and given its name, or kept aside as rejected."""
+        if kind in WEIGHT_SUFFIXES:
+            return self._export_weights(kind)
         lite = None if kind == SERVING else lite_kind(kind)
         inference = Inference(self.plan, self.model, self.preprocessing, self.classes,
                               self.request.pixels if lite is None else "float32", guarded=lite is None)
@@ -122,6 +134,21 @@ class Exporter:
             return replace(proof, path=str(publish(written, self.folder / self.name)))
         describe(inference, lite, self._file(kind).with_suffix(".json"))
         return replace(proof, path=str(written.replace(self._file(kind))))
+
+    def _export_weights(self, kind: str) -> Proof:
+        """A file of weights for another library, proven by that library's network."""
+        final = self.folder / f"{self.name}-{kind}{WEIGHT_SUFFIXES[kind]}"
+        aside = final.with_name(f".{final.name}.proving{WEIGHT_SUFFIXES[kind]}")
+        try:
+            ask = write_weights(Given(self.spec, read(self.model), self.preprocessing), kind, aside)
+            logits = in_chunks(lambda images: ask(self.preprocessing.normalise(images).numpy()), self.images)
+            proof = prove(kind, str(final), size_of(aside), logits, self.reference, self.labels,
+                          self.request.tolerances.get(kind, TOLERANCE))
+            if not proof.holds:
+                return replace(proof, path=str(self._reject(aside, kind)), keras_noise=self._noise(DIFFERENCE))
+            return replace(proof, path=str(aside.replace(final)))
+        finally:
+            aside.unlink(missing_ok=True)
 
     def explain(self, kind: str) -> list[LayerNoise]:
         """How noisy each layer of an int8 kind is, the noisiest first."""

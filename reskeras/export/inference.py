@@ -8,7 +8,7 @@ from dataclasses import replace
 import keras
 import tensorflow as tf
 
-from reskeras.data.decode import LARGEST_IMAGE, decode, fit_image
+from reskeras.data.decode import LARGEST_IMAGE, decode
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
@@ -85,9 +85,9 @@ class Inference(tf.Module):
 
         What is neither, is broken, or would decode to more than 64 million pixels is an INVALID_ARGUMENT.
         """
-        height, width, channels = self.preprocessing.size
-        images = tf.map_fn(lambda data: fit_image(decode_bounded(data, channels), height, width), image_bytes,
-                           fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
+        channels = self.preprocessing.channels
+        images = tf.map_fn(lambda data: self.preprocessing.fit_image(decode_bounded(data, channels)), image_bytes,
+                           fn_output_signature=tf.TensorSpec(self.preprocessing.size, tf.uint8))
         best = tf.math.top_k(self(images)["probabilities"], min(TOP, len(self.classes)))
         return {"classes": tf.gather(tf.constant(self.classes), best.indices), "probabilities": best.values}
 

@@ -15,8 +15,9 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from reskeras.engine import stderr_aside
 from reskeras.errors import ReskerasError, failure
+from reskeras.evaluation.difference import TOLERANCE
 from reskeras.export.inference import Inference
-from reskeras.export.proof import DIFFERENCE, DISAGREEMENT, TOLERANCE
+from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
 from reskeras.export.serving import write_saved_model
 
 REPRESENTATIVE = 200  # training images that ranges of activations are measured on

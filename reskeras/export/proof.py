@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from reskeras.errors import failure
+from reskeras.evaluation.difference import TOLERANCE, proven_difference
 from reskeras.export.timing import Timing
 from reskeras.runs import write_atomically
 
-TOLERANCE = 1e-4  # of the largest logit, for float32 artefacts
 REPORT_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
 
@@ -75,17 +75,10 @@ def prove(
 
     Outputs that are not finite, or the same for every image, prove nothing: their difference is infinite.
     """
-    sound = all(np.isfinite(values).all() and (len(values) == 1 or np.ptp(values, axis=0).any())
-                for values in (logits, reference))
-    difference = relative_difference(logits, reference) if sound else float("inf")
+    difference = proven_difference(logits, reference)
     top, expected = logits.argmax(axis=1), reference.argmax(axis=1)
     return Proof(kind, path, size, len(labels), difference, tolerance, float((top == expected).mean()),
                  float((expected == labels).mean()), float((top == labels).mean()), measure)
-
-
-def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
-    """The largest difference over the largest of `reference`."""
-    return float(np.abs(values - reference).max() / np.abs(reference).max())
 
 
 def read_proofs(folder: Path) -> list[Proof]:

@@ -8,7 +8,7 @@ excitation and Inception cells are all forks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -56,6 +56,11 @@ Node = Op | Fork
 Sequence = tuple[Node, ...]
 
 
+def _mapped(nodes: Sequence, change: Callable[[Op], Op]) -> Sequence:
+    return tuple(replace(node, branches=tuple(_mapped(branch, change) for branch in node.branches))
+                 if isinstance(node, Fork) else change(node) for node in nodes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """A named part of the network; stem and head are units too. Equal units do the same thing."""
@@ -75,6 +80,10 @@ class Plan:
 
     units: tuple[Unit, ...]
     input_shape: Shape
+
+    def mapped(self, change: Callable[[Op], Op]) -> Plan:
+        """The plan with `change` made to each operation, those inside forks too."""
+        return replace(self, units=tuple(replace(unit, nodes=_mapped(unit.nodes, change)) for unit in self.units))
 
     def unit_shapes(self) -> tuple[Shape, ...]:
         """Shape after each unit."""

@@ -26,19 +26,20 @@ class Start:
     def fitted_preprocessing(self, plan: Plan) -> Preprocessing:
         """The preprocessing for the plan's input: of other sizes, or of grey instead of coloured images.
 
-        The mean of every pixel becomes one of each channel at another size. ReskerasError when coloured images are
+        The mean of every pixel becomes one of each channel at another size. Whole images are looked at,
+        as in training. ReskerasError when coloured images are
         asked for and the start knows grey ones alone.
         """
         height, width, channels = plan.input_shape
         own = self.preprocessing
         if (height, width, channels) == own.size:
-            return own
+            return replace(own, crop=1.0)
         kind, mean, std = own.kind, own.mean, own.std
         if kind == "per_pixel_mean" and (height, width) != (own.height, own.width):
             kind, mean = "per_channel", mean.mean(axis=(0, 1))
         if channels != own.channels:
             mean, std = grey(mean, own.channels, channels), grey(std, own.channels, channels)
-        return replace(own, height=height, width=width, channels=channels, kind=kind, mean=mean, std=std)
+        return replace(own, height=height, width=width, channels=channels, kind=kind, mean=mean, std=std, crop=1.0)
 
     def fitted_weights(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """`own` weights of a fresh model with those of the start in place.

@@ -1,0 +1,66 @@
+"""`reskeras port`: weights from another library as a run, proven."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .output import emit_json, facts
+
+
+@click.command(
+    "port",
+    epilog="\b\nExamples:\n"
+    "  reskeras port ResNet50 --out saved_models/resnet50\n"
+    "  reskeras port resnet18.safetensors --classes imagenet.txt\n"
+    "  reskeras port my_model.keras --size 160\n"
+    "  reskeras port weights.h5 --as ResNet101V2",
+)
+@click.argument("source")
+@click.option("--as", "application", metavar="NAME",
+              help="Whose weights they are, where a Keras file has no model: ResNet50, ResNet101V2, ...")
+@click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
+              help="Names of the classes, one on a line.  [default: their numbers]")
+@click.option("--size", type=int, metavar="N", help="Images of N x N pixels.  [default: the source's, else 224 or 299]")
+@click.option("--normalise", metavar="MODE",
+              help="How the weights want their pixels: caffe, tf or torch.  [default: as the library's are]")
+@click.option("--fold-biases", is_flag=True, help="Put biases before batch norms into their means.")
+@click.option("--without-proof", is_flag=True, help="Keep the port where the source cannot be run.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="The new run folder.  [default: saved_models/NETWORK-ported]")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    source: str, application: str | None, classes: Path | None, size: int | None, normalise: str | None,
+    fold_biases: bool, without_proof: bool, out: Path | None, as_json: bool,
+) -> None:
+    """Port SOURCE, a network that somebody else trained, to a run.
+
+    SOURCE is a network of keras.applications to download (ResNet50, 101, 152, their V2, InceptionResNetV2), a Keras
+    model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth). The network is
+    recognised from names and shapes. Both are then asked the same random images, and the port is refused if a logit
+    differs by more than 1e-4 of the largest. Nothing in a file is executed.
+    """
+    from reskeras.api import port
+    from reskeras.spec.catalog import name_of
+
+    from .overview import understood
+
+    run = port(source, application=application, classes=classes, size=size, normalise=normalise,
+               fold_biases=fold_biases, with_proof=not without_proof, out=out)
+    ported = run.folder.provenance()["ported"]
+    spec, proof = run.folder.spec(), ported["proof"]
+    if as_json:
+        emit_json({"run": str(run.path), "network": name_of(spec), **ported})
+        return
+    facts([
+        ("source", ported["source"], ported["layout"]),
+        ("network", name_of(spec), understood(spec)),
+        ("pixels", run.preprocessing().describe(), ""),
+        ("proof", "none" if proof["difference"] is None else f"{proof['difference']:.1e}",
+         f"not proven: {proof['why_unproven']}" if proof["difference"] is None else
+         f"largest difference of a logit, of the largest; {proof['images']} random images, allowed "
+         f"{proof['tolerance']:.0e}"),
+    ])
+    click.echo(f"saved      {run.path}")
+    click.echo(f"next       reskeras predict {run.path} IMAGE...")

@@ -1,0 +1,132 @@
+"""Tensors to our weights and back: names, transposes, and what differs without changing the function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from itertools import pairwise
+
+import numpy as np
+
+from reskeras.errors import ReskerasError, failure
+from reskeras.porting.layouts import Layout, with_weights
+from reskeras.porting.source import Source
+from reskeras.spec import operations as op
+from reskeras.spec.plan import Fork, Plan, Sequence
+
+Weights = dict[str, np.ndarray]  # by canonical name
+MOST_LISTED = 5
+
+
+def our_weights(source: Source, layout: Layout, plan: Plan, own: Mapping[str, tuple[int, ...]]) -> Weights:
+    """The source's tensors under our names; `own` has the shapes that the plan's weights have.
+
+    A bias that the source has not is 0. ReskerasError (status 1) names tensors that are missing, left over, or of
+    another shape.
+    """
+    left, found = dict(source.tensors), {}
+    missing, misshapen = [], []
+    layers = layout.layers(plan, source.layers)
+    for each in with_weights(plan):
+        for role in roles(each.kind, each.name, own):
+            name, theirs = f"{each.name}/{role}", layout.tensor(layers[each.name], each.kind, role)
+            values = left.pop(theirs, None)
+            if values is None:
+                if role == "bias":
+                    found[name] = np.zeros(own[name], np.float32)
+                else:
+                    missing.append(theirs)
+                continue
+            turned = ours(values, each.kind) if layout.library.transposed else values
+            if turned.shape != own[name]:
+                misshapen.append(f"{theirs} {values.shape}")
+            found[name] = np.ascontiguousarray(turned, np.float32)
+    wrong = [f"{label}: {_listed(names)}" for label, names in (
+        ("missing", missing), ("left over", sorted(left)), ("of another shape", misshapen)) if names]
+    if wrong:
+        raise failure(f"port: {source.name} is no {layout.title} that reskeras knows; tensors " + "; ".join(wrong))
+    return found
+
+
+def their_tensors(
+    weights: Mapping[str, np.ndarray], layout: Layout, plan: Plan, found: tuple[str, ...],
+) -> dict[str, np.ndarray]:
+    """Our weights under the names of `layout`; `found` are the layers there, for those that have no names of their
+    own."""
+    tensors = {}
+    layers = layout.layers(plan, found)
+    for each in with_weights(plan):
+        for role in roles(each.kind, each.name, weights):
+            values = weights[f"{each.name}/{role}"]
+            name = layout.tensor(layers[each.name], each.kind, role)
+            tensors[name] = np.ascontiguousarray(theirs(values) if layout.library.transposed else values)
+    return tensors
+
+
+def roles(kind: str, name: str, own: Mapping[str, object]) -> list[str]:
+    """What the weights of an operation are called that has some."""
+    return [role for role in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+            if f"{name}/{role}" in own]
+
+
+def ours(values: np.ndarray, kind: str) -> np.ndarray:
+    """A PyTorch tensor as Keras keeps it. Logits may be a 1x1 convolution there."""
+    if values.ndim == 4:
+        turned = values.transpose(2, 3, 1, 0)
+        return turned[0, 0] if kind == "dense" else turned
+    return values.T
+
+
+def theirs(values: np.ndarray) -> np.ndarray:
+    """A Keras tensor as PyTorch keeps it."""
+    return values.transpose(3, 2, 0, 1) if values.ndim == 4 else values.T
+
+
+def without_biases(plan: Plan, weights: Weights, keep: Set[str] = frozenset()) -> Weights:
+    """`weights` without the biases of convolutions, which go into the mean of the batch norm that follows; those of
+    the convolutions named in `keep` stay.
+
+    ReskerasError where a bias is not 0 and no batch norm follows.
+    """
+    left = dict(weights)
+    norms = {conv.name: norm for conv, norm in _followed(plan)}
+    for each in plan.ops():
+        if not isinstance(each, op.Conv) or each.name in keep or (bias := left.pop(f"{each.name}/bias", None)) is None:
+            continue
+        if each.name in norms:
+            left[f"{norms[each.name].name}/moving_mean"] = left[f"{norms[each.name].name}/moving_mean"] - bias
+        elif bias.any():
+            raise ReskerasError(f"port: the bias of {each.name} cannot be folded, for no batch norm follows it")
+    return left
+
+
+def with_epsilon(plan: Plan, weights: Weights, epsilon: float) -> Weights:
+    """`weights` of batch norms that add `epsilon` to their variance instead of the plan's: the sums stay."""
+    changed = {f"{each.name}/moving_variance": weights[f"{each.name}/moving_variance"] + np.float32(
+        each.epsilon - epsilon) for each in plan.ops() if isinstance(each, op.BatchNorm) and each.epsilon != epsilon}
+    return {**weights, **changed}
+
+
+def with_channels_reversed(plan: Plan, weights: Weights) -> Weights:
+    """`weights` for images whose channels come in the other order: RGB instead of BGR."""
+    first = next(each for each in plan.ops() if isinstance(each, op.Conv))
+    name = f"{first.name}/kernel"
+    return {**weights, name: np.ascontiguousarray(weights[name][:, :, ::-1])}
+
+
+def _followed(plan: Plan) -> Iterator[tuple[op.Conv, op.BatchNorm]]:
+    """Convolutions that a batch norm follows at once."""
+    def within(nodes: Sequence) -> Iterator[tuple[op.Conv, op.BatchNorm]]:
+        for node in nodes:
+            if isinstance(node, Fork):
+                for branch in node.branches:
+                    yield from within(branch)
+        yield from ((one, two) for one, two in pairwise(nodes)
+                    if isinstance(one, op.Conv) and isinstance(two, op.BatchNorm))
+
+    for unit in plan.units:
+        yield from within(unit.nodes)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more

@@ -1,0 +1,115 @@
+"""A port: a source recognised, its weights in our network, both asked the same, and a run folder of what agreed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.errors import ReskerasError, failure
+from reskeras.evaluation.difference import TOLERANCE, proven_difference
+from reskeras.graph.compile import compile_plan
+from reskeras.graph.load import save_model
+from reskeras.graph.weights import places, write
+from reskeras.porting.convert import our_weights, with_channels_reversed, without_biases
+from reskeras.porting.layouts import Layout
+from reskeras.porting.normalise import Normalise, normalise
+from reskeras.porting.recognise import layout_of, spec_of
+from reskeras.porting.source import Source
+from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, provenance
+from reskeras.spec.catalog import name_of
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.overrides import laid_over
+
+IMAGES = 8  # random ones, on which both are asked
+
+
+@dataclass(frozen=True)
+class Port:
+    """A source in our network: its spec, the model with its weights, and how its pixels are prepared.
+
+    `difference` is the largest one of a logit over the largest logit, on `IMAGES` random images; None without proof.
+    """
+
+    source: Source
+    layout: Layout
+    spec: Spec
+    model: keras.Model
+    preprocessing: Preprocessing
+    difference: float | None
+
+    @property
+    def name(self) -> str:
+        """What the network goes by."""
+        return name_of(self.spec)
+
+    def save(self, path: Path, classes: list[str]) -> None:
+        """Write the run folder `path`, which is made whole or not at all."""
+        proof = {"difference": self.difference, "tolerance": TOLERANCE, "images": IMAGES,
+                 "why_unproven": self.source.why if self.difference is None else None}
+        with new_run(path, self.spec) as run:
+            save_model(self.model, run.path / MODEL_FILE)
+            self.preprocessing.save(run.path / PREPROCESSING_FILE)
+            (run.path / CLASSES_FILE).write_text("\n".join(classes) + "\n", encoding="utf-8")
+            facts = provenance(ported={"source": self.source.name, "layout": self.layout.title,
+                                       "sha256": self.source.digest, "proof": proof})
+            (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def port(source: Source, size: int | None = None, normalised: str | None = None, fold_biases: bool = False,
+         with_proof: bool = True) -> Port:
+    """`source` as our network for images of `size` pixels.
+
+    Blue-first weights are turned around, so that our network takes red first. `fold_biases` puts biases before batch
+    norms into their means. Raises ReskerasError: when nothing recognises the source, tensors do not fit, the source
+    cannot be run and `with_proof` asks for it (status 2), or the logits differ by more than TOLERANCE (status 1).
+    """
+    if with_proof and source.ask is None:
+        raise ReskerasError(f"port: {source.name} cannot be proven, because {source.why}; install it, or port with "
+                            "--without-proof")
+    layout = layout_of(source)
+    spec = spec_of(source, layout, size)
+    pixels = normalise(normalised or layout.normalise)
+    plan = lower(spec)
+    shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
+    weights = our_weights(source, layout, plan, shapes)
+    if fold_biases:
+        weights, spec = without_biases(plan, weights), laid_over(spec, {"conv_bias": False})
+        plan = lower(spec)
+    if pixels.reverse:
+        weights = with_channels_reversed(plan, weights)
+    model = compile_plan(plan, name_of(spec))
+    write(model, weights)
+    preprocessing = pixels.preprocessing(*plan.input_shape)
+    difference = difference_of(source, model, preprocessing, pixels) if with_proof else None
+    return Port(source, layout, spec, model, preprocessing, difference)
+
+
+def difference_of(source: Source, model: keras.Model, preprocessing: Preprocessing, pixels: Normalise) -> float:
+    """How far our logits are from the source's on random images; ReskerasError (status 1) past TOLERANCE."""
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, *preprocessing.size)).astype(np.uint8)
+    prepared = preprocessing.normalise(images).numpy()
+    theirs = source.ask(prepared[..., ::-1] if pixels.reverse else prepared)
+    difference = proven_difference(np.asarray(model(prepared, training=False)), theirs)
+    if not difference <= TOLERANCE:
+        raise failure(f"port: {source.name} and its port differ by {difference:.2g} of the largest logit, more than "
+                      f"{TOLERANCE:g}; nothing is kept")
+    return difference
+
+
+def class_names(path: str | Path | None, count: int | None) -> list[str]:
+    """Names from a file, one on a line, else numbers; ReskerasError when there are not `count`, where it is known."""
+    if path is None:
+        return [str(index) for index in range(count)]
+    try:
+        names = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReskerasError(f"classes: {path} cannot be read: {error}") from error
+    if count is not None and len(names) != count:
+        raise ReskerasError(f"classes: {path} has {len(names)} lines, and the network has {count} classes")
+    return names

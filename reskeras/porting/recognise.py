@@ -1,0 +1,109 @@
+"""Which network some tensors are the weights of: its layout by their names, its spec by their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reskeras.errors import ReskerasError
+from reskeras.porting.layouts import LAYOUTS, UNIT, Layout
+from reskeras.porting.source import Source
+from reskeras.spec.families import BLOCKS
+from reskeras.spec.fields import Spec
+from reskeras.spec.request import network
+
+Shape = tuple[int, ...]
+
+
+def layout_of(source: Source) -> Layout:
+    """The first layout whose marks are there; ReskerasError when none is."""
+    layers = set(source.layers)
+    for layout in LAYOUTS:
+        if layout.library is source.library and layers.issuperset(layout.marks):
+            return layout
+    titles = ", ".join(layout.title for layout in LAYOUTS if layout.library is source.library)
+    some = ", ".join(list(source.layers)[:4]) or "none"
+    raise ReskerasError(f"port: the weights of {source.name} are named as in none of {titles}; its layers are {some} "
+                        "and so on")
+
+
+def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
+    """The network whose weights these are, for square images of `size` pixels (by default the source's, else the
+    layout's); ReskerasError where their shapes make none."""
+    shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
+    height, width = (size, size) if size else source.size or (layout.size, layout.size)
+    if layout.network:
+        return network(layout.network, classes=shapes.classes(), input_shape=[height, width, 3])
+    stages = [shapes.stage(stage) for stage in range(1, 1 + shapes.stages())]
+    if not stages:
+        raise ReskerasError(f"port: {source.name} has no units named as {layout.title}'s")
+    block = "bottleneck" if shapes.kernel(f"{UNIT.format(s=1, u=1)}_conv3") else "basic"
+    fields = {name: value for name, value in layout.fields.items() if name != "stride_on" or block == "bottleneck"}
+    stem, channels = shapes.stem()
+    return network(None, **fields, **shapes.inside(block), block=block, stages=[
+        {"units": units, "width": out // BLOCKS[block].expansion} for units, out in stages], stem=stem,
+        classes=shapes.classes(), input_shape=[height, width, channels])
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes of the tensors of a layout, asked for by our names."""
+
+    layout: Layout
+    shapes: Mapping[str, Shape]
+
+    def kernel(self, ours: str, kind: str = "conv") -> Shape | None:
+        """A kernel's shape as ours are: (rows, columns, in, out), or (in, out); None where there is none."""
+        layer = self.layout.layer(ours)
+        shape = None if layer is None else self.shapes.get(self.layout.tensor(layer, kind, "kernel"))
+        if shape is None or not self.layout.library.transposed:
+            return shape
+        return (*shape[2:], shape[1], shape[0]) if kind == "conv" else shape[1::-1]
+
+    def stages(self) -> int:
+        """How many stages there are."""
+        return self._count(lambda stage: UNIT.format(s=stage, u=1))
+
+    def stage(self, stage: int) -> tuple[int, int]:
+        """(units, output channels) of a stage."""
+        units = self._count(lambda unit: UNIT.format(s=stage, u=unit))
+        convs = (self.kernel(f"{UNIT.format(s=stage, u=1)}_conv{number}") for number in (3, 2))
+        return units, next((shape[-1] for shape in convs if shape), 0)
+
+    def _count(self, unit: Any) -> int:
+        count = 0
+        while self.kernel(f"{unit(count + 1)}_conv1"):
+            count += 1
+        return count
+
+    def inside(self, block: str) -> dict[str, Any]:
+        """Groups, inner width and squeeze, where they are not the usual ones."""
+        unit, fields = UNIT.format(s=1, u=1), {}
+        if block == "bottleneck":
+            first, grouped, last = (self.kernel(f"{unit}_conv{number}") for number in (1, 2, 3))
+            fields["groups"] = first[-1] // grouped[-2] if grouped else 1
+            fields["inner_factor"] = first[-1] * BLOCKS[block].expansion / last[-1]
+        if squeezed := self.kernel(f"{unit}_se_conv1"):
+            fields["squeeze"] = squeezed[-2] // squeezed[-1]
+        return {name: value for name, value in fields.items() if value != 1}
+
+    def stem(self) -> tuple[dict[str, Any], int]:
+        """The stem's fields, and the channels of the images."""
+        strides, rest = self.layout.stem["strides"], {
+            name: value for name, value in self.layout.stem.items() if name != "strides"}
+        names = ["stem_conv"] if len(strides) == 1 else [f"stem_conv{number + 1}" for number in range(len(strides))]
+        kernels = [self.kernel(name) for name in names]
+        if None in kernels or (len(strides) == 1 and kernels[0][0] != 7):
+            raise ReskerasError(f"port: the stem is not {self.layout.title}'s, a 7x7 convolution or three 3x3 ones")
+        convs = [{"kernel": kernel[0], "width": kernel[-1], "stride": stride}
+                 for kernel, stride in zip(kernels, strides, strict=True)]
+        return {"convs": convs, **rest}, kernels[0][-2]
+
+    def classes(self) -> int:
+        """Outputs of the last layer."""
+        shape = self.kernel("logits", "dense")
+        if shape is None:
+            raise ReskerasError(f"port: there is no {self.layout.layer('logits')}, the layer that gives the logits; "
+                                "port the whole network")
+        return shape[-1]

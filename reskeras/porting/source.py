@@ -1,0 +1,190 @@
+"""What is ported: the tensors of a Keras model or of a PyTorch state dict by name, read without executing anything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.graph.load import load_model
+from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
+from reskeras.porting.torch_resnet import logits_of
+
+LARGEST_FILE = 8 << 30  # bytes
+WRAPPED = ("state_dict", "model", "model_state_dict", "state_dict_ema")  # what training scripts keep weights under
+PARALLEL = "module."  # before each name, when saved out of DataParallel
+KERAS_FILES, TORCH_FILES = (".keras", ".h5", ".hdf5"), (".safetensors", ".pth", ".pt", ".bin")
+Ask = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Tensors by their own names and what asks the original for its logits: float32 images (n, height, width,
+    channels), normalised as it wants them, to (n, classes). `ask` is None where the original cannot be run, and `why`
+    then says why. `size` is (height, width) where the source fixes it. `digest` is the file's SHA-256.
+    """
+
+    name: str
+    library: Library
+    tensors: Mapping[str, np.ndarray]
+    ask: Ask | None
+    why: str = ""
+    size: tuple[int, int] | None = None
+    digest: str | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What has tensors, each once, in the source's order."""
+        return tuple(dict.fromkeys(name.rpartition(self.library.separator)[0] for name in self.tensors))
+
+
+def read_source(source: Any, application: str | None = None, classes: int | None = None) -> Source:
+    """The source of a port: a `keras.Model`, a file, or one of APPLICATIONS to download.
+
+    A file that has weights alone is of an `application` with so many `classes`. Raises ReskerasError: status 2 for what
+    is not there or no source, 1 for what is broken or cannot be downloaded.
+    """
+    if isinstance(source, keras.Model):
+        return of_keras(source, source.name)
+    path = Path(source)
+    if not path.exists():
+        if path.suffix or len(path.parts) > 1:
+            raise ReskerasError(f"port: there is no file {path}")
+        return of_keras(application_model(str(source), "imagenet", classes), str(source))
+    if not path.is_file():
+        raise ReskerasError(f"port: {path} is no file; a run folder needs no port")
+    if path.stat().st_size > LARGEST_FILE:
+        raise failure(f"port: {path} is larger than {LARGEST_FILE} bytes")
+    if path.suffix in TORCH_FILES:
+        if application:
+            raise ReskerasError(f"as: {application!r} is for Keras weights; {path} has names and shapes that tell")
+        read = _safetensors if path.suffix == ".safetensors" else _pickled
+        return of_state_dict(read(path), str(path), _digest(path))
+    if path.suffix not in KERAS_FILES:
+        raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *TORCH_FILES))}")
+    model = application_model(application, str(path), classes) if application else _keras_file(path)
+    return of_keras(model, str(path), _digest(path))
+
+
+def application_model(
+    name: str, weights: str | None, classes: int | None = None, input_shape: tuple[int, ...] | None = None,
+) -> keras.Model:
+    """keras.applications' network `name` with `weights`, None for fresh ones, "imagenet" to download or a file; it
+    gives logits, without a softmax."""
+    known = {each.lower(): each for each in APPLICATIONS}
+    if name.lower() not in known:
+        raise unknown("port", name, APPLICATIONS)
+    try:
+        return getattr(keras.applications, known[name.lower()])(
+            weights=weights, classifier_activation=None, input_shape=input_shape,
+            **({} if classes is None else {"classes": classes}))
+    except Exception as error:  # whatever urllib, h5py and Keras find wrong
+        what = "cannot be downloaded" if weights == "imagenet" else f"has no weights in {weights}"
+        raise failure(f"port: {known[name.lower()]} {what}: {' '.join(str(error).split())[:200]}") from error
+
+
+def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source:
+    """A Keras model's tensors as layer/role; of models inside it too."""
+    tensors = {f"{layer.name}/{variable.name}": keras.ops.convert_to_numpy(variable)
+               for layer in leaves(model) for variable in layer.weights}
+    sizes = [tuple(each.shape[1:3]) for each in model.inputs]
+    fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
+    return Source(name, KERAS, tensors, _ask_keras(model), size=sizes[0] if fixed else None, digest=digest)
+
+
+def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of `model` and of the models in it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
+
+
+def of_state_dict(tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None) -> Source:
+    """A PyTorch state dict's tensors; PyTorch runs them where it is installed."""
+    try:
+        import torch  # noqa: F401 - whether it is there
+    except ImportError:
+        return Source(name, TORCH, tensors, None, "PyTorch is not installed", digest=digest)
+    return Source(name, TORCH, tensors, lambda images: logits_of(tensors, images), digest=digest)
+
+
+def _ask_keras(model: keras.Model) -> Ask:
+    """What gives the logits of `model`: those before the softmax that its last layer may have."""
+    last = model.layers[-1]
+    if not (isinstance(last, keras.layers.Dense) and last.activation is not keras.activations.linear):
+        return lambda images: np.asarray(model(images, training=False))
+    features = keras.Model(model.input, last.input)
+    kernel, bias = (keras.ops.convert_to_numpy(each) for each in (last.kernel, last.bias))
+    return lambda images: np.asarray(features(images, training=False)) @ kernel + bias
+
+
+def _keras_file(path: Path) -> keras.Model:
+    """A whole model from a file, in safe mode."""
+    if path.suffix == ".keras":
+        return load_model(path)
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            whole = "model_config" in file.attrs
+        if whole:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # h5py's and Keras' own
+        raise failure(f"port: {path} is broken or no Keras model: {' '.join(str(error).split())[:200]}") from error
+    raise ReskerasError(f"port: {path} has weights and no model; say whose with --as, one of {', '.join(APPLICATIONS)}")
+
+
+def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise ReskerasError("port: safetensors is not installed; pip install 'reskeras[port]'") from error
+    try:
+        return _floats(load_file(path), path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+        raise failure(f"port: {path} is broken or no safetensors file: {' '.join(str(error).split())[:200]}") from error
+
+
+def _pickled(path: Path) -> dict[str, np.ndarray]:
+    """PyTorch's own format. It is a pickle, of which `weights_only` makes tensors and nothing else."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ReskerasError(f"port: {path} needs PyTorch to be read; pip install torch, or save it as .safetensors"
+                            ) from error
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        for key in WRAPPED:
+            if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+                loaded = loaded[key]
+        return _floats({name: tensor.detach().float().numpy() for name, tensor in loaded.items()
+                        if isinstance(tensor, torch.Tensor)}, path)
+    except ReskerasError:
+        raise
+    except Exception as error:  # pickle, zipfile and PyTorch each have errors of their own; anything but tensors is one
+        reason = " ".join(str(error).split())[:200]
+        raise failure(f"port: {path} is broken or has more than tensors, which are not executed: {reason}") from error
+
+
+def _floats(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    found = {name.removeprefix(PARALLEL): np.asarray(tensor, np.float32) for name, tensor in tensors.items()
+             if name.rpartition(".")[2] not in TORCH.ignored}
+    if not found:
+        raise failure(f"port: {path} has no tensors")
+    if bad := [name for name, tensor in found.items() if not np.isfinite(tensor).all()]:
+        raise failure(f"port: {path} has numbers that are not finite, in {bad[0]}")
+    return found
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

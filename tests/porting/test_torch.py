@@ -1,0 +1,192 @@
+"""State dicts of torchvision's and timm's names become our networks, and go back to the last bit."""
+
+import numpy as np
+import pytest
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.spec.catalog import name_of
+from tests.graph.by_hand import distance
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; reskeras does not need it")
+safetensors = pytest.importorskip("safetensors.torch")
+
+from tests.porting import torch_networks as networks  # noqa: E402
+
+FAST = {
+    "resnet18": (lambda: networks.resnet(18), "resnet-18"),
+    "resnet34": (lambda: networks.resnet(34), "resnet-34"),
+    "resnet50": (lambda: networks.resnet(50), "resnet"),
+    "resnext50_32x4d": (lambda: networks.resnet(50, groups=32, base_width=4), "resnext-50-32x4d"),
+    "wide_resnet50_2": (lambda: networks.resnet(50, base_width=128), "wide-resnet-50-2"),
+    "resnet50d": (lambda: networks.resnet(50, deep=True), "resnet-50-d"),
+    "resnetv2_50": (lambda: networks.resnet_v2(50), "imagenet-variant-50"),
+}
+SLOW = {
+    "resnet101": (lambda: networks.resnet(101), ""),
+    "resnet152": (lambda: networks.resnet(152), ""),
+    "resnext101_32x8d": (lambda: networks.resnet(101, groups=32, base_width=8), ""),
+    "resnetv2_101": (lambda: networks.resnet_v2(101), ""),
+}
+
+
+def saved(network, path):
+    safetensors.save_file(network.state_dict(), path)
+    return path
+
+
+def theirs(network, images):
+    with torch.inference_mode():
+        return network(torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))).numpy()
+
+
+def check(network, path, sizes):
+    for size in sizes:
+        run = reskeras.port(path, size=size, out=path.with_name(f"run{size}"))
+        images = np.random.default_rng(size).normal(size=(2, size, size, 3)).astype(np.float32)
+        expected = theirs(network, images)
+        assert np.ptp(expected, axis=0).max() > 0.01
+        assert distance(run.model()(images, training=False), expected) < 1e-4
+    return run
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_state_dict_gives_the_logits_of_its_network(name, tmp_path):
+    make, expected = FAST[name]
+    run = check(network := make(), saved(network, tmp_path / f"{name}.safetensors"), [64])
+    assert name_of(run.folder.spec()).startswith(expected)
+    ported = run.folder.provenance()["ported"]
+    assert ported["proof"]["difference"] < 1e-4
+    assert len(ported["sha256"]) == 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", {**FAST, **SLOW})
+def test_at_224_and_another_size(name, tmp_path):
+    network = {**FAST, **SLOW}[name][0]()
+    check(network, saved(network, tmp_path / f"{name}.safetensors"), [224, 160])
+
+
+@pytest.fixture(scope="module")
+def network():
+    return networks.resnet(18)
+
+
+@pytest.fixture(scope="module")
+def run(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("port")
+    return reskeras.port(saved(network, folder / "net.safetensors"), size=64, out=folder / "run")
+
+
+def test_pth_files_and_what_training_scripts_wrap_them_in(network, run, tmp_path):
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "net.pth")
+    again = reskeras.port(tmp_path / "net.pth", size=64, out=tmp_path / "run")
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    np.testing.assert_array_equal(*(each.model()(images, training=False) for each in (run, again)))
+
+
+def test_a_pickle_is_not_executed(tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "harm"), "w"))
+
+    torch.save({"conv1.weight": Harm()}, tmp_path / "bad.pth")
+    with pytest.raises(ReskerasError, match="not executed") as refusal:
+        reskeras.port(tmp_path / "bad.pth", out=tmp_path / "run")
+    assert refusal.value.status == 1
+    assert not (tmp_path / "harm").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_back_to_a_state_dict_to_the_last_bit(network, run):
+    proof, = run.export("torchvision-state-dict", timing=False)
+    assert proof.difference < 1e-5
+    back = safetensors.load_file(proof.path)
+    networks.resnet(18).load_state_dict(back, strict=False)
+    wanted = {name: tensor for name, tensor in network.state_dict().items() if "num_batches" not in name}
+    assert back.keys() == wanted.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in wanted.items())
+
+
+def test_biases_and_epsilon_are_folded_on_the_way_back(tmp_path):
+    run = biased_run(tmp_path, stride_on="3x3")
+    proof, = run.export("torchvision-state-dict", timing=False)
+    network = networks.resnet(50, classes=4)
+    assert not network.load_state_dict(safetensors.load_file(proof.path), strict=False).unexpected_keys
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    assert distance(run.model()(images, training=False), theirs(network.eval(), images)) < 1e-4
+
+
+def test_another_network_has_no_state_dict_and_the_message_says_what_differs(tmp_path):
+    with pytest.raises(ReskerasError, match="conv, 64, stride 2|stride 2") as refusal:
+        biased_run(tmp_path).export("torchvision-state-dict", timing=False)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert not list((tmp_path / "biased" / "export").glob("*.safetensors"))
+
+
+def biased_run(folder, **fields):
+    """A port of a Keras network with biases and another epsilon, which strides where it is told."""
+    from tests.porting.test_keras import application
+
+    run = reskeras.port(application("ResNet50", 64, 4), out=folder / "biased")
+    if fields:
+        from reskeras.graph.load import save_model
+        from reskeras.graph.weights import read, write
+        from reskeras.spec.document import to_yaml
+        from reskeras.spec.request import NETWORK_FILE
+
+        spec = reskeras.network(run.path, **fields)
+        model = reskeras.build(spec)
+        write(model, read(run.model()))
+        save_model(model, run.folder.model_file)
+        (run.path / NETWORK_FILE).write_text(to_yaml(spec.sparse()))
+    return run
+
+
+@pytest.mark.parametrize(("change", "parts"), [
+    (lambda state: state.pop("layer2.0.conv1.weight"), ["layer2"]),
+    (lambda state: state.pop("layer2.1.bn2.running_mean"), ["missing: layer2.1.bn2.running_mean"]),
+    (lambda state: state.update({"extra.weight": torch.zeros(3)}), ["left over: extra.weight"]),
+    (lambda state: state.update({"layer3.0.bn1.bias": torch.zeros(3)}), ["of another shape: layer3.0.bn1.bias (3,)"]),
+    (lambda state: state.pop("fc.weight"), ["fc"]),
+    (lambda state: state["conv1.weight"].fill_(float("nan")), ["not finite", "conv1.weight"]),
+    (lambda state: state.clear(), ["no tensors"]),
+    (lambda state: state.pop("bn1.weight") + state.pop("conv1.weight").sum(), ["none of", "torchvision ResNet"]),
+], ids=["a unit", "a statistic", "one more", "a shape", "no logits", "not a number", "nothing", "other names"])
+def test_what_does_not_fit_is_listed_by_name(network, tmp_path, change, parts):
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    change(state)
+    safetensors.save_file(state, tmp_path / "net.safetensors")
+    with pytest.raises(ReskerasError) as refusal:
+        reskeras.port(tmp_path / "net.safetensors", size=64, out=tmp_path / "run")
+    assert all(part in str(refusal.value) for part in parts), str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_pytorch_a_port_is_kept_only_when_asked_for(network, tmp_path, monkeypatch):
+    import sys
+
+    path = saved(network, tmp_path / "net.safetensors")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ReskerasError, match="PyTorch is not installed.*--without-proof"):
+        reskeras.port(path, size=64, out=tmp_path / "run")
+    run = reskeras.port(path, size=64, out=tmp_path / "run", with_proof=False)
+    proof = run.folder.provenance()["ported"]["proof"]
+    assert proof["difference"] is None
+    assert proof["why_unproven"] == "PyTorch is not installed"
+
+
+def test_a_wrong_port_is_refused(network, tmp_path, monkeypatch):
+    from reskeras.porting import port as module
+
+    monkeypatch.setattr(module, "our_weights", lambda *args: {
+        name: values * 1.001 for name, values in original(*args).items()})
+    with pytest.raises(ReskerasError, match="differ by") as refusal:
+        reskeras.port(saved(network, tmp_path / "net.safetensors"), size=64, out=tmp_path / "run")
+    assert refusal.value.status == 1
+    assert not (tmp_path / "run").exists()
+
+
+from reskeras.porting.convert import our_weights as original  # noqa: E402
