@@ -18,9 +18,8 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as read_recipe
-from reskeras.spec.request import network
+from reskeras.spec.request import network, typed
 from reskeras.spec.resolve import resolve
-from reskeras.spec.validation import validated
 
 BOOKKEEPING = ("seed", "keep", "checkpoint_steps", "description", "deterministic")
 
@@ -102,8 +101,7 @@ def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = 
 
 
 def _row(suite: SuiteSpec, asked: RowSpec, scale: str, data: str | None) -> Row:
-    spec = network(asked.network) if isinstance(asked.network, str) else validated(
-        NetworkSpec, asked.network, f"row {asked.row}")
+    spec = network(asked.network) if isinstance(asked.network, str) else typed(asked.network, {}, f"row {asked.row}")
     if suite.protocol is None:
         return Row(asked, spec, lower(spec), None, None, ViewsSpec())
     said = scale_of(suite, asked, scale)

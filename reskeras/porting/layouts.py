@@ -41,9 +41,9 @@ class Layout:
     """One way of writing a residual network down.
 
     `names` leads from our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a
-    number; theirs has also {s0} and {u0}, from 0, and {s1}, one more. `numbered` layers have no names of their own and are
-    counted as they are made. `marks` are layers that tell this layout from others, `fields` what is so in each of its
-    networks, or `network` the one that it is. `stem` says what no tensor tells: strides and pool.
+    number; theirs has also {s0} and {u0}, from 0, and {s1}, one more. `numbered` layers have no names of their own and
+    are counted as they are made. `marks` are layers that tell this layout from others. `fields` is what is so in each
+    of its networks, or `network` the one that it is; `stem` what no tensor tells: strides and pool.
     """
 
     title: str
@@ -108,7 +108,7 @@ STEM_7X7 = {"strides": [2], "pool": {"kernel": 3, "stride": 2}}
 STEM_DEEP = {"strides": [2, 1, 1], "pool": {"kernel": 3, "stride": 2}}
 
 KERAS_FIELDS = {**IMAGENET, "conv_bias": True, "bn": {"momentum": 0.99, "epsilon": 1.001e-5}}
-TORCH_FIELDS = {**IMAGENET, "stride_on": "3x3", "initialiser": "he_normal_fan_out"}
+TORCH_FIELDS = {**IMAGENET, "stride_on": "3x3"}
 THEIR_UNIT = "conv{s1}_block{u}"
 KERAS_UNIT = {f"{UNIT}_conv{{i}}": f"{THEIR_UNIT}_{{i}}_conv", f"{UNIT}_shortcut_conv": f"{THEIR_UNIT}_0_conv"}
 TORCH_UNIT = "layer{s}.{u0}"

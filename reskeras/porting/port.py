@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -86,14 +86,19 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     model = compile_plan(plan, name_of(spec))
     write(model, weights)
     preprocessing = pixels.preprocessing(*plan.input_shape)
-    difference = difference_of(source, model, preprocessing, pixels) if with_proof else None
+    difference = None
+    if with_proof:  # at the size that a Keras source is fixed to, whatever the run's is
+        asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
+        write(proven := compile_plan(asked, "proven"), weights)
+        difference = difference_of(source, proven, pixels)
     return Port(source, layout, spec, model, preprocessing, difference)
 
 
-def difference_of(source: Source, model: keras.Model, preprocessing: Preprocessing, pixels: Normalise) -> float:
+def difference_of(source: Source, model: keras.Model, pixels: Normalise) -> float:
     """How far our logits are from the source's on random images; ReskerasError (status 1) past TOLERANCE."""
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, *preprocessing.size)).astype(np.uint8)
-    prepared = preprocessing.normalise(images).numpy()
+    size = model.inputs[0].shape[1:]
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, *size)).astype(np.uint8)
+    prepared = pixels.preprocessing(*size).normalise(images).numpy()
     theirs = source.ask(prepared[..., ::-1] if pixels.reverse else prepared)
     difference = proven_difference(np.asarray(model(prepared, training=False)), theirs)
     if not difference <= TOLERANCE:

@@ -7,8 +7,10 @@ from PIL import Image
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.graph.weights import read
 from reskeras.porting.layouts import APPLICATIONS
 from reskeras.spec.catalog import name_of
+from reskeras.spec.diff import difference
 from tests.graph.by_hand import distance
 from tests.graph.test_against_keras_applications import calibrated
 
@@ -132,8 +134,8 @@ def test_a_whole_h5_file(network, run, tmp_path):
 
 def test_folded_biases_make_it_the_papers_network_but_for_epsilon(network, tmp_path):
     run = reskeras.port(network, fold_biases=True, out=tmp_path / "run")
-    assert not any(name.endswith("conv1/bias") for name in map(lambda each: each.path, run.model().weights))
-    changes = {change.field for change in reskeras.diff("resnet-50", run.folder.spec()).fields}
+    assert not any(name.endswith("conv1/bias") for name in read(run.model()))
+    changes = {change.field for change in difference(reskeras.network("resnet-50"), run.folder.spec()).fields}
     assert changes == {"bn.epsilon", "bn.momentum", "classes", "input_shape"}
 
 
@@ -176,7 +178,7 @@ def test_what_cannot_be_read(source, options, message, status, tmp_path, monkeyp
 
 def test_other_keras_models_have_names_that_nothing_knows(tmp_path):
     network = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=2)
-    with pytest.raises(ReskerasError, match="named as in none of keras.applications ResNet"):
+    with pytest.raises(ReskerasError, match="named as in none of keras"):
         reskeras.port(network, out=tmp_path / "run")
     headless = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), include_top=False)
     with pytest.raises(ReskerasError, match="there is no predictions"):
@@ -194,9 +196,10 @@ def test_wrong_names_of_classes_and_pixels(network, tmp_path):
 
 
 def test_a_port_is_fine_tuned_on_other_classes(run, tmp_path):
-    tuned = reskeras.train(reskeras.network(run.path, input_shape=[32, 32, 3]), "digits", start=run, epochs=1,
-                           freeze="stage4", batch_size=256, precision="float32", out=tmp_path / "tuned")
-    before, after = (reskeras.graph.weights.read(each.model()) for each in (run, tuned))
+    smaller = reskeras.network(run.path, input_shape=[32, 32, 3])
+    tuned = reskeras.train(smaller, "digits", start=run, epochs=1, freeze="stage4", batch_size=256, precision="float32",
+                           learning_rate=1e-5, out=tmp_path / "tuned")
+    before, after = (read(each.model()) for each in (run, tuned))
     np.testing.assert_array_equal(before["stage4_unit3_conv2/kernel"], after["stage4_unit3_conv2/kernel"])
     assert after["logits/kernel"].shape == (2048, 10)
     assert tuned.preprocessing().crop == 1.0

@@ -6,7 +6,7 @@ from torch import nn
 
 try:
     import torchvision
-except Exception:  # it is optional, and a build for another PyTorch fails in its own ways
+except (ImportError, RuntimeError):  # it is optional, and a build for another PyTorch fails so
     torchvision = None
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
