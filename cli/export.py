@@ -20,12 +20,14 @@ from .run_options import data_options, run_argument
     epilog="\b\nExamples:\n"
     "  reskeras export saved_models/cifar-resnet-20-digits\n"
     "  reskeras export saved_models/cifar-resnet-20-digits --to tflite --to tflite-int8\n"
+    "  reskeras export saved_models/resnet18 --to torchvision-state-dict\n"
     "  reskeras export saved_models/photos --to tflite-int8 --representative 500 --tolerance tflite-int8=0.02",
 )
 @run_argument
 @click.option("--to", "kinds", multiple=True, metavar="KIND",
               help="serving (SavedModel for TensorFlow Serving), tflite (float32), tflite-float16, tflite-dynamic, "
-              "tflite-int8, tflite-int8-io, tflite-int16x8; may be repeated.  [default: serving and tflite]")
+              "tflite-int8, tflite-int8-io, tflite-int16x8; keras-weights and torchvision-state-dict, for those libraries; "
+              "may be repeated.  [default: serving and tflite]")
 @click.option("--pixels", default="uint8", show_default=True, metavar="TYPE",
               help="What the server takes: uint8 or float32, both 0 to 255.")
 @click.option("--representative", type=int, default=200, show_default=True, metavar="N",
@@ -61,6 +63,9 @@ def command(
                    for proof in proofs])
         return
     echo_proofs(proofs)
+    if data is None and "data" not in made.folder.provenance():
+        click.echo("\nProven on random images, because the run was ported and has none: accuracies say nothing. --data "
+                   "gives real ones.")
     if any(proof.kind == "serving" for proof in proofs):
         click.echo()
         for words in commands_for(made.folder.export_folder):

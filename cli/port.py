@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .output import emit_json, facts
+from .output import emit_json
 
 
 @click.command(
@@ -53,14 +53,12 @@ def command(
     if as_json:
         emit_json({"run": str(run.path), "network": name_of(spec), **ported})
         return
-    facts([
-        ("source", ported["source"], ported["layout"]),
-        ("network", name_of(spec), understood(spec)),
-        ("pixels", run.preprocessing().describe(), ""),
-        ("proof", "none" if proof["difference"] is None else f"{proof['difference']:.1e}",
-         f"not proven: {proof['why_unproven']}" if proof["difference"] is None else
-         f"largest difference of a logit, of the largest; {proof['images']} random images, allowed "
-         f"{proof['tolerance']:.0e}"),
-    ])
+    difference = proof["difference"]
+    click.echo(f"source     {ported['source']}, named as {ported['layout']}")
+    click.echo(f"network    {name_of(spec)}, {understood(spec)}")
+    click.echo(f"pixels     {run.preprocessing().describe()}")
+    click.echo(f"proof      none: {proof['why_unproven']}" if difference is None else
+               f"proof      logits of {proof['images']} random images differ by {difference:.1e} of the largest, "
+               f"allowed {proof['tolerance']:.0e}")
     click.echo(f"saved      {run.path}")
     click.echo(f"next       reskeras predict {run.path} IMAGE...")

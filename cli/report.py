@@ -62,14 +62,21 @@ def _known(run: Run) -> dict[str, Any]:
 
 def _echo(run: Run) -> None:
     made, rows, proofs = run.folder.provenance(), run.folder.metrics(), run.proofs()
-    data = made.get("data", {})
     heading(str(run.path), f"made {made.get('made', 'at an unknown time')}, {made.get('precision', 'not trained')}")
-    facts([("data", str(data.get("label", "none")), f"{data.get('train', 0):,} training, {data.get('test', 0):,} test"),
-           ("epochs", str(len(rows)), f"the best is {made['best_epoch']}" if "best_epoch" in made else ""),
-           *((name, f"{rows[-1][name]:.4f}", "in the last epoch") for name in (
-               "loss", "accuracy", "val_loss", "val_accuracy") if rows)])
+    if ported := made.get("ported"):
+        facts([("ported", ported["source"], ported["layout"])])
+    else:
+        _echo_training(made, rows)
     if proofs:
         click.echo()
         echo_proofs(proofs)
     else:
         click.echo(f"no exports yet; make some with: reskeras export {run.path}")
+
+
+def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    data = made.get("data", {})
+    facts([("data", str(data.get("label", "none")), f"{data.get('train', 0):,} training, {data.get('test', 0):,} test"),
+           ("epochs", str(len(rows)), f"the best is {made['best_epoch']}" if "best_epoch" in made else ""),
+           *((name, f"{rows[-1][name]:.4f}", "in the last epoch") for name in (
+               "loss", "accuracy", "val_loss", "val_accuracy") if rows)])

@@ -77,11 +77,14 @@ class Preprocessing:
         """One readable line."""
         steps = {
             "per_pixel_mean": f"subtract the mean of each of {self.height}x{self.width}x{self.channels} pixels",
-            "per_channel": f"subtract {_numbers(self.mean)}, divide by {_numbers(self.std)} (by channel)",
+            "per_channel": f"subtract {_numbers(self.mean)}"
+            + ("" if (self.std == 1).all() else f", divide by {_numbers(self.std)}") + " (by channel)",
             "scale": "scale 0..255 to -1..1",
         }
-        cover = "x".join(str(round(side / self.crop)) for side in (self.height, self.width))
-        return f"resize to cover {cover}, crop {self.height}x{self.width} from its centre, {steps[self.kind]}"
+        size, cover = ("x".join(str(round(side / share)) for side in (self.height, self.width))
+                       for share in (1, self.crop))
+        crop = "crop its centre" if self.crop == 1 else f"crop {size} from its centre"
+        return f"resize to cover {cover}, {crop}, {steps[self.kind]}"
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""

@@ -152,6 +152,7 @@ def _provenance(run: Material, of: str) -> Facts:
     data = made.get("data", {})
     pairs = [
         ("made", made.get("made")), ("data", data.get("label")),
+        ("ported from", f"{ported['source']}, {ported['layout']}" if (ported := made.get("ported")) else None),
         ("images", f"{data['train']:,} training, {data['test']:,} test" if "train" in data else None),
         ("preprocessing", made.get("preprocessing")), ("seed", made.get("seed")), ("precision", made.get("precision")),
         ("training time", f"{made['training_seconds']:,.0f} s" if "training_seconds" in made else None),
