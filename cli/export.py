@@ -26,7 +26,7 @@ from .run_options import data_options, run_argument
 @run_argument
 @click.option("--to", "kinds", multiple=True, metavar="KIND",
               help="serving (SavedModel for TensorFlow Serving), tflite (float32), tflite-float16, tflite-dynamic, "
-              "tflite-int8, tflite-int8-io, tflite-int16x8; keras-weights and torchvision-state-dict, for those libraries; "
+              "tflite-int8, tflite-int8-io, tflite-int16x8; and keras-weights, torchvision-state-dict; "
               "may be repeated.  [default: serving and tflite]")
 @click.option("--pixels", default="uint8", show_default=True, metavar="TYPE",
               help="What the server takes: uint8 or float32, both 0 to 255.")

@@ -70,11 +70,11 @@ def _join(made: list[Node]) -> None:
             made.pop()
         case [*_, op.Scale(factor=1.0)]:
             made.pop()
-        case [op.Pad() as first, op.Pad() as second]:
+        case [op.Pad(border="zero") as first, op.Pad(border="zero") as second]:
             rows, columns = ((one[0] + two[0], one[1] + two[1])
                              for one, two in ((first.rows, second.rows), (first.columns, second.columns)))
             made[-2:] = [replace(second, rows=rows, columns=columns)]
-        case [op.Pad() as pad, op.Conv(stride=(1, 1), padding="valid") as conv]:
+        case [op.Pad(border="zero") as pad, op.Conv(stride=(1, 1), padding="valid") as conv]:
             around = tuple((size // 2, size // 2) for size in conv.kernel)
             if all(size % 2 for size in conv.kernel) and (pad.rows, pad.columns) == around:
                 made[-2:] = [replace(conv, padding="same")]
@@ -88,7 +88,7 @@ def _fork(fork: Fork, shape: Shape | None) -> Fork:
         branches = tuple(branch if factor == 1.0 else (*branch, op.Scale(name="scale", factor=factor))
                          for branch, factor in zip(branches, fork.factors, strict=True))
         fork = replace(fork, merge="add", factors=())
-    if fork.merge == "add":
+    if fork.merge in ("add", "multiply"):
         branches = tuple(sorted(branches, key=_work))
     return replace(fork, branches=branches)
 

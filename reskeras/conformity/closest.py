@@ -15,6 +15,8 @@ from typing import Any
 
 from reskeras.conformity.canonical import canonical_plan
 from reskeras.conformity.foreign import Unlike
+from reskeras.conformity.functional import functional
+from reskeras.conformity.inception import read_inception
 from reskeras.conformity.simplest import simplest
 from reskeras.conformity.units import PLAIN, Anatomy, UnitFacts, anatomy
 from reskeras.conformity.vgg import read_vgg
@@ -56,8 +58,8 @@ def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
     Raises Unlike, with the reason, when no network of this space is near.
     """
     try:
-        if vgg := read_vgg(nodes, shape):
-            spec, units = vgg
+        if known := read_vgg(nodes, shape) or read_inception(nodes, shape):
+            spec, units = known
             return Closest(spec, canonical_plan(lower(spec)), Plan(units=units, input_shape=spec.input_shape))
     except ReskerasError as error:
         raise _no_network(error) from error
@@ -124,19 +126,24 @@ def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]
 def _read(parts: Anatomy) -> Data:
     """The fields that stand in the graph as numbers; where layers do not agree, what most of them have."""
     ops = list(sequence_ops(parts.nodes))
-    gates = {id(conv) for node in parts.nodes if isinstance(node, Fork) and node.merge == "gated_add"
-             for conv in sequence_ops(node.branches[2])}
+    gates = set(_gates(parts.nodes))
     convs = [each for each in ops if isinstance(each, op.Conv)]
     norms = [each for each in ops if isinstance(each, op.BatchNorm)]
     heads = [each for each in parts.nodes if isinstance(each, op.Dense | op.GlobalPool | op.Dropout)]
     dense = heads[-1] if heads and isinstance(heads[-1], op.Dense) else None
     initialiser = _commonest(each.initialiser for each in ops if isinstance(each, op.Conv | op.Dense))
-    strides = (unit.strided for unit in parts.units if unit.block == "bottleneck")
+    strides = (unit.form.strided for unit in parts.units if unit.block == "bottleneck")
     strided = _commonest(place for place in strides if place is not None)
     residual = [unit for unit in parts.units if unit.shortcut != PLAIN]
     return {
         "stem": {"convs": [dict(zip(("kernel", "width", "stride"), conv, strict=True)) for conv in parts.convs],
-                 "pool": parts.pool and dict(zip(("kernel", "stride"), parts.pool, strict=True))},
+                 "pool": parts.pool and dict(zip(("kernel", "stride", "border"), (*parts.pool, parts.border),
+                                                 strict=True)),
+                 "activated": parts.activated},
+        "projection": "pooled" if any(unit.pooled for unit in residual) else "strided",
+        "groups": _commonest(unit.form.groups for unit in parts.units),
+        "inner_factor": _commonest(unit.form.inner_factor for unit in parts.units),
+        "squeeze": _commonest(unit.squeeze for unit in residual),
         "stride_on": None if strided is None else ("first_1x1", "3x3")[strided],
         "classes": dense and dense.units,
         "head": {"pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),
@@ -149,6 +156,15 @@ def _read(parts: Anatomy) -> Data:
         "initialiser": initialiser if initialiser in INITIALISERS else None,
         "drop_path": residual[-1].drop_path if residual else 0.0,
     }
+
+
+def _gates(nodes: Sequence) -> Iterator[int]:
+    """Identities of the convolutions that make gates, of shortcuts or of channels; their biases are their own."""
+    for node in nodes:
+        if isinstance(node, Fork):
+            gate = {"gated_add": 2, "multiply": 1}.get(node.merge)
+            for place, branch in enumerate(node.branches):
+                yield from map(id, sequence_ops(branch)) if place == gate else _gates(branch)
 
 
 def _grouped(units: tuple[UnitFacts, ...], downsample: str) -> Stages:
@@ -229,31 +245,6 @@ def _tail(unit: Unit) -> int:
     """Operations of a unit after its last convolution, pool or addition."""
     places = [index for index, node in enumerate(unit.nodes) if isinstance(node, op.Conv | op.Pool | Fork)]
     return len(unit.nodes) - 1 - places[-1]
-
-
-def functional(plan: Plan, spec: Spec) -> Plan:
-    """`plan` as a function alone: without what only training knows, and with the biases and scales that `spec` gives
-    every layer, which are 0 and 1 where the model has none."""
-    biased = isinstance(spec, NetworkSpec) and bool(spec.conv_bias)
-    scaled = not isinstance(spec, NetworkSpec) or spec.bn is None or spec.bn.scale
-
-    def sequence(nodes: Sequence) -> Sequence:
-        return tuple(plain(node) for node in nodes if not isinstance(node, op.Dropout))
-
-    def plain(node: Any) -> Any:
-        match node:
-            case Fork():
-                return replace(node, branches=tuple(map(sequence, node.branches)))
-            case op.Conv():
-                return replace(node, initialiser="", bias_start=0.0, bias=node.bias or biased)
-            case op.BatchNorm():
-                return replace(node, momentum=0.0, gamma_start=1.0, scale=node.scale or scaled)
-            case op.Dense():
-                return replace(node, initialiser="", bias=True)
-            case _:
-                return node
-
-    return replace(plan, units=tuple(replace(unit, nodes=sequence(unit.nodes)) for unit in plan.units))
 
 
 @lru_cache(maxsize=10_000)

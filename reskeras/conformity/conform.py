@@ -9,9 +9,10 @@ from typing import Any
 
 from reskeras.conformity.archive import read_config
 from reskeras.conformity.canonical import canonical
-from reskeras.conformity.closest import closest, functional
+from reskeras.conformity.closest import closest
 from reskeras.conformity.deviations import PARTS, UNIT_SECTION, Deviation, deviations, reference
 from reskeras.conformity.foreign import Foreign, Unlike
+from reskeras.conformity.functional import functional
 from reskeras.conformity.graph import read_graph
 from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError

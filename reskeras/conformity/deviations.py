@@ -14,6 +14,7 @@ from reskeras.spec import operations as op
 from reskeras.spec.catalog import catalog
 from reskeras.spec.diff import field_changes
 from reskeras.spec.fields import Spec
+from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.plan import Plan
@@ -31,15 +32,21 @@ SECTIONS = {
     "head": "v1 section 3.3", "padding": f"{SILENT}; the authors' Caffe models pad both sides alike",
     "conv_bias": "v1 section 3.4", "bn": SILENT,
     "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1", "initialiser": "v1 section 3.4, section 4.2",
+    "groups": "arXiv:1611.05431 section 3", "inner_factor": "arXiv:1605.07146 section 2",
+    "squeeze": "arXiv:1709.01507 section 3", "projection": "v1 section 3.3; arXiv:1812.01187 figure 2 c",
     "drop_path": f"{SILENT}; arXiv:1603.09382", "dropout": "v1 section 3.4: no dropout", "bias_start": "v2 section 3.1",
 }
+INCEPTION_PAPER = "arXiv:1602.07261"
+INCEPTION_SECTIONS = {"scaling": f"{INCEPTION_PAPER} section 3.3", "cells": f"{INCEPTION_PAPER} figures 9, 15",
+                      "stem": f"{INCEPTION_PAPER} figures 3, 14", "dropout": f"{INCEPTION_PAPER} figure 9"}
 VGG_PAPER = "arXiv:1409.1556 table 1"
 VGG_SECTIONS = dict.fromkeys(("initialiser", "dropout"), "arXiv:1409.1556 section 3.1")
 PARTS = {"stem": "v1 table 1, section 4.2, v2 appendix", "head": "v1 section 3.3"}
 UNIT_SECTION = "v1 figure 5, v2 figure 4"
 DATA_FIELDS = ("classes", "input_shape")  # of the images, not of the network
 # how much more a field says about which network this is than a number does
-WEIGHTS = {"family": 20, "depth": 20, "units": 10, "width": 10, "block": 10, "order": 5, "shortcut": 5, "stem": 3}
+WEIGHTS = {"family": 20, "depth": 20, "units": 10, "width": 10, "block": 10, "order": 5, "shortcut": 5, "stem": 3,
+           "inception": 20, "cells": 5, "last_linear": 3}
 
 # a spec has one value for all; what is said where a model's layers have several
 REMARKS = {
@@ -82,6 +89,8 @@ class Reference:
 
 def section_of(field: str, spec: Spec) -> str:
     """Where a paper decides `field`, a dotted path such as `stages.0..3.order` or `bn.momentum`, of a `spec`."""
+    if isinstance(spec, InceptionSpec):
+        return INCEPTION_SECTIONS.get(field, INCEPTION_PAPER)
     if not isinstance(spec, NetworkSpec):
         return VGG_SECTIONS.get(field, VGG_PAPER)
     return next((SECTIONS[part] for part in reversed(field.split(".")) if part in SECTIONS), SILENT)
@@ -89,6 +98,10 @@ def section_of(field: str, spec: Spec) -> str:
 
 def reference(spec: Spec) -> Reference:
     """The paper's network nearest to `spec`: of its depth if there is one, in the catalogue or by the papers' rule."""
+    if isinstance(spec, InceptionSpec):
+        rows = {name: row for name, row in catalog().items() if isinstance(row.spec, InceptionSpec)}
+        return min((Reference(name, row.spec, row.source) for name, row in rows.items()),
+                   key=lambda each: _changes(each.spec, spec))
     if not isinstance(spec, NetworkSpec):
         return Reference("vgg-19", catalog()["vgg-19"].spec, catalog()["vgg-19"].source)
     found = _pool(resolve(spec))
@@ -118,10 +131,14 @@ def _decided(name: str) -> ResolvedNetwork:
 
 
 def _distance(paper: Spec, spec: NetworkSpec) -> float:
-    changes = [change for change in field_changes(paper, spec) if change.field not in DATA_FIELDS]
     depths = (resolve(each).depth for each in (paper, spec))
-    return abs(next(depths) - next(depths)) / 1e6 + sum(
-        max(WEIGHTS.get(part, 1) for part in change.field.split(".")) for change in changes)
+    return abs(next(depths) - next(depths)) / 1e6 + _changes(paper, spec)
+
+
+def _changes(paper: Spec, spec: Spec) -> float:
+    """The fields that differ, those that tell most of a network weighing most."""
+    changes = [change for change in field_changes(paper, spec) if change.field not in DATA_FIELDS]
+    return sum(max(WEIGHTS.get(part, 1) for part in change.field.split(".")) for change in changes)
 
 
 def deviations(closest: Closest, paper: Spec) -> tuple[Deviation, ...]:

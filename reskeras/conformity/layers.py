@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reskeras.conformity.foreign import Foreign, legible
@@ -50,6 +50,8 @@ def merging(kind: str, config: Config) -> Merging | None:
             return Merging("concat")
         case "ScaledAdd":
             return Merging("scaled_add", tuple(map(float, config["factors"])))
+        case "CustomScaleLayer":  # keras.applications' own, of InceptionResNetV2
+            return Merging("scaled_add", (1.0, float(config["scale"])))
         case "GatedAdd":
             return Merging("gated_add", exclusive=bool(config["exclusive"]))
         case _:
@@ -134,6 +136,10 @@ def _pad(config: Config) -> Ops:
     return (op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns)),)
 
 
+def _pad_edges(config: Config) -> Ops:
+    return tuple(replace(pad, border="edge") for pad in _pad(config))
+
+
 def _rescaling(config: Config) -> Ops:
     scale, offset = config["scale"], config.get("offset", 0.0)
     if isinstance(scale, int | float) and offset == 0:
@@ -149,7 +155,8 @@ def _dropout(config: Config) -> Ops:
 
 
 READERS: dict[str, Callable[[Config], Ops]] = {
-    "Conv2D": _conv, "Convolution2D": _conv, "DepthwiseConv2D": _depthwise, "SeparableConv2D": _depthwise,
+    "Conv2D": _conv, "Convolution2D": _conv, "GroupedConv2D": _conv,
+    "DepthwiseConv2D": _depthwise, "SeparableConv2D": _depthwise,
     "BatchNormalization": _norm, "BatchNormalizationV1": _norm, "FusedBatchNormalization": _norm,
     "ReLU": _relu, "Relu": lambda config: (op.Relu(name="relu"),),
     "Activation": lambda config: _activation(config["activation"]),
@@ -158,7 +165,7 @@ READERS: dict[str, Callable[[Config], Ops]] = {
     "MaxPooling2D": _pool("max"), "AveragePooling2D": _pool("average"),
     "GlobalMaxPooling2D": _global_pool("max"), "GlobalAveragePooling2D": _global_pool("average"),
     "Dense": _dense, "Flatten": lambda config: (op.Flatten(name="flatten"),),
-    "ZeroPadding2D": _pad, "Rescaling": _rescaling,
+    "ZeroPadding2D": _pad, "EdgePadding2D": _pad_edges, "Rescaling": _rescaling,
     "PadChannels": lambda config: (op.PadChannels(name="pad_channels", channels=int(config["channels"])),),
     "Dropout": _dropout, "CountedDropout": _dropout,
     "Identity": lambda config: (), "ActivityRegularization": lambda config: (), "InputLayer": lambda config: (),

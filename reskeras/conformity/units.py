@@ -11,9 +11,21 @@ from reskeras.conformity.foreign import Unlike
 from reskeras.spec import operations as op
 from reskeras.spec.families import BLOCKS
 from reskeras.spec.plan import Fork, Node, Sequence
-from reskeras.spec.wording import branch_names, is_residual, sequence_words, words
+from reskeras.spec.wording import branch_names, is_gate, is_residual, sequence_words, words
 
 PLAIN = "none"
+
+
+@dataclass(frozen=True)
+class Block:
+    """What the convolutions of a unit are. `strided` is which of them strides, None where none does."""
+
+    name: str
+    width: int
+    stride: int
+    strided: int | None
+    inner_factor: float = 1.0
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -21,19 +33,34 @@ class UnitFacts:
     """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
 
     `shortcut`: identity, subsample (every stride-th position), zero_channels (option A), projection, or none in a plain
-    unit. `strided` is which of its convolutions strides, None where none does. `skip` has the fields of a spec's skip.
+    unit; `pooled` when an average pool stands before its projection. `skip` has the fields of a spec's skip. `squeeze`
+    is that of a squeeze-and-excitation at the residual's end.
     """
 
     first: int
     last: int
-    block: str
-    width: int
-    stride: int
-    strided: int | None
+    form: Block
     shortcut: str
     skip: tuple[tuple[str, Any], ...]
     drop_path: float = 0.0
     silent: bool = False
+    pooled: bool = False
+    squeeze: int | None = None
+
+    @property
+    def block(self) -> str:
+        """The block's name."""
+        return self.form.name
+
+    @property
+    def width(self) -> int:
+        """The stage's width."""
+        return self.form.width
+
+    @property
+    def stride(self) -> int:
+        """Of the whole unit."""
+        return self.form.stride
 
     @property
     def out_width(self) -> int:
@@ -43,13 +70,16 @@ class UnitFacts:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The stem's convolutions (kernel, width, stride) and pool (kernel, stride), the units, and where the stem ends."""
+    """The stem's convolutions (kernel, width, stride) and pool (kernel, stride), what stands around the pool's map and
+    whether it is activated, the units, and where the stem ends."""
 
     nodes: Sequence
     convs: tuple[tuple[int, int, int], ...]
     pool: tuple[int, int] | None
     stem_last: int
     units: tuple[UnitFacts, ...]
+    border: str = "zero"
+    activated: bool = True
 
 
 def anatomy(nodes: Sequence) -> Anatomy:
@@ -70,7 +100,15 @@ def anatomy(nodes: Sequence) -> Anatomy:
     return Anatomy(
         nodes, tuple((_square(conv), conv.filters, _stride(conv)) for conv in stem),
         (_square(nodes[pools[0]]), _stride(nodes[pools[0]])) if pools else None,
-        pools[0] if pools else max(index for index in convs if index <= stem_end), _units(nodes, rest))
+        pools[0] if pools else max(index for index in convs if index <= stem_end), _units(nodes, rest),
+        *(_before_pool(nodes, pools[0]) if pools else ()))
+
+
+def _before_pool(nodes: Sequence, pool: int) -> tuple[str, bool]:
+    """What stands around the map that the stem's pool sees, and whether that is activated."""
+    before = nodes[max(index for index in range(pool) if isinstance(nodes[index], op.Conv)) + 1 : pool]
+    border = next((node.border for node in before if isinstance(node, op.Pad)), "zero")
+    return border, any(isinstance(node, op.Relu | op.BatchNorm) for node in before)
 
 
 def _body(nodes: Sequence) -> range:
@@ -110,26 +148,32 @@ def _plain(nodes: Sequence, run: list[int]) -> list[UnitFacts]:
         groups = [run[start : start + size] for start in range(0, len(run), size)]
         found = [_block([nodes[index] for index in group]) for group in groups]
         # a width changes only where a unit begins
-        if all(each and each[0] == name for each in found):
-            return [UnitFacts(group[0], group[-1], *each, PLAIN, (("kind", "identity"),))
+        if all(each and each.name == name for each in found):
+            return [UnitFacts(group[0], group[-1], each, PLAIN, (("kind", "identity"),))
                     for group, each in zip(groups, found, strict=True)]
     raise Unlike("its convolutions are no blocks of this space: "
                  + ", ".join(words(nodes[index]) for index in run[:6]) + (", ..." if len(run) > 6 else ""))
 
 
-def _block(convs: list[op.Conv]) -> tuple[str, int, int, int | None] | None:
-    """(block, width, stride, which convolution strides) of the convolutions of a unit; None when no block has them."""
+def _block(convs: list[op.Conv]) -> Block | None:
+    """What the convolutions of a unit are; None when no block has them."""
     if any(len(set(conv.kernel)) > 1 or len(set(conv.stride)) > 1 for conv in convs):
         return None
-    kernels, width = tuple(conv.kernel[0] for conv in convs), convs[0].filters
+    kernels, filters = tuple(conv.kernel[0] for conv in convs), tuple(conv.filters for conv in convs)
     strides = [conv.stride[0] for conv in convs]
     strided = [place for place, stride in enumerate(strides) if stride > 1]
     for name, form in BLOCKS.items():
-        if form.kernels == kernels and all(conv.filters == width * multiple
-                                           for conv, multiple in zip(convs, form.widths, strict=True)):
-            if len(strided) > 1 or (strided and strided[0] > (name == "bottleneck")):
-                return None
-            return name, width, prod(strides), strided[0] if strided else None
+        if form.kernels != kernels:
+            continue
+        width, rest = divmod(filters[-1], form.expansion)
+        inner_factor, groups = 1.0, 1
+        if form.grouped is not None and width:
+            inner_factor, groups = filters[0] / width, convs[form.grouped].groups
+        fits = not rest and filters == form.channels(width, inner_factor) and all(
+            conv.groups == (groups if place == form.grouped else 1) for place, conv in enumerate(convs))
+        if not fits or len(strided) > 1 or (strided and strided[0] > (name == "bottleneck")):
+            return None
+        return Block(name, width, prod(strides), strided[0] if strided else None, inner_factor, groups)
     return None
 
 
@@ -139,17 +183,21 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
                      + " | ".join(map(sequence_words, fork.branches)))
     parts = dict(zip(branch_names(fork), fork.branches, strict=True))
     residual, shortcut = parts["residual"], parts["shortcut"]
+    gates = [node for node in residual if isinstance(node, Fork)]
     block = None
-    if not any(isinstance(node, Fork) for node in residual):
+    if not gates or (len(gates) == 1 and is_gate(gates[0])):
         block = _block([node for node in residual if isinstance(node, op.Conv)])
     if block is None or any(isinstance(each, op.Pool) for each in residual):
         raise Unlike(f"the residual of a unit is no block of this space ({', '.join(BLOCKS)}): "
                      f"{sequence_words(residual)}")
     last = residual[-1]
     norms = [node for node in residual if isinstance(node, op.BatchNorm)]
-    return UnitFacts(index, index, *block, _shortcut(shortcut), _skip(fork, shortcut, residual, parts.get("gate")),
+    middle = next((node.filters for gate in gates for node in gate.branches[1] if isinstance(node, op.Conv)), None)
+    return UnitFacts(index, index, block, _shortcut(shortcut), _skip(fork, shortcut, residual, parts.get("gate")),
                      last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
-                     bool(norms) and norms[-1].gamma_start == 0.0)
+                     bool(norms) and norms[-1].gamma_start == 0.0,
+                     any(isinstance(node, op.Pool) and node.reduce == "average" for node in shortcut),
+                     None if middle is None else block.width * BLOCKS[block.name].expansion // middle)
 
 
 def _shortcut(nodes: Sequence) -> str:

@@ -56,9 +56,10 @@ Node = Op | Fork
 Sequence = tuple[Node, ...]
 
 
-def _mapped(nodes: Sequence, change: Callable[[Op], Op]) -> Sequence:
-    return tuple(replace(node, branches=tuple(_mapped(branch, change) for branch in node.branches))
-                 if isinstance(node, Fork) else change(node) for node in nodes)
+def _mapped(nodes: Sequence, change: Callable[[Op], Op | None]) -> Sequence:
+    made = (replace(node, branches=tuple(_mapped(branch, change) for branch in node.branches))
+            if isinstance(node, Fork) else change(node) for node in nodes)
+    return tuple(node for node in made if node is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,8 @@ class Plan:
     units: tuple[Unit, ...]
     input_shape: Shape
 
-    def mapped(self, change: Callable[[Op], Op]) -> Plan:
-        """The plan with `change` made to each operation, those inside forks too."""
+    def mapped(self, change: Callable[[Op], Op | None]) -> Plan:
+        """The plan with `change` made to each operation, those inside forks too; None leaves it out."""
         return replace(self, units=tuple(replace(unit, nodes=_mapped(unit.nodes, change)) for unit in self.units))
 
     def unit_shapes(self) -> tuple[Shape, ...]:

@@ -9,6 +9,7 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec.catalog import catalog, name_of
+from reskeras.spec.inception import InceptionSpec
 from tests.conformity.configs import Described, all_names, config_of, renamed
 
 SHALLOW = 60
@@ -24,6 +25,8 @@ def depth_of(name):
 def small(name):
     """The catalogued network on images small enough to compile quickly; its stages stay."""
     spec = reskeras.network(name)
+    if isinstance(spec, InceptionSpec):
+        return reskeras.network(name, input_shape=[32, 32, 3] if spec.stem == "small" else [75, 75, 3], classes=7)
     imagenet = name == "vgg-19" or reskeras.resolve(spec).family == "imagenet"
     fields = {"dense": [8]} if name == "vgg-19" else {}
     return reskeras.network(name, input_shape=SMALL[imagenet], classes=7, **fields)
@@ -97,6 +100,44 @@ def test_every_other_field_is_recovered(fields):
     found = reskeras.conform(Described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
+
+
+INSIDE = [{"groups": 4}, {"inner_factor": 2.0}, {"groups": 2, "inner_factor": 0.5}, {"squeeze": 4},
+          {"projection": "pooled"}, {"squeeze": 8, "order": "full_preact", "drop_path": 0.1},
+          {"order": "full_preact", "downsample": "last", "conv_bias": True, "stem": {
+              "convs": [{"kernel": 7, "width": 8, "stride": 2}], "pool": {"border": "edge"}, "activated": False}}]
+
+
+@pytest.mark.parametrize("fields", INSIDE, ids=str)
+def test_what_later_residual_networks_have_is_recovered(fields):
+    wanted = reskeras.network(family="imagenet", block="bottleneck", stages=[{"units": 2, "width": 8},
+                                                                            {"units": 2, "width": 12}],
+                              **{"input_shape": [32, 32, 3], **fields})
+    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    assert found.exact
+    assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
+
+
+@pytest.mark.parametrize("fields", [
+    {"cells": [2, 1, 3]}, {"scaling": [0.3, 0.1, 1.0]}, {"last_linear": True}, {"final_width": 100},
+    {"width_factor": 0.3, "dropout": 0.0}, {"bn": {"scale": False, "epsilon": 1e-3}, "initialiser": "glorot_uniform"},
+], ids=str)
+def test_every_field_of_an_inception_network_is_recovered(fields):
+    wanted = reskeras.network("cifar-inception-resnet-v2", **fields)
+    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    assert found.exact
+    assert found.spec.model_dump(exclude={"name"}) == wanted.model_dump(exclude={"name"})
+    assert {each.field.partition(".")[0] for each in found.deviations} == set(fields)
+    assert all("1602.07261" in each.section for each in found.deviations)
+
+
+def test_an_inception_network_with_another_cell_is_none_of_this_space():
+    config = config_of("cifar-inception-v4")
+    conv = next(layer for layer in config["layers"] if layer["name"] == "stage1_unit1_branch2_conv2")
+    conv["config"]["filters"] += 1
+    found = reskeras.conform(Described(config))
+    assert found.spec is None
+    assert found.why
 
 
 def test_a_vgg_of_other_widths_is_held_against_vgg_19():

@@ -39,20 +39,25 @@ def test_v1_is_the_papers_network_but_for_numbers(depth):
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_v2_strides_in_the_last_unit_of_a_stage_and_pools_a_raw_stem(depth):
     found = reskeras.conform(hidden(application(f"ResNet{depth}V2")))
-    assert (found.paper, found.exact) == (f"preact-{depth}", False)
+    assert (found.paper, found.exact) == (f"preact-{depth}", True)
     deviations = {each.field: (each.paper, each.value) for each in found.deviations}
-    assert deviations.keys() == {*NUMBERS, "downsample", "stride_on"}
+    assert deviations.keys() == {*NUMBERS, "downsample", "stride_on", "stem.activated"}
     assert deviations["downsample"] == ("first", "last")
     assert deviations["stride_on"] == ("first_1x1", "3x3")
-    [obstacle] = found.obstacles
-    assert obstacle.units == "stem"
-    assert [(step.sign, step.words) for step in obstacle.steps] == [("-", "bn"), ("-", "relu")]
+    assert deviations["stem.activated"] == (True, False)
+
+
+def test_inception_resnet_v2_is_the_released_one():
+    found = reskeras.conform(hidden(application("InceptionResNetV2", input_shape=(75, 75, 3))))
+    assert (found.paper, found.exact, found.softmax) == ("inception-resnet-v2-released", True, True)
+    assert {each.field for each in found.deviations} == {"initialiser", "dropout"}
 
 
 @pytest.mark.slow
-def test_the_written_spec_of_resnet_50_gives_its_logits(tmp_path):
+@pytest.mark.parametrize("name", ["ResNet50", "ResNet50V2"])
+def test_the_written_spec_of_50_layers_gives_their_logits(name, tmp_path):
     size = (64, 64, 3)
-    theirs = randomised(application("ResNet50", input_shape=size, classes=5, classifier_activation=None))
+    theirs = randomised(application(name, input_shape=size, classes=5, classifier_activation=None))
     found = reskeras.conform(theirs)
     assert not found.softmax
     ours = reskeras.build(found.write(tmp_path / "spec.yaml"))
@@ -71,9 +76,10 @@ def copy_by_unit(theirs, ours):
     for layer in ordered(ours):
         shapes = [weight.shape for weight in layer.weights]
         match = next(each for each in left if type(each).__name__.endswith(type(layer).__name__[-6:])
-                     and [weight.shape for weight in each.weights] == shapes
+                     and [weight.shape for weight in each.weights] == shapes[: len(each.weights)]
                      and ("shortcut" in layer.name) == ("_0_" in each.name))
-        layer.set_weights(match.get_weights())
+        weights = match.get_weights()  # a convolution of theirs may have no bias
+        layer.set_weights([*weights, *(np.zeros(shape) for shape in shapes[len(weights):])])
         left.remove(match)
     assert not left
 
