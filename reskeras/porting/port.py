@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import save_model
-from reskeras.graph.weights import places, write
+from reskeras.graph.weights import places, read, write
 from reskeras.porting.convert import our_weights, with_channels_reversed, without_biases
 from reskeras.porting.layouts import Layout
 from reskeras.porting.normalise import Normalise, normalise
@@ -83,15 +84,21 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
         plan = lower(spec)
     if pixels.reverse:
         weights = with_channels_reversed(plan, weights)
-    model = compile_plan(plan, name_of(spec))
-    write(model, weights)
+    model = filled(compile_plan(plan, name_of(spec)), weights)
     preprocessing = pixels.preprocessing(*plan.input_shape)
     difference = None
     if with_proof:  # at the size that a Keras source is fixed to, whatever the run's is
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
-        write(proven := compile_plan(asked, "proven"), weights)
+        proven = filled(compile_plan(asked, "proven"), weights)
         difference = difference_of(source, proven, pixels)
     return Port(source, layout, spec, model, preprocessing, difference)
+
+
+def filled(model: keras.Model, weights: Mapping[str, np.ndarray]) -> keras.Model:
+    """`model` with `weights`; what only counts (a dropout's draws) stays as it is."""
+    own = {name: values for name, values in read(model).items() if name.endswith("/draws")}
+    write(model, {**own, **weights})
+    return model
 
 
 def difference_of(source: Source, model: keras.Model, pixels: Normalise) -> float:
