@@ -8,11 +8,9 @@ from pathlib import Path
 
 import click
 
-from reskeras.errors import ReskerasError
-
 from .output import emit_json, heading
 from .results import echo_noise, echo_proofs
-from .run_options import data_options, run_argument
+from .run_options import data_options, numbers_by_name, run_argument
 
 
 @click.command(
@@ -53,7 +51,7 @@ def command(
     from reskeras.api import Run
     from reskeras.export.server import commands_for
 
-    allowed = dict(map(_tolerance, tolerances))
+    allowed = numbers_by_name("tolerance", tolerances, "tflite-int8=0.02")
     made = Run(run)
     proofs = made.export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, pixels=pixels, tolerances=allowed,
                              representative=representative, keep_float=keep_float, timing=not no_timing)
@@ -74,11 +72,3 @@ def command(
         click.echo()
         heading(kind, "signal over quantisation noise, the noisiest layers first")
         echo_noise(layers)
-
-
-def _tolerance(text: str) -> tuple[str, float]:
-    kind, _, value = text.partition("=")
-    try:
-        return kind, float(value)
-    except ValueError:
-        raise ReskerasError(f"tolerance: {text!r} is not of the form KIND=VALUE, such as tflite-int8=0.02") from None

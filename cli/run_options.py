@@ -1,12 +1,14 @@
-"""The argument RUN and the flags that say which data a run is used with."""
+"""The argument RUN, the flags that say which data a run is used with, and flags of the form NAME=NUMBER."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from reskeras.errors import ReskerasError
 
 Command = Callable[..., Any]
 
@@ -18,3 +20,15 @@ def data_options(command: Command) -> Command:
     command = click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR",
                            help="Where TFDS sets are prepared.")(command)
     return click.option("--data", metavar="SOURCE", help="Other data with the same classes.")(command)
+
+
+def numbers_by_name(flag: str, texts: Sequence[str], example: str) -> dict[str, float]:
+    """`NAME=NUMBER`, given any number of times, as a mapping."""
+    found = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ReskerasError(f"{flag}: {text!r} is not of the form NAME=NUMBER, such as {example!r}") from None
+    return found

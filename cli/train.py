@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from reskeras.errors import ReskerasError
-
 from .network_options import NetworkRequest, network_options
 from .output import emit_json
 from .results import echo_evaluation
+from .run_options import numbers_by_name
 
 
 @click.command(
@@ -74,7 +73,7 @@ def command(
     if start and request.source is None:
         request = request.over(str(start))
     if factors:
-        recipe_fields["rate_factors"] = dict(map(_factor, factors))
+        recipe_fields["rate_factors"] = numbers_by_name("rate-factor", factors, "stage1_*=0.1")
     spec, named = request.spec(), recipe or recipe_of(request.source)
     read_recipe(named, **recipe_fields)  # wrong requests fail before TensorFlow loads
     if not as_json:
@@ -94,11 +93,3 @@ def command(
     echo_evaluation(result)
     click.echo(f"saved      {run.path}")
     click.echo(f"next       reskeras export {run.path}")
-
-
-def _factor(text: str) -> tuple[str, float]:
-    pattern, _, value = text.rpartition("=")
-    try:
-        return pattern, float(value)
-    except ValueError:
-        raise ReskerasError(f"rate-factor: {text!r} is not of the form PATTERN=F, such as 'stage1_*=0.1'") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -13,6 +11,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.graph.layers import CountedDropout, FusedBatchNormalization
+from reskeras.graph.weights import leaves
 
 
 def recalibrate(
@@ -26,7 +25,7 @@ def recalibrate(
     """
     if not images >= 1:
         raise ReskerasError(f"recalibrate: {images}: should be at least 1")
-    layers = list(_layers(model))
+    layers = list(leaves(model))
     norms = [layer for layer in layers if isinstance(layer, FusedBatchNormalization)]
     if not norms:
         raise ReskerasError("recalibrate: this network has no batch norm")
@@ -58,11 +57,3 @@ def recalibrate(
         norm.moving_mean.assign(mean)
         norm.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))
     return count
-
-
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer

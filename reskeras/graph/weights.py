@@ -18,11 +18,18 @@ def places(model: keras.Model) -> dict[str, Place]:
     return dict(_places(model))
 
 
-def _places(model: keras.Model) -> Iterator[tuple[str, Place]]:
+def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of `model` and of the models in it."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _places(layer)
-        elif isinstance(layer, ScannedUnits):
+            yield from leaves(layer)
+        else:
+            yield layer
+
+
+def _places(model: keras.Model) -> Iterator[tuple[str, Place]]:
+    for layer in leaves(model):
+        if isinstance(layer, ScannedUnits):
             for (name, role), stack in layer.stacks.items():
                 for index, unit in enumerate(layer.units):
                     yield f"{unit.name}_{name}/{role}", (stack, index)

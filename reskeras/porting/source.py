@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.graph.load import load_model
+from reskeras.graph.weights import leaves
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
 from reskeras.porting.torch_resnet import logits_of
 
@@ -96,15 +97,6 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source
     sizes = [tuple(each.shape[1:3]) for each in model.inputs]
     fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
     return Source(name, KERAS, tensors, _ask_keras(model), size=sizes[0] if fixed else None, digest=digest)
-
-
-def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of `model` and of the models in it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from leaves(layer)
-        else:
-            yield layer
 
 
 def of_state_dict(tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None) -> Source:

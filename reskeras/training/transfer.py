@@ -12,6 +12,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.layers.batch_norm import FusedBatchNormalization
 from reskeras.graph.scanned import ScannedUnits
+from reskeras.graph.weights import leaves
 from reskeras.spec.plan import Plan, sequence_ops
 
 
@@ -86,8 +87,3 @@ def freeze(model: keras.Model, plan: Plan, until: str | None, batch_norm: bool) 
                 layer.freeze_batch_norm()
         elif layer.name in inside or (batch_norm and isinstance(layer, FusedBatchNormalization)):
             layer.trainable = False
-
-
-def leaves(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of `model` and of the models in it."""
-    return [leaf for layer in model.layers for leaf in (leaves(layer) if isinstance(layer, keras.Model) else [layer])]
