@@ -151,8 +151,8 @@ def _network_differences(row: Row, paper: Row) -> list[str]:
     if row.plan.input_shape[:2] != paper.plan.input_shape[:2]:
         said.append(f"{row.plan.input_shape[0]}x{row.plan.input_shape[1]} pixels instead of "
                     f"{paper.plan.input_shape[0]}x{paper.plan.input_shape[1]}")
-    factor = row.spec.sparse().get("width_factor", 1.0)
-    return [*said, f"{factor:g} of the width"] if factor != 1.0 else said
+    here, there = (each.spec.sparse().get("width_factor", 1.0) for each in (row, paper))
+    return said if here == there else [*said, f"{here / there:g} of the width"]
 
 
 def _recipe_differences(row: Row, paper: Row) -> list[str]:

@@ -34,7 +34,7 @@ class Start:
         height, width, channels = plan.input_shape
         own = self.preprocessing
         if (height, width, channels) == own.size:
-            return replace(own, crop=1.0)
+            return own if own.crop == 1 else replace(own, crop=1.0)
         kind, mean, std = own.kind, own.mean, own.std
         if kind == "per_pixel_mean" and (height, width) != (own.height, own.width):
             kind, mean = "per_channel", mean.mean(axis=(0, 1))
