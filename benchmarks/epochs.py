@@ -57,6 +57,7 @@ def measured(who: str, network: str, data: str, data_dir: str | None, batch: int
 
 
 def _ours(spec, source, batch: int, clock) -> None:
+    from reskeras.training.classifier import Classifier
     from reskeras.training.fit import Beside, fit
 
     plan, chosen, preprocessing = _prepared(spec, source, batch)
@@ -66,7 +67,7 @@ def _ours(spec, source, batch: int, clock) -> None:
         with new_run(Path(folder) / "run", spec) as run:
             pass
         run = replace(run, path=Path(folder) / "run")
-        fit(plan, "net", chosen, source, preprocessing, run, beside=Beside(callbacks=[clock]))
+        fit(Classifier(plan, "net", source, preprocessing), chosen, run, beside=Beside(callbacks=[clock]))
 
 
 def _prepared(spec, source, batch: int):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from reskeras.graph.weights import read, write
 from reskeras.runs import MODEL_FILE, RunFolder, copy_atomically
 from reskeras.training.background import Background
 from reskeras.training.position import Position
+from reskeras.training.subject import Measure
 
 
 class Pace(keras.callbacks.Callback):
@@ -25,9 +25,11 @@ class Pace(keras.callbacks.Callback):
     `watched` says which images the validation figures are of: held-out or test.
     """
 
-    def __init__(self, images_per_step: int, watched: str, position: Position, console: Console | None = None):
+    def __init__(self, images_per_step: int, watched: str, position: Position, measure: Measure,
+                 console: Console | None = None):
         super().__init__()
         self.images_per_step, self.watched, self.position = images_per_step, watched, position
+        self.measure = measure
         self.console = console or Console(stderr=True, soft_wrap=True)
         self.bar: Progress | None = None
         self.began = 0.0
@@ -54,14 +56,10 @@ class Pace(keras.callbacks.Callback):
             self.bar.update(self.task, advance=1, note=f"{rate:.0f} images/s  loss {logs['loss']:.3f}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """One line: loss and accuracy on the training images and on the watched ones."""
+        """One line: the figures of the training images and of the watched ones."""
         seconds = time.perf_counter() - self.began
-        self.console.print(
-            f"epoch {epoch + 1}/{self.position.epochs}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.2%}  "
-            f"{self.watched} loss {logs['val_loss']:.4f}  {self.watched} accuracy {logs['val_accuracy']:.2%}  "
-            f"{seconds:.1f} s",
-            highlight=False,
-        )
+        self.console.print(f"epoch {epoch + 1}/{self.position.epochs}  {self.measure.told(logs, self.watched)}  "
+                           f"{seconds:.1f} s", highlight=False)
 
     def __exit__(self, *error: object) -> None:
         """Take the bar away."""
@@ -125,10 +123,11 @@ class Averaged(keras.callbacks.Callback):
 class Patience(keras.callbacks.Callback):
     """Ends a training that has told the held-out images no better for `epochs` epochs."""
 
-    def __init__(self, epochs: int):
+    def __init__(self, epochs: int, measure: Measure):
         super().__init__()
-        self.epochs = epochs
-        self.best, self.waited = (-1.0, 0.0), 0
+        self.epochs, self.measure = epochs, measure
+        self.best: tuple[float, ...] = (float("-inf"),)
+        self.waited = 0
 
     @property
     def over(self) -> bool:
@@ -145,29 +144,24 @@ class Patience(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compare with the best epoch before."""
-        score = watched_score(logs)
+        score = self.measure.score(logs)
         self.waited = 0 if score > self.best else self.waited + 1
         self.best = max(self.best, score)
         self.model.stop_training = self.over
 
 
-def watched_score(logs: Mapping[str, Any]) -> tuple[float, float]:
-    """How good an epoch is: accuracy on the watched images, among equals the loss; more is better."""
-    return float(logs["val_accuracy"]), -float(logs["val_loss"])
-
-
 class Record(keras.callbacks.Callback):
     """After each epoch: a line in metrics.jsonl, the last model, and the best one.
 
-    The best epoch is the one with the highest accuracy on the held-out images, among equals the one with the
-    lowest loss. With nothing held out it is the last: to pick by the test images would be to train on them.
+    The best epoch is the one that the `measure` scores highest on the held-out images. With nothing held out it is
+    the last: to pick by the test images would be to train on them.
     Models are written beside the next epoch's steps.
     """
 
-    def __init__(self, run: RunFolder, saved: keras.Model, picks: bool, position: Position):
+    def __init__(self, run: RunFolder, saved: keras.Model, picks: bool, position: Position, measure: Measure):
         super().__init__()
-        self.run, self.saved, self.picks, self.position = run, saved, picks, position
-        self.best = (-1.0, 0.0)
+        self.run, self.saved, self.picks, self.position, self.measure = run, saved, picks, position, measure
+        self.best: tuple[float, ...] = (float("-inf"),)
         self.began = 0.0
         self.writing = Background()
 
@@ -187,7 +181,7 @@ class Record(keras.callbacks.Callback):
         """Write what this epoch gave."""
         row = {name: float(value) for name, value in logs.items()}
         self.run.add_metrics({"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - self.began, 3)})
-        score = watched_score(row)
+        score = self.measure.score(row)
         best = not self.picks or score > self.best
         self.best = max(self.best, score)
         self.writing.wait()  # before the model that is being written changes

@@ -9,6 +9,7 @@ import keras
 from reskeras.spec.recipe import Recipe
 from reskeras.training.position import Position
 from reskeras.training.schedule import RecipeSchedule
+from reskeras.training.subject import Measure
 
 MEMORY = 0.95  # of the running training error: about the last twenty steps
 
@@ -16,9 +17,10 @@ MEMORY = 0.95  # of the running training error: about the last twenty steps
 class Course(keras.callbacks.Callback):
     """Moves the schedule's `scale` by training error (v1 section 4.2) and by plateaus of the watched error (v1 3.4)."""
 
-    def __init__(self, recipe: Recipe, layers: int, schedule: RecipeSchedule, position: Position):
+    def __init__(self, recipe: Recipe, layers: int, schedule: RecipeSchedule, position: Position, measure: Measure):
         super().__init__()
-        self.recipe, self.schedule, self.position = recipe.schedule, schedule, position
+        measure.check(recipe)
+        self.recipe, self.schedule, self.position, self.measure = recipe.schedule, schedule, position, measure
         until = self.recipe.warmup_until
         self.warming = until is not None and layers >= until.from_layers
         self.error, self.seen = 1.0, 0.0  # running training error; hits so far in this epoch
@@ -47,7 +49,7 @@ class Course(keras.callbacks.Callback):
         """End the warm-up when the training error is low enough."""
         if not self.warming:
             return
-        hits = logs["accuracy"] * self.position.step  # the log is the epoch's mean
+        hits = (1 - self.measure.training_error(logs)) * self.position.step  # the log is the epoch's mean
         self.error = MEMORY * self.error + (1 - MEMORY) * (1 - (hits - self.seen))
         self.seen = hits
         if self.error < self.recipe.warmup_until.error:
@@ -58,7 +60,7 @@ class Course(keras.callbacks.Callback):
         """Drop the rate when the watched error has stopped falling."""
         if self.recipe.kind != "plateau":
             return
-        error = 1 - logs["val_accuracy"]
+        error = self.measure.watched_error(logs)
         if error < self.best - self.recipe.least:
             self.best, self.bad_epochs = error, 0
             return

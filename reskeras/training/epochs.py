@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from reskeras.training.feed import Feed
 from reskeras.training.position import Position
+from reskeras.training.subject import Feeding
 
 
 def run_epochs(
-    model: keras.Model, feed: Feed, position: Position, callbacks: Sequence[keras.callbacks.Callback],
+    model: keras.Model, feed: Feeding, position: Position, callbacks: Sequence[keras.callbacks.Callback],
     last: int | None = None,
 ) -> None:
     """Train from `position` to its end, or to that of epoch number `last`.

@@ -1,4 +1,4 @@
-"""The one fit: a plan, a recipe and data, into a run folder."""
+"""The one fit: a subject, which is a network with its data, trained by a recipe into a run folder."""
 
 from __future__ import annotations
 
@@ -13,30 +13,22 @@ import keras
 import tensorflow as tf
 
 from reskeras.data.broken import reading_failure
-from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Source
-from reskeras.graph.compile import compile_plan
-from reskeras.graph.weights import names_of, read, write
+from reskeras.graph.weights import read, write
 from reskeras.runs import RunFolder
-from reskeras.spec.plan import Plan
-from reskeras.spec.plan_data import unit_data
 from reskeras.spec.recipe import Recipe
 from reskeras.training.callbacks import Averaged, Pace, Patience, Record, Watch
 from reskeras.training.checkpoints import Checkpoints
+from reskeras.training.classifier import training_form
 from reskeras.training.course import Course
 from reskeras.training.epochs import run_epochs
-from reskeras.training.feed import Feed
 from reskeras.training.guards import Divergence, Keeper
-from reskeras.training.optimizer import CoupledDecaySGD
 from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
-from reskeras.training.schedule import RecipeSchedule
 from reskeras.training.state import TrainingState
 from reskeras.training.strategy import Replicas, open_replicas
+from reskeras.training.subject import Subject
 from reskeras.training.trained_model import TrainedModel
-from reskeras.training.transfer import Start, freeze
-
-SCANNED_UNITS = 50  # from here on a loop trains as fast as units written out, and starts several times sooner
+from reskeras.training.transfer import Start
 
 
 @dataclass(frozen=True)
@@ -60,61 +52,23 @@ class Beside:
         return replace(self, resume=resume)
 
 
-def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
-    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and metric.
-
-    `steps` is the number of updates of the whole training, which the learning rate depends on.
-    """
-    model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed,
-                         form=training_form(plan, recipe), recompute=recipe.recompute, synchronized=synchronized,
-                         cut=recipe.freeze, model_class=TrainedModel)
-    freeze(model, plan, recipe.freeze, recipe.frozen_bn)
-    losses = keras.losses
-    loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy
-    model.compile(
-        optimizer=CoupledDecaySGD(
-            RecipeSchedule(recipe, steps), momentum=recipe.momentum, nesterov=recipe.nesterov,
-            coupled_decay=recipe.weight_decay, decayed=recipe.decayed, rate_factors=recipe.rate_factors,
-            names=names_of(model), clip_norm=recipe.clip_norm, ema=recipe.ema,
-            gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
-        ),
-        loss=loss(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,  # XLA halves the speed on a CPU
-    )
-    return model
-
-
-def training_form(plan: Plan, recipe: Recipe) -> str:
-    """How `plan` is compiled for training: as the recipe says; `auto` is scanned from SCANNED_UNITS units on.
-
-    Recomputation needs the scanned form, so that asking for it is asking for that form; statistics over all
-    replicas cannot be had in it.
-    """
-    if recipe.form != "auto":
-        return recipe.form
-    if recipe.sync_bn:
-        return "unrolled"
-    return "scanned" if recipe.recompute or len(plan.units) >= SCANNED_UNITS else "unrolled"
-
-
 def fit(
-    plan: Plan, name: str, recipe: Recipe, source: Source, preprocessing: Preprocessing, run: RunFolder | None,
-    replicas: Replicas | None = None, beside: Beside = Beside(), model: TrainedModel | None = None,
+    subject: Subject, recipe: Recipe, run: RunFolder | None, replicas: Replicas | None = None,
+    beside: Beside = Beside(), model: TrainedModel | None = None,
 ) -> str:
-    """Train `plan` on `source` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
+    """Train `subject` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
 
-    With `beside.resume` it goes on from the run's newest whole state. `model` is what `compiled` made of the plan,
-    when the caller has done that. Without a run nothing is written. Raises ReskerasError: status 1 when the loss is
+    With `beside.resume` it goes on from the run's newest whole state. `model` is what the subject compiled,
+    when the caller has had that done. Without a run nothing is written. Raises ReskerasError: status 1 when the loss is
     no longer finite or a state cannot be written, 143 or 130 when a signal stopped it.
     """
     replicas = replicas or open_replicas("one")
     replicas.check(recipe.batch_size, recipe.accumulate)
     _settle_chance(recipe)
-    feed = Feed(recipe, source, preprocessing, replicas)
+    feed = subject.feed(recipe, replicas)
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
-        model = model or compiled(plan, name, recipe, position.total, recipe.sync_bn and replicas.count > 1)
+        model = model or subject.compiled(recipe, position.total, recipe.sync_bn and replicas.count > 1)
         if beside.start:
             write(model, beside.start.fitted_weights(read(model)))
         model.prepare(*feed.example())
@@ -122,22 +76,23 @@ def fit(
         position.epoch = beside.begin
         model.optimizer.iterations.assign(position.steps // recipe.accumulate)
     kept = run if replicas.is_chief else None
-    record = Record(kept, compile_plan(plan, name), feed.held_out, position) if kept else None
-    course, watch = Course(recipe, plan.weighted_layers(), model.optimizer.schedule, position), Watch(position)
-    patience = Patience(recipe.patience) if recipe.patience else None
+    record = Record(kept, subject.saved(), feed.held_out, position, subject.measure) if kept else None
+    course = Course(recipe, subject.plan.weighted_layers(), model.optimizer.schedule, position, subject.measure)
+    watch, patience = Watch(position), Patience(recipe.patience, subject.measure) if recipe.patience else None
     parts = {"course": course, "watch": watch, "record": record, "patience": patience}
     state = TrainingState(model, position, {role: part for role, part in parts.items() if part},
-                          fingerprint(plan, recipe))
+                          fingerprint(subject, recipe))
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
     if beside.resume and run:
         _resume(state, checkpoints, kept, beside.tell)
     if kept:
         kept.update_provenance(
-            precision=training_precision(recipe.precision), form=training_form(plan, recipe), replicas=replicas.count,
-            training_images=feed.train.count, watched=f"{feed.watched.count} {feed.watches} images")
+            precision=training_precision(recipe.precision), form=training_form(subject.plan, recipe),
+            replicas=replicas.count, training_images=feed.train.count,
+            watched=f"{feed.watched.count} {feed.watches} images")
     writes = checkpoints if kept else None
     began = time.perf_counter()
-    shown = Pace(recipe.step_images, feed.watches, position) if record and beside.show else None
+    shown = Pace(recipe.step_images, feed.watches, position, subject.measure) if record and beside.show else None
     with shown or nullcontext(), Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
         callbacks = [position, Divergence(recipe, position, writes), course, watch, Averaged(), record, shown, patience,
                      *beside.callbacks, keeper]
@@ -160,10 +115,10 @@ def _settle_chance(recipe: Recipe) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def fingerprint(plan: Plan, recipe: Recipe) -> str:
+def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """What tells trainings apart whose states must not be mixed up: network and recipe, not where states are kept."""
     free = {"description", "keep", "checkpoint_steps"}
-    told = {"units": [unit_data(unit) for unit in plan.units], "input": plan.input_shape,
+    told = {**subject.described(),
             "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in free}}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

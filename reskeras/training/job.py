@@ -30,9 +30,10 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.resolve import resolve
-from reskeras.training.feed import Feed
+from reskeras.training.classifier import Classifier
 from reskeras.training.fit import Beside, fit
 from reskeras.training.strategy import Replicas, open_replicas
+from reskeras.training.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -71,30 +72,38 @@ class Job:
         Raises ReskerasError before anything is written when the request is wrong; else as `fit` does.
         """
         replicas = replicas or open_replicas("one")
-        plan = self.plan
+        plan, facts = self.plan, {}
         if going_on := beside.resume and path.exists():
             check_same(path, self.fitted, self.recipe, self.source.name)
             preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
         elif beside.start:
-            preprocessing = beside.start.fitted_preprocessing(plan)
+            preprocessing, facts = beside.start.fitted_preprocessing(plan), {"begun_from": beside.start.name}
         else:  # every worker measures the same images
             preprocessing = self.preprocessing()
-        Feed(self.recipe, self.source, preprocessing, replicas).check()
+        subject = self.subject(preprocessing)
+        subject.measure.check(self.recipe)
+        subject.feed(self.recipe, replicas).check()
         if not going_on and replicas.is_chief:
-            self._begin(path, preprocessing, beside.start.name if beside.start else None)
-        beside.tell(f"preprocessing: {preprocessing.describe()}")
-        fit(plan, name_of(self.spec), self.recipe, self.source, preprocessing, RunFolder(path), replicas,
-            beside.going_on(going_on))
+            self._begin(path, preprocessing, facts)
+        beside.tell(f"preprocessing: {self.describe(preprocessing)}")
+        fit(subject, self.recipe, RunFolder(path), replicas, beside.going_on(going_on))
 
-    def _begin(self, path: Path, preprocessing: Preprocessing, start: str | None = None) -> None:
+    def subject(self, preprocessing: Preprocessing) -> Subject:
+        """What is trained."""
+        return Classifier(self.plan, name_of(self.spec), self.source, preprocessing)
+
+    def describe(self, preprocessing: Preprocessing) -> str:
+        """How images become the network's input, in a line."""
+        return preprocessing.describe()
+
+    def _begin(self, path: Path, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
         with new_run(path, self.spec, self.fitted) as run:
             (run.path / RECIPE_FILE).write_text(to_yaml(self.recipe.sparse()), encoding="utf-8")
             (run.path / CLASSES_FILE).write_text("\n".join(self.source.classes) + "\n", encoding="utf-8")
             preprocessing.save(run.path / PREPROCESSING_FILE)
-            begun = {"begun_from": start} if start else {}
-            facts = provenance(seed=self.recipe.seed, data=self._data_facts(), preprocessing=preprocessing.describe(),
-                               **begun)
-            (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            made = provenance(seed=self.recipe.seed, data=self._data_facts(),
+                              preprocessing=self.describe(preprocessing), **facts)
+            (run.path / PROVENANCE_FILE).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
 
     def _data_facts(self) -> dict[str, Any]:
         source, folder = self.source, self.data_dir

@@ -19,11 +19,13 @@ class TrainedModel(keras.Model):
     before `fit`.
     """
 
-    def prepare(self, images: tf.TensorSpec, labels: tf.TensorSpec) -> None:
-        """Make optimiser and metrics now and not in the first step, so that a state can be put into them."""
-        shapes = ([1 if size is None else size for size in spec.shape] for spec in (images, labels))
-        self._symbolic_build(data_batch=tuple(
-            tf.zeros(shape, spec.dtype) for shape, spec in zip(shapes, (images, labels), strict=True)))
+    def prepare(self, *batch: Any) -> None:
+        """Make optimiser and metrics now and not in the first step, so that a state can be put into them.
+
+        `batch` is a batch in tf.TensorSpec: of images and labels, whatever the model takes.
+        """
+        self._symbolic_build(data_batch=tf.nest.map_structure(
+            lambda spec: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype), batch))
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and metrics of a batch (images, labels), or (images, labels, weights), where weight 0 is padding."""

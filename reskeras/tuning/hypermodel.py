@@ -12,7 +12,6 @@ import keras_tuner
 
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
-from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import laid_over
@@ -20,8 +19,7 @@ from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import network
 from reskeras.spec.resolve import resolve
 from reskeras.spec.space import Space, space
-from reskeras.training.feed import Feed
-from reskeras.training.fit import Beside, compiled, fit
+from reskeras.training.fit import Beside, fit
 from reskeras.training.job import Job
 from reskeras.training.strategy import open_replicas
 from reskeras.tuning.candidates import Candidate, Candidates
@@ -84,7 +82,9 @@ class HyperModel(keras_tuner.HyperModel):
                 return None
             raise keras_tuner.errors.FailedTrialError(str(refused)) from refused
         keras.utils.set_random_seed(job.recipe.seed)
-        return compiled(job.plan, name_of(job.spec), job.recipe, job.recipe.steps(self._feed(job).steps_per_epoch))
+        subject = job.subject(job.preprocessing())
+        steps = subject.feed(job.recipe, open_replicas("one")).steps_per_epoch
+        return subject.compiled(job.recipe, job.recipe.steps(steps))
 
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any,
@@ -98,7 +98,7 @@ class HyperModel(keras_tuner.HyperModel):
         history.history = defaultdict(list)
         record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: [
             history.history[name].append(float(value)) for name, value in {**logs, **figures}.items()])
-        fit(job.plan, name_of(job.spec), job.recipe, self.source, job.preprocessing(), None, open_replicas("one"),
+        fit(job.subject(job.preprocessing()), job.recipe, None, open_replicas("one"),
             Beside(callbacks=[*callbacks, record], until=epochs, show=False, begin=initial_epoch), model)
         history.history = dict(history.history)
         return history
@@ -107,9 +107,6 @@ class HyperModel(keras_tuner.HyperModel):
         """What the network costs before anything is varied."""
         base = self.candidates
         return costs(Candidate(base.network, base.recipe, base.base_cost()))
-
-    def _feed(self, job: Job) -> Feed:
-        return Feed(job.recipe, self.source, job.preprocessing(), open_replicas("one"))
 
 
 def costs(candidate: Candidate) -> dict[str, float]:

@@ -7,6 +7,7 @@ import pytest
 import reskeras
 from reskeras.spec.recipe import recipe
 from reskeras.spec.shipped import shipped_names
+from reskeras.training.classifier import ACCURACY
 from reskeras.training.course import Course
 from reskeras.training.epochs import pieces
 from reskeras.training.position import Position
@@ -69,7 +70,7 @@ def test_paper_cifar_ends_in_the_middle_of_an_epoch():
 def course(name, layers, **fields):
     chosen = recipe(name, **fields)
     schedule, position = RecipeSchedule(chosen, chosen.steps(100)), Position(100, chosen.steps(100))
-    made = Course(chosen, layers, schedule, position)
+    made = Course(chosen, layers, schedule, position, ACCURACY)
     made.on_train_begin()
     return made, schedule, position
 

@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.scanned import ScannedUnits
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import recipe
-from reskeras.training import fit
+from reskeras.training import classifier
 from tests.conftest import TINY
 
 
@@ -108,12 +108,12 @@ def test_a_scanned_training_is_saved_evaluated_and_exported_written_out(tmp_path
 
 
 @pytest.mark.parametrize(("units", "recipe_fields", "form"), [
-    (fit.SCANNED_UNITS - 2, {}, "unrolled"), (fit.SCANNED_UNITS, {}, "scanned"), (3, {"recompute": True}, "scanned"),
-    (3, {"form": "scanned"}, "scanned"), (fit.SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
+    (classifier.SCANNED_UNITS - 2, {}, "unrolled"), (classifier.SCANNED_UNITS, {}, "scanned"), (3, {"recompute": True}, "scanned"),
+    (3, {"form": "scanned"}, "scanned"), (classifier.SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
 ])
 def test_auto_is_scanned_when_there_are_many_units(units, recipe_fields, form):
     plan = reskeras.plan(family="cifar", stages=[units - 2])  # and the stem and the head
-    assert fit.training_form(plan, recipe(**recipe_fields)) == form
+    assert classifier.training_form(plan, recipe(**recipe_fields)) == form
 
 
 @pytest.mark.parametrize(("fields", "named"), [

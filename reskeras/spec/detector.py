@@ -1,0 +1,274 @@
+"""DetectorSpec: Faster R-CNN in C4 form on a residual network (arXiv:1506.01497; v1 appendix A), as data.
+
+The network's stages up to `shared` are computed once an image; the region proposal network looks at what they give; the
+last stage and the head's pooling are computed for each region. All of it are slices of the network's one plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from reskeras.errors import ReskerasError, unknown
+from reskeras.spec import operations as op
+from reskeras.spec.catalog import catalog, name_of
+from reskeras.spec.complexity import Complexity
+from reskeras.spec.fields import Spec, Width, integer, number
+from reskeras.spec.lower import Maker, lower
+from reskeras.spec.network import NetworkSpec
+from reskeras.spec.operations import Shape
+from reskeras.spec.orders import ORDERS
+from reskeras.spec.plan import Plan, Unit
+from reskeras.spec.resolve import resolve
+
+BACKBONE = "backbone"  # the field that tells a DetectorSpec from networks
+SMALL_NORMAL = "small_normal"  # what the last layers start with, so that a fresh detector says nothing with certainty
+SHARES = (1 / 8, 1 / 4, 1 / 2, 7 / 8)  # default anchors, of the canvas' shorter side: about COCO's 64 to 512 of 600
+LARGE = 1 << 16
+WIDEST_RPN = 512  # channels of the proposal network's convolution, in the paper 512 for VGG
+
+
+def _named_network(value: Any) -> Any:
+    """A catalogue name stands for its row."""
+    if not isinstance(value, str):
+        return value
+    if value not in catalog():
+        raise unknown(BACKBONE, value, catalog())
+    return _residual(catalog()[value].spec)
+
+
+def _residual(spec: Spec) -> NetworkSpec:
+    """`spec`; ReskerasError when it is no residual or plain network."""
+    if not isinstance(spec, NetworkSpec):
+        raise ReskerasError(f"{BACKBONE}: {name_of(spec)} has no stages to share; choose a residual or plain network")
+    return spec
+
+
+Backbone = Annotated[NetworkSpec, BeforeValidator(_named_network, json_schema_input_type=str | NetworkSpec)]
+Share = number(0, 1, above=True, below=True)
+
+
+def _once(values: tuple) -> tuple:
+    if len(set(values)) < len(values):
+        raise ValueError("should name each number once")
+    return values
+
+
+class AnchorSpec(Spec):
+    """Boxes that proposals are told relative to: at each position of the shared map one of each size and ratio.
+
+    `sizes` are the sides, in pixels of the canvas, of squares of the anchors' areas; `ratios` are height over width.
+    """
+
+    sizes: Annotated[tuple[number(1, 8192), ...], Field(
+        min_length=1, max_length=16, description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas' shorter side"),
+        AfterValidator(_once)] | None = None
+    ratios: Annotated[tuple[number(0.05, 20), ...], Field(min_length=1, max_length=16), AfterValidator(_once)] = (
+        0.5, 1.0, 2.0)
+
+
+class ProposalSpec(Spec):
+    """The region proposal network, and which of its boxes become regions (arXiv:1506.01497 section 3)."""
+
+    width: Annotated[Width | None, Field(
+        description="Channels of its 3x3 convolution; default: those of the shared map, at most 512")] = None
+    positive: Annotated[Share, Field(description="Overlap with an object from which on an anchor is one")] = 0.7
+    negative: Annotated[Share, Field(description="Overlap below which an anchor is background")] = 0.3
+    sample: Annotated[integer(2, 4096), Field(description="Anchors of an image that the loss looks at")] = 256
+    sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.5
+    before: Annotated[integer(1, 20_000), Field(description="Best boxes of an image that suppression looks at")] = 2000
+    overlap: Annotated[Share, Field(description="Overlap at which of two boxes the worse is suppressed")] = 0.7
+    training: Annotated[integer(1, 4096), Field(description="Boxes of an image left for training")] = 1000
+    testing: Annotated[integer(1, 4096), Field(description="Boxes of an image left for testing")] = 300
+
+
+class RegionSpec(Spec):
+    """What is done with each region: its part of the shared map, and how it is learned."""
+
+    pool: Annotated[Literal["align", "max"], Field(
+        description="align: RoIAlign (arXiv:1703.06870); max: RoI pooling, as in the paper")] = "align"
+    size: Annotated[integer(2, 64), Field(description="Rows and columns of a region's map")] = 14
+    points: Annotated[integer(1, 8), Field(description="RoIAlign's points in a cell, along one side")] = 2
+    sample: Annotated[integer(2, 1024), Field(description="Regions of an image that are trained on")] = 128
+    sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.25
+    positive: Annotated[Share, Field(description="Overlap with an object from which on a region is one")] = 0.5
+    deviations: Annotated[tuple[number(0, 10, above=True), number(0, 10, above=True), number(0, 10, above=True),
+                                number(0, 10, above=True)],
+                          Field(description="What offsets of top, left, height and width are divided by")] = (
+        0.1, 0.1, 0.2, 0.2)
+
+
+class DetectionSpec(Spec):
+    """What a detector tells of an image."""
+
+    score: Annotated[number(0, 1, below=True), Field(description="Lowest probability that is told")] = 0.05
+    overlap: Annotated[Share, Field(
+        description="Overlap at which of two boxes of a class the worse is suppressed")] = 0.5
+    most: Annotated[integer(1, 1000), Field(description="Boxes of an image")] = 100
+
+
+class DetectorSpec(Spec):
+    """A Faster R-CNN detector as a person would say it; all but the backbone may be left out.
+
+    The backbone's `input_shape` is the canvas: every image is scaled to fit on it, so that all shapes are static.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
+    backbone: Annotated[Backbone, Field(description="A residual network: a name of the catalogue or its fields")]
+    shared: Annotated[str | None, Field(
+        max_length=100, description="Stage or unit up to which the network is shared; default: the last stage but one")
+    ] = None
+    anchors: AnchorSpec = AnchorSpec()
+    proposals: ProposalSpec = ProposalSpec()
+    regions: RegionSpec = RegionSpec()
+    detections: DetectionSpec = DetectionSpec()
+    classes: Annotated[integer(1, 10_000) | None, Field(description="Of objects; default: those of the data")] = None
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> DetectorSpec:
+        if self.proposals.negative > self.proposals.positive:
+            raise ValueError(f"proposals.negative {self.proposals.negative:g} is above proposals.positive "
+                             f"{self.proposals.positive:g}")
+        return self
+
+    def decided(self) -> DetectorSpec:
+        """The same with nothing left to a default; read again it decides to itself. ReskerasError when it
+        contradicts itself."""
+        network = resolve(self.backbone)
+        if len(network.stages) < 2:
+            raise ReskerasError("backbone: one stage cannot be divided between image and regions; choose two or more")
+        plan = lower(network)
+        shared = self.shared or f"stage{len(network.stages) - 1}"
+        end = plan.endpoint(shared)
+        if not 1 <= end < len(plan.units) - 2:
+            raise ReskerasError(f"shared: {shared!r} leaves no unit for the regions, or none for the image; choose a "
+                                f"stage such as stage{len(network.stages) - 1}")
+        shorter = min(network.input_shape[:2])
+        sizes = self.anchors.sizes or tuple(round(shorter * share, 1) for share in SHARES)
+        width = self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN)
+        return self.model_copy(update={
+            "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
+            "shared": shared, "classes": self.classes or network.classes,
+            "anchors": self.anchors.model_copy(update={"sizes": sizes}),
+            "proposals": self.proposals.model_copy(update={"width": width})})
+
+    def canvas(self) -> Shape:
+        """Height, width and channels of what images are put on."""
+        return resolve(self.backbone).input_shape
+
+
+@dataclass(frozen=True)
+class DetectorPlan:
+    """What a detector computes, as plans: `shared` of an image; `rpn`, `objectness` and `anchor_deltas` of the shared
+    map; `regions`, `logits` and `box_deltas` of each region's part of it. `spec` has everything decided.
+
+    `network` is the whole backbone, whose slices `shared` and `regions` are.
+    """
+
+    spec: DetectorSpec
+    network: Plan
+    shared: Plan
+    rpn: Plan
+    objectness: Plan
+    anchor_deltas: Plan
+    regions: Plan
+    logits: Plan
+    box_deltas: Plan
+
+    @property
+    def parts(self) -> dict[str, Plan]:
+        """The plans by name, in the order in which they are computed."""
+        names = ("shared", "rpn", "objectness", "anchor_deltas", "regions", "logits", "box_deltas")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def input_shape(self) -> Shape:
+        """Height, width and channels of the canvas."""
+        return self.shared.input_shape
+
+    @property
+    def map_shape(self) -> Shape:
+        """Height, width and channels of the shared map."""
+        return self.shared.output_shape
+
+    @property
+    def stride(self) -> float:
+        """Pixels of the canvas for a cell of the shared map; of a canvas so large that no rounding shows."""
+        return LARGE / replace(self.shared, input_shape=(LARGE, LARGE, self.input_shape[-1])).output_shape[0]
+
+    @property
+    def anchors(self) -> int:
+        """Anchors at each position."""
+        return len(self.spec.anchors.sizes) * len(self.spec.anchors.ratios)
+
+    @property
+    def everything(self) -> Plan:
+        """All units one after the other, to find weights and units in; its shapes do not fit together."""
+        return Plan(units=tuple(unit for plan in self.parts.values() for unit in plan.units),
+                    input_shape=self.input_shape)
+
+    def costs(self) -> dict[str, tuple[Complexity, int]]:
+        """Each part's costs, and how often it is computed for an image in testing."""
+        often = self.spec.proposals.testing
+        return {name: (plan.complexity(), often if name in ("regions", "logits", "box_deltas") else 1)
+                for name, plan in self.parts.items()}
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters of the whole detector."""
+        return sum(cost.parameters for cost, _ in self.costs().values())
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one image in testing, with all its regions."""
+        return sum(cost.multiply_adds * times for cost, times in self.costs().values())
+
+
+def lower_detector(spec: DetectorSpec) -> DetectorPlan:
+    """The plans of a detector; ReskerasError (status 2) when the spec contradicts itself."""
+    spec = spec.decided()
+    resolved = resolve(spec.backbone)
+    network = lower(resolved)
+    maker, end = Maker(resolved), network.endpoint(spec.shared)
+    shared = network.slice(until=network.units[end].name)
+    each = len(spec.anchors.sizes) * len(spec.anchors.ratios)
+    # a stream that units activate for themselves is raw (v2 section 4), so the proposal network does that too
+    order = resolved.stages[int(network.units[end].stage.removeprefix("stage")) - 1].order
+    before = maker.activation(ORDERS[order].head, "rpn_pre_")
+    rpn = _plan("rpn", (*before, *maker.conv("rpn_conv", 3, spec.proposals.width, 1, bias_start=0.0),
+                        op.Relu(name="rpn_relu")), shared.output_shape)
+    head = network.units[-1]
+    pooled = replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
+    regions = Plan(units=(*network.units[end + 1 : -1], pooled),
+                   input_shape=(spec.regions.size, spec.regions.size, shared.output_shape[-1]))
+    dense = {name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), regions.output_shape)
+             for name, units in (("logits", spec.classes + 1), ("box_deltas", 4 * spec.classes))}
+    convs = {name: _plan(name, (op.Conv(name=name, filters=filters, kernel=(1, 1), bias=True,
+                                        initialiser=SMALL_NORMAL),), rpn.output_shape)
+             for name, filters in (("objectness", each), ("anchor_deltas", 4 * each))}
+    plan = DetectorPlan(spec=spec, network=network, shared=shared, rpn=rpn, regions=regions, **convs, **dense)
+    _check_counts(plan)
+    return plan
+
+
+def _plan(name: str, nodes: tuple, shape: Shape) -> Plan:
+    return Plan(units=(Unit(name=name, nodes=nodes),), input_shape=shape)
+
+
+def _check_counts(plan: DetectorPlan) -> None:
+    count, spec = prod(plan.map_shape[:2]) * plan.anchors, plan.spec
+    for field in ("training", "testing"):
+        if getattr(spec.proposals, field) > spec.proposals.before:
+            raise ReskerasError(f"proposals.{field}: {getattr(spec.proposals, field)} is more than proposals.before, "
+                                f"{spec.proposals.before}")
+    if count < 2:
+        raise ReskerasError(f"anchors: the shared map of {plan.map_shape[0]}x{plan.map_shape[1]} has {count} anchors; "
+                            "choose a larger backbone.input_shape, or more sizes")
+
+
+def detector_name(spec: DetectorSpec) -> str:
+    """The name a detector goes by: its own, else that of its backbone, as `resnet-18-detector`."""
+    return spec.name or f"{name_of(spec.backbone)}-detector"
