@@ -44,9 +44,10 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "port": ["safetensors>=0.4,<1"],  # and torch, where .pth is read or a state dict is proven
         "bench": ["torch>=2.13,<2.14"],
+        "detect": ["pycocotools>=2.0.8,<3"],  # COCO's figures of detectors
         "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.6,<1", "import-linter>=2,<3",
                  "openvino>=2025,<2027", "selenium>=4.20,<5",
-                 "safetensors>=0.4,<1"],
+                 "safetensors>=0.4,<1", "pycocotools>=2.0.8,<3"],
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
 )

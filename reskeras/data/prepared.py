@@ -24,7 +24,7 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
     Nothing is downloaded: a set that is not there is a ReskerasError (status 2) that says where it was
     looked for, what would be downloaded, and by which command. Broken record files are status 1.
     """
-    builder = _builder(name, data_dir)
+    builder = opened_builder(name, data_dir)
     image, label = _features(builder, name)
     splits = builder.info.splits
     if "train" not in splits:
@@ -46,9 +46,12 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
     base = builder.info.name
     recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
-                  channels=channels, train=train, test=test,
-                  mirror="fashion" in base or not any(word in base for word in UNMIRRORED), notes=tuple(notes),
-                  divided=divided)
+                  channels=channels, train=train, test=test, mirror=mirrors(base), notes=tuple(notes), divided=divided)
+
+
+def mirrors(base: str) -> bool:
+    """Whether a mirrored image of the set called `base` keeps its class: not where it shows writing."""
+    return "fashion" in base or not any(word in base for word in UNMIRRORED)
 
 
 def _labelled(split: Split) -> bool:
@@ -56,10 +59,11 @@ def _labelled(split: Split) -> bool:
     try:
         return split.count > 0 and int(split.example(tf.constant(0, tf.int64))[1]) >= 0
     except tf.errors.OpError as error:
-        raise failure(f"data: the first record of split {split.name} is broken: {_first_line(error)}") from error
+        raise failure(f"data: the first record of split {split.name} is broken: {first_line(error)}") from error
 
 
-def _builder(name: str, data_dir: str | Path | None) -> Any:
+def opened_builder(name: str, data_dir: str | Path | None) -> Any:
+    """TFDS' builder of a set that is prepared; ReskerasError as `open_prepared` says."""
     if data_dir is not None and not Path(data_dir).is_dir():
         raise ReskerasError(f"data_dir: there is no folder {data_dir}")
     import logging
@@ -72,9 +76,9 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=str(data_dir) if data_dir else None, try_gcs=False)
     except (ParseError, DatasetInfoFileError, JSONDecodeError) as error:
-        raise failure(f"data: the description of tfds:{name} is broken: {_first_line(error)}") from error
+        raise failure(f"data: the description of tfds:{name} is broken: {first_line(error)}") from error
     except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, RuntimeError, ImportError) as error:
-        raise ReskerasError(f"data: TFDS opens no {name!r}: {_first_line(error)}") from error
+        raise ReskerasError(f"data: TFDS opens no {name!r}: {first_line(error)}") from error
     if not builder.is_prepared():
         where = f" --data_dir={data_dir}" if data_dir else ""
         raise ReskerasError(f"data: tfds:{name} is not prepared in {builder.data_dir}; point --data-dir to where it "
@@ -82,7 +86,8 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     return builder
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what an error of TFDS or TensorFlow says, at most 200 letters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -131,11 +136,8 @@ def _is_jpeg(builder: Any) -> bool:
 
 
 def _split(builder: Any, name: str, channels: int) -> Split:
-    records = Records([Path(path) for path in builder.info.splits[name].filepaths], builder)
-    count = builder.info.splits[name].num_examples
-    if len(records) != count:
-        raise failure(f"data: the files of split {name} in {builder.data_dir} hold {len(records)} records, "
-                      f"and their description says {count}")
+    records = split_records(builder, name)
+    count = len(records)
     image_key, label_key = _keys(builder)
 
     def fetch(indices: tf.Tensor) -> tf.Tensor:
@@ -156,6 +158,16 @@ def _split(builder: Any, name: str, channels: int) -> Split:
 
     return Split("train" if name == "train" else "test", count, decode, fetch,
                  encoded if channels in (1, 3) else None, labels)
+
+
+def split_records(builder: Any, name: str) -> Records:
+    """The records of one split, which are as many as its description says."""
+    records = Records([Path(path) for path in builder.info.splits[name].filepaths], builder)
+    count = builder.info.splits[name].num_examples
+    if len(records) != count:
+        raise failure(f"data: the files of split {name} in {builder.data_dir} hold {len(records)} records, "
+                      f"and their description says {count}")
+    return records
 
 
 class Records:

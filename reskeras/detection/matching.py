@@ -1,0 +1,33 @@
+"""Which object each anchor or region is to find, if any (arXiv:1506.01497, section 3.1.2)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+import reskeras.engine  # noqa: F401 - TensorFlow, quietly
+
+POSITIVE, NEGATIVE, NEITHER = 1, 0, -1
+
+
+def matched(
+    overlaps: tf.Tensor, real: tf.Tensor, positive: float, negative: float, best: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """(index, kind), both int32 (B, N), of N anchors by their overlaps (B, N, G) with G >= 1 rows of objects.
+
+    Only rows that are `real`, bool (B, G), count. `index` is the row of most overlap, the first of equals, and 0 where
+    no row is real. `kind` is POSITIVE from an overlap of `positive` on, NEGATIVE below `negative`, else NEITHER. With
+    `best` all anchors that share the highest overlap (above 0) of a row are POSITIVE as well and belong to that row,
+    even where they overlap another one more; of several such rows to that of most overlap.
+    """
+    overlaps = tf.where(real[:, tf.newaxis, :], overlaps, -1.0)
+    index = tf.argmax(overlaps, axis=-1, output_type=tf.int32)
+    highest = tf.reduce_max(overlaps, axis=-1)
+    found = highest >= positive
+    if best:
+        summit = tf.reduce_max(overlaps, axis=1, keepdims=True)
+        first = (overlaps == summit) & (summit > 0)
+        chosen = tf.reduce_any(first, axis=-1)
+        index = tf.where(chosen, tf.argmax(tf.where(first, overlaps, -1.0), axis=-1, output_type=tf.int32), index)
+        found |= chosen
+    kind = tf.where(found, POSITIVE, tf.where(highest < negative, NEGATIVE, NEITHER))
+    return index, kind

@@ -1,0 +1,52 @@
+"""Precision by recall of each class of a detector, in one plot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reskeras.detection.average_precision import VocPrecision
+from reskeras.report.analysis import COLOURS, DASHES
+
+MOST_NAMED = len(COLOURS) * len(DASHES)  # more classes than that are thin, grey and not in the legend
+ROWS_OF_NAMES = 16
+MOST_IN_WORDS = 20
+
+
+def draw_precision(precision: VocPrecision) -> Any:
+    """A matplotlib figure: precision by recall in per cent, a curve for each class that has objects."""
+    from matplotlib.figure import Figure
+
+    present = _present(precision)
+    columns = -(-min(len(present), MOST_NAMED) // ROWS_OF_NAMES)
+    figure = Figure(figsize=(6.5 + 1.8 * columns, 4.6), layout="constrained")
+    axis = figure.subplots()
+    for each in present[MOST_NAMED:]:
+        axis.plot(100 * each.recall, 100 * each.precision, color="#bbbbbb", linewidth=0.6)
+    for place, each in enumerate(present[:MOST_NAMED]):
+        axis.plot(100 * each.recall, 100 * each.precision, color=COLOURS[place % len(COLOURS)], linewidth=1.6,
+                  linestyle=DASHES[place // len(COLOURS)], label=f"{each.name} {each.area:.1%}")
+    axis.set(xlabel="recall (%)", ylabel="precision (%)", xlim=(0, 101), ylim=(0, 101),
+             title=f"Precision by recall at overlap {precision.overlap:g}: mean of areas {precision.map_area:.1%}")
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    if present:
+        figure.legend(loc="outside right upper", frameon=False, fontsize=9, ncols=columns)
+    return figure
+
+
+def precision_in_words(precision: VocPrecision) -> str:
+    """What the plot shows, for those who do not see it."""
+    present = _present(precision)
+    parts = [f"{each.name} {each.area:.1%} of {each.objects} object{'s' * (each.objects != 1)}, "
+             f"recall {each.recall[-1] if len(each.recall) else 0:.1%}" for each in present[:MOST_IN_WORDS]]
+    rest = len(present) - len(parts)
+    if rest:
+        parts.append(f"and {rest} classes below these")
+    start = (f"Precision by recall at overlap {precision.overlap:g}. Average precision "
+             f"{precision.map_area:.1%} over {len(present)} class{'es' * (len(present) != 1)}")
+    return f"{start}: {'; '.join(parts)}." if parts else f"{start}."
+
+
+def _present(precision: VocPrecision) -> list[Any]:
+    """The classes that have objects, the best first."""
+    return sorted((each for each in precision.classes if each.objects), key=lambda each: -each.area)
