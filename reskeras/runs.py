@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.errors import ReskerasError, failure, shown, writing
+from reskeras.spec.detector import BACKBONE, DetectorSpec
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.recipe import Recipe, recipe
-from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, network, typed
+from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, detector, network, typed
 from reskeras.spec.resolve import resolve
 
 HOME = Path("saved_models")
@@ -83,6 +84,15 @@ class RunFolder:
     def spec(self) -> Spec:
         """The network as asked for, with the classes and input shape it got."""
         return network(self.path)
+
+    def detector(self) -> DetectorSpec:
+        """The detector as asked for, with the classes it got; ReskerasError when the run is none."""
+        return detector(self.path)
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether this is a run of a detector, and not of a classifier."""
+        return BACKBONE in read_yaml(self.path / NETWORK_FILE)[0]
 
     def recipe(self) -> Recipe:
         """The recipe the run was trained by."""
@@ -179,7 +189,12 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
 
 
 def _decided(spec: Spec) -> dict[str, Any]:
-    return (resolve(spec) if isinstance(spec, NetworkSpec) else spec).model_dump(mode="json")
+    match spec:
+        case NetworkSpec():
+            spec = resolve(spec)
+        case DetectorSpec():
+            spec = spec.decided()
+    return spec.model_dump(mode="json")
 
 
 @contextmanager
@@ -193,8 +208,7 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
     try:
         beside.mkdir(parents=True)
         beside.joinpath(NETWORK_FILE).write_text(to_yaml(typed.sparse()), encoding="utf-8")
-        decided = resolve(fitted or typed) if isinstance(typed, NetworkSpec) else fitted or typed
-        beside.joinpath(RESOLVED_FILE).write_text(to_yaml(decided.model_dump(mode="json")), encoding="utf-8")
+        beside.joinpath(RESOLVED_FILE).write_text(to_yaml(_decided(fitted or typed)), encoding="utf-8")
         yield RunFolder(beside)
         if path.exists():
             raise failure(f"out: {path} was made by somebody else meanwhile")

@@ -16,7 +16,7 @@ from reskeras.errors import ReskerasError
 from reskeras.spec.augment import AugmentSpec, RandAugmentSpec
 
 # numbers folded into a batch's seed; what is drawn for one thing says nothing of another
-WINDOW, RAND_AUGMENT, COLOUR, LIGHTING, ERASE, MIX = range(2, 8)
+WINDOW, RAND_AUGMENT, COLOUR, LIGHTING, ERASE, MIX, FLIP_ROWS = range(2, 9)
 # principal components of the colours of ImageNet's pixels (v1 section 3.4 takes them from AlexNet, section 4.1),
 # on the 0..1 scale and with red first, as published with fb.resnet.torch
 EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -38,12 +38,14 @@ class TrainingBatch:
     ):
         if classes is None and (augment.mixes or label_smoothing):
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
+        if augment.scale:
+            raise ReskerasError("augment.scale: is for detectors; choose random_resized_crop or shorter_side")
         self.split, self.preprocessing, self.augment, self.rows = split, preprocessing, augment, rows
         self.classes, self.label_smoothing = classes, label_smoothing
         height, width, channels = preprocessing.size
         self.window = window_of(augment, height, width)
         self.flips = mirror if augment.flip == "auto" else augment.flip
-        self.pixels = _pixel_changes(augment, channels)
+        self.pixels = pixel_changes(augment, channels)
         self.mix = mixing(augment.mixup, augment.cutmix) if augment.mixes else None
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -55,6 +57,8 @@ class TrainingBatch:
             images = change(images, _folded(seed, part), self.rows)
         images = self.preprocessing.normalise(images)
         images = augmented(images, self.augment.padding, self.flips, seed, self.rows)
+        if self.augment.flip_rows:
+            images = tf.where(coins(_folded(seed, FLIP_ROWS), self.rows), tf.reverse(images, axis=[1]), images)
         if self.augment.erase:
             images = erase(images, self.augment.erase, _folded(seed, ERASE), self.rows)
         if self.classes is None:
@@ -95,12 +99,16 @@ def augmented(images: tf.Tensor, pad: int, flips: bool, seed: tf.Tensor, rows: R
         along = corners[:, 1:] + tf.range(width)
         images = tf.gather(tf.gather(padded, down, batch_dims=1), along, axis=2, batch_dims=1)
     if flips:
-        mirrored = rows.taken(tf.random.stateless_uniform([rows.of, 1, 1, 1], seeds[1])) < 0.5
-        images = tf.where(mirrored, tf.reverse(images, axis=[2]), images)
+        images = tf.where(coins(seeds[1], rows), tf.reverse(images, axis=[2]), images)
     return images
 
 
-def _pixel_changes(augment: AugmentSpec, channels: int) -> dict[int, Change]:
+def coins(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+    """True with probability 1/2 for each image, bool (n, 1, 1, 1)."""
+    return rows.taken(tf.random.stateless_uniform([rows.of, 1, 1, 1], seed)) < 0.5
+
+
+def pixel_changes(augment: AugmentSpec, channels: int) -> dict[int, Change]:
     """What is done on the 0..255 scale, in order, each with the number that its seed is folded with."""
     changes: dict[int, Change] = {}
     if augment.rand_augment:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -39,22 +42,43 @@ def training_batches(
     image's partner is one of its own shard. Raises ReskerasError (status 2) when a batch (of `batch_size`, or of
     the whole split where that is smaller) cannot be shared out evenly, or an augmentation cannot be done.
     """
-    batch_size, steps = min(batch_size, split.count), steps_per_epoch(split, batch_size)
-    rows = Rows.shard(batch_size, *shard)
+    rows = Rows.shard(min(batch_size, split.count), *shard)
     batch = TrainingBatch(split, preprocessing, augment, mirror=mirror, rows=rows, classes=classes,
                           label_smoothing=label_smoothing)
 
+    return shuffled_batches(batch, split.count, rows, seed, range(start_epoch, epochs), start_step)
+
+
+def shuffled_batches(
+    load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, seed: int, epochs: range, start_step: int = 0,
+) -> tf.data.Dataset:
+    """What `load` makes of each batch of `count` images in `epochs`, in the order that (seed, epoch) gives, from step
+    `start_step` of the first epoch on. `load` takes int64 indices of this shard's `rows` and the batch's own seed,
+    int32 (2,)."""
+    steps = max(count // rows.of, 1)
+
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.cast(_order(split.count, _fold(seed, epoch))[: steps * batch_size], tf.int64)
-        skipped = tf.where(tf.equal(epoch, start_epoch), start_step, 0)
-        places = tf.range(skipped, steps, dtype=tf.int32) * batch_size
-        batches = tf.reshape(order, [steps, batch_size])[skipped:, rows.first : rows.last]
+        order = tf.cast(_order(count, _fold(seed, epoch))[: steps * rows.of], tf.int64)
+        skipped = tf.where(tf.equal(epoch, epochs.start), start_step, 0)
+        places = tf.range(skipped, steps, dtype=tf.int32) * rows.of
+        batches = tf.reshape(order, [steps, rows.of])[skipped:, rows.first : rows.last]
         return tf.data.Dataset.from_tensor_slices((batches, tf.fill(tf.shape(places), epoch), places))
 
-    def load(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return batch(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place))
+    def loaded(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> Any:
+        return load(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place))
 
-    dataset = tf.data.Dataset.range(start_epoch, epochs, output_type=tf.int32).flat_map(epoch_batches)
+    dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(epoch_batches)
+    dataset = dataset.map(loaded, num_parallel_calls=READERS, deterministic=True)
+    return dataset.prefetch(AHEAD).with_options(pipeline_options())
+
+
+def ordered_batches(load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows) -> tf.data.Dataset:
+    """What `load` makes of each batch of `count` images in order, filled up with the last image: `load` takes int64
+    indices of this shard's `rows`, and their weights, float32: 0 where it was filled up."""
+    steps = -(-count // rows.of)
+    places = np.arange(steps * rows.of).reshape(steps, rows.of)[:, rows.first : rows.last]
+    indices, weights = np.minimum(places, count - 1), (places < count).astype(np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices((indices, weights))
     dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
     return dataset.prefetch(AHEAD).with_options(pipeline_options())
 
@@ -75,17 +99,11 @@ def evaluation_batches(
     if shard is None:
         dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.size, batch_size, preprocessing.crop)
         return dataset.map(finished).prefetch(AHEAD)
-    rows = Rows.shard(batch_size, *shard)
-    steps = -(-split.count // batch_size)
-    places = np.arange(steps * batch_size).reshape(steps, batch_size)[:, rows.first : rows.last]
-    indices, weights = np.minimum(places, split.count - 1), (places < split.count).astype(np.float32)
 
     def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return *finished(*fitted_batch(split, indices, preprocessing.size, preprocessing.crop)), weights
 
-    dataset = tf.data.Dataset.from_tensor_slices((indices, weights))
-    dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
-    return dataset.prefetch(AHEAD).with_options(pipeline_options())
+    return ordered_batches(load, split.count, Rows.shard(batch_size, *shard))
 
 
 def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:

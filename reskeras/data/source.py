@@ -65,11 +65,15 @@ class Source:
 
 def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:
     """`split` without, and only, a random `share` of its images, the same for the same seed."""
-    held = round(split.count * share)
-    if held == 0:
-        return split, None
-    order = np.random.default_rng(seed).permutation(split.count)
-    return split.part(split.name, np.sort(order[held:])), split.part("held-out", np.sort(order[:held]))
+    kept, held = held_indices(split.count, share, seed)
+    return (split.part(split.name, kept), split.part("held-out", held)) if len(held) else (split, None)
+
+
+def held_indices(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices below `count`, sorted: those to keep, and a random `share` to hold out, the same for the same seed."""
+    held = round(count * share)
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held:]), np.sort(order[:held])
 
 
 def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-import reskeras.engine  # noqa: F401 - TensorFlow, quietly
-
 
 def roi_align(features: tf.Tensor, boxes: tf.Tensor, size: int, samples: int = 2) -> tf.Tensor:
     """(B, R, size, size, C), in the dtype of `features`, of `features` (B, H, W, C) in `boxes` (B, R, 4).

@@ -10,8 +10,6 @@ import math
 
 import tensorflow as tf
 
-import reskeras.engine  # noqa: F401 - TensorFlow, quietly
-
 LARGEST_STRETCH = math.log(1000 / 16)  # of an anchor's height or width, as logarithm: no box of infinite size
 
 

@@ -10,7 +10,7 @@ from unicodedata import category
 import numpy as np
 
 from reskeras.detection.objects import CHANNELS, Objects, ObjectSource, Read
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, shown
 
 MOST_BOXES = 100_000  # of an image
 MOST_CLASSES = 10_000
@@ -26,6 +26,8 @@ NOTES = {
     "unlisted": ("listed image has no annotation and is left out", "listed images have no annotation and are left out"),
     "imageless": ("annotated image is missing or cannot be read and is left out",
                   "annotated images are missing or cannot be read and are left out"),
+    "outlying": ("image has a name that leads out of the folder and is left out",
+                 "images have names that lead out of the folder and are left out"),
     "twice": ("image is listed twice and taken once", "images are listed twice and taken once"),
     "shared": ("training image is for test too and left out of training",
                "training images are for test too and left out of training"),
@@ -176,6 +178,8 @@ def joined_source(
             raise ReskerasError(f"data: {name} has no annotated image for {what} that can be read" + _why(tally))
     if len(classes) > MOST_CLASSES:
         raise ReskerasError(f"data: {name} has {len(classes):,} classes, more than {MOST_CLASSES:,}")
+    if odd := [each for each in classes if class_name(each) != each]:
+        raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which cannot be the name of one")
     parts = [_objects(kind, images, classes, reader, tally) for kind, images in (("train", train), ("test", test))]
     if not len(parts[0].labels) or parts[0].ignored.all():
         raise ReskerasError(f"data: {name} has no object to learn from in its training images" + _why(tally))

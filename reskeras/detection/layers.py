@@ -1,6 +1,6 @@
 """What stands between a detector's networks, as Keras layers: proposals, targets of regions, their maps, losses.
 
-All compute in float32 on boxes in pixels of the canvas; importing this file registers them, so that models load by name.
+All compute in float32 on boxes in pixels of the canvas. Importing this file registers them, so that models load.
 """
 
 from __future__ import annotations
@@ -137,15 +137,25 @@ class RegionMaps(_Float32Layer):
 
 
 @REGISTERED
+class WithContext(_Float32Layer):
+    """Features of regions (B * R, F), and (B, F) of whole images beside them: (B * R, 2 F) (v1 appendix A)."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Put them side by side."""
+        features, context, boxes = inputs
+        count = boxes.shape[1]
+        whole = tf.repeat(context, count, axis=0)
+        return tf.ensure_shape(tf.concat([features, whole], axis=-1), [None, 2 * features.shape[-1]])
+
+
+@REGISTERED
 class ByImage(_Float32Layer):
-    """What was computed of regions (B * count, n), sorted by image again: float32 (B, count, n)."""
+    """What was computed of regions (B, R, 4), (B * R, n), sorted by image again: float32 (B, R, n)."""
 
-    def __init__(self, *, name: str, count: int, **base: Any):
-        super().__init__(name, count=count, **base)
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Sort."""
-        return tf.reshape(tf.cast(inputs, tf.float32), [-1, self.count, inputs.shape[-1]])
+        values, boxes = inputs
+        return tf.reshape(tf.cast(values, tf.float32), [-1, boxes.shape[1], values.shape[-1]])
 
 
 @REGISTERED
@@ -153,8 +163,8 @@ class ProposalLosses(_Float32Layer):
     """The proposal network's two losses of each image, (B,): cross-entropy and smooth L1 over `sample` anchors.
 
     Takes objectness (B, H, W, A), deltas (B, H, W, 4 A), windows (B, 4), objects' boxes (B, G, 4), labels (B, G) and
-    seeds (B, 2). Anchors of which half lies outside the image teach nothing (arXiv:1506.01497, section 3.3 leaves out all
-    that cross its edge). Both are sums over the sample, divided by its size.
+    seeds (B, 2). Anchors of which half lies outside the image teach nothing (arXiv:1506.01497, section 3.3 leaves out
+    all that cross its edge). Both are sums over the sample, divided by its size.
     """
 
     def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, positive: float,

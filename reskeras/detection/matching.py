@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-import reskeras.engine  # noqa: F401 - TensorFlow, quietly
-
 POSITIVE, NEGATIVE, NEITHER = 1, 0, -1
 
 

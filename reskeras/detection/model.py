@@ -14,50 +14,73 @@ from reskeras.detection.layers import (
     RegionLosses,
     RegionMaps,
     RegionTargets,
+    WithContext,
 )
 from reskeras.graph.compile import compile_plan
 from reskeras.spec.detector import DetectorPlan
+from reskeras.spec.plan import Plan
 from reskeras.training.trained_model import TrainedModel
 
+OF_IMAGES = ("shared", "rpn", "objectness", "anchor_deltas")  # the parts that look at all of an image
 LOSSES = ("rpn_objectness", "rpn_boxes", "region_classes", "region_boxes")
-Tensor = keras.KerasTensor
+Tensor = keras.KerasTensor | tf.Tensor
 
 
 class Networks:
-    """The compiled parts of a detector, and the wiring between them that training and testing share.
+    """The compiled parts of a detector and the wiring between them, of Keras' symbols and of numbers alike.
 
-    `form`, `seed`, `precision`, `synchronized`, `recompute` and `cut` are those of `compile_plan`.
+    `how` is as in `compile_plan`; with `any_size` what looks at whole images takes canvases of any size.
     """
 
-    def __init__(self, plan: DetectorPlan, **how: Any):
-        self.plan, self.spec = plan, plan.spec
-        ends = {"cut": how.pop("cut", None)}
-        self.parts = {name: compile_plan(part, name, **how, **(ends if _holds(part, ends["cut"]) else {}))
+    def __init__(self, plan: DetectorPlan, any_size: bool = False, cut: str | None = None, **how: Any):
+        self.plan = plan
+        self.parts = {name: compile_plan(part, name, **how, cut=cut if _holds(part, cut) else None,
+                                         any_size=any_size and name in OF_IMAGES)
                       for name, part in plan.parts.items()}
-        self.image = keras.Input(plan.input_shape, name="image", dtype="float32")
-        self.window = keras.Input((4,), name="window", dtype="float32")
-        self.features = self.parts["shared"](self.image)
-        looked = self.parts["rpn"](self.features)
-        self.objectness, self.moves = self.parts["objectness"](looked), self.parts["anchor_deltas"](looked)
+        spec = plan.spec
+        self.boxes_of = {count: Proposals(
+            name="proposals", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, stride=plan.stride, count=count,
+            before=spec.proposals.before, overlap=spec.proposals.overlap,
+        ) for count in {spec.proposals.training, spec.proposals.testing}}
+        self.maps = RegionMaps(name="region_maps", pool=spec.regions.pool, size=spec.regions.size,
+                               points=spec.regions.points, stride=plan.stride)
+        self.with_context = WithContext(name="with_context") if spec.regions.context else None
+        self.by_image = {name: ByImage(name=f"{name}_by_image") for name in ("logits", "box_deltas")}
 
-    def proposals(self, count: int) -> tuple[Tensor, Tensor]:
-        """The `count` best boxes of an image, and their probabilities."""
-        spec = self.spec
-        return Proposals(name="proposals", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios,
-                         stride=self.plan.stride, before=spec.proposals.before, count=count,
-                         overlap=spec.proposals.overlap)([self.objectness, self.moves, self.window])
+    def features(self, image: Tensor) -> Tensor:
+        """The shared map (B, h, w, C) of canvases (B, H, W, channels)."""
+        return self.parts["shared"](image)
 
-    def regions(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, R, C + 1) and box deltas (B, R, 4 C) of boxes (B, R, 4) of maps."""
-        spec = self.spec.regions
-        maps = RegionMaps(name="region_maps", pool=spec.pool, size=spec.size, points=spec.points,
-                          stride=self.plan.stride)([features, boxes])
+    def anchors(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Objectness (B, h, w, A) and deltas (B, h, w, 4 A) of the anchors of a shared map."""
+        looked = self.parts["rpn"](features)
+        return self.parts["objectness"](looked), self.parts["anchor_deltas"](looked)
+
+    def proposals(self, anchors: tuple[Tensor, Tensor], window: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The `count` best boxes (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
+        return self.boxes_of[count]([*anchors, window])
+
+    def pooled(self, features: Tensor, boxes: Tensor, window: Tensor) -> Tensor:
+        """What the last stage makes of boxes (B, R, 4) of a shared map: (B * R, F), with context (B * R, 2 F)."""
+        return self.of_maps(self.maps([features, boxes]), self.whole(features, window), boxes)
+
+    def whole(self, features: Tensor, window: Tensor) -> Tensor | None:
+        """What the last stage makes of the whole image (B, F), where the detector looks at that."""
+        if self.with_context is None:
+            return None
+        return self.parts["regions"](self.maps([features, keras.ops.expand_dims(window, 1)]))
+
+    def of_maps(self, maps: Tensor, whole: Tensor | None, boxes: Tensor) -> Tensor:
+        """As `pooled`, of the regions' maps (B * R, size, size, C) and of what `whole` gave."""
         pooled = self.parts["regions"](maps)
-        return tuple(ByImage(name=f"{name}_by_image", count=boxes.shape[1])(self.parts[name](pooled))
-                     for name in ("logits", "box_deltas"))
+        return pooled if whole is None else self.with_context([pooled, whole, boxes])
+
+    def told(self, pooled: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, R, C + 1) and box deltas (B, R, 4 C), float32, of pooled features of boxes (B, R, 4)."""
+        return tuple(layer([self.parts[name](pooled), boxes]) for name, layer in self.by_image.items())
 
 
-def _holds(part: Any, endpoint: str | None) -> bool:
+def _holds(part: Plan, endpoint: str | None) -> bool:
     return endpoint is not None and any(endpoint in (unit.name, unit.stage) for unit in part.units)
 
 
@@ -65,34 +88,41 @@ def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:
     """What a detector computes of an image, float32: {image (B, H, W, C) normalised, window (B, 4)} to proposals
     (B, R, 4) in pixels of the canvas, their objectness (B, R), logits (B, R, C + 1), box_deltas (B, R, 4 C)."""
     networks = Networks(plan, **how)
-    boxes, objectness = networks.proposals(plan.spec.proposals.testing)
-    logits, deltas = networks.regions(networks.features, boxes)
-    return keras.Model({"image": networks.image, "window": networks.window},
+    image = keras.Input(plan.input_shape, name="image", dtype="float32")
+    window = keras.Input((4,), name="window", dtype="float32")
+    features = networks.features(image)
+    boxes, objectness = networks.proposals(networks.anchors(features), window, plan.spec.proposals.testing)
+    logits, deltas = networks.told(networks.pooled(features, boxes, window), boxes)
+    return keras.Model({"image": image, "window": window},
                        {"proposals": boxes, "objectness": objectness, "logits": logits, "box_deltas": deltas},
                        name=name)
 
 
 def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> TrainedDetector:
     """A detector that gives its losses, each (B,), of {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32
-    (B, 2)}, where G is `most`, the largest number of objects of an image: end to end, all four at once (arXiv:1506.01497 section 3.2, approximate joint training)."""
+    (B, 2)}, where G is `most`, the largest number of objects of an image. All four are learned at once
+    (arXiv:1506.01497 section 3.2, approximate joint training)."""
     networks, spec = Networks(plan, **how), plan.spec
-    boxes = keras.Input((most, 4), name="boxes", dtype="float32")
-    labels = keras.Input((most,), name="labels", dtype="int32")
-    seed = keras.Input((2,), name="seed", dtype="int32")
+    shapes = {"image": plan.input_shape, "window": (4,), "boxes": (most, 4), "labels": (most,), "seed": (2,)}
+    inputs = {key: keras.Input(shape, name=key, dtype="int32" if key in ("labels", "seed") else "float32")
+              for key, shape in shapes.items()}
+    window, objects = inputs["window"], [inputs[key] for key in ("boxes", "labels", "seed")]
+    features = networks.features(inputs["image"])
+    anchors = networks.anchors(features)
     about_anchors = ProposalLosses(
         name="rpn_losses", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, stride=plan.stride,
         positive=spec.proposals.positive, negative=spec.proposals.negative, sample=spec.proposals.sample,
         positives=round(spec.proposals.sample * spec.proposals.sample_share),
-    )([networks.objectness, networks.moves, networks.window, boxes, labels, seed])
-    proposals, _ = networks.proposals(spec.proposals.training)
+    )([*anchors, window, *objects])
+    proposals, _ = networks.proposals(anchors, window, spec.proposals.training)
     regions, *targets = RegionTargets(
         name="region_targets", classes=spec.classes, count=spec.regions.sample, positive=spec.regions.positive,
         positives=round(spec.regions.sample * spec.regions.sample_share), deviations=spec.regions.deviations,
-    )([proposals, boxes, labels, seed])
-    logits, deltas = networks.regions(networks.features, regions)
-    about_regions = RegionLosses(name="region_losses", classes=spec.classes)([logits, deltas, *targets])
-    inputs = {"image": networks.image, "window": networks.window, "boxes": boxes, "labels": labels, "seed": seed}
-    return TrainedDetector(inputs, dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True)), name=name)
+    )([proposals, *objects])
+    told = networks.told(networks.pooled(features, regions, window), regions)
+    about_regions = RegionLosses(name="region_losses", classes=spec.classes)([*told, *targets])
+    losses = dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
+    return TrainedDetector(inputs, losses, name=name)
 
 
 class TrainedDetector(TrainedModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-import reskeras.engine  # noqa: F401 - TensorFlow, quietly
 from reskeras.detection.matching import NEGATIVE, NEITHER, POSITIVE
 
 

@@ -45,6 +45,9 @@ class AugmentSpec(Spec):
     shorter_side: Annotated[_range(Pixels) | None, Field(
         description="Resize the shorter side to a random length in this range, then a random crop (v1 3.4)")] = None
     flip: bool | Literal["auto"] = "auto"
+    flip_rows: Annotated[bool, Field(description="Also mirror upside down, every other time")] = False
+    scale: Annotated[_range(number(0.05, 20)) | None, Field(
+        description="Detection only: a random factor of an image's size on its canvas, log-uniform")] = None
     rand_augment: RandAugmentSpec | None = None
     colour: Annotated[number(0, 1, below=True), Field(
         description="Largest change of brightness, contrast and saturation, as a share")] = 0.0

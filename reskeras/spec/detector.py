@@ -37,10 +37,10 @@ def _named_network(value: Any) -> Any:
         return value
     if value not in catalog():
         raise unknown(BACKBONE, value, catalog())
-    return _residual(catalog()[value].spec)
+    return backbone_of(catalog()[value].spec)
 
 
-def _residual(spec: Spec) -> NetworkSpec:
+def backbone_of(spec: Spec) -> NetworkSpec:
     """`spec`; ReskerasError when it is no residual or plain network."""
     if not isinstance(spec, NetworkSpec):
         raise ReskerasError(f"{BACKBONE}: {name_of(spec)} has no stages to share; choose a residual or plain network")
@@ -92,6 +92,8 @@ class RegionSpec(Spec):
         description="align: RoIAlign (arXiv:1703.06870); max: RoI pooling, as in the paper")] = "align"
     size: Annotated[integer(2, 64), Field(description="Rows and columns of a region's map")] = 14
     points: Annotated[integer(1, 8), Field(description="RoIAlign's points in a cell, along one side")] = 2
+    context: Annotated[bool, Field(
+        description="Features of the whole image beside those of each region (v1 appendix A)")] = False
     sample: Annotated[integer(2, 1024), Field(description="Regions of an image that are trained on")] = 128
     sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.25
     positive: Annotated[Share, Field(description="Overlap with an object from which on a region is one")] = 0.5
@@ -241,10 +243,11 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     rpn = _plan("rpn", (*before, *maker.conv("rpn_conv", 3, spec.proposals.width, 1, bias_start=0.0),
                         op.Relu(name="rpn_relu")), shared.output_shape)
     head = network.units[-1]
-    pooled = replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
-    regions = Plan(units=(*network.units[end + 1 : -1], pooled),
+    pooling = replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
+    regions = Plan(units=(*network.units[end + 1 : -1], pooling),
                    input_shape=(spec.regions.size, spec.regions.size, shared.output_shape[-1]))
-    dense = {name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), regions.output_shape)
+    pooled = (regions.output_shape[0] * (2 if spec.regions.context else 1),)
+    dense = {name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), pooled)
              for name, units in (("logits", spec.classes + 1), ("box_deltas", 4 * spec.classes))}
     convs = {name: _plan(name, (op.Conv(name=name, filters=filters, kernel=(1, 1), bias=True,
                                         initialiser=SMALL_NORMAL),), rpn.output_shape)

@@ -1,18 +1,22 @@
-"""A network as asked for: a catalogue name, a YAML file, a run folder, or fields alone, with overrides on top."""
+"""A network or a detector as asked for: a name, a YAML file, a run folder, or fields alone, with overrides on top."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.catalog import catalog
+from reskeras.spec.detector import BACKBONE, DetectorSpec, backbone_of, lower_detector
 from reskeras.spec.document import NETWORK, RECIPE, Lines, read_yaml, section
 from reskeras.spec.fields import Spec
 from reskeras.spec.inception import INCEPTION, InceptionSpec
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.overrides import overridden
+from reskeras.spec.overrides import laid_over, overridden
 from reskeras.spec.plan import Plan
 from reskeras.spec.validation import place_of, validated
 
@@ -32,14 +36,51 @@ def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...
     if source is None and INCEPTION in fields:
         source = validated(InceptionSpec, {INCEPTION: fields.pop(INCEPTION)})
     spec, where, lines = _source(source)
+    if isinstance(spec, DetectorSpec):
+        raise ReskerasError(f"network: {source} is a detector; see reskeras detect --help")
     if fields or settings:
         spec, lines = overridden(spec, fields, settings), {}  # what is wrong may not stand in the file
-    try:
+    with _placed(where, lines):
         lower(spec).unit_shapes()  # what cannot be resolved, or does not fit together, is told now
+    return spec
+
+
+def detector(source: str | Path | Spec | None = None, *, settings: tuple[str, ...] = (), **fields: Any) -> DetectorSpec:
+    """The sparse detector that `source` names: a YAML file with the field `backbone`, a detector's run folder, or
+    whatever `network` understands, which is then the backbone. `fields` are the backbone's, but for `classes`;
+    `settings` whose path begins with a field of detectors are the detector's, others the backbone's.
+
+    >>> detector("resnet-18", classes=3, settings=("anchors.sizes=[16, 32]",)).sparse()
+    {'backbone': {'depth': 18}, 'classes': 3, 'anchors': {'sizes': [16.0, 32.0]}}
+
+    Raises ReskerasError (status 2) for unknown names, fields and values, and for contradictions.
+    """
+    fields = {name: value for name, value in fields.items() if value is not None}
+    spec, where, lines = _source(source)
+    if not isinstance(spec, DetectorSpec):
+        own = {"classes": spec.classes} if getattr(spec, "classes", None) else {}
+        spec, where, lines = DetectorSpec(backbone=backbone_of(spec), **own), "", {}
+    if "classes" in fields:
+        spec = laid_over(spec, {"classes": fields.pop("classes")})
+    own = tuple(each for each in settings if re.split(r"[.=]", each)[0] in DetectorSpec.model_fields)
+    others = tuple(each for each in settings if each not in own)
+    if fields or others:
+        spec, lines = laid_over(spec, {BACKBONE: overridden(spec.backbone, fields, others).sparse()}), {}
+    if own:
+        spec, lines = overridden(spec, {}, own), {}
+    with _placed(where, lines):
+        lower_detector(spec)
+    return spec
+
+
+@contextmanager
+def _placed(where: str, lines: Lines) -> Iterator[None]:
+    """ReskerasErrors of the block with the place in a file that they are about."""
+    try:
+        yield
     except ReskerasError as error:
         place = f" (in {place_of(str(error).partition(':')[0], where, lines)})" if where else ""
         raise ReskerasError(f"{error}{place}", error.status) from error
-    return spec
 
 
 def plan(source: str | Path | Spec | None = None, **fields: Any) -> Plan:
@@ -89,10 +130,12 @@ def _run(folder: Path) -> Spec:
 
 
 def typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
-    """A document as a spec. One with the field `inception` is an InceptionSpec. Where it has a catalogued name and
-    neither depth nor stages, that row is meant, with what else the document says laid over it."""
-    if INCEPTION in data:
-        return validated(InceptionSpec, data, where, lines)
+    """A document as a spec. One with the field `inception` is an InceptionSpec, one with `backbone` a DetectorSpec.
+    Where it has a catalogued name and neither depth nor stages, that row is meant, with what else the document says
+    laid over it."""
+    for field, kind in ((INCEPTION, InceptionSpec), (BACKBONE, DetectorSpec)):
+        if field in data:
+            return validated(kind, data, where, lines)
     named = catalog().get(str(data.get("name")))
     if named is None or data.keys() & {"depth", "stages"}:
         return validated(NetworkSpec, data, where, lines)

@@ -18,11 +18,15 @@ from reskeras.spec.plan import Plan, sequence_ops
 
 @dataclass(frozen=True)
 class Start:
-    """The weights, by canonical name, and the preprocessing that a training begins with; `name` says whose."""
+    """The weights, by canonical name, and the preprocessing that a training begins with; `name` says whose.
+
+    The layers `fresh` keep their own weights where the start has none that fit.
+    """
 
     name: str
     weights: Mapping[str, np.ndarray]
     preprocessing: Preprocessing
+    fresh: tuple[str, ...] = ("logits",)
 
     def fitted_preprocessing(self, plan: Plan) -> Preprocessing:
         """The preprocessing for the plan's input: of other sizes, or of grey instead of coloured images.
@@ -45,16 +49,17 @@ class Start:
     def fitted_weights(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """`own` weights of a fresh model with those of the start in place.
 
-        The logits stay fresh when there are other classes. A first convolution of coloured images gets the sum over
-        the colours for grey ones, which is what it computes of a grey image in three equal channels. Anything else that
-        does not fit is a ReskerasError (status 2) with its name.
+        The logits, or what else is `fresh`, stay so when there are other classes. A first convolution of coloured
+        images gets the sum over the colours for grey ones, which is what it computes of a grey image in three equal
+        channels. Anything else that does not fit is a ReskerasError (status 2) with its name.
         """
-        if strange := sorted(own.keys() ^ self.weights.keys()):
+        both = {name for name in own if self._is_fresh(name)} | self.weights.keys()
+        if strange := sorted(own.keys() ^ both):
             raise ReskerasError(f"from: {self.name} is another network: {strange[0]} is in one and not in the other")
         fitted = {}
         for name, mine in own.items():
-            given = self.weights[name]
-            if name.startswith("logits/") and given.shape != mine.shape:
+            given = self.weights.get(name, mine)
+            if self._is_fresh(name) and given.shape != mine.shape:
                 given = mine
             elif given.ndim == 4 and mine.ndim == 4 and mine.shape[2] == 1 and given.shape[2] == 3:
                 given = given.sum(axis=2, keepdims=True)
@@ -62,6 +67,9 @@ class Start:
                 raise ReskerasError(f"from: {name} has shape {given.shape} in {self.name} and should have {mine.shape}")
             fitted[name] = given
         return fitted
+
+    def _is_fresh(self, name: str) -> bool:
+        return name.rpartition("/")[0] in self.fresh
 
 
 def grey(values: np.ndarray, channels: int, wanted: int) -> np.ndarray:
@@ -74,8 +82,10 @@ def grey(values: np.ndarray, channels: int, wanted: int) -> np.ndarray:
 def freeze(model: keras.Model, plan: Plan, until: str | None, batch_norm: bool) -> None:
     """Keep what `model` has learned up to and with the endpoint `until`; with `batch_norm` that of every batch norm.
 
-    A frozen batch norm normalises by its moving statistics, which do not move.
+    A frozen batch norm normalises by its moving statistics, which do not move. What is in `model` and not in `plan`
+    learns.
     """
+    names = {each.name for each in plan.ops()}
     last = -1 if until is None else plan.endpoint(until)
     inside = {each.name for unit in plan.units[: last + 1] for each in sequence_ops(unit.nodes)}
     units = {unit.name for unit in plan.units[: last + 1]}
@@ -85,5 +95,6 @@ def freeze(model: keras.Model, plan: Plan, until: str | None, batch_norm: bool) 
                 layer.trainable = False
             elif batch_norm:
                 layer.freeze_batch_norm()
-        elif layer.name in inside or (batch_norm and isinstance(layer, FusedBatchNormalization)):
+        elif layer.name in inside or (
+                batch_norm and layer.name in names and isinstance(layer, FusedBatchNormalization)):
             layer.trainable = False

@@ -1,0 +1,78 @@
+"""The canvas: images of any size scaled to fit on one of static size, in its upper left corner, and boxes with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An image on its canvas.
+
+    `pixels` float32 (height, width, channels), 0..255, zeros beside the image; `window` float32 (4,), the part of the
+    canvas that shows the image; `scale` and `corner`, float32 (2,) each, take boxes there: box * scale + corner.
+    """
+
+    pixels: tf.Tensor
+    window: tf.Tensor
+    scale: tf.Tensor
+    corner: tf.Tensor
+
+    def boxes(self, boxes: tf.Tensor) -> tf.Tensor:
+        """Boxes (..., 4) in pixels of the image, in pixels of the canvas; they may reach over the window."""
+        return boxes * tf.tile(self.scale, [2]) + tf.tile(self.corner, [2])
+
+
+def placed(image: tf.Tensor, height: int, width: int, factor: tf.Tensor | float = 1.0,
+           where: tf.Tensor | float = 0.0) -> Placed:
+    """uint8 (h, w, channels) on a canvas: scaled to fit, times `factor`. Bilinear, with antialiasing.
+
+    `where` (2,), in 0..1, is where on the free canvas a smaller image lies, or which part of a larger one is seen.
+    The scaled image has whole pixels, which its two scales follow.
+    """
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    canvas = tf.constant([height, width], tf.float32)
+    scaled = tf.maximum(tf.round(size * tf.reduce_min(canvas / size) * factor), 1.0)
+    scale, corner = scaled / size, tf.round((canvas - scaled) * where)
+    pixels = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis], size=[height, width], scale=scale, translation=corner, kernel_type="triangle",
+        antialias=True)[0]
+    first, last = tf.maximum(corner, 0.0), tf.minimum(corner + scaled, canvas)
+    return Placed(tf.ensure_shape(pixels, [height, width, image.shape[-1]]), tf.concat([first, last], axis=0), scale,
+                  corner)
+
+
+def inside(window: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Whether pixels of a canvas show the image, bool (..., height, width, 1), by windows (..., 4)."""
+    top, left, bottom, right = tf.unstack(window[..., tf.newaxis, tf.newaxis, tf.newaxis], axis=-4)
+    rows = tf.range(height, dtype=tf.float32)[:, tf.newaxis, tf.newaxis]
+    columns = tf.range(width, dtype=tf.float32)[:, tf.newaxis]
+    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+
+
+def normalised(pixels: tf.Tensor, window: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Canvases (B, height, width, channels) of 0..255 as a network's input: what shows no image is the mean."""
+    visible = inside(window, preprocessing.height, preprocessing.width)
+    return tf.where(visible, preprocessing.normalise(pixels), 0.0)
+
+
+def on_canvas(preprocessing: Preprocessing, height: int, width: int) -> Preprocessing:
+    """The same normalisation for a canvas of another size."""
+    return replace(preprocessing, height=height, width=width)
+
+
+def image_boxes(boxes: np.ndarray, scale: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """Boxes (..., 4) of the canvas in pixels of the image: undoes `Placed.boxes`."""
+    return ((boxes - np.tile(corner, 2)) / np.tile(scale, 2)).astype(np.float32)
+
+
+def describe(preprocessing: Preprocessing) -> str:
+    """One readable line of how images become a detector's input."""
+    whole = preprocessing.describe()
+    return (f"scale to fit {preprocessing.height}x{preprocessing.width}, fill the rest with the mean, "
+            f"{whole.rpartition(' centre, ')[2]}")

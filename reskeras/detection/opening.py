@@ -1,0 +1,34 @@
+"""Annotated images by name: `voc:PATH`, `coco:PATH`, `tfds:NAME[/CONFIG]`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from reskeras.detection.objects import ObjectSource
+from reskeras.errors import unknown
+
+CHOICES = ("voc:PATH", "coco:PATH", "tfds:NAME[/CONFIG]")
+
+
+def open_objects(name: str, data_dir: str | Path | None = None) -> ObjectSource:
+    """The source of annotated images called `name`; `data_dir` is where TFDS sets are prepared.
+
+    Nothing is downloaded. Raises ReskerasError (status 2) for an unknown name or a set that is not there.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "voc" and rest:
+        from reskeras.detection.voc import open_voc
+
+        source = open_voc(Path(rest).expanduser())  # no shell expands the ~ of voc:~/images
+    elif kind == "coco" and rest:
+        from reskeras.detection.coco import open_coco
+
+        source = open_coco(Path(rest).expanduser())
+    elif kind == "tfds" and rest:
+        from reskeras.detection.tfds import open_tfds
+
+        source = open_tfds(rest, data_dir)
+    else:
+        raise unknown("data", name, CHOICES)
+    return replace(source, name=name)

@@ -1,0 +1,106 @@
+"""What a Python user calls for detection: train a detector, and a run of one with its friendly methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.detection.job import FRESH, DetectorJob
+from reskeras.detection.objects import ObjectSource
+from reskeras.detection.opening import open_objects
+from reskeras.detection.tester import Options, Tester
+from reskeras.errors import ReskerasError
+from reskeras.graph.load import load_model
+from reskeras.graph.weights import read
+from reskeras.runs import RunFolder, open_run, place_for
+from reskeras.spec.detector import detector_name, lower_detector
+from reskeras.spec.fields import Spec
+from reskeras.spec.recipe import Recipe, batch_note
+from reskeras.spec.recipe import recipe as read_recipe
+from reskeras.spec.request import detector
+from reskeras.training.boards import tensorboard
+from reskeras.training.fit import Beside
+from reskeras.training.strategy import open_replicas
+from reskeras.training.transfer import Start
+
+RECIPE = "detector"
+
+if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
+    import keras
+
+
+class DetectorRun:
+    """A trained detector's run, and what can be done with it."""
+
+    def __init__(self, path: str | Path):
+        self.folder: RunFolder = open_run(path)
+        if not self.folder.is_detector:
+            raise ReskerasError(f"run: {path} is a classifier, not a detector; see reskeras evaluate")
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """The detector's name."""
+        return detector_name(self.folder.detector())
+
+    def model(self) -> keras.Model:
+        """The best model, float32."""
+        return load_model(self.folder.model_file)
+
+    def tester(self, options: Options = Options()) -> Tester:  # noqa: B008 - frozen
+        """The best model ready to look at image files."""
+        return Tester(lower_detector(self.folder.detector()), read(self.model()),
+                      Preprocessing.load(self.folder.preprocessing_file), options)
+
+    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> ObjectSource:
+        """The data the run was trained on, or `data` with the same classes."""
+        known = self.folder.provenance()["data"]
+        same = data is None or data == known["name"]
+        source = open_objects(data or known["name"], data_dir or (known["data_dir"] if same else None))
+        if list(source.classes) != self.folder.classes():
+            raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
+        return source
+
+
+def train_detector(
+    spec: str | Path | Spec, data: str, recipe: str | Path | Recipe = RECIPE, *, out: str | Path | None = None,
+    data_dir: str | Path | None = None, resume: bool = False, strategy: str = "auto", devices: int | None = None,
+    histograms: bool = False, profile: int = 0, callbacks: Sequence[keras.callbacks.Callback] = (),
+    tell: Callable[[str], None] = lambda note: None, start: str | Path | None = None, **recipe_fields: Any,
+) -> DetectorRun:
+    """Train a Faster R-CNN detector on annotated images by a recipe, into a run folder.
+
+    `spec` is a DetectorSpec, or what `reskeras.spec.request.detector` understands. `data` is voc:PATH, coco:PATH or
+    tfds:NAME. `start` is a run to begin from: of a classifier with the same network as the backbone, or of a detector;
+    batch norm is then frozen with its statistics, as in the paper, unless the recipe says `frozen_bn` itself. The rest
+    is as in `reskeras.train`.
+    """
+    replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
+    chosen = read_recipe(recipe, **recipe_fields)
+    begun = None if start is None else open_run(start)
+    if begun and "frozen_bn" not in chosen.sparse():
+        chosen = read_recipe(chosen, frozen_bn=True)
+    spec = detector(spec)
+    replicas.check(chosen.batch_size, chosen.accumulate)
+    source = open_objects(data, data_dir)
+    job = DetectorJob(spec, chosen, source, data_dir)
+    job.plan  # noqa: B018 - what does not fit is told before the notes
+    path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
+    for note in (*source.notes, batch_note(chosen, recipe_fields, recipe)):
+        if note:
+            tell(note)
+    boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
+    beginning = begun and Start(str(begun.path), read(load_model(begun.model_file)),
+                                Preprocessing.load(begun.preprocessing_file), FRESH)
+    if beginning:
+        frozen = [f"frozen up to {chosen.freeze}"] if chosen.freeze else []
+        frozen += ["batch norm frozen"] if chosen.frozen_bn else []
+        tell(", ".join([f"from {beginning.name}", *frozen]))
+    job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks], start=beginning))
+    return DetectorRun(path)
