@@ -27,6 +27,10 @@ _HOMES = {
     "write_report": "reskeras.api",
     "reproduce": "reskeras.experiments.reproduce",
     "HyperModel": "reskeras.tuning.hypermodel",
+    "DetectorSpec": "reskeras.spec.detector",
+    "DetectorRun": "reskeras.detectors",
+    "detector": "reskeras.spec.request",
+    "train_detector": "reskeras.detectors",
     "Search": "reskeras.tuning.search",
     "Client": "reskeras.client",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.detection.evaluate import DetectionEvaluation, evaluate_detector
 from reskeras.detection.job import FRESH, DetectorJob
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.opening import open_objects
@@ -66,6 +67,17 @@ class DetectorRun:
         if list(source.classes) != self.folder.classes():
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
         return source
+
+    def evaluate(
+        self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test",
+        options: Options = Options(), tell: Callable[[int, int], None] = lambda done, of: None,  # noqa: B008 - frozen
+    ) -> DetectionEvaluation:
+        """Average precision and recall of the best model on a split (`test` or `train`), in float32.
+
+        `options` are those of v1 appendix A. `tell` gets how many images are done, and of how many.
+        """
+        source = self.source(data, data_dir)
+        return evaluate_detector(self.tester(options), getattr(source, split), source.classes, source.label, tell)
 
 
 def train_detector(

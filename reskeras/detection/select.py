@@ -44,8 +44,8 @@ def selected(boxes: tf.Tensor, scores: tf.Tensor, spec: DetectorSpec, overlap: f
 
 
 def voted(best: tf.Tensor, labels: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor, overlap: float) -> tf.Tensor:
-    """Boxes (B, K, 4) of `labels` (B, K) as means, weighted by scores (B, R, C), of the boxes (B, R, C, 4) of their class
-    that overlap them by `overlap` or more."""
+    """Boxes (B, K, 4) of `labels` (B, K) as means, weighted by `scores` (B, R, C), of the `boxes` (B, R, C, 4) of their
+    class that overlap them by `overlap` or more."""
 
     def one(image: tuple[tf.Tensor, ...]) -> tf.Tensor:
         kept, label, every, weight = image
