@@ -1,4 +1,4 @@
-"""How good a detector is on a split: average precision as VOC and COCO measure it, recall of its proposals, mistakes."""
+"""How good a detector is on a split: average precision as VOC and COCO measure it, and recall of its proposals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from reskeras.detection.coco_precision import CocoPrecision, coco_precision
 from reskeras.detection.objects import Objects
 from reskeras.detection.recall import Recall, proposal_recall
 from reskeras.detection.tester import Tester
-
 
 
 @dataclass(frozen=True)
