@@ -108,7 +108,8 @@ def test_a_scanned_training_is_saved_evaluated_and_exported_written_out(tmp_path
 
 
 @pytest.mark.parametrize(("units", "recipe_fields", "form"), [
-    (classifier.SCANNED_UNITS - 2, {}, "unrolled"), (classifier.SCANNED_UNITS, {}, "scanned"), (3, {"recompute": True}, "scanned"),
+    (classifier.SCANNED_UNITS - 2, {}, "unrolled"), (classifier.SCANNED_UNITS, {}, "scanned"),
+    (3, {"recompute": True}, "scanned"),
     (3, {"form": "scanned"}, "scanned"), (classifier.SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
 ])
 def test_auto_is_scanned_when_there_are_many_units(units, recipe_fields, form):
