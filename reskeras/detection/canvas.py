@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
@@ -64,11 +63,6 @@ def normalised(pixels: tf.Tensor, window: tf.Tensor, preprocessing: Preprocessin
 def on_canvas(preprocessing: Preprocessing, height: int, width: int) -> Preprocessing:
     """The same normalisation for a canvas of another size."""
     return replace(preprocessing, height=height, width=width)
-
-
-def image_boxes(boxes: np.ndarray, scale: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """Boxes (..., 4) of the canvas in pixels of the image: undoes `Placed.boxes`."""
-    return ((boxes - np.tile(corner, 2)) / np.tile(scale, 2)).astype(np.float32)
 
 
 def describe(preprocessing: Preprocessing) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from reskeras.detection.average_precision import Detections, VocPrecision, voc_precision
 from reskeras.detection.coco_precision import CocoPrecision, coco_precision
+from reskeras.detection.mistakes import Mistakes, mistakes
 from reskeras.detection.objects import Objects
 from reskeras.detection.recall import Recall, proposal_recall
 from reskeras.detection.tester import Tester
@@ -20,7 +21,8 @@ from reskeras.detection.tester import Tester
 class DetectionEvaluation:
     """What a detector finds in `images` images with `objects` objects that are to be found.
 
-    `voc` is at an overlap of 0.5, `coco` None where pycocotools is not installed; `recall` is by number of proposals.
+    `voc` and `mistakes` are at an overlap of 0.5, `coco` None where pycocotools is not installed; `recall` is by number
+    of proposals.
     """
 
     data: str
@@ -31,13 +33,15 @@ class DetectionEvaluation:
     voc: VocPrecision
     coco: CocoPrecision | None
     recall: dict[int, Recall]
+    mistakes: Mistakes
     detections: Detections = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""
         return {"data": self.data, "split": self.split, "images": self.images, "objects": self.objects,
                 "views": self.views, "voc": self.voc.as_dict(), "coco": self.coco.as_dict() if self.coco else None,
-                "recall": {str(count): asdict(recall) for count, recall in self.recall.items()}}
+                "recall": {str(count): asdict(recall) for count, recall in self.recall.items()},
+                "mistakes": self.mistakes.as_dict()}
 
 
 def evaluate_detector(
@@ -55,4 +59,5 @@ def judged(detections: Detections, proposals: Sequence[np.ndarray], split: Objec
     coco = coco_precision(detections, split, classes) if find_spec("pycocotools") else None
     return DetectionEvaluation(
         data, split.name, split.count, int(np.count_nonzero(~split.ignored)), views,
-        voc_precision(detections, split, classes), coco, proposal_recall(proposals, split), detections)
+        voc_precision(detections, split, classes), coco, proposal_recall(proposals, split),
+        mistakes(detections, split, classes, proposals=proposals), detections)

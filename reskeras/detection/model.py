@@ -38,10 +38,6 @@ class Networks:
                                          any_size=any_size and name in OF_IMAGES)
                       for name, part in plan.parts.items()}
         spec = plan.spec
-        self.boxes_of = {count: Proposals(
-            name="proposals", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, stride=plan.stride, count=count,
-            before=spec.proposals.before, overlap=spec.proposals.overlap,
-        ) for count in {spec.proposals.training, spec.proposals.testing}}
         self.maps = RegionMaps(name="region_maps", pool=spec.regions.pool, size=spec.regions.size,
                                points=spec.regions.points, stride=plan.stride)
         self.with_context = WithContext(name="with_context") if spec.regions.context else None
@@ -58,7 +54,10 @@ class Networks:
 
     def proposals(self, anchors: tuple[Tensor, Tensor], window: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The `count` best boxes (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
-        return self.boxes_of[count]([*anchors, window])
+        spec = self.plan.spec
+        choose = Proposals(name="proposals", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, count=count,
+                           stride=self.plan.stride, before=spec.proposals.before, overlap=spec.proposals.overlap)
+        return choose([*anchors, window])
 
     def pooled(self, features: Tensor, boxes: Tensor, window: Tensor) -> Tensor:
         """What the last stage makes of boxes (B, R, 4) of a shared map: (B * R, F), with context (B * R, 2 F)."""

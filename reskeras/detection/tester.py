@@ -23,6 +23,7 @@ from reskeras.graph.weights import places, write
 from reskeras.spec.detector import DetectorPlan
 
 BATCH = 4
+RECALLED = 1000  # proposals of an image whose recall is measured
 REFINED_OVERLAP, VOTES = 0.3, 0.5  # v1 appendix A; the overlap of voters is that of its source (arXiv:1505.01749)
 CANONICAL = 224.0  # pixels: a region is looked at in the scale at which it is about as large as an image of ImageNet
 
@@ -65,20 +66,27 @@ class Tester:
     """A detector's networks with given weights, by canonical name, and what they find in image files, in float32."""
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
-                 options: Options = Options()):
+                 options: Options = Options(), decoded: Callable[[tf.Tensor, int], tf.Tensor] = decode):
+        self.decoded = decoded
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
         self.networks = Networks(plan, any_size=bool(options.scales))
         for part in self.networks.parts.values():
             write(part, {name: weights[name] for name in places(part)})
 
-    def found(self, files: tf.Tensor) -> Found:
+    def found(self, files: tf.Tensor, proposals: int = 0) -> Found:
         """What is found in image files, strings (B,), whole JPEGs, PNGs, ...: as `selected` says, `boxes` in pixels of
-        the images; and `proposals` (B, R, 4), likewise, with their `objectness` (B, R). Runs in a graph."""
+        the images; and `proposals` (B, P, 4), likewise, with their `objectness` (B, P). Runs in a graph.
+
+        Of the proposals the detector's own number is looked at; more are given where `proposals` is more.
+        """
         images = [self._canvas(files, factor) for factor in (1.0, *self.options.scales)]
         first = images[0]
         features = self.networks.features(self._normalised(first))
         anchors = self.networks.anchors(features)
-        regions, objectness = self.networks.proposals(anchors, first.window, self.spec.proposals.testing)
+        testing = self.spec.proposals.testing
+        # greedy: the first of many proposals are those of few
+        every, objectness = self.networks.proposals(anchors, first.window, max(testing, proposals))
+        regions = every[:, :testing]
         pyramid = [(one, self.networks.features(self._normalised(one))) for one in images[1:]]
         boxes, scores = self._told(features, regions, first, pyramid)
         overlap = votes = None
@@ -87,8 +95,12 @@ class Tester:
             boxes, scores = (tf.concat(pair, axis=1) for pair in zip((boxes, scores), again, strict=True))
             overlap, votes = REFINED_OVERLAP, VOTES
         told = selected(boxes, scores, self.spec, overlap, votes)
-        return told | {"boxes": _in_image(told["boxes"], first), "proposals": _in_image(regions, first),
+        return told | {"boxes": _in_image(told["boxes"], first), "proposals": _in_image(every, first),
                        "objectness": objectness}
+
+    def features(self, files: tf.Tensor) -> tf.Tensor:
+        """The shared map (B, h, w, C) of image files, strings (B,). Runs in a graph."""
+        return self.networks.features(self._normalised(self._canvas(files, 1.0)))
 
     def _told(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
               pyramid: list[tuple[Placed, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -124,7 +136,7 @@ class Tester:
         size = round(height * factor), round(width * factor)
 
         def one(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            image = placed(decode(data, channels), *size)
+            image = placed(self.decoded(data, channels), *size)
             return image.pixels, image.window, image.scale, image.corner
 
         spec = tf.TensorSpec
@@ -139,6 +151,7 @@ class Tester:
     ) -> tuple[Detections, list[np.ndarray]]:
         """What is found in every image of `split`, and each image's proposals float32 (r, 4), the best first.
 
+        Of proposals there are RECALLED, so that recall can be measured beyond those that the detector looks at.
         `tell` gets how many images are done, and of how many.
         """
         rows: list[tuple[np.ndarray, ...]] = []
@@ -147,7 +160,8 @@ class Tester:
         def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string)), weights
 
-        find = tf.function(self.found, autograph=False)
+        counted = min(RECALLED, self.spec.proposals.before)
+        find = tf.function(lambda files: self.found(files, counted), autograph=False)
         for files, weights in ordered_batches(load, split.count, Rows.shard(min(BATCH, split.count), 0, 1)):
             found = {name: values.numpy() for name, values in find(files).items()}
             for row in range(int(weights.numpy().sum())):

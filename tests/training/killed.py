@@ -44,22 +44,27 @@ class Killer(keras.callbacks.Callback):
             die()
 
 
+def torn_writing(number):
+    """Die in the middle of writing the state of this number."""
+    write, count = checkpoints.np.savez, [0]
+
+    def torn(file, **arrays):
+        count[0] += 1
+        if count[0] == number:
+            file.write(b"half of a state")
+            file.flush()
+            die()
+        write(file, **arrays)
+
+    checkpoints.np.savez = torn
+
+
 def main():
     out, moment, devices = sys.argv[1:4]
     kind, _, number = moment.partition(":")
     number = int(number or 0)
     if kind == "writing":
-        write, count = checkpoints.np.savez, [0]
-
-        def torn(file, **arrays):
-            count[0] += 1
-            if count[0] == number:
-                file.write(b"half of a state")
-                file.flush()
-                die()
-            write(file, **arrays)
-
-        checkpoints.np.savez = torn
+        torn_writing(number)
     killer = Killer(number if kind == "step" else -1, number if kind == "validation" else -1)
     mirrored = {"strategy": "mirrored", "devices": int(devices)} if int(devices) > 1 else {"strategy": "one"}
     run = reskeras.train(reskeras.network(**NETWORK), recipe="quick", out=Path(out), resume=True, callbacks=[killer],
