@@ -34,6 +34,7 @@ LOSS = Measure(
     watched_error=lambda logs: float(logs["val_loss"]),
     training_error=None,
     shown=(("loss", "loss", ".3f"), *((name, name.replace("_", " "), ".3f") for name in LOSSES)),
+    watched_shown=1,
 )
 
 

@@ -24,13 +24,14 @@ class Measure:
 
     `score` is the more the better: it picks the best epoch. `watched_error` is what a plateau is seen by,
     `training_error` in 0..1 what a warm-up by error ends by, None where there is none. `shown` are the name of a log,
-    what it is called, and its format, for training and watched images alike.
+    what it is called, and its format; of the watched images those of the first `watched_shown`, or all.
     """
 
     score: Callable[[Logs], tuple[float, ...]]
     watched_error: Callable[[Logs], float]
     training_error: Callable[[Logs], float] | None
     shown: tuple[tuple[str, str, str], ...]
+    watched_shown: int | None = None
 
     def check(self, recipe: Recipe) -> None:
         """Raise ReskerasError when the recipe goes by an error that is not measured."""
@@ -40,8 +41,8 @@ class Measure:
     def told(self, logs: Logs, watched: str) -> str:
         """The figures of an epoch in a line: of the training images, then of the `watched` ones."""
         figures = [f"{label} {logs[name]:{form}}" for name, label, form in self.shown]
-        figures += [f"{watched} {label} {logs[f'val_{name}']:{form}}" for name, label, form in self.shown
-                    if f"val_{name}" in logs]
+        figures += [f"{watched} {label} {logs[f'val_{name}']:{form}}" for name, label, form
+                    in self.shown[: self.watched_shown] if f"val_{name}" in logs]
         return "  ".join(figures)
 
 
