@@ -10,14 +10,20 @@ import click
 
 from reskeras.errors import ReskerasError
 
-from .output import Column, emit_json, facts, heading, shape_text, table, working
+from .output import emit_json, working
+from .surveys import echo_object_survey, echo_survey
 
 if TYPE_CHECKING:
     from reskeras.data.survey import Survey
+    from reskeras.detection.survey import ObjectSurvey
+    from reskeras.spec.recipe import Recipe
+
+Size = tuple[int, int]
 
 SMALLEST, LARGEST = 32, 224  # bounds of the sheet's images where no size is asked for
 MOST_PIXELS = 2048
-LISTED = 24  # classes; of more only the largest and the smallest
+BACKBONE = "resnet-18"  # whose default anchors objects are held against; they follow from the canvas alone
+SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 
 
 @click.command(
@@ -25,30 +31,51 @@ LISTED = 24  # classes; of more only the largest and the smallest
     epilog="\b\nExamples:\n"
     "  reskeras data digits\n"
     "  reskeras data folder:photos --sheet photos.png --input-shape 64x64\n"
+    "  reskeras data voc:VOC2007 --input-shape 600x1000 --sheet voc.png\n"
     "  reskeras data cifar10 --data-dir ~/tensorflow_datasets --recipe mine.yaml --sheet cifar.png",
 )
 @click.argument("source")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
-@click.option("--recipe", default="quick", show_default=True, metavar="RECIPE",
-              help="Whose augmentation the sheet shows: a name or a YAML file.")
+@click.option("--recipe", metavar="RECIPE", help="Whose augmentation the sheet shows: a name or a YAML file.  "
+              "[default: quick, of annotated images detector]")
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png",
               help="Draw images beside augmented versions of them.")
 @click.option("--input-shape", metavar="HxW",
-              help="Size of the augmented images.  [default: the median size, within 32 and 224]")
+              help="Size of the augmented images, of annotated ones the canvas.  [default: the median size, within 32 "
+              "and 224, of annotated images as it is]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(
-    source: str, data_dir: Path | None, recipe: str, sheet: Path | None, input_shape: str | None, as_json: bool,
+    source: str, data_dir: Path | None, recipe: str | None, sheet: Path | None, input_shape: str | None, as_json: bool,
 ) -> None:
     """Images of SOURCE by class and size, and what may go wrong in training on them.
 
-    SOURCE is digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH. Sizes are those of at most 2,000
-    images, evenly spaced.
+    SOURCE is digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; or annotated images for detectors: voc:PATH,
+    coco:PATH or tfds:NAME[/CONFIG] with objects, which are counted by class and held against the anchors that a
+    detector has by default. Sizes are those of at most 2,000 images, evenly spaced, of annotated ones all.
     """
     from reskeras.spec.recipe import recipe as read_recipe
 
-    chosen, size = read_recipe(recipe), _size(input_shape)  # wrong requests fail before TensorFlow loads
+    size = _size(input_shape)
+    chosen = read_recipe(recipe or "quick")  # wrong requests fail before TensorFlow loads
     if sheet is not None and (sheet.suffix.lower() != ".png" or not sheet.absolute().parent.is_dir()):
         raise ReskerasError(f"--sheet: {sheet} should end in .png, in a folder that there is")
+    from reskeras.detection.opening import annotates_objects
+
+    if annotates_objects(source, data_dir):
+        found = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
+        echo = echo_object_survey
+    else:
+        found, echo = _of_images(source, data_dir, chosen, size, sheet), echo_survey
+    if as_json:
+        emit_json({**found.as_dict(), "sheet": str(sheet) if sheet else None})
+        return
+    echo(found)
+    if sheet is not None:
+        click.echo(f"\ndrawn  {sheet}")
+
+
+def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None) -> Survey:
+    """What a source of classified images holds; its sheet is drawn."""
     from reskeras.data.registry import open_source
     from reskeras.data.survey import survey
 
@@ -58,16 +85,32 @@ def command(
     if sheet is not None:
         from reskeras.data.sheet import contact_sheet
 
-        contact_sheet(sheet, opened, chosen, *(size or _bounded(found.sizes.median)))
-    if as_json:
-        emit_json({**found.as_dict(), "sheet": str(sheet) if sheet else None})
-        return
-    echo_survey(found)
+        contact_sheet(sheet, opened, recipe, *(size or _bounded(found.sizes.median, SMALLEST, LARGEST)))
+    return found
+
+
+def _of_objects(
+    source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None
+) -> ObjectSurvey:
+    """What a source of annotated images holds, beside the anchors of a detector on a canvas; its sheet is drawn."""
+    from reskeras.data.survey import size_range
+    from reskeras.detection.opening import open_objects
+    from reskeras.detection.survey import survey_objects
+    from reskeras.spec.detector import lower_detector
+    from reskeras.spec.request import detector
+
+    with working(f"reading {source}"):
+        opened = open_objects(source, data_dir)
+        canvas = size or _bounded(size_range(opened.train.sizes).median, SMALLEST_CANVAS, LARGEST_CANVAS)
+        found = survey_objects(opened, lower_detector(detector(BACKBONE, input_shape=[*canvas, opened.channels])))
     if sheet is not None:
-        click.echo(f"\ndrawn  {sheet}")
+        from reskeras.report.annotated import object_sheet
+
+        object_sheet(sheet, opened, recipe, *canvas)
+    return found
 
 
-def _size(typed: str | None) -> tuple[int, int] | None:
+def _size(typed: str | None) -> Size | None:
     """`64x64`, or `64x64x3` as other commands take it, to height and width."""
     if typed is None:
         return None
@@ -78,47 +121,6 @@ def _size(typed: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _bounded(size: tuple[int, int]) -> tuple[int, int]:
-    height, width = (min(max(side, SMALLEST), LARGEST) for side in size)
+def _bounded(size: Size, smallest: int, largest: int) -> Size:
+    height, width = (min(max(side, smallest), largest) for side in size)
     return height, width
-
-
-def echo_survey(found: Survey) -> None:
-    """Figures, the images of each class, notes and warnings."""
-    sizes = found.sizes
-    if sizes.different == 1:
-        sized = (shape_text(sizes.median), f"height x width, of {_all_or(sizes.measured, found.train)}")
-    else:
-        sized = (shape_text(sizes.median), f"the median; {shape_text(sizes.smallest)} to {shape_text(sizes.largest)}, "
-                 f"{sizes.different:,} different, of {_all_or(sizes.measured, found.train)}")
-    heading(found.data)
-    facts([
-        ("training", f"{found.train:,}", "images"),
-        ("test", f"{found.test:,}", found.divided),
-        ("classes", f"{len(found.classes):,}", "may be mirrored" if found.mirror else "not to be mirrored"),
-        ("channels", str(found.channels), "grey" if found.channels == 1 else "colour"),
-        ("size", *sized),
-    ])
-    click.echo()
-    _echo_classes(found)
-    if found.notes or found.warnings:
-        click.echo()
-    for note in found.notes:
-        click.echo(f"note: {note}")
-    for warning in found.warnings:
-        click.echo(click.style("warning", fg="yellow") + f": {warning}")
-
-
-def _all_or(number: int, count: int) -> str:
-    return "all training images" if number == count else f"{number:,} training images"
-
-
-def _echo_classes(found: Survey) -> None:
-    rows = sorted(found.classes.items(), key=lambda entry: -entry[1][0]) if len(found.classes) > LISTED else [
-        *found.classes.items()]
-    estimated = "about " if found.counted != (found.train, found.test) else ""
-    lines = [(name, f"{estimated}{train:,}", f"{estimated}{test:,}") for name, (train, test) in rows]
-    if len(lines) > LISTED:
-        half = LISTED // 2
-        lines = [*lines[:half], (f"... {len(lines) - 2 * half} more", "", ""), *lines[-half:]]
-    table([Column("class"), Column("training", right=True), Column("test", right=True)], lines)

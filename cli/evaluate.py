@@ -8,7 +8,7 @@ import click
 
 from .output import emit_json
 from .results import echo_classes, echo_evaluation
-from .run_options import data_options, run_argument
+from .run_options import data_options, listed_numbers, run_argument
 
 
 @click.command(
@@ -39,13 +39,14 @@ def command(
     as_json: bool,
 ) -> None:
     """Accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data."""
+    sides = listed_numbers("scales", scales, int, "224,256,384")
     from reskeras.api import Run
     from reskeras.report.confusion import check_kind, save_confusion
 
     if confusion:
         check_kind(confusion)
-    result = Run(run).evaluate(data, data_dir, split, views=views, resize=resize, scales=_numbers(scales),
-                               recalibrate=recalibrate, save=save_recalibrated)
+    result = Run(run).evaluate(data, data_dir, split, views=views, resize=resize, scales=sides, recalibrate=recalibrate,
+                               save=save_recalibrated)
     if confusion:
         save_confusion(result, confusion)
     if predictions:
@@ -58,10 +59,3 @@ def command(
         echo_classes(result)
     for path in filter(None, (confusion, predictions)):
         click.echo(f"written    {path}")
-
-
-def _numbers(text: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise click.BadParameter(f"scales: {text!r}: should be numbers such as 224,256,384") from None

@@ -10,7 +10,7 @@ import click
 
 from reskeras.errors import ReskerasError, unknown
 
-LAUNCHED = ("train",)
+LAUNCHED = (("train",), ("detect", "train"))
 EXAMPLE = "reskeras launch --workers 2 -- train cifar-resnet-20 --data digits --out saved_models/demo"
 # -P: no module of the working directory stands in for one of ours
 PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main()")
@@ -63,14 +63,15 @@ def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[s
     """The arguments of each worker's `reskeras`; ReskerasError (status 2) when they are none that can be launched."""
     if not arguments:
         raise ReskerasError(f"launch: nothing to launch; say it after --, such as\n{EXAMPLE}")
-    if arguments[0] not in LAUNCHED:
-        raise unknown("launch", arguments[0], LAUNCHED)
+    command = next((each for each in LAUNCHED if arguments[: len(each)] == each), None)
+    if command is None:
+        raise unknown("launch", arguments[0], map(" ".join, LAUNCHED))
     given = _options(arguments)
     added = [] if "--strategy" in given else ["--strategy", "multi-worker"]
     if resume and "--resume" not in given:
         added.append("--resume")
     # behind the command's name: after a -- they would be no options
-    return [arguments[0], *added, *arguments[1:]]
+    return [*command, *added, *arguments[len(command):]]
 
 
 def _options(arguments: tuple[str, ...]) -> set[str]:

@@ -1,11 +1,8 @@
-"""The `reskeras` command: a table of commands, each imported when it is used, and the one place that prints errors."""
+"""The `reskeras` command: the table of commands, and the one place that prints errors."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
 import click
@@ -13,17 +10,9 @@ import click
 from reskeras import __version__
 from reskeras.errors import ReskerasError
 
+from .groups import Commands, Entry
+
 INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A command before it is imported: the module whose `command` it is, its line of help, its section."""
-
-    module: str
-    help: str
-    section: str
-
 
 NETWORKS, MODELS = "Look at networks (no TensorFlow needed)", "Build, train, use"
 PAPERS = "The papers' findings"
@@ -45,6 +34,7 @@ COMMANDS = {
     "conform": Entry(".conform", "What any Keras model is, and where it leaves the papers.", MODELS),
     "port": Entry(".port", "Weights from keras.applications, torchvision or timm as a run.", MODELS),
     "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
+    "detect": Entry(".detect", "Detectors of objects: show, train, evaluate, predict, export.", MODELS),
     "report": Entry(".report", "One HTML page of runs, or of what a suite came to.", MODELS),
     "suites": Entry(".suites", "The papers' tables and figures, to be run again.", PAPERS),
     "reproduce": Entry(".reproduce", "Run a table or figure again, beside what was published.", PAPERS),
@@ -52,31 +42,8 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """A group that knows its commands by the table alone, so that help imports none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        return import_module(entry.module, __package__).command if entry else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            near = get_close_matches(name, COMMANDS, n=1)
-            raise click.UsageError(f"there is no command {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        width = max(map(len, COMMANDS))
-        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
-            with formatter.section(section):
-                rows = [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
-                formatter.write_dl([(name.ljust(width), line) for name, line in rows])
+class Program(Commands):
+    """All commands, as a program."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command line; every way it can end becomes an exit status and at most two lines on stderr."""
@@ -102,7 +69,8 @@ def _message(error: click.ClickException) -> str:
 
 
 @click.group(
-    cls=Commands,
+    cls=Program,
+    table=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExamples:\n"

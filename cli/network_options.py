@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 import click
 
 from reskeras.errors import ReskerasError, unknown
+from reskeras.spec.detector import BACKBONE, DetectorSpec
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import Block, Family, OrderName, Shortcut
-from reskeras.spec.request import network
+from reskeras.spec.request import detector, network
 from reskeras.spec.skips import SkipKind
 
 Command = Callable[..., Any]
@@ -32,6 +33,11 @@ class NetworkRequest:
         """The sparse spec; ReskerasError (status 2) when it is not one."""
         return network(self.source, settings=self.settings, **self.fields)
 
+    def detector(self) -> DetectorSpec:
+        """The sparse detector: its fields where the settings name them, else those of its backbone; ReskerasError
+        (status 2) when it is none."""
+        return detector(self.source, settings=self.settings, **self.fields)
+
     def over(self, source: str | None) -> NetworkRequest:
         """The same flags laid over another network."""
         return replace(self, source=source)
@@ -42,8 +48,11 @@ class NetworkRequest:
         return bool(self.fields or self.settings)
 
 
-def network_options(network: Literal["required", "optional", "absent"] = "optional") -> Callable[[Command], Command]:
-    """Give a command the argument NETWORK and the network flags, as one parameter `request`.
+def network_options(
+    network: Literal["required", "optional", "absent"] = "optional", metavar: str | None = None,
+) -> Callable[[Command], Command]:
+    """Give a command the argument NETWORK, or what `metavar` calls it, and the network flags, as one parameter
+    `request`.
 
     With "absent" the command declares its own arguments and gets a request with flags alone.
     """
@@ -54,7 +63,8 @@ def network_options(network: Literal["required", "optional", "absent"] = "option
             typed = {name: parameters.pop(name, None) for name in ("network", *FLAGS, *STANDS_FOR, "settings")}
             return command(request=_request(typed), **parameters)
 
-        decorators = [click.argument("network", required=network == "required")] if network != "absent" else []
+        decorators = [] if network == "absent" else [
+            click.argument("network", required=network == "required", metavar=metavar)]
         for decorator in reversed([*decorators, *_flags()]):
             with_request = decorator(with_request)
         return with_request
@@ -73,7 +83,7 @@ def _request(typed: dict[str, Any]) -> NetworkRequest:
                 raise ReskerasError(f"--{flag} is --{name} {value} and contradicts --{name} {fields[name]}; give one")
             fields[name] = value
     for setting in typed["settings"]:
-        name = setting.partition("=")[0]
+        name = setting.partition("=")[0].removeprefix(f"{BACKBONE}.")
         if name in fields:
             flags = [f"--{flag}" for flag, (stands_for, _) in STANDS_FOR.items() if typed[flag] and stands_for == name]
             raise ReskerasError(f"--set {setting} and {(flags or ['--' + name])[0]} both set {name}; give one")

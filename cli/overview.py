@@ -66,12 +66,7 @@ class Overview:
 
     def stages(self) -> list[Line]:
         """One line a stage."""
-        lines = []
-        for stage, run in groupby(zip(self.plan.units, self.complexity.units, strict=True), lambda pair: pair[0].stage):
-            units, costs = zip(*run, strict=True)
-            total = sum((unit.cost for unit in costs), Cost())
-            lines.append(Line(stage, costs[-1].output_shape, stage_words(units), total))
-        return lines
+        return stage_lines(self.plan, self.complexity)
 
     def units(self) -> list[Line]:
         """One line a unit."""
@@ -126,6 +121,16 @@ class Overview:
             **({"units": [line.data(self.batch) for line in self.units()]} if by_unit else {}),
             "total": cost_data(self.complexity.total, self.batch),
         }
+
+
+def stage_lines(plan: Plan, complexity: Complexity) -> list[Line]:
+    """One line for each stage of a plan."""
+    lines = []
+    for stage, run in groupby(zip(plan.units, complexity.units, strict=True), lambda pair: pair[0].stage):
+        units, costs = zip(*run, strict=True)
+        total = sum((unit.cost for unit in costs), Cost())
+        lines.append(Line(stage, costs[-1].output_shape, stage_words(units), total))
+    return lines
 
 
 @dataclass(frozen=True)

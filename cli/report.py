@@ -12,6 +12,7 @@ from .results import echo_proofs
 
 if TYPE_CHECKING:
     from reskeras.api import Run
+    from reskeras.detectors import DetectorRun
 
 
 @click.command(
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     "  reskeras report saved_models/cifar-resnet-20-digits\n"
     "  reskeras report runs/plain-20 runs/plain-56 --out saved_models/degradation.html\n"
     "  reskeras report saved_models/reproduce/v1-figure-6/short\n"
+    "  reskeras report saved_models/resnet-18-detector-bccd\n"
     "  reskeras report saved_models/cifar-resnet-20-digits --json",
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
@@ -31,7 +33,8 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     """One HTML page of trained runs, or of a suite's results: it opens without a network, on a phone and in print.
 
     The network stage by stage, training and test error, responses and other plots of `analyse`, confusion matrix, worst
-    mistakes, exports with their proofs, provenance; several runs over each other.
+    mistakes, exports with their proofs, provenance; several runs over each other. Of detectors average precision,
+    recall of the proposals, losses, what limits them, examples and mistakes with boxes drawn in.
     """
     from reskeras.experiments.results import RESULTS_FILE
 
@@ -40,9 +43,9 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
 
         click.echo(f"page  {write_suite_page(runs[0], out, data_dir)}")
         return
-    from reskeras.api import Run, write_report
+    from reskeras.api import any_run, write_report
 
-    opened = [Run(run) for run in runs]
+    opened = [any_run(run) for run in runs]
     if as_json:
         known = [_known(run) for run in opened]
         emit_json(known[0] if len(known) == 1 else known)
@@ -55,12 +58,12 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     facts([("page", str(page), "")])
 
 
-def _known(run: Run) -> dict[str, Any]:
+def _known(run: Run | DetectorRun) -> dict[str, Any]:
     return {"run": str(run.path), "provenance": run.folder.provenance(), "metrics": run.folder.metrics(),
             "exports": [each.as_dict() for each in run.proofs()]}
 
 
-def _echo(run: Run) -> None:
+def _echo(run: Run | DetectorRun) -> None:
     made, rows, proofs = run.folder.provenance(), run.folder.metrics(), run.proofs()
     heading(str(run.path), f"made {made.get('made', 'at an unknown time')}, {made.get('precision', 'not trained')}")
     if ported := made.get("ported"):
@@ -71,7 +74,8 @@ def _echo(run: Run) -> None:
         click.echo()
         echo_proofs(proofs)
     else:
-        click.echo(f"no exports yet; make some with: reskeras export {run.path}")
+        words = "reskeras detect export" if run.folder.is_detector else "reskeras export"
+        click.echo(f"no exports yet; make some with: {words} {run.path}")
 
 
 def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -79,4 +83,4 @@ def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     facts([("data", str(data.get("label", "none")), f"{data.get('train', 0):,} training, {data.get('test', 0):,} test"),
            ("epochs", str(len(rows)), f"the best is {made['best_epoch']}" if "best_epoch" in made else ""),
            *((name, f"{rows[-1][name]:.4f}", "in the last epoch") for name in (
-               "loss", "accuracy", "val_loss", "val_accuracy") if rows)])
+               "loss", "accuracy", "val_loss", "val_accuracy") if rows and name in rows[-1])])

@@ -47,7 +47,9 @@ def echo_predictions(predictions: Sequence[Prediction]) -> None:
 
 def echo_proofs(proofs: Sequence[Proof]) -> None:
     """Each artefact beside the Keras model, on the same real images, and how fast it is on this machine."""
-    figures = ("size", "largest difference", "top-1 agreement", "accuracy", "of Keras", "images")
+    of = proofs[0].accuracy_of
+    agreement, accuracy = ("top-1 agreement", "accuracy") if of == "top-1" else ("agreement", of)
+    figures = ("size", "largest difference", agreement, accuracy, "of Keras", "images")
     columns = [Column("artefact"), Column("verdict"), *(Column(figure, right=True) for figure in figures)]
     table(columns, [
         (proof.kind, "agrees" if proof.holds else "REJECTED", short_bytes(proof.bytes),
@@ -59,7 +61,7 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
         titles = ("batch", "p50", "p99", "images/s")
         table([Column("artefact"), *(Column(title, right=True) for title in titles)], [
             (proof.kind, str(each.batch), f"{each.p50_ms:.2f} ms", f"{each.p99_ms:.2f} ms",
-             f"{each.images_per_second:,.0f}") for proof in proofs for each in proof.timings])
+             each.rate) for proof in proofs for each in proof.timings])
         click.echo()
     width = max(len(proof.path) for proof in proofs)
     facts([(proof.kind, proof.path.ljust(width), "") for proof in proofs])
@@ -67,11 +69,10 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
 
 def _allowed(proof: Proof, measure: str) -> str:
     """The tolerance, beside the figure that it is of."""
-    if proof.measure != measure:
-        return ""
     if measure == "difference":
-        return f" (allowed {proof.tolerance:.0e})"
-    return f" (allowed {1 - proof.tolerance:.0%})"
+        return f" (allowed {proof.tolerance:.0e})" if proof.measure == measure else ""
+    least = 1 - proof.tolerance if proof.measure == measure else proof.least_agreement
+    return f" (allowed {least:.0%})" if least else ""
 
 
 def echo_noise(layers: Sequence[LayerNoise]) -> None:

@@ -1,4 +1,4 @@
-"""The argument RUN, the flags that say which data a run is used with, and flags of the form NAME=NUMBER."""
+"""The argument RUN, the flags that say which data a run is used with, and flags of several numbers."""
 
 from __future__ import annotations
 
@@ -32,3 +32,11 @@ def numbers_by_name(flag: str, texts: Sequence[str], example: str) -> dict[str, 
         except ValueError:
             raise ReskerasError(f"{flag}: {text!r} is not of the form NAME=NUMBER, such as {example!r}") from None
     return found
+
+
+def listed_numbers(flag: str, text: str | None, kind: type, example: str) -> tuple[Any, ...]:
+    """`1,2,3` as numbers of a kind, int or float; none of None."""
+    try:
+        return tuple(kind(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise ReskerasError(f"{flag}: {text!r}: should be numbers such as {example}") from None

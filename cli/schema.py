@@ -14,14 +14,15 @@ from .output import emit_json
     "  reskeras schema network > network.schema.json\n"
     "  echo '# yaml-language-server: $schema=network.schema.json' > my-net.yaml",
 )
-@click.argument("document", type=FieldChoice(["network", "inception", "recipe"]), default="network",
-                metavar="[network|inception|recipe]")
+@click.argument("document", type=FieldChoice(["network", "inception", "detector", "recipe"]), default="network",
+                metavar="[network|inception|detector|recipe]")
 def command(document: str) -> None:
-    """JSON Schema of a network file, of one with the field `inception`, or of a recipe file, so that an editor
-    completes and checks it."""
+    """JSON Schema of a network file, of one with the field `inception`, of a detector's (with the field `backbone`), or
+    of a recipe file, so that an editor completes and checks it."""
+    from reskeras.spec.detector import DetectorSpec
     from reskeras.spec.inception import InceptionSpec
     from reskeras.spec.network import NetworkSpec
     from reskeras.spec.recipe import Recipe
 
-    schema = {"network": NetworkSpec, "inception": InceptionSpec, "recipe": Recipe}[document].model_json_schema()
-    emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+    kinds = {"network": NetworkSpec, "inception": InceptionSpec, "detector": DetectorSpec, "recipe": Recipe}
+    emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **kinds[document].model_json_schema()})

@@ -29,7 +29,8 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     from reskeras.export.server import commands_for, exported, way_to_serve
     from reskeras.runs import open_run
 
-    folder = exported(open_run(run))
+    opened = open_run(run)
+    folder = exported(opened)
     if dry_run:
         for words in commands_for(folder, port, grpc_port):
             click.echo(shlex.join(words))
@@ -38,5 +39,7 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     click.echo(shlex.join(words))
     [name] = [path.name for path in folder.iterdir() if path.is_dir() and any(
         entry.name.isdigit() for entry in path.iterdir())]
-    click.echo(f"ask: reskeras predict --url http://localhost:{port}/v1/models/{name} IMAGE...")
+    url = f"http://localhost:{port}/v1/models/{name}"
+    click.echo(f"ask: reskeras.Client({url!r}).detect(images)" if opened.is_detector else
+               f"ask: reskeras predict --url {url} IMAGE...")
     os.execvp(words[0], words)

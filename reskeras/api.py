@@ -13,6 +13,7 @@ from reskeras.data.noise import noise_source
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
+from reskeras.detectors import DetectorRun
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation, evaluate
 from reskeras.evaluation.dense import DenseNetwork
@@ -30,6 +31,7 @@ from reskeras.graph.weights import read
 from reskeras.porting.port import class_names
 from reskeras.porting.port import port as ported
 from reskeras.porting.source import read_source
+from reskeras.report.detection import page_of_detectors
 from reskeras.report.page import write_page
 from reskeras.report.runs import Material, page_of
 from reskeras.report.search import draw_search
@@ -110,6 +112,9 @@ class Run:
 
     def __init__(self, path: str | Path):
         self.folder: RunFolder = open_run(path)
+        if self.folder.is_detector:
+            raise ReskerasError(f"run: {path} is a detector, not a classifier; see reskeras detect evaluate, predict "
+                                "and export, in Python reskeras.DetectorRun")
 
     @property
     def path(self) -> Path:
@@ -236,23 +241,33 @@ class Run:
         return Exporter(self.folder, self.source(data, data_dir), self.name, request).explain(kind)
 
 
+def any_run(path: str | Path) -> Run | DetectorRun:
+    """The run in a folder, of a classifier or of a detector."""
+    return DetectorRun(path) if open_run(path).is_detector else Run(path)
+
+
 def write_report(
-    *runs: str | Path | Run, out: str | Path | None = None, data_dir: str | Path | None = None,
+    *runs: str | Path | Run | DetectorRun, out: str | Path | None = None, data_dir: str | Path | None = None,
 ) -> Path:
     """One HTML page of one run or several, that opens without a network; where it was written.
 
-    `out` is RUN/report.html for one run, saved_models/report.html for several. Test errors, confusion matrix and
-    worst mistakes need the run's images (`data_dir`); without them the page says so. Analyses and proofs are those
-    that stand in the run folders.
+    All are classifiers, or all detectors. `out` is RUN/report.html for one run, saved_models/report.html for several.
+    Test errors, precision, confusion matrix and worst mistakes need the run's images (`data_dir`); without them the
+    page says so. Analyses and proofs are those that stand in the run folders.
     """
-    opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+    opened = [run if isinstance(run, Run | DetectorRun) else any_run(run) for run in runs]
     if not opened:
         raise ReskerasError("report: name a run, or several")
+    detectors = [isinstance(run, DetectorRun) for run in opened]
+    if len(set(detectors)) > 1:
+        one, other = (opened[detectors.index(kind)].path for kind in (True, False))
+        raise ReskerasError(f"report: {one} is a detector and {other} a classifier; make a page of each")
     names = [run.name for run in opened]
     labels = [name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(
         opened, names, strict=True)]
     labels = [label if labels.count(label) == 1 else str(run.path) for run, label in zip(opened, labels, strict=True)]
-    page = page_of([run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)])
+    known = [run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)]
+    page = page_of_detectors(known) if detectors[0] else page_of(known)
     return write_page(page, out or (opened[0].path if len(opened) == 1 else HOME) / REPORT_FILE)
 
 

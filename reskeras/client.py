@@ -1,9 +1,9 @@
-"""A client of TensorFlow Serving's REST API, version 1: image files to the classes that a served model names."""
+"""A client of TensorFlow Serving's REST API, version 1: image files to what a served model finds in them."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from urllib3.util import Retry
 from reskeras.errors import ReskerasError, failure
 
 BATCH = 32
+DETECTOR_BATCH = 4  # as many as a server of a detector takes at once
 BUSY = (429, 502, 503, 504)  # answers after which asking again helps
 LARGEST_FILE = 64 << 20  # bytes
 LONGEST_ANSWER = 300
@@ -27,6 +28,23 @@ class Served:
 
     path: str
     top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class ServedObject:
+    """One object in an image: its class, its probability, and its box: top, left, bottom, right in pixels."""
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class ServedObjects:
+    """The objects in one image file, the surest first."""
+
+    path: str
+    detections: tuple[ServedObject, ...]
 
 
 @dataclass(frozen=True)
@@ -51,16 +69,23 @@ class Client:
     def predict(self, paths: Sequence[str | Path], top: int = 5) -> list[Served]:
         """The likeliest classes of image files. Raises ReskerasError: status 2 for a file that is not there, 1 for
         a server that refuses or does not answer."""
+        return self._each(paths, BATCH, lambda path, row: _served(path, row, top))
+
+    def detect(self, paths: Sequence[str | Path]) -> list[ServedObjects]:
+        """The objects in image files, of a served detector. Raises as `predict`."""
+        return self._each(paths, DETECTOR_BATCH, _located)
+
+    def _each(self, paths: Sequence[str | Path], batch: int, told: Callable[[str | Path, Any], Any]) -> list[Any]:
         files = [_file(Path(path)) for path in paths]
-        found: list[Served] = []
+        found = []
         with requests.Session() as session:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, HTTPAdapter(max_retries=Retry(
                     total=self.retries, backoff_factor=0.25, status_forcelist=BUSY, allowed_methods=None,
                     raise_on_status=False)))
-            for start in range(0, len(files), BATCH):
-                rows = self._ask(session, files[start : start + BATCH])
-                found += [_served(path, row, top) for path, row in zip(paths[start : start + BATCH], rows, strict=True)]
+            for start in range(0, len(files), batch):
+                rows = self._ask(session, files[start : start + batch])
+                found += [told(path, row) for path, row in zip(paths[start : start + batch], rows, strict=True)]
         return found
 
     def _ask(self, session: requests.Session, files: Sequence[bytes]) -> list[dict[str, Any]]:
@@ -90,9 +115,27 @@ def _served(path: str | Path, row: Any, top: int) -> Served:
         pairs = tuple((str(name), float(share)) for name, share in
                       zip(row["classes"], row["probabilities"], strict=True))
     except (TypeError, KeyError, ValueError) as error:
+        if isinstance(row, dict) and "boxes" in row:
+            raise failure("url: a detector is served there; reskeras.Client(url).detect asks it") from error
         raise failure("url: the served model has no classes and probabilities in its answer; was it exported by "
                       "reskeras?") from error
     return Served(str(path), pairs[:top])
+
+
+def _located(path: str | Path, row: Any) -> ServedObjects:
+    try:
+        count = int(row["count"])
+        rows = zip(*(row[name][:count] for name in ("classes", "scores", "boxes")), strict=True)
+        return ServedObjects(str(path), tuple(
+            ServedObject(str(name), float(score), _four(box)) for name, score, box in rows))
+    except (TypeError, KeyError, ValueError) as error:
+        raise failure("url: the served model has no boxes in its answer; is it a detector, exported by reskeras?"
+                      ) from error
+
+
+def _four(box: Any) -> tuple[float, float, float, float]:
+    top, left, bottom, right = map(float, box)
+    return top, left, bottom, right
 
 
 def _file(path: Path) -> bytes:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.detection.evaluate import DetectionEvaluation, evaluate_detector
+from reskeras.detection.export import KINDS, check_detector_kinds, export_detector
 from reskeras.detection.job import FRESH, DetectorJob
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.opening import open_objects
+from reskeras.detection.prediction import ImageDetections, check_score, predict_images
 from reskeras.detection.tester import Options, Tester
 from reskeras.errors import ReskerasError
+from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
+from reskeras.report.detection import DetectorMaterial
+from reskeras.report.found import check_folder, save_found
 from reskeras.runs import RunFolder, open_run, place_for
 from reskeras.spec.detector import detector_name, lower_detector
 from reskeras.spec.fields import Spec
+from reskeras.spec.overrides import laid_over
 from reskeras.spec.recipe import Recipe, batch_note
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import detector
@@ -54,10 +60,12 @@ class DetectorRun:
         """The best model, float32."""
         return load_model(self.folder.model_file)
 
-    def tester(self, options: Options = Options()) -> Tester:  # noqa: B008 - frozen
-        """The best model ready to look at image files."""
-        return Tester(lower_detector(self.folder.detector()), read(self.model()),
-                      Preprocessing.load(self.folder.preprocessing_file), options)
+    def tester(self, options: Options = Options(), score: float | None = None) -> Tester:  # noqa: B008 - frozen
+        """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
+        spec = self.folder.detector()
+        spec = spec if score is None else laid_over(spec, {"detections.score": score})
+        return Tester(lower_detector(spec), read(self.model()), Preprocessing.load(self.folder.preprocessing_file),
+                      options)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> ObjectSource:
         """The data the run was trained on, or `data` with the same classes."""
@@ -78,6 +86,58 @@ class DetectorRun:
         """
         source = self.source(data, data_dir)
         return evaluate_detector(self.tester(options), getattr(source, split), source.classes, source.label, tell)
+
+    def predict(
+        self, paths: Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
+        options: Options = Options(),  # noqa: B008 - frozen
+    ) -> list[ImageDetections]:
+        """The objects in image files, the surest first; those with a probability of at least `score`, which is by
+        default the detector's own, 0.05.
+
+        `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
+        more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken.
+        """
+        check_score(score)
+        if out is not None:
+            check_folder(out)
+        classes = self.folder.classes()
+        found = predict_images(self.tester(options, score), classes, paths)
+        if out is not None:
+            save_found(found, classes, out, score)
+        return found
+
+    def export(
+        self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None,
+        tolerances: Mapping[str, float] | None = None, timing: bool = True,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> list[Proof]:
+        """A SavedModel that takes image files and gives boxes, scores and names of classes, proven on real test images:
+        `serving`, the only kind there is.
+
+        `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
+        `tell` gets each kind as it begins. What is not the detector is kept aside, and a ReskerasError (status 1).
+        """
+        kinds = kinds or KINDS
+        check_detector_kinds([*kinds, *(tolerances or {})])
+        self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
+        return export_detector(self.folder, kinds, self.source(data, data_dir), self.name, tolerances, timing, tell)
+
+    def proofs(self) -> list[Proof]:
+        """The newest proof of each artefact in the run's export folder."""
+        return read_proofs(self.folder.export_folder)
+
+    def material(self, label: str | None = None, data_dir: str | Path | None = None) -> DetectorMaterial:
+        """What a report tells of the run: what stands in its folder, and how good its best model is."""
+        folder, evaluation, test, missing = self.folder, None, None, ""
+        try:
+            source = self.source(data_dir=data_dir)
+            evaluation = evaluate_detector(self.tester(), source.test, source.classes, source.label)
+            test = source.test
+        except ReskerasError as error:
+            missing = str(error)
+        return DetectorMaterial(
+            label or self.name, str(self.path), lower_detector(folder.detector()), tuple(folder.classes()),
+            folder.metrics(), folder.provenance(), self.proofs(), evaluation, test, missing)
 
 
 def train_detector(
@@ -101,6 +161,8 @@ def train_detector(
     spec = detector(spec)
     replicas.check(chosen.batch_size, chosen.accumulate)
     source = open_objects(data, data_dir)
+    if begun:
+        spec = laid_over(spec, {"classes": len(source.classes)})  # however many the run told apart
     job = DetectorJob(spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - what does not fit is told before the notes
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now

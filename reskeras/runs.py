@@ -204,12 +204,22 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
     network.yaml keeps the spec as `typed`; resolved.yaml has every field of `fitted` decided, which is
     the same network with what its data gave it.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        beside.mkdir(parents=True)
+    with filling(path) as beside:
         beside.joinpath(NETWORK_FILE).write_text(to_yaml(typed.sparse()), encoding="utf-8")
         beside.joinpath(RESOLVED_FILE).write_text(to_yaml(_decided(fitted or typed)), encoding="utf-8")
         yield RunFolder(beside)
+
+
+@contextmanager
+def filling(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to fill, which takes its name when the block ends: whole, or not at all.
+
+    `failure` when `path` is there by then, or cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
         if path.exists():
             raise failure(f"out: {path} was made by somebody else meanwhile")
         beside.rename(path)

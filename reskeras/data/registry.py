@@ -46,6 +46,8 @@ def _open_whole(name: str, data_dir: str | Path | None) -> Source:
         from reskeras.data.prepared import open_prepared
 
         source = open_prepared(rest or name, data_dir)
+    elif kind in ("voc", "coco"):
+        raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     else:
         raise unknown("data", name, ("digits", "cifar10", "cifar100", "tfds:NAME[/CONFIG]", "folder:PATH"))
     if len(source.classes) < 2:

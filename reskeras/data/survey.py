@@ -122,7 +122,11 @@ def sizes_of(split: Split) -> Sizes:
     def load(batch: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(shape, split.fetch(batch), fn_output_signature=tf.TensorSpec([2], tf.int32))
 
-    shapes = np.concatenate([batch.numpy() for batch in _mapped(indices, load)])
+    return size_range(np.concatenate([batch.numpy() for batch in _mapped(indices, load)]))
+
+
+def size_range(shapes: np.ndarray) -> Sizes:
+    """Of images of heights and widths (n, 2)."""
     by_area = shapes[np.argsort(shapes.astype(np.int64).prod(axis=1), kind="stable")]
     return Sizes(len(shapes), *(tuple(map(int, each)) for each in (by_area[0], np.median(shapes, axis=0), by_area[-1])),
                  different=len(np.unique(shapes, axis=0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,7 +40,7 @@ class DetectionEvaluation:
         """The figures as plain data for JSON."""
         return {"data": self.data, "split": self.split, "images": self.images, "objects": self.objects,
                 "views": self.views, "voc": self.voc.as_dict(), "coco": self.coco.as_dict() if self.coco else None,
-                "recall": {str(count): asdict(recall) for count, recall in self.recall.items()},
+                "recall": {str(count): recall._asdict() for count, recall in self.recall.items()},
                 "mistakes": self.mistakes.as_dict()}
 
 

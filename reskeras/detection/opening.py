@@ -32,3 +32,17 @@ def open_objects(name: str, data_dir: str | Path | None = None) -> ObjectSource:
     else:
         raise unknown("data", name, CHOICES)
     return replace(source, name=name)
+
+
+def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
+    """Whether the source called `name` is one of annotated images and none of classified ones.
+
+    A TFDS set with objects and a label is one of classified images. ReskerasError (status 2) where it is not there.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "tfds" and rest:
+        from reskeras.data.prepared import opened_builder
+
+        features = opened_builder(rest, data_dir).info.features
+        return "objects" in features and "label" not in features
+    return kind in ("voc", "coco")

@@ -1,8 +1,9 @@
-"""The proof that an exported detector is the detector: what both find in the same real images, detection by detection."""
+"""The proof that an exported detector is the detector: what both find in the same real images, one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from math import isfinite
 
 import numpy as np
@@ -19,8 +20,8 @@ from reskeras.export.proof import Proof
 
 SAMPLE = 200  # real images that an artefact is proven on, evenly spaced
 NEAR = 0.005  # of a box's longer side: no corner of its partner is further off. Two such squares overlap by 0.98
-# of a probability, and of an image's longer side. Folding batch norm comes to 1e-5 in trained detectors of a few layers;
-# logits of about 20 that differ by what classifiers are allowed, 1e-4 of the largest, come to this in probability
+# of a probability, and of an image's longer side: what logits of 20 that differ by as much as classifiers are allowed,
+# 1e-4 of the largest, come to in probability at most. Folding batch norm comes to 1e-5 in small trained detectors
 TOLERANCE = 1e-3
 # suppression takes the surer of two boxes: where rounding decides which, the one that is told is another
 LEAST_AGREEMENT = 0.99
@@ -52,7 +53,8 @@ def files_of(split: Objects) -> Iterable[bytes]:
 def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detections:
     """What `find` tells of all files, some at a time."""
     rows: list[tuple[np.ndarray, ...]] = []
-    for chosen in _batches(files, batch):
+    left = iter(files)
+    while chosen := list(islice(left, batch)):
         found = find(tf.constant(chosen))
         for row, count in enumerate(found["count"]):
             rows.append((np.full(count, len(rows), np.int32),
@@ -108,14 +110,3 @@ def _partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.
         mutual = near[rows, nearest] & (off.argmin(axis=0)[nearest] == rows)
         pairs.append((mine[mutual], theirs[nearest[mutual]]))
     return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))
-
-
-def _batches(files: Iterable[bytes], size: int) -> Iterable[list[bytes]]:
-    held: list[bytes] = []
-    for data in files:
-        held.append(data)
-        if len(held) == size:
-            yield held
-            held = []
-    if held:
-        yield held

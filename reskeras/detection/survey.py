@@ -1,4 +1,4 @@
-"""What a source of annotated images holds: objects of each class and their sizes, and which anchors would cover them."""
+"""What a source of annotated images holds: objects of each class and their sizes, and how well anchors fit them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reskeras.spec.detector import DetectorPlan
 
 OVERLAPS = (0.5, 0.7)  # where a region, and where by default an anchor, is taken for an object
 QUARTILES = (25, 50, 75)
-LEAST_COVERED = 0.9  # of the objects, at an overlap of 0.5
+LEAST_COVERED = 0.9  # of the objects of a class, at an overlap of 0.5
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def survey_objects(source: ObjectSource, plan: DetectorPlan) -> ObjectSurvey:
         background=_pair((np.diff(split.starts) == 0).sum() for split in splits),
         ignored=_pair(split.ignored.sum() for split in splits), most=int(np.diff(source.train.starts).max(initial=0)),
         every=every, classes=classes, sizes=sizes, anchors=anchors, notes=source.notes,
-        warnings=tuple([*_class_warnings(classes), *_size_warnings(anchors, plan)]))
+        warnings=(*_class_warnings(classes), *_size_warnings(anchors, plan)))
 
 
 def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan) -> AnchorSurvey:
@@ -174,9 +174,11 @@ def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
 def _size_warnings(anchors: AnchorSurvey, plan: DetectorPlan) -> Iterator[str]:
     every = anchors.every
     where = "x".join(map(str, anchors.canvas))
-    if every.shares[0] < LEAST_COVERED:
-        yield (f"{1 - every.shares[0]:.0%} of the training objects have no anchor that overlaps them by half, on a "
-               f"canvas of {where}; choose anchors.sizes and anchors.ratios by reskeras detect show DETECTOR --data")
+    uncovered = [f"{name} ({cover.shares[0]:.0%})" for name, cover in anchors.classes.items()
+                 if cover.objects and cover.shares[0] < LEAST_COVERED]
+    if uncovered:
+        yield (f"on a canvas of {where} fewer than {LEAST_COVERED:.0%} of the training objects have an anchor that "
+               f"overlaps them by half, of {_named(uncovered)}; for other anchors see reskeras detect show --data")
     if every.sides[0] < plan.stride:
         yield (f"a quarter of the training objects or more are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
                f"cell of the shared map, on a canvas of {where}; a larger one shows them better")

@@ -67,8 +67,8 @@ class Tester:
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
                  options: Options = Options(), decoded: Callable[[tf.Tensor, int], tf.Tensor] = decode):
-        self.decoded = decoded
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
+        self.decoded = decoded
         self.networks = Networks(plan, any_size=bool(options.scales))
         for part in self.networks.parts.values():
             write(part, {name: weights[name] for name in places(part)})

@@ -77,22 +77,30 @@ def export_run(
 ) -> list[Proof]:
     """Export `run` as each of `kinds`, proven on test images of `source`; the proofs also go to report.json.
 
-    An artefact that differs from the Keras model by more than its tolerance is kept aside as `rejected`,
-    after which the others are still made. Raises ReskerasError (status 1) at the end if any was.
+    An artefact that differs from the Keras model by more than its tolerance is kept aside as `rejected`.
     """
     check_kinds(kinds)
     check_kinds(list(request.tolerances))
     if request.keep_float:
         for kind in kinds:
             check_debugged(lite_kind(kind))
-    _check_place(run.export_folder)
-    made = Exporter(run, source, name, request)
-    run.export_folder.mkdir(exist_ok=True)
+    check_place(run.export_folder)
+    return export_each(run.export_folder, kinds, Exporter(run, source, name, request).export, tell)
+
+
+def export_each(
+    folder: Path, kinds: Sequence[str], export: Callable[[str], Proof], tell: Callable[[str], None],
+) -> list[Proof]:
+    """Each of `kinds` made in `folder` by `export`, and the proofs in its report.json.
+
+    Raises ReskerasError (status 1) at the end, when all have been made, if any was rejected.
+    """
+    folder.mkdir(exist_ok=True)
     proofs = []
     for kind in kinds:
         tell(kind)
-        proofs.append(made.export(kind))
-    write_proofs(run.export_folder, proofs)
+        proofs.append(export(kind))
+    write_proofs(folder, proofs)
     if rejected := [proof for proof in proofs if not proof.holds]:
         raise failure("export: rejected, because not the model: " + ", ".join(proof.objection for proof in rejected))
     return proofs
@@ -129,7 +137,7 @@ class Exporter:
         if self.request.timing:
             proof = replace(proof, timings=tuple(timed(ask, self.images, batch) for batch in BATCHES))
         if not proof.holds:
-            return replace(proof, path=str(self._reject(written, kind)), keras_noise=self._noise(measure))
+            return replace(proof, path=str(self._set_aside(written, kind)), keras_noise=self._noise(measure))
         if lite is None:
             return replace(proof, path=str(publish(written, self.folder / self.name)))
         describe(inference, lite, self._file(kind).with_suffix(".json"))
@@ -145,7 +153,7 @@ class Exporter:
             proof = prove(kind, str(final), size_of(aside), logits, self.reference, self.labels,
                           self.request.tolerances.get(kind, TOLERANCE))
             if not proof.holds:
-                return replace(proof, path=str(self._reject(aside, kind)), keras_noise=self._noise(DIFFERENCE))
+                return replace(proof, path=str(self._set_aside(aside, kind)), keras_noise=self._noise(DIFFERENCE))
             return replace(proof, path=str(aside.replace(final)))
         finally:
             aside.unlink(missing_ok=True)
@@ -156,7 +164,7 @@ class Exporter:
         check_debugged(lite)
         inference = Inference(self.plan, self.model, self.preprocessing, self.classes, "float32", guarded=False)
         with tempfile.TemporaryDirectory() as folder:
-            saved = write_saved_model(inference, Path(folder), warmup=False)
+            saved = write_saved_model(inference, Path(folder), warmed=())
             return explain(inference, saved, lite, self._representative(lite))
 
     def _noise(self, measure: str) -> float | None:
@@ -180,11 +188,16 @@ class Exporter:
     def _file(self, kind: str) -> Path:
         return self.folder / f"{self.name}{kind.removeprefix(LITE)}.tflite"
 
-    def _reject(self, written: Path, kind: str) -> Path:
-        final = self.folder / "rejected" / f"{self.name}-{kind}"
-        shutil.rmtree(final, ignore_errors=True)
-        final.parent.mkdir(exist_ok=True)
-        return written.replace(final)
+    def _set_aside(self, written: Path, kind: str) -> Path:
+        return set_aside(written, self.folder, f"{self.name}-{kind}")
+
+
+def set_aside(written: Path, folder: Path, name: str) -> Path:
+    """Where a rejected artefact of an export folder now is: no server looks there."""
+    final = folder / "rejected" / name
+    shutil.rmtree(final, ignore_errors=True)
+    final.parent.mkdir(exist_ok=True)
+    return written.replace(final)
 
 
 def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:
@@ -197,7 +210,8 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
-def _check_place(folder: Path) -> None:
+def check_place(folder: Path) -> None:
+    """ReskerasError (status 2) unless an export folder can be written to."""
     place = folder if folder.exists() else folder.parent
     if not os.access(place, os.W_OK) or (folder.exists() and not folder.is_dir()):
         raise ReskerasError(f"export: {folder} is no folder to write in")

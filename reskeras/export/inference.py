@@ -21,6 +21,7 @@ TOP = 5  # classes that the `bytes` signature names, where there are so many
 FEATURES = "features"
 PNG = b"\x89PNG\r\n\x1a\n"
 PIXEL_TYPES = ("uint8", "float32")
+GREY = 128
 Outputs = dict[str, tf.Tensor]
 
 
@@ -63,6 +64,12 @@ class Inference(tf.Module):
             "features": tf.function(self.features).get_concrete_function(images),
         }
 
+    def example(self, batch: int) -> dict[str, Outputs]:
+        """A request of so many grey images to each signature."""
+        images = {"images": tf.cast(tf.fill([batch, *self.preprocessing.size], GREY), self.pixels)}
+        files = {"image_bytes": grey_files(batch, *self.preprocessing.size[:2])}
+        return {"serving_default": images, "features": images, "bytes": files}
+
     def __call__(self, images: tf.Tensor) -> Outputs:
         """`images` (batch, height, width, channels), pixels 0 to 255, at the network's size: logits, probabilities."""
         logits = self._asked(images)["logits"]
@@ -102,6 +109,11 @@ def decode_bounded(data: tf.Tensor, channels: int) -> tf.Tensor:
     with tf.control_dependencies([small]):
         image = decode(tf.identity(data), 3)
     return tf.image.rgb_to_grayscale(image) if channels == 1 else image
+
+
+def grey_files(count: int, height: int, width: int) -> tf.Tensor:
+    """The same grey PNG so many times, strings (count,)."""
+    return tf.fill([count], tf.io.encode_png(tf.cast(tf.fill([height, width, 3], GREY), tf.uint8)))
 
 
 def _png_size(data: tf.Tensor) -> tf.Tensor:

@@ -98,7 +98,7 @@ def write_lite_model(
         raise ReskerasError(f"tflite: {kind} measures ranges on representative images, and there are none")
     target = path.with_name(f".{path.stem}.writing.tflite")
     with tempfile.TemporaryDirectory() as folder:
-        saved = write_saved_model(inference, Path(folder), warmup=False)
+        saved = write_saved_model(inference, Path(folder), warmed=())
         try:
             with stderr_aside():
                 target.write_bytes(convert(saved, how, images))

@@ -18,6 +18,7 @@ from reskeras.runs import write_atomically
 
 REPORT_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
+TOP1 = "top-1"
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Proof:
     """An artefact beside the Keras model on `images` real images.
 
     `difference` is the largest difference of a logit over the largest logit; `agreement` the share of
-    images with the same top class; accuracies are top-1. `timings` are of this machine. What decides is `measure`:
-    the difference, or for integer arithmetic, which cuts off what lies beyond the ranges it was given, the
-    `disagreement`, 1 - agreement. `keras_noise` is how far Keras is from itself when it takes images one at a time
-    (a share of the largest logit), asked for when a difference is too large: a network that answers rounding so
+    images with the same top class; accuracies are top-1, as `accuracy_of` says; what all these are of a detector stands
+    in `detection.proof`. `timings` are of this machine. What decides is `measure`: the difference, or for integer
+    arithmetic, which cuts off what lies beyond the ranges it was given, the `disagreement`, 1 - agreement; and the
+    agreement may not be less than `least_agreement`. `keras_noise` is how far Keras is from itself when it takes images
+    one at a time, in the terms of `difference`, asked for when that is too large: a network that answers rounding so
     loudly, as a deep one that was never trained may, has no artefact that agrees better.
     """
 
@@ -44,6 +46,8 @@ class Proof:
     measure: str = DIFFERENCE
     timings: tuple[Timing, ...] = ()
     keras_noise: float | None = None
+    accuracy_of: str = TOP1
+    least_agreement: float = 0.0
 
     @property
     def measured(self) -> float:
@@ -53,14 +57,18 @@ class Proof:
     @property
     def holds(self) -> bool:
         """Whether the artefact is the model, within tolerance."""
-        return self.measured <= self.tolerance
+        return self.measured <= self.tolerance and self.agreement >= self.least_agreement
 
     @property
     def objection(self) -> str:
         """Why a proof does not hold, in words."""
         noise = f" (Keras differs from itself by {self.keras_noise:.2g} when asked image by image)" \
             if self.keras_noise is not None else ""
-        return f"{self.path} has a {self.measure} of {self.measured:.2g}, more than {self.tolerance:g}{noise}"
+        found = [f"a {self.measure} of {self.measured:.2g}, more than {self.tolerance:g}"] \
+            if not self.measured <= self.tolerance else []
+        found += [f"an agreement of {self.agreement:.2%}, less than {self.least_agreement:.0%}"] \
+            if self.agreement < self.least_agreement else []
+        return f"{self.path} has {' and '.join(found)}{noise}"
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""

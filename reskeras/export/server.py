@@ -21,8 +21,8 @@ def exported(run: RunFolder) -> Path:
     """The export folder of a run with a SavedModel in it; ReskerasError (status 2) when there is none."""
     folder = run.export_folder
     if not (folder / MODELS_CONFIG).is_file():
-        raise ReskerasError(f"serve: {run.path} has no SavedModel; make one with: "
-                            f"reskeras export {run.path} --to serving")
+        how = f"detect export {run.path}" if run.is_detector else f"export {run.path} --to serving"
+        raise ReskerasError(f"serve: {run.path} has no SavedModel; make one with: reskeras {how}")
     return folder
 
 

@@ -5,20 +5,33 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from reskeras.export.inference import Inference
 from reskeras.export.server import BATCHING_CONFIG, MODELS_CONFIG
 from reskeras.runs import write_atomically
 
 WARMED = (1, 8)  # batch sizes of the requests that a server answers to itself before it is ready
 WARMUP_FILE = "tf_serving_warmup_requests"
-BATCHES = (1, 2, 4, 8, 16, 32)
+BATCHES = (1, 2, 4, 8, 16, 32)  # that a server makes of requests that come together
 WAIT_MICROSECONDS = 2000
+
+
+class Servable(Protocol):
+    """A tf.Module that is served: names of its classes, what it answers to, and how it is asked."""
+
+    classes: tuple[str, ...]
+
+    @property
+    def signatures(self) -> Mapping[str, tf.types.experimental.ConcreteFunction]:
+        """What a server offers, by name."""
+
+    def example(self, batch: int) -> Mapping[str, Mapping[str, tf.Tensor]]:
+        """A request of so many images to each signature."""
 
 
 def next_version(folder: Path) -> int:
@@ -27,10 +40,12 @@ def next_version(folder: Path) -> int:
     return max(versions, default=0) + 1
 
 
-def write_saved_model(inference: Inference, folder: Path, model: str = "model", warmup: bool = True) -> Path:
+def write_saved_model(
+    inference: Servable, folder: Path, model: str = "model", warmed: Sequence[int] = WARMED,
+) -> Path:
     """A SavedModel in a new hidden folder below `folder`; `publish` gives it its version.
 
-    Class names are its asset, one a line. With `warmup` it brings requests for the server's own use.
+    Class names are its asset, one a line. It brings requests of `warmed` images for the server's own use.
     """
     target = folder / f".{os.getpid()}.writing"
     shutil.rmtree(target, ignore_errors=True)
@@ -39,17 +54,20 @@ def write_saved_model(inference: Inference, folder: Path, model: str = "model", 
         names.write_text("\n".join(inference.classes) + "\n", encoding="utf-8")
         inference.class_names = tf.saved_model.Asset(str(names))
         tf.saved_model.save(inference, str(target), signatures=inference.signatures)
-    if warmup:
-        _write_warmup(inference, target, model)
+    if warmed:
+        _write_warmup(inference, target, model, warmed)
     return target
 
 
-def publish(target: Path, folder: Path) -> Path:
-    """Give a finished SavedModel the next version number, by a rename: a polling server never sees a part."""
+def publish(target: Path, folder: Path, batches: Sequence[int] = BATCHES) -> Path:
+    """Give a finished SavedModel the next version number, by a rename: a polling server never sees a part.
+
+    Beside it goes how a server is started, which makes `batches` of requests that come together.
+    """
     version = folder / str(next_version(folder))
     target.rename(version)
     write_atomically(folder.parent / MODELS_CONFIG, models_config(folder))
-    write_atomically(folder.parent / BATCHING_CONFIG, batching_config())
+    write_atomically(folder.parent / BATCHING_CONFIG, batching_config(batches))
     return version
 
 
@@ -63,10 +81,10 @@ def models_config(folder: Path) -> str:
     return text_format.MessageToString(config)
 
 
-def batching_config() -> str:
+def batching_config(batches: Sequence[int] = BATCHES) -> str:
     """What `--batching_parameters_file` reads: requests that come together are answered together."""
-    sizes = "".join(f"allowed_batch_sizes {{ value: {size} }}\n" for size in BATCHES)
-    return (f"max_batch_size {{ value: {BATCHES[-1]} }}\nbatch_timeout_micros {{ value: {WAIT_MICROSECONDS} }}\n"
+    sizes = "".join(f"allowed_batch_sizes {{ value: {size} }}\n" for size in batches)
+    return (f"max_batch_size {{ value: {batches[-1]} }}\nbatch_timeout_micros {{ value: {WAIT_MICROSECONDS} }}\n"
             f"num_batch_threads {{ value: {os.cpu_count() or 1} }}\n{sizes}")
 
 
@@ -88,23 +106,15 @@ class SavedModel:
         return self._serve(images=tf.cast(images, self._type))["logits"].numpy()
 
 
-def _write_warmup(inference: Inference, target: Path, model: str) -> None:
+def _write_warmup(inference: Servable, target: Path, model: str, warmed: Sequence[int]) -> None:
     """Requests to each signature as PredictionLog records, so that the first real one does not wait for tracing."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    size = inference.preprocessing.size
-    grey = np.full([*size[:2], 3], 128, np.uint8)
-    with tempfile.NamedTemporaryFile(suffix=".png") as file:
-        Image.fromarray(grey).save(file.name)
-        png = Path(file.name).read_bytes()
     folder = target / "assets.extra"
     folder.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as records:
-        for batch in WARMED:
-            images = tf.constant(np.broadcast_to(grey[..., : size[2]], [batch, *size]), inference.pixels)
-            inputs = {"serving_default": {"images": images}, "features": {"images": images},
-                      "bytes": {"image_bytes": tf.constant([png] * batch)}}
-            for signature, tensors in inputs.items():
+        for batch in warmed:
+            for signature, tensors in inference.example(batch).items():
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name, request.model_spec.signature_name = model, signature
                 for name, tensor in tensors.items():

@@ -22,6 +22,11 @@ class Timing:
     p99_ms: float
     images_per_second: float
 
+    @property
+    def rate(self) -> str:
+        """Images a second, as it is printed: detectors may have less than one."""
+        return f"{self.images_per_second:,.{0 if self.images_per_second >= 9.5 else 2}f}"
+
     def as_dict(self) -> dict[str, float]:
         """Plain data for JSON."""
         return asdict(self)

@@ -1,8 +1,8 @@
-"""Training and test error over the epochs, of one run or several in one plot, as in v1 figures 4 and 6."""
+"""Error, or losses, over the epochs, of one run or several in one plot; error as in v1 figures 4 and 6."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reskeras.report.analysis import COLOURS, DASHES
@@ -16,20 +16,47 @@ def draw_curves(runs: Mapping[str, Metrics]) -> Any:
 
     figure = Figure(figsize=(8.5, 4.6), layout="constrained")
     axis = figure.subplots()
+    _pairs(axis, runs, "accuracy", lambda accuracy: 100 * (1 - accuracy))
+    axis.set(xlabel="epoch", ylabel="error (%)", title="Error by epoch: thin training, bold test or held out")
+    axis.legend(frameon=False, fontsize=9, ncols=1 + len(runs) // 7)
+    return figure
+
+
+def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
+    """A matplotlib figure: the sum of a detector's `losses` and each of them, training thin, watched images bold."""
+    from matplotlib.figure import Figure
+
+    names = ("loss", *losses)
+    figure = Figure(figsize=(8.5, 7.2), layout="constrained")
+    axes = figure.subplots(-(-(len(names) + 1) // 2), 2, sharex=True, squeeze=False).flat
+    for axis, name in zip(axes, names, strict=False):
+        _pairs(axis, runs, name, lambda loss: loss)
+        axis.set(title="sum of all" if name == "loss" else name.replace("_", " "))
+        axis.tick_params(labelbottom=True)
+    for axis in axes[len(names):]:
+        axis.set_axis_off()
+    axes[len(names) - 1].set(xlabel="epoch")
+    handles, labels = axes[0].get_legend_handles_labels()
+    if len(runs) == 1:
+        thin = axes[0].lines[0]
+        handles, labels = [thin, *handles], ["training", "test or held out"]
+    axes[len(names)].legend(handles, labels, loc="upper left", frameon=False, fontsize=9,
+                            title=None if len(runs) == 1 else "thin training, bold test or held out")
+    return figure
+
+
+def _pairs(axis: Any, runs: Mapping[str, Metrics], key: str, scaled: Callable[[float], float]) -> None:
+    """Of each run a thin line of `key` and, with its name, a bold one of what the watched images have for it."""
     for place, (name, rows) in enumerate(runs.items()):
         colour, dash = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
-        epochs = [row["epoch"] for row in rows]
-        axis.plot(epochs, [100 * (1 - row["accuracy"]) for row in rows], color=colour, linewidth=0.9, linestyle=dash)
-        if watched := [(row["epoch"], 100 * (1 - row["val_accuracy"])) for row in rows if "val_accuracy" in row]:
-            axis.plot(*zip(*watched, strict=True), color=colour, linewidth=2.2, linestyle=dash, label=name)
-        else:
-            axis.plot([], [], color=colour, linewidth=2.2, linestyle=dash, label=name)
-    axis.set(xlabel="epoch", ylabel="error (%)", title="Error by epoch: thin training, bold test or held out")
+        axis.plot([row["epoch"] for row in rows], [scaled(row[key]) for row in rows], color=colour, linewidth=0.9,
+                  linestyle=dash)
+        watched = [(row["epoch"], scaled(row[f"val_{key}"])) for row in rows if f"val_{key}" in row]
+        axis.plot(*(zip(*watched, strict=True) if watched else ([], [])), color=colour, linewidth=2.2, linestyle=dash,
+                  label=name)
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9, ncols=1 + len(runs) // 7)
-    return figure
 
 
 def curves_in_words(runs: Mapping[str, Metrics]) -> str:
@@ -40,3 +67,13 @@ def curves_in_words(runs: Mapping[str, Metrics]) -> str:
         tested = f", test {1 - last['val_accuracy']:.1%}" if "val_accuracy" in last else ""
         ends.append(f"{name} ends after {last['epoch']} epochs at training error {1 - last['accuracy']:.1%}{tested}")
     return "Curves of error by epoch. " + "; ".join(ends) + "."
+
+
+def losses_in_words(runs: Mapping[str, Metrics]) -> str:
+    """The same of losses."""
+    ends = []
+    for name, rows in runs.items():
+        last = rows[-1]
+        tested = f", test {last['val_loss']:.3f}" if "val_loss" in last else ""
+        ends.append(f"{name} ends after {last['epoch']} epochs at a training loss of {last['loss']:.3f}{tested}")
+    return "Curves of losses by epoch, their sum and each part. " + "; ".join(ends) + "."

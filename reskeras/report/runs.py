@@ -18,7 +18,8 @@ from reskeras.report.analysis import draw_analyses
 from reskeras.report.architecture import draw
 from reskeras.report.confusion import draw_confusion
 from reskeras.report.curves import curves_in_words, draw_curves
-from reskeras.report.sections import Facts, Gallery, Image, Page, Plot, Section, Table, drawing, plot, thumbnail
+from reskeras.report.provenance import exports_of, provenance_of, trained_on
+from reskeras.report.sections import Gallery, Image, Page, Plot, Section, Table, drawing, plot, thumbnail
 from reskeras.spec.plan import Plan
 
 MISTAKES = 24
@@ -55,11 +56,10 @@ def page_of(runs: Sequence[Material]) -> Page:
     sections += analysis_plots({run.name: run.analysis for run in runs if run.analysis})
     for run in runs:
         sections += _mistakes(run, "" if one else f", {run.name}")
-    sections += [_exports(runs)] if any(run.proofs for run in runs) else []
+    sections += exports_of({run.name: run.proofs for run in runs})
     sections += networks_of({run.name: run.plan for run in runs})
-    sections += [_provenance(run, "" if one else f", {run.name}") for run in runs]
-    data = dict.fromkeys(run.provenance.get("data", {}).get("label", "") for run in runs)
-    return Page(title, f"Trained on {'; '.join(filter(None, data)) or 'unknown data'}", sections)
+    sections += [provenance_of(run.provenance, run.path, "" if one else f", {run.name}") for run in runs]
+    return Page(title, trained_on(run.provenance for run in runs), sections)
 
 
 def curves_of(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
@@ -130,35 +130,3 @@ def _mistakes(run: Material, of: str) -> Iterator[Section]:
               f"{true}, taken for {taken} ({sure:.0%})")
         for image, (true, taken, sure) in zip(images, told, strict=True)],
         f"The {len(worst)} of {len(wrong):,} wrong test images that the model is surest of.")
-
-
-def _exports(runs: Sequence[Material]) -> Table:
-    columns = ["artefact", "run", "verdict", "bytes", "largest difference", "top-1 agreement", "accuracy", "of Keras",
-               "p50, batch 1", "images/s, batch 32"]
-    rows = []
-    for run in runs:
-        for proof in run.proofs:
-            speed = {timing.batch: timing for timing in proof.timings}
-            rows.append([proof.kind, run.name, "agrees" if proof.holds else "rejected", f"{proof.bytes:,}",
-                         f"{proof.difference:.1e}", f"{proof.agreement:.2%}", f"{proof.accuracy:.2%}",
-                         f"{proof.keras_accuracy:.2%}", f"{speed[1].p50_ms:.2f} ms" if 1 in speed else "",
-                         f"{speed[32].images_per_second:,.0f}" if 32 in speed else ""])
-    return Table("Exports", columns, rows, "Each artefact beside the Keras model on the same real images, and timed on "
-                 "the machine that made it.")
-
-
-def _provenance(run: Material, of: str) -> Facts:
-    made, machine = run.provenance, run.provenance.get("machine", {})
-    data = made.get("data", {})
-    pairs = [
-        ("made", made.get("made")), ("data", data.get("label")),
-        ("ported from", f"{ported['source']}, {ported['layout']}" if (ported := made.get("ported")) else None),
-        ("images", f"{data['train']:,} training, {data['test']:,} test" if "train" in data else None),
-        ("preprocessing", made.get("preprocessing")), ("seed", made.get("seed")), ("precision", made.get("precision")),
-        ("training time", f"{made['training_seconds']:,.0f} s" if "training_seconds" in made else None),
-        ("processor", f"{machine.get('processor')}, {machine.get('cpus')} cores" if machine else None),
-        ("system", machine.get("system")),
-        ("versions", ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())),
-        ("git revision", made.get("git_revision")), ("command", " ".join(map(str, made.get("command", [])))),
-        ("folder", run.path)]
-    return Facts(f"Provenance{of}", [(name, str(value)) for name, value in pairs if value not in (None, "")])

@@ -14,6 +14,7 @@ import numpy as np
 
 LARGEST_SVG = 400_000  # bytes; beyond, a plot goes in as PNG
 THUMBNAIL = 96  # pixels
+QUALITY = 88  # of JPEGs
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text, sortable; `caption` says what is counted, `notes` stand below."""
+    """Columns and rows of text, sortable; `caption` says what is counted, `notes` stand below. Columns named in
+    `sentences` are to be read: their lines break."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str
     notes: Sequence[str] = ()
+    sentences: Sequence[str] = ()
     kind: str = "table"
 
 
@@ -58,11 +61,12 @@ class Plot:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Small pictures side by side."""
+    """Small pictures side by side, each `size` pixels wide where the page is wide enough."""
 
     title: str
     images: Sequence[Image]
     text: str = ""
+    size: int = THUMBNAIL
     kind: str = "gallery"
 
 
@@ -101,17 +105,24 @@ def drawing(title: str, draw: Any, alt: str, caption: str = "") -> Plot:
         return Plot(title, Image(data_uri(draw(Path(folder) / "drawing.png").read_bytes(), "image/png"), alt, caption))
 
 
-def thumbnail(pixels: np.ndarray) -> str:
-    """uint8 (height, width, channels) as a data URI, at most THUMBNAIL pixels high and wide, small ones enlarged."""
+def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL) -> str:
+    """uint8 (height, width, channels) as a data URI, at most `side` pixels high and wide, small ones enlarged."""
     from PIL import Image as Picture
 
     picture = Picture.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    scale = THUMBNAIL / max(picture.size)
+    scale = side / max(picture.size)
     size = tuple(max(round(side * scale), 1) for side in picture.size)
     picture = picture.resize(size, Picture.Resampling.NEAREST if scale > 1 else Picture.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return data_uri(stream.getvalue(), "image/png")
+
+
+def photograph(picture: Any) -> str:
+    """A Pillow picture as a data URI, as JPEG: what is too large for PNG."""
+    stream = io.BytesIO()
+    picture.convert("RGB").save(stream, "JPEG", quality=QUALITY, subsampling=0)  # thin coloured lines stay sharp
+    return data_uri(stream.getvalue(), "image/jpeg")
 
 
 def data_uri(data: bytes, kind: str) -> str:

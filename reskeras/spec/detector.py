@@ -24,6 +24,7 @@ from reskeras.spec.orders import ORDERS
 from reskeras.spec.plan import Plan, Unit
 from reskeras.spec.resolve import resolve
 
+OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that are computed for each region
 BACKBONE = "backbone"  # the field that tells a DetectorSpec from networks
 SMALL_NORMAL = "small_normal"  # what the last layers start with, so that a fresh detector says nothing with certainty
 SHARES = (1 / 8, 1 / 4, 1 / 2, 7 / 8)  # default anchors, of the canvas' shorter side: about COCO's 64 to 512 of 600
@@ -212,11 +213,15 @@ class DetectorPlan:
         return Plan(units=tuple(unit for plan in self.parts.values() for unit in plan.units),
                     input_shape=self.input_shape)
 
+    def times(self, regions: int) -> dict[str, int]:
+        """How often each part is computed for an image that so many regions are looked at of."""
+        whole = {"regions": int(self.spec.regions.context)}  # the image itself is one more
+        return {name: regions + whole.get(name, 0) if name in OF_REGIONS else 1 for name in self.parts}
+
     def costs(self) -> dict[str, tuple[Complexity, int]]:
         """Each part's costs, and how often it is computed for an image in testing."""
-        often = self.spec.proposals.testing
-        return {name: (plan.complexity(), often if name in ("regions", "logits", "box_deltas") else 1)
-                for name, plan in self.parts.items()}
+        times = self.times(self.spec.proposals.testing)
+        return {name: (plan.complexity(), times[name]) for name, plan in self.parts.items()}
 
     @property
     def parameters(self) -> int:

@@ -113,11 +113,11 @@ def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:
     raise unknown("network", source, catalog())
 
 
-def recipe_of(source: str | Path | Spec | None) -> str | Path:
-    """The recipe to train `source` by when none is named: that of a file with both parts, else the quick one."""
+def recipe_of(source: str | Path | Spec | None, otherwise: str = "quick") -> str | Path:
+    """The recipe to train `source` by when none is named: that of a file with both parts, else `otherwise`."""
     if isinstance(source, str | Path) and Path(source).is_file() and {*read_yaml(Path(source))[0]} == {NETWORK, RECIPE}:
         return source
-    return "quick"
+    return otherwise
 
 
 def _run(folder: Path) -> Spec:

@@ -8,27 +8,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from reskeras_cli.main import commands
+from tests.cli.running import invoke, refused
 
 TINY = ["--family", "cifar", "--set", "stages=[1,1]", "--input-shape", "16x16x1"]
-
-
-def invoke(*words):
-    return CliRunner().invoke(commands, [str(word) for word in words])
-
-
-def refused(*words, status=2):
-    """What a refused command line printed on stderr: one or two lines, no traceback, that exit status."""
-    result = invoke(*words)
-    assert result.exit_code == status, result.output
-    lines = result.stderr.strip().splitlines()
-    assert 1 <= len(lines) <= 2
-    assert lines[0].startswith("reskeras: ")
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 def test_train_prints_the_result_and_where_it_is(tmp_path):
@@ -175,7 +159,7 @@ class TestRefusals:
         (["--data", "folder:absent"], "there is no folder absent"),
         (["--data", "nothing"], "'nothing' is not one of digits"),
         (["--data", "cifar10", "--data-dir", "absent"], "data_dir: there is no folder absent"),
-        (["--recipe", "nothing"], "recipe: 'nothing' is not one of modern-cifar, modern-imagenet, paper-cifar"),
+        (["--recipe", "nothing"], "recipe: 'nothing' is not one of detector, modern-cifar, modern-imagenet"),
         (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
         (["--epochs", "0"], "epochs: 0"),
         (["--precision", "float8"], "precision: 'float8' is not one of auto"),

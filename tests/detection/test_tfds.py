@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from reskeras.detection.opening import open_objects
+from reskeras.detection.opening import annotates_objects, open_objects
 from reskeras.errors import ReskerasError
 
 NAMES = ["cat", "dog", "yak"]
@@ -71,6 +71,16 @@ def test_records_are_those_that_tfds_reads_with_boxes_in_pixels(tmp_path):
             assert f"{split.ids[index]}.jpg" == each["image/filename"].numpy().decode()
     part = source.train.part("some", np.array([6, 0]))
     assert part.read(tf.constant(0, tf.int64)) == source.train.read(tf.constant(6, tf.int64))
+
+
+def test_a_set_with_objects_is_told_from_one_of_classified_images(tmp_path):
+    stored(tmp_path, "zoo", {"train": examples(range(2))})
+    labelled = [{**each, "label": 1} for each in examples(range(2))]
+    stored(tmp_path, "both", {"train": labelled}, {**FEATURES, "label": KINDS.ClassLabel(names=NAMES)})
+    assert annotates_objects("tfds:zoo", tmp_path)
+    assert not annotates_objects("tfds:both", tmp_path)
+    assert annotates_objects("voc:x") and annotates_objects("coco:x")
+    assert not annotates_objects("digits") and not annotates_objects("folder:x")
 
 
 def test_objects_are_cleaned_as_those_of_files_are(tmp_path):

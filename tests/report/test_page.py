@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 from click.testing import CliRunner
@@ -15,10 +14,9 @@ import reskeras
 from reskeras.report.page import render, write_page
 from reskeras.report.sections import Facts, Gallery, Image, Page, Table
 from reskeras_cli.main import commands
+from tests.report.reading import CHROMIUM, DRIVER, Balanced, browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 HOSTILE = "<script>alert(1)</script>\"'&"
-VOID = {"meta", "link", "img", "br"}
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +28,6 @@ def pages(trained, tmp_path_factory):
     one.export("tflite", timing=True)
     other = reskeras.Run(shutil.copytree(trained.path, folder / "other"))
     return {"one": reskeras.write_report(one), "two": reskeras.write_report(one, other, out=folder / "two.html")}
-
-
-class Balanced(HTMLParser):
-    """Knows the open elements; fails when one is closed that is not open."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.seen, self.headings, self.images = [], [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.seen.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 @pytest.mark.parametrize("which", ["one", "two"])
@@ -124,24 +106,6 @@ def test_a_suites_page_sets_published_beside_measured(tmp_path):
     (folder / "results.json").write_text("{}")
     broken = CliRunner().invoke(commands, ["report", str(folder)])
     assert (broken.exit_code, "is broken" in broken.stderr) == (1, True)
-
-
-def browser(folder, width, height=900, scheme="light"):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync",
-                 "disable-background-networking", "disable-component-update", f"user-data-dir={folder}"):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-        "features": [{"name": "prefers-color-scheme", "value": scheme}]})
-    return driver
 
 
 @pytest.fixture(scope="module", params=[(1280, "light"), (390, "light"), (1280, "dark")], ids=str)

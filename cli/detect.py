@@ -1,0 +1,38 @@
+"""`reskeras detect`: the commands for detectors of objects."""
+
+from __future__ import annotations
+
+import click
+
+from .groups import Commands, Entry
+
+DETECTORS, RUNS = "Look at detectors (no TensorFlow needed)", "Train, use"
+COMMANDS = {
+    "show": Entry(".detect_show", "One detector: what it means, part by part, and what it costs.", DETECTORS),
+    "train": Entry(".detect_train", "Train a detector on annotated images by a recipe.", RUNS),
+    "evaluate": Entry(".detect_evaluate", "Average precision of a trained detector.", RUNS),
+    "predict": Entry(".detect_predict", "The objects in image files.", RUNS),
+    "export": Entry(".detect_export", "SavedModel of a trained detector.", RUNS),
+}
+
+
+@click.group(
+    "detect",
+    cls=Commands,
+    table=COMMANDS,
+    invoke_without_command=True,
+    epilog="\b\nExamples:\n"
+    "  reskeras detect show resnet-50 --input-shape 600x800x3\n"
+    "  reskeras detect train resnet-18 --input-shape 240x320x3 --data voc:VOC2007 --from saved_models/photos\n"
+    "  reskeras detect evaluate saved_models/resnet-18-detector-VOC2007 --refine\n"
+    "  reskeras detect predict saved_models/resnet-18-detector-VOC2007 street.jpg --out found",
+)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Faster R-CNN detectors on residual networks (v1 appendix A): where which objects are in an image.
+
+    DETECTOR is a YAML file with the field backbone, a detector's run, or any network, which is then the backbone. Its
+    input shape is the canvas that images are scaled to fit on. What SOURCE holds is told by `reskeras data SOURCE`.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,62 @@
+"""`reskeras detect evaluate`: average precision of a trained detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reskeras.errors import ReskerasError, writing
+
+from .detect_options import looking_options
+from .detect_results import echo_detection_evaluation
+from .output import emit_json, progress
+from .run_options import data_options, run_argument
+
+PICTURES = (".png", ".svg")
+
+
+@click.command(
+    "evaluate",
+    epilog="\b\nExamples:\n"
+    "  reskeras detect evaluate saved_models/resnet-18-detector-bccd\n"
+    "  reskeras detect evaluate saved_models/resnet-18-detector-bccd --refine --scales 0.75,1,1.5\n"
+    "  reskeras detect evaluate saved_models/resnet-18-detector-bccd --split train --curves curves.svg --json",
+)
+@run_argument
+@data_options
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
+              help="Which images.")
+@looking_options
+@click.option("--curves", type=click.Path(path_type=Path), metavar="FILE",
+              help="Draw precision by recall of each class: png or svg.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    run: Path, data: str | None, data_dir: Path | None, split: str, looked: dict[str, Any], curves: Path | None,
+    as_json: bool,
+) -> None:
+    """Average precision of a detector's best model, by the rules of VOC and COCO, in float32, on the data it was
+    trained on or on other data; recall of its proposals; and its mistakes by kind.
+
+    --refine and --scales are the options of v1 appendix A; images take so many times longer.
+    """
+    if curves and (curves.suffix not in PICTURES or not curves.absolute().parent.is_dir()):
+        raise ReskerasError(f"curves: {curves} should end in one of {', '.join(PICTURES)}, in a folder that there is")
+    from reskeras.detection.tester import Options
+    from reskeras.detectors import DetectorRun
+
+    opened, options = DetectorRun(run), Options(**looked)
+    with progress("looking at images") as tell:
+        result = opened.evaluate(data, data_dir, split, options, tell)
+    if curves:
+        from reskeras.report.precision import draw_precision
+
+        with writing(curves) as beside:
+            draw_precision(result.voc).savefig(beside, dpi=130)
+    if as_json:
+        emit_json({**result.as_dict(), "curves": str(curves) if curves else None})
+        return
+    echo_detection_evaluation(result, opened.folder.detector().proposals)
+    if curves:
+        click.echo(f"\nwritten    {curves}")

@@ -1,0 +1,53 @@
+"""`reskeras detect export`: artefacts of a trained detector, each proven on real images."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from .output import emit_json, working
+from .results import echo_proofs
+from .run_options import data_options, numbers_by_name, run_argument
+
+
+@click.command(
+    "export",
+    epilog="\b\nExamples:\n"
+    "  reskeras detect export saved_models/resnet-18-detector-bccd\n"
+    "  reskeras detect export saved_models/resnet-18-detector-bccd --tolerance serving=0.01 --no-timing",
+)
+@run_argument
+@click.option("--to", "kinds", multiple=True, metavar="KIND",
+              help="serving, a SavedModel for TensorFlow Serving, which is the only kind.  [default: serving]")
+@click.option("--tolerance", "tolerances", multiple=True, metavar="KIND=VALUE",
+              help="How much a probability, or a corner as a share of the image's longer side, may differ.")
+@click.option("--no-timing", is_flag=True, help="Leave out how fast each artefact is.")
+@data_options
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    run: Path, kinds: tuple[str, ...], tolerances: tuple[str, ...], no_timing: bool, data: str | None,
+    data_dir: Path | None, as_json: bool,
+) -> None:
+    """Export a detector's best model, and compare each artefact with it on real test images, detection by detection.
+
+    Artefacts take whole image files (JPEG or PNG) and give boxes in pixels of the image, scores and names of classes;
+    decoding, scaling and suppression are inside. One that differs by more than its tolerance is kept aside as rejected,
+    and the exit status is 1.
+    """
+    allowed = numbers_by_name("tolerance", tolerances, "serving=0.01")
+    from reskeras.detectors import DetectorRun
+    from reskeras.export.server import commands_for
+
+    made = DetectorRun(run)
+    with working("exporting"):
+        proofs = made.export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, tolerances=allowed,
+                             timing=not no_timing)
+    if as_json:
+        emit_json([proof.as_dict() for proof in proofs])
+        return
+    echo_proofs(proofs)
+    click.echo()
+    for words in commands_for(made.folder.export_folder):
+        click.echo(shlex.join(words))

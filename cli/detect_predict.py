@@ -1,0 +1,48 @@
+"""`reskeras detect predict`: the objects in image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .detect_options import looking_options
+from .detect_results import echo_detections
+from .output import emit_json
+from .run_options import run_argument
+
+
+@click.command(
+    "predict",
+    epilog="\b\nExamples:\n"
+    "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg\n"
+    "  reskeras detect predict saved_models/resnet-18-detector-bccd photos/*.jpg --score 0.5 --out found\n"
+    "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg --refine --json",
+)
+@run_argument
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.option("--score", type=float, metavar="P", help="Lowest probability that is told.  [default: the detector's, "
+              "0.05 unless it says otherwise]")
+@looking_options
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="A new folder for the images with boxes drawn in (without --score those of 0.5 or more), and for "
+              "detections.json, in COCO's form.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    run: Path, images: tuple[Path, ...], score: float | None, looked: dict[str, Any], out: Path | None, as_json: bool,
+) -> None:
+    """The objects in image files, by a detector's best model, in float32: their classes, probabilities and boxes.
+
+    A box is told by its edges in pixels of the image as stored, from its upper left corner.
+    """
+    from reskeras.detection.tester import Options
+    from reskeras.detectors import DetectorRun
+
+    found = DetectorRun(run).predict(images, out, score, Options(**looked))
+    if as_json:
+        emit_json([each.as_dict() for each in found])
+        return
+    echo_detections(found)
+    if out:
+        click.echo(f"\nwritten    {out}")

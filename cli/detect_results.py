@@ -1,0 +1,98 @@
+"""What evaluations and predictions of detectors look like when printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from .output import Column, facts, heading, table
+
+if TYPE_CHECKING:
+    from reskeras.detection.coco_precision import CocoPrecision
+    from reskeras.detection.evaluate import DetectionEvaluation
+    from reskeras.detection.mistakes import Mistakes
+    from reskeras.detection.prediction import ImageDetections
+    from reskeras.spec.detector import ProposalSpec
+
+Facts = list[tuple[str, str, str]]
+INSTALL = "COCO's figures need pycocotools: pip install 'reskeras[detect]'"
+
+
+def echo_detection_evaluation(result: DetectionEvaluation, proposals: ProposalSpec) -> None:
+    """Average precision by class, its means, recall of the proposals, and what the mistakes are.
+
+    `proposals` says how many of them the detector looks at.
+    """
+    facts([("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
+           ("objects", f"{result.objects:,}", "to be found")])
+    click.echo()
+    _echo_classes(result)
+    click.echo()
+    voc, at = result.voc, f"at an overlap of {result.voc.overlap:g}"
+    facts([("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
+           ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
+           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, proposals)])
+    if result.coco is None:
+        click.echo(INSTALL)
+    click.echo()
+    _echo_mistakes(result.mistakes)
+
+
+def _echo_classes(result: DetectionEvaluation) -> None:
+    coco = {each.name: each.map for each in result.coco.by_class} if result.coco else {}
+    titles = ("objects", "AP", "AP, eleven points", *(["AP at 0.5 to 0.95"] if coco else []))
+    rows = []
+    for each in result.voc.classes:
+        shares = [each.area, each.eleven, *([coco[each.name]] if coco else [])]
+        rows.append([each.name, f"{each.objects:,}", *(_share(share if each.objects else None) for share in shares)])
+    table([Column("class"), *(Column(title, right=True) for title in titles)], rows)
+
+
+def _coco_facts(coco: CocoPrecision) -> Facts:
+    sizes = {"small": coco.small, "medium": coco.medium, "large": coco.large}
+    by_size = ", ".join(f"{name} {_share(value)}" for name, value in sizes.items() if value is not None)
+    return [("mAP at 0.5 to 0.95", _share(coco.map), f"COCO's: mean over overlaps; of objects by size {by_size}"),
+            ("mAP at 0.5", _share(coco.map50), "COCO's"),
+            ("mAP at 0.75", _share(coco.map75), "COCO's")]
+
+
+def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts:
+    rows = []
+    for count, recall in result.recall.items():
+        note = f"; the detector looks at {proposals.testing:,}" if count > proposals.testing else ""
+        if count > proposals.before:
+            note = f"; there are no more than {proposals.before:,}"
+        rows.append((f"recall of {count:,} proposals", f"{recall.share:.2%}",
+                     f"at 0.5; mean over 0.5 to 0.95 {recall.average:.2%}{note}"))
+    return rows
+
+
+def _echo_mistakes(found: Mistakes) -> None:
+    from reskeras.detection.mistakes import SURE, WORDS
+
+    heading("mistakes", "and the mAP that there would be without this kind")
+    columns = [Column("mistake"), *(Column(title, right=True) for title in (
+        "count", f"score {SURE:g} or more", "mAP without")), Column("what it is")]
+    table(columns, [[each.name, f"{each.count:,}", "" if each.sure is None else f"{each.sure:,}",
+                     f"{each.mended:.2%} ({each.mended - found.map_area:+.2%})", WORDS[each.name]]
+                    for each in found.table])
+    if found.missed_unproposed:
+        click.echo(f"{found.missed_unproposed:,} of the missed objects are covered by no proposal")
+
+
+def echo_detections(found: Sequence[ImageDetections]) -> None:
+    """A line for each object of each image, the surest first."""
+    rows = []
+    for image in found:
+        if not image.detections:
+            rows.append([image.path, "nothing", *[""] * 5])
+        rows += [[image.path if place == 0 else "", each.name, f"{each.score:.2%}",
+                  *(f"{side:.1f}" for side in each.box)] for place, each in enumerate(image.detections)]
+    titles = ("score", "top", "left", "bottom", "right")
+    table([Column("image"), Column("class"), *(Column(title, right=True) for title in titles)], rows)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"

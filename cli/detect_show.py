@@ -1,0 +1,63 @@
+"""`reskeras detect show`: one detector, what it was taken to mean, what it costs, and how its anchors fit objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .network_options import NetworkRequest, network_options
+from .output import emit_json, working
+
+
+@click.command(
+    "show",
+    epilog="\b\nExamples:\n"
+    "  reskeras detect show resnet-50 --input-shape 600x800x3\n"
+    "  reskeras detect show resnet-18 --input-shape 240x320x3 --set anchors.sizes=[16,32,64,128] --data voc:bccd\n"
+    "  reskeras detect show resnet-101 --input-shape 600x1000x3 --set regions.context=true --yaml > mine.yaml",
+)
+@network_options(metavar="[DETECTOR]")
+@click.option("--data", metavar="SOURCE", help="Hold the anchors against the training objects of voc:PATH, coco:PATH "
+              "or tfds:NAME[/CONFIG].")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
+@click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
+@click.option("--json", "form", flag_value="json", help="For programs.")
+def command(request: NetworkRequest, data: str | None, data_dir: Path | None, form: str | None) -> None:
+    """What a detector means, stage by stage, and what it costs, before anything is built.
+
+    DETECTOR is a YAML file with the field backbone, a detector's run, or any network, which is then the backbone;
+    flags are laid over the backbone, --set over the detector's own fields too, such as --set anchors.sizes=[16,32,64].
+    Images are scaled to fit on a canvas, which is the backbone's input shape.
+
+    With --data the table says which share of the training objects has an anchor that overlaps them by 0.5 and by 0.7
+    or more: choose sizes and ratios with which most have one.
+    """
+    from reskeras.spec.document import to_yaml
+    from reskeras.spec.overrides import laid_over
+
+    from .detector_overview import DetectorOverview, echo_anchors
+
+    spec = request.detector()
+    if form in ("yaml", "resolved"):
+        chosen = spec.sparse() if form == "yaml" else spec.decided().model_dump(mode="json")
+        click.echo(to_yaml(chosen), nl=False)
+        return
+    overview, found, label = DetectorOverview(spec), None, ""
+    if data:
+        with working(f"reading {data}"):
+            from reskeras.detection.opening import open_objects  # imports TensorFlow, which takes seconds
+            from reskeras.detection.survey import survey_anchors
+
+            source = open_objects(data, data_dir)
+            if spec.classes is None:
+                overview = DetectorOverview(laid_over(spec, {"classes": len(source.classes)}))
+            found, label = survey_anchors(source.train, source.classes, overview.plan), source.label
+    if form == "json":
+        emit_json({**overview.data(), **({"data": {"label": label, **found.as_dict()}} if found else {})})
+        return
+    overview.echo()
+    if found:
+        click.echo()
+        echo_anchors(found, label)

@@ -1,0 +1,62 @@
+"""`reskeras detect train`: a detector, annotated images and a recipe into a run folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .detect_options import SOURCES
+from .detect_results import echo_detection_evaluation
+from .network_options import NetworkRequest, network_options
+from .training_options import TrainingRequest, training_options
+
+if TYPE_CHECKING:
+    from reskeras.detection.evaluate import DetectionEvaluation
+
+
+@click.command(
+    "train",
+    epilog="\b\nExamples:\n"
+    "  reskeras detect train resnet-18 --input-shape 240x320x3 --data voc:bccd\n"
+    "  reskeras detect train --from saved_models/photos --input-shape 240x320x3 --data voc:VOC2007 --freeze stage1\n"
+    "  reskeras detect train mine.yaml --data coco:coco2017 --set anchors.sizes=[16,32,64] --out saved_models/coco\n"
+    "  reskeras detect train mine.yaml --data tfds:voc/2007 --epochs 12 --out saved_models/voc --resume",
+)
+@network_options(metavar="[DETECTOR]")
+@click.option("--data", required=True, metavar="SOURCE", help=f"Annotated images: {SOURCES}.")
+@training_options(
+    recipe="that of DETECTOR's file if it has one, else detector",
+    start="Begin with this run's weights and preprocessing, a classifier's or a detector's; its network unless "
+    "DETECTOR is given. Batch norm is then frozen unless the recipe says --no-frozen-bn.")
+def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
+    """Train a Faster R-CNN DETECTOR on annotated images, by a recipe: proposals and regions together.
+
+    DETECTOR is a YAML file with the field backbone, a detector's run, or any network, which is then the backbone;
+    flags are laid over the backbone, --set over the detector's own fields too, such as --set anchors.sizes=[16,32,64].
+    Its classes follow the data; its canvas, which images are scaled to fit on, is the backbone's --input-shape. Look at
+    it first with `reskeras detect show DETECTOR --data SOURCE`.
+
+    Ctrl-C or SIGTERM stops it after the step it is in; the same command with --resume goes on.
+    """
+    from reskeras.spec.detector import detector_name
+    from reskeras.spec.recipe import recipe as read_recipe
+    from reskeras.spec.request import recipe_of
+
+    from .overview import understood
+
+    if training.start and request.source is None:
+        request = request.over(str(training.start))
+    spec, named = request.detector(), training.recipe or recipe_of(request.source, "detector")
+    read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
+    if not training.as_json:
+        click.echo(f"{detector_name(spec)}: {understood(spec.backbone)}")
+    from reskeras.detectors import train_detector
+
+    run = train_detector(spec, data, named, **training.keywords)
+
+    def echo(result: DetectionEvaluation) -> None:
+        echo_detection_evaluation(result, run.folder.detector().proposals)
+        click.echo()
+
+    training.finish(run, echo, "reskeras detect predict")

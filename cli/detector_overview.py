@@ -1,0 +1,138 @@
+"""A detector for reading: what was understood, its parts stage by stage with their costs, how anchors fit objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reskeras.spec.complexity import Cost
+from reskeras.spec.detector import OF_REGIONS, DetectorPlan, DetectorSpec, detector_name, lower_detector
+
+from .output import Column, facts, heading, shape_text, short, short_bytes, table
+from .overview import Line, cost_data, stage_lines, understood
+
+if TYPE_CHECKING:
+    from reskeras.detection.survey import AnchorSurvey
+
+POOLS = {"align": "RoIAlign", "max": "RoI pooling"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage of a detector: the part it belongs to, its line, and how often it is computed for an image in testing
+    and in training."""
+
+    name: str
+    line: Line
+    times: int
+    training: int
+
+    def data(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"part": self.name, **self.line.data(1), "times": self.times, "times_training": self.training}
+
+
+@dataclass(frozen=True)
+class DetectorOverview:
+    """Everything `detect show` says of a detector before it is built."""
+
+    spec: DetectorSpec
+
+    @cached_property
+    def plan(self) -> DetectorPlan:
+        """The detector's plans."""
+        return lower_detector(self.spec)
+
+    @property
+    def name(self) -> str:
+        """What the detector is called."""
+        return detector_name(self.spec)
+
+    def parts(self) -> list[Part]:
+        """One for each stage, in the order in which they are computed."""
+        training = self.plan.times(self.plan.spec.regions.sample)
+        return [Part(name, line, times, training[name])
+                for name, (complexity, times) in self.plan.costs().items()
+                for line in stage_lines(self.plan.parts[name], complexity)]
+
+    def total(self) -> Cost:
+        """Parameters and statistics of the whole detector, multiply-adds of an image in testing, activations of one in
+        training."""
+        return sum((Cost(part.line.cost.parameters, part.line.cost.statistics,
+                         part.line.cost.multiply_adds * part.times, part.line.cost.activations * part.training)
+                    for part in self.parts()), Cost())
+
+    def echo(self) -> None:
+        """Print it."""
+        heading(self.name)
+        click.echo(f"{understood(self.spec.backbone)}\n")
+        facts(self._facts())
+        click.echo()
+        right = {"right": True}
+        columns = [Column("stage"), Column("output"), Column("operations"), Column("parameters", **right),
+                   Column("multiply-adds", **right), Column("times an image", **right)]
+        table(columns, [[part.line.name, shape_text(part.line.shape), part.line.words,
+                         short(part.line.cost.parameters), short(part.line.cost.multiply_adds), f"{part.times:,}"]
+                        for part in self.parts()])
+        click.echo()
+        facts(self._totals())
+
+    def _facts(self) -> list[tuple[str, str, str]]:
+        plan, spec = self.plan, self.plan.spec
+        regions, proposals = spec.regions, spec.proposals
+        points = f", {regions.points}x{regions.points} points a cell" if regions.pool == "align" else ""
+        context = ", beside the whole image's" if regions.context else ""
+        return [
+            ("canvas", shape_text(plan.input_shape), "that images are scaled to fit on"),
+            ("shared", spec.shared, f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} pixels, is "
+             "computed once an image"),
+            ("anchors", f"{plan.anchors} a cell", f"sizes {_numbers(spec.anchors.sizes)} x ratios "
+             f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in all"),
+            ("proposals", f"{proposals.testing:,}", f"best boxes of an image, in training {proposals.training:,}"),
+            ("regions", f"{regions.size}x{regions.size}", f"cells, by {POOLS[regions.pool]}{points}{context}; "
+             f"{regions.sample} of an image are trained on"),
+            ("classes", f"{spec.classes:,}", "and the background" + (
+                "" if self.spec.classes else "; in training those of the data")),
+        ]
+
+    def _totals(self) -> list[tuple[str, str, str]]:
+        total, regions = self.total(), self.plan.spec.regions.sample
+        of_regions = sum(part.line.cost.multiply_adds * part.times for part in self.parts() if part.name in OF_REGIONS)
+        return [
+            ("parameters", f"{total.parameters:,}", ""),
+            ("statistics", f"{total.statistics:,}", "moving means and variances"),
+            ("multiply-adds", short(total.multiply_adds),
+             f"an image, {of_regions / total.multiply_adds:.0%} of them for its regions"),
+            ("memory", short_bytes(total.activation_bytes(1)),
+             f"float32 activations for the backward pass, an image and its {regions} regions"),
+        ]
+
+    def data(self) -> dict[str, Any]:
+        """For JSON."""
+        plan = self.plan
+        return {
+            "name": self.name, "understood": understood(self.spec.backbone), "detector": self.spec.sparse(),
+            "canvas": list(plan.input_shape), "map": list(plan.map_shape), "stride": plan.stride,
+            "anchors": {"sizes": list(plan.spec.anchors.sizes), "ratios": list(plan.spec.anchors.ratios),
+                        "count": prod(plan.map_shape[:2]) * plan.anchors},
+            "stages": [part.data() for part in self.parts()], "total": cost_data(self.total(), 1),
+        }
+
+
+def echo_anchors(found: AnchorSurvey, data: str) -> None:
+    """How well anchors fit the objects of each class."""
+    heading(f"training objects of {data}",
+            f"their sides on a canvas of {shape_text(found.canvas)}, and the best anchor of each")
+    covers = {**found.classes, **({"all": found.every} if len(found.classes) > 1 else {})}
+    columns = [Column("class"), *(Column(title, right=True) for title in (
+        "objects", "side, quartiles", "overlap 0.5 or more", "0.7 or more"))]
+    table(columns, [[name, f"{cover.objects:,}", _numbers(map(round, cover.sides)),
+                     *(f"{share:.1%}" for share in cover.shares)] for name, cover in covers.items()])
+
+
+def _numbers(values: Any) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,57 @@
+"""Groups of commands as tables: each command is imported when it is used, and help imports none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command before it is imported: the module whose `command` it is, its line of help, its section."""
+
+    module: str
+    help: str
+    section: str
+
+
+class Commands(click.Group):
+    """A group that knows its commands by the table alone."""
+
+    def __init__(self, *arguments: Any, table: Mapping[str, Entry], **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        entry = self.table.get(cmd_name)
+        return import_module(entry.module, __package__).command if entry else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a name that is in no table is refused with the nearest one."""
+        name = args[0]
+        if name not in self.table and not name.startswith("-"):
+            within = f"{ctx.info_name} " if ctx.parent else ""
+            near = get_close_matches(name, self.table, n=1)
+            hint = f"; did you mean {within}{near[0]}?" if near else ""
+            raise click.UsageError(f"there is no command {within + name!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The lines of help, section by section."""
+        width = max(map(len, self.table))
+        for section in dict.fromkeys(entry.section for entry in self.table.values()):
+            with formatter.section(section):
+                rows = [(name, entry.help) for name, entry in self.table.items() if entry.section == section]
+                formatter.write_dl([(name.ljust(width), line) for name, line in rows])

@@ -1,0 +1,96 @@
+"""What sources of images look like when printed: their figures, a line for each class, notes and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from .output import Column, facts, heading, shape_text, table
+
+if TYPE_CHECKING:
+    from reskeras.data.survey import Sizes, Survey
+    from reskeras.detection.survey import ObjectSurvey
+
+LISTED = 24  # classes; of more only the largest and the smallest
+
+
+def echo_survey(found: Survey) -> None:
+    """Of classified images."""
+    heading(found.data)
+    facts([
+        ("training", f"{found.train:,}", "images"),
+        ("test", f"{found.test:,}", found.divided),
+        ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
+        ("channels", str(found.channels), "grey" if found.channels == 1 else "colour"),
+        ("size", *_sized(found.sizes, found.train)),
+    ])
+    click.echo()
+    estimated = "about " if found.counted != (found.train, found.test) else ""
+    _echo_classes(("training", "test"), {
+        name: (train, f"{estimated}{train:,}", f"{estimated}{test:,}")
+        for name, (train, test) in found.classes.items()})
+    _echo_remarks(found.notes, found.warnings)
+
+
+def echo_object_survey(found: ObjectSurvey) -> None:
+    """Of annotated images, and how the anchors of a detector fit their objects."""
+    every, anchors, (train, test) = found.every, found.anchors.every, found.images
+    backgrounds, ignored = ([f"{number:,}" for number in pair] for pair in (found.background, found.ignored))
+    quartiles = ", ".join(f"{side:.0f}" for side in anchors.sides)
+    relative = ", ".join(f"{side / min(found.anchors.canvas):.0%}" for side in anchors.sides)
+    canvas = shape_text(found.anchors.canvas)
+    heading(found.data)
+    facts([
+        ("training", f"{train:,}", f"images, {backgrounds[0]} of them without an object"),
+        ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without an object"),
+        ("objects", f"{every.train:,}", f"to be found in training, at most {found.most:,} in an image; {every.test:,} "
+         "in test"),
+        ("ignored", ignored[0], f"objects in training, {ignored[1]} in test"),
+        ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
+        ("size", *_sized(found.sizes, train)),
+        ("sides", quartiles, f"quartiles of the square root of an object's area on a canvas of {canvas}: {relative} of "
+         "its shorter side"),
+        ("anchors", f"{anchors.shares[0]:.1%}", "of the training objects are overlapped by half by one of the default "
+         f"anchors, {anchors.shares[1]:.1%} by 0.7"),
+    ])
+    click.echo()
+    _echo_classes(
+        ("training objects", "images", "test objects", "images", "side, median", "anchor of 0.5"),
+        {name: (count.train, f"{count.train:,}", f"{count.train_images:,}", f"{count.test:,}",
+                f"{count.test_images:,}", f"{found.anchors.classes[name].sides[1]:.0f}",
+                f"{found.anchors.classes[name].shares[0]:.1%}") for name, count in found.classes.items()})
+    _echo_remarks(found.notes, found.warnings)
+
+
+def _mirrors(mirror: bool) -> str:
+    return "may be mirrored" if mirror else "not to be mirrored"
+
+
+def _sized(sizes: Sizes, count: int) -> tuple[str, str]:
+    """The median size of images, and of how many it is."""
+    of = "all training images" if sizes.measured == count else f"{sizes.measured:,} training images"
+    if sizes.different == 1:
+        return shape_text(sizes.median), f"height x width, of {of}"
+    return shape_text(sizes.median), (f"the median; {shape_text(sizes.smallest)} to {shape_text(sizes.largest)}, "
+                                      f"{sizes.different:,} different, of {of}")
+
+
+def _echo_classes(titles: Sequence[str], classes: dict[str, tuple]) -> None:
+    """A line of figures for each class, after how many there are of it; of many the largest and the smallest."""
+    lines = [(name, *figures) for name, (_, *figures) in (
+        sorted(classes.items(), key=lambda entry: -entry[1][0]) if len(classes) > LISTED else classes.items())]
+    if len(lines) > LISTED:
+        half = LISTED // 2
+        lines = [*lines[:half], (f"... {len(lines) - 2 * half} more", *[""] * len(titles)), *lines[-half:]]
+    table([Column("class"), *(Column(title, right=True) for title in titles)], lines)
+
+
+def _echo_remarks(notes: Sequence[str], warnings: Sequence[str]) -> None:
+    if notes or warnings:
+        click.echo()
+    for note in notes:
+        click.echo(f"note: {note}")
+    for warning in warnings:
+        click.echo(click.style("warning", fg="yellow") + f": {warning}")

@@ -1,0 +1,128 @@
+"""The flags that say how something is trained, the same for classifiers and detectors, and what is told at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .output import emit_json
+from .run_options import numbers_by_name
+
+if TYPE_CHECKING:
+    from reskeras.api import Run
+    from reskeras.detectors import DetectorRun
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What was typed about a training: its recipe and the fields laid over that, the run to start from, and `how`,
+    the rest of the keywords of `reskeras.train`."""
+
+    recipe: str | None
+    start: Path | None
+    as_json: bool
+    recipe_fields: dict[str, Any] = field(default_factory=dict)
+    how: dict[str, Any] = field(default_factory=dict)
+
+    def tell(self, note: str) -> None:
+        """Print a line about the training, where stdout is for a program on stderr."""
+        click.echo(note, err=self.as_json)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What `reskeras.train` and `reskeras.train_detector` take besides network, data and recipe."""
+        return {**self.how, **self.recipe_fields, "start": self.start, "tell": self.tell}
+
+    def finish(self, run: Run | DetectorRun, echo: Callable[[Any], None], following: str) -> None:
+        """Evaluate the run and print what came out, by `echo` for people; of several processes the chief alone does.
+
+        `following` is the command to go on with.
+        """
+        from reskeras.training.cluster import cluster
+
+        if (here := cluster()) and not here.is_chief:
+            return
+        result = run.evaluate()
+        if self.as_json:
+            emit_json({"run": str(run.path), **result.as_dict()})
+            return
+        echo(result)
+        click.echo(f"saved      {run.path}")
+        click.echo(f"next       {following} {run.path}")
+
+
+def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
+    """Give a command the flags of a training, as one parameter `training`, a TrainingRequest.
+
+    `recipe` says which one is meant when none is named, `start` what a run to begin with gives.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_training(**parameters: Any) -> Any:
+            typed = {name: parameters.pop(name) for name in (*HOW, *RECIPE_FIELDS)}
+            factors = parameters.pop("factors")
+            fields = {name: typed[name] for name in RECIPE_FIELDS}
+            if factors:
+                fields["rate_factors"] = numbers_by_name("rate-factor", factors, "stage1_*=0.1")
+            request = TrainingRequest(*(parameters.pop(name) for name in ("recipe", "start", "as_json")), fields,
+                                      {name: typed[name] for name in HOW})
+            return command(training=request, **parameters)
+
+        for decorator in reversed(_flags(recipe, start)):
+            with_training = decorator(with_training)
+        return with_training
+
+    return decorate
+
+
+HOW = ("data_dir", "strategy", "devices", "resume", "profile", "histograms", "out")
+RECIPE_FIELDS = ("freeze", "frozen_bn", "epochs", "batch_size", "learning_rate", "seed", "precision", "form",
+                 "recompute", "deterministic")
+
+
+def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
+    def instead(flag: str, kind: type, metavar: str = "N", text: str = "Instead of the recipe's.") -> Any:
+        return click.option(flag, type=kind, metavar=metavar, help=text)
+
+    def path(*names: str, metavar: str, text: str) -> Any:
+        return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=text)
+
+    return [
+        path("--data-dir", metavar="DIR", text="Where TFDS sets are prepared."),
+        click.option("--recipe", metavar="RECIPE", help="A recipe's name (reskeras recipes) or a YAML file.  "
+                     f"[default: {recipe}]"),
+        path("--from", "start", metavar="RUN", text=start),
+        click.option("--freeze", metavar="STAGE", help="Learn nothing up to and with this stage or unit, such as "
+                     "stage2."),
+        click.option("--frozen-bn/--no-frozen-bn", default=None,
+                     help="Whether batch norm keeps its statistics, scale and shift."),
+        click.option("--rate-factor", "factors", multiple=True, metavar="PATTERN=F",
+                     help="Times the learning rate for weights of such names, as 'stage1_*=0.1'; may be repeated."),
+        instead("--epochs", int),
+        instead("--batch-size", int),
+        instead("--learning-rate", float, "RATE"),
+        instead("--seed", int),
+        instead("--precision", str, "P", "auto, float32 or mixed_bfloat16, instead of the recipe's."),
+        click.option("--form", metavar="FORM",
+                     help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."),
+        click.option("--recompute", is_flag=True, default=None,
+                     help="Compute units again in the backward pass; saves memory."),
+        click.option("--strategy", default="auto", show_default=True, metavar="S",
+                     help="one, mirrored (all GPUs), multi-worker (TF_CONFIG or Slurm), or auto."),
+        click.option("--devices", type=int, metavar="N", help="How many GPUs; without a GPU, logical CPUs."),
+        click.option("--resume", is_flag=True, help="Go on from the run folder's newest state."),
+        click.option("--deterministic", is_flag=True, default=None, help="The same numbers to the last bit each time."),
+        click.option("--profile", type=int, default=0, metavar="STEPS",
+                     help="Write a TensorBoard profile of some steps."),
+        click.option("--histograms", is_flag=True, help="Write TensorBoard histograms of the weights each epoch."),
+        path("--out", metavar="DIR", text="The new run folder.  [default: saved_models/NAME-DATA]"),
+        click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr."),
+    ]

@@ -1,0 +1,172 @@
+"""Export of a detector: a SavedModel that takes image files and names what is in them, proven, then published."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.detection.objects import ObjectSource
+from reskeras.detection.proof import TOLERANCE, Find, answers, compared, files_of, prove_detector, sample_of
+from reskeras.detection.tester import Tester
+from reskeras.errors import unknown
+from reskeras.export.artefacts import NOISE_SAMPLE, SERVING, check_place, export_each, set_aside, size_of
+from reskeras.export.inference import Outputs, decode_bounded, grey_files
+from reskeras.export.proof import Proof
+from reskeras.export.serving import publish, write_saved_model
+from reskeras.export.timing import timed
+from reskeras.graph.fold import folded
+from reskeras.graph.load import load_model
+from reskeras.graph.weights import read
+from reskeras.runs import RunFolder
+from reskeras.spec.detector import DetectorPlan, lower_detector
+
+KINDS = (SERVING,)
+BATCHES = (1, 2, 4)  # that a server makes of requests: each image has hundreds of regions, whose maps take the memory
+TIMED = (1, 4)
+
+
+def check_detector_kinds(kinds: Sequence[str]) -> None:
+    """ReskerasError (status 2) for what detectors are not exported as."""
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown("to", kind, KINDS, "detectors")
+
+
+class ServedDetector(tf.Module):
+    """A detector in one function with a free batch size: files to boxes, scores and names of classes, float32.
+
+    `weights` are those of `plan`, by canonical name; batch norm is folded into the convolution before it, wherever one
+    stands there. An empty batch, and what is no image, is answered with an INVALID_ARGUMENT that says so.
+    """
+
+    def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
+                 classes: Sequence[str]):
+        super().__init__()
+        self.classes = tuple(classes)
+        tester = Tester(*folded_detector(plan, weights), preprocessing, decoded=decode_bounded)
+        self._tester = lambda: tester  # in an attribute of its own its models would be saved a second time
+        self.kept = [variable.value for part in tester.networks.parts.values() for variable in part.weights]
+
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """What a server offers: `serving_default`, also by the name of `bytes`, and `features`."""
+        files = tf.TensorSpec([None], tf.string, name="image_bytes")
+        found = tf.function(self.__call__, autograph=False).get_concrete_function(files)
+        return {"serving_default": found, "bytes": found,
+                "features": tf.function(self.features, autograph=False).get_concrete_function(files)}
+
+    def example(self, batch: int) -> dict[str, Outputs]:
+        """A request of so many grey images to each signature."""
+        files = grey_files(batch, *self._tester().plan.input_shape[:2])
+        return {name: {"image_bytes": files} for name in ("serving_default", "bytes", "features")}
+
+    def __call__(self, image_bytes: tf.Tensor) -> Outputs:
+        """Whole JPEG or PNG files (B,) to what is found in each, the surest first: `boxes` (B, most, 4) top, left,
+        bottom, right in pixels of the image, `scores` (B, most), `classes` (B, most) names, and how many, `count` (B,);
+        beyond these are zeros and empty names.
+
+        What is neither JPEG nor PNG, is broken, or would decode to more than 64 million pixels is an INVALID_ARGUMENT.
+        """
+        found = self._tester().found(_checked(image_bytes))
+        none = len(self.classes)
+        labels = tf.where(found["labels"] < 0, none, found["labels"])
+        return {"boxes": found["boxes"], "scores": found["scores"], "count": found["count"],
+                "classes": tf.gather(tf.constant([*self.classes, ""]), labels)}
+
+    def features(self, image_bytes: tf.Tensor) -> Outputs:
+        """The map (B, h, w, C) of whole images that regions are cut from."""
+        return {"features": self._tester().features(_checked(image_bytes))}
+
+
+def _checked(files: tf.Tensor) -> tf.Tensor:
+    # a server does not check the shape that a signature promises, and TensorFlow believes the promise
+    files = tf.ensure_shape(tf.compat.v1.placeholder_with_default(files, None), [None])
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(files) > 0, ["the batch is empty"])]):
+        return tf.identity(files)
+
+
+def folded_detector(
+    plan: DetectorPlan, weights: Mapping[str, np.ndarray],
+) -> tuple[DetectorPlan, dict[str, np.ndarray]]:
+    """`graph.fold.folded` of each part."""
+    parts, left = {}, dict(weights)
+    for name, part in plan.parts.items():
+        parts[name], left = folded(part, left)
+    return replace(plan, **parts), left
+
+
+class SavedDetector:
+    """A SavedModel loaded once, as a function from files to what it finds; a name that is no class has the label -1."""
+
+    def __init__(self, path: Path, classes: Sequence[str]):
+        self._loaded = tf.saved_model.load(str(path))
+        self._serve = self._loaded.signatures["serving_default"]
+        self._labels = {name.encode(): label for label, name in enumerate(classes)}
+
+    def __call__(self, files: tf.Tensor | np.ndarray) -> dict[str, np.ndarray]:
+        """boxes (B, most, 4), scores (B, most), labels int32 (B, most) and count (B,) of files (B,)."""
+        found = {name: values.numpy() for name, values in self._serve(image_bytes=tf.constant(files)).items()}
+        labels = [[self._labels.get(name, -1) for name in row] for row in found.pop("classes")]
+        return found | {"labels": np.array(labels, np.int32)}
+
+
+def export_detector(
+    run: RunFolder, kinds: Sequence[str], source: ObjectSource, name: str,
+    tolerances: Mapping[str, float] | None = None, timing: bool = True,
+    tell: Callable[[str], None] = lambda note: None,
+) -> list[Proof]:
+    """Export `run` as each of `kinds`, proven on test images of `source`; the proofs also go to report.json.
+
+    As `export.artefacts.export_run`: what differs from the Keras detector is kept aside and a ReskerasError (status 1).
+    """
+    check_detector_kinds([*kinds, *(tolerances or {})])
+    check_place(run.export_folder)
+    exporter = DetectorExporter(run, source, name, tolerances or {}, timing)
+    return export_each(run.export_folder, kinds, exporter.export, tell)
+
+
+class DetectorExporter:
+    """A run's best detector, real images, and what it finds in them."""
+
+    def __init__(self, run: RunFolder, source: ObjectSource, name: str, tolerances: Mapping[str, float], timing: bool):
+        self.folder, self.name, self.tolerances, self.timing = run.export_folder, name, tolerances, timing
+        self.classes, self.sample = run.classes(), sample_of(source.test)
+        self.given = lower_detector(run.detector()), read(load_model(run.model_file)), Preprocessing.load(
+            run.preprocessing_file)
+        find = tf.function(Tester(*self.given).found, input_signature=[tf.TensorSpec([None], tf.string)],
+                           autograph=False)
+        self.ask_keras: Find = lambda files: {name: values.numpy() for name, values in find(files).items()}
+        self.reference = answers(self.ask_keras, files_of(self.sample))
+
+    def export(self, kind: str) -> Proof:
+        """The SavedModel: written, proven, and given its version, or kept aside as rejected."""
+        served = ServedDetector(*self.given, self.classes)
+        written = write_saved_model(served, self.folder / self.name, self.name, TIMED)
+        try:
+            ask = SavedDetector(written, self.classes)
+            proof = prove_detector(kind, str(written), size_of(written), answers(ask, files_of(self.sample)),
+                                   self.reference, self.sample, self.classes, self.tolerances.get(kind, TOLERANCE))
+            if self.timing:
+                some = np.array(self._some(max(TIMED)), object)
+                proof = replace(proof, timings=tuple(timed(ask, some, batch) for batch in TIMED))
+            if not proof.holds:
+                aside = set_aside(written, self.folder, f"{self.name}-{kind}")
+                return replace(proof, path=str(aside), keras_noise=self._noise())
+            return replace(proof, path=str(publish(written, self.folder / self.name, BATCHES)))
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
+
+    def _noise(self) -> float:
+        """How far Keras is from itself when it looks at images one at a time."""
+        count = min(NOISE_SAMPLE, self.sample.count)
+        alone = answers(self.ask_keras, self._some(count), batch=1)
+        return compared(alone, self.reference.part(self.reference.image < count), self.sample.sizes)[0]
+
+    def _some(self, count: int) -> list[bytes]:
+        return list(files_of(self.sample.part("some", np.arange(min(count, self.sample.count)))))

@@ -1,0 +1,52 @@
+"""Where runs of any kind come from, and what was made of them, as sections of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reskeras.export.proof import Proof
+from reskeras.report.sections import Facts, Table
+
+
+def trained_on(provenances: Iterable[Mapping[str, Any]]) -> str:
+    """The sentence under a page's title: each set of data once."""
+    data = dict.fromkeys(made.get("data", {}).get("label", "") for made in provenances)
+    return f"Trained on {'; '.join(filter(None, data)) or 'unknown data'}"
+
+
+def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
+    """The table of the exports of runs by name; none where there are none."""
+    columns = ["artefact", "run", "verdict", "bytes", "largest difference", "agreement", "accuracy", "of Keras",
+               "accuracy is", "p50, batch 1", "images/s", "batch"]
+    rows = []
+    for name, known in proofs.items():
+        for proof in known:
+            speed = {timing.batch: timing for timing in proof.timings}
+            largest = speed[max(speed)] if speed else None
+            rows.append([proof.kind, name, "agrees" if proof.holds else "rejected", f"{proof.bytes:,}",
+                         f"{proof.difference:.1e}", f"{proof.agreement:.2%}", f"{proof.accuracy:.2%}",
+                         f"{proof.keras_accuracy:.2%}", proof.accuracy_of,
+                         f"{speed[1].p50_ms:.2f} ms" if 1 in speed else "",
+                         largest.rate if largest else "", str(largest.batch) if largest else ""])
+    caption = "Each artefact beside the Keras model on the same real images, and timed on the machine that made it."
+    return [Table("Exports", columns, rows, caption)] if rows else []
+
+
+def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:
+    """How the run at `path` came to be, from its provenance; `of` goes into the title."""
+    machine = made.get("machine", {})
+    data = made.get("data", {})
+    pairs = [
+        ("made", made.get("made")), ("data", data.get("label")),
+        ("ported from", f"{ported['source']}, {ported['layout']}" if (ported := made.get("ported")) else None),
+        ("images", f"{data['train']:,} training, {data['test']:,} test" if "train" in data else None),
+        ("about the data", "; ".join(data.get("notes", []))), ("begun from", made.get("begun_from")),
+        ("preprocessing", made.get("preprocessing")), ("seed", made.get("seed")), ("precision", made.get("precision")),
+        ("training time", f"{made['training_seconds']:,.0f} s" if "training_seconds" in made else None),
+        ("processor", f"{machine.get('processor')}, {machine.get('cpus')} cores" if machine else None),
+        ("system", machine.get("system")),
+        ("versions", ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())),
+        ("git revision", made.get("git_revision")), ("command", " ".join(map(str, made.get("command", [])))),
+        ("folder", path)]
+    return Facts(f"Provenance{of}", [(name, str(value)) for name, value in pairs if value not in (None, "")])

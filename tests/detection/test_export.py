@@ -1,0 +1,290 @@
+"""An exported detector stands outside Keras: files in, the detector's own boxes out, and a proof that can fail."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from google.protobuf import text_format
+from PIL import Image
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+import reskeras
+from reskeras.client import Client
+from reskeras.detection import export
+from reskeras.detection.average_precision import voc_precision
+from reskeras.detection.proof import files_of
+from reskeras.errors import ReskerasError
+from reskeras.spec.detector import lower_detector
+from reskeras_cli.main import commands
+from reskeras_cli.results import echo_proofs
+from tests.detection.by_hand import by_hand
+from tests.detection.scenes import detected
+from tests.export.stub import Stub
+
+ASK = """
+import sys, numpy as np, tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+found = serve(image_bytes=tf.constant([open(path, "rb").read() for path in sys.argv[3:]]))
+found = {name: values.numpy() for name, values in found.items()}
+assert not [name for name in sys.modules if name.startswith("reskeras")]
+np.savez(sys.argv[2], **found | {"classes": found["classes"].astype("S")})
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(detector_run, tmp_path_factory):
+    """(run, its proof) of a copy of the trained detector."""
+    run = reskeras.DetectorRun(shutil.copytree(detector_run.path, tmp_path_factory.mktemp("export") / "run"))
+    [proof] = run.export()
+    return run, proof
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(exported[1].path)
+
+
+@pytest.fixture(scope="module")
+def images(shapes):
+    """The files of the test images, in order."""
+    names = (shapes / "ImageSets" / "Main" / "test.txt").read_text().split()
+    return [shapes / "JPEGImages" / f"{name}.png" for name in names]
+
+
+def told(found, row):
+    """What is told of one image: [(class, score, box)]."""
+    found = {name: np.asarray(values) for name, values in found.items()}
+    return [(found["classes"][row, place].decode(), found["scores"][row, place], found["boxes"][row, place])
+            for place in range(found["count"][row])]
+
+
+def asked(loaded, *files):
+    return loaded.signatures["serving_default"](image_bytes=tf.constant(files))
+
+
+def agree(found, expected):
+    assert [name for name, _, _ in found] == [name for name, _, _ in expected]
+    np.testing.assert_allclose([score for _, score, _ in found], [score for _, score, _ in expected], atol=1e-4)
+    np.testing.assert_allclose([box for _, _, box in found], [box for _, _, box in expected], atol=1e-2)
+
+
+def test_the_saved_model_finds_what_the_keras_model_finds(exported, loaded, images):
+    found = asked(loaded, *(path.read_bytes() for path in images))
+    assert sum(found["count"].numpy()) >= len(images)
+    for row, expected in enumerate(by_hand(exported[0], images)):
+        agree(told(found, row), expected)
+        rest = found["count"][row].numpy()
+        assert not np.any(found["boxes"][row, rest:])
+        assert not np.any(found["scores"][row, rest:])
+        assert set(found["classes"][row, rest:].numpy()) <= {b""}
+
+
+def test_the_proof_measures_both_sides_as_evaluation_does(exported):
+    run, proof = exported
+    assert proof.holds
+    assert proof.difference < 1e-4
+    assert proof.agreement == 1
+    assert proof.images == run.source().test.count
+    measured = run.evaluate().voc.map_area
+    assert measured > 0.5
+    assert proof.accuracy == pytest.approx(measured)
+    assert proof.keras_accuracy == pytest.approx(measured)
+    assert [timing.batch for timing in proof.timings] == [1, 4]
+
+
+def test_precision_of_the_artefact_is_measured_from_its_own_answers(exported, loaded):
+    run, proof = exported
+    test, classes = run.source().test, run.folder.classes()
+    rows = []
+    for index, data in enumerate(files_of(test)):
+        for name, score, box in told(asked(loaded, data), 0):
+            rows.append((index, classes.index(name), score, *box))
+    assert voc_precision(detected(rows), test, tuple(classes)).map_area == pytest.approx(proof.accuracy)
+
+
+def test_the_report_tells_what_its_accuracy_is(exported, capsys):
+    run, proof = exported
+    report = json.loads((run.folder.export_folder / "report.json").read_text())
+    assert report[proof.path]["accuracy_of"] == "mAP at 0.5"
+    assert proof in run.proofs()
+    echo_proofs(run.proofs())
+    assert "mAP at 0.5" in capsys.readouterr().out
+
+
+def test_versions_go_up_and_nothing_half_written_is_left(exported):
+    run, _ = exported
+    [proof] = run.export("serving", timing=False)
+    model = run.folder.export_folder / run.name
+    assert proof.path == str(model / "2")
+    assert sorted(path.name for path in model.iterdir()) == ["1", "2"]
+
+
+def test_one_changed_weight_is_rejected_and_kept_aside(copied_detector, monkeypatch):
+    from reskeras.graph import fold
+
+    merged = fold._merged
+
+    def spoiled(conv, norm, weights):
+        done = merged(conv, norm, weights)
+        if conv.name == "stage1_unit1_conv1":
+            weights[f"{conv.name}/kernel"][0, 0, 0, 0] += 0.5
+        return done
+
+    monkeypatch.setattr(fold, "_merged", spoiled)
+    with pytest.raises(ReskerasError, match="rejected, because not the model") as caught:
+        copied_detector.export(timing=False)
+    assert caught.value.status == 1
+    [proof] = copied_detector.proofs()
+    assert not proof.holds
+    assert proof.difference > proof.tolerance > 10 * proof.keras_noise
+    folder = copied_detector.folder.export_folder
+    assert [path.name for path in (folder / "rejected").iterdir()] == [f"{copied_detector.name}-serving"]
+    assert not list((folder / copied_detector.name).iterdir())
+    assert not (folder / "models.config").exists()
+
+
+def test_a_box_that_is_not_scaled_back_is_rejected(copied_detector, monkeypatch):
+    found = export.Tester.found
+    monkeypatch.setattr(export.ServedDetector, "__call__", lambda self, files: {
+        **_named(self, found(self._tester(), files)), "boxes": found(self._tester(), files)["boxes"] * 1.004})
+    with pytest.raises(ReskerasError, match="rejected"):
+        copied_detector.export(timing=False)
+
+
+def _named(served, found):
+    names = tf.gather(tf.constant([*served.classes, ""]), tf.where(found["labels"] < 0, len(served.classes),
+                                                                   found["labels"]))
+    return {"scores": found["scores"], "count": found["count"], "classes": names}
+
+
+def test_a_process_without_reskeras_gets_the_same_boxes(exported, loaded, images, tmp_path):
+    subprocess.run([sys.executable, "-c", ASK, exported[1].path, tmp_path / "found.npz", *images], check=True,
+                   cwd=tmp_path, capture_output=True)
+    expected = asked(loaded, *(path.read_bytes() for path in images))
+    with np.load(tmp_path / "found.npz") as found:
+        for row in range(len(images)):
+            agree(told(found, row), told(expected, row))
+
+
+@pytest.mark.slow
+def test_saved_model_cli_shows_and_runs_it(exported, loaded, images, tmp_path):
+    program, path = Path(sys.executable).with_name("saved_model_cli"), exported[1].path
+    shown = subprocess.run([program, "show", "--dir", path, "--all"], capture_output=True, text=True, check=True).stdout
+    for name in ("serving_default", "bytes", "features", "image_bytes", "boxes", "scores", "count", "(-1, 100, 4)"):
+        assert name in shown
+    np.save(tmp_path / "files.npy", np.array([path.read_bytes() for path in images]))
+    subprocess.run([program, "run", "--dir", path, "--tag_set", "serve", "--signature_def", "serving_default",
+                    "--inputs", f"image_bytes={tmp_path / 'files.npy'}", "--outdir", tmp_path], check=True,
+                   capture_output=True)
+    expected = asked(loaded, *(path.read_bytes() for path in images))
+    np.testing.assert_allclose(np.load(tmp_path / "boxes.npy"), expected["boxes"], atol=1e-3)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected["scores"], atol=1e-5)
+
+
+def files_of_every_kind(path):
+    """An image as cameras, browsers and scanners make files of it, in several sizes."""
+    image = Image.open(path).convert("RGB")
+    small, wide = image.resize((30, 20)), image.resize((400, 100))
+    made = [(image, "PNG"), (image, "JPEG"), (small, "PNG"), (wide, "JPEG"), (image.convert("L"), "PNG"),
+            (image.convert("RGBA"), "PNG"), (image.convert("P"), "PNG"), (image.crop((0, 0, 60, 1)), "PNG")]
+    files = []
+    for each, kind in made:
+        held = io.BytesIO()
+        each.save(held, kind)
+        files.append(held.getvalue())
+    return files
+
+
+def test_files_of_every_kind_and_size_in_one_batch_get_what_each_gets_alone(exported, loaded, images):
+    files = files_of_every_kind(images[0])
+    together = asked(loaded, *files)
+    tester = exported[0].tester()
+    for row, data in enumerate(files):
+        expected = {name: values.numpy() for name, values in tester.found(tf.constant([data])).items()}
+        assert together["count"][row] == expected["count"][0]
+        np.testing.assert_allclose(together["boxes"][row], expected["boxes"][0], atol=1e-2)
+        np.testing.assert_allclose(together["scores"][row], expected["scores"][0], atol=1e-4)
+
+
+@pytest.mark.parametrize("files, said", [
+    ([b"no image at all"], "neither a JPEG nor a PNG"), ([b""], "neither a JPEG nor a PNG"),
+    ([b"\x89PNG\r\n\x1a\n"], "ends in its header"), ([], "the batch is empty"),
+    ([b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\x86\xa0\0\1\x86\xa0\x08\2\0\0\0"], "more than 64000000 pixels"),
+    ([[b"two"], [b"axes"]], "is not compatible with expected shape"), ("cut", ""),
+], ids=["text", "nothing", "header", "empty batch", "huge", "two axes", "cut"])
+@pytest.mark.parametrize("signature", ["serving_default", "bytes", "features"])
+def test_bad_input_is_an_invalid_argument_that_says_so(loaded, images, signature, files, said):
+    whole = images[0].read_bytes()
+    files = [whole, whole[: len(whole) // 2]] if files == "cut" else files
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        loaded.signatures[signature](image_bytes=tf.constant(files, tf.string))
+    assert said in str(caught.value)
+
+
+def test_features_are_the_shared_map(exported, loaded, images):
+    run, data = exported[0], images[0].read_bytes()
+    features = loaded.signatures["features"](image_bytes=tf.constant([data, data]))["features"]
+    assert features.shape == (2, *lower_detector(run.folder.detector()).map_shape)
+    np.testing.assert_allclose(features[1:], run.tester().features(tf.constant([data])), atol=1e-4)
+
+
+def test_class_names_warm_up_and_configuration(exported, loaded):
+    run, proof = exported
+    folder = Path(proof.path)
+    assert (folder / "assets" / "classes.txt").read_text().split() == ["disc", "square"]
+    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in
+            tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))]
+    asked_for = set()
+    for log in logs:
+        request = log.predict_log.request
+        assert request.model_spec.name == run.name
+        files = tf.constant(tf.make_ndarray(request.inputs["image_bytes"]))
+        loaded.signatures[request.model_spec.signature_name](image_bytes=files)
+        asked_for.add((request.model_spec.signature_name, len(files)))
+    assert asked_for == {(name, batch) for name in ("serving_default", "bytes", "features") for batch in (1, 4)}
+    config = text_format.Parse((run.folder.export_folder / "models.config").read_text(),
+                               model_server_config_pb2.ModelServerConfig())
+    [model] = config.model_config_list.config
+    assert (model.name, model.base_path) == (run.name, str(folder.parent.absolute()))
+    assert "max_batch_size { value: 4 }" in (run.folder.export_folder / "batching.config").read_text()
+
+
+def test_a_client_gets_names_scores_and_boxes(loaded, images):
+    with Stub(loaded) as stub:
+        found = Client(stub.url).detect(images)
+        with pytest.raises(ReskerasError, match="a detector is served there"):
+            Client(stub.url).predict(images[:1])
+    assert [len(body["instances"]) for _, body in stub.requests] == [4, 2, 1]
+    expected = asked(loaded, *(path.read_bytes() for path in images))
+    for row, (path, image) in enumerate(zip(images, found, strict=True)):
+        assert image.path == str(path)
+        agree([(each.name, each.score, each.box) for each in image.detections], told(expected, row))
+
+
+def test_a_server_of_a_classifier_is_no_detector(images):
+    answer = (200, '{"predictions": [{"classes": ["cat"], "probabilities": [1.0]}]}')
+    with Stub(script=[answer]) as stub, pytest.raises(ReskerasError, match="is it a detector"):
+        Client(stub.url).detect(images[:1])
+
+
+def test_serve_starts_a_server_on_it_and_says_how_to_export(exported, detector_run):
+    shown = CliRunner().invoke(commands, ["serve", str(exported[0].path), "--dry-run"])
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["tensorflow_model_server", "docker"]
+    refused = CliRunner().invoke(commands, ["serve", str(detector_run.path)])
+    assert refused.exit_code == 2
+    assert f"make one with: reskeras detect export {detector_run.path}" in refused.stderr
+
+
+def test_other_kinds_are_refused_by_name(detector_run):
+    for ask in (lambda: detector_run.export("tflite"), lambda: detector_run.export(tolerances={"tflite": 0.1})):
+        with pytest.raises(ReskerasError, match="'tflite' is not one of serving") as caught:
+            ask()
+        assert caught.value.status == 2
