@@ -39,7 +39,7 @@ def command(
     """Average precision of a detector's best model, by the rules of VOC and COCO, in float32, on the data it was
     trained on or on other data; recall of its proposals; and its mistakes by kind.
 
-    --refine and --scales are the options of v1 appendix A; images take so many times longer.
+    --refine and --scales are the options of v1 appendix A; with them an image takes longer.
     """
     if curves and (curves.suffix not in PICTURES or not curves.absolute().parent.is_dir()):
         raise ReskerasError(f"curves: {curves} should end in one of {', '.join(PICTURES)}, in a folder that there is")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @training_options(
     recipe="that of DETECTOR's file if it has one, else detector",
     start="Begin with this run's weights and preprocessing, a classifier's or a detector's; its network unless "
-    "DETECTOR is given. Batch norm is then frozen unless the recipe says --no-frozen-bn.")
+    "DETECTOR is given. Batch norm is then frozen, unless the recipe or --no-frozen-bn says otherwise.")
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
     """Train a Faster R-CNN DETECTOR on annotated images, by a recipe: proposals and regions together.
 
@@ -59,4 +59,4 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
         echo_detection_evaluation(result, run.folder.detector().proposals)
         click.echo()
 
-    training.finish(run, echo, "reskeras detect predict")
+    training.finish(run, echo, "reskeras detect export")

@@ -62,7 +62,12 @@ def detector(source: str | Path | Spec | None = None, *, settings: tuple[str, ..
         spec, where, lines = DetectorSpec(backbone=backbone_of(spec), **own), "", {}
     if "classes" in fields:
         spec = laid_over(spec, {"classes": fields.pop("classes")})
-    own = tuple(each for each in settings if re.split(r"[.=]", each)[0] in DetectorSpec.model_fields)
+    first = {each: re.split(r"[.=]", each)[0] for each in settings}
+    choices = {**DetectorSpec.model_fields, **NetworkSpec.model_fields}
+    for each, name in first.items():
+        if "=" in each and name not in choices:
+            raise unknown("--set", name, sorted(choices))
+    own = tuple(each for each, name in first.items() if name in DetectorSpec.model_fields)
     others = tuple(each for each in settings if each not in own)
     if fields or others:
         spec, lines = laid_over(spec, {BACKBONE: overridden(spec.backbone, fields, others).sparse()}), {}

@@ -29,7 +29,7 @@ class TestTrainAndUse:
         assert told.stdout.startswith("cifar-variant-8-detector: depth 8: cifar, basic units 1, 1, 1")
         assert "epoch 20/20" in told.stderr
         assert re.search(r"(?m)^square +\d+ +\d+\.\d\d%", told.stdout)
-        assert f"saved      {run}\nnext       reskeras detect predict {run}\n" in told.stdout
+        assert f"saved      {run}\nnext       reskeras detect export {run}\n" in told.stdout
         import reskeras
 
         recipe = reskeras.DetectorRun(run).folder.recipe()

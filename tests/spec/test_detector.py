@@ -101,6 +101,11 @@ def test_what_contradicts_itself_is_refused_by_name(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_mistyped_setting_is_told_with_the_nearest_field():
+    with pytest.raises(ReskerasError, match=r"--set: 'anchor' is not one of .* did you mean anchors"):
+        detector("resnet-18", settings=("anchor.sizes=[8]",))
+
+
 def test_a_detector_is_no_network(tmp_path):
     (tmp_path / "d.yaml").write_text("backbone: resnet-18\n")
     with pytest.raises(ReskerasError, match="is a detector; see reskeras detect"):
