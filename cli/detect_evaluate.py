@@ -43,7 +43,7 @@ def command(
     """
     if curves and (curves.suffix not in PICTURES or not curves.absolute().parent.is_dir()):
         raise ReskerasError(f"curves: {curves} should end in one of {', '.join(PICTURES)}, in a folder that there is")
-    from reskeras.detection.tester import Options
+    from reskeras.detection.detector import Options
     from reskeras.detectors import DetectorRun
 
     opened, options = DetectorRun(run), Options(**looked)

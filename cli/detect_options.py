@@ -16,7 +16,7 @@ SOURCES = "voc:PATH, coco:PATH or tfds:NAME[/CONFIG]"
 
 
 def looking_options(command: Command) -> Command:
-    """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the fields of `tester.Options` that were
+    """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the fields of `detector.Options` that were
     typed."""
 
     @wraps(command)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.detection.detector import Detector, Options
 from reskeras.detection.evaluate import DetectionEvaluation, evaluate_detector
 from reskeras.detection.export import KINDS, check_detector_kinds, export_detector
 from reskeras.detection.job import FRESH, DetectorJob
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.opening import open_objects
 from reskeras.detection.prediction import ImageDetections, check_score, predict_images
-from reskeras.detection.tester import Options, Tester
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
@@ -60,11 +60,11 @@ class DetectorRun:
         """The best model, float32."""
         return load_model(self.folder.model_file)
 
-    def tester(self, options: Options = Options(), score: float | None = None) -> Tester:  # noqa: B008 - frozen
+    def detector(self, options: Options = Options(), score: float | None = None) -> Detector:  # noqa: B008 - frozen
         """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
         spec = self.folder.detector()
         spec = spec if score is None else laid_over(spec, {"detections.score": score})
-        return Tester(lower_detector(spec), read(self.model()), Preprocessing.load(self.folder.preprocessing_file),
+        return Detector(lower_detector(spec), read(self.model()), Preprocessing.load(self.folder.preprocessing_file),
                       options)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> ObjectSource:
@@ -85,7 +85,7 @@ class DetectorRun:
         `options` are those of v1 appendix A. `tell` gets how many images are done, and of how many.
         """
         source = self.source(data, data_dir)
-        return evaluate_detector(self.tester(options), getattr(source, split), source.classes, source.label, tell)
+        return evaluate_detector(self.detector(options), getattr(source, split), source.classes, source.label, tell)
 
     def predict(
         self, paths: Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
@@ -101,7 +101,7 @@ class DetectorRun:
         if out is not None:
             check_folder(out)
         classes = self.folder.classes()
-        found = predict_images(self.tester(options, score), classes, paths)
+        found = predict_images(self.detector(options, score), classes, paths)
         if out is not None:
             save_found(found, classes, out, score)
         return found
@@ -131,7 +131,7 @@ class DetectorRun:
         folder, evaluation, test, missing = self.folder, None, None, ""
         try:
             source = self.source(data_dir=data_dir)
-            evaluation = evaluate_detector(self.tester(), source.test, source.classes, source.label)
+            evaluation = evaluate_detector(self.detector(), source.test, source.classes, source.label)
             test = source.test
         except ReskerasError as error:
             missing = str(error)

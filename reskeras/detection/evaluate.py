@@ -11,10 +11,10 @@ import numpy as np
 
 from reskeras.detection.average_precision import Detections, VocPrecision, voc_precision
 from reskeras.detection.coco_precision import CocoPrecision, coco_precision
+from reskeras.detection.detector import Detector
 from reskeras.detection.mistakes import Mistakes, mistakes
 from reskeras.detection.objects import Objects
 from reskeras.detection.recall import Recall, proposal_recall
-from reskeras.detection.tester import Tester
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class DetectionEvaluation:
 
 
 def evaluate_detector(
-    tester: Tester, split: Objects, classes: Sequence[str], data: str,
+    detector: Detector, split: Objects, classes: Sequence[str], data: str,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> DetectionEvaluation:
     """Look at every image of `split` once. `tell` gets how many are done, and of how many."""
-    detections, proposals = tester.look(split, tell)
-    return judged(detections, proposals, split, classes, data, tester.options.describe())
+    detections, proposals = detector.look(split, tell)
+    return judged(detections, proposals, split, classes, data, detector.options.describe())
 
 
 def judged(detections: Detections, proposals: Sequence[np.ndarray], split: Objects, classes: Sequence[str], data: str,

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.detection.detector import Detector
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.proof import TOLERANCE, Find, answers, compared, files_of, prove_detector, sample_of
-from reskeras.detection.tester import Tester
 from reskeras.errors import unknown
 from reskeras.export.artefacts import NOISE_SAMPLE, SERVING, check_place, export_each, set_aside, size_of
 from reskeras.export.inference import Outputs, decode_bounded, grey_files
@@ -49,9 +49,9 @@ class ServedDetector(tf.Module):
                  classes: Sequence[str]):
         super().__init__()
         self.classes = tuple(classes)
-        tester = Tester(*folded_detector(plan, weights), preprocessing, decoded=decode_bounded)
-        self._tester = lambda: tester  # in an attribute of its own its models would be saved a second time
-        self.kept = [variable.value for part in tester.networks.parts.values() for variable in part.weights]
+        detector = Detector(*folded_detector(plan, weights), preprocessing, decoded=decode_bounded)
+        self._detector = lambda: detector  # in an attribute of its own its models would be saved a second time
+        self.kept = [variable.value for part in detector.networks.parts.values() for variable in part.weights]
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -63,7 +63,7 @@ class ServedDetector(tf.Module):
 
     def example(self, batch: int) -> dict[str, Outputs]:
         """A request of so many grey images to each signature."""
-        files = grey_files(batch, *self._tester().plan.input_shape[:2])
+        files = grey_files(batch, *self._detector().plan.input_shape[:2])
         return {name: {"image_bytes": files} for name in ("serving_default", "bytes", "features")}
 
     def __call__(self, image_bytes: tf.Tensor) -> Outputs:
@@ -73,7 +73,7 @@ class ServedDetector(tf.Module):
 
         What is neither JPEG nor PNG, is broken, or would decode to more than 64 million pixels is an INVALID_ARGUMENT.
         """
-        found = self._tester().found(_checked(image_bytes))
+        found = self._detector().found(_checked(image_bytes))
         none = len(self.classes)
         labels = tf.where(found["labels"] < 0, none, found["labels"])
         return {"boxes": found["boxes"], "scores": found["scores"], "count": found["count"],
@@ -81,7 +81,7 @@ class ServedDetector(tf.Module):
 
     def features(self, image_bytes: tf.Tensor) -> Outputs:
         """The map (B, h, w, C) of whole images that regions are cut from."""
-        return {"features": self._tester().features(_checked(image_bytes))}
+        return {"features": self._detector().features(_checked(image_bytes))}
 
 
 def _checked(files: tf.Tensor) -> tf.Tensor:
@@ -139,7 +139,7 @@ class DetectorExporter:
         self.classes, self.sample = run.classes(), sample_of(source.test)
         self.given = lower_detector(run.detector()), read(load_model(run.model_file)), Preprocessing.load(
             run.preprocessing_file)
-        find = tf.function(Tester(*self.given).found, input_signature=[tf.TensorSpec([None], tf.string)],
+        find = tf.function(Detector(*self.given).found, input_signature=[tf.TensorSpec([None], tf.string)],
                            autograph=False)
         self.ask_keras: Find = lambda files: {name: values.numpy() for name, values in find(files).items()}
         self.reference = answers(self.ask_keras, files_of(self.sample))

@@ -39,7 +39,7 @@ LOSS = Measure(
 
 
 @dataclass(frozen=True)
-class Detector:
+class DetectorSubject:
     """A detector and the annotated images it learns from: what the one fit trains."""
 
     detector: DetectorPlan
@@ -119,9 +119,9 @@ class DetectorJob(Job):
         """How images are normalised, measured on the training images."""
         return Preprocessing.fit(self.source.train.images(), *self.detector.input_shape, self.recipe.normalise)
 
-    def subject(self, preprocessing: Preprocessing) -> Detector:
+    def subject(self, preprocessing: Preprocessing) -> DetectorSubject:
         """What is trained."""
-        return Detector(self.detector, detector_name(self.spec), self.source, preprocessing)
+        return DetectorSubject(self.detector, detector_name(self.spec), self.source, preprocessing)
 
     def describe(self, preprocessing: Preprocessing) -> str:
         """How images become the detector's input, in a line."""

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.decode import decode_file
+from reskeras.detection.detector import BATCH, Detector
 from reskeras.detection.objects import CHANNELS
-from reskeras.detection.tester import BATCH, Tester
 from reskeras.errors import ReskerasError
 
 Box = tuple[float, float, float, float]
@@ -45,14 +45,14 @@ class ImageDetections:
         return asdict(self)
 
 
-def predict_images(tester: Tester, classes: Sequence[str], paths: Sequence[str | Path]) -> list[ImageDetections]:
+def predict_images(detector: Detector, classes: Sequence[str], paths: Sequence[str | Path]) -> list[ImageDetections]:
     """What is in the image files `paths`, in their order.
 
     An image is taken as its pixels are stored; how a camera was held (EXIF) is not looked at. Every file is read before
     the first is looked at: ReskerasError names one that is missing (status 2) or cannot be read (1).
     """
     sizes = [_size(path) for path in paths]
-    find = tf.function(tester.found, autograph=False)
+    find = tf.function(detector.found, autograph=False)
     found: list[ImageDetections] = []
     for start in range(0, len(paths), BATCH):
         batch = [Path(path).read_bytes() for path in paths[start : start + BATCH]]

@@ -12,8 +12,8 @@ import tensorflow as tf
 from reskeras.data.broken import reading_failure
 from reskeras.data.decode import decode
 from reskeras.detection.average_precision import Detections, voc_precision
+from reskeras.detection.detector import BATCH
 from reskeras.detection.objects import CHANNELS, Objects
-from reskeras.detection.tester import BATCH
 from reskeras.errors import failure
 from reskeras.export.inference import PNG
 from reskeras.export.proof import Proof

@@ -152,9 +152,9 @@ def test_one_changed_weight_is_rejected_and_kept_aside(copied_detector, monkeypa
 
 
 def test_a_box_that_is_not_scaled_back_is_rejected(copied_detector, monkeypatch):
-    found = export.Tester.found
+    found = export.Detector.found
     monkeypatch.setattr(export.ServedDetector, "__call__", lambda self, files: {
-        **_named(self, found(self._tester(), files)), "boxes": found(self._tester(), files)["boxes"] * 1.004})
+        **_named(self, found(self._detector(), files)), "boxes": found(self._detector(), files)["boxes"] * 1.004})
     with pytest.raises(ReskerasError, match="rejected"):
         copied_detector.export(timing=False)
 
@@ -206,9 +206,9 @@ def files_of_every_kind(path):
 def test_files_of_every_kind_and_size_in_one_batch_get_what_each_gets_alone(exported, loaded, images):
     files = files_of_every_kind(images[0])
     together = asked(loaded, *files)
-    tester = exported[0].tester()
+    detector = exported[0].detector()
     for row, data in enumerate(files):
-        expected = {name: values.numpy() for name, values in tester.found(tf.constant([data])).items()}
+        expected = {name: values.numpy() for name, values in detector.found(tf.constant([data])).items()}
         assert together["count"][row] == expected["count"][0]
         np.testing.assert_allclose(together["boxes"][row], expected["boxes"][0], atol=1e-2)
         np.testing.assert_allclose(together["scores"][row], expected["scores"][0], atol=1e-4)
@@ -233,7 +233,7 @@ def test_features_are_the_shared_map(exported, loaded, images):
     run, data = exported[0], images[0].read_bytes()
     features = loaded.signatures["features"](image_bytes=tf.constant([data, data]))["features"]
     assert features.shape == (2, *lower_detector(run.folder.detector()).map_shape)
-    np.testing.assert_allclose(features[1:], run.tester().features(tf.constant([data])), atol=1e-4)
+    np.testing.assert_allclose(features[1:], run.detector().features(tf.constant([data])), atol=1e-4)
 
 
 def test_class_names_warm_up_and_configuration(exported, loaded):

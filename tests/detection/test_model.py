@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 import reskeras
+from reskeras.detection.detector import Detector
 from reskeras.detection.job import FRESH
 from reskeras.detection.model import LOSSES, detector_model, training_model
-from reskeras.detection.tester import Tester
 from reskeras.export.inference import with_features
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
@@ -153,12 +153,12 @@ def test_what_a_backbone_has_no_weights_for_is_named():
 
 def test_the_tester_computes_what_the_saved_model_does(detector_run):
     """Options off: the proposals and their number are those of the model in the run."""
-    tester, source = detector_run.tester(), detector_run.source()
-    assert isinstance(tester, Tester)
+    detector, source = detector_run.detector(), detector_run.source()
+    assert isinstance(detector, Detector)
     data = tf.stack([source.test.read(tf.constant(index, tf.int64)) for index in range(2)])
-    found = tester.found(data)
-    first = tester._canvas(data, 1.0)
-    told = detector_run.model()({"image": tester._normalised(first), "window": first.window})
+    found = detector.found(data)
+    first = detector._canvas(data, 1.0)
+    told = detector_run.model()({"image": detector._normalised(first), "window": first.window})
     scale = np.tile(first.scale.numpy(), [1, 2])[:, None]
     real = told["objectness"].numpy() > 0
     assert np.allclose(found["proposals"].numpy()[real], (told["proposals"].numpy() / scale)[real], atol=1e-3)

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 import reskeras
-from reskeras.detection import tester as testing
-from reskeras.detection.tester import Options
+from reskeras.detection import detector as at_work
+from reskeras.detection.detector import Options
 from reskeras.errors import ReskerasError
 from tests.detection.shapes import DETECTOR, LEARNING
 
@@ -21,14 +21,14 @@ def test_options_find_what_a_single_look_finds(detector_run, options):
 
 def test_of_each_region_two_neighbouring_scales_are_taken_and_the_larger_feature(detector_run):
     factors, canonical = (0.5, 1.0, 2.0), 16.0
-    tester, source = detector_run.tester(Options(scales=factors, canonical=canonical)), detector_run.source()
+    detector, source = detector_run.detector(Options(scales=factors, canonical=canonical)), detector_run.source()
     files = tf.stack([source.test.read(tf.constant(index, tf.int64)) for index in range(2)])
-    first, levels = tester._canvas(files, 1.0), [tester._canvas(files, factor) for factor in factors]
-    networks = tester.networks
-    features = [networks.features(tester._normalised(each)) for each in levels]
+    first, levels = detector._canvas(files, 1.0), [detector._canvas(files, factor) for factor in factors]
+    networks = detector.networks
+    features = [networks.features(detector._normalised(each)) for each in levels]
     sides = np.float32([4, 10, 15, 30, 40])
     regions = np.stack([np.float32([[2, 2, 2 + side, 2 + side] for side in sides])] * 2)
-    pooled = tester._maxout(features[1], tf.constant(regions), first, list(zip(levels, features, strict=True)))
+    pooled = detector._maxout(features[1], tf.constant(regions), first, list(zip(levels, features, strict=True)))
     each = [networks.pooled(level, tf.constant(regions * factor), first.window).numpy()
             for factor, level in zip(factors, features, strict=True)]
     for row, side in enumerate(np.tile(sides, 2)):
@@ -40,17 +40,17 @@ def test_of_each_region_two_neighbouring_scales_are_taken_and_the_larger_feature
 
 def test_refining_looks_again_at_the_likeliest_boxes_and_takes_both_answers(detector_run, monkeypatch):
     asked = []
-    select = testing.selected
+    select = at_work.selected
 
     def watched(boxes, scores, spec, overlap, votes):
         asked.append((boxes.shape[1], overlap, votes))
         return select(boxes, scores, spec, overlap, votes)
 
-    monkeypatch.setattr(testing, "selected", watched)
+    monkeypatch.setattr(at_work, "selected", watched)
     source = detector_run.source()
     files = tf.stack([source.test.read(tf.constant(0, tf.int64))])
-    detector_run.tester().found(files)
-    detector_run.tester(Options(refine=True)).found(files)
+    detector_run.detector().found(files)
+    detector_run.detector(Options(refine=True)).found(files)
     assert asked == [(32, None, None), (64, 0.3, 0.5)]
 
 
@@ -71,9 +71,9 @@ def test_options_that_mean_nothing_are_refused(fields, message):
 
 
 def test_proposals_beyond_those_looked_at_change_no_detection(detector_run):
-    tester, source = detector_run.tester(), detector_run.source()
+    detector, source = detector_run.detector(), detector_run.source()
     files = tf.stack([source.test.read(tf.constant(0, tf.int64))])
-    few, many = tester.found(files), tester.found(files, 100)
+    few, many = detector.found(files), detector.found(files, 100)
     assert few["proposals"].shape[1] == 32
     assert many["proposals"].shape[1] == 100
     assert np.allclose(few["proposals"], many["proposals"][:, :32])

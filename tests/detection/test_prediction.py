@@ -59,10 +59,10 @@ def test_the_surest_come_first(found):
 
 
 def test_an_image_has_the_same_alone_and_among_others(detector_run, files, found):
-    tester, classes = detector_run.tester(), detector_run.folder.classes()
+    detector, classes = detector_run.detector(), detector_run.folder.classes()
     for path, each in zip(files[:2], found, strict=False):
-        same(predict_images(tester, classes, [path])[0], each)
-    assert predict_images(tester, classes, []) == []
+        same(predict_images(detector, classes, [path])[0], each)
+    assert predict_images(detector, classes, []) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

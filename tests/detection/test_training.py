@@ -113,7 +113,7 @@ def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_
         kept = name.startswith(("stem", "stage1")) or "_bn" in name
         assert np.array_equal(value, after[name]) == kept, name
     assert run.folder.provenance()["begun_from"] == str(classifier.path)
-    assert np.allclose(run.tester().preprocessing.mean, classifier.preprocessing().mean)
+    assert np.allclose(run.detector().preprocessing.mean, classifier.preprocessing().mean)
 
 
 def test_statistics_are_learned_where_the_recipe_says_so(tmp_path, shapes, classifier):

@@ -26,7 +26,7 @@ def calibrated(fields, path, images):
     """A run of a fresh network whose statistics are those of digits."""
     job = Job(reskeras.network(**fields), reskeras.recipe("quick"), open_source("digits", None))
     preprocessing = job.preprocessing()
-    job._begin(path, preprocessing)
+    job._begin(path, preprocessing, {})
     model = reskeras.build(job.fitted, seed=1)
     recalibrate(model, job.source.train, preprocessing, images, batch_size=images)
     save_model(model, path / MODEL_FILE)

@@ -62,7 +62,7 @@ def _listed(scales: tuple[float, ...]) -> str:
     return ", ".join(f"{factor:g}" for factor in scales)
 
 
-class Tester:
+class Detector:
     """A detector's networks with given weights, by canonical name, and what they find in image files, in float32."""
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
