@@ -48,7 +48,7 @@ def served_options(command: Command) -> Command:
 def run_and_images(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
     """The run and the image files of `RUN IMAGE...`."""
     if len(paths) < 2:
-        raise click.UsageError("say a run and at least one image, such as: saved_models/photos cat.jpg")
+        raise click.UsageError("say a run and at least one image (RUN IMAGE...), such as: saved_models/photos cat.jpg")
     return paths[0], paths[1:]
 
 

@@ -44,8 +44,9 @@ def without_timing(text):
 
 
 def test_commands_that_need_no_training_print_what_the_readme_shows(tmp_path):
-    shown = {command: output for command, output in examples() if command.split()[1] in ("list", "show", "diff")}
-    assert shown
+    shown = {command: output for command, output in examples() if {*command.split()[1:3]} & {"list", "show", "diff"}}
+    assert len(shown) > 1
+    assert any(command.startswith("reskeras detect show") for command in shown)
     for command, output in shown.items():
         done = run(command, tmp_path)
         assert done.returncode == 0, done.stderr
@@ -61,6 +62,13 @@ def test_the_yaml_example_and_its_error_are_as_the_readme_says(tmp_path):
     assert refused.returncode == 2
     assert "shortcut: 'D' is not one of A, B, C, none (in mine.yaml, line 3)" in refused.stderr
     assert "shortcut: 'D' is not one of A, B, C, none (in mine.yaml, line 3)" in README
+
+
+def test_the_detector_example_is_a_detector(tmp_path):
+    (tmp_path / "detector.yaml").write_text(yaml_block("detector.yaml"))
+    done = run("reskeras detect show detector.yaml --set anchors.sizes=[16,32,64]", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"anchors\s+9 a cell", done.stdout)
 
 
 def test_the_recipe_example_is_a_recipe(tmp_path):
