@@ -14,8 +14,6 @@ from .detect_results import echo_detection_evaluation
 from .output import emit_json, progress
 from .run_options import data_options, run_argument
 
-PICTURES = (".png", ".svg")
-
 
 @click.command(
     "evaluate",
@@ -31,18 +29,20 @@ PICTURES = (".png", ".svg")
 @looking_options
 @click.option("--curves", type=click.Path(path_type=Path), metavar="FILE",
               help="Draw precision by recall of each class: png or svg.")
+@click.option("--pictures", type=click.Path(path_type=Path), metavar="FILE.png",
+              help="Draw some images: what is annotated beside what was found.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(
     run: Path, data: str | None, data_dir: Path | None, split: str, looked: dict[str, Any], curves: Path | None,
-    as_json: bool,
+    pictures: Path | None, as_json: bool,
 ) -> None:
     """Average precision of a detector's best model, by the rules of VOC and COCO, in float32, on the data it was
     trained on or on other data; recall of its proposals; and its mistakes by kind.
 
     --refine and --scales are the options of v1 appendix A; with them an image takes longer.
     """
-    if curves and (curves.suffix not in PICTURES or not curves.absolute().parent.is_dir()):
-        raise ReskerasError(f"curves: {curves} should end in one of {', '.join(PICTURES)}, in a folder that there is")
+    _check("curves", curves, (".png", ".svg"))
+    _check("pictures", pictures, (".png",))
     from reskeras.detection.detector import Options
     from reskeras.detectors import DetectorRun
 
@@ -54,9 +54,21 @@ def command(
 
         with writing(curves) as beside:
             draw_precision(result.voc).savefig(beside, dpi=130)
+    if pictures:
+        from reskeras.report.detection_pictures import Pictures
+
+        drawn = Pictures(getattr(opened.source(data, data_dir), split), result, tuple(opened.folder.classes())).grid()
+        with writing(pictures) as beside:
+            drawn.save(beside)
     if as_json:
-        emit_json({**result.as_dict(), "curves": str(curves) if curves else None})
+        emit_json({**result.as_dict(), "curves": str(curves) if curves else None,
+                   "pictures": str(pictures) if pictures else None})
         return
     echo_detection_evaluation(result, opened.folder.detector().proposals)
-    if curves:
-        click.echo(f"\nwritten    {curves}")
+    for place, path in enumerate(filter(None, (curves, pictures))):
+        click.echo(f"{'' if place else chr(10)}written    {path}")
+
+
+def _check(flag: str, path: Path | None, kinds: tuple[str, ...]) -> None:
+    if path and (path.suffix not in kinds or not path.absolute().parent.is_dir()):
+        raise ReskerasError(f"{flag}: {path} should end in {' or '.join(kinds)}, in a folder that there is")

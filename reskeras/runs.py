@@ -155,8 +155,8 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
         if path.exists():
             if resume:
                 return open_run(path).path
-            raise ReskerasError(f"out: {path} exists already; give another --out, remove it first, or go on with "
-                                "--resume")
+            raise ReskerasError(f"out: {path} exists already; give another --out, or remove it first; a "
+                                "training goes on with --resume")
         for parent in path.absolute().parents:
             if parent.exists():
                 if not parent.is_dir() or not os.access(parent, os.W_OK):

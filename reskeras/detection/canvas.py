@@ -38,10 +38,14 @@ def placed(image: tf.Tensor, height: int, width: int, factor: tf.Tensor | float 
     canvas = tf.constant([height, width], tf.float32)
     scaled = tf.maximum(tf.round(size * tf.reduce_min(canvas / size) * factor), 1.0)
     scale, corner = scaled / size, tf.round((canvas - scaled) * where)
-    pixels = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis], size=[height, width], scale=scale, translation=corner, kernel_type="triangle",
-        antialias=True)[0]
     first, last = tf.maximum(corner, 0.0), tf.minimum(corner + scaled, canvas)
+    # what is seen and no more: the op takes (rows given x columns of the image) numbers, for a strip of 1x1000000
+    # pixels on a whole canvas gigabytes
+    seen = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis], size=tf.cast(last - first, tf.int32), scale=scale, translation=corner - first,
+        kernel_type="triangle", antialias=True)[0]
+    beside = tf.cast(tf.stack([first, canvas - last], axis=1), tf.int32)
+    pixels = tf.pad(seen, tf.concat([beside, [[0, 0]]], axis=0))
     return Placed(tf.ensure_shape(pixels, [height, width, image.shape[-1]]), tf.concat([first, last], axis=0), scale,
                   corner)
 

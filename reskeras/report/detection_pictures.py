@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,10 +16,13 @@ from reskeras.detection.evaluate import DetectionEvaluation
 from reskeras.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
 from reskeras.detection.objects import CHANNELS, Objects
 from reskeras.detection.prediction import Box, Detection
-from reskeras.report.boxes import Mark, cropped, draw_boxes, enlarged, found_marks, true_marks
+from reskeras.report.boxes import Mark, cropped, draw_boxes, draw_grid, enlarged, found_marks, true_marks
 from reskeras.report.sections import Gallery, Image, photograph
 
-EXAMPLES, WORST = 12, 12
+if TYPE_CHECKING:
+    from PIL import Image as Picture
+
+EXAMPLES, WORST, IN_GRID = 12, 12, 4
 WIDE, SMALL = 330, 160  # pixels on the page
 SHARP, TEXT = 3 / 2, 12  # a picture has more pixels than the page shows; a text's on the page
 
@@ -40,10 +43,31 @@ class Pictures:
 
     def examples(self) -> Gallery:
         """Evenly spaced test images."""
-        indices = np.unique(np.linspace(0, self.test.count - 1, min(EXAMPLES, self.test.count)).astype(int))
+        indices = self._evenly(EXAMPLES)
         return Gallery(f"Examples{self.of}", list(map(self._example, indices)),
                        f"{len(indices)} of the {self.test.count:,} test images, evenly spaced. Boxes are detections "
                        f"with a probability of {SURE:g} or more; dashed are objects that none of these finds.", WIDE)
+
+    def grid(self, count: int = IN_GRID) -> Picture.Image:
+        """Evenly spaced test images in one picture: what is annotated beside what was found."""
+        rows = []
+        for index in self._evenly(count):
+            told, sure, _ = self._told(index)
+            rows.append((f"{self._name(index)}: {told}", self._pixels(index), self._true(self._rows(
+                index, ~self.test.ignored), dashed=False), found_marks(self._detections(sure), self.classes)))
+        return draw_grid(rows)
+
+    def _evenly(self, count: int) -> np.ndarray:
+        return np.unique(np.linspace(0, self.test.count - 1, min(count, self.test.count)).astype(int))
+
+    def _told(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Of an image: how many objects are found, in words; sure detections; objects that none of these finds."""
+        found = self.evaluation.mistakes
+        sure = np.flatnonzero((found.detections.image == index) & (found.detections.scores >= SURE))
+        correct = found.targets[sure[found.kinds[sure] == CORRECT]]
+        wanted = self._rows(index, ~self.test.ignored)
+        false = int(np.isin(found.kinds[sure], KINDS).sum())
+        return (f"{len(correct)} of {len(wanted)} objects found, {false} false", sure, np.setdiff1d(wanted, correct))
 
     def surest_mistakes(self) -> Gallery | None:
         """The false detections with the highest scores."""
@@ -69,14 +93,8 @@ class Pictures:
                        "it was not looked at.", SMALL)
 
     def _example(self, index: int) -> Image:
-        found = self.evaluation.mistakes
-        sure = np.flatnonzero((found.detections.image == index) & (found.detections.scores >= SURE))
-        correct = found.targets[sure[found.kinds[sure] == CORRECT]]
-        wanted = self._rows(index, ~self.test.ignored)
-        open_ = np.setdiff1d(wanted, correct)
-        false = int(np.isin(found.kinds[sure], KINDS).sum())
-        told = f"{len(correct)} of {len(wanted)} objects found, {false} false"
-        marks = [*found_marks(self._detections(sure), self.classes), *self._true(open_)]
+        told, sure, unfound = self._told(index)
+        marks = [*found_marks(self._detections(sure), self.classes), *self._true(unfound)]
         picture = draw_boxes(*enlarged(self._pixels(index), marks, round(SHARP * WIDE)), text=round(SHARP * TEXT) - 3)
         name = self._name(index)
         return Image(photograph(picture), f"Test image {name} with the detections drawn in: {told}", f"{name}: {told}")
@@ -115,8 +133,8 @@ class Pictures:
         return [Detection(self.classes[told.labels[row]], float(told.scores[row]), tuple(map(float, told.boxes[row])))
                 for row in rows]
 
-    def _true(self, rows: Any) -> list[Mark]:
-        return true_marks(self.test.boxes[rows], self.test.labels[rows], self.classes)
+    def _true(self, rows: Any, dashed: bool = True) -> list[Mark]:
+        return true_marks(self.test.boxes[rows], self.test.labels[rows], self.classes, dashed)
 
     def _rows(self, index: int, mask: np.ndarray) -> np.ndarray:
         """Those rows of an image's objects that `mask` has."""

@@ -46,7 +46,8 @@ class TestTrainAndUse:
 
     def test_evaluate_says_the_same_to_people_and_programs(self, trained, tmp_path):
         _, run = trained
-        shown = printed("detect", "evaluate", run, "--curves", tmp_path / "curves.svg")
+        shown = printed("detect", "evaluate", run, "--curves", tmp_path / "curves.svg",
+                        "--pictures", tmp_path / "some.png")
         assert "test split, single scale, float32" in shown
         found = json.loads(printed("detect", "evaluate", run, "--json"))
         assert re.search(r"(?m)^mAP +(\d+\.\d\d)%", shown)[1] == f"{100 * found['voc']['map_area']:.2f}"
@@ -55,6 +56,7 @@ class TestTrainAndUse:
         assert re.search(r"(?m)^recall of 50 proposals .*; the detector looks at 32$", shown)
         assert re.search(r"(?m)^recall of 300 proposals .*; there are no more than 200$", shown)
         assert re.search(r"(?m)^background +\d+ +\d+ ", shown)
+        assert Image.open(tmp_path / "some.png").width > 900
         assert ElementTree.parse(tmp_path / "curves.svg").getroot().tag.endswith("svg")
 
     def test_without_pycocotools_it_says_how_to_get_cocos_figures(self, trained, monkeypatch):
@@ -125,7 +127,8 @@ class TestRefusals:
         (["train", "--from", "nowhere", "--data", "voc:x"], ["nowhere"]),
         (["evaluate", "nowhere"], ["there is no folder nowhere"]),
         (["evaluate", "nowhere", "--scales", "big"], ["scales: 'big'", "0.75,1,1.5"]),
-        (["evaluate", "nowhere", "--curves", "curves.pdf"], [".png, .svg"]),
+        (["evaluate", "nowhere", "--curves", "curves.pdf"], [".png or .svg"]),
+        (["evaluate", "nowhere", "--pictures", "some.svg"], ["pictures: some.svg should end in .png"]),
         (["evaluate", "nowhere", "--curves", "no-such-folder/curves.png"], ["in a folder that there is"]),
         (["predict", "nowhere"], ["IMAGE..."]),
         (["export", "nowhere", "--tolerance", "serving"], ["NAME=NUMBER"]),
