@@ -177,8 +177,10 @@ class ProposalLosses(_Float32Layer):
         objectness, deltas, window, boxes, labels, seeds = inputs
         anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
                                           self.ratios))
-        index, kind = matched(overlaps(anchors, boxes), labels >= 0, self.positive, self.negative, best=True)
         inside = _share_inside(anchors, window) > INSIDE
+        # the best anchor of an object is one that may learn it
+        shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
+        index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
         kind = tf.where(inside & ~_in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
         logits, moves = (tf.gather(in_rows(values, width), chosen, batch_dims=1)

@@ -61,19 +61,20 @@ def _pairs(axis: Any, runs: Mapping[str, Metrics], key: str, scaled: Callable[[f
 
 def curves_in_words(runs: Mapping[str, Metrics]) -> str:
     """What the plot shows, for those who do not see it."""
-    ends = []
-    for name, rows in runs.items():
-        last = rows[-1]
-        tested = f", test {1 - last['val_accuracy']:.1%}" if "val_accuracy" in last else ""
-        ends.append(f"{name} ends after {last['epoch']} epochs at training error {1 - last['accuracy']:.1%}{tested}")
-    return "Curves of error by epoch. " + "; ".join(ends) + "."
+    return "Curves of error by epoch. " + _ends(runs, "training error", "accuracy", lambda value: f"{1 - value:.1%}")
 
 
 def losses_in_words(runs: Mapping[str, Metrics]) -> str:
     """The same of losses."""
+    return "Curves of losses by epoch, their sum and each part. " + _ends(
+        runs, "a training loss of", "loss", lambda value: f"{value:.3f}")
+
+
+def _ends(runs: Mapping[str, Metrics], what: str, log: str, told: Callable[[float], str]) -> str:
+    """Where each run ends: `log` of its last epoch, on training and on watched images."""
     ends = []
     for name, rows in runs.items():
         last = rows[-1]
-        tested = f", test {last['val_loss']:.3f}" if "val_loss" in last else ""
-        ends.append(f"{name} ends after {last['epoch']} epochs at a training loss of {last['loss']:.3f}{tested}")
-    return "Curves of losses by epoch, their sum and each part. " + "; ".join(ends) + "."
+        tested = f", test {told(last[f'val_{log}'])}" if f"val_{log}" in last else ""
+        ends.append(f"{name} ends after {last['epoch']} epochs at {what} {told(last[log])}{tested}")
+    return "; ".join(ends) + "."

@@ -27,6 +27,7 @@ from reskeras_cli.main import commands
 from reskeras_cli.results import echo_proofs
 from tests.detection.by_hand import by_hand
 from tests.detection.scenes import detected
+from tests.export.spoiling import spoil_a_folded_weight
 from tests.export.stub import Stub
 
 ASK = """
@@ -128,17 +129,7 @@ def test_versions_go_up_and_nothing_half_written_is_left(exported):
 
 
 def test_one_changed_weight_is_rejected_and_kept_aside(copied_detector, monkeypatch):
-    from reskeras.graph import fold
-
-    merged = fold._merged
-
-    def spoiled(conv, norm, weights):
-        done = merged(conv, norm, weights)
-        if conv.name == "stage1_unit1_conv1":
-            weights[f"{conv.name}/kernel"][0, 0, 0, 0] += 0.5
-        return done
-
-    monkeypatch.setattr(fold, "_merged", spoiled)
+    spoil_a_folded_weight(monkeypatch)
     with pytest.raises(ReskerasError, match="rejected, because not the model") as caught:
         copied_detector.export(timing=False)
     assert caught.value.status == 1

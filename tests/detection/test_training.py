@@ -14,27 +14,11 @@ from reskeras.detection.model import LOSSES
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from tests.detection.shapes import DETECTOR, LEARNING
+from tests.training.test_resume import Failing, stopping_at
 
 ROOT = Path(__file__).parents[2]
 SHORT = {**LEARNING, "epochs": 2}
 SPEC = reskeras.DetectorSpec.model_validate(DETECTOR)
-
-
-class Failing(Exception):
-    """Stands for whatever ends a training in the middle of a step."""
-
-
-def stopping_at(step):
-    import keras
-
-    count = [0]
-
-    def look(batch, logs):
-        count[0] += 1
-        if count[0] == step:
-            raise Failing
-
-    return keras.callbacks.LambdaCallback(on_train_batch_end=look)
 
 
 def test_a_detector_learns_squares_and_discs(detector_run):

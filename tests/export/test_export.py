@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from reskeras.data.pipeline import evaluation_images
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import prove
+from tests.export.spoiling import spoil_a_folded_weight
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +74,7 @@ def test_the_report_holds_every_proof(exported):
 
 @pytest.mark.parametrize("kind", ["serving", "tflite"])
 def test_one_changed_weight_is_rejected_and_kept_aside(copied, monkeypatch, kind):
-    from reskeras.graph import fold
-
-    merged = fold._merged
-
-    def spoiled(conv, norm, weights):
-        done = merged(conv, norm, weights)
-        if conv.name == "stage1_unit1_conv1":
-            weights[f"{conv.name}/kernel"][0, 0, 0, 0] += 0.5
-        return done
-
-    monkeypatch.setattr(fold, "_merged", spoiled)
+    spoil_a_folded_weight(monkeypatch)
     with pytest.raises(ReskerasError, match="rejected, because not the model") as caught:
         copied.export(kind, timing=False)
     assert caught.value.status == 1

@@ -39,3 +39,16 @@ def browser(folder, width, height=900, scheme="light"):
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
         "features": [{"name": "prefers-color-scheme", "value": scheme}]})
     return driver
+
+
+def parsed_page(text):
+    """The page as `Balanced` reads it: well formed, its pictures in it and described, no address from outside."""
+    parser = Balanced()
+    parser.feed(text)
+    assert parser.open == []
+    for tag, attributes in parser.seen:
+        if tag == "img":
+            assert attributes["src"].startswith("data:image/")
+            assert len(attributes["alt"]) > 10
+        assert not attributes.get("href", "#").startswith(("http", "//"))
+    return parser
