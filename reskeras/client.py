@@ -128,7 +128,7 @@ def _located(path: str | Path, row: Any) -> ServedObjects:
         rows = zip(*(row[name][:count] for name in ("classes", "scores", "boxes")), strict=True)
         return ServedObjects(str(path), tuple(
             ServedObject(str(name), float(score), _four(box)) for name, score, box in rows))
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:  # the last for a count of Infinity
         raise failure("url: the served model has no boxes in its answer; is it a detector, exported by reskeras?"
                       ) from error
 

@@ -170,11 +170,19 @@ def train_detector(
         if note:
             tell(note)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
-    beginning = begun and Start(str(begun.path), read(load_model(begun.model_file)),
-                                Preprocessing.load(begun.preprocessing_file), FRESH)
+    beginning = begun and _start(begun)
     if beginning:
         frozen = [f"frozen up to {chosen.freeze}"] if chosen.freeze else []
         frozen += ["batch norm frozen"] if chosen.frozen_bn else []
         tell(", ".join([f"from {beginning.name}", *frozen]))
     job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks], start=beginning))
     return DetectorRun(path)
+
+
+def _start(begun: RunFolder) -> Start:
+    """What a detector begins with from a run. A classifier's classes are none of its regions', however many; and a
+    canvas shows images at any place, so that no pixel has a mean of its own."""
+    weights = read(load_model(begun.model_file))
+    if not begun.is_detector:
+        weights = {name: value for name, value in weights.items() if not name.startswith("logits/")}
+    return Start(str(begun.path), weights, Preprocessing.load(begun.preprocessing_file).by_channel(), FRESH)

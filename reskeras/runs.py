@@ -180,12 +180,19 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     for name in ("keep", "checkpoint_steps", "description"):
         recipes[0][name] = recipes[1][name]
     known = run.provenance().get("data", {}).get("name")
-    pairs = {f"network.{key}": (before.get(key), now.get(key)) for key in now}
-    pairs |= {f"recipe.{key}": (recipes[0].get(key), recipes[1].get(key)) for key in recipes[1]}
-    pairs["data"] = (known, data)
-    differences = [f"{key} {shown(new)} was {shown(old)}" for key, (old, new) in pairs.items() if old != new]
+    differences = [*_differences("network", before, now), *_differences("recipe", *recipes),
+                   *_differences("data", known, data)]
     if differences:
         raise ReskerasError(f"resume: {path} is another training: now {'; '.join(differences[:3])}")
+
+
+def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
+    """What of the plain data `new` was something else before, each part by its dotted name."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in new:
+            yield from _differences(f"{name}.{key}", old.get(key), new[key])
+    elif old != new:
+        yield f"{name} {shown(new)} was {shown(old)}"
 
 
 def _decided(spec: Spec) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,12 @@ class Preprocessing:
         deviation = np.sqrt(np.maximum(squares / (count * height * width) - np.square(mean), 0))
         return cls(height, width, channels, kind, mean.astype(np.float32),
                    np.maximum(deviation, 1.0).astype(np.float32))  # a constant channel is not blown up
+
+    def by_channel(self) -> Preprocessing:
+        """The same with the mean of every pixel made one of each channel, for images of any size."""
+        if self.kind != "per_pixel_mean":
+            return self
+        return replace(self, kind="per_channel", mean=self.mean.mean(axis=(0, 1)))
 
     def fit_image(self, image: tf.Tensor) -> tf.Tensor:
         """uint8 (h, w, channels) to uint8 of the input's size, not normalised."""

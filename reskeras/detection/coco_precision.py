@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +73,8 @@ def coco_precision(detections: Detections, objects: Objects, classes: tuple[str,
     except ImportError as error:
         raise ReskerasError(
             "coco: pycocotools is not installed; pip install 'reskeras[detect]'") from error
+    # ids may be numbers and texts, which it would sort, or the same in two of a set's splits
+    objects = replace(objects, ids=tuple(range(1, objects.count + 1)))
     with redirect_stdout(io.StringIO()):  # it prints its progress and a table
         truth, found = COCO(), COCO()
         truth.dataset = coco_objects(objects, classes)

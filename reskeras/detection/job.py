@@ -108,6 +108,8 @@ class DetectorJob(Job):
         _check_recipe(self.recipe)
         plan = self.detector.everything
         self.recipe.check(plan)
+        if self.recipe.freeze is not None:
+            self.detector.network.endpoint(self.recipe.freeze)  # what is new in a detector always learns
         return plan
 
     @property

@@ -111,12 +111,12 @@ def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> Trai
     about_anchors = ProposalLosses(
         name="rpn_losses", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, stride=plan.stride,
         positive=spec.proposals.positive, negative=spec.proposals.negative, sample=spec.proposals.sample,
-        positives=round(spec.proposals.sample * spec.proposals.sample_share),
+        positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
     )([*anchors, window, *objects])
     proposals, _ = networks.proposals(anchors, window, spec.proposals.training)
     regions, *targets = RegionTargets(
         name="region_targets", classes=spec.classes, count=spec.regions.sample, positive=spec.regions.positive,
-        positives=round(spec.regions.sample * spec.regions.sample_share), deviations=spec.regions.deviations,
+        positives=max(round(spec.regions.sample * spec.regions.sample_share), 1), deviations=spec.regions.deviations,
     )([proposals, *objects])
     told = networks.told(networks.pooled(features, regions, window), regions)
     about_regions = RegionLosses(name="region_losses", classes=spec.classes)([*told, *targets])

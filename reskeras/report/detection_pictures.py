@@ -104,8 +104,8 @@ class Pictures:
         one, target, image = self._detections([row])[0], found.targets[row], int(found.detections.image[row])
         about = {CONFUSED: "is {}", LOCALISATION: "is badly placed", DUPLICATE: "is found already"}
         kind = found.kinds[row]
-        words = about.get(kind, "is background" if target < 0 else "badly placed, is {}").format(
-            self.classes[self.test.labels[target]])
+        true = self.classes[self.test.labels[target]] if target >= 0 else ""
+        words = about.get(kind, "badly placed, is {}" if true else "is background").format(true)
         marks = [*found_marks([one], self.classes), *(self._true([target]) if target >= 0 else [])]
         both = [one.box, *(mark.box for mark in marks[1:])]
         around = (*np.min([box[:2] for box in both], axis=0), *np.max([box[2:] for box in both], axis=0))

@@ -47,6 +47,9 @@ class Replicas:
         """This process' data: `shard((worker, workers))` gives a worker's part of each global batch of `rows` rows."""
         if self.count == 1:
             return shard((0, 1))
+        if rows % self.count:  # a batch of all images, where there are fewer than batch_size
+            raise ReskerasError(f"batch_size: {rows} images cannot be shared by {self.count} replicas; choose a "
+                                f"multiple of {self.count} that is at most {rows}")
         each = rows // self.count
         return self.strategy.distribute_datasets_from_function(
             lambda _: shard((self.worker, self.workers)).rebatch(each, drop_remainder=True).prefetch(self.count))

@@ -39,12 +39,12 @@ class Start:
         own = self.preprocessing
         if (height, width, channels) == own.size:
             return own if own.crop == 1 else replace(own, crop=1.0)
-        kind, mean, std = own.kind, own.mean, own.std
-        if kind == "per_pixel_mean" and (height, width) != (own.height, own.width):
-            kind, mean = "per_channel", mean.mean(axis=(0, 1))
+        if (height, width) != (own.height, own.width):
+            own = own.by_channel()
+        mean, std = own.mean, own.std
         if channels != own.channels:
             mean, std = grey(mean, own.channels, channels), grey(std, own.channels, channels)
-        return replace(own, height=height, width=width, channels=channels, kind=kind, mean=mean, std=std, crop=1.0)
+        return replace(own, height=height, width=width, channels=channels, mean=mean, std=std, crop=1.0)
 
     def fitted_weights(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """`own` weights of a fresh model with those of the start in place.
