@@ -21,7 +21,7 @@ from reskeras.detection.sampling import sampled
 from reskeras.detection.suppression import suppressed
 
 REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
-INSIDE = 0.5  # of an anchor, in the image, for it to teach something
+INSIDE = 0.5  # of an anchor, in the image, for it to teach or tell something
 SMALLEST = 1.0  # pixels of the canvas; thinner proposals are no regions
 IGNORED_SHARE = 0.5  # of a box that lies in an ignored object: then it is no background either
 SMOOTH = 1.0  # where smooth L1 turns from a parabola into a line (Fast R-CNN, equation 3)
@@ -61,7 +61,8 @@ class Proposals(_Float32Layer):
     """The proposal network's boxes: the best `before` of an image, moved, cut to it, suppressed at `overlap`: `count`.
 
     Takes objectness (B, H, W, A), deltas (B, H, W, 4 A) and windows (B, 4); gives boxes float32 (B, count, 4), the best
-    first, and their probabilities (B, count). Where there are fewer, zero boxes of probability 0.
+    first, and their probabilities (B, count). Where there are fewer, zero boxes of probability 0. Anchors of which half
+    lies outside the image are left out: `ProposalLosses` teaches them nothing.
     """
 
     def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, before: int, count: int,
@@ -72,11 +73,13 @@ class Proposals(_Float32Layer):
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Choose."""
         objectness, deltas, window = inputs
-        anchors = anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes, self.ratios)
-        logits = tf.stop_gradient(in_rows(objectness, 1)[..., 0])
-        best, places = tf.math.top_k(logits, min(self.before, len(anchors)))
+        anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
+                                          self.ratios))
+        # of anchors beside the image nothing was learned; on a canvas that it fills by half they would be most
+        logits = tf.where(_share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
+        best, places = tf.math.top_k(tf.stop_gradient(logits), min(self.before, anchors.shape[0]))
         moves = tf.gather(tf.stop_gradient(in_rows(deltas, 4)), places, batch_dims=1)
-        boxes = window_clipped(decoded(moves, tf.gather(tf.constant(anchors), places)), window)
+        boxes = window_clipped(decoded(moves, tf.gather(anchors, places)), window)
         real = tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= SMALLEST, axis=-1)
         boxes, scores, _, valid = suppressed(boxes, tf.where(real, best, -np.inf), self.count, self.overlap)
         real = tf.range(self.count) < valid[:, tf.newaxis]
@@ -138,14 +141,14 @@ class RegionMaps(_Float32Layer):
 
 @REGISTERED
 class WithContext(_Float32Layer):
-    """Features of regions (B * R, F), and (B, F) of whole images beside them: (B * R, 2 F) (v1 appendix A)."""
+    """Features (B * R + B, F) of regions (B, R, 4), then of whole images: (B * R, 2 F) side by side (v1 appendix A)."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Put them side by side."""
-        features, context, boxes = inputs
-        count = boxes.shape[1]
-        whole = tf.repeat(context, count, axis=0)
-        return tf.ensure_shape(tf.concat([features, whole], axis=-1), [None, 2 * features.shape[-1]])
+        features, boxes = inputs
+        regions = tf.shape(features)[0] - tf.shape(boxes)[0]
+        whole = tf.repeat(features[regions:], boxes.shape[1], axis=0)
+        return tf.ensure_shape(tf.concat([features[:regions], whole], axis=-1), [None, 2 * features.shape[-1]])
 
 
 @REGISTERED

@@ -64,15 +64,17 @@ class Networks:
         return self.of_maps(self.maps([features, boxes]), self.whole(features, window), boxes)
 
     def whole(self, features: Tensor, window: Tensor) -> Tensor | None:
-        """What the last stage makes of the whole image (B, F), where the detector looks at that."""
+        """The map (B, size, size, C) of the whole image, where the detector looks at that."""
         if self.with_context is None:
             return None
-        return self.parts["regions"](self.maps([features, keras.ops.expand_dims(window, 1)]))
+        return self.maps([features, keras.ops.expand_dims(window, 1)])
 
     def of_maps(self, maps: Tensor, whole: Tensor | None, boxes: Tensor) -> Tensor:
         """As `pooled`, of the regions' maps (B * R, size, size, C) and of what `whole` gave."""
-        pooled = self.parts["regions"](maps)
-        return pooled if whole is None else self.with_context([pooled, whole, boxes])
+        if whole is None:
+            return self.parts["regions"](maps)
+        # both in one batch: each in its own would move batch norm's statistics to the middle, where neither is
+        return self.with_context([self.parts["regions"](keras.ops.concatenate([maps, whole])), boxes])
 
     def told(self, pooled: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, R, C + 1) and box deltas (B, R, 4 C), float32, of pooled features of boxes (B, R, 4)."""

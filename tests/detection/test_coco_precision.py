@@ -206,3 +206,13 @@ def test_without_pycocotools_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     with pytest.raises(ReskerasError, match=r"pip install 'reskeras\[detect\]'"):
         coco_precision(FOUND, SAME, ("a", "b"))
+
+
+@pytest.mark.parametrize("ids", [(1, 1), (1, "1"), ("a", 2)])
+def test_images_are_told_apart_whatever_their_ids(ids):
+    """Two splits of a set may count alike, and a JSON may have numbers and texts."""
+    objects = annotated([[(0, 0, 50, 50, 0)], [(100, 100, 160, 160, 0)]], ids=ids)
+    right = detected([(0, 0, 0.9, 0, 0, 50, 50), (1, 0, 0.8, 100, 100, 160, 160)])
+    assert coco_precision(right, objects, ("a",)).map == pytest.approx(1)
+    exchanged = detected([(1, 0, 0.9, 0, 0, 50, 50), (0, 0, 0.8, 100, 100, 160, 160)])
+    assert coco_precision(exchanged, objects, ("a",)).map == 0

@@ -266,6 +266,12 @@ def test_a_server_of_a_classifier_is_no_detector(images):
         Client(stub.url).detect(images[:1])
 
 
+def test_an_answer_that_counts_without_end_is_refused(images):
+    answer = (200, '{"predictions": [{"count": Infinity, "classes": [], "scores": [], "boxes": []}]}')
+    with Stub(script=[answer]) as stub, pytest.raises(ReskerasError, match="is it a detector"):
+        Client(stub.url).detect(images[:1])
+
+
 def test_serve_starts_a_server_on_it_and_says_how_to_export(exported, detector_run):
     shown = CliRunner().invoke(commands, ["serve", str(exported[0].path), "--dry-run"])
     assert [line.split()[0] for line in shown.stdout.splitlines()] == ["tensorflow_model_server", "docker"]

@@ -1,5 +1,7 @@
 """What a detector is fed: boxes that stay on their objects, and batches that (seed, epoch, step) alone decide."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -91,6 +93,13 @@ def test_shards_of_a_batch_are_the_batch(source, monkeypatch):
     joined = [tf.nest.map_structure(lambda *halves: np.concatenate(halves), *pair)
               for pair in zip(*parts, strict=True)]
     assert same(whole, joined)
+
+
+def test_a_batch_of_all_images_that_replicas_cannot_share_is_refused(source):
+    """Fifteen images are left of sixteen: two replicas would each take seven, and what is left in the next step."""
+    two = SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(ReskerasError, match="batch_size: 15 images cannot be shared by 2 replicas"):
+        feed(source, Replicas(two), batch_size=16, holdout=0.05).check()
 
 
 def test_every_watched_image_is_seen_once(source):

@@ -50,12 +50,18 @@ def offset(box, anchor):
                      np.log(sizes[0][0] / sizes[1][0]), np.log(sizes[0][1] / sizes[1][1])])
 
 
+def share_inside(anchor, window=WINDOW[0]):
+    """How much of an anchor lies in the image."""
+    sides = np.minimum(anchor[2:], window[2:]) - np.maximum(anchor[:2], window[:2])
+    return np.prod(np.maximum(sides, 0)) / np.prod(anchor[2:] - anchor[:2])
+
+
 def test_proposals_are_the_best_moved_anchors_suppressed():
     objectness, deltas = maps()
     anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
     found, probability = Proposals(name="p", **SHAPES, before=50, count=20, overlap=0.5)([objectness, deltas, WINDOW])
     scores, moves = objectness.reshape(-1), deltas.reshape(-1, 4)
-    order = np.argsort(-scores)[:50]
+    order = [index for index in np.argsort(-scores) if share_inside(anchors[index]) > 0.5][:50]
     boxes = np.array([np.clip(moved(anchors[index], moves[index]), 0, [38, 54, 38, 54]) for index in order])
     kept = []
     for place, box in enumerate(boxes):
@@ -70,6 +76,18 @@ def test_proposals_are_the_best_moved_anchors_suppressed():
     assert np.count_nonzero(found[0, len(kept):]) == np.count_nonzero(probability[0, len(kept):]) == 0
 
 
+def test_what_lies_beside_the_image_is_not_proposed_however_sure():
+    """Nothing is learned there, and its anchors must not take the places of those that are in the image."""
+    objectness, deltas = maps()
+    window = np.float32([[0, 0, 16, 54]])
+    layer = Proposals(name="p", **SHAPES, before=12, count=12, overlap=0.9)
+    expected = [values.numpy() for values in layer([objectness, deltas, window])]
+    objectness[:, 4:] = 9
+    assert np.count_nonzero(expected[1]) > 6
+    for before, after in zip(expected, layer([objectness, deltas, window]), strict=True):
+        assert np.array_equal(before, after)
+
+
 def test_the_proposal_losses_are_those_of_the_paper():
     objectness, deltas = maps(1)
     anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
@@ -79,9 +97,7 @@ def test_the_proposal_losses_are_those_of_the_paper():
     best = over.max(axis=0)
     expected, moving, count = 0.0, 0.0, 0
     for index, anchor in enumerate(anchors):
-        whole = (anchor[2] - anchor[0]) * (anchor[3] - anchor[1])
-        seen = max(min(anchor[2], 38) - max(anchor[0], 0), 0) * max(min(anchor[3], 54) - max(anchor[1], 0), 0)
-        if seen / whole <= 0.5:
+        if share_inside(anchor) <= 0.5:
             continue
         owners = [row for row in (0, 1) if over[index, row] == best[row]]
         positive = bool(owners) or over[index].max() >= 0.6
@@ -96,6 +112,28 @@ def test_the_proposal_losses_are_those_of_the_paper():
     assert float(entropy[0]) == pytest.approx(expected / count, rel=1e-5)
     assert float(boxes[0]) == pytest.approx(moving / count, rel=1e-5)
     assert moving > 0
+
+
+def test_an_object_that_an_anchor_beyond_the_image_fits_best_is_learned_by_another():
+    """In a flat image the anchor nearest to a long object lies mostly outside of it, and teaches nothing."""
+    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
+    long = np.float32([[0, 0, 8, 54]])
+    best = anchors[measured_overlaps(anchors, long)[:, 0].argmax()]
+    assert share_inside(best, long[0]) < 0.5
+    layer = ProposalLosses(name="l", **SHAPES, positive=0.7, negative=0.3, sample=64, positives=32)
+    _, boxes = layer([*maps(4), long, long[None], np.int32([[0]]), np.int32([[0, 1]])])
+    assert float(boxes[0]) > 0
+
+
+def test_an_object_that_an_anchor_beyond_the_image_fits_best_is_learned_by_another():
+    """In a flat image the anchor nearest to a long object lies mostly outside of it, and teaches nothing."""
+    anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
+    long = np.float32([[0, 0, 8, 54]])
+    best = anchors[measured_overlaps(anchors, long)[:, 0].argmax()]
+    assert (min(best[2], 8) - max(best[0], 0)) / (best[2] - best[0]) < 0.5
+    layer = ProposalLosses(name="l", **SHAPES, positive=0.7, negative=0.3, sample=64, positives=32)
+    _, boxes = layer([*maps(4), long, long[None], np.int32([[0]]), np.int32([[0, 1]])])
+    assert float(boxes[0]) > 0
 
 
 def test_an_image_without_objects_teaches_background_alone():
@@ -187,8 +225,9 @@ def test_boxes_are_cut_to_the_window_that_shows_the_image():
 
 
 def test_context_goes_with_the_regions_of_its_image():
-    features, boxes = tf.reshape(tf.range(8.0), [4, 2]), tf.zeros([2, 2, 4])
-    joined = WithContext(name="c")([features, tf.constant([[10.0, 11.0], [20.0, 21.0]]), boxes])
+    features = tf.concat([tf.reshape(tf.range(8.0), [4, 2]), [[10.0, 11.0], [20.0, 21.0]]], axis=0)
+    boxes = tf.zeros([2, 2, 4])
+    joined = WithContext(name="c")([features, boxes])
     assert joined.numpy().tolist() == [[0, 1, 10, 11], [2, 3, 10, 11], [4, 5, 20, 21], [6, 7, 20, 21]]
     assert ByImage(name="b")([joined, boxes]).numpy()[1, 0].tolist() == [4, 5, 20, 21]
 

@@ -163,3 +163,20 @@ def test_the_tester_computes_what_the_saved_model_does(detector_run):
     real = told["objectness"].numpy() > 0
     assert np.allclose(found["proposals"].numpy()[real], (told["proposals"].numpy() / scale)[real], atol=1e-3)
     assert np.allclose(found["objectness"], told["objectness"], atol=1e-5)
+
+
+def test_the_smallest_samples_have_an_object_in_them():
+    plan = lower_detector(small(regions={"size": 6, "sample": 2}, proposals={**DETECTOR["proposals"], "sample": 2}))
+    model = training_model(plan, "tiny", 3)
+    assert [model.get_layer(name).positives for name in ("rpn_losses", "region_targets")] == [1, 1]
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_batch_norm_sees_in_testing_what_it_learned_from(context):
+    """With statistics that are the last batch's, that batch gives the same in training and in testing."""
+    spec = small(regions={"context": context, "size": 6, "sample": 16}, backbone={"bn": {"momentum": 0.0}})
+    model = training_model(lower_detector(spec), "t", 3, seed=0)
+    randomised(model)
+    learned, tested = model(batch(), training=True), model(batch(), training=False)
+    for name in LOSSES:
+        assert np.allclose(learned[name], tested[name], rtol=2e-2), name

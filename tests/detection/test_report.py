@@ -154,6 +154,20 @@ def test_objects_that_nothing_finds_are_pictured(known, detector_run):
     assert "Surest mistakes" not in [section.title for section in page.sections]
 
 
+def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
+    from dataclasses import replace
+
+    from reskeras.detection.evaluate import judged
+
+    test = replace(known.test, starts=np.zeros_like(known.test.starts), **{
+        name: getattr(known.test, name)[:0] for name in ("boxes", "labels", "ignored", "crowd")})
+    proposals = [np.zeros((0, 4), np.float32)] * test.count
+    found = judged(known.evaluation.detections, proposals, test, known.classes, "shapes", "single scale")
+    pictures = Pictures(test, found, known.classes)
+    assert all(" is background" in image.caption for image in pictures.surest_mistakes().images)
+    assert pictures.never_found() is None
+
+
 def test_losses_are_drawn_as_they_were_logged(detector_run):
     rows = detector_run.folder.metrics()
     figure = draw_losses({"a": rows, "b": rows[:3]}, LOSSES)

@@ -70,19 +70,27 @@ def test_another_detector_in_a_runs_place_is_refused(tmp_path, shapes, copied_de
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    """The backbone, trained a little on coloured noise of two classes: something to begin from."""
+def noise(tmp_path_factory):
+    """A function that trains the backbone a little on coloured noise of some classes."""
     from PIL import Image
 
-    folder, chance = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
-    for label, name in enumerate(("dark", "light")):
-        (folder / name).mkdir()
-        for number in range(10):
-            pixels = chance.integers(100 * label, 100 * label + 100, (48, 64, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    out = tmp_path_factory.mktemp("classifiers") / "noise"
-    return reskeras.train(SPEC.backbone, f"folder:{folder}", epochs=2, batch_size=8, out=out, precision="float32",
-                          augment={"pad_crop": 0})
+    def trained(names, **fields):
+        folder, chance = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
+        for label, name in enumerate(names):
+            (folder / name).mkdir()
+            for number in range(10):
+                pixels = chance.integers(70 * label, 70 * label + 100, (48, 64, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / name / f"{number}.png")
+        return reskeras.train(SPEC.backbone, f"folder:{folder}", epochs=2, batch_size=8, precision="float32",
+                              out=tmp_path_factory.mktemp("classifiers") / "noise", augment={"pad_crop": 0}, **fields)
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def classifier(noise):
+    """Something to begin from."""
+    return noise(("dark", "light"))
 
 
 def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_path, shapes, classifier):
@@ -98,6 +106,18 @@ def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_
         assert np.array_equal(value, after[name]) == kept, name
     assert run.folder.provenance()["begun_from"] == str(classifier.path)
     assert np.allclose(run.detector().preprocessing.mean, classifier.preprocessing().mean)
+
+
+def test_nothing_of_a_classifier_is_kept_that_means_nothing_to_a_detector(tmp_path, shapes, noise):
+    """Logits of as many classes as a region's with the background, and a mean of each pixel of the canvas."""
+    run = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", **SHORT | {
+        "epochs": 1, "learning_rate": 1e-9, "start": noise(("dark", "grey", "light"), normalise="per_pixel_mean").path})
+    weights = read(run.model())
+    assert weights["logits/kernel"].shape == (32, 3)
+    assert weights["logits/kernel"].std() < 0.05
+    preprocessing = run.detector().preprocessing
+    assert (preprocessing.kind, preprocessing.mean.shape) == ("per_channel", (3,))
+    assert run.evaluate(options=reskeras.detection.detector.Options(scales=(0.5, 1))).images == 6
 
 
 def test_statistics_are_learned_where_the_recipe_says_so(tmp_path, shapes, classifier):
@@ -128,6 +148,7 @@ def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
     ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: goes by a classifier's"),
     ({"augment": {"mixup": 0.1}}, "augment.mixup: is for classifiers"),
     ({"freeze": "stage9"}, "'stage9' is not one of"),
+    ({"freeze": "rpn"}, "'rpn' is not one of"),
 ])
 def test_what_a_recipe_says_of_classifiers_is_refused(tmp_path, shapes, fields, message):
     with pytest.raises(ReskerasError, match=message) as caught:
