@@ -41,20 +41,6 @@ def test_no_more_is_computed_than_is_seen(monkeypatch, height, width, factor, wh
     assert np.allclose(one.pixels, tf.where(inside(one.window, 60, 80), expected, 0.0), atol=0.05)
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 5000), (5000, 1), (50, 70), (200, 31)])
-@pytest.mark.parametrize(("factor", "where"), [(1.0, (0.0, 0.0)), (0.5, (0.3, 0.9)), (1.9, (0.5, 0.2))])
-def test_no_more_is_computed_than_is_seen(monkeypatch, height, width, factor, where):
-    """The op takes as many numbers as it gives rows, times the columns of the image: of a strip gigabytes."""
-    whole, asked = tf.raw_ops.ScaleAndTranslate, []
-    monkeypatch.setattr(tf.raw_ops, "ScaleAndTranslate", lambda **how: asked.append(how) or whole(**how))
-    image = tf.constant(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-    one = placed(image, 60, 80, factor, tf.constant(where))
-    [how] = asked
-    assert how["size"].numpy().tolist() == (one.window[2:] - one.window[:2]).numpy().tolist()
-    expected = whole(**{**how, "size": [60, 80], "translation": one.corner})[0]
-    assert np.allclose(one.pixels, tf.where(inside(one.window, 60, 80), expected, 0.0), atol=0.05)
-
-
 @pytest.mark.parametrize("factor", [1.0, 0.5, 1.7])
 @pytest.mark.parametrize("where", [(0.0, 0.0), (0.5, 0.25), (1.0, 1.0)])
 def test_a_box_goes_where_its_pixels_go(factor, where):
