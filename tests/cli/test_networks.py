@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -139,7 +140,7 @@ def test_a_pipe_without_a_locale_gets_plain_lines_and_names_as_typed(tmp_path):
 
 
 def test_a_reader_that_leaves_early_causes_no_traceback():
-    command = f"{sys.executable} -c 'from reskeras_cli.main import main; main()' list | head -1"
+    command = f"{shlex.quote(sys.executable)} -c 'from reskeras_cli.main import main; main()' list | head -1"
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert answer.stdout.startswith("name")
     assert answer.stderr == ""
