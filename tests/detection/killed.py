@@ -8,7 +8,7 @@ from pathlib import Path
 
 import reskeras
 from tests.detection.shapes import DETECTOR, LEARNING
-from tests.training.killed import Killer, torn_writing
+from tests.training.killed import killed_at
 
 RECIPE = {**LEARNING, "epochs": 3, "deterministic": True, "checkpoint_steps": 3, "ema": 0.9,
           "augment": {"scale": [0.8, 1.25], "flip": True, "colour": 0.1}}
@@ -16,14 +16,8 @@ RECIPE = {**LEARNING, "epochs": 3, "deterministic": True, "checkpoint_steps": 3,
 
 def main():
     out, shapes, moment, devices = sys.argv[1:5]
-    kind, _, number = moment.partition(":")
-    number = int(number or 0)
-    if kind == "writing":
-        torn_writing(number)
-    killer = Killer(number if kind == "step" else -1, number if kind == "validation" else -1)
-    mirrored = {"strategy": "mirrored", "devices": int(devices)} if int(devices) > 1 else {"strategy": "one"}
     run = reskeras.train_detector(reskeras.DetectorSpec.model_validate(DETECTOR), f"voc:{shapes}", out=Path(out),
-                                  resume=True, callbacks=[killer], tell=print, **mirrored, **RECIPE)
+                                  resume=True, tell=print, **killed_at(moment, int(devices)), **RECIPE)
     print("digest", run.folder.provenance()["trained_sha256"])
 
 

@@ -14,7 +14,7 @@ from reskeras.detection.model import LOSSES
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from tests.detection.shapes import DETECTOR, LEARNING
-from tests.training.test_resume import Failing, stopping_at
+from tests.training.test_resume import Failing, digest, stopping_at
 
 ROOT = Path(__file__).parents[2]
 SHORT = {**LEARNING, "epochs": 2}
@@ -176,11 +176,6 @@ def trained(out, shapes, moment="never", devices=1):
     command = [sys.executable, "-m", "tests.detection.killed", str(out), str(shapes), moment, str(devices)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
                           env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
-
-
-def digest(done):
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()[-1]
 
 
 @pytest.mark.slow

@@ -59,16 +59,21 @@ def torn_writing(number):
     checkpoints.np.savez = torn
 
 
-def main():
-    out, moment, devices = sys.argv[1:4]
+def killed_at(moment, devices):
+    """How a training is called that dies at a moment (never, step:N, validation:N, writing:N), on so many devices."""
     kind, _, number = moment.partition(":")
     number = int(number or 0)
     if kind == "writing":
         torn_writing(number)
     killer = Killer(number if kind == "step" else -1, number if kind == "validation" else -1)
-    mirrored = {"strategy": "mirrored", "devices": int(devices)} if int(devices) > 1 else {"strategy": "one"}
-    run = reskeras.train(reskeras.network(**NETWORK), recipe="quick", out=Path(out), resume=True, callbacks=[killer],
-                         tell=print, **mirrored, **RECIPE)
+    mirrored = {"strategy": "mirrored", "devices": devices} if devices > 1 else {"strategy": "one"}
+    return {"callbacks": [killer], **mirrored}
+
+
+def main():
+    out, moment, devices = sys.argv[1:4]
+    run = reskeras.train(reskeras.network(**NETWORK), recipe="quick", out=Path(out), resume=True, tell=print,
+                         **killed_at(moment, int(devices)), **RECIPE)
     print("digest", run.folder.provenance()["trained_sha256"])
 
 
