@@ -80,8 +80,12 @@ class TrainingBatch:
 
 def probabilities(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:
     """int32 labels (n,) to float32 (n, classes): (1 - smoothing) one-hot + smoothing / classes."""
-    hot = tf.one_hot(labels, classes, dtype=tf.float32)
-    return hot * (1 - smoothing) + smoothing / classes if smoothing else hot
+    return smoothed(tf.one_hot(labels, classes, dtype=tf.float32), smoothing)
+
+
+def smoothed(shares: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Distributions over the classes, float32 (n, classes), mixed with the uniform one: label smoothing."""
+    return shares * (1 - smoothing) + smoothing / shares.shape[1] if smoothing else shares
 
 
 def augmented(images: tf.Tensor, pad: int, flips: bool, seed: tf.Tensor, rows: Rows | None = None) -> tf.Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 from reskeras.api import Run
 from reskeras.experiments.rows import Row
 from reskeras.runs import write_atomically
+from reskeras.spec.lower import lower
 
 FIGURES_FILE = "figures.json"
 EARLY = 0.25  # of the training
@@ -46,12 +47,16 @@ Figures = dict[str, float]
 
 
 def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
-    """The `wanted` measures of a row; what a trained run costs to measure is kept in its folder."""
+    """The `wanted` measures of a row; what a trained run costs to measure is kept in its folder.
+
+    Counts are of the network as it was trained, with the classes and channels of its data.
+    """
     found: Figures = {}
     known = _read(run) if run else {}
+    plan = lower(run.folder.spec()) if run else row.plan
     for name in wanted:
         if MEASURES[name].counted:
-            found[name] = float(getattr(row.plan.complexity(), name))
+            found[name] = float(getattr(plan.complexity(), name))
             continue
         key = f"{name} {row.views.model_dump(mode='json')}" if name in ("test_error", "top5_error") else name
         if key not in known:

@@ -17,9 +17,10 @@ from reskeras.experiments.rows import Row, differences, label_of, rows_of
 from reskeras.experiments.suite import SCALES, SuiteSpec, read_suite
 from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
+from reskeras.spec.lower import lower
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.training.fit import Beside
-from reskeras.training.job import Job
+from reskeras.training.job import Job, fitted_to_data
 
 PLACE = HOME / "reproduce"
 BACKWARD = 3  # a training step is taken as three forward passes
@@ -88,13 +89,14 @@ def cost(
 ) -> Cost:
     """What the trainings of `rows` take. The rate is that of the finished runs in `out`, their median."""
     place = Path(out or PLACE)
-    counts = {name: open_source(name, data_dir).train.count for name in {row.data for row in rows if row.recipe}}
+    sources = {name: open_source(name, data_dir) for name in {row.data for row in rows if row.recipe}}
     total, left, seconds = 0.0, 0, 0.0
     rates = _rates(place)
     trained = {row.identity: row for row in rows if row.recipe}.values()
     for row in trained:
-        images = counts[row.data]
-        work = BACKWARD * row.plan.complexity().multiply_adds * images * row.epochs(images)
+        source = sources[row.data]
+        images, plan = source.train.count, lower(fitted_to_data(row.spec, source))
+        work = BACKWARD * plan.complexity().multiply_adds * images * row.epochs(images)
         for seed in range(seeds):
             total += work
             if not _finished(_place(row, seed, place)):
@@ -105,8 +107,6 @@ def cost(
 
 def _rates(place: Path) -> list[float]:
     """Multiply-adds a second of every finished training in `place`."""
-    from reskeras.spec.lower import lower
-
     rates = []
     for path in sorted(place.glob("runs/*/seed-*")):
         if _finished(path):

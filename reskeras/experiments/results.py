@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,10 +81,9 @@ class SuiteResult:
         if rows[0].runs and rows[0].runs == rows[1].runs:
             return "not told apart: the two rows are one network at this scale"
         low, high = (MEASURES[by].shown(each.median) for each in pair)
-        verdict = "yes" if pair[0].median <= pair[1].median else "no"
         runs = min(len(row.runs) for row in rows)
         of = f", medians of {runs} runs" if runs > 1 else ", one run each" if runs else ""
-        return f"{verdict}: {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
+        return f"{_verdict(*pair, by)} {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
 
     def differences(self) -> tuple[list[str], dict[str, list[str]]]:
         """What is not as in the paper: once what is so in every row, then by row what is so there alone."""
@@ -127,6 +127,22 @@ class SuiteResult:
                     writer.writerow([row.row, name, row.published.get(name, ""), found.median, found.mean,
                                      found.deviation, found.count, "; ".join(row.differences)])
         write_atomically(folder / TABLE_FILE, text.getvalue())
+
+
+def _verdict(less: Statistics, more: Statistics, by: str) -> str:
+    """Whether the first is below the second: yes or no, or undecided where the runs do not tell.
+
+    That is where the medians are equal as printed, or where several runs of each differ in the mean by less than
+    twice the standard error of that difference.
+    """
+    shown = MEASURES[by].shown
+    if shown(less.median) == shown(more.median):
+        return "undecided: equal,"
+    if min(less.count, more.count) > 1:
+        error = math.hypot(*(each.deviation / math.sqrt(each.count) for each in (less, more)))
+        if abs(less.mean - more.mean) < 2 * error:
+            return "undecided: the difference is within the spread of the runs,"
+    return "yes:" if less.median < more.median else "no:"
 
 
 def _printed(measure: str, value: Any) -> str:

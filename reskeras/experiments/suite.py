@@ -77,7 +77,7 @@ class RowSpec(Spec):
 
 
 class FindingSpec(Spec):
-    """A finding: by a measure, the median of row `less` is not above that of row `more`."""
+    """A finding: by a measure, row `less` is below row `more`; `results.SuiteResult.findings` tells whether it is."""
 
     less: Name
     more: Name

@@ -118,7 +118,8 @@ class NetworkSpec(Spec):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] | None = None
     head: HeadSpec | None = None
     width_factor: Annotated[number(0, 64, above=True) | None, Field(
-        description="Multiplies the family's stage widths, not the stem's (wide residual networks, arXiv:1605.07146)"
+        description="Multiplies the family's stage widths (wide residual networks, arXiv:1605.07146); the stem keeps "
+        "its own, but is never wider than a first stage with shortcut A"
     )] = None
     classes: integer(1, 1_000_000) | None = None
     input_shape: InputShape | None = None

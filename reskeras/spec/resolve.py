@@ -8,7 +8,7 @@ from typing import Any
 from reskeras.errors import ReskerasError
 from reskeras.spec.depth import read_depth
 from reskeras.spec.families import BLOCKS, DEFAULT_SHORTCUT, DEFAULTS, FAMILIES, OTHER_SHORTCUT, STRIDE_ON
-from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow, StageSpec
+from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow, StageSpec, StemSpec
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.skips import IDENTITY
 
@@ -31,7 +31,7 @@ def resolve(spec: NetworkSpec) -> ResolvedNetwork:
         family=family,
         depth=0,
         stride_on=_stride_on(spec, rows),
-        stem=spec.stem or preset.stem,
+        stem=spec.stem or _preset_stem(preset.stem, spec.width_factor, rows[0]),
         stages=rows,
         classes=_first(spec.classes, preset and preset.classes, "classes"),
         input_shape=_first(spec.input_shape, preset and preset.input_shape, "input_shape"),
@@ -102,6 +102,19 @@ def _preset_width(family: str | None, index: int, where: str, factor: float) -> 
         known = f"family {family} has widths for {len(widths)} stages" if family else "no family is set"
         raise ReskerasError(f"{where}width: not set, and {known}; give it as {{units: 2, width: 128}}")
     return max(round(widths[index] * factor), 1)
+
+
+def _preset_stem(stem: StemSpec, factor: float | None, row: StageRow) -> StemSpec:
+    """The family's stem, which keeps its width whatever the factor (arXiv:1605.07146 widens the stages alone).
+
+    Unless the first stage's shortcuts are A: they cannot drop channels, so that a stem wider than a narrowed stage
+    narrows with it.
+    """
+    output = row.width * BLOCKS[row.block].expansion
+    if factor is None or row.shortcut != "A" or stem.convs[-1].width <= output:
+        return stem
+    return stem.model_copy(update={"convs": tuple(
+        conv.model_copy(update={"width": min(conv.width, output)}) for conv in stem.convs)})
 
 
 def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> str | None:
@@ -178,8 +191,9 @@ def _refuse_narrowing(network: ResolvedNetwork) -> None:
     for index, row in enumerate(network.stages):
         output = row.width * BLOCKS[row.block].expansion
         if row.shortcut == "A" and output < width:
+            stem = "" if index else ", or a narrower stem"
             raise ReskerasError(f"stages.{index}.shortcut: 'A' only adds zero channels and cannot go from {width} to "
-                                f"{output}; choose shortcut B or C, or a width of at least {width}")
+                                f"{output}; choose shortcut B or C, or a width of at least {width}{stem}")
         width = output
 
 

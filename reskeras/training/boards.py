@@ -10,10 +10,17 @@ from reskeras.runs import RunFolder
 PROFILED_FROM = 5  # steps that trace and warm up are left out
 
 
+class Boards(keras.callbacks.TensorBoard):
+    """Keras' callback with the learning rate of the logs; its own reads that of the next epoch's first step."""
+
+    def _collect_learning_rate(self, logs: dict) -> dict:
+        return logs
+
+
 def tensorboard(run: RunFolder, histograms: bool, profile: int) -> list[keras.callbacks.Callback]:
     """The callback that writes to `logs/`: `histograms` of the weights each epoch, a profile of `profile` steps."""
     if profile < 0:
         raise ReskerasError(f"profile: {profile}: should be a number of steps")
     steps = (PROFILED_FROM, PROFILED_FROM + profile - 1) if profile else 0
-    return [keras.callbacks.TensorBoard(log_dir=str(run.log_folder), histogram_freq=int(histograms), write_graph=False,
-                                        profile_batch=steps)]
+    return [Boards(log_dir=str(run.log_folder), histogram_freq=int(histograms), write_graph=False,
+                   profile_batch=steps)]

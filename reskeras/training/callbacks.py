@@ -68,7 +68,11 @@ class Pace(keras.callbacks.Callback):
 
 
 class Watch(keras.callbacks.Callback):
-    """Adds the epoch's mean gradient norm and its last learning rate to the logs; before whoever writes them."""
+    """Adds the epoch's mean gradient norm and the learning rate of its last step to the logs.
+
+    Must run before the callbacks that write logs, and before the one that changes the schedule's scale: the rate is
+    that of the step just done, not of the next one.
+    """
 
     def __init__(self, position: Position):
         super().__init__()
@@ -88,11 +92,13 @@ class Watch(keras.callbacks.Callback):
             self.total = 0.0
         self.total += float(self.model.optimizer.gradient_norm.numpy())
         self.steps = self.position.step
+        if self.position.left() == 0:
+            self.rate = self.model.optimizer.last_rate()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """The epoch's figures."""
         logs["gradient_norm"] = self.total / self.steps
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        logs["learning_rate"] = self.rate
 
 
 class Averaged(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.augment import smoothed
 from reskeras.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split, split_off
@@ -34,16 +35,19 @@ class Feed:
         """Batches from `step` of `epoch` up to epoch `until`: (images, labels), with weights where classes have any."""
         recipe = self.recipe
         weights = self.class_weights if recipe.class_weights == "balanced" else None  # counted outside the graph
+        # weights are those of the true classes, so that labels are smoothed after they were weighted
+        smoothing = recipe.label_smoothing if weights is None else 0.0
 
         def weighted(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            each = tf.gather(weights, labels) if self.classes is None else tf.linalg.matvec(labels, weights)
-            return images, labels, each
+            if self.classes is None:
+                return images, labels, tf.gather(weights, labels)
+            return images, *weighted_shares(labels, weights, recipe.label_smoothing)
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             batches = training_batches(
                 self.train, self.preprocessing, batch_size=recipe.step_images, seed=recipe.seed, epochs=until,
                 augment=recipe.augment, mirror=self.source.mirror, start_epoch=epoch, start_step=step,
-                classes=self.classes, label_smoothing=recipe.label_smoothing, shard=part)
+                classes=self.classes, label_smoothing=smoothing, shard=part)
             return batches if weights is None else batches.map(weighted)
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
@@ -74,3 +78,15 @@ class Feed:
         """float32 (classes,): how much an image of each class counts; 1 on average over the images."""
         counts = np.bincount(labels_of(self.train)[1], minlength=len(self.source.classes))
         return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def weighted_shares(shares: tf.Tensor, weights: np.ndarray, smoothing: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Labels (n, classes) and image weights (n,) that count each class' share of an image by that class' weight.
+
+    `shares` is float32 (n, classes), what each image has of each class: one-hot or mixed, not smoothed. The weighted
+    cross-entropy is then the sum over an image's classes of share x weight x cross-entropy with that class, smoothed.
+    One weight for the whole image would let the common part of a mix count like its rare part.
+    """
+    counted = shares * weights
+    totals = tf.reduce_sum(counted, axis=1)
+    return smoothed(counted / totals[:, tf.newaxis], smoothing), totals

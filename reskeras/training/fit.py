@@ -74,7 +74,7 @@ def fit(
         model.prepare(*feed.example())
     if beside.begin:
         position.epoch = beside.begin
-        model.optimizer.iterations.assign(position.steps // recipe.accumulate)
+        model.optimizer.begin_at(position.steps)
     kept = run if replicas.is_chief else None
     record = Record(kept, subject.saved(), feed.held_out, position, subject.measure) if kept else None
     course = Course(recipe, subject.plan.weighted_layers(), model.optimizer.schedule, position, subject.measure)
@@ -94,7 +94,7 @@ def fit(
     began = time.perf_counter()
     shown = Pace(recipe.step_images, feed.watches, position, subject.measure) if record and beside.show else None
     with shown or nullcontext(), Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
-        callbacks = [position, Divergence(recipe, position, writes), course, watch, Averaged(), record, shown, patience,
+        callbacks = [position, Divergence(recipe, position, writes), watch, course, Averaged(), record, shown, patience,
                      *beside.callbacks, keeper]
         if not (patience and patience.over):
             try:

@@ -41,6 +41,17 @@ class CoupledDecaySGD(keras.optimizers.SGD):
         """What gives the learning rate of a step."""
         return self._learning_rate
 
+    def last_rate(self) -> float:
+        """The learning rate of the last update; `learning_rate` is already that of the next step."""
+        last = int(self._iterations) - 1
+        if self.gradient_accumulation_steps:  # later steps may have only added up gradients
+            last = max(last - (last + 1) % self.gradient_accumulation_steps, 0)
+        return float(self._learning_rate(last))
+
+    def begin_at(self, steps: int) -> None:
+        """Count on from `steps`; those that only add up gradients count too."""
+        self._iterations.assign(steps)
+
     def build(self, variables: list) -> None:
         """Make the momenta, and look up each variable's decay and rate factor."""
         super().build(variables)

@@ -19,6 +19,7 @@ from reskeras.tuning.objective import Objective
 from reskeras.tuning.oracles import BayesianOracle, GridOracle, HalvingOracle, RandomOracle, SteadyOracle
 from reskeras.tuning.outcome import Outcome
 from reskeras.tuning.search import TRIALS_FOLDER, Asked, Search
+from reskeras.tuning.seeds import SCHEME, oracle_seed
 from reskeras.tuning.tuner import JobTuner
 from reskeras.tuning.workers import CHIEF, IP, PORT, Crew, LocalCrew, asking_chief, role, serving, wait_for_workers
 
@@ -64,12 +65,13 @@ def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] 
     """
     if how.crew.count > 1 and command is None:
         raise ReskerasError("workers: several of them need a command that starts them; use the command line")
-    mine, search = role(), Search(place)
+    mine, search, asked = role(), Search(place), _asked(how, model)
     if mine in (None, CHIEF):
         place.mkdir(parents=True, exist_ok=True)
-        search.keep(_asked(how, model))
+        search.keep(asked)
+        asked = search.asked()  # a search that was begun keeps the seed scheme it was begun with
         reports = _Reports(search, model, ended)
-    oracle = _oracle(how, model)
+    oracle = _oracle(how, model, asked.seed_scheme)
     folder = place / TRIALS_FOLDER
     oracle._set_project_dir(str(place), TRIALS_FOLDER)
     if mine in (None, CHIEF) and (folder / "oracle.json").exists():
@@ -85,10 +87,10 @@ def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] 
             wait_for_workers(oracle, how.crew.patience, tell, reports.look)
     elif how.crew.count > 1:
         with serving(oracle, HOST, how.port) as port:
-            asked = LocalCrew(how.crew, command, port, place, tell).watch(oracle, reports.look)
+            stopped = LocalCrew(how.crew, command, port, place, tell).watch(oracle, reports.look)
         reports.look()
-        if asked:
-            raise ReskerasError("tune: stopped as asked; the same command goes on", status=128 + asked)
+        if stopped:
+            raise ReskerasError("tune: stopped as asked; the same command goes on", status=128 + stopped)
     else:
         tuner(lambda outcome: reports.look()).search()
     reports.look()
@@ -127,11 +129,11 @@ def _conclude(search: Search, oracle: SteadyOracle, tell: Callable[[str], None])
                       f"{outcomes[0].reason}")
 
 
-def _oracle(how: How, model: HyperModel) -> SteadyOracle:
+def _oracle(how: How, model: HyperModel, scheme: int = SCHEME) -> SteadyOracle:
     options: dict[str, Any] = {
         "objective": keras_tuner.Objective(how.objective.name, how.objective.direction),
         "hyperparameters": declare(model.space, keras_tuner.HyperParameters()),
-        "seed": how.seed + 1,  # KerasTuner takes 0 for any
+        "seed": oracle_seed(how.seed, scheme),
     }
     if how.tuner == "hyperband":
         options |= {"max_epochs": model.candidates.recipe.epochs, "factor": FACTOR}
@@ -149,4 +151,4 @@ def _asked(how: How, model: HyperModel) -> Asked:
         network=candidates.network.sparse(), recipe=candidates.recipe.sparse(), space=model.space.sparse(),
         data=model.source.name, tuner=how.tuner, objective=[str(term) for term in how.objective.terms],
         trials=how.trials, executions=how.executions, seed=how.seed, limits=limits,
-        data_dir=str(model.data_dir) if model.data_dir else None)
+        data_dir=str(model.data_dir) if model.data_dir else None, seed_scheme=SCHEME)

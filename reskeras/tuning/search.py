@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,22 @@ from reskeras.spec.space import Space, laid, space
 from reskeras.spec.validation import validated
 from reskeras.tuning.objective import Objective, read_objective
 from reskeras.tuning.outcome import COMPLETED, Outcome, read_outcomes
+from reskeras.tuning.seeds import SCHEME
 
 SEARCH_FILE = "search.yaml"
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
 TRIALS_FOLDER = "search"  # the oracle's and the trials' files; a cluster's worker may make it before its chief
-FREE = ("trials", "data_dir")  # what may differ when a search is gone on with
+FREE = ("trials", "data_dir", "seed_scheme")  # what may differ when a search is gone on with
 SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a search was asked for, beside its space: all that decides which trials there are."""
+    """What a search was asked for, beside its space: all that decides which trials there are.
+
+    `seed_scheme` is that of `seeds.oracle_seed`; searches older than the field used scheme 1.
+    """
 
     network: dict[str, Any]
     recipe: dict[str, Any]
@@ -44,6 +48,13 @@ class Asked:
     seed: int
     limits: dict[str, Any]
     data_dir: str | None = None
+    seed_scheme: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a search that a later version began."""
+        if self.seed_scheme not in range(1, SCHEME + 1):
+            raise ReskerasError(f"tune: seed_scheme: {shown(self.seed_scheme)} is not known to this version of "
+                                "reskeras, which cannot continue the search")
 
     def difference(self, other: Asked) -> str:
         """How `other` differs, in words; empty when it does not."""
@@ -113,8 +124,10 @@ class Search:
     def keep(self, asked: Asked) -> None:
         """Write down what is asked, or raise ReskerasError when the folder holds another search."""
         if (self.path / SEARCH_FILE).exists():
-            if difference := self.asked().difference(asked):
+            before = self.asked()
+            if difference := before.difference(asked):
                 raise ReskerasError(f"tune: {self.path} is another search: now {difference}; give another --out")
+            asked = replace(asked, seed_scheme=before.seed_scheme)
         elif self.path.exists() and any(entry.name != TRIALS_FOLDER for entry in self.path.iterdir()):
             raise ReskerasError(f"tune: {self.path} exists and is no search; give another --out")
         write_atomically(self.path / SEARCH_FILE, to_yaml(vars(asked)))

@@ -31,6 +31,13 @@ def spec(**fields):
     return validated(AugmentSpec, fields)
 
 
+def memory_split(pixels, labels):
+    """uint8 `pixels` (n, height, width, channels) with their labels, as a split."""
+    pixels, labels = tf.constant(pixels, tf.uint8), tf.constant(labels, tf.int32)
+    return Split("train", len(labels), lambda index: (tf.gather(pixels, index), tf.gather(labels, index)),
+                 label=lambda indices: tf.gather(labels, indices))
+
+
 def coloured(count=24, size=SIZE, channels=3, seed=0):
     """Random uint8 images of size x size whose label is their index below seven."""
     pixels = tf.constant(np.random.default_rng(seed).integers(0, 256, (count, size, size, channels)), tf.uint8)

@@ -6,6 +6,7 @@ import pytest
 
 import reskeras
 from reskeras.spec.plan import Fork, sequence_ops
+from reskeras.spec.resolve import resolve
 
 
 def units(source=None, **fields) -> dict:
@@ -205,3 +206,33 @@ def test_an_even_kernel_pads_its_odd_pixel_at_the_end():
     net = reskeras.plan(family="cifar", stages=[1], stem=stem)
     assert [node.rows for node in net.units[0].nodes if node.kind == "pad"] == [(1, 2), (0, 1)]
     assert net.unit_shapes()[0] == (8, 8, 8)
+
+
+# --- width_factor ---
+
+def stem_width(**fields) -> int:
+    return resolve(reskeras.network(**fields)).stem.convs[-1].width
+
+
+@pytest.mark.parametrize("factor", [0.05, 0.25, 0.5, 1.0, 2.0, 10.0])
+@pytest.mark.parametrize(("family", "widths", "stem"), [
+    ("cifar", (16, 32, 64), 16), ("imagenet", (64, 128, 256, 512), 64)])
+@pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
+def test_a_width_factor_leaves_the_stem_unless_option_a_could_not_follow(family, widths, stem, shortcut, factor):
+    fields = {"family": family, "depth": 2 * len(widths) + 2 if family == "cifar" else 18, "shortcut": shortcut,
+              "width_factor": factor}
+    resolved = resolve(reskeras.network(**fields))
+    assert [row.width for row in resolved.stages] == [max(round(width * factor), 1) for width in widths]
+    narrowed = shortcut == "A" and factor < 1
+    assert resolved.stem.convs[-1].width == (max(round(widths[0] * factor), 1) if narrowed else stem)
+    assert reskeras.plan(**fields).output_shape == (resolved.classes,)
+    again = reskeras.network(**resolved.model_dump(mode="json", exclude={"depth"}, exclude_none=True))
+    assert resolve(again) == resolved
+
+
+def test_a_stem_that_is_told_is_never_changed():
+    told = {"family": "cifar", "depth": 8, "stem": {"convs": [{"width": 24}]}}
+    assert stem_width(**told, width_factor=2) == 24
+    with pytest.raises(reskeras.ReskerasError, match="cannot go from 24 to 4; choose shortcut B or C, or a width of at "
+                                                     "least 24, or a narrower stem"):
+        reskeras.plan(**told, width_factor=0.25)

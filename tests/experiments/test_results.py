@@ -1,0 +1,57 @@
+"""What a suite's figures mean: findings that hold, do not, or are undecided; counts of what was trained."""
+
+import pytest
+
+import reskeras
+from reskeras.experiments.results import RowResult, SuiteResult
+from reskeras.experiments.suite import SuiteSpec
+from reskeras.spec.validation import validated
+
+SUITE = validated(SuiteSpec, {
+    "title": "t", "source": "s", "expects": "e", "measures": ["test_error", "response", "parameters"],
+    "protocol": "cifar",
+    "rows": [{"row": "a", "network": "cifar-resnet-20"}, {"row": "b", "network": "cifar-resnet-32"}],
+    "findings": [{"less": "a", "more": "b", "by": "test_error", "says": "a is better."}]})
+
+
+def outcome(a, b):
+    """What is found of the test errors of rows a and b, one for each seed."""
+    rows = [RowResult(name, {}, figures={seed: {"test_error": error} for seed, error in enumerate(errors)},
+                      runs={seed: f"{name}-{seed}" for seed in range(len(errors))})
+            for name, errors in (("a", a), ("b", b))]
+    [(says, came)] = SuiteResult("mine", SUITE, "short", rows).findings()
+    assert says == "a is better."
+    return came
+
+
+@pytest.mark.parametrize(("a", "b", "verdict"), [
+    ([0.05], [0.06], "yes: test error 5.00% (a), 6.00% (b), one run each"),
+    ([0.06], [0.05], "no: test error 6.00% (a), 5.00% (b), one run each"),
+    ([0.9167], [0.9167], "undecided: equal, test error 91.67% (a), 91.67% (b), one run each"),
+    ([0.91671], [0.91669], "undecided: equal, test error 91.67% (a), 91.67% (b)"),
+    ([0.05, 0.051, 0.049], [0.08, 0.081, 0.079], "yes: test error 5.00% (a), 8.00% (b), medians of 3 runs"),
+    ([0.08, 0.081, 0.079], [0.05, 0.051, 0.049], "no: test error 8.00% (a)"),
+    ([0.04, 0.05, 0.09], [0.03, 0.06, 0.12], "undecided: the difference is within the spread of the runs, test error"),
+    ([0.03, 0.06, 0.12], [0.04, 0.05, 0.09], "undecided: the difference is within the spread of the runs, test error"),
+])
+def test_a_finding_is_yes_no_or_undecided(a, b, verdict):
+    assert outcome(a, b).startswith(verdict)
+
+
+def test_more_runs_decide_what_few_leave_open():
+    few = outcome([0.05, 0.07], [0.06, 0.08])
+    many = outcome([0.05, 0.07] * 20, [0.06, 0.08] * 20)
+    assert few.startswith("undecided") and many.startswith("yes")
+
+
+def test_parameters_and_multiply_adds_are_those_of_the_network_as_it_was_trained(tmp_path):
+    suite = tmp_path / "mine.yaml"
+    suite.write_text("title: t\nsource: s\nexpects: e\nmeasures: [test_error, parameters, multiply_adds]\n"
+                     "protocol: cifar\nrows: [{row: small, network: {family: cifar, depth: 8, width_factor: 0.25}}]\n")
+    result = reskeras.reproduce(suite, "smoke", out=tmp_path / "out")
+    [row] = result.rows
+    run = reskeras.Run(row.runs[0])
+    assert run.folder.spec().input_shape[-1] == 1  # digits are grey; the row's network alone would be for colours
+    model = run.model()
+    assert row.figures[0]["parameters"] == sum(weight.numpy().size for weight in model.trainable_weights)
+    assert row.figures[0]["multiply_adds"] == reskeras.plan(run.path).complexity().multiply_adds
