@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.errors import ReskerasError, failure, shown, writing
+from reskeras.machine import cores
 from reskeras.spec.detector import BACKBONE, DetectorSpec
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
@@ -255,7 +256,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "machine": {"system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count()},
+        "machine": {"system": platform.platform(), "processor": _processor(), "cpus": cores()},
         "git_revision": _revision(),
         **facts,
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from reskeras.data.batches import ReadAhead, fitted_batch
 from reskeras.data.boxes import erase
-from reskeras.data.decode import fitted_batch
 from reskeras.data.layers import Change, colour_jitter, mixing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rand_augment import OPERATIONS, rand_augment
@@ -42,6 +42,7 @@ class TrainingBatch:
             raise ReskerasError("augment.scale: is for detectors; choose random_resized_crop or shorter_side")
         self.split, self.preprocessing, self.augment, self.rows = split, preprocessing, augment, rows
         self.classes, self.label_smoothing = classes, label_smoothing
+        self.read_ahead = ReadAhead.of(rows.count, preprocessing.size)
         height, width, channels = preprocessing.size
         self.window = window_of(augment, height, width)
         self.flips = mirror if augment.flip == "auto" else augment.flip
@@ -69,12 +70,13 @@ class TrainingBatch:
         return self.mix(images, targets, own) if self.mix else (images, targets)
 
     def _read(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        size = self.preprocessing.size
+        size, at_once = self.preprocessing.size, self.read_ahead.images
         if self.window is None:
-            images, labels = fitted_batch(self.split, indices, size)
+            images, labels = fitted_batch(self.split, indices, size, at_once=at_once)
         else:
             draws = tf.random.stateless_uniform([self.rows.of, TRIES, NUMBERS], _folded(seed, WINDOW))
-            images, labels = cropped_batch(self.split, indices, size, self.window, self.rows.taken(draws))
+            images, labels = cropped_batch(self.split, indices, size, self.window, self.rows.taken(draws),
+                                           at_once)
         return tf.ensure_shape(images, [self.rows.count, *size]), tf.ensure_shape(labels, [self.rows.count])
 
 

@@ -16,6 +16,7 @@ import PIL
 import tensorflow as tf
 
 from reskeras.data import decode as decoding
+from reskeras.data.batches import READERS
 from reskeras.errors import ReskerasError
 
 VERSION = 1
@@ -40,7 +41,7 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
     """
     place = _place(folder)
     known, found = _remembered(place), {}
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         now = dict(zip(files, pool.map(_stat, files), strict=True))
     for file in files:
         entry = known.get(_name(folder, file))
@@ -48,7 +49,7 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
             found[file] = entry
     fresh = [file for file in files if file not in found]
     # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
         for file, mode in zip(fresh, pool.map(_mode, fresh), strict=True):
             found[file] = Checked(*(now[file] or (0, 0)), mode)

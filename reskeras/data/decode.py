@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from reskeras.data.source import Split
 from reskeras.errors import ReskerasError, failure
 
 LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
-READERS = os.cpu_count() or 1
 CHANGED = "changed since the data was opened"
 
 
@@ -101,34 +98,3 @@ def decode_file(path: str | Path, channels: int) -> tf.Tensor:
         raise ReskerasError(f"image: there is no file {path}")
     decoded, _ = read_image(path)
     return tf.image.rgb_to_grayscale(decoded) if channels == 1 else decoded
-
-
-def pipeline_options() -> tf.data.Options:
-    """What every pipeline here runs under: in order, and with explicit parallelism only."""
-    options = tf.data.Options()
-    # destroying an iterator waits for the autotuner's sleeping thread, up to as long as the pass itself
-    options.autotune.enabled = False
-    options.deterministic = True
-    return options
-
-
-def fitted_batch(
-    split: Split, indices: tf.Tensor, size: tuple[int, int, int], crop: float = 1.0,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and int32 labels (n,), in a graph."""
-
-    def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = split.decode(stored)
-        return fit_image(image, *size[:2], crop), label
-
-    shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
-    return tf.map_fn(load, split.fetch(indices), fn_output_signature=shapes)
-
-
-def fitted(
-    indices: tf.data.Dataset, split: Split, size: tuple[int, int, int], batch_size: int, crop: float = 1.0,
-) -> tf.data.Dataset:
-    """Batches (uint8 images of `size`, int32 labels) for a dataset of int64 indices, in its order; all are used."""
-    batches = indices.batch(batch_size).map(lambda batch: fitted_batch(split, batch, size, crop),
-                                            num_parallel_calls=READERS, deterministic=True)
-    return batches.with_options(pipeline_options())

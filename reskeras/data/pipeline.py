@@ -9,15 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.augment import TrainingBatch, augmented, probabilities
-from reskeras.data.decode import READERS, fitted, fitted_batch, pipeline_options
+from reskeras.data.batches import ReadAhead, fitted, fitted_batch, pipeline_options
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Split
 from reskeras.spec.augment import AugmentSpec
 
 __all__ = ["augmented", "evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
-
-AHEAD = 4  # batches prepared before they are asked for
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -46,11 +44,12 @@ def training_batches(
     batch = TrainingBatch(split, preprocessing, augment, mirror=mirror, rows=rows, classes=classes,
                           label_smoothing=label_smoothing)
 
-    return shuffled_batches(batch, split.count, rows, seed, range(start_epoch, epochs), start_step)
+    return shuffled_batches(batch, split.count, rows, seed, range(start_epoch, epochs), batch.read_ahead, start_step)
 
 
 def shuffled_batches(
-    load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, seed: int, epochs: range, start_step: int = 0,
+    load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, seed: int, epochs: range,
+    read_ahead: ReadAhead, start_step: int = 0,
 ) -> tf.data.Dataset:
     """What `load` makes of each batch of `count` images in `epochs`, in the order that (seed, epoch) gives, from step
     `start_step` of the first epoch on. `load` takes int64 indices of this shard's `rows` and the batch's own seed,
@@ -68,19 +67,21 @@ def shuffled_batches(
         return load(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place))
 
     dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(epoch_batches)
-    dataset = dataset.map(loaded, num_parallel_calls=READERS, deterministic=True)
-    return dataset.prefetch(AHEAD).with_options(pipeline_options())
+    dataset = dataset.map(loaded, num_parallel_calls=read_ahead.parallel, deterministic=True)
+    return dataset.prefetch(read_ahead.ready).with_options(pipeline_options())
 
 
-def ordered_batches(load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows) -> tf.data.Dataset:
+def ordered_batches(
+    load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, read_ahead: ReadAhead,
+) -> tf.data.Dataset:
     """What `load` makes of each batch of `count` images in order, filled up with the last image: `load` takes int64
     indices of this shard's `rows`, and their weights, float32: 0 where it was filled up."""
     steps = -(-count // rows.of)
     places = np.arange(steps * rows.of).reshape(steps, rows.of)[:, rows.first : rows.last]
     indices, weights = np.minimum(places, count - 1), (places < count).astype(np.float32)
     dataset = tf.data.Dataset.from_tensor_slices((indices, weights))
-    dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
-    return dataset.prefetch(AHEAD).with_options(pipeline_options())
+    dataset = dataset.map(load, num_parallel_calls=read_ahead.parallel, deterministic=True)
+    return dataset.prefetch(read_ahead.ready).with_options(pipeline_options())
 
 
 def evaluation_batches(
@@ -98,12 +99,16 @@ def evaluation_batches(
 
     if shard is None:
         dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.size, batch_size, preprocessing.crop)
-        return dataset.map(finished).prefetch(AHEAD)
+        return dataset.map(finished).prefetch(ReadAhead.of(batch_size, preprocessing.size).ready)
+
+    rows = Rows.shard(batch_size, *shard)
+    read_ahead = ReadAhead.of(rows.count, preprocessing.size)
 
     def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return *finished(*fitted_batch(split, indices, preprocessing.size, preprocessing.crop)), weights
+        images = fitted_batch(split, indices, preprocessing.size, preprocessing.crop, read_ahead.images)
+        return *finished(*images), weights
 
-    return ordered_batches(load, split.count, Rows.shard(batch_size, *shard))
+    return ordered_batches(load, split.count, rows, read_ahead)
 
 
 def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:

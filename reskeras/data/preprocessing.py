@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.decode import fit_image, fitted
+from reskeras.data.batches import fitted
+from reskeras.data.decode import fit_image
 from reskeras.data.source import Split
 from reskeras.errors import failure
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.batches import READERS, mapped, pipeline_options
 from reskeras.data.broken import reading_failure
-from reskeras.data.decode import READERS, pipeline_options
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
 
@@ -23,6 +23,7 @@ FEW = 10
 UNEQUAL = 10  # times as many images in the largest class as in the smallest
 NAMED = 5
 BATCH = 256
+FILES = 16  # that are in memory at once, times READERS
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
         stored = split.fetch(batch)
         if split.label is not None:
             return split.label(stored)
-        return tf.map_fn(lambda one: split.decode(one)[1], stored, fn_output_signature=tf.int32)
+        return mapped(lambda one: split.decode(one)[1], stored, tf.int32, 1)
 
     return indices, np.concatenate([batch.numpy() for batch in _mapped(indices, load)])
 
@@ -120,9 +121,9 @@ def sizes_of(split: Split) -> Sizes:
         return shape_of(split.encoded(stored)[0], 3)
 
     def load(batch: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(shape, split.fetch(batch), fn_output_signature=tf.TensorSpec([2], tf.int32))
+        return mapped(shape, split.fetch(batch), tf.TensorSpec([2], tf.int32), 1)
 
-    return size_range(np.concatenate([batch.numpy() for batch in _mapped(indices, load)]))
+    return size_range(np.concatenate([batch.numpy() for batch in _mapped(indices, load, FILES)]))
 
 
 def size_range(shapes: np.ndarray) -> Sizes:
@@ -140,10 +141,10 @@ def _digests(split: Split) -> Iterator[bytes]:
         return tf.io.serialize_tensor(split.decode(stored)[0])
 
     def load(batch: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(content, split.fetch(batch), fn_output_signature=tf.TensorSpec([], tf.string))
+        return mapped(content, split.fetch(batch), tf.TensorSpec([], tf.string), 1)
 
     read = 0
-    for batch in _mapped(spaced(split, COMPARED), load):
+    for batch in _mapped(spaced(split, COMPARED), load, FILES):
         for data in batch.numpy():
             read += len(data)
             yield hashlib.sha256(data).digest()
@@ -151,8 +152,8 @@ def _digests(split: Split) -> Iterator[bytes]:
             return
 
 
-def _mapped(indices: np.ndarray, load: Any) -> tf.data.Dataset:
-    dataset = tf.data.Dataset.from_tensor_slices(indices).batch(BATCH)
+def _mapped(indices: np.ndarray, load: Any, batch: int = BATCH) -> tf.data.Dataset:
+    dataset = tf.data.Dataset.from_tensor_slices(indices).batch(batch)
     dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
     return dataset.with_options(pipeline_options())
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from reskeras.data.batches import READERS, mapped
 from reskeras.data.decode import decode, to_pixels
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
@@ -113,6 +114,7 @@ def cut(image: tf.Tensor, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor
 
 def cropped_batch(
     split: Split, indices: tf.Tensor, size: tuple[int, int, int], choose: Window, draws: tf.Tensor,
+    at_once: int = READERS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """As `fitted_batch`, but of each image only the window that `choose` picks by `draws` (n, TRIES, NUMBERS),
     resized to `size` (bilinear, antialiased)."""
@@ -128,4 +130,4 @@ def cropped_batch(
         return tf.ensure_shape(resized, size), label
 
     shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
-    return tf.map_fn(load, (split.fetch(indices), draws), fn_output_signature=shapes)
+    return mapped(load, (split.fetch(indices), draws), shapes, at_once)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.batches import ReadAhead
 from reskeras.data.decode import decode
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
@@ -162,7 +163,9 @@ class Detector:
 
         counted = min(RECALLED, self.spec.proposals.before)
         find = tf.function(lambda files: self.found(files, counted), autograph=False)
-        for files, weights in ordered_batches(load, split.count, Rows.shard(min(BATCH, split.count), 0, 1)):
+        images = Rows.shard(min(BATCH, split.count), 0, 1)
+        read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
+        for files, weights in ordered_batches(load, split.count, images, read_ahead):
             found = {name: values.numpy() for name, values in find(files).items()}
             for row in range(int(weights.numpy().sum())):
                 kept = slice(0, found["count"][row])

@@ -7,6 +7,7 @@ from functools import partial
 import tensorflow as tf
 
 from reskeras.data.augment import coins, pixel_changes
+from reskeras.data.batches import ReadAhead, mapped
 from reskeras.data.boxes import erase
 from reskeras.data.decode import decode
 from reskeras.data.pipeline import ordered_batches, shuffled_batches
@@ -53,7 +54,8 @@ class DetectionFeed:
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             batch = TrainingCanvases(self, Rows.shard(size, *part))
-            return shuffled_batches(batch, self.train.count, batch.rows, self.recipe.seed, range(epoch, until), step)
+            return shuffled_batches(batch, self.train.count, batch.rows, self.recipe.seed, range(epoch, until),
+                                    self.read_ahead(batch.rows.count), step)
 
         return self.replicas.dataset(shard, size)
 
@@ -73,10 +75,15 @@ class DetectionFeed:
             return self.loaded(self.watched, indices, tf.ones([count]), tf.zeros([count, 2])) | {"seed": seeds}, weights
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            return ordered_batches(lambda *row: _finished(self.preprocessing, *load(*row)), self.watched.count,
-                                   Rows.shard(size, *part))
+            rows = Rows.shard(size, *part)
+            return ordered_batches(lambda *row: _finished(self.preprocessing, *load(*row)), self.watched.count, rows,
+                                   self.read_ahead(rows.count))
 
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
+
+    def read_ahead(self, count: int) -> ReadAhead:
+        """How many batches of `count` images are made at once."""
+        return ReadAhead.of(count, self.preprocessing.size)
 
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
         """Shapes and types of a batch."""
@@ -97,9 +104,9 @@ class DetectionFeed:
             boxes, labels = tf.pad(boxes, [[0, rows], [0, 0]]), tf.pad(labels, [[0, rows]], constant_values=PADDING)
             return one.pixels, one.window, *in_view(one.boxes(boxes), labels, one.window)
 
-        found = tf.map_fn(load, (indices, factors, wheres), fn_output_signature=(
+        found = mapped(load, (indices, factors, wheres), (
             tf.TensorSpec([height, width, channels]), tf.TensorSpec([4]), tf.TensorSpec([self.most, 4]),
-            tf.TensorSpec([self.most], tf.int32)))
+            tf.TensorSpec([self.most], tf.int32)), self.read_ahead(indices.shape[0]).images)
         return dict(zip(("image", "window", "boxes", "labels"), found, strict=True))
 
 

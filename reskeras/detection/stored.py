@@ -14,6 +14,7 @@ from typing import BinaryIO
 import tensorflow as tf
 from PIL import Image
 
+from reskeras.data.batches import READERS
 from reskeras.data.decode import LARGEST_IMAGE, read_image, read_stored
 from reskeras.detection.objects import Read
 from reskeras.errors import ReskerasError
@@ -40,7 +41,7 @@ def look_at(files: Iterable[Path]) -> dict[Path, StoredImage]:
     """
     files = list(dict.fromkeys(files))
     # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
         return {file: found for file, found in zip(files, pool.map(_look, files), strict=True) if found}
 

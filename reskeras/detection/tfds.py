@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.decode import READERS, pipeline_options
+from reskeras.data.batches import READERS, pipeline_options
 from reskeras.data.prepared import TEST_NAMES, Records, first_line, mirrors, opened_builder, split_records
 from reskeras.detection.cleaning import Annotated, Tally, cleaned, joined_source, one_in_five, printable
 from reskeras.detection.objects import ObjectSource, Read

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.decode import fitted
+from reskeras.data.batches import fitted
 from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -12,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import repeat, takewhile
 
 from reskeras.errors import ReskerasError
+from reskeras.machine import cores
 
 HOST = "127.0.0.1"
 PORTS = 65536
@@ -71,11 +71,6 @@ def environments(ports: Sequence[int], environ: Mapping[str, str]) -> list[dict[
             setting["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index * each : (index + 1) * each])
         settings.append(setting)
     return settings
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reskeras.data.decode import fit_image, fitted
+from reskeras.data.batches import fitted
+from reskeras.data.decode import fit_image
 from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source

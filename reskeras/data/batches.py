@@ -1,0 +1,76 @@
+"""Batches of images, read in parallel: how many at once, by the cores and the memory that this process has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import tensorflow as tf
+
+from reskeras.data.decode import LARGEST_IMAGE, fit_image
+from reskeras.data.source import Split
+from reskeras.machine import cores, memory
+
+DECODED = 6 * LARGEST_IMAGE  # bytes: three channels of the largest image, and as much again while it is resized
+READERS = max(min(cores(), memory() // 2 // DECODED), 1)  # images that are decoded at the same time
+SHARE = 8  # the part of the memory that batches in the making, and again those that wait, may take
+COPIES = 3  # of a float32 batch while it is made: its pixels as decoded, changed and normalised
+AHEAD = 4  # batches prepared before they are asked for, where there is room
+
+
+@dataclass(frozen=True)
+class ReadAhead:
+    """`parallel` batches are made at once, each of `images` at once; `ready` batches wait to be asked for."""
+
+    parallel: int
+    images: int
+    ready: int
+
+    @classmethod
+    def of(cls, count: int, size: tuple[int, ...], readers: int | None = None, room: int | None = None) -> ReadAhead:
+        """For batches of `count` float32 images of `size`, by `readers` and `room`, bytes (default: this process')."""
+        readers, room = readers or READERS, room or memory() // SHARE
+        each = 4 * count * prod(size)
+        parallel = max(min(room // (COPIES * each), readers), 1)
+        return cls(parallel, -(-readers // parallel), max(min(room // each, AHEAD), 1))
+
+
+def pipeline_options() -> tf.data.Options:
+    """Options of every pipeline: in order, and with explicit parallelism only."""
+    options = tf.data.Options()
+    # destroying an iterator waits for the autotuner's sleeping thread, up to as long as the pass itself
+    options.autotune.enabled = False
+    options.deterministic = True
+    return options
+
+
+def fitted_batch(
+    split: Split, indices: tf.Tensor, size: tuple[int, int, int], crop: float = 1.0, at_once: int = READERS,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and int32 labels (n,), in a graph
+    that decodes `at_once` images at the same time."""
+
+    def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = split.decode(stored)
+        return fit_image(image, *size[:2], crop), label
+
+    shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
+    return mapped(load, split.fetch(indices), shapes, at_once)
+
+
+def mapped(load: Callable[[Any], Any], elements: Any, shapes: Any, at_once: int = READERS) -> Any:
+    """`tf.map_fn` of `at_once` elements at the same time; by default it would hold ten decoded images a batch."""
+    return tf.map_fn(load, elements, fn_output_signature=shapes,
+                     parallel_iterations=None if tf.executing_eagerly() else at_once)  # one by one, when eager
+
+
+def fitted(
+    indices: tf.data.Dataset, split: Split, size: tuple[int, int, int], batch_size: int, crop: float = 1.0,
+) -> tf.data.Dataset:
+    """Batches (uint8 images of `size`, int32 labels) for a dataset of int64 indices, in its order; all are used."""
+    flight = ReadAhead.of(batch_size, size)
+    batches = indices.batch(batch_size).map(lambda batch: fitted_batch(split, batch, size, crop, flight.images),
+                                            num_parallel_calls=flight.parallel, deterministic=True)
+    return batches.with_options(pipeline_options())
