@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from reskeras.errors import ReskerasError, writing
+from reskeras.errors import ReskerasError
+from reskeras.files import atomic_file
 
 from .detect_options import looking_options
 from .detect_results import echo_detection_evaluation
@@ -52,13 +53,13 @@ def command(
     if curves:
         from reskeras.report.precision import draw_precision
 
-        with writing(curves) as beside:
+        with atomic_file(curves) as beside:
             draw_precision(result.voc).savefig(beside, dpi=130)
     if pictures:
         from reskeras.report.detection_pictures import Pictures
 
         drawn = Pictures(getattr(opened.source(data, data_dir), split), result, tuple(opened.folder.classes())).grid()
-        with writing(pictures) as beside:
+        with atomic_file(pictures) as beside:
             drawn.save(beside)
     if as_json:
         emit_json({**result.as_dict(), "curves": str(curves) if curves else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from reskeras.export.artefacts import Request as ExportRequest
 from reskeras.export.lite import REPRESENTATIVE
 from reskeras.export.noise import LayerNoise
 from reskeras.export.proof import Proof, read_proofs
+from reskeras.files import write_json
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
@@ -103,7 +103,7 @@ def build_run(spec: Spec, out: str | Path | None = None, seed: int = 0) -> Path:
     model = build(spec, seed=seed)
     with new_run(path, spec) as run:
         save_model(model, run.path / MODEL_FILE)
-        (run.path / PROVENANCE_FILE).write_text(json.dumps(provenance(seed=seed), indent=2) + "\n", encoding="utf-8")
+        write_json(run.path / PROVENANCE_FILE, provenance(seed=seed))
     return path
 
 

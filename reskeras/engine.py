@@ -7,8 +7,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from reskeras.errors import ReskerasError
+
+
+def _aside() -> IO[bytes]:
+    """A file of no folder: in memory where the system can, so that start-up needs no place to write to."""
+    return open(os.memfd_create("stderr"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 @contextmanager
@@ -18,7 +24,7 @@ def stderr_aside() -> Iterator[None]:
     TensorFlow 2.21 logs before it reads TF_CPP_MIN_LOG_LEVEL, so that no setting silences it.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as aside:
+    with _aside() as aside:
         saved = os.dup(2)
         os.dup2(aside.fileno(), 2)
         try:

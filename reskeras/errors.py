@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from difflib import get_close_matches
-from pathlib import Path
 
 WRONG_REQUEST = 2
 FAILED = 1
@@ -25,25 +22,6 @@ class ReskerasError(Exception):
 def failure(message: str) -> ReskerasError:
     """A `ReskerasError` for work that failed or a file that is broken: exit status 1."""
     return ReskerasError(message, FAILED)
-
-
-@contextmanager
-def writing(path: Path, otherwise: str = "") -> Iterator[Path]:
-    """A place beside `path` to write to, which takes its name when the block ends: whole, or not at all.
-
-    What the system refuses, a full disk above all, is a `failure` that names `path` and says `otherwise`.
-    """
-    beside = path.with_name(f".{path.stem}.writing{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        beside.replace(path)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)  # h5py has no number
-        why = "there is no space left; make room" if full else error.strerror or str(error)
-        raise failure(f"{path} cannot be written: {why}{otherwise}") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def shown(value: object) -> str:

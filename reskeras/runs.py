@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, failure, shown, writing
+from reskeras.errors import ReskerasError, failure, shown
+from reskeras.files import atomic_folder, write_json, write_text
 from reskeras.machine import cores
 from reskeras.spec.detector import BACKBONE, DetectorSpec
 from reskeras.spec.document import read_yaml, to_yaml
@@ -128,12 +128,12 @@ class RunFolder:
         self._write_metrics([row for row in self.metrics() if row["epoch"] <= epochs])
 
     def _write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        write_atomically(self.path / METRICS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
+        write_text(self.path / METRICS_FILE, "".join(json.dumps(row) + "\n" for row in rows), durable=True)
 
     def update_provenance(self, **facts: Any) -> None:
         """Lay `facts` over provenance.json, atomically."""
         known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
-        write_atomically(self.path / PROVENANCE_FILE, json.dumps({**known, **facts}, indent=2) + "\n")
+        write_json(self.path / PROVENANCE_FILE, {**known, **facts}, durable=True)
 
 
 def open_run(path: str | Path) -> RunFolder:
@@ -212,41 +212,10 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
     network.yaml keeps the spec as `typed`; resolved.yaml has every field of `fitted` decided, which is
     the same network with what its data gave it.
     """
-    with filling(path) as beside:
-        beside.joinpath(NETWORK_FILE).write_text(to_yaml(typed.sparse()), encoding="utf-8")
-        beside.joinpath(RESOLVED_FILE).write_text(to_yaml(_decided(fitted or typed)), encoding="utf-8")
+    with atomic_folder(path, durable=True) as beside:
+        write_text(beside / NETWORK_FILE, to_yaml(typed.sparse()))
+        write_text(beside / RESOLVED_FILE, to_yaml(_decided(fitted or typed)))
         yield RunFolder(beside)
-
-
-@contextmanager
-def filling(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` to fill, which takes its name when the block ends: whole, or not at all.
-
-    `failure` when `path` is there by then, or cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        if path.exists():
-            raise failure(f"out: {path} was made by somebody else meanwhile")
-        beside.rename(path)
-    except OSError as error:
-        raise failure(f"out: {path} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: a reader sees the old file or the new one, never a part."""
-    with writing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
-
-
-def copy_atomically(source: Path, target: Path) -> None:
-    """Replace `target` by a copy of `source`, in the same way."""
-    with writing(target) as beside:
-        shutil.copyfile(source, beside)
 
 
 def provenance(**facts: Any) -> dict[str, Any]:

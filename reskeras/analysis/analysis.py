@@ -20,7 +20,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
-from reskeras.runs import write_atomically
+from reskeras.files import write_csv, write_json
 from reskeras.spec.plan import Plan
 
 BATCH = 128  # images of a pass, and those whose gradient is measured
@@ -56,12 +56,11 @@ class Analysis:
 
     def save(self, folder: Path) -> None:
         """Write analysis.json and a CSV for responses, units and, if there are any, lesions, each whole."""
-        folder.mkdir(parents=True, exist_ok=True)
         _write_rows(folder / RESPONSES_FILE, Response, self.responses)
         _write_rows(folder / UNITS_FILE, UnitSignal, self.units)
         _write_rows(folder / LESIONS_FILE, Lesion, self.lesions)
         summary = {key: getattr(self, key) for key in ("network", "data", "images", "accuracy", "layers")}
-        write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+        write_json(folder / SUMMARY_FILE, summary)
 
 
 def analyse(
@@ -101,13 +100,8 @@ def read_analysis(folder: Path) -> Analysis:
 
 
 def _write_rows(path: Path, kind: type, rows: Sequence[Any]) -> None:
-    from io import StringIO
-
-    text = StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
-    write_atomically(path, text.getvalue())
+    names = [field.name for field in fields(kind)]
+    write_csv(path, [names, *([_cell(asdict(row)[name]) for name in names] for row in rows)])
 
 
 def _cell(value: Any) -> Any:

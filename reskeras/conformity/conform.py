@@ -16,7 +16,7 @@ from reskeras.conformity.functional import functional
 from reskeras.conformity.graph import read_graph
 from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError
-from reskeras.runs import write_atomically
+from reskeras.files import write_text
 from reskeras.spec.catalog import name_of
 from reskeras.spec.diff import UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
@@ -55,7 +55,7 @@ class Conformity:
         if self.obstacles:
             raise ReskerasError("write: no spec compiles to the same function; in the way: "
                                 + "; ".join(self._obstacles_in_words()))
-        write_atomically(Path(path), to_yaml(self.spec.sparse()))
+        write_text(path, to_yaml(self.spec.sparse()))
         return Path(path)
 
     def _obstacles_in_words(self) -> Iterator[str]:

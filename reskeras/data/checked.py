@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import tensorflow as tf
 from reskeras.data import decode as decoding
 from reskeras.data.batches import READERS
 from reskeras.errors import ReskerasError
+from reskeras.files import write_json
 
 VERSION = 1
 
@@ -110,16 +111,6 @@ def _remembered(place: Path | None) -> dict[str, Checked]:
 
 def _remember(place: Path, entries: dict[str, Checked]) -> None:
     """Write the file whole or not at all: of two processes the later wins, and nobody reads half of one."""
-    text = json.dumps({"readers": _readers(),
-                       "files": {name: [entry.size, entry.mtime_ns, entry.mode] for name, entry in entries.items()}})
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=place.parent, prefix=f".{place.stem}.")
-    except OSError:  # a home that cannot be written to: the files are checked again next time
-        return
-    try:
-        with open(handle, "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(beside, place)
-    except OSError:
-        Path(beside).unlink(missing_ok=True)
+    with suppress(ReskerasError):  # a home that cannot be written to: the files are checked again next time
+        write_json(place, {"readers": _readers(), "files": {
+            name: [entry.size, entry.mtime_ns, entry.mode] for name, entry in entries.items()}}, indent=None)

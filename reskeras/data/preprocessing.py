@@ -15,6 +15,7 @@ from reskeras.data.batches import fitted
 from reskeras.data.decode import fit_image
 from reskeras.data.source import Split
 from reskeras.errors import failure
+from reskeras.files import atomic_file
 
 SAMPLE = 10_000  # training images that the mean is taken over, evenly spaced where there are more
 BATCH = 500
@@ -95,10 +96,9 @@ class Preprocessing:
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
-        beside = path.with_name(f".{path.stem}.writing.npz")
-        np.savez(beside, height=self.height, width=self.width, channels=self.channels, kind=self.kind,
-                 mean=self.mean, std=self.std, crop=self.crop, description=self.describe())
-        beside.replace(path)
+        with atomic_file(path) as beside:
+            np.savez(beside, height=self.height, width=self.width, channels=self.channels, kind=self.kind,
+                     mean=self.mean, std=self.std, crop=self.crop, description=self.describe())
 
     @classmethod
     def load(cls, path: Path) -> Preprocessing:

@@ -13,7 +13,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of, spaced
-from reskeras.errors import failure
+from reskeras.files import atomic_file
 from reskeras.spec.recipe import Recipe
 
 ROWS, VERSIONS = 8, 6
@@ -82,10 +82,8 @@ def _draw(path: Path, source: Source, originals: list, labels: np.ndarray, versi
     stored = "as stored" if len(shapes) > 1 else f"as stored, {_side_by_side(*shapes)}"
     for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
         axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise failure(f"sheet: {path} cannot be written: {error.strerror}") from error
+    with atomic_file(path) as beside:
+        figure.savefig(beside, format="png")
 
 
 def _cell(axes: object, image: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from reskeras.export.inference import Outputs, decode_bounded, grey_files
 from reskeras.export.proof import Proof
 from reskeras.export.serving import publish, write_saved_model
 from reskeras.export.timing import timed
+from reskeras.files import workspace
 from reskeras.graph.fold import folded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
@@ -147,8 +147,8 @@ class DetectorExporter:
     def export(self, kind: str) -> Proof:
         """The SavedModel: written, proven, and given its version, or kept aside as rejected."""
         served = ServedDetector(*self.given, self.classes)
-        written = write_saved_model(served, self.folder / self.name, self.name, TIMED)
-        try:
+        with workspace(self.folder) as place:
+            written = write_saved_model(served, place, self.name, TIMED)
             ask = SavedDetector(written, self.classes)
             proof = prove_detector(kind, str(written), size_of(written), answers(ask, files_of(self.sample)),
                                    self.reference, self.sample, self.classes, self.tolerances.get(kind, TOLERANCE))
@@ -159,8 +159,6 @@ class DetectorExporter:
                 aside = set_aside(written, self.folder, f"{self.name}-{kind}")
                 return replace(proof, path=str(aside), keras_noise=self._noise())
             return replace(proof, path=str(publish(written, self.folder / self.name, BATCHES)))
-        finally:
-            shutil.rmtree(written, ignore_errors=True)
 
     def _noise(self) -> float:
         """How far Keras is from itself when it looks at images one at a time."""

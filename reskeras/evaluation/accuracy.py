@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
-from reskeras.errors import writing
 from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.views import Views, scored
+from reskeras.files import write_csv
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,10 @@ class Evaluation:
 
     def save_predictions(self, path: Path) -> None:
         """A CSV with a line for each image: its index in the split, true class, top class, probability."""
-        with writing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(["index", "class", "predicted", "probability"])
-            for index, (label, predicted, sure) in enumerate(
-                    zip(self.labels, self.predicted, self.confidence, strict=True)):
-                rows.writerow([index, self.classes[label], self.classes[predicted], f"{sure:.6f}"])
+        rows = zip(self.labels, self.predicted, self.confidence, strict=True)
+        write_csv(path, [["index", "class", "predicted", "probability"],
+                         *([index, self.classes[label], self.classes[predicted], f"{sure:.6f}"]
+                           for index, (label, predicted, sure) in enumerate(rows))])
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from typing import Any
 
 from reskeras.api import Run
 from reskeras.experiments.rows import Row
-from reskeras.runs import write_atomically
+from reskeras.files import write_json
 from reskeras.spec.lower import lower
 
 FIGURES_FILE = "figures.json"
@@ -61,7 +61,7 @@ def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
         key = f"{name} {row.views.model_dump(mode='json')}" if name in ("test_error", "top5_error") else name
         if key not in known:
             known |= {key.replace(name, each, 1): value for each, value in MEASURED[name](row, run).items()}
-            write_atomically(run.path / FIGURES_FILE, json.dumps(known, indent=2) + "\n")
+            write_json(run.path / FIGURES_FILE, known)
         if known[key] is not None:
             found[name] = known[key]
     return found

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import statistics
 from dataclasses import asdict, dataclass, field
@@ -13,7 +10,7 @@ from typing import Any
 
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.suite import SuiteSpec
-from reskeras.runs import write_atomically
+from reskeras.files import write_csv, write_json
 
 RESULTS_FILE, TABLE_FILE = "results.json", "results.csv"
 
@@ -111,22 +108,19 @@ class SuiteResult:
 
     def save(self, folder: Path) -> None:
         """Write results.json and results.csv, each whole."""
-        folder.mkdir(parents=True, exist_ok=True)
         data = {"suite": self.name, "scale": self.scale, "spec": self.suite.sparse(),
                 "rows": [{**asdict(row), "statistics": {
                     name: asdict(found) for name in self.suite.measures if (found := row.statistics(name))}}
                     for row in self.rows],
                 "findings": [{"says": says, "outcome": outcome} for says, outcome in self.findings()]}
-        write_atomically(folder / RESULTS_FILE, json.dumps(data, indent=2) + "\n")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"])
+        write_json(folder / RESULTS_FILE, data)
+        table = [["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"]]
         for row in self.rows:
             for name in self.suite.measures:
                 if found := row.statistics(name):
-                    writer.writerow([row.row, name, row.published.get(name, ""), found.median, found.mean,
-                                     found.deviation, found.count, "; ".join(row.differences)])
-        write_atomically(folder / TABLE_FILE, text.getvalue())
+                    table.append([row.row, name, row.published.get(name, ""), found.median, found.mean,
+                                  found.deviation, found.count, "; ".join(row.differences)])
+        write_csv(folder / TABLE_FILE, table)
 
 
 def _verdict(less: Statistics, more: Statistics, by: str) -> str:

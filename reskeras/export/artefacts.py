@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from reskeras.export.proof import DIFFERENCE, Proof, prove, write_proofs
 from reskeras.export.samples import images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.export.timing import BATCHES, timed
+from reskeras.files import make_folder, move, remove, scratch, workspace
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.porting.back import SUFFIXES as WEIGHT_SUFFIXES
@@ -95,7 +94,7 @@ def export_each(
 
     Raises ReskerasError (status 1) at the end, when all have been made, if any was rejected.
     """
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     proofs = []
     for kind in kinds:
         tell(kind)
@@ -121,16 +120,18 @@ class Exporter:
 
     def export(self, kind: str) -> Proof:
         """One artefact: written, proven, and given its name, or kept aside as rejected."""
-        if kind in WEIGHT_SUFFIXES:
-            return self._export_weights(kind)
+        with workspace(self.folder) as place:
+            return self._export_weights(kind, place) if kind in WEIGHT_SUFFIXES else self._export_model(kind, place)
+
+    def _export_model(self, kind: str, place: Path) -> Proof:
         lite = None if kind == SERVING else lite_kind(kind)
         inference = Inference(self.plan, self.model, self.preprocessing, self.classes,
                               self.request.pixels if lite is None else "float32", guarded=lite is None)
         if lite is None:
-            written = write_saved_model(inference, self.folder / self.name, self.name)
+            written = write_saved_model(inference, place, self.name)
             ask, tolerance, measure = SavedModel(written), TOLERANCE, DIFFERENCE
         else:
-            written = self._write_lite(inference, kind, lite)
+            written = self._write_lite(inference, kind, lite, place)
             ask, tolerance, measure = LiteModel(written), LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure
         proof = prove(kind, str(written), size_of(written), in_chunks(ask, self.images), self.reference, self.labels,
                       self.request.tolerances.get(kind, tolerance), measure)
@@ -141,30 +142,27 @@ class Exporter:
         if lite is None:
             return replace(proof, path=str(publish(written, self.folder / self.name)))
         describe(inference, lite, self._file(kind).with_suffix(".json"))
-        return replace(proof, path=str(written.replace(self._file(kind))))
+        return replace(proof, path=str(move(written, self._file(kind))))
 
-    def _export_weights(self, kind: str) -> Proof:
+    def _export_weights(self, kind: str, place: Path) -> Proof:
         """A file of weights for another library, proven by that library's network."""
         final = self.folder / f"{self.name}-{kind}{WEIGHT_SUFFIXES[kind]}"
-        aside = final.with_name(f".{final.name}.proving{WEIGHT_SUFFIXES[kind]}")
-        try:
-            ask = write_weights(Given(self.spec, read(self.model), self.preprocessing), kind, aside)
-            logits = in_chunks(lambda images: ask(self.preprocessing.normalise(images).numpy()), self.images)
-            proof = prove(kind, str(final), size_of(aside), logits, self.reference, self.labels,
-                          self.request.tolerances.get(kind, TOLERANCE))
-            if not proof.holds:
-                return replace(proof, path=str(self._set_aside(aside, kind)), keras_noise=self._noise(DIFFERENCE))
-            return replace(proof, path=str(aside.replace(final)))
-        finally:
-            aside.unlink(missing_ok=True)
+        written = place / final.name
+        ask = write_weights(Given(self.spec, read(self.model), self.preprocessing), kind, written)
+        logits = in_chunks(lambda images: ask(self.preprocessing.normalise(images).numpy()), self.images)
+        proof = prove(kind, str(final), size_of(written), logits, self.reference, self.labels,
+                      self.request.tolerances.get(kind, TOLERANCE))
+        if not proof.holds:
+            return replace(proof, path=str(self._set_aside(written, kind)), keras_noise=self._noise(DIFFERENCE))
+        return replace(proof, path=str(move(written, final)))
 
     def explain(self, kind: str) -> list[LayerNoise]:
         """How noisy each layer of an int8 kind is, the noisiest first."""
         lite = lite_kind(kind)
         check_debugged(lite)
         inference = Inference(self.plan, self.model, self.preprocessing, self.classes, "float32", guarded=False)
-        with tempfile.TemporaryDirectory() as folder:
-            saved = write_saved_model(inference, Path(folder), warmed=())
+        with scratch() as folder:
+            saved = write_saved_model(inference, folder, warmed=())
             return explain(inference, saved, lite, self._representative(lite))
 
     def _noise(self, measure: str) -> float | None:
@@ -173,8 +171,8 @@ class Exporter:
         alone = [self.ask_keras(image[None]) for image in self.images[:NOISE_SAMPLE]]
         return relative_difference(np.concatenate(alone), self.reference[:NOISE_SAMPLE])
 
-    def _write_lite(self, inference: Inference, kind: str, lite: str) -> Path:
-        images, file = self._representative(lite), self._file(kind)
+    def _write_lite(self, inference: Inference, kind: str, lite: str, place: Path) -> Path:
+        images, file = self._representative(lite), place / self._file(kind).name
         if not self.request.keep_float:
             return write_lite_model(inference, file, lite, images)
         return write_lite_model(inference, file, lite, images, lambda saved, _, images: keeping_float(
@@ -195,9 +193,8 @@ class Exporter:
 def set_aside(written: Path, folder: Path, name: str) -> Path:
     """Where a rejected artefact of an export folder now is: no server looks there."""
     final = folder / "rejected" / name
-    shutil.rmtree(final, ignore_errors=True)
-    final.parent.mkdir(exist_ok=True)
-    return written.replace(final)
+    remove(final)
+    return move(written, final)
 
 
 def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from reskeras.evaluation.difference import TOLERANCE
 from reskeras.export.inference import Inference
 from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
 from reskeras.export.serving import write_saved_model
+from reskeras.files import scratch, write_bytes, write_json
 
 REPRESENTATIVE = 200  # training images that ranges of activations are measured on
 LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras numbers layers that are called again
@@ -88,7 +87,7 @@ def write_lite_model(
     convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] = lambda saved, kind, images: converter_of(
         saved, kind, images).convert(),
 ) -> Path:
-    """A `.tflite` of `kind`, of builtin ops alone, in a hidden file beside `path` until it is proven.
+    """Write `path`, a `.tflite` of `kind`, of builtin ops alone.
 
     `inference` takes float32 pixels. Raises ReskerasError (status 1) that names the layer when an operation has no
     builtin, status 2 when a kind needs images and there are none.
@@ -96,15 +95,15 @@ def write_lite_model(
     how = LITE_KINDS[kind]
     if how.measured and (images is None or not len(images)):
         raise ReskerasError(f"tflite: {kind} measures ranges on representative images, and there are none")
-    target = path.with_name(f".{path.stem}.writing.tflite")
-    with tempfile.TemporaryDirectory() as folder:
-        saved = write_saved_model(inference, Path(folder), warmed=())
+    with scratch() as folder:
+        saved = write_saved_model(inference, folder, warmed=())
         try:
             with stderr_aside():
-                target.write_bytes(convert(saved, how, images))
+                content = convert(saved, how, images)
         except ConverterError as error:
             raise failure(f"tflite: {_cause(str(error))}") from error
-    return target
+    write_bytes(path, content)
+    return path
 
 
 def _cause(message: str) -> str:
@@ -129,7 +128,7 @@ def describe(inference: Inference, kind: str, path: Path) -> None:
         "preparation": inference.preprocessing.describe(), "mean": inference.preprocessing.mean.tolist(),
         "std": inference.preprocessing.std.tolist(), "classes": list(inference.classes),
     }
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_json(path, facts, indent=1)
 
 
 def lite_logits(path: Path, images: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from reskeras.errors import failure
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
 from reskeras.export.timing import Timing
-from reskeras.runs import write_atomically
+from reskeras.files import write_json
 
 REPORT_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
@@ -104,7 +104,7 @@ def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
     """Lay `proofs` over what report.json says of other artefacts."""
     known = {proof.path: proof for proof in read_proofs(folder)} | {proof.path: proof for proof in proofs}
     rows = {path: proof.as_dict() for path, proof in known.items()}
-    write_atomically(folder / REPORT_FILE, json.dumps(rows, indent=2) + "\n")
+    write_json(folder / REPORT_FILE, rows)
 
 
 def _proof(row: dict[str, Any]) -> Proof:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.export.server import BATCHING_CONFIG, MODELS_CONFIG
-from reskeras.runs import write_atomically
+from reskeras.files import make_folder, move, write_text
 
 WARMED = (1, 8)  # batch sizes of the requests that a server answers to itself before it is ready
 WARMUP_FILE = "tf_serving_warmup_requests"
@@ -43,17 +41,14 @@ def next_version(folder: Path) -> int:
 def write_saved_model(
     inference: Servable, folder: Path, model: str = "model", warmed: Sequence[int] = WARMED,
 ) -> Path:
-    """A SavedModel in a new hidden folder below `folder`; `publish` gives it its version.
+    """A SavedModel in a new folder below `folder`, a workspace; `publish` gives it its version.
 
     Class names are its asset, one a line. It brings requests of `warmed` images for the server's own use.
     """
-    target = folder / f".{os.getpid()}.writing"
-    shutil.rmtree(target, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as aside:
-        names = Path(aside) / "classes.txt"
-        names.write_text("\n".join(inference.classes) + "\n", encoding="utf-8")
-        inference.class_names = tf.saved_model.Asset(str(names))
-        tf.saved_model.save(inference, str(target), signatures=inference.signatures)
+    target, names = folder / "saved_model", folder / "assets" / "classes.txt"
+    write_text(names, "\n".join(inference.classes) + "\n")
+    inference.class_names = tf.saved_model.Asset(str(names))
+    tf.saved_model.save(inference, str(target), signatures=inference.signatures)
     if warmed:
         _write_warmup(inference, target, model, warmed)
     return target
@@ -65,9 +60,9 @@ def publish(target: Path, folder: Path, batches: Sequence[int] = BATCHES) -> Pat
     Beside it goes how a server is started, which makes `batches` of requests that come together.
     """
     version = folder / str(next_version(folder))
-    target.rename(version)
-    write_atomically(folder.parent / MODELS_CONFIG, models_config(folder))
-    write_atomically(folder.parent / BATCHING_CONFIG, batching_config(batches))
+    move(target, version)
+    write_text(folder.parent / MODELS_CONFIG, models_config(folder))
+    write_text(folder.parent / BATCHING_CONFIG, batching_config(batches))
     return version
 
 
@@ -111,7 +106,7 @@ def _write_warmup(inference: Servable, target: Path, model: str, warmed: Sequenc
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     folder = target / "assets.extra"
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as records:
         for batch in warmed:
             for signature, tensors in inference.example(batch).items():

@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 
 import reskeras.graph.layers  # noqa: F401 - registers our layers with Keras
-from reskeras.errors import ReskerasError, failure, writing
+from reskeras.errors import ReskerasError, failure
+from reskeras.files import atomic_file
 
 LARGEST_ARCHIVE = 8 << 30  # bytes, unpacked
 
@@ -38,5 +39,5 @@ def load_model(path: str | Path) -> keras.Model:
 
 def save_model(model: keras.Model, path: str | Path) -> None:
     """Write `model` to `path` (`.keras`): whole, or not at all; ReskerasError (status 1) when it cannot be written."""
-    with writing(Path(path)) as beside:
+    with atomic_file(path, durable=True) as beside:
         model.save(beside)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.errors import ReskerasError, writing
+from reskeras.errors import ReskerasError
+from reskeras.files import atomic_file
 from reskeras.porting.convert import Weights, their_tensors, with_channels_reversed, with_epsilon, without_biases
 from reskeras.porting.layouts import (
     KERAS_INCEPTION_RESNET_V2,
@@ -92,10 +93,8 @@ def _write_keras(given: Given, path: Path) -> Ask:
             own = tensors.get(f"{layer.name}/{variable.name}")
             # a bias or a scale that our network has not
             variable.assign(own if own is not None else np.full(variable.shape, float(variable.name == "gamma")))
-    with writing(path) as beside:
-        whole = beside.with_name(beside.name.removesuffix(".h5").removesuffix(".weights") + SUFFIXES[KERAS_WEIGHTS])
-        model.save_weights(whole)
-        whole.replace(beside)
+    with atomic_file(path) as beside:
+        model.save_weights(beside)
     again = application_model(name, str(path), given.classes, plan.input_shape)
     ask = of_keras(again, name).ask
     return (lambda images: ask(images[..., ::-1])) if reverse else ask
@@ -115,7 +114,7 @@ def _write_torch(given: Given, path: Path) -> Ask:
     if shaped.ask is None:
         raise ReskerasError(f"to: {TORCH_WEIGHTS} cannot be proven, because {shaped.why}; pip install torch")
     tensors = their_tensors(_fitted(given, TORCHVISION, shaped), TORCHVISION, plan, ())
-    with writing(path) as beside:
+    with atomic_file(path) as beside:
         save_file(tensors, beside, metadata={"format": "pt"})
     return of_state_dict(load_file(path), str(path)).ask
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
+from reskeras.files import write_json, write_text
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import places, read, write
@@ -56,10 +56,10 @@ class Port:
         with new_run(path, self.spec) as run:
             save_model(self.model, run.path / MODEL_FILE)
             self.preprocessing.save(run.path / PREPROCESSING_FILE)
-            (run.path / CLASSES_FILE).write_text("\n".join(classes) + "\n", encoding="utf-8")
+            write_text(run.path / CLASSES_FILE, "\n".join(classes) + "\n")
             facts = provenance(ported={"source": self.source.name, "layout": self.layout.title,
                                        "sha256": self.source.digest, "proof": proof})
-            (run.path / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            write_json(run.path / PROVENANCE_FILE, facts)
 
 
 def port(source: Source, size: int | None = None, normalised: str | None = None, fold_biases: bool = False,

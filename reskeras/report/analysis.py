@@ -10,7 +10,7 @@ import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.lesions import REMOVED, SWAPPED
-from reskeras.errors import writing
+from reskeras.files import atomic_file
 
 KINDS = ("png", "svg")
 COLOURS = ("#1b7f79", "#d1495b", "#4c78a8", "#e0a030", "#7b5ea7", "#5b8c3a", "#8c564b", "#666666")
@@ -29,12 +29,11 @@ def draw_analyses(analyses: Mapping[str, Analysis]) -> Figures:
 
 def save_analyses(analyses: Mapping[str, Analysis], folder: Path) -> list[Path]:
     """Draw and write every figure to `folder` as PNG and SVG."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in draw_analyses(analyses).items():
         for kind in KINDS:
             path = folder / f"{name}.{kind}"
-            with writing(path) as beside:
+            with atomic_file(path) as beside:
                 figure.savefig(beside, dpi=130, format=kind)
             paths.append(path)
     return paths

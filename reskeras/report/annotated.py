@@ -13,7 +13,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.detection.feed import DetectionFeed, TrainingCanvases, check_augment
 from reskeras.detection.objects import IGNORED, PADDING, Objects, ObjectSource
-from reskeras.errors import writing
+from reskeras.files import atomic_file
 from reskeras.report.boxes import Mark, draw_boxes, enlarged, true_marks
 from reskeras.spec.recipe import Recipe
 from reskeras.training.strategy import open_replicas
@@ -42,7 +42,7 @@ def object_sheet(path: Path, source: ObjectSource, recipe: Recipe, height: int, 
     pictures = [[draw_boxes(*enlarged(pixels, marks, SIDE), text=TEXT) for pixels, marks in column]
                 for column in columns]
     titles = ["as stored", f"as learned from, on a canvas of {height}x{width}"]
-    with writing(path) as beside:
+    with atomic_file(path) as beside:
         _arranged(pictures, titles).save(beside, format="PNG")
 
 

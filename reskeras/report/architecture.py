@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from reskeras.errors import ReskerasError, failure
+from reskeras.errors import ReskerasError
+from reskeras.files import atomic_file
 from reskeras.report.glyphs import BOX_GAP, LINE, Pen, measure
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Fork, Plan, Sequence, Unit
@@ -77,20 +77,9 @@ def draw(plan: Plan, title: str, path: str | Path) -> Path:
     page.header(title)
     page.body(columns)
     page.footer(height)
-    _save(figure, path)
+    with atomic_file(path) as beside:
+        figure.savefig(beside, format=path.suffix[1:].lower())
     return path
-
-
-def _save(figure, path: Path) -> None:
-    """Write beside `path`, then rename: a reader never sees half a picture."""
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix.lower()}")
-    try:
-        figure.savefig(beside)
-        beside.replace(path)
-    except OSError as error:
-        raise failure(f"plot: {path} cannot be written: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _items(plan: Plan) -> Iterable[Item]:

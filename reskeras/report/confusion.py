@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reskeras.errors import ReskerasError, writing
+from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation
+from reskeras.files import atomic_file, write_csv
 
 NAMED = 40  # classes up to which each is named and each number is written
 KINDS = (".png", ".svg", ".csv")
@@ -25,14 +25,12 @@ def save_confusion(result: Evaluation, path: Path) -> None:
     """Rows are true classes, columns what they were taken for; colour is the share of the row."""
     check_kind(path)
     counts = result.confusion()
-    with writing(path) as beside:
-        if path.suffix == ".csv":
-            with open(beside, "w", newline="", encoding="utf-8") as file:
-                rows = csv.writer(file)
-                rows.writerow(["class", *result.classes])
-                rows.writerows([name, *row] for name, row in zip(result.classes, counts.tolist(), strict=True))
-        else:
-            draw_confusion(result).savefig(beside, dpi=130)
+    if path.suffix == ".csv":
+        rows = zip(result.classes, counts.tolist(), strict=True)
+        write_csv(path, [["class", *result.classes], *([name, *row] for name, row in rows)])
+        return
+    with atomic_file(path) as beside:
+        draw_confusion(result).savefig(beside, dpi=130)
 
 
 def draw_confusion(result: Evaluation) -> Any:

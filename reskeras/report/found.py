@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,9 @@ from reskeras.data.decode import decode_file
 from reskeras.detection.mistakes import SURE
 from reskeras.detection.objects import CHANNELS
 from reskeras.detection.prediction import ImageDetections, coco_predictions
+from reskeras.files import atomic_folder, write_json
 from reskeras.report.boxes import draw_boxes, found_marks
-from reskeras.runs import filling, place_for
+from reskeras.runs import place_for
 
 DETECTIONS_FILE = "detections.json"
 
@@ -29,15 +29,14 @@ def save_found(found: Sequence[ImageDetections], classes: Sequence[str], out: st
     detections with a score of at least `score`, by default SURE; detections.json has all of `found`, in COCO's form.
     """
     out = check_folder(out)
-    with filling(out) as folder:
+    with atomic_folder(out) as folder:
         names: set[str] = set()
         for each in found:
             pixels = decode_file(each.path, CHANNELS).numpy()
             drawn = each.above(SURE if score is None else score)
             picture = draw_boxes(pixels, found_marks(drawn.detections, classes))
             picture.save(folder / f"{_own_name(Path(each.path).stem, names)}-detections.png")
-        text = json.dumps(coco_predictions(found, classes), indent=1)
-        (folder / DETECTIONS_FILE).write_text(text + "\n", encoding="utf-8")
+        write_json(folder / DETECTIONS_FILE, coco_predictions(found, classes), indent=1)
     return out
 
 

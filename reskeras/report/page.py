@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from reskeras import __version__
-from reskeras.errors import writing
+from reskeras.files import write_text
 from reskeras.report.sections import Page
 
 
@@ -24,9 +24,7 @@ def render(page: Page) -> str:
 def write_page(page: Page, path: str | Path) -> Path:
     """Write `page` to `path`, whole or not at all."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as beside:
-        beside.write_text(render(page), encoding="utf-8")
+    write_text(path, render(page))
     return path
 
 

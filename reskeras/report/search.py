@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reskeras.errors import writing
+from reskeras.files import atomic_file
 from reskeras.spec.space import Domain
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.outcome import Outcome
@@ -33,7 +33,7 @@ def draw_search(search: Search) -> list[Path]:
     for name, figure in figures.items():
         for kind in KINDS:
             path = search.path / f"{name}.{kind}"
-            with writing(path) as beside:
+            with atomic_file(path) as beside:
                 figure.savefig(beside, dpi=130, format=kind)
             paths.append(path)
     return paths

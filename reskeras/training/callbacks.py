@@ -11,9 +11,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from reskeras.files import copy_file
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read, write
-from reskeras.runs import MODEL_FILE, RunFolder, copy_atomically
+from reskeras.runs import MODEL_FILE, RunFolder
 from reskeras.training.background import Background
 from reskeras.training.position import Position
 from reskeras.training.subject import Measure
@@ -197,7 +198,7 @@ class Record(keras.callbacks.Callback):
     def _write(self, epoch: int, best: bool) -> None:
         save_model(self.saved, self.run.last_model_file)
         if best:
-            copy_atomically(self.run.last_model_file, self.run.path / MODEL_FILE)
+            copy_file(self.run.last_model_file, self.run.path / MODEL_FILE, durable=True)
             self.run.update_provenance(best_epoch=epoch + 1)
 
     def finish(self) -> None:

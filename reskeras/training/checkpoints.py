@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 import zlib
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reskeras.errors import writing
+from reskeras.files import atomic_file, remove
 
 NAME = re.compile(r"state-(\d{6})-(\d{8})\.npz")  # epochs done, steps of the next
 
@@ -35,12 +34,10 @@ class Checkpoints:
         """
         path, last = self.folder / f"state-{epoch:06d}-{step:08d}.npz", self.all()
         otherwise = f"; {last[-1].name} is whole, --resume goes on from it" if last else ""
-        with writing(path, otherwise) as beside, open(beside, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
+        with atomic_file(path, otherwise, durable=True) as beside:
+            np.savez(beside, **arrays)
         for old in self.all()[: -self.keep]:
-            old.unlink(missing_ok=True)
+            remove(old)
 
     def newest(self, tell: Callable[[str], None]) -> dict[str, np.ndarray] | None:
         """The newest state that can be read, or None; `tell` gets a line for each broken one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
+from reskeras.files import write_json, write_text
 from reskeras.runs import (
     CLASSES_FILE,
     PREPROCESSING_FILE,
@@ -98,12 +98,12 @@ class Job:
 
     def _begin(self, path: Path, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
         with new_run(path, self.spec, self.fitted) as run:
-            (run.path / RECIPE_FILE).write_text(to_yaml(self.recipe.sparse()), encoding="utf-8")
-            (run.path / CLASSES_FILE).write_text("\n".join(self.source.classes) + "\n", encoding="utf-8")
+            write_text(run.path / RECIPE_FILE, to_yaml(self.recipe.sparse()))
+            write_text(run.path / CLASSES_FILE, "\n".join(self.source.classes) + "\n")
             preprocessing.save(run.path / PREPROCESSING_FILE)
             made = provenance(seed=self.recipe.seed, data=self._data_facts(),
                               preprocessing=self.describe(preprocessing), **facts)
-            (run.path / PROVENANCE_FILE).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+            write_json(run.path / PROVENANCE_FILE, made)
 
     def _data_facts(self) -> dict[str, Any]:
         source, folder = self.source, self.data_dir

@@ -5,7 +5,6 @@ Uses private methods of KerasTuner 1.4 (setup.py bounds the version); nothing el
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from keras_tuner.oracles import (
 from sklearn.exceptions import ConvergenceWarning
 
 from reskeras.errors import failure
-from reskeras.runs import write_atomically
+from reskeras.files import write_json
 from reskeras.tuning.candidates import Candidates
 
 TRIES = 1000  # candidates refused in a row before the space counts as exhausted
@@ -135,10 +134,11 @@ class SteadyOracle(keras_tuner.Oracle):
 
     def save(self) -> None:
         """Replace `oracle.json`."""
-        write_atomically(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
+        write_json(self._get_oracle_fname(), self.get_state(), indent=None, durable=True)
 
     def _save_trial(self, trial: trials.Trial) -> None:
-        write_atomically(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
+        path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
+        write_json(path, trial.get_state(), indent=None, durable=True)
 
     def reload(self) -> None:
         """Go on from the folder, wherever between two files the search was killed."""

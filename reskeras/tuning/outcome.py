@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from reskeras.errors import failure
-from reskeras.runs import write_atomically
+from reskeras.files import write_json
 from reskeras.spec.space import Value
 
 OUTCOME_FILE = "outcome.json"
@@ -32,7 +32,7 @@ class Outcome:
 
     def save(self, folder: Path) -> None:
         """Into a trial's folder."""
-        write_atomically(folder / OUTCOME_FILE, json.dumps(asdict(self), indent=2) + "\n")
+        write_json(folder / OUTCOME_FILE, asdict(self), durable=True)
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:

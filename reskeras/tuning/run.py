@@ -12,6 +12,7 @@ from typing import Any
 import keras_tuner
 
 from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.files import make_folder
 from reskeras.launch.places import HOST
 from reskeras.tuning.hypermodel import HyperModel
 from reskeras.tuning.hyperparameters import declare
@@ -67,7 +68,7 @@ def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] 
         raise ReskerasError("workers: several of them need a command that starts them; use the command line")
     mine, search, asked = role(), Search(place), _asked(how, model)
     if mine in (None, CHIEF):
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
         search.keep(asked)
         asked = search.asked()  # a search that was begun keeps the seed scheme it was begun with
         reports = _Reports(search, model, ended)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, shown, writing
-from reskeras.runs import HOME, write_atomically
+from reskeras.errors import ReskerasError, shown
+from reskeras.files import write_csv, write_text
+from reskeras.runs import HOME
 from reskeras.spec.catalog import name_of
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
@@ -130,7 +130,7 @@ class Search:
             asked = replace(asked, seed_scheme=before.seed_scheme)
         elif self.path.exists() and any(entry.name != TRIALS_FOLDER for entry in self.path.iterdir()):
             raise ReskerasError(f"tune: {self.path} exists and is no search; give another --out")
-        write_atomically(self.path / SEARCH_FILE, to_yaml(vars(asked)))
+        write_text(self.path / SEARCH_FILE, to_yaml(vars(asked)), durable=True)
 
     def write_results(self, classes: int, channels: int) -> None:
         """trials.csv, and best.yaml when a trial has been completed."""
@@ -143,19 +143,18 @@ class Search:
             head = (f"# trial {best.trial} of {self.path.name}: {self.objective().name} {best.score:.4f}; "
                     f"data: {asked.data}\n")
             text = to_yaml({"network": fitted.sparse(), "recipe": recipe.sparse()})
-            write_atomically(self.best_file, head + text)
+            write_text(self.best_file, head + text)
 
     def write_trials(self) -> None:
         """A line for each trial that has ended."""
         outcomes, names = self.outcomes(), list(self.space().parameters)
         figures = sorted({name for outcome in outcomes for name in outcome.figures})
-        with writing(self.path / TRIALS_FILE) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(["trial", "status", "score", *names, *figures, "reason"])
-            for outcome in outcomes:
-                rows.writerow([outcome.trial, outcome.status, outcome.score,
-                               *(outcome.values.get(name) for name in names),
-                               *(outcome.figures.get(name) for name in figures), outcome.reason])
+        rows = [["trial", "status", "score", *names, *figures, "reason"]]
+        for outcome in outcomes:
+            rows.append([outcome.trial, outcome.status, outcome.score,
+                         *(outcome.values.get(name) for name in names),
+                         *(outcome.figures.get(name) for name in figures), outcome.reason])
+        write_csv(self.path / TRIALS_FILE, rows)
 
 
 def open_search(path: str | Path) -> Search:

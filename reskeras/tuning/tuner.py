@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.engine import trial as trials
 
 from reskeras.errors import ReskerasError
+from reskeras.files import copy_folder, remove
 from reskeras.runs import RunFolder
 from reskeras.training.fit import Beside
 from reskeras.training.guards import SIGNALS
@@ -140,17 +140,14 @@ class JobTuner(base_tuner.BaseTuner):
         if self.keep_states:
             return
         for path in folder.glob("execution-*"):  # a trial that has ended is not gone on with
-            shutil.rmtree(RunFolder(path).checkpoint_folder, ignore_errors=True)
+            remove(RunFolder(path).checkpoint_folder)
 
     def _go_on_from(self, values: Mapping[str, Any], execution: int, folder: Path) -> None:
         """Copy the run of the round before, if there is one."""
         before = values.get(f"{ROUND}trial_id")
         if before is None or folder.exists():
             return
-        beside = folder.with_name(f".{folder.name}.writing")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(self._folder(before) / f"execution-{execution}", beside)
-        beside.rename(folder)
+        copy_folder(self._folder(before) / f"execution-{execution}", folder)
 
     def _folder(self, trial_id: str) -> Path:
         return Path(self.get_trial_dir(trial_id))

@@ -17,6 +17,7 @@ from keras_tuner.src.distribute import oracle_client
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from reskeras.errors import ReskerasError, failure
+from reskeras.files import append_line
 from reskeras.launch.group import STOPPED, Requests
 from reskeras.launch.places import HOST, environments
 from reskeras.launch.worker import Worker, how_it_ended
@@ -138,8 +139,7 @@ class LocalCrew:
         return Worker(index, self.command, self.settings[index], self._note)
 
     def _note(self, line: str, is_error: bool) -> None:
-        with open(self.folder / "workers.log", "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append_line(self.folder / "workers.log", line)
 
     def _ended(self, oracle: SteadyOracle, index: int, worker: Worker) -> None:
         del self.workers[index]

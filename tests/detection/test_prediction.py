@@ -164,7 +164,7 @@ def test_what_cannot_be_written_leaves_nothing(detector_run, files, tmp_path, mo
         return Image.new("RGB", (8, 8))
 
     monkeypatch.setattr(module, "draw_boxes", full)
-    with pytest.raises(ReskerasError, match="No space left") as failed:
+    with pytest.raises(ReskerasError, match="there is no space left") as failed:
         detector_run.predict(files, out=tmp_path / "out")
     assert failed.value.status == 1
     assert list(tmp_path.iterdir()) == []

@@ -51,8 +51,7 @@ def torn_writing(number):
     def torn(file, **arrays):
         count[0] += 1
         if count[0] == number:
-            file.write(b"half of a state")
-            file.flush()
+            file.write_bytes(b"half of a state")
             die()
         write(file, **arrays)
 

@@ -153,7 +153,7 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(tmp_path, monkeypatch):
     kept.save({"facts": np.zeros(3)}, 1, 0)
 
     def full(file, **arrays):
-        file.write(b"some of it")
+        file.write_bytes(b"some of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(states.np, "savez", full)
