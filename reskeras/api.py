@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
 from reskeras.analysis.analysis import analyse as analyse_weights
+from reskeras.caller_state import preserved
 from reskeras.data.noise import noise_source
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
@@ -72,6 +73,7 @@ if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
 
 
+@preserved()
 def build(
     source: str | Path | Spec | None = None, *, outputs: Iterable[str] | None = None, after: str | None = None,
     until: str | None = None, precision: str = "float32", seed: int | None = None, form: str = "unrolled",
@@ -91,12 +93,14 @@ def build(
                         recompute=recompute)
 
 
+@preserved()
 def load(path: str | Path) -> keras.Model:
     """The model of a run folder, or of a `.keras` file; our layers are registered, nothing is executed."""
     path = Path(path)
     return load_model(open_run(path).model_file if path.is_dir() else path)
 
 
+@preserved()
 def build_run(spec: Spec, out: str | Path | None = None, seed: int = 0) -> Path:
     """Compile `spec` with fresh weights and save it as a run folder; returns the folder."""
     path = place_for(out, name_of(spec))
@@ -126,6 +130,7 @@ class Run:
         """The network's name."""
         return name_of(self.folder.spec())
 
+    @preserved()
     def model(self) -> keras.Model:
         """The best model, float32."""
         return load_model(self.folder.model_file)
@@ -148,6 +153,7 @@ class Run:
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
         return source
 
+    @preserved()
     def evaluate(
         self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *, views: int = 1,
         resize: int | None = None, scales: Sequence[int] = (), recalibrate: int = 0, save: bool = False,
@@ -171,10 +177,12 @@ class Run:
         return evaluate(model, getattr(source, split), preprocessing, source.label, classes=source.classes,
                         views=looked, dense=dense)
 
+    @preserved()
     def predict(self, paths: Sequence[str | Path], top: int = 5) -> list[Prediction]:
         """The likeliest classes of image files."""
         return predict_files(self.model(), self.preprocessing(), self.folder.classes(), paths, top)
 
+    @preserved()
     def export(
         self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None, pixels: str = "uint8",
         tolerances: Mapping[str, float] | None = None, representative: int = REPRESENTATIVE,
@@ -203,6 +211,7 @@ class Run:
                                 "give --data")
         return noise_source(self.folder.classes(), self.preprocessing().size)
 
+    @preserved()
     def analyse(
         self, data: str | None = None, data_dir: str | Path | None = None, *, images: int = 1000, lesions: int = 100,
         tell: Callable[[int, int], None] = lambda done, of: None,
@@ -220,6 +229,7 @@ class Run:
         """The newest proof of each artefact in the run's export folder."""
         return read_proofs(self.folder.export_folder)
 
+    @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:
         """What a report tells of the run: what stands in its folder, and its best model's mistakes."""
         folder, analysis, evaluation, test, missing = self.folder, None, None, None, ""
@@ -233,6 +243,7 @@ class Run:
         return Material(label or self.name, str(self.path), lower(folder.spec()), folder.metrics(), folder.provenance(),
                         self.preprocessing(), self.proofs(), analysis, evaluation, test, missing)
 
+    @preserved()
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
                 representative: int = REPRESENTATIVE) -> list[LayerNoise]:
         """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
@@ -246,6 +257,7 @@ def any_run(path: str | Path) -> Run | DetectorRun:
     return DetectorRun(path) if open_run(path).is_detector else Run(path)
 
 
+@preserved()
 def write_report(
     *runs: str | Path | Run | DetectorRun, out: str | Path | None = None, data_dir: str | Path | None = None,
 ) -> Path:
@@ -271,6 +283,7 @@ def write_report(
     return write_page(page, out or (opened[0].path if len(opened) == 1 else HOME) / REPORT_FILE)
 
 
+@preserved()
 def analyse_fresh(
     spec: str | Path | Spec, data: str = "digits", data_dir: str | Path | None = None, *, seed: int = 0,
     images: int = 1000, lesions: int = 0, tell: Callable[[int, int], None] = lambda done, of: None,
@@ -288,6 +301,7 @@ def analyse_fresh(
     return analyse_weights(name_of(job.spec), job.plan, read(model), source, preprocessing, images, lesions, tell)
 
 
+@preserved()
 def train(
     spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
     out: str | Path | None = None, data_dir: str | Path | None = None, resume: bool = False,
@@ -328,6 +342,7 @@ def train(
     return Run(path)
 
 
+@preserved()
 def port(
     source: str | Path | keras.Model, *, application: str | None = None, classes: str | Path | None = None,
     size: int | None = None, normalise: str | None = None, fold_biases: bool = False, with_proof: bool = True,
@@ -350,6 +365,7 @@ def port(
     return Run(path)
 
 
+@preserved()
 def tune(
     over: str | Path | Mapping[str, Any] | Space, spec: str | Path | Spec, data: str = "digits",
     recipe: str | Path | Recipe = "quick", *, tuner: str = "bayesian", objective: Sequence[str] = (),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reskeras.caller_state import preserved
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.detection.detector import Detector, Options
 from reskeras.detection.evaluate import DetectionEvaluation, evaluate_detector
@@ -56,10 +57,12 @@ class DetectorRun:
         """The detector's name."""
         return detector_name(self.folder.detector())
 
+    @preserved()
     def model(self) -> keras.Model:
         """The best model, float32."""
         return load_model(self.folder.model_file)
 
+    @preserved()
     def detector(self, options: Options = Options(), score: float | None = None) -> Detector:  # noqa: B008 - frozen
         """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
         spec = self.folder.detector()
@@ -76,6 +79,7 @@ class DetectorRun:
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
         return source
 
+    @preserved()
     def evaluate(
         self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test",
         options: Options = Options(), tell: Callable[[int, int], None] = lambda done, of: None,  # noqa: B008 - frozen
@@ -87,6 +91,7 @@ class DetectorRun:
         source = self.source(data, data_dir)
         return evaluate_detector(self.detector(options), getattr(source, split), source.classes, source.label, tell)
 
+    @preserved()
     def predict(
         self, paths: Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
         options: Options = Options(),  # noqa: B008 - frozen
@@ -106,6 +111,7 @@ class DetectorRun:
             save_found(found, classes, out, score)
         return found
 
+    @preserved()
     def export(
         self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None,
         tolerances: Mapping[str, float] | None = None, timing: bool = True,
@@ -126,6 +132,7 @@ class DetectorRun:
         """The newest proof of each artefact in the run's export folder."""
         return read_proofs(self.folder.export_folder)
 
+    @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> DetectorMaterial:
         """What a report tells of the run: what stands in its folder, and how good its best model is."""
         folder, evaluation, test, missing = self.folder, None, None, ""
@@ -140,6 +147,7 @@ class DetectorRun:
             folder.metrics(), folder.provenance(), self.proofs(), evaluation, test, missing)
 
 
+@preserved()
 def train_detector(
     spec: str | Path | Spec, data: str, recipe: str | Path | Recipe = RECIPE, *, out: str | Path | None = None,
     data_dir: str | Path | None = None, resume: bool = False, strategy: str = "auto", devices: int | None = None,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from reskeras.environment import defaults
 from reskeras.errors import ReskerasError
 
 
@@ -39,11 +40,10 @@ def stderr_aside() -> Iterator[None]:
 
 
 def _start() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise ReskerasError(f"KERAS_BACKEND: {backend!r} is not supported; reskeras runs on tensorflow")
-    with stderr_aside():
+    with stderr_aside(), defaults(TF_CPP_MIN_LOG_LEVEL="2", KERAS_BACKEND="tensorflow"):
         import keras
         import tensorflow
 

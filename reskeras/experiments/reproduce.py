@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reskeras.api import Run
+from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
 from reskeras.errors import ReskerasError, unknown
 from reskeras.experiments.measures import figures_of
@@ -36,6 +37,7 @@ class Cost:
     seconds: float | None
 
 
+@preserved()
 def reproduce(
     suite: str | Path, scale: str = "short", *, rows: Sequence[str] = (), seeds: int = 1,
     out: str | Path | None = None, data: str | None = None, data_dir: str | Path | None = None,

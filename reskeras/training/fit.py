@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import keras
 import tensorflow as tf
 
+from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.broken import reading_failure
 from reskeras.graph.weights import read, write
 from reskeras.runs import RunFolder
@@ -52,6 +53,7 @@ class Beside:
         return replace(self, resume=resume)
 
 
+@preserved()
 def fit(
     subject: Subject, recipe: Recipe, run: RunFolder | None, replicas: Replicas | None = None,
     beside: Beside = Beside(), model: TrainedModel | None = None,
@@ -64,7 +66,8 @@ def fit(
     """
     replicas = replicas or open_replicas("one")
     replicas.check(recipe.batch_size, recipe.accumulate)
-    _settle_chance(recipe)
+    if recipe.deterministic:  # what is drawn needs no global seed: each operation has its own, of the recipe's
+        set_determinism(True)
     feed = subject.feed(recipe, replicas)
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
@@ -107,12 +110,6 @@ def fit(
     if kept:
         kept.update_provenance(trained_sha256=digest, training_seconds=round(time.perf_counter() - began, 1))
     return digest
-
-
-def _settle_chance(recipe: Recipe) -> None:
-    keras.utils.set_random_seed(recipe.seed)
-    if recipe.deterministic:
-        tf.config.experimental.enable_op_determinism()
 
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:

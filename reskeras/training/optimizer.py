@@ -43,7 +43,7 @@ class CoupledDecaySGD(keras.optimizers.SGD):
 
     def last_rate(self) -> float:
         """The learning rate of the last update; `learning_rate` is already that of the next step."""
-        last = int(self._iterations) - 1
+        last = int(self._iterations.numpy()) - 1
         if self.gradient_accumulation_steps:  # later steps may have only added up gradients
             last = max(last - (last + 1) % self.gradient_accumulation_steps, 0)
         return float(self._learning_rate(last))

@@ -1,5 +1,7 @@
 """Search over network specs and recipes, with KerasTuner's tuners."""
 
-import os
+from reskeras.environment import defaults
 
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # a chief starts workers; gRPC tells each fork otherwise
+# a chief starts workers, and gRPC, which KerasTuner imports, would print a line at each fork
+with defaults(GRPC_ENABLE_FORK_SUPPORT="0"):
+    import grpc  # noqa: F401

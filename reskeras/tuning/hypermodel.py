@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
 from reskeras.spec.fields import Spec
@@ -68,6 +69,7 @@ class HyperModel(keras_tuner.HyperModel):
             chosen = recipe(chosen, seed=chosen.seed + seed)
         return Job(candidate.spec, chosen, self.source, self.data_dir)
 
+    @preserved()
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:
         """The compiled model of the candidate; keras_tuner.errors.FailedTrialError when it may not be tried."""
         exploring, self._exploring = self._exploring, False
@@ -81,7 +83,6 @@ class HyperModel(keras_tuner.HyperModel):
             if exploring:  # with the defaults, which no trial has asked for
                 return None
             raise keras_tuner.errors.FailedTrialError(str(refused)) from refused
-        keras.utils.set_random_seed(job.recipe.seed)
         subject = job.subject(job.preprocessing())
         steps = subject.feed(job.recipe, open_replicas("one")).steps_per_epoch
         return subject.compiled(job.recipe, job.recipe.steps(steps))

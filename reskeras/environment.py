@@ -1,0 +1,23 @@
+"""Environment variables that hold while a library is imported, and are then as they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def defaults(**values: str) -> Iterator[None]:
+    """Set the variables that are not set, and unset them when the block ends.
+
+    For settings that a library reads once: what a program, or a process that it starts, finds in its environment is
+    not ours to change.
+    """
+    missing = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
