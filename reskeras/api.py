@@ -140,7 +140,7 @@ class Run:
         return Preprocessing.load(self.folder.preprocessing_file)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source:
-        """The data the run was trained on, or `data` with the same classes."""
+        """The data the run was trained on, or `data` with the same classes, with the channels of the run's images."""
         self.folder.preprocessing_file  # noqa: B018 - says what is missing in a run that was only built
         known = self.folder.provenance().get("data", {})
         if data is None and not known:
@@ -151,7 +151,7 @@ class Run:
         unnamed = not known and classes == class_names(None, len(source.classes))
         if not unnamed and list(source.classes) != classes:
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
-        return source
+        return source.with_channels(self.preprocessing().channels)
 
     @preserved()
     def evaluate(

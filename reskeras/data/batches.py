@@ -1,14 +1,16 @@
-"""Batches of images, read in parallel: how many at once, by the cores and the memory that this process has."""
+"""Batches of images, read in parallel as cores and memory allow; a pass that fails names the image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from reskeras.data.broken import named_failures
 from reskeras.data.decode import LARGEST_IMAGE, fit_image
 from reskeras.data.source import Split
 from reskeras.machine import cores, memory
@@ -66,11 +68,46 @@ def mapped(load: Callable[[Any], Any], elements: Any, shapes: Any, at_once: int 
                      parallel_iterations=None if tf.executing_eagerly() else at_once)  # one by one, when eager
 
 
+@dataclass(frozen=True)
+class Batches:
+    """Batches of `size` images of `split`, those at `indices` (int64) in this order, by `dataset`.
+
+    In Python, iterate over the batches and not over the dataset: an image that cannot be read is then a ReskerasError
+    (status 1) that names it.
+    """
+
+    dataset: tf.data.Dataset
+    split: Split
+    indices: Sequence[int] | np.ndarray
+    size: int
+
+    def __iter__(self) -> Iterator[Any]:
+        """One pass."""
+        return named_failures(self.dataset, self.split, self.indices, self.size)
+
+
 def fitted(
-    indices: tf.data.Dataset, split: Split, size: tuple[int, int, int], batch_size: int, crop: float = 1.0,
-) -> tf.data.Dataset:
-    """Batches (uint8 images of `size`, int32 labels) for a dataset of int64 indices, in its order; all are used."""
-    flight = ReadAhead.of(batch_size, size)
-    batches = indices.batch(batch_size).map(lambda batch: fitted_batch(split, batch, size, crop, flight.images),
-                                            num_parallel_calls=flight.parallel, deterministic=True)
-    return batches.with_options(pipeline_options())
+    split: Split, indices: Sequence[int] | np.ndarray, size: tuple[int, int, int], batch_size: int, crop: float = 1.0,
+) -> Batches:
+    """Batches (uint8 images of `size`, int32 labels) of the images at `indices`, in this order; all are used."""
+    read_ahead = ReadAhead.of(batch_size, size)
+    return read_batches(split, indices, batch_size, read_ahead.parallel,
+                        lambda batch: fitted_batch(split, batch, size, crop, read_ahead.images))
+
+
+def read_batches(
+    split: Split, indices: Sequence[int] | np.ndarray, batch_size: int, parallel: int,
+    load: Callable[[tf.Tensor], Any],
+) -> Batches:
+    """What `load` makes of int64 indices (batch_size,), in order; the last batch may be smaller."""
+    every = (tf.data.Dataset.range(indices.start, indices.stop) if isinstance(indices, range)
+             else tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64)))
+    dataset = every.batch(batch_size).map(load, num_parallel_calls=parallel, deterministic=True)
+    return Batches(dataset.with_options(pipeline_options()), split, indices, batch_size)
+
+
+def examples(split: Split, indices: Sequence[int] | np.ndarray | None = None) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Images as stored, uint8 (h, w, channels), with their labels, one by one: those at `indices`, or all. One that
+    cannot be read is a ReskerasError (status 1) that names it."""
+    indices = range(split.count) if indices is None else indices
+    return named_failures((split.example(tf.constant(index, tf.int64)) for index in indices), split, indices, 1)

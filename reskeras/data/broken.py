@@ -1,32 +1,81 @@
-"""Errors of TensorFlow while images are read in mid-training, as one line that names the file."""
+"""Errors of TensorFlow while images are read, as one line that names the file or the record."""
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import tensorflow as tf
 
 from reskeras.data.decode import CHANGED
+from reskeras.data.source import Split
 from reskeras.errors import ReskerasError, failure
 
 LONGEST = 300
+SEARCHED = 20.0  # seconds that are spent on finding the image that could not be read
+# the second where TensorFlow's words quote a record, which is no text
+READING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 PIPELINE = "user-defined function passed to"  # tf.data's words for a `map` that failed
 NOISE = r"\{\{\w+ [^}]*\}\}\s*|Error in user-defined function passed to .*? with iterator: \S+: "
 
 
-def reading_failure(error: tf.errors.OpError) -> ReskerasError:
-    """What to raise (status 1) when a pipeline of this room ends in `error`.
+Batch = TypeVar("Batch")
+
+
+def named_failures(batches: Iterable[Batch], split: Split, indices: Iterable[int], size: int) -> Iterator[Batch]:
+    """`batches` of `size` images of `split`, which are those at `indices` in this order.
+
+    Where reading them fails, the ReskerasError (status 1) names the image: it is looked for in the batch that did not
+    come, one by one.
+    """
+    done = 0
+    try:
+        for batch in batches:
+            yield batch
+            done += 1
+    except READING_ERRORS as error:
+        rest = (index for place, index in enumerate(indices) if place >= done * size)
+        raise reading_failure(error, first_broken(split, rest)) from error
+
+
+def first_broken(split: Split, indices: Iterable[int]) -> str | None:
+    """Where the first of the images at `indices` that cannot be decoded is stored; None when none is found in
+    SEARCHED seconds."""
+    until = time.monotonic() + SEARCHED
+    for index in indices:
+        try:
+            split.example(tf.constant(index, tf.int64))
+        except READING_ERRORS:
+            return split.where(int(index))
+        if time.monotonic() > until:
+            break
+    return None
+
+
+def from_pipeline(error: BaseException) -> bool:
+    """Whether an error that ended a training comes from reading images, and not from the model."""
+    return isinstance(error, UnicodeDecodeError) or PIPELINE in str(error)
+
+
+def reading_failure(error: tf.errors.OpError | UnicodeDecodeError, image: str | None = None) -> ReskerasError:
+    """What to raise (status 1) when reading images ends in `error`; `image` is the one, where it is known.
 
     A deleted file, one whose size changed since the data was opened, and bytes that are no image any more are
     told apart; of anything else TensorFlow's own line is told, and not called the data's where it did not come
     from a pipeline: memory that ran out in a model is such an error too.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return failure(f"data: {image or 'a record'} is broken")
     message = re.sub(NOISE, "", error.message or str(error))
     if gone := re.search(r"(?m)^\s*(?:\(\d+\) \w+:\s*)?(?P<file>\S.*?); No such file or directory", message):
         return failure(f"data: {gone['file']} is gone; it was there when the data was opened")
     if changed := re.search(rf"\[{CHANGED}\] \[(?P<file>.*?)\](?=\s|$)", message):
         return failure(f"data: {changed['file']} {CHANGED}")
-    what = "data: an image could not be read" if PIPELINE in str(error) else "TensorFlow failed"
+    what = "TensorFlow failed"
+    if image or from_pipeline(error):
+        what = "data: an image could not be read" + (f": {image}" if image else "")
     return failure(f"{what}: {_cause(message)[:LONGEST] or type(error).__name__}")
 
 

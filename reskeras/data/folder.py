@@ -147,4 +147,5 @@ def _split(
         data, label = encoded(index)
         return decode(data, channels), label
 
-    return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices))
+    return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices),
+                 where=files.__getitem__)

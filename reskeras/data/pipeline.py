@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from reskeras.data.augment import TrainingBatch, augmented, probabilities
-from reskeras.data.batches import ReadAhead, fitted, fitted_batch, pipeline_options
+from reskeras.data.batches import Batches, ReadAhead, fitted, fitted_batch, pipeline_options
+from reskeras.data.broken import first_broken
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Split
 from reskeras.spec.augment import AugmentSpec
 
 __all__ = ["augmented", "evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
+
+SAMPLED = 32  # images of a sample that are read at once
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -76,18 +80,22 @@ def ordered_batches(
 ) -> tf.data.Dataset:
     """What `load` makes of each batch of `count` images in order, filled up with the last image: `load` takes int64
     indices of this shard's `rows`, and their weights, float32: 0 where it was filled up."""
-    steps = -(-count // rows.of)
-    places = np.arange(steps * rows.of).reshape(steps, rows.of)[:, rows.first : rows.last]
-    indices, weights = np.minimum(places, count - 1), (places < count).astype(np.float32)
-    dataset = tf.data.Dataset.from_tensor_slices((indices, weights))
+    dataset = tf.data.Dataset.from_tensor_slices(_ordered(count, rows))
     dataset = dataset.map(load, num_parallel_calls=read_ahead.parallel, deterministic=True)
     return dataset.prefetch(read_ahead.ready).with_options(pipeline_options())
+
+
+def _ordered(count: int, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Indices int64 and weights float32 (batches, rows.count) as `ordered_batches` has them."""
+    steps = -(-count // rows.of)
+    places = np.arange(steps * rows.of).reshape(steps, rows.of)[:, rows.first : rows.last]
+    return np.minimum(places, count - 1), (places < count).astype(np.float32)
 
 
 def evaluation_batches(
     split: Split, preprocessing: Preprocessing, batch_size: int, *, classes: int | None = None,
     shard: tuple[int, int] | None = None,
-) -> tf.data.Dataset:
+) -> Batches:
     """Batches (float32 images, int32 labels) of every image once, in order; the last may be smaller.
 
     With `classes` labels are one-hot, float32 (n, classes). With `shard` (index, count) batches are (images,
@@ -98,8 +106,9 @@ def evaluation_batches(
         return preprocessing.normalise(images), labels if classes is None else probabilities(labels, classes)
 
     if shard is None:
-        dataset = fitted(tf.data.Dataset.range(split.count), split, preprocessing.size, batch_size, preprocessing.crop)
-        return dataset.map(finished).prefetch(ReadAhead.of(batch_size, preprocessing.size).ready)
+        batches = fitted(split, range(split.count), preprocessing.size, batch_size, preprocessing.crop)
+        ready = ReadAhead.of(batch_size, preprocessing.size).ready
+        return replace(batches, dataset=batches.dataset.map(finished).prefetch(ready))
 
     rows = Rows.shard(batch_size, *shard)
     read_ahead = ReadAhead.of(rows.count, preprocessing.size)
@@ -108,16 +117,29 @@ def evaluation_batches(
         images = fitted_batch(split, indices, preprocessing.size, preprocessing.crop, read_ahead.images)
         return *finished(*images), weights
 
-    return ordered_batches(load, split.count, rows, read_ahead)
+    dataset = ordered_batches(load, split.count, rows, read_ahead)
+    return Batches(dataset, split, _ordered(split.count, rows)[0].ravel(), rows.count)
 
 
 def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
     """At most `count` evenly spaced images, uint8 at the network's size and not normalised, with labels."""
     indices = np.unique(np.linspace(0, split.count - 1, min(count, split.count)).astype(np.int64))
-    dataset = fitted(tf.data.Dataset.from_tensor_slices(indices), split, preprocessing.size, len(indices),
-                     preprocessing.crop)
-    images, labels = next(iter(dataset))
-    return images.numpy(), labels.numpy()
+    images, labels = np.empty((len(indices), *preprocessing.size), np.uint8), np.empty(len(indices), np.int32)
+    batches = fitted(split, indices, preprocessing.size, SAMPLED, preprocessing.crop)
+    for place, (pixels, classes) in zip(range(0, len(indices), SAMPLED), batches, strict=True):
+        images[place : place + SAMPLED], labels[place : place + SAMPLED] = pixels, classes
+    return images, labels
+
+
+def first_broken_in_training(
+    train: Split, watched: Split, batch_size: int, seed: int, epoch: int, step: int,
+) -> str | None:
+    """Where the image is stored that a training stopped at after `step` steps of `epoch`, as `first_broken`; it is
+    looked for in the order in which the training reads."""
+    order = _order(train.count, _fold(seed, tf.constant(epoch))).numpy()
+    if (step + 1) * batch_size <= len(order) or not step:
+        return first_broken(train, order[step * batch_size :])
+    return first_broken(watched, range(watched.count)) or first_broken(train, order)
 
 
 def _fold(seed: int, epoch: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from reskeras.errors import failure
 from reskeras.files import atomic_file
 
 SAMPLE = 10_000  # training images that the mean is taken over, evenly spaced where there are more
-BATCH = 500
+BATCH, READ = 500, 4 << 20  # images that are read at once: so many, or of so many bytes
 KINDS = ("per_pixel_mean", "per_channel", "scale")
 
 
@@ -53,12 +54,15 @@ class Preprocessing:
         ones = np.ones(channels, np.float32)
         if kind == "scale":
             return cls(height, width, channels, kind, ones * 127.5, ones * 127.5)
+        # sums of whole numbers below 2**53 are exact, in whatever order and however many at a time
         total, squares, count = np.zeros((height, width, channels)), np.zeros(channels), 0
-        for images in _fitted_images(split, (height, width, channels)):
-            pixels = images.astype(np.float64)
-            total += pixels.sum(axis=0)
-            squares += np.square(pixels).sum(axis=(0, 1, 2))
-            count += len(images)
+        for image in _fitted_images(split, (height, width, channels)):
+            pixels = image.astype(np.float64)
+            total += pixels
+            if kind == "per_channel":
+                by_channel = pixels.reshape(-1, channels)
+                squares += np.einsum("pc,pc->c", by_channel, by_channel)
+            count += 1
         if kind == "per_pixel_mean":
             return cls(height, width, channels, kind, (total / count).astype(np.float32), ones)
         mean = total.mean(axis=(0, 1)) / count
@@ -118,9 +122,10 @@ class Preprocessing:
 
 
 def _fitted_images(split: Split, size: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """uint8 images (height, width, channels), at most SAMPLE of them, evenly spaced; a few MB are read at a time."""
     indices = np.unique(np.linspace(0, split.count - 1, min(split.count, SAMPLE)).astype(np.int64))
-    for images, _ in fitted(tf.data.Dataset.from_tensor_slices(indices), split, size, BATCH):
-        yield images.numpy()
+    for images, _ in fitted(split, indices, size, max(min(READ // prod(size), BATCH), 1)):
+        yield from images.numpy()
 
 
 def _numbers(values: np.ndarray) -> str:

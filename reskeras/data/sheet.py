@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.augment import TrainingBatch
-from reskeras.data.broken import reading_failure
+from reskeras.data.batches import examples
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Source, Split
@@ -27,11 +27,7 @@ def contact_sheet(path: Path, source: Source, recipe: Recipe, height: int, width
     """Write a PNG: a row for each of at most eight classes, with an image as stored and six augmented versions at
     the network's size. Raises ReskerasError when the recipe cannot be used on these images or the file not written.
     """
-    try:
-        images = _images(source, recipe, height, width)
-    except tf.errors.OpError as error:
-        raise reading_failure(error) from error
-    _draw(path, source, *images, recipe.augment.mixes)
+    _draw(path, source, *_images(source, recipe, height, width), recipe.augment.mixes)
 
 
 def _images(source: Source, recipe: Recipe, height: int, width: int) -> tuple[list, np.ndarray, list]:
@@ -42,12 +38,12 @@ def _images(source: Source, recipe: Recipe, height: int, width: int) -> tuple[li
     preprocessing = Preprocessing.fit(few, height, width, source.channels, recipe.normalise)
     batch = TrainingBatch(source.train, preprocessing, recipe.augment, mirror=source.mirror,
                           rows=Rows(0, len(indices), len(indices)), classes=len(source.classes))
+    originals = [image.numpy() for image, _ in examples(source.train, indices)]  # one that is broken is named
     versions = []
     for column in range(VERSIONS):
         images, targets = batch(tf.constant(indices), tf.constant([recipe.seed, column], tf.int32))
         pixels = images.numpy() * preprocessing.std + preprocessing.mean
         versions.append((pixels.clip(0, 255).round().astype(np.uint8), targets.numpy()))
-    originals = [source.train.example(tf.constant(index, tf.int64))[0].numpy() for index in indices]
     return originals, labels, versions
 
 

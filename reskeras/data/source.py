@@ -12,6 +12,7 @@ Fetch = Callable[[tf.Tensor], tf.Tensor]
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Encoded = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Label = Callable[[tf.Tensor], tf.Tensor]
+Where = Callable[[int], str]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Split:
     indices are what is stored. `decode` takes one such element to (uint8 image (height, width, channels),
     int32 label); only the channels are static. Where images are stored as files or parts of files, `encoded`
     takes it to (scalar string: the bytes of one JPEG, PNG, ..., int32 label), so that a window can be decoded
-    alone. `label` takes n such elements to int32 labels (n,) without decoding an image; it is optional too.
+    alone. `label` takes n such elements to int32 labels (n,) without decoding an image; it is optional too. `where`
+    says for a person where the image at an index is stored: a file, the number of a record.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Split:
     fetch: Fetch = tf.identity
     encoded: Encoded | None = None
     label: Label | None = None
+    where: Where = "image {}".format
 
     def example(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The image and label at one int64 index."""
@@ -40,7 +43,18 @@ class Split:
     def part(self, name: str, indices: np.ndarray) -> Split:
         """The images at `indices`, as a split of their own."""
         chosen = tf.constant(indices, tf.int64)
-        return replace(self, name=name, count=len(indices), fetch=lambda places: self.fetch(tf.gather(chosen, places)))
+        return replace(self, name=name, count=len(indices), fetch=lambda places: self.fetch(tf.gather(chosen, places)),
+                       where=lambda place: self.where(int(indices[place])))
+
+    def with_channels(self, channels: int) -> Split:
+        """The same images with so many channels, 1 or 3: grey as three equal channels, colour as its luminance, as
+        `predict` reads files. What is stored is not told by `encoded` any more: it has other channels."""
+
+        def decode(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image, label = self.decode(stored)
+            return (tf.image.rgb_to_grayscale if channels == 1 else tf.image.grayscale_to_rgb)(image), label
+
+        return replace(self, decode=decode, encoded=None)
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,14 @@ class Source:
     mirror: bool = True
     notes: tuple[str, ...] = ()
     divided: str = ""
+
+    def with_channels(self, channels: int) -> Source:
+        """The same images for a network of so many input channels, 1 or 3."""
+        if channels == self.channels:
+            return self
+        read = "coloured images, read as grey" if channels == 1 else "grey images, read as three equal channels"
+        return replace(self, channels=channels, train=self.train.with_channels(channels),
+                       test=self.test.with_channels(channels), notes=(*self.notes, f"{self.name} has {read}"))
 
 
 def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.batches import READERS, mapped, pipeline_options
-from reskeras.data.broken import reading_failure
+from reskeras.data.batches import READERS, mapped, read_batches
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
 
@@ -68,13 +67,6 @@ def survey(source: Source) -> Survey:
 
     Raises ReskerasError (status 1) when an image cannot be read.
     """
-    try:
-        return _survey(source)
-    except tf.errors.OpError as error:
-        raise reading_failure(error) from error
-
-
-def _survey(source: Source) -> Survey:
     labels = [labels_of(split) for split in (source.train, source.test)]
     train, test = (_by_class(found, split, len(source.classes))
                    for (_, found), split in zip(labels, (source.train, source.test), strict=True))
@@ -103,7 +95,7 @@ def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
             return split.label(stored)
         return mapped(lambda one: split.decode(one)[1], stored, tf.int32, 1)
 
-    return indices, np.concatenate([batch.numpy() for batch in _mapped(indices, load)])
+    return indices, np.concatenate([batch.numpy() for batch in read_batches(split, indices, BATCH, READERS, load)])
 
 
 def spaced(split: Split, most: int) -> np.ndarray:
@@ -123,7 +115,7 @@ def sizes_of(split: Split) -> Sizes:
     def load(batch: tf.Tensor) -> tf.Tensor:
         return mapped(shape, split.fetch(batch), tf.TensorSpec([2], tf.int32), 1)
 
-    return size_range(np.concatenate([batch.numpy() for batch in _mapped(indices, load, FILES)]))
+    return size_range(np.concatenate([batch.numpy() for batch in read_batches(split, indices, FILES, READERS, load)]))
 
 
 def size_range(shapes: np.ndarray) -> Sizes:
@@ -144,18 +136,12 @@ def _digests(split: Split) -> Iterator[bytes]:
         return mapped(content, split.fetch(batch), tf.TensorSpec([], tf.string), 1)
 
     read = 0
-    for batch in _mapped(spaced(split, COMPARED), load, FILES):
+    for batch in read_batches(split, spaced(split, COMPARED), FILES, READERS, load):
         for data in batch.numpy():
             read += len(data)
             yield hashlib.sha256(data).digest()
         if read > COMPARED_BYTES:
             return
-
-
-def _mapped(indices: np.ndarray, load: Any, batch: int = BATCH) -> tf.data.Dataset:
-    dataset = tf.data.Dataset.from_tensor_slices(indices).batch(batch)
-    dataset = dataset.map(load, num_parallel_calls=READERS, deterministic=True)
-    return dataset.with_options(pipeline_options())
 
 
 def _by_class(labels: np.ndarray, split: Split, classes: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import ReadAhead
+from reskeras.data.broken import named_failures
 from reskeras.data.decode import decode
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
@@ -165,8 +166,10 @@ class Detector:
         find = tf.function(lambda files: self.found(files, counted), autograph=False)
         images = Rows.shard(min(BATCH, split.count), 0, 1)
         read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
-        for files, weights in ordered_batches(load, split.count, images, read_ahead):
-            found = {name: values.numpy() for name, values in find(files).items()}
+        batches = ((find(files), weights)
+                   for files, weights in ordered_batches(load, split.count, images, read_ahead))
+        for answers, weights in named_failures(batches, split.images(), range(split.count), images.count):
+            found = {name: values.numpy() for name, values in answers.items()}
             for row in range(int(weights.numpy().sum())):
                 kept = slice(0, found["count"][row])
                 rows.append((np.full(found["count"][row], len(proposals), np.int32),

@@ -10,7 +10,7 @@ from reskeras.data.augment import coins, pixel_changes
 from reskeras.data.batches import ReadAhead, mapped
 from reskeras.data.boxes import erase
 from reskeras.data.decode import decode
-from reskeras.data.pipeline import ordered_batches, shuffled_batches
+from reskeras.data.pipeline import first_broken_in_training, ordered_batches, shuffled_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import held_indices
@@ -84,6 +84,11 @@ class DetectionFeed:
     def read_ahead(self, count: int) -> ReadAhead:
         """How many batches of `count` images are made at once."""
         return ReadAhead.of(count, self.preprocessing.size)
+
+    def broken_image(self, epoch: int, step: int) -> str | None:
+        """Where the image is stored that a training could not read after `step` steps of `epoch`."""
+        size, watched = min(self.recipe.step_images, self.train.count), self.watched.images()
+        return first_broken_in_training(self.train.images(), watched, size, self.recipe.seed, epoch, step)
 
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
         """Shapes and types of a batch."""

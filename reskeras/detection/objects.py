@@ -99,7 +99,8 @@ class Objects:
             return decode(self.read(index), CHANNELS), tf.constant(0)
 
         return Split(self.name, self.count, load, encoded=encoded,
-                     label=lambda indices: tf.zeros(tf.shape(indices), tf.int32))
+                     label=lambda indices: tf.zeros(tf.shape(indices), tf.int32),
+                     where=lambda index: f"image {self.ids[index]} of {self.name}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.broken import reading_failure
+from reskeras.data.broken import named_failures
 from reskeras.data.decode import decode
 from reskeras.detection.average_precision import Detections, voc_precision
 from reskeras.detection.detector import BATCH
@@ -41,13 +41,12 @@ def files_of(split: Objects) -> Iterable[bytes]:
 
     A file that is gone or broken is a ReskerasError (status 1).
     """
-    for index in range(split.count):
-        try:
-            data = split.read(tf.constant(index, tf.int64))
-            taken = tf.io.is_jpeg(data) or data.numpy().startswith(PNG)
-            yield (data if taken else tf.io.encode_png(decode(data, CHANNELS))).numpy()
-        except tf.errors.OpError as error:
-            raise reading_failure(error) from error
+    def taken(index: int) -> bytes:
+        data = split.read(tf.constant(index, tf.int64))
+        image = decode(data, CHANNELS)  # of every file, so that one that is broken is named here
+        return (data if tf.io.is_jpeg(data) or data.numpy().startswith(PNG) else tf.io.encode_png(image)).numpy()
+
+    return named_failures(map(taken, range(split.count)), split.images(), range(split.count), 1)
 
 
 def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detections:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.batches import fitted
+from reskeras.data.batches import examples, fitted
 from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
@@ -98,7 +98,7 @@ def _ten_crops(
         probabilities = tf.nn.softmax(model(crops, training=False))
         return tf.reduce_mean(tf.reshape(probabilities, [-1, 10, probabilities.shape[-1]]), axis=1)
 
-    for images, labels in fitted(tf.data.Dataset.range(split.count), split, size, batch_size):
+    for images, labels in fitted(split, range(split.count), size, batch_size):
         yield _log(predict(images).numpy()), labels.numpy()
 
 
@@ -107,8 +107,7 @@ def _whole(
 ) -> Scored:
     if preprocessing.kind == "per_pixel_mean":  # at other sizes there are other pixels: the mean of each channel
         preprocessing = replace(preprocessing, kind="per_channel", mean=preprocessing.mean.mean(axis=(0, 1)))
-    for index in range(split.count):  # each image has a shape of its own
-        image, label = split.example(tf.constant(index, tf.int64))
+    for image, label in examples(split):  # each image has a shape of its own
         total = 0.0
         for scale in scales:
             resized = shorter_side(tf.cast(image, tf.float32), scale)

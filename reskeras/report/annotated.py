@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.batches import examples
 from reskeras.data.broken import reading_failure
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
@@ -59,9 +60,9 @@ def chosen_images(split: Objects, classes: int) -> np.ndarray:
 
 
 def _stored(source: ObjectSource, indices: np.ndarray) -> list[tuple[np.ndarray, list[Mark]]]:
-    images = source.train.images()
-    return [(images.example(tf.constant(index))[0].numpy(), _marks(*source.train.rows(index), source.classes))
-            for index in indices]
+    images = examples(source.train.images(), indices)
+    return [(image.numpy(), _marks(*source.train.rows(index), source.classes))
+            for index, (image, _) in zip(indices, images, strict=True)]
 
 
 def _versions(source: ObjectSource, indices: np.ndarray, recipe: Recipe, height: int, width: int) -> list:

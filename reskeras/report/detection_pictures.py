@@ -8,13 +8,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
-from reskeras.data.broken import reading_failure
-from reskeras.data.decode import decode
+from reskeras.data.batches import examples
 from reskeras.detection.evaluate import DetectionEvaluation
 from reskeras.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
-from reskeras.detection.objects import CHANNELS, Objects
+from reskeras.detection.objects import Objects
 from reskeras.detection.prediction import Box, Detection
 from reskeras.report.boxes import Mark, cropped, draw_boxes, draw_grid, enlarged, found_marks, true_marks
 from reskeras.report.sections import Gallery, Image, photograph
@@ -142,10 +140,7 @@ class Pictures:
         return rows[mask[rows]]
 
     def _pixels(self, index: int) -> np.ndarray:
-        try:
-            return decode(self.test.read(tf.constant(index, tf.int64)), CHANNELS).numpy()
-        except tf.errors.OpError as error:
-            raise reading_failure(error) from error
+        return next(examples(self.test.images(), [index]))[0].numpy()
 
     def _name(self, index: int) -> str:
         return PurePath(str(self.test.ids[index])).name

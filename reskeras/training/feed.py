@@ -8,7 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.augment import smoothed
-from reskeras.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from reskeras.data.pipeline import (
+    evaluation_batches,
+    first_broken_in_training,
+    steps_per_epoch,
+    training_batches,
+)
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split, split_off
 from reskeras.data.survey import labels_of
@@ -64,9 +69,14 @@ class Feed:
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             return evaluation_batches(self.watched, self.preprocessing, size, classes=self.classes,
-                                      shard=part if several else None)
+                                      shard=part if several else None).dataset
 
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
+
+    def broken_image(self, epoch: int, step: int) -> str | None:
+        """Where the image is stored that a training could not read after `step` steps of `epoch`."""
+        size = min(self.recipe.step_images, self.train.count)
+        return first_broken_in_training(self.train, self.watched, size, self.recipe.seed, epoch, step)
 
     def example(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """Shapes and types of images and labels of a step."""

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from reskeras.caller_state import preserved, set_determinism
-from reskeras.data.broken import reading_failure
+from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import Recipe
@@ -102,8 +102,9 @@ def fit(
         if not (patience and patience.over):
             try:
                 run_epochs(model, feed, position, [each for each in callbacks if each], beside.until)
-            except tf.errors.OpError as error:  # a file that was there when the data was opened, most often
-                raise reading_failure(error) from error
+            except READING_ERRORS as error:  # a file that was there when the data was opened, most often
+                image = feed.broken_image(position.epoch, position.step) if from_pipeline(error) else None
+                raise reading_failure(error, image) from error
         if record:
             record.finish()
     digest = state.digest()

@@ -64,6 +64,9 @@ class Feeding(Protocol):
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or shared out as the recipe says."""
 
+    def broken_image(self, epoch: int, step: int) -> str | None:
+        """Where the image is stored that the training could not read after `step` steps of `epoch`, if it is found."""
+
     def example(self) -> tuple[Any, ...]:
         """Shapes and types of a batch, as nested tf.TensorSpec."""
 

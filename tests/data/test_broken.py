@@ -30,7 +30,7 @@ def told(dataset):
 
 
 def every_way(source):
-    yield evaluation_batches(source.train, raw(), 4)
+    yield evaluation_batches(source.train, raw(), 4).dataset
     for fields in ({}, {"random_resized_crop": {}}):
         yield training_batches(source.train, raw(), batch_size=4, seed=0, epochs=1, mirror=True,
                                augment=AugmentSpec.model_validate(fields))

@@ -189,7 +189,7 @@ def test_a_strip_of_pixels_is_fitted_without_making_the_image_it_would_cover():
 def test_every_pipeline_runs_without_the_autotuner():
     split, still = numbered(20), as_they_are()
     for dataset in (training_batches(split, still, batch_size=5, seed=0, epochs=1, augment=STILL, mirror=False),
-                    evaluation_batches(split, still, 5), fitted(tf.data.Dataset.range(20), split, (6, 6, 1), 5)):
+                    evaluation_batches(split, still, 5).dataset, fitted(split, range(20), (6, 6, 1), 5).dataset):
         assert dataset.options().autotune.enabled is False
         assert dataset.options().deterministic is True
 
