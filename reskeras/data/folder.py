@@ -148,4 +148,4 @@ def _split(
         return decode(data, channels), label
 
     return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices),
-                 where=files.__getitem__)
+                 where=files.__getitem__, checked=True)

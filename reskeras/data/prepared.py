@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.decode import decode
+from reskeras.data.described import check_description
 from reskeras.data.source import Source, Split
+from reskeras.data.survey import labels_of
 from reskeras.errors import ReskerasError, failure
 
 TEST_NAMES = ("test", "validation", "val")
 HELD_OUT = 0.1  # of the training images, for test, where a set has no test split
 UNMIRRORED = ("mnist", "svhn", "omniglot", "digits", "letters", "cmaterdb")  # parts of the names of sets of writing
+LABELS_READ, LABELLED_BYTES = 100_000, 1 << 30  # records, and bytes of them, that are read for their labels at once
+MOST_CLASSES = 1_000_000  # TFDS makes a name for each
 HEADER, FOOTER = 12, 4  # TFRecord: length (8 bytes) and its checksum before the data, the data's checksum after
 
 
@@ -29,15 +35,20 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
     splits = builder.info.splits
     if "train" not in splits:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
-    channels = image.shape[-1] or 3
-    train, notes, divided = _split(builder, "train", channels), [], ""
+    channels, notes = _channels(image, name)
+    train, divided = _labelled(builder, "train", channels, label.num_classes, notes), ""
+    if not train.count:
+        raise ReskerasError(f"data: tfds:{name} has no training image with a label")
     for test_name in (each for each in TEST_NAMES if each in splits):
-        test = _split(builder, test_name, channels)
-        if _labelled(test):
+        test = _labelled(builder, test_name, channels, label.num_classes, notes)
+        if test.count:
             divided = f"the set's own split {test_name}"
             break
         notes.append(f"tfds:{name} has no labels in its {test_name} split, which is left out")
     else:
+        if train.count < 2:
+            raise ReskerasError(f"data: tfds:{name} has one training image with a label and no test split; at least "
+                                "two images are needed, one of them for test")
         held = max(round(train.count * HELD_OUT), 1)
         order = np.random.default_rng(0).permutation(train.count)
         train, test = train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held]))
@@ -54,25 +65,60 @@ def mirrors(base: str) -> bool:
     return "fashion" in base or not any(word in base for word in UNMIRRORED)
 
 
-def _labelled(split: Split) -> bool:
-    """Whether a split has labels: those of a withheld one, such as imagenet2012's test, are all -1."""
-    try:
-        return split.count > 0 and int(split.example(tf.constant(0, tf.int64))[1]) >= 0
-    except tf.errors.OpError as error:
-        raise failure(f"data: the first record of split {split.name} is broken: {first_line(error)}") from error
+def _channels(image: Any, name: str) -> tuple[int, list[str]]:
+    """How many channels images are read with, 1 or 3, and what to tell of it."""
+    stored = image.shape[-1]
+    if stored in (1, 3):
+        return stored, []
+    if not stored:
+        return 3, [f"tfds:{name} leaves the number of channels open: its images are read as coloured ones"]
+    if stored == 4 and _encoding(image) != "jpeg":
+        return 3, [f"tfds:{name} has images with an alpha channel, which are read without it"]
+    raise ReskerasError(f"data: tfds:{name} has images of {stored} channels; 1, 3, and 4 as PNG, are supported")
+
+
+def _encoding(image: Any) -> str | None:
+    """`png`, `jpeg`, or None where the description leaves it open."""
+    form = getattr(image, "_encoding_format", None)
+    return getattr(form, "value", form)
+
+
+def _labelled(builder: Any, name: str, channels: int, classes: int, notes: list[str]) -> Split:
+    """The images of a split of the set that have one of the `classes`; `notes` counts the others. A label that is
+    withheld, as all are in imagenet2012's test split, is -1.
+
+    Labels are looked at one and all unless there are very many. Then the first decides for the whole split, and a later
+    one that is no class is an error when it is read.
+    """
+    records = split_records(builder, name)
+    many = len(records) > LABELS_READ or records.bytes > LABELLED_BYTES
+    split = _split(builder, name, records, channels, classes if many else None)
+    looked_at = split.part(split.name, np.arange(min(1, split.count))) if many else split
+    labels = labels_of(looked_at)[1] if looked_at.count else np.empty(0, np.int32)
+    known = (labels >= 0) & (labels < classes)
+    if many or not known.any():
+        return split if known.any() else split.part(split.name, np.empty(0, np.int64))
+    if not known.all():
+        notes.append(f"{(~known).sum():,} of {split.count:,} images in the split {name} have no label and are left out")
+    return split if known.all() else split.part(split.name, np.flatnonzero(known))
 
 
 def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     """TFDS' builder of a set that is prepared; ReskerasError as `open_prepared` says."""
     if data_dir is not None and not Path(data_dir).is_dir():
         raise ReskerasError(f"data_dir: there is no folder {data_dir}")
+    if re.match(r"\w+:[A-Za-z_]", name):  # what comes after a colon is a version, of other sources a name
+        raise ReskerasError(f"data: tfds:{name} is of another namespace than TFDS' own, such as Hugging Face's; "
+                            "such sets are not read")
     import logging
 
     import tensorflow_datasets as tfds
     from google.protobuf.json_format import ParseError
     from tensorflow_datasets.core.dataset_info import DatasetInfoFileError
+    from tensorflow_datasets.core.utils import file_utils
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # else TFDS warns of the folder that we look for
+    check_description(name, [Path(data_dir)] if data_dir else file_utils.list_data_dirs())
     try:
         builder = tfds.builder(name, data_dir=str(data_dir) if data_dir else None, try_gcs=False)
     except (ParseError, DatasetInfoFileError, JSONDecodeError) as error:
@@ -111,6 +157,8 @@ def _features(builder: Any, name: str) -> tuple[Any, Any]:
     if not (isinstance(found[0], tfds.features.Image) and isinstance(found[1], tfds.features.ClassLabel)):
         listed = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
         raise ReskerasError(f"data: tfds:{name} is no set of labelled images; its features are {listed}")
+    if (count := found[1].num_classes) is None or count > MOST_CLASSES:
+        raise ReskerasError(f"data: tfds:{name} has {count} classes; at most {MOST_CLASSES:,} are supported")
     if found[0].np_dtype != np.uint8:
         raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(found[0].np_dtype)}; uint8 is supported")
     return tuple(found)
@@ -135,29 +183,33 @@ def _is_jpeg(builder: Any) -> bool:
     return stored.numpy().startswith(b"\xff\xd8")
 
 
-def _split(builder: Any, name: str, channels: int) -> Split:
-    records = split_records(builder, name)
-    count = len(records)
+def _split(builder: Any, name: str, records: Records, channels: int, classes: int | None) -> Split:
+    """All images of one split; with `classes` a label that is none of so many is an InvalidArgumentError."""
     image_key, label_key = _keys(builder)
 
     def fetch(indices: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(tf.numpy_function(records.read_all, [indices], tf.string, stateful=False), [None])
 
-    def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = builder.info.features.deserialize_example(record)
-        return tf.ensure_shape(parsed[image_key], [None, None, channels]), tf.cast(parsed[label_key], tf.int32)
-
     def encoded(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_single_example(record, {image_key: tf.io.FixedLenFeature([], tf.string),
                                                      label_key: tf.io.FixedLenFeature([], tf.int64)})
-        return parsed[image_key], tf.cast(parsed[label_key], tf.int32)
+        label = parsed[label_key]
+        if classes is not None:
+            known = tf.debugging.Assert((label >= 0) & (label < classes), ["no label:", label])
+            with tf.control_dependencies([known]):
+                label = tf.identity(label)
+        return parsed[image_key], tf.cast(label, tf.int32)
 
-    def labels(records: tf.Tensor) -> tf.Tensor:
-        parsed = tf.io.parse_example(records, {label_key: tf.io.FixedLenFeature([], tf.int64)})
+    def decode_record(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = encoded(record)
+        return decode(image, channels), label
+
+    def labels(stored: tf.Tensor) -> tf.Tensor:
+        parsed = tf.io.parse_example(stored, {label_key: tf.io.FixedLenFeature([], tf.int64)})
         return tf.cast(parsed[label_key], tf.int32)
 
-    return Split("train" if name == "train" else "test", count, decode, fetch,
-                 encoded if channels in (1, 3) else None, labels)
+    return Split("train" if name == "train" else "test", len(records), decode_record, fetch, encoded, labels,
+                 where=lambda index: f"record {index} of split {name}, in {records.file_of(index)}")
 
 
 def split_records(builder: Any, name: str) -> Records:
@@ -179,13 +231,23 @@ class Records:
             raise ReskerasError(f"data: {builder.info.name} is prepared as {layout}; "
                                 "prepare it with --file_format=tfrecord")
         self.files = [_mapped(file) for file in files]
+        self.paths, none = files, np.empty(0, np.int64)
         places = [_places(data, file) for data, file in zip(self.files, files, strict=True)]
-        self.starts = np.concatenate([starts for starts, _ in places])
-        self.sizes = np.concatenate([sizes for _, sizes in places])
+        self.starts = np.concatenate([none, *(starts for starts, _ in places)])
+        self.sizes = np.concatenate([none, *(sizes for _, sizes in places)])
         self.owners = np.repeat(np.arange(len(files)), [len(starts) for starts, _ in places])
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @property
+    def bytes(self) -> int:
+        """Of all records together."""
+        return int(self.sizes.sum())
+
+    def file_of(self, index: int) -> Path:
+        """The file that a record stands in."""
+        return self.paths[self.owners[index]]
 
     def read_all(self, indices: np.ndarray) -> np.ndarray:
         """The bytes of the records at `indices`, as an array of objects."""

@@ -25,7 +25,8 @@ class Split:
     int32 label); only the channels are static. Where images are stored as files or parts of files, `encoded`
     takes it to (scalar string: the bytes of one JPEG, PNG, ..., int32 label), so that a window can be decoded
     alone. `label` takes n such elements to int32 labels (n,) without decoding an image; it is optional too. `where`
-    says for a person where the image at an index is stored: a file, the number of a record.
+    says for a person where the image at an index is stored: a file, the number of a record. `checked` says that every
+    image was decoded when the data was opened.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Split:
     encoded: Encoded | None = None
     label: Label | None = None
     where: Where = "image {}".format
+    checked: bool = False
 
     def example(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The image and label at one int64 index."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.batches import READERS, mapped, read_batches
+from reskeras.data.batches import READERS, mapped, pipeline_options, read_batches
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
 
@@ -22,6 +22,7 @@ FEW = 10
 UNEQUAL = 10  # times as many images in the largest class as in the smallest
 NAMED = 5
 BATCH = 256
+DECODED = 3_000_000_000  # numbers in images that are decoded of each split, to see whether they can be
 FILES = 16  # that are in memory at once, times READERS
 
 
@@ -71,17 +72,25 @@ def survey(source: Source) -> Survey:
     train, test = (_by_class(found, split, len(source.classes))
                    for (_, found), split in zip(labels, (source.train, source.test), strict=True))
     classes = {name: (int(own), int(other)) for name, own, other in zip(source.classes, train, test, strict=True)}
+    warnings = list(_class_warnings(classes))
+    looked_at, broken = unreadable(source.train)
+    for split, (seen, found) in ((source.train, (looked_at, broken)), (source.test, unreadable(source.test))):
+        if len(found):
+            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+            named = ", ".join(split.where(int(index)) for index in found[:NAMED])
+            warnings.append(f"{len(found):,} of {seen:,} {split.name} images looked at cannot be read, and will end a "
+                            f"training: {named}{more}")
+    sound = source.train.part("train", np.setdiff1d(np.arange(source.train.count), broken))
     digests = [list(_digests(split)) for split in (source.train, source.test)]
     trained = set(digests[0])
     shared = sum(digest in trained for digest in digests[1])
-    warnings = list(_class_warnings(classes))
     if shared:
         warnings.append(f"{shared} of {len(digests[1])} test images are training images too, byte for byte: "
                         "accuracy on them says nothing")
     return Survey(
         data=source.label, channels=source.channels, mirror=source.mirror, divided=source.divided,
         train=source.train.count, test=source.test.count, counted=(len(labels[0][0]), len(labels[1][0])),
-        classes=classes, sizes=sizes_of(source.train), compared=(len(digests[0]), len(digests[1])), shared=shared,
+        classes=classes, sizes=sizes_of(sound), compared=(len(digests[0]), len(digests[1])), shared=shared,
         notes=source.notes, warnings=tuple(warnings))
 
 
@@ -96,6 +105,31 @@ def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
         return mapped(lambda one: split.decode(one)[1], stored, tf.int32, 1)
 
     return indices, np.concatenate([batch.numpy() for batch in read_batches(split, indices, BATCH, READERS, load)])
+
+
+def unreadable(split: Split) -> tuple[int, np.ndarray]:
+    """How many images were decoded, all unless they have more than DECODED pixels, and indices of those that cannot be;
+    none of a split whose images were decoded when it was opened, or are not stored as files."""
+    if split.checked or split.encoded is None or not split.count:
+        return 0, np.empty(0, np.int64)
+    order = np.random.default_rng(0).permutation(split.count)  # a part of them is a sample
+
+    def decoded(place: tf.Tensor, stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return place, tf.size(split.decode(stored)[0], tf.int64)
+
+    dataset = tf.data.Dataset.range(split.count).batch(FILES).map(
+        lambda places: (places, split.fetch(tf.gather(tf.constant(order), places))), READERS, deterministic=True)
+    dataset = dataset.unbatch().map(decoded, READERS, deterministic=True).ignore_errors().batch(BATCH)
+    sound, pixels = np.zeros(split.count, bool), 0
+    for places, sizes in dataset.with_options(pipeline_options()).as_numpy_iterator():
+        sound[places] = True
+        pixels += sizes.sum()
+        if pixels > DECODED:
+            break
+    else:
+        return split.count, np.sort(order[~sound])
+    last = int(places[-1]) + 1
+    return last, np.sort(order[:last][~sound[:last]])
 
 
 def spaced(split: Split, most: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reskeras.bounded import read_bounded
 from reskeras.detection.cleaning import class_name
-from reskeras.detection.stored import bounded
 from reskeras.errors import failure
 
 LARGEST_JSON = 2_000_000_000  # bytes
@@ -34,7 +34,7 @@ class Instances:
 def read_instances(file: Path) -> Instances:
     """The instances in `file`. Raises ReskerasError (status 1), which says why, for a file of any other kind."""
     try:
-        data = json.loads(bounded(file, LARGEST_JSON))
+        data = json.loads(read_bounded(file, LARGEST_JSON))
     except OSError as error:
         raise failure(f"data: {file} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError, MemoryError) as error:

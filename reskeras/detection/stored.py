@@ -76,17 +76,3 @@ def file_reader(images: list[StoredImage]) -> Read:
     paths = tf.constant([os.fsencode(image.path) for image in images], tf.string)
     sizes = tf.constant([image.bytes for image in images], tf.int32)
     return lambda index: read_stored(tf.gather(paths, index), tf.gather(sizes, index))
-
-
-def bounded(file: Path, largest: int) -> bytes:
-    """The bytes of a regular file. Raises OSError, or ValueError where it has more than `largest`."""
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("no file")
-    if status.st_size > largest:
-        raise ValueError(f"more than {largest:,} bytes")
-    with open(file, "rb") as opened:
-        data = opened.read(largest + 1)
-    if len(data) > largest:  # it may have grown since
-        raise ValueError(f"more than {largest:,} bytes")
-    return data

@@ -6,9 +6,10 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from reskeras.bounded import read_bounded
 from reskeras.detection.cleaning import Annotated, Tally, apart, cleaned, joined_source, one_in_five, printable
 from reskeras.detection.objects import ObjectSource
-from reskeras.detection.stored import SUFFIXES, StoredImage, bounded, file_reader, look_at
+from reskeras.detection.stored import SUFFIXES, StoredImage, file_reader, look_at
 from reskeras.detection.voc_xml import Annotation, read_annotation
 from reskeras.errors import ReskerasError, failure
 
@@ -84,7 +85,7 @@ def _list(file: Path) -> list[str] | None:
     if not file.is_file():
         return None
     try:
-        lines = os.fsdecode(bounded(file, LARGEST_LIST)).split("\n")
+        lines = os.fsdecode(read_bounded(file, LARGEST_LIST)).split("\n")
     except (OSError, ValueError) as error:
         raise failure(f"data: {file} cannot be read: {error}") from error
     return [line.strip() for line in lines if line.strip()]

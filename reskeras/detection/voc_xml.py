@@ -9,8 +9,8 @@ from xml.parsers import expat
 
 import numpy as np
 
+from reskeras.bounded import read_bounded
 from reskeras.detection.cleaning import class_name
-from reskeras.detection.stored import bounded
 
 LARGEST_XML = 10_000_000  # bytes
 CORNERS = ("ymin", "xmin", "ymax", "xmax")
@@ -37,7 +37,7 @@ def read_annotation(file: Path) -> Annotation:
     ValueError, which says in a few words why, for a file that is no annotation or that cannot be read.
     """
     try:
-        root = _tree(bounded(file, LARGEST_XML))
+        root = _tree(read_bounded(file, LARGEST_XML))
     except OSError as error:
         raise ValueError(error.strerror or "unreadable") from error
     except (expat.ExpatError, LookupError) as error:  # the latter for an encoding that there is none of

@@ -42,7 +42,8 @@ def test_images_are_those_that_predict_reads(folders, stored, channels):
     files = sorted(folders[stored].rglob("*.png"))
     images = [source.test.example(tf.constant(index, tf.int64))[0] for index in range(source.test.count)]
     assert source.channels == channels
-    assert {image.numpy().tobytes() for image in images} <= {decode_file(file, channels).numpy().tobytes() for file in files}
+    read = {decode_file(file, channels).numpy().tobytes() for file in files}
+    assert {image.numpy().tobytes() for image in images} <= read
     assert any("read as" in note for note in source.notes) is (channels != (1 if stored == "L" else 3))
 
 
