@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import keras
-import tensorflow as tf
 
 from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
