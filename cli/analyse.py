@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .output import Column, emit_json, facts, heading, progress, table
+from .output import Column, echo, emit_json, facts, heading, progress, table
 
 
 @click.command(
@@ -65,7 +65,7 @@ def command(
         emit_json([{"name": name, "folder": str(places[name]), **asdict(each)} for name, each in found.items()])
         return
     _summarise(found)
-    click.echo()
+    echo()
     facts([("numbers", str(folder), "responses.csv, units.csv, lesions.csv") for folder in places.values()]
           + [("plots", str(where), " ".join(path.name for path in plots if path.suffix == ".png"))])
 
@@ -94,5 +94,5 @@ def _summarise(found: dict[str, Any]) -> None:
            Column("x_L - sum", right=True, spare=1), Column("first unit's gradient", right=True, spare=2),
            Column("error, one unit removed", right=True)], rows)
     taps = {response.tap for each in found.values() for response in each.responses}
-    click.echo(f"responses are read {' or, where no batch norm follows, '.join(sorted(taps, reverse=True))}; "
+    echo(f"responses are read {' or, where no batch norm follows, '.join(sorted(taps, reverse=True))}; "
                "median and worst of the removed units")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .network_options import NetworkRequest, network_options
-from .output import emit_json, short_bytes, working
+from .output import command_line, echo, emit_json, note, short_bytes, working
 
 if TYPE_CHECKING:
     from .overview import Overview
@@ -43,7 +43,7 @@ def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_jso
         _draw(overview, plot)
     if not as_json:
         overview.echo()
-        click.echo()
+        echo()
     started = time.perf_counter()
     with working("compiling and saving"):
         from reskeras.api import build_run  # imports TensorFlow, which takes seconds
@@ -55,10 +55,10 @@ def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_jso
                    "plot": str(plot) if plot else None})
         return
     size = short_bytes(sum(file.stat().st_size for file in path.rglob("*") if file.is_file()))
-    click.echo(f"saved  {path}  ({size}, in {seconds:.1f} s)")
+    echo(f"saved  {path}  ({size}, in {seconds:.1f} s)")
     if plot:
-        click.echo(f"drawn  {plot}")
-    click.echo(f"next   reskeras show {path}")
+        echo(f"drawn  {plot}")
+    note(f"next   {command_line('reskeras', 'show', path)}")
 
 
 def _draw(overview: Overview, plot: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .diff import echo_units, value_text
-from .output import Column, emit_json, facts, heading, table
+from .output import Column, echo, emit_json, facts, heading, table
 
 if TYPE_CHECKING:
     from reskeras.conformity.conform import Conformity
@@ -37,13 +37,14 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         emit_json(found.data())
     elif found.spec is None:
-        click.echo(f"no residual network of this space: {found.why}")
+        echo(f"no residual network of this space: {found.why}")
     else:
         _echo(found)
     if out:
         written = found.write(out)
         if not as_json:
-            click.echo(f"\nwritten  {written}")
+            echo()
+            echo(f"written  {written}")
 
 
 def _echo(found: Conformity) -> None:
@@ -52,11 +53,12 @@ def _echo(found: Conformity) -> None:
     from .overview import understood
 
     heading(found.name)
-    click.echo(f"{understood(found.spec)}\n")
+    echo(understood(found.spec))
+    echo()
     yes = "yes, up to its softmax" if found.softmax else "yes"
     facts([("paper's network", found.paper, found.source),
            ("same function", yes if found.exact else "no", "as the spec compiles to, given the same weights")])
-    click.echo()
+    echo()
     if found.deviations:
         heading("deviations")
         remarks = any(each.remark for each in found.deviations)
@@ -65,9 +67,9 @@ def _echo(found: Conformity) -> None:
         table(columns, [[each.field, value_text(each.paper), value_text(each.value), each.section,
                          *([each.remark] if remarks else [])] for each in found.deviations])
     if found.obstacles:
-        click.echo()
+        echo()
         heading("what no spec says", "- only in the spec's network, + only in the model, ~ in both with other numbers")
         echo_units(found.obstacles)
         facts([(each.units, section_of_units(each.units), "") for each in found.obstacles])
     if not found.deviations and not found.obstacles:
-        click.echo("no deviation")
+        echo("no deviation")

@@ -10,7 +10,7 @@ import click
 
 from reskeras.errors import ReskerasError
 
-from .output import emit_json, working
+from .output import echo, emit_json, working
 from .surveys import echo_object_survey, echo_survey
 
 if TYPE_CHECKING:
@@ -63,15 +63,16 @@ def command(
 
     if annotates_objects(source, data_dir):
         found = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
-        echo = echo_object_survey
+        show = echo_object_survey
     else:
-        found, echo = _of_images(source, data_dir, chosen, size, sheet), echo_survey
+        found, show = _of_images(source, data_dir, chosen, size, sheet), echo_survey
     if as_json:
         emit_json({**found.as_dict(), "sheet": str(sheet) if sheet else None})
         return
-    echo(found)
+    show(found)
     if sheet is not None:
-        click.echo(f"\ndrawn  {sheet}")
+        echo()
+        echo(f"drawn  {sheet}")
 
 
 def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None) -> Survey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .groups import Commands, Entry
+from .output import echo_text
 
 DETECTORS, RUNS = "Look at detectors (no TensorFlow needed)", "Train, use"
 COMMANDS = {
@@ -35,4 +36,4 @@ def command(ctx: click.Context) -> None:
     input shape is the canvas that images are scaled to fit on. What SOURCE holds is told by `reskeras data SOURCE`.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        echo_text(ctx.get_help())

@@ -12,7 +12,7 @@ from reskeras.files import atomic_file
 
 from .detect_options import looking_options
 from .detect_results import echo_detection_evaluation
-from .output import emit_json, progress
+from .output import echo, emit_json, progress
 from .run_options import data_options, run_argument
 
 
@@ -67,7 +67,9 @@ def command(
         return
     echo_detection_evaluation(result, opened.folder.detector().proposals)
     for place, path in enumerate(filter(None, (curves, pictures))):
-        click.echo(f"{'' if place else chr(10)}written    {path}")
+        if place == 0:
+            echo()
+        echo(f"written    {path}")
 
 
 def _check(flag: str, path: Path | None, kinds: tuple[str, ...]) -> None:

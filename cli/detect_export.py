@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
-from .output import emit_json, working
+from .output import command_line, echo, emit_json, working
 from .results import echo_proofs
 from .run_options import data_options, numbers_by_name, run_argument
 
@@ -48,6 +47,6 @@ def command(
         emit_json([proof.as_dict() for proof in proofs])
         return
     echo_proofs(proofs)
-    click.echo()
+    echo()
     for words in commands_for(made.folder.export_folder):
-        click.echo(shlex.join(words))
+        echo(command_line(*words))

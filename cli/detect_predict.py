@@ -10,7 +10,7 @@ import click
 
 from .detect_options import looking_options
 from .detect_results import echo_detections
-from .output import emit_json
+from .output import echo, emit_json
 from .run_options import run_and_images, served_options
 
 if TYPE_CHECKING:
@@ -58,4 +58,5 @@ def command(
         return
     echo_detections(found)
     if out:
-        click.echo(f"\nwritten    {out}")
+        echo()
+        echo(f"written    {out}")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from .output import Column, facts, heading, table
+from .output import Column, echo, facts, heading, table
 
 if TYPE_CHECKING:
     from reskeras.detection.coco_precision import CocoPrecision
@@ -27,16 +25,16 @@ def echo_detection_evaluation(result: DetectionEvaluation, proposals: ProposalSp
     """
     facts([("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
            ("objects", f"{result.objects:,}", "to be found")])
-    click.echo()
+    echo()
     _echo_classes(result)
-    click.echo()
+    echo()
     voc, at = result.voc, f"at an overlap of {result.voc.overlap:g}"
     facts([("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
            ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
            *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, proposals)])
     if result.coco is None:
-        click.echo(INSTALL)
-    click.echo()
+        echo(INSTALL)
+    echo()
     _echo_mistakes(result.mistakes)
 
 
@@ -79,7 +77,7 @@ def _echo_mistakes(found: Mistakes) -> None:
                      f"{each.mended:.2%} ({each.mended - found.map_area:+.2%})", WORDS[each.name]]
                     for each in found.table])
     if found.missed_unproposed:
-        click.echo(f"{found.missed_unproposed:,} of the missed objects are covered by no proposal")
+        echo(f"{found.missed_unproposed:,} of the missed objects are covered by no proposal")
 
 
 def echo_detections(found: Sequence[ImageDetections]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .network_options import NetworkRequest, network_options
-from .output import emit_json, working
+from .output import echo, echo_text, emit_json, working
 
 
 @click.command(
@@ -42,7 +42,7 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
     spec = request.detector()
     if form in ("yaml", "resolved"):
         chosen = spec.sparse() if form == "yaml" else spec.decided().model_dump(mode="json")
-        click.echo(to_yaml(chosen), nl=False)
+        echo_text(to_yaml(chosen), nl=False)
         return
     overview, found, label = DetectorOverview(spec), None, ""
     if data:
@@ -59,5 +59,5 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
         return
     overview.echo()
     if found:
-        click.echo()
+        echo()
         echo_anchors(found, label)

@@ -9,6 +9,7 @@ import click
 from .detect_options import SOURCES
 from .detect_results import echo_detection_evaluation
 from .network_options import NetworkRequest, network_options
+from .output import echo, note
 from .training_options import TrainingRequest, training_options
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
     spec, named = request.detector(), training.recipe or recipe_of(request.source, "detector")
     read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
     if not training.as_json:
-        click.echo(f"{detector_name(spec)}: {understood(spec.backbone)}")
+        note(f"{detector_name(spec)}: {understood(spec.backbone)}")
     from reskeras.detectors import train_detector
 
     run = train_detector(spec, data, named, **training.keywords)
 
-    def echo(result: DetectionEvaluation) -> None:
+    def show(result: DetectionEvaluation) -> None:
         echo_detection_evaluation(result, run.folder.detector().proposals)
-        click.echo()
+        echo()
 
-    training.finish(run, echo, "reskeras detect export")
+    training.finish(run, show, "reskeras detect export")

@@ -7,12 +7,10 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from reskeras.spec.complexity import Cost
 from reskeras.spec.detector import OF_REGIONS, DetectorPlan, DetectorSpec, detector_name, lower_detector
 
-from .output import Column, facts, heading, shape_text, short, short_bytes, table
+from .output import Column, echo, facts, heading, shape_text, short, short_bytes, table
 from .overview import Line, cost_data, stage_lines, understood
 
 if TYPE_CHECKING:
@@ -69,16 +67,17 @@ class DetectorOverview:
     def echo(self) -> None:
         """Print it."""
         heading(self.name)
-        click.echo(f"{understood(self.spec.backbone)}\n")
+        echo(understood(self.spec.backbone))
+        echo()
         facts(self._facts())
-        click.echo()
+        echo()
         right = {"right": True}
         columns = [Column("stage"), Column("output"), Column("operations"), Column("parameters", **right),
                    Column("multiply-adds", **right), Column("times an image", **right)]
         table(columns, [[part.line.name, shape_text(part.line.shape), part.line.words,
                          short(part.line.cost.parameters), short(part.line.cost.multiply_adds), f"{part.times:,}"]
                         for part in self.parts()])
-        click.echo()
+        echo()
         facts(self._totals())
 
     def _facts(self) -> list[tuple[str, str, str]]:

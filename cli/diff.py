@@ -11,7 +11,7 @@ import click
 from reskeras.errors import ReskerasError
 
 from .network_options import NetworkRequest, network_options
-from .output import Column, emit_json, heading, short, short_bytes, table
+from .output import Column, Styled, echo, emit_json, heading, short, short_bytes, table
 
 if TYPE_CHECKING:
     from reskeras.spec.diff import Difference, UnitChange
@@ -45,7 +45,7 @@ def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> No
     if as_json:
         emit_json({"same": found.empty, **asdict(found)})
     elif found.empty:
-        click.echo("no difference")
+        echo("no difference")
     else:
         _echo(found, a, b or f"{a} with flags")
 
@@ -55,7 +55,7 @@ def _echo(found: Difference, a: str, b: str) -> None:
         heading("fields")
         table([Column("field"), Column(a), Column(b)],
               [[change.field, value_text(change.before), value_text(change.after)] for change in found.fields])
-        click.echo()
+        echo()
     if found.units:
         heading("operations", f"- only in {a}, + only in {b}, ~ in both with other numbers")
         echo_units(found.units)
@@ -71,14 +71,14 @@ def _echo(found: Difference, a: str, b: str) -> None:
 def echo_units(changes: Sequence[UnitChange]) -> None:
     """The operations that differ, unit by unit."""
     for change in changes:
-        click.echo(f"  {change.units}")
+        echo(f"  {change.units}")
         width = max(len(step.name) for step in change.steps)
         part_width = max(len(step.part) for step in change.steps)
         for step in change.steps:
             place = f"{step.part:<{part_width}}  " if part_width else ""
             line = f"    {step.sign} {place}{step.name:<{width}}  {step.words if step.words != step.name else ''}"
-            click.echo(click.style(line.rstrip(), fg=COLOURS[step.sign]))
-    click.echo()
+            echo(Styled(line.rstrip(), colour=COLOURS[step.sign]))
+    echo()
 
 
 def value_text(value: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .output import emit_json
+from .output import echo, emit_json
 from .results import echo_classes, echo_evaluation
 from .run_options import data_options, listed_numbers, run_argument
 
@@ -58,4 +58,4 @@ def command(
     if by_class:
         echo_classes(result)
     for path in filter(None, (confusion, predictions)):
-        click.echo(f"written    {path}")
+        echo(f"written    {path}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from .output import emit_json, heading
+from .output import command_line, echo, emit_json, heading, prose
 from .results import echo_noise, echo_proofs
 from .run_options import data_options, numbers_by_name, run_argument
 
@@ -62,13 +61,14 @@ def command(
         return
     echo_proofs(proofs)
     if data is None and "data" not in made.folder.provenance():
-        click.echo("\nProven on random images, because the run was ported and has none: accuracies say nothing. --data "
-                   "gives real ones.")
+        echo()
+        prose("Proven on random images, because the run was ported and has none: accuracies say nothing. --data gives "
+              "real ones.")
     if any(proof.kind == "serving" for proof in proofs):
-        click.echo()
+        echo()
         for words in commands_for(made.folder.export_folder):
-            click.echo(shlex.join(words))
+            echo(command_line(*words))
     for kind, layers in noise.items():
-        click.echo()
+        echo()
         heading(kind, "signal over quantisation noise, the noisiest layers first")
         echo_noise(layers)

@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from .verbosity import with_verbosity
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
         entry = self.table.get(cmd_name)
-        return import_module(entry.module, __package__).command if entry else None
+        return with_verbosity(import_module(entry.module, __package__).command) if entry else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -47,6 +50,12 @@ class Commands(click.Group):
             hint = f"; did you mean {within}{near[0]}?" if near else ""
             raise click.UsageError(f"there is no command {within + name!r}{hint}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands and options as a shell offers them; no command is imported for it."""
+        names = [CompletionItem(name, help=entry.help) for name, entry in self.table.items()
+                 if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The lines of help, section by section."""

@@ -10,6 +10,8 @@ import click
 
 from reskeras.errors import ReskerasError, unknown
 
+from .output import command_line, echo, note
+
 LAUNCHED = (("train",), ("detect", "train"))
 EXAMPLE = "reskeras launch --workers 2 -- train cifar-resnet-20 --data digits --out saved_models/demo"
 # -P: no module of the working directory stands in for one of ours
@@ -53,10 +55,10 @@ def command(
         _echo_commands(workers, port, first)
         return 0
     if restarts and not {"--out", "--resume"} & _options(arguments):
-        click.echo("launch: no --out; a restart goes on in the folder's name without a number, so give one if "
+        note("launch: no --out; a restart goes on in the folder's name without a number, so give one if "
                    "that is another run", err=True)
     launch = Launch((*PROGRAM, *first), workers, (*PROGRAM, *again), restarts, grace, port=port)
-    return supervise(launch, lambda line, is_error: click.echo(line, err=is_error))
+    return supervise(launch, lambda line, is_error: echo(line, err=is_error))
 
 
 def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[str]:
@@ -83,4 +85,4 @@ def _echo_commands(workers: int, port: int | None, arguments: list[str]) -> None
 
     for setting in environments(free_ports(workers, port), os.environ):
         pairs = [f"{name}={shlex.quote(value)}" for name, value in setting.items()]
-        click.echo(" ".join([*pairs, shlex.join([*PROGRAM, *arguments])]))
+        echo(" ".join([*pairs, command_line(*PROGRAM, *arguments)]))

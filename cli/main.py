@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from reskeras import __version__
-from reskeras.errors import ReskerasError
+from reskeras.errors import FAILED, ReskerasError
 
 from .groups import Commands, Entry
+from .output import echo, echo_text
+from .verbosity import with_verbosity
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EPIPE)
 INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
 
 NETWORKS, MODELS = "Look at networks (no TensorFlow needed)", "Build, train, use"
@@ -49,20 +55,38 @@ class Program(Commands):
         """Run a command line; every way it can end becomes an exit status and at most two lines on stderr."""
         try:
             status = super().main(*args, **{**extra, "prog_name": "reskeras", "standalone_mode": False})
+            sys.stdout.flush()
         except ReskerasError as error:
-            click.echo(f"reskeras: {error}", err=True)
+            echo_text(f"reskeras: {error}", err=True)
             status = error.status
         except click.ClickException as error:
-            click.echo(f"reskeras: {_message(error)}", err=True)
+            echo_text(f"reskeras: {_message(error)}", err=True)
             status = error.exit_code
         except click.Abort:  # click's form of KeyboardInterrupt
-            click.echo("reskeras: interrupted", err=True)
+            echo("reskeras: interrupted", err=True)
             status = INTERRUPTED
+        except OSError as error:
+            status = _unwritten(error)
         sys.exit(status or 0)
 
 
+def _unwritten(error: OSError) -> int:
+    """The exit status when stdout takes no more; other errors of the system are raised again."""
+    if error.filename is not None or error.errno not in UNWRITABLE:
+        raise error
+    # what is still in the buffer must not be tried again when Python ends
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno != errno.EPIPE:  # a reader that has seen enough, such as head, is no error to tell of
+        echo(f"reskeras: standard output cannot be written: {error.strerror}", err=True)
+    return FAILED
+
+
 def _message(error: click.ClickException) -> str:
-    message = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        near = get_close_matches(error.option_name, error.possibilities or (), n=1, cutoff=0.5)
+        message = f"there is no option {error.option_name}{f'; did you mean {near[0]}?' if near else ''}"
+    else:
+        message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     return f"{message}\ntry '{context.command_path} --help'" if context else message
@@ -84,11 +108,26 @@ def _message(error: click.ClickException) -> str:
 def commands(ctx: click.Context) -> None:
     """Residual networks as data: described in a line, counted before they are built, compiled to Keras."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        echo_text(ctx.get_help())
 
 
 def main() -> None:
     """Entry point of the `reskeras` program."""
+    _open_standard_streams()
     # a name typed in another alphabet must not end in UnicodeEncodeError where the output is ASCII
     sys.stdout.reconfigure(errors="backslashreplace")
     commands.main()
+
+
+def _open_standard_streams() -> None:
+    """Where a standard stream was closed by the caller, the null device: else the next file opened takes its number,
+    and what TensorFlow prints goes into it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+with_verbosity(commands)

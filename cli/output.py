@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
+from reskeras.printable import printable
+from reskeras.strict_json import to_json
+from reskeras.verbosity import Verbosity, verbosity
+
 GAP = "  "
+PROSE = 110  # columns that running text takes at most
+NARROWEST = 24  # columns that a remark needs beside its figure; with fewer it goes below
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 BYTE_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
@@ -56,35 +63,118 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
+@dataclass(frozen=True)
+class Styled:
+    """Text in bold, dim or a colour on a terminal."""
+
+    text: str
+    bold: bool = False
+    dim: bool = False
+    colour: str | None = None
+
+
+def echo(*parts: str | Styled, err: bool = False, nl: bool = True) -> None:
+    """Print a result or an error, on stderr if `err`. Everything that commands print goes through here.
+
+    Control characters in what comes from outside (names of classes, layers and files, a server's answer) are shown as
+    escapes, so that they cannot steer the terminal; line breaks too, so that they cannot pass for lines of ours.
+    """
+    _put(parts, "\t", err, nl)
+
+
+def echo_text(text: str, err: bool = False, nl: bool = True) -> None:
+    """The same of a text of several lines, such as a YAML file."""
+    _put([text], "\n\t", err, nl)
+
+
+def _put(parts: Sequence[str | Styled], keep: str, err: bool, nl: bool) -> None:
+    styled = (part if isinstance(part, Styled) else Styled(part) for part in parts)
+    texts = [(printable(part.text, keep), part) for part in styled]
+    click.echo("".join(click.style(text, fg=part.colour, bold=part.bold or None, dim=part.dim or None)
+                       if part.bold or part.dim or part.colour else text for text, part in texts), err=err, nl=nl)
+
+
+def note(*parts: str | Styled, err: bool = False) -> None:
+    """Print what is good to know but no result: progress, hints. Left out with --quiet."""
+    if verbosity() > Verbosity.QUIET:
+        echo(*parts, err=err)
+
+
+def prose(text: str, indent: str = "") -> None:
+    """Print running text, its lines broken to fit the terminal."""
+    echo_text(click.wrap_text(text, min(columns_here(), PROSE), indent, indent))
+
+
+def command_line(*words: object) -> str:
+    """A command as a shell takes it: words with spaces, `$` or quotes are quoted."""
+    return shlex.join(map(str, words))
+
+
+def columns_here() -> int:
+    """Width of the terminal, or what COLUMNS says; in a pipe there is no limit but that of running text."""
+    return shutil.get_terminal_size((PROSE, 24)).columns
+
+
 def emit_json(data: Any) -> None:
-    """One JSON document on stdout, ASCII."""
-    click.echo(json.dumps(data, indent=2))
+    """One JSON document on stdout, ASCII; a number that is not finite is null."""
+    click.echo(to_json(data, indent=2))
 
 
 def heading(text: str, aside: str = "") -> None:
     """A line that names what follows, bold on a terminal, with `aside` after it."""
-    click.echo(click.style(text, bold=True) + (click.style(f"  {aside}", dim=True) if aside else ""))
+    echo(Styled(text, bold=True), Styled(f"{GAP}{aside}" if aside else "", dim=True))
 
 
 def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
-    """Aligned lines of a label, a figure and a remark."""
-    labels, figures = (max((len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
+    """Aligned lines of a label, a figure and a remark; on a terminal long remarks go on below themselves."""
+    pairs = [tuple(map(printable, pair)) for pair in pairs]
+    labels, figures = (max((cell_len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
     for label, figure, remark in pairs:
-        line = f"{label:<{labels}}{GAP}{figure:>{figures}}".rstrip()
-        click.echo(line + (click.style(f"{GAP}{remark}", dim=True) if remark else ""))
+        line = f"{_padded(label, labels)}{GAP}{_padded(figure, figures, right=True)}".rstrip()
+        first, *below = _remark(remark, line) if remark else [""]
+        echo(line, Styled(first, dim=True))
+        for rest in below:
+            echo(Styled(rest, dim=True))
+
+
+def _remark(text: str, line: str) -> list[str]:
+    """What stands after `line`, and the lines below it: in a pipe none, on a terminal as many as fit it."""
+    if not on_terminal():
+        return [GAP + text]
+    start, width = cell_len(line) + len(GAP), columns_here()
+    if start + cell_len(text) <= width:
+        return [GAP + text]
+    indent = " " * (start if width - start >= NARROWEST else 4)
+    first, *rest = click.wrap_text(text, max(width, NARROWEST), indent, indent).split("\n")
+    return [GAP + first.lstrip(), *rest] if len(indent) == start else ["", first, *rest]
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table."""
+    """Print a table. Cells are text from anywhere; each is shown on one line, or folded by the terminal's width."""
+    rows = [[printable(cell) for cell in row] for row in rows]
+    columns = [replace(column, title=printable(column.title)) for column in columns]
     if on_terminal():
         _rich_table(columns, rows)
         return
     lines = [[column.title for column in columns], *rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
-        cells = (cell.rjust(width) if column.right else cell.ljust(width)
-                 for cell, width, column in zip(line, widths, columns, strict=True))
-        click.echo(GAP.join(cells).rstrip())
+        cells = (_padded(cell, width, column.right) for cell, width, column in zip(line, widths, columns, strict=True))
+        echo(GAP.join(cells).rstrip())
+
+
+def cell_len(text: str) -> int:
+    """Columns of a terminal that a text takes: ideographs take two, and combining marks none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len as measured
+
+    return measured(text)
+
+
+def _padded(text: str, width: int, right: bool = False) -> str:
+    spaces = " " * (width - cell_len(text))
+    return spaces + text if right else text + spaces
 
 
 def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -98,19 +188,19 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     shown = _that_fit(columns, lines, console.width)
     grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index in shown:
-        grid.add_column(columns[index].title, justify="right" if columns[index].right else "left",
+        grid.add_column(Text(columns[index].title), justify="right" if columns[index].right else "left",
                         style="cyan" if index == 0 else "", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(row[index]) for index in shown))
     console.print(grid)
     if hidden := [column.title for index, column in enumerate(columns) if index not in shown]:
-        click.echo(click.style(f"left out to fit {console.width} columns: {', '.join(hidden)}", dim=True))
+        note(Styled(f"left out to fit {console.width} columns: {', '.join(hidden)}", dim=True))
 
 
 def _that_fit(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[int]:
     """Indexes of the columns to show: spare ones go, the most spare first, until the lines fit."""
     shown = list(range(len(columns)))
-    widths = [max(len(line[index]) for line in lines) + len(GAP) + 1 for index in shown]
+    widths = [max(cell_len(line[index]) for line in lines) + len(GAP) + 1 for index in shown]
     for index in sorted((index for index in shown if columns[index].spare), key=lambda index: -columns[index].spare):
         if sum(widths[kept] for kept in shown) <= width:
             break
@@ -121,23 +211,25 @@ def _that_fit(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: 
 @contextmanager
 def working(text: str) -> Iterator[None]:
     """A spinner with `text` on a terminal while the block runs; nothing in a pipe."""
-    if not on_terminal():
+    if not on_terminal() or verbosity() == Verbosity.QUIET:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console().status(text):
+    with Console().status(Text(printable(text))):
         yield
 
 
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with `text` on a terminal, moved by calling (done, of how many); nothing in a pipe."""
-    if not on_terminal():
+    if not on_terminal() or verbosity() == Verbosity.QUIET:
         yield lambda done, of: None
         return
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(transient=True) as bar:
-        task = bar.add_task(text, total=None)
+        task = bar.add_task(escape(printable(text)), total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)

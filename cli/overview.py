@@ -8,8 +8,6 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-import click
-
 from reskeras.spec.catalog import Row, catalog, name_of
 from reskeras.spec.complexity import Complexity, Cost
 from reskeras.spec.fields import Spec
@@ -24,7 +22,7 @@ from reskeras.spec.skips import Skip
 from reskeras.spec.vgg import VggSpec
 from reskeras.spec.wording import sequence_words, stage_words
 
-from .output import Column, facts, heading, shape_text, short, short_bytes, table
+from .output import Column, echo, facts, heading, shape_text, short, short_bytes, table
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,10 @@ class Overview:
     def echo(self, by_unit: bool = False) -> None:
         """Print it."""
         heading(self.name)
-        click.echo(f"{understood(self.spec)}\n")
+        echo(understood(self.spec))
+        echo()
         self._table(self.units() if by_unit else self.stages(), "unit" if by_unit else "stage")
-        click.echo()
+        echo()
         facts(self._totals())
 
     def _table(self, lines: Iterable[Line], what: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .output import emit_json
+from .output import command_line, echo, emit_json, note
 
 
 @click.command(
@@ -54,11 +54,11 @@ def command(
         emit_json({"run": str(run.path), "network": name_of(spec), **ported})
         return
     difference = proof["difference"]
-    click.echo(f"source     {ported['source']}, named as {ported['layout']}")
-    click.echo(f"network    {name_of(spec)}, {understood(spec)}")
-    click.echo(f"pixels     {run.preprocessing().describe()}")
-    click.echo(f"proof      none: {proof['why_unproven']}" if difference is None else
+    echo(f"source     {ported['source']}, named as {ported['layout']}")
+    echo(f"network    {name_of(spec)}, {understood(spec)}")
+    echo(f"pixels     {run.preprocessing().describe()}")
+    echo(f"proof      none: {proof['why_unproven']}" if difference is None else
                f"proof      logits of {proof['images']} random images differ by {difference:.1e} of the largest, "
                f"allowed {proof['tolerance']:.0e}")
-    click.echo(f"saved      {run.path}")
-    click.echo(f"next       reskeras predict {run.path} IMAGE...")
+    echo(f"saved      {run.path}")
+    note(f"next       {command_line('reskeras', 'predict', run.path)} IMAGE...")

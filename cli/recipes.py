@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .output import Column, emit_json, heading, table
+from .output import Column, echo, echo_text, emit_json, heading, prose, table
 
 
 @click.command(
@@ -24,7 +24,7 @@ def command(name: str | None, as_json: bool) -> None:
 
     if name:
         chosen = recipe(name).model_dump(mode="json")
-        emit_json(chosen) if as_json else click.echo(to_yaml(chosen), nl=False)
+        emit_json(chosen) if as_json else echo_text(to_yaml(chosen), nl=False)
         return
     chosen = {each: recipe(each) for each in shipped_names("recipe")}
     if as_json:
@@ -36,6 +36,6 @@ def command(name: str | None, as_json: bool) -> None:
                      str(one.batch_size), f"{one.learning_rate:g}", one.schedule.kind, f"{one.weight_decay:g}"]
                     for each, one in chosen.items()])
     for each, one in chosen.items():
-        click.echo()
+        echo()
         heading(each)
-        click.echo(click.wrap_text(one.description, 110, "  ", "  "))
+        prose(one.description, indent="  ")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import emit_json, facts, heading, working
+from .output import command_line, echo, emit_json, facts, heading, note, working
 from .results import echo_proofs
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     if len(runs) == 1 and (runs[0] / RESULTS_FILE).is_file():
         from reskeras.experiments.page import write_suite_page
 
-        click.echo(f"page  {write_suite_page(runs[0], out, data_dir)}")
+        echo(f"page  {write_suite_page(runs[0], out, data_dir)}")
         return
     from reskeras.api import any_run, write_report
 
@@ -54,7 +54,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
         _echo(run)
     with working("drawing the page"):
         page = write_report(*opened, out=out, data_dir=data_dir)
-    click.echo()
+    echo()
     facts([("page", str(page), "")])
 
 
@@ -71,11 +71,11 @@ def _echo(run: Run | DetectorRun) -> None:
     else:
         _echo_training(made, rows)
     if proofs:
-        click.echo()
+        echo()
         echo_proofs(proofs)
     else:
         words = "reskeras detect export" if run.folder.is_detector else "reskeras export"
-        click.echo(f"no exports yet; make some with: {words} {run.path}")
+        note(f"no exports yet; make some with: {command_line(*words.split(), run.path)}")
 
 
 def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:

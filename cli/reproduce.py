@@ -10,7 +10,7 @@ import click
 
 from reskeras.errors import failure
 
-from .output import Column, emit_json, facts, heading, short, table
+from .output import Column, echo, emit_json, facts, heading, note, prose, short, table
 
 if TYPE_CHECKING:
     from reskeras.experiments.reproduce import Cost
@@ -51,14 +51,14 @@ def command(
     trained = [row for row in ready if row.recipe]
     if not as_json:
         heading(spec.title, spec.source)
-        click.echo(click.wrap_text(spec.expects, 110))
+        prose(spec.expects)
         if trained:
             _echo_cost(cost(trained, seeds, out, data_dir))
-        click.echo()
+        echo()
     if dry_run:
         return
     result = reproduce(suite, scale, rows=[row.name for row in ready], seeds=seeds, out=out, data=data,
-                       data_dir=data_dir, tell=lambda note: click.echo(note, err=True))
+                       data_dir=data_dir, tell=lambda line: note(line, err=True))
     place = Path(out or PLACE) / result.name / scale
     if as_json:
         emit_json({"suite": result.name, "scale": scale, "rows": [asdict(row) for row in result.rows],
@@ -68,7 +68,7 @@ def command(
         table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
         _echo_differences(result)
         for says, outcome in result.findings():
-            click.echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
+            echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
         facts([("results", str(place), "results.json, results.csv, report.html")])
     if result.failed:
         raise failure("reproduce: failed: " + "; ".join(f"{row.row}: {row.error}" for row in result.failed))
@@ -93,10 +93,10 @@ def _echo_cost(expected: Cost) -> None:
 
 def _echo_differences(result: SuiteResult) -> None:
     everywhere, own = result.differences()
-    click.echo()
+    echo()
     if everywhere:
-        click.echo(click.wrap_text("Not as in the paper: " + "; ".join(everywhere) + ".", 110))
+        prose("Not as in the paper: " + "; ".join(everywhere) + ".")
     for row, differences in own.items():
-        click.echo(f"  {row}: {'; '.join(differences)}")
+        echo(f"  {row}: {'; '.join(differences)}")
     if everywhere or own:
-        click.echo()
+        echo()

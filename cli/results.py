@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from .output import Column, facts, short_bytes, table
+from .output import Column, echo, facts, short_bytes, table
 
 NOISIEST = 15
 
@@ -35,7 +33,7 @@ def echo_classes(result: Evaluation) -> None:
           [(name, f"{count:,}", "" if accuracy is None else f"{accuracy:.2%}")
            for name, count, accuracy in result.by_class()])
     for true, taken, count in result.most_confused():
-        click.echo(f"{true} taken for {taken}: {count:,}")
+        echo(f"{true} taken for {taken}: {count:,}")
 
 
 def echo_predictions(predictions: Sequence[Prediction]) -> None:
@@ -57,12 +55,12 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
          f"{proof.agreement:.2%}{_allowed(proof, 'disagreement')}", f"{proof.accuracy:.2%}",
          f"{proof.keras_accuracy:.2%}", str(proof.images)) for proof in proofs])
     if any(proof.timings for proof in proofs):
-        click.echo()
+        echo()
         titles = ("batch", "p50", "p99", "images/s")
         table([Column("artefact"), *(Column(title, right=True) for title in titles)], [
             (proof.kind, str(each.batch), f"{each.p50_ms:.2f} ms", f"{each.p99_ms:.2f} ms",
              each.rate) for proof in proofs for each in proof.timings])
-        click.echo()
+        echo()
     width = max(len(proof.path) for proof in proofs)
     facts([(proof.kind, proof.path.ljust(width), "") for proof in proofs])
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 import click
 
+from .output import command_line, echo
 from .run_options import run_argument
 
 
@@ -33,13 +33,13 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     folder = exported(opened)
     if dry_run:
         for words in commands_for(folder, port, grpc_port):
-            click.echo(shlex.join(words))
+            echo(command_line(*words))
         return
     words = way_to_serve(folder, port, grpc_port)
-    click.echo(shlex.join(words))
+    echo(command_line(*words))
     [name] = [path.name for path in folder.iterdir() if path.is_dir() and any(
         entry.name.isdigit() for entry in path.iterdir())]
     url = f"http://localhost:{port}/v1/models/{name}"
-    click.echo(f"ask: reskeras.Client({url!r}).detect(images)" if opened.is_detector else
-               f"ask: reskeras predict --url {url} IMAGE...")
+    echo(f"ask: reskeras.Client({url!r}).detect(images)" if opened.is_detector else
+               f"ask: {command_line('reskeras', 'predict', '--url', url)} IMAGE...")
     os.execvp(words[0], words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .network_options import NetworkRequest, network_options
-from .output import emit_json
+from .output import echo_text, emit_json
 
 
 @click.command(
@@ -35,10 +35,10 @@ def command(request: NetworkRequest, units: bool, batch: int, form: str | None) 
 
     spec = request.spec()
     if form == "yaml":
-        click.echo(to_yaml(spec.sparse()), nl=False)
+        echo_text(to_yaml(spec.sparse()), nl=False)
     elif form == "resolved":
         decided = resolve(spec) if isinstance(spec, NetworkSpec) else spec
-        click.echo(to_yaml(decided.model_dump(mode="json")), nl=False)
+        echo_text(to_yaml(decided.model_dump(mode="json")), nl=False)
     elif form == "json":
         emit_json(Overview(spec, batch).data(by_unit=units))
     else:

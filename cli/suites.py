@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .output import Column, emit_json, facts, heading, table
+from .output import Column, echo, emit_json, facts, heading, prose, table
 
 
 @click.command(
@@ -30,11 +30,11 @@ def command(name: str | None, as_json: bool) -> None:
         return
     suite = suites[name]
     heading(suite.title, suite.source)
-    click.echo(click.wrap_text(suite.expects, 110))
-    click.echo()
+    prose(suite.expects)
+    echo()
     table([Column("row"), Column("network"), *(Column(each.replace("_", " "), right=True) for each in suite.measures)],
           [[row.row, row.network if isinstance(row.network, str) else "of its own",
             *(str(row.published.get(each, "")) for each in suite.measures)] for row in suite.rows])
     if suite.findings:
-        click.echo()
+        echo()
         facts([("finding", finding.says, "") for finding in suite.findings])

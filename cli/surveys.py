@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from .output import Column, facts, heading, shape_text, table
+from .output import Column, Styled, echo, facts, heading, shape_text, table
 
 if TYPE_CHECKING:
     from reskeras.data.survey import Sizes, Survey
@@ -26,7 +24,7 @@ def echo_survey(found: Survey) -> None:
         ("channels", str(found.channels), "grey" if found.channels == 1 else "colour"),
         ("size", *_sized(found.sizes, found.train)),
     ])
-    click.echo()
+    echo()
     estimated = "about " if found.counted != (found.train, found.test) else ""
     _echo_classes(("training", "test"), {
         name: (train, f"{estimated}{train:,}", f"{estimated}{test:,}")
@@ -55,7 +53,7 @@ def echo_object_survey(found: ObjectSurvey) -> None:
         ("anchors", f"{anchors.shares[0]:.1%}", "of the training objects are overlapped by half by one of the default "
          f"anchors, {anchors.shares[1]:.1%} by 0.7"),
     ])
-    click.echo()
+    echo()
     _echo_classes(
         ("training objects", "images", "test objects", "images", "side, median", "anchor of 0.5"),
         {name: (count.train, f"{count.train:,}", f"{count.train_images:,}", f"{count.test:,}",
@@ -89,8 +87,8 @@ def _echo_classes(titles: Sequence[str], classes: dict[str, tuple]) -> None:
 
 def _echo_remarks(notes: Sequence[str], warnings: Sequence[str]) -> None:
     if notes or warnings:
-        click.echo()
-    for note in notes:
-        click.echo(f"note: {note}")
+        echo()
+    for remark in notes:
+        echo(f"note: {remark}")
     for warning in warnings:
-        click.echo(click.style("warning", fg="yellow") + f": {warning}")
+        echo(Styled("warning", colour="yellow"), f": {warning}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .network_options import NetworkRequest, network_options
+from .output import note
 from .results import echo_evaluation
 from .training_options import TrainingRequest, training_options
 
@@ -44,7 +45,7 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
     spec, named = request.spec(), training.recipe or recipe_of(request.source)
     read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
     if not training.as_json:
-        click.echo(f"{name_of(spec)}: {understood(spec)}")
+        note(f"{name_of(spec)}: {understood(spec)}")
     from reskeras.api import train
 
     training.finish(train(spec, data, named, **training.keywords), echo_evaluation, "reskeras export")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import emit_json
+from .output import command_line, emit_json, note
 from .run_options import numbers_by_name
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class TrainingRequest:
     recipe_fields: dict[str, Any] = field(default_factory=dict)
     how: dict[str, Any] = field(default_factory=dict)
 
-    def tell(self, note: str) -> None:
+    def tell(self, line: str) -> None:
         """Print a line about the training, where stdout is for a program on stderr."""
-        click.echo(note, err=self.as_json)
+        note(line, err=self.as_json)
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -54,8 +54,8 @@ class TrainingRequest:
             emit_json({"run": str(run.path), **result.as_dict()})
             return
         echo(result)
-        click.echo(f"saved      {run.path}")
-        click.echo(f"next       {following} {run.path}")
+        echo(f"saved      {run.path}")
+        note(f"next       {command_line(*following.split(), run.path)}")
 
 
 def training_options(recipe: str, start: str) -> Callable[[Command], Command]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from .output import GAP, Column, facts, heading, short, table
+from .output import GAP, Column, command_line, echo, facts, heading, note, short, table
 
 if TYPE_CHECKING:
     from reskeras.spec.space import Space
@@ -46,7 +44,7 @@ class Board:
 
     def _line(self, cells: list[str], rest: str = "") -> None:
         padded = (cell.ljust(width) for cell, width in zip(cells, self.widths, strict=False))
-        click.echo((GAP.join(padded) + rest).rstrip(), err=self.err)
+        note((GAP.join(padded) + rest).rstrip(), err=self.err)
 
 
 def echo_search(search: Search) -> None:
@@ -63,11 +61,11 @@ def echo_search(search: Search) -> None:
         for each in ranked[:BEST]])
     for each in outcomes:
         if each.reason:
-            click.echo(f"trial {each.trial} failed: {each.reason}")
+            echo(f"trial {each.trial} failed: {each.reason}")
     files = [path.name for path in sorted(search.path.iterdir()) if path.is_file() and path.suffix in (".csv", ".png")]
     if ranked:
         facts([("best", ranked[0].trial, str(search.best_file)), ("files", "", ", ".join(files))])
-        click.echo(f"next   reskeras train {search.best_file} --data {search.asked().data}")
+        note("next   " + command_line("reskeras", "train", search.best_file, "--data", search.asked().data))
 
 
 def _shown(value: object) -> str:

@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 
 from .launch import PROGRAM
 from .network_options import NetworkRequest, network_options
-from .output import emit_json
+from .output import emit_json, note
 from .quantities import Quantity
 from .trials import Board, echo_search
 
@@ -101,5 +101,5 @@ def _search(request: NetworkRequest, space: str, as_json: bool, *, recipe: str, 
 
     board = Board(over, err=as_json)
     search = tune(over, spec, recipe=chosen, patience=patience, out=out, command=[*PROGRAM, *sys.argv[1:]],
-                  tell=lambda line: click.echo(line, err=True), ended=board.add, **options)
+                  tell=lambda line: note(line, err=True), ended=board.add, **options)
     return search if role() in (None, CHIEF) else None

@@ -11,6 +11,7 @@ from typing import IO
 
 from reskeras.environment import defaults
 from reskeras.errors import ReskerasError
+from reskeras.verbosity import Verbosity, verbosity
 
 
 def _aside() -> IO[bytes]:
@@ -22,8 +23,12 @@ def _aside() -> IO[bytes]:
 def stderr_aside() -> Iterator[None]:
     """Keep what native code writes to file descriptor 2; show it only when the block fails.
 
-    TensorFlow 2.21 logs before it reads TF_CPP_MIN_LOG_LEVEL, so that no setting silences it.
+    TensorFlow 2.21 logs before it reads TF_CPP_MIN_LOG_LEVEL, so that no setting silences it. Nothing is kept aside
+    from somebody who asked to be told everything.
     """
+    if verbosity() == Verbosity.VERBOSE:
+        yield
+        return
     sys.stderr.flush()
     with _aside() as aside:
         saved = os.dup(2)
@@ -43,7 +48,8 @@ def _start() -> None:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise ReskerasError(f"KERAS_BACKEND: {backend!r} is not supported; reskeras runs on tensorflow")
-    with stderr_aside(), defaults(TF_CPP_MIN_LOG_LEVEL="2", KERAS_BACKEND="tensorflow"):
+    level = "0" if verbosity() == Verbosity.VERBOSE else "2"
+    with stderr_aside(), defaults(TF_CPP_MIN_LOG_LEVEL=level, KERAS_BACKEND="tensorflow"):
         import keras
         import tensorflow
 

@@ -18,10 +18,13 @@ from reskeras.runs import MODEL_FILE, RunFolder
 from reskeras.training.background import Background
 from reskeras.training.position import Position
 from reskeras.training.subject import Measure
+from reskeras.verbosity import Verbosity, verbosity
+
+EVERY = 1.0  # seconds from one step that is told to the next
 
 
 class Pace(keras.callbacks.Callback):
-    """A progress bar on a terminal and one line an epoch everywhere, with images per second.
+    """Progress bar on a terminal and one line per epoch everywhere; without a terminal, --verbose tells steps too.
 
     `watched` says which images the validation figures are of: held-out or test.
     """
@@ -31,13 +34,14 @@ class Pace(keras.callbacks.Callback):
         super().__init__()
         self.images_per_step, self.watched, self.position = images_per_step, watched, position
         self.measure = measure
-        self.console = console or Console(stderr=True, soft_wrap=True)
+        self.quiet, self.verbose = (verbosity() == level for level in (Verbosity.QUIET, Verbosity.VERBOSE))
+        self.console = console or Console(stderr=True, soft_wrap=True, quiet=self.quiet)
         self.bar: Progress | None = None
         self.began = 0.0
 
     def __enter__(self) -> Pace:
         """Show the bar, if anybody can see it."""
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.quiet:
             note = TextColumn("{task.fields[note]}")
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note, TimeRemainingColumn())
             self.bar = Progress(*columns, console=self.console, transient=True)
@@ -48,12 +52,18 @@ class Pace(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
         self.began, self.steps = time.perf_counter(), 0
+        self.told = self.began
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Move the bar by a step."""
         self.steps += 1
+        now = time.perf_counter()
+        rate = self.steps * self.images_per_step / (now - self.began)
+        if self.verbose and not self.bar and now - self.told >= EVERY:
+            self.told = now
+            self.console.print(f"step {self.position.steps}/{self.position.total}  loss {logs['loss']:.4f}  "
+                               f"{rate:.0f} images/s", highlight=False)
         if self.bar:
-            rate = self.steps * self.images_per_step / (time.perf_counter() - self.began)
             self.bar.update(self.task, advance=1, note=f"{rate:.0f} images/s  loss {logs['loss']:.3f}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

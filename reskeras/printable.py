@@ -1,0 +1,26 @@
+"""Text from outside made safe to show: what steers a terminal or reorders a line is written as an escape."""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls, marks and overrides of writing direction, separators of lines, lone surrogates
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_UNDECODED = range(0xDC80, 0xDD00)  # what Python makes of the bytes of a file's name that are not UTF-8
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""`text` on one line, with control characters as escapes; the characters of `keep` stay as they are.
+
+    >>> printable("cat\x1b[31m")
+    'cat\\x1b[31m'
+    """
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code in _UNDECODED:
+        code -= 0xDC00
+    return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
