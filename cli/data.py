@@ -84,7 +84,7 @@ def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | 
         opened = open_source(source, data_dir)
         found = survey(opened)
     if sheet is not None:
-        from reskeras.data.sheet import contact_sheet
+        from reskeras.report.sheet import contact_sheet
 
         contact_sheet(sheet, opened, recipe, *(size or _bounded(found.sizes.median, SMALLEST, LARGEST)))
     return found

@@ -51,10 +51,10 @@ def command(
     with progress("looking at images") as tell:
         result = opened.evaluate(data, data_dir, split, options, tell)
     if curves:
+        from reskeras.report.figures import save_figure
         from reskeras.report.precision import draw_precision
 
-        with atomic_file(curves) as beside:
-            draw_precision(result.voc).savefig(beside, dpi=130)
+        save_figure(draw_precision(result.voc), curves)
     if pictures:
         from reskeras.report.detection_pictures import Pictures
 

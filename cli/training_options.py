@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import command_line, emit_json, note
+from .output import command_line, echo, emit_json, note
 from .run_options import numbers_by_name
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class TrainingRequest:
         """What `reskeras.train` and `reskeras.train_detector` take besides network, data and recipe."""
         return {**self.how, **self.recipe_fields, "start": self.start, "tell": self.tell}
 
-    def finish(self, run: Run | DetectorRun, echo: Callable[[Any], None], following: str) -> None:
-        """Evaluate the run and print what came out, by `echo` for people; of several processes the chief alone does.
+    def finish(self, run: Run | DetectorRun, show: Callable[[Any], None], following: str) -> None:
+        """Evaluate the run and print what came out, by `show` for people; of several processes the chief alone does.
 
         `following` is the command to go on with.
         """
@@ -53,7 +53,7 @@ class TrainingRequest:
         if self.as_json:
             emit_json({"run": str(run.path), **result.as_dict()})
             return
-        echo(result)
+        show(result)
         echo(f"saved      {run.path}")
         note(f"next       {command_line(*following.split(), run.path)}")
 

@@ -49,10 +49,11 @@ def page_of_suite(result: SuiteResult) -> Page:
     runs = {(row.row, seed): Run(path) for row in result.rows for seed, path in row.runs.items() if Path(path).is_dir()}
     several = len({seed for _, seed in runs}) > 1
     named = {f"{row}, seed {seed}" if several else row: run for (row, seed), run in runs.items()}
-    if curves := curves_of({name: run.folder.metrics() for name, run in named.items()}):
+    networks = dict(zip(named, (row for row, _ in runs), strict=True))
+    if curves := curves_of({name: run.folder.metrics() for name, run in named.items()}, networks):
         sections.append(curves)
     sections += analysis_plots({name: read_analysis(run.folder.analysis_folder) for name, run in named.items()
-                                if (run.folder.analysis_folder / SUMMARY_FILE).is_file()})
+                                if (run.folder.analysis_folder / SUMMARY_FILE).is_file()}, networks)
     first = {row: run for (row, _), run in reversed(runs.items())}
     sections += networks_of({row: lower(run.folder.spec()) for row, run in reversed(first.items())})
     sections.append(_provenance(result, named))

@@ -9,7 +9,6 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from reskeras.errors import ReskerasError
-from reskeras.files import atomic_file
 from reskeras.report.glyphs import BOX_GAP, LINE, Pen, measure
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Fork, Plan, Sequence, Unit
@@ -59,7 +58,7 @@ def draw(plan: Plan, title: str, path: str | Path) -> Path:
 
     Runs of more than six units that do the same (drop-path rates aside) are drawn as their first and last.
     """
-    from matplotlib.figure import Figure
+    from reskeras.report.figures import Figure, save_figure
 
     path = check_path(path)
     items = list(_items(plan))
@@ -68,7 +67,7 @@ def draw(plan: Plan, title: str, path: str | Path) -> Path:
     columns = _columns(items, left + right + GUTTER)
     height = max(_column_height(column) for column in columns) + HEADER + FOOTER + 0.3
     width = max(len(columns) * (left + right + GUTTER) - GUTTER + 2 * MARGIN, 4.2)
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+    figure = Figure(width, height, dpi=DOTS_PER_INCH, facecolor="white", layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -77,9 +76,7 @@ def draw(plan: Plan, title: str, path: str | Path) -> Path:
     page.header(title)
     page.body(columns)
     page.footer(height)
-    with atomic_file(path) as beside:
-        figure.savefig(beside, format=path.suffix[1:].lower())
-    return path
+    return save_figure(figure, path)
 
 
 def _items(plan: Plan) -> Iterable[Item]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reskeras.detection.prediction import Box, Detection
+from reskeras.report.fonts import picture_font, shortened
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
@@ -73,7 +74,9 @@ def draw_boxes(pixels: np.ndarray, marks: Sequence[Mark], text: int | None = Non
     shorter = min(image.size)
     draw = ImageDraw.Draw(image, "RGBA")  # which lays translucent lines over the image
     width = max(2 if shorter > LINES else 1, round(shorter / LINES), (text or 0) // 8)
-    font = _font(text or max(LEAST_TEXT, round(4 + shorter / 50)))
+    written, font = picture_font([each for mark in marks for each in (mark.label, mark.short)],
+                                 text or max(LEAST_TEXT, round(4 + shorter / 50)))
+    marks = [replace(mark, label=written[mark.label], short=written[mark.short]) for mark in marks]
     for mark in reversed(marks):
         _outline(draw, mark, width)
     for mark, words, place in placed_labels(marks, font, image.size):
@@ -125,7 +128,8 @@ def draw_grid(rows: Sequence[tuple[str, np.ndarray, Sequence[Mark], Sequence[Mar
     the two beside each other, each `side` pixels long."""
     from PIL import Image, ImageDraw
 
-    font, line = _font(15), 22
+    line = 22
+    written, font = picture_font([title for title, *_ in rows], 15)
     drawn = [(title, [draw_boxes(*enlarged(pixels, marks, side), text=12) for marks in both])
              for title, pixels, *both in rows]
     height = sum(pair[0].height + line + GAP for _, pair in drawn) + line
@@ -134,17 +138,19 @@ def draw_grid(rows: Sequence[tuple[str, np.ndarray, Sequence[Mark], Sequence[Mar
     for place, heading in enumerate(("annotated", "found")):
         draw.text((GAP + place * (side + GAP), 2), heading, INK, font)
     for title, pair in drawn:
-        draw.text((GAP, top + 2), title, INK, font)
+        draw.text((GAP, top + 2), _fitted(written[title], font, grid.width - 2 * GAP), INK, font)
         for place, picture in enumerate(pair):
             grid.paste(picture, (GAP + place * (side + GAP), top + line))
         top += pair[0].height + line + GAP
     return grid
 
 
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
+def _fitted(text: str, font: Any, width: int) -> str:
+    """`text`, with as much of its middle left out as does not fit."""
+    most = len(text)
+    while most > 1 and font.getlength(shortened(text, most)) > width:
+        most -= 1
+    return shortened(text, most)
 
 
 def _outline(draw: Any, mark: Mark, width: int) -> None:

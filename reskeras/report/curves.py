@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reskeras.report.analysis import COLOURS, DASHES
-
 Metrics = Sequence[Mapping[str, Any]]  # rows of metrics.jsonl
 
 
-def draw_curves(runs: Mapping[str, Metrics]) -> Any:
-    """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent."""
-    from matplotlib.figure import Figure
+def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None) -> Any:
+    """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent.
 
-    figure = Figure(figsize=(8.5, 4.6), layout="constrained")
+    Runs of one of `networks` (name of the run to name of the network) share a colour.
+    """
+    from reskeras.report.figures import Figure, add_legend
+
+    figure = Figure(8.5, 4.6)
     axis = figure.subplots()
-    _pairs(axis, runs, "accuracy", lambda accuracy: 100 * (1 - accuracy))
+    _pairs(axis, runs, "accuracy", lambda accuracy: 100 * (1 - accuracy), networks)
     axis.set(xlabel="epoch", ylabel="error (%)", title="Error by epoch: thin training, bold test or held out")
-    axis.legend(frameon=False, fontsize=9, ncols=1 + len(runs) // 7)
+    add_legend(axis)
     return figure
 
 
 def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
     """A matplotlib figure: the sum of a detector's `losses` and each of them, training thin, watched images bold."""
-    from matplotlib.figure import Figure
+    from reskeras.report.figures import Figure
 
     names = ("loss", *losses)
-    figure = Figure(figsize=(8.5, 7.2), layout="constrained")
+    figure = Figure(8.5, 7.2)
     axes = figure.subplots(-(-(len(names) + 1) // 2), 2, sharex=True, squeeze=False).flat
     for axis, name in zip(axes, names, strict=False):
         _pairs(axis, runs, name, lambda loss: loss)
@@ -45,15 +46,19 @@ def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
     return figure
 
 
-def _pairs(axis: Any, runs: Mapping[str, Metrics], key: str, scaled: Callable[[float], float]) -> None:
-    """Of each run a thin line of `key` and, with its name, a bold one of what the watched images have for it."""
-    for place, (name, rows) in enumerate(runs.items()):
-        colour, dash = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
-        axis.plot([row["epoch"] for row in rows], [scaled(row[key]) for row in rows], color=colour, linewidth=0.9,
-                  linestyle=dash)
-        watched = [(row["epoch"], scaled(row[f"val_{key}"])) for row in rows if f"val_{key}" in row]
-        axis.plot(*(zip(*watched, strict=True) if watched else ([], [])), color=colour, linewidth=2.2, linestyle=dash,
-                  label=name)
+def _pairs(axis: Any, runs: Mapping[str, Metrics], key: str, scaled: Callable[[float], float],
+           networks: Mapping[str, str] | None = None) -> None:
+    """For each run a thin line of `key` on training images and, with the run's name, a bold one on watched images."""
+    from reskeras.report.figures import line_styles, plot_line, whole_numbers
+
+    styles = line_styles(runs, networks)
+    for name, rows in runs.items():
+        epochs, style = [row["epoch"] for row in rows], styles[name]
+        thin, bold = ([None if (value := row.get(each)) is None else scaled(value) for row in rows]
+                      for each in (key, f"val_{key}"))
+        plot_line(axis, epochs, thin, **{**style, "label": "_"}, linewidth=0.9)
+        plot_line(axis, epochs, bold, **style, linewidth=2.2)
+    whole_numbers(axis.xaxis)
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
@@ -75,6 +80,9 @@ def _ends(runs: Mapping[str, Metrics], what: str, log: str, told: Callable[[floa
     ends = []
     for name, rows in runs.items():
         last = rows[-1]
-        tested = f", test {told(last[f'val_{log}'])}" if f"val_{log}" in last else ""
-        ends.append(f"{name} ends after {last['epoch']} epochs at {what} {told(last[log])}{tested}")
+        trained, tested = (told(value) if value is not None else "unknown"
+                           for value in (last.get(log), last.get(f"val_{log}")))
+        after = f"{last['epoch']} epoch{'s' * (last['epoch'] != 1)}"
+        ends.append(f"{name} ends after {after} at {what} {trained}"
+                    + (f", test {tested}" if f"val_{log}" in last else ""))
     return "; ".join(ends) + "."

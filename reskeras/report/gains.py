@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from reskeras.detection.mistakes import Mistakes
-from reskeras.report.analysis import COLOURS
 
 
 def draw_gains(found: Mapping[str, Mistakes]) -> Any:
     """A matplotlib figure: points of mean average precision to be won by mending each kind, a bar for each run."""
-    from matplotlib.figure import Figure
+    from reskeras.report.figures import COLOURS, Figure, labelled
 
     kinds = [each.name for each in next(iter(found.values())).table]
     height = 0.8 / len(found)
-    figure = Figure(figsize=(8.5, 1.2 + len(kinds) * (0.22 + 0.2 * len(found))), layout="constrained")
+    figure = Figure(8.5, 1.2 + len(kinds) * (0.22 + 0.2 * len(found)))
     axis = figure.subplots()
     for place, (name, mistakes) in enumerate(found.items()):
         gains = [100 * (each.mended - mistakes.map_area) for each in mistakes.table]
         bars = axis.barh([row + (place + 0.5) * height - 0.4 for row in range(len(kinds))], gains, height=0.9 * height,
-                         color=COLOURS[place % len(COLOURS)], label=name)
+                         color=COLOURS[place % len(COLOURS)], label=labelled(name))
         axis.bar_label(bars, [f" {gain:.1f}  ({each.count:,})" for gain, each in zip(gains, mistakes.table,
                                                                                      strict=True)], fontsize=9)
     axis.set_yticks(range(len(kinds)), kinds)

@@ -5,26 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from reskeras.detection.average_precision import VocPrecision
-from reskeras.report.analysis import COLOURS, DASHES
 
-MOST_NAMED = len(COLOURS) * len(DASHES)  # more classes than that are thin, grey and not in the legend
+MOST_NAMED = 32  # classes with a colour and dashes of their own; more are thin, grey and not in the legend
 ROWS_OF_NAMES = 16
 MOST_IN_WORDS = 20
 
 
 def draw_precision(precision: VocPrecision) -> Any:
     """A matplotlib figure: precision by recall in per cent, a curve for each class that has objects."""
-    from matplotlib.figure import Figure
+    from reskeras.report.figures import Figure, labelled, line_style, plot_line
 
     present = _present(precision)
     columns = -(-min(len(present), MOST_NAMED) // ROWS_OF_NAMES)
-    figure = Figure(figsize=(6.5 + 1.8 * columns, 4.6), layout="constrained")
+    figure = Figure(6.5 + 1.8 * columns, 4.6)
     axis = figure.subplots()
     for each in present[MOST_NAMED:]:
-        axis.plot(100 * each.recall, 100 * each.precision, color="#bbbbbb", linewidth=0.6)
+        plot_line(axis, 100 * each.recall, 100 * each.precision, color="#bbbbbb", linewidth=0.6)
     for place, each in enumerate(present[:MOST_NAMED]):
-        axis.plot(100 * each.recall, 100 * each.precision, color=COLOURS[place % len(COLOURS)], linewidth=1.6,
-                  linestyle=DASHES[place // len(COLOURS)], label=f"{each.name} {each.area:.1%}")
+        plot_line(axis, 100 * each.recall, 100 * each.precision, **line_style(place), linewidth=1.6,
+                  label=labelled(f"{each.name} {each.area:.1%}"))
     axis.set(xlabel="recall (%)", ylabel="precision (%)", xlim=(0, 101), ylim=(0, 101),
              title=f"Precision by recall at overlap {precision.overlap:g}: mean of areas {precision.map_area:.1%}")
     axis.grid(alpha=0.25)

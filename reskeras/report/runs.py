@@ -51,9 +51,10 @@ def page_of(runs: Sequence[Material]) -> Page:
     one = len(runs) == 1
     title = runs[0].name if one else f"{len(runs)} runs: {', '.join(run.name for run in runs)}"
     sections: list[Section] = [_summary(runs)]
-    if curves := curves_of({run.name: run.metrics for run in runs}):
+    networks = networks_by_plan({run.name: run.plan for run in runs})
+    if curves := curves_of({run.name: run.metrics for run in runs}, networks):
         sections.append(curves)
-    sections += analysis_plots({run.name: run.analysis for run in runs if run.analysis})
+    sections += analysis_plots({run.name: run.analysis for run in runs if run.analysis}, networks)
     for run in runs:
         sections += _mistakes(run, "" if one else f", {run.name}")
     sections += exports_of({run.name: run.proofs for run in runs})
@@ -62,21 +63,31 @@ def page_of(runs: Sequence[Material]) -> Page:
     return Page(title, trained_on(run.provenance for run in runs), sections)
 
 
-def curves_of(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> Plot | None:
-    """The curves of the runs that have any."""
+def networks_by_plan(plans: Mapping[str, Plan]) -> dict[str, str]:
+    """Runs by name to their network: the name of the first run that has it."""
+    first: list[tuple[Plan, str]] = []
+    found = {}
+    for name, plan in plans.items():
+        found[name] = next((known for each, known in first if each == plan), name)
+        first.append((plan, name))
+    return found
+
+
+def curves_of(metrics: Mapping[str, Sequence[Mapping[str, Any]]], networks: Mapping[str, str]) -> Plot | None:
+    """The curves of the runs that have any; runs of one of `networks` share a colour."""
     known = {name: rows for name, rows in metrics.items() if rows}
-    return plot("Training and test error", draw_curves(known), curves_in_words(known)) if known else None
+    return plot("Training and test error", draw_curves(known, networks), curves_in_words(known)) if known else None
 
 
-def analysis_plots(analyses: Mapping[str, Analysis]) -> Iterator[Plot]:
-    """The plots of analyses over each other."""
+def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]) -> Iterator[Plot]:
+    """The plots of analyses over each other; runs of one of `networks` share a colour."""
     if not analyses:
         return
     words = "; ".join(f"{name}: mean response {np.mean([each.deviation for each in found.responses]):.3f}, "
                       f"effective depth {found.depth:.1f} of {found.layers} layers" for name, found in analyses.items())
     taps = dict.fromkeys(each.tap for found in analyses.values() for each in found.responses)
     images = next(iter(analyses.values())).images
-    for key, figure in draw_analyses(analyses).items():
+    for key, figure in draw_analyses(analyses, networks).items():
         caption = f"Responses are read {' or '.join(taps)}; {images:,} test images." if key == "responses" else ""
         yield plot(PLOTS[key], figure, f"{PLOTS[key]}, a line for each network. {words}.", caption)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from reskeras.files import atomic_file
 from reskeras.spec.space import Domain
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.outcome import Outcome
@@ -16,27 +15,21 @@ from reskeras.tuning.search import Search
 
 COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 PARETO_FILE, EFFECTS_FILE = "pareto", "effects"
-KINDS = ("png", "svg")
 COLUMNS = 3
 DOT, FRONT = "#4c78a8", "#d1495b"
 
 
 def draw_search(search: Search) -> list[Path]:
     """Draw both pictures as PNG and SVG into the search's folder; nothing when no trial was completed."""
+    from reskeras.report.figures import save_figures
+
     done = search.ranked()
     if not done:
         return []
     objective, space = search.objective(), search.space()
     figures = {PARETO_FILE: _pareto(done, objective, search.path.name),
                EFFECTS_FILE: _effects(done, objective, dict(space.parameters))}
-    paths = []
-    for name, figure in figures.items():
-        for kind in KINDS:
-            path = search.path / f"{name}.{kind}"
-            with atomic_file(path) as beside:
-                figure.savefig(beside, dpi=130, format=kind)
-            paths.append(path)
-    return paths
+    return save_figures(figures, search.path)
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float], direction: str) -> list[int]:
@@ -51,9 +44,9 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float], direction: str
 
 
 def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
-    from matplotlib.figure import Figure
+    from reskeras.report.figures import Figure
 
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(10, 4.2)
     axes = figure.subplots(1, len(COSTS), sharey=True)
     scores = [outcome.score for outcome in done]
     for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
@@ -75,11 +68,11 @@ def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
 
 
 def _effects(done: Sequence[Outcome], objective: Objective, parameters: dict[str, Domain]) -> Any:
-    from matplotlib.figure import Figure
+    from reskeras.report.figures import Figure
 
     rows = -(-len(parameters) // COLUMNS)
     columns = min(COLUMNS, len(parameters))
-    figure = Figure(figsize=(3.6 * columns, 2.9 * rows + 0.3), layout="constrained")
+    figure = Figure(3.6 * columns, 2.9 * rows + 0.3)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis in axes.flat[len(parameters) :]:
         axis.axis("off")
@@ -105,8 +98,11 @@ def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> No
     for place in np.unique(places):
         axis.hlines(scores[places == place].mean(), place - 0.3, place + 0.3, color=FRONT)
     axis.set_xlim(-0.6, len(domain.choices) - 0.4)
-    axis.set_xticks(range(len(domain.choices)), [_label(choice) for choice in domain.choices], fontsize=8,
-                    rotation=30 if max(len(_label(choice)) for choice in domain.choices) > 6 else 0)
+    labels = [_label(choice) for choice in domain.choices]
+    turned = {} if max(map(len, labels)) <= 6 else {"ha": "right", "rotation_mode": "anchor",
+                                                    "rotation": 30 if len(labels) <= 6 else 90,
+                                                    "va": "top" if len(labels) <= 6 else "center"}
+    axis.set_xticks(range(len(labels)), labels, fontsize=8, **turned)
 
 
 def _logarithmic(axis: Any) -> None:

@@ -84,14 +84,11 @@ class Page:
 
 def plot(title: str, figure: Any, alt: str, caption: str = "") -> Plot:
     """A matplotlib figure as a section."""
-    from matplotlib import rc_context
-
     stream = io.BytesIO()
-    with rc_context({"svg.hashsalt": "reskeras"}):  # the same plot gives the same page
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+    figure.savefig(stream, format="svg")  # the same plot gives the same page
     if stream.tell() > LARGEST_SVG:
         stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=130)
+        figure.savefig(stream, format="png")
         return Plot(title, Image(data_uri(stream.getvalue(), "image/png"), alt, caption))
     return Plot(title, Image(data_uri(stream.getvalue(), "image/svg+xml"), alt, caption))
 

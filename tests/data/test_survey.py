@@ -7,9 +7,9 @@ from PIL import Image
 
 from reskeras.data import survey as surveys
 from reskeras.data.registry import open_source
-from reskeras.data.sheet import contact_sheet
 from reskeras.data.survey import survey
 from reskeras.errors import ReskerasError
+from reskeras.report.sheet import contact_sheet
 from reskeras.spec.recipe import recipe
 from tests.data.images import picture
 

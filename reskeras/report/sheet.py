@@ -13,7 +13,8 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of, spaced
-from reskeras.files import atomic_file
+from reskeras.printable import printable
+from reskeras.report.fonts import shortened
 from reskeras.spec.recipe import Recipe
 
 ROWS, VERSIONS = 8, 6
@@ -56,30 +57,29 @@ def _one_of_each(split: Split, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw(path: Path, source: Source, originals: list, labels: np.ndarray, versions: list, mixes: bool) -> None:
-    from matplotlib.figure import Figure
+    from reskeras.report.figures import Figure, save_figure
 
     rows, columns = len(originals), VERSIONS + 1
     size = versions[0][0].shape[1:3]
-    figure = Figure(figsize=(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55), dpi=160,
-                    facecolor="white", layout="constrained")
+    figure = Figure(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55, dpi=160,
+                    facecolor="white")
     axes = figure.subplots(rows, columns, squeeze=False)
     shapes = {original.shape[:2] for original in originals}
     for row, (original, label) in enumerate(zip(originals, labels, strict=True)):
         _cell(axes[row][0], original)
-        axes[row][0].set_ylabel(_shortened(source.classes[label]), rotation=0, ha="right", va="center", fontsize=9,
-                                color=INK, labelpad=8, parse_math=False)
+        axes[row][0].set_ylabel(shortened(printable(source.classes[label]), 16), rotation=0, ha="right",
+                                va="center", fontsize=9, color=INK, labelpad=8)
         if len(shapes) > 1:
             axes[row][0].set_xlabel(_side_by_side(original.shape), fontsize=6, color=PALE, labelpad=2)
         for column, (images, targets) in enumerate(versions, 1):
             _cell(axes[row][column], images[row])
             if mixes:
                 axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE,
-                                             labelpad=2, parse_math=False)
+                                             labelpad=2)
     stored = "as stored" if len(shapes) > 1 else f"as stored, {_side_by_side(*shapes)}"
     for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
         axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
-    with atomic_file(path) as beside:
-        figure.savefig(beside, format="png")
+    save_figure(figure, path, "png")
 
 
 def _cell(axes: object, image: np.ndarray) -> None:
@@ -100,8 +100,4 @@ def _shares(target: np.ndarray, classes: tuple[str, ...]) -> str:
     """The classes of a mixed image, the largest share first."""
     order = np.argsort(-target, kind="stable")[:2]
     order = [label for label in order if target[label] >= 0.005]
-    return ", ".join(f"{target[label]:.0%} {_shortened(classes[label], 11)}" for label in order)
-
-
-def _shortened(name: str, most: int = 16) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    return ", ".join(f"{target[label]:.0%} {shortened(printable(classes[label]), 11)}" for label in order)

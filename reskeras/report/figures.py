@@ -1,0 +1,214 @@
+"""Figures as every plot makes them: matplotlib's, with text shown as it is, in fonts that have its characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+from matplotlib.ticker import (
+    FixedFormatter,
+    Formatter,
+    FuncFormatter,
+    LogFormatter,
+    LogFormatterMathtext,
+    MaxNLocator,
+)
+
+from reskeras.files import atomic_file
+from reskeras.report.fonts import drawable, shortened
+
+KINDS = ("png", "svg")
+DOTS_PER_INCH = 130
+LONGEST_NAME = 36  # characters of a tick's or a legend's label
+MOST_INSIDE, ROWS_BESIDE = 6, 16  # labels of a legend
+SMALL = 9  # font of legends
+CHARACTER = 0.56  # width of a usual character, as a share of the font's size
+COLOURS = ("#1b7f79", "#d1495b", "#4c78a8", "#e0a030", "#7b5ea7", "#5b8c3a", "#8c564b", "#666666")
+DASHES = ("-", "--", "-.", ":")
+# whatever a user's matplotlibrc says; the salt, so that the same plot gives the same SVG
+SETTINGS = {"text.parse_math": False, "text.usetex": False, "svg.hashsalt": "reskeras", "svg.fonttype": "path",
+            "savefig.dpi": "figure", "savefig.bbox": None}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Figure(MatplotlibFigure):
+    """A figure whose texts are shown as they are: no formulas between dollars, no control characters, no boxes in the
+    place of characters that a font has not; names too long for their place have their middle left out."""
+
+    def __init__(self, width: float, height: float, **keywords: Any):
+        """A figure of that many inches."""
+        with rc_context(SETTINGS):
+            super().__init__(**{"figsize": (width, height), "dpi": DOTS_PER_INCH, "layout": "constrained", **keywords})
+
+    def subplots(self, *arguments: Any, **keywords: Any) -> Any:
+        """As matplotlib's, unaffected by the user's settings of text."""
+        with rc_context(SETTINGS):
+            return super().subplots(*arguments, **keywords)
+
+    def draw(self, renderer: Any) -> None:
+        """Draw on a renderer; every way to save a figure comes through here."""
+        with rc_context(SETTINGS):
+            for axes in self.axes:
+                for axis in (axes.xaxis, axes.yaxis):
+                    _plain_ticks(axis)
+            labels = {id(text) for legend in self.findobj(Legend) for text in legend.get_texts()}
+            for text in self.findobj(Text):
+                limit = LONGEST_NAME if id(text) in labels else self._room(text)
+                _plain(text, limit)
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **keywords: Any) -> None:
+        """As matplotlib's; the same figure gives the same bytes."""
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        kind = keywords.get("format") or Path(str(fname)).suffix[1:].lower()
+        with rc_context(SETTINGS):
+            super().savefig(fname, **{"metadata": dates.get(kind), **keywords})
+
+    def _room(self, text: Text) -> int:
+        """Characters that fit on the figure beside each other."""
+        width = self.get_size_inches()[0] if text.get_rotation() % 180 == 0 else self.get_size_inches()[1]
+        return max(int(0.95 * width * 72 / (CHARACTER * text.get_fontsize())), LONGEST_NAME)
+
+
+def save_figure(figure: Figure, path: Path, kind: str | None = None) -> Path:
+    """Write a figure, whole or not at all, as `kind` or as the path's suffix says."""
+    with atomic_file(path) as beside:
+        figure.savefig(beside, format=kind or path.suffix[1:].lower())
+    return path
+
+
+def save_figures(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
+    """Write figures by name to `folder`, each as PNG and SVG."""
+    return [save_figure(figure, folder / f"{name}.{kind}") for name, figure in figures.items() for kind in KINDS]
+
+
+def plot_line(axis: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> None:
+    """A line through points; one point alone, and points between gaps, are shown as dots."""
+    heights = [math.nan if each is None else float(each) for each in y]
+    known = [math.isfinite(each) for each in heights]
+    alone = [place for place, here in enumerate(known)
+             if here and not any(known[max(place - 1, 0) : place]) and not any(known[place + 1 : place + 2])]
+    axis.plot(list(x), heights, **({"marker": "o", "markersize": 3 + style.get("linewidth", 1.0), "markevery": alone}
+                                   if alone else {}) | style)
+
+
+def add_legend(axes: Axes) -> None:
+    """A legend of the lines that have a label: in the plot where there are few, else beside it, in more room."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) <= MOST_INSIDE and max(map(len, labels), default=0) <= LONGEST_NAME:
+        axes.legend(frameon=False, fontsize=SMALL)
+        return
+    figure, columns = axes.figure, -(-len(labels) // ROWS_BESIDE)
+    longest = min(max(map(len, labels)), LONGEST_NAME)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + columns * (0.7 + longest * CHARACTER * SMALL / 72), height)
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=SMALL, ncols=columns)
+
+
+def log_where_wide(axis: Axes, most: float = 30.0) -> None:
+    """A logarithmic y axis where the lines' values are positive and the largest is over `most` times the smallest;
+    else one that begins at 0."""
+    values = [value for line in axis.lines for value in map(float, line.get_ydata()) if math.isfinite(value)]
+    if values and min(values) > 0 and max(values) > most * min(values):
+        axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=0)
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Ticks at whole numbers alone, as of epochs and layers."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def line_style(place: int) -> dict[str, Any]:
+    """Colour and dashes of the line number `place`: colours first, then dashes of the same colours."""
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
+
+
+def labelled(name: str) -> str:
+    """`name` as the label of a line: matplotlib leaves those that begin with an underscore out of legends."""
+    return f" {name}" if name.startswith("_") else name
+
+
+def line_styles(names: Iterable[str], networks: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """Colour, dashes and label of a line for each of `names`.
+
+    Runs of one of `networks` (name to network) share its colour, and differ by their dashes as far as these go; beyond,
+    they are one bundle of solid lines with one label.
+    """
+    names = list(names)
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault((networks or {}).get(name, name), []).append(name)
+    styles: dict[str, dict[str, Any]] = {}
+    for place, (network, runs) in enumerate(groups.items()):
+        for turn, name in enumerate(runs):
+            style = {**line_style(place), "label": labelled(name)}
+            if len(runs) > len(DASHES):
+                style |= {"alpha": 0.55, "label": labelled(f"{network}, {len(runs)} runs") if turn == 0 else "_"}
+            elif turn:
+                style["linestyle"] = DASHES[(DASHES.index(style["linestyle"]) + turn) % len(DASHES)]
+            styles[name] = style
+    return {name: styles[name] for name in names}
+
+
+def _plain(text: Text, limit: int) -> None:
+    text.set_usetex(False)
+    text.set_parse_math(False)
+    if text.get_text():
+        written, families = drawable(text.get_text())
+        text.set_text(shortened(written, limit))
+        text.set_fontfamily(families)
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Tick labels without formulas; fonts and lengths of those that are names."""
+    major, minor = axis.get_major_formatter(), axis.get_minor_formatter()
+    if isinstance(major, FuncFormatter | FixedFormatter):
+        axis.set_major_formatter(_Names(major))
+    for formatter, change in ((major, axis.set_major_formatter), (minor, axis.set_minor_formatter)):
+        if isinstance(formatter, LogFormatterMathtext):
+            change(_Powers(minor_thresholds=formatter.minor_thresholds))
+    for text in axis.get_ticklabels(which="both"):  # which makes those that are still missing
+        _plain(text, LONGEST_NAME)
+
+
+class _Names(Formatter):
+    """Another formatter's labels, as `Figure` shows names."""
+
+    def __init__(self, labels: Formatter):
+        self.labels = labels
+
+    def set_axis(self, axis: Axis) -> None:
+        """Of the labels too."""
+        super().set_axis(axis)
+        self.labels.set_axis(axis)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick."""
+        return shortened(drawable(self.labels(x, pos))[0], LONGEST_NAME)
+
+
+class _Powers(LogFormatter):
+    """Labels of a logarithmic axis, such as 10⁻³, without matplotlib's formulas."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick; empty where there is none."""
+        return _power(x) if super().__call__(x, pos) else ""
+
+
+def _power(number: float) -> str:
+    if 0.01 <= number < 1000:
+        return f"{number:g}"
+    exponent = math.floor(math.log10(number) + 1e-9)
+    factor = number / 10.0**exponent
+    power = "10" + str(exponent).translate(SUPERSCRIPTS)
+    return power if abs(factor - 1) < 1e-6 else f"{factor:.2g}×{power}"

@@ -1,0 +1,90 @@
+"""Fonts that have a text's characters: the usual one, installed ones for other scripts, escapes where none has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from reskeras.printable import printable
+
+USUAL = "DejaVu Sans"  # comes with matplotlib
+# fonts of mathematics, and one that has a box for every character there is
+UNFIT = ("Last Resort", "STIX", "cm", "DejaVu")
+
+
+def drawable(text: str, families: Iterable[str] | None = None) -> tuple[str, tuple[str, ...]]:
+    """`text` on one line, and the font families that draw it, the usual one first.
+
+    A character that no installed font has (or none of `families`, where these are given) is written as an escape such
+    as `\\u65e5`: a reader sees that something is missing, and what.
+    """
+    text = printable(text)
+    if text.isascii():
+        return text, (USUAL,)
+    missing, chosen = {ord(character) for character in text} - _characters(USUAL), [USUAL]
+    choices = {name: _characters(name) for name in (_others() if families is None else families)} if missing else {}
+    while missing and choices:
+        best = max(choices, key=lambda name: len(choices[name] & missing))
+        if not choices[best] & missing:
+            break
+        chosen.append(best)
+        missing -= choices.pop(best)
+    return "".join(_escaped(each) if ord(each) in missing else each for each in text), tuple(chosen)
+
+
+def picture_font(texts: Iterable[str], size: int) -> tuple[dict[str, str], Any]:
+    """One Pillow font of `size` pixels for all of `texts`, and how each is written in it."""
+    from PIL import ImageFont
+
+    texts = list(texts)
+    if all(text.isascii() for text in texts):
+        return {text: printable(text) for text in texts}, ImageFont.load_default(size)
+    _, families = drawable("".join(texts))
+    wanted = {ord(character) for character in "".join(texts)}
+    family = max(families, key=lambda name: len(_characters(name) & wanted))
+    has = _characters(family)
+    written = {text: "".join(each if ord(each) in has else _escaped(each) for each in printable(text))
+               for text in texts}
+    return written, ImageFont.truetype(_files()[family], size)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its beginning and end, which often tell names apart, in `most` characters."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head):]}"
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _others() -> list[str]:
+    return sorted(name for name in _files() if name != USUAL)
+
+
+@cache
+def _files() -> dict[str, str]:
+    """File of the upright, regular style of each family that is fit for names."""
+    from matplotlib.font_manager import findfont, fontManager
+
+    files = {USUAL: findfont(USUAL)}
+    for font in fontManager.ttflist:
+        if font.style == "normal" and font.weight in (400, "normal", "regular") and not font.name.startswith(UNFIT):
+            files.setdefault(font.name, font.fname)
+    return files
+
+
+@cache
+def _characters(family: str) -> frozenset[int]:
+    """Code points that a family has; none of one that cannot be drawn with, such as those of coloured bitmaps."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(_files()[family])
+    except (OSError, RuntimeError):  # a file that went away, or that FreeType refuses
+        return frozenset()
+    return frozenset(font.get_charmap()) if font.scalable else frozenset()

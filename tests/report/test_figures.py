@@ -1,0 +1,308 @@
+"""Every picture shows names as they are, whatever they are called, and says so where a character cannot be drawn."""
+
+import ast
+import io
+import warnings
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.legend import Legend
+from PIL import Image
+
+import reskeras
+from reskeras.analysis.analysis import Analysis
+from reskeras.analysis.lesions import Lesion
+from reskeras.analysis.responses import Response
+from reskeras.analysis.survey import UnitSignal
+from reskeras.detection.average_precision import ClassPrecision, VocPrecision, voc_precision
+from reskeras.detection.mistakes import mistakes
+from reskeras.detection.model import LOSSES
+from reskeras.evaluation.accuracy import Evaluation
+from reskeras.report import fonts, search
+from reskeras.report.analysis import draw_analyses
+from reskeras.report.architecture import draw
+from reskeras.report.boxes import Mark, draw_boxes, draw_grid
+from reskeras.report.confusion import draw_confusion
+from reskeras.report.curves import draw_curves, draw_losses
+from reskeras.report.figures import LONGEST_NAME, Figure, line_styles, save_figure
+from reskeras.report.fonts import drawable, shortened
+from reskeras.report.gains import draw_gains
+from reskeras.report.precision import draw_precision
+from reskeras.spec.space import Domain
+from reskeras.tuning.objective import read_objective
+from reskeras.tuning.outcome import Outcome
+from tests.detection.scenes import drawn
+
+NAMES = ("price_$1_$2", "$$", "US$ and AU$", "a_b^c", "<b>&amp;", "_hidden", "%s {0} \\frac{", "naïve café",
+         "日本語", "x" * 300, "two\nlines", "\x1b[31mred\x07", "\u202egnp.exe", "-->")
+
+
+def evaluated(classes, wrong=5):
+    labels = np.repeat(np.arange(len(classes)), 10)
+    predicted = labels.copy()
+    predicted[:wrong] = (predicted[:wrong] + 1) % len(classes)
+    return Evaluation(f"folder {classes[0]}", "test", len(labels), 1.0, 0.9, None, classes=tuple(classes),
+                      labels=labels, predicted=predicted, confidence=np.ones(len(labels)))
+
+
+def rows(epochs, keys=("accuracy",)):
+    return [{"epoch": epoch, **{f"{side}{key}": 0.5 + epoch / 100 for key in keys for side in ("", "val_")}}
+            for epoch in range(1, epochs + 1)]
+
+
+def analysed(name, layers=5, spread=1.0):
+    responses = tuple(Response(f"layer{place}", "after batch norm", spread**place) for place in range(1, layers + 1))
+    units = tuple(UnitSignal(f"unit{place}", 0.5, 1.0, None, place, 1e-3 * 10**place, 1e-6) for place in range(layers))
+    lesions = tuple(Lesion("removed", (f"unit{place}",), 0.5) for place in range(1, layers))
+    return Analysis(name, "digits", 10, 0.9, layers, responses, units, lesions)
+
+
+def precise(names):
+    objects, detections = drawn(np.random.default_rng(1), len(names), images=20)
+    return voc_precision(detections, objects, tuple(names))
+
+
+def limited(names):
+    objects, detections = drawn(np.random.default_rng(1), 2, images=20)
+    return {name: mistakes(detections, objects, ("a", "b")) for name in names}
+
+
+def searched(names):
+    domain = Domain(choices=list(names))
+    outcomes = [Outcome(str(place), {names[1]: name}, "completed", 0.5 + place / 100,
+                        {"parameters": 100.0 * 2**place, "multiply_adds": 1e4}) for place, name in enumerate(names)]
+    objective = read_objective([])
+    return [search._pareto(outcomes, objective, names[0]), search._effects(outcomes, objective, {names[1]: domain})]
+
+
+FIGURES = {
+    "confusion": lambda names: [draw_confusion(evaluated(names))],
+    "curves": lambda names: [draw_curves({name: rows(3) for name in names})],
+    "losses": lambda names: [draw_losses({name: rows(3, ("loss", *LOSSES)) for name in names}, LOSSES)],
+    "precision": lambda names: [draw_precision(precise(names))],
+    "gains": lambda names: [draw_gains(limited(names))],
+    "analysis": lambda names: list(draw_analyses({name: analysed(name) for name in names}).values()),
+    "search": searched,
+}
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_any_name_is_drawn_as_it_is(kind, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of glyphs that a font has not, of layouts that have no room
+        for place, figure in enumerate(FIGURES[kind](NAMES)):
+            save_figure(figure, tmp_path / f"{place}.png")
+            save_figure(figure, tmp_path / f"{place}.svg")
+            ElementTree.parse(tmp_path / f"{place}.svg")  # control characters would make it no XML
+    shown = {text.get_text().strip() for figure in FIGURES[kind](NAMES) for text in _drawn_texts(figure)}
+    assert any("US$ and AU$" in text for text in shown) or kind == "search"
+    assert all("\x1b" not in text and "\n" not in text and "\u202e" not in text for text in shown)
+
+
+def _drawn_texts(figure):
+    figure.savefig(io.BytesIO(), format="png")
+    ticks = [label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
+    legends = [text for legend in figure.findobj(Legend) for text in legend.get_texts()]
+    for text in (*ticks, *legends):
+        assert not text.get_parse_math() and not text.get_usetex()
+    return [*ticks, *legends, *(axes.title for axes in figure.axes)]
+
+
+def test_every_class_of_a_confusion_matrix_has_its_name():
+    figure = draw_confusion(evaluated(NAMES))
+    figure.savefig(io.BytesIO(), format="png")
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    expected = ["price_$1_$2", "$$", "US$ and AU$", "a_b^c", "<b>&amp;", "_hidden", "%s {0} \\frac{", "naïve café",
+                drawable("日本語")[0], shortened("x" * 300, LONGEST_NAME), r"two\nlines", r"\x1b[31mred\x07",
+                r"\u202egnp.exe", "-->"]
+    assert ticks == expected
+
+
+def test_every_run_is_in_the_legend():
+    figure = draw_curves({name: rows(3) for name in NAMES})
+    figure.savefig(io.BytesIO(), format="png")
+    assert len(figure.legends[0].get_texts()) == len(NAMES)
+
+
+def test_a_contact_sheet_and_a_drawn_network_have_any_name(tmp_path):
+    for place, name in enumerate(NAMES):
+        path = draw(reskeras.plan("cifar-resnet-20"), name, tmp_path / f"{place}.svg")
+        ElementTree.parse(path)
+
+
+def test_pictures_with_boxes_have_any_name():
+    pixels = np.zeros((200, 300, 3), np.uint8)
+    for name in NAMES:
+        marks = [Mark((50.0, 50.0, 150.0, 150.0), "#d55e00", name, "0.9")]
+        assert np.asarray(draw_boxes(pixels, marks)).any()
+        assert draw_grid([(name, pixels, marks, marks)]).width < 2000
+
+
+def test_plots_leave_matplotlibs_settings_alone_and_are_not_changed_by_them():
+    before = dict(matplotlib.rcParams)
+    usual = _png(draw_confusion(evaluated(["a", "b"])))
+    with matplotlib.rc_context({"text.usetex": True, "text.parse_math": True, "savefig.dpi": 40,
+                                "font.family": "serif"}):
+        assert _png(draw_confusion(evaluated(["a", "b"]))) == usual
+    assert dict(matplotlib.rcParams) == before
+
+
+def _png(figure):
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def test_only_one_place_makes_figures():
+    package = Path(reskeras.__file__).parent
+    for path in package.rglob("*.py"):
+        if path == package / "report" / "figures.py":
+            continue
+        imported = [node.module for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                    if isinstance(node, ast.ImportFrom)]
+        assert "matplotlib.figure" not in imported and "matplotlib.pyplot" not in imported, path
+
+
+class TestFonts:
+    def test_a_character_that_no_font_has_is_an_escape(self):
+        assert drawable("日本 cat", families=()) == (r"\u65e5\u672c cat", ("DejaVu Sans",))
+        assert drawable("\U0001f63a", families=())[0] in ("\U0001f63a", r"\U0001f63a")
+
+    def test_an_installed_font_that_has_it_is_used(self, tmp_path, monkeypatch):
+        path = _font_of_blocks(tmp_path / "blocks.ttf", "日本")
+        monkeypatch.setattr(fonts, "_files", lambda: {fonts.USUAL: _file_of_dejavu(), "Blocks": str(path)})
+        fonts._characters.cache_clear()
+        try:
+            assert drawable("日本 cat") == ("日本 cat", ("DejaVu Sans", "Blocks"))
+            assert drawable("日語") == (r"日\u8a9e", ("DejaVu Sans", "Blocks"))
+            written, font = fonts.picture_font(["日本"], 40)
+            assert written == {"日本": "日本"}
+            assert np.asarray(font.getmask("日")).reshape(-1).any()
+        finally:
+            fonts._characters.cache_clear()
+
+    def test_a_figure_draws_with_it(self, tmp_path, monkeypatch):
+        from matplotlib.font_manager import FontEntry, fontManager
+
+        path = _font_of_blocks(tmp_path / "blocks.ttf", "日本")
+        monkeypatch.setattr(fonts, "_files", lambda: {fonts.USUAL: _file_of_dejavu(), "Blocks": str(path)})
+        monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist, FontEntry(
+            str(path), name="Blocks", style="normal", variant="normal", weight=400, stretch="normal",
+            size="scalable")])
+        fonts._characters.cache_clear()
+        try:
+            figure = Figure(2, 1, layout=None)
+            figure.text(0.5, 0.5, "日日日", ha="center", va="center", fontsize=30)
+            dark = np.asarray(Image.open(io.BytesIO(_png(figure))).convert("L")) < 100
+            assert dark.mean() > 0.2  # whole blocks, not the outlines of a missing glyph
+        finally:
+            fonts._characters.cache_clear()
+
+
+def _file_of_dejavu():
+    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+
+
+def _font_of_blocks(path, characters):
+    """A font in which each of some characters is a full block."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    def block(side):
+        pen = TTGlyphPen(None)
+        if side:
+            pen.moveTo((0, 0))
+            for corner in ((0, side), (side, side), (side, 0)):
+                pen.lineTo(corner)
+            pen.closePath()
+        return pen.glyph()
+
+    names = [".notdef", *(f"uni{ord(each):04X}" for each in characters)]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(each): name for each, name in zip(characters, names[1:], strict=True)})
+    builder.setupGlyf({name: block(0 if name == ".notdef" else 900) for name in names})
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 0)))
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "Blocks", "styleName": "Regular"})
+    builder.setupOS2(sTypoAscender=900)
+    builder.setupPost()
+    builder.save(path)
+    return path
+
+
+class TestCurves:
+    def test_after_one_epoch_there_is_something_to_see(self):
+        axes = draw_curves({"run": rows(1)}).axes[0]
+        assert all(line.get_marker() == "o" for line in axes.lines)
+        assert _ink(draw_curves({"run": rows(1)})) > _ink(draw_curves({"run": [{"epoch": 1, "accuracy": None}]})) + 30
+
+    def test_epochs_are_whole_numbers(self):
+        for epochs in (1, 2, 3, 7, 200):
+            figure = draw_curves({"run": rows(epochs)})
+            figure.savefig(io.BytesIO(), format="png")
+            assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
+
+    def test_seeds_of_a_network_share_its_colour_and_differ_in_dashes(self):
+        styles = line_styles(["a 1", "a 2", "b 1", "b 2"], {"a 1": "a", "a 2": "a", "b 1": "b", "b 2": "b"})
+        assert styles["a 1"]["color"] == styles["a 2"]["color"] != styles["b 1"]["color"] == styles["b 2"]["color"]
+        assert len({(each["color"], each["linestyle"]) for each in styles.values()}) == 4
+
+    def test_many_seeds_are_one_bundle_with_one_label(self):
+        names = [f"a {seed}" for seed in range(9)]
+        styles = line_styles(names, dict.fromkeys(names, "a"))
+        assert len({(each["color"], each["linestyle"]) for each in styles.values()}) == 1
+        assert [each["label"] for each in styles.values() if each["label"] != "_"] == ["a, 9 runs"]
+
+    def test_figures_that_were_no_numbers_are_gaps(self):
+        metrics = rows(3)
+        metrics[1]["accuracy"] = None
+        line = draw_curves({"run": metrics}).axes[0].lines[0]
+        assert np.isnan(line.get_ydata()).tolist() == [False, True, False]
+
+
+def _ink(figure):
+    """Pixels that are coloured, not grey."""
+    pixels = np.asarray(Image.open(io.BytesIO(_png(figure))).convert("RGB")).astype(int)
+    return int((np.ptp(pixels, axis=-1) > 40).sum())
+
+
+class TestConfusion:
+    def test_few_mistakes_stand_out(self):
+        """One image in a hundred that is taken for another is told from none at a glance."""
+        labels = np.repeat(np.arange(10), 100)
+        predicted = labels.copy()
+        predicted[5] = 7
+        result = Evaluation("d", "test", 1000, 0.1, 0.999, None, classes=tuple("abcdefghij"), labels=labels,
+                            predicted=predicted, confidence=np.ones(1000))
+        hits, wrong = draw_confusion(result).axes[0].images
+        colours = wrong.to_rgba(wrong.get_array())
+        assert np.abs(colours[0, 7, :3] - 1).max() > 0.5 and wrong.get_array().mask[0, 6]
+        assert hits.get_array().mask[0, 7] and not hits.get_array().mask[0, 0]
+
+    def test_the_scale_of_mistakes_follows_the_worst(self):
+        _, few = draw_confusion(evaluated(["a", "b", "c"], wrong=1)).axes[0].images
+        _, many = draw_confusion(evaluated(["a", "b", "c"], wrong=8)).axes[0].images
+        assert (few.norm.vmax, many.norm.vmax) == pytest.approx((0.1, 0.8))
+
+
+def test_responses_over_orders_of_magnitude_have_a_logarithmic_axis():
+    narrow, wide = (draw_analyses({"a": analysed("a", spread=spread)})["responses"].axes[0] for spread in (1.1, 10.0))
+    assert (narrow.get_yscale(), wide.get_yscale()) == ("linear", "log")
+
+
+def test_a_logarithmic_axis_is_labelled_in_plain_text():
+    figure = draw_analyses({"a": analysed("a")})["gradients"]
+    figure.savefig(io.BytesIO(), format="png")
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert any("10⁻" in label or "0.01" in label for label in labels)
+    assert not any("$" in label or "\\" in label for label in labels)
+
+
+def test_a_class_with_a_single_detection_is_a_dot():
+    one = ClassPrecision("a", 3, np.array([1.0]), np.array([0.3]), np.array([0.9]), 0.3, 0.3)
+    [line] = draw_precision(VocPrecision(0.5, (one,), 0.3, 0.3)).axes[0].lines
+    assert line.get_marker() == "o"
