@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .completion import complete_data, complete_network
 from .output import Column, echo, emit_json, facts, heading, progress, table
 
 
@@ -17,8 +18,9 @@ from .output import Column, echo, emit_json, facts, heading, progress, table
     "  reskeras analyse cifar-plain-56 cifar-resnet-56 --lesions 0\n"
     "  reskeras analyse runs/plain-20 runs/resnet-20 --images 2000 --out saved_models/figure-7",
 )
-@click.argument("networks", nargs=-1, required=True, metavar="RUN...")
-@click.option("--data", metavar="SOURCE", help="Other data than the run was trained on; for fresh networks.  "
+@click.argument("networks", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_network)
+@click.option("--data", metavar="SOURCE", shell_complete=complete_data,
+              help="Other data than the run was trained on; for fresh networks.  "
               "[default: the run's; digits]")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
 @click.option("--images", type=int, default=1000, show_default=True, metavar="N", help="Test images looked at.")

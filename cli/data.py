@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reskeras.errors import ReskerasError
+from reskeras.spec.fields import shape_from_text
 
+from .completion import complete_recipe, complete_source
 from .output import echo, emit_json, working
 from .surveys import echo_object_survey, echo_survey
 
@@ -34,13 +35,14 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     "  reskeras data voc:VOC2007 --input-shape 600x1000 --sheet voc.png\n"
     "  reskeras data cifar10 --data-dir ~/tensorflow_datasets --recipe mine.yaml --sheet cifar.png",
 )
-@click.argument("source")
+@click.argument("source", shell_complete=complete_source)
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
-@click.option("--recipe", metavar="RECIPE", help="Whose augmentation the sheet shows: a name or a YAML file.  "
+@click.option("--recipe", metavar="RECIPE", shell_complete=complete_recipe,
+              help="Whose augmentation the sheet shows: a name or a YAML file.  "
               "[default: quick, of annotated images detector]")
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png",
               help="Draw images beside augmented versions of them.")
-@click.option("--input-shape", metavar="HxW",
+@click.option("--input-shape", metavar="HxW[xC]",
               help="Size of the augmented images, of annotated ones the canvas.  [default: the median size, within 32 "
               "and 224, of annotated images as it is]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -112,14 +114,14 @@ def _of_objects(
 
 
 def _size(typed: str | None) -> Size | None:
-    """`64x64`, or `64x64x3` as other commands take it, to height and width."""
+    """`64x64` or `64x64x3` to height and width."""
     if typed is None:
         return None
-    match = re.fullmatch(r"(\d+)[x,](\d+)(?:[x,]\d+)?", typed)
-    if not match or not all(1 <= int(side) <= MOST_PIXELS for side in match.groups()):
+    shape = shape_from_text(typed)
+    if not isinstance(shape, list) or len(shape) != 3 or not all(1 <= side <= MOST_PIXELS for side in shape[:2]):
         raise ReskerasError(f"--input-shape: {typed!r} should be height and width in pixels, such as 64x64, "
                             f"at most {MOST_PIXELS}")
-    return int(match[1]), int(match[2])
+    return shape[0], shape[1]
 
 
 def _bounded(size: Size, smallest: int, largest: int) -> Size:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .completion import complete_objects
 from .network_options import NetworkRequest, network_options
 from .output import echo, echo_text, emit_json, working
 
@@ -18,7 +19,8 @@ from .output import echo, echo_text, emit_json, working
     "  reskeras detect show resnet-101 --input-shape 600x1000x3 --set regions.context=true --yaml > mine.yaml",
 )
 @network_options(metavar="[DETECTOR]")
-@click.option("--data", metavar="SOURCE", help="Hold the anchors against the training objects of voc:PATH, coco:PATH "
+@click.option("--data", metavar="SOURCE", shell_complete=complete_objects,
+              help="Hold the anchors against the training objects of voc:PATH, coco:PATH "
               "or tfds:NAME[/CONFIG].")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
 @click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")

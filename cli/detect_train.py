@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .completion import complete_objects
 from .detect_options import SOURCES
 from .detect_results import echo_detection_evaluation
 from .network_options import NetworkRequest, network_options
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     "  reskeras detect train mine.yaml --data tfds:voc/2007 --epochs 12 --out saved_models/voc --resume",
 )
 @network_options(metavar="[DETECTOR]")
-@click.option("--data", required=True, metavar="SOURCE", help=f"Annotated images: {SOURCES}.")
+@click.option("--data", required=True, metavar="SOURCE", shell_complete=complete_objects,
+              help=f"Annotated images: {SOURCES}.")
 @training_options(
     recipe="that of DETECTOR's file if it has one, else detector",
     start="Begin with this run's weights and preprocessing, a classifier's or a detector's; its network unless "

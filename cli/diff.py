@@ -10,6 +10,7 @@ import click
 
 from reskeras.errors import ReskerasError
 
+from .completion import complete_network
 from .network_options import NetworkRequest, network_options
 from .output import Column, Styled, echo, emit_json, heading, short, short_bytes, table
 
@@ -26,8 +27,8 @@ COLOURS = {"-": "red", "+": "green", "~": "yellow"}
     "  reskeras diff resnet-50 --set stride_on=3x3\n"
     "  reskeras diff my-net.yaml saved_models/my-net",
 )
-@click.argument("a")
-@click.argument("b", required=False)
+@click.argument("a", shell_complete=complete_network)
+@click.argument("b", required=False, shell_complete=complete_network)
 @network_options("absent")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> None:

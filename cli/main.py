@@ -21,7 +21,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EPIPE)
 INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
 
 NETWORKS, MODELS = "Look at networks (no TensorFlow needed)", "Build, train, use"
-PAPERS = "The papers' findings"
+PAPERS, PROGRAM = "The papers' findings", "This program"
 COMMANDS = {
     "list": Entry(".list", "The catalogue of named networks.", NETWORKS),
     "show": Entry(".show", "One network: what it means, stage by stage, and what it costs.", NETWORKS),
@@ -45,6 +45,7 @@ COMMANDS = {
     "suites": Entry(".suites", "The papers' tables and figures, to be run again.", PAPERS),
     "reproduce": Entry(".reproduce", "Run a table or figure again, beside what was published.", PAPERS),
     "serve": Entry(".serve", "TensorFlow Serving on a run's exports.", MODELS),
+    "completion": Entry(".completion", "Let your shell complete commands, options and names.", PROGRAM),
 }
 
 
@@ -84,7 +85,7 @@ def _unwritten(error: OSError) -> int:
 def _message(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         near = get_close_matches(error.option_name, error.possibilities or (), n=1, cutoff=0.5)
-        message = f"there is no option {error.option_name}{f'; did you mean {near[0]}?' if near else ''}"
+        message = f"no such option {error.option_name}{f'; did you mean {near[0]}?' if near else ''}"
     else:
         message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]

@@ -16,6 +16,8 @@ from reskeras.spec.network import Block, Family, OrderName, Shortcut
 from reskeras.spec.request import detector, network
 from reskeras.spec.skips import SkipKind
 
+from .completion import complete_network
+
 Command = Callable[..., Any]
 # a flag that stands for one value of another
 STANDS_FOR = {"preact": ("order", "full_preact"), "plain": ("shortcut", "none")}
@@ -64,7 +66,8 @@ def network_options(
             return command(request=_request(typed), **parameters)
 
         decorators = [] if network == "absent" else [
-            click.argument("network", required=network == "required", metavar=metavar)]
+            click.argument("network", required=network == "required", metavar=metavar,
+                           shell_complete=complete_network)]
         for decorator in reversed([*decorators, *_flags()]):
             with_request = decorator(with_request)
         return with_request
@@ -114,7 +117,8 @@ def _flags() -> list[Callable[[Command], Command]]:
         click.option("--preact", is_flag=True, help="Full pre-activation: --order full_preact."),
         click.option("--plain", is_flag=True, help="No shortcuts at all: --shortcut none."),
         click.option("--classes", type=int, metavar="N", help="Classes to tell apart."),
-        click.option("--input-shape", metavar="HxWxC", help="Height, width and channels, such as 224x224x3."),
+        click.option("--input-shape", metavar="HxW[xC]",
+                     help="Height, width and, unless they follow the data, channels: 64x64 or 224x224x3."),
         click.option("--set", "settings", multiple=True, metavar="PATH=VALUE",
                      help="Any other field, such as bn.momentum=0.99 or stages.1.width=48; may be repeated."),
     ]

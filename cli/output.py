@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from unicodedata import category, east_asian_width
 
 import click
 
@@ -167,9 +168,8 @@ def cell_len(text: str) -> int:
     """Columns of a terminal that a text takes: ideographs take two, and combining marks none."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len as measured
-
-    return measured(text)
+    return sum(2 if east_asian_width(each) in "WF" else 0 if category(each) in ("Mn", "Me", "Cf") else 1
+               for each in text)
 
 
 def _padded(text: str, width: int, right: bool = False) -> str:

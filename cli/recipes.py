@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .completion import complete_recipe
 from .output import Column, echo, echo_text, emit_json, heading, prose, table
 
 
@@ -14,7 +15,7 @@ from .output import Column, echo, echo_text, emit_json, heading, prose, table
     "  reskeras recipes paper-cifar > mine.yaml\n"
     "  reskeras recipes --json",
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_recipe)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str | None, as_json: bool) -> None:
     """The recipes that come with reskeras, or the YAML of NAME with every field, to start your own from."""

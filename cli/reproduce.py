@@ -10,6 +10,7 @@ import click
 
 from reskeras.errors import failure
 
+from .completion import complete_data, complete_scale, complete_suite
 from .output import Column, echo, emit_json, facts, heading, note, prose, short, table
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     "  reskeras reproduce v1-figure-6 --rows plain-20,plain-56,resnet-20,resnet-56 --seeds 2 --data-dir ~/tfds\n"
     "  reskeras reproduce v2-table-2 --scale paper --dry-run",
 )
-@click.argument("suite")
-@click.option("--scale", default="short", show_default=True, metavar="SCALE",
+@click.argument("suite", shell_complete=complete_suite)
+@click.option("--scale", default="short", shell_complete=complete_scale, show_default=True, metavar="SCALE",
               help="paper: as the paper did. short: a budgeted schedule. smoke: seconds, to see that it runs.")
 @click.option("--rows", multiple=True, metavar="ROW", help="Only these; may be repeated, or divided by commas.")
 @click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Runs of each row.")
-@click.option("--data", metavar="SOURCE", help="Other images than the scale's, for every row.")
+@click.option("--data", metavar="SOURCE", shell_complete=complete_data,
+              help="Other images than the scale's, for every row.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Where runs and results stand.  [default: saved_models/reproduce]")

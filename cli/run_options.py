@@ -11,6 +11,8 @@ import click
 
 from reskeras.errors import ReskerasError
 
+from .completion import complete_data
+
 Command = Callable[..., Any]
 
 run_argument = click.argument("run", type=click.Path(path_type=Path))
@@ -20,7 +22,8 @@ def data_options(command: Command) -> Command:
     """`--data` and `--data-dir`, which default to what the run was trained on."""
     command = click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR",
                            help="Where TFDS sets are prepared.")(command)
-    return click.option("--data", metavar="SOURCE", help="Other data with the same classes.")(command)
+    return click.option("--data", metavar="SOURCE", shell_complete=complete_data,
+                        help="Other data with the same classes.")(command)
 
 
 def served_options(command: Command) -> Command:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from .completion import complete_space
 from .output import Column, heading, table
 
 
 @click.command("spaces", epilog="\b\nExamples:\n  reskeras spaces\n  reskeras spaces skips")
-@click.argument("name", required=False, metavar="[SPACE]")
+@click.argument("name", required=False, metavar="[SPACE]", shell_complete=complete_space)
 def command(name: str | None) -> None:
     """The spaces that `reskeras tune` can search, or SPACE (a name or a YAML file), parameter by parameter."""
     from reskeras.spec.shipped import shipped_names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .completion import complete_suite
 from .output import Column, echo, emit_json, facts, heading, prose, table
 
 
@@ -14,7 +15,7 @@ from .output import Column, echo, emit_json, facts, heading, prose, table
     "  reskeras suites v1-figure-6\n"
     "  reskeras suites --json",
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_suite)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str | None, as_json: bool) -> None:
     """The suites that come with reskeras, or the rows of NAME with what was published of each."""

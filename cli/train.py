@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .completion import complete_data
 from .network_options import NetworkRequest, network_options
 from .output import note
 from .results import echo_evaluation
@@ -20,7 +21,7 @@ from .training_options import TrainingRequest, training_options
     "  reskeras train --depth 18 --data folder:photos --input-shape 64x64x3 --out saved_models/photos",
 )
 @network_options()
-@click.option("--data", default="digits", show_default=True, metavar="SOURCE",
+@click.option("--data", default="digits", show_default=True, metavar="SOURCE", shell_complete=complete_data,
               help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training "
               "images.")
 @training_options(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .completion import complete_recipe
 from .output import command_line, echo, emit_json, note
 from .run_options import numbers_by_name
 
@@ -97,7 +98,8 @@ def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
 
     return [
         path("--data-dir", metavar="DIR", text="Where TFDS sets are prepared."),
-        click.option("--recipe", metavar="RECIPE", help="A recipe's name (reskeras recipes) or a YAML file.  "
+        click.option("--recipe", metavar="RECIPE", shell_complete=complete_recipe,
+                     help="A recipe's name (reskeras recipes) or a YAML file.  "
                      f"[default: {recipe}]"),
         path("--from", "start", metavar="RUN", text=start),
         click.option("--freeze", metavar="STAGE", help="Learn nothing up to and with this stage or unit, such as "

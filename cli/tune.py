@@ -10,6 +10,7 @@ import click
 
 from reskeras.errors import ReskerasError
 
+from .completion import complete_data, complete_recipe, complete_space
 from .launch import PROGRAM
 from .network_options import NetworkRequest, network_options
 from .output import emit_json, note
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     "  reskeras tune --show saved_models/tune-cifar-resnet-20-digits",
 )
 @network_options()
-@click.option("--space", metavar="SPACE", help="What to vary: a name (reskeras spaces) or a YAML file.")
-@click.option("--data", default="digits", show_default=True, metavar="SOURCE",
+@click.option("--space", metavar="SPACE", shell_complete=complete_space,
+              help="What to vary: a name (reskeras spaces) or a YAML file.")
+@click.option("--data", default="digits", show_default=True, metavar="SOURCE", shell_complete=complete_data,
               help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training "
               "images.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
-@click.option("--recipe", default="quick", show_default=True, metavar="RECIPE",
+@click.option("--recipe", default="quick", show_default=True, metavar="RECIPE", shell_complete=complete_recipe,
               help="A recipe's name (reskeras recipes) or a YAML file.")
 @click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's; for hyperband the most.")
 @click.option("--patience", type=int, metavar="N", help="End a trial that has not got better for N epochs.")

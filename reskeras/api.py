@@ -120,6 +120,9 @@ class Run:
             raise ReskerasError(f"run: {path} is a detector, not a classifier; see reskeras detect evaluate, predict "
                                 "and export, in Python reskeras.DetectorRun")
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
     @property
     def path(self) -> Path:
         """The run folder."""

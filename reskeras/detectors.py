@@ -47,6 +47,9 @@ class DetectorRun:
         if not self.folder.is_detector:
             raise ReskerasError(f"run: {path} is a classifier, not a detector; see reskeras evaluate")
 
+    def __repr__(self) -> str:
+        return f"DetectorRun({str(self.path)!r})"
+
     @property
     def path(self) -> Path:
         """The run folder."""

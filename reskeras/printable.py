@@ -24,3 +24,14 @@ def _escape(character: str) -> str:
     if code in _UNDECODED:
         code -= 0xDC00
     return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def short_repr(shown: object, *parts: str, **facts: object) -> str:
+    """A `__repr__` on one line: the kind of `shown`, `parts` as they are, and facts by name; None is left out.
+
+    >>> short_repr(1.5, "half of three", loss=0.123456, name=None)
+    'float(half of three, loss=0.1235)'
+    """
+    named = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
+             for name, value in facts.items() if value is not None]
+    return f"{type(shown).__name__}({', '.join([*map(printable, parts), *named])})"

@@ -21,6 +21,7 @@ from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import write_csv, write_json
+from reskeras.printable import short_repr
 from reskeras.spec.plan import Plan
 
 BATCH = 128  # images of a pass, and those whose gradient is measured
@@ -42,6 +43,10 @@ class Analysis:
     responses: tuple[Response, ...]
     units: tuple[UnitSignal, ...]
     lesions: tuple[Lesion, ...] = ()
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.network, f"{self.images:,} images of {self.data}", accuracy=self.accuracy,
+                          depth=self.depth if self.units else None, layers=self.layers, lesions=len(self.lesions))
 
     @property
     def depth(self) -> float:

@@ -17,6 +17,7 @@ from reskeras.conformity.graph import read_graph
 from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
+from reskeras.printable import short_repr
 from reskeras.spec.catalog import name_of
 from reskeras.spec.diff import UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
@@ -42,6 +43,10 @@ class Conformity:
     obstacles: tuple[UnitChange, ...] = ()
     softmax: bool = False
     why: str = ""
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.name or f"no network of this space: {self.why}", exact=self.exact,
+                          deviations=len(self.deviations), obstacles=len(self.obstacles))
 
     @property
     def exact(self) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from reskeras.printable import short_repr
+
 Fetch = Callable[[tf.Tensor], tf.Tensor]
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Encoded = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -85,6 +87,10 @@ class Source:
         read = "coloured images, read as grey" if channels == 1 else "grey images, read as three equal channels"
         return replace(self, channels=channels, train=self.train.with_channels(channels),
                        test=self.test.with_channels(channels), notes=(*self.notes, f"{self.name} has {read}"))
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.name, f"{len(self.classes):,} classes", f"{self.train.count:,} training images",
+                          f"{self.test.count:,} test images")
 
 
 def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:

@@ -15,6 +15,7 @@ from reskeras.detection.detector import Detector
 from reskeras.detection.mistakes import Mistakes, mistakes
 from reskeras.detection.objects import Objects
 from reskeras.detection.recall import Recall, proposal_recall
+from reskeras.printable import short_repr
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class DetectionEvaluation:
     recall: dict[int, Recall]
     mistakes: Mistakes
     detections: Detections = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return short_repr(self, f"{self.objects:,} objects in {self.images:,} {self.split} images of {self.data}",
+                          map_area=self.voc.map_area, coco_map=self.coco.map if self.coco else None)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from reskeras.data.decode import decode
 from reskeras.data.source import Split
+from reskeras.printable import short_repr
 
 PADDING = -1  # the label of a row that holds no object
 IGNORED = -2  # of an object that is neither to be found nor a mistake to find
@@ -40,6 +41,9 @@ class Objects:
     ignored: np.ndarray
     crowd: np.ndarray
     read: Read
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.name, f"{self.count:,} images", f"{len(self.labels):,} objects")
 
     @property
     def count(self) -> int:
@@ -121,3 +125,7 @@ class ObjectSource:
     mirror: bool = True
     notes: tuple[str, ...] = ()
     divided: str = ""
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.name, f"{len(self.classes):,} classes", f"{self.train.count:,} training images",
+                          f"{self.test.count:,} test images")

@@ -14,6 +14,7 @@ from reskeras.data.decode import decode_file
 from reskeras.detection.detector import BATCH, Detector
 from reskeras.detection.objects import CHANNELS
 from reskeras.errors import ReskerasError
+from reskeras.printable import short_repr
 
 Box = tuple[float, float, float, float]
 
@@ -35,6 +36,10 @@ class ImageDetections:
     path: str
     size: tuple[int, int]
     detections: tuple[Detection, ...]
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.path, f"{len(self.detections)} objects",
+                          *(f"{each.name} {each.score:.2%}" for each in self.detections[:3]))
 
     def above(self, score: float) -> ImageDetections:
         """Those of a score of at least `score`."""

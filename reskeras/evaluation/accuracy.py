@@ -14,6 +14,7 @@ from reskeras.data.source import Split
 from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.views import Views, scored
 from reskeras.files import write_csv
+from reskeras.printable import short_repr
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Evaluation:
     labels: np.ndarray = field(default=None, repr=False, compare=False)
     predicted: np.ndarray = field(default=None, repr=False, compare=False)
     confidence: np.ndarray = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return short_repr(self, f"{self.images:,} {self.split} images of {self.data}", top1=self.top1, top5=self.top5,
+                          loss=self.loss, undefined=self.undefined or None)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON, with each class' images and accuracy."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 from reskeras.data.decode import decode_file
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.evaluation.views import forward
+from reskeras.printable import short_repr
 
 BATCH = 32
 
@@ -22,6 +23,9 @@ class Prediction:
 
     path: str
     top: tuple[tuple[str, float], ...]
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.path, *(f"{name} {share:.2%}" for name, share in self.top[:3]))
 
 
 def predict_files(

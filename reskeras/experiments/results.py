@@ -11,6 +11,7 @@ from typing import Any
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.suite import SuiteSpec
 from reskeras.files import write_csv, write_json
+from reskeras.printable import short_repr
 
 RESULTS_FILE, TABLE_FILE = "results.json", "results.csv"
 
@@ -56,6 +57,9 @@ class SuiteResult:
     suite: SuiteSpec
     scale: str
     rows: list[RowResult]
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.name, self.scale, f"{len(self.rows)} rows", failed=len(self.failed) or None)
 
     @property
     def failed(self) -> list[RowResult]:

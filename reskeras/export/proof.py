@@ -15,6 +15,7 @@ from reskeras.errors import failure
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
 from reskeras.export.timing import Timing
 from reskeras.files import write_json
+from reskeras.printable import short_repr
 
 REPORT_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
@@ -48,6 +49,11 @@ class Proof:
     keras_noise: float | None = None
     accuracy_of: str = TOP1
     least_agreement: float = 0.0
+
+    def __repr__(self) -> str:
+        verdict = "agrees" if self.holds else "REJECTED"
+        return short_repr(self, f"{self.kind} {verdict}", difference=self.difference, agreement=self.agreement,
+                          accuracy=self.accuracy, path=self.path)
 
     @property
     def measured(self) -> float:

@@ -10,7 +10,7 @@ from reskeras.detection.mistakes import Mistakes
 
 def draw_gains(found: Mapping[str, Mistakes]) -> Any:
     """A matplotlib figure: points of mean average precision to be won by mending each kind, a bar for each run."""
-    from reskeras.report.figures import COLOURS, Figure, labelled
+    from reskeras.report.figures import COLOURS, Figure, add_legend, labelled
 
     kinds = [each.name for each in next(iter(found.values())).table]
     height = 0.8 / len(found)
@@ -30,7 +30,7 @@ def draw_gains(found: Mapping[str, Mistakes]) -> Any:
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     if len(found) > 1:
-        axis.legend(frameon=False, fontsize=9)
+        add_legend(axis)
     return figure
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.printable import printable
+from reskeras.report.fonts import shortened
 from reskeras.spec.space import Domain
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.outcome import Outcome
@@ -16,6 +18,7 @@ from reskeras.tuning.search import Search
 COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 PARETO_FILE, EFFECTS_FILE = "pareto", "effects"
 COLUMNS = 3
+LONGEST_CHOICE = 18  # characters of a choice below its dots
 DOT, FRONT = "#4c78a8", "#d1495b"
 
 
@@ -98,7 +101,7 @@ def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> No
     for place in np.unique(places):
         axis.hlines(scores[places == place].mean(), place - 0.3, place + 0.3, color=FRONT)
     axis.set_xlim(-0.6, len(domain.choices) - 0.4)
-    labels = [_label(choice) for choice in domain.choices]
+    labels = [shortened(printable(_label(choice)), LONGEST_CHOICE) for choice in domain.choices]
     turned = {} if max(map(len, labels)) <= 6 else {"ha": "right", "rotation_mode": "anchor",
                                                     "rotation": 30 if len(labels) <= 6 else 90,
                                                     "va": "top" if len(labels) <= 6 else "center"}
@@ -111,7 +114,7 @@ def _logarithmic(axis: Any) -> None:
 
     low, high = axis.dataLim.intervalx
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
     axis.xaxis.set_major_formatter(EngFormatter(sep="") if high >= 1000 else FuncFormatter(lambda tick, _: f"{tick:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     if low > 0:

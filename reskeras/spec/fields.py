@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+SHAPE = re.compile(r"\d{1,6}(\s*[xX×,\s]\s*\d{1,6})*")
 
 
 class Spec(BaseModel):
@@ -24,11 +27,21 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
-def _shape_from_text(value: Any) -> Any:
-    """`224x224x3` or `224,224,3`, as typed on a command line, to three numbers."""
-    if isinstance(value, str) and re.fullmatch(r"\d+([x,]\d+)*", value):
-        return [int(part) for part in re.split("[x,]", value)]
+def shape_from_text(value: Any) -> Any:
+    """`224x224x3`, `224,224,3` or `224 224 3`, as typed on a command line, to its numbers.
+
+    Without channels (`224x224`) these are None: they follow the data. What is no such text is given back as it is.
+    """
+    if isinstance(value, str) and SHAPE.fullmatch(value.strip()):
+        numbers = [int(part) for part in re.findall(r"\d+", value)]
+        return [*numbers, None] if len(numbers) == 2 else numbers
     return value
+
+
+def whole_shape(shape: Sequence[int | None], channels: int = 3) -> tuple[int, int, int]:
+    """`shape` with `channels` where it says none."""
+    height, width, own = shape
+    return height, width, channels if own is None else own
 
 
 def integer(low: int, high: int) -> Any:
@@ -48,8 +61,9 @@ Pixels = integer(1, 8192)
 Width = integer(1, 65536)
 Stride = integer(1, 8)
 Kernel = integer(1, 31)
+Channels = integer(1, 1024)
 InputShape = Annotated[
-    tuple[Pixels, Pixels, integer(1, 1024)],
-    BeforeValidator(_shape_from_text, json_schema_input_type=str | tuple[Pixels, Pixels, integer(1, 1024)]),
-    Field(description="Height, width and channels of an input image."),
+    tuple[Pixels, Pixels, Channels | None],
+    BeforeValidator(shape_from_text, json_schema_input_type=str | tuple[Pixels, Pixels, Channels | None]),
+    Field(description="Height, width and channels of an input image; null channels are the data's, without data 3."),
 ]

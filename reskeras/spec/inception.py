@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from reskeras.spec import operations as op
 from reskeras.spec.families import DEFAULTS, FAMILIES, FamilyPreset
-from reskeras.spec.fields import InputShape, Spec, Width, integer, number
+from reskeras.spec.fields import InputShape, Spec, Width, integer, number, whole_shape
 from reskeras.spec.lower import lower
 from reskeras.spec.network import BatchNormSpec, Initialiser
 from reskeras.spec.operations import Shape
@@ -148,12 +148,12 @@ class InceptionSpec(Spec):
 def _(spec: InceptionSpec) -> Plan:
     make = _Maker(spec)
     units = [Unit(name="stem", nodes=make.sequence("stem", STEMS[spec.stem]))]
-    shape = sequence_shape(units[0].nodes, spec.input_shape)
+    shape = sequence_shape(units[0].nodes, whole_shape(spec.input_shape))
     for stage in range(len(spec.cells)):
         for unit in make.stage(stage, shape):
             shape = sequence_shape(unit.nodes, shape)
             units.append(unit)
-    return Plan(units=(*units, make.head()), input_shape=spec.input_shape)
+    return Plan(units=(*units, make.head()), input_shape=whole_shape(spec.input_shape))
 
 
 @dataclass(frozen=True)

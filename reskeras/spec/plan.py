@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from reskeras.errors import ReskerasError, unknown
+from reskeras.printable import short_repr
 from reskeras.spec.operations import Op, Shape
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ class Plan:
 
     units: tuple[Unit, ...]
     input_shape: Shape
+
+    def __repr__(self) -> str:
+        return short_repr(self, f"{len(self.units)} units", f"{self.weighted_layers()} weighted layers",
+                          input_shape=tuple(self.input_shape))
 
     def mapped(self, change: Callable[[Op], Op | None]) -> Plan:
         """The plan with `change` made to each operation, those inside forks too; None leaves it out."""

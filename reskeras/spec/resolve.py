@@ -8,6 +8,7 @@ from typing import Any
 from reskeras.errors import ReskerasError
 from reskeras.spec.depth import read_depth
 from reskeras.spec.families import BLOCKS, DEFAULT_SHORTCUT, DEFAULTS, FAMILIES, OTHER_SHORTCUT, STRIDE_ON
+from reskeras.spec.fields import whole_shape
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow, StageSpec, StemSpec
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.skips import IDENTITY
@@ -34,7 +35,7 @@ def resolve(spec: NetworkSpec) -> ResolvedNetwork:
         stem=spec.stem or _preset_stem(preset.stem, spec.width_factor, rows[0]),
         stages=rows,
         classes=_first(spec.classes, preset and preset.classes, "classes"),
-        input_shape=_first(spec.input_shape, preset and preset.input_shape, "input_shape"),
+        input_shape=whole_shape(_first(spec.input_shape, preset and preset.input_shape, "input_shape")),
         **{field: getattr(spec, field) if getattr(spec, field) is not None else default
            for field, default in DEFAULTS.items() if field != "order"},
     )

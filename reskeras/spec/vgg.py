@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from reskeras.spec import operations as op
-from reskeras.spec.fields import InputShape, Spec, Width, integer
+from reskeras.spec.fields import InputShape, Spec, Width, integer, whole_shape
 from reskeras.spec.lower import lower
 from reskeras.spec.plan import Plan, Unit
 
@@ -51,4 +51,4 @@ def _(spec: VggSpec) -> Plan:
         head += [op.Dense(name=f"head_dense{index}", units=width), op.Relu(name=f"head_relu{index}"),
                  op.Dropout(name=f"head_dropout{index}", rate=0.5)]
     head.append(op.Dense(name="logits", units=spec.classes))
-    return Plan(units=(*units, Unit(name="head", nodes=tuple(head))), input_shape=spec.input_shape)
+    return Plan(units=(*units, Unit(name="head", nodes=tuple(head))), input_shape=whole_shape(spec.input_shape))

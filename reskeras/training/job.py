@@ -120,7 +120,7 @@ def fitted_to_data(spec: Spec, source: Source) -> Spec:
     asked = spec.sparse()
     if asked.get("classes", classes) != classes:
         raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")
-    if asked.get("input_shape", (channels,))[-1] != channels:
+    if asked.get("input_shape", (channels,))[-1] not in (channels, None):
         raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
                             f"whose images have {channels}")
     return laid_over(spec, {"classes": classes, "input_shape": [*resolved.input_shape[:2], channels]})

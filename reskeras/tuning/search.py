@@ -79,6 +79,9 @@ class Search:
 
     path: Path
 
+    def __repr__(self) -> str:
+        return f"Search({str(self.path)!r})"
+
     @property
     def best_file(self) -> Path:
         """Network and recipe of the best trial, for `reskeras train` and `reskeras build`."""

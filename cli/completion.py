@@ -1,0 +1,78 @@
+"""`reskeras completion`: names completed by the shell; and what names there are for each argument and option."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from reskeras.errors import ReskerasError
+
+from .output import echo_text
+
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_RESKERAS_COMPLETE"  # click's name for it, by the program's
+DATA = ("digits", "cifar10", "cifar100", "folder:", "tfds:")
+OBJECTS = ("voc:", "coco:", "tfds:")
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+@click.command(
+    "completion",
+    epilog="\b\nExamples:\n"
+    "  reskeras completion bash\n"
+    "  echo 'eval \"$(reskeras completion bash)\"' >> ~/.bashrc\n"
+    "  echo 'eval \"$(reskeras completion zsh)\"' >> ~/.zshrc\n"
+    "  reskeras completion fish > ~/.config/fish/completions/reskeras.fish",
+)
+@click.argument("shell", required=False, metavar="[bash|zsh|fish]")
+@click.pass_context
+def command(context: click.Context, shell: str | None) -> None:
+    """Print the script that lets SHELL complete commands, options and names.
+
+    SHELL is the one you use, unless named. Add the line of the examples to its start-up file, and open a new shell:
+    networks, recipes, spaces, suites, sources of data and files are then completed with the Tab key.
+    """
+    name = shell or Path(os.environ.get("SHELL", "bash")).name
+    if name not in SHELLS:
+        raise ReskerasError(f"completion: {name!r} is not one of {', '.join(SHELLS)}")
+    program = context.find_root().command
+    echo_text(get_completion_class(name)(program, {}, "reskeras", VARIABLE).source())
+
+
+def completing(names: Callable[[], Iterable[str]], *, or_files: bool = True) -> Completer:
+    """A `shell_complete` that offers `names`; where none begins as typed, files, if `or_files`."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return found or ([CompletionItem(incomplete, type="file")] if or_files else [])
+
+    return complete
+
+
+def _networks() -> Iterable[str]:
+    from reskeras.spec.catalog import catalog
+
+    return catalog()
+
+
+def _shipped(kind: str, room: str = "spec") -> Callable[[], Sequence[str]]:
+    def names() -> Sequence[str]:
+        from reskeras.spec.shipped import shipped_names
+
+        return shipped_names(kind, room)
+
+    return names
+
+
+complete_network = completing(_networks)
+complete_recipe = completing(_shipped("recipe"))
+complete_space = completing(_shipped("space"))
+complete_suite = completing(_shipped("suite", "experiments"))
+complete_scale = completing(lambda: ("paper", "short", "smoke"), or_files=False)
+complete_source = completing(lambda: (*DATA, *OBJECTS), or_files=False)
+complete_data = completing(lambda: DATA, or_files=False)
+complete_objects = completing(lambda: OBJECTS, or_files=False)
