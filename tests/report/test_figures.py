@@ -127,10 +127,10 @@ def test_every_run_is_in_the_legend():
     assert len(figure.legends[0].get_texts()) == len(NAMES)
 
 
-def test_a_contact_sheet_and_a_drawn_network_have_any_name(tmp_path):
+def test_a_drawn_network_has_any_name(tmp_path):
+    plan = reskeras.plan(family="cifar", depth=8)
     for place, name in enumerate(NAMES):
-        path = draw(reskeras.plan("cifar-resnet-20"), name, tmp_path / f"{place}.svg")
-        ElementTree.parse(path)
+        ElementTree.parse(draw(plan, name, tmp_path / f"{place}.svg"))
 
 
 def test_pictures_with_boxes_have_any_name():
