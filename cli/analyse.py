@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from .completion import complete_data, complete_network
-from .output import Column, echo, emit_json, facts, heading, progress, table
+from .output import echo, emit_json, facts, heading, progress
+from .tables import Column, table
 
 
 @click.command(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .diff import echo_units, value_text
-from .output import Column, echo, emit_json, facts, heading, table
+from .output import echo, emit_json, facts, heading, sentence
+from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.conformity.conform import Conformity
@@ -53,7 +54,7 @@ def _echo(found: Conformity) -> None:
     from .overview import understood
 
     heading(found.name)
-    echo(understood(found.spec))
+    sentence(understood(found.spec))
     echo()
     yes = "yes, up to its softmax" if found.softmax else "yes"
     facts([("paper's network", found.paper, found.source),

@@ -118,7 +118,8 @@ def _size(typed: str | None) -> Size | None:
     if typed is None:
         return None
     shape = shape_from_text(typed)
-    if not isinstance(shape, list) or len(shape) != 3 or not all(1 <= side <= MOST_PIXELS for side in shape[:2]):
+    sides = [side for side in shape if side is not None] if isinstance(shape, list) else []
+    if len(shape) != 3 or len(sides) < 2 or not all(1 <= side <= MOST_PIXELS for side in sides):
         raise ReskerasError(f"--input-shape: {typed!r} should be height and width in pixels, such as 64x64, "
                             f"at most {MOST_PIXELS}")
     return shape[0], shape[1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .output import Column, echo, facts, heading, table
+from .output import echo, facts, heading
+from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.detection.coco_precision import CocoPrecision

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from reskeras.spec.complexity import Cost
 from reskeras.spec.detector import OF_REGIONS, DetectorPlan, DetectorSpec, detector_name, lower_detector
 
-from .output import Column, echo, facts, heading, shape_text, short, short_bytes, table
+from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
 from .overview import Line, cost_data, stage_lines, understood
+from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.detection.survey import AnchorSurvey
@@ -67,7 +68,7 @@ class DetectorOverview:
     def echo(self) -> None:
         """Print it."""
         heading(self.name)
-        echo(understood(self.spec.backbone))
+        sentence(understood(self.spec.backbone))
         echo()
         facts(self._facts())
         echo()

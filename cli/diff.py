@@ -12,7 +12,8 @@ from reskeras.errors import ReskerasError
 
 from .completion import complete_network
 from .network_options import NetworkRequest, network_options
-from .output import Column, Styled, echo, emit_json, heading, short, short_bytes, table
+from .output import Styled, echo, emit_json, heading, sentence, short, short_bytes
+from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.spec.diff import Difference, UnitChange
@@ -72,7 +73,7 @@ def _echo(found: Difference, a: str, b: str) -> None:
 def echo_units(changes: Sequence[UnitChange]) -> None:
     """The operations that differ, unit by unit."""
     for change in changes:
-        echo(f"  {change.units}")
+        sentence(change.units, indent="  ")
         width = max(len(step.name) for step in change.steps)
         part_width = max(len(step.part) for step in change.steps)
         for step in change.steps:

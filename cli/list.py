@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from .output import Column, emit_json, shape_text, short, table
+from .output import emit_json, shape_text, short
+from .tables import Column, table
 
 
 @click.command("list", epilog="\b\nExamples:\n  reskeras list\n  reskeras list --filter preact --json")

@@ -1,4 +1,4 @@
-"""What commands print: rich tables on a terminal, plain aligned lines in a pipe, JSON; numbers in short."""
+"""What commands print, made safe for a terminal: lines, facts, JSON, spinners; numbers in short."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unicodedata import category, east_asian_width
 
@@ -23,15 +23,6 @@ PROSE = 110  # columns that running text takes at most
 NARROWEST = 24  # columns that a remark needs beside its figure; with fewer it goes below
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 BYTE_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table. `spare` columns are left out of a narrow terminal, the highest first."""
-
-    title: str
-    right: bool = False
-    spare: int = 0
 
 
 def short(number: float) -> str:
@@ -106,6 +97,18 @@ def prose(text: str, indent: str = "") -> None:
     echo_text(click.wrap_text(text, min(columns_here(), PROSE), indent, indent))
 
 
+def sentence(text: str, indent: str = "") -> None:
+    """Print a line that may be long: on a terminal its words are not broken, in a pipe it stays one line."""
+    for line in terminal_lines(printable(text), indent):
+        echo(line)
+
+
+def terminal_lines(text: str, indent: str = "") -> list[str]:
+    if not on_terminal():
+        return [indent + text]
+    return click.wrap_text(text, max(columns_here(), NARROWEST), indent, indent).split("\n")
+
+
 def command_line(*words: object) -> str:
     """A command as a shell takes it: words with spaces, `$` or quotes are quoted."""
     return shlex.join(map(str, words))
@@ -123,7 +126,13 @@ def emit_json(data: Any) -> None:
 
 def heading(text: str, aside: str = "") -> None:
     """A line that names what follows, bold on a terminal, with `aside` after it."""
-    echo(Styled(text, bold=True), Styled(f"{GAP}{aside}" if aside else "", dim=True))
+    *above, text = terminal_lines(printable(text))
+    for line in above:
+        echo(Styled(line, bold=True))
+    first, *below = remark_lines(printable(aside), text) if aside else [""]
+    echo(Styled(text, bold=True), Styled(first, dim=True))
+    for rest in below:
+        echo(Styled(rest, dim=True))
 
 
 def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
@@ -131,14 +140,14 @@ def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
     pairs = [tuple(map(printable, pair)) for pair in pairs]
     labels, figures = (max((cell_len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
     for label, figure, remark in pairs:
-        line = f"{_padded(label, labels)}{GAP}{_padded(figure, figures, right=True)}".rstrip()
-        first, *below = _remark(remark, line) if remark else [""]
+        line = f"{padded(label, labels)}{GAP}{padded(figure, figures, right=True)}".rstrip()
+        first, *below = remark_lines(remark, line) if remark else [""]
         echo(line, Styled(first, dim=True))
         for rest in below:
             echo(Styled(rest, dim=True))
 
 
-def _remark(text: str, line: str) -> list[str]:
+def remark_lines(text: str, line: str) -> list[str]:
     """What stands after `line`, and the lines below it: in a pipe none, on a terminal as many as fit it."""
     if not on_terminal():
         return [GAP + text]
@@ -150,20 +159,6 @@ def _remark(text: str, line: str) -> list[str]:
     return [GAP + first.lstrip(), *rest] if len(indent) == start else ["", first, *rest]
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table. Cells are text from anywhere; each is shown on one line, or folded by the terminal's width."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    columns = [replace(column, title=printable(column.title)) for column in columns]
-    if on_terminal():
-        _rich_table(columns, rows)
-        return
-    lines = [[column.title for column in columns], *rows]
-    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
-    for line in lines:
-        cells = (_padded(cell, width, column.right) for cell, width, column in zip(line, widths, columns, strict=True))
-        echo(GAP.join(cells).rstrip())
-
-
 def cell_len(text: str) -> int:
     """Columns of a terminal that a text takes: ideographs take two, and combining marks none."""
     if text.isascii():
@@ -172,40 +167,9 @@ def cell_len(text: str) -> int:
                for each in text)
 
 
-def _padded(text: str, width: int, right: bool = False) -> str:
+def padded(text: str, width: int, right: bool = False) -> str:
     spaces = " " * (width - cell_len(text))
     return spaces + text if right else text + spaces
-
-
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    lines = [[column.title for column in columns], *rows]
-    shown = _that_fit(columns, lines, console.width)
-    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    for index in shown:
-        grid.add_column(Text(columns[index].title), justify="right" if columns[index].right else "left",
-                        style="cyan" if index == 0 else "", overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(row[index]) for index in shown))
-    console.print(grid)
-    if hidden := [column.title for index, column in enumerate(columns) if index not in shown]:
-        note(Styled(f"left out to fit {console.width} columns: {', '.join(hidden)}", dim=True))
-
-
-def _that_fit(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Indexes of the columns to show: spare ones go, the most spare first, until the lines fit."""
-    shown = list(range(len(columns)))
-    widths = [max(cell_len(line[index]) for line in lines) + len(GAP) + 1 for index in shown]
-    for index in sorted((index for index in shown if columns[index].spare), key=lambda index: -columns[index].spare):
-        if sum(widths[kept] for kept in shown) <= width:
-            break
-        shown.remove(index)
-    return shown
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from reskeras.spec.skips import Skip
 from reskeras.spec.vgg import VggSpec
 from reskeras.spec.wording import sequence_words, stage_words
 
-from .output import Column, echo, facts, heading, shape_text, short, short_bytes, table
+from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
+from .tables import Column, table
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Overview:
     def echo(self, by_unit: bool = False) -> None:
         """Print it."""
         heading(self.name)
-        echo(understood(self.spec))
+        sentence(understood(self.spec))
         echo()
         self._table(self.units() if by_unit else self.stages(), "unit" if by_unit else "stage")
         echo()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from .completion import complete_recipe
-from .output import Column, echo, echo_text, emit_json, heading, prose, table
+from .output import echo, echo_text, emit_json, heading, prose
+from .tables import Column, table
 
 
 @click.command(

@@ -11,7 +11,8 @@ import click
 from reskeras.errors import failure
 
 from .completion import complete_data, complete_scale, complete_suite
-from .output import Column, echo, emit_json, facts, heading, note, prose, short, table
+from .output import echo, emit_json, facts, heading, note, prose, short
+from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.experiments.reproduce import Cost

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .output import Column, echo, facts, short_bytes, table
+from .output import echo, facts, short_bytes
+from .tables import Column, table
 
 NOISIEST = 15
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from .completion import complete_space
-from .output import Column, heading, table
+from .output import heading
+from .tables import Column, table
 
 
 @click.command("spaces", epilog="\b\nExamples:\n  reskeras spaces\n  reskeras spaces skips")

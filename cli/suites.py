@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from .completion import complete_suite
-from .output import Column, echo, emit_json, facts, heading, prose, table
+from .output import echo, emit_json, facts, heading, prose
+from .tables import Column, table
 
 
 @click.command(

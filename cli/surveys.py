@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .output import Column, Styled, echo, facts, heading, shape_text, table
+from .output import Styled, echo, facts, heading, shape_text
+from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.data.survey import Sizes, Survey

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .output import GAP, Column, command_line, echo, facts, heading, note, short, table
+from .output import GAP, command_line, echo, facts, heading, note, short
+from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.spec.space import Space

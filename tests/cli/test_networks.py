@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from reskeras.spec.catalog import catalog
 from reskeras_cli.main import commands
-from reskeras_cli.output import Column, _that_fit, short, short_bytes
+from reskeras_cli.output import short, short_bytes
+from reskeras_cli.tables import Column, _that_fit
 
 
 def run(*arguments: str) -> str:
