@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import json
 import os
 import platform
 import shutil
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.errors import ReskerasError, failure
+from reskeras.strict_json import to_json
 
 try:
     import fcntl
@@ -142,8 +142,8 @@ def write_bytes(path: str | Path, content: bytes, durable: bool = False) -> None
 
 
 def write_json(path: str | Path, data: Any, indent: int | None = 2, durable: bool = False) -> None:
-    """Replace `path` by `data` as JSON."""
-    write_text(path, json.dumps(data, indent=indent) + "\n", durable)
+    """Replace `path` by `data` as JSON; a number that is not finite is null."""
+    write_text(path, to_json(data, indent) + "\n", durable)
 
 
 def write_csv(path: str | Path, rows: Iterable[Iterable[Any]]) -> None:

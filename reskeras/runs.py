@@ -25,6 +25,7 @@ from reskeras.spec.network import NetworkSpec
 from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, detector, network, typed
 from reskeras.spec.resolve import resolve
+from reskeras.strict_json import numbers, to_json
 
 HOME = Path("saved_models")
 REPORT_FILE = "report.html"
@@ -117,7 +118,8 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """One mapping for each finished epoch."""
         path = self.path / METRICS_FILE
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        return [numbers(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()
+                ] if path.exists() else []
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Add one epoch to the metrics file; killed meanwhile, it has no half of a line."""
@@ -128,7 +130,7 @@ class RunFolder:
         self._write_metrics([row for row in self.metrics() if row["epoch"] <= epochs])
 
     def _write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        write_text(self.path / METRICS_FILE, "".join(json.dumps(row) + "\n" for row in rows), durable=True)
+        write_text(self.path / METRICS_FILE, "".join(to_json(row) + "\n" for row in rows), durable=True)
 
     def update_provenance(self, **facts: Any) -> None:
         """Lay `facts` over provenance.json, atomically."""

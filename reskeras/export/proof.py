@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import isinf
+from math import inf, isinf
 from pathlib import Path
 from typing import Any
 
@@ -115,4 +115,6 @@ def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
 
 def _proof(row: dict[str, Any]) -> Proof:
     fields = {name: value for name, value in row.items() if name != "holds"}
+    if fields["difference"] is None:  # outputs that prove nothing have an infinite one, which JSON writes as null
+        fields["difference"] = inf
     return Proof(**{**fields, "timings": tuple(Timing(**each) for each in fields.get("timings", ()))})

@@ -10,6 +10,7 @@ from pathlib import Path
 from reskeras.errors import failure
 from reskeras.files import write_json
 from reskeras.spec.space import Value
+from reskeras.strict_json import numbers
 
 OUTCOME_FILE = "outcome.json"
 COMPLETED, FAILED = "completed", "failed"
@@ -44,6 +45,9 @@ def read_outcome(folder: Path) -> Outcome | None:
     """Of the trial in `folder`; None when it has not ended. A broken file is a ReskerasError (status 1)."""
     path = folder / OUTCOME_FILE
     try:
-        return Outcome(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-    except (ValueError, TypeError) as error:
+        if not path.exists():
+            return None
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Outcome(**{**told, "figures": numbers(told.get("figures", {}))})
+    except (ValueError, TypeError, AttributeError) as error:
         raise failure(f"tune: {path} is broken: {error}") from error
