@@ -49,7 +49,8 @@ def command(
 
     opened, options = DetectorRun(run), Options(**looked)
     with progress("looking at images") as tell:
-        result = opened.evaluate(data, data_dir, split, options, tell)
+        result = opened.evaluate(data, data_dir, split, options, tell,
+                                 lambda note: click.echo(f"note: {note}", err=as_json))
     if curves:
         from reskeras.report.figures import save_figure
         from reskeras.report.precision import draw_precision

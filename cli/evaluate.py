@@ -46,7 +46,7 @@ def command(
     if confusion:
         check_kind(confusion)
     result = Run(run).evaluate(data, data_dir, split, views=views, resize=resize, scales=sides, recalibrate=recalibrate,
-                               save=save_recalibrated)
+                               save=save_recalibrated, tell=lambda note: click.echo(f"note: {note}", err=as_json))
     if confusion:
         save_confusion(result, confusion)
     if predictions:

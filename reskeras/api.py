@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
 from reskeras.analysis.analysis import analyse as analyse_weights
 from reskeras.caller_state import preserved
+from reskeras.data.kept import as_trained, division_of, is_own
 from reskeras.data.noise import noise_source
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
@@ -56,7 +58,7 @@ from reskeras.spec.request import network, recipe_of
 from reskeras.spec.space import Space
 from reskeras.training.boards import tensorboard
 from reskeras.training.fit import Beside
-from reskeras.training.job import Job, without_data
+from reskeras.training.job import Job, begun_division, without_data
 from reskeras.training.strategy import open_replicas
 from reskeras.training.transfer import Start
 from reskeras.tuning.hypermodel import HyperModel, held_out
@@ -143,41 +145,52 @@ class Run:
         return Preprocessing.load(self.folder.preprocessing_file)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source:
-        """The data the run was trained on, or `data` with the same classes, with the channels of the run's images."""
+        """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing: all of
+        a folder without a test split, its classes put in the run's order by name."""
         self.folder.preprocessing_file  # noqa: B018 - says what is missing in a run that was only built
-        known = self.folder.provenance().get("data", {})
+        known, classes = self.folder.provenance().get("data", {}), self.folder.classes()
         if data is None and not known:
             raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
-        same = data is None or data == known.get("name")
-        source = open_source(data or known["name"], data_dir or (known.get("data_dir") if same else None))
-        classes = self.folder.classes()
-        unnamed = not known and classes == class_names(None, len(source.classes))
-        if not unnamed and list(source.classes) != classes:
-            raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
+        if is_own(data, known):
+            opened = open_source(known["name"], data_dir or known.get("data_dir"), division=division_of(known))
+            source = as_trained(opened, known, classes, self.folder.data_file)
+            return source.with_channels(self.preprocessing().channels)
+        unnamed = not known and classes == class_names(None, len(classes))
+        source = open_source(data, data_dir, testing=() if unnamed else classes)
+        if unnamed and len(source.classes) != len(classes):
+            raise ReskerasError(f"data: {source.name} has {len(source.classes)} classes, and {self.path} "
+                                f"{len(classes)} without names")
         return source.with_channels(self.preprocessing().channels)
 
     @preserved()
     def evaluate(
         self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *, views: int = 1,
         resize: int | None = None, scales: Sequence[int] = (), recalibrate: int = 0, save: bool = False,
+        tell: Callable[[str], None] = lambda note: None,
     ) -> Evaluation:
         """Accuracy of the best model on a split (`test` or `train`), in float32.
 
         `views` 10 averages ten crops of images `resize` pixels square; `scales` applies the network to whole
         images and their mirror images with these shorter sides (v1 section 3.4). `recalibrate` measures batch
-        norm's statistics anew over so many training images; with `save` the run's model keeps them.
+        norm's statistics anew over so many training images; with `save` the run's model keeps them. `tell` gets what is
+        worth knowing of the images: which are looked at, which are left out.
         """
         looked = Views(views, resize, tuple(scales))
         if save and not recalibrate:
             raise ReskerasError("save: there is nothing to save without recalibrate")
-        source, model, preprocessing = self.source(data, data_dir), self.model(), self.preprocessing()
+        source = self.source(data, data_dir)
+        images_of = source.training_images("split") if split == "train" else source.test
+        calibrating = source.training_images("recalibrate") if recalibrate else None
+        for note in source.notes:
+            tell(note)
+        model, preprocessing = self.model(), self.preprocessing()
         if recalibrate:
-            images = recalibrated(model, source.train, preprocessing, recalibrate)
+            images = recalibrated(model, calibrating, preprocessing, recalibrate)
             if save:
                 save_model(model, self.folder.model_file)
                 self.folder.update_provenance(recalibrated={"images": images, "data": source.name})
         dense = DenseNetwork(lower(self.folder.spec()), model) if scales else None
-        return evaluate(model, getattr(source, split), preprocessing, source.label, classes=source.classes,
+        return evaluate(model, images_of, preprocessing, source.label, classes=source.classes,
                         views=looked, dense=dense)
 
     @preserved()
@@ -207,9 +220,16 @@ class Run:
 
     def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source:
         """The data that artefacts are proven on; random images for a port without any."""
-        if data is not None or "data" in self.folder.provenance():
-            return self.source(data, data_dir)
-        if needy := [kind for kind in kinds if is_measured(kind)]:
+        needy = [kind for kind in kinds if is_measured(kind)]
+        known = self.folder.provenance().get("data")
+        if data is not None or known:
+            source = self.source(data, data_dir)
+            if needy and source.train is None:
+                # the ranges of a quantised network are those of its training images; a port has only the data given
+                training = self.source() if known else open_source(data, data_dir).matched(source.classes)
+                source = replace(training if not known else source, train=training.train)
+            return source
+        if needy:
             raise ReskerasError(f"to: {needy[0]} measures ranges on images, and {self.path} was ported and has none; "
                                 "give --data")
         return noise_source(self.folder.classes(), self.preprocessing().size)
@@ -252,7 +272,7 @@ class Run:
         """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
         check_kinds([kind])
         request = ExportRequest(representative=representative)
-        return Exporter(self.folder, self.source(data, data_dir), self.name, request).explain(kind)
+        return Exporter(self.folder, self._proving([kind], data, data_dir), self.name, request).explain(kind)
 
 
 def any_run(path: str | Path) -> Run | DetectorRun:
@@ -334,6 +354,9 @@ def train(
     job = Job(without_data(spec, source) if begun else spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - what does not fit is told before the notes
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
+    if resume and (division := begun_division(path)) not in (None, source.division):
+        source = open_source(data, data_dir, division=division)
+        job = replace(job, source=source)
     for note in (*source.notes, batch_note(chosen, recipe_fields, named)):
         if note:
             tell(note)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.caller_state import preserved
+from reskeras.data.kept import changes, division_of, is_own
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.detection.detector import Detector, Options
 from reskeras.detection.evaluate import DetectionEvaluation, evaluate_detector
@@ -30,6 +32,7 @@ from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import detector
 from reskeras.training.boards import tensorboard
 from reskeras.training.fit import Beside
+from reskeras.training.job import begun_division
 from reskeras.training.strategy import open_replicas
 from reskeras.training.transfer import Start
 
@@ -74,25 +77,34 @@ class DetectorRun:
                       options)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> ObjectSource:
-        """The data the run was trained on, or `data` with the same classes."""
-        known = self.folder.provenance()["data"]
-        same = data is None or data == known["name"]
-        source = open_objects(data or known["name"], data_dir or (known["data_dir"] if same else None))
-        if list(source.classes) != self.folder.classes():
+        """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing."""
+        known, classes = self.folder.provenance()["data"], self.folder.classes()
+        if not is_own(data, known):
+            return open_objects(data, data_dir, testing=classes)
+        source = open_objects(known["name"], data_dir or known["data_dir"], division=division_of(known))
+        if list(source.classes) != classes:
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
-        return source
+        notes = [note for note in source.notes if note not in (known.get("notes") or ())]
+        if differences := changes(known, self.folder.data_file, source):
+            notes.append(f"{source.name} has changed since the training: {', '.join(differences)}")
+        return replace(source, notes=tuple(notes))
 
     @preserved()
     def evaluate(
         self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test",
         options: Options = Options(), tell: Callable[[int, int], None] = lambda done, of: None,  # noqa: B008 - frozen
+        say: Callable[[str], None] = lambda note: None,
     ) -> DetectionEvaluation:
         """Average precision and recall of the best model on a split (`test` or `train`), in float32.
 
-        `options` are those of v1 appendix A. `tell` gets how many images are done, and of how many.
+        `options` are those of v1 appendix A. `tell` gets how many images are done, and of how many, `say` what is
+        worth knowing of the images.
         """
         source = self.source(data, data_dir)
-        return evaluate_detector(self.detector(options), getattr(source, split), source.classes, source.label, tell)
+        images = source.training_images("split") if split == "train" else source.test
+        for note in source.notes:
+            say(note)
+        return evaluate_detector(self.detector(options), images, source.classes, source.label, tell)
 
     @preserved()
     def predict(
@@ -177,6 +189,9 @@ def train_detector(
     job = DetectorJob(spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - what does not fit is told before the notes
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
+    if resume and (division := begun_division(path)) not in (None, source.division):
+        source = open_objects(data, data_dir, division=division)
+        job = replace(job, source=source)
     for note in (*source.notes, batch_note(chosen, recipe_fields, recipe)):
         if note:
             tell(note)

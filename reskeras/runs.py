@@ -35,6 +35,7 @@ PREPROCESSING_FILE = "preprocessing.npz"
 CLASSES_FILE = "classes.txt"
 PROVENANCE_FILE = "provenance.json"
 METRICS_FILE = "metrics.jsonl"
+DATA_FILE = "data.npz"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class RunFolder:
     def preprocessing_file(self) -> Path:
         """How images become the network's input; ReskerasError when the run was only built."""
         return self._needs(PREPROCESSING_FILE, "it was built, not trained")
+
+    @property
+    def data_file(self) -> Path:
+        """What identifies each image that the run was trained and tested on; absent where none can be told."""
+        return self.path / DATA_FILE
 
     @property
     def last_model_file(self) -> Path:

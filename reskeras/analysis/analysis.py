@@ -82,7 +82,8 @@ def analyse(
             raise ReskerasError(f"{field}: {value}: should be at least {least}")
     test = part_of_each_class(source.test, images)
     batches = list(evaluation_batches(test, preprocessing, BATCH))
-    batch, labels = next(iter(evaluation_batches(part_of_each_class(source.train, BATCH), preprocessing, BATCH)))
+    sloped = part_of_each_class(source.train or source.test, BATCH)  # data opened for testing has no training images
+    batch, labels = next(iter(evaluation_batches(sloped, preprocessing, BATCH)))
     found = survey(plan, dict(weights), batches)
     slopes = gradients(plan, dict(weights), batch, labels)
     units = tuple(replace(unit, gradient=slopes[unit.unit][0], stream_gradient=slopes[unit.unit][1])

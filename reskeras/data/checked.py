@@ -20,16 +20,18 @@ from reskeras.data.batches import READERS
 from reskeras.errors import ReskerasError
 from reskeras.files import write_json
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file as it was checked: its size in bytes and time in ns, and Pillow's name for its mode, None if broken."""
+    """A file as it was checked: its size in bytes and time in ns, Pillow's name for its mode, None if broken, and 64
+    bits of a hash of its bytes."""
 
     size: int
     mtime_ns: int
     mode: str | None
+    content: int = 0
 
 
 def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
@@ -52,8 +54,8 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
     # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
     with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
-        for file, mode in zip(fresh, pool.map(_mode, fresh), strict=True):
-            found[file] = Checked(*(now[file] or (0, 0)), mode)
+        for file, (mode, content) in zip(fresh, pool.map(_looked_at, fresh), strict=True):
+            found[file] = Checked(*(now[file] or (0, 0)), mode, content)
     if place and any(found[file].mode for file in fresh):
         _remember(place, {_name(folder, file): entry for file, entry in found.items() if entry.mode})
     return found
@@ -65,6 +67,22 @@ def _stat(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def _looked_at(file: Path) -> tuple[str | None, int]:
+    """Pillow's mode of a file and the hash of its content."""
+    mode = _mode(file)
+    return mode, 0 if mode is None else _content(file)
+
+
+def _content(file: Path) -> int:
+    """64 bits of a hash of a file's bytes; 0 when it has gone meanwhile."""
+    try:
+        with open(file, "rb") as stream:
+            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).digest()
+    except OSError:
+        return 0
+    return int.from_bytes(digest, "little")
 
 
 def _mode(file: Path) -> str | None:
@@ -101,11 +119,12 @@ def _remembered(place: Path | None) -> dict[str, Checked]:
         saved = json.loads(place.read_text(encoding="ascii"))
         if saved["readers"] != _readers():
             return {}
-        entries = {name: Checked(*entry) for name, entry in saved["files"].items()}
+        contents = saved["contents"]
+        entries = {name: Checked(*entry, contents[name]) for name, entry in saved["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    sound = all(type(entry.size) is type(entry.mtime_ns) is int and isinstance(entry.mode, str)
-                for entry in entries.values())
+    sound = all(type(entry.size) is type(entry.mtime_ns) is type(entry.content) is int and isinstance(entry.mode, str)
+                and 0 <= entry.content < 1 << 64 for entry in entries.values())
     return entries if sound else {}
 
 
@@ -113,4 +132,5 @@ def _remember(place: Path, entries: dict[str, Checked]) -> None:
     """Write the file whole or not at all: of two processes the later wins, and nobody reads half of one."""
     with suppress(ReskerasError):  # a home that cannot be written to: the files are checked again next time
         write_json(place, {"readers": _readers(), "files": {
-            name: [entry.size, entry.mtime_ns, entry.mode] for name, entry in entries.items()}}, indent=None)
+            name: [entry.size, entry.mtime_ns, entry.mode] for name, entry in entries.items()},
+            "contents": {name: entry.content for name, entry in entries.items()}}, indent=None)

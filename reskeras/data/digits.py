@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.source import Source, Split, split_by_class
+from reskeras.data.division import divided_by_position
+from reskeras.data.source import Source, Split
 
 TEST_SHARE = 0.2
 
@@ -18,8 +19,9 @@ def open_digits() -> Source:
     images = tf.constant(np.round(digits.images * 255 / 16).astype(np.uint8)[..., None])
     labels = tf.constant(digits.target.astype(np.int32))
     everything = Split("all", len(digits.target), lambda index: (tf.gather(images, index), tf.gather(labels, index)),
-                       label=lambda index: tf.gather(labels, index))
-    train, test = split_by_class(digits.target, TEST_SHARE)
+                       label=lambda index: tf.gather(labels, index),
+                       where="digits[{}]".format)
+    train, test = divided_by_position(digits.target, TEST_SHARE)
     return Source(
         name="digits", label="digits", classes=tuple(str(digit) for digit in range(10)), channels=1,
         train=everything.part("train", train), test=everything.part("test", test),

@@ -1,8 +1,9 @@
-"""`folder:PATH`: one sub-folder a class, with or without train/ and test/ folders above them."""
+"""`folder:PATH`: one sub-folder a class, with or without folders for training, validation and test above them."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,83 +11,203 @@ import tensorflow as tf
 
 from reskeras.data.checked import Checked, check_files
 from reskeras.data.decode import decode, read_stored
-from reskeras.data.source import Source, Split, split_by_class
-from reskeras.errors import ReskerasError, failure
+from reskeras.data.division import BY_POSITION, DIVISION, divided, divided_by_position
+from reskeras.data.fingerprint import entries
+from reskeras.data.layout import Layout, folded, read_layout
+from reskeras.data.source import Source, Split
+from reskeras.data.walk import SUFFIXES, Walk, is_image, listed
+from reskeras.errors import ReskerasError, unknown
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
-TEST_NAMES = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2
-NAMED = 5  # files left out that are named
 
-Files = dict[str, list[Path]]
+Files = dict[str, list[Path]]  # of each class
 
 
-def open_folder(path: Path) -> Source:
-    """The images below `path`. Each is decoded once (`check_files` remembers it), so that one which cannot
-    be read is named, skipped and counted now and not in the middle of training.
+def open_folder(path: Path, division: int = DIVISION) -> Source:
+    """The images below `path`, for training. Each is decoded once (`check_files` remembers it), so that one which
+    cannot be read is named, skipped and counted now and not in the middle of training.
 
-    Without a test/ (or val/, valid/, validation/) folder one image in five of each class is for test, always
-    the same ones. Raises ReskerasError for a missing folder, no classes, or a class without an image.
+    `read_layout` says which folders are splits, `Walk` what is left out; both are told in the notes. Without a folder
+    for test one image in five of each class is for test, by a hash of its name (`divided`); with `division` BY_POSITION
+    as runs of before divided them. Raises ReskerasError for a missing folder, no classes, or a class without an image.
     """
-    train_folder, test_folder, notes = _layout(path)
-    found = _class_files(train_folder)
-    test_found = _class_files(test_folder) if test_folder else {}
-    if strange := sorted(set(test_found) - set(found)):
-        raise ReskerasError(f"data: class {strange[0]} is in {test_folder} and not in {train_folder}")
-    everything = [file for files in (*found.values(), *test_found.values()) for file in files]
-    readable, left_out = _readable(path, everything)
-    notes += left_out
-    grey = bool(readable) and all(file.mode == "L" for file in readable.values())
-    classes, channels = tuple(sorted(found)), 1 if grey else 3
-    train_files, train_labels = _examples(found, classes, readable)
-    _every_class_has_images(classes, train_labels, path)
-    if test_folder:
-        test_files, test_labels = _examples(test_found, classes, readable)
-        if not test_files:
-            raise ReskerasError(f"data: {test_folder} has no image that can be read")
-        train = _split("train", train_files, train_labels, channels, readable)
-        test = _split("test", test_files, test_labels, channels, readable)
-        divided = f"the folder {test_folder.name}"
+    opened = _Opened.at(path, division)
+    layout = opened.layout
+    if layout.train is None:
+        raise ReskerasError(f"data: {path} has {opened.split_names()}, but no folder train beside it")
+    train = opened.split("train", layout.train)
+    opened.every_class_has_images(train)
+    if layout.test:
+        test, validation = opened.split("test", layout.test), None
+        if layout.validation and division > BY_POSITION:
+            validation = opened.split("validation", layout.validation)
+        return opened.source(train, test, validation, f"the folder {layout.name(layout.test)}")
+    labels = opened.labels_in(layout.train)
+    if division == BY_POSITION:
+        for_training, for_test = divided_by_position(labels, TEST_SHARE)
+        how = "one in five of each class, always the same"
     else:
-        whole = _split("all", train_files, train_labels, channels, readable)
-        train_indices, test_indices = split_by_class(train_labels, TEST_SHARE)
-        if not len(test_indices):
-            raise ReskerasError(f"data: {path} has one image a class; at least two are needed, one of them for test")
-        train, test = whole.part("train", train_indices), whole.part("test", test_indices)
-        divided = "one in five of each class, always the same"
-        notes.append(f"no test folder: {len(test_indices)} of {len(train_labels)} images are kept for test")
-    return Source(name=f"folder:{path}", label=path.absolute().name, classes=classes, channels=channels,
-                  train=train, test=test, notes=tuple(notes), divided=divided)
+        for_training, for_test = divided(opened.names_in(layout.train), labels, TEST_SHARE)
+        how = "about one in five of each class, by the hash of its name"
+    if not len(for_test):
+        raise ReskerasError(f"data: {path} has one image a class; at least two are needed, one of them for test")
+    opened.notes.append(f"no test folder: {len(for_test)} of {train.count} images are kept for test")
+    return opened.source(train.part("train", for_training), train.part("test", for_test), None, how)
 
 
-def _layout(path: Path) -> tuple[Path, Path | None, list[str]]:
-    """The folder that holds the training classes, the one for test if there is one, and what to tell."""
-    below = _sub_folders(path)
-    test = next((name for name in TEST_NAMES if name in below), None)
-    if "train" in below and test:
-        unused = sorted(set(below) - {"train", test})
-        return below["train"], below[test], [f"not used: the folders {', '.join(unused)}"] if unused else []
-    if set(below) == {"train"}:
-        return below["train"], None, []
-    if set(below) <= set(TEST_NAMES):
-        raise ReskerasError(f"data: {path} has {' and '.join(sorted(below))}, but no folder train beside it")
-    return path, None, []
+def open_test_folder(path: Path, classes: Sequence[str]) -> Source:
+    """The images below `path`, for testing what tells `classes` apart: those of its test split, of its validation split
+    where it has no other, else all of them.
+
+    One class or one image is enough; a class that is not among `classes`, if any are given, is a ReskerasError (status
+    2). Where there is a test split, the training images are there too.
+    """
+    opened = _Opened.at(path, classes=classes)
+    layout, train = opened.layout, None
+    tested = layout.test or layout.train
+    if tested is None:
+        raise ReskerasError(f"data: {path} has no images in folders of classes" + "".join(
+            f"; {note}" for note in opened.notes[:2]))
+    if layout.test and layout.train:
+        train = opened.split("train", layout.train)
+        train = train if train.count else None
+        how = f"the folder {layout.name(layout.test)}"
+        opened.notes.append(f"of {path} {how} is for test")
+    elif tested != path:
+        how = f"the folder {tested.relative_to(path).as_posix()}"
+        opened.notes.append(f"all images of {how} are for test")
+    else:
+        how = "all images"
+        opened.notes.append(f"all images of {path} are for test")
+    return opened.source(train, opened.split("test", tested), None, how)
 
 
-def _sub_folders(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise ReskerasError(f"data: there is no folder {folder}")
-    try:
-        below = {child.name: child for child in sorted(folder.iterdir())
-                 if child.is_dir() and not child.name.startswith(".")}
-    except OSError as error:
-        raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
-    if not below:
-        raise ReskerasError(f"data: {folder} has no sub-folders; each class is a folder of images")
-    for name in below:
+@dataclass
+class _Opened:
+    """A folder that was walked and whose images were checked."""
+
+    path: Path
+    walk: Walk
+    layout: Layout
+    found: dict[Path, Files]  # of each split's folder
+    classes: tuple[str, ...]
+    readable: dict[Path, Checked]
+    notes: list[str]
+    division: int
+
+    @classmethod
+    def at(cls, path: Path, division: int = DIVISION, classes: Sequence[str] = ()) -> _Opened:
+        """Walk and check; `classes` are those that are looked for, where they are known."""
+        if not path.is_dir():
+            raise ReskerasError(f"data: there is no folder {path}")
+        walk = Walk(path)
+        layout = read_layout(walk, classes)
+        splits = [folder for folder in (layout.train, layout.validation, layout.test) if folder]
+        found = {folder: _class_files(walk, folder, division) for folder in splits}
+        known = {folded(name): name for name in (classes or found.get(layout.train, ()))}
+        for folder in splits if known else ():
+            found[folder] = {known[name]: files for name, files in found[folder].items()
+                             if name in known or _refuse(name, folder, layout, list(known.values()), bool(classes))}
+        images = [file for files in found.values() for each in files.values() for file in each if is_image(file)]
+        others = [file for files in found.values() for each in files.values() for file in each if not is_image(file)]
+        checked = check_files(path, list(dict.fromkeys(images)))
+        readable = {file: entry for file, entry in checked.items() if entry.mode is not None}
+        notes = [*layout.notes, *_skipped(images, others, readable), *walk.left_out.notes()]
+        present = {name for files in found.values() for name, each in files.items()
+                   if not readable.keys().isdisjoint(each)}
+        names = known.values() if known and not classes else present
+        return cls(path, walk, layout, found, tuple(sorted(names)), readable, notes, division)
+
+    def split_names(self) -> str:
+        """The folders of splits that there are, for a refusal."""
+        folders = [folder for folder in (self.layout.validation, self.layout.test) if folder]
+        return " and ".join(sorted(self.layout.name(folder) for folder in folders)) or "no classes"
+
+    def split(self, name: str, folder: Path) -> Split:
+        """The readable images of a split's folder; ReskerasError where there are none."""
+        files, names, labels = self._images(folder)
+        if not files:
+            raise ReskerasError(f"data: {folder} has no image that can be read{self._why()}")
+        contents = [self.readable[file].content for file in files]
+        return _split(name, files, labels, self._channels(), [self.readable[file].size for file in files],
+                      entries(names, contents, labels))
+
+    def names_in(self, folder: Path) -> list[str]:
+        """What the images of a split are called within their classes, whatever normal form the file system has."""
+        return self._images(folder)[1]
+
+    def labels_in(self, folder: Path) -> np.ndarray:
+        """int32 labels of the images of a split."""
+        return self._images(folder)[2]
+
+    def every_class_has_images(self, train: Split) -> None:
+        """ReskerasError for a class without an image to train on."""
+        counts = np.bincount(train.entries["label"], minlength=len(self.classes))
+        for name, count in zip(self.classes, counts, strict=True):
+            if not count:
+                raise ReskerasError(f"data: class {name} of {self.path} has no image that can be read "
+                                    f"({', '.join(sorted(SUFFIXES))}){self._why()}")
+
+    def source(self, train: Split | None, test: Split, validation: Split | None, how: str) -> Source:
+        """The source of these splits."""
+        layout, origins = self.layout, {}
+        if train and layout.test:
+            origins["train"] = f"the folder {layout.name(layout.train)}"
+        if validation:
+            origins["validation"] = f"the folder {layout.name(layout.validation)}"
+            self.notes.append(f"training watches the {validation.count:,} images of {origins['validation']}")
+        return Source(name=f"folder:{self.path}", label=self.path.absolute().name, classes=self.classes,
+                      channels=self._channels(), train=train, test=test, notes=tuple(self.notes), divided=how,
+                      validation=validation, origins=origins, division=self.division)
+
+    def _images(self, folder: Path) -> tuple[list[Path], list[str], np.ndarray]:
+        """The readable images of a split, what they are called within their classes, and labels."""
+        rows = [(file, label) for label, name in enumerate(self.classes) for file in self.found[folder].get(name, ())
+                if file in self.readable]
+        names = [folded(_below(file, folder)) for file, _ in rows]
+        return [file for file, _ in rows], names, np.array([label for _, label in rows], np.int32)
+
+    def _channels(self) -> int:
+        grey = bool(self.readable) and all(entry.mode == "L" for entry in self.readable.values())
+        return 1 if grey else 3
+
+    def _why(self) -> str:
+        """What was left out, for a refusal."""
+        notes = self.walk.left_out.notes()
+        return f"; {'; '.join(notes[:2])}" if notes else ""
+
+
+def _class_files(walk: Walk, folder: Path, division: int) -> Files:
+    """The files of each class below a split's folder, by the class' name in composed form."""
+    children = walk.children(folder)
+    if not children.folders:
+        raise ReskerasError(f"data: {folder} has no sub-folders; each class is a folder of images"
+                            + "".join(f"; {note}" for note in walk.left_out.notes()[:2]))
+    for file in children.images:
+        walk.left_out.add("loose", file)
+    found: Files = {}
+    for child in children.folders:
+        name = child.name
         if name.splitlines() != [name] or not _printable(name):  # classes.txt keeps a name on a line, as UTF-8
             raise ReskerasError(f"data: {folder} has a sub-folder {name!r}, which cannot be the name of a class")
-    return below
+        if division == BY_POSITION:  # positions count among all the files that were found then, hidden folders' too
+            files = sorted(file for file in child.rglob("*") if not file.name.startswith(".") and file.is_file())
+        else:
+            files = walk.files(child)
+        found.setdefault(folded(name), []).extend(files)
+    return found
+
+
+def _refuse(name: str, folder: Path, layout: Layout, known: list[str], asked: bool) -> bool:
+    """Raise the ReskerasError for a class of a split that is not known."""
+    if asked:
+        raise unknown(f"data: class of {folder}", name, known)
+    raise ReskerasError(f"data: class {name} is in {folder} and not in {layout.train}")
+
+
+def _below(file: Path, folder: Path) -> str:
+    """The path of `file` within its class' folder, which is below `folder`."""
+    return "/".join(file.relative_to(folder).parts[1:])
 
 
 def _printable(name: str) -> bool:
@@ -94,58 +215,26 @@ def _printable(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _class_files(folder: Path) -> Files:
-    """The files of each class, at any depth; rglob follows no links to folders, so that none loops."""
-    return {name: sorted(file for file in child.rglob("*") if not file.name.startswith(".") and file.is_file())
-            for name, child in _sub_folders(folder).items()}
-
-
-def _readable(folder: Path, files: list[Path]) -> tuple[dict[Path, Checked], list[str]]:
-    """Files that can be decoded, and what to tell about the others."""
-    images = [file for file in files if file.suffix.lower() in SUFFIXES]
-    others = [file for file in files if file.suffix.lower() not in SUFFIXES]
-    checked = check_files(folder, images)
-    skipped = [file for file in images if checked[file].mode is None]
-    notes = []
-    if skipped:
-        notes.append(f"skipped {len(skipped)} of {len(images)} images that cannot be read: {_listed(skipped)}")
+def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:
+    """What to tell about files that are no images or cannot be read."""
+    if skipped := [file for file in images if file not in readable]:
+        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {listed(skipped)}"
     if others:
-        kinds = " ".join(sorted(SUFFIXES))
-        notes.append(f"left out {len(others)} files that are none of {kinds}: {_listed(others)}")
-    return {file: entry for file, entry in checked.items() if entry.mode is not None}, notes
-
-
-def _listed(files: list[Path]) -> str:
-    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
-    return ", ".join(os.fsencode(file).decode("utf-8", "backslashreplace") for file in files[:NAMED]) + more
-
-
-def _examples(files: Files, classes: tuple[str, ...], readable: dict[Path, Checked]) -> tuple[list[str], np.ndarray]:
-    pairs = [(str(file), label) for label, name in enumerate(classes) for file in files.get(name, ())
-             if file in readable]
-    return [file for file, _ in pairs], np.array([label for _, label in pairs], np.int32)
-
-
-def _every_class_has_images(classes: tuple[str, ...], labels: np.ndarray, path: Path) -> None:
-    counts = np.bincount(labels, minlength=len(classes)) if len(labels) else np.zeros(len(classes), int)
-    for name, count in zip(classes, counts, strict=True):
-        if not count:
-            raise ReskerasError(f"data: class {name} of {path} has no image that can be read "
-                                f"({', '.join(sorted(SUFFIXES))})")
+        yield f"left out {len(others)} files that are none of {' '.join(sorted(SUFFIXES))}: {listed(others)}"
 
 
 def _split(
-    name: str, files: list[str], labels: np.ndarray, channels: int, checked: dict[Path, Checked],
+    name: str, files: list[Path], labels: np.ndarray, channels: int, sizes: list[int], told: np.ndarray,
 ) -> Split:
-    paths, targets = tf.constant(files), tf.constant(labels)
-    sizes = tf.constant([checked[Path(file)].size for file in files], tf.int32)
+    names = [str(file) for file in files]
+    paths, targets, bytes_of = tf.constant(names), tf.constant(labels), tf.constant(sizes, tf.int32)
 
     def encoded(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return read_stored(tf.gather(paths, index), tf.gather(sizes, index)), tf.gather(targets, index)
+        return read_stored(tf.gather(paths, index), tf.gather(bytes_of, index)), tf.gather(targets, index)
 
     def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         data, label = encoded(index)
         return decode(data, channels), label
 
     return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices),
-                 where=files.__getitem__, checked=True)
+                 where=names.__getitem__, checked=True, entries=told)

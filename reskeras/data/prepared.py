@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import tensorflow as tf
 
 from reskeras.data.decode import decode
 from reskeras.data.described import check_description
+from reskeras.data.division import BY_POSITION, DIVISION
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
 from reskeras.errors import ReskerasError, failure
@@ -24,8 +28,13 @@ MOST_CLASSES = 1_000_000  # TFDS makes a name for each
 HEADER, FOOTER = 12, 4  # TFRecord: length (8 bytes) and its checksum before the data, the data's checksum after
 
 
-def open_prepared(name: str, data_dir: str | Path | None) -> Source:
+def open_prepared(
+    name: str, data_dir: str | Path | None, division: int = DIVISION, testing: bool = False,
+) -> Source:
     """The TFDS set `name`, which must be prepared in `data_dir` (default: TFDS' own folder).
+
+    Its validation split is what training watches where it has a test split too. Without either a tenth of the training
+    images are for test, or all of them when it is opened for `testing` only.
 
     Nothing is downloaded: a set that is not there is a ReskerasError (status 2) that says where it was
     looked for, what would be downloaded, and by which command. Broken record files are status 1.
@@ -33,18 +42,39 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
     builder = opened_builder(name, data_dir)
     image, label = _features(builder, name)
     splits = builder.info.splits
-    if "train" not in splits:
+    if "train" not in splits and not testing:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
-    channels, notes = _channels(image, name)
-    train, divided = _labelled(builder, "train", channels, label.num_classes, notes), ""
-    if not train.count:
-        raise ReskerasError(f"data: tfds:{name} has no training image with a label")
+    (channels, notes), divided, validation = _channels(image, name), "", None
+    sizes: dict[str, np.ndarray] = {}
+
+    def labelled(split_name: str) -> Split:
+        return _labelled(builder, split_name, channels, label.num_classes, notes, sizes)
+
+    train = labelled("train") if "train" in splits else None
+    if train is not None and not train.count:
+        if not testing:
+            raise ReskerasError(f"data: tfds:{name} has no training image with a label")
+        train = None
+    tested: dict[str, Split] = {}
     for test_name in (each for each in TEST_NAMES if each in splits):
-        test = _labelled(builder, test_name, channels, label.num_classes, notes)
-        if test.count:
-            divided = f"the set's own split {test_name}"
+        split = labelled(test_name)
+        if not split.count:
+            notes.append(f"tfds:{name} has no labels in its {test_name} split, which is left out")
+            continue
+        tested[test_name] = split
+        if division == BY_POSITION:
             break
-        notes.append(f"tfds:{name} has no labels in its {test_name} split, which is left out")
+    if tested:
+        (test_name, test), *others = tested.items()
+        divided = f"the set's own split {test_name}"
+        if others and not testing:
+            validation = replace(others[0][1], name="validation")
+            notes.append(f"training watches the {validation.count:,} images of the set's own split {others[0][0]}")
+    elif train is None:
+        raise ReskerasError(f"data: tfds:{name} has no split with labels; it has {', '.join(splits)}")
+    elif testing:
+        train, test, divided = None, replace(train, name="test"), "all images"
+        notes.append(f"tfds:{name} has no test split with labels: all its training images are for test")
     else:
         if train.count < 2:
             raise ReskerasError(f"data: tfds:{name} has one training image with a label and no test split; at least "
@@ -57,7 +87,17 @@ def open_prepared(name: str, data_dir: str | Path | None) -> Source:
     base = builder.info.name
     recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
-                  channels=channels, train=train, test=test, mirror=mirrors(base), notes=tuple(notes), divided=divided)
+                  channels=channels, train=train, test=test, mirror=mirrors(base), notes=tuple(notes), divided=divided,
+                  validation=validation, division=division, facts=record_facts(builder, sizes))
+
+
+def record_facts(builder: Any, sizes: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What tells a prepared set from another of its name: its version, and a hash of the `sizes` of each split's
+    records."""
+    total = hashlib.sha256()
+    for split in sorted(sizes):
+        total.update(split.encode() + b"\0" + sizes[split].tobytes())
+    return {"set": builder.info.full_name, "records": total.hexdigest()}
 
 
 def mirrors(base: str) -> bool:
@@ -83,14 +123,17 @@ def _encoding(image: Any) -> str | None:
     return getattr(form, "value", form)
 
 
-def _labelled(builder: Any, name: str, channels: int, classes: int, notes: list[str]) -> Split:
-    """The images of a split of the set that have one of the `classes`; `notes` counts the others. A label that is
-    withheld, as all are in imagenet2012's test split, is -1.
+def _labelled(
+    builder: Any, name: str, channels: int, classes: int, notes: list[str], sizes: dict[str, np.ndarray],
+) -> Split:
+    """The images of a split of the set that have one of the `classes`; `notes` counts the others, and
+    `sizes` gets those of its records. A label that is withheld, as all are in imagenet2012's test split, is -1.
 
     Labels are looked at one and all unless there are very many. Then the first decides for the whole split, and a later
     one that is no class is an error when it is read.
     """
     records = split_records(builder, name)
+    sizes[name] = records.sizes
     many = len(records) > LABELS_READ or records.bytes > LABELLED_BYTES
     split = _split(builder, name, records, channels, classes if many else None)
     looked_at = split.part(split.name, np.arange(min(1, split.count))) if many else split

@@ -3,53 +3,72 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reskeras.data.division import DIVISION
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, unknown
 
 
-def open_source(name: str, data_dir: str | Path | None = None) -> Source:
+def open_source(
+    name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None,
+) -> Source:
     """The source called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
 
     With `@N` at its end, such as cifar10@10000, N of its training images, of each class alike, and all its test
-    images. `data_dir` is where TFDS sets are prepared. Nothing is downloaded. Raises ReskerasError (status 2) for
-    an unknown name, a set that is not there, fewer than two classes, or a part that is not there.
+    images; a folder whose own name ends so is that folder. `data_dir` is where TFDS sets are prepared. Nothing is
+    downloaded.
+
+    `division` is the version of the rule by which images are held back, which a run keeps. `testing` are the classes of
+    a run: the source is then opened for testing. All images of a folder without a test split, and of a TFDS set
+    without one, are for test; its classes are put in the run's order by name, and some may be missing.
+
+    Raises ReskerasError (status 2) for an unknown name, a set that is not there, fewer than two classes to train on, a
+    class that is not among those of `testing`, or a part that is not there.
     """
     whole, part = re.fullmatch(r"(.*?)(?:@(\d{1,9}))?", name, re.DOTALL).groups()
-    source = _open_whole(whole, data_dir)
+    if part and name.startswith("folder:") and Path(name.removeprefix("folder:")).expanduser().is_dir():
+        whole, part = name, None
+    source = _open_whole(whole, data_dir, division, testing)
+    if testing is not None:
+        source = source.matched(testing)
     return source if part is None else _with_part(source, name, int(part))
 
 
 def _with_part(source: Source, name: str, count: int) -> Source:
     from reskeras.data.sample import part_of_each_class
 
-    if not len(source.classes) <= count <= source.train.count:
+    train = source.training_images(f"data: {name}")
+    if not len(source.classes) <= count <= train.count:
         raise ReskerasError(f"data: {name}: {count:,} is not from {len(source.classes)}, an image of each class, to "
-                            f"{source.train.count:,}, all its training images")
+                            f"{train.count:,}, all its training images")
     return replace(source, name=name, label=f"{source.label}, {count:,} training images",
-                   train=part_of_each_class(source.train, count))
+                   train=part_of_each_class(train, count))
 
 
-def _open_whole(name: str, data_dir: str | Path | None) -> Source:
+def _open_whole(
+    name: str, data_dir: str | Path | None, division: int, testing: Sequence[str] | None,
+) -> Source:
     kind, _, rest = name.partition(":")
     if name == "digits":
         from reskeras.data.digits import open_digits as opened
 
         source = opened()
     elif kind == "folder" and rest:
-        from reskeras.data.folder import open_folder
+        from reskeras.data.folder import open_folder, open_test_folder
 
-        source = open_folder(Path(rest).expanduser())  # no shell expands the ~ of folder:~/images
+        path = Path(rest).expanduser()  # no shell expands the ~ of folder:~/images
+        source = open_folder(path, division) if testing is None else open_test_folder(path, testing)
     elif name in ("cifar10", "cifar100") or (kind == "tfds" and rest):
         from reskeras.data.prepared import open_prepared
 
-        source = open_prepared(rest or name, data_dir)
+        source = open_prepared(rest or name, data_dir, division, testing is not None)
     elif kind in ("voc", "coco"):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     else:
         raise unknown("data", name, ("digits", "cifar10", "cifar100", "tfds:NAME[/CONFIG]", "folder:PATH"))
-    if len(source.classes) < 2:
+    if testing is None and len(source.classes) < 2:
         raise ReskerasError(f"data: {name} has one class ({source.classes[0]}); a classifier needs two or more")
     return replace(source, name=name)

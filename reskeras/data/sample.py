@@ -1,11 +1,28 @@
-"""Some images of each class alike, the same ones each time."""
+"""Some images of each class alike, the same ones each time: to use, or to hold out."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from reskeras.data.division import BY_POSITION, DIVISION, held_by_position, held_out
 from reskeras.data.source import Split
-from reskeras.data.survey import labels_of
+from reskeras.data.survey import COUNTED, labels_of
+
+
+def split_off(split: Split, share: float, seed: int, division: int = DIVISION) -> tuple[Split, Split | None]:
+    """`split` without, and only, a `share` of its images, of each class alike, the same for the same seed.
+
+    Of more than COUNTED images, whose labels take long to read and whose draw is even by their number alone, the
+    classes are not looked at. `division` BY_POSITION draws as before names counted.
+    """
+    if division == BY_POSITION:
+        kept, held = held_by_position(split.count, share, seed)
+    elif share:
+        labels = labels_of(split)[1] if split.count <= COUNTED else np.zeros(split.count, np.int32)
+        kept, held = held_out(split.keys(), labels, share, seed)
+    else:
+        return split, None
+    return (split.part(split.name, kept), split.part("held-out", held)) if len(held) else (split, None)
 
 
 def part_of_each_class(split: Split, count: int) -> Split:

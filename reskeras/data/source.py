@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+<<<<<<< HEAD
 from reskeras.printable import short_repr
+=======
+from reskeras.data.division import DIVISION
+from reskeras.data.layout import folded
+from reskeras.errors import ReskerasError, unknown
+>>>>>>> a593b5e (Folders: split names of any case, what is left out is counted, division by hashes of names, fingerprints (work in progress))
 
 Fetch = Callable[[tf.Tensor], tf.Tensor]
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -28,7 +35,8 @@ class Split:
     takes it to (scalar string: the bytes of one JPEG, PNG, ..., int32 label), so that a window can be decoded
     alone. `label` takes n such elements to int32 labels (n,) without decoding an image; it is optional too. `where`
     says for a person where the image at an index is stored: a file, the number of a record. `checked` says that every
-    image was decoded when the data was opened.
+    image was decoded when the data was opened. `entries` identifies each image, where
+    that can be told: an array (n,) of fingerprint.ENTRY.
     """
 
     name: str
@@ -39,16 +47,28 @@ class Split:
     label: Label | None = None
     where: Where = "image {}".format
     checked: bool = False
+    entries: np.ndarray | None = field(default=None, repr=False)
 
     def example(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The image and label at one int64 index."""
         return self.decode(self.fetch(index[tf.newaxis])[0])
 
+    def names(self, indices: Sequence[int] | np.ndarray | None = None) -> list[str]:
+        """The names of the images at `indices`, or of all."""
+        places = np.arange(self.count) if indices is None else np.asarray(indices, np.int64)
+        return [self.where(index) for index in places.tolist()]
+
+    def keys(self) -> list[str]:
+        """What each image is known by, wherever the data lies: a hash of its name, of a record its number."""
+        found = range(self.count) if self.entries is None else self.entries["name"].tolist()
+        return [str(each) for each in found]
+
     def part(self, name: str, indices: np.ndarray) -> Split:
         """The images at `indices`, as a split of their own."""
-        chosen = tf.constant(indices, tf.int64)
+        chosen, indices = tf.constant(indices, tf.int64), np.asarray(indices, np.int64)
         return replace(self, name=name, count=len(indices), fetch=lambda places: self.fetch(tf.gather(chosen, places)),
-                       where=lambda place: self.where(int(indices[place])))
+                       where=lambda place: self.where(int(indices[place])),
+                       entries=None if self.entries is None else self.entries[indices])
 
     def with_channels(self, channels: int) -> Split:
         """The same images with so many channels, 1 or 3: grey as three equal channels, colour as its luminance, as
@@ -60,6 +80,21 @@ class Split:
 
         return replace(self, decode=decode, encoded=None)
 
+    def relabelled(self, labels: Sequence[int]) -> Split:
+        """The same images, where label i becomes `labels[i]`."""
+        table = tf.constant(labels, tf.int32)
+
+        def changed(read: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None) -> Decode | None:
+            def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                data, label = read(stored)
+                return data, tf.gather(table, label)
+
+            return read and load
+
+        own = self.label
+        return replace(self, decode=changed(self.decode), encoded=changed(self.encoded),
+                       label=own and (lambda stored: tf.gather(table, own(stored))))
+
 
 @dataclass(frozen=True)
 class Source:
@@ -67,51 +102,72 @@ class Source:
 
     `name` is as typed, `label` how results on it are called; `mirror` says whether a mirrored image keeps
     its class; `notes` are for the user: files skipped, how the split was made; `divided` says in a few words
-    where the test images come from.
+    where the test images come from, `origins` the same of the other splits, by their names. `validation` is what a
+    training watches, where the data has it beside test images. `division` is the version of the rule by which images
+    are held back from training. `facts` are what else tells the data from other data of the same name, as plain data.
+
+    Data that was opened for testing may have no training images: `train` is None then.
     """
 
     name: str
     label: str
     classes: tuple[str, ...]
     channels: int
-    train: Split
+    train: Split | None
     test: Split
     mirror: bool = True
     notes: tuple[str, ...] = ()
     divided: str = ""
+    validation: Split | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+    division: int = DIVISION
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name: train, validation, test."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
+
+    def training_images(self, use: str) -> Split:
+        """The training images; where there are none, a ReskerasError (status 2) that begins with `use`, such as
+        "recalibrate"."""
+        if self.train is None:
+            raise ReskerasError(f"{use}: needs training images, and {self.name} was opened for testing and has none; "
+                                "leave out --data, or give data with a train folder")
+        return self.train
+
+    def matched(self, classes: Sequence[str]) -> Source:
+        """The source with its classes put in the order of `classes`, of which it may lack some, told in a note.
+
+        Raises ReskerasError (status 2) for a class that is not among them.
+        """
+        if list(self.classes) == list(classes):
+            return self
+        places = {folded(name): index for index, name in enumerate(classes)}
+        for name in self.classes:
+            if folded(name) not in places:
+                raise unknown(f"data: class of {self.name}", name, classes)
+        labels = [places[folded(name)] for name in self.classes]
+        absent = [name for index, name in enumerate(classes) if index not in set(labels)]
+        notes = self.notes
+        if absent:
+            more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+            notes += (f"{self.name} has no images of {len(absent)} of the {len(classes)} classes: "
+                      f"{', '.join(absent[:NAMED])}{more}",)
+        splits = {name: split.relabelled(labels) for name, split in self.splits().items()}
+        return replace(self, classes=tuple(classes), notes=notes, **splits)
 
     def with_channels(self, channels: int) -> Source:
         """The same images for a network of so many input channels, 1 or 3."""
         if channels == self.channels:
             return self
         read = "coloured images, read as grey" if channels == 1 else "grey images, read as three equal channels"
-        return replace(self, channels=channels, train=self.train.with_channels(channels),
-                       test=self.test.with_channels(channels), notes=(*self.notes, f"{self.name} has {read}"))
+        splits = {name: split.with_channels(channels) for name, split in self.splits().items()}
+        return replace(self, channels=channels, notes=(*self.notes, f"{self.name} has {read}"), **splits)
 
     def __repr__(self) -> str:
         return short_repr(self, self.name, f"{len(self.classes):,} classes", f"{self.train.count:,} training images",
                           f"{self.test.count:,} test images")
 
 
-def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:
-    """`split` without, and only, a random `share` of its images, the same for the same seed."""
-    kept, held = held_indices(split.count, share, seed)
-    return (split.part(split.name, kept), split.part("held-out", held)) if len(held) else (split, None)
-
-
-def held_indices(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices below `count`, sorted: those to keep, and a random `share` to hold out, the same for the same seed."""
-    held = round(count * share)
-    order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[held:]), np.sort(order[:held])
-
-
-def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices for training and test: of each class the same `share` for test, drawn once and for all."""
-    generator, test = np.random.default_rng(1512_03385), []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        wanted = min(max(round(len(members) * share), 1), len(members) - 1)
-        test.append(generator.permutation(members)[:wanted])
-    test_indices = np.sort(np.concatenate(test))
-    return np.setdiff1d(np.arange(len(labels)), test_indices), test_indices
+NAMED = 5  # classes that a note names

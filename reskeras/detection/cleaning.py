@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from unicodedata import category
 
 import numpy as np
 
+from reskeras.data.division import BY_POSITION, DIVISION, divided
 from reskeras.detection.objects import CHANNELS, Objects, ObjectSource, Read
 from reskeras.errors import ReskerasError, shown
 
@@ -154,37 +155,71 @@ def apart(train: list[Annotated], test: list[Annotated], tally: Tally) -> list[A
     return [image for image in train if image.stored not in held]
 
 
-def one_in_five(images: list[Annotated], tally: Tally) -> tuple[list[Annotated], list[Annotated], str]:
-    """Images for training and for test, always the same of the same list, and how they were divided, in words."""
-    held = min(max(round(len(images) * TEST_SHARE), 1), len(images) - 1)
-    if held < 1:
+@dataclass(frozen=True)
+class Purpose:
+    """What annotated images are opened for: by which version of the rule they are divided, and for testing a detector
+    of the classes `testing`, if that is all that they are for."""
+
+    division: int = DIVISION
+    testing: tuple[str, ...] | None = None
+
+    def divided(self, images: list[Annotated], tally: Tally) -> tuple[list[Annotated], list[Annotated], str]:
+        """Images for training and for test, and how they were divided, in words; in testing all are for test."""
+        if self.testing is not None:
+            tally.said.append(f"no images for test alone: all {len(images):,} are for it")
+            return [], images, "all images"
+        return one_in_five(images, tally, self.division)
+
+
+def one_in_five(
+    images: list[Annotated], tally: Tally, division: int = DIVISION,
+) -> tuple[list[Annotated], list[Annotated], str]:
+    """Images for training and for test, and how they were divided, in words: by a hash of where each is from."""
+    if len(images) < 2:
         return images, [], ""
-    order = np.random.default_rng(1506_01497).permutation(len(images))
-    tally.said.append(f"no images for test: {held:,} of {len(images):,} are kept for it")
-    train, test = ([images[index] for index in np.sort(part)] for part in (order[held:], order[:held]))
-    return train, test, "one in five of the images, always the same"
+    labels = np.zeros(len(images), np.int32)
+    if division == BY_POSITION:
+        held = min(max(round(len(images) * TEST_SHARE), 1), len(images) - 1)
+        order = np.random.default_rng(1506_01497).permutation(len(images))
+        parts, how = (np.sort(order[held:]), np.sort(order[:held])), "one in five of the images, always the same"
+    else:
+        parts = divided([image.where for image in images], labels, TEST_SHARE)
+        how = "about one in five of the images, by the hash of its name"
+    train, test = ([images[index] for index in part] for part in parts)
+    tally.said.append(f"no images for test: {len(test):,} of {len(images):,} are kept for it")
+    return train, test, how
 
 
 def joined_source(
     name: str, label: str, classes: tuple[str, ...], train: list[Annotated], test: list[Annotated],
-    reader: Callable[[list[Any]], Read], tally: Tally, divided: str, mirror: bool = True,
+    reader: Callable[[list[Any]], Read], tally: Tally, divided: str, purpose: Purpose, mirror: bool = True,
+    facts: Mapping[str, Any] | None = None,
 ) -> ObjectSource:
-    """The source of cleaned images; `reader` takes what is `stored` of them to `Objects.read`.
+    """The source of cleaned images; `reader` takes what is `stored` of them to `Objects.read`. In testing the classes
+    are those of the detector, and there may be no training images.
 
     Raises ReskerasError (status 2) where there is nothing to train on or nothing to test on.
     """
+    if purpose.testing is not None:
+        classes = purpose.testing
+        if not any(name in classes for image in test for name in image.names):
+            found = sorted({name for image in test for name in image.names if name})
+            raise ReskerasError(f"data: {name} has no object of the classes that the run was trained on"
+                                + (f"; its own are {', '.join(found[:NAMED])}" if found else "") + _why(tally))
     for images, what in ((train, "training"), (test, "test")):
-        if not images:
+        if not images and not (what == "training" and purpose.testing is not None):
             raise ReskerasError(f"data: {name} has no annotated image for {what} that can be read" + _why(tally))
     if len(classes) > MOST_CLASSES:
         raise ReskerasError(f"data: {name} has {len(classes):,} classes, more than {MOST_CLASSES:,}")
     if odd := [each for each in classes if class_name(each) != each]:
         raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which cannot be the name of one")
-    parts = [_objects(kind, images, classes, reader, tally) for kind, images in (("train", train), ("test", test))]
-    if not len(parts[0].labels) or parts[0].ignored.all():
+    parts = [_objects(kind, images, classes, reader, tally) if images else None
+             for kind, images in (("train", train), ("test", test))]
+    if purpose.testing is None and (not len(parts[0].labels) or parts[0].ignored.all()):
         raise ReskerasError(f"data: {name} has no object to learn from in its training images" + _why(tally))
     return ObjectSource(name=name, label=label, classes=classes, channels=CHANNELS, train=parts[0], test=parts[1],
-                        mirror=mirror, notes=tally.notes(), divided=divided)
+                        mirror=mirror, notes=tally.notes(), divided=divided, division=purpose.division,
+                        facts=facts or {})
 
 
 def _why(tally: Tally) -> str:

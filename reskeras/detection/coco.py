@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reskeras.detection.cleaning import Annotated, Tally, apart, cleaned, joined_source, one_in_five, printable
+from reskeras.detection.cleaning import Annotated, Purpose, Tally, apart, cleaned, joined_source, printable
 from reskeras.detection.coco_json import Instances, key, read_instances
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.stored import StoredImage, file_reader, look_at
@@ -20,14 +20,15 @@ NO_BOX = (float("nan"),) * 4
 TRIED = 100  # file names by which the folder of the images is found
 
 
-def open_coco(path: Path) -> ObjectSource:
+def open_coco(path: Path, purpose: Purpose = Purpose()) -> ObjectSource:  # noqa: B008 - frozen
     """The annotated images of a COCO folder, by headers and annotations alone.
 
-    annotations/instances_train*.json is for training, instances_test*.json for test, or instances_val*.json where
-    there is no such file with objects; a lone JSON, in annotations/ or in the folder itself, gives one image in five
-    for test, always the same. The images of instances_train2017.json are looked for in train2017/ and other folders
-    called train*/, in the folder and in its images/, and in these two themselves. The classes are the categories of
-    the training file in the order of their numbers; those of a test file are taken by name. Segmentations are not used.
+    annotations/instances_train*.json is for training, instances_test*.json for test, or instances_val*.json where there
+    is no such file with objects; a lone JSON, in annotations/ or in the folder itself, gives one image in five for
+    test, by a hash of its name, or all with a `purpose` of testing. The images of instances_train2017.json are looked
+    for in train2017/ and other folders called train*/, in the folder and in its images/, and in these two themselves.
+    The classes are the categories of the training file in the order of their numbers; those of a test file are taken by
+    name. Segmentations are not used.
 
     Left out, each counted in the notes: images that are missing, cannot be read, or whose name leads out of the folder;
     objects of no image, of no category or without four finite numbers; boxes of no height or width, or wholly outside
@@ -49,8 +50,9 @@ def open_coco(path: Path) -> ObjectSource:
         tally.said.append(f"{file.name} has no objects and is not used")
     train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
     if not divided:
-        train, test, divided = one_in_five(train, tally)
-    return joined_source(f"coco:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided)
+        train, test, divided = purpose.divided(train, tally)
+    return joined_source(f"coco:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
+                         purpose)
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:

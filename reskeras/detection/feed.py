@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import tensorflow as tf
 
 from reskeras.data.augment import coins, pixel_changes
 from reskeras.data.batches import ReadAhead, mapped
 from reskeras.data.boxes import erase
 from reskeras.data.decode import decode
+from reskeras.data.division import BY_POSITION, held_by_position, held_out
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, shuffled_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
-from reskeras.data.source import held_indices
 from reskeras.detection.boxes import areas, clipped, mirrored
 from reskeras.detection.canvas import normalised, placed
 from reskeras.detection.objects import IGNORED, PADDING, Objects, ObjectSource
@@ -39,7 +40,7 @@ class DetectionFeed:
 
     def __init__(self, recipe: Recipe, source: ObjectSource, preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
-        kept, held = held_indices(source.train.count, recipe.holdout, recipe.seed)
+        kept, held = held_back(source, recipe)
         self.held_out = len(held) > 0
         self.train = source.train.part("train", kept) if self.held_out else source.train
         self.watched = source.train.part("held-out", held) if self.held_out else source.test
@@ -143,6 +144,14 @@ class TrainingCanvases:
         if self.augment.erase:
             inputs["image"] = erase(inputs["image"], self.augment.erase, fold(ERASE), rows)
         return inputs, weights
+
+
+def held_back(source: ObjectSource, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training images to learn from, and to hold out, as the recipe says."""
+    train = source.train
+    if source.division == BY_POSITION:
+        return held_by_position(train.count, recipe.holdout, recipe.seed)
+    return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)
 
 
 def in_view(boxes: tf.Tensor, labels: tf.Tensor, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

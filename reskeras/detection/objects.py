@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from reskeras.data.decode import decode
+from reskeras.data.division import DIVISION, name_hash
+from reskeras.data.fingerprint import entries
 from reskeras.data.source import Split
+<<<<<<< HEAD
 from reskeras.printable import short_repr
+=======
+from reskeras.errors import ReskerasError
+>>>>>>> a593b5e (Folders: split names of any case, what is left out is counted, division by hashes of names, fingerprints (work in progress))
 
 PADDING = -1  # the label of a row that holds no object
 IGNORED = -2  # of an object that is neither to be found nor a mistake to find
@@ -54,6 +61,17 @@ class Objects:
     def most(self) -> int:
         """The largest number of boxes of an image, which padded tensors have rows for; 1 where there are none."""
         return max(int(np.diff(self.starts).max(initial=0)), 1)
+
+    @cached_property
+    def entries(self) -> np.ndarray:
+        """What identifies each image and what is annotated in it: fingerprint.ENTRY (n,)."""
+        def content(index: int) -> int:
+            place = slice(self.starts[index], self.starts[index + 1])
+            told = (self.sizes[index], self.boxes[place], self.labels[place], self.ignored[place], self.crowd[place])
+            return name_hash(b"".join(np.ascontiguousarray(each).tobytes() for each in told).hex())
+
+        contents = [content(index) for index in range(self.count)]
+        return entries([str(each) for each in self.ids], contents, np.zeros(self.count, np.int32))
 
     def rows(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes float32 (k, 4), labels int32 (k,) and ignored bool (k,) of one image."""
@@ -113,19 +131,35 @@ class ObjectSource:
 
     `name` is as typed, `label` how results on it are called; `mirror` says whether a mirrored image keeps its
     classes; `notes` are for the user: what was left out, cut or ignored; `divided` says in a few words where the test
-    images come from.
+    images come from. `division` is the version of the rule by which images are held back from training, `facts` what
+    else tells the data from other data of the same name. Data opened for testing may have no training images.
     """
 
     name: str
     label: str
     classes: tuple[str, ...]
     channels: int
-    train: Objects
+    train: Objects | None
     test: Objects
     mirror: bool = True
     notes: tuple[str, ...] = ()
     divided: str = ""
+<<<<<<< HEAD
 
     def __repr__(self) -> str:
         return short_repr(self, self.name, f"{len(self.classes):,} classes", f"{self.train.count:,} training images",
                           f"{self.test.count:,} test images")
+=======
+    division: int = DIVISION
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def splits(self) -> dict[str, Objects]:
+        """The splits that there are, by name."""
+        return {split.name: split for split in (self.train, self.test) if split is not None}
+
+    def training_images(self, use: str) -> Objects:
+        """The training images; where there are none, a ReskerasError (status 2) that begins with `use`."""
+        if self.train is None:
+            raise ReskerasError(f"{use}: needs training images, and {self.name} was opened for testing and has none")
+        return self.train
+>>>>>>> a593b5e (Folders: split names of any case, what is left out is counted, division by hashes of names, fingerprints (work in progress))

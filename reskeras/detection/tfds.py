@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, pipeline_options
-from reskeras.data.prepared import TEST_NAMES, Records, first_line, mirrors, opened_builder, split_records
-from reskeras.detection.cleaning import Annotated, Tally, cleaned, joined_source, one_in_five, printable
+from reskeras.data.prepared import TEST_NAMES, Records, first_line, mirrors, opened_builder, record_facts, split_records
+from reskeras.detection.cleaning import Annotated, Purpose, Tally, cleaned, joined_source, printable
 from reskeras.detection.objects import ObjectSource, Read
 from reskeras.detection.stored import header
 from reskeras.errors import ReskerasError, failure
@@ -23,14 +23,16 @@ IDS = ("image/id", "image/filename")
 Place = tuple[str, int]  # split, index of the record
 
 
-def open_tfds(name: str, data_dir: str | Path | None = None) -> ObjectSource:
+def open_tfds(
+    name: str, data_dir: str | Path | None = None, purpose: Purpose = Purpose(),  # noqa: B008 - frozen
+) -> ObjectSource:
     """The TFDS set `name`, which must be prepared in `data_dir` (default: TFDS' own folder), with features image and
     objects: a sequence of bbox, label and, where there are such, is_difficult and is_crowd.
 
-    Test is the first of the splits test, validation and val that has objects, else one training image in five, always
-    the same. Where that is test, validation is for training as well, as VOC's trainval is. Boxes are taken as they
-    are, fractions of the image: those of TFDS' own voc lie a pixel to the lower right, because it keeps VOC's count
-    from 1. All records are read once, for the headers of their images.
+    Test is the first of the splits test, validation and val that has objects, else one training image in five, by a
+    hash of its name, or all with a `purpose` of testing. Where that is test, validation is for training as well, as
+    VOC's trainval is. Boxes are taken as they are, fractions of the image: those of TFDS' own voc lie a pixel to the
+    lower right, because it keeps VOC's count from 1. All records are read once, for the headers of their images.
 
     Left out, each counted in the notes: images that cannot be read, objects of no class or without four finite numbers,
     boxes of no height or width. Difficult objects and crowds are ignored, images without objects are background.
@@ -54,10 +56,11 @@ def open_tfds(name: str, data_dir: str | Path | None = None) -> ObjectSource:
             train += found
     train, test = cleaned(train, tally), cleaned(test, tally)
     if not divided:
-        train, test, divided = one_in_five(train, tally)
+        train, test, divided = purpose.divided(train, tally)
     classes = tuple(builder.info.features["objects"].feature["label"].names)
     return joined_source(f"tfds:{name}", name, classes, train, test, lambda places: _reader(records, places), tally,
-                         divided, mirrors(builder.info.name))
+                         divided, purpose, mirrors(builder.info.name),
+                         record_facts(builder, {split: each.sizes for split, each in records.items()}))
 
 
 def _wanted(builder: Any, name: str) -> dict[str, Any]:

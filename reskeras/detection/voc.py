@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from reskeras.bounded import read_bounded
-from reskeras.detection.cleaning import Annotated, Tally, apart, cleaned, joined_source, one_in_five, printable
+from reskeras.detection.cleaning import Annotated, Purpose, Tally, apart, cleaned, joined_source, printable
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.stored import SUFFIXES, StoredImage, file_reader, look_at
 from reskeras.detection.voc_xml import Annotation, read_annotation
@@ -17,12 +17,13 @@ LISTS = ("train", "val", "trainval", "test")
 LARGEST_LIST = 100_000_000  # bytes
 
 
-def open_voc(path: Path) -> ObjectSource:
+def open_voc(path: Path, purpose: Purpose = Purpose()) -> ObjectSource:  # noqa: B008 - frozen
     """The annotated images of a VOC folder, by headers and annotations alone: a few seconds for VOC 2007.
 
     With a list test.txt, training is trainval.txt, else train.txt and val.txt together. Without one that names
-    annotated images, val.txt is for test and train.txt for training. Without that one image in five is for test,
-    always the same; without lists every annotation counts. The classes are the names that occur in training, sorted.
+    annotated images, val.txt is for test and train.txt for training. Without that one image in five is for test, by a
+    hash of its name, or with a `purpose` of testing all; without lists every annotation counts. The classes are the
+    names that occur in training, sorted.
 
     Left out, each counted in the notes: annotations that are no XML, have a DOCTYPE or more than 10 MB; images that
     are missing, cannot be read, or have no annotation; objects without a name or four finite numbers; boxes of no
@@ -43,9 +44,10 @@ def open_voc(path: Path) -> ObjectSource:
     train, test = ([found[name] for name in names if name in found] for names in (train_names, test_names))
     train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
     if not divided:
-        train, test, divided = one_in_five(train, tally)
+        train, test, divided = purpose.divided(train, tally)
     classes = tuple(sorted({name for image in train for name in image.names}))
-    return joined_source(f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided)
+    return joined_source(f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
+                         purpose)
 
 
 def _annotations(path: Path) -> dict[str, Path]:

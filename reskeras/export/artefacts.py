@@ -181,7 +181,8 @@ class Exporter:
     def _representative(self, lite: str) -> np.ndarray | None:
         if not LITE_KINDS[lite].measured:
             return None
-        return images_of_each_class(self.source.train, self.preprocessing, self.request.representative)[0]
+        train = self.source.training_images("to")
+        return images_of_each_class(train, self.preprocessing, self.request.representative)[0]
 
     def _file(self, kind: str) -> Path:
         return self.folder / f"{self.name}{kind.removeprefix(LITE)}.tflite"

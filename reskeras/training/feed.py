@@ -15,7 +15,8 @@ from reskeras.data.pipeline import (
     training_batches,
 )
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Source, Split, split_off
+from reskeras.data.sample import split_off
+from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
 from reskeras.spec.recipe import Recipe
 from reskeras.training.strategy import Replicas
@@ -24,15 +25,19 @@ from reskeras.training.strategy import Replicas
 class Feed:
     """Training and watched images of `source` by `recipe`, shared out over `replicas`.
 
-    `watches` says which images are watched: held-out ones, or the test images where nothing is held out.
+    `watches` says which images are watched: those of the data's validation split, else held-out ones, or the test
+    images where nothing is held out.
     """
 
     def __init__(self, recipe: Recipe, source: Source, preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
-        self.train, held = split_off(source.train, recipe.holdout, recipe.seed)
+        if source.validation:
+            self.train, held = source.train, source.validation
+        else:
+            self.train, held = split_off(source.train, recipe.holdout, recipe.seed, source.division)
         self.held_out = held is not None
         self.watched: Split = held or source.test
-        self.watches = "held-out" if held else "test"
+        self.watches = "validation" if source.validation else "held-out" if held else "test"
         self.classes = len(source.classes) if recipe.soft_labels else None
         self.steps_per_epoch = steps_per_epoch(self.train, recipe.step_images)
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from reskeras.data.kept import check_unchanged, division_of, identity
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
@@ -75,6 +76,9 @@ class Job:
         plan, facts = self.plan, {}
         if going_on := beside.resume and path.exists():
             check_same(path, self.fitted, self.recipe, self.source.name)
+            run = RunFolder(path)
+            if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
+                beside.tell(note)
             preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
         elif beside.start:
             preprocessing, facts = beside.start.fitted_preprocessing(plan), {"begun_from": beside.start.name}
@@ -101,7 +105,9 @@ class Job:
             write_text(run.path / RECIPE_FILE, to_yaml(self.recipe.sparse()))
             write_text(run.path / CLASSES_FILE, "\n".join(self.source.classes) + "\n")
             preprocessing.save(run.path / PREPROCESSING_FILE)
-            made = provenance(seed=self.recipe.seed, data=self._data_facts(),
+            kept, found = identity(self.source)
+            found.save(run.data_file)
+            made = provenance(seed=self.recipe.seed, data=self._data_facts() | kept,
                               preprocessing=self.describe(preprocessing), **facts)
             write_json(run.path / PROVENANCE_FILE, made)
 
@@ -109,8 +115,13 @@ class Job:
         source, folder = self.source, self.data_dir
         return {
             "name": source.name, "label": source.label, "data_dir": str(Path(folder).absolute()) if folder else None,
-            "train": source.train.count, "test": source.test.count, "notes": list(source.notes),
+            **{name: split.count for name, split in source.splits().items()}, "notes": list(source.notes),
         }
+
+
+def begun_division(path: Path) -> int | None:
+    """The version of the rule by which the images of the run at `path` were divided; None where there is no run."""
+    return division_of(RunFolder(path).provenance().get("data", {})) if path.exists() else None
 
 
 def fitted_to_data(spec: Spec, source: Source) -> Spec:

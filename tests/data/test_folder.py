@@ -147,10 +147,11 @@ def test_a_train_folder_alone_is_divided_and_a_test_folder_alone_is_refused(tmp_
     assert "no folder train" in refusal(tmp_path)
 
 
-def test_folders_beside_train_and_test_are_named_as_not_used(tmp_path):
-    for name in ("train", "test", "val"):
+def test_folders_beside_train_and_test_are_named_with_what_is_left_out(tmp_path):
+    for name in ("train", "test", "more"):
         two_classes(tmp_path / name, 2)
-    assert open_source(f"folder:{tmp_path}").notes == ("not used: the folders val",)
+    [note] = open_source(f"folder:{tmp_path}").notes
+    assert note == f"left out 1 folder that is no split with 4 images: {tmp_path / 'more'}"
 
 
 def test_file_names_that_are_no_text_are_skipped_in_notes_that_can_be_printed(tmp_path):

@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from reskeras.data.batches import fitted
 from reskeras.data.decode import fit_image
+from reskeras.data.division import divided_by_position
 from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
-from reskeras.data.source import Split, split_by_class, split_off
+from reskeras.data.sample import split_off
+from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.spec.recipe import AugmentSpec
 
@@ -220,7 +222,7 @@ def test_held_out_images_are_a_fixed_part_of_training():
 
 def test_a_split_by_class_takes_the_same_share_of_each():
     classes = np.repeat([0, 1, 2], [50, 10, 2])
-    train, test = split_by_class(classes, 0.2)
+    train, test = divided_by_position(classes, 0.2)
     assert [int((classes[test] == label).sum()) for label in range(3)] == [10, 2, 1]
     assert sorted([*train, *test]) == list(range(62))
 

@@ -1,0 +1,88 @@
+"""Which images are held back from training: decided by a hash of each one's name, so that none changes sides when
+others are added or removed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+DIVISION = 2  # how images are divided; kept in a run's provenance
+BY_POSITION = 1  # how runs that keep no number were divided
+HASHES = float(2**64)
+SALT = "split-500"  # of a few hundred tried: small classes numbered 0.png, 1.png, ... come out near one in five
+
+
+def name_hash(name: str, salt: str = "") -> int:
+    """64 bits of a name, the same on every machine and in every release."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, key=salt.encode()).digest()
+    return int.from_bytes(digest, "little")
+
+
+def name_hashes(names: Sequence[str], salt: str = "") -> np.ndarray:
+    """uint64 (n,) of `names`."""
+    return np.array([name_hash(name, salt) for name in names], np.uint64)
+
+
+def divided(names: Sequence[str], labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices for training and for test, sorted: an image is for test when the hash of its name is in the lowest
+    `share` of all hashes.
+
+    A class of two images or more has at least one of either: where the hashes give it none for test, the lowest one is;
+    where all would be, the highest is for training. Only such an image can change sides when its class gets more: the
+    one for test goes to training. A class of one image trains.
+    """
+    hashes, labels = name_hashes(names, SALT), np.asarray(labels)
+    test = hashes < np.uint64(int(share * HASHES))
+    for members in _by_class(labels):
+        order = members[np.argsort(hashes[members], kind="stable")]
+        if len(order) == 1:
+            test[order] = False
+        elif not test[order].any():
+            test[order[0]] = True
+        elif test[order].all():
+            test[order[-1]] = False
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def held_out(names: Sequence[str], labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to keep and to hold out, sorted: `share` of all images, of each class as near to it as whole images
+    allow, those with the lowest hashes of `seed` and their names. No class of two images or more is held out whole."""
+    hashes, labels = name_hashes(names, str(seed)), np.asarray(labels)
+    groups = _by_class(labels)
+    quotas = np.array([len(group) * share for group in groups])
+    counts = quotas.astype(int)
+    missing = round(len(labels) * share) - counts.sum()
+    firsts = np.array([hashes[group].min() for group in groups], np.float64)
+    for place in np.lexsort((firsts, -(quotas - counts)))[: max(missing, 0)]:
+        counts[place] += 1
+    left = int(any(len(group) > 1 for group in groups))  # of each class, for training
+    held = [group[np.argsort(hashes[group], kind="stable")][: min(count, len(group) - left)]
+            for group, count in zip(groups, counts, strict=True)]
+    indices = np.sort(np.concatenate(held)) if held else np.empty(0, np.int64)
+    return np.setdiff1d(np.arange(len(labels)), indices), indices
+
+
+def _by_class(labels: np.ndarray) -> list[np.ndarray]:
+    """The indices of each label that occurs, rising."""
+    order = np.argsort(labels, kind="stable")
+    return [group for group in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(group)]
+
+
+def held_by_position(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `held_out` divided before names counted: a random `share` of positions below `count`."""
+    held = round(count * share)
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def divided_by_position(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """As `divided` did before names counted: of each class the same `share` of its positions for test."""
+    generator, test = np.random.default_rng(1512_03385), []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        wanted = min(max(round(len(members) * share), 1), len(members) - 1)
+        test.append(generator.permutation(members)[:wanted])
+    test_indices = np.sort(np.concatenate(test))
+    return np.setdiff1d(np.arange(len(labels)), test_indices), test_indices

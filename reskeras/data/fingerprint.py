@@ -1,0 +1,163 @@
+"""What identifies data: kept in a run, so that a training goes on with the very images that it began with.
+
+Images in files are told one by one, by name, content and label; sets of records by version and the sizes of records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from reskeras.data.division import name_hashes
+from reskeras.errors import shown, writing
+
+VERSION = 1
+ENTRY = np.dtype([("name", "<u8"), ("content", "<u8"), ("label", "<i4")])
+LARGEST_FILE = 4 << 30  # bytes; 20 an image
+
+
+class Identified(Protocol):
+    """Splits by name with `count` images, each of `entries` or None, and plain facts."""
+
+    classes: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    def splits(self) -> Mapping[str, Any]:
+        """The splits by name."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """`facts` are plain data, small and readable, whose `digest` covers `entries`: an array of ENTRY for each split
+    whose images are told one by one."""
+
+    facts: dict[str, Any]
+    entries: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the entries; nothing where there are none."""
+        if self.entries:
+            with writing(path) as beside, open(beside, "wb") as file:
+                np.savez(file, **self.entries)
+
+    @classmethod
+    def load(cls, facts: Mapping[str, Any], path: Path) -> Fingerprint:
+        """What `save` wrote, with its facts; without entries where the file is missing or is no such file."""
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                return cls(dict(facts))
+            with np.load(path, allow_pickle=False) as arrays:
+                entries = {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, EOFError, KeyError, MemoryError):
+            return cls(dict(facts))
+        sound = all(entry.dtype == ENTRY and entry.ndim == 1 for entry in entries.values())
+        return cls(dict(facts), entries if sound and _digest(entries) == facts.get("digest") else {})
+
+    def differences(self, now: Fingerprint) -> list[str]:
+        """How the data `now` differs from this, in words: "40 images are gone"; nothing when it is the same."""
+        if self.facts.get("version") != now.facts["version"] or self.facts == now.facts:
+            return []
+        if self.entries and now.entries and (found := list(_of_images(self.entries, now.entries))):
+            return found
+        return list(_of_facts(self.facts, now.facts))
+
+
+def fingerprint(source: Identified) -> Fingerprint:
+    """The fingerprint of a source as it is now."""
+    splits = source.splits()
+    entries = {name: split.entries for name, split in splits.items() if split.entries is not None}
+    names = hashlib.sha256("\n".join(source.classes).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    facts = {"version": VERSION, "classes": names, **{name: split.count for name, split in splits.items()},
+             **source.facts}
+    return Fingerprint(facts | ({"digest": _digest(entries)} if entries else {}), entries)
+
+
+def entries(names: Sequence[str], contents: Sequence[int], labels: Sequence[int] | np.ndarray) -> np.ndarray:
+    """ENTRY (n,) of images by name, 64 bits that stand for the content, and label."""
+    found = np.empty(len(names), ENTRY)
+    found["name"], found["content"], found["label"] = name_hashes(names), np.asarray(contents, np.uint64), labels
+    return found
+
+
+def _digest(entries: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the entries of each split, in whatever order."""
+    total = hashlib.sha256()
+    for name in sorted(entries):
+        total.update(f"{name}\0{len(entries[name])}\0".encode())
+        total.update(np.sort(entries[name]).tobytes())
+    return total.hexdigest()
+
+
+def _of_images(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """What differs between images told one by one: each is counted once, by the first of these that holds."""
+    before, now = _leftovers(old, new)
+    kinds = (
+        ("the label of 1 image is another", "the labels of {} images are others", ("content",)),
+        ("1 image changed its content", "{} images changed their contents", ("name", "label")),
+    )
+    same = _matched(before, now, ("name", "content", "label"))
+    if same:
+        yield f"{_images(same)} changed {'its split' if same == 1 else 'their splits'}"
+    renamed = _matched(before, now, ("content", "label"))
+    for one, more, keys in kinds:
+        if count := _matched(before, now, keys):
+            yield one if count == 1 else more.format(f"{count:,}")
+    for count, what in ((before.total(), "gone"), (now.total(), "new")):
+        if count:
+            yield f"{_images(count)} {'is' if count == 1 else 'are'} {what}"
+    if renamed:
+        yield f"{_images(renamed)} {'has' if renamed == 1 else 'have'} another name"
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
+Key = tuple[str, int, int, int]  # split, name, content, label
+
+
+def _leftovers(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> tuple[Counter[Key], Counter[Key]]:
+    """The images that are in one of both only, where all that is known of them counts."""
+    before: Counter[Key] = Counter()
+    now: Counter[Key] = Counter()
+    for split in sorted(old.keys() | new.keys()):
+        pair = [each.get(split, np.empty(0, ENTRY)) for each in (old, new)]
+        for side, counter in enumerate((before, now)):
+            alone = pair[side][~np.isin(pair[side], pair[1 - side])]
+            counter.update((split, *row) for row in alone.tolist())
+    return before, now
+
+
+def _matched(before: Counter[Key], now: Counter[Key], keys: tuple[str, ...]) -> int:
+    """Take out of both, and count, the images that are alike in `keys`."""
+    places = [1 + ENTRY.names.index(key) for key in keys]
+    waiting: dict[tuple[int, ...], list[Key]] = {}
+    for row in now.elements():
+        waiting.setdefault(tuple(row[place] for place in places), []).append(row)
+    count = 0
+    for row in list(before.elements()):
+        if same := waiting.get(tuple(row[place] for place in places)):
+            before[row] -= 1
+            now[same.pop()] -= 1
+            count += 1
+    return count
+
+
+def _of_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in dict.fromkeys((*old, *new)):
+        if old.get(name) != new.get(name):
+            yield _fact(name, old.get(name), new.get(name))
+
+
+def _fact(name: str, old: Any, new: Any) -> str:
+    if name in ("digest", "records"):
+        return "its images are others"
+    if name == "classes":
+        return "its classes have other names"
+    return f"{name} {shown(new)} was {shown(old)}"

@@ -1,0 +1,88 @@
+"""What a run keeps of its data, so that whatever is done with the run later divides and checks the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reskeras.data.division import BY_POSITION
+from reskeras.data.fingerprint import Fingerprint, Identified, fingerprint
+from reskeras.data.layout import folded
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
+
+FOLDERS = ("folder", "voc", "coco")
+Known = Mapping[str, Any]  # provenance.json's data
+
+
+def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
+    """What provenance.json keeps to identify a source, and the fingerprint whose entries go beside it."""
+    found = fingerprint(source)
+    return {"division": source.division, "fingerprint": found.facts}, found
+
+
+def division_of(known: Known) -> int:
+    """The version of the rule by which a run's images were divided."""
+    division = known.get("division", BY_POSITION)
+    return division if isinstance(division, int) else BY_POSITION
+
+
+def is_own(data: str | None, known: Known) -> bool:
+    """Whether `data`, as typed, is what a run was trained on; a folder is the same however it is written."""
+    name = known.get("name")
+    return bool(known) and (data is None or data == name or _placed(data) == _placed(name))
+
+
+def _placed(name: Any) -> Any:
+    kind, _, path = str(name).partition(":")
+    return (kind, Path(path).expanduser().resolve()) if kind in FOLDERS and path else name
+
+
+def changes(known: Known, file: Path, source: Identified) -> list[str] | None:
+    """How a source differs from the one that a run keeps, in words; None where the run keeps no fingerprint."""
+    facts = known.get("fingerprint")
+    if not isinstance(facts, dict):
+        return None
+    return Fingerprint.load(facts, file).differences(fingerprint(source))
+
+
+def check_unchanged(path: Path, known: Known, file: Path, source: Identified) -> str:
+    """A note on data that a training goes on with, or nothing; ReskerasError (status 2) when it has changed since."""
+    differences = changes(known, file, source)
+    if differences is None:
+        return f"resume: {path} keeps no fingerprint of its data, so that nobody can tell whether it has changed"
+    if differences:
+        raise ReskerasError(f"resume: the data of {path} has changed since its training began: "
+                            f"{', '.join(differences)}; put it back, or begin anew with another --out")
+    return ""
+
+
+def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path) -> Source:
+    """A run's own data, opened again: the classes in the run's order, and notes on what was not told in training.
+
+    Where the data has changed, images that the run was trained on are left out of the test. ReskerasError (status 2)
+    when the classes are not those of the run.
+    """
+    strange = set(map(folded, source.classes)) ^ set(map(folded, classes))
+    if strange:
+        raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on; "
+                            f"they differ in {', '.join(sorted(strange)[:5])}")
+    source = source.matched(classes)
+    told = known.get("notes") or ()
+    notes = [note for note in source.notes if note not in told]
+    differences = changes(known, file, source)
+    if differences is None and source.name.startswith("folder:"):
+        notes.append("the run keeps no fingerprint of its data; images are divided as they were before there was one")
+    elif differences:
+        notes.append(f"{source.name} has changed since the training: {', '.join(differences)}")
+        trained = Fingerprint.load(known["fingerprint"], file).entries.get("train")
+        if trained is not None and source.test.entries is not None:
+            seen = np.isin(source.test.entries, trained)
+            if seen.any() and not seen.all():
+                source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
+                notes.append(f"{seen.sum():,} images that the run was trained on are left out of the test")
+    return replace(source, notes=tuple(notes))

@@ -1,0 +1,176 @@
+"""Folders of images walked without opening a file: which images there are, and what is left out and why."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reskeras.errors import failure
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
+# made by storage devices, archivers and interpreters, not by whoever sorted the images; compared in lower case
+SYSTEM_FOLDERS = {"@eadir", "@__thumb", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "__pycache__",
+                  "lost+found", "system volume information"}
+SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+NAMED = 5  # places that a note names
+
+# what is left out, in the order in which it is told: for one, and for several
+KINDS = {
+    "hidden": ("hidden or thumbnail folder{images}", "hidden or thumbnail folders{images}"),
+    "hidden_file": ("hidden image", "hidden images"),
+    "loose": ("image beside the class folders", "images beside the class folders"),
+    "unused": ("folder that is no split{images}", "folders that are no splits{images}"),
+    "outside": ("link that leads out of the folder", "links that lead out of the folder"),
+    "loop": ("link to a folder that is walked anyway", "links to folders that are walked anyway"),
+    "dangling": ("link that leads nowhere", "links that lead nowhere"),
+    "special": ("device, pipe or socket", "devices, pipes or sockets"),
+    "unreadable": ("folder that cannot be read (permission denied?)",
+                   "folders that cannot be read (permission denied?)"),
+}
+
+
+class LeftOut:
+    """Counts of what was left out by kind, a key of KINDS, with the places where it was."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
+
+    def add(self, kind: str, place: str | os.PathLike[str], images: int = 0) -> None:
+        """`place` is left out because it is of `kind`, with so many `images` in it; counted once."""
+        self.places[kind][os.fspath(place)] = images
+
+    def notes(self) -> list[str]:
+        """A line for each kind that occurred."""
+        lines = []
+        for kind, (one, more) in KINDS.items():
+            if places := self.places[kind]:
+                count = sum(places.values())
+                images = f" with {count:,} image{'' if count == 1 else 's'}" if count else ""
+                what = (one if len(places) == 1 else more).format(images=images)
+                lines.append(f"left out {len(places):,} {what}: {listed(places)}")
+        return lines
+
+
+@dataclass(frozen=True)
+class Children:
+    """The visible sub-folders and regular files of a folder, sorted by name; those behind links are among them."""
+
+    folders: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The files that are images by their suffix."""
+        return tuple(file for file in self.files if is_image(file))
+
+
+class Walk:
+    """A walk over what is below `root`.
+
+    Hidden and system folders are left out, as are devices, pipes and sockets, which are never opened. Links are
+    followed as long as they stay below `root`; each real folder is walked once from where a walk begins, so that no
+    loop is endless. Whatever is left out is counted in `left_out`.
+    """
+
+    def __init__(self, root: Path):
+        self.root, self.left_out = root, LeftOut()
+        self._real = os.path.realpath(root)
+        self._known: dict[Path, Children] = {}
+
+    def children(self, folder: Path) -> Children:
+        """What `folder` holds; nothing when it cannot be read, which is counted, unless it is `root`: that is a
+        `failure`."""
+        if folder not in self._known:
+            self._known[folder] = self._listed(folder)
+        return self._known[folder]
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files of `folder` at any depth, sorted by their paths."""
+        found: list[Path] = []
+        seen, waiting = {os.path.realpath(folder)}, [folder]
+        while waiting:
+            children = self.children(waiting.pop())
+            found += children.files
+            for child in children.folders:
+                if (real := os.path.realpath(child)) in seen:
+                    self.left_out.add("loop", child)
+                else:
+                    seen.add(real)
+                    waiting.append(child)
+        return sorted(found)
+
+    def _listed(self, folder: Path) -> Children:
+        folders, files = [], []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    kind = self._kind(entry)
+                    if kind == "folder":
+                        folders.append(folder / entry.name)
+                    elif kind == "file":
+                        files.append(folder / entry.name)
+        except OSError as error:
+            if folder == self.root:
+                raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
+            self.left_out.add("unreadable", folder)
+        return Children(tuple(folders), tuple(files))
+
+    def _kind(self, entry: os.DirEntry[str]) -> str:
+        """`folder`, `file`, or nothing for what is left out."""
+        try:
+            link = entry.is_symlink()
+            if not link and is_hidden(entry.name):
+                self._leave_hidden(entry)
+                return ""
+            mode = (os.stat if link else os.lstat)(entry.path).st_mode  # neither opens anything
+        except FileNotFoundError:
+            self.left_out.add("dangling", entry.path)
+            return ""
+        except OSError as error:  # a link to itself, or to what may not be looked at
+            self.left_out.add("dangling" if entry.is_symlink() else "unreadable", f"{entry.path} ({error.strerror})")
+            return ""
+        if link and is_hidden(entry.name):
+            return ""
+        if link and not self._leads_inside(entry.path):
+            self.left_out.add("outside", entry.path)
+            return ""
+        if stat.S_ISDIR(mode):
+            return "folder"
+        if stat.S_ISREG(mode):
+            return "file"
+        self.left_out.add("special", entry.path)
+        return ""
+
+    def _leave_hidden(self, entry: os.DirEntry[str]) -> None:
+        if entry.is_dir(follow_symlinks=False):
+            self.left_out.add("hidden", entry.path, count_images(entry.path))
+        elif is_image(Path(entry.name)) and entry.name.lower() not in SYSTEM_FILES:
+            self.left_out.add("hidden_file", entry.path)
+
+    def _leads_inside(self, path: str) -> bool:
+        return os.path.realpath(path).startswith(os.path.join(self._real, ""))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or made by a system and not by a person."""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS | SYSTEM_FILES
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file is an image by its suffix."""
+    return file.suffix.lower() in SUFFIXES
+
+
+def count_images(folder: str | Path) -> int:
+    """How many files below `folder` are images by their suffix; no link is followed."""
+    return sum(is_image(Path(name)) for _, _, names in os.walk(folder) for name in names)
+
+
+def listed(places: Iterable[str | os.PathLike[str]]) -> str:
+    """The first few of `places`, and how many more there are; bytes that are no UTF-8 are escaped."""
+    names = [os.fsencode(place).decode("utf-8", "backslashreplace") for place in places]
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
