@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from reskeras.data.division import name_hashes
-from reskeras.errors import shown, writing
+from reskeras.errors import shown
+from reskeras.files import atomic_file
 
 VERSION = 1
 ENTRY = np.dtype([("name", "<u8"), ("content", "<u8"), ("label", "<i4")])
@@ -43,7 +44,7 @@ class Fingerprint:
     def save(self, path: Path) -> None:
         """Write the entries; nothing where there are none."""
         if self.entries:
-            with writing(path) as beside, open(beside, "wb") as file:
+            with atomic_file(path) as beside, open(beside, "wb") as file:
                 np.savez(file, **self.entries)
 
     @classmethod
