@@ -12,7 +12,7 @@ from reskeras.files import atomic_file
 
 from .detect_options import looking_options
 from .detect_results import echo_detection_evaluation
-from .output import echo, emit_json, progress
+from .output import echo, emit_json, note, progress
 from .run_options import data_options, run_argument
 
 
@@ -50,7 +50,7 @@ def command(
     opened, options = DetectorRun(run), Options(**looked)
     with progress("looking at images") as tell:
         result = opened.evaluate(data, data_dir, split, options, tell,
-                                 lambda note: click.echo(f"note: {note}", err=as_json))
+                                 lambda line: note(f"note: {line}", err=as_json))
     if curves:
         from reskeras.report.figures import save_figure
         from reskeras.report.precision import draw_precision

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from reskeras.image_files import image_files
+
 from .detect_options import looking_options
 from .detect_results import echo_detections
 from .output import echo, emit_json
-from .run_options import run_and_images, served_options
+from .run_options import Broken, csv_option, run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
     "predict",
     epilog="\b\nExamples:\n"
     "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg\n"
-    "  reskeras detect predict saved_models/resnet-18-detector-bccd photos/*.jpg --score 0.5 --out found\n"
+    "  reskeras detect predict saved_models/resnet-18-detector-bccd photos --score 0.5 --out found --csv found.csv\n"
     "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg --refine --json\n"
     "  reskeras detect predict --url http://localhost:8501/v1/models/resnet-18-detector cells.jpg",
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="[RUN] IMAGE...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True),
+                metavar="[RUN] IMAGE...")
 @served_options
 @click.option("--score", type=float, metavar="P", help="Lowest probability that is told.  [default: the detector's, "
               "0.05 unless it says otherwise]")
@@ -33,30 +36,50 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="A new folder for the images with boxes drawn in (without --score those of 0.5 or more), and for "
               "detections.json, in COCO's form.")
+@csv_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(
-    paths: tuple[Path, ...], score: float | None, looked: dict[str, Any], out: Path | None, as_json: bool,
-    served: Client | None,
+    paths: tuple[Path, ...], score: float | None, looked: dict[str, Any], out: Path | None, csv: Path | None,
+    as_json: bool, served: Client | None,
 ) -> None:
     """The objects in image files, by a detector's best model, in float32: their classes, probabilities and boxes.
+
+    IMAGE is a file, a folder (all images below it), a pattern in quotes, or - for an image on standard input. A file
+    that cannot be read is told, the others are looked at, and the exit status is 1.
 
     A box is told by its edges in pixels of the image as stored, from its upper left corner. With --url there is no RUN:
     the files (JPEG or PNG) go to TensorFlow Serving, whose answer is what the detector tells by itself.
     """
-    if served is not None:
-        if out or score is not None or any(looked.values()):
-            raise click.UsageError("with --url the server decides how it looks: leave out --out, --score and the like")
-        found = served.detect(paths)
-    else:
-        run, images = run_and_images(paths)
-        from reskeras.detection.detector import Options
-        from reskeras.detectors import DetectorRun
+    if served is not None and (out or score is not None or any(looked.values())):
+        raise click.UsageError("with --url the server decides how it looks: leave out --out, --score and the like")
+    run, images = (None, paths) if served is not None else run_and_images(paths)
+    with image_files(images) as files:
+        broken = Broken(files)
+        if served is not None:
+            found = served.detect(files.paths)
+        else:
+            from reskeras.detection.detector import Options
+            from reskeras.detectors import DetectorRun
 
-        found = DetectorRun(run).predict(images, out, score, Options(**looked))
+            found = DetectorRun(run).predict(files.paths, out, score, Options(**looked), broken)
+    found = [replace(each, path=files.name(each.path)) for each in found]
+    if csv:
+        from reskeras.files import write_csv
+
+        write_csv(csv, [["image", "class", "score", "top", "left", "bottom", "right"], *(
+            row for each in found for row in _rows(each))])
     if as_json:
         emit_json([asdict(each) for each in found])
-        return
-    echo_detections(found)
-    if out:
+    elif found:
+        echo_detections(found)
+    if not as_json and (out or csv):
         echo()
-        echo(f"written    {out}")
+        for path in filter(None, (out, csv)):
+            echo(f"written    {path}")
+    broken.finish()
+
+
+def _rows(image: Any) -> list[list[str]]:
+    """The lines of a CSV for one image: an object each, or one that names the image alone."""
+    return [[image.path, each.name, f"{each.score:.6f}", *(f"{side:.2f}" for side in each.box)]
+            for each in image.detections] or [[image.path, *[""] * 6]]

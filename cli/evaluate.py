@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .output import echo, emit_json
+from .output import echo, emit_json, note
 from .results import echo_classes, echo_evaluation
 from .run_options import data_options, listed_numbers, run_argument
 
@@ -46,7 +46,7 @@ def command(
     if confusion:
         check_kind(confusion)
     result = Run(run).evaluate(data, data_dir, split, views=views, resize=resize, scales=sides, recalibrate=recalibrate,
-                               save=save_recalibrated, tell=lambda note: click.echo(f"note: {note}", err=as_json))
+                               save=save_recalibrated, tell=lambda line: note(f"note: {line}", err=as_json))
     if confusion:
         save_confusion(result, confusion)
     if predictions:

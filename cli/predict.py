@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .output import emit_json
+from reskeras.image_files import image_files
+
+from .output import echo, emit_json
 from .results import echo_predictions
-from .run_options import run_and_images, served_options
+from .run_options import Broken, csv_option, run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
@@ -20,27 +22,46 @@ if TYPE_CHECKING:
     "predict",
     epilog="\b\nExamples:\n"
     "  reskeras predict saved_models/photos cat.jpg dog.png\n"
+    "  reskeras predict saved_models/photos new-photos 'more/*.jpg' --csv predictions.csv\n"
     "  reskeras predict saved_models/photos cat.jpg --top 1 --json\n"
+    "  curl -s https://example.org/cat.jpg | reskeras predict saved_models/photos -\n"
     "  reskeras predict --url http://localhost:8501/v1/models/photos cat.jpg",
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="[RUN] IMAGE...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True),
+                metavar="[RUN] IMAGE...")
 @served_options
 @click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="K", help="Classes to name.")
+@csv_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(paths: tuple[Path, ...], top: int, as_json: bool, served: Client | None) -> None:
+def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, served: Client | None) -> None:
     """The likeliest classes of image files, by a run's best model and its own preprocessing, in float32.
+
+    IMAGE is a file, a folder (all images below it), a pattern in quotes, or - for an image on standard input. A file
+    that cannot be read is told, the others are predicted, and the exit status is 1.
 
     With --url there is no RUN: the files go to TensorFlow Serving's REST API as they are (JPEG or PNG), and the model
     decodes and prepares them itself.
     """
-    if served is not None:
-        predictions = served.predict(paths, top)
-    else:
-        run, images = run_and_images(paths)
-        from reskeras.api import Run
+    run, images = (None, paths) if served is not None else run_and_images(paths)
+    with image_files(images) as found:
+        broken = Broken(found)
+        if served is not None:
+            predictions = served.predict(found.paths, top)
+        else:
+            from reskeras.api import Run
 
-        predictions = Run(run).predict(images, top)
+            predictions = Run(run).predict(found.paths, top, broken)
+    predictions = [replace(each, path=found.name(each.path)) for each in predictions]
+    if csv:
+        from reskeras.files import write_csv
+
+        write_csv(csv, [["image", "rank", "class", "probability"],
+                        *([each.path, rank, name, f"{probability:.6f}"] for each in predictions
+                          for rank, (name, probability) in enumerate(each.top, 1))])
     if as_json:
         emit_json([asdict(prediction) for prediction in predictions])
-    else:
+    elif predictions:
         echo_predictions(predictions)
+    if csv and not as_json:
+        echo(f"written    {csv}")
+    broken.finish()

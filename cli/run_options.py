@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, failure
+from reskeras.image_files import ImageFiles
 
 from .completion import complete_data
+from .output import echo, note
 
 Command = Callable[..., Any]
 
@@ -46,6 +48,31 @@ def served_options(command: Command) -> Command:
     ):
         with_client = decorator(with_client)
     return with_client
+
+
+csv_option = click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                          help="Write what is found as CSV too, with the names of the files.")
+
+
+class Broken:
+    """Files that could not be read: each is told on stderr as it is met, and in the end they make the status 1."""
+
+    def __init__(self, found: ImageFiles):
+        self.found, self.count = found, 0
+        for line in found.notes:
+            note(f"note: {line}", err=True)
+
+    def __call__(self, error: ReskerasError) -> None:
+        self.count += 1
+        message = str(error)
+        for path, name in self.found.names.items():
+            message = message.replace(path, name)
+        echo(f"reskeras: {message}", err=True)
+
+    def finish(self) -> None:
+        """Raise the `failure` that counts them, if there were any."""
+        if self.count:
+            raise failure(f"image: {self.count:,} of {len(self.found.paths):,} images could not be read")
 
 
 def run_and_images(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:

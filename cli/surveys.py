@@ -19,7 +19,9 @@ def echo_survey(found: Survey) -> None:
     """Of classified images."""
     heading(found.data)
     facts([
-        ("training", f"{found.train:,}", "images"),
+        ("training", f"{found.train:,}", found.origins.get("train", "images")),
+        *([("validation", f"{found.validation:,}", f"{found.origins.get('validation', 'images')}, watched in training")]
+          if found.validation else []),
         ("test", f"{found.test:,}", found.divided),
         ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
         ("channels", str(found.channels), "grey" if found.channels == 1 else "colour"),

@@ -31,6 +31,7 @@ from reskeras.files import write_json
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
+from reskeras.image_files import several
 from reskeras.porting.port import class_names
 from reskeras.porting.port import port as ported
 from reskeras.porting.source import read_source
@@ -194,9 +195,13 @@ class Run:
                         views=looked, dense=dense)
 
     @preserved()
-    def predict(self, paths: Sequence[str | Path], top: int = 5) -> list[Prediction]:
-        """The likeliest classes of image files."""
-        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), paths, top)
+    def predict(
+        self, paths: str | Path | Sequence[str | Path], top: int = 5,
+        broken: Callable[[ReskerasError], None] | None = None,
+    ) -> list[Prediction]:
+        """The likeliest classes of an image file, or of several. A file that cannot be read is a ReskerasError; with
+        `broken`, which is called with that, the others are predicted."""
+        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), several(paths), top, broken)
 
     @preserved()
     def export(

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from reskeras.errors import ReskerasError, failure
+from reskeras.image_files import several
 
 BATCH = 32
 DETECTOR_BATCH = 4  # as many as a server of a detector takes at once
@@ -66,14 +67,14 @@ class Client:
             raise ReskerasError(f"url: {self.url!r} is no address of a served model, such as "
                                 "http://localhost:8501/v1/models/NAME")
 
-    def predict(self, paths: Sequence[str | Path], top: int = 5) -> list[Served]:
-        """The likeliest classes of image files. Raises ReskerasError: status 2 for a file that is not there, 1 for
-        a server that refuses or does not answer."""
-        return self._each(paths, BATCH, lambda path, row: _served(path, row, top))
+    def predict(self, paths: str | Path | Sequence[str | Path], top: int = 5) -> list[Served]:
+        """The likeliest classes of an image file, or of several. Raises ReskerasError: status 2 for a file that is not
+        there, 1 for a server that refuses or does not answer."""
+        return self._each(several(paths), BATCH, lambda path, row: _served(path, row, top))
 
-    def detect(self, paths: Sequence[str | Path]) -> list[ServedObjects]:
-        """The objects in image files, of a served detector. Raises as `predict`."""
-        return self._each(paths, DETECTOR_BATCH, _located)
+    def detect(self, paths: str | Path | Sequence[str | Path]) -> list[ServedObjects]:
+        """The objects in an image file or in several, of a served detector. Raises as `predict`."""
+        return self._each(several(paths), DETECTOR_BATCH, _located)
 
     def _each(self, paths: Sequence[str | Path], batch: int, told: Callable[[str | Path, Any], Any]) -> list[Any]:
         files = [_file(Path(path)) for path in paths]

@@ -21,6 +21,7 @@ from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
+from reskeras.image_files import several
 from reskeras.report.detection import DetectorMaterial
 from reskeras.report.found import check_folder, save_found
 from reskeras.runs import RunFolder, open_run, place_for
@@ -108,20 +109,21 @@ class DetectorRun:
 
     @preserved()
     def predict(
-        self, paths: Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
-        options: Options = Options(),  # noqa: B008 - frozen
+        self, paths: str | Path | Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
+        options: Options = Options(), broken: Callable[[ReskerasError], None] | None = None,  # noqa: B008 - frozen
     ) -> list[ImageDetections]:
-        """The objects in image files, the surest first; those with a probability of at least `score`, which is by
-        default the detector's own, 0.05.
+        """The objects in an image file or in several, the surest first; those with a probability of at least `score`,
+        which is by default the detector's own, 0.05.
 
         `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
-        more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken.
+        more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken,
+        unless `broken` is called with that: then the others are looked at.
         """
         check_score(score)
         if out is not None:
             check_folder(out)
         classes = self.folder.classes()
-        found = predict_images(self.detector(options, score), classes, paths)
+        found = predict_images(self.detector(options, score), classes, several(paths), broken)
         if out is not None:
             save_found(found, classes, out, score)
         return found

@@ -15,8 +15,8 @@ from reskeras.data.division import BY_POSITION, DIVISION, divided, divided_by_po
 from reskeras.data.fingerprint import entries
 from reskeras.data.layout import Layout, folded, read_layout
 from reskeras.data.source import Source, Split
-from reskeras.data.walk import SUFFIXES, Walk, is_image, listed
 from reskeras.errors import ReskerasError, unknown
+from reskeras.walk import SUFFIXES, Walk, is_image, listed
 
 TEST_SHARE = 0.2
 

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reskeras.data.walk import Walk, count_images, is_image
 from reskeras.errors import ReskerasError
+from reskeras.walk import Walk, count_images, is_image
 
 ROLES = {
     "train": {"train", "training", "trainset", "trainval"},

@@ -64,12 +64,14 @@ def open_prepared(
         tested[test_name] = split
         if division == BY_POSITION:
             break
+    origins: dict[str, str] = {}
     if tested:
         (test_name, test), *others = tested.items()
         divided = f"the set's own split {test_name}"
         if others and not testing:
             validation = replace(others[0][1], name="validation")
-            notes.append(f"training watches the {validation.count:,} images of the set's own split {others[0][0]}")
+            origins["validation"] = f"the set's own split {others[0][0]}"
+            notes.append(f"training watches the {validation.count:,} images of {origins['validation']}")
     elif train is None:
         raise ReskerasError(f"data: tfds:{name} has no split with labels; it has {', '.join(splits)}")
     elif testing:
@@ -88,7 +90,7 @@ def open_prepared(
     recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
                   channels=channels, train=train, test=test, mirror=mirrors(base), notes=tuple(notes), divided=divided,
-                  validation=validation, division=division, facts=record_facts(builder, sizes))
+                  validation=validation, origins=origins, division=division, facts=record_facts(builder, sizes))
 
 
 def record_facts(builder: Any, sizes: Mapping[str, np.ndarray]) -> dict[str, Any]:

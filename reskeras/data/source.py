@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-<<<<<<< HEAD
-from reskeras.printable import short_repr
-=======
 from reskeras.data.division import DIVISION
 from reskeras.data.layout import folded
 from reskeras.errors import ReskerasError, unknown
->>>>>>> a593b5e (Folders: split names of any case, what is left out is counted, division by hashes of names, fingerprints (work in progress))
+from reskeras.printable import short_repr
 
 Fetch = Callable[[tf.Tensor], tf.Tensor]
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -166,8 +163,8 @@ class Source:
         return replace(self, channels=channels, notes=(*self.notes, f"{self.name} has {read}"), **splits)
 
     def __repr__(self) -> str:
-        return short_repr(self, self.name, f"{len(self.classes):,} classes", f"{self.train.count:,} training images",
-                          f"{self.test.count:,} test images")
+        return short_repr(self, self.name, f"{len(self.classes):,} classes", *(
+            f"{split.count:,} {name.replace('train', 'training')} images" for name, split in self.splits().items()))
 
 
 NAMED = 5  # classes that a note names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ class Sizes:
 class Survey:
     """A source in figures. `counted` is how many labels of each split the counts by class were made from: where
     it is less than the split, they are estimates. `shared` test images are also training images, of those
-    `compared` (training, test), byte for byte as stored."""
+    `compared` (training, test), byte for byte as stored. `divided` says where the test images come from, `origins` the
+    same of the other splits."""
 
     data: str
     channels: int
@@ -56,6 +57,8 @@ class Survey:
     shared: int
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    validation: int = 0
+    origins: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -91,7 +94,8 @@ def survey(source: Source) -> Survey:
         data=source.label, channels=source.channels, mirror=source.mirror, divided=source.divided,
         train=source.train.count, test=source.test.count, counted=(len(labels[0][0]), len(labels[1][0])),
         classes=classes, sizes=sizes_of(sound), compared=(len(digests[0]), len(digests[1])), shared=shared,
-        notes=source.notes, warnings=tuple(warnings))
+        notes=source.notes, warnings=tuple(warnings), validation=source.validation.count if source.validation else 0,
+        origins=dict(source.origins))
 
 
 def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:

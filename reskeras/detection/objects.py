@@ -14,11 +14,8 @@ from reskeras.data.decode import decode
 from reskeras.data.division import DIVISION, name_hash
 from reskeras.data.fingerprint import entries
 from reskeras.data.source import Split
-<<<<<<< HEAD
-from reskeras.printable import short_repr
-=======
 from reskeras.errors import ReskerasError
->>>>>>> a593b5e (Folders: split names of any case, what is left out is counted, division by hashes of names, fingerprints (work in progress))
+from reskeras.printable import short_repr
 
 PADDING = -1  # the label of a row that holds no object
 IGNORED = -2  # of an object that is neither to be found nor a mistake to find
@@ -144,12 +141,6 @@ class ObjectSource:
     mirror: bool = True
     notes: tuple[str, ...] = ()
     divided: str = ""
-<<<<<<< HEAD
-
-    def __repr__(self) -> str:
-        return short_repr(self, self.name, f"{len(self.classes):,} classes", f"{self.train.count:,} training images",
-                          f"{self.test.count:,} test images")
-=======
     division: int = DIVISION
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -162,4 +153,7 @@ class ObjectSource:
         if self.train is None:
             raise ReskerasError(f"{use}: needs training images, and {self.name} was opened for testing and has none")
         return self.train
->>>>>>> a593b5e (Folders: split names of any case, what is left out is counted, division by hashes of names, fingerprints (work in progress))
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.name, f"{len(self.classes):,} classes", *(
+            f"{split.count:,} {name.replace('train', 'training')} images" for name, split in self.splits().items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,25 @@ class ImageDetections:
         return asdict(self)
 
 
-def predict_images(detector: Detector, classes: Sequence[str], paths: Sequence[str | Path]) -> list[ImageDetections]:
+def predict_images(
+    detector: Detector, classes: Sequence[str], paths: Sequence[str | Path],
+    broken: Callable[[ReskerasError], None] | None = None,
+) -> list[ImageDetections]:
     """What is in the image files `paths`, in their order.
 
     An image is taken as its pixels are stored; how a camera was held (EXIF) is not looked at. Every file is read before
-    the first is looked at: ReskerasError names one that is missing (status 2) or cannot be read (1).
+    the first is looked at: ReskerasError names one that is missing (status 2) or cannot be read (1);
+    with `broken`, which is called with that, the others are looked at.
     """
-    sizes = [_size(path) for path in paths]
+    known: list[tuple[str | Path, tuple[int, int]]] = []
+    for path in paths:
+        try:
+            known.append((path, _size(path)))
+        except ReskerasError as error:
+            if broken is None:
+                raise
+            broken(error)
+    paths, sizes = [path for path, _ in known], [size for _, size in known]
     find = tf.function(detector.found, autograph=False)
     found: list[ImageDetections] = []
     for start in range(0, len(paths), BATCH):

@@ -22,7 +22,7 @@ class Evaluation:
     """What a model does on `images` images: mean cross-entropy in nats, and accuracies in 0..1.
 
     `top5` is None where there are five classes or fewer. `undefined` images gave no number and count as wrong.
-    `labels`, `predicted` and `confidence` have an entry for each image, in order.
+    `names`, `labels`, `predicted` and `confidence` have an entry for each image, in order.
     """
 
     data: str
@@ -37,6 +37,7 @@ class Evaluation:
     labels: np.ndarray = field(default=None, repr=False, compare=False)
     predicted: np.ndarray = field(default=None, repr=False, compare=False)
     confidence: np.ndarray = field(default=None, repr=False, compare=False)
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __repr__(self) -> str:
         return short_repr(self, f"{self.images:,} {self.split} images of {self.data}", top1=self.top1, top5=self.top5,
@@ -44,7 +45,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON, with each class' images and accuracy."""
-        arrays = ("labels", "predicted", "confidence", "classes")
+        arrays = ("labels", "predicted", "confidence", "classes", "names")
         plain = {name: value for name, value in asdict(self).items() if name not in arrays}
         return {**plain, "classes": {name: {"images": count, "top1": accuracy}
                                      for name, count, accuracy in self.by_class()}}
@@ -70,11 +71,12 @@ class Evaluation:
                 for true, taken in pairs if table[true, taken]]
 
     def save_predictions(self, path: Path) -> None:
-        """A CSV with a line for each image: its index in the split, true class, top class, probability."""
-        rows = zip(self.labels, self.predicted, self.confidence, strict=True)
-        write_csv(path, [["index", "class", "predicted", "probability"],
-                         *([index, self.classes[label], self.classes[predicted], f"{sure:.6f}"]
-                           for index, (label, predicted, sure) in enumerate(rows))])
+        """A CSV with a line for each image: its index in the split, its file (or the number of its record), true class,
+        top class, probability."""
+        rows = zip(self.names, self.labels, self.predicted, self.confidence, strict=True)
+        write_csv(path, [["index", "image", "class", "predicted", "probability"],
+                         *([index, name, self.classes[label], self.classes[predicted], f"{sure:.6f}"]
+                           for index, (name, label, predicted, sure) in enumerate(rows))])
 
 
 def evaluate(
@@ -99,4 +101,4 @@ def evaluate(
     return Evaluation(
         data, split.name, split.count, loss / split.count, float(hits[0] / split.count),
         float(hits[1] / split.count) if len(names) > 5 else None, views.describe(), undefined, names,
-        **{name: np.concatenate(values) for name, values in every.items()})
+        **{name: np.concatenate(values) for name, values in every.items()}, names=tuple(split.names()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from reskeras.data.decode import decode_file
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.errors import ReskerasError
 from reskeras.evaluation.views import forward
 from reskeras.printable import short_repr
 
@@ -29,13 +30,24 @@ class Prediction:
 
 
 def predict_files(
-    model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str], paths: Sequence[str | Path], top: int = 5
+    model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str], paths: Sequence[str | Path], top: int = 5,
+    broken: Callable[[ReskerasError], None] | None = None,
 ) -> list[Prediction]:
-    """Predictions for `paths`, in their order; ReskerasError names a file that cannot be read."""
+    """Predictions for `paths`, in their order. A file that cannot be read is a ReskerasError that names it; with
+    `broken`, which is called with that, the others are predicted."""
     run, predictions = forward(model), []
     for start in range(0, len(paths), BATCH):
-        batch = paths[start : start + BATCH]
-        images = [preprocessing.fit_image(decode_file(path, preprocessing.channels)) for path in batch]
+        batch, images = [], []
+        for path in paths[start : start + BATCH]:
+            try:
+                images.append(preprocessing.fit_image(decode_file(path, preprocessing.channels)))
+                batch.append(path)
+            except ReskerasError as error:
+                if broken is None:
+                    raise
+                broken(error)
+        if not batch:
+            continue
         probabilities = tf.nn.softmax(run(preprocessing.normalise(tf.stack(images)))).numpy()
         for path, row in zip(batch, probabilities, strict=True):
             best = row.argsort()[::-1][:top]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,10 +135,11 @@ def _mistakes(run: Material, of: str) -> Iterator[Section]:
         return
     worst = wrong[np.argsort(-found.confidence[wrong], kind="stable")][:MISTAKES]
     images, _ = evaluation_images(run.test.part("worst", worst), run.preprocessing, len(worst))
-    told = [(found.classes[found.labels[index]], found.classes[found.predicted[index]], found.confidence[index])
-            for index in worst]
+    names = ["/".join(Path(name).parts[-2:]) for name in run.test.names(worst)]
+    told = [(found.classes[found.labels[index]], found.classes[found.predicted[index]], found.confidence[index], name)
+            for index, name in zip(worst, names, strict=True)]
     yield Gallery(f"Worst mistakes{of}", [
-        Image(thumbnail(image), f"A test image of {true} that was taken for {taken}",
-              f"{true}, taken for {taken} ({sure:.0%})")
-        for image, (true, taken, sure) in zip(images, told, strict=True)],
+        Image(thumbnail(image), f"The test image {name} of {true} that was taken for {taken}",
+              f"{true}, taken for {taken} ({sure:.0%}): {name}")
+        for image, (true, taken, sure, name) in zip(images, told, strict=True)],
         f"The {len(worst)} of {len(wrong):,} wrong test images that the model is surest of.")
