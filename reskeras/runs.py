@@ -184,7 +184,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     """Raise ReskerasError that names what differs when the run at `path` is another training than the one asked for."""
     run = open_run(path)
     # read as a network again: fields that came after the run was begun have their defaults in it
-    before, now = (_decided(spec) for spec in (typed(*read_yaml(run.path / RESOLVED_FILE), str(path)), network))
+    before, now = (decided(spec) for spec in (typed(*read_yaml(run.path / RESOLVED_FILE), str(path)), network))
     recipes = [each.model_dump(mode="json") for each in (run.recipe(), chosen)]
     for name in ("keep", "checkpoint_steps", "description"):
         recipes[0][name] = recipes[1][name]
@@ -204,7 +204,8 @@ def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{name} {shown(new)} was {shown(old)}"
 
 
-def _decided(spec: Spec) -> dict[str, Any]:
+def decided(spec: Spec) -> dict[str, Any]:
+    """A spec with every field decided, as plain data."""
     match spec:
         case NetworkSpec():
             spec = resolve(spec)
@@ -222,7 +223,7 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
     """
     with atomic_folder(path, durable=True) as beside:
         write_text(beside / NETWORK_FILE, to_yaml(typed.sparse()))
-        write_text(beside / RESOLVED_FILE, to_yaml(_decided(fitted or typed)))
+        write_text(beside / RESOLVED_FILE, to_yaml(decided(fitted or typed)))
         yield RunFolder(beside)
 
 
@@ -234,7 +235,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
         "command": sys.argv,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "machine": {"system": platform.platform(), "processor": _processor(), "cpus": cores()},
-        "git_revision": _revision(),
+        "git_revision": revision(),
         **facts,
     }
 
@@ -247,7 +248,8 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
+    """The git revision of this code, with -dirty where it was changed since; None outside of a repository."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)

@@ -90,12 +90,14 @@ class Walk:
     def files(self, folder: Path) -> list[Path]:
         """The files of `folder` at any depth, sorted by their paths."""
         found: list[Path] = []
-        seen, waiting = {os.path.realpath(folder)}, [folder]
+        start = os.path.realpath(folder)
+        seen, waiting = {start}, [folder]
         while waiting:
             children = self.children(waiting.pop())
             found += children.files
             for child in children.folders:
-                if (real := os.path.realpath(child)) in seen:
+                real = os.path.realpath(child)
+                if real in seen or start.startswith(os.path.join(real, "")):
                     self.left_out.add("loop", child)
                 else:
                     seen.add(real)
@@ -151,7 +153,7 @@ class Walk:
             self.left_out.add("hidden_file", entry.path)
 
     def _leads_inside(self, path: str) -> bool:
-        return os.path.realpath(path).startswith(os.path.join(self._real, ""))
+        return os.path.join(os.path.realpath(path), "").startswith(os.path.join(self._real, ""))
 
 
 def is_hidden(name: str) -> bool:

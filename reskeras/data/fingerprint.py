@@ -6,11 +6,13 @@ Images in files are told one by one, by name, content and label; sets of records
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -51,11 +53,11 @@ class Fingerprint:
     def load(cls, facts: Mapping[str, Any], path: Path) -> Fingerprint:
         """What `save` wrote, with its facts; without entries where the file is missing or is no such file."""
         try:
-            if path.stat().st_size > LARGEST_FILE:
-                return cls(dict(facts))
             with np.load(path, allow_pickle=False) as arrays:
+                if sum(member.file_size for member in arrays.zip.infolist()) > LARGEST_FILE:
+                    return cls(dict(facts))
                 entries = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError, KeyError, MemoryError):
+        except (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, BadZipFile, zlib.error):
             return cls(dict(facts))
         sound = all(entry.dtype == ENTRY and entry.ndim == 1 for entry in entries.values())
         return cls(dict(facts), entries if sound and _digest(entries) == facts.get("digest") else {})

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
@@ -19,8 +20,10 @@ from reskeras.runs import (
     RECIPE_FILE,
     RunFolder,
     check_same,
+    decided,
     new_run,
     provenance,
+    revision,
 )
 from reskeras.spec.catalog import name_of
 from reskeras.spec.document import to_yaml
@@ -31,10 +34,14 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.resolve import resolve
-from reskeras.training.classifier import Classifier
+from reskeras.training.agreement import check_agreement
+from reskeras.training.classifier import Classifier, training_form
 from reskeras.training.fit import Beside, fit
+from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
+
+NOT_DECISIVE = {"description", "keep", "checkpoint_steps"}  # fields of a recipe that may differ between workers
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class Job:
         Raises ReskerasError before anything is written when the request is wrong; else as `fit` does.
         """
         replicas = replicas or open_replicas("one")
+        check_agreement(replicas, self._decisive(beside))
         plan, facts = self.plan, {}
         if going_on := beside.resume and path.exists():
             check_same(path, self.fitted, self.recipe, self.source.name)
@@ -110,6 +118,18 @@ class Job:
             made = provenance(seed=self.recipe.seed, data=self._data_facts() | kept,
                               preprocessing=self.describe(preprocessing), **facts)
             write_json(run.path / PROVENANCE_FILE, made)
+
+    def _decisive(self, beside: Beside) -> dict[str, Any]:
+        """All that decides what is computed: it must be the same on every worker."""
+        recipe, source = self.recipe, self.source
+        return {
+            "network": decided(self.fitted), "form": training_form(self.plan, recipe),
+            "recipe": recipe.model_dump(mode="json", exclude=NOT_DECISIVE),
+            "computed in": training_precision(recipe.precision), "classes": list(source.classes),
+            "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
+            "begun from": beside.start.name if beside.start else None, "resume": beside.resume,
+            "git revision": revision(),
+        }
 
     def _data_facts(self) -> dict[str, Any]:
         source, folder = self.source, self.data_dir

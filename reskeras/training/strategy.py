@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import tensorflow as tf
 
 from reskeras.errors import ReskerasError, failure, unknown
@@ -60,9 +61,22 @@ class Replicas:
             return flag
         return float(self._summed(tf.constant(float(flag)))) > 0
 
+    def told_by_all(self, text: str) -> list[str]:
+        """The `text` of every worker, in their order; all workers must ask together."""
+        own = np.frombuffer(text.encode(), np.uint8)
+        lengths = self._from_all(np.array([len(own)], np.int32), 1)[:, 0]
+        rows = self._from_all(own.astype(np.int32), int(lengths.max()))
+        return [row[:length].astype(np.uint8).tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
+
+    def _from_all(self, row: np.ndarray, length: int) -> np.ndarray:
+        """int32 (workers, length): a row of each worker, filled up with 0."""
+        table = np.zeros((self.workers, length), np.int32)
+        table[self.worker, : len(row)] = row
+        return self._summed(tf.constant(table)).numpy() // (self.count // self.workers)  # each has as many replicas
+
     @cached_property
     def _summed(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The sum of a number over all replicas, in a graph."""
+        """The sum of a tensor over all replicas, in a graph."""
         strategy = self.strategy
         return tf.function(lambda value: strategy.reduce("SUM", strategy.run(tf.identity, args=(value,)), axis=None))
 

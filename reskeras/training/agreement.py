@@ -1,0 +1,45 @@
+"""The workers of one training compare what decides it, before the first of them has written or computed anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from reskeras.errors import ReskerasError, shown
+from reskeras.training.strategy import Replicas
+
+MOST_TOLD = 3  # differences
+LIBRARIES = ("reskeras", "tensorflow", "keras")
+
+
+def check_agreement(replicas: Replicas, facts: Mapping[str, Any]) -> None:
+    """Raise the same ReskerasError (status 2) on every worker when `facts`, plain data, are not the same on all; it
+    names the fields and the values. All workers must call it together; of a single one nothing is asked."""
+    if replicas.workers == 1:
+        return
+    libraries = {f"version of {name}": version(name) for name in LIBRARIES}
+    told = replicas.told_by_all(json.dumps(dict(_flat({**facts, **libraries})), sort_keys=True))
+    first, *others = [json.loads(text) for text in told]
+    differences: dict[str, str] = {}
+    for worker, other in enumerate(others, 1):
+        for name in sorted(first.keys() | other.keys()):
+            if first.get(name) != other.get(name):
+                differences.setdefault(name, f"{name} is {shown(first.get(name))} on worker 0 and "
+                                             f"{shown(other.get(name))} on worker {worker}")
+    if differences:
+        more = f", and {len(differences) - MOST_TOLD} more fields differ" if len(differences) > MOST_TOLD else ""
+        found = "; ".join(list(differences.values())[:MOST_TOLD])
+        raise ReskerasError(f"workers: {found}{more}; start all workers of a training with the same command, code and "
+                            "data")
+
+
+def _flat(facts: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested plain data as dotted names and values."""
+    entries = facts.items() if isinstance(facts, Mapping) else enumerate(facts) if isinstance(facts, list) else None
+    if not entries:
+        yield name, facts
+        return
+    for key, value in entries:
+        yield from _flat(value, f"{name}.{key}" if name else str(key))
