@@ -21,8 +21,8 @@ def found(root):
     return [file.relative_to(root).as_posix() for file in walk.files(root)], walk.left_out.notes()
 
 
-@pytest.mark.parametrize("folder", [".ipynb_checkpoints", ".thumbnails", ".@__thumb", "@eaDir", "__MACOSX", "$RECYCLE.BIN",
-                                    "a/b/.cache"])
+@pytest.mark.parametrize("folder", [".ipynb_checkpoints", ".thumbnails", ".@__thumb", "@eaDir", "__MACOSX",
+                                    "a/b/.cache", "$RECYCLE.BIN"])
 def test_hidden_and_system_folders_are_left_out_at_any_depth_with_their_images(tmp_path, folder):
     files(tmp_path, "a/0.png", f"{folder}/0.png", f"{folder}/deep/1.JPG", f"{folder}/note.txt")
     names, [note] = found(tmp_path)

@@ -5,9 +5,9 @@ from click.testing import CliRunner
 from reskeras_cli.main import commands
 
 
-def invoke(*words):
-    """The result of a command line, whose words may be paths and numbers."""
-    return CliRunner().invoke(commands, [str(word) for word in words])
+def invoke(*words, stdin=None):
+    """The result of a command line, whose words may be paths and numbers; `stdin` is what it may read."""
+    return CliRunner().invoke(commands, [str(word) for word in words], input=stdin)
 
 
 def printed(*words):

@@ -77,5 +77,6 @@ def test_a_run_is_not_evaluated_on_data_with_other_classes(trained, tmp_path):
         (tmp_path / name).mkdir()
         for index in range(2):
             Image.new("L", (8, 8), index * 90).save(tmp_path / name / f"{index}.png")
-    with pytest.raises(ReskerasError, match="are not those the run was trained on"):
+    with pytest.raises(ReskerasError, match=r"class of .*'cat' is not one of 0, 1, 2") as caught:
         trained.evaluate(data=f"folder:{tmp_path}")
+    assert caught.value.status == 2

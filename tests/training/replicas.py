@@ -1,6 +1,6 @@
 """A training on several replicas; run as a script by test_strategy.py: devices are fixed once TensorFlow starts.
 
-Arguments: run folder, strategy, devices, then recipe fields as YAML. Prints what the replicas hold.
+Arguments: run folder, strategy, devices, then recipe fields as YAML, with those of the network as `network`. Prints what the replicas hold.
 """
 
 import sys
@@ -31,10 +31,11 @@ class Apart(keras.callbacks.Callback):
 
 
 def main():
-    out, strategy, devices, fields = sys.argv[1:5]
-    apart = Apart()
-    run = reskeras.train(reskeras.network(**NETWORK), out=Path(out), strategy=strategy, devices=int(devices) or None,
-                         callbacks=[apart], **{**RECIPE, **yaml.safe_load(fields)})
+    out, strategy, devices = sys.argv[1:4]
+    fields, apart = yaml.safe_load(sys.argv[4]), Apart()
+    network = NETWORK | fields.pop("network", {})
+    run = reskeras.train(reskeras.network(**network), out=Path(out), strategy=strategy, devices=int(devices) or None,
+                         callbacks=[apart], **{**RECIPE, **fields})
     print("apart", apart.largest)
     print("finished", run.path)
 

@@ -99,3 +99,25 @@ def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path):
         _, errors = worker.communicate(timeout=300)
         assert worker.returncode == 0, errors
     np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fields", "named"), [
+    (("{}", "{learning_rate: 0.03}"), "recipe.learning_rate is 0.02 on worker 0 and 0.03 on worker 1"),
+    (("{seed: 1}", "{precision: mixed_bfloat16}"), "recipe.precision is 'float32' on worker 0 and 'mixed_bfloat16'"),
+    (("{}", "{network: {stem: {convs: [{width: 4}]}}}"), "network.stem.convs.0.width is 8 on worker 0 and 4"),
+])
+def test_workers_that_were_asked_for_different_trainings_end_at_once_on_all(tmp_path, fields, named):
+    ports = "127.0.0.1:21741", "127.0.0.1:21742"
+    running = []
+    for index in range(2):
+        config = json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
+        command = [sys.executable, "-m", "tests.training.replicas", str(tmp_path / "two"), "multi-worker", "0",
+                   fields[index]]
+        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"}))
+    for worker in running:
+        _, errors = worker.communicate(timeout=200)
+        assert worker.returncode != 0
+        assert named in errors
+    assert not (tmp_path / "two").exists()

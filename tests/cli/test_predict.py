@@ -1,0 +1,69 @@
+"""`reskeras predict` over what people have: folders, patterns, standard input, and broken files among them."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.running import invoke
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("b", "sub/a", "sub/c"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 90, np.uint8)).save(tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+def run(*arguments, stdin=None):
+    return invoke("predict", *arguments, stdin=stdin)
+
+
+def test_a_folder_is_predicted_file_by_file_and_written_as_csv(trained, photos, tmp_path):
+    result = run(trained.path, photos, "--csv", tmp_path / "out.csv", "--top", 2)
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [row["image"] for row in rows[::2]] == [str(photos / name) for name in ("b.png", "sub/a.png", "sub/c.png")]
+    assert [row["rank"] for row in rows] == ["1", "2"] * 3
+    [expected] = trained.predict(photos / "b.png", top=2)
+    assert [(row["class"], float(row["probability"])) for row in rows[:2]] == [
+        (name, pytest.approx(share, abs=1e-6)) for name, share in expected.top]
+
+
+def test_a_pattern_that_no_shell_expanded_is_understood(trained, photos):
+    found = json.loads(run(trained.path, photos / "sub" / "*.png", "--json").stdout)
+    assert [each["path"] for each in found] == [str(photos / "sub" / "a.png"), str(photos / "sub" / "c.png")]
+
+
+def test_standard_input_is_an_image(trained, photos):
+    found = json.loads(run(trained.path, "-", "--json", stdin=(photos / "b.png").read_bytes()).stdout)
+    assert [each["path"] for each in found] == ["-"]
+    broken = run(trained.path, "-", stdin=b"no image")
+    assert broken.exit_code == 1
+    assert "image: - is" in broken.stderr
+
+
+def test_broken_files_are_told_and_the_others_predicted(trained, photos, tmp_path):
+    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = run(trained.path, photos, "--json", "--csv", tmp_path / "out.csv")
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)) == 3
+    assert "broken.png" in result.stderr and "1 of 4 images could not be read" in result.stderr
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 3 * 5
+
+
+def test_a_name_that_is_no_file_is_refused_before_anything(trained, photos):
+    result = run(trained.path, photos / "b.png", photos / "absent.png")
+    assert result.exit_code == 2
+    assert "absent.png" in result.stderr and not result.stdout
+
+
+def test_names_that_a_spreadsheet_would_run_are_made_safe(trained, photos, tmp_path, monkeypatch):
+    shutil.copy(photos / "b.png", tmp_path / "=1+1.png")
+    monkeypatch.chdir(tmp_path)
+    assert run(trained.path, "=1+1.png", "--csv", "out.csv").exit_code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith("'=1+1.png")
