@@ -1,6 +1,7 @@
 """A training on several replicas; run as a script by test_strategy.py: devices are fixed once TensorFlow starts.
 
-Arguments: run folder, strategy, devices, then recipe fields as YAML, with those of the network as `network`. Prints what the replicas hold.
+Arguments: run folder, strategy, devices, then recipe fields as YAML, those of the network under `network`. Prints what
+the replicas hold.
 """
 
 import sys
