@@ -231,8 +231,11 @@ class Run:
             source = self.source(data, data_dir)
             if needy and source.train is None:
                 # the ranges of a quantised network are those of its training images; a port has only the data given
-                training = self.source() if known else open_source(data, data_dir).matched(source.classes)
-                source = replace(training if not known else source, train=training.train)
+                if known:
+                    source = replace(source, train=self.source().train)
+                else:
+                    whole = open_source(data, data_dir).matched(source.classes)
+                    source = whole.with_channels(self.preprocessing().channels)
             return source
         if needy:
             raise ReskerasError(f"to: {needy[0]} measures ranges on images, and {self.path} was ported and has none; "

@@ -135,7 +135,7 @@ def _mistakes(run: Material, of: str) -> Iterator[Section]:
         return
     worst = wrong[np.argsort(-found.confidence[wrong], kind="stable")][:MISTAKES]
     images, _ = evaluation_images(run.test.part("worst", worst), run.preprocessing, len(worst))
-    names = ["/".join(Path(name).parts[-2:]) for name in run.test.names(worst)]
+    names = [_short(name) for name in run.test.names(worst)]
     told = [(found.classes[found.labels[index]], found.classes[found.predicted[index]], found.confidence[index], name)
             for index, name in zip(worst, names, strict=True)]
     yield Gallery(f"Worst mistakes{of}", [
@@ -143,3 +143,8 @@ def _mistakes(run: Material, of: str) -> Iterator[Section]:
               f"{true}, taken for {taken} ({sure:.0%}): {name}")
         for image, (true, taken, sure, name) in zip(images, told, strict=True)],
         f"The {len(worst)} of {len(wrong):,} wrong test images that the model is surest of.")
+
+
+def _short(name: str) -> str:
+    """A test image's name as a caption: a file with its folder, which is its class, or the number of a record."""
+    return name.partition(", in ")[0] if name.startswith("record ") else "/".join(Path(name).parts[-2:])
