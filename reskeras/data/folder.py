@@ -48,7 +48,7 @@ def open_folder(path: Path, division: int = DIVISION) -> Source:
         how = "one in five of each class, always the same"
     else:
         for_training, for_test = divided(opened.names_in(layout.train), labels, TEST_SHARE)
-        how = "about one in five of each class, by the hash of its name"
+        how = "about one in five of each class, always the same"
     if not len(for_test):
         raise ReskerasError(f"data: {path} has one image a class; at least two are needed, one of them for test")
     opened.notes.append(f"no test folder: {len(for_test)} of {train.count} images are kept for test")

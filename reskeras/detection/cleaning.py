@@ -184,7 +184,7 @@ def one_in_five(
         parts, how = (np.sort(order[held:]), np.sort(order[:held])), "one in five of the images, always the same"
     else:
         parts = divided([image.where for image in images], labels, TEST_SHARE)
-        how = "about one in five of the images, by the hash of its name"
+        how = "about one in five of the images, always the same"
     train, test = ([images[index] for index in part] for part in parts)
     tally.said.append(f"no images for test: {len(test):,} of {len(images):,} are kept for it")
     return train, test, how

@@ -32,7 +32,7 @@ def test_figures_notes_and_warnings_are_printed(folder):
     assert result.exit_code == 0, result.output
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
     assert "training 17 images" in lines
-    assert "test 4 one in five of each class, always the same" in lines
+    assert "test 4 about one in five of each class, always the same" in lines
     assert "cat 12 3" in lines and "dog 5 1" in lines
     assert any(line.startswith("note: skipped 1 of 22 images that cannot be read") for line in lines)
     assert "warning: fewer than 10 training images of 1 class: dog" in lines
