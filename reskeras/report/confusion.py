@@ -47,7 +47,7 @@ def draw_confusion(result: Evaluation) -> Any:
     right = np.eye(len(counts), dtype=bool)
     most = max(float(shares[~right].max(initial=0.0)), LEAST_MISTAKE)
     size = float(np.clip(0.55 * len(counts) + 2.5, 5.5, 14))
-    figure = Figure(1.12 * size, size)
+    figure = Figure(1.12 * size, 0.94 * size)
     axis = figure.subplots()
     # mistakes have a scale of their own, steep at its start: on that of the right ones they would all be pale
     scale = PowerNorm(0.5, vmin=0, vmax=most)

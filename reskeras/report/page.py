@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reskeras import __version__
 from reskeras.files import write_text
+from reskeras.printable import printable
 from reskeras.report.sections import Page
 
 
@@ -14,7 +15,8 @@ def render(page: Page) -> str:
     """HTML5, self-contained; what comes from outside, such as names of classes, is escaped."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+                              finalize=_shown)
     template = environment.from_string(_part("page.html"))
     sections = [(f"section-{place}", section) for place, section in enumerate(page.sections, 1)]
     return template.render(page=page, sections=sections, style=_part("page.css"), script=_part("page.js"),
@@ -26,6 +28,11 @@ def write_page(page: Page, path: str | Path) -> Path:
     path = Path(path)
     write_text(path, render(page))
     return path
+
+
+def _shown(value: object) -> object:
+    """What a page says: text from outside on one line, without characters that no page may have or that reorder it."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _part(name: str) -> str:

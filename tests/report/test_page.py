@@ -16,7 +16,7 @@ from reskeras.report.sections import Facts, Gallery, Image, Page, Table
 from reskeras_cli.main import commands
 from tests.report.reading import CHROMIUM, DRIVER, browser, parsed_page
 
-HOSTILE = "<script>alert(1)</script>\"'&"
+HOSTILE = "<script>alert(1)</script>\"'&\x1b\u202e"
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,7 @@ def test_what_comes_from_outside_is_escaped():
         Gallery(HOSTILE, [Image("data:,", HOSTILE, HOSTILE)], HOSTILE)])
     text = render(page)
     assert "<script>alert" not in text
+    assert "\x1b" not in text and "\u202e" not in text and r"\x1b\u202e" in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert text.count("<script>") == 1
 
