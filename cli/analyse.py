@@ -23,14 +23,14 @@ from .tables import Column, table
 @click.option("--data", metavar="SOURCE", shell_complete=complete_data,
               help="Other data than the run was trained on; for fresh networks.  "
               "[default: the run's; digits]")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
-@click.option("--images", type=int, default=1000, show_default=True, metavar="N", help="Test images looked at.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@click.option("--images", type=int, default=1000, show_default=True, metavar="N", help="Number of test images.")
 @click.option("--lesions", type=int, default=100, show_default=True, metavar="N",
               help="At most so many units are removed, and so many pairs swapped; 0: none.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of fresh weights.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of fresh weights.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="For the plots.  [default: RUN/analysis; of several: saved_models/analysis]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     networks: tuple[str, ...], data: str | None, data_dir: Path | None, images: int, lesions: int, seed: int,
     out: Path | None, as_json: bool,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
               help="The new run folder.  [default: saved_models/NAME]")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
               help="Also draw the network unit by unit: .png, .svg or .pdf.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_json: bool) -> None:
     """Compile a network with fresh weights, describe it, and save it as a new run folder.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--write", "out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write the spec, if it compiles to the same function.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(model: Path, out: Path | None, as_json: bool) -> None:
     """What network MODEL is, a .keras or .h5 file or a run folder, and how it deviates from the papers' network.
 

@@ -36,16 +36,16 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     "  reskeras data cifar10 --data-dir ~/tensorflow_datasets --recipe mine.yaml --sheet cifar.png",
 )
 @click.argument("source", shell_complete=complete_source)
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--recipe", metavar="RECIPE", shell_complete=complete_recipe,
               help="Whose augmentation the sheet shows: a name or a YAML file.  "
               "[default: quick, of annotated images detector]")
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png",
-              help="Draw images beside augmented versions of them.")
+              help="Draw images next to augmented versions of them.")
 @click.option("--input-shape", metavar="HxW[xC]",
               help="Size of the augmented images, of annotated ones the canvas.  [default: the median size, within 32 "
               "and 224, of annotated images as it is]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     source: str, data_dir: Path | None, recipe: str | None, sheet: Path | None, input_shape: str | None, as_json: bool,
 ) -> None:

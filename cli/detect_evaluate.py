@@ -26,13 +26,13 @@ from .run_options import data_options, run_argument
 @run_argument
 @data_options
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
-              help="Which images.")
+              help="Which images to use.")
 @looking_options
 @click.option("--curves", type=click.Path(path_type=Path), metavar="FILE",
               help="Draw precision by recall of each class: png or svg.")
 @click.option("--pictures", type=click.Path(path_type=Path), metavar="FILE.png",
               help="Draw some images: what is annotated beside what was found.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     run: Path, data: str | None, data_dir: Path | None, split: str, looked: dict[str, Any], curves: Path | None,
     pictures: Path | None, as_json: bool,

@@ -22,9 +22,9 @@ from .run_options import data_options, numbers_by_name, run_argument
               help="serving, a SavedModel for TensorFlow Serving, which is the only kind.  [default: serving]")
 @click.option("--tolerance", "tolerances", multiple=True, metavar="KIND=VALUE",
               help="How much a probability, or a corner as a share of the image's longer side, may differ.")
-@click.option("--no-timing", is_flag=True, help="Leave out how fast each artefact is.")
+@click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     run: Path, kinds: tuple[str, ...], tolerances: tuple[str, ...], no_timing: bool, data: str | None,
     data_dir: Path | None, as_json: bool,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
               help="A new folder for the images with boxes drawn in (without --score those of 0.5 or more), and for "
               "detections.json, in COCO's form.")
 @csv_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     paths: tuple[Path, ...], score: float | None, looked: dict[str, Any], out: Path | None, csv: Path | None,
     as_json: bool, served: Client | None,

@@ -22,10 +22,10 @@ from .output import echo, echo_text, emit_json, working
 @click.option("--data", metavar="SOURCE", shell_complete=complete_objects,
               help="Hold the anchors against the training objects of voc:PATH, coco:PATH "
               "or tfds:NAME[/CONFIG].")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
 @click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
-@click.option("--json", "form", flag_value="json", help="For programs.")
+@click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")
 def command(request: NetworkRequest, data: str | None, data_dir: Path | None, form: str | None) -> None:
     """What a detector means, stage by stage, and what it costs, before anything is built.
 

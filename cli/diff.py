@@ -31,7 +31,7 @@ COLOURS = {"-": "red", "+": "green", "~": "yellow"}
 @click.argument("a", shell_complete=complete_network)
 @click.argument("b", required=False, shell_complete=complete_network)
 @network_options("absent")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> None:
     """What differs between networks A and B: fields, operations, costs.
 

@@ -22,17 +22,20 @@ from .run_options import data_options, listed_numbers, run_argument
 @run_argument
 @data_options
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
-              help="Which images.")
+              help="Which images to use.")
 @click.option("--views", type=int, default=1, show_default=True, metavar="[1|10]",
-              help="Crops of each image, whose probabilities are averaged.")
+              help="Crops of each image to average over.")
 @click.option("--resize", type=int, metavar="PIXELS", help="The square that ten crops are cut from.")
 @click.option("--scales", metavar="S,S,...", help="Whole images and mirror images with these shorter sides, averaged.")
 @click.option("--recalibrate", type=int, default=0, metavar="N", help="Measure batch norm's statistics over N images.")
-@click.option("--save-recalibrated", is_flag=True, help="Keep these statistics in the run's model.")
-@click.option("--classes", "by_class", is_flag=True, help="Accuracy of each class, and the commonest mistakes.")
-@click.option("--confusion", type=click.Path(path_type=Path), metavar="FILE", help="Confusion matrix: png, svg or csv.")
-@click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE", help="A CSV line for each image.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--save-recalibrated", is_flag=True, help="Save the measured statistics in the run's model.")
+@click.option("--classes", "by_class", is_flag=True,
+              help="Print the accuracy of each class and the commonest mistakes.")
+@click.option("--confusion", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the confusion matrix: .png, .svg or .csv.")
+@click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a CSV file with a line for each image.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     run: Path, data: str | None, data_dir: Path | None, split: str, views: int, resize: int | None, scales: str | None,
     recalibrate: int, save_recalibrated: bool, by_class: bool, confusion: Path | None, predictions: Path | None,

@@ -33,9 +33,9 @@ from .run_options import data_options, numbers_by_name, run_argument
               help="What a kind may differ by, instead of its own; may be repeated.")
 @click.option("--keep-float", multiple=True, metavar="LAYER", help="Layers that int8 kinds leave in float32.")
 @click.option("--explain", "explained", is_flag=True, help="Rank the layers of int8 kinds by quantisation noise.")
-@click.option("--no-timing", is_flag=True, help="Leave out how fast each artefact is.")
+@click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     run: Path, kinds: tuple[str, ...], data: str | None, data_dir: Path | None, as_json: bool, pixels: str,
     representative: int, tolerances: tuple[str, ...], keep_float: tuple[str, ...],

@@ -21,31 +21,31 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EPIPE)
 INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
 
 NETWORKS, MODELS = "Look at networks (no TensorFlow needed)", "Build, train, use"
-PAPERS, PROGRAM = "The papers' findings", "This program"
+PAPERS, PROGRAM = "Reproduce the papers", "This program"
 COMMANDS = {
-    "list": Entry(".list", "The catalogue of named networks.", NETWORKS),
-    "show": Entry(".show", "One network: what it means, stage by stage, and what it costs.", NETWORKS),
-    "diff": Entry(".diff", "Two networks compared, operation by operation.", NETWORKS),
-    "schema": Entry(".schema", "JSON Schema of the YAML files, for editors.", NETWORKS),
-    "recipes": Entry(".recipes", "The shipped ways of training.", MODELS),
-    "data": Entry(".data", "Images of a source: classes, sizes, a sheet of augmented ones.", MODELS),
+    "list": Entry(".list", "List the named networks.", NETWORKS),
+    "show": Entry(".show", "Describe a network: stages, parameters, multiply-adds, memory.", NETWORKS),
+    "diff": Entry(".diff", "Compare two networks, operation by operation.", NETWORKS),
+    "schema": Entry(".schema", "Print the JSON Schema of the YAML files, for editors.", NETWORKS),
+    "recipes": Entry(".recipes", "List the built-in training recipes, or print one.", MODELS),
+    "data": Entry(".data", "Survey a data set: classes, image sizes, a sheet of augmented images.", MODELS),
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
     "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
-    "launch": Entry(".launch", "Train in several processes on this machine, kept alive as a group.", MODELS),
-    "spaces": Entry(".spaces", "The shipped spaces that a search can vary.", MODELS),
+    "launch": Entry(".launch", "Train in several processes on this machine, restarted when one fails.", MODELS),
+    "spaces": Entry(".spaces", "List the built-in search spaces, or print one.", MODELS),
     "tune": Entry(".tune", "Search a space for the best network and recipe.", MODELS),
-    "evaluate": Entry(".evaluate", "Accuracy of a trained run.", MODELS),
-    "predict": Entry(".predict", "The likeliest classes of image files.", MODELS),
-    "analyse": Entry(".analyse", "Inside a network: responses, gradients, units removed.", MODELS),
-    "conform": Entry(".conform", "What any Keras model is, and where it leaves the papers.", MODELS),
-    "port": Entry(".port", "Weights from keras.applications, torchvision or timm as a run.", MODELS),
-    "export": Entry(".export", "SavedModel and TensorFlow Lite files of a trained run.", MODELS),
-    "detect": Entry(".detect", "Detectors of objects: show, train, evaluate, predict, export.", MODELS),
-    "report": Entry(".report", "One HTML page of runs, or of what a suite came to.", MODELS),
-    "suites": Entry(".suites", "The papers' tables and figures, to be run again.", PAPERS),
-    "reproduce": Entry(".reproduce", "Run a table or figure again, beside what was published.", PAPERS),
-    "serve": Entry(".serve", "TensorFlow Serving on a run's exports.", MODELS),
-    "completion": Entry(".completion", "Let your shell complete commands, options and names.", PROGRAM),
+    "evaluate": Entry(".evaluate", "Measure the accuracy of a trained run.", MODELS),
+    "predict": Entry(".predict", "Classify image files.", MODELS),
+    "analyse": Entry(".analyse", "Look inside networks: responses, gradients, what removing units costs.", MODELS),
+    "conform": Entry(".conform", "Identify a Keras model, and where it deviates from the papers.", MODELS),
+    "port": Entry(".port", "Convert weights of keras.applications, torchvision or timm to a run.", MODELS),
+    "export": Entry(".export", "Export a trained run to SavedModel or TensorFlow Lite, and verify it.", MODELS),
+    "detect": Entry(".detect", "Object detectors: show, train, evaluate, predict, export.", MODELS),
+    "report": Entry(".report", "Write one HTML page about runs, or about a suite's results.", MODELS),
+    "suites": Entry(".suites", "List the tables and figures that can be reproduced.", PAPERS),
+    "reproduce": Entry(".reproduce", "Reproduce a table or figure, and compare it with the published one.", PAPERS),
+    "serve": Entry(".serve", "Serve a run's SavedModel with TensorFlow Serving.", MODELS),
+    "completion": Entry(".completion", "Set up completion of commands, options and names in your shell.", PROGRAM),
 }
 
 

@@ -116,7 +116,7 @@ def _flags() -> list[Callable[[Command], Command]]:
         choice("order", get_args(OrderName), "Activation order"),
         click.option("--preact", is_flag=True, help="Full pre-activation: --order full_preact."),
         click.option("--plain", is_flag=True, help="No shortcuts at all: --shortcut none."),
-        click.option("--classes", type=int, metavar="N", help="Classes to tell apart."),
+        click.option("--classes", type=int, metavar="N", help="Number of classes."),
         click.option("--input-shape", metavar="HxW[xC]",
                      help="Height, width and, unless they follow the data, channels: 64x64 or 224x224x3."),
         click.option("--set", "settings", multiple=True, metavar="PATH=VALUE",

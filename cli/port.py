@@ -29,7 +29,7 @@ from .output import command_line, echo, emit_json, note
 @click.option("--without-proof", is_flag=True, help="Keep the port where the source cannot be run.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="The new run folder.  [default: saved_models/NETWORK-ported]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     source: str, application: str | None, classes: Path | None, size: int | None, normalise: str | None,
     fold_biases: bool, without_proof: bool, out: Path | None, as_json: bool,

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True),
                 metavar="[RUN] IMAGE...")
 @served_options
-@click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="K", help="Classes to name.")
+@click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="K",
+              help="Number of classes to print.")
 @csv_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, served: Client | None) -> None:
     """The likeliest classes of image files, by a run's best model and its own preprocessing, in float32.
 

@@ -17,7 +17,7 @@ from .tables import Column, table
     "  reskeras recipes --json",
 )
 @click.argument("name", required=False, shell_complete=complete_recipe)
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
     """The recipes that come with reskeras, or the YAML of NAME with every field, to start your own from."""
     from reskeras.spec.document import to_yaml

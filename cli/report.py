@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help="The page.  [default: report.html in the run; of several: saved_models/report.html]")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
-@click.option("--json", "as_json", is_flag=True, help="What is known, for programs, and no page.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is known as JSON, and write no page.")
 def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """One HTML page of trained runs, or of a suite's results: it opens without a network, on a phone and in print.
 

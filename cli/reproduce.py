@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 @click.option("--scale", default="short", shell_complete=complete_scale, show_default=True, metavar="SCALE",
               help="paper: as the paper did. short: a budgeted schedule. smoke: seconds, to see that it runs.")
 @click.option("--rows", multiple=True, metavar="ROW", help="Only these; may be repeated, or divided by commas.")
-@click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Runs of each row.")
+@click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Runs per row.")
 @click.option("--data", metavar="SOURCE", shell_complete=complete_data,
               help="Other images than the scale's, for every row.")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where TFDS sets are prepared.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Where runs and results stand.  [default: saved_models/reproduce]")
-@click.option("--dry-run", is_flag=True, help="Say what it costs and expects, and do nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr.")
+@click.option("--dry-run", is_flag=True, help="Print the cost and the expected result, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def command(
     suite: str, scale: str, rows: tuple[str, ...], seeds: int, data: str | None, data_dir: Path | None,
     out: Path | None, dry_run: bool, as_json: bool,

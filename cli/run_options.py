@@ -23,7 +23,7 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 def data_options(command: Command) -> Command:
     """`--data` and `--data-dir`, which default to what the run was trained on."""
     command = click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR",
-                           help="Where TFDS sets are prepared.")(command)
+                           help="Folder of prepared TFDS data sets.")(command)
     return click.option("--data", metavar="SOURCE", shell_complete=complete_data,
                         help="Other data with the same classes.")(command)
 

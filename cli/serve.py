@@ -18,9 +18,9 @@ from .run_options import run_argument
     "  reskeras serve saved_models/photos --port 9000 --dry-run",
 )
 @run_argument
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Of the REST API.")
-@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="Of gRPC.")
-@click.option("--dry-run", is_flag=True, help="Print the commands; start nothing.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port of the REST API.")
+@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="Port of gRPC.")
+@click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     """Serve a run's SavedModel with TensorFlow Serving: tensorflow_model_server, else its container.
 

@@ -16,11 +16,12 @@ from .output import echo_text, emit_json
     "  reskeras show --depth 56 --preact --classes 100 --yaml > my-net.yaml",
 )
 @network_options()
-@click.option("--units", is_flag=True, help="Unit by unit, with every operation.")
-@click.option("--batch", type=click.IntRange(min=1), default=1, metavar="N", help="Images a step, for the memory.")
+@click.option("--units", is_flag=True, help="List every unit with its operations.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, metavar="N",
+              help="Images per step, for the memory figures.")
 @click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
 @click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
-@click.option("--json", "form", flag_value="json", help="For programs.")
+@click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")
 def command(request: NetworkRequest, units: bool, batch: int, form: str | None) -> None:
     """What a network means, stage by stage, and what it costs, before anything is built.
 

@@ -17,7 +17,7 @@ from .tables import Column, table
     "  reskeras suites --json",
 )
 @click.argument("name", required=False, shell_complete=complete_suite)
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
     """The suites that come with reskeras, or the rows of NAME with what was published of each."""
     from reskeras.experiments.suite import read_suite, suite_names

@@ -97,7 +97,7 @@ def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
         return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=text)
 
     return [
-        path("--data-dir", metavar="DIR", text="Where TFDS sets are prepared."),
+        path("--data-dir", metavar="DIR", text="Folder of prepared TFDS data sets."),
         click.option("--recipe", metavar="RECIPE", shell_complete=complete_recipe,
                      help="A recipe's name (reskeras recipes) or a YAML file.  "
                      f"[default: {recipe}]"),
@@ -120,11 +120,11 @@ def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
         click.option("--strategy", default="auto", show_default=True, metavar="S",
                      help="one, mirrored (all GPUs), multi-worker (TF_CONFIG or Slurm), or auto."),
         click.option("--devices", type=int, metavar="N", help="How many GPUs; without a GPU, logical CPUs."),
-        click.option("--resume", is_flag=True, help="Go on from the run folder's newest state."),
-        click.option("--deterministic", is_flag=True, default=None, help="The same numbers to the last bit each time."),
+        click.option("--resume", is_flag=True, help="Continue from the newest state in the run folder."),
+        click.option("--deterministic", is_flag=True, default=None, help="Give bit-identical results every time."),
         click.option("--profile", type=int, default=0, metavar="STEPS",
                      help="Write a TensorBoard profile of some steps."),
         click.option("--histograms", is_flag=True, help="Write TensorBoard histograms of the weights each epoch."),
         path("--out", metavar="DIR", text="The new run folder.  [default: saved_models/NAME-DATA]"),
-        click.option("--json", "as_json", is_flag=True, help="The result for programs; progress goes to stderr."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr."),
     ]

@@ -15,8 +15,8 @@ def with_verbosity(command: click.Command) -> click.Command:
     """Give a command `-q` and `-v`, unless it has them."""
     if not any(parameter.name == "quiet" for parameter in command.params):
         command.params += [
-            _flag("quiet", Verbosity.QUIET, "Print results and errors alone."),
-            _flag("verbose", Verbosity.VERBOSE, "Tell more: TensorFlow's own messages, steps of a training."),
+            _flag("quiet", Verbosity.QUIET, "Print only results and errors."),
+            _flag("verbose", Verbosity.VERBOSE, "Print more: TensorFlow's own messages, training steps."),
         ]
     return command
 
