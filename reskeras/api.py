@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
 from reskeras.analysis.analysis import analyse as analyse_weights
 from reskeras.caller_state import preserved
-from reskeras.data.kept import as_trained, division_of, is_own
+from reskeras.data.kept import as_trained, division_of, is_own, kept_name
 from reskeras.data.noise import noise_source
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
@@ -153,8 +153,8 @@ class Run:
         if data is None and not known:
             raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
         if is_own(data, known):
-            opened = open_source(known["name"], data_dir or known.get("data_dir"), division=division_of(known))
-            source = as_trained(opened, known, classes, self.folder.data_file)
+            opened = open_source(kept_name(known), data_dir or known.get("data_dir"), division=division_of(known))
+            source = as_trained(replace(opened, name=known["name"]), known, classes, self.folder.data_file)
             return source.with_channels(self.preprocessing().channels)
         unnamed = not known and classes == class_names(None, len(classes))
         source = open_source(data, data_dir, testing=() if unnamed else classes)

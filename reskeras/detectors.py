@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.caller_state import preserved
-from reskeras.data.kept import changes, division_of, is_own
+from reskeras.data.kept import changes, division_of, is_own, kept_name
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.detection.detector import Detector, Options
 from reskeras.detection.evaluate import DetectionEvaluation, evaluate_detector
@@ -82,7 +82,8 @@ class DetectorRun:
         known, classes = self.folder.provenance()["data"], self.folder.classes()
         if not is_own(data, known):
             return open_objects(data, data_dir, testing=classes)
-        source = open_objects(known["name"], data_dir or known["data_dir"], division=division_of(known))
+        opened = open_objects(kept_name(known), data_dir or known["data_dir"], division=division_of(known))
+        source = replace(opened, name=known["name"])
         if list(source.classes) != classes:
             raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on")
         notes = [note for note in source.notes if note not in (known.get("notes") or ())]

@@ -22,7 +22,19 @@ Known = Mapping[str, Any]  # provenance.json's data
 def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
     """What provenance.json keeps to identify a source, and the fingerprint whose entries go beside it."""
     found = fingerprint(source)
-    return {"division": source.division, "fingerprint": found.facts}, found
+    kind, _, path = source.name.partition(":")
+    place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if kind in FOLDERS and path else {}
+    return {"division": source.division, "fingerprint": found.facts, **place}, found
+
+
+def kept_name(known: Known) -> str:
+    """The name to open a run's data by: a folder that was typed relative to the folder of the training is found from
+    any other, unless it is there no more and is here."""
+    name, place = known["name"], known.get("place")
+    kind, _, path = str(name).partition(":")
+    if kind not in FOLDERS or not isinstance(place, str) or Path(path).expanduser().is_absolute():
+        return name
+    return name if Path(path).exists() and not Path(place.partition(":")[2]).exists() else place
 
 
 def division_of(known: Known) -> int:
@@ -34,7 +46,7 @@ def division_of(known: Known) -> int:
 def is_own(data: str | None, known: Known) -> bool:
     """Whether `data`, as typed, is what a run was trained on; a folder is the same however it is written."""
     name = known.get("name")
-    return bool(known) and (data is None or data == name or _placed(data) == _placed(name))
+    return bool(known) and (data is None or data == name or _placed(data) == _placed(kept_name(known)))
 
 
 def _placed(name: Any) -> Any:
