@@ -47,7 +47,7 @@ def command(
     IMAGE is a file, a folder (all images below it), a pattern in quotes, or - for an image on standard input. A file
     that cannot be read is told, the others are looked at, and the exit status is 1.
 
-    A box is told by its edges in pixels of the image as stored, from its upper left corner. With --url there is no RUN:
+    A box is told by its edges in pixels of the image as shown, from its upper left corner. With --url there is no RUN:
     the files (JPEG or PNG) go to TensorFlow Serving, whose answer is what the detector tells by itself.
     """
     if served is not None and (out or score is not None or any(looked.values())):

@@ -2,24 +2,134 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from reskeras.data.image_opener import PixelBudget, opened_image
+from reskeras.data.orientation import (
+    JPEG_EXIF,
+    PNG_EXIF,
+    UPRIGHT,
+    contains,
+    orientation_of,
+    traced_once,
+    turned,
+)
 from reskeras.errors import ReskerasError, failure
 
 LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
+PIXELS_AT_ONCE = PixelBudget(LARGEST_IMAGE)
 CHANGED = "changed since the data was opened"
+COLOURS = 3
+EXACT = "INTEGER_ACCURATE"  # TensorFlow's own choice is an approximate transform, off by up to 14
+HEAD = 32  # bytes that tell what an image is. In the patterns \C is a byte
+SIMPLE_PNG, DEEP_PNG = (rf"\CPNG\r\n\x1a\n\C{{16}}{bits}\C*" for bits in (r"[\x01-\x08]", r"\x10"))
+# a flag of VP8X in byte 20 (0x10 alpha, 0x02 animation), or of VP8L in byte 24
+ALPHA_WEBP = (r"RIFF\C{4}WEBP(VP8X\C{4}[\x10\x11\x14\x15\x18\x19\x1c\x1d\x30\x31\x34\x35\x38\x39\x3c\x3d]\C*"
+              r"|VP8L\C{8}[\x10-\x1f]\C*)")
+GIF = r"GIF8\C*"
 
 
 def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bytes of a JPEG, PNG, BMP, WebP or GIF (its first frame) to uint8 (height, width, channels)."""
-    image = tf.io.decode_image(data, channels=3, expand_animations=False)
-    if channels == 1:
-        image = image[..., :1]  # a grey image decodes to three equal channels
-    return tf.ensure_shape(image, [None, None, channels])
+    """Bytes of a JPEG, PNG, BMP, WebP or GIF (its first frame) to uint8 (height, width, channels), as viewers show it.
+
+    JPEGs have the pixels of libjpeg's exact transform; 16 bits are scaled to 8; alpha is left out; images are turned
+    by their EXIF orientation; of one channel colour becomes grey. Runs in a graph; raises InvalidArgumentError for what
+    cannot be decoded, and ReskerasError (status 2) unless `channels` is 1 or 3.
+    """
+    def whole(_: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
+        return turned(tf.io.decode_jpeg(data, COLOURS, dct_method=EXACT), orientation)
+
+    image = tf.ensure_shape(by_format(data, whole, lambda image: image), [None, None, COLOURS])
+    return with_channels(image, channels)
+
+
+def by_format(
+    data: tf.Tensor, from_jpeg: Callable[[tf.Tensor, tf.Tensor | int], tf.Tensor],
+    from_other: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """What `from_jpeg` makes of the size as stored, int32 (height, width), and the orientation of a JPEG, or
+    `from_other` of the pixels, uint8 (height, width, 3), of another image as shown.
+
+    Both give a tensor of the same type and rank, whose shape is not static. InvalidArgumentError for more than
+    LARGEST_IMAGE pixels, before any is made.
+    """
+    def jpeg(orientation: Callable[[tf.Tensor], tf.Tensor] | None = None) -> tf.Tensor:
+        size = tf.image.extract_jpeg_shape(data)[:2]
+        with _bounded(size):
+            return from_jpeg(tf.identity(size), orientation(data) if orientation else UPRIGHT)
+
+    is_jpeg = tf.io.is_jpeg(data)
+    # most files are JPEGs or PNGs with nothing special about them. One search and one match find those, because each
+    # operation more costs as much as decoding some hundred pixels
+    tagged = contains(data, tf.where(is_jpeg, JPEG_EXIF, PNG_EXIF))
+    simple = tf.strings.regex_full_match(tf.strings.substr(data, 0, HEAD), SIMPLE_PNG) & ~tagged
+    branch = tf.where(is_jpeg, tf.where(tagged, 1, 0), tf.where(simple, 2, 3))
+    return tf.switch_case(branch, [jpeg, lambda: jpeg(orientation_of), lambda: from_other(_decode_png(data)),
+                                   lambda: from_other(_decode_other(data))])
+
+
+def _bounded(size: tf.Tensor) -> AbstractContextManager[None]:
+    """A block that decodes an image of `size` (height, width), and does not where these are too many pixels."""
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    said = [f"image: more than {LARGEST_IMAGE} pixels:", pixels]
+    return tf.control_dependencies([tf.raw_ops.Assert(condition=pixels <= LARGEST_IMAGE, data=said)])
+
+
+def _decode_png(data: tf.Tensor, dtype: tf.DType = tf.uint8) -> tf.Tensor:
+    """A PNG as stored, (height, width, 3)."""
+    # height and width change places, which is all the same here
+    with _bounded(tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)):
+        return tf.io.decode_png(tf.identity(data), COLOURS, dtype)
+
+
+@traced_once
+def _decode_other(data: tf.Tensor) -> tf.Tensor:
+    """Whatever is no JPEG, uint8 (height, width, 3), turned."""
+    head = tf.strings.substr(data, 0, HEAD)
+    kinds = [tf.strings.regex_full_match(head, pattern) for pattern in (SIMPLE_PNG, DEEP_PNG, ALPHA_WEBP, GIF)]
+    branch = tf.argmax(tf.stack([*kinds, True]), output_type=tf.int32)
+    image = tf.switch_case(branch, [
+        lambda: _decode_png(data), lambda: _decode_deep(data), lambda: _decode_any(data, COLOURS + 1),
+        lambda: _decode_gif(data), lambda: _decode_any(data, COLOURS)])
+    return turned(image, orientation_of(data))
+
+
+def _decode_any(data: tf.Tensor, channels: int) -> tf.Tensor:
+    # never channels=0: TensorFlow 2.21 writes beyond its memory when it decodes an animated WebP so
+    image = tf.io.decode_image(data, channels, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, channels])[..., :COLOURS]
+
+
+def _decode_gif(data: tf.Tensor) -> tf.Tensor:
+    # a BMP has no more pixels than bytes and a WebP at most 16,383 squared; a GIF of some bytes may ask for 4 billion
+    sides = tf.io.decode_raw(tf.strings.substr(data, 6, 4), tf.uint16)
+    with _bounded(sides):
+        return _decode_any(tf.identity(data), COLOURS)
+
+
+def _decode_deep(data: tf.Tensor) -> tf.Tensor:
+    """A PNG of 16 bits a channel: 0..65535 to 0..255, rounded, as libpng scales."""
+    image = _decode_png(data, tf.uint16)
+    return tf.cast((tf.cast(image, tf.int32) * 255 + 32_895) // 65_536, tf.uint8)
+
+
+def with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """uint8 (..., 1 or 3) to uint8 (..., channels): grey becomes three equal channels, colour its luma (ITU-R 601).
+
+    Raises ReskerasError (status 2) unless `channels` is 1 or 3.
+    """
+    if channels not in (1, COLOURS):
+        raise ReskerasError(f"channels: {channels} is not supported; images have 1 (grey) or {COLOURS} (colour)")
+    if image.shape[-1] == channels:
+        return image
+    return (tf.image.rgb_to_grayscale if channels == 1 else tf.image.grayscale_to_rgb)(image)
 
 
 def read_stored(path: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -69,24 +179,33 @@ def to_pixels(image: tf.Tensor) -> tf.Tensor:
 
 
 def read_image(path: str | Path) -> tuple[tf.Tensor, str]:
-    """One image file as uint8 (height, width, 3), and Pillow's name for its mode (`L` is grey).
+    """One image file as uint8 (height, width, 3), as shown, and Pillow's name for its mode (`L` is grey).
 
-    Raises ReskerasError (status 1) unless Pillow reads it whole and TensorFlow decodes the same image.
+    Raises ReskerasError (status 1), which says why, unless Pillow reads it whole and TensorFlow decodes the same image.
+    Threads may read at once; they wait for each other where their images are large.
     """
-    try:
-        with Image.open(path) as image:
-            pixels = image.width * image.height
-            if pixels > LARGEST_IMAGE:
-                raise failure(f"image: {path} has {pixels} pixels, more than {LARGEST_IMAGE}")
-            image.load()
-            mode, exact = image.mode, np.asarray(image.convert("RGB")) if image.format == "BMP" else None
-        decoded = decode(tf.io.read_file(str(path)), 3)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, tf.errors.OpError) as error:
-        raise failure(f"image: {path} is broken or no JPEG, PNG, BMP, WebP or GIF") from error
-    if exact is not None and not np.array_equal(exact, decoded):
-        # TensorFlow takes the indices into a BMP's palette for shades of grey, and does not say so
-        raise failure(f"image: {path} is a BMP with a palette, which TensorFlow cannot decode; save it as PNG")
-    return decoded, mode
+    with opened_image(path, LARGEST_IMAGE) as image, PIXELS_AT_ONCE.spent(image.width * image.height):
+        image.load()
+        exact = np.asarray(image.convert("RGB")) if image.format == "BMP" else None
+        try:
+            decoded = _in_colour(tf.io.read_file(os.fspath(path)))
+        except tf.errors.OpError as error:
+            raise failure(f"image: {path} {_undecoded(image)}") from error
+        if exact is not None and not np.array_equal(exact, decoded):
+            # TensorFlow takes the indices into a BMP's palette for shades of grey, and does not say so
+            raise failure(f"image: {path} {_undecoded(image)}")
+        return decoded, image.mode
+
+
+# one call in place of some twenty, each of which would hold the interpreter's lock
+_in_colour = traced_once(lambda data: decode(data, COLOURS))
+
+
+def _undecoded(image: Image.Image) -> str:
+    """What an image is that Pillow reads and TensorFlow does not."""
+    kind = {"WEBP": "WebP", "MPO": "JPEG"}.get(image.format, image.format)
+    palette = " with a palette" if kind == "BMP" and image.mode in ("1", "P", "L") else ""
+    return f"is a {kind}{palette}, which TensorFlow cannot decode; save it as PNG"
 
 
 def decode_file(path: str | Path, channels: int) -> tf.Tensor:
@@ -97,4 +216,4 @@ def decode_file(path: str | Path, channels: int) -> tf.Tensor:
     if not Path(path).is_file():
         raise ReskerasError(f"image: there is no file {path}")
     decoded, _ = read_image(path)
-    return tf.image.rgb_to_grayscale(decoded) if channels == 1 else decoded
+    return with_channels(decoded, channels)

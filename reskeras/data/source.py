@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from reskeras.data.decode import with_channels
 from reskeras.data.division import DIVISION
 from reskeras.data.layout import folded
 from reskeras.errors import ReskerasError, unknown
@@ -73,7 +74,7 @@ class Split:
 
         def decode(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             image, label = self.decode(stored)
-            return (tf.image.rgb_to_grayscale if channels == 1 else tf.image.grayscale_to_rgb)(image), label
+            return with_channels(image, channels), label
 
         return replace(self, decode=decode, encoded=None)
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, mapped, pipeline_options, read_batches
+from reskeras.data.orientation import UPRIGHT, orientation_of
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
 
@@ -41,8 +42,9 @@ class Sizes:
 class Survey:
     """A source in figures. `counted` is how many labels of each split the counts by class were made from: where
     it is less than the split, they are estimates. `shared` test images are also training images, of those
-    `compared` (training, test), byte for byte as stored. `divided` says where the test images come from, `origins` the
-    same of the other splits."""
+    `compared` (training, test), byte for byte as stored; and of the same `turned` (training, test) are turned by their
+    EXIF orientation, as viewers show them. `divided` says where
+    the test images come from, `origins` the same of the other splits."""
 
     data: str
     channels: int
@@ -55,6 +57,7 @@ class Survey:
     sizes: Sizes
     compared: tuple[int, int]
     shared: int
+    turned: tuple[int, int]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     validation: int = 0
@@ -84,7 +87,9 @@ def survey(source: Source) -> Survey:
             warnings.append(f"{len(found):,} of {seen:,} {split.name} images looked at cannot be read, and will end a "
                             f"training: {named}{more}")
     sound = source.train.part("train", np.setdiff1d(np.arange(source.train.count), broken))
-    digests = [list(_digests(split)) for split in (source.train, source.test)]
+    contents = [list(_contents(split)) for split in (source.train, source.test)]
+    digests = [[digest for digest, _ in each] for each in contents]
+    turned = tuple(sum(orientation != UPRIGHT for _, orientation in each) for each in contents)
     trained = set(digests[0])
     shared = sum(digest in trained for digest in digests[1])
     if shared:
@@ -94,8 +99,8 @@ def survey(source: Source) -> Survey:
         data=source.label, channels=source.channels, mirror=source.mirror, divided=source.divided,
         train=source.train.count, test=source.test.count, counted=(len(labels[0][0]), len(labels[1][0])),
         classes=classes, sizes=sizes_of(sound), compared=(len(digests[0]), len(digests[1])), shared=shared,
-        notes=source.notes, warnings=tuple(warnings), validation=source.validation.count if source.validation else 0,
-        origins=dict(source.origins))
+        turned=turned, notes=(*source.notes, *_turned_note(turned, sum(map(len, digests)))), warnings=tuple(warnings),
+        validation=source.validation.count if source.validation else 0, origins=dict(source.origins))
 
 
 def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +153,7 @@ def sizes_of(split: Split) -> Sizes:
     def shape(stored: tf.Tensor) -> tf.Tensor:
         if split.encoded is None:
             return tf.shape(split.decode(stored)[0])[:2]
-        return shape_of(split.encoded(stored)[0], 3)
+        return shape_of(split.encoded(stored)[0])
 
     def load(batch: tf.Tensor) -> tf.Tensor:
         return mapped(shape, split.fetch(batch), tf.TensorSpec([2], tf.int32), 1)
@@ -163,23 +168,32 @@ def size_range(shapes: np.ndarray) -> Sizes:
                  different=len(np.unique(shapes, axis=0)))
 
 
-def _digests(split: Split) -> Iterator[bytes]:
-    """SHA-256 of what is stored of each image (its pixels where that is all there is), within the bounds."""
-    def content(stored: tf.Tensor) -> tf.Tensor:
+def _contents(split: Split) -> Iterator[tuple[bytes, int]]:
+    """SHA-256 of what is stored of each image (its pixels where that is all there is), and its EXIF orientation,
+    within the bounds."""
+    def content(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if split.encoded is not None:
-            return split.encoded(stored)[0]
-        return tf.io.serialize_tensor(split.decode(stored)[0])
+            data = split.encoded(stored)[0]
+            return data, orientation_of(data)
+        return tf.io.serialize_tensor(split.decode(stored)[0]), tf.constant(UPRIGHT)
 
-    def load(batch: tf.Tensor) -> tf.Tensor:
-        return mapped(content, split.fetch(batch), tf.TensorSpec([], tf.string), 1)
+    def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return mapped(content, split.fetch(batch), (tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)), 1)
 
     read = 0
     for batch in read_batches(split, spaced(split, COMPARED), FILES, READERS, load):
-        for data in batch.numpy():
+        for data, orientation in zip(*(part.numpy() for part in batch), strict=True):
             read += len(data)
-            yield hashlib.sha256(data).digest()
+            yield hashlib.sha256(data).digest(), int(orientation)
         if read > COMPARED_BYTES:
             return
+
+
+def _turned_note(turned: tuple[int, int], of: int) -> Iterator[str]:
+    if count := sum(turned):
+        said = "is turned by its EXIF tag, as viewers show it" if count == 1 else \
+            "are turned by their EXIF tags, as viewers show them"
+        yield f"{count:,} of {of:,} images {said}"
 
 
 def _by_class(labels: np.ndarray, split: Split, classes: int) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, mapped
-from reskeras.data.decode import decode, to_pixels
+from reskeras.data.decode import COLOURS, EXACT, by_format, to_pixels, with_channels
+from reskeras.data.orientation import stored_window, turned, turned_size
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
@@ -79,31 +80,29 @@ def _between(draws: tf.Tensor, low: float | tf.Tensor, high: float | tf.Tensor) 
     return low + draws * (high - low)
 
 
-def shape_of(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """int32 (height, width) of an encoded image; of a JPEG, only its header is read."""
-    return tf.cond(tf.io.is_jpeg(data), lambda: tf.image.extract_jpeg_shape(data)[:2],
-                   lambda: tf.shape(decode(data, channels))[:2])
+def shape_of(data: tf.Tensor) -> tf.Tensor:
+    """int32 (height, width) of an encoded image as shown; of a JPEG, only its header is read."""
+    return by_format(data, turned_size, lambda image: tf.shape(image)[:2])
 
 
 def decode_window(data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     """The window of an encoded image that `choose` picks for its shape, as uint8 (height, width, channels).
 
-    Of a JPEG the rest is never made; another format is decoded whole, then cropped.
+    It equals the same window of the image as `decode` gives it. Of a JPEG the rest is never made; another format is
+    decoded whole, then cropped.
     """
-    def from_jpeg() -> tf.Tensor:
-        shape = tf.image.extract_jpeg_shape(data)[:2]
-        top, left, height, width = tf.unstack(choose(shape))
+    def from_jpeg(stored: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
+        shown = turned_size(stored, orientation)
+        top, left, height, width = tf.unstack(stored_window(choose(shown), shown, orientation))
         # colour is stored at half the resolution, and a column's depends on its neighbours: without them the
         # window's edge would differ from the whole image's
-        first, last = tf.maximum(left - MARGIN, 0), tf.minimum(left + width + MARGIN, shape[1])
-        decoded = tf.image.decode_and_crop_jpeg(data, tf.stack([top, first, height, last - first]), channels=3)
-        return decoded[:, left - first : left - first + width, :channels]  # grey is three equal channels
+        first, last = tf.maximum(left - MARGIN, 0), tf.minimum(left + width + MARGIN, stored[1])
+        decoded = tf.image.decode_and_crop_jpeg(data, tf.stack([top, first, height, last - first]), channels=COLOURS,
+                                                dct_method=EXACT)
+        return turned(decoded[:, left - first : left - first + width], orientation)
 
-    def from_another() -> tf.Tensor:
-        return cut(decode(data, channels), choose)
-
-    image = tf.cond(tf.io.is_jpeg(data), from_jpeg, from_another)
-    return tf.ensure_shape(image, [None, None, channels])
+    image = tf.ensure_shape(by_format(data, from_jpeg, lambda image: cut(image, choose)), [None, None, COLOURS])
+    return with_channels(image, channels)
 
 
 def cut(image: tf.Tensor, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:

@@ -10,7 +10,9 @@ from unicodedata import category
 import numpy as np
 
 from reskeras.data.division import BY_POSITION, DIVISION, divided
+from reskeras.data.orientation import UPRIGHT, turned_boxes
 from reskeras.detection.objects import CHANNELS, Objects, ObjectSource, Read
+from reskeras.detection.stored import Header
 from reskeras.errors import ReskerasError, shown
 
 MOST_BOXES = 100_000  # of an image
@@ -34,6 +36,10 @@ NOTES = {
                "training images are for test too and left out of training"),
     "crowded": (f"image has more than {MOST_BOXES:,} objects and is left out",
                 f"images have more than {MOST_BOXES:,} objects and are left out"),
+    "turned": ("image is turned by its EXIF tag, as viewers show it",
+               "images are turned by their EXIF tags, as viewers show them"),
+    "sideways": ("image has boxes for what is stored, by the size that its annotation says; they are turned with it",
+                 "images have boxes for what is stored, by the size that their annotations say; they are turned too"),
     "resized": ("image is not of the size that its annotation says, and its own is taken",
                 "images are not of the size that their annotations say, and their own is taken"),
     "astray": ("object belongs to no image and is left out", "objects belong to no image and are left out"),
@@ -140,6 +146,24 @@ def _cleaned(image: Annotated, tally: Tally) -> Annotated:
                         ("cut", over)):
         tally.add(kind, image.where, found.sum())
     return replace(image, boxes=cut).only(inside)
+
+
+def as_shown(
+    boxes: np.ndarray, said: tuple[float, float] | None, image: Header, where: str, tally: Tally,
+) -> np.ndarray:
+    """Boxes (k, 4) of an annotation in pixels of the image as shown, turned by its EXIF tag.
+
+    Tools for annotation show images as viewers do, so that this is where their boxes are; but where the size
+    (height, width) that the annotation says is the image's as stored and not as shown, its boxes are turned with it.
+    """
+    tally.add("turned", where, image.orientation != UPRIGHT)
+    if said is None or said == image.size:
+        return boxes
+    if said != image.stored:
+        tally.add("resized", where)
+        return boxes
+    tally.add("sideways", where)
+    return turned_boxes(boxes, image.stored, image.orientation)
 
 
 def _some_area(boxes: np.ndarray) -> np.ndarray:

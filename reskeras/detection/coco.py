@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from reskeras.detection.cleaning import Annotated, Purpose, Tally, apart, cleaned, joined_source, printable
+from reskeras.detection.cleaning import Annotated, Purpose, Tally, apart, as_shown, cleaned, joined_source, printable
 from reskeras.detection.coco_json import Instances, key, read_instances
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.stored import StoredImage, file_reader, look_at
@@ -99,8 +100,9 @@ def _found(path: Path, file: Path, instances: Instances, tally: Tally) -> list[A
     for number, name in names.items():
         where, image = printable(name), seen.get(folder / name) if number in inside else None
         if image:
-            _compare(entries[number], image, where, tally)
-            found.append(_annotated(number, where, image, objects[number], instances))
+            one = _annotated(number, where, image, objects[number], instances)
+            boxes = as_shown(one.boxes, _size(entries[number]), image.header, where, tally)
+            found.append(replace(one, boxes=boxes))
         else:
             tally.add("imageless" if number in inside else "outlying", where)
     return found
@@ -141,10 +143,9 @@ def _image_folder(path: Path, file: Path, names: list[str]) -> Path:
     return tried[counts.index(max(counts))]
 
 
-def _compare(entry: dict[str, Any], image: StoredImage, where: str, tally: Tally) -> None:
+def _size(entry: dict[str, Any]) -> tuple[Any, Any] | None:
     said = entry.get("height"), entry.get("width")
-    if None not in said and said != image.size:
-        tally.add("resized", where)
+    return None if None in said else said
 
 
 def _annotated(

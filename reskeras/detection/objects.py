@@ -30,7 +30,7 @@ class Objects:
 
     `ids` names each image: COCO's number, or the stem of its file. `sizes` int32 (n, 2) are heights and widths in
     pixels. Rows `starts[i]` to `starts[i + 1]` (int64 (n + 1,)) belong to image i, of `boxes` float32 (total, 4): top,
-    left, bottom, right in pixels of the image as stored, inside of it and of some area; of `labels` int32 (total,),
+    left, bottom, right in pixels of the image as shown, inside of it and of some area; of `labels` int32 (total,),
     the true class also of ignored objects; of `ignored` bool (total,), difficult objects and crowds; and of `crowd`
     bool (total,), the crowds among them. `read` takes a scalar int64 index to the bytes of the image's file, a scalar
     string, in a graph.

@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 @dataclass(frozen=True)
 class Detection:
     """One object: the name of its class, its probability, and its box: top, left, bottom, right in pixels of the image
-    as stored, where pixel 0 covers 0 to 1."""
+    as viewers show it, turned by its EXIF tag, where pixel 0 covers 0 to 1."""
 
     name: str
     score: float
@@ -56,9 +56,9 @@ def predict_images(
 ) -> list[ImageDetections]:
     """What is in the image files `paths`, in their order.
 
-    An image is taken as its pixels are stored; how a camera was held (EXIF) is not looked at. Every file is read before
-    the first is looked at: ReskerasError names one that is missing (status 2) or cannot be read (1);
-    with `broken`, which is called with that, the others are looked at.
+    An image is looked at as viewers show it, turned by its EXIF tag. Every file is read before the first is looked at:
+    ReskerasError names one that is missing (status 2) or cannot be read (1); with `broken`, which is called with that,
+    the others are looked at.
     """
     known: list[tuple[str | Path, tuple[int, int]]] = []
     for path in paths:

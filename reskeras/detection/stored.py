@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 import os
-import stat
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import tensorflow as tf
-from PIL import Image
 
 from reskeras.data.batches import READERS
 from reskeras.data.decode import LARGEST_IMAGE, read_image, read_stored
+from reskeras.data.image_opener import opened_image
+from reskeras.data.orientation import PNG_EXIF, UPRIGHT, orientation_of
 from reskeras.detection.objects import Read
 from reskeras.errors import ReskerasError
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # that TensorFlow decodes
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
-LARGEST_FILE = 2**31 - 1  # bytes; TensorFlow counts those of a string in int32
+LEAST_TURNED = 5  # orientations from here on exchange height and width
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of an image says: Pillow's name of its format, its height and width as shown, and its EXIF
+    orientation, by which it is turned to be shown."""
+
+    format: str
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Height and width as stored."""
+        return self.size[::-1] if self.orientation >= LEAST_TURNED else self.size
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image file whose header could be read: its height and width, and how many bytes it has."""
+    """An image file whose header could be read, and how many bytes it has."""
 
     path: Path
-    size: tuple[int, int]
+    header: Header
     bytes: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width as shown."""
+        return self.header.size
 
 
 def look_at(files: Iterable[Path]) -> dict[Path, StoredImage]:
@@ -48,27 +67,31 @@ def look_at(files: Iterable[Path]) -> dict[Path, StoredImage]:
 
 def _look(file: Path) -> StoredImage | None:
     try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
-            return None
-        form, *size = header(file)
-        if form == "BMP":
+        size, found = file.stat().st_size, header(file)
+        if found.format == "BMP":
             read_image(file)  # not every BMP is decoded by TensorFlow, and the header does not say which
     except (OSError, ValueError, ReskerasError):
         return None
-    return StoredImage(file, tuple(size), status.st_size)
+    return StoredImage(file, found, size)
 
 
-def header(file: Path | BinaryIO) -> tuple[str, int, int]:
-    """Format, height and width of an image. Raises ValueError for what is none, or too large."""
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            width, height, form = image.width, image.height, image.format
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError("no image") from error
-    if not 0 < height * width <= LARGEST_IMAGE:
-        raise ValueError(f"{height} x {width} pixels")
-    return form, height, width
+def header(file: Path | bytes) -> Header:
+    """The header of an image file, or of its bytes. Raises ReskerasError (status 1) for what is none, or too large."""
+    with opened_image(io.BytesIO(file) if isinstance(file, bytes) else file, LARGEST_IMAGE) as image:
+        size, kind = (image.height, image.width), image.format
+        tagged = _mentions(file, PNG_EXIF) if kind == "PNG" else "exif" in image.info
+    orientation = UPRIGHT
+    if tagged:
+        orientation = int(orientation_of(file if isinstance(file, bytes) else file.read_bytes()))
+    return Header(kind, size[::-1] if orientation >= LEAST_TURNED else size, orientation)
+
+
+def _mentions(file: Path | bytes, mark: bytes) -> bool:
+    """Whether `mark` is anywhere in a file, which is not read into memory for that."""
+    if isinstance(file, bytes):
+        return mark in file
+    with open(file, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(mark) >= 0
 
 
 def file_reader(images: list[StoredImage]) -> Read:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from reskeras.data.batches import READERS, pipeline_options
 from reskeras.data.prepared import TEST_NAMES, Records, first_line, mirrors, opened_builder, record_facts, split_records
-from reskeras.detection.cleaning import Annotated, Purpose, Tally, cleaned, joined_source, printable
+from reskeras.detection.cleaning import Annotated, Purpose, Tally, as_shown, cleaned, joined_source, printable
 from reskeras.detection.objects import ObjectSource, Read
 from reskeras.detection.stored import header
 from reskeras.errors import ReskerasError, failure
@@ -114,11 +114,12 @@ def _annotated(
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of what is then refused by name
-                    _, *size = header(io.BytesIO(example["image"]))
-            except ValueError:
+                    image = header(example["image"])
+            except ReskerasError:
                 tally.add("imageless", where)
                 continue
-            found.append(_image(number, where, (split, index), tuple(size), example["objects"], classes))
+            one = _image(number, where, (split, index), image.size, example["objects"], classes)
+            found.append(replace(one, boxes=as_shown(one.boxes, None, image, where, tally)))
     except (tf.errors.OpError, UnicodeDecodeError) as error:  # the latter where TensorFlow's words quote the record
         why = f": {printable(first_line(error))}" if isinstance(error, tf.errors.OpError) else ""
         raise failure(f"data: a record of split {split} in {builder.data_dir} is broken{why}") from error

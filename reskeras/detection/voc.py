@@ -7,11 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 from reskeras.bounded import read_bounded
-from reskeras.detection.cleaning import Annotated, Purpose, Tally, apart, cleaned, joined_source, printable
+from reskeras.detection.cleaning import Annotated, Purpose, Tally, apart, as_shown, cleaned, joined_source, printable
 from reskeras.detection.objects import ObjectSource
-from reskeras.detection.stored import SUFFIXES, StoredImage, file_reader, look_at
+from reskeras.detection.stored import StoredImage, file_reader, look_at
 from reskeras.detection.voc_xml import Annotation, read_annotation
 from reskeras.errors import ReskerasError, failure
+from reskeras.walk import SUFFIXES
 
 LISTS = ("train", "val", "trainval", "test")
 LARGEST_LIST = 100_000_000  # bytes
@@ -148,7 +149,6 @@ def _image(name: str, filename: str | None, images: dict[str, list[Path]]) -> Pa
 
 
 def _annotated(name: str, where: str, annotation: Annotation, image: StoredImage, tally: Tally) -> Annotated:
-    if annotation.size and annotation.size != image.size:
-        tally.add("resized", where)
-    return Annotated(id=name, where=where, stored=image, size=image.size, boxes=annotation.boxes,
-                     names=annotation.names, ignored=annotation.difficult, crowd=annotation.difficult & False)
+    boxes = as_shown(annotation.boxes, annotation.size, image.header, where, tally)
+    return Annotated(id=name, where=where, stored=image, size=image.size, boxes=boxes, names=annotation.names,
+                     ignored=annotation.difficult, crowd=annotation.difficult & False)

@@ -107,8 +107,7 @@ def decode_bounded(data: tf.Tensor, channels: int) -> tf.Tensor:
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     small = tf.debugging.Assert(pixels <= LARGEST_IMAGE, [f"image_bytes: more than {LARGEST_IMAGE} pixels:", pixels])
     with tf.control_dependencies([small]):
-        image = decode(tf.identity(data), 3)
-    return tf.image.rgb_to_grayscale(image) if channels == 1 else image
+        return decode(tf.identity(data), channels)
 
 
 def grey_files(count: int, height: int, width: int) -> tf.Tensor:

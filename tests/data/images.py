@@ -55,22 +55,24 @@ def centred(size=SIZE, channels=3):
     return Preprocessing(size, size, channels, "scale", ones, ones)
 
 
+def encoded(image, form, **options):
+    """The bytes of a file of Pillow's `image`."""
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
 def encoded_split(images, format="JPEG", channels=3, **options):
     """Images (Pillow's) as a split that holds the bytes of files; label 0."""
-    files = []
-    for image in images:
-        file = io.BytesIO()
-        image.save(file, format, **options)
-        files.append(file.getvalue())
-    stored = tf.constant(files)
+    stored = tf.constant([encoded(image, format, **options) for image in images])
 
-    def encoded(index):
+    def read(index):
         return tf.gather(stored, index), tf.constant(0)
 
     def decode(index):
         return decoded(tf.gather(stored, index), channels), tf.constant(0)
 
-    return Split("train", len(files), decode, encoded=encoded)
+    return Split("train", len(images), decode, encoded=read)
 
 
 def picture(width, height, seed=0):

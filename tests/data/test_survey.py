@@ -120,5 +120,18 @@ def test_labels_of_prepared_records_are_read_without_images(tmp_path):
         record = source.train.fetch(tf.constant([index], tf.int64))[0]
         data, label = source.train.encoded(record)
         image, same = source.train.decode(record)
-        np.testing.assert_array_equal(tf.io.decode_jpeg(data), image)
+        np.testing.assert_array_equal(tf.io.decode_jpeg(data, dct_method="INTEGER_ACCURATE"), image)
         assert int(label) == int(same)
+
+
+def test_images_that_are_turned_by_their_exif_tags_are_counted(tmp_path):
+    exif, rng = Image.Exif(), np.random.default_rng(0)
+    for index in range(20):
+        exif[0x0112] = 6 if index % 5 == 0 else 1
+        file = tmp_path / "ab"[index % 2] / f"{index}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (12, 30, 3), np.uint8)).save(file, exif=exif)
+    found = survey(open_source(f"folder:{tmp_path}"))
+    assert sum(found.turned) == 4
+    assert "4 of 20 images are turned by their EXIF tags, as viewers show them" in found.notes
+    assert (found.sizes.different, found.sizes.median) == (2, (12, 30))
