@@ -1,4 +1,4 @@
-"""A contact sheet of annotated images: each as stored, and as a recipe's augmentation puts it on the canvas."""
+"""A contact sheet of annotated images: each as viewers show it, and as a recipe's augmentation puts it on the canvas."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAPER, INK, PALE = "#ffffff", "#222222", "#bbbbbb"
 
 
 def object_sheet(path: Path, source: ObjectSource, recipe: Recipe, height: int, width: int) -> None:
-    """Write a PNG: a row for each of at most six training images, with what is annotated in it; first as stored, then
+    """Write a PNG: a row for each of at most six training images, with what is annotated in it; first as shown, then
     three times as it is learned from on a canvas of that size. Ignored objects are dashed.
 
     Raises ReskerasError when the recipe is not for detectors, an image cannot be read, or the file not written.
@@ -42,7 +42,7 @@ def object_sheet(path: Path, source: ObjectSource, recipe: Recipe, height: int, 
         raise reading_failure(error) from error
     pictures = [[draw_boxes(*enlarged(pixels, marks, SIDE), text=TEXT) for pixels, marks in column]
                 for column in columns]
-    titles = ["as stored", f"as learned from, on a canvas of {height}x{width}"]
+    titles = ["as shown", f"as learned from, on a canvas of {height}x{width}"]
     with atomic_file(path) as beside:
         _arranged(pictures, titles).save(beside, format="PNG")
 

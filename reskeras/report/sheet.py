@@ -25,14 +25,14 @@ INK, PALE = "#222222", "#777777"
 
 
 def contact_sheet(path: Path, source: Source, recipe: Recipe, height: int, width: int) -> None:
-    """Write a PNG: a row for each of at most eight classes, with an image as stored and six augmented versions at
+    """Write a PNG: a row for each of at most eight classes, with an image as shown and six augmented versions at
     the network's size. Raises ReskerasError when the recipe cannot be used on these images or the file not written.
     """
     _draw(path, source, *_images(source, recipe, height, width), recipe.augment.mixes)
 
 
 def _images(source: Source, recipe: Recipe, height: int, width: int) -> tuple[list, np.ndarray, list]:
-    """The images as stored, their labels, and for each column the pixels (rows, height, width, channels), uint8,
+    """The images as shown, their labels, and for each column the pixels (rows, height, width, channels), uint8,
     with the mixed labels (rows, classes)."""
     indices, labels = _one_of_each(source.train, len(source.classes))
     few = source.train.part("train", spaced(source.train, NORMALISED_BY))
@@ -76,7 +76,7 @@ def _draw(path: Path, source: Source, originals: list, labels: np.ndarray, versi
             if mixes:
                 axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE,
                                              labelpad=2)
-    stored = "as stored" if len(shapes) > 1 else f"as stored, {_side_by_side(*shapes)}"
+    stored = "as shown" if len(shapes) > 1 else f"as shown, {_side_by_side(*shapes)}"
     for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
         axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
     save_figure(figure, path, "png")
