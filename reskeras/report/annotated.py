@@ -1,4 +1,4 @@
-"""A contact sheet of annotated images: each as viewers show it, and as a recipe's augmentation puts it on the canvas."""
+"""A contact sheet of annotated images: each as shown, and as a recipe's augmentation puts it on the canvas."""
 
 from __future__ import annotations
 

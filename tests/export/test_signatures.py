@@ -74,6 +74,20 @@ def test_files_as_bytes_get_the_classes_that_predict_names(served, tmp_path):
     assert answer["probabilities"].dtype == tf.float32
 
 
+def test_photographs_are_turned_by_their_exif_orientation(served, tmp_path):
+    upright = Image.fromarray(np.random.default_rng(3).integers(0, 255, (40, 31, 3), np.uint8))
+    upright.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right
+    sideways = upright.transpose(Image.Transpose.ROTATE_90)
+    sideways.save(tmp_path / "tagged.png", exif=exif)
+    sideways.save(tmp_path / "untagged.png")
+    answer = asked(served, *(tmp_path / f"{name}.png" for name in ("upright", "tagged", "untagged")))
+    first, second, third = np.log(answer["probabilities"])
+    np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(first, third, rtol=1e-3, atol=1e-4)
+
+
 def test_a_grey_network_takes_colour_files(copied, tmp_path):
     [proof] = copied.export("serving", timing=False)
     loaded = (copied, tf.saved_model.load(proof.path))
