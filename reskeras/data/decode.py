@@ -28,6 +28,8 @@ PIXELS_AT_ONCE = PixelBudget(LARGEST_IMAGE)
 CHANGED = "changed since the data was opened"
 COLOURS = 3
 EXACT = "INTEGER_ACCURATE"  # TensorFlow's own choice is an approximate transform, off by up to 14
+JPEG_SCAN = b"\xff\xda\0"  # begins the pixels of a JPEG, after its Exif segment if it has one
+LONGEST_HEADER = 4096  # bytes before that, in JPEGs with nothing special
 HEAD = 32  # bytes that tell what an image is. In the patterns \C is a byte
 SIMPLE_PNG, DEEP_PNG = (rf"\CPNG\r\n\x1a\n\C{{16}}{bits}\C*" for bits in (r"[\x01-\x08]", r"\x10"))
 # a flag of VP8X in byte 20 (0x10 alpha, 0x02 animation), or of VP8L in byte 24
@@ -65,13 +67,14 @@ def by_format(
         with _bounded(size):
             return from_jpeg(tf.identity(size), orientation(data) if orientation else UPRIGHT)
 
+    # Most files are JPEGs or PNGs with nothing special about them. They are told by as few operations as can be, each
+    # of which costs as much as decoding some hundred pixels; what the first bytes leave open is looked at with care.
     is_jpeg = tf.io.is_jpeg(data)
-    # most files are JPEGs or PNGs with nothing special about them. One search and one match find those, because each
-    # operation more costs as much as decoding some hundred pixels
-    tagged = contains(data, tf.where(is_jpeg, JPEG_EXIF, PNG_EXIF))
-    simple = tf.strings.regex_full_match(tf.strings.substr(data, 0, HEAD), SIMPLE_PNG) & ~tagged
+    first = tf.strings.substr(data, 0, LONGEST_HEADER)
+    tagged = contains(first, JPEG_EXIF) | ~contains(first, JPEG_SCAN)
+    simple = tf.strings.regex_full_match(tf.strings.substr(data, 0, HEAD), SIMPLE_PNG)
     branch = tf.where(is_jpeg, tf.where(tagged, 1, 0), tf.where(simple, 2, 3))
-    return tf.switch_case(branch, [jpeg, lambda: jpeg(orientation_of), lambda: from_other(_decode_png(data)),
+    return tf.switch_case(branch, [jpeg, lambda: jpeg(orientation_of), lambda: from_other(_decode_simple(data)),
                                    lambda: from_other(_decode_other(data))])
 
 
@@ -80,6 +83,12 @@ def _bounded(size: tf.Tensor) -> AbstractContextManager[None]:
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     said = [f"image: more than {LARGEST_IMAGE} pixels:", pixels]
     return tf.control_dependencies([tf.raw_ops.Assert(condition=pixels <= LARGEST_IMAGE, data=said)])
+
+
+def _decode_simple(data: tf.Tensor) -> tf.Tensor:
+    """A PNG of up to 8 bits a channel, turned."""
+    tagged = contains(data, PNG_EXIF)
+    return tf.cond(tagged, lambda: _decode_other(data), lambda: _decode_png(data))
 
 
 def _decode_png(data: tf.Tensor, dtype: tf.DType = tf.uint8) -> tf.Tensor:
