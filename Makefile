@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := saved_models/demo
 
-.PHONY: setup demo test test-slow lint bench clean
+.PHONY: setup demo test test-slow test-peers lint bench clean
 
 setup: $(INSTALLED)
 
@@ -28,7 +28,11 @@ test: lint  ## everything but the slow tests, a process for each core
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow and not peers'
+
+test-peers: setup  ## the tests beside other libraries' own networks, which are installed for them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
+	$(BIN)/python -m pytest -m peers
 
 # images for the benchmarks that read data: make bench DATA="--data cifar10 --data-dir DIR --batch 128"
 DATA ?=

@@ -47,7 +47,9 @@ setup(
         "detect": ["pycocotools>=2.0.8,<3"],  # COCO's figures of detectors
         "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.6,<1", "import-linter>=2,<3",
                  "openvino>=2025,<2027", "selenium>=4.20,<5",
-                 "safetensors>=0.4,<1", "pycocotools>=2.0.8,<3"],
+                 "safetensors>=0.4,<1", "pycocotools>=2.0.8,<3",
+                 "torch>=2.13,<2.14", "jsonschema>=4.20,<5"],
+        "peers": ["torchvision>=0.28,<0.29", "timm>=1.0.20,<2"],  # libraries whose networks are ported
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
 )

@@ -36,6 +36,7 @@ CLASSES_FILE = "classes.txt"
 PROVENANCE_FILE = "provenance.json"
 METRICS_FILE = "metrics.jsonl"
 DATA_FILE = "data.npz"
+BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe that change nothing of what is trained
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     # read as a network again: fields that came after the run was begun have their defaults in it
     before, now = (decided(spec) for spec in (typed(*read_yaml(run.path / RESOLVED_FILE), str(path)), network))
     recipes = [each.model_dump(mode="json") for each in (run.recipe(), chosen)]
-    for name in ("keep", "checkpoint_steps", "description"):
+    for name in BOOKKEEPING:
         recipes[0][name] = recipes[1][name]
     known = run.provenance().get("data", {}).get("name")
     differences = [*_differences("network", before, now), *_differences("recipe", *recipes),

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import matplotlib
@@ -145,6 +146,18 @@ def test_operations_stay_deterministic_for_a_program_that_has_them_so(tmp_path, 
         assert config.is_op_determinism_enabled()
     finally:
         config.disable_op_determinism()
+
+
+def test_a_training_in_a_thread_equals_one_in_the_main_thread(tmp_path, own_state):
+    (tmp_path / "main").mkdir()
+    (tmp_path / "thread").mkdir()
+    expected = train(tmp_path / "main", precision="float32").folder.provenance()["trained_sha256"]
+    before = state()
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(train, tmp_path / "thread", precision="float32").result()
+    after = state()
+    assert {name: (value, after[name]) for name, value in before.items() if after[name] != value} == {}
+    assert run.folder.provenance()["trained_sha256"] == expected
 
 
 IMPORTED = """

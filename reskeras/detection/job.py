@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -83,6 +83,7 @@ class DetectorJob(Job):
 
     spec: DetectorSpec
     source: ObjectSource
+    command: ClassVar[tuple[str, ...]] = ("reskeras", "detect", "train")
 
     @cached_property
     def fitted(self) -> DetectorSpec:

@@ -45,6 +45,16 @@ class ScheduleSpec(Spec):
     patience: integer(1, 10_000) = 5
     least: number(0, 1) = 0.001
 
+    @property
+    def follows_length(self) -> bool:
+        """Whether the rate at a step depends on how long the whole training is."""
+        return self.warmup > 0 or self.kind in ("cosine", "linear", "steps")
+
+    @property
+    def in_words(self) -> str:
+        """`cosine after a warm-up`."""
+        return f"{self.kind} after a warm-up" if self.warmup else self.kind
+
 
 class Recipe(Spec):
     """A training recipe; every field has a default, so that a file says only what differs."""

@@ -16,12 +16,14 @@ from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import Recipe
+from reskeras.spec.recipe import recipe as recipe_with
 from reskeras.training.callbacks import Averaged, Pace, Patience, Record, Watch
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.classifier import training_form
 from reskeras.training.course import Course
 from reskeras.training.epochs import run_epochs
 from reskeras.training.guards import Divergence, Keeper
+from reskeras.training.memory import ran_out
 from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
 from reskeras.training.state import TrainingState
@@ -36,7 +38,8 @@ class Beside:
     """What a training does beside training: where it goes on from, and what it shows.
 
     `begin` and `until` train only the epochs between, though the schedule is that of the whole training: `begin` with
-    a model that was trained so far. `show` draws progress. `start` is the run whose weights it begins with.
+    a model that was trained so far. `show` draws progress. `start` is the run whose weights it begins with. `earlier`
+    are numbers of epochs that the training had before it was made longer.
     """
 
     resume: bool = False
@@ -46,10 +49,11 @@ class Beside:
     until: int | None = None
     show: bool = True
     start: Start | None = None
+    earlier: tuple[int, ...] = ()
 
-    def going_on(self, resume: bool) -> Beside:
+    def going_on(self, resume: bool, earlier: tuple[int, ...] = ()) -> Beside:
         """The same, with `resume` decided."""
-        return replace(self, resume=resume)
+        return replace(self, resume=resume, earlier=earlier)
 
 
 @preserved()
@@ -83,7 +87,8 @@ def fit(
     watch, patience = Watch(position), Patience(recipe.patience, subject.measure) if recipe.patience else None
     parts = {"course": course, "watch": watch, "record": record, "patience": patience}
     state = TrainingState(model, position, {role: part for role, part in parts.items() if part},
-                          fingerprint(subject, recipe))
+                          fingerprint(subject, recipe),
+                          {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in beside.earlier})
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
     if beside.resume and run:
         _resume(state, checkpoints, kept, beside.tell)
@@ -98,10 +103,14 @@ def fit(
     with shown or nullcontext(), Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
         callbacks = [position, Divergence(recipe, position, writes), watch, course, Averaged(), record, shown, patience,
                      *beside.callbacks, keeper]
-        if not (patience and patience.over):
+        if patience and patience.over:
+            beside.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
+        else:
             try:
                 run_epochs(model, feed, position, [each for each in callbacks if each], beside.until)
             except READING_ERRORS as error:  # a file that was there when the data was opened, most often
+                if ran_out(error):  # the job tells of it
+                    raise
                 image = feed.broken_image(position.epoch, position.step) if from_pipeline(error) else None
                 raise reading_failure(error, image) from error
         if record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
@@ -14,6 +14,7 @@ from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.files import write_json, write_text
 from reskeras.runs import (
+    BOOKKEEPING,
     CLASSES_FILE,
     PREPROCESSING_FILE,
     PROVENANCE_FILE,
@@ -22,6 +23,7 @@ from reskeras.runs import (
     check_same,
     decided,
     new_run,
+    open_run,
     provenance,
     revision,
 )
@@ -37,11 +39,11 @@ from reskeras.spec.resolve import resolve
 from reskeras.training.agreement import check_agreement
 from reskeras.training.classifier import Classifier, training_form
 from reskeras.training.fit import Beside, fit
+from reskeras.training.lengthen import asks_for_more, check_longer, lengthen
+from reskeras.training.memory import check_memory, memory_failures
 from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
-
-NOT_DECISIVE = {"description", "keep", "checkpoint_steps"}  # fields of a recipe that may differ between workers
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Job:
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
+    command: ClassVar[tuple[str, ...]] = ("reskeras", "train")  # what a user types to train this kind
 
     @cached_property
     def fitted(self) -> Spec:
@@ -77,13 +80,20 @@ class Job:
     def run(self, path: Path, replicas: Replicas | None = None, beside: Beside = Beside()) -> None:  # noqa: B008
         """Train into the run folder `path`, which is made, or with `beside.resume` gone on with when it is there.
 
-        Raises ReskerasError before anything is written when the request is wrong; else as `fit` does.
+        Raises ReskerasError before anything is written when the request is wrong; else as `fit` does, or with status 1
+        when memory runs out.
         """
-        replicas = replicas or open_replicas("one")
+        with memory_failures(self.recipe):
+            self._train(path, replicas or open_replicas("one"), beside)
+
+    def _train(self, path: Path, replicas: Replicas, beside: Beside) -> None:
         check_agreement(replicas, self._decisive(beside))
-        plan, facts = self.plan, {}
+        plan, facts, shorter = self.plan, {}, None
         if going_on := beside.resume and path.exists():
-            check_same(path, self.fitted, self.recipe, self.source.name)
+            shorter = self._shorter(path)
+            check_same(path, self.fitted, shorter or self.recipe, self.source.name)
+            if shorter:
+                check_longer(path, shorter, self.recipe, self._command())
             run = RunFolder(path)
             if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
                 beside.tell(note)
@@ -94,11 +104,28 @@ class Job:
             preprocessing = self.preprocessing()
         subject = self.subject(preprocessing)
         subject.measure.check(self.recipe)
-        subject.feed(self.recipe, replicas).check()
+        feed = subject.feed(self.recipe, replicas)
+        feed.check()
+        images = min(self.recipe.step_images, feed.train.count) // replicas.workers
+        if note := check_memory(plan, self.recipe, images):
+            beside.tell(note)
         if not going_on and replicas.is_chief:
             self._begin(path, preprocessing, facts)
+        earlier = lengthen(RunFolder(path), shorter, self.recipe, replicas.is_chief) if going_on else ()
+        if shorter:
+            beside.tell(f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
+                        f"({self.recipe.schedule.in_words}) does not depend on their number")
         beside.tell(f"preprocessing: {self.describe(preprocessing)}")
-        fit(subject, self.recipe, RunFolder(path), replicas, beside.going_on(going_on))
+        fit(subject, self.recipe, RunFolder(path), replicas, beside.going_on(going_on, earlier))
+
+    def _shorter(self, path: Path) -> Recipe | None:
+        """The recipe of the run at `path`, where this job's is the same with more epochs."""
+        before = open_run(path).recipe()
+        return before if asks_for_more(before, self.recipe) else None
+
+    def _command(self) -> list[object]:
+        folder = ["--data-dir", self.data_dir] if self.data_dir else []
+        return [*self.command, "--data", self.source.name, *folder]
 
     def subject(self, preprocessing: Preprocessing) -> Subject:
         """What is trained."""
@@ -124,7 +151,7 @@ class Job:
         recipe, source = self.recipe, self.source
         return {
             "network": decided(self.fitted), "form": training_form(self.plan, recipe),
-            "recipe": recipe.model_dump(mode="json", exclude=NOT_DECISIVE),
+            "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING}),
             "computed in": training_precision(recipe.precision), "classes": list(source.classes),
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
             "begun from": beside.start.name if beside.start else None, "resume": beside.resume,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 import keras
@@ -29,11 +29,13 @@ class Part(Protocol):
 class TrainingState:
     """Weights, moving statistics, dropout counters, optimiser, metrics, position and `parts`, as named arrays.
 
-    `fingerprint` tells trainings apart that must not take over each other's states.
+    `fingerprint` tells trainings apart that must not take over each other's states; those of `others` may be.
     """
 
-    def __init__(self, model: keras.Model, position: Position, parts: Mapping[str, Part], fingerprint: str):
+    def __init__(self, model: keras.Model, position: Position, parts: Mapping[str, Part], fingerprint: str,
+                 others: Collection[str] = ()):
         self.model, self.position, self.parts, self.fingerprint = model, position, parts, fingerprint
+        self.others = others
         self._metrics: dict[str, np.ndarray] = {}
 
     def capture(self) -> dict[str, np.ndarray]:
@@ -46,7 +48,7 @@ class TrainingState:
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Put everything back; ReskerasError (status 1) when it is another training's."""
         facts = json.loads(bytes(arrays[FACTS]))
-        if facts["fingerprint"] != self.fingerprint:
+        if facts["fingerprint"] not in (self.fingerprint, *self.others):
             raise failure("resume: the checkpoint is of another network or recipe")
         variables = dict(self._variables())
         if strange := sorted(variables.keys() ^ (arrays.keys() - {FACTS})):

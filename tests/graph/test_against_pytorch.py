@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
 
 import reskeras
 from reskeras.graph.layers import grouped
 from tests.graph.by_hand import distance, randomised
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed; reskeras does not need it")
 nn = torch.nn
 
 

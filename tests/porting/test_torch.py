@@ -2,16 +2,14 @@
 
 import numpy as np
 import pytest
+import safetensors.torch as safetensors
+import torch
 
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec.catalog import name_of
 from tests.graph.by_hand import distance
-
-torch = pytest.importorskip("torch", reason="PyTorch is not installed; reskeras does not need it")
-safetensors = pytest.importorskip("safetensors.torch")
-
-from tests.porting import torch_networks as networks  # noqa: E402
+from tests.porting import torch_networks as networks
 
 FAST = {
     "resnet18": (lambda: networks.resnet(18), "resnet-18"),

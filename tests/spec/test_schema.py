@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import jsonschema
 import pytest
 
 from reskeras.spec.catalog import catalog
 from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec
-
-jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed; reskeras does not need it")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.training import checkpoints as states
 from reskeras.training.checkpoints import Checkpoints
+from reskeras_cli.main import commands
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -162,3 +165,70 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(tmp_path, monkeypatch):
         kept.save({"facts": np.zeros(3)}, 2, 0)
     assert caught.value.status == 1
     assert [path.name for path in tmp_path.iterdir()] == ["state-000001-00000000.npz"]
+
+
+STILL = {"schedule": {"kind": "constant"}, "deterministic": True, "precision": "float32", "ema": 0.9, "holdout": 0.1}
+SMALL = {"family": "cifar", "stages": [{"units": 1, "width": 4}], "stem": {"convs": [{"width": 4}]},
+         "input_shape": [8, 8, 1]}
+
+
+def small(out, **fields):
+    return reskeras.train(reskeras.network(**SMALL), "digits@300", out=out, **{**STILL, **fields})
+
+
+def digest_of(run):
+    return run.folder.provenance()["trained_sha256"]
+
+
+def measured(run):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in run.folder.metrics()]
+
+
+@pytest.mark.parametrize("schedule", [{"kind": "constant"}, {"kind": "plateau", "patience": 1, "least": 0.9}])
+def test_a_training_made_longer_equals_one_that_was_as_long_from_the_start(tmp_path, schedule):
+    whole = small(tmp_path / "whole", epochs=4, schedule=schedule)
+    told = []
+    small(tmp_path / "run", epochs=2, schedule=schedule)
+    longer = small(tmp_path / "run", epochs=3, schedule=schedule, resume=True, tell=told.append)
+    assert any("2 epochs become 3" in note for note in told)
+    longer = small(tmp_path / "run", epochs=4, schedule=schedule, resume=True)
+    assert digest_of(longer) == digest_of(whole)
+    assert measured(longer) == measured(whole)
+    assert longer.folder.recipe() == whole.folder.recipe()
+    assert longer.folder.provenance()["best_epoch"] == whole.folder.provenance()["best_epoch"]
+
+
+def test_a_training_killed_while_it_was_made_longer_goes_on(tmp_path):
+    whole = small(tmp_path / "whole", epochs=3)
+    small(tmp_path / "run", epochs=1)
+    with pytest.raises(Failing):  # the longer recipe is written, and no state of it yet
+        small(tmp_path / "run", epochs=3, resume=True, callbacks=[stopping_at(1)])
+    assert digest_of(small(tmp_path / "run", epochs=3, resume=True)) == digest_of(whole)
+
+
+@pytest.mark.parametrize(("schedule", "words"), [
+    ({"kind": "cosine"}, "cosine"), ({"kind": "constant", "warmup": 0.1}, "constant after a warm-up"),
+    ({"kind": "steps"}, "steps"), ({"kind": "linear"}, "linear"),
+])
+def test_a_schedule_of_the_whole_training_is_not_stretched_and_the_way_is_told(tmp_path, schedule, words):
+    out = tmp_path / "my run"
+    small(out, epochs=1, schedule=schedule)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(ReskerasError) as caught:
+        small(out, epochs=3, schedule=schedule, resume=True)
+    assert f"the schedule ({words}) is a share of the whole training" in str(caught.value)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    command = shlex.split(str(caught.value).partition("of their own: ")[2])
+    assert command[:2] == ["reskeras", "train"]
+    shown = CliRunner().invoke(commands, command[1:])
+    assert shown.exit_code == 0, shown.output
+    longer = reskeras.Run(tmp_path / "my run-longer")
+    assert [row["epoch"] for row in longer.folder.metrics()] == [1, 2]
+    assert longer.folder.provenance()["begun_from"] == str(out)
+
+
+def test_fewer_epochs_and_other_changes_are_still_another_training(tmp_path):
+    small(tmp_path / "run", epochs=2)
+    for changes, said in [({"epochs": 1}, "1 was 2"), ({"epochs": 3, "seed": 1}, "3 was 2")]:
+        with pytest.raises(ReskerasError, match=f"is another training: now recipe.epochs {said}"):
+            small(tmp_path / "run", resume=True, **changes)

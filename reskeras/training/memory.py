@@ -1,0 +1,86 @@
+"""Whether a training step fits into this machine's memory, before and after it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from reskeras.errors import ReskerasError, failure
+from reskeras.machine import memory
+from reskeras.spec.plan import Plan
+from reskeras.spec.recipe import Recipe
+from reskeras.training.precision import training_precision
+
+FLOAT = 4
+COPIES = 4  # of every parameter: the weight, its momentum, its gradient, and the model that is saved
+MOST_PARTS = 1024  # the recipe's bound on `accumulate`
+WARNED = 0.5  # of the memory; what a step computes with comes on top of what it keeps
+
+
+def step_bytes(plan: Plan, recipe: Recipe, images: int) -> int:
+    """Bytes that a step on `images` images cannot do without: weights, and what the backward pass needs of the forward.
+
+    The network is counted as it lies in the plan. Nothing is counted of parts that do not learn or that are computed
+    again, so that this is never more than what is used.
+    """
+    total = plan.complexity().total
+    kept = 0 if recipe.recompute or recipe.freeze else total.activation_bytes(
+        images, training_precision(recipe.precision))
+    return COPIES * FLOAT * total.parameters + kept
+
+
+def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
+    """A note when a step on `images` images in this process may not fit into its memory; empty when it does.
+
+    ReskerasError (status 2) when it cannot. Of a GPU's memory nothing is known.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return ""
+    needed, available = step_bytes(plan, recipe, images), memory()
+    if needed <= WARNED * available:
+        return ""
+    fixed = step_bytes(plan, recipe, 0)
+    fitting = int(images * (WARNED * available - fixed) / (needed - fixed)) if needed > fixed else 0
+    advice = advised(recipe, fitting)
+    told = (f"a step on {images:,} images keeps at least {_gib(needed)} for its backward pass, and this process may "
+            f"use {_gib(available)}")
+    if needed > available:
+        raise ReskerasError(f"batch_size: {recipe.batch_size}: {told}; {advice}")
+    return f"memory: {told}; should it run out, {advice}"
+
+
+def advised(recipe: Recipe, fitting: int = 0) -> str:
+    """What to do when a step is too large: `fitting` images would do, where that is known."""
+    ways = [f"--batch-size {fitting}" if fitting else "a smaller --batch-size"]
+    if not recipe.recompute and recipe.form != "unrolled" and not recipe.sync_bn:
+        ways.append("--recompute")
+    largest = fitting or recipe.step_images // 2
+    parts = [count for count in range(recipe.accumulate + 1, min(recipe.batch_size, MOST_PARTS) + 1)
+             if recipe.batch_size % count == 0 and recipe.batch_size // count <= largest]
+    if parts:
+        ways.append(f"accumulate: {parts[0]} in the recipe")
+    return f"use {', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else f"use {ways[0]}"
+
+
+@contextmanager
+def memory_failures(recipe: Recipe) -> Iterator[None]:
+    """Turn memory that ran out in the block into a failure that says what to do."""
+    try:
+        yield
+    except (MemoryError, tf.errors.OpError) as error:
+        if not ran_out(error):
+            raise
+        raise failure(f"memory ran out in a training with steps of {recipe.step_images:,} images; "
+                      f"{advised(recipe)}") from error
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether `error` tells that memory ran out; TensorFlow says the same of a full disk."""
+    exhausted = isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" not in str(error)
+    return exhausted or isinstance(error, MemoryError) or "std::bad_alloc" in str(error)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
