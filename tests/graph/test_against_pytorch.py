@@ -20,6 +20,24 @@ def from_torch(tensor):
     return np.moveaxis(tensor.detach().numpy(), 1, -1)
 
 
+def test_what_is_said_of_gradients_of_grouped_convolutions_is_so():
+    x, kernel = tf.ones([2, 5, 5, 6]), tf.ones([3, 3, 2, 6])
+    with tf.GradientTape() as tape:
+        tape.watch([x, kernel])
+        y = tf.nn.conv2d(x, kernel, 1, "SAME")
+    try:
+        tape.gradient(y, [x, kernel])
+        has = True
+    except tf.errors.InvalidArgumentError:
+        has = False
+    assert grouped.has_gradients() is has
+
+    grouped.has_gradients.cache_clear()
+    asked_in_a_graph = []
+    tf.function(lambda: asked_in_a_graph.append(grouped.has_gradients()))()
+    assert asked_in_a_graph == [has]
+
+
 @pytest.mark.parametrize("native", [True, False], ids=["native", "group by group"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_grouped_convolution_and_its_gradients(monkeypatch, native, stride):
