@@ -21,10 +21,12 @@ from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import write_csv, write_json
+from reskeras.machine import memory
 from reskeras.printable import short_repr
 from reskeras.spec.plan import Plan
 
-BATCH = 128  # images of a pass, and those whose gradient is measured
+BATCH = 128  # images of a pass, and those whose gradient is measured, where their activations fit in the memory
+MOST_ACTIVATIONS, SHARE = 1 << 30, 8  # bytes that a backward pass keeps: at most so many, and a part of the memory
 SUMMARY_FILE, RESPONSES_FILE, UNITS_FILE, LESIONS_FILE = "analysis.json", "responses.csv", "units.csv", "lesions.csv"
 
 
@@ -81,15 +83,22 @@ def analyse(
         if value < least:
             raise ReskerasError(f"{field}: {value}: should be at least {least}")
     test = part_of_each_class(source.test, images)
-    batches = list(evaluation_batches(test, preprocessing, BATCH))
-    sloped = part_of_each_class(source.train or source.test, BATCH)  # data opened for testing has no training images
-    batch, labels = next(iter(evaluation_batches(sloped, preprocessing, BATCH)))
+    size = batch_size(plan)
+    batches = list(evaluation_batches(test, preprocessing, size))
+    sloped = part_of_each_class(source.train or source.test, size)  # data opened for testing has no training images
+    batch, labels = next(iter(evaluation_batches(sloped, preprocessing, size)))
     found = survey(plan, dict(weights), batches)
     slopes = gradients(plan, dict(weights), batch, labels)
     units = tuple(replace(unit, gradient=slopes[unit.unit][0], stream_gradient=slopes[unit.unit][1])
                   for unit in found.units)
     return Analysis(network, source.label, found.images, found.accuracy, plan.weighted_layers(), found.responses, units,
                     tuple(lesions(plan, dict(weights), batches, most, tell)) if most else ())
+
+
+def batch_size(plan: Plan) -> int:
+    """Images of a pass: BATCH, or as many as the plan's activations allow, which a deep network has gigabytes of."""
+    room = min(MOST_ACTIVATIONS, memory() // SHARE)
+    return max(min(room // plan.complexity().total.activation_bytes(1), BATCH), 1)
 
 
 def read_analysis(folder: Path) -> Analysis:

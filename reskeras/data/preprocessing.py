@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from reskeras.bounded import check_archive
 from reskeras.data.batches import fitted
 from reskeras.data.decode import fit_image
 from reskeras.data.source import Split
@@ -108,6 +109,7 @@ class Preprocessing:
     def load(cls, path: Path) -> Preprocessing:
         """Read what `save` wrote; nothing in the file is executed. A broken file is a ReskerasError (status 1)."""
         try:
+            check_archive(path, "preprocessing")
             with np.load(path, allow_pickle=False) as saved:
                 height, width, channels = (int(saved[name]) for name in ("height", "width", "channels"))
                 kind, mean, std = str(saved["kind"]), saved["mean"], saved["std"]

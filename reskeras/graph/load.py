@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import keras
 
 import reskeras.graph.layers  # noqa: F401 - registers our layers with Keras
+from reskeras.bounded import check_archive
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import atomic_file
-
-LARGEST_ARCHIVE = 8 << 30  # bytes, unpacked
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -25,10 +23,7 @@ def load_model(path: str | Path) -> keras.Model:
     if path.suffix != ".keras":
         raise ReskerasError(f"model: {path} is not a .keras file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > LARGEST_ARCHIVE:
-            raise failure(f"model: {path} unpacks to {unpacked} bytes, more than {LARGEST_ARCHIVE}")
+        check_archive(path, "model")
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except ReskerasError:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reskeras.bounded import HDF5_SUFFIXES, check_archive, check_arrays, check_hdf5
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import leaves
@@ -82,9 +84,13 @@ def application_model(
     if name.lower() not in known:
         raise unknown("port", name, APPLICATIONS)
     try:
+        if weights and weights.endswith(HDF5_SUFFIXES):
+            check_hdf5(Path(weights), "port")
         return getattr(keras.applications, known[name.lower()])(
             weights=weights, classifier_activation=None, input_shape=input_shape,
             **({} if classes is None else {"classes": classes}))
+    except ReskerasError:
+        raise
     except Exception as error:  # whatever urllib, h5py and Keras find wrong
         what = "cannot be downloaded" if weights == "imagenet" else f"has no weights in {weights}"
         raise failure(f"port: {known[name.lower()]} {what}: {' '.join(str(error).split())[:200]}") from error
@@ -128,7 +134,10 @@ def _keras_file(path: Path) -> keras.Model:
         with h5py.File(path, "r") as file:
             whole = "model_config" in file.attrs
         if whole:
+            check_hdf5(path, "port")
             return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ReskerasError:
+        raise
     except Exception as error:  # h5py's and Keras' own
         raise failure(f"port: {path} is broken or no Keras model: {' '.join(str(error).split())[:200]}") from error
     raise ReskerasError(f"port: {path} has weights and no model; say whose with --as, one of {', '.join(APPLICATIONS)}")
@@ -154,10 +163,15 @@ def _pickled(path: Path) -> dict[str, np.ndarray]:
         raise ReskerasError(f"port: {path} needs PyTorch to be read; pip install torch, or save it as .safetensors"
                             ) from error
     try:
+        if zipfile.is_zipfile(path):
+            check_archive(path, "port")
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         for key in WRAPPED:
             if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
                 loaded = loaded[key]
+        # a view may be of any shape, whatever it is a view of
+        check_arrays(sum(tensor.numel() * 4 for tensor in loaded.values() if isinstance(tensor, torch.Tensor)), path,
+                     "port")
         return _floats({name: tensor.detach().float().numpy() for name, tensor in loaded.items()
                         if isinstance(tensor, torch.Tensor)}, path)
     except ReskerasError:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from reskeras.bounded import check_archive
+from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file, remove
 
 NAME = re.compile(r"state-(\d{6})-(\d{8})\.npz")  # epochs done, steps of the next
@@ -43,8 +45,10 @@ class Checkpoints:
         """The newest state that can be read, or None; `tell` gets a line for each broken one."""
         for path in reversed(self.all()):
             try:
+                check_archive(path, "checkpoint")
                 with np.load(path, allow_pickle=False) as file:
                     return {name: file[name] for name in file.files}  # reading checks each entry's CRC
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError,
+                    ReskerasError) as error:
                 tell(f"checkpoint {path.name} is broken and passed over: {error}")
         return None

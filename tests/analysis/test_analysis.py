@@ -14,6 +14,7 @@ from reskeras.analysis.responses import AFTER_BN, AFTER_CONV, taps
 from reskeras.analysis.survey import survey
 from reskeras.analysis.tapped import as_tensors, removable, run
 from reskeras.graph.weights import read
+from reskeras.machine import memory
 from tests.graph.by_hand import randomised
 
 ORDERS = ("original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact")
@@ -214,3 +215,15 @@ def test_lesions_are_bounded_counted_and_scored():
     (5, 9, [0, 1, 2, 3, 4]), (9, 3, [0, 4, 8]), (5, 0, []), (5, 1, [0])])
 def test_spaced_items_keep_the_ends(count, most, expected):
     assert spaced(list(range(count)), most) == expected
+
+
+def test_a_batch_has_as_many_images_as_the_plan_s_activations_allow():
+    from reskeras.analysis.analysis import BATCH, MOST_ACTIVATIONS, batch_size
+    from reskeras.spec.lower import lower
+
+    for name in ("cifar-resnet-20", "cifar-preact-164", "cifar-preact-1001", "resnet-152"):
+        plan = lower(reskeras.network(name))
+        size, kept = batch_size(plan), plan.complexity().total.activation_bytes
+        assert kept(size) <= MOST_ACTIVATIONS
+        assert size == BATCH or kept(size + 1) > min(MOST_ACTIVATIONS, memory() // 8)
+    assert batch_size(lower(reskeras.network("cifar-resnet-20"))) == BATCH
