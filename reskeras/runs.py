@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from reskeras.bounded import read_bounded
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.files import atomic_folder, write_json, write_text
 from reskeras.machine import cores
@@ -35,6 +36,7 @@ PREPROCESSING_FILE = "preprocessing.npz"
 CLASSES_FILE = "classes.txt"
 PROVENANCE_FILE = "provenance.json"
 METRICS_FILE = "metrics.jsonl"
+LARGEST_TEXT = 256 << 20  # bytes; a line of metrics for each of 100,000 epochs has 50 million
 DATA_FILE = "data.npz"
 BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe that change nothing of what is trained
 
@@ -109,7 +111,7 @@ class RunFolder:
 
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the logits."""
-        return self._needs(CLASSES_FILE, "it was built, not trained").read_text(encoding="utf-8").splitlines()
+        return _text(self._needs(CLASSES_FILE, "it was built, not trained")).splitlines()
 
     def provenance(self) -> dict[str, Any]:
         """How the run came to be: versions, devices, data, seed, revision."""
@@ -118,14 +120,14 @@ class RunFolder:
     def _json(self, name: str) -> dict[str, Any]:
         path = self._needs(name, "it is not whole")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
+            return json.loads(_text(path))
+        except (ValueError, RecursionError) as error:
             raise failure(f"run: {path} is broken: {error}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """One mapping for each finished epoch."""
         path = self.path / METRICS_FILE
-        return [numbers(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()
+        return [numbers(json.loads(line)) for line in _text(path).splitlines()
                 ] if path.exists() else []
 
     def add_metrics(self, row: dict[str, Any]) -> None:
@@ -143,6 +145,14 @@ class RunFolder:
         """Lay `facts` over provenance.json, atomically."""
         known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
         write_json(self.path / PROVENANCE_FILE, {**known, **facts}, durable=True)
+
+
+def _text(path: Path) -> str:
+    """A run's text file; ReskerasError (status 1) where it cannot be read, is too large or no text."""
+    try:
+        return read_bounded(path, LARGEST_TEXT).decode()
+    except (OSError, ValueError) as error:
+        raise failure(f"run: {path} is broken: {getattr(error, 'strerror', None) or error}") from error
 
 
 def open_run(path: str | Path) -> RunFolder:

@@ -97,3 +97,21 @@ def test_a_file_is_read_up_to_its_bound(tmp_path):
     for path, largest in ((tmp_path / "file", 4), (tmp_path, 5)):
         with pytest.raises(ValueError, match=r"more than|no file"):
             read_bounded(path, largest)
+
+
+@pytest.mark.parametrize("spoil", ["too large", "no text", "a folder"])
+@pytest.mark.parametrize("name", ["classes.txt", "metrics.jsonl", "provenance.json"])
+def test_text_files_of_a_run_are_bounded(copied, name, spoil):
+    file = copied.path / name
+    file.unlink()
+    if spoil == "a folder":
+        file.mkdir()
+    else:
+        with open(file, "wb") as opened:
+            opened.write(b"\xff")
+            opened.truncate(300 << 20 if spoil == "too large" else 1)
+    read = {"classes.txt": copied.folder.classes, "metrics.jsonl": copied.folder.metrics,
+            "provenance.json": copied.folder.provenance}[name]
+    with pytest.raises(ReskerasError) as caught:
+        read()
+    assert len(str(caught.value).splitlines()) == 1

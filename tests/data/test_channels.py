@@ -11,14 +11,15 @@ from reskeras.data.registry import open_source
 
 
 def folder(place, mode, side=12, count=6):
-    """Two classes of PNGs of a mode of Pillow's."""
+    """Training and test images of two classes, PNGs of a mode of Pillow's."""
     rng = np.random.default_rng(len(mode))
-    for label, name in enumerate("ab"):
-        (place / name).mkdir(parents=True)
-        for index in range(count):
-            shape = (side, side) if mode == "L" else (side, side, 3)
-            pixels = (rng.integers(0, 100, shape) + 100 * label).astype(np.uint8)
-            Image.fromarray(pixels, mode).save(place / name / f"{index}.png")
+    for split in ("train", "test"):
+        for label, name in enumerate("ab"):
+            (place / split / name).mkdir(parents=True)
+            for index in range(count):
+                shape = (side, side) if mode == "L" else (side, side, 3)
+                pixels = (rng.integers(0, 100, shape) + 100 * label).astype(np.uint8)
+                Image.fromarray(pixels, mode).save(place / split / name / f"{index}.png")
     return place
 
 
@@ -74,7 +75,8 @@ def test_a_coloured_image_that_came_later_leaves_a_grey_run_as_it_is(runs, folde
     run = reskeras.Run(shutil.copytree(runs["L"].path, tmp_path / "run"))
     run.folder.update_provenance(data=run.folder.provenance()["data"] | {"name": f"folder:{place}"})
     before = run.evaluate()
-    Image.open(place / "b/0.png").convert("RGB").save(place / "b/0.png")  # the same pixels, three times
+    later = place / "test/b/0.png"
+    Image.open(later).convert("RGB").save(later)  # the same pixels, three times
     assert open_source(f"folder:{place}").channels == 3
     after = run.evaluate()
     assert (after.predicted == before.predicted).all() and after.loss == pytest.approx(before.loss, rel=1e-6)
