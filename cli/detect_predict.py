@@ -56,7 +56,7 @@ def command(
     with image_files(images) as files:
         broken = Broken(files)
         if served is not None:
-            found = served.detect(files.paths)
+            found = served.detect(files.paths, broken)
         else:
             from reskeras.detection.detector import Options
             from reskeras.detectors import DetectorRun

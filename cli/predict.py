@@ -47,7 +47,7 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
     with image_files(images) as found:
         broken = Broken(found)
         if served is not None:
-            predictions = served.predict(found.paths, top)
+            predictions = served.predict(found.paths, top, broken)
         else:
             from reskeras.api import Run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -26,7 +27,7 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
 
     New versions that `reskeras export` makes meanwhile are taken up; a half-written one is never seen.
     """
-    from reskeras.export.server import commands_for, exported, way_to_serve
+    from reskeras.export.server import PROGRAM, commands_for, exported, model_name, way_to_serve
     from reskeras.runs import open_run
 
     opened = open_run(run)
@@ -37,9 +38,10 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
         return
     words = way_to_serve(folder, port, grpc_port)
     echo(command_line(*words))
-    [name] = [path.name for path in folder.iterdir() if path.is_dir() and any(
-        entry.name.isdigit() for entry in path.iterdir())]
-    url = f"http://localhost:{port}/v1/models/{name}"
-    echo(f"ask: reskeras.Client({url!r}).detect(images)" if opened.is_detector else
-               f"ask: {command_line('reskeras', 'predict', '--url', url)} IMAGE...")
+    if words[0] == PROGRAM:
+        echo(f"{PROGRAM} cannot be bound to one address: every network that this machine is in reaches its ports",
+             err=True)
+    url = f"http://localhost:{port}/v1/models/{quote(model_name(folder))}"
+    asking = ["reskeras", *(["detect"] if opened.is_detector else []), "predict", "--url", url]
+    echo(f"ask: {command_line(*asking)} IMAGE...")
     os.execvp(words[0], words)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
+from reskeras.answers import Answer, ask, without_password
 from reskeras.errors import ReskerasError, failure
+from reskeras.files import reason
 from reskeras.image_files import several
 
 BATCH = 32
 DETECTOR_BATCH = 4  # as many as a server of a detector takes at once
+LARGEST_REQUEST = 64 << 20  # bytes of files; a larger file is not sent, and small ones go together up to here
 BUSY = (429, 502, 503, 504)  # answers after which asking again helps
-LARGEST_FILE = 64 << 20  # bytes
-LONGEST_ANSWER = 300
+FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0  # seconds before asking again, also where the server says how long it wants
+LONGEST_MESSAGE = 300
+READ = "ok"  # the status of a file that the served model could read
+Broken = Callable[[ReskerasError], None]
 
 
 @dataclass(frozen=True)
@@ -53,101 +60,188 @@ class Client:
     """A served model at `url`, such as http://localhost:8501/v1/models/NAME.
 
     A server that is busy or cannot be reached is asked again `retries` times, after waits that double from a quarter
-    of a second; each answer may take `timeout` seconds.
+    of a second, or that the server asks for, up to ten; each answer may take `timeout` seconds, from the connection to
+    its last byte. Redirects are not followed.
     """
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     timeout: float = 30.0
     retries: int = 3
 
     def __post_init__(self) -> None:
         """Refuse what is no address of a model."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.netloc or "/models/" not in parts.path:
-            raise ReskerasError(f"url: {self.url!r} is no address of a served model, such as "
+        try:
+            parts = urlsplit(self.url)
+            known = parts.scheme in ("http", "https") and parts.hostname and "/models/" in parts.path \
+                and not parts.query and not parts.fragment and parts.port != 0  # asking for the port may raise
+        except ValueError:
+            known = False
+        if not known:
+            raise ReskerasError(f"url: {self.shown!r} is no address of a served model, such as "
                                 "http://localhost:8501/v1/models/NAME")
+        if not 0 < self.timeout < math.inf:
+            raise ReskerasError(f"timeout: {self.timeout}: should be a number of seconds above 0")
 
-    def predict(self, paths: str | Path | Sequence[str | Path], top: int = 5) -> list[Served]:
-        """The likeliest classes of an image file, or of several. Raises ReskerasError: status 2 for a file that is not
-        there, 1 for a server that refuses or does not answer."""
-        return self._each(several(paths), BATCH, lambda path, row: _served(path, row, top))
+    @property
+    def shown(self) -> str:
+        """The address as messages show it: without user and password."""
+        return without_password(self.url)
 
-    def detect(self, paths: str | Path | Sequence[str | Path]) -> list[ServedObjects]:
-        """The objects in an image file or in several, of a served detector. Raises as `predict`."""
-        return self._each(several(paths), DETECTOR_BATCH, _located)
+    def predict(self, paths: str | Path | Sequence[str | Path], top: int = 5, broken: Broken | None = None
+                ) -> list[Served]:
+        """The likeliest classes of an image file, or of several, in their order.
 
-    def _each(self, paths: Sequence[str | Path], batch: int, told: Callable[[str | Path, Any], Any]) -> list[Any]:
-        files = [_file(Path(path)) for path in paths]
+        Raises ReskerasError: status 2 for a file that is not there, 1 for a server that refuses or does not answer, and
+        for a file that cannot be read; with `broken`, which is called with that, the others are predicted.
+        """
+        return self._each(several(paths), BATCH, lambda path, row: _served(path, row, top), broken)
+
+    def detect(self, paths: str | Path | Sequence[str | Path], broken: Broken | None = None) -> list[ServedObjects]:
+        """The objects in an image file or in several, of a served detector. As `predict`."""
+        return self._each(several(paths), DETECTOR_BATCH, _located, broken)
+
+    def _each(self, paths: Sequence[str | Path], batch: int, told: Callable[[str, Any], Any],
+              broken: Broken | None) -> list[Any]:
+        def unread(name: str, why: str) -> None:
+            error = failure(f"image: {name}: {why}")
+            if broken is None:
+                raise error
+            broken(error)
+
+        names = [str(path) for path in paths]
+        for name in names:
+            if not Path(name).is_file():
+                raise ReskerasError(f"image: there is no file {name}")
         found = []
         with requests.Session() as session:
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(max_retries=Retry(
-                    total=self.retries, backoff_factor=0.25, status_forcelist=BUSY, allowed_methods=None,
-                    raise_on_status=False)))
-            for start in range(0, len(files), batch):
-                rows = self._ask(session, files[start : start + batch])
-                found += [told(path, row) for path, row in zip(paths[start : start + batch], rows, strict=True)]
+            for part, files in _requests(names, batch, unread):
+                for name, row in zip(part, self._ask(session, files), strict=True):
+                    status = row.get("status", READ) if isinstance(row, dict) else READ
+                    if status == READ:
+                        found.append(told(name, row))
+                    else:
+                        unread(name, _short(str(status)))
         return found
 
-    def _ask(self, session: requests.Session, files: Sequence[bytes]) -> list[dict[str, Any]]:
+    def _ask(self, session: requests.Session, files: Sequence[bytes]) -> list[Any]:
         instances = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in files]
-        try:
-            answer = session.post(f"{self.url.rstrip('/')}:predict", timeout=self.timeout,
-                                  json={"signature_name": "bytes", "instances": instances})
-        except requests.RequestException as error:
-            if isinstance(error, requests.Timeout) or "timed out" in str(error):  # as it is told after retries
-                raise failure(f"url: {self.url} did not answer within {self.timeout:g} s") from error
-            raise failure(f"url: {self.url} cannot be reached: {_reason(error)}") from error
-        try:
-            told = answer.json()
-        except ValueError:
-            told = {}
-        if answer.status_code != requests.codes.ok:
+        answer = self._answer(session, {"signature_name": "bytes", "instances": instances})
+        told = _parsed(answer.body)
+        if answer.status in range(300, 400):
+            where = f"redirects to {without_password(answer.location)}" if answer.location else "redirects"
+            raise failure(f"url: {self.shown} {_short(where)}; ask there if you trust it")
+        if answer.status != HTTPStatus.OK:
             why = str(told.get("error", answer.reason) if isinstance(told, dict) else answer.reason)
-            raise failure(f"url: {self.url} answered {answer.status_code}: {' '.join(why.split())[:LONGEST_ANSWER]}")
+            raise failure(f"url: {self.shown} answered {answer.status}: {_short(why)}")
         rows = told.get("predictions") if isinstance(told, dict) else None
         if not isinstance(rows, list) or len(rows) != len(files):
-            raise failure(f"url: {self.url} did not answer as TensorFlow Serving does: no prediction for each image")
+            raise failure(f"url: {self.shown} did not answer as TensorFlow Serving does: no prediction for each image")
         return rows
 
+    def _answer(self, session: requests.Session, body: dict[str, Any]) -> Answer:
+        """What the server answers when it is not busy, or at the last attempt."""
+        for attempt in range(self.retries + 1):
+            last = attempt == self.retries
+            wait = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT)
+            try:
+                answer = ask(session, f"{self.url.rstrip('/')}:predict", body, self.timeout)
+            except TimeoutError as error:
+                if last:
+                    raise failure(f"url: {self.shown} did not answer within {self.timeout:g} s") from error
+            except ConnectionError as error:
+                if last:
+                    raise failure(f"url: {self.shown} cannot be reached: {_short(str(error))}") from error
+            except ValueError as error:
+                raise failure(f"url: {self.shown} {error}") from error
+            else:
+                if last or answer.status not in BUSY:
+                    return answer
+                wait = min(max(wait, answer.retry_after), LONGEST_WAIT)
+            time.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
 
-def _served(path: str | Path, row: Any, top: int) -> Served:
+
+def _requests(names: Sequence[str], most: int, unread: Callable[[str, str], None],
+              ) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Names and bytes of at most `most` files and LARGEST_REQUEST bytes at a time; `unread` is told of others, by name
+    and reason."""
+    part: list[str] = []
+    files: list[bytes] = []
+    for name in names:
+        try:
+            with open(name, "rb") as opened:
+                data = opened.read(LARGEST_REQUEST + 1)
+        except OSError as error:
+            unread(name, reason(error))
+            continue
+        if len(data) > LARGEST_REQUEST:
+            unread(name, f"larger than {LARGEST_REQUEST >> 20} MiB")
+            continue
+        if files and (len(files) == most or sum(map(len, files)) + len(data) > LARGEST_REQUEST):
+            yield part, files
+            part, files = [], []
+        part.append(name)
+        files.append(data)
+    if files:
+        yield part, files
+
+
+def _parsed(body: bytes) -> Any:
+    """JSON, in which TensorFlow Serving writes NaN and Infinity; None for what is none, or nested without end."""
     try:
-        pairs = tuple((str(name), float(share)) for name, share in
-                      zip(row["classes"], row["probabilities"], strict=True))
-    except (TypeError, KeyError, ValueError) as error:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # a number of more than 4,300 digits is a ValueError too
+        return None
+
+
+def _served(path: str, row: Any, top: int) -> Served:
+    try:
+        pairs = tuple(zip(map(_name, row["classes"]), map(_share, row["probabilities"]), strict=True))
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         if isinstance(row, dict) and "boxes" in row:
             raise failure("url: a detector is served there; reskeras.Client(url).detect asks it") from error
         raise failure("url: the served model has no classes and probabilities in its answer; was it exported by "
                       "reskeras?") from error
-    return Served(str(path), pairs[:top])
+    return Served(path, pairs[:top])
 
 
-def _located(path: str | Path, row: Any) -> ServedObjects:
+def _located(path: str, row: Any) -> ServedObjects:
     try:
-        count = int(row["count"])
-        rows = zip(*(row[name][:count] for name in ("classes", "scores", "boxes")), strict=True)
-        return ServedObjects(str(path), tuple(
-            ServedObject(str(name), float(score), _four(box)) for name, score, box in rows))
-    except (TypeError, KeyError, ValueError, OverflowError) as error:  # the last for a count of Infinity
+        count = row["count"]
+        columns = [row[name] for name in ("classes", "scores", "boxes")]
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= min(map(len, columns)):
+            raise ValueError("count")
+        rows = zip(*(column[:count] for column in columns), strict=True)
+        return ServedObjects(path, tuple(
+            ServedObject(_name(name), _share(score), _four(box)) for name, score, box in rows))
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise failure("url: the served model has no boxes in its answer; is it a detector, exported by reskeras?"
                       ) from error
 
 
-def _four(box: Any) -> tuple[float, float, float, float]:
-    top, left, bottom, right = map(float, box)
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("name")
+    return value
+
+
+def _number(value: Any) -> float:
+    """A finite number; NaN and Infinity are no JSON when they are told on, and mean nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("number")
+    return float(value)
+
+
+def _share(value: Any) -> float:
+    if not 0 <= (share := _number(value)) <= 1 + 1e-3:  # sums of float32 may be a little more than 1
+        raise ValueError("probability")
+    return share
+
+
+def _four(box: Iterable[Any]) -> tuple[float, float, float, float]:
+    top, left, bottom, right = map(_number, box)
     return top, left, bottom, right
 
 
-def _file(path: Path) -> bytes:
-    if not path.is_file():
-        raise ReskerasError(f"image: there is no file {path}")
-    if path.stat().st_size > LARGEST_FILE:
-        raise failure(f"image: {path} is larger than {LARGEST_FILE >> 20} MiB")
-    return path.read_bytes()
-
-
-def _reason(error: requests.RequestException) -> str:
-    cause = error.args[0] if error.args else error
-    reason = getattr(cause, "reason", cause)
-    return " ".join(str(reason).rpartition(": ")[2].split())[:LONGEST_ANSWER]
+def _short(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_MESSAGE]

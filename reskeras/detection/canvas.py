@@ -22,6 +22,11 @@ class Placed:
     scale: tf.Tensor
     corner: tf.Tensor
 
+    @property
+    def parts(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The four tensors in order, as graphs pass them on: `Placed(*parts)` is the same again."""
+        return self.pixels, self.window, self.scale, self.corner
+
     def boxes(self, boxes: tf.Tensor) -> tf.Tensor:
         """Boxes (..., 4) in pixels of the image, in pixels of the canvas; they may reach over the window."""
         return boxes * tf.tile(self.scale, [2]) + tf.tile(self.corner, [2])

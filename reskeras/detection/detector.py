@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,9 +68,8 @@ class Detector:
     """A detector's networks with given weights, by canonical name, and what they find in image files, in float32."""
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
-                 options: Options = Options(), decoded: Callable[[tf.Tensor, int], tf.Tensor] = decode):
+                 options: Options = Options()):
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
-        self.decoded = decoded
         self.networks = Networks(plan, any_size=bool(options.scales))
         for part in self.networks.parts.values():
             write(part, {name: weights[name] for name in places(part)})
@@ -81,7 +80,10 @@ class Detector:
 
         Of the proposals the detector's own number is looked at; more are given where `proposals` is more.
         """
-        images = [self._canvas(files, factor) for factor in (1.0, *self.options.scales)]
+        return self.found_on([self._canvas(files, factor) for factor in (1.0, *self.options.scales)], proposals)
+
+    def found_on(self, images: Sequence[Placed], proposals: int = 0) -> Found:
+        """As `found`, in images that are placed already: at scale 1, then at each of the options' scales."""
         first = images[0]
         features = self.networks.features(self._normalised(first))
         anchors = self.networks.anchors(features)
@@ -102,7 +104,16 @@ class Detector:
 
     def features(self, files: tf.Tensor) -> tf.Tensor:
         """The shared map (B, h, w, C) of image files, strings (B,). Runs in a graph."""
-        return self.networks.features(self._normalised(self._canvas(files, 1.0)))
+        return self.features_on(self._canvas(files, 1.0))
+
+    def features_on(self, image: Placed) -> tf.Tensor:
+        """As `features`, of images that are placed already."""
+        return self.networks.features(self._normalised(image))
+
+    def place(self, image: tf.Tensor, factor: float = 1.0) -> Placed:
+        """uint8 (h, w, channels) on a canvas `factor` times as large as the detector's."""
+        height, width, _ = self.plan.input_shape
+        return placed(image, round(height * factor), round(width * factor))
 
     def _told(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
               pyramid: list[tuple[Placed, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -135,15 +146,10 @@ class Detector:
     def _canvas(self, files: tf.Tensor, factor: float) -> Placed:
         """Files on canvases that are `factor` times as large."""
         height, width, channels = self.plan.input_shape
-        size = round(height * factor), round(width * factor)
-
-        def one(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            image = placed(self.decoded(data, channels), *size)
-            return image.pixels, image.window, image.scale, image.corner
-
         spec = tf.TensorSpec
-        return Placed(*tf.map_fn(one, files, fn_output_signature=(
-            spec([*size, channels]), spec([4]), spec([2]), spec([2]))))
+        return Placed(*tf.map_fn(
+            lambda data: self.place(decode(data, channels), factor).parts, files, fn_output_signature=(
+                spec([round(height * factor), round(width * factor), channels]), spec([4]), spec([2]), spec([2]))))
 
     def _normalised(self, image: Placed) -> tf.Tensor:
         return normalised(image.pixels, image.window, on_canvas(self.preprocessing, *image.pixels.shape[1:3]))

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.detection.canvas import Placed
 from reskeras.detection.detector import Detector
 from reskeras.detection.objects import ObjectSource
 from reskeras.detection.proof import TOLERANCE, Find, answers, compared, files_of, prove_detector, sample_of
 from reskeras.errors import unknown
 from reskeras.export.artefacts import NOISE_SAMPLE, SERVING, check_place, export_each, set_aside, size_of
-from reskeras.export.inference import Outputs, decode_bounded, grey_files
+from reskeras.export.inference import Outputs
 from reskeras.export.proof import Proof
+from reskeras.export.served_files import READ, checked_files, grey_file, read_each
+from reskeras.export.server_files import DETECTOR_BATCHES
 from reskeras.export.serving import publish, write_saved_model
 from reskeras.export.timing import timed
 from reskeras.files import workspace
@@ -27,7 +31,6 @@ from reskeras.runs import RunFolder
 from reskeras.spec.detector import DetectorPlan, lower_detector
 
 KINDS = (SERVING,)
-BATCHES = (1, 2, 4)  # that a server makes of requests: each image has hundreds of regions, whose maps take the memory
 TIMED = (1, 4)
 
 
@@ -42,14 +45,15 @@ class ServedDetector(tf.Module):
     """A detector in one function with a free batch size: files to boxes, scores and names of classes, float32.
 
     `weights` are those of `plan`, by canonical name; batch norm is folded into the convolution before it, wherever one
-    stands there. An empty batch, and what is no image, is answered with an INVALID_ARGUMENT that says so.
+    stands there. An empty batch is answered with an INVALID_ARGUMENT that says so, a file that is no image with a
+    `status` of its own.
     """
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
                  classes: Sequence[str]):
         super().__init__()
         self.classes = tuple(classes)
-        detector = Detector(*folded_detector(plan, weights), preprocessing, decoded=decode_bounded)
+        detector = Detector(*folded_detector(plan, weights), preprocessing)
         self._detector = lambda: detector  # in an attribute of its own its models would be saved a second time
         self.kept = [variable.value for part in detector.networks.parts.values() for variable in part.weights]
 
@@ -61,9 +65,9 @@ class ServedDetector(tf.Module):
         return {"serving_default": found, "bytes": found,
                 "features": tf.function(self.features, autograph=False).get_concrete_function(files)}
 
-    def example(self, batch: int) -> dict[str, Outputs]:
-        """A request of so many grey images to each signature."""
-        files = grey_files(batch, *self._detector().plan.input_shape[:2])
+    def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
+        """A request of `batch` grey images to each signature."""
+        files = tf.make_tensor_proto(grey_file(*self._detector().plan.input_shape[:2]), shape=[batch])
         return {name: {"image_bytes": files} for name in ("serving_default", "bytes", "features")}
 
     def __call__(self, image_bytes: tf.Tensor) -> Outputs:
@@ -71,24 +75,34 @@ class ServedDetector(tf.Module):
         bottom, right in pixels of the image, `scores` (B, most), `classes` (B, most) names, and how many, `count` (B,);
         beyond these are zeros and empty names.
 
-        What is neither JPEG nor PNG, is broken, or would decode to more than 64 million pixels is an INVALID_ARGUMENT.
+        `status` (B,) is `ok`, or says why a file could not be read; in such a row nothing is found, and the rows
+        beside it are what they are without it.
         """
-        found = self._detector().found(_checked(image_bytes))
-        none = len(self.classes)
-        labels = tf.where(found["labels"] < 0, none, found["labels"])
-        return {"boxes": found["boxes"], "scores": found["scores"], "count": found["count"],
-                "classes": tf.gather(tf.constant([*self.classes, ""]), labels)}
+        images, status = self._read(image_bytes)
+        found = self._detector().found_on([images])
+        was_read = tf.equal(status, READ)
+        named = found["labels"] >= 0
+        names = tf.gather(tf.constant([*self.classes, ""]), tf.where(named, found["labels"], len(self.classes)))
+        return {"boxes": _where(was_read, found["boxes"]), "scores": _where(was_read, found["scores"]),
+                "count": _where(was_read, found["count"]), "classes": _where(was_read, names), "status": status}
 
     def features(self, image_bytes: tf.Tensor) -> Outputs:
-        """The map (B, h, w, C) of whole images that regions are cut from."""
-        return {"features": self._detector().features(_checked(image_bytes))}
+        """The map (B, h, w, C) of whole images that regions are cut from, and `status` (B,); zeros where that is not
+        `ok`."""
+        images, status = self._read(image_bytes)
+        return {"features": _where(tf.equal(status, READ), self._detector().features_on(images)), "status": status}
+
+    def _read(self, image_bytes: tf.Tensor) -> tuple[Placed, tf.Tensor]:
+        detector = self._detector()
+        parts, status = read_each(checked_files(image_bytes), detector.plan.input_shape[-1],
+                                  lambda image: detector.place(image).parts)
+        return Placed(*parts), status
 
 
-def _checked(files: tf.Tensor) -> tf.Tensor:
-    # a server does not check the shape that a signature promises, and TensorFlow believes the promise
-    files = tf.ensure_shape(tf.compat.v1.placeholder_with_default(files, None), [None])
-    with tf.control_dependencies([tf.debugging.Assert(tf.size(files) > 0, ["the batch is empty"])]):
-        return tf.identity(files)
+def _where(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """`values` (B, ...) in the rows (B,) that are true, zeros or empty strings in the others."""
+    rows = tf.reshape(rows, [-1, *[1] * (values.shape.rank - 1)])
+    return tf.where(rows, values, tf.zeros_like(values))
 
 
 def folded_detector(
@@ -148,7 +162,7 @@ class DetectorExporter:
         """The SavedModel: written, proven, and given its version, or kept aside as rejected."""
         served = ServedDetector(*self.given, self.classes)
         with workspace(self.folder) as place:
-            written = write_saved_model(served, place, self.name, TIMED)
+            written = write_saved_model(served, place, self.name, DETECTOR_BATCHES)
             ask = SavedDetector(written, self.classes)
             proof = prove_detector(kind, str(written), size_of(written), answers(ask, files_of(self.sample)),
                                    self.reference, self.sample, self.classes, self.tolerances.get(kind, TOLERANCE))
@@ -158,7 +172,7 @@ class DetectorExporter:
             if not proof.holds:
                 aside = set_aside(written, self.folder, f"{self.name}-{kind}")
                 return replace(proof, path=str(aside), keras_noise=self._noise())
-            return replace(proof, path=str(publish(written, self.folder / self.name, BATCHES)))
+            return replace(proof, path=str(publish(written, self.folder / self.name, DETECTOR_BATCHES)))
 
     def _noise(self) -> float:
         """How far Keras is from itself when it looks at images one at a time."""

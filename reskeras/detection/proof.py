@@ -15,8 +15,8 @@ from reskeras.detection.average_precision import Detections, voc_precision
 from reskeras.detection.detector import BATCH
 from reskeras.detection.objects import CHANNELS, Objects
 from reskeras.errors import failure
-from reskeras.export.inference import PNG
 from reskeras.export.proof import Proof
+from reskeras.export.served_files import PNG
 
 SAMPLE = 200  # real images that an artefact is proven on, evenly spaced
 NEAR = 0.005  # of a box's longer side: no corner of its partner is further off. Two such squares overlap by 0.98

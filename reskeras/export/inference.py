@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import keras
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
-from reskeras.data.decode import LARGEST_IMAGE, decode
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
+from reskeras.export.served_files import GREY, READ, checked_files, grey_file, read_each
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.fold import folded
 from reskeras.graph.weights import read, write
@@ -19,9 +20,7 @@ from reskeras.spec.plan import Plan, Unit
 
 TOP = 5  # classes that the `bytes` signature names, where there are so many
 FEATURES = "features"
-PNG = b"\x89PNG\r\n\x1a\n"
 PIXEL_TYPES = ("uint8", "float32")
-GREY = 128
 Outputs = dict[str, tf.Tensor]
 
 
@@ -64,11 +63,12 @@ class Inference(tf.Module):
             "features": tf.function(self.features).get_concrete_function(images),
         }
 
-    def example(self, batch: int) -> dict[str, Outputs]:
-        """A request of so many grey images to each signature."""
-        images = {"images": tf.cast(tf.fill([batch, *self.preprocessing.size], GREY), self.pixels)}
-        files = {"image_bytes": grey_files(batch, *self.preprocessing.size[:2])}
-        return {"serving_default": images, "features": images, "bytes": files}
+    def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
+        """A request of `batch` grey images to each signature; equal values stand in it once."""
+        images = tf.make_tensor_proto(GREY, self.pixels, [batch, *self.preprocessing.size])
+        files = tf.make_tensor_proto(grey_file(*self.preprocessing.size[:2]), shape=[batch])
+        return {"serving_default": {"images": images}, "features": {"images": images},
+                "bytes": {"image_bytes": files}}
 
     def __call__(self, images: tf.Tensor) -> Outputs:
         """`images` (batch, height, width, channels), pixels 0 to 255, at the network's size: logits, probabilities."""
@@ -90,36 +90,15 @@ class Inference(tf.Module):
     def from_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         """Whole JPEG or PNG files (batch,) to names of the likeliest classes and their probabilities, best first.
 
-        What is neither, is broken, or would decode to more than 64 million pixels is an INVALID_ARGUMENT.
+        `status` (batch,) is `ok`, or says why a file could not be read; such a row's classes are empty and its
+        probabilities 0 (not NaN, which is no JSON), and the rows beside it are what they are without it.
         """
-        channels = self.preprocessing.channels
-        images = tf.map_fn(lambda data: self.preprocessing.fit_image(decode_bounded(data, channels)), image_bytes,
-                           fn_output_signature=tf.TensorSpec(self.preprocessing.size, tf.uint8))
+        images, status = read_each(checked_files(image_bytes), self.preprocessing.channels,
+                                   self.preprocessing.fit_image)
         best = tf.math.top_k(self(images)["probabilities"], min(TOP, len(self.classes)))
-        return {"classes": tf.gather(tf.constant(self.classes), best.indices), "probabilities": best.values}
-
-
-def decode_bounded(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bytes of a JPEG or PNG, scalar, to uint8 (height, width, channels). Its size is looked at before its pixels."""
-    is_jpeg, is_png = tf.io.is_jpeg(data), tf.equal(tf.strings.substr(data, 0, len(PNG)), PNG)
-    with tf.control_dependencies([tf.debugging.Assert(is_jpeg | is_png, ["image_bytes: neither a JPEG nor a PNG"])]):
-        size = tf.cond(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2], lambda: _png_size(data))
-    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
-    small = tf.debugging.Assert(pixels <= LARGEST_IMAGE, [f"image_bytes: more than {LARGEST_IMAGE} pixels:", pixels])
-    with tf.control_dependencies([small]):
-        return decode(tf.identity(data), channels)
-
-
-def grey_files(count: int, height: int, width: int) -> tf.Tensor:
-    """The same grey PNG so many times, strings (count,)."""
-    return tf.fill([count], tf.io.encode_png(tf.cast(tf.fill([height, width, 3], GREY), tf.uint8)))
-
-
-def _png_size(data: tf.Tensor) -> tf.Tensor:
-    """int32 (2,): width and height stand in the header's first chunk, highest byte first."""
-    whole = tf.debugging.Assert(tf.strings.length(data) >= 24, ["image_bytes: the PNG ends in its header"])
-    with tf.control_dependencies([whole]):
-        return tf.ensure_shape(tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False), [2])
+        was_read = tf.equal(status, READ)[:, tf.newaxis]
+        return {"classes": tf.where(was_read, tf.gather(tf.constant(self.classes), best.indices), ""),
+                "probabilities": tf.where(was_read, best.values, 0.0), "status": status}
 
 
 def with_features(plan: Plan) -> Plan:

@@ -96,7 +96,7 @@ def write_lite_model(
     if how.measured and (images is None or not len(images)):
         raise ReskerasError(f"tflite: {kind} measures ranges on representative images, and there are none")
     with scratch() as folder:
-        saved = write_saved_model(inference, folder, warmed=())
+        saved = write_saved_model(inference, folder, batches=())
         try:
             with stderr_aside():
                 content = convert(saved, how, images)

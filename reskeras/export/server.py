@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 from reskeras.errors import ReskerasError, failure
+from reskeras.export.server_files import (
+    BATCHES,
+    BATCHING_CONFIG,
+    CONTAINER_FOLDER,
+    DETECTOR_BATCHES,
+    MODELS_CONFIG,
+    local_config,
+    read_models,
+    write_server_files,
+)
 from reskeras.runs import RunFolder
 
 REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own
 PROGRAM, IMAGE = "tensorflow_model_server", "tensorflow/serving"
-MODELS_CONFIG, BATCHING_CONFIG = "models.config", "batching.config"
+ONLY_HERE = "127.0.0.1"  # docker publishes a port to the whole network unless it is given an address
 ANSWERS_WITHIN = 10  # seconds that docker has to say that it is there
+LOOKS_EVERY = 10  # seconds between a server's looks at its models.config, which a new export changes
 HOW_TO_GET = (f"neither {PROGRAM} nor a docker that answers is on this machine; the container is {IMAGE} on Docker "
               "Hub, the Debian package is described at tensorflow.org/tfx/serving/setup; --dry-run prints the commands")
 
 
 def exported(run: RunFolder) -> Path:
-    """The export folder of a run with a SavedModel in it; ReskerasError (status 2) when there is none."""
+    """The export folder of a run with a SavedModel in it; ReskerasError (status 2) when there is none.
+
+    Server files of before, which held for one place only and which TensorFlow Serving refused, are written anew.
+    """
     folder = run.export_folder
     if not (folder / MODELS_CONFIG).is_file():
-        how = f"detect export {run.path}" if run.is_detector else f"export {run.path} --to serving"
-        raise ReskerasError(f"serve: {run.path} has no SavedModel; make one with: reskeras {how}")
+        how = ["reskeras", *(["detect"] if run.is_detector else []), "export", str(run.path), "--to", "serving"]
+        raise ReskerasError(f"serve: {run.path} has no SavedModel; make one with: {shlex.join(how)}")
+    for model in read_models(folder).model_config_list.config:
+        if not model.base_path.startswith(f"{CONTAINER_FOLDER}/"):
+            write_server_files(folder / model.name, DETECTOR_BATCHES if run.is_detector else BATCHES)
     return folder
+
+
+def model_name(folder: Path) -> str:
+    """The name by which a server of an export folder is asked."""
+    return read_models(folder).model_config_list.config[0].name
 
 
 def program_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
     """`tensorflow_model_server` on an export folder."""
-    return [PROGRAM, *_flags(folder, rest_port, grpc_port)]
+    return [PROGRAM, *_flags(local_config(folder), folder.absolute(), rest_port, grpc_port)]
 
 
 def container_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
-    """The same in docker, with the folder under its own name, so that models.config holds inside as well."""
-    place = folder.absolute()
-    return ["docker", "run", "--rm", "--publish", f"{rest_port}:{rest_port}", "--publish", f"{grpc_port}:{grpc_port}",
-            "--volume", f"{place}:{place}:ro", "--entrypoint", PROGRAM, IMAGE, *_flags(folder, rest_port, grpc_port)]
+    """The same in docker, wherever the folder lies, for this machine alone."""
+    inside = Path(CONTAINER_FOLDER)
+    published = [word for port in (rest_port, grpc_port) for word in ("--publish", f"{ONLY_HERE}:{port}:{port}")]
+    return ["docker", "run", "--rm", *published, "--mount", _mount(folder.absolute(), inside), "--entrypoint", PROGRAM,
+            IMAGE, *_flags(inside / MODELS_CONFIG, inside, rest_port, grpc_port)]
 
 
 def commands_for(folder: Path, rest_port: int = REST_PORT, grpc_port: int = GRPC_PORT) -> list[list[str]]:
@@ -43,10 +69,18 @@ def commands_for(folder: Path, rest_port: int = REST_PORT, grpc_port: int = GRPC
     return [make(folder, rest_port, grpc_port) for make in (program_command, container_command)]
 
 
-def _flags(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
-    place = folder.absolute()
-    return [f"--rest_api_port={rest_port}", f"--port={grpc_port}", f"--model_config_file={place / MODELS_CONFIG}",
-            "--enable_batching", f"--batching_parameters_file={place / BATCHING_CONFIG}"]
+def _flags(models: Path, folder: Path, rest_port: int, grpc_port: int) -> list[str]:
+    return [f"--rest_api_port={rest_port}", f"--port={grpc_port}", f"--model_config_file={models}",
+            f"--model_config_file_poll_wait_seconds={LOOKS_EVERY}",
+            "--allow_version_labels_for_unavailable_models=true",
+            "--enable_batching=true", f"--batching_parameters_file={folder / BATCHING_CONFIG}"]
+
+
+def _mount(source: Path, target: Path) -> str:
+    """`--mount` reads a line of CSV, so that a path may have colons (which `--volume` takes apart) and commas."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(["type=bind", f"source={source}", f"target={target}", "readonly"])
+    return line.getvalue()
 
 
 def way_to_serve(folder: Path, rest_port: int, grpc_port: int) -> list[str]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
-from reskeras.export.server import BATCHING_CONFIG, MODELS_CONFIG
+from reskeras.export.server_files import BATCHES, next_version, write_server_files
 from reskeras.files import make_folder, move, write_text
 
-WARMED = (1, 8)  # batch sizes of the requests that a server answers to itself before it is ready
 WARMUP_FILE = "tf_serving_warmup_requests"
-BATCHES = (1, 2, 4, 8, 16, 32)  # that a server makes of requests that come together
-WAIT_MICROSECONDS = 2000
 
 
 class Servable(Protocol):
@@ -28,29 +25,24 @@ class Servable(Protocol):
     def signatures(self) -> Mapping[str, tf.types.experimental.ConcreteFunction]:
         """What a server offers, by name."""
 
-    def example(self, batch: int) -> Mapping[str, Mapping[str, tf.Tensor]]:
-        """A request of so many images to each signature."""
-
-
-def next_version(folder: Path) -> int:
-    """One more than the highest version under `folder`."""
-    versions = [int(entry.name) for entry in folder.glob("*") if entry.name.isdigit()] if folder.is_dir() else []
-    return max(versions, default=0) + 1
+    def example(self, batch: int) -> Mapping[str, Mapping[str, tensor_pb2.TensorProto]]:
+        """A request of `batch` images to each signature."""
 
 
 def write_saved_model(
-    inference: Servable, folder: Path, model: str = "model", warmed: Sequence[int] = WARMED,
+    inference: Servable, folder: Path, model: str = "model", batches: Sequence[int] = BATCHES,
 ) -> Path:
     """A SavedModel in a new folder below `folder`, a workspace; `publish` gives it its version.
 
-    Class names are its asset, one a line. It brings requests of `warmed` images for the server's own use.
+    Class names are its asset, one a line. It brings a request of each size of `batches` to each signature, which a
+    server answers to itself before it is ready, so that no client waits for a graph that is optimised.
     """
     target, names = folder / "saved_model", folder / "assets" / "classes.txt"
     write_text(names, "\n".join(inference.classes) + "\n")
     inference.class_names = tf.saved_model.Asset(str(names))
     tf.saved_model.save(inference, str(target), signatures=inference.signatures)
-    if warmed:
-        _write_warmup(inference, target, model, warmed)
+    if batches:
+        _write_warmup(inference, target, model, batches)
     return target
 
 
@@ -61,26 +53,8 @@ def publish(target: Path, folder: Path, batches: Sequence[int] = BATCHES) -> Pat
     """
     version = folder / str(next_version(folder))
     move(target, version)
-    write_text(folder.parent / MODELS_CONFIG, models_config(folder))
-    write_text(folder.parent / BATCHING_CONFIG, batching_config(batches))
+    write_server_files(folder, batches)
     return version
-
-
-def models_config(folder: Path) -> str:
-    """What `tensorflow_model_server --model_config_file` reads: this model, by its highest version."""
-    from google.protobuf import text_format
-    from tensorflow_serving.config import model_server_config_pb2
-
-    config = model_server_config_pb2.ModelServerConfig()
-    config.model_config_list.config.add(name=folder.name, base_path=str(folder.absolute()), model_platform="tensorflow")
-    return text_format.MessageToString(config)
-
-
-def batching_config(batches: Sequence[int] = BATCHES) -> str:
-    """What `--batching_parameters_file` reads: requests that come together are answered together."""
-    sizes = "".join(f"allowed_batch_sizes {{ value: {size} }}\n" for size in batches)
-    return (f"max_batch_size {{ value: {batches[-1]} }}\nbatch_timeout_micros {{ value: {WAIT_MICROSECONDS} }}\n"
-            f"num_batch_threads {{ value: {os.cpu_count() or 1} }}\n{sizes}")
 
 
 def saved_model_logits(path: Path, images: np.ndarray) -> np.ndarray:
@@ -101,18 +75,18 @@ class SavedModel:
         return self._serve(images=tf.cast(images, self._type))["logits"].numpy()
 
 
-def _write_warmup(inference: Servable, target: Path, model: str, warmed: Sequence[int]) -> None:
-    """Requests to each signature as PredictionLog records, so that the first real one does not wait for tracing."""
+def _write_warmup(inference: Servable, target: Path, model: str, batches: Sequence[int]) -> None:
+    """Requests to each signature as PredictionLog records."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     folder = target / "assets.extra"
     make_folder(folder)
     with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as records:
-        for batch in warmed:
+        for batch in batches:
             for signature, tensors in inference.example(batch).items():
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name, request.model_spec.signature_name = model, signature
                 for name, tensor in tensors.items():
-                    request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
+                    request.inputs[name].CopyFrom(tensor)
                 log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
                 records.write(log.SerializeToString())

@@ -11,10 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from google.protobuf import text_format
 from PIL import Image
-from tensorflow_serving.apis import prediction_log_pb2
-from tensorflow_serving.config import model_server_config_pb2
 
 import reskeras
 from reskeras.client import Client
@@ -29,6 +26,9 @@ from tests.detection.by_hand import by_hand
 from tests.detection.scenes import detected
 from tests.export.spoiling import spoil_a_folded_weight
 from tests.export.stub import Stub
+from tests.export.test_server_files import batching_in, models_in
+from tests.export.unreadable import UNREADABLE
+from tests.export.warm_up import check_warm_up
 
 ASK = """
 import sys, numpy as np, tensorflow as tf
@@ -36,7 +36,8 @@ serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 found = serve(image_bytes=tf.constant([open(path, "rb").read() for path in sys.argv[3:]]))
 found = {name: values.numpy() for name, values in found.items()}
 assert not [name for name in sys.modules if name.startswith("reskeras")]
-np.savez(sys.argv[2], **found | {"classes": found["classes"].astype("S")})
+np.savez(sys.argv[2], **{name: values.astype("S") if values.dtype == object else values
+                         for name, values in found.items()})
 """
 
 
@@ -205,19 +206,31 @@ def test_files_of_every_kind_and_size_in_one_batch_get_what_each_gets_alone(expo
         np.testing.assert_allclose(together["scores"][row], expected["scores"][0], atol=1e-4)
 
 
-@pytest.mark.parametrize("files, said", [
-    ([b"no image at all"], "neither a JPEG nor a PNG"), ([b""], "neither a JPEG nor a PNG"),
-    ([b"\x89PNG\r\n\x1a\n"], "ends in its header"), ([], "the batch is empty"),
-    ([b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\x86\xa0\0\1\x86\xa0\x08\2\0\0\0"], "more than 64000000 pixels"),
-    ([[b"two"], [b"axes"]], "is not compatible with expected shape"), ("cut", ""),
-], ids=["text", "nothing", "header", "empty batch", "huge", "two axes", "cut"])
 @pytest.mark.parametrize("signature", ["serving_default", "bytes", "features"])
-def test_bad_input_is_an_invalid_argument_that_says_so(loaded, images, signature, files, said):
-    whole = images[0].read_bytes()
-    files = [whole, whole[: len(whole) // 2]] if files == "cut" else files
-    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+def test_what_cannot_be_read_leaves_the_images_beside_it_as_they_are(loaded, images, signature):
+    first, last = images[0].read_bytes(), images[1].read_bytes()
+    bad = [data for data, _ in UNREADABLE.values()]
+    ask = loaded.signatures[signature]
+    whole = ask(image_bytes=tf.constant([first, *[first] * len(bad), last]))
+    mixed = ask(image_bytes=tf.constant([first, *bad, last]))
+    assert [status.decode() for status in mixed["status"].numpy()] == [
+        "ok", *(said for _, said in UNREADABLE.values()), "ok"]
+    for name, values in mixed.items():
+        values = values.numpy()
+        np.testing.assert_array_equal(values[[0, -1]], whole[name].numpy()[[0, -1]])
+        if name != "status":
+            assert not np.any(values[1:-1] != (b"" if name == "classes" else 0))
+    if signature != "features":
+        assert mixed["count"][0] > 0
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "bytes", "features"])
+@pytest.mark.parametrize("files, said", [
+    ([], "the batch is empty"), ([[b"two"], [b"axes"]], "is not compatible with expected shape"),
+], ids=["empty", "two axes"])
+def test_a_request_that_is_none_is_an_invalid_argument(loaded, signature, files, said):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=said):
         loaded.signatures[signature](image_bytes=tf.constant(files, tf.string))
-    assert said in str(caught.value)
 
 
 def test_features_are_the_shared_map(exported, loaded, images):
@@ -231,21 +244,11 @@ def test_class_names_warm_up_and_configuration(exported, loaded):
     run, proof = exported
     folder = Path(proof.path)
     assert (folder / "assets" / "classes.txt").read_text().split() == ["disc", "square"]
-    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in
-            tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))]
-    asked_for = set()
-    for log in logs:
-        request = log.predict_log.request
-        assert request.model_spec.name == run.name
-        files = tf.constant(tf.make_ndarray(request.inputs["image_bytes"]))
-        loaded.signatures[request.model_spec.signature_name](image_bytes=files)
-        asked_for.add((request.model_spec.signature_name, len(files)))
-    assert asked_for == {(name, batch) for name in ("serving_default", "bytes", "features") for batch in (1, 4)}
-    config = text_format.Parse((run.folder.export_folder / "models.config").read_text(),
-                               model_server_config_pb2.ModelServerConfig())
-    [model] = config.model_config_list.config
-    assert (model.name, model.base_path) == (run.name, str(folder.parent.absolute()))
-    assert "max_batch_size { value: 4 }" in (run.folder.export_folder / "batching.config").read_text()
+    batches = batching_in(run.folder.export_folder / "batching.config").allowed_batch_sizes
+    assert list(batches) == [1, 2, 4]
+    check_warm_up(folder, loaded, run.name, ("serving_default", "bytes", "features"), batches)
+    model = models_in(run.folder.export_folder / "models.config")
+    assert (model.name, model.base_path) == (run.name, f"/models/{run.name}")
 
 
 def test_a_client_gets_names_scores_and_boxes(loaded, images):

@@ -45,8 +45,8 @@ class Answering(BaseHTTPRequestHandler):
         except tf.errors.InvalidArgumentError as error:
             return self.answer(400, json.dumps({"error": str(error)}))
         # a row for each image, in which each output has its name
-        rows = [{name: plain(values[row].numpy().tolist()) for name, values in found.items()}
-                for row in range(len(files))]
+        columns = {name: plain(values.numpy().tolist()) for name, values in found.items()}
+        rows = [{name: values[row] for name, values in columns.items()} for row in range(len(files))]
         return self.answer(200, json.dumps({"predictions": rows}))
 
     def answer(self, status, text):

@@ -67,10 +67,36 @@ def test_servers_that_do_not_serve(saved, files, script, said):
     assert caught.value.status == 1
 
 
-def test_what_the_model_refuses_is_told(saved, tmp_path):
+def test_what_the_model_cannot_read_is_told_file_by_file(saved, files, tmp_path):
     (tmp_path / "text.png").write_text("no image")
-    with Stub(saved[1]) as stub, pytest.raises(reskeras.ReskerasError, match=r"400: .*neither a JPEG nor a PNG"):
-        Client(stub.url).predict([tmp_path / "text.png"])
+    (tmp_path / "nothing.png").touch()
+    paths, told = [files[0], tmp_path / "text.png", files[1], tmp_path / "nothing.png"], []
+    with Stub(saved[1]) as stub:
+        found = Client(stub.url).predict(paths, broken=told.append)
+        with pytest.raises(reskeras.ReskerasError, match=r"image: .*text\.png: neither a JPEG nor a PNG") as caught:
+            Client(stub.url).predict(paths)
+        shown = CliRunner().invoke(commands, ["predict", "--url", stub.url, *map(str, paths), "--top", "1"])
+    assert caught.value.status == 1
+    assert [each.path for each in found] == [str(files[0]), str(files[1])]
+    assert [str(each) for each in told] == [f"image: {paths[place]}: neither a JPEG nor a PNG" for place in (1, 3)]
+    assert shown.exit_code == 1
+    assert f"image: {paths[1]}: neither a JPEG nor a PNG" in shown.stderr
+    assert "2 of 4 images could not be read" in shown.stderr
+    for file in files[:2]:
+        assert str(file) in shown.stdout
+
+
+def test_a_file_that_is_too_large_is_not_sent_and_small_ones_go_together(saved, files, monkeypatch):
+    most = max(file.stat().st_size for file in files)
+    monkeypatch.setattr("reskeras.client.LARGEST_REQUEST", 3 * most)
+    files[5].write_bytes(bytes(3 * most + 1))
+    told = []
+    with Stub(saved[1]) as stub:
+        found = Client(stub.url).predict(files, broken=told.append)
+    assert [each.path for each in found] == [str(file) for file in files if file != files[5]]
+    assert [str(each) for each in told] == [f"image: {files[5]}: larger than 0 MiB"]
+    assert len(stub.requests) >= 39 / 3
+    assert sum(len(body["instances"]) for _, body in stub.requests) == 39
 
 
 def test_addresses_and_files_that_are_none(files):
@@ -111,7 +137,7 @@ def test_the_server_is_the_program_else_the_container_else_advice(saved, tmp_pat
     found_program(tmp_path, "docker")
     words = server.way_to_serve(folder, 8501, 8500)
     assert words[:2] == ["docker", "run"]
-    assert f"{folder.absolute()}:{folder.absolute()}:ro" in words  # so that base_path holds inside
+    assert f"type=bind,source={folder.absolute()},target=/models,readonly" in words
     found_program(tmp_path, "tensorflow_model_server")
     assert server.way_to_serve(folder, 8501, 8500)[0] == "tensorflow_model_server"
     assert os.fspath(folder) in " ".join(words)

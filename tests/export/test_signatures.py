@@ -1,24 +1,21 @@
 """What a server is given: signatures, files as bytes, class names, warm-up, configuration."""
 
-import io
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import prediction_log_pb2
-from tensorflow_serving.config import model_server_config_pb2
 
 import reskeras
 from reskeras.data.sample import sample_of_each_class
+from tests.export.test_server_files import batching_in, models_in
+from tests.export.unreadable import UNREADABLE, image_file
+from tests.export.warm_up import check_warm_up
 
 COLOUR = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 3]}
 
@@ -97,38 +94,39 @@ def test_a_grey_network_takes_colour_files(copied, tmp_path):
         assert answer["classes"][index, 0].numpy().decode() == prediction.top[0][0]
 
 
-def png_of(width, height):
-    """A PNG that says it is so large, with no pixels in it."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_has_a_status_and_leaves_the_rows_beside_it_as_they_are(served, tmp_path, name):
+    data, said = UNREADABLE[name]
+    good = [path.read_bytes() for path in images_of_every_kind(tmp_path)[:3]]
+    ask = served[1].signatures["bytes"]
+    whole = ask(image_bytes=tf.constant([good[0], good[1], good[2]]))
+    mixed = ask(image_bytes=tf.constant([good[0], data, good[2]]))
+    assert list(whole["status"].numpy()) == [b"ok"] * 3
+    assert list(mixed["status"].numpy()) == [b"ok", said.encode(), b"ok"]
+    for output in ("classes", "probabilities"):
+        np.testing.assert_array_equal(mixed[output].numpy()[[0, 2]], whole[output].numpy()[[0, 2]])
+    assert set(mixed["classes"][1].numpy()) == {b""}
+    assert not mixed["probabilities"][1].numpy().any()
 
 
-def jpeg_of(width, height):
-    """A JPEG whose header says that it is so large."""
-    held = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(held, "JPEG")
-    data = held.getvalue()
-    place = data.index(b"\xff\xc0") + 5
-    return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
+def test_a_batch_of_what_cannot_be_read_is_answered_row_by_row(served):
+    answer = served[1].signatures["bytes"](image_bytes=tf.constant([data for data, _ in UNREADABLE.values()]))
+    assert [status.decode() for status in answer["status"].numpy()] == [said for _, said in UNREADABLE.values()]
+    assert set(answer["classes"].numpy().ravel()) == {b""}
 
 
-def cut(format_name):
-    held = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(held, format_name)
-    return held.getvalue()[: len(held.getvalue()) // 2]
-
-
-@pytest.mark.parametrize("data, said", [
-    (b"no image at all", "neither a JPEG nor a PNG"), (b"", "neither a JPEG nor a PNG"),
-    (b"GIF89a" + bytes(40), "neither a JPEG nor a PNG"), (b"\x89PNG\r\n\x1a\n", "ends in its header"),
-    (png_of(100_000, 100_000), "more than 64000000 pixels"), (jpeg_of(60_000, 60_000), "more than 64000000 pixels"),
-    (cut("PNG"), ""), (cut("JPEG"), ""), (b"\xff\xd8\xff" + bytes(20), ""),
-], ids=["text", "empty", "gif", "header", "huge png", "huge jpeg", "cut png", "cut jpeg", "broken jpeg"])
-def test_what_is_no_image_is_an_invalid_argument(served, data, said):
-    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        served[1].signatures["bytes"](image_bytes=tf.constant([data]))
-    assert said in str(caught.value)
+def test_a_session_answers_row_by_row_too(served):
+    """TensorFlow Serving runs a SavedModel in a session, not in an eager function."""
+    files = [image_file("PNG"), UNREADABLE["cut jpeg"][0], image_file("JPEG"), b""]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(served[2]))
+        signature = meta.signature_def["bytes"]
+        found = session.run({name: tensor.name for name, tensor in signature.outputs.items()},
+                            {signature.inputs["image_bytes"].name: files})
+    assert list(found["status"]) == [b"ok", b"broken or cut off", b"ok", b"neither a JPEG nor a PNG"]
+    expected = served[1].signatures["bytes"](image_bytes=tf.constant(files))
+    np.testing.assert_array_equal(found["classes"], expected["classes"])
+    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-6)
 
 
 def test_empty_batches_and_wrong_shapes_are_invalid_arguments(served):
@@ -155,22 +153,9 @@ def test_features_are_what_the_last_layer_sees(served):
 def test_class_names_warm_up_and_configuration(served):
     run, loaded, folder = served
     assert (folder / "assets" / "classes.txt").read_text().split() == ["blue", "red"]
-    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in
-            tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))]
-    assert 3 <= len(logs) <= 1000
-    asked_for = set()
-    for log in logs:
-        request = log.predict_log.request
-        assert request.model_spec.name == run.name
-        asked_for.add(request.model_spec.signature_name)
-        inputs = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
-        loaded.signatures[request.model_spec.signature_name](**inputs)
-    assert asked_for == {"serving_default", "features", "bytes"}
-    config = text_format.Parse((folder.parent.parent / "models.config").read_text(),
-                               model_server_config_pb2.ModelServerConfig())
-    [model] = config.model_config_list.config
-    assert (model.name, model.base_path) == (run.name, str(folder.parent.absolute()))
-    assert "max_batch_size { value: 32 }" in (folder.parent.parent / "batching.config").read_text()
+    batches = batching_in(folder.parent.parent / "batching.config").allowed_batch_sizes
+    check_warm_up(folder, loaded, run.name, ("serving_default", "features", "bytes"), batches)
+    assert models_in(folder.parent.parent / "models.config").name == run.name
 
 
 def test_saved_model_cli_lists_the_signatures(served):

@@ -1,0 +1,87 @@
+"""Image files in a served graph, each read on its own: one that cannot be read fails no other of its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from reskeras.data.decode import LARGEST_IMAGE, decode, pipeline_options
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_SIZE_AT, PNG_SIZE_BYTES = 16, 8  # where width and height stand in a PNG, highest byte first
+GREY = 128
+AT_ONCE = 4  # files of a batch that are decoded side by side: a bound for memory, whatever cores the server has
+
+READ = "ok"
+NO_IMAGE = "neither a JPEG nor a PNG"
+TOO_LARGE = f"more than {LARGEST_IMAGE} pixels"
+BROKEN = "broken or cut off"
+
+
+def read_each(files: tf.Tensor, channels: int, prepare: Callable[[tf.Tensor], Any]) -> tuple[Any, tf.Tensor]:
+    """What `prepare` makes of each of the image files, strings (B,), stacked to (B, ...), and their statuses (B,).
+
+    `prepare` takes uint8 (height, width, channels) to tensors of static shapes. A status is READ, NO_IMAGE, TOO_LARGE
+    or BROKEN; a file that is not READ has what `prepare` makes of one black pixel. Runs in a graph, and does not fail.
+
+    The ops that decode images raise, and in a plain loop one error ends the whole request, those of a server's other
+    clients included. Only tf.data can drop the elements that raise (`ignore_errors`) without leaving the graph.
+    """
+    count = tf.size(files, out_type=tf.int64)
+
+    def read(index: tf.Tensor, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Any]:
+        image, status = _read(data, channels)
+        return index, status, prepare(image)
+
+    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), files))
+    rows = rows.map(read, num_parallel_calls=AT_ONCE, deterministic=True).ignore_errors()
+    unread = tf.data.Dataset.from_tensors((count, BROKEN, prepare(_pixel(channels))))
+    rows = rows.concatenate(unread).batch(count + 1).with_options(pipeline_options())
+    indices, statuses, values = rows.get_single_element()
+    last = tf.size(indices, out_type=tf.int64) - 1
+    place = tf.tensor_scatter_nd_update(tf.fill([count], last), indices[:-1, tf.newaxis], tf.range(last))
+    return tf.nest.map_structure(lambda stacked: tf.gather(stacked, place), values), tf.gather(statuses, place)
+
+
+def _read(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The image in `data`, scalar string, and its status; raises where the header or the pixels are broken.
+
+    The size is looked at before the pixels: a header of a few bytes may ask for gigabytes.
+    """
+    is_jpeg, is_png = tf.io.is_jpeg(data), tf.equal(tf.strings.substr(data, 0, len(PNG)), PNG)
+    is_image = tf.logical_or(is_jpeg, is_png)
+    size = tf.case([(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2]), (is_png, lambda: _png_size(data))],
+                   default=lambda: tf.constant([1, 1]))
+    small = tf.reduce_prod(tf.cast(size, tf.int64)) <= LARGEST_IMAGE
+    image = tf.cond(tf.logical_and(is_image, small), lambda: _decoded(data, channels), lambda: _pixel(channels))
+    return image, tf.where(is_image, tf.where(small, READ, TOO_LARGE), NO_IMAGE)
+
+
+def _decoded(data: tf.Tensor, channels: int) -> tf.Tensor:
+    image = decode(data, 3)
+    return tf.image.rgb_to_grayscale(image) if channels == 1 else image
+
+
+def _pixel(channels: int) -> tf.Tensor:
+    return tf.zeros([1, 1, channels], tf.uint8)
+
+
+def _png_size(data: tf.Tensor) -> tf.Tensor:
+    """Width and height, int32 (2,)."""
+    there = tf.strings.substr(data, PNG_SIZE_AT, PNG_SIZE_BYTES)
+    return tf.ensure_shape(tf.io.decode_raw(there, tf.int32, little_endian=False), [2])
+
+
+def checked_files(files: tf.Tensor) -> tf.Tensor:
+    """`files`, strings (B,) of a request. An empty batch, or another rank, is an INVALID_ARGUMENT that says so."""
+    # a server does not check the shape that a signature promises, and TensorFlow believes the promise
+    files = tf.ensure_shape(tf.compat.v1.placeholder_with_default(files, None), [None])
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(files) > 0, ["the batch is empty"])]):
+        return tf.identity(files)
+
+
+def grey_file(height: int, width: int) -> bytes:
+    """A grey PNG."""
+    return tf.io.encode_png(tf.fill([height, width, 3], tf.constant(GREY, tf.uint8))).numpy()

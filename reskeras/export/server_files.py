@@ -1,0 +1,116 @@
+"""The text files that TensorFlow Serving is started with: which models there are, and how requests are batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reskeras.errors import failure
+from reskeras.files import write_text
+
+if TYPE_CHECKING:
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+MODELS_CONFIG = "models.config"  # for a container that has the export folder as CONTAINER_FOLDER
+LOCAL_CONFIG = "models.local.config"  # the same for this machine: TensorFlow Serving takes absolute paths only
+BATCHING_CONFIG = "batching.config"
+CONTAINER_FOLDER = "/models"
+# sizes of batches that a server makes of requests that come together
+BATCHES = (1, 2, 4, 8, 16, 32)
+DETECTOR_BATCHES = (1, 2, 4)  # each image has hundreds of regions, whose maps take the memory
+LATEST, PREVIOUS = "latest", "previous"
+LOADED = 2  # versions at a time: a label may point to a version that is loaded, and to no other
+WAIT_MICROSECONDS = 2000
+HIGHEST_VERSION = 2**63 - 1  # TensorFlow Serving reads them as int64
+HEAD = ("# For a server that has this folder as {folder}. Labels need the server's flag\n"
+        "# --allow_version_labels_for_unavailable_models=true: it assigns them before it has loaded a version.\n")
+
+
+def versions(folder: Path) -> list[int]:
+    """The versions of a model under `folder` that TensorFlow Serving sees, rising: folders named by a number."""
+    if not folder.is_dir():
+        return []
+    names = [entry.name for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit()
+             and entry.is_dir()]
+    return sorted({int(name) for name in names if len(name) < 20 and int(name) <= HIGHEST_VERSION})
+
+
+def next_version(folder: Path) -> int:
+    """One more than the highest version under `folder`; ReskerasError (status 1) where no number is left."""
+    version = max(versions(folder), default=0) + 1
+    if version > HIGHEST_VERSION:
+        raise failure(f"export: {folder / str(version - 1)} has the highest version that TensorFlow Serving knows; "
+                      "remove or rename that folder")
+    return version
+
+
+def write_server_files(model: Path, batches: Sequence[int]) -> None:
+    """Write beside the folder `model`, which holds the versions, what a server of it is started with.
+
+    The server makes batches of the sizes `batches`, rising, of requests that come together.
+    """
+    write_text(model.parent / BATCHING_CONFIG, batching_config(batches))
+    write_text(model.parent / MODELS_CONFIG, models_config(model))
+    local_config(model.parent)
+
+
+def models_config(model: Path) -> str:
+    """What `--model_config_file` reads: the model in the folder `model` as a container sees it.
+
+    The two highest versions are loaded; requests that name none get the highest. They have the labels LATEST and
+    PREVIOUS.
+    """
+    from tensorflow_serving.config import model_server_config_pb2
+
+    config = model_server_config_pb2.ModelServerConfig()
+    entry = config.model_config_list.config.add(name=model.name, base_path=f"{CONTAINER_FOLDER}/{model.name}",
+                                                model_platform="tensorflow")
+    entry.model_version_policy.latest.num_versions = LOADED
+    for label, version in zip((LATEST, PREVIOUS), reversed(versions(model)), strict=False):
+        entry.version_labels[label] = version
+    return _text(config, CONTAINER_FOLDER)
+
+
+def batching_config(batches: Sequence[int]) -> str:
+    """What `--batching_parameters_file` reads: a BatchingParameters message (session_bundle_config.proto).
+
+    No package has that message's definition. Its numbers are wrapped but for the sizes, which are plain. How many
+    threads work at batches is left to the server, which has as many as its machine has cores.
+    """
+    sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in batches)
+    return (f"max_batch_size {{ value: {batches[-1]} }}\n"
+            f"batch_timeout_micros {{ value: {WAIT_MICROSECONDS} }}\n{sizes}")
+
+
+def read_models(folder: Path) -> ModelServerConfig:
+    """What models.config in an export folder says; a broken one is a ReskerasError (status 1)."""
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    path = folder / MODELS_CONFIG
+    try:
+        config = text_format.Parse(path.read_text(encoding="utf-8"), model_server_config_pb2.ModelServerConfig())
+    except (OSError, ValueError, text_format.ParseError) as error:
+        raise failure(f"serve: {path} is broken: {' '.join(str(error).split())}; export the run again") from error
+    if not config.model_config_list.config:
+        raise failure(f"serve: {path} names no model; export the run again")
+    return config
+
+
+def local_config(folder: Path) -> Path:
+    """LOCAL_CONFIG in an export folder: models.config with this machine's paths, written anew where the folder was
+    moved or models.config was edited."""
+    config, path = read_models(folder), folder.absolute() / LOCAL_CONFIG
+    for entry in config.model_config_list.config:
+        entry.base_path = str(path.parent / Path(entry.base_path).name)
+    text = _text(config, str(path.parent))
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+        write_text(path, text)
+    return path
+
+
+def _text(config: ModelServerConfig, folder: str) -> str:
+    from google.protobuf import text_format
+
+    return HEAD.format(folder=folder) + text_format.MessageToString(config)
