@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from reskeras.data.decode import LARGEST_IMAGE, decode, pipeline_options
+from reskeras.data.batches import pipeline_options
+from reskeras.data.decode import LARGEST_IMAGE, decode
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_SIZE_AT, PNG_SIZE_BYTES = 16, 8  # where width and height stand in a PNG, highest byte first
