@@ -11,11 +11,13 @@ import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
+from reskeras.engine import stderr_aside
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.evaluation.difference import TOLERANCE, relative_difference
 from reskeras.evaluation.views import forward
 from reskeras.export.inference import Inference
-from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, LiteModel, describe, write_lite_model
+from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, describe, write_lite_model
+from reskeras.export.lite_model import LiteCrash, LiteModel, logits_aside
 from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
 from reskeras.export.proof import DIFFERENCE, Proof, prove, write_proofs
 from reskeras.export.samples import images_of_each_class
@@ -90,13 +92,13 @@ def export_run(
 def export_each(
     folder: Path, kinds: Sequence[str], export: Callable[[str], Proof], tell: Callable[[str], None],
 ) -> list[Proof]:
-    """Each of `kinds` made in `folder` by `export`, and the proofs in its report.json.
+    """Each of `kinds`, one that is named twice once, made in `folder` by `export`, and the proofs in its report.json.
 
     Raises ReskerasError (status 1) at the end, when all have been made, if any was rejected.
     """
     make_folder(folder)
     proofs = []
-    for kind in kinds:
+    for kind in dict.fromkeys(kinds):
         tell(kind)
         proofs.append(export(kind))
     write_proofs(folder, proofs)
@@ -130,19 +132,30 @@ class Exporter:
         if lite is None:
             written = write_saved_model(inference, place, self.name)
             ask, tolerance, measure = SavedModel(written), TOLERANCE, DIFFERENCE
+            logits, crash = in_chunks(ask, self.images), None
         else:
             written = self._write_lite(inference, kind, lite, place)
-            ask, tolerance, measure = LiteModel(written), LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure
-        proof = prove(kind, str(written), size_of(written), in_chunks(ask, self.images), self.reference, self.labels,
-                      self.request.tolerances.get(kind, tolerance), measure)
-        if self.request.timing:
+            ask, tolerance, measure = None, LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure
+            logits, crash = self._lite_logits(written, place)
+        proof = prove(kind, str(written), size_of(written), logits, self.reference, self.labels,
+                      self.request.tolerances.get(kind, tolerance), measure, crash)
+        if self.request.timing and crash is None:
+            ask = ask or LiteModel(written, stderr_aside)
             proof = replace(proof, timings=tuple(timed(ask, self.images, batch) for batch in BATCHES))
         if not proof.holds:
-            return replace(proof, path=str(self._set_aside(written, kind)), keras_noise=self._noise(measure))
+            noise = None if crash else self._noise(measure)
+            return replace(proof, path=str(self._set_aside(written, kind)), keras_noise=noise)
         if lite is None:
             return replace(proof, path=str(publish(written, self.folder / self.name)))
-        describe(inference, lite, self._file(kind).with_suffix(".json"))
+        describe(inference, lite, written, self._file(kind).with_suffix(".json"))
         return replace(proof, path=str(move(written, self._file(kind))))
+
+    def _lite_logits(self, written: Path, place: Path) -> tuple[np.ndarray, str | None]:
+        """What a `.tflite` answers, and why it does not: then the logits are not numbers."""
+        try:
+            return logits_aside(written, self.images, place), None
+        except LiteCrash as error:
+            return np.full_like(self.reference, np.nan), str(error)
 
     def _export_weights(self, kind: str, place: Path) -> Proof:
         """A file of weights for another library, proven by that library's network."""

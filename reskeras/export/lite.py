@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,7 @@ from reskeras.engine import stderr_aside
 from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE
 from reskeras.export.inference import Inference
+from reskeras.export.lite_metadata import LiteTensor, tensors_of, with_metadata
 from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
 from reskeras.export.serving import write_saved_model
 from reskeras.files import scratch, write_bytes, write_json
@@ -94,15 +96,16 @@ def write_lite_model(
     """
     how = LITE_KINDS[kind]
     if how.measured and (images is None or not len(images)):
-        raise ReskerasError(f"tflite: {kind} measures ranges on representative images, and there are none")
+        raise ReskerasError(f"export: tflite: {kind} measures ranges on representative images, and there are none")
     with scratch() as folder:
         saved = write_saved_model(inference, folder, batches=())
         try:
             with stderr_aside():
                 content = convert(saved, how, images)
         except ConverterError as error:
-            raise failure(f"tflite: {_cause(str(error))}") from error
-    write_bytes(path, content)
+            raise failure(f"export: tflite: {_cause(str(error))}") from error
+    write_bytes(path, with_metadata(content, path.stem, f"Image classifier, {kind}; made by reskeras.",
+                                    inference.classes))
     return path
 
 
@@ -116,52 +119,27 @@ def _cause(message: str) -> str:
     return f"the converter failed: {message.splitlines()[0][:200]}"
 
 
-def describe(inference: Inference, kind: str, path: Path) -> None:
-    """Write what a program needs to use a `.tflite`, as a JSON beside it: pixels in, class names out."""
-    height, width, channels = inference.preprocessing.size
-    how = LITE_KINDS[kind]
-    pixels = ("pixels 0 to 255, less 128" if how.io == "int8" else "pixels 0 to 255; normalisation is inside")
-    facts = {
-        "kind": kind, "input": {"name": "images", "shape": ["batch", height, width, channels], "type": how.io,
-                                "values": pixels, "channels": "RGB" if channels == 3 else "grey"},
-        "outputs": {"logits": [len(inference.classes)], "probabilities": [len(inference.classes)]},
-        "preparation": inference.preprocessing.describe(), "mean": inference.preprocessing.mean.tolist(),
-        "std": inference.preprocessing.std.tolist(), "classes": list(inference.classes),
-    }
-    write_json(path, facts, indent=1)
+def describe(inference: Inference, kind: str, file: Path, path: Path) -> None:
+    """Write to `path` what a program needs to use the `.tflite` at `file` of this `kind`: pixels in, classes out."""
+    given, told = tensors_of(file.read_bytes())
+    [pixels] = given
+    _, _, channels = inference.preprocessing.size
+    sizing, _, normalisation = inference.preprocessing.describe().partition(" centre, ")
+    colours = "RGB" if channels == 3 else "grey"
+    steps = [f"{sizing} centre (bilinear, antialiased)", f"give pixels as {colours}, 0 to 255"]
+    if pixels.scale is not None:
+        steps.append(f"as {pixels.type}, clipped: round(pixel / {pixels.scale:.9g}) {pixels.zero_point:+d}")
+    write_json(path, {
+        "kind": kind, "signature": "serving_default",
+        "use": f"{'; '.join(steps)}. Do not normalise: that is inside.",
+        "input": {**_facts(pixels), "range": [0, 255], "channels": colours},
+        "inside": [normalisation, "network", "softmax"],
+        "outputs": [{"index": index, **_facts(tensor)} for index, tensor in enumerate(told)],
+        "classes": list(inference.classes),
+    }, indent=1)
 
 
-def lite_logits(path: Path, images: np.ndarray) -> np.ndarray:
-    """What the `.tflite` at `path` answers for raw `images`, all in one batch."""
-    return LiteModel(path)(images)
-
-
-class LiteModel:
-    """A `.tflite` loaded once, as a function from raw images to logits; int8 in and out are translated."""
-
-    def __init__(self, path: Path):
-        with stderr_aside():  # the interpreter announces its delegate
-            from ai_edge_litert.interpreter import Interpreter
-
-            self._runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
-        self._input = self._runner.get_input_details()["images"]
-        self._output = self._runner.get_output_details()["logits"]
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """float32 logits of a batch."""
-        with stderr_aside():
-            answer = self._runner(images=_quantised(images.astype(np.float32), self._input))["logits"]
-        return _real(answer, self._output)
-
-
-def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
-    kind, (scale, zero) = details["dtype"], details["quantization"]
-    if kind == np.float32:
-        return values
-    low, high = np.iinfo(kind).min, np.iinfo(kind).max
-    return np.clip(np.round(values / scale) + zero, low, high).astype(kind)
-
-
-def _real(values: np.ndarray, details: dict) -> np.ndarray:
-    scale, zero = details["quantization"]
-    return values if details["dtype"] == np.float32 else ((values.astype(np.float32) - zero) * scale)
+def _facts(tensor: LiteTensor) -> dict[str, Any]:
+    quantised = {"scale": tensor.scale, "zero_point": tensor.zero_point, "real": "(value - zero_point) * scale"}
+    return {"name": tensor.name, "shape": ["batch", *tensor.shape[1:]], "type": tensor.type,
+            "quantisation": None if tensor.scale is None else quantised}

@@ -32,7 +32,8 @@ class Proof:
     arithmetic, which cuts off what lies beyond the ranges it was given, the `disagreement`, 1 - agreement; and the
     agreement may not be less than `least_agreement`. `keras_noise` is how far Keras is from itself when it takes images
     one at a time, in the terms of `difference`, asked for when that is too large: a network that answers rounding so
-    loudly, as a deep one that was never trained may, has no artefact that agrees better.
+    loudly, as a deep one that was never trained may, has no artefact that agrees better. `crash` says why an artefact
+    answers nothing at all.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Proof:
     keras_noise: float | None = None
     accuracy_of: str = TOP1
     least_agreement: float = 0.0
+    crash: str | None = None
 
     def __repr__(self) -> str:
         verdict = "agrees" if self.holds else "REJECTED"
@@ -68,6 +70,8 @@ class Proof:
     @property
     def objection(self) -> str:
         """Why a proof does not hold, in words."""
+        if self.crash:
+            return f"{self.path} {self.crash}"
         noise = f" (Keras differs from itself by {self.keras_noise:.2g} when asked image by image)" \
             if self.keras_noise is not None else ""
         found = [f"a {self.measure} of {self.measured:.2g}, more than {self.tolerance:g}"] \
@@ -83,16 +87,17 @@ class Proof:
 
 def prove(
     kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray,
-    tolerance: float = TOLERANCE, measure: str = DIFFERENCE,
+    tolerance: float = TOLERANCE, measure: str = DIFFERENCE, crash: str | None = None,
 ) -> Proof:
     """Compare `logits` of an artefact with the `reference` of Keras, both (images, classes).
 
     Outputs that are not finite, or the same for every image, prove nothing: their difference is infinite.
     """
     difference = proven_difference(logits, reference)
-    top, expected = logits.argmax(axis=1), reference.argmax(axis=1)
+    finite = np.isfinite(logits).all(axis=1)
+    top, expected = np.where(finite, logits.argmax(axis=1), -1), reference.argmax(axis=1)
     return Proof(kind, path, size, len(labels), difference, tolerance, float((top == expected).mean()),
-                 float((expected == labels).mean()), float((top == labels).mean()), measure)
+                 float((expected == labels).mean()), float((top == labels).mean()), measure, crash=crash)
 
 
 def read_proofs(folder: Path) -> list[Proof]:
@@ -101,7 +106,7 @@ def read_proofs(folder: Path) -> list[Proof]:
     if not path.is_file():
         return []
     try:
-        return [_proof(row) for row in json.loads(path.read_text(encoding="utf-8")).values()]
+        return [_proof(row, folder) for row in json.loads(path.read_text(encoding="utf-8")).values()]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise failure(f"report: {path} is broken: {error}") from error
 
@@ -113,8 +118,16 @@ def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
     write_json(folder / REPORT_FILE, rows)
 
 
-def _proof(row: dict[str, Any]) -> Proof:
+def _proof(row: dict[str, Any], folder: Path) -> Proof:
     fields = {name: value for name, value in row.items() if name != "holds"}
     if fields["difference"] is None:  # outputs that prove nothing have an infinite one, which JSON writes as null
         fields["difference"] = inf
-    return Proof(**{**fields, "timings": tuple(Timing(**each) for each in fields.get("timings", ()))})
+    timings = tuple(Timing(**each) for each in fields.get("timings", ()))
+    return Proof(**{**fields, "path": _found(str(fields["path"]), folder), "timings": timings})
+
+
+def _found(path: str, folder: Path) -> str:
+    """Where an artefact is, whose `path` was in `folder` before that was moved, or was told from another place."""
+    parts = Path(path).parts
+    inside = [folder.joinpath(*parts[place + 1 :]) for place, part in enumerate(parts[:-1]) if part == folder.name]
+    return next((str(each) for each in inside if each.exists()), path)

@@ -1,6 +1,7 @@
 """LiteRT kinds: types, sizes, agreement, what is kept in float, and networks that have no builtin form."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from ai_edge_litert.interpreter import Interpreter
 from click.testing import CliRunner
 
 import reskeras
+from reskeras.data.pipeline import evaluation_images
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.export import lite_model
 from reskeras.export.artefacts import lite_kind
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, write_lite_model
@@ -61,7 +65,46 @@ def test_what_a_program_needs_stands_beside_the_file(made):
         assert facts["classes"] == run.folder.classes()
         assert facts["input"]["shape"] == ["batch", 16, 16, 1]
         assert facts["input"]["type"] == LITE_KINDS[lite_kind(kind)].io
-        assert "subtract" in facts["preparation"]
+        # to normalise is said once, of what is inside
+        assert "subtract" in facts["inside"][0]
+        assert "Do not normalise" in facts["use"]
+        assert not {"mean", "std", "preparation"} & facts.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_said_of_inputs_and_outputs_is_what_an_interpreter_says(made, kind):
+    proofs = made[1]
+    facts = json.loads(Path(proofs[kind].path).with_suffix(".json").read_text())
+    interpreter = Interpreter(proofs[kind].path)
+    runner = interpreter.get_signature_runner(facts["signature"])
+    by_name = {"input": runner.get_input_details(), "outputs": runner.get_output_details()}
+    for of, ordered, said in (("input", interpreter.get_input_details(), [facts["input"]]),
+                              ("outputs", interpreter.get_output_details(), facts["outputs"])):
+        assert [by_name[of][each["name"]]["index"] for each in said] == [each["index"] for each in ordered]
+        for each, detail in zip(said, ordered, strict=True):
+            assert np.dtype(each["type"]) == detail["dtype"]
+            assert each["shape"][1:] == list(detail["shape"][1:])
+            scale, zero_point = detail["quantization"]
+            quantised = each["quantisation"] or {"scale": 0.0, "zero_point": 0}
+            assert (quantised["scale"], quantised["zero_point"]) == (pytest.approx(scale), zero_point)
+    assert [each["index"] for each in facts["outputs"]] == [0, 1]
+    assert {each["name"] for each in facts["outputs"]} == {"logits", "probabilities"}
+
+
+def test_a_program_that_does_what_is_said_gets_the_models_answers(made):
+    """Pixels as an integer file wants them, and its answers as numbers, by the JSON alone."""
+    run, proofs = made
+    images, _ = evaluation_images(run.source().test, run.preprocessing(), 24)
+    facts = json.loads(Path(proofs["tflite-int8-io"].path).with_suffix(".json").read_text())
+    how, told = facts["input"]["quantisation"], {each["name"]: each["quantisation"] for each in facts["outputs"]}
+    pixels = np.clip(np.round(images / how["scale"]) + how["zero_point"], -128, 127).astype(np.int8)
+    answer = Interpreter(proofs["tflite-int8-io"].path).get_signature_runner(facts["signature"])(images=pixels)
+    logits = (answer["logits"].astype(np.float32) - told["logits"]["zero_point"]) * told["logits"]["scale"]
+    expected = run.model().predict(run.preprocessing().normalise(images), verbose=0)
+    assert np.mean(logits.argmax(axis=1) == expected.argmax(axis=1)) > 0.9
+    shares = (answer["probabilities"] - np.float32(told["probabilities"]["zero_point"])) \
+        * told["probabilities"]["scale"]
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.03)
 
 
 def test_noise_is_ranked_and_layers_can_stay_in_float(made):
@@ -139,3 +182,62 @@ def test_a_broken_report_is_told(copied):
     shown = CliRunner().invoke(commands, ["report", str(copied.path)])
     assert shown.exit_code == 1
     assert "report.json is broken" in shown.stderr
+
+
+@pytest.mark.parametrize("fields", [
+    {"family": "cifar", "stages": [2, 1], "input_shape": [16, 16, 3], "skip": "scale", "classes": 4},
+    pytest.param({"name": "inception-resnet-v2", "input_shape": [96, 96, 3], "classes": 4}, marks=pytest.mark.slow),
+], ids=["scale", "inception-resnet"])
+def test_scaled_sums_convert_to_16_bits(fields, tmp_path):
+    fields = dict(fields)
+    spec = reskeras.network(fields.pop("name"), **fields) if "name" in fields else reskeras.network(**fields)
+    model, size = reskeras.build(spec, seed=1), spec.input_shape
+    preprocessing = Preprocessing(*size, "scale", np.full(size[-1], 127.5, np.float32), np.full(size[-1], 127.5,
+                                                                                               np.float32))
+    inference = Inference(reskeras.plan(spec), model, preprocessing, "abcd", "float32", guarded=False)
+    images = np.random.default_rng(0).integers(0, 255, (8, *size), np.uint8)
+    written = write_lite_model(inference, tmp_path / "net.tflite", "int16x8", images)
+    kinds = {each["op_name"] for each in Interpreter(str(written))._get_ops_details()}
+    assert "ADD_N" not in kinds
+    assert "ADD" in kinds
+    found, expected = lite_model.LiteModel(written)(images), inference(images.astype(np.float32))["logits"].numpy()
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+CRASH = "import os\nos.abort()\n"
+REFUSE = "import sys\nsys.exit('kernel 7 does not fit')\n"
+
+
+@pytest.mark.parametrize("program, said", [(CRASH, "ends the process that runs it (SIGABRT)"),
+                                           (REFUSE, "is refused by LiteRT: kernel 7 does not fit")])
+def test_a_file_that_kills_its_interpreter_is_rejected_in_a_line(copied, tmp_path, monkeypatch, program, said):
+    (tmp_path / "program.py").write_text(program)
+    monkeypatch.setattr(lite_model, "__file__", str(tmp_path / "program.py"))
+    shown = CliRunner().invoke(commands, ["export", str(copied.path), "--to", "tflite", "--no-timing"])
+    assert shown.exit_code == 1
+    assert said in shown.stderr
+    assert "Traceback" not in shown.output
+    [proof] = copied.proofs()
+    assert (proof.holds, proof.agreement, proof.accuracy) == (False, 0, 0)
+    folder = copied.folder.export_folder
+    assert [path.name for path in (folder / "rejected").iterdir()] == [f"{copied.name}-tflite"]
+    assert not list(folder.glob("*.tflite"))
+    report = (folder / "report.json").read_text()
+    assert "Infinity" not in report
+    assert "NaN" not in report
+
+
+def test_a_file_that_is_none_is_refused_in_a_process_of_its_own(tmp_path):
+    (tmp_path / "net.tflite").write_bytes(b"TFL3" * 100)
+    with pytest.raises(lite_model.LiteCrash, match=r"is refused by LiteRT: |ends the process"):
+        lite_model.logits_aside(tmp_path / "net.tflite", np.zeros((1, 8, 8, 3), np.uint8), tmp_path)
+
+
+def test_the_process_that_runs_a_file_needs_no_tensorflow(made, tmp_path, monkeypatch):
+    run, proofs = made
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = Path(proofs["tflite-int8"].path)
+    images, _ = evaluation_images(run.source().test, run.preprocessing(), 8)
+    found = lite_model.logits_aside(path, images, tmp_path)
+    np.testing.assert_array_equal(found, lite_model.LiteModel(path)(images))

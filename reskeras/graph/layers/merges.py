@@ -12,7 +12,7 @@ def scaled_add(factors: tuple[float, ...], values: list[tf.Tensor]) -> tf.Tensor
     """Sum of `values` times `factors`; a factor of 1 multiplies nothing, one of 0 leaves its value out."""
     pairs = zip(factors, values, strict=True)
     terms = [value if factor == 1 else value * factor for factor, value in pairs if factor != 0]
-    return tf.add_n(terms) if len(terms) > 1 else terms[0]
+    return sum(terms[1:], terms[0])  # tf.add_n is an op that LiteRT has no int16 kernel for
 
 
 def gated_add(values: list[tf.Tensor], exclusive: bool) -> tf.Tensor:

@@ -1,0 +1,93 @@
+"""A `.tflite` at work, by ai-edge-litert alone; as a program, `MODEL IMAGES LOGITS`, in a process of its own.
+
+Kernels for quantised numbers have been seen to end the process (XNNPACK, SIGABRT). What runs a file first imports
+no TensorFlow, so that such a process starts in half a second, and dies alone.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+
+CHUNK = 100
+REFUSED = 3  # exit status of this program when the interpreter raised; its words are the last line of stderr
+LONGEST = 200
+
+
+class LiteModel:
+    """A `.tflite` loaded once, as a function from raw images to logits; int8 in and out are translated.
+
+    `aside` is entered while LiteRT may write to standard error, as it does of its delegates.
+    """
+
+    def __init__(self, path: Path, aside: Callable[[], AbstractContextManager] = nullcontext):
+        self._aside = aside
+        with aside():
+            from ai_edge_litert.interpreter import Interpreter
+
+            self._runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
+        self._input = self._runner.get_input_details()["images"]
+        self._output = self._runner.get_output_details()["logits"]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """float32 logits of a batch."""
+        with self._aside():
+            answer = self._runner(images=_quantised(images.astype(np.float32), self._input))["logits"]
+        return _real(answer, self._output)
+
+
+class LiteCrash(Exception):
+    """Why a `.tflite` could not be run, a clause of which the file is the subject."""
+
+
+def logits_aside(path: Path, images: np.ndarray, place: Path) -> np.ndarray:
+    """float32 logits of uint8 `images` by the `.tflite` at `path`, in a process of its own; `place` is a workspace.
+
+    It is asked for one image, and for chunks of all. Raises LiteCrash when that process dies or the file is refused.
+    """
+    asked, answered = place / "images.npy", place / "logits.npy"
+    np.save(asked, images)
+    # -P: the folder of this file, whose modules have names such as `timing`, stays out of the module search path
+    done = subprocess.run([sys.executable, "-P", __file__, path, asked, answered], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode < 0:
+        raise LiteCrash(f"ends the process that runs it ({signal.Signals(-done.returncode).name})")
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        raise LiteCrash(f"is refused by LiteRT: {said[:LONGEST]}")
+    return np.load(answered, allow_pickle=False)
+
+
+def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
+    kind, (scale, zero) = details["dtype"], details["quantization"]
+    if kind == np.float32:
+        return values
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    return np.clip(np.round(values / scale) + zero, low, high).astype(kind)
+
+
+def _real(values: np.ndarray, details: dict) -> np.ndarray:
+    scale, zero = details["quantization"]
+    return values if details["dtype"] == np.float32 else ((values.astype(np.float32) - zero) * scale)
+
+
+def _main(model: str, images: str, logits: str) -> None:
+    asked = np.load(images, allow_pickle=False)
+    try:
+        ask = LiteModel(Path(model))
+        ask(asked[:1])  # a batch of one may run other kernels
+        answers = [ask(asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
+    except (ValueError, RuntimeError) as error:
+        print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr)  # noqa: T201 - a program
+        sys.exit(REFUSED)
+    np.save(logits, np.concatenate(answers))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
