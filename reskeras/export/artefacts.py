@@ -136,7 +136,7 @@ class Exporter:
         else:
             written = self._write_lite(inference, kind, lite, place)
             ask, tolerance, measure = None, LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure
-            logits, crash = self._lite_logits(written, place)
+            logits, crash = self._lite_logits(written)
         proof = prove(kind, str(written), size_of(written), logits, self.reference, self.labels,
                       self.request.tolerances.get(kind, tolerance), measure, crash)
         if self.request.timing and crash is None:
@@ -150,10 +150,10 @@ class Exporter:
         describe(inference, lite, written, self._file(kind).with_suffix(".json"))
         return replace(proof, path=str(move(written, self._file(kind))))
 
-    def _lite_logits(self, written: Path, place: Path) -> tuple[np.ndarray, str | None]:
+    def _lite_logits(self, written: Path) -> tuple[np.ndarray, str | None]:
         """What a `.tflite` answers, and why it does not: then the logits are not numbers."""
         try:
-            return logits_aside(written, self.images, place), None
+            return logits_aside(written, self.images), None
         except LiteCrash as error:
             return np.full_like(self.reference, np.nan), str(error)
 

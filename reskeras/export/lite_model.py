@@ -1,4 +1,4 @@
-"""A `.tflite` at work, by ai-edge-litert alone; as a program, `MODEL IMAGES LOGITS`, in a process of its own.
+"""A `.tflite` at work, by ai-edge-litert alone; as a program that is given MODEL, in a process of its own.
 
 Kernels for quantised numbers have been seen to end the process (XNNPACK, SIGABRT). What runs a file first imports
 no TensorFlow, so that such a process starts in half a second, and dies alone.
@@ -6,6 +6,8 @@ no TensorFlow, so that such a process starts in half a second, and dies alone.
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 CHUNK = 100
-REFUSED = 3  # exit status of this program when the interpreter raised; its words are the last line of stderr
 LONGEST = 200
 
 
@@ -46,22 +47,22 @@ class LiteCrash(Exception):
     """Why a `.tflite` could not be run, a clause of which the file is the subject."""
 
 
-def logits_aside(path: Path, images: np.ndarray, place: Path) -> np.ndarray:
-    """float32 logits of uint8 `images` by the `.tflite` at `path`, in a process of its own; `place` is a workspace.
+def logits_aside(path: Path, images: np.ndarray) -> np.ndarray:
+    """float32 logits of uint8 `images` by the `.tflite` at `path`, in a process of its own.
 
     It is asked for one image, and for chunks of all. Raises LiteCrash when that process dies or the file is refused.
     """
-    asked, answered = place / "images.npy", place / "logits.npy"
+    asked = io.BytesIO()
     np.save(asked, images)
     # -P: the folder of this file, whose modules have names such as `timing`, stays out of the module search path
-    done = subprocess.run([sys.executable, "-P", __file__, path, asked, answered], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run([sys.executable, "-P", __file__, path], input=asked.getbuffer(), capture_output=True,
+                          check=False)
     if done.returncode < 0:
         raise LiteCrash(f"ends the process that runs it ({signal.Signals(-done.returncode).name})")
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["it does not say why"])[-1]
         raise LiteCrash(f"is refused by LiteRT: {said[:LONGEST]}")
-    return np.load(answered, allow_pickle=False)
+    return np.load(io.BytesIO(done.stdout), allow_pickle=False)
 
 
 def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
@@ -77,16 +78,19 @@ def _real(values: np.ndarray, details: dict) -> np.ndarray:
     return values if details["dtype"] == np.float32 else ((values.astype(np.float32) - zero) * scale)
 
 
-def _main(model: str, images: str, logits: str) -> None:
-    asked = np.load(images, allow_pickle=False)
+def _main(model: str) -> None:
+    """Images from standard input to logits on standard output, as NumPy's files."""
+    out = os.dup(1)
+    os.dup2(2, 1)  # what libraries print does not get between the numbers
+    asked = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     try:
         ask = LiteModel(Path(model))
         ask(asked[:1])  # a batch of one may run other kernels
         answers = [ask(asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
     except (ValueError, RuntimeError) as error:
-        print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr)  # noqa: T201 - a program
-        sys.exit(REFUSED)
-    np.save(logits, np.concatenate(answers))
+        sys.exit(" ".join(str(error).split()) or type(error).__name__)
+    with open(out, "wb") as answered:
+        np.save(answered, np.concatenate(answers))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from reskeras.data.pipeline import evaluation_images
 from reskeras.errors import ReskerasError
-from reskeras.export.proof import prove
+from reskeras.export.proof import prove, read_proofs, write_proofs
 from tests.export.spoiling import spoil_a_folded_weight
 
 
@@ -65,6 +65,18 @@ def test_versions_go_up_and_nothing_half_written_is_visible(exported):
     assert sorted(path.name for path in model.iterdir()) == ["1", "2"]
 
 
+def test_a_run_that_is_moved_knows_its_exports_and_one_kind_named_twice_is_made_once(copied, tmp_path):
+    import reskeras
+
+    first = copied.export("keras-weights", "keras-weights", timing=False)
+    assert len(first) == 1
+    copied.path.rename(tmp_path / "moved")
+    moved = reskeras.Run(tmp_path / "moved")
+    assert [proof.path for proof in moved.proofs()] == [first[0].path.replace(str(copied.path), str(moved.path))]
+    [again] = moved.export("keras-weights", timing=False)
+    assert [proof.path for proof in moved.proofs()] == [again.path]
+
+
 def test_the_report_holds_every_proof(exported):
     run, proofs = exported
     report = json.loads((run.folder.export_folder / "report.json").read_text())
@@ -100,8 +112,12 @@ def test_changed_preprocessing_is_rejected(copied, monkeypatch, kind):
 
 
 @pytest.mark.parametrize("logits", [np.full((4, 3), np.nan), np.ones((4, 3)), np.full((4, 3), np.inf)])
-def test_outputs_that_are_not_finite_or_constant_prove_nothing(logits):
+def test_outputs_that_are_not_finite_or_constant_prove_nothing(logits, tmp_path):
     reference = np.arange(12.0).reshape(4, 3)
+    proof = prove("serving", "x", 1, logits, reference, np.zeros(4, int))
+    write_proofs(tmp_path, [proof])
+    assert "Infinity" not in (tmp_path / "report.json").read_text()  # which is no JSON
+    assert read_proofs(tmp_path) == [proof]
     assert not prove("serving", "x", 1, logits, reference, np.zeros(4, int)).holds
     assert not prove("serving", "x", 1, logits, logits, np.zeros(4, int)).holds
 

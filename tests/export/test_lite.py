@@ -230,7 +230,7 @@ def test_a_file_that_kills_its_interpreter_is_rejected_in_a_line(copied, tmp_pat
 def test_a_file_that_is_none_is_refused_in_a_process_of_its_own(tmp_path):
     (tmp_path / "net.tflite").write_bytes(b"TFL3" * 100)
     with pytest.raises(lite_model.LiteCrash, match=r"is refused by LiteRT: |ends the process"):
-        lite_model.logits_aside(tmp_path / "net.tflite", np.zeros((1, 8, 8, 3), np.uint8), tmp_path)
+        lite_model.logits_aside(tmp_path / "net.tflite", np.zeros((1, 8, 8, 3), np.uint8))
 
 
 def test_the_process_that_runs_a_file_needs_no_tensorflow(made, tmp_path, monkeypatch):
@@ -239,5 +239,5 @@ def test_the_process_that_runs_a_file_needs_no_tensorflow(made, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     path = Path(proofs["tflite-int8"].path)
     images, _ = evaluation_images(run.source().test, run.preprocessing(), 8)
-    found = lite_model.logits_aside(path, images, tmp_path)
+    found = lite_model.logits_aside(path, images)
     np.testing.assert_array_equal(found, lite_model.LiteModel(path)(images))
