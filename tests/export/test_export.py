@@ -1,23 +1,26 @@
 """Exports stand outside Keras: raw pixels in, the model's own answers out, and a proof that can fail."""
 
 import json
+import shutil
+import tempfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from click.testing import CliRunner
 
 from reskeras.data.pipeline import evaluation_images
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import prove, read_proofs, write_proofs
+from reskeras_cli.main import commands
 from tests.export.spoiling import spoil_a_folded_weight
+from tests.mounts import fill, mounted
 
 
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
-    import shutil
-
     import reskeras
 
     run = reskeras.Run(shutil.copytree(trained.path, tmp_path_factory.mktemp("export") / "run"))
@@ -136,3 +139,21 @@ def test_a_built_run_is_not_exported(tmp_path):
         reskeras.Run(path).export()
     assert caught.value.status == 2
     assert isinstance(reskeras.load(path), keras.Model)
+
+
+@pytest.mark.parametrize("kind, full", [("serving", "run"), ("tflite", "run"), ("tflite", "TMPDIR")])
+def test_a_full_disk_ends_in_a_line_and_leaves_nothing_behind(trained, tmp_path, monkeypatch, kind, full):
+    import reskeras
+
+    with mounted(tmp_path / "disk", "size=8m") as disk:
+        run = reskeras.Run(shutil.copytree(trained.path, (disk if full == "run" else tmp_path) / "run"))
+        if full == "TMPDIR":
+            monkeypatch.setenv("TMPDIR", str(disk))
+            monkeypatch.setattr(tempfile, "tempdir", None)
+        fill(disk)
+        before = sorted(each for each in tmp_path.rglob("*"))
+        shown = CliRunner().invoke(commands, ["export", str(run.path), "--to", kind, "--no-timing"])
+        assert shown.exit_code == 1
+        assert "there is no space left" in shown.stderr
+        assert len(shown.stderr.strip().splitlines()) == 1
+        assert {each.name for each in set(tmp_path.rglob("*")) - set(before)} <= {"export"}
