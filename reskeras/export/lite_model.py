@@ -89,8 +89,10 @@ def _main(model: str) -> None:
         answers = [ask(asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
     except (ValueError, RuntimeError) as error:
         sys.exit(" ".join(str(error).split()) or type(error).__name__)
+    told = io.BytesIO()  # np.save asks a file for its position, which a pipe has none of
+    np.save(told, np.concatenate(answers))
     with open(out, "wb") as answered:
-        np.save(answered, np.concatenate(answers))
+        answered.write(told.getbuffer())
 
 
 if __name__ == "__main__":
