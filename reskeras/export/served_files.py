@@ -56,13 +56,8 @@ def _read(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
     size = tf.case([(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2]), (is_png, lambda: _png_size(data))],
                    default=lambda: tf.constant([1, 1]))
     small = tf.reduce_prod(tf.cast(size, tf.int64)) <= LARGEST_IMAGE
-    image = tf.cond(tf.logical_and(is_image, small), lambda: _decoded(data, channels), lambda: _pixel(channels))
+    image = tf.cond(tf.logical_and(is_image, small), lambda: decode(data, channels), lambda: _pixel(channels))
     return image, tf.where(is_image, tf.where(small, READ, TOO_LARGE), NO_IMAGE)
-
-
-def _decoded(data: tf.Tensor, channels: int) -> tf.Tensor:
-    image = decode(data, 3)
-    return tf.image.rgb_to_grayscale(image) if channels == 1 else image
 
 
 def _pixel(channels: int) -> tf.Tensor:
