@@ -27,7 +27,7 @@ from reskeras.export.artefacts import Request as ExportRequest
 from reskeras.export.lite import REPRESENTATIVE
 from reskeras.export.noise import LayerNoise
 from reskeras.export.proof import Proof, read_proofs
-from reskeras.files import write_json
+from reskeras.files import local_path, only_writer, write_json
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
@@ -99,7 +99,7 @@ def build(
 @preserved()
 def load(path: str | Path) -> keras.Model:
     """The model of a run folder, or of a `.keras` file; our layers are registered, nothing is executed."""
-    path = Path(path)
+    path = local_path(path, "model")
     return load_model(open_run(path).model_file if path.is_dir() else path)
 
 
@@ -188,7 +188,8 @@ class Run:
         if recalibrate:
             images = recalibrated(model, calibrating, preprocessing, recalibrate)
             if save:
-                save_model(model, self.folder.model_file)
+                with only_writer(self.path, "run"):
+                    save_model(model, self.folder.model_file)
                 self.folder.update_provenance(recalibrated={"images": images, "data": source.name})
         dense = DenseNetwork(lower(self.folder.spec()), model) if scales else None
         return evaluate(model, images_of, preprocessing, source.label, classes=source.classes,

@@ -26,7 +26,10 @@ def failure(message: str) -> ReskerasError:
 
 def shown(value: object) -> str:
     """`value` as a message shows it: whole unless somebody pasted a page."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits; nested too deeply
+        return f"a value of type {type(value).__name__} that is too large to show"
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 

@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import platform
+import re
 import shutil
 import stat
 import sys
@@ -15,11 +16,12 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, failure
+from reskeras.errors import FAILED, ReskerasError, failure
 from reskeras.strict_json import to_json
 
 try:
@@ -27,7 +29,10 @@ try:
 except ImportError:  # Windows: leftovers of killed processes stay
     fcntl = None
 
+# Path("gs://bucket") is gs:/bucket; one letter is a drive
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 PREFIX = ".reskeras-"
+LOCK_FILE = "writing.lock"
 UNLOCKED = 1.0  # seconds that a new workspace may be without its lock
 ABANDONED = 24 * 3600.0  # seconds after which another machine's workspace counts as left behind
 NO_SPACE = "there is no space left; make room"
@@ -43,6 +48,28 @@ WORDS = {"No space left": NO_SPACE, "Disk quota exceeded": NO_SPACE, "Read-only 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
+class Unwritable(ReskerasError):
+    """The system refuses to write; what was to be written may be whole another time, on a disk with space."""
+
+
+class InUse(Unwritable):
+    """Another process writes the folder."""
+
+
+def local_path(path: str | Path, field: str) -> Path:
+    """`path` as a Path; ReskerasError (status 2) naming `field` when it is an address such as gs://bucket/run.
+
+    Taken for a path, such an address would be a folder `gs:` of the working directory.
+    """
+    scheme = SCHEME.match(str(path))
+    if scheme and scheme[0].lower() == "file:/":
+        raise ReskerasError(f"{field}: {path}: addresses are not supported; give the path alone, without file://")
+    if scheme:
+        raise ReskerasError(f"{field}: {path}: remote folders are not supported; use a folder of this machine, and "
+                            "copy to or from it")
+    return Path(path)
+
+
 @contextmanager
 def atomic_file(path: str | Path, otherwise: str = "", durable: bool = False) -> Iterator[Path]:
     """A path to write to that becomes `path` when the block ends without an error; until then, `path` is as it was.
@@ -50,7 +77,7 @@ def atomic_file(path: str | Path, otherwise: str = "", durable: bool = False) ->
     Missing folders above are made. A `durable` file is on the disk, not just in its cache, before it takes the name.
     Raises `failure` that names `path` when the system refuses anything; the message ends with `otherwise`.
     """
-    path = Path(path)
+    path = local_path(path, "path")
     with _refusals_told(path, otherwise):
         if _is_device(path):
             with _workspace(Path(tempfile.gettempdir())) as place:
@@ -77,7 +104,7 @@ def atomic_folder(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
     Raises `failure` as `atomic_file` does, and when `path` has come to exist meanwhile.
     """
-    path = Path(path)
+    path = local_path(path, "path")
     with _refusals_told(path), _workspace(path.parent) as place:
         beside = place / path.name
         beside.mkdir()
@@ -175,6 +202,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Make `path` and the folders above it where they are missing; `failure` when the system refuses."""
+    path = local_path(path, "path")
     with _refusals_told(path):
         _make(path)
 
@@ -184,6 +212,56 @@ def move(source: Path, target: Path) -> Path:
     with _refusals_told(target):
         _make(target.parent)
         return source.replace(target)
+
+
+@contextmanager
+def only_writer(folder: Path, field: str) -> Iterator[None]:
+    """Hold the lock of `folder` while the block runs; the system takes it back however the process ends.
+
+    Raises `InUse` (status 1) that says which process holds it, where and since when. A file system without locks
+    gives none, and refuses nobody.
+    """
+    path, own = folder / LOCK_FILE, f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M}"
+    with _refusals_told(folder):
+        try:
+            handle = _locked_file(path)
+        except BlockingIOError as error:
+            holder = _first_bytes(path) or "another process"
+            raise InUse(f"{field}: {folder} is being written by {holder}; wait for it, or stop it", FAILED) from error
+    try:
+        if handle is not None:
+            with suppress(OSError):
+                os.ftruncate(handle, 0)
+                os.write(handle, own.encode())
+        yield
+    finally:
+        if handle is not None:
+            remove(path)
+            os.close(handle)
+
+
+def _locked_file(path: Path) -> int | None:
+    """An open handle of `path`, locked; None where there are no locks. BlockingIOError when another process has it."""
+    while fcntl is not None:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+            os.close(handle)  # its holder has removed it meanwhile
+        except BlockingIOError:
+            os.close(handle)
+            raise
+        except OSError:
+            os.close(handle)
+            return None
+    return None
+
+
+def _first_bytes(path: Path) -> str:
+    with suppress(OSError), open(path, "rb") as file:
+        return "".join(each for each in file.read(200).decode(errors="replace") if each.isprintable())
+    return ""
 
 
 def append_line(path: Path, line: str) -> None:
@@ -217,10 +295,10 @@ def _refusals_told(path: Path, otherwise: str = "") -> Iterator[None]:
     except ReskerasError:
         raise
     except OSError as error:
-        raise failure(f"{path} cannot be written: {reason(error)}{otherwise}") from error
+        raise Unwritable(f"{path} cannot be written: {reason(error)}{otherwise}", FAILED) from error
     except Exception as error:  # TensorFlow, h5py and safetensors have errors of their own for a full disk
         if why := _said(error):
-            raise failure(f"{path} cannot be written: {why}{otherwise}") from error
+            raise Unwritable(f"{path} cannot be written: {why}{otherwise}", FAILED) from error
         raise
 
 

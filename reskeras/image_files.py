@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.files import scratch
+from reskeras.files import scratch, write_bytes
 from reskeras.walk import SUFFIXES, Walk, is_image
 
 STDIN = "-"
@@ -51,7 +51,7 @@ def image_files(given: Sequence[str | Path]) -> Iterator[ImageFiles]:
                 if found.names:
                     raise ReskerasError("image: - is given twice; standard input holds one image")
                 kept = stack.enter_context(scratch()) / "standard-input"
-                kept.write_bytes(_standard_input())
+                write_bytes(kept, _standard_input())
                 found.paths.append(kept)
                 found.names[str(kept)] = STDIN
             else:

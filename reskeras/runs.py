@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from reskeras.bounded import read_bounded
-from reskeras.errors import ReskerasError, failure, shown
-from reskeras.files import atomic_folder, write_json, write_text
+from pydantic import AfterValidator, ConfigDict
+from typing_extensions import TypedDict
+
+from reskeras.errors import ReskerasError, shown
+from reskeras.files import atomic_folder, local_path, write_json, write_text
 from reskeras.machine import cores
 from reskeras.spec.detector import BACKBONE, DetectorSpec
 from reskeras.spec.document import read_yaml, to_yaml
@@ -26,7 +27,8 @@ from reskeras.spec.network import NetworkSpec
 from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, detector, network, typed
 from reskeras.spec.resolve import resolve
-from reskeras.strict_json import numbers, to_json
+from reskeras.stored import Number, read_json, read_json_lines, read_names
+from reskeras.strict_json import to_json
 
 HOME = Path("saved_models")
 REPORT_FILE = "report.html"
@@ -36,9 +38,51 @@ PREPROCESSING_FILE = "preprocessing.npz"
 CLASSES_FILE = "classes.txt"
 PROVENANCE_FILE = "provenance.json"
 METRICS_FILE = "metrics.jsonl"
-LARGEST_TEXT = 256 << 20  # bytes; a line of metrics for each of 100,000 epochs has 50 million
 DATA_FILE = "data.npz"
 BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe that change nothing of what is trained
+
+
+class DataFacts(TypedDict, total=False):
+    """What provenance.json says of the data, as far as anything reads it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")
+
+    name: str
+    label: str
+    data_dir: str | None
+    train: int
+    test: int
+    notes: list[str]
+
+
+class Provenance(TypedDict, total=False):
+    """What provenance.json says, as far as anything reads it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")
+
+    made: str
+    command: list[Any]
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    git_revision: str | None
+    seed: int | None
+    data: DataFacts
+    ported: dict[str, Any]
+    precision: str
+    best_epoch: int
+    training_images: int
+    training_seconds: float
+    trained_sha256: str
+
+
+def _numbered(row: dict[str, Any]) -> dict[str, Any]:
+    """A line of metrics.jsonl, if it says of which epoch it is, counted from 1, and how long that took."""
+    if not {"epoch", "seconds"} <= row.keys() or not isinstance(row["epoch"], int) or row["epoch"] < 1:
+        raise ValueError("it has no epoch from 1 on, or no seconds")
+    return row
+
+
+Epoch = Annotated[dict[str, Number], AfterValidator(_numbered)]
 
 
 @dataclass(frozen=True)
@@ -111,32 +155,31 @@ class RunFolder:
 
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the logits."""
-        return _text(self._needs(CLASSES_FILE, "it was built, not trained")).splitlines()
+        path = self._needs(CLASSES_FILE, "it was built, not trained")
+        resolved = self.path / RESOLVED_FILE
+        count = read_yaml(resolved)[0].get("classes") if resolved.is_file() else None
+        # of ImageNet's thousand names in use, two are "crane"; what was trained here has no such data
+        return read_names(path, "run", count if isinstance(count, int) else None, "ported" not in self.provenance())
 
     def provenance(self) -> dict[str, Any]:
         """How the run came to be: versions, devices, data, seed, revision."""
-        return self._json(PROVENANCE_FILE)
+        return dict(read_json(self._needs(PROVENANCE_FILE, "it is not whole"), "run", Provenance))
 
-    def _json(self, name: str) -> dict[str, Any]:
-        path = self._needs(name, "it is not whole")
-        try:
-            return json.loads(_text(path))
-        except (ValueError, RecursionError) as error:
-            raise failure(f"run: {path} is broken: {error}") from error
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """One mapping for each finished epoch."""
+    def metrics(self, tell: Callable[[str], None] = lambda note: None) -> list[dict[str, Any]]:
+        """One mapping for each finished epoch; `tell` gets a line for each broken one, which is passed over."""
         path = self.path / METRICS_FILE
-        return [numbers(json.loads(line)) for line in _text(path).splitlines()
-                ] if path.exists() else []
+        rows, problems = read_json_lines(path, "run", Epoch) if path.exists() else ([], [])
+        for problem in problems:
+            tell(problem)
+        return rows
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Add one epoch to the metrics file; killed meanwhile, it has no half of a line."""
         self._write_metrics([*self.metrics(), row])
 
-    def keep_metrics(self, epochs: int) -> None:
-        """Forget what was measured after epoch number `epochs`."""
-        self._write_metrics([row for row in self.metrics() if row["epoch"] <= epochs])
+    def keep_metrics(self, epochs: int, tell: Callable[[str], None] = lambda note: None) -> None:
+        """Forget what was measured after epoch number `epochs`, and lines that are broken, which `tell` is told."""
+        self._write_metrics([row for row in self.metrics(tell) if row["epoch"] <= epochs])
 
     def _write_metrics(self, rows: list[dict[str, Any]]) -> None:
         write_text(self.path / METRICS_FILE, "".join(to_json(row) + "\n" for row in rows), durable=True)
@@ -147,17 +190,9 @@ class RunFolder:
         write_json(self.path / PROVENANCE_FILE, {**known, **facts}, durable=True)
 
 
-def _text(path: Path) -> str:
-    """A run's text file; ReskerasError (status 1) where it cannot be read, is too large or no text."""
-    try:
-        return read_bounded(path, LARGEST_TEXT).decode()
-    except (OSError, ValueError) as error:
-        raise failure(f"run: {path} is broken: {getattr(error, 'strerror', None) or error}") from error
-
-
 def open_run(path: str | Path) -> RunFolder:
     """The run in folder `path`; ReskerasError (status 2) when it is none."""
-    path = Path(path)
+    path = local_path(path, "run")
     if not path.is_dir():
         raise ReskerasError(f"run: there is no folder {path}")
     if not (path / NETWORK_FILE).is_file():
@@ -171,7 +206,7 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
     With `resume` the folder may be there, and the unnumbered name is meant.
     """
     if out is not None:
-        path = Path(out)
+        path = local_path(out, "out")
         if path.exists():
             if resume:
                 return open_run(path).path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -20,10 +19,11 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
-from reskeras.files import write_csv, write_json
+from reskeras.files import local_path, write_csv, write_json
 from reskeras.machine import memory
 from reskeras.printable import short_repr
 from reskeras.spec.plan import Plan
+from reskeras.stored import as_shape, read_json
 
 BATCH = 128  # images of a pass, and those whose gradient is measured, where their activations fit in the memory
 MOST_ACTIVATIONS, SHARE = 1 << 30, 8  # bytes that a backward pass keeps: at most so many, and a part of the memory
@@ -103,14 +103,15 @@ def batch_size(plan: Plan) -> int:
 
 def read_analysis(folder: Path) -> Analysis:
     """The analysis kept in `folder`; ReskerasError: status 2 when there is none, 1 when it is broken."""
+    folder = local_path(folder, "analysis")
     if not (folder / SUMMARY_FILE).is_file():
         raise ReskerasError(f"analysis: there is none in {folder}; make it with: reskeras analyse")
+    summary = read_json(folder / SUMMARY_FILE, "analysis", dict[str, Any])
     try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        return Analysis(**summary, responses=tuple(_read_rows(folder / RESPONSES_FILE, Response)),
-                        units=tuple(_read_rows(folder / UNITS_FILE, UnitSignal)),
-                        lesions=tuple(_read_rows(folder / LESIONS_FILE, Lesion)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return as_shape({**summary, "responses": tuple(_read_rows(folder / RESPONSES_FILE, Response)),
+                         "units": tuple(_read_rows(folder / UNITS_FILE, UnitSignal)),
+                         "lesions": tuple(_read_rows(folder / LESIONS_FILE, Lesion))}, Analysis)
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise failure(f"analysis: {folder} is broken: {error}") from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from reskeras.conformity.foreign import legible
 from reskeras.errors import ReskerasError, failure
+from reskeras.files import local_path
 from reskeras.runs import open_run
 
 CONFIG_ENTRY = "config.json"
@@ -28,7 +29,7 @@ def read_config(source: Any) -> tuple[str, dict[str, Any]]:
     """
     if not isinstance(source, str | Path):
         return _of_object(source)
-    path = Path(source)
+    path = local_path(source, "model")
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name too long, a folder that may not be entered

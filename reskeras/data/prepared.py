@@ -19,6 +19,7 @@ from reskeras.data.division import BY_POSITION, DIVISION
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
 from reskeras.errors import ReskerasError, failure
+from reskeras.files import local_path
 
 TEST_NAMES = ("test", "validation", "val")
 HELD_OUT = 0.1  # of the training images, for test, where a set has no test split
@@ -150,7 +151,7 @@ def _labelled(
 
 def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     """TFDS' builder of a set that is prepared; ReskerasError as `open_prepared` says."""
-    if data_dir is not None and not Path(data_dir).is_dir():
+    if data_dir is not None and not local_path(data_dir, "data_dir").is_dir():
         raise ReskerasError(f"data_dir: there is no folder {data_dir}")
     if re.match(r"\w+:[A-Za-z_]", name):  # what comes after a colon is a version, of other sources a name
         raise ReskerasError(f"data: tfds:{name} is of another namespace than TFDS' own, such as Hugging Face's; "

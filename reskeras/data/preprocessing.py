@@ -115,12 +115,15 @@ class Preprocessing:
                 kind, mean, std = str(saved["kind"]), saved["mean"], saved["std"]
                 crop = float(saved["crop"]) if "crop" in saved else 1.0  # runs of before have none
             shape = (height, width, channels) if kind == "per_pixel_mean" else (channels,)
+            numeric = all(part.dtype.kind == "f" and np.isfinite(part).all() for part in (mean, std))
+            if not numeric or not (std > 0).all():
+                raise ValueError("its mean and standard deviation are not finite numbers, the latter above 0")
             if kind not in KINDS or mean.shape != shape or std.shape != (channels,) or not 0 < crop <= 1:
                 raise ValueError(f"{kind!r} with a mean of shape {mean.shape} for {height}x{width}x{channels}")
             return cls(height, width, channels, kind, mean, std, crop)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
-                RuntimeError, MemoryError) as error:  # the last two: what zipfile and NumPy make of wrong bits
-            raise failure(f"preprocessing: {path} is broken: {error}") from error
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error,
+                RuntimeError, MemoryError, OverflowError) as error:  # what zipfile and NumPy make of wrong bits
+            raise failure(f"preprocessing: {path} is broken: {' '.join(str(error).split())}") from error
 
 
 def _fitted_images(split: Split, size: tuple[int, int, int]) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from reskeras.data.division import DIVISION
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, unknown
+from reskeras.files import local_path
 
 
 def open_source(
@@ -59,7 +60,7 @@ def _open_whole(
     elif kind == "folder" and rest:
         from reskeras.data.folder import open_folder, open_test_folder
 
-        path = Path(rest).expanduser()  # no shell expands the ~ of folder:~/images
+        path = local_path(rest, "data").expanduser()  # no shell expands the ~ of folder:~/images
         source = open_folder(path, division) if testing is None else open_test_folder(path, testing)
     elif name in ("cifar10", "cifar100") or (kind == "tfds" and rest):
         from reskeras.data.prepared import open_prepared

@@ -10,6 +10,7 @@ from reskeras.data.division import DIVISION
 from reskeras.detection.cleaning import Purpose
 from reskeras.detection.objects import ObjectSource
 from reskeras.errors import unknown
+from reskeras.files import local_path
 
 CHOICES = ("voc:PATH", "coco:PATH", "tfds:NAME[/CONFIG]")
 
@@ -29,11 +30,11 @@ def open_objects(
     if kind == "voc" and rest:
         from reskeras.detection.voc import open_voc
 
-        source = open_voc(Path(rest).expanduser(), purpose)  # no shell expands the ~ of voc:~/images
+        source = open_voc(local_path(rest, "data").expanduser(), purpose)  # no shell expands the ~ of voc:~/images
     elif kind == "coco" and rest:
         from reskeras.detection.coco import open_coco
 
-        source = open_coco(Path(rest).expanduser(), purpose)
+        source = open_coco(local_path(rest, "data").expanduser(), purpose)
     elif kind == "tfds" and rest:
         from reskeras.detection.tfds import open_tfds
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from reskeras.api import Run
 from reskeras.experiments.rows import Row
 from reskeras.files import write_json
 from reskeras.spec.lower import lower
+from reskeras.stored import read_json
 
 FIGURES_FILE = "figures.json"
 EARLY = 0.25  # of the training
@@ -69,7 +69,7 @@ def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
 
 def _read(run: Run) -> dict[str, Any]:
     path = run.path / FIGURES_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path, "reproduce", dict[str, float | None]) if path.is_file() else {}
 
 
 def _errors(row: Row, run: Run) -> dict[str, float | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
 from reskeras.api import Run
@@ -17,16 +17,18 @@ from reskeras.report.sections import Facts, Page, Section, Table
 from reskeras.runs import REPORT_FILE
 from reskeras.spec.lower import lower
 from reskeras.spec.validation import validated
+from reskeras.stored import as_shape, read_json
 
 
 def read_result(folder: str | Path) -> SuiteResult:
     """The results that `reproduce` wrote into `folder`; ReskerasError (status 1) when they are broken."""
     path = Path(folder) / RESULTS_FILE
+    data = read_json(path, "report", dict[str, Any])
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
         rows = [RowResult(row["row"], row["published"], row["differences"],
                           {int(seed): figures for seed, figures in row["figures"].items()},
                           {int(seed): run for seed, run in row["runs"].items()}, row["error"]) for row in data["rows"]]
+        rows = as_shape(rows, list[RowResult])
         return SuiteResult(data["suite"], validated(SuiteSpec, data["spec"]), data["scale"], rows)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise failure(f"report: {path} is broken: {error}") from error

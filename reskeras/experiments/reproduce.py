@@ -16,11 +16,13 @@ from reskeras.experiments.page import page_of_suite
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.rows import Row, differences, label_of, rows_of
 from reskeras.experiments.suite import SCALES, SuiteSpec, read_suite
+from reskeras.files import Unwritable, local_path
 from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
 from reskeras.spec.lower import lower
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.training.fit import Beside
+from reskeras.training.guards import SIGNALS
 from reskeras.training.job import Job, fitted_to_data
 
 PLACE = HOME / "reproduce"
@@ -46,14 +48,15 @@ def reproduce(
     """Do the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
 
     Runs stand in `out`/runs by what decides them, so that suites share them; a finished run is not trained again, an
-    unfinished one goes on. A row that fails does not stop the others: `SuiteResult.failed`. The result is written to
-    `out`/SUITE/SCALE after every run. Raises ReskerasError (status 2) for a wrong request.
+    unfinished one goes on. A row that fails does not stop the others: `SuiteResult.failed`; a signal does, or a disk
+    that cannot be written. The result is written to `out`/SUITE/SCALE after every run. Raises ReskerasError (status
+    2) for a wrong request.
     """
     import keras  # after reskeras.api, which brings TensorFlow in quietly
     import tensorflow as tf
 
     spec, ready = prepared(suite, scale, rows, seeds, data)
-    place, name = Path(out or PLACE), Path(str(suite)).stem
+    place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
     result = SuiteResult(name, spec, scale, [RowResult(row.name, dict(row.asked.published)) for row in ready])
     for seed in range(seeds if spec.protocol else 1):
         for row, found in zip(ready, result.rows, strict=True):
@@ -66,6 +69,11 @@ def reproduce(
                 found.runs |= {seed: str(run.path)} if run else {}
                 found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
             except (ReskerasError, tf.errors.OpError, MemoryError) as error:
+                if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
+                    raise ReskerasError(f"reproduce: stopped as asked in {row.name}; the same command goes on",
+                                        error.status) from error
+                if isinstance(error, Unwritable):  # the next row would fare no better
+                    raise
                 found.error = str(error).strip().partition("\n")[0] or type(error).__name__
                 tell(f"{row.name} failed: {found.error}")
             result.save(place / name / scale)
@@ -90,7 +98,7 @@ def cost(
     rows: Sequence[Row], seeds: int, out: str | Path | None = None, data_dir: str | Path | None = None
 ) -> Cost:
     """What the trainings of `rows` take. The rate is that of the finished runs in `out`, their median."""
-    place = Path(out or PLACE)
+    place = local_path(out or PLACE, "out")
     sources = {name: open_source(name, data_dir) for name in {row.data for row in rows if row.recipe}}
     total, left, seconds = 0.0, 0, 0.0
     rates = _rates(place)

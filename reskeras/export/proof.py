@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import inf, isinf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator
 
-from reskeras.errors import failure
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
 from reskeras.export.timing import Timing
 from reskeras.files import write_json
 from reskeras.printable import short_repr
+from reskeras.stored import read_json
 
 REPORT_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
@@ -40,7 +40,7 @@ class Proof:
     path: str
     bytes: int
     images: int
-    difference: float
+    difference: Annotated[float, BeforeValidator(lambda value: inf if value is None else value)]  # null in JSON
     tolerance: float
     agreement: float
     keras_accuracy: float
@@ -105,10 +105,8 @@ def read_proofs(folder: Path) -> list[Proof]:
     path = folder / REPORT_FILE
     if not path.is_file():
         return []
-    try:
-        return [_proof(row, folder) for row in json.loads(path.read_text(encoding="utf-8")).values()]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise failure(f"report: {path} is broken: {error}") from error
+    proofs = read_json(path, "report", dict[str, Proof]).values()
+    return [replace(proof, path=_found(proof.path, folder)) for proof in proofs]
 
 
 def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
@@ -116,14 +114,6 @@ def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
     known = {proof.path: proof for proof in read_proofs(folder)} | {proof.path: proof for proof in proofs}
     rows = {path: proof.as_dict() for path, proof in known.items()}
     write_json(folder / REPORT_FILE, rows)
-
-
-def _proof(row: dict[str, Any], folder: Path) -> Proof:
-    fields = {name: value for name, value in row.items() if name != "holds"}
-    if fields["difference"] is None:  # outputs that prove nothing have an infinite one, which JSON writes as null
-        fields["difference"] = inf
-    timings = tuple(Timing(**each) for each in fields.get("timings", ()))
-    return Proof(**{**fields, "path": _found(str(fields["path"]), folder), "timings": timings})
 
 
 def _found(path: str, folder: Path) -> str:

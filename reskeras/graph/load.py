@@ -9,7 +9,7 @@ import keras
 import reskeras.graph.layers  # noqa: F401 - registers our layers with Keras
 from reskeras.bounded import check_archive
 from reskeras.errors import ReskerasError, failure
-from reskeras.files import atomic_file
+from reskeras.files import atomic_file, local_path
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -17,7 +17,7 @@ def load_model(path: str | Path) -> keras.Model:
 
     Raises ReskerasError: status 2 when there is no such file, 1 when it is broken or not a Keras model.
     """
-    path = Path(path)
+    path = local_path(path, "model")
     if not path.is_file():
         raise ReskerasError(f"model: there is no file {path}")
     if path.suffix != ".keras":

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from reskeras.errors import WRONG_REQUEST, failure
+from reskeras.launch.isolation import Enter, loopback
 from reskeras.launch.places import environments, free_ports
 from reskeras.launch.worker import Tell, Worker, how_it_ended
 
@@ -55,11 +58,11 @@ def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = No
     """
     environ = dict(os.environ if environ is None else environ)
     used: list[int] = []
-    with Requests() as asked:
+    with Requests() as asked, _own_network(tell) as enter:
         for start in range(launch.restarts + 1):
             used = free_ports(launch.workers, launch.port, avoid=used)
             command = launch.again if start and launch.again else launch.command
-            group = Group(launch, command, environments(used, environ), environ, tell)
+            group = Group(launch, command, environments(used, environ), environ, tell, enter)
             try:
                 reason = group.watch(asked)
             finally:
@@ -70,6 +73,20 @@ def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = No
             if start < launch.restarts:
                 tell(f"launch: {reason}; restart {start + 1} of {launch.restarts} of the whole group", True)
     raise failure(f"launch: {reason}; given up after {launch.restarts} restarts")
+
+
+@contextmanager
+def _own_network(tell: Tell) -> Iterator[Enter]:
+    """`isolation.loopback`; where the system allows none, the workers stand in the machine's network, which is told."""
+    with ExitStack() as stack:
+        try:
+            enter = stack.enter_context(loopback())
+        except OSError as error:
+            tell(f"launch: the workers' ports are open to all who reach this machine, and TensorFlow runs what anyone "
+                 f"sends there as you; let a firewall close them, for {error.strerror or error}", True)
+            yield lambda: None
+            return
+        yield enter
 
 
 class Requests:
@@ -104,7 +121,7 @@ class Group:
 
     def __init__(
         self, launch: Launch, command: Sequence[str], settings: Sequence[Mapping[str, str]],
-        environ: Mapping[str, str], tell: Tell,
+        environ: Mapping[str, str], tell: Tell, enter: Enter,
     ):
         self.launch = launch
         self.tell = tell
@@ -112,11 +129,11 @@ class Group:
         self.workers: list[Worker] = []
         try:
             for index, setting in enumerate(settings):
-                self.workers.append(Worker(index, command, {**environ, **setting}, tell))
-        except OSError as error:
+                self.workers.append(Worker(index, command, {**environ, **setting}, tell, enter))
+        except (OSError, subprocess.SubprocessError) as error:
             for worker in self.workers:
                 worker.kill()
-            raise failure(f"launch: {command[0]}: {error.strerror}") from error
+            raise failure(f"launch: {command[0]}: {getattr(error, 'strerror', None) or error}") from error
         for worker in self.workers:  # no thread is started before the last fork
             worker.listen()
 

@@ -23,10 +23,12 @@ class Worker:
     """A running worker. Its stdout and stderr are told as `[worker 0] line`.
 
     What `reskeras` says at last, when it ends with an error, is held for `tell_last_words`, so that a group which
-    was refused its request tells that once. `status` is the exit status, negative for a signal, None while it runs.
+    was refused its request tells that once. `enter` is called in the new process before its program. `status` is the
+    exit status, negative for a signal, None while it runs.
     """
 
-    def __init__(self, index: int, command: Sequence[str], environ: Mapping[str, str], tell: Tell):
+    def __init__(self, index: int, command: Sequence[str], environ: Mapping[str, str], tell: Tell,
+                 enter: Callable[[], None] = lambda: None):
         self.index = index
         self.status: int | None = None
         self._tell = tell
@@ -34,7 +36,7 @@ class Worker:
         self._listening: list[threading.Thread] = []
         self._process = subprocess.Popen(
             list(command), env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=_dies_with(os.getpid()),
+            start_new_session=True, preexec_fn=_prepared(os.getpid(), enter),
         )
 
     @property
@@ -105,13 +107,15 @@ def how_it_ended(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def _dies_with(launcher: int) -> Callable[[], None] | None:
-    """What a new process does before its program: ask the kernel for SIGKILL at the launcher's death (Linux)."""
+def _prepared(launcher: int, enter: Callable[[], None]) -> Callable[[], None] | None:
+    """What a new process does before its program: enter its network, then ask the kernel for SIGKILL at the launcher's
+    death, which a change of rights would make it forget (Linux)."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)
 
     def ask() -> None:
+        enter()
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != launcher:  # it died before we asked
             os.kill(os.getpid(), signal.SIGKILL)

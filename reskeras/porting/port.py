@@ -12,7 +12,7 @@ import numpy as np
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError, failure
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
-from reskeras.files import write_json, write_text
+from reskeras.files import local_path, write_json, write_text
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import places, read, write
@@ -119,7 +119,7 @@ def class_names(path: str | Path | None, count: int | None) -> list[str]:
     if path is None:
         return [str(index) for index in range(count)]
     try:
-        names = Path(path).read_text(encoding="utf-8").splitlines()
+        names = local_path(path, "classes").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ReskerasError(f"classes: {path} cannot be read: {error}") from error
     if count is not None and len(names) != count:

@@ -14,6 +14,7 @@ import numpy as np
 
 from reskeras.bounded import HDF5_SUFFIXES, check_archive, check_arrays, check_hdf5
 from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.files import local_path
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import leaves
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
@@ -55,7 +56,7 @@ def read_source(source: Any, application: str | None = None, classes: int | None
     """
     if isinstance(source, keras.Model):
         return of_keras(source, source.name)
-    path = Path(source)
+    path = local_path(source, "source")
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             raise ReskerasError(f"port: there is no file {path}")

@@ -8,18 +8,21 @@ from typing import Any
 import yaml
 
 from reskeras.errors import ReskerasError
+from reskeras.files import local_path
 
-LARGEST_DOCUMENT = 1 << 20  # bytes; a resolved network is a few kilobytes
+LARGEST_DOCUMENT = 1 << 18  # bytes, which take PyYAML four seconds; a resolved network is a few kilobytes
+LONGEST_NUMBER = 64  # characters; Python needs quadratic time for digits, and has a limit of its own
 DEEPEST_NESTING = 20
 # what PyYAML lets through when a value does not fit, such as !!int x, !!bool 3 or the date 2001-13-45
-UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
+UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 Lines = dict[tuple, int]
 NETWORK, RECIPE = "network", "recipe"  # the two parts of a file that says how to train what
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without aliases, which let a few lines stand for billions of values."""
+    """SafeLoader without aliases, which let a few lines stand for billions of values, and without the numbers to base
+    60 of YAML 1.1, in which 1:30 is 90: as in YAML 1.2, that is text."""
 
     depth = 0
 
@@ -32,6 +35,29 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def resolve(self, kind, value, implicit):
+        tag = super().resolve(kind, value, implicit)
+        return self.DEFAULT_SCALAR_TAG if tag.endswith((":int", ":float")) and ":" in value else tag
+
+    def construct_number(self, node):
+        text = self.construct_scalar(node)
+        if len(text) > LONGEST_NUMBER:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a number of {len(text):,} characters")
+        if ":" in text:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {text} is no number")
+        return self.construct_yaml_int(node) if node.tag.endswith(":int") else self.construct_yaml_float(node)
+
+    def construct_mapping(self, node, deep=False):
+        data = super().construct_mapping(node, deep)
+        # _note_lines has seen those that are written alike
+        if len(data) < len(node.value):
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: two of its fields are the same")
+        return data
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 
 
 def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
@@ -64,6 +90,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     """`parse_yaml` of a file; a missing or unreadable file is a ReskerasError that names it."""
+    path = local_path(path, "file")
     try:
         if path.stat().st_size > LARGEST_DOCUMENT:
             raise ReskerasError(f"{path}: larger than {LARGEST_DOCUMENT} bytes, which no spec is")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.errors import ReskerasError, unknown
+from reskeras.files import local_path
 from reskeras.spec.catalog import catalog
 from reskeras.spec.detector import BACKBONE, DetectorSpec, backbone_of, lower_detector
 from reskeras.spec.document import NETWORK, RECIPE, Lines, read_yaml, section
@@ -101,7 +102,7 @@ def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:
         return source, "", {}
     if str(source) in catalog():
         return catalog()[str(source)].spec, "", {}
-    path = Path(source)
+    path = local_path(source, "network")
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name too long, a folder that may not be entered
@@ -120,9 +121,9 @@ def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:
 
 def recipe_of(source: str | Path | Spec | None, otherwise: str = "quick") -> str | Path:
     """The recipe to train `source` by when none is named: that of a file with both parts, else `otherwise`."""
-    if isinstance(source, str | Path) and Path(source).is_file() and {*read_yaml(Path(source))[0]} == {NETWORK, RECIPE}:
-        return source
-    return otherwise
+    if not isinstance(source, str | Path) or not local_path(source, NETWORK).is_file():
+        return otherwise
+    return source if {*read_yaml(Path(source))[0]} == {NETWORK, RECIPE} else otherwise
 
 
 def _run(folder: Path) -> Spec:

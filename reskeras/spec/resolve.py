@@ -68,6 +68,8 @@ def _stages(spec: NetworkSpec) -> tuple[str | None, str | None, tuple[StageSpec,
         raise ReskerasError("depth: not set; give depth (such as 50), stages (such as [3, 4, 6, 3]) "
                             "or a network's name (such as resnet-50)")
     family, block, units = read_depth(spec.depth, spec.family, spec.block)
+    if sum(units) > MOST_UNITS:
+        raise ReskerasError(f"depth: {spec.depth} makes {sum(units):,} units, more than {MOST_UNITS:,}")
     return family, block, tuple(StageSpec(units=count) for count in units)
 
 

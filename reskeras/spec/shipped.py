@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from reskeras.errors import ReskerasError, unknown
+from reskeras.files import local_path
 from reskeras.spec.document import parse_yaml, read_yaml, section
 from reskeras.spec.validation import Model, validated
 
@@ -24,7 +25,7 @@ def read_document(kind: str, model: type[Model], source: str | Path, room: str =
     if str(source) in shipped_names(kind, room):
         where = f"{kind} {source}"
         data, lines = parse_yaml((files(f"reskeras.{room}.{kind}s") / f"{source}.yaml").read_text("utf-8"), where)
-    elif Path(source).is_file():
+    elif local_path(source, kind).is_file():
         where = str(source)
         data, lines = section(kind, *read_yaml(Path(source)))
     elif Path(source).suffix in (".yaml", ".yml", ".json"):

@@ -64,7 +64,7 @@ def _explain(model: type[BaseModel], error: dict[str, Any], where: str, lines: L
         message = EXPECTED[kind].format(fields=fields, **context)
     elif kind in BOUNDS:
         message = _range(schema, _at(schema, path)) or message
-    whole = not isinstance(value, (dict, list, BaseModel)) or len(repr(value)) < 60
+    whole = not isinstance(value, (dict, list, BaseModel)) or len(shown(value)) < 60
     subject = f"{field}: {shown(value) if whole else kind_of(value)}: " if field else ""
     return ReskerasError(f"{subject}{message}{inside}")
 

@@ -140,4 +140,4 @@ def _resume(
         position = state.position
         tell(f"resume: going on after epoch {position.epoch}" + (f", step {position.step}" if position.step else ""))
     if run:
-        run.keep_metrics(state.position.epoch)
+        run.keep_metrics(state.position.epoch, tell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,8 @@ from reskeras.data.kept import check_unchanged, division_of, identity
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.files import write_json, write_text
+from reskeras.files import only_writer, write_json, write_text
+from reskeras.launch.isolation import exposed
 from reskeras.runs import (
     BOOKKEEPING,
     CLASSES_FILE,
@@ -44,6 +46,9 @@ from reskeras.training.memory import check_memory, memory_failures
 from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
+
+EXPOSED = ("cluster: each worker's port is open to all who reach its machine, and TensorFlow runs what anyone sends "
+           "there as you; let a firewall admit the workers alone")
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class Job:
             preprocessing, facts = beside.start.fitted_preprocessing(plan), {"begun_from": beside.start.name}
         else:  # every worker measures the same images
             preprocessing = self.preprocessing()
+        if replicas.workers > 1 and replicas.is_chief and exposed():
+            beside.tell(EXPOSED)
         subject = self.subject(preprocessing)
         subject.measure.check(self.recipe)
         feed = subject.feed(self.recipe, replicas)
@@ -111,12 +118,13 @@ class Job:
             beside.tell(note)
         if not going_on and replicas.is_chief:
             self._begin(path, preprocessing, facts)
-        earlier = lengthen(RunFolder(path), shorter, self.recipe, replicas.is_chief) if going_on else ()
-        if shorter:
-            beside.tell(f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
-                        f"({self.recipe.schedule.in_words}) does not depend on their number")
         beside.tell(f"preprocessing: {self.describe(preprocessing)}")
-        fit(subject, self.recipe, RunFolder(path), replicas, beside.going_on(going_on, earlier))
+        with only_writer(path, "run") if replicas.is_chief else nullcontext():
+            earlier = lengthen(RunFolder(path), shorter, self.recipe, replicas.is_chief) if going_on else ()
+            if shorter:
+                beside.tell(f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
+                            f"({self.recipe.schedule.in_words}) does not depend on their number")
+            fit(subject, self.recipe, RunFolder(path), replicas, beside.going_on(going_on, earlier))
 
     def _shorter(self, path: Path) -> Recipe | None:
         """The recipe of the run at `path`, where this job's is the same with more epochs."""

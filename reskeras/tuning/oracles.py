@@ -5,9 +5,12 @@ Uses private methods of KerasTuner 1.4 (setup.py bounds the version); nothing el
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,14 @@ from keras_tuner.oracles import (
     HyperbandOracle,
     RandomSearchOracle,
 )
+from keras_tuner.src.engine.oracle import LOCKS, THREADS
 from sklearn.exceptions import ConvergenceWarning
 
-from reskeras.errors import failure
-from reskeras.files import write_json
+from reskeras.errors import ReskerasError, failure
+from reskeras.files import Unwritable, write_json
 from reskeras.tuning.candidates import Candidates
+from reskeras.tuning.outcome import FAILED as FAILED_OUTCOME
+from reskeras.tuning.outcome import outcome_of
 
 TRIES = 1000  # candidates refused in a row before the space counts as exhausted
 PROPOSALS = 10  # of these, how many a model of the objective may make before one is drawn
@@ -32,11 +38,32 @@ RUNNING, IDLE, STOPPED = trials.TrialStatus.RUNNING, trials.TrialStatus.IDLE, tr
 COMPLETED, FAILED = trials.TrialStatus.COMPLETED, trials.TrialStatus.FAILED
 
 
+def synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`keras_tuner.synchronized` that gives its lock back when the method raises; KerasTuner's own would keep it, and
+    every later call, of whatever thread, would wait for ever."""
+    locked = keras_tuner.synchronized(method)
+
+    @wraps(method)
+    def released(self: SteadyOracle, *arguments: Any, **options: Any) -> Any:
+        own = threading.current_thread().name
+        outermost = THREADS[self] != own
+        try:
+            return locked(self, *arguments, **options)
+        except BaseException:
+            if outermost and THREADS[self] == own:
+                THREADS[self] = None
+                LOCKS[self].release()
+            raise
+
+    return released
+
+
 class SteadyOracle(keras_tuner.Oracle):
     """What all four have in common.
 
     Random values are drawn again until they fit; what is refused is neither a trial nor fatal, and not drawn again.
     Files are written whole or not at all. A trial whose process died is given out again, three times at most.
+    `trouble` is why the search cannot go on, found while a worker was answered.
     """
 
     def __init__(self, candidates: Candidates, **options: Any):
@@ -45,6 +72,7 @@ class SteadyOracle(keras_tuner.Oracle):
         self.candidates = candidates
         self.begun: dict[str, int] = {}
         self.seen: dict[str, float] = {}
+        self.trouble: ReskerasError | None = None
         self.verbose = 0
 
     def _random_values(self) -> dict[str, Any] | None:
@@ -59,7 +87,7 @@ class SteadyOracle(keras_tuner.Oracle):
         """Never draw `values` again."""
         self._tried_so_far.add(self._compute_values_hash(values))
 
-    @keras_tuner.synchronized
+    @synchronized
     def create_trial(self, tuner_id: str) -> trials.Trial:
         """The next trial for a tuner; one that it was given before and did not end, once more."""
         self.seen[tuner_id] = time.monotonic()
@@ -75,9 +103,12 @@ class SteadyOracle(keras_tuner.Oracle):
                 self.save()
                 return trial
             trial.status, trial.message = FAILED, f"its process died {MOST_BEGUN} times"
+            values = trial.hyperparameters.values
+            outcome_of(trial.trial_id, values, self.candidates.space, FAILED_OUTCOME, reason=trial.message).save(
+                Path(self._get_trial_dir(trial.trial_id)))
             self.end_trial(trial)
 
-    @keras_tuner.synchronized
+    @synchronized
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> trials.Trial:
         """Metrics of a trial; without any, a sign of life."""
         for tuner_id, trial in self.ongoing_trials.items():
@@ -85,7 +116,7 @@ class SteadyOracle(keras_tuner.Oracle):
                 self.seen[tuner_id] = time.monotonic()
         return super().update_trial(trial_id, metrics, step) if metrics else self.trials[trial_id]
 
-    @keras_tuner.synchronized
+    @synchronized
     def end_trial(self, trial: trials.Trial) -> None:
         """The trial is over; said twice, by a worker that had been given up, it counts once."""
         known = self.trials[trial.trial_id]
@@ -95,7 +126,7 @@ class SteadyOracle(keras_tuner.Oracle):
             self._retry_queue.remove(trial.trial_id)
         super().end_trial(trial)
 
-    @keras_tuner.synchronized
+    @synchronized
     def release(self, tuner_id: str) -> str | None:
         """Give up a tuner: its trial goes back to the queue; the trial's number, or None when it had none."""
         trial = self.ongoing_trials.pop(tuner_id, None)
@@ -107,7 +138,15 @@ class SteadyOracle(keras_tuner.Oracle):
         self.save()
         return trial.trial_id
 
-    @keras_tuner.synchronized
+    @synchronized
+    def forgive(self, tuner_id: str) -> None:
+        """Not count the start of the trial that a tuner has: what ended it was not the trial."""
+        if trial := self.ongoing_trials.get(tuner_id):
+            self.begun[trial.trial_id] = max(self.begun.get(trial.trial_id, 0) - 1, 0)
+            with suppress(Unwritable):
+                self.save()
+
+    @synchronized
     def silent(self, seconds: float) -> list[str]:
         """Tuners that have a trial and gave no sign of life for so long."""
         now = time.monotonic()
@@ -144,7 +183,7 @@ class SteadyOracle(keras_tuner.Oracle):
         """Go on from the folder, wherever between two files the search was killed."""
         try:
             super().reload()
-        except (ValueError, KeyError, RuntimeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError) as error:
             raise failure(f"tune: {self._project_dir} is broken: {error}") from error
         for trial_id in self.trials.keys() - set(self.start_order):  # killed before oracle.json knew of it
             del self.trials[trial_id]

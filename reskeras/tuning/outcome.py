@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from reskeras.errors import failure
 from reskeras.files import write_json
-from reskeras.spec.space import Value
-from reskeras.strict_json import numbers
+from reskeras.spec.space import Space, Value
+from reskeras.stored import Number, read_json
 
 OUTCOME_FILE = "outcome.json"
+ROUND = "tuner/"  # what Hyperband adds to the values of a trial
 COMPLETED, FAILED = "completed", "failed"
 
 
@@ -27,13 +27,19 @@ class Outcome:
     values: Mapping[str, Value]
     status: str
     score: float | None = None
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, Number] = field(default_factory=dict)
     reason: str = ""
-    rounds: Mapping[str, int] = field(default_factory=dict)
+    rounds: Mapping[str, int | str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Into a trial's folder."""
         write_json(folder / OUTCOME_FILE, asdict(self), durable=True)
+
+
+def outcome_of(trial: str, values: Mapping[str, Any], space: Space, status: str, *rest: Any, **more: Any) -> Outcome:
+    """The outcome of a trial with a tuner's `values`: those that count in `space`, and Hyperband's rounds apart."""
+    rounds = {name.removeprefix(ROUND): value for name, value in values.items() if name.startswith(ROUND)}
+    return Outcome(trial, space.active(values), status, *rest, rounds=rounds, **more)
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
@@ -44,10 +50,4 @@ def read_outcomes(folder: Path) -> list[Outcome]:
 def read_outcome(folder: Path) -> Outcome | None:
     """Of the trial in `folder`; None when it has not ended. A broken file is a ReskerasError (status 1)."""
     path = folder / OUTCOME_FILE
-    try:
-        if not path.exists():
-            return None
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return Outcome(**{**told, "figures": numbers(told.get("figures", {}))})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise failure(f"tune: {path} is broken: {error}") from error
+    return read_json(path, "tune", Outcome) if path.exists() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import keras_tuner
 
 from reskeras.errors import ReskerasError, failure, unknown
-from reskeras.files import make_folder
+from reskeras.files import make_folder, only_writer
 from reskeras.launch.places import HOST
 from reskeras.tuning.hypermodel import HyperModel
 from reskeras.tuning.hyperparameters import declare
@@ -66,9 +67,17 @@ def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] 
     """
     if how.crew.count > 1 and command is None:
         raise ReskerasError("workers: several of them need a command that starts them; use the command line")
-    mine, search, asked = role(), Search(place), _asked(how, model)
+    mine = role()
     if mine in (None, CHIEF):
         make_folder(place)
+    with only_writer(place, "tune") if mine in (None, CHIEF) else nullcontext():
+        return _search_for(how, model, place, command, mine, tell, ended)
+
+
+def _search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] | None, mine: str | None,
+                tell: Callable[[str], None], ended: Callable[[Outcome], None]) -> Search:
+    search, asked = Search(place), _asked(how, model)
+    if mine in (None, CHIEF):
         search.keep(asked)
         asked = search.asked()  # a search that was begun keeps the seed scheme it was begun with
         reports = _Reports(search, model, ended)

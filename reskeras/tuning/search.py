@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, shown
-from reskeras.files import write_csv, write_text
+from reskeras.errors import ReskerasError, failure, shown
+from reskeras.files import LOCK_FILE, local_path, write_csv, write_text
 from reskeras.runs import HOME
 from reskeras.spec.catalog import name_of
 from reskeras.spec.document import read_yaml, to_yaml
@@ -18,6 +18,7 @@ from reskeras.spec.recipe import Recipe
 from reskeras.spec.request import network, typed
 from reskeras.spec.space import Space, laid, space
 from reskeras.spec.validation import validated
+from reskeras.stored import as_shape
 from reskeras.tuning.objective import Objective, read_objective
 from reskeras.tuning.outcome import COMPLETED, Outcome, read_outcomes
 from reskeras.tuning.seeds import SCHEME
@@ -91,9 +92,9 @@ class Search:
         """What it was asked for."""
         data, _ = read_yaml(self.path / SEARCH_FILE)
         try:
-            return Asked(**data)
-        except TypeError as error:
-            raise ReskerasError(f"tune: {self.path / SEARCH_FILE} is no search of this version: {error}") from error
+            return as_shape(data, Asked)
+        except ValueError as error:
+            raise failure(f"tune: {self.path / SEARCH_FILE} is no search of this version: {error}") from error
 
     def space(self) -> Space:
         """What it varies."""
@@ -131,7 +132,7 @@ class Search:
             if difference := before.difference(asked):
                 raise ReskerasError(f"tune: {self.path} is another search: now {difference}; give another --out")
             asked = replace(asked, seed_scheme=before.seed_scheme)
-        elif self.path.exists() and any(entry.name != TRIALS_FOLDER for entry in self.path.iterdir()):
+        elif self.path.exists() and any(entry.name not in (TRIALS_FOLDER, LOCK_FILE) for entry in self.path.iterdir()):
             raise ReskerasError(f"tune: {self.path} exists and is no search; give another --out")
         write_text(self.path / SEARCH_FILE, to_yaml(vars(asked)), durable=True)
 
@@ -162,14 +163,14 @@ class Search:
 
 def open_search(path: str | Path) -> Search:
     """The search in folder `path`; ReskerasError (status 2) when it is none."""
-    if not (Path(path) / SEARCH_FILE).is_file():
+    if not (local_path(path, "search") / SEARCH_FILE).is_file():
         raise ReskerasError(f"tune: {path} has no {SEARCH_FILE}, so it is no search's folder")
     return Search(Path(path))
 
 
 def place_for_search(out: str | Path | None, spec: Spec, data: str) -> Path:
     """Where a search goes: `out`, else `saved_models/tune-NETWORK-DATA`."""
-    return Path(out) if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
+    return local_path(out, "out") if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
 
 
 def network_of(data: dict[str, Any]) -> Spec:

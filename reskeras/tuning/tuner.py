@@ -6,20 +6,21 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import isfinite
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import grpc
 import keras
 import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine import trial as trials
 
 from reskeras.errors import ReskerasError
-from reskeras.files import copy_folder, remove
+from reskeras.files import Unwritable, copy_folder, remove
 from reskeras.runs import RunFolder
 from reskeras.training.fit import Beside
 from reskeras.training.guards import SIGNALS
@@ -27,10 +28,10 @@ from reskeras.tuning.boards import write_board
 from reskeras.tuning.hypermodel import HyperModel, costs
 from reskeras.tuning.latency import latency_ms
 from reskeras.tuning.objective import Objective
-from reskeras.tuning.outcome import COMPLETED, FAILED, Outcome, read_outcome
+from reskeras.tuning.oracles import SteadyOracle
+from reskeras.tuning.outcome import COMPLETED, FAILED, ROUND, Outcome, outcome_of, read_outcome
 
 LOGS = "logs"
-ROUND = "tuner/"  # what Hyperband adds to the values of a trial
 IDLE_SECONDS = 0.5
 SIGN_OF_LIFE = 5.0  # seconds between two
 LONGEST_REASON = 500
@@ -70,8 +71,9 @@ class JobTuner(base_tuner.BaseTuner):
         over = threading.Event()
 
         def tell() -> None:
-            while not over.wait(SIGN_OF_LIFE):
-                self.oracle.update_trial(trial.trial_id, {})
+            with suppress(grpc.RpcError):  # a chief that has gone is told when the trial ends
+                while not over.wait(SIGN_OF_LIFE):
+                    self.oracle.update_trial(trial.trial_id, {})
 
         thread = threading.Thread(target=tell, daemon=True)
         thread.start()
@@ -98,7 +100,7 @@ class JobTuner(base_tuner.BaseTuner):
 
     def _outcome(self, trial: trials.Trial) -> Outcome:
         values = trial.hyperparameters.values
-        outcome = partial(Outcome, trial.trial_id, self.model.space.active(values), rounds=_rounds(values))
+        outcome = partial(outcome_of, trial.trial_id, values, self.model.space)
         try:
             figures = self.run_trial(trial)
             if not isfinite(score := figures[self.goal.name]):
@@ -108,6 +110,10 @@ class JobTuner(base_tuner.BaseTuner):
             if error.status in SIGNALS.values():
                 raise ReskerasError(f"tune: stopped as asked in trial {trial.trial_id}; the same command goes on",
                                     error.status) from error
+            if isinstance(error, Unwritable):  # no fault of the trial, nor would the next fare better
+                self.stuck()
+                raise Unwritable(f"tune: stopped in trial {trial.trial_id}, which stays open: {error}; the same "
+                                 "command goes on", error.status) from error
             return outcome(FAILED, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the search goes on, and says so
             return outcome(FAILED, reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_REASON])
@@ -152,9 +158,10 @@ class JobTuner(base_tuner.BaseTuner):
     def _folder(self, trial_id: str) -> Path:
         return Path(self.get_trial_dir(trial_id))
 
+    def stuck(self) -> None:
+        """Let the start of the trial not count; a worker's is forgiven by its chief, who sees how it ended."""
+        if isinstance(self.oracle, SteadyOracle):
+            self.oracle.forgive(self.tuner_id)
+
     def save(self) -> None:
         """Nothing: the oracle keeps what there is to keep."""
-
-
-def _rounds(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(ROUND): value for name, value in values.items() if name.startswith(ROUND)}

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import grpc
 from keras_tuner.src import protos
@@ -17,7 +19,7 @@ from keras_tuner.src.distribute import oracle_client
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.files import append_line
+from reskeras.files import Unwritable, append_line
 from reskeras.launch.group import STOPPED, Requests
 from reskeras.launch.places import HOST, environments
 from reskeras.launch.worker import Worker, how_it_ended
@@ -27,6 +29,7 @@ ID, IP, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE
 CHIEF = "chief"
 POLL = 0.2
 GRACE = 20.0  # seconds from asking a worker to end to killing it
+STUCK = 75  # what a worker ends with that cannot write; sysexits.h: try again later
 TF_CONFIG = "TF_CONFIG"  # what a worker of one training would read
 
 
@@ -57,12 +60,35 @@ def role(environ: Mapping[str, str] = os.environ) -> str | None:
     return CHIEF if CHIEF in environ[ID] else environ[ID]
 
 
+class GuardedServicer(OracleServicer):
+    """KerasTuner's answers to workers; one that fails is refused in a line, and a disk that cannot be written ends the
+    search, by the oracle's `trouble`."""
+
+
+def _guarded(answer: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(answer)
+    def guarded(self: GuardedServicer, request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return answer(self, request, context)
+        except ReskerasError as error:
+            self.oracle.trouble = error
+            context.abort(grpc.StatusCode.ABORTED, str(error))
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
+
+    return guarded
+
+
+for _name in ("GetSpace", "UpdateSpace", "CreateTrial", "UpdateTrial", "EndTrial", "GetTrial", "GetBestTrials"):
+    setattr(GuardedServicer, _name, _guarded(getattr(OracleServicer, _name)))
+
+
 @contextmanager
 def serving(oracle: SteadyOracle, host: str, port: int) -> Iterator[int]:
     """Answer workers while the block runs; the port. ReskerasError (status 2) when it is somebody else's."""
     # without the option two chiefs would share a port, and a worker would ask either
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=(("grpc.so_reuseport", 0),))
-    protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
+    protos.get_service_grpc().add_OracleServicer_to_server(GuardedServicer(oracle), server)
     try:
         bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError:
@@ -82,6 +108,8 @@ def asking_chief(patience: float) -> Iterator[None]:
     oracle_client.TIMEOUT = patience
     try:
         yield
+    except Unwritable as error:
+        raise ReskerasError(str(error), STUCK) from error
     except grpc.RpcError as error:
         where = f"{os.environ[IP]}:{os.environ[PORT]}"
         raise failure(f"tune: the chief at {where} does not answer ({error.code().name})") from error
@@ -93,6 +121,8 @@ def wait_for_workers(oracle: SteadyOracle, patience: float, tell: Callable[[str]
     began = time.monotonic()
     while not oracle.over:
         give_up_silent(oracle, patience, tell)
+        if oracle.trouble:
+            raise oracle.trouble
         if time.monotonic() - max([began, *oracle.seen.values()]) > patience:
             tell(f"tune: no worker has shown a sign of life for {patience:g} s; the search ends")
             return
@@ -116,6 +146,7 @@ class LocalCrew:
         self.settings = [{**os.environ, **{name: value for name, value in each.items() if name != TF_CONFIG},
                           ID: f"worker-{index}", IP: HOST, PORT: str(port)} for index, each in enumerate(shared)]
         self.restarts = [0] * crew.count
+        self.last_words = ""
         self.workers: dict[int, Worker] = {index: self._start(index) for index in range(crew.count)}
         for worker in self.workers.values():
             worker.listen()
@@ -124,7 +155,7 @@ class LocalCrew:
         """Until all are done; what was asked meanwhile by a signal, else 0."""
         with Requests() as asked:
             try:
-                while self.workers and not asked.number:
+                while self.workers and not asked.number and not oracle.trouble:
                     for index, worker in list(self.workers.items()):
                         if worker.ended():
                             self._ended(oracle, index, worker)
@@ -133,18 +164,26 @@ class LocalCrew:
                     time.sleep(POLL)
             finally:
                 self._end(asked)
+        if oracle.trouble and not asked.number:
+            raise oracle.trouble
         return asked.number
 
     def _start(self, index: int) -> Worker:
         return Worker(index, self.command, self.settings[index], self._note)
 
     def _note(self, line: str, is_error: bool) -> None:
+        if is_error and "] " in line:
+            self.last_words = line.partition("] ")[2]
         append_line(self.folder / "workers.log", line)
 
     def _ended(self, oracle: SteadyOracle, index: int, worker: Worker) -> None:
         del self.workers[index]
         worker.tell_last_words()
         if worker.status == 0:
+            return
+        if worker.status == STUCK:  # another start would end so too
+            oracle.forgive(f"worker-{index}")
+            oracle.trouble = failure(self.last_words.removeprefix("reskeras: "))
             return
         how = f"tune: worker {index} {how_it_ended(worker.status)}"
         if worker.status not in STOPPED and self.restarts[index] < self.crew.restarts:

@@ -105,7 +105,7 @@ DOCUMENTS = {
     "no such date": ("depth: 20\nname: 2001-13-45\n", ["month"]),
     "key of a list": ("[depth]: 20\n", ["line 1"]),
     "number for a key": ("1: 2\n", ["1"]),
-    "huge": ("depth: 20 #" + "x" * (1 << 20), ["larger than 1048576"]),
+    "huge": ("depth: 20 #" + "x" * (1 << 20), ["larger than 262144"]),
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["no text in UTF-8"]),
     "null bytes": (b"depth: 20\x00\n", ["unacceptable character"]),
 }

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from reskeras.errors import ReskerasError
+from reskeras.launch import isolation
 from reskeras.launch.group import Launch, supervise
+from reskeras.launch.isolation import loopback
 from reskeras.launch.places import environments, free_ports, visible_gpus
 
 # a worker that says in a file that it runs (its process and that of a child), and what its address is
@@ -272,6 +274,59 @@ def test_gpus_are_counted_by_nvidia_smi(tmp_path):
     program.chmod(0o755)
     assert visible_gpus({"PATH": str(tmp_path)}) == ("0", "1")
     assert visible_gpus({"PATH": str(tmp_path / "none")}) == ()
+
+
+LISTENS = """
+import socket
+port = int(workers[index].rpartition(":")[2])
+server = socket.socket()
+server.bind(("", port))  # on all interfaces, as TensorFlow's server does
+server.listen()
+(here / f"{index}.listens").touch()
+while len(list(here.glob("*.listens"))) < len(workers):
+    time.sleep(0.01)
+for other in workers:
+    host, _, number = other.rpartition(":")
+    socket.create_connection((host, int(number)), 5).close()
+(here / f"{index}.ready").touch()
+while not (here / "done").exists():
+    time.sleep(0.02)
+sys.exit()
+"""
+
+
+def isolated():
+    try:
+        with loopback():
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not isolated(), reason="this system allows no network namespace")
+def test_nobody_outside_reaches_the_workers_ports_and_they_reach_each_other(launcher, tmp_path):
+    process = launcher(LISTENS)
+    until(lambda: len(list(tmp_path.glob("*.ready"))) == 2)
+    hosts = {"127.0.0.1", *(info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET))}
+    for address in noted(tmp_path)[1]:
+        for host in hosts:
+            with pytest.raises(OSError), socket.create_connection((host, int(address.rpartition(":")[2])), 2):
+                pass
+    (tmp_path / "done").touch()
+    assert process.wait(10) == 0
+    assert "open to all" not in process.stderr.read()
+
+
+def test_where_there_are_no_namespaces_it_is_told_in_a_line_and_goes_on(monkeypatch):
+    def refused(*arguments):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(isolation, "_made", refused)
+    status, out, err = launched("print('one')", workers=1)
+    assert (status, out) == (0, ["[worker 0] one"])
+    [line] = err
+    assert "open to all who reach this machine" in line
+    assert "Operation not permitted" in line
 
 
 def test_the_launcher_needs_no_tensorflow():

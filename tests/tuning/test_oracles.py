@@ -4,14 +4,19 @@ import itertools
 import json
 import shutil
 
+import grpc
 import keras_tuner
 import pytest
 
 from reskeras import ReskerasError, network, recipe, space
+from reskeras.files import Unwritable
+from reskeras.tuning import oracles
 from reskeras.tuning.candidates import Candidates
 from reskeras.tuning.hyperparameters import declare
 from reskeras.tuning.limits import Limits
 from reskeras.tuning.oracles import BayesianOracle, GridOracle, HalvingOracle, RandomOracle
+from reskeras.tuning.outcome import read_outcomes
+from reskeras.tuning.workers import serving, wait_for_workers
 
 BASE = network("cifar-resnet-20")
 OVER = {"parameters": {
@@ -216,3 +221,61 @@ def test_a_silent_workers_trial_goes_to_another(tmp_path):
     late = keras_tuner.engine.trial.Trial(again.hyperparameters, trial_id=lost.trial_id, status="FAILED")
     oracle.end_trial(late)
     assert oracle.trials[lost.trial_id].status == "COMPLETED"
+
+
+def test_a_trial_that_died_three_times_is_told(tmp_path):
+    for _ in range(4):
+        oracle = made(RandomOracle, tmp_path, max_trials=2)
+        if (tmp_path / "search" / "oracle.json").exists():
+            oracle.reload()
+        oracle.create_trial("tuner0")
+    [lost] = read_outcomes(tmp_path / "search")
+    assert (lost.trial, lost.status, lost.reason) == ("0", "failed", "its process died 3 times")
+    assert lost.values == space(OVER).active(oracle.trials["0"].hyperparameters.values)
+
+
+def answered(oracle, call):
+    """What a worker's call of the chief gives: its answer, or the code it is refused with."""
+    from keras_tuner.src import protos
+
+    with serving(oracle, "127.0.0.1", 0) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub, messages = protos.get_service_grpc().OracleStub(channel), protos.get_service()
+        try:
+            return call(stub, messages)
+        except grpc.RpcError as error:
+            return error.code().name
+
+
+def test_a_message_about_an_unknown_trial_is_refused_and_the_chief_answers_on(tmp_path):
+    oracle = made(RandomOracle, tmp_path, max_trials=2)
+
+    def unknown_then_known(stub, messages):
+        for request in (lambda: stub.UpdateTrial(messages.UpdateTrialRequest(trial_id="99"), timeout=5),
+                        lambda: stub.GetTrial(messages.GetTrialRequest(trial_id="99"), timeout=5),
+                        lambda: stub.EndTrial(messages.EndTrialRequest(), timeout=5)):
+            with pytest.raises(grpc.RpcError) as refused:
+                request()
+            assert refused.value.code().name == "INVALID_ARGUMENT"
+        return stub.CreateTrial(messages.CreateTrialRequest(tuner_id="worker-0"), timeout=5).trial.trial_id
+
+    assert answered(oracle, unknown_then_known) == "0"
+    assert oracle.silent(60) == []  # waits for ever when the lock was kept
+    assert oracle.trouble is None
+
+
+def test_a_full_disk_ends_the_chief_and_keeps_no_lock(tmp_path, monkeypatch):
+    oracle = made(RandomOracle, tmp_path, max_trials=2)
+
+    def full(*arguments, **options):
+        raise Unwritable("oracle.json cannot be written: there is no space left", 1)
+
+    monkeypatch.setattr(oracles, "write_json", full)
+    create = lambda stub, messages: stub.CreateTrial(messages.CreateTrialRequest(tuner_id="worker-0"), timeout=5)  # noqa: E731
+    assert answered(oracle, create) == "ABORTED"
+    assert "no space left" in str(oracle.trouble)
+    assert oracle.silent(60) == []
+    with pytest.raises(Unwritable):
+        wait_for_workers(oracle, 60, print)
+    with pytest.raises(Unwritable):
+        oracle.create_trial("tuner0")
+    assert oracle.silent(60) == []

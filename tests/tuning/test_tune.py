@@ -1,5 +1,6 @@
 """Searches that train: the same curve as `train` gives, failures told, gone on with after a kill, shown again."""
 
+import contextlib
 import csv
 import json
 import os
@@ -17,9 +18,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import reskeras
+from reskeras.files import InUse, only_writer
 from reskeras.launch.places import free_ports
 from reskeras.tuning.outcome import read_outcomes
 from reskeras.tuning.search import open_search
+from tests.mounts import mounted
 
 TINY = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 1]}
 OVER = {"parameters": {"network.width_factor": [1.0, 1.5],
@@ -101,6 +104,36 @@ def test_a_trial_that_raises_is_told(tmp_path, monkeypatch):
     with pytest.raises(reskeras.ReskerasError, match="all 2 trials failed, such as trial 0: ZeroDivisionError: by"):
         reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=1, out=tmp_path / "search")
     assert len(read_outcomes(tmp_path / "search" / "search")) == 2
+
+
+def test_a_full_disk_stops_the_search_and_leaves_its_trials_open(tmp_path):
+    asked = {"over": OVER, "spec": reskeras.network(**TINY), "tuner": "random", "trials": 2, "epochs": 1}
+    with mounted(tmp_path / "disk", "size=8m") as disk:
+        out = disk / "search"
+        for _ in range(4):  # more often than a trial may kill its process
+            with little_room(disk), pytest.raises(reskeras.ReskerasError, match="no space left") as told:
+                reskeras.tune(**asked, out=out)
+            assert told.value.status == 1
+            assert read_outcomes(out / "search") == []
+            assert not list(disk.rglob(".*"))
+        assert [outcome.status for outcome in reskeras.tune(**asked, out=out).outcomes()] == ["completed"] * 2
+
+
+@contextlib.contextmanager
+def little_room(disk):
+    """A disk on which there is room for the oracle's files, and none for a model."""
+    with open(disk / "ballast", "wb") as ballast:
+        ballast.write(bytes(shutil.disk_usage(disk).free - 100_000))
+    try:
+        yield
+    finally:
+        (disk / "ballast").unlink()
+
+
+def test_a_search_that_another_process_runs_is_told(tmp_path):
+    (tmp_path / "search").mkdir()
+    with only_writer(tmp_path / "search", "tune"), pytest.raises(InUse, match=r"tune: .*search is being written by"):
+        reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=1, epochs=1, out=tmp_path / "search")
 
 
 def test_executions_start_differently_and_are_averaged(tmp_path):

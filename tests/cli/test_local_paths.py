@@ -1,0 +1,83 @@
+"""Addresses such as gs://bucket/run are refused by name wherever a path is asked for, and make no folder."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import reskeras
+from reskeras.api import build_run
+from reskeras.errors import ReskerasError
+from reskeras_cli.main import commands
+
+SCHEMES = ("gs://bucket/run", "s3://bucket/run", "hdfs://host/run", "http://host/run", "file:///tmp/run", "ABFS+x://a")
+
+
+def every_command(group, names=()):
+    """(words, command) of every command and of those of its groups."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if isinstance(command, click.Group):
+            yield from every_command(command, (*names, name))
+        else:
+            yield (*names, name), command
+
+
+def path_options():
+    """The command line that gives an address to each path parameter of each command."""
+    for words, command in every_command(commands):
+        for param in command.params:
+            if isinstance(param.type, click.Path):
+                yield pytest.param(words, param, id=" ".join([*words, param.opts[-1]]))
+
+
+def test_there_are_path_options_to_try():
+    assert len(list(path_options())) > 30
+
+
+@pytest.mark.parametrize(("words", "param"), path_options())
+def test_every_path_of_every_command_refuses_an_address(words, param, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    needed = []  # parameters before it that must be there
+    for each in next(command for name, command in every_command(commands) if name == words).params:
+        if each.required and each is not param and isinstance(each, click.Option):
+            needed += [each.opts[-1], "1"]
+    given = ["gs://bucket/run"] if isinstance(param, click.Argument) else [param.opts[-1], "gs://bucket/run"]
+    result = CliRunner().invoke(commands, [*words, *needed, *given])
+    if result.exit_code == 2 and "missing argument" in result.output.lower():
+        result = CliRunner().invoke(commands, [*words, *needed, *given, "resnet-18", "digits"])
+    assert result.exit_code == 2
+    assert "remote folders are not supported" in result.output
+    assert len(result.output.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", SCHEMES)
+def test_python_calls_refuse_an_address(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1])
+    calls = {
+        "build_run": lambda path: build_run(network, out=path),
+        "train": lambda path: reskeras.train(network, out=path),
+        "tune": lambda path: reskeras.tune("width", network, out=path),
+        "Run": reskeras.Run,
+        "load": reskeras.load,
+        "network": reskeras.network,
+        "recipe": reskeras.recipe,
+        "space": reskeras.space,
+        "reproduce": lambda path: reskeras.reproduce("v1-table-1", "smoke", out=path),
+        "read_analysis": reskeras.read_analysis,
+        "conform": reskeras.conform,
+        "port": reskeras.port,
+        "data_dir": lambda path: reskeras.train(network, data="cifar10", data_dir=path),
+        "folder": lambda path: reskeras.train(network, data=f"folder:{path}"),
+    }
+    for name, call in calls.items():
+        for path in (address, Path(address)):
+            if name == "folder" and isinstance(path, Path):
+                continue
+            with pytest.raises(ReskerasError, match="not supported") as refused:
+                call(path)
+            assert refused.value.status == 2, name
+    assert list(tmp_path.iterdir()) == []
