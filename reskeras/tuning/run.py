@@ -12,6 +12,7 @@ from typing import Any
 
 import keras_tuner
 
+from reskeras.data.fingerprint import fingerprint
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import make_folder, only_writer
 from reskeras.launch.places import HOST
@@ -161,4 +162,5 @@ def _asked(how: How, model: HyperModel) -> Asked:
         network=candidates.network.sparse(), recipe=candidates.recipe.sparse(), space=model.space.sparse(),
         data=model.source.name, tuner=how.tuner, objective=[str(term) for term in how.objective.terms],
         trials=how.trials, executions=how.executions, seed=how.seed, limits=limits,
-        data_dir=str(model.data_dir) if model.data_dir else None, seed_scheme=SCHEME)
+        data_dir=str(model.data_dir) if model.data_dir else None, seed_scheme=SCHEME,
+        images=fingerprint(model.source).facts)

@@ -35,7 +35,8 @@ SHOWN_DIFFERENCES = 3
 class Asked:
     """What a search was asked for, beside its space: all that decides which trials there are.
 
-    `seed_scheme` is that of `seeds.oracle_seed`; searches older than the field used scheme 1.
+    `seed_scheme` is that of `seeds.oracle_seed`; searches older than the field used scheme 1. `images` is the
+    fingerprint of the data, which older searches do not have.
     """
 
     network: dict[str, Any]
@@ -50,6 +51,7 @@ class Asked:
     limits: dict[str, Any]
     data_dir: str | None = None
     seed_scheme: int = 1
+    images: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a search that a later version began."""
@@ -62,7 +64,8 @@ class Asked:
         found = []
         for name, value in vars(self).items():
             new = getattr(other, name)
-            if name not in FREE and value != new:
+            unknown = name == "images" and value is None
+            if name not in FREE and not unknown and value != new:
                 found += _differences(name, value, new)
         return "; ".join(found[:SHOWN_DIFFERENCES])
 
