@@ -52,16 +52,20 @@ def command(
     """
     if served is not None and (out or score is not None or any(looked.values())):
         raise click.UsageError("with --url the server decides how it looks: leave out --out, --score and the like")
-    run, images = (None, paths) if served is not None else run_and_images(paths)
-    with image_files(images) as files:
+    if served is None:
+        run, paths = run_and_images(paths)
+        from reskeras.detection.detector import Options
+        from reskeras.detection.prediction import check_score
+        from reskeras.detectors import DetectorRun
+
+        opened, options = DetectorRun(run), Options(**looked)  # what is wrong with them is told before the files
+        check_score(score)
+    with image_files(paths) as files:
         broken = Broken(files)
         if served is not None:
             found = served.detect(files.paths, broken)
         else:
-            from reskeras.detection.detector import Options
-            from reskeras.detectors import DetectorRun
-
-            found = DetectorRun(run).predict(files.paths, out, score, Options(**looked), broken)
+            found = opened.predict(files.paths, out, score, options, broken)
     found = [replace(each, path=files.name(each.path)) for each in found]
     if csv:
         from reskeras.files import write_csv

@@ -43,15 +43,14 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
     With --url there is no RUN: the files go to TensorFlow Serving's REST API as they are (JPEG or PNG), and the model
     decodes and prepares them itself.
     """
-    run, images = (None, paths) if served is not None else run_and_images(paths)
-    with image_files(images) as found:
-        broken = Broken(found)
-        if served is not None:
-            predictions = served.predict(found.paths, top, broken)
-        else:
-            from reskeras.api import Run
+    if served is None:
+        run, paths = run_and_images(paths)
+        from reskeras.api import Run
 
-            predictions = Run(run).predict(found.paths, top, broken)
+        opened = Run(run)  # what is wrong with it is told before the files
+    with image_files(paths) as found:
+        broken = Broken(found)
+        predictions = (opened if served is None else served).predict(found.paths, top, broken)
     predictions = [replace(each, path=found.name(each.path)) for each in predictions]
     if csv:
         from reskeras.files import write_csv
