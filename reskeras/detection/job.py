@@ -114,6 +114,11 @@ class DetectorJob(Job):
         return plan
 
     @property
+    def computed_whole(self) -> Plan:
+        """The shared part: the others are computed of regions, and are no network together with it."""
+        return self.detector.shared
+
+    @property
     def name(self) -> str:
         """`resnet-18-detector-bccd`."""
         return f"{detector_name(self.spec)}-{Path(self.source.name.replace(':', '/')).name}"

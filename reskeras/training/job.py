@@ -74,6 +74,11 @@ class Job:
         return plan
 
     @property
+    def computed_whole(self) -> Plan:
+        """What is computed of every image once, and so can be counted before anything is built."""
+        return self.plan
+
+    @property
     def name(self) -> str:
         """`cifar-resnet-20-digits`."""
         return f"{name_of(self.spec)}-{Path(self.source.name.replace(':', '/')).name}"
@@ -114,7 +119,7 @@ class Job:
         feed = subject.feed(self.recipe, replicas)
         feed.check()
         images = min(self.recipe.step_images, feed.train.count) // replicas.workers
-        if note := check_memory(plan, self.recipe, images):
+        if note := check_memory(self.computed_whole, self.recipe, images):
             beside.tell(note)
         if not going_on and replicas.is_chief:
             self._begin(path, preprocessing, facts)
