@@ -29,9 +29,9 @@ def read_bounded(file: Path, largest: int) -> bytes:
     return data
 
 
-def allowed_size(size: int, largest: int = LARGEST_UNPACKED) -> int:
+def allowed_size(size: int) -> int:
     """Bytes that a file of `size` bytes may unpack to."""
-    return min(largest, RATIO * size + SLACK)
+    return min(LARGEST_UNPACKED, RATIO * size + SLACK)
 
 
 def check_archive(path: Path, what: str) -> None:

@@ -200,10 +200,8 @@ def test_a_missing_file_and_another_kind_of_file_are_wrong_requests(tmp_path):
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(saved, tmp_path, monkeypatch):
-    from reskeras.graph import load
-
     (tmp_path / "net.keras").write_bytes(saved)
-    monkeypatch.setattr(load, "LARGEST_ARCHIVE", 1000)
+    monkeypatch.setattr("reskeras.bounded.LARGEST_UNPACKED", 1000)
     with pytest.raises(ReskerasError, match="unpacks to"):
         load_model(tmp_path / "net.keras")
 
