@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 from reskeras.errors import ReskerasError, shown, unknown
+from reskeras.stored import parsed
 
 JOBS = ("chief", "worker")  # a chief is the first worker, as TensorFlow sees it
 # below the ports that Linux gives to outgoing connections, which begin at 32768
 FIRST_PORT, PORTS = 12000, 16000
+MOST_WORKERS = 100_000  # a list of more nodes or tasks is no real one, and would take gigabytes to write out
+WHOLE = re.compile(r"[0-9]{1,18}")
+HOST_NAME = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.%\w]+\]")  # or an IPv6 address
 STEP_STRIDE = 101  # keeps the steps of one job apart
 
 
@@ -50,7 +54,7 @@ def cluster(environ: Mapping[str, str] | None = None) -> Cluster | None:
 
 def _from_tf_config(text: str) -> Cluster | None:
     try:
-        config = json.loads(text)
+        config = parsed(text)
     except ValueError as error:
         raise ReskerasError(f"TF_CONFIG: {shown(text)} is not JSON: {error}") from None
     if config == {}:
@@ -64,9 +68,9 @@ def _from_tf_config(text: str) -> Cluster | None:
             raise unknown("TF_CONFIG: cluster", job, JOBS)
     addresses = {job: _addresses(job, jobs[job]) for job in JOBS if job in jobs}
     kind, index = task.get("type"), task.get("index")
-    if kind not in addresses:
+    if not isinstance(kind, str) or kind not in addresses:
         raise unknown("TF_CONFIG: task.type", kind, addresses)
-    index = int(index) if isinstance(index, str) and index.isdecimal() else index  # TensorFlow takes "0" too
+    index = int(index) if isinstance(index, str) and WHOLE.fullmatch(index) else index  # TensorFlow takes "0" too
     count = len(addresses[kind])
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
         raise ReskerasError(f"TF_CONFIG: task.index: {shown(index)} is not one of 0 to {count - 1}, "
@@ -75,7 +79,7 @@ def _from_tf_config(text: str) -> Cluster | None:
     if len(chiefs) > 1:
         raise ReskerasError(f"TF_CONFIG: cluster.chief: {len(chiefs)} chiefs; there is one")
     workers = (*chiefs, *addresses.get("worker", ()))
-    if len(set(workers)) < len(workers):
+    if len({each.lower() for each in workers}) < len(workers):
         raise ReskerasError(f"TF_CONFIG: cluster: {', '.join(workers)} names an address twice")
     return Cluster(workers, index + (len(chiefs) if kind == "worker" else 0))
 
@@ -93,7 +97,7 @@ def _addresses(job: str, listed: Any) -> tuple[str, ...]:
         raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(listed)} is no list of host:port")
     for address in listed:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        if not HOST_NAME.fullmatch(host) or not WHOLE.fullmatch(port) or not 0 < int(port) < 65536:
             raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(address)} is not host:port")
     return tuple(listed)
 
@@ -128,7 +132,7 @@ def _number(environ: Mapping[str, str], name: str, otherwise: int | None = None)
     text = environ.get(name)
     if text is None and otherwise is not None:
         return otherwise
-    if text is None or not text.isdecimal():
+    if text is None or not WHOLE.fullmatch(text):
         raise ReskerasError(f"{name}: {shown(text)} is no whole number")
     return int(text)
 
@@ -138,8 +142,8 @@ def _tasks_per_node(environ: Mapping[str, str], nodes: int, count: int) -> list[
     for name in ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"):
         if name not in environ:
             continue
-        parts = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part) for part in environ[name].split(",")]
-        if not all(parts):
+        parts = [re.fullmatch(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?", part) for part in environ[name].split(",")]
+        if not all(parts) or sum(int(part[2] or 1) for part in parts) > MOST_WORKERS:
             raise ReskerasError(f"{name}: {shown(environ[name])} is not of the form 4(x2),1")
         tasks = [int(part[1]) for part in parts for _ in range(int(part[2] or 1))]
         if len(tasks) == nodes and sum(tasks) == count:
@@ -168,6 +172,8 @@ def expand_nodes(text: str, name: str = "nodes") -> list[str]:
         rest = rest[entry.end() :]
         pieces = re.split(r"\[(.*?)\]", entry[1])  # fixed, bracket, fixed, ...
         choices = [_range(piece, wrong) if place % 2 else [piece] for place, piece in enumerate(pieces)]
+        if prod(map(len, choices)) + len(hosts) > MOST_WORKERS:
+            raise wrong
         hosts.extend(map("".join, product(*choices)))
     if not hosts:
         raise wrong
@@ -177,9 +183,11 @@ def expand_nodes(text: str, name: str = "nodes") -> list[str]:
 def _range(text: str, wrong: ReskerasError) -> list[str]:
     numbers: list[str] = []
     for part in text.split(","):
-        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        ends = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", part)
         if ends is None or int(ends[2] or ends[1]) < int(ends[1]):
             raise wrong
         width = len(ends[1])  # leading zeros are part of a name
+        if int(ends[2] or ends[1]) - int(ends[1]) >= MOST_WORKERS:
+            raise wrong
         numbers.extend(f"{number:0{width}}" for number in range(int(ends[1]), int(ends[2] or ends[1]) + 1))
     return numbers

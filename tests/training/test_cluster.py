@@ -35,6 +35,34 @@ def test_a_chief_is_the_first_worker():
     assert cluster(configured(parts, {"type": "worker", "index": "1"})) == Cluster(tuple(WORKERS), 2)
 
 
+WORKER = {"type": "worker", "index": 0}
+
+
+@pytest.mark.parametrize("text", [
+    "[", "null", "[]", '"x"', "[" * 100_000, json.dumps({"cluster": 1}), json.dumps({"task": WORKER}),
+    *(json.dumps({"cluster": {"worker": workers}, "task": WORKER}) for workers in (
+        [], {"0": "a:1"}, [None], ["a"], ["a:"], [":1"], ["a:99999"], ["a:²"], ["a b:1"], ["http://a:1"],
+        ["a:1", "a:1"], ["A:1", "a:1"], ["a:" + "9" * 5000])),
+    *(json.dumps({"cluster": {"worker": ["a:1"]}, "task": task}) for task in (
+        [], {}, {"type": ["worker"], "index": 0}, {"type": "worker"}, {"type": "worker", "index": 1},
+        {"type": "worker", "index": True}, {"type": "worker", "index": "²"}, {"type": "worker", "index": "9" * 5000})),
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": ' + "9" * 5000 + "}}",
+])
+def test_a_tf_config_of_an_odd_shape_is_told_in_a_line(text):
+    with pytest.raises(ReskerasError, match="TF_CONFIG: ") as told:
+        cluster({"TF_CONFIG": text})
+    assert (told.value.status, "\n" in str(told.value)) == (2, False)
+
+
+@pytest.mark.parametrize("changes", [
+    {"SLURM_NODELIST": "n[1-999999999]"}, {"SLURM_NODELIST": "n[1-9999][1-9999]"}, {"SLURM_NTASKS": "9" * 5000},
+    {"SLURM_TASKS_PER_NODE": "1(x999999999)"}, {"SLURM_PROCID": "²"},
+])
+def test_slurm_variables_that_would_fill_the_memory_are_refused(changes):
+    with pytest.raises(ReskerasError, match=next(iter(changes))):
+        cluster({"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_NODELIST": "n[1-2]", **changes})
+
+
 @pytest.mark.parametrize("environ", [{}, {"TF_CONFIG": ""}, {"TF_CONFIG": "{}"}])
 def test_without_anything_there_is_no_cluster(environ):
     assert cluster(environ) is None
