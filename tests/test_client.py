@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -67,7 +68,8 @@ def test_an_answer_that_takes_its_time_within_the_deadline_is_read(image):
 @pytest.mark.parametrize("after", ["100000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT", "-5", "soon"])
 def test_a_server_may_ask_for_a_wait_but_not_for_any(image, after, monkeypatch):
     waits = []
-    monkeypatch.setattr("reskeras.client.time.sleep", waits.append)
+    # the module of the client alone: the server's threads wait by the same one
+    monkeypatch.setattr("reskeras.client.time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic))
     busy = http(b'{"error": "busy"}', "503 Busy", Retry_After=after)
     with Hostile(busy, busy, predictions(GOOD)) as server:
         assert Client(server.url, retries=2).predict([image])[0].top

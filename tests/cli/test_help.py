@@ -59,7 +59,7 @@ def test_help_and_list_start_in_less_than_the_promised_time(arguments):
     """0.6 s of work; processor time, because the machine may be doing other things."""
     code = PROBE + "\nimport time; print(time.process_time())"
     seconds = []
-    for _ in range(2):
+    for _ in range(5):  # the shortest: other work on the machine slows the processor's caches too
         answer = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
         seconds.append(float(answer.stdout.splitlines()[-1]))
     assert min(seconds) < 0.6
