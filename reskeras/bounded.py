@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import stat
+import struct
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +15,7 @@ LARGEST_UNPACKED = 8 << 30  # bytes that all entries of an archive come to
 RATIO, SLACK = 100, 64 << 20  # an archive unpacks to at most so many times its size, and so many bytes more
 MOST_ENTRIES = 1_000_000
 HDF5_SUFFIXES = (".h5", ".hdf5")
+LOCAL_HEADER, LENGTHS_AT = 30, 26  # bytes before an entry's name; where the lengths of name and extra field stand
 
 
 def read_bounded(file: Path, largest: int) -> bytes:
@@ -50,8 +53,42 @@ def check_archive(path: Path, what: str) -> None:
         _check(unpacked, size, path, what)
         for entry in entries:
             if entry.filename.endswith(HDF5_SUFFIXES):
-                with archive.open(entry) as file:
-                    check_hdf5(path, what, file)
+                with archive.open(entry) as file, open(path, "rb") as whole:
+                    check_hdf5(path, what, _seekable(file, entry, whole))
+
+
+def _seekable(file: IO[bytes], entry: zipfile.ZipInfo, whole: IO[bytes]) -> IO[bytes]:
+    """`file`, an opened entry of the archive `whole`; of one that is stored as it is, its bytes where they stand: zipfile
+    reads from the beginning again for each step back, and HDF5 takes thousands of them."""
+    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+        return file
+    whole.seek(entry.header_offset + LENGTHS_AT)
+    names, extra = struct.unpack("<HH", whole.read(LOCAL_HEADER - LENGTHS_AT))
+    return io.BufferedReader(_Part(whole, entry.header_offset + LOCAL_HEADER + names + extra, entry.file_size))
+
+
+class _Part(io.RawIOBase):
+    """`size` bytes of a file from `start` on, as a file."""
+
+    def __init__(self, whole: IO[bytes], start: int, size: int):
+        self._whole, self._start, self._size, self._place = whole, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = max({io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence] + offset, 0)
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        self._whole.seek(self._start + self._place)
+        data = self._whole.read(min(len(buffer), max(self._size - self._place, 0)))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
 
 
 def check_hdf5(path: Path, what: str, file: IO[bytes] | None = None) -> None:
