@@ -58,8 +58,10 @@ def check_archive(path: Path, what: str) -> None:
 
 
 def _seekable(file: IO[bytes], entry: zipfile.ZipInfo, whole: IO[bytes]) -> IO[bytes]:
-    """`file`, an opened entry of the archive `whole`; of one that is stored as it is, its bytes where they stand: zipfile
-    reads from the beginning again for each step back, and HDF5 takes thousands of them."""
+    """`file`, an opened entry of the archive `whole`; where it is not compressed, its bytes in that file itself.
+
+    For each step back zipfile reads an entry from its beginning again, and reading HDF5 takes thousands of them.
+    """
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
         return file
     whole.seek(entry.header_offset + LENGTHS_AT)

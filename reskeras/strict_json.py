@@ -13,11 +13,6 @@ def to_json(data: Any, indent: int | None = None) -> str:
     return json.dumps(_finite(data), indent=indent, allow_nan=False)
 
 
-def numbers(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures as `to_json` wrote them, with NaN where it wrote null."""
-    return {name: math.nan if value is None else value for name, value in figures.items()}
-
-
 def _finite(data: Any) -> Any:
     if isinstance(data, float):
         return data if math.isfinite(data) else None

@@ -48,7 +48,7 @@ class LeftOut:
         for kind, (one, more) in KINDS.items():
             if places := self.places[kind]:
                 count = sum(places.values())
-                images = f" with {count:,} image{'' if count == 1 else 's'}" if count else ""
+                images = f" with {counted_images(count)}" if count else ""
                 what = (one if len(places) == 1 else more).format(images=images)
                 lines.append(f"left out {len(places):,} {what}: {listed(places)}")
         return lines
@@ -169,6 +169,11 @@ def is_image(file: Path) -> bool:
 def count_images(folder: str | Path) -> int:
     """How many files below `folder` are images by their suffix; no link is followed."""
     return sum(is_image(Path(name)) for _, _, names in os.walk(folder) for name in names)
+
+
+def counted_images(count: int) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def listed(places: Iterable[str | os.PathLike[str]]) -> str:

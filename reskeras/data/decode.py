@@ -91,10 +91,14 @@ def _decode_simple(data: tf.Tensor) -> tf.Tensor:
     return tf.cond(tagged, lambda: _decode_other(data), lambda: _decode_png(data))
 
 
+def png_size(data: tf.Tensor) -> tf.Tensor:
+    """Width and height, int32 (2,), of the bytes of a PNG: they stand in its first chunk, highest byte first."""
+    return tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)
+
+
 def _decode_png(data: tf.Tensor, dtype: tf.DType = tf.uint8) -> tf.Tensor:
     """A PNG as stored, (height, width, 3)."""
-    # height and width change places, which is all the same here
-    with _bounded(tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)):
+    with _bounded(png_size(data)):
         return tf.io.decode_png(tf.identity(data), COLOURS, dtype)
 
 

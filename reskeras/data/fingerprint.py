@@ -19,6 +19,7 @@ import numpy as np
 from reskeras.data.division import name_hashes
 from reskeras.errors import shown
 from reskeras.files import atomic_file
+from reskeras.walk import counted_images
 
 VERSION = 1
 ENTRY = np.dtype([("name", "<u8"), ("content", "<u8"), ("label", "<i4")])
@@ -106,20 +107,16 @@ def _of_images(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> 
     )
     same = _matched(before, now, ("name", "content", "label"))
     if same:
-        yield f"{_images(same)} changed {'its split' if same == 1 else 'their splits'}"
+        yield f"{counted_images(same)} changed {'its split' if same == 1 else 'their splits'}"
     renamed = _matched(before, now, ("content", "label"))
     for one, more, keys in kinds:
         if count := _matched(before, now, keys):
             yield one if count == 1 else more.format(f"{count:,}")
     for count, what in ((before.total(), "gone"), (now.total(), "new")):
         if count:
-            yield f"{_images(count)} {'is' if count == 1 else 'are'} {what}"
+            yield f"{counted_images(count)} {'is' if count == 1 else 'are'} {what}"
     if renamed:
-        yield f"{_images(renamed)} {'has' if renamed == 1 else 'have'} another name"
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
+        yield f"{counted_images(renamed)} {'has' if renamed == 1 else 'have'} another name"
 
 
 Key = tuple[str, int, int, int]  # split, name, content, label

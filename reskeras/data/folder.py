@@ -42,12 +42,12 @@ def open_folder(path: Path, division: int = DIVISION) -> Source:
         if layout.validation and division > BY_POSITION:
             validation = opened.split("validation", layout.validation)
         return opened.source(train, test, validation, f"the folder {layout.name(layout.test)}")
-    labels = opened.labels_in(layout.train)
+    _, names, labels = opened.images(layout.train)
     if division == BY_POSITION:
         for_training, for_test = divided_by_position(labels, TEST_SHARE)
         how = "one in five of each class, always the same"
     else:
-        for_training, for_test = divided(opened.names_in(layout.train), labels, TEST_SHARE)
+        for_training, for_test = divided(names, labels, TEST_SHARE)
         how = "about one in five of each class, always the same"
     if not len(for_test):
         raise ReskerasError(f"data: {path} has one image a class; at least two are needed, one of them for test")
@@ -125,20 +125,12 @@ class _Opened:
 
     def split(self, name: str, folder: Path) -> Split:
         """The readable images of a split's folder; ReskerasError where there are none."""
-        files, names, labels = self._images(folder)
+        files, names, labels = self.images(folder)
         if not files:
             raise ReskerasError(f"data: {folder} has no image that can be read{self._why()}")
         contents = [self.readable[file].content for file in files]
         return _split(name, files, labels, self._channels(), [self.readable[file].size for file in files],
                       entries(names, contents, labels))
-
-    def names_in(self, folder: Path) -> list[str]:
-        """What the images of a split are called within their classes, whatever normal form the file system has."""
-        return self._images(folder)[1]
-
-    def labels_in(self, folder: Path) -> np.ndarray:
-        """int32 labels of the images of a split."""
-        return self._images(folder)[2]
 
     def every_class_has_images(self, train: Split) -> None:
         """ReskerasError for a class without an image to train on."""
@@ -160,8 +152,9 @@ class _Opened:
                       channels=self._channels(), train=train, test=test, notes=tuple(self.notes), divided=how,
                       validation=validation, origins=origins, division=self.division)
 
-    def _images(self, folder: Path) -> tuple[list[Path], list[str], np.ndarray]:
-        """The readable images of a split, what they are called within their classes, and labels."""
+    def images(self, folder: Path) -> tuple[list[Path], list[str], np.ndarray]:
+        """The readable images of a split, what they are called within their classes, whatever normal form the file
+        system has, and int32 labels."""
         rows = [(file, label) for label, name in enumerate(self.classes) for file in self.found[folder].get(name, ())
                 if file in self.readable]
         names = [folded(_below(file, folder)) for file, _ in rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reskeras.errors import ReskerasError
-from reskeras.walk import Walk, count_images, is_image
+from reskeras.walk import Walk, count_images, counted_images, is_image
 
 ROLES = {
     "train": {"train", "training", "trainset", "trainval"},
@@ -71,7 +71,7 @@ def read_layout(walk: Walk, classes: Collection[str] = ()) -> Layout:
                 setattr(layout, role, found[role])
             else:
                 count = count_images(found[role])
-                images = f"{count:,} image{'' if count == 1 else 's'} without classes" if count else "no images"
+                images = f"{counted_images(count)} without classes" if count else "no images"
                 layout.notes.append(f"the folder {layout.name(found[role])} has {images} and is left out")
     if layout.test is None:
         layout.test, layout.validation = layout.validation, None

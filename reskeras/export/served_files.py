@@ -8,10 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from reskeras.data.batches import pipeline_options
-from reskeras.data.decode import LARGEST_IMAGE, decode
+from reskeras.data.decode import LARGEST_IMAGE, decode, png_size
 
 PNG = b"\x89PNG\r\n\x1a\n"
-PNG_SIZE_AT, PNG_SIZE_BYTES = 16, 8  # where width and height stand in a PNG, highest byte first
 GREY = 128
 AT_ONCE = 4  # files of a batch that are decoded side by side: a bound for memory, whatever cores the server has
 
@@ -53,8 +52,8 @@ def _read(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
     """
     is_jpeg, is_png = tf.io.is_jpeg(data), tf.equal(tf.strings.substr(data, 0, len(PNG)), PNG)
     is_image = tf.logical_or(is_jpeg, is_png)
-    size = tf.case([(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2]), (is_png, lambda: _png_size(data))],
-                   default=lambda: tf.constant([1, 1]))
+    size = tf.case([(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2]),
+                    (is_png, lambda: tf.ensure_shape(png_size(data), [2]))], default=lambda: tf.constant([1, 1]))
     small = tf.reduce_prod(tf.cast(size, tf.int64)) <= LARGEST_IMAGE
     image = tf.cond(tf.logical_and(is_image, small), lambda: decode(data, channels), lambda: _pixel(channels))
     return image, tf.where(is_image, tf.where(small, READ, TOO_LARGE), NO_IMAGE)
@@ -62,12 +61,6 @@ def _read(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _pixel(channels: int) -> tf.Tensor:
     return tf.zeros([1, 1, channels], tf.uint8)
-
-
-def _png_size(data: tf.Tensor) -> tf.Tensor:
-    """Width and height, int32 (2,)."""
-    there = tf.strings.substr(data, PNG_SIZE_AT, PNG_SIZE_BYTES)
-    return tf.ensure_shape(tf.io.decode_raw(there, tf.int32, little_endian=False), [2])
 
 
 def checked_files(files: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -14,13 +14,13 @@ MOST_TOLD = 3  # differences
 LIBRARIES = ("reskeras", "tensorflow", "keras")
 
 
-def check_agreement(replicas: Replicas, facts: Mapping[str, Any]) -> None:
-    """Raise the same ReskerasError (status 2) on every worker when `facts`, plain data, are not the same on all; it
-    names the fields and the values. All workers must call it together; of a single one nothing is asked."""
+def check_agreement(replicas: Replicas, facts: Callable[[], Mapping[str, Any]]) -> None:
+    """Raise the same ReskerasError (status 2) on every worker when what `facts` gives, plain data, is not the same on
+    all; it names the fields and the values. All workers must call it together; a single one is not asked for any."""
     if replicas.workers == 1:
         return
     libraries = {f"version of {name}": version(name) for name in LIBRARIES}
-    told = replicas.told_by_all(json.dumps(dict(_flat({**facts, **libraries})), sort_keys=True))
+    told = replicas.told_by_all(json.dumps(dict(_flat({**facts(), **libraries})), sort_keys=True))
     first, *others = [json.loads(text) for text in told]
     differences: dict[str, str] = {}
     for worker, other in enumerate(others, 1):

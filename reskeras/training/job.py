@@ -97,7 +97,7 @@ class Job:
             self._train(path, replicas or open_replicas("one"), beside)
 
     def _train(self, path: Path, replicas: Replicas, beside: Beside) -> None:
-        check_agreement(replicas, self._decisive(beside))
+        check_agreement(replicas, lambda: self._decisive(beside))
         plan, facts, shorter = self.plan, {}, None
         if going_on := beside.resume and path.exists():
             shorter = self._shorter(path)
@@ -107,7 +107,7 @@ class Job:
             run = RunFolder(path)
             if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
                 beside.tell(note)
-            preprocessing = Preprocessing.load(RunFolder(path).preprocessing_file)
+            preprocessing = Preprocessing.load(run.preprocessing_file)
         elif beside.start:
             preprocessing, facts = beside.start.fitted_preprocessing(plan), {"begun_from": beside.start.name}
         else:  # every worker measures the same images
