@@ -14,16 +14,27 @@ Convolution = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 def grouped_conv(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str) -> tf.Tensor:
     """Convolution of `x` (batch, height, width, channels) by `kernel` (rows, columns, channels of a group, filters).
 
-    The number of groups follows from the shapes. One operation forward, as LiteRT knows it too; backward also where
-    TensorFlow's own kernels cannot (see `has_gradients`), then group by group.
+    The number of groups follows from the shapes. One operation forward, as LiteRT knows it too, and never part of a
+    fused one (see `_alone`); backward also where TensorFlow's own kernels cannot (see `has_gradients`), then group by
+    group.
     """
 
     def native(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return tf.nn.conv2d(x, kernel, stride, padding.upper())
 
-    if x.shape[-1] == kernel.shape[2] or has_gradients():
+    if x.shape[-1] == kernel.shape[2]:
         return native(x, kernel)
-    return _differentiated(native)(x, kernel)
+    return _alone(native(x, kernel) if has_gradients() else _differentiated(native)(x, kernel))
+
+
+@tf.custom_gradient
+def _alone(convolved: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """`convolved`, which Grappler then does not fuse with the bias or batch norm and the ReLU behind it.
+
+    The plain CPU kernels (see `has_gradients`) have no fused convolution by groups and would stop at the first image.
+    Done on every machine, as an exported network may be served on another.
+    """
+    return tf.raw_ops.Snapshot(input=convolved), lambda upstream: upstream
 
 
 @cache
