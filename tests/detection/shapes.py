@@ -14,7 +14,7 @@ DETECTOR = {
     "proposals": {"training": 64, "testing": 32, "before": 200, "sample": 64},
     "regions": {"size": 6, "sample": 32},
 }
-LEARNING = {"epochs": 15, "batch_size": 4, "learning_rate": 0.05, "precision": "float32",
+LEARNING = {"epochs": 20, "batch_size": 4, "learning_rate": 0.05, "precision": "float32",
             "augment": {"flip": True, "flip_rows": True}}
 
 
