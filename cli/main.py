@@ -12,6 +12,7 @@ import click
 
 from reskeras import __version__
 from reskeras.errors import FAILED, ReskerasError
+from reskeras.files import LAUNCHED, STUCK, Unwritable
 
 from .groups import Commands, Entry
 from .output import echo, echo_text
@@ -59,7 +60,7 @@ class Program(Commands):
             sys.stdout.flush()
         except ReskerasError as error:
             echo_text(f"reskeras: {error}", err=True)
-            status = error.status
+            status = STUCK if isinstance(error, Unwritable) and LAUNCHED in os.environ else error.status
         except click.ClickException as error:
             echo_text(f"reskeras: {_message(error)}", err=True)
             status = error.exit_code

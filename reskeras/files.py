@@ -32,6 +32,7 @@ except ImportError:  # Windows: leftovers of killed processes stay
 # Path("gs://bucket") is gs:/bucket; one letter is a drive
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 PREFIX = ".reskeras-"
+LAUNCHED, STUCK = "RESKERAS_LAUNCHED", 75  # sysexits.h: try again later
 LOCK_FILE = "writing.lock"
 UNLOCKED = 1.0  # seconds that a new workspace may be without its lock
 ABANDONED = 24 * 3600.0  # seconds after which another machine's workspace counts as left behind
@@ -49,7 +50,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class Unwritable(ReskerasError):
-    """The system refuses to write; what was to be written may be whole another time, on a disk with space."""
+    """The system refuses to write; what was to be written may be whole another time, on a disk with space.
+
+    A process that another one launched (which sets LAUNCHED) ends with STUCK then: started again it would end so too.
+    """
 
 
 class InUse(Unwritable):
@@ -295,11 +299,16 @@ def _refusals_told(path: Path, otherwise: str = "") -> Iterator[None]:
     except ReskerasError:
         raise
     except OSError as error:
-        raise Unwritable(f"{path} cannot be written: {reason(error)}{otherwise}", FAILED) from error
+        raise Unwritable(f"{_shown(path)} cannot be written: {reason(error)}{otherwise}", FAILED) from error
     except Exception as error:  # TensorFlow, h5py and safetensors have errors of their own for a full disk
         if why := _said(error):
-            raise Unwritable(f"{path} cannot be written: {why}{otherwise}", FAILED) from error
+            raise Unwritable(f"{_shown(path)} cannot be written: {why}{otherwise}", FAILED) from error
         raise
+
+
+def _shown(path: Path) -> Path:
+    """`path` as it will be when the workspaces that it lies in are gone."""
+    return Path(*(part for part in path.parts if not part.startswith(PREFIX)))
 
 
 def _said(error: Exception) -> str:

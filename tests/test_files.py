@@ -172,6 +172,16 @@ def test_whatever_else_the_system_refuses_is_told(tmp_path, monkeypatch, number)
     assert names(tmp_path) == []
 
 
+def test_a_refusal_within_a_folder_that_is_not_finished_names_the_place_where_it_will_stand(tmp_path, monkeypatch):
+    def refused(*arguments, **options):
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    with pytest.raises(ReskerasError) as told, atomic_folder(tmp_path / "new") as beside:
+        write_text(beside / "file", "text")
+    assert str(told.value).startswith(f"{tmp_path}/new/file cannot be written")
+
+
 def test_a_full_disk_that_a_library_words_for_itself_is_told(tmp_path):
     with pytest.raises(ReskerasError, match="there is no space left"), atomic_file(tmp_path / "file"):
         raise RuntimeError("UNKNOWN: /x/variables; No space left on device")

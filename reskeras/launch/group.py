@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from reskeras.errors import WRONG_REQUEST, failure
+from reskeras.errors import FAILED, WRONG_REQUEST, failure
+from reskeras.files import STUCK
 from reskeras.launch.isolation import Enter, loopback
 from reskeras.launch.places import environments, free_ports
 from reskeras.launch.worker import Tell, Worker, how_it_ended
 
 STOPPED = (143, 130)  # what `reskeras train` ends with when it was asked to stop and kept its state
+FINAL = (WRONG_REQUEST, STUCK)  # what a worker ends with that would end so again
 POLL = 0.05  # seconds
 
 
@@ -48,10 +50,11 @@ class Launch:
 def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = None) -> int:
     """Run the group to its end; the exit status for the launcher.
 
-    0 when all workers ended with 0; 2 when one refused the request, whose message is told once; 143, 130 or 129
-    when the launcher (or a worker) was stopped by SIGTERM, SIGINT or SIGHUP. `tell(line, is_error)` gets every line
-    of the workers, prefixed, and the launcher's own messages. Must be called in the main thread: it takes over the
-    signals until it returns, and the kernel ends the workers with the thread that started them.
+    0 when all workers ended with 0; 2 when one refused the request and 1 when one could not write, whose message is
+    told once; 143, 130 or 129 when the launcher (or a worker) was stopped by SIGTERM, SIGINT or SIGHUP.
+    `tell(line, is_error)` gets every line of the workers, prefixed, and the launcher's own messages. Must be called in
+    the main thread: it takes over the signals until it returns, and the kernel ends the workers with the thread that
+    started them.
 
     Raises ReskerasError: status 1 when the group failed once more than `restarts` times, status 2 when there are
     more workers than GPUs or too few free ports.
@@ -145,7 +148,7 @@ class Group:
             ended = [worker for worker in self.workers if worker.ended()]
             if bad := [worker for worker in ended if worker.status]:
                 self.first = min(bad, key=_precedence)
-                if self.first.status != WRONG_REQUEST:
+                if self.first.status not in FINAL:
                     self.first.tell_last_words()  # now, and not after the others' grace period
                 return f"worker {self.first.index} {how_it_ended(self.first.status)}"
             if len(ended) == len(self.workers):
@@ -173,16 +176,16 @@ class Group:
 
     def verdict(self, asked: Requests) -> int | None:
         """The launcher's exit status after the end of the group; None when it is to be started again."""
-        refusing = [worker for worker in self.workers if worker.status == WRONG_REQUEST]
-        if refusing:
-            refusing[0].tell_last_words(prefixed=False)  # the others said the same: they were asked the same
+        final = [worker for worker in self.workers if worker.status in FINAL]
+        if final:
+            final[0].tell_last_words(prefixed=False)  # the others said the same, or that this one had gone
         else:
             for worker in self.workers:
                 worker.tell_last_words()
         if asked.number:
             return 128 + asked.number
-        if refusing:
-            return WRONG_REQUEST
+        if final:
+            return WRONG_REQUEST if final[0].status == WRONG_REQUEST else FAILED
         if self.first is not None and self.first.status in STOPPED:
             self.tell(f"launch: worker {self.first.index} was asked to stop, though the launcher was not; all are "
                       "stopped", True)
@@ -193,4 +196,4 @@ class Group:
 def _precedence(worker: Worker) -> int:
     """Of several that ended within one look: a refusal, a stop, a signal, then those that others may have caused."""
     status = worker.status
-    return 0 if status == WRONG_REQUEST else 1 if status in STOPPED else 2 if status < 0 else 3
+    return 0 if status in FINAL else 1 if status in STOPPED else 2 if status < 0 else 3

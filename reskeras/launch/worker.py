@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from reskeras.files import LAUNCHED
+
 Tell = Callable[[str, bool], None]  # a line, and whether it is for stderr
 PR_SET_PDEATHSIG = 1
 MOST_HELD = 20  # lines; more is no message of ours
@@ -35,8 +37,8 @@ class Worker:
         self._last_words: list[str] = []
         self._listening: list[threading.Thread] = []
         self._process = subprocess.Popen(
-            list(command), env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=_prepared(os.getpid(), enter),
+            list(command), env={**environ, LAUNCHED: "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_prepared(os.getpid(), enter),
         )
 
     @property

@@ -19,7 +19,7 @@ from keras_tuner.src.distribute import oracle_client
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.files import Unwritable, append_line
+from reskeras.files import STUCK, append_line
 from reskeras.launch.group import STOPPED, Requests
 from reskeras.launch.places import HOST, environments
 from reskeras.launch.worker import Worker, how_it_ended
@@ -29,7 +29,6 @@ ID, IP, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE
 CHIEF = "chief"
 POLL = 0.2
 GRACE = 20.0  # seconds from asking a worker to end to killing it
-STUCK = 75  # what a worker ends with that cannot write; sysexits.h: try again later
 TF_CONFIG = "TF_CONFIG"  # what a worker of one training would read
 
 
@@ -108,8 +107,6 @@ def asking_chief(patience: float) -> Iterator[None]:
     oracle_client.TIMEOUT = patience
     try:
         yield
-    except Unwritable as error:
-        raise ReskerasError(str(error), STUCK) from error
     except grpc.RpcError as error:
         where = f"{os.environ[IP]}:{os.environ[PORT]}"
         raise failure(f"tune: the chief at {where} does not answer ({error.code().name})") from error

@@ -79,3 +79,10 @@ def test_help_has_examples():
     done = run("--help")
     assert done.returncode == 0
     assert "reskeras launch --workers 2 -- train" in done.stdout
+
+
+def test_what_cannot_be_written_ends_a_launched_process_with_a_status_of_its_own():
+    command = [*START[:-1], "build", "cifar-resnet-20", "--out", "/proc/new"]
+    for setting, status in (({}, 1), ({"RESKERAS_LAUNCHED": "1"}, 75)):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **setting})
+        assert (done.returncode, "reskeras: /proc/new cannot be written" in done.stderr) == (status, True), done.stderr

@@ -160,6 +160,17 @@ wait_for_others(); time.sleep(0.2); sys.exit(2)
     assert (status, err) == (2, ["reskeras: depth: 7"])
 
 
+def test_a_worker_that_cannot_write_ends_the_group_for_good_and_alone_says_why(tmp_path):
+    code = SELF + """
+wait_for_others()
+if index: time.sleep(0.3); print("reskeras: the others have gone", file=sys.stderr); sys.exit(1)
+print("reskeras: run cannot be written", file=sys.stderr); sys.exit(75)
+"""
+    status, _, err = launched(code, tmp_path, restarts=3)
+    assert (status, err) == (1, ["reskeras: run cannot be written"])
+    assert len(noted(tmp_path)[1]) == 2
+
+
 def test_the_message_of_failed_work_comes_with_its_worker():
     _, _, err = launched("import sys; print('reskeras: broken', file=sys.stderr); sys.exit(1)", workers=1)
     assert err == ["[worker 0] reskeras: broken"]
