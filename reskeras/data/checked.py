@@ -17,20 +17,22 @@ import tensorflow as tf
 
 from reskeras.data import decode as decoding
 from reskeras.data.batches import READERS
+from reskeras.data.plain import JPEG, PNG, plain_format
 from reskeras.errors import ReskerasError
 from reskeras.files import write_json
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file as it was checked: its size in bytes and time in ns, Pillow's name for its mode, None if broken, and 64
-    bits of a hash of its bytes."""
+    """A file as it was checked: its size in bytes and time in ns, Pillow's name for its mode, None if broken, its
+    plain format, see plain.py, and 64 bits of a hash of its bytes."""
 
     size: int
     mtime_ns: int
     mode: str | None
+    plain: str | None = None
     content: int = 0
 
 
@@ -54,8 +56,8 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
     # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
     with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
-        for file, (mode, content) in zip(fresh, pool.map(_looked_at, fresh), strict=True):
-            found[file] = Checked(*(now[file] or (0, 0)), mode, content)
+        for file, looked in zip(fresh, pool.map(_looked_at, fresh), strict=True):
+            found[file] = Checked(*(now[file] or (0, 0)), *looked)
     if place and any(found[file].mode for file in fresh):
         _remember(place, {_name(folder, file): entry for file, entry in found.items() if entry.mode})
     return found
@@ -69,20 +71,17 @@ def _stat(file: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _looked_at(file: Path) -> tuple[str | None, int]:
-    """Pillow's mode of a file and the hash of its content."""
+def _looked_at(file: Path) -> tuple[str | None, str | None, int]:
+    """Pillow's mode of a file, its plain format and the hash of its content, 0 when it has gone meanwhile."""
     mode = _mode(file)
-    return mode, 0 if mode is None else _content(file)
-
-
-def _content(file: Path) -> int:
-    """64 bits of a hash of a file's bytes; 0 when it has gone meanwhile."""
+    if mode is None:
+        return None, None, 0
     try:
-        with open(file, "rb") as stream:
-            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).digest()
+        data = file.read_bytes()
     except OSError:
-        return 0
-    return int.from_bytes(digest, "little")
+        return mode, None, 0
+    digest = hashlib.blake2b(data, digest_size=8).digest()
+    return mode, plain_format(data, decoding.LARGEST_IMAGE), int.from_bytes(digest, "little")
 
 
 def _mode(file: Path) -> str | None:
@@ -124,7 +123,7 @@ def _remembered(place: Path | None) -> dict[str, Checked]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
     sound = all(type(entry.size) is type(entry.mtime_ns) is type(entry.content) is int and isinstance(entry.mode, str)
-                and 0 <= entry.content < 1 << 64 for entry in entries.values())
+                and entry.plain in (None, JPEG, PNG) and 0 <= entry.content < 1 << 64 for entry in entries.values())
     return entries if sound else {}
 
 
@@ -132,5 +131,5 @@ def _remember(place: Path, entries: dict[str, Checked]) -> None:
     """Write the file whole or not at all: of two processes the later wins, and nobody reads half of one."""
     with suppress(ReskerasError):  # a home that cannot be written to: the files are checked again next time
         write_json(place, {"readers": _readers(), "files": {
-            name: [entry.size, entry.mtime_ns, entry.mode] for name, entry in entries.items()},
+            name: [entry.size, entry.mtime_ns, entry.mode, entry.plain] for name, entry in entries.items()},
             "contents": {name: entry.content for name, entry in entries.items()}}, indent=None)

@@ -21,6 +21,7 @@ from reskeras.data.orientation import (
     traced_once,
     turned,
 )
+from reskeras.data.plain import JPEG, PNG
 from reskeras.errors import ReskerasError, failure
 
 LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
@@ -38,30 +39,36 @@ ALPHA_WEBP = (r"RIFF\C{4}WEBP(VP8X\C{4}[\x10\x11\x14\x15\x18\x19\x1c\x1d\x30\x31
 GIF = r"GIF8\C*"
 
 
-def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
+def decode(data: tf.Tensor, channels: int, plain: str | None = None) -> tf.Tensor:
     """Bytes of a JPEG, PNG, BMP, WebP or GIF (its first frame) to uint8 (height, width, channels), as viewers show it.
 
     JPEGs have the pixels of libjpeg's exact transform; 16 bits are scaled to 8; alpha is left out; images are turned
-    by their EXIF orientation; of one channel colour becomes grey. Runs in a graph; raises InvalidArgumentError for what
-    cannot be decoded, and ReskerasError (status 2) unless `channels` is 1 or 3.
+    by their EXIF orientation; of one channel colour becomes grey. `plain` is what all images that the graph will get
+    are known to be, see plain.py. Runs in a graph; raises InvalidArgumentError for what cannot be decoded, and
+    ReskerasError (status 2) unless `channels` is 1 or 3.
     """
     def whole(_: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
         return turned(tf.io.decode_jpeg(data, COLOURS, dct_method=EXACT), orientation)
 
-    image = tf.ensure_shape(by_format(data, whole, lambda image: image), [None, None, COLOURS])
+    image = tf.ensure_shape(by_format(data, whole, lambda image: image, plain), [None, None, COLOURS])
     return with_channels(image, channels)
 
 
 def by_format(
     data: tf.Tensor, from_jpeg: Callable[[tf.Tensor, tf.Tensor | int], tf.Tensor],
-    from_other: Callable[[tf.Tensor], tf.Tensor],
+    from_other: Callable[[tf.Tensor], tf.Tensor], plain: str | None = None,
 ) -> tf.Tensor:
     """What `from_jpeg` makes of the size as stored, int32 (height, width), and the orientation of a JPEG, or
     `from_other` of the pixels, uint8 (height, width, 3), of another image as shown.
 
     Both give a tensor of the same type and rank, whose shape is not static. InvalidArgumentError for more than
-    LARGEST_IMAGE pixels, before any is made.
+    LARGEST_IMAGE pixels, before any is made, unless images are known to be `plain`.
     """
+    if plain == JPEG:
+        return from_jpeg(tf.image.extract_jpeg_shape(data)[:2], UPRIGHT)
+    if plain == PNG:
+        return from_other(tf.io.decode_png(data, COLOURS))
+
     def jpeg(orientation: Callable[[tf.Tensor], tf.Tensor] | None = None) -> tf.Tensor:
         size = tf.image.extract_jpeg_shape(data)[:2]
         with _bounded(size):

@@ -14,6 +14,7 @@ from reskeras.data.decode import decode, read_stored
 from reskeras.data.division import BY_POSITION, DIVISION, divided, divided_by_position
 from reskeras.data.fingerprint import entries
 from reskeras.data.layout import Layout, folded, read_layout
+from reskeras.data.plain import one_plain_format
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
 from reskeras.walk import SUFFIXES, Walk, is_image, listed
@@ -128,9 +129,9 @@ class _Opened:
         files, names, labels = self.images(folder)
         if not files:
             raise ReskerasError(f"data: {folder} has no image that can be read{self._why()}")
-        contents = [self.readable[file].content for file in files]
-        return _split(name, files, labels, self._channels(), [self.readable[file].size for file in files],
-                      entries(names, contents, labels))
+        checked = [self.readable[file] for file in files]
+        return _split(name, files, labels, self._channels(), checked,
+                      entries(names, [each.content for each in checked], labels))
 
     def every_class_has_images(self, train: Split) -> None:
         """ReskerasError for a class without an image to train on."""
@@ -217,17 +218,19 @@ def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checke
 
 
 def _split(
-    name: str, files: list[Path], labels: np.ndarray, channels: int, sizes: list[int], told: np.ndarray,
+    name: str, files: list[Path], labels: np.ndarray, channels: int, checked: list[Checked], told: np.ndarray,
 ) -> Split:
     names = [str(file) for file in files]
-    paths, targets, bytes_of = tf.constant(names), tf.constant(labels), tf.constant(sizes, tf.int32)
+    paths, targets = tf.constant(names), tf.constant(labels)
+    bytes_of = tf.constant([each.size for each in checked], tf.int32)
+    plain = one_plain_format(each.plain for each in checked)
 
     def encoded(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return read_stored(tf.gather(paths, index), tf.gather(bytes_of, index)), tf.gather(targets, index)
 
     def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         data, label = encoded(index)
-        return decode(data, channels), label
+        return decode(data, channels, plain), label
 
     return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices),
-                 where=names.__getitem__, checked=True, entries=told)
+                 where=names.__getitem__, checked=True, plain=plain, entries=told)

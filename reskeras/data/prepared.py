@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from json import JSONDecodeError
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.decode import decode
+from reskeras.data.decode import LARGEST_IMAGE, decode
 from reskeras.data.described import check_description
 from reskeras.data.division import BY_POSITION, DIVISION
+from reskeras.data.plain import one_plain_format, plain_format
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
 from reskeras.errors import ReskerasError, failure
@@ -25,6 +26,7 @@ TEST_NAMES = ("test", "validation", "val")
 HELD_OUT = 0.1  # of the training images, for test, where a set has no test split
 UNMIRRORED = ("mnist", "svhn", "omniglot", "digits", "letters", "cmaterdb")  # parts of the names of sets of writing
 LABELS_READ, LABELLED_BYTES = 100_000, 1 << 30  # records, and bytes of them, that are read for their labels at once
+LOOKED_THROUGH, AT_ONCE = 1 << 28, 1_000  # bytes of images that are looked through for their format; records at once
 MOST_CLASSES = 1_000_000  # TFDS makes a name for each
 HEADER, FOOTER = 12, 4  # TFRecord: length (8 bytes) and its checksum before the data, the data's checksum after
 
@@ -232,6 +234,7 @@ def _is_jpeg(builder: Any) -> bool:
 def _split(builder: Any, name: str, records: Records, channels: int, classes: int | None) -> Split:
     """All images of one split; with `classes` a label that is none of so many is an InvalidArgumentError."""
     image_key, label_key = _keys(builder)
+    plain = _plain_format(records, image_key)
 
     def fetch(indices: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(tf.numpy_function(records.read_all, [indices], tf.string, stateful=False), [None])
@@ -248,14 +251,31 @@ def _split(builder: Any, name: str, records: Records, channels: int, classes: in
 
     def decode_record(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, label = encoded(record)
-        return decode(image, channels), label
+        return decode(image, channels, plain), label
 
     def labels(stored: tf.Tensor) -> tf.Tensor:
         parsed = tf.io.parse_example(stored, {label_key: tf.io.FixedLenFeature([], tf.int64)})
         return tf.cast(parsed[label_key], tf.int32)
 
     return Split("train" if name == "train" else "test", len(records), decode_record, fetch, encoded, labels,
+                 plain=plain,
                  where=lambda index: f"record {index} of split {name}, in {records.file_of(index)}")
+
+
+def _plain_format(records: Records, image_key: str) -> str | None:
+    """The plain format that all images are, see plain.py; None where they would take long to look at."""
+    if records.bytes > LOOKED_THROUGH:
+        return None
+
+    def formats() -> Iterator[str | None]:
+        for places in np.array_split(np.arange(len(records)), max(len(records) // AT_ONCE, 1)):
+            parsed = tf.io.parse_example(records.read_all(places), {image_key: tf.io.FixedLenFeature([], tf.string)})
+            yield from (plain_format(image, LARGEST_IMAGE) for image in parsed[image_key].numpy())
+
+    try:
+        return one_plain_format(formats())
+    except tf.errors.OpError:  # a record that is broken, which is told when it is read
+        return None
 
 
 def split_records(builder: Any, name: str) -> Records:

@@ -33,7 +33,8 @@ class Split:
     takes it to (scalar string: the bytes of one JPEG, PNG, ..., int32 label), so that a window can be decoded
     alone. `label` takes n such elements to int32 labels (n,) without decoding an image; it is optional too. `where`
     says for a person where the image at an index is stored: a file, the number of a record. `checked` says that every
-    image was decoded when the data was opened. `entries` identifies each image, where
+    image was decoded when the data was opened, `plain` that what is `encoded` was looked at then and is all of one
+    plain format, see plain.py. `entries` identifies each image, where
     that can be told: an array (n,) of fingerprint.ENTRY.
     """
 
@@ -45,6 +46,7 @@ class Split:
     label: Label | None = None
     where: Where = "image {}".format
     checked: bool = False
+    plain: str | None = None
     entries: np.ndarray | None = field(default=None, repr=False)
 
     def example(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

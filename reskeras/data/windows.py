@@ -85,7 +85,9 @@ def shape_of(data: tf.Tensor) -> tf.Tensor:
     return by_format(data, turned_size, lambda image: tf.shape(image)[:2])
 
 
-def decode_window(data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def decode_window(
+    data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], tf.Tensor], plain: str | None = None,
+) -> tf.Tensor:
     """The window of an encoded image that `choose` picks for its shape, as uint8 (height, width, channels).
 
     It equals the same window of the image as `decode` gives it. Of a JPEG the rest is never made; another format is
@@ -101,7 +103,7 @@ def decode_window(data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], 
                                                 dct_method=EXACT)
         return turned(decoded[:, left - first : left - first + width], orientation)
 
-    image = tf.ensure_shape(by_format(data, from_jpeg, lambda image: cut(image, choose)), [None, None, COLOURS])
+    image = tf.ensure_shape(by_format(data, from_jpeg, lambda image: cut(image, choose), plain), [None, None, COLOURS])
     return with_channels(image, channels)
 
 
@@ -124,7 +126,7 @@ def cropped_batch(
             window = cut(image, lambda shape: choose(shape, numbers))
         else:
             data, label = split.encoded(stored)
-            window = decode_window(data, size[2], lambda shape: choose(shape, numbers))
+            window = decode_window(data, size[2], lambda shape: choose(shape, numbers), split.plain)
         resized = to_pixels(tf.image.resize(window, size[:2], antialias=True))
         return tf.ensure_shape(resized, size), label
 

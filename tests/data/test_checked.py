@@ -114,7 +114,7 @@ def test_many_at_once_leave_one_whole_file(folder, files, own_cache):
     for thread in threads:
         thread.join()
     [place] = own_cache.rglob("*.json")
-    assert {mode for _, _, mode in json.loads(place.read_text())["files"].values()} == {"RGB"}
+    assert {mode for _, _, mode, _ in json.loads(place.read_text())["files"].values()} == {"RGB"}
     assert not list(own_cache.rglob(".*"))
 
 

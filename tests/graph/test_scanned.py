@@ -15,7 +15,7 @@ from reskeras.spec.plan_data import unit_data, unit_from_data
 from reskeras.training.optimizer import CoupledDecaySGD
 from tests.graph.by_hand import distance, randomised
 
-SMALL = {"family": "cifar", "stages": [{"units": 4, "width": 8}, {"units": 4, "width": 12}], "classes": 3,
+SMALL = {"family": "cifar", "stages": [{"units": 3, "width": 8}, {"units": 3, "width": 12}], "classes": 3,
          "stem": {"convs": [{"width": 8}]}, "input_shape": [8, 8, 3]}
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact"]
 SKIPS = ["identity", "scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout"]
@@ -29,6 +29,8 @@ DEEP = {name: {"source": name, "classes": 3, "input_shape": [16, 16, 3]}
 DEEP |= {f"inception {kind}": {"inception": kind, "stem": "small", "cells": [3, 3, 1], "width_factor": 0.1,
                                "classes": 3, "input_shape": [15, 15, 3]} for kind in ("v4", "resnet-v2")}
 EVERY = [*NETS, *(pytest.param(name, marks=pytest.mark.slow) for name in DEEP)]
+TRAINED = {"original", "full_preact", "exclusive_gate", "dropout", "groups and gates"}  # the others are slow
+UPDATED = [pytest.param(name, marks=[] if name in TRAINED else pytest.mark.slow) for name in (*NETS, *DEEP)]
 
 
 def batch(plan, count=8, seed=0):
@@ -70,19 +72,22 @@ def relative(ours, theirs):
     return np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-6)
 
 
-@pytest.mark.parametrize("recompute", [False, True], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("name", EVERY)
-def test_outputs_and_every_gradient_agree(name, recompute):
-    plan, unrolled, scanned = both({**NETS, **DEEP}[name], recompute)
+def test_outputs_and_every_gradient_agree_kept_or_recomputed(name):
+    plan, unrolled, kept = both({**NETS, **DEEP}[name])
+    recomputed = compile_plan(plan, "net", form="scanned", seed=2, recompute=True)
+    weights.copy_weights(kept, recomputed)
     images, labels = batch(plan)
-    assert distance(scanned(images, training=False), unrolled(images, training=False)) < 1e-4
-    ours, theirs = gradients(scanned, images, labels), gradients(unrolled, images, labels)
-    assert ours.keys() == theirs.keys()
-    for parameter, expected in theirs.items():
-        assert relative(ours[parameter], expected) < 1e-3, parameter
+    outputs, theirs = unrolled(images, training=False), gradients(unrolled, images, labels)
+    for scanned in (kept, recomputed):
+        assert distance(scanned(images, training=False), outputs) < 1e-4
+        ours = gradients(scanned, images, labels)
+        assert ours.keys() == theirs.keys()
+        for parameter, expected in theirs.items():
+            assert relative(ours[parameter], expected) < 1e-3, parameter
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", UPDATED)
 def test_three_updates_with_clipping_decay_and_dropping_agree(name):
     plan, *models = both({**NETS, **DEEP}[name], recompute=True)
     for model in models:
@@ -193,8 +198,8 @@ def test_endpoints_cut_runs():
 
 
 def test_weights_of_another_network_are_refused_by_name():
-    other = reskeras.build(**{**SMALL, "stages": [{"units": 5, "width": 8}, {"units": 4, "width": 12}]})
-    with pytest.raises(ReskerasError, match="stage1_unit5"):
+    other = reskeras.build(**{**SMALL, "stages": [{"units": 4, "width": 8}, {"units": 3, "width": 12}]})
+    with pytest.raises(ReskerasError, match="stage1_unit4"):
         weights.copy_weights(reskeras.build(**SMALL), other)
     wider = reskeras.build(**{**SMALL, "classes": 4})
     with pytest.raises(ReskerasError, match="logits/kernel has shape"):

@@ -1,0 +1,58 @@
+"""Plain images: JPEGs and PNGs with nothing special about them, which a graph decodes without a look at their bytes.
+
+A look in the graph costs as much as decoding a 32x32 image, so sources look once, when they are opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reskeras.data.orientation import JPEG_EXIF, PNG_EXIF
+
+JPEG, PNG = "jpeg", "png"
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+PNG_DEPTH = 24  # the place of the byte that tells the bits of a channel
+START, APP1, SCAN = 0xD8, 0xE1, 0xDA
+FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+
+
+def plain_format(data: bytes, most_pixels: int) -> str | None:
+    """JPEG or PNG when the bytes of an image are one of at most `most_pixels`, and 8 bits a channel, without EXIF.
+
+    None for whatever else they are. For a JPEG that is said of what comes before its pixels; a PNG may have EXIF
+    anywhere.
+    """
+    if data.startswith(PNG_START) and len(data) > PNG_DEPTH:
+        width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+        sound = data[PNG_DEPTH] <= 8 and width * height <= most_pixels and PNG_EXIF not in data
+        return PNG if sound else None
+    return JPEG if _is_plain_jpeg(data, most_pixels) else None
+
+
+def one_plain_format(formats: Iterable[str | None]) -> str | None:
+    """The plain format that all of `formats` are; None where there are several, or none."""
+    found: set[str | None] = set()
+    for each in formats:
+        found.add(each)
+        if each is None or len(found) > 1:
+            return None
+    return found.pop() if found else None
+
+
+def _is_plain_jpeg(data: bytes, most_pixels: int) -> bool:
+    """Walk from marker to marker up to the pixels; what does not follow the standard is not plain."""
+    place, pixels = 2, 0
+    if data[:2] != bytes([0xFF, START]):
+        return False
+    while place + 10 < len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == SCAN:
+            return 0 < pixels <= most_pixels
+        if marker in FRAMES:
+            height, width = (int.from_bytes(data[at : at + 2], "big") for at in (place + 5, place + 7))
+            pixels = max(pixels, height * width)
+        exif = marker == APP1 and data.startswith(JPEG_EXIF, place + 4)
+        if exif or marker < FRAMES[0] or 0xD0 <= marker <= 0xD9 or length < 2:
+            return False
+        place += 2 + length
+    return False
