@@ -223,6 +223,7 @@ def test_a_damaged_file_is_told_in_a_line(tmp_path):
         refused(tmp_path / "cut.h5", 1)
 
 
+@pytest.mark.slow
 def test_every_broken_number_is_an_answer_or_a_line():
     rng = np.random.default_rng(0)
     whole = json.dumps(config_of(family="cifar", stages=[1, 1], input_shape=[8, 8, 3]))

@@ -14,7 +14,7 @@ UNMIXED = {**{name: fields for name, fields in KINDS.items() if name not in ("mi
 
 
 @pytest.mark.parametrize("kind", UNMIXED)
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_shards_one_after_the_other_are_the_whole_batch_bit_for_bit(kind, count):
     augment, split = spec(**UNMIXED[kind]), coloured(30)
     whole = batches(split, augment, classes=7, label_smoothing=0.1)

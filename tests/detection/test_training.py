@@ -48,6 +48,7 @@ def test_the_run_folder_has_what_a_run_has(detector_run):
     assert detector_run.folder.provenance()["data"]["train"] == 16
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, shapes):
     fields = {**SHORT, "deterministic": True, "checkpoint_steps": 3}
     whole = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "whole", **fields)

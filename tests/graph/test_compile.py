@@ -17,6 +17,7 @@ from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec
 from tests.graph.by_hand import distance, randomised
 
+DEEP = 56
 TINY = {"family": "cifar", "stages": [2, 2], "classes": 3, "input_shape": [8, 8, 3]}
 UNDER_120 = [name for name, row in catalog().items()
              if not isinstance(row.spec, NetworkSpec) or reskeras.resolve(row.spec).depth < 120]
@@ -32,7 +33,8 @@ def sizes(weights):
 
 def one_of_a_kind(names):
     """All names; those that differ from one before in a number of their skip or inside units alone, or are it again,
-    are slow; so are Inception networks, of which test_inception has small ones."""
+    are slow; so are deep ones, of whose kinds test_combinations has shallow ones, and Inception networks, of which
+    test_inception has small ones."""
     seen = {InceptionSpec}
     for name in names:
         spec = catalog()[name].spec
@@ -42,7 +44,8 @@ def one_of_a_kind(names):
         if isinstance(spec, NetworkSpec):
             rows = reskeras.resolve(spec).stages
             kind = tuple((row.units, row.width, row.block, row.order, row.shortcut, row.skip.kind) for row in rows)
-        yield pytest.param(name, marks=[pytest.mark.slow] if kind in seen else [])
+        deep = isinstance(spec, NetworkSpec) and reskeras.resolve(spec).depth > DEEP
+        yield pytest.param(name, marks=[pytest.mark.slow] if kind in seen or deep else [])
         seen.add(kind)
 
 
@@ -67,9 +70,10 @@ def profiled_multiply_adds(name):
     return flops / 2
 
 
-@pytest.mark.parametrize("name", ["cifar-resnet-20", "cifar-resnet-110-exclusive-gate-bias-6", "cifar-preact-164",
-                                  "resnet-18-A", "plain-34", "resnet-50", "se-resnet-50", "resnet-50-d",
-                                  "cifar-inception-v4", "cifar-inception-resnet-v2"])
+@pytest.mark.parametrize("name", [
+    "cifar-resnet-20", "resnet-18-A", "cifar-inception-v4", "cifar-inception-resnet-v2", "se-resnet-50",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in (
+        "cifar-resnet-110-exclusive-gate-bias-6", "cifar-preact-164", "plain-34", "resnet-50", "resnet-50-d"))])
 def test_multiply_adds_are_those_that_tensorflow_profiles(name):
     assert profiled_multiply_adds(name) == reskeras.plan(name).complexity().multiply_adds
 

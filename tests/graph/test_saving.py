@@ -40,8 +40,9 @@ def same_in_a_fresh_process(folder, **fields):
     assert distance(np.load(folder / "out.npy"), model(images, training=False)) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "skip"), [
-    ("original", "identity"), pytest.param("full_preact", "dropout", marks=pytest.mark.slow)])
+    ("original", "identity"), ("full_preact", "dropout")])
 def test_a_net_too_deep_for_one_flat_graph_is_built_saved_and_loaded(tmp_path, order, skip):
     same_in_a_fresh_process(tmp_path, family="cifar", stages=[{"units": 260, "width": 4}], input_shape=[8, 8, 3],
                             stem={"convs": [{"width": 4}]}, block="single", order=order, skip=skip)

@@ -114,6 +114,7 @@ def test_back_to_keras_weights_to_the_last_bit(run, network):
         np.testing.assert_array_equal(one, two, err_msg=one.path)
 
 
+@pytest.mark.slow
 def test_weights_alone_need_a_name(run, network, tmp_path):
     network.save_weights(tmp_path / "net.weights.h5")
     with pytest.raises(ReskerasError, match="--as, one of ResNet50"):
@@ -125,6 +126,7 @@ def test_weights_alone_need_a_name(run, network, tmp_path):
     np.testing.assert_array_equal(*(each.model()(images, training=False) for each in (run, again)))
 
 
+@pytest.mark.slow
 def test_a_whole_h5_file(network, run, tmp_path):
     network.save(tmp_path / "net.h5")
     again = reskeras.port(tmp_path / "net.h5", out=tmp_path / "run")
@@ -144,6 +146,7 @@ def test_biases_that_no_batch_norm_follows_are_not_folded(tmp_path):
         reskeras.port(application("ResNet50V2", 64, 4), fold_biases=True, out=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_our_own_network_as_keras_weights(tmp_path):
     from reskeras.graph.load import save_model
 
@@ -195,6 +198,7 @@ def test_wrong_names_of_classes_and_pixels(network, tmp_path):
         reskeras.port(network, out=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_port_is_fine_tuned_on_other_classes(run, tmp_path):
     smaller = reskeras.network(run.path, input_shape=[32, 32, 3])
     tuned = reskeras.train(smaller, "digits", start=run, epochs=1, freeze="stage4", batch_size=256, precision="float32",

@@ -20,6 +20,7 @@ FAST = {
     "resnet50d": (lambda: networks.resnet(50, deep=True), "resnet-50-d"),
     "resnetv2_50": (lambda: networks.resnet_v2(50), "imagenet-variant-50"),
 }
+SMALL = ("resnet18", "resnext50_32x4d", "resnetv2_50")  # what they do not tell, the others do
 SLOW = {
     "resnet101": (lambda: networks.resnet(101), ""),
     "resnet152": (lambda: networks.resnet(152), ""),
@@ -48,7 +49,8 @@ def check(network, path, sizes):
     return run
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow)
+                                  for name in FAST])
 def test_a_state_dict_gives_the_logits_of_its_network(name, tmp_path):
     make, expected = FAST[name]
     run = check(network := make(), saved(network, tmp_path / f"{name}.safetensors"), [64])
@@ -107,6 +109,7 @@ def test_back_to_a_state_dict_to_the_last_bit(network, run):
     assert all(torch.equal(back[name], tensor) for name, tensor in wanted.items())
 
 
+@pytest.mark.slow
 def test_biases_and_epsilon_are_folded_on_the_way_back(tmp_path):
     run = biased_run(tmp_path, stride_on="3x3")
     proof, = run.export("torchvision-state-dict", timing=False)
