@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,13 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
 
 
 def _known(run: Run | DetectorRun) -> dict[str, Any]:
-    return {"run": str(run.path), "provenance": run.folder.provenance(), "metrics": run.folder.metrics(),
+    metrics = run.folder.metrics(partial(note, err=True))
+    return {"run": str(run.path), "provenance": run.folder.provenance(), "metrics": metrics,
             "exports": [each.as_dict() for each in run.proofs()]}
 
 
 def _echo(run: Run | DetectorRun) -> None:
-    made, rows, proofs = run.folder.provenance(), run.folder.metrics(), run.proofs()
+    made, rows, proofs = run.folder.provenance(), run.folder.metrics(note), run.proofs()
     heading(str(run.path), f"made {made.get('made', 'at an unknown time')}, {made.get('precision', 'not trained')}")
     if ported := made.get("ported"):
         facts([("ported", ported["source"], ported["layout"])])

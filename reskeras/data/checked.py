@@ -92,6 +92,15 @@ def _mode(file: Path) -> str | None:
         return None
 
 
+def why_not_read(file: Path) -> str:
+    """What is wrong with an image that was found to be broken, to follow its name."""
+    try:
+        decoding.read_image(file)
+    except ReskerasError as error:
+        return str(error).removeprefix(f"image: {file} ")
+    return "can be read now"
+
+
 def _name(folder: Path, file: Path) -> str:
     return str(file.relative_to(folder))
 

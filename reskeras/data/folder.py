@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.checked import Checked, check_files
+from reskeras.data.checked import Checked, check_files, why_not_read
 from reskeras.data.decode import decode, read_stored
 from reskeras.data.division import BY_POSITION, DIVISION, divided, divided_by_position
 from reskeras.data.fingerprint import entries
@@ -212,7 +212,8 @@ def _printable(name: str) -> bool:
 def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:
     """What to tell about files that are no images or cannot be read."""
     if skipped := [file for file in images if file not in readable]:
-        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {listed(skipped)}"
+        why = why_not_read(skipped[0])
+        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {listed(skipped)}; the first {why}"
     if others:
         yield f"left out {len(others)} files that are none of {' '.join(sorted(SUFFIXES))}: {listed(others)}"
 

@@ -174,3 +174,11 @@ class TestRefusals:
         message = refused("train", *TINY, "--recipe", tmp_path / "mine.yaml")
         assert "schedule.kind: 'sawtooth' is not one of constant, cosine, linear, steps, plateau" in message
         assert "line 3" in message
+
+
+def test_a_broken_line_of_the_metrics_is_told_and_passed_over(copied):
+    with open(copied.path / "metrics.jsonl", "a") as file:
+        file.write("garbage\n")
+    result = invoke("report", copied.path, "--json")
+    assert len(json.loads(result.stdout)["metrics"]) == 4
+    assert "metrics.jsonl, line 5 is broken" in result.stderr
