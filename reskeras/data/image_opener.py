@@ -112,7 +112,7 @@ def why_unread(file: str | Path | BinaryIO, error: Exception) -> str:
     """What is wrong with a file that was refused by `error`, to follow its name."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be read: {error.strerror}"
-    if isinstance(error, UnicodeEncodeError):  # TensorFlow takes paths as UTF-8
+    if any("\ud800" <= letter <= "\udfff" for letter in str(file)):  # bytes that TensorFlow takes for no path
         return "has a name that is not UTF-8; rename it"
     try:
         head = _head(file)
