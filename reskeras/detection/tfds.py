@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, pipeline_options
-from reskeras.data.prepared import TEST_NAMES, Records, first_line, mirrors, opened_builder, record_facts, split_records
+from reskeras.data.prepared import TEST_NAMES, first_line, mirrors, opened_builder
+from reskeras.data.records import Records, record_facts, split_records
 from reskeras.detection.cleaning import Annotated, Purpose, Tally, as_shown, cleaned, joined_source, printable
 from reskeras.detection.objects import ObjectSource, Read
 from reskeras.detection.stored import header
