@@ -143,7 +143,7 @@ class Run:
 
     def preprocessing(self) -> Preprocessing:
         """How images become this model's input."""
-        return Preprocessing.load(self.folder.preprocessing_file)
+        return Preprocessing.load(self.folder.preprocessing_file, lower(self.folder.spec()).input_shape)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source:
         """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing: all of

@@ -74,8 +74,9 @@ class DetectorRun:
         """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
         spec = self.folder.detector()
         spec = spec if score is None else laid_over(spec, {"detections.score": score})
-        return Detector(lower_detector(spec), read(self.model()), Preprocessing.load(self.folder.preprocessing_file),
-                      options)
+        plan = lower_detector(spec)
+        preprocessing = Preprocessing.load(self.folder.preprocessing_file, plan.input_shape)
+        return Detector(plan, read(self.model()), preprocessing, options)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> ObjectSource:
         """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing."""

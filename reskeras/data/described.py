@@ -46,12 +46,14 @@ def _check(file: Path, name: str) -> None:
         if file.suffix != ".json":
             return
         described = json.loads(data)
+        if not isinstance(described, dict):
+            raise ValueError("it is no mapping")
         if file.name == FEATURES:
             for named in _classes(described):
                 if not (isinstance(named, str) and OWN.fullmatch(named)):
                     raise failure(f"data: {file} has a feature of class {shown(named)}, which TFDS would import; only "
                                   "TFDS' own features are read")
-        elif file.name == Path(CONFIGS).name and isinstance(described, dict):
+        elif file.name == Path(CONFIGS).name:
             default = described.get("default_config_name", described.get("defaultConfigName"))
             if default is not None and not (isinstance(default, str) and re.fullmatch(r"[\w.+-]+", default)
                                             and default.strip(".")):

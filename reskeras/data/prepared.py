@@ -159,7 +159,7 @@ def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     check_description(name, [Path(data_dir)] if data_dir else file_utils.list_data_dirs())
     try:
         builder = tfds.builder(name, data_dir=str(data_dir) if data_dir else None, try_gcs=False)
-    except (ParseError, DatasetInfoFileError, JSONDecodeError) as error:
+    except (ParseError, DatasetInfoFileError, JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         raise failure(f"data: the description of tfds:{name} is broken: {first_line(error)}") from error
     except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, RuntimeError, ImportError) as error:
         raise ReskerasError(f"data: TFDS opens no {name!r}: {first_line(error)}") from error

@@ -106,8 +106,9 @@ class Preprocessing:
                      mean=self.mean, std=self.std, crop=self.crop, description=self.describe())
 
     @classmethod
-    def load(cls, path: Path) -> Preprocessing:
-        """Read what `save` wrote; nothing in the file is executed. A broken file is a ReskerasError (status 1)."""
+    def load(cls, path: Path, size: tuple[int, int, int] | None = None) -> Preprocessing:
+        """Read what `save` wrote; nothing in the file is executed. A broken file is a ReskerasError (status 1), as is
+        one for another `size` (height, width, channels) than that of the network's images, where it is given."""
         try:
             check_archive(path, "preprocessing")
             with np.load(path, allow_pickle=False) as saved:
@@ -118,6 +119,9 @@ class Preprocessing:
             numeric = all(part.dtype.kind == "f" and np.isfinite(part).all() for part in (mean, std))
             if not numeric or not (std > 0).all():
                 raise ValueError("its mean and standard deviation are not finite numbers, the latter above 0")
+            if size not in (None, (height, width, channels)):
+                raise ValueError(f"it is for images of {height}x{width}x{channels}, and the network's have "
+                                 f"{'x'.join(map(str, size))}")
             if kind not in KINDS or mean.shape != shape or std.shape != (channels,) or not 0 < crop <= 1:
                 raise ValueError(f"{kind!r} with a mean of shape {mean.shape} for {height}x{width}x{channels}")
             return cls(height, width, channels, kind, mean, std, crop)

@@ -151,8 +151,9 @@ class DetectorExporter:
     def __init__(self, run: RunFolder, source: ObjectSource, name: str, tolerances: Mapping[str, float], timing: bool):
         self.folder, self.name, self.tolerances, self.timing = run.export_folder, name, tolerances, timing
         self.classes, self.sample = run.classes(), sample_of(source.test)
-        self.given = lower_detector(run.detector()), read(load_model(run.model_file)), Preprocessing.load(
-            run.preprocessing_file)
+        plan = lower_detector(run.detector())
+        self.given = plan, read(load_model(run.model_file)), Preprocessing.load(
+            run.preprocessing_file, plan.input_shape)
         find = tf.function(Detector(*self.given).found, input_signature=[tf.TensorSpec([None], tf.string)],
                            autograph=False)
         self.ask_keras: Find = lambda files: {name: values.numpy() for name, values in find(files).items()}

@@ -114,7 +114,8 @@ class Exporter:
         self.folder, self.source, self.name, self.request = run.export_folder, source, name, request
         self.spec, self.classes = run.spec(), run.classes()
         self.plan = lower(self.spec)
-        self.model, self.preprocessing = load_model(run.model_file), Preprocessing.load(run.preprocessing_file)
+        self.model = load_model(run.model_file)
+        self.preprocessing = Preprocessing.load(run.preprocessing_file, self.plan.input_shape)
         self.images, self.labels = images_of_each_class(source.test, self.preprocessing, SAMPLE)
         run_model = forward(self.model)
         self.ask_keras: Ask = lambda images: run_model(self.preprocessing.normalise(images)).numpy()

@@ -107,7 +107,7 @@ class Job:
             run = RunFolder(path)
             if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
                 beside.tell(note)
-            preprocessing = Preprocessing.load(run.preprocessing_file)
+            preprocessing = Preprocessing.load(run.preprocessing_file, self.plan.input_shape)
         elif beside.start:
             preprocessing, facts = beside.start.fitted_preprocessing(plan), {"begun_from": beside.start.name}
         else:  # every worker measures the same images

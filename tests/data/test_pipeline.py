@@ -156,6 +156,14 @@ def test_preprocessing_with_any_byte_wrong_is_read_or_refused_by_name(tmp_path):
             assert (error.status, "preprocessing.npz" in str(error)) == (1, True)
 
 
+def test_preprocessing_for_another_size_than_the_networks_is_refused(tmp_path):
+    as_they_are().save(tmp_path / "preprocessing.npz")
+    size = as_they_are().size
+    assert Preprocessing.load(tmp_path / "preprocessing.npz", size).size == size
+    with pytest.raises(ReskerasError, match="and the network's have 12x1000000000x3"):
+        Preprocessing.load(tmp_path / "preprocessing.npz", (12, 1_000_000_000, 3))
+
+
 def test_preprocessing_whose_arrays_do_not_fit_its_size_is_refused(tmp_path):
     wrong = Preprocessing(6, 6, 1, "per_pixel_mean", np.zeros((5, 6, 1), np.float32), np.ones(1, np.float32))
     np.savez(tmp_path / "wrong.npz", height=6, width=6, channels=1, kind=wrong.kind, mean=wrong.mean, std=wrong.std)

@@ -209,6 +209,7 @@ def test_the_trap_would_have_sprung(tmp_path, marked):
 
 
 @pytest.mark.parametrize(("file", "text"), [
+    ("features.json", "null"), ("dataset_info.json", "[1]"), ("features.json", '{"featuresDict": null}'),
     ("features.json", "[" * 100_000), ("features.json", '{"a": ' + "9" * 5000 + "}"), ("dataset_info.json", "\0" * 99),
     ("features.json", " " * (65 << 20)), ("dataset_info.json", " " * (65 << 20)),
     ("label.labels.txt", "a\n" * (33 << 20)),
