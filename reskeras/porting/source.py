@@ -120,7 +120,8 @@ def _ask_keras(model: keras.Model) -> Ask:
     last = model.layers[-1]
     if not (isinstance(last, keras.layers.Dense) and last.activation is not keras.activations.linear):
         return lambda images: np.asarray(model(images, training=False))
-    features = keras.Model(model.input, last.input)
+    # not `model.input`, which is of its first call: a Sequential has had none
+    features = keras.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, last.input)
     kernel, bias = (keras.ops.convert_to_numpy(each) for each in (last.kernel, last.bias))
     return lambda images: np.asarray(features(images, training=False)) @ kernel + bias
 

@@ -9,6 +9,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.porting.layouts import APPLICATIONS
+from reskeras.porting.source import of_keras
 from reskeras.spec.catalog import name_of
 from reskeras.spec.diff import difference
 from tests.graph.by_hand import distance
@@ -207,3 +208,14 @@ def test_a_port_is_fine_tuned_on_other_classes(run, tmp_path):
     np.testing.assert_array_equal(before["stage4_unit3_conv2/kernel"], after["stage4_unit3_conv2/kernel"])
     assert after["logits/kernel"].shape == (2048, 10)
     assert tuned.preprocessing().crop == 1.0
+
+
+@pytest.mark.parametrize("begins", [True, False], ids=["input layer", "model"])
+def test_a_sequential_model_is_asked_for_what_comes_before_its_softmax(begins):
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    start = [keras.Input((8, 8, 3)), *layers] if begins else [keras.Sequential([keras.Input((8, 8, 3)), *layers])]
+    model = keras.Sequential([*start, keras.layers.Dense(5, activation="softmax")])
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    logits = of_keras(model, "asked").ask(images)
+    np.testing.assert_allclose(keras.ops.softmax(logits), model(images), atol=1e-6)
+    assert np.ptp(np.sum(np.exp(logits), axis=1)) > 1e-6  # they are no probabilities
