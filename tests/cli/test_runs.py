@@ -28,7 +28,7 @@ def test_train_prints_the_result_and_where_it_is(tmp_path):
 def test_train_without_out_numbers_the_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        made = invoke("train", "cifar-resnet-20", "--input-shape", "8x8x1", "--data", "digits@64", "--epochs", 1)
+        made = invoke("train", "cifar-resnet-20", "--input-shape", "8x8x1", "--epochs", 1)
         assert made.exit_code == 0, made.output
     assert sorted(os.listdir("saved_models")) == ["cifar-resnet-20-digits", "cifar-resnet-20-digits-2"]
 
