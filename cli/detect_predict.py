@@ -13,7 +13,7 @@ from reskeras.image_files import image_files
 from .detect_options import looking_options
 from .detect_results import echo_detections
 from .output import echo, emit_json
-from .run_options import Broken, csv_option, run_and_images, served_options
+from .run_options import STDOUT, Broken, csv_option, run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
@@ -74,9 +74,9 @@ def command(
             row for each in found for row in _rows(each))])
     if as_json:
         emit_json([asdict(each) for each in found])
-    elif found:
+    elif found and csv != STDOUT:
         echo_detections(found)
-    if not as_json and (out or csv):
+    if not as_json and csv != STDOUT and (out or csv):
         echo()
         for path in filter(None, (out, csv)):
             echo(f"written    {path}")

@@ -56,6 +56,8 @@ class Program(Commands):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command line; every way it can end becomes an exit status and at most two lines on stderr."""
         try:
+            if "" in (args[0] if args and args[0] is not None else extra.get("args") or sys.argv[1:]):
+                raise ReskerasError("an argument is empty, as that of a variable which is not set; leave it out")
             status = super().main(*args, **{**extra, "prog_name": "reskeras", "standalone_mode": False})
             sys.stdout.flush()
         except ReskerasError as error:

@@ -12,7 +12,7 @@ from reskeras.image_files import image_files
 
 from .output import echo, emit_json
 from .results import echo_predictions
-from .run_options import Broken, csv_option, run_and_images, served_options
+from .run_options import STDOUT, Broken, csv_option, run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
@@ -60,8 +60,8 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
                           for rank, (name, probability) in enumerate(each.top, 1))])
     if as_json:
         emit_json([asdict(prediction) for prediction in predictions])
-    elif predictions:
+    elif predictions and csv != STDOUT:
         echo_predictions(predictions)
-    if csv and not as_json:
+    if csv not in (None, STDOUT) and not as_json:
         echo(f"written    {csv}")
     broken.finish()

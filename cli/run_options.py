@@ -50,8 +50,16 @@ def served_options(command: Command) -> Command:
     return with_client
 
 
-csv_option = click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                          help="Write what is found as CSV too, with the names of the files.")
+STDOUT = Path("/dev/stdout")
+
+
+def _csv_place(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    return STDOUT if path == Path("-") else path
+
+
+csv_option = click.option(
+    "--csv", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="FILE", callback=_csv_place,
+    help="Write what is found as CSV too, with the names of the files; - is standard output, for nothing else then.")
 
 
 class Broken:

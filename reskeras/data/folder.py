@@ -17,7 +17,7 @@ from reskeras.data.layout import Layout, folded, read_layout
 from reskeras.data.plain import one_plain_format
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
-from reskeras.walk import SUFFIXES, Walk, is_image, listed
+from reskeras.walk import NAMED, SUFFIXES, Walk, is_image, listed
 
 TEST_SHARE = 0.2
 
@@ -93,6 +93,7 @@ class _Opened:
     found: dict[Path, Files]  # of each split's folder
     classes: tuple[str, ...]
     readable: dict[Path, Checked]
+    unread: tuple[str, ...]  # what to tell of the files that are not
     notes: list[str]
     division: int
 
@@ -113,11 +114,13 @@ class _Opened:
         others = [file for files in found.values() for each in files.values() for file in each if not is_image(file)]
         checked = check_files(path, list(dict.fromkeys(images)))
         readable = {file: entry for file, entry in checked.items() if entry.mode is not None}
-        notes = [*layout.notes, *_skipped(images, others, readable), *walk.left_out.notes()]
+        unread = tuple(_skipped(images, others, readable))
+        notes = [*layout.notes, *unread, *walk.left_out.notes()]
         present = {name for files in found.values() for name, each in files.items()
                    if not readable.keys().isdisjoint(each)}
         names = known.values() if known and not classes else present
-        return cls(path, walk, layout, found, tuple(sorted(names)), readable, notes, division)
+        return cls(path, walk, layout, found, tuple(sorted(names)), readable, unread, notes,
+                   division)
 
     def split_names(self) -> str:
         """The folders of splits that there are, for a refusal."""
@@ -167,7 +170,7 @@ class _Opened:
 
     def _why(self) -> str:
         """What was left out, for a refusal."""
-        notes = self.walk.left_out.notes()
+        notes = [*self.unread, *self.walk.left_out.notes()]
         return f"; {'; '.join(notes[:2])}" if notes else ""
 
 
@@ -212,8 +215,9 @@ def _printable(name: str) -> bool:
 def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:
     """What to tell about files that are no images or cannot be read."""
     if skipped := [file for file in images if file not in readable]:
-        why = why_not_read(skipped[0])
-        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {listed(skipped)}; the first {why}"
+        told = [f"{listed([file])} ({why_not_read(file)})" for file in skipped[:NAMED]]
+        more = f" and {len(skipped) - NAMED:,} more" if len(skipped) > NAMED else ""
+        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {', '.join(told)}{more}"
     if others:
         yield f"left out {len(others)} files that are none of {' '.join(sorted(SUFFIXES))}: {listed(others)}"
 

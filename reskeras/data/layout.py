@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reskeras.errors import ReskerasError
-from reskeras.walk import Walk, count_images, counted_images, is_image
+from reskeras.walk import Walk, count_images, counted_images, is_image, listed
 
 ROLES = {
     "train": {"train", "training", "trainset", "trainval"},
@@ -57,6 +57,7 @@ def read_layout(walk: Walk, classes: Collection[str] = ()) -> Layout:
     chosen = {} if set(map(folded, names)) <= set(map(folded, classes)) else _chosen(walk, top, list(names))
     if not chosen:
         layout.train = top
+        _look_inside(walk, layout)
         return layout
     for name in sorted(names.keys() - set(chosen.values())):
         walk.left_out.add("unused", names[name], count_images(names[name]))
@@ -76,6 +77,20 @@ def read_layout(walk: Walk, classes: Collection[str] = ()) -> Layout:
     if layout.test is None:
         layout.test, layout.validation = layout.validation, None
     return layout
+
+
+def _look_inside(walk: Walk, layout: Layout) -> None:
+    """Note what classes are made of where they have folders inside; a ReskerasError where these are splits."""
+    inside = [child for each in walk.children(layout.top).folders for child in walk.children(each).folders
+              if walk.files(child)]
+    roles = {told[0] for child in inside if (told := role_of(child.name)) and not told[1]}
+    if "train" in roles and len(roles) > 1:
+        shown = listed(layout.name(child) for child in inside)
+        raise ReskerasError(f"data: {layout.top} has splits inside its classes, {shown}; turn them round, such as "
+                            f"{inside[0].name}/{inside[0].parent.name}")
+    if inside:
+        layout.notes.append(f"images in folders inside of classes are of those classes: "
+                            f"{listed(layout.name(child) for child in inside)}")
 
 
 def folded(name: str) -> str:

@@ -69,6 +69,9 @@ def _open_whole(
     elif kind in ("voc", "coco"):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     else:
+        if Path(name).expanduser().is_dir():
+            raise ReskerasError(f"data: {name} is a folder; with a folder of images for each class in it, it is "
+                                f"folder:{name}")
         raise unknown("data", name, ("digits", "cifar10", "cifar100", "tfds:NAME[/CONFIG]", "folder:PATH"))
     if testing is None and len(source.classes) < 2:
         raise ReskerasError(f"data: {name} has one class ({source.classes[0]}); a classifier needs two or more")

@@ -3,12 +3,14 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.running import invoke
+from tests.cli.running import invoke, refused
 
 
 @pytest.fixture
@@ -67,3 +69,17 @@ def test_names_that_a_spreadsheet_would_run_are_made_safe(trained, photos, tmp_p
     monkeypatch.chdir(tmp_path)
     assert run(trained.path, "=1+1.png", "--csv", "out.csv").exit_code == 0
     assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith("'=1+1.png")
+
+
+def test_csv_on_standard_output_stands_there_alone(trained, photos):
+    command = [sys.executable, "-m", "reskeras", "predict", str(trained.path), str(photos), "--csv", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=photos)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert len(rows) == 3 * 5
+    assert set(rows[0]) == {"image", "rank", "class", "probability"}
+    assert not (photos / "-").exists()
+
+
+@pytest.mark.parametrize("words", [["predict", "run", ""], ["show", ""], ["evaluate", "run", "--scales", ""]])
+def test_an_empty_argument_is_refused_and_is_no_working_directory(words):
+    assert "an argument is empty" in refused(*words)

@@ -48,6 +48,17 @@ def test_classes_that_are_called_like_splits_stay_classes(tmp_path, names):
     assert layout(tmp_path) == {"train": "."}
 
 
+def test_splits_inside_classes_are_refused_and_other_folders_inside_are_told(tmp_path):
+    folders(tmp_path / "turned", "cat/train", "cat/test", "dog/train", "dog/test")
+    with pytest.raises(ReskerasError, match=r"splits inside its classes, cat/test, cat/train, dog/test, dog/train; "
+                                            r"turn them round, such as test/cat"):
+        layout(tmp_path / "turned")
+    folders(tmp_path / "masks", "cat/images", "cat/masks", "dog/images", "dog/train")
+    told = read_layout(Walk(tmp_path / "masks")).notes
+    assert told == ["images in folders inside of classes are of those classes: cat/images, cat/masks, dog/images, "
+                    "dog/train"]
+
+
 def test_known_classes_are_never_splits(tmp_path):
     folders(tmp_path, "train", "test")
     assert layout(tmp_path, ["train", "test", "bus"]) == {"train": "."}
