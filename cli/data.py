@@ -117,12 +117,13 @@ def _size(typed: str | None) -> Size | None:
     """`64x64` or `64x64x3` to height and width."""
     if typed is None:
         return None
-    shape = shape_from_text(typed)
-    sides = [side for side in shape if side is not None] if isinstance(shape, list) else []
-    if len(shape) != 3 or len(sides) < 2 or not all(1 <= side <= MOST_PIXELS for side in sides):
-        raise ReskerasError(f"--input-shape: {typed!r} should be height and width in pixels, such as 64x64, "
-                            f"at most {MOST_PIXELS}")
-    return shape[0], shape[1]
+    try:
+        height, width, _ = shape_from_text(typed)
+    except ValueError as error:
+        raise ReskerasError(f"--input-shape: {typed!r} {error}") from None
+    if not all(1 <= side <= MOST_PIXELS for side in (height, width)):
+        raise ReskerasError(f"--input-shape: {typed!r} is not from 1 to {MOST_PIXELS} pixels high and wide")
+    return height, width
 
 
 def _bounded(size: Size, smallest: int, largest: int) -> Size:

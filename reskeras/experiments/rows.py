@@ -176,7 +176,9 @@ def _value(value: Any) -> str:
 
 
 def _length(recipe: Recipe) -> str:
-    return f"{recipe.iterations:,} iterations" if recipe.iterations else f"{recipe.epochs} epochs"
+    if recipe.iterations:
+        return f"{recipe.iterations:,} iterations"
+    return f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"
 
 
 def _in_words(views: ViewsSpec) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-SHAPE = re.compile(r"\d{1,6}(\s*[xX×,\s]\s*\d{1,6})*")
+SHAPE = re.compile(r"\d{1,6}(\s*[xX×,\s]\s*\d{1,6}){1,2}")
 
 
 class Spec(BaseModel):
@@ -30,12 +30,15 @@ def _no_boolean(value: Any) -> Any:
 def shape_from_text(value: Any) -> Any:
     """`224x224x3`, `224,224,3` or `224 224 3`, as typed on a command line, to its numbers.
 
-    Without channels (`224x224`) these are None: they follow the data. What is no such text is given back as it is.
+    Without channels (`224x224`) these are None: they follow the data. What is no text is given back as it is; another
+    text is a ValueError.
     """
-    if isinstance(value, str) and SHAPE.fullmatch(value.strip()):
-        numbers = [int(part) for part in re.findall(r"\d+", value)]
-        return [*numbers, None] if len(numbers) == 2 else numbers
-    return value
+    if not isinstance(value, str):
+        return value
+    if not SHAPE.fullmatch(value.strip()):
+        raise ValueError("should be height and width, such as 64x64, or with channels 64x64x3")
+    numbers = [int(part) for part in re.findall(r"\d+", value)]
+    return [*numbers, None] if len(numbers) == 2 else numbers
 
 
 def whole_shape(shape: Sequence[int | None], channels: int = 3) -> tuple[int, int, int]:

@@ -10,7 +10,8 @@ from typing import Any
 class Background:
     """Work that the next steps need not wait for, such as writing a model.
 
-    What raises there is raised here, at the next `wait` or `start`.
+    What raises there is raised here, at the next `wait` or `start`. What must not be there without something else, such
+    as a state without the best model that it tells of, follows that in the same background.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,17 @@ class Background:
         """Begin `work`, when what was begun before has ended."""
         self.wait()
         self._work = self._pool.submit(work)
+
+    def follow(self, work: Callable[[], Any]) -> None:
+        """Begin `work` when what was begun before has ended, and not at all where that raised; wait for neither."""
+        before = self._work
+
+        def run() -> None:
+            if before:
+                before.result()
+            work()
+
+        self._work = self._pool.submit(run)
 
     def settle(self) -> None:
         """Return when the work has ended, however it ended: something else went wrong already."""

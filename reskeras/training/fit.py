@@ -100,7 +100,8 @@ def fit(
     writes = checkpoints if kept else None
     began = time.perf_counter()
     shown = Pace(recipe.step_images, feed.watches, position, subject.measure) if record and beside.show else None
-    with shown or nullcontext(), Keeper(state, writes, recipe.checkpoint_steps, replicas.any) as keeper:
+    with shown or nullcontext(), Keeper(
+            state, writes, recipe.checkpoint_steps, replicas.any, record.writing if record else None) as keeper:
         callbacks = [position, Divergence(recipe, position, writes), watch, course, Averaged(), record, shown, patience,
                      *beside.callbacks, keeper]
         if patience and patience.over:

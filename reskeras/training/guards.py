@@ -44,14 +44,15 @@ class Keeper(keras.callbacks.Callback):
     """Keeps the training's state after each epoch, every `every` steps, and when asked to stop.
 
     SIGTERM and SIGINT end the training after the step it is in, with the state where it stands; during an
-    evaluation after that. A second signal ends it at once. `agreed` tells whether any worker was asked.
+    evaluation after that. A second signal ends it at once. `agreed` tells whether any worker was asked. A state of an
+    epoch follows what `writing` writes of the epoch: whatever ends the process, the models that it tells of are there.
     """
 
     def __init__(self, state: TrainingState, checkpoints: Checkpoints | None, every: int | None,
-                 agreed: Callable[[bool], bool] = bool):
+                 agreed: Callable[[bool], bool] = bool, writing: Background | None = None):
         super().__init__()
         self.training, self.checkpoints, self.every, self.agreed = state, checkpoints, every, agreed
-        self.writing = Background()
+        self.writing = writing or Background()
         self.asked: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -97,15 +98,16 @@ class Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Keep the state; stop if asked."""
-        self._keep()
+        self._keep(self.writing.follow)
         if self.agreed(self.asked is not None) and self.training.position.steps < self.training.position.total:
             self._stop()
 
-    def _keep(self) -> None:
+    def _keep(self, begin: Callable[[Callable[[], None]], None] | None = None) -> None:
         position = self.training.position
         arrays = self.training.capture()  # by every worker: to read metrics is to add them up over all replicas
         if self.checkpoints:
-            self.writing.start(partial(self.checkpoints.save, arrays, position.epoch, position.step))
+            begin = begin or self.writing.start
+            begin(partial(self.checkpoints.save, arrays, position.epoch, position.step))
 
     def _stop(self) -> None:
         self.writing.wait()

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 import reskeras
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, failure
+from reskeras.training import callbacks
 from reskeras.training import checkpoints as states
 from reskeras.training.checkpoints import Checkpoints
 from reskeras_cli.main import commands
@@ -139,6 +141,33 @@ def test_another_request_is_refused_with_what_differs(finished):
         reskeras.train(reskeras.network(**other), epochs=3, keep=2, out=finished.path, resume=True)
 
 
+def test_a_state_follows_the_best_model_that_it_tells_of(tmp_path, monkeypatch):
+    """Killed between them, or with a disk full for the one, a training would go on to the model of another epoch."""
+    real, failing = callbacks.copy_file, [False]
+
+    def slow(*arguments, **options):
+        time.sleep(1)  # longer than a state takes
+        if failing[0]:
+            raise failure("cannot be written")
+        real(*arguments, **options)
+
+    monkeypatch.setattr(callbacks, "copy_file", slow)
+    found, save = [], Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda self, arrays, epoch, step: (
+        found.append((epoch, (self.folder.parent / "model.keras").exists())), save(self, arrays, epoch, step)))
+    fields = {**DETERMINISTIC, "epochs": 1, "checkpoint_steps": None}
+    whole = reskeras.train(reskeras.network(**TINY), out=tmp_path / "whole", **fields)
+    assert found == [(1, True)]
+    failing[0] = True
+    with pytest.raises(ReskerasError, match="cannot be written"):
+        reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", **fields)
+    assert found == [(1, True)]
+    failing[0] = False
+    again = reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", resume=True, **fields)
+    assert again.folder.provenance()["trained_sha256"] == whole.folder.provenance()["trained_sha256"]
+    assert again.folder.model_file.is_file()
+
+
 def test_a_state_of_another_network_is_refused(finished, tmp_path):
     import shutil
 
@@ -218,7 +247,7 @@ def test_a_schedule_of_the_whole_training_is_not_stretched_and_the_way_is_told(t
         small(out, epochs=3, schedule=schedule, resume=True)
     assert f"the schedule ({words}) is a share of the whole training" in str(caught.value)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    command = shlex.split(str(caught.value).partition("of their own: ")[2])
+    command = shlex.split(str(caught.value).partition("of its own: ")[2])
     assert command[:2] == ["reskeras", "train"]
     shown = CliRunner().invoke(commands, command[1:])
     assert shown.exit_code == 0, shown.output
