@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -130,3 +134,24 @@ def test_every_suite_runs_at_smoke_scale(name, tmp_path_factory):
     for row in result.rows:
         assert row.figures[0].keys() == set(result.suite.measures)
     assert all(outcome != "not measured" for _, outcome in result.findings())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_in_its_row_and_the_same_command_goes_on_to_the_same_result(tmp_path, number):
+    words = ["reproduce", "v1-figure-7", "--scale", "smoke", "--rows", "plain-20,resnet-20", "--out"]
+    command = [sys.executable, "-m", "reskeras", *words, str(tmp_path / "stopped")]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    for line in running.stdout:
+        if line.startswith("preprocessing: "):
+            running.send_signal(number)
+            break
+    told, _ = running.communicate(timeout=120)
+    assert running.returncode in (128 + number, -number), told  # the latter where nothing is kept yet
+    assert "Traceback" not in told
+    assert "resnet-20" not in told.partition("stopped")[0]
+    assert ask(*words, tmp_path / "stopped").exit_code == ask(*words, tmp_path / "whole").exit_code == 0
+    stopped, whole = (tmp_path / name / "v1-figure-7" / "smoke" / "results.csv" for name in ("stopped", "whole"))
+    assert stopped.read_bytes() == whole.read_bytes()
