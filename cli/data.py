@@ -118,11 +118,12 @@ def _size(typed: str | None) -> Size | None:
     if typed is None:
         return None
     try:
-        height, width, _ = shape_from_text(typed)
+        height, width, channels = shape_from_text(typed)
     except ValueError as error:
         raise ReskerasError(f"--input-shape: {typed!r} {error}") from None
-    if not all(1 <= side <= MOST_PIXELS for side in (height, width)):
-        raise ReskerasError(f"--input-shape: {typed!r} is not from 1 to {MOST_PIXELS} pixels high and wide")
+    if not all(1 <= side <= MOST_PIXELS for side in (height, width)) or channels == 0:
+        raise ReskerasError(f"--input-shape: {typed!r} should be from 1 to {MOST_PIXELS} pixels high and wide, and "
+                            "not of 0 channels")
     return height, width
 
 
