@@ -69,7 +69,7 @@ def _open_whole(
     elif kind in ("voc", "coco"):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     else:
-        if Path(name).expanduser().is_dir():
+        if name and Path(name).expanduser().is_dir():
             raise ReskerasError(f"data: {name} is a folder; with a folder of images for each class in it, it is "
                                 f"folder:{name}")
         raise unknown("data", name, ("digits", "cifar10", "cifar100", "tfds:NAME[/CONFIG]", "folder:PATH"))

@@ -38,3 +38,8 @@ def test_all_images_as_a_part_are_all_images():
 def test_a_part_that_is_not_there_is_refused(name, why):
     with pytest.raises(ReskerasError, match=why):
         open_source(name)
+
+
+def test_a_folder_by_its_bare_path_is_told_what_it_is_called(tmp_path):
+    with pytest.raises(ReskerasError, match=f"data: {tmp_path} is a folder; .* it is folder:{tmp_path}"):
+        open_source(str(tmp_path))
