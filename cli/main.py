@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -53,12 +54,12 @@ COMMANDS = {
 class Program(Commands):
     """All commands, as a program."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
         """Run a command line; every way it can end becomes an exit status and at most two lines on stderr."""
         try:
-            if "" in (args[0] if args and args[0] is not None else extra.get("args") or sys.argv[1:]):
+            if "" in (sys.argv[1:] if args is None else args):
                 raise ReskerasError("an argument is empty, as that of a variable which is not set; leave it out")
-            status = super().main(*args, **{**extra, "prog_name": "reskeras", "standalone_mode": False})
+            status = super().main(args, **{**extra, "prog_name": "reskeras", "standalone_mode": False})
             sys.stdout.flush()
         except ReskerasError as error:
             echo_text(f"reskeras: {error}", err=True)

@@ -19,6 +19,11 @@ def printable(text: str, keep: str = "") -> str:
     return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file's name is text that UTF-8 has a form for: bytes that are none come as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     if code in _UNDECODED:

@@ -17,6 +17,7 @@ from reskeras.data.layout import Layout, folded, read_layout
 from reskeras.data.plain import one_plain_format
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
+from reskeras.printable import is_utf8
 from reskeras.walk import NAMED, SUFFIXES, Walk, is_image, listed
 
 TEST_SHARE = 0.2
@@ -185,7 +186,7 @@ def _class_files(walk: Walk, folder: Path, division: int) -> Files:
     found: Files = {}
     for child in children.folders:
         name = child.name
-        if name.splitlines() != [name] or not _printable(name):  # classes.txt keeps a name on a line, as UTF-8
+        if name.splitlines() != [name] or not is_utf8(name):  # classes.txt keeps a name on a line, as UTF-8
             raise ReskerasError(f"data: {folder} has a sub-folder {name!r}, which cannot be the name of a class")
         if division == BY_POSITION:  # positions count among all the files that were found then, hidden folders' too
             files = sorted(file for file in child.rglob("*") if not file.name.startswith(".") and file.is_file())
@@ -205,11 +206,6 @@ def _refuse(name: str, folder: Path, layout: Layout, known: list[str], asked: bo
 def _below(file: Path, folder: Path) -> str:
     """The path of `file` within its class' folder, which is below `folder`."""
     return "/".join(file.relative_to(folder).parts[1:])
-
-
-def _printable(name: str) -> bool:
-    """Whether a name is text: bytes of a file name that are no UTF-8 come as lone surrogates."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from reskeras.errors import ReskerasError, failure
+from reskeras.printable import is_utf8
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")  # that TensorFlow decodes
 READ = "JPEG, PNG, BMP, WebP and GIF are read"
@@ -112,7 +113,7 @@ def why_unread(file: str | Path | BinaryIO, error: Exception) -> str:
     """What is wrong with a file that was refused by `error`, to follow its name."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be read: {error.strerror}"
-    if any("\ud800" <= letter <= "\udfff" for letter in str(file)):  # bytes that TensorFlow takes for no path
+    if not is_utf8(str(file)):  # TensorFlow takes it for no path
         return "has a name that is not UTF-8; rename it"
     try:
         head = _head(file)

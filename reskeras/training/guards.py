@@ -91,10 +91,10 @@ class Keeper(keras.callbacks.Callback):
         if position.left() == 0:
             return  # the epoch's end keeps it, with what its evaluation gave
         if stops:
-            self._keep()
+            self._keep(self.writing.start)
             self._stop()
         elif self.every and position.steps % self.every == 0:
-            self._keep()
+            self._keep(self.writing.start)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Keep the state; stop if asked."""
@@ -102,11 +102,10 @@ class Keeper(keras.callbacks.Callback):
         if self.agreed(self.asked is not None) and self.training.position.steps < self.training.position.total:
             self._stop()
 
-    def _keep(self, begin: Callable[[Callable[[], None]], None] | None = None) -> None:
+    def _keep(self, begin: Callable[[Callable[[], None]], None]) -> None:
         position = self.training.position
         arrays = self.training.capture()  # by every worker: to read metrics is to add them up over all replicas
         if self.checkpoints:
-            begin = begin or self.writing.start
             begin(partial(self.checkpoints.save, arrays, position.epoch, position.step))
 
     def _stop(self) -> None:
