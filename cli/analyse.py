@@ -9,6 +9,7 @@ import click
 
 from .completion import complete_data, complete_network
 from .output import echo, emit_json, facts, heading, progress
+from .paths import Written
 from .tables import Column, table
 
 
@@ -28,7 +29,7 @@ from .tables import Column, table
 @click.option("--lesions", type=int, default=100, show_default=True, metavar="N",
               help="At most so many units are removed, and so many pairs swapped; 0: none.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of fresh weights.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--out", type=Written(), metavar="DIR",
               help="For the plots.  [default: RUN/analysis; of several: saved_models/analysis]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
@@ -43,9 +44,12 @@ def command(
     network's batch norm is calibrated on training images first.
     """
     from reskeras.api import Run, analyse_fresh
+    from reskeras.files import check_place
     from reskeras.report.analysis import save_analyses
     from reskeras.runs import HOME
 
+    if out is None and not (len(networks) == 1 and Path(networks[0]).is_dir()):
+        check_place(HOME / "analysis")
     found, places = {}, {}
     for place, name in enumerate(networks):
         with progress(f"{name}: units removed and swapped") as tell:

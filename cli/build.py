@@ -10,6 +10,7 @@ import click
 
 from .network_options import NetworkRequest, network_options
 from .output import command_line, echo, emit_json, note, short_bytes, working
+from .paths import Written
 
 if TYPE_CHECKING:
     from .overview import Overview
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     "  reskeras build resnet-34 --classes 10 --out saved_models/mine --plot resnet-34.png",
 )
 @network_options()
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--out", type=Written(), metavar="DIR",
               help="The new run folder.  [default: saved_models/NAME]")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--plot", type=Written(), metavar="FILE",
               help="Also draw the network unit by unit: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import click
 
 from .diff import echo_units, value_text
 from .output import echo, emit_json, facts, heading, sentence
+from .paths import Written
 from .tables import Column, table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     "  reskeras conform saved_models/cifar-resnet-20-digits --json",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--write", "out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--write", "out", type=Written(dir_okay=False), metavar="FILE",
               help="Write the spec, if it compiles to the same function.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(model: Path, out: Path | None, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from reskeras.spec.fields import shape_from_text
 
 from .completion import complete_recipe, complete_source
 from .output import echo, emit_json, working
+from .paths import Written
 from .surveys import echo_object_survey, echo_survey
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 @click.option("--recipe", metavar="RECIPE", shell_complete=complete_recipe,
               help="Whose augmentation the sheet shows: a name or a YAML file.  "
               "[default: quick, of annotated images detector]")
-@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png",
+@click.option("--sheet", type=Written(dir_okay=False), metavar="FILE.png",
               help="Draw images next to augmented versions of them.")
 @click.option("--input-shape", metavar="HxW[xC]",
               help="Size of the augmented images, of annotated ones the canvas.  [default: the median size, within 32 "

@@ -13,6 +13,7 @@ from reskeras.files import atomic_file
 from .detect_options import looking_options
 from .detect_results import echo_detection_evaluation
 from .output import echo, emit_json, note, progress
+from .paths import Written
 from .run_options import data_options, run_argument
 
 
@@ -28,9 +29,9 @@ from .run_options import data_options, run_argument
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
               help="Which images to use.")
 @looking_options
-@click.option("--curves", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--curves", type=Written(), metavar="FILE",
               help="Draw precision by recall of each class: png or svg.")
-@click.option("--pictures", type=click.Path(path_type=Path), metavar="FILE.png",
+@click.option("--pictures", type=Written(), metavar="FILE.png",
               help="Draw some images: what is annotated beside what was found.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(

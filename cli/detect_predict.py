@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from reskeras.image_files import image_files
 from .detect_options import looking_options
 from .detect_results import echo_detections
 from .output import echo, emit_json
-from .run_options import STDOUT, Broken, csv_option, run_and_images, served_options
+from .paths import STDOUT, Written, csv_option
+from .run_options import Broken, run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--score", type=float, metavar="P", help="Lowest probability that is told.  [default: the detector's, "
               "0.05 unless it says otherwise]")
 @looking_options
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--out", type=Written(), metavar="DIR",
               help="A new folder for the images with boxes drawn in (without --score those of 0.5 or more), and for "
               "detections.json, in COCO's form.")
 @csv_option
@@ -45,7 +46,7 @@ def command(
     """The objects in image files, by a detector's best model, in float32: their classes, probabilities and boxes.
 
     IMAGE is a file, a folder (all images below it), a pattern in quotes, or - for an image on standard input. A file
-    that cannot be read is told, the others are looked at, and the exit status is 1.
+    that cannot be read is told, the others are looked at, and the exit status is 1; in JSON it has an "error".
 
     A box is told by its edges in pixels of the image as shown, from its upper left corner. With --url there is no RUN:
     the files (JPEG or PNG) go to TensorFlow Serving, whose answer is what the detector tells by itself.
@@ -73,7 +74,7 @@ def command(
         write_csv(csv, [["image", "class", "score", "top", "left", "bottom", "right"], *(
             row for each in found for row in _rows(each))])
     if as_json:
-        emit_json([asdict(each) for each in found])
+        emit_json(broken.told(found))
     elif found and csv != STDOUT:
         echo_detections(found)
     if not as_json and csv != STDOUT and (out or csv):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .output import echo, emit_json, note
+from .paths import Written
 from .results import echo_classes, echo_evaluation
 from .run_options import data_options, listed_numbers, run_argument
 
@@ -31,9 +32,9 @@ from .run_options import data_options, listed_numbers, run_argument
 @click.option("--save-recalibrated", is_flag=True, help="Save the measured statistics in the run's model.")
 @click.option("--classes", "by_class", is_flag=True,
               help="Print the accuracy of each class and the commonest mistakes.")
-@click.option("--confusion", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--confusion", type=Written(), metavar="FILE",
               help="Write the confusion matrix: .png, .svg or .csv.")
-@click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--predictions", type=Written(), metavar="FILE",
               help="Write a CSV file with a line for each image.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(

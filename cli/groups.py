@@ -11,8 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from reskeras.files import local_path
-
+from .paths import with_local_paths
 from .verbosity import with_verbosity
 
 
@@ -39,7 +38,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
         entry = self.table.get(cmd_name)
-        return with_verbosity(_with_local_paths(import_module(entry.module, __package__).command)) if entry else None
+        return with_verbosity(with_local_paths(import_module(entry.module, __package__).command)) if entry else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -66,23 +65,3 @@ class Commands(click.Group):
             with formatter.section(section):
                 rows = [(name, entry.help) for name, entry in self.table.items() if entry.section == section]
                 formatter.write_dl([(name.ljust(width), line) for name, line in rows])
-
-
-class LocalPath(click.Path):
-    """A path of this machine; an address such as gs://bucket/run is refused by the option's name."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As click does, once the value is known to be no address."""
-        name = (param.opts[-1].lstrip("-") if isinstance(param, click.Option) else param.name) if param else "path"
-        local_path(value, name)
-        return super().convert(value, param, ctx)
-
-
-def _with_local_paths(command: click.Command) -> click.Command:
-    """`command`, whose every path is a `LocalPath`: here, so that no command has to think of it."""
-    for param in command.params:
-        if isinstance(param.type, click.Path):
-            settings = vars(param.type)
-            param.type = LocalPath()
-            vars(param.type).update(settings)
-    return command

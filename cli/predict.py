@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,9 @@ import click
 from reskeras.image_files import image_files
 
 from .output import echo, emit_json
+from .paths import STDOUT, csv_option
 from .results import echo_predictions
-from .run_options import STDOUT, Broken, csv_option, run_and_images, served_options
+from .run_options import Broken, run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
@@ -38,7 +39,7 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
     """The likeliest classes of image files, by a run's best model and its own preprocessing, in float32.
 
     IMAGE is a file, a folder (all images below it), a pattern in quotes, or - for an image on standard input. A file
-    that cannot be read is told, the others are predicted, and the exit status is 1.
+    that cannot be read is told, the others are predicted, and the exit status is 1; in JSON it has an "error".
 
     With --url there is no RUN: the files go to TensorFlow Serving's REST API as they are (JPEG or PNG), and the model
     decodes and prepares them itself.
@@ -59,7 +60,7 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
                         *([each.path, rank, name, f"{probability:.6f}"] for each in predictions
                           for rank, (name, probability) in enumerate(each.top, 1))])
     if as_json:
-        emit_json([asdict(prediction) for prediction in predictions])
+        emit_json(broken.told(predictions))
     elif predictions and csv != STDOUT:
         echo_predictions(predictions)
     if csv not in (None, STDOUT) and not as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .output import command_line, echo, emit_json, facts, heading, note, working
+from .paths import Written
 from .results import echo_proofs
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     "  reskeras report saved_models/cifar-resnet-20-digits --json",
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--out", type=Written(), metavar="FILE",
               help="The page.  [default: report.html in the run; of several: saved_models/report.html]")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--json", "as_json", is_flag=True, help="Print what is known as JSON, and write no page.")

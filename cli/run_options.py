@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -50,37 +51,32 @@ def served_options(command: Command) -> Command:
     return with_client
 
 
-STDOUT = Path("/dev/stdout")
-
-
-def _csv_place(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    return STDOUT if path == Path("-") else path
-
-
-csv_option = click.option(
-    "--csv", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="FILE", callback=_csv_place,
-    help="Write what is found as CSV too, with the names of the files; - is standard output, for nothing else then.")
-
-
 class Broken:
     """Files that could not be read: each is told on stderr as it is met, and in the end they make the status 1."""
 
     def __init__(self, found: ImageFiles):
-        self.found, self.count = found, 0
+        self.found, self.errors = found, {}
         for line in found.notes:
             note(f"note: {line}", err=True)
 
-    def __call__(self, error: ReskerasError) -> None:
-        self.count += 1
+    def __call__(self, path: str, error: ReskerasError) -> None:
         message = str(error)
         for path, name in self.found.names.items():
             message = message.replace(path, name)
+        self.errors[path] = message
         echo(f"reskeras: {message}", err=True)
+
+    def told(self, results: Iterable[Any]) -> list[dict[str, Any]]:
+        """An entry for each file, in their order: its result, a dataclass, or its path and the `error`."""
+        of_files = iter(results)
+        return [{"path": self.found.name(str(path)), "error": self.errors[str(path)]} if str(path) in self.errors
+                else asdict(next(of_files)) for path in self.found.paths]
 
     def finish(self) -> None:
         """Raise the `failure` that counts them, if there were any."""
-        if self.count:
-            raise failure(f"image: {self.count:,} of {len(self.found.paths):,} images could not be read")
+        if self.errors:
+            count = sum(str(path) in self.errors for path in self.found.paths)
+            raise failure(f"image: {count:,} of {len(self.found.paths):,} images could not be read")
 
 
 def run_and_images(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:

@@ -27,7 +27,7 @@ from reskeras.export.artefacts import Request as ExportRequest
 from reskeras.export.lite import REPRESENTATIVE
 from reskeras.export.noise import LayerNoise
 from reskeras.export.proof import Proof, read_proofs
-from reskeras.files import local_path, only_writer, write_json
+from reskeras.files import check_place, local_path, only_writer, write_json
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
@@ -198,10 +198,10 @@ class Run:
     @preserved()
     def predict(
         self, paths: str | Path | Sequence[str | Path], top: int = 5,
-        broken: Callable[[ReskerasError], None] | None = None,
+        broken: Callable[[str, ReskerasError], None] | None = None,
     ) -> list[Prediction]:
         """The likeliest classes of an image file, or of several. A file that cannot be read is a ReskerasError; with
-        `broken`, which is called with that, the others are predicted."""
+        `broken`, which is called with its path and that, the others are predicted."""
         return predict_files(self.model(), self.preprocessing(), self.folder.classes(), several(paths), top, broken)
 
     @preserved()
@@ -252,6 +252,7 @@ class Run:
 
         As `analysis.analyse`; kept in the run's folder `analysis/`, from where `reskeras.read_analysis` reads it.
         """
+        check_place(self.folder.analysis_folder)
         found = analyse_weights(self.name, lower(self.folder.spec()), read(self.model()), self.source(data, data_dir),
                                 self.preprocessing(), images, lesions, tell)
         found.save(self.folder.analysis_folder)
@@ -302,6 +303,8 @@ def write_report(
     opened = [run if isinstance(run, Run | DetectorRun) else any_run(run) for run in runs]
     if not opened:
         raise ReskerasError("report: name a run, or several")
+    page = out or (opened[0].path if len(opened) == 1 else HOME) / REPORT_FILE
+    check_place(page)
     detectors = [isinstance(run, DetectorRun) for run in opened]
     if len(set(detectors)) > 1:
         one, other = (opened[detectors.index(kind)].path for kind in (True, False))
@@ -311,8 +314,7 @@ def write_report(
         opened, names, strict=True)]
     labels = [label if labels.count(label) == 1 else str(run.path) for run, label in zip(opened, labels, strict=True)]
     known = [run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)]
-    page = page_of_detectors(known) if detectors[0] else page_of(known)
-    return write_page(page, out or (opened[0].path if len(opened) == 1 else HOME) / REPORT_FILE)
+    return write_page((page_of_detectors if detectors[0] else page_of)(known), page)
 
 
 @preserved()

@@ -27,7 +27,7 @@ BUSY = (429, 502, 503, 504)  # answers after which asking again helps
 FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0  # seconds before asking again, also where the server says how long it wants
 LONGEST_MESSAGE = 300
 READ = "ok"  # the status of a file that the served model could read
-Broken = Callable[[ReskerasError], None]
+Broken = Callable[[str, ReskerasError], None]  # a file's path, and why it has no answer
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Client:
         """The likeliest classes of an image file, or of several, in their order.
 
         Raises ReskerasError: status 2 for a file that is not there, 1 for a server that refuses or does not answer, and
-        for a file that cannot be read; with `broken`, which is called with that, the others are predicted.
+        for a file that cannot be read; with `broken`, which is called with its path and that, the others are predicted.
         """
         return self._each(several(paths), BATCH, lambda path, row: _served(path, row, top), broken)
 
@@ -106,7 +106,7 @@ class Client:
             error = failure(f"image: {name}: {why}")
             if broken is None:
                 raise error
-            broken(error)
+            broken(name, error)
 
         names = [str(path) for path in paths]
         for name in names:

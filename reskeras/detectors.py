@@ -112,14 +112,14 @@ class DetectorRun:
     @preserved()
     def predict(
         self, paths: str | Path | Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
-        options: Options = Options(), broken: Callable[[ReskerasError], None] | None = None,  # noqa: B008 - frozen
+        options: Options = Options(), broken: Callable[[str, ReskerasError], None] | None = None,  # noqa: B008 - frozen
     ) -> list[ImageDetections]:
         """The objects in an image file or in several, the surest first; those with a probability of at least `score`,
         which is by default the detector's own, 0.05.
 
         `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
         more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken,
-        unless `broken` is called with that: then the others are looked at.
+        unless `broken` is called with its path and that: then the others are looked at.
         """
         check_score(score)
         if out is not None:

@@ -102,6 +102,16 @@ def atomic_file(path: str | Path, otherwise: str = "", durable: bool = False) ->
                 _sync(path.parent)
 
 
+def check_place(path: str | Path) -> None:
+    """Refuse `path` before the work of which it shall hold the result, where the system would refuse it after; nothing
+    is left there. Raises `failure` as `atomic_file` does."""
+    path = local_path(path, "path")
+    with _refusals_told(path):
+        if not _is_device(path):
+            with _workspace(path.parent):
+                pass
+
+
 @contextmanager
 def atomic_folder(path: str | Path, durable: bool = False) -> Iterator[Path]:
     """A new, empty folder that becomes `path` when the block ends without an error.

@@ -163,7 +163,8 @@ def test_a_file_that_the_server_cannot_read_is_told_whatever_its_numbers_are(ima
     with Hostile(predictions(row)) as server:
         shown = CliRunner().invoke(commands, ["predict", "--url", server.url, "--json", str(image)])
     assert shown.exit_code == 1
-    assert json.loads(shown.stdout) == []
+    [told] = json.loads(shown.stdout)
+    assert set(told) == {"path", "error"} and told["path"] == str(image)
     assert f"image: {image}: broken or" in shown.stderr
     assert "\x1b" not in shown.output
 

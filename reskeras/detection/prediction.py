@@ -52,13 +52,13 @@ class ImageDetections:
 
 def predict_images(
     detector: Detector, classes: Sequence[str], paths: Sequence[str | Path],
-    broken: Callable[[ReskerasError], None] | None = None,
+    broken: Callable[[str, ReskerasError], None] | None = None,
 ) -> list[ImageDetections]:
     """What is in the image files `paths`, in their order.
 
     An image is looked at as viewers show it, turned by its EXIF tag. Every file is read before the first is looked at:
-    ReskerasError names one that is missing (status 2) or cannot be read (1); with `broken`, which is called with that,
-    the others are looked at.
+    ReskerasError names one that is missing (status 2) or cannot be read (1); with `broken`, which is called with its
+    path and that, the others are looked at.
     """
     known: list[tuple[str | Path, tuple[int, int]]] = []
     for path in paths:
@@ -67,7 +67,7 @@ def predict_images(
         except ReskerasError as error:
             if broken is None:
                 raise
-            broken(error)
+            broken(str(path), error)
     paths, sizes = [path for path, _ in known], [size for _, size in known]
     find = tf.function(detector.found, autograph=False)
     found: list[ImageDetections] = []

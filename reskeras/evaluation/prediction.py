@@ -31,10 +31,10 @@ class Prediction:
 
 def predict_files(
     model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str], paths: Sequence[str | Path], top: int = 5,
-    broken: Callable[[ReskerasError], None] | None = None,
+    broken: Callable[[str, ReskerasError], None] | None = None,
 ) -> list[Prediction]:
     """Predictions for `paths`, in their order. A file that cannot be read is a ReskerasError that names it; with
-    `broken`, which is called with that, the others are predicted."""
+    `broken`, which is called with its path and that, the others are predicted."""
     run, predictions = forward(model), []
     for start in range(0, len(paths), BATCH):
         batch, images = [], []
@@ -45,7 +45,7 @@ def predict_files(
             except ReskerasError as error:
                 if broken is None:
                     raise
-                broken(error)
+                broken(str(path), error)
         if not batch:
             continue
         probabilities = tf.nn.softmax(run(preprocessing.normalise(tf.stack(images)))).numpy()

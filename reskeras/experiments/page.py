@@ -11,6 +11,7 @@ from reskeras.errors import failure
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.results import RESULTS_FILE, RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec
+from reskeras.files import check_place
 from reskeras.report.page import write_page
 from reskeras.report.runs import analysis_plots, curves_of, networks_of
 from reskeras.report.sections import Facts, Page, Section, Table
@@ -36,7 +37,9 @@ def read_result(folder: str | Path) -> SuiteResult:
 
 def write_suite_page(folder: str | Path, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
     """Write the page of the results in `folder`, there by default; where it was written."""
-    return write_page(page_of_suite(read_result(folder)), out or Path(folder) / REPORT_FILE)
+    page = out or Path(folder) / REPORT_FILE
+    check_place(page)
+    return write_page(page_of_suite(read_result(folder)), page)
 
 
 def page_of_suite(result: SuiteResult) -> Page:

@@ -10,6 +10,7 @@ import reskeras
 from reskeras.api import build_run
 from reskeras.errors import ReskerasError
 from reskeras_cli.main import commands
+from reskeras_cli.paths import Written
 
 SCHEMES = ("gs://bucket/run", "s3://bucket/run", "hdfs://host/run", "http://host/run", "file:///tmp/run", "ABFS+x://a")
 
@@ -51,6 +52,22 @@ def test_every_path_of_every_command_refuses_an_address(words, param, tmp_path, 
     assert "remote folders are not supported" in result.output
     assert len(result.output.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_a_command_says_so_before_its_work(tmp_path, monkeypatch):
+    """There is no run and no data: what is told is the place, as nothing else was looked at yet."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    tried = []
+    for words, command in every_command(commands):
+        needed = ["absent"] * sum(isinstance(each, click.Argument) for each in command.params)
+        for option in (each.opts[-1] for each in command.params if isinstance(each.type, Written)):
+            result = CliRunner().invoke(commands, [*words, *needed, option, "file/below.png"])
+            assert result.exit_code == 1, (words, option, result.output)
+            assert result.output == "reskeras: file/below.png cannot be written: a part of the path is not a folder\n"
+            tried.append((*words, option))
+    assert {("predict", "--csv"), ("report", "--out"), ("evaluate", "--confusion"), ("port", "--out")} <= {*tried}
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("address", SCHEMES)

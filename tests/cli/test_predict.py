@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,7 +54,10 @@ def test_broken_files_are_told_and_the_others_predicted(trained, photos, tmp_pat
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     result = run(trained.path, photos, "--json", "--csv", tmp_path / "out.csv")
     assert result.exit_code == 1
-    assert len(json.loads(result.stdout)) == 3
+    told = json.loads(result.stdout)
+    assert [Path(each["path"]).name for each in told] == ["b.png", "broken.png", "a.png", "c.png"]
+    assert [set(each) for each in told] == [{"path", "top"}, {"path", "error"}, {"path", "top"}, {"path", "top"}]
+    assert "broken.png is" in told[1]["error"]
     assert "broken.png" in result.stderr and "1 of 4 images could not be read" in result.stderr
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 3 * 5
 
