@@ -5,23 +5,27 @@ from __future__ import annotations
 import click
 
 from .completion import complete_space
-from .output import heading
+from .output import emit_json, heading
 from .tables import Column, table
 
 
-@click.command("spaces", epilog="\b\nExamples:\n  reskeras spaces\n  reskeras spaces skips")
+@click.command("spaces", epilog="\b\nExamples:\n  reskeras spaces\n  reskeras spaces skips\n  reskeras spaces --json")
 @click.argument("name", required=False, metavar="[SPACE]", shell_complete=complete_space)
-def command(name: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def command(name: str | None, as_json: bool) -> None:
     """The spaces that `reskeras tune` can search, or SPACE (a name or a YAML file), parameter by parameter."""
     from reskeras.spec.shipped import shipped_names
     from reskeras.spec.space import space
 
+    every = {each: space(each) for each in ([name] if name else shipped_names("space"))}
+    if as_json:
+        emit_json({each: chosen.sparse() for each, chosen in every.items()})
+        return
     if name:
-        chosen = space(name)
+        chosen = every[name]
         heading(name, chosen.description)
         table([Column("parameter"), Column("values"), Column("when")],
               [(path, domain.describe(), domain.describe_when()) for path, domain in chosen.parameters.items()])
         return
-    every = {each: space(each) for each in shipped_names("space")}
     table([Column("space"), Column("parameters", right=True), Column("what it varies")],
           [(each, str(len(chosen.parameters)), chosen.description) for each, chosen in every.items()])

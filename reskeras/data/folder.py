@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +116,7 @@ class _Opened:
         checked = check_files(path, list(dict.fromkeys(images)))
         readable = {file: entry for file, entry in checked.items() if entry.mode is not None}
         unread = tuple(_skipped(images, others, readable))
-        notes = [*layout.notes, *unread, *walk.left_out.notes()]
+        notes = [*layout.notes, *_alike(known.values()), *unread, *walk.left_out.notes()]
         present = {name for files in found.values() for name, each in files.items()
                    if not readable.keys().isdisjoint(each)}
         names = known.values() if known and not classes else present
@@ -201,6 +201,16 @@ def _refuse(name: str, folder: Path, layout: Layout, known: list[str], asked: bo
     if asked:
         raise unknown(f"data: class of {folder}", name, known)
     raise ReskerasError(f"data: class {name} is in {folder} and not in {layout.train}")
+
+
+def _alike(classes: Iterable[str]) -> Iterator[str]:
+    """What to tell about classes that a person may have meant to be one."""
+    by_letters: dict[str, list[str]] = {}
+    for name in classes:
+        by_letters.setdefault(name.casefold(), []).append(name)
+    for names in by_letters.values():
+        if len(names) > 1:
+            yield f"classes {' and '.join(sorted(names))} differ only in upper and lower case; are they one?"
 
 
 def _below(file: Path, folder: Path) -> str:

@@ -51,6 +51,8 @@ def read_layout(walk: Walk, classes: Collection[str] = ()) -> Layout:
     """
     top = _innermost(walk, walk.root, classes)
     names = {child.name: child for child in walk.children(top).folders}
+    for folder in (top, *names.values()):
+        _refuse_annotated(walk, folder)
     layout = Layout(top)
     if top != walk.root:
         layout.notes.append(f"everything is in its sub-folder {top.relative_to(walk.root).as_posix()}")
@@ -77,6 +79,17 @@ def read_layout(walk: Walk, classes: Collection[str] = ()) -> Layout:
     if layout.test is None:
         layout.test, layout.validation = layout.validation, None
     return layout
+
+
+def _refuse_annotated(walk: Walk, folder: Path) -> None:
+    """A ReskerasError where text files with boxes stand beside the images: they would be taken for a class."""
+    inside = {child.name.casefold(): child for child in walk.children(folder).folders}
+    if not {"images", "labels"} <= inside.keys():
+        return
+    labels = walk.files(inside["labels"])
+    if labels and not any(map(is_image, labels)):
+        raise ReskerasError(f"data: {folder} has images and labels as YOLO keeps boxes, not a folder for each class; "
+                            "reskeras detect reads boxes in the forms of VOC and COCO")
 
 
 def _look_inside(walk: Walk, layout: Layout) -> None:

@@ -39,7 +39,7 @@ def laid_over(base: Spec, changes: dict[str, Any], where: str = "") -> Spec:
 def _parsed(setting: str) -> tuple[str, Any]:
     """One `path=value` such as `bn.momentum=0.99` or `stages.1.width=48` as path and value."""
     path, equals, text = setting.partition("=")
-    if not equals or not path:
+    if not equals or not path or not text.strip():
         raise ReskerasError(f"--set: {shown(setting)} is not of the form path=value, such as bn.momentum=0.99")
     try:
         ((_, value),) = parse_yaml(f"value:\n  {text}", "--set")[0].items()

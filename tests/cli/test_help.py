@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -82,6 +83,7 @@ def test_shipped_recipes_and_spaces_are_listed():
         assert listed.exit_code == 0, listed.output
         assert name in listed.output
         assert said in " ".join(listed.output.split())
+        assert name in json.loads(CliRunner().invoke(commands, [command, "--json"]).output)
     one = CliRunner().invoke(commands, ["spaces", "skips"]).output
     assert "network.skip.rate" in one
     assert "network.skip is dropout" in one

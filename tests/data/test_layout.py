@@ -136,3 +136,23 @@ def test_a_folder_whose_name_ends_like_a_part_is_that_folder(tmp_path):
     assert open_source(f"folder:{tmp_path / 'birds@2023'}").train.count == 6
     part = open_source(f"folder:{tmp_path / 'birds@2023'}@2")
     assert (part.train.count, part.test.count) == (2, 2)
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_boxes_kept_as_text_beside_the_images_are_no_classes(tmp_path, inside):
+    for name in ("images/0.png", "labels/0.txt"):
+        (tmp_path / inside / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / inside / name).touch()
+    with pytest.raises(ReskerasError, match="images and labels as YOLO keeps boxes"):
+        layout(tmp_path)
+    (tmp_path / inside / "labels/0.txt").rename(tmp_path / inside / "labels/0.png")  # classes that are called so
+    assert layout(tmp_path)
+
+
+def test_classes_that_differ_only_in_case_are_told(tmp_path):
+    for name in ("Cat", "cat", "dog"):
+        picture(tmp_path / name / "0.png")
+        picture(tmp_path / name / "1.png")
+    source = open_source(f"folder:{tmp_path}")
+    assert source.classes == ("Cat", "cat", "dog")
+    assert any("Cat and cat differ only in upper and lower case" in note for note in source.notes)

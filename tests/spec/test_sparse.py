@@ -199,3 +199,9 @@ def test_a_catalogue_name_leads_back_to_itself_or_to_its_shorter_twin():
     for name, spec in ROWS.items():
         assert reskeras.plan(name_of(spec)) == reskeras.plan(spec), name
         assert name.startswith(name_of(spec)) or name.endswith("conv1x1"), name
+
+
+@pytest.mark.parametrize("setting", ["bn.momentum", "=0.9", "bn.momentum=", "bn.momentum= "])
+def test_a_setting_without_a_path_or_a_value_is_refused(setting):
+    with pytest.raises(ReskerasError, match="is not of the form path=value"):
+        reskeras.network("resnet-18", settings=(setting,))
