@@ -21,7 +21,7 @@ from reskeras.export.inference import Outputs
 from reskeras.export.proof import Proof
 from reskeras.export.served_files import READ, checked_files, grey_file, read_each
 from reskeras.export.server_files import DETECTOR_BATCHES
-from reskeras.export.serving import publish, write_saved_model
+from reskeras.export.serving import SIGNATURES, publish, write_saved_model
 from reskeras.export.timing import timed
 from reskeras.files import workspace
 from reskeras.graph.fold import folded
@@ -57,13 +57,12 @@ class ServedDetector(tf.Module):
         self._detector = lambda: detector  # in an attribute of its own its models would be saved a second time
         self.kept = [variable.value for part in detector.networks.parts.values() for variable in part.weights]
 
-    @property
-    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """What a server offers: `serving_default`, also by the name of `bytes`, and `features`."""
+    def signatures(self, names: Sequence[str] = SIGNATURES) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """What a server offers, or those of it that are named; `serving_default` goes by the name of `bytes` too."""
         files = tf.TensorSpec([None], tf.string, name="image_bytes")
         found = tf.function(self.__call__, autograph=False).get_concrete_function(files)
-        return {"serving_default": found, "bytes": found,
-                "features": tf.function(self.features, autograph=False).get_concrete_function(files)}
+        features = tf.function(self.features, autograph=False).get_concrete_function(files)
+        return {name: features if name == "features" else found for name in names}
 
     def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
         """A request of `batch` grey images to each signature."""

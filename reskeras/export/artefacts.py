@@ -176,7 +176,7 @@ class Exporter:
         check_debugged(lite)
         inference = Inference(self.plan, self.model, self.preprocessing, self.classes, "float32", guarded=False)
         with scratch() as folder:
-            saved = write_saved_model(inference, folder, batches=())
+            saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
             return explain(inference, saved, lite, self._representative(lite))
 
     def _noise(self, measure: str) -> float | None:

@@ -12,6 +12,7 @@ from tensorflow.core.framework import tensor_pb2
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.export.served_files import GREY, READ, checked_files, grey_file, read_each
+from reskeras.export.serving import SIGNATURES
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.fold import folded
 from reskeras.graph.weights import read, write
@@ -52,16 +53,14 @@ class Inference(tf.Module):
         """Normalised images to features and logits."""
         return self._model()
 
-    @property
-    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """What a server offers: `serving_default`, `bytes` and `features`."""
+    def signatures(self, names: Sequence[str] = SIGNATURES) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """What a server offers, or those of it that are named."""
         images = tf.TensorSpec([None, *self.preprocessing.size], self.pixels, name="images")
         files = tf.TensorSpec([None], tf.string, name="image_bytes")
-        return {
-            "serving_default": tf.function(self.__call__).get_concrete_function(images),
-            "bytes": tf.function(self.from_bytes).get_concrete_function(files),
-            "features": tf.function(self.features).get_concrete_function(images),
-        }
+        offered = {"serving_default": (self.__call__, images), "bytes": (self.from_bytes, files),
+                   "features": (self.features, images)}
+        return {name: tf.function(call).get_concrete_function(asked) for name, (call, asked) in offered.items()
+                if name in names}
 
     def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
         """A request of `batch` grey images to each signature; equal values stand in it once."""

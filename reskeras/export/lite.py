@@ -98,7 +98,7 @@ def write_lite_model(
     if how.measured and (images is None or not len(images)):
         raise ReskerasError(f"export: tflite: {kind} measures ranges on representative images, and there are none")
     with scratch() as folder:
-        saved = write_saved_model(inference, folder, batches=())
+        saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
         try:
             with stderr_aside():
                 content = convert(saved, how, images)

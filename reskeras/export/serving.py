@@ -13,6 +13,7 @@ from tensorflow.core.framework import tensor_pb2
 from reskeras.export.server_files import BATCHES, next_version, write_server_files
 from reskeras.files import make_folder, move, write_text
 
+SIGNATURES = ("serving_default", "bytes", "features")
 WARMUP_FILE = "tf_serving_warmup_requests"
 
 
@@ -21,9 +22,9 @@ class Servable(Protocol):
 
     classes: tuple[str, ...]
 
-    @property
-    def signatures(self) -> Mapping[str, tf.types.experimental.ConcreteFunction]:
-        """What a server offers, by name."""
+    # no property: saving looks at every attribute of a tf.Module, and would trace the functions once more
+    def signatures(self, names: Sequence[str] = SIGNATURES) -> Mapping[str, tf.types.experimental.ConcreteFunction]:
+        """What a server offers, or those of SIGNATURES that are named."""
 
     def example(self, batch: int) -> Mapping[str, Mapping[str, tensor_pb2.TensorProto]]:
         """A request of `batch` images to each signature."""
@@ -31,8 +32,9 @@ class Servable(Protocol):
 
 def write_saved_model(
     inference: Servable, folder: Path, model: str = "model", batches: Sequence[int] = BATCHES,
+    signatures: Sequence[str] = SIGNATURES,
 ) -> Path:
-    """A SavedModel in a new folder below `folder`, a workspace; `publish` gives it its version.
+    """A SavedModel of these signatures in a new folder below `folder`, a workspace; `publish` gives it its version.
 
     Class names are its asset, one a line. It brings a request of each size of `batches` to each signature, which a
     server answers to itself before it is ready, so that no client waits for a graph that is optimised.
@@ -40,7 +42,7 @@ def write_saved_model(
     target, names = folder / "saved_model", folder / "assets" / "classes.txt"
     write_text(names, "\n".join(inference.classes) + "\n")
     inference.class_names = tf.saved_model.Asset(str(names))
-    tf.saved_model.save(inference, str(target), signatures=inference.signatures)
+    tf.saved_model.save(inference, str(target), signatures=inference.signatures(signatures))
     if batches:
         _write_warmup(inference, target, model, batches)
     return target

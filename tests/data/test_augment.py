@@ -18,6 +18,7 @@ from tests.data.images import KINDS, SIZE, STILL, batches, centred, coloured, ra
 SEED = tf.constant([3, 4], tf.int32)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_pixels_are_a_function_of_seed_epoch_and_step_alone(kind):
     augment, split = spec(**KINDS[kind]), coloured()
@@ -38,6 +39,7 @@ def test_pixels_are_a_function_of_seed_epoch_and_step_alone(kind):
     assert not np.array_equal(run(seed=2)[0][0], whole[0][0])
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_step_epoch_or_seed_draws_other_numbers(kind):
     one = coloured(1)  # one image is the same image in every batch, so that only what is drawn can differ

@@ -128,6 +128,7 @@ PASSES = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("what", PASSES)
 def test_every_pass_names_the_record_that_cannot_be_read(spoiled, what):
     folder, run = spoiled

@@ -13,6 +13,7 @@ UNMIXED = {**{name: fields for name, fields in KINDS.items() if name not in ("mi
            "everything": {key: value for key, value in KINDS["everything"].items() if key not in ("mixup", "cutmix")}}
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", UNMIXED)
 @pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_shards_one_after_the_other_are_the_whole_batch_bit_for_bit(kind, count):

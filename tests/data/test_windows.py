@@ -21,6 +21,7 @@ def drawn(choose, shape, count=600):
     return tf.map_fn(lambda draws: choose(tf.constant(shape), draws), numbers, fn_output_signature=tf.int32).numpy()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("shape", [(400, 500), (333, 120)])
 def test_resized_crops_have_the_area_and_aspect_asked_for(shape):
     spec = ResizedCropSpec(area=(0.2, 0.5), aspect=(0.5, 1.5))
@@ -45,6 +46,7 @@ def test_where_no_window_fits_the_largest_central_one_of_an_allowed_aspect_is_ta
         assert abs(top - (shape[0] - height) / 2) <= 1 and abs(left - (shape[1] - width) / 2) <= 1
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("shape", [(300, 400), (700, 350), (40, 50)])
 def test_shorter_side_windows_are_random_crops_of_the_resized_image(shape):
     top, left, height, width = drawn(

@@ -1,31 +1,27 @@
 """A trained detector that the tests of detection share."""
 
+import shutil
+
 import pytest
 
-from tests.detection.shapes import DETECTOR, LEARNING, shapes_folder
-
 
 @pytest.fixture(scope="session")
-def shapes(tmp_path_factory):
+def shapes(detector_files):
     """A VOC folder of squares and discs. Tests must not change it."""
-    return shapes_folder(tmp_path_factory.mktemp("shapes") / "shapes")
+    return detector_files / "shapes"
 
 
 @pytest.fixture(scope="session")
-def detector_run(tmp_path_factory, shapes):
+def detector_run(trained_detector):
     """A tiny detector trained on them: a `reskeras.DetectorRun`. Tests must not change it."""
     import reskeras
 
-    out = tmp_path_factory.mktemp("detectors") / "tiny"
-    spec = reskeras.DetectorSpec.model_validate(DETECTOR)
-    return reskeras.train_detector(spec, f"voc:{shapes}", out=out, **LEARNING)
+    return reskeras.DetectorRun(trained_detector / "tiny")
 
 
 @pytest.fixture
 def copied_detector(detector_run, tmp_path):
     """A copy of the trained run that a test may spoil."""
-    import shutil
-
     import reskeras
 
     return reskeras.DetectorRun(shutil.copytree(detector_run.path, tmp_path / "copied"))

@@ -65,6 +65,7 @@ def test_shared_map_and_regions_are_slices_of_the_backbone(order):
     assert ("rpn_pre_bn/gamma" in values) == (order == "full_preact")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", [
     "resnet-18", "resnet-50", "preact-18", "plain-18", "cifar-resnet-20", "resnext-50-32x4d", "cifar-preact-110",
     "se-resnet-50", "cifar-resnet-110-shortcut-gate-bias-6"])
@@ -88,6 +89,7 @@ def test_resnet_101_is_divided_as_in_the_paper():
     assert plan.box_deltas.output_shape == (80,)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("changes", [{}, {"regions": {"pool": "max", "size": 6, "sample": 16}},
                                      {"regions": {"context": True, "size": 6, "sample": 16}},
                                      {"backbone": {"order": "full_preact"}}])

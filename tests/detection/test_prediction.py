@@ -75,6 +75,7 @@ def test_an_image_has_the_same_alone_and_among_others(detector_run, files, found
     assert predict_images(detector, classes, []) == []
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_kind_of_image_file_will_do(detector_run, files, found, tmp_path, kind):
     path = tmp_path / f"image.{kind}"

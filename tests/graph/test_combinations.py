@@ -79,6 +79,7 @@ def test_the_pairwise_selection_holds_every_pair():
     assert len(pairwise()) < 50 < len(VALID)
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("choice", pairwise(), ids=named)
 def test_pairs_of_choices_train_and_save(choice, tmp_path):
     train_a_step_and_save(choice, tmp_path)

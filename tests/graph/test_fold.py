@@ -49,6 +49,7 @@ def norms(plan):
     return sum(isinstance(each, op.BatchNorm) for each in plan.ops())
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("fields", NETWORKS, ids=str)
 def test_folding_changes_no_output(fields):
     plan = lower(reskeras.network(**fields))

@@ -21,6 +21,7 @@ def small(seed=0, **fields):
     return model, {name: tf.convert_to_tensor(value) for name, value in model(images, training=False).items()}, images
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("block", CONVS)
 def test_an_identity_unit_is_its_formula(order, block):
@@ -30,6 +31,7 @@ def test_an_identity_unit_is_its_formula(order, block):
     assert distance(ends["stage1_unit2"], expected) < 1e-5
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("block", CONVS)
 def test_a_projection_is_a_strided_1x1_convolution_and_shares_the_preactivation(order, block):
@@ -186,6 +188,7 @@ def test_same_padding_is_tensorflows():
 class TestSkips:
     """v2 figure 2 and section 3.1, on an identity unit and on one that changes shape."""
 
+    @pytest.mark.sample(6)
     @pytest.mark.parametrize(("unit", "before", "stride"), [("stage1_unit2", "stage1_unit1", 1),
                                                             ("stage2_unit1", "stage1_unit2", 2)])
     @pytest.mark.parametrize("order", ["original", "full_preact"])
@@ -206,6 +209,7 @@ class TestSkips:
             merged = (1 - gate) * shortcut + (gate if kind == "exclusive_gate" else 1) * branch
         assert distance(ends[unit], after_add(hand, order, merged)) < 1e-5
 
+    @pytest.mark.sample(8)
     @pytest.mark.parametrize("unit", ["stage1_unit1", "stage2_unit1"])
     @pytest.mark.parametrize("order", ["original", "relu_preact", "full_preact"])
     @pytest.mark.parametrize("kind", ["scale", "exclusive_gate", "shortcut_gate", "dropout"])
