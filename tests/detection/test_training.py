@@ -121,6 +121,7 @@ def test_nothing_of_a_classifier_is_kept_that_means_nothing_to_a_detector(tmp_pa
     assert run.evaluate(options=reskeras.detection.detector.Options(scales=(0.5, 1))).images == 6
 
 
+@pytest.mark.slow
 def test_statistics_are_learned_where_the_recipe_says_so(tmp_path, shapes, classifier):
     run = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, frozen_bn=False,
                                   **SHORT)

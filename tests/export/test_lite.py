@@ -107,6 +107,7 @@ def test_a_program_that_does_what_is_said_gets_the_models_answers(made):
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.03)
 
 
+@pytest.mark.slow
 def test_noise_is_ranked_and_layers_can_stay_in_float(made):
     run, proofs = made
     layers = run.explain("tflite-int8")

@@ -46,7 +46,7 @@ def agrees(run, network, name, size):
     return distance(found, expected) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "ResNet50V2"])
+@pytest.mark.parametrize("name", [pytest.param("ResNet50", marks=pytest.mark.slow), "ResNet50V2"])
 def test_a_network_of_keras_applications_and_its_preprocessing(name, tmp_path):
     network = application(name, 64, 10)
     run = reskeras.port(network, out=tmp_path / "run")
@@ -199,6 +199,7 @@ def test_wrong_names_of_classes_and_pixels(network, tmp_path):
         reskeras.port(network, out=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_port_is_fine_tuned_on_other_classes(run, tmp_path):
     smaller = reskeras.network(run.path, input_shape=[32, 32, 3])

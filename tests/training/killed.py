@@ -51,7 +51,8 @@ def torn_writing(number):
     def torn(file, **arrays):
         count[0] += 1
         if count[0] == number:
-            file.write_bytes(b"half of a state")
+            file.write(b"half of a state")
+            file.flush()
             die()
         write(file, **arrays)
 
