@@ -86,6 +86,7 @@ def test_the_command_prints_and_writes(copied):
     assert (copied.path / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_suites_page_sets_published_beside_measured(tmp_path):
     reskeras.reproduce("v1-figure-7", "smoke", rows=["plain-20", "resnet-20"], out=tmp_path)
     folder = tmp_path / "v1-figure-7" / "smoke"
