@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "  reskeras build resnet-34 --classes 10 --out saved_models/mine --plot resnet-34.png",
 )
 @network_options()
-@click.option("--out", type=Written(), metavar="DIR",
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="The new run folder.  [default: saved_models/NAME]")
 @click.option("--plot", type=Written(), metavar="FILE",
               help="Also draw the network unit by unit: .png, .svg or .pdf.")

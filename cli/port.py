@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from .output import command_line, echo, emit_json, note
-from .paths import Written
 
 
 @click.command(
@@ -28,7 +27,7 @@ from .paths import Written
               help="How the weights want their pixels: caffe, tf or torch.  [default: as the library's are]")
 @click.option("--fold-biases", is_flag=True, help="Put biases before batch norms into their means.")
 @click.option("--without-proof", is_flag=True, help="Keep the port where the source cannot be run.")
-@click.option("--out", type=Written(), metavar="DIR",
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="The new run folder.  [default: saved_models/NETWORK-ported]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(

@@ -66,7 +66,7 @@ def test_where_nothing_can_be_written_a_command_says_so_before_its_work(tmp_path
             assert result.exit_code == 1, (words, option, result.output)
             assert result.output == "reskeras: file/below.png cannot be written: a part of the path is not a folder\n"
             tried.append((*words, option))
-    assert {("predict", "--csv"), ("report", "--out"), ("evaluate", "--confusion"), ("port", "--out")} <= {*tried}
+    assert {("predict", "--csv"), ("report", "--out"), ("evaluate", "--confusion"), ("build", "--plot")} <= {*tried}
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
