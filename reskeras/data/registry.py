@@ -24,7 +24,8 @@ def open_source(
 
     `division` is the version of the rule by which images are held back, which a run keeps. `testing` are the classes of
     a run: the source is then opened for testing. All images of a folder without a test split, and of a TFDS set
-    without one, are for test; its classes are put in the run's order by name, and some may be missing.
+    without one, are for test; its classes are put in the run's order by name, and some may be missing. Of a run that
+    has no names for its classes these are empty, and the source's are taken in their own order.
 
     Raises ReskerasError (status 2) for an unknown name, a set that is not there, fewer than two classes to train on, a
     class that is not among those of `testing`, or a part that is not there.
@@ -33,7 +34,7 @@ def open_source(
     if part and name.startswith("folder:") and Path(name.removeprefix("folder:")).expanduser().is_dir():
         whole, part = name, None
     source = _open_whole(whole, data_dir, division, testing)
-    if testing is not None:
+    if testing:
         source = source.matched(testing)
     return source if part is None else _with_part(source, name, int(part))
 

@@ -92,6 +92,7 @@ class TestTrainAndUse:
         assert "(allowed 1e-02)" in shown
         assert "tensorflow_model_server" in shown
 
+    @pytest.mark.slow
     def test_a_detector_begins_from_another_of_other_classes(self, trained, detector_files, tmp_path):
         for file in (detector_files / "shapes").rglob("*"):
             target = tmp_path / "discs" / file.relative_to(detector_files / "shapes")

@@ -1,5 +1,7 @@
 """A folder that a run was not trained on is for testing: all of it, by the names of its classes."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -97,3 +99,18 @@ def test_analyses_and_proofs_take_such_folders(trained, digits, tmp_path):
     assert run.analyse(data, images=30, lesions=0).images == 30
     [proof] = run.export("tflite", data=data, timing=False)
     assert proof.holds and proof.images == 30
+
+
+def test_a_run_without_names_of_classes_takes_data_with_as_many(copied, tmp_path):
+    """As a port is that nobody named the classes of."""
+    told = copied.folder.provenance()
+    del told["data"]
+    (copied.path / "provenance.json").write_text(json.dumps(told))
+    assert copied.evaluate("digits").images == 359
+    for name in "ab":
+        for number in range(2):
+            image = tmp_path / "two" / name / f"{number}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), 90 + number, np.uint8)).save(image)
+    with pytest.raises(ReskerasError, match=r"has 2 classes, and .* 10 without names"):
+        copied.evaluate(f"folder:{tmp_path / 'two'}")

@@ -72,7 +72,7 @@ def test_what_the_model_cannot_read_is_told_file_by_file(saved, files, tmp_path)
     (tmp_path / "nothing.png").touch()
     paths, told = [files[0], tmp_path / "text.png", files[1], tmp_path / "nothing.png"], []
     with Stub(saved[1]) as stub:
-        found = Client(stub.url).predict(paths, broken=told.append)
+        found = Client(stub.url).predict(paths, broken=lambda _, error: told.append(error))
         with pytest.raises(reskeras.ReskerasError, match=r"image: .*text\.png: neither a JPEG nor a PNG") as caught:
             Client(stub.url).predict(paths)
         shown = CliRunner().invoke(commands, ["predict", "--url", stub.url, *map(str, paths), "--top", "1"])
@@ -92,7 +92,7 @@ def test_a_file_that_is_too_large_is_not_sent_and_small_ones_go_together(saved, 
     files[5].write_bytes(bytes(3 * most + 1))
     told = []
     with Stub(saved[1]) as stub:
-        found = Client(stub.url).predict(files, broken=told.append)
+        found = Client(stub.url).predict(files, broken=lambda _, error: told.append(error))
     assert [each.path for each in found] == [str(file) for file in files if file != files[5]]
     assert [str(each) for each in told] == [f"image: {files[5]}: larger than 0 MiB"]
     assert len(stub.requests) >= 39 / 3

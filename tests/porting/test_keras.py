@@ -107,6 +107,7 @@ def test_published_weights_look_at_the_centre_of_a_larger_image(run):
     assert type(preprocessing).load(run.folder.preprocessing_file).crop == preprocessing.crop
 
 
+@pytest.mark.slow
 def test_back_to_keras_weights_to_the_last_bit(run, network):
     proof, = run.export("keras-weights", timing=False)
     assert proof.difference < 1e-5
@@ -135,6 +136,7 @@ def test_a_whole_h5_file(network, run, tmp_path):
     np.testing.assert_array_equal(*(each.model()(images, training=False) for each in (run, again)))
 
 
+@pytest.mark.slow
 def test_folded_biases_make_it_the_papers_network_but_for_epsilon(network, tmp_path):
     run = reskeras.port(network, fold_biases=True, out=tmp_path / "run")
     assert not any(name.endswith("conv1/bias") for name in read(run.model()))

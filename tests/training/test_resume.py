@@ -213,6 +213,7 @@ def measured(run):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in run.folder.metrics()]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("schedule", [{"kind": "constant"}, {"kind": "plateau", "patience": 1, "least": 0.9}])
 def test_a_training_made_longer_equals_one_that_was_as_long_from_the_start(tmp_path, schedule):
     whole = small(tmp_path / "whole", epochs=4, schedule=schedule)
@@ -227,6 +228,7 @@ def test_a_training_made_longer_equals_one_that_was_as_long_from_the_start(tmp_p
     assert longer.folder.provenance()["best_epoch"] == whole.folder.provenance()["best_epoch"]
 
 
+@pytest.mark.slow
 def test_a_training_killed_while_it_was_made_longer_goes_on(tmp_path):
     whole = small(tmp_path / "whole", epochs=3)
     small(tmp_path / "run", epochs=1)
@@ -235,6 +237,7 @@ def test_a_training_killed_while_it_was_made_longer_goes_on(tmp_path):
     assert digest_of(small(tmp_path / "run", epochs=3, resume=True)) == digest_of(whole)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("schedule", "words"), [
     ({"kind": "cosine"}, "cosine"), ({"kind": "constant", "warmup": 0.1}, "constant after a warm-up"),
     ({"kind": "steps"}, "steps"), ({"kind": "linear"}, "linear"),
