@@ -81,6 +81,7 @@ def test_help_has_examples():
     assert "reskeras launch --workers 2 -- train" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_ends_a_launched_process_with_a_status_of_its_own():
     command = [*START[:-1], "build", "cifar-resnet-20", "--out", "/proc/new"]
     for setting, status in (({}, 1), ({"RESKERAS_LAUNCHED": "1"}, 75)):

@@ -21,7 +21,7 @@ def drawn(choose, shape, count=600):
     return tf.map_fn(lambda draws: choose(tf.constant(shape), draws), numbers, fn_output_signature=tf.int32).numpy()
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(400, 500), (333, 120)])
 def test_resized_crops_have_the_area_and_aspect_asked_for(shape):
     spec = ResizedCropSpec(area=(0.2, 0.5), aspect=(0.5, 1.5))

@@ -109,6 +109,7 @@ def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_
     assert np.allclose(run.detector().preprocessing.mean, classifier.preprocessing().mean)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_classifier_is_kept_that_means_nothing_to_a_detector(tmp_path, shapes, noise):
     """Logits of as many classes as a region's with the background, and a mean of each pixel of the canvas."""
     run = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", **SHORT | {
@@ -129,6 +130,7 @@ def test_statistics_are_learned_where_the_recipe_says_so(tmp_path, shapes, class
     assert not np.array_equal(before["stem_bn/moving_mean"], after["stem_bn/moving_mean"])
 
 
+@pytest.mark.slow
 def test_a_detector_goes_on_from_a_detector(tmp_path, shapes, detector_run):
     run = reskeras.train_detector(detector_run.path, f"voc:{shapes}", out=tmp_path / "run", start=detector_run.path,
                                   **{**SHORT, "epochs": 1, "learning_rate": 1e-6})
@@ -164,6 +166,7 @@ def test_classes_that_contradict_the_data_are_refused(tmp_path, shapes):
         reskeras.train_detector(reskeras.detector(SPEC, classes=5), f"voc:{shapes}", out=tmp_path / "run", **SHORT)
 
 
+@pytest.mark.slow
 def test_a_deep_scanned_backbone_trains(tmp_path, shapes):
     spec = reskeras.detector(SPEC, stages=[{"units": 2, "width": 16}, {"units": 3, "width": 16},
                                            {"units": 3, "width": 16}])

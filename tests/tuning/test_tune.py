@@ -106,6 +106,7 @@ def test_a_trial_that_raises_is_told(tmp_path, monkeypatch):
     assert len(read_outcomes(tmp_path / "search" / "search")) == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_search_and_leaves_its_trials_open(tmp_path):
     asked = {"over": OVER, "spec": reskeras.network(**TINY), "tuner": "random", "trials": 2, "epochs": 1}
     with mounted(tmp_path / "disk", "size=8m") as disk:
@@ -136,6 +137,7 @@ def test_a_search_that_another_process_runs_is_told(tmp_path):
         reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=1, epochs=1, out=tmp_path / "search")
 
 
+@pytest.mark.slow
 def test_executions_start_differently_and_are_averaged(tmp_path):
     over = {"parameters": {"recipe.learning_rate": [0.05]}}
     found = reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, executions=2, out=tmp_path / "two")
@@ -147,6 +149,7 @@ def test_executions_start_differently_and_are_averaged(tmp_path):
     assert outcome.figures["val_loss"] == pytest.approx(sum(losses) / 2)
 
 
+@pytest.mark.slow
 def test_hyperband_goes_on_from_states_and_its_best_can_be_trained_again(tmp_path):
     found = reskeras.tune(OVER, reskeras.network(**TINY), tuner="hyperband", epochs=3, out=tmp_path / "search")
     best = next(outcome for outcome in found.ranked() if outcome.rounds.get("epochs") == 3)
@@ -162,6 +165,7 @@ def test_hyperband_goes_on_from_states_and_its_best_can_be_trained_again(tmp_pat
     assert curve(reskeras.train(spec, recipe=by, out=tmp_path / "again")) == curve(run)
 
 
+@pytest.mark.slow
 def test_latency_is_a_limit_of_its_own(tmp_path):
     over = {"parameters": {"network.width_factor": [1.0]}}
     with pytest.raises(reskeras.ReskerasError, match=r"all 1 trials failed.*latency .* ms is more than 1e-06 ms"):
