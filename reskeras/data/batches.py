@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.broken import named_failures
-from reskeras.data.decode import LARGEST_IMAGE, fit_image
+from reskeras.data.decode import LARGEST_IMAGE, WHOLE, Framing, fit_image
 from reskeras.data.source import Split
 from reskeras.machine import cores, memory
 
@@ -49,14 +49,14 @@ def pipeline_options() -> tf.data.Options:
 
 
 def fitted_batch(
-    split: Split, indices: tf.Tensor, size: tuple[int, int, int], crop: float = 1.0, at_once: int = READERS,
+    split: Split, indices: tf.Tensor, size: tuple[int, int, int], framing: Framing = WHOLE, at_once: int = READERS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and int32 labels (n,), in a graph
     that decodes `at_once` images at the same time."""
 
     def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, label = split.decode(stored)
-        return fit_image(image, *size[:2], crop), label
+        return fit_image(image, *size[:2], framing), label
 
     shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
     return mapped(load, split.fetch(indices), shapes, at_once)
@@ -87,12 +87,13 @@ class Batches:
 
 
 def fitted(
-    split: Split, indices: Sequence[int] | np.ndarray, size: tuple[int, int, int], batch_size: int, crop: float = 1.0,
+    split: Split, indices: Sequence[int] | np.ndarray, size: tuple[int, int, int], batch_size: int,
+    framing: Framing = WHOLE,
 ) -> Batches:
     """Batches (uint8 images of `size`, int32 labels) of the images at `indices`, in this order; all are used."""
     read_ahead = ReadAhead.of(batch_size, size)
     return read_batches(split, indices, batch_size, read_ahead.parallel,
-                        lambda batch: fitted_batch(split, batch, size, crop, read_ahead.images))
+                        lambda batch: fitted_batch(split, batch, size, framing, read_ahead.images))
 
 
 def read_batches(

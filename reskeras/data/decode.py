@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
 PIXELS_AT_ONCE = PixelBudget(LARGEST_IMAGE)
 CHANGED = "changed since the data was opened"
 COLOURS = 3
+# TensorFlow's name, and how many pixels of the smaller image its kernel reaches; all equal Pillow's
+INTERPOLATIONS = {"bilinear": ("triangle", 1), "bicubic": ("keyscubic", 2), "lanczos": ("lanczos3", 3)}
 EXACT = "INTEGER_ACCURATE"  # TensorFlow's own choice is an approximate transform, off by up to 14
 JPEG_SCAN = b"\xff\xda\0"  # begins the pixels of a JPEG, after its Exif segment if it has one
 LONGEST_HEADER = 4096  # bytes before that, in JPEGs with nothing special
@@ -160,36 +163,55 @@ def read_stored(path: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         return tf.identity(data)
 
 
-def fit_image(image: tf.Tensor, height: int, width: int, crop: float = 1.0) -> tf.Tensor:
+@dataclass(frozen=True)
+class Framing:
+    """How an image comes to the network's size: resized, with antialiasing, until the share `crop` of it covers that
+    size, whose centre is cut out. With 0.875, 224 pixels are the centre of 256."""
+
+    crop: float = 1.0
+    interpolation: str = "bilinear"
+
+    def covering(self, side: int) -> int:
+        """The pixels to which the side is resized of which `side` pixels are looked at; rounded down as timm does."""
+        return max(int(side / self.crop + 1e-6), side)
+
+
+WHOLE = Framing()
+
+
+def fit_image(image: tf.Tensor, height: int, width: int, framing: Framing = WHOLE) -> tf.Tensor:
     """uint8 (h, w, channels) to uint8 (height, width, channels): resized until it covers, centre cropped.
 
-    Bilinear with antialiasing; the same in training, evaluation, prediction and export. An image of the
-    right size passes unchanged. With `crop` 0.875 it is resized until that share of it covers, so that 224 pixels are
-    the centre of 256.
+    The same in training, evaluation, prediction and export. An image of the right size of which all is looked at
+    passes unchanged.
     """
     channels = image.shape[-1]
     shape = tf.shape(image)
     fitting = tf.logical_and(tf.equal(shape[0], height), tf.equal(shape[1], width))
-    fitting = tf.logical_and(fitting, crop == 1)
-    fitted = tf.cond(fitting, lambda: image, lambda: _cover(image, height, width, crop))
+    fitting = tf.logical_and(fitting, framing.crop == 1)
+    fitted = tf.cond(fitting, lambda: image, lambda: _cover(image, height, width, framing))
     return tf.ensure_shape(fitted, [height, width, channels])
 
 
-def _cover(image: tf.Tensor, height: int, width: int, crop: float) -> tf.Tensor:
+def _cover(image: tf.Tensor, height: int, width: int, framing: Framing) -> tf.Tensor:
     """What `tf.image.resize` and a centre crop give, without ever making the part that is cropped away:
-    resized whole, a strip of 1x60000 pixels would take 36 GB."""
+    resized whole, a strip of 1x60000 pixels would take 36 GB. The longer side is rounded down and the corner to the
+    nearest, as torchvision's Resize and CenterCrop do."""
+    kernel, support = INTERPOLATIONS[framing.interpolation]
     size = tf.cast(tf.shape(image)[:2], tf.float64)
     wanted = tf.constant([height, width], tf.float64)
-    scaled = tf.maximum(tf.round(size * tf.reduce_max(wanted / size) / crop), wanted)
-    scale, corner = scaled / size, (scaled - wanted) // 2
-    reach = 1 + tf.maximum(1 / scale, 1)  # how far the filter looks beyond the window, in pixels of the image
+    tight = tf.argmax(wanted / size)  # the axis along which it just covers
+    covering = tf.constant([framing.covering(side) for side in (height, width)], tf.float64)[tight]
+    scaled = tf.maximum(tf.floor(size * covering / size[tight]), wanted)
+    scale, corner = scaled / size, tf.round((scaled - wanted) / 2)
+    reach = 1 + support * tf.maximum(1 / scale, 1)  # how far the filter looks beyond the window, in the image's pixels
     first = tf.maximum(tf.floor(corner / scale - reach), 0)
     last = tf.minimum(tf.math.ceil((corner + wanted) / scale + reach), size)
     top, left = tf.unstack(tf.cast(first, tf.int32))
     bottom, right = tf.unstack(tf.cast(last, tf.int32))
     resized = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis, top:bottom, left:right], size=[height, width], scale=tf.cast(scale, tf.float32),
-        translation=tf.cast(first * scale - corner, tf.float32), kernel_type="triangle", antialias=True)[0]
+        translation=tf.cast(first * scale - corner, tf.float32), kernel_type=kernel, antialias=True)[0]
     return to_pixels(resized)
 
 

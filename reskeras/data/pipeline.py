@@ -106,7 +106,7 @@ def evaluation_batches(
         return preprocessing.normalise(images), labels if classes is None else probabilities(labels, classes)
 
     if shard is None:
-        batches = fitted(split, range(split.count), preprocessing.size, batch_size, preprocessing.crop)
+        batches = fitted(split, range(split.count), preprocessing.size, batch_size, preprocessing.framing)
         ready = ReadAhead.of(batch_size, preprocessing.size).ready
         return replace(batches, dataset=batches.dataset.map(finished).prefetch(ready))
 
@@ -114,7 +114,7 @@ def evaluation_batches(
     read_ahead = ReadAhead.of(rows.count, preprocessing.size)
 
     def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        images = fitted_batch(split, indices, preprocessing.size, preprocessing.crop, read_ahead.images)
+        images = fitted_batch(split, indices, preprocessing.size, preprocessing.framing, read_ahead.images)
         return *finished(*images), weights
 
     dataset = ordered_batches(load, split.count, rows, read_ahead)
@@ -125,7 +125,7 @@ def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) ->
     """At most `count` evenly spaced images, uint8 at the network's size and not normalised, with labels."""
     indices = np.unique(np.linspace(0, split.count - 1, min(count, split.count)).astype(np.int64))
     images, labels = np.empty((len(indices), *preprocessing.size), np.uint8), np.empty(len(indices), np.int32)
-    batches = fitted(split, indices, preprocessing.size, SAMPLED, preprocessing.crop)
+    batches = fitted(split, indices, preprocessing.size, SAMPLED, preprocessing.framing)
     for place, (pixels, classes) in zip(range(0, len(indices), SAMPLED), batches, strict=True):
         images[place : place + SAMPLED], labels[place : place + SAMPLED] = pixels, classes
     return images, labels

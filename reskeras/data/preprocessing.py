@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from reskeras.bounded import check_archive
 from reskeras.data.batches import fitted
-from reskeras.data.decode import fit_image
+from reskeras.data.decode import INTERPOLATIONS, WHOLE, Framing, fit_image
 from reskeras.data.source import Split
 from reskeras.errors import failure
 from reskeras.files import atomic_file
@@ -28,8 +28,8 @@ KINDS = ("per_pixel_mean", "per_channel", "scale")
 class Preprocessing:
     """Size of the input in pixels, and the mean and standard deviation on the 0..255 scale.
 
-    `mean` is float32 (height, width, channels) for `per_pixel_mean`, else (channels,); `std` is (channels,). `crop` is
-    the share of an image's shorter side that is looked at, 224 of 256 pixels in published ImageNet weights.
+    `mean` is float32 (height, width, channels) for `per_pixel_mean`, else (channels,); `std` is (channels,). `framing`
+    says how an image comes to that size: published ImageNet weights look at 224 of 256 pixels, or a larger share.
     """
 
     height: int
@@ -38,7 +38,7 @@ class Preprocessing:
     kind: str
     mean: np.ndarray = field(repr=False)
     std: np.ndarray = field(repr=False)
-    crop: float = 1.0
+    framing: Framing = WHOLE
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -79,7 +79,7 @@ class Preprocessing:
 
     def fit_image(self, image: tf.Tensor) -> tf.Tensor:
         """uint8 (h, w, channels) to uint8 of the input's size, not normalised."""
-        return fit_image(image, self.height, self.width, self.crop)
+        return fit_image(image, self.height, self.width, self.framing)
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """(x - mean) / std as float32, of images (..., height, width, channels) on the 0..255 scale."""
@@ -94,16 +94,18 @@ class Preprocessing:
             + ("" if (self.std == 1).all() else f", divide by {_numbers(self.std)}") + " (by channel)",
             "scale": "scale 0..255 to -1..1",
         }
-        size, cover = ("x".join(str(round(side / share)) for side in (self.height, self.width))
-                       for share in (1, self.crop))
-        crop = "crop its centre" if self.crop == 1 else f"crop {size} from its centre"
-        return f"resize to cover {cover}, {crop}, {steps[self.kind]}"
+        sides = self.height, self.width
+        size, cover = ("x".join(map(str, each)) for each in (sides, map(self.framing.covering, sides)))
+        crop = "crop its centre" if self.framing.crop == 1 else f"crop {size} from its centre"
+        how = "" if self.framing.interpolation == WHOLE.interpolation else f" ({self.framing.interpolation})"
+        return f"resize to cover {cover}{how}, {crop}, {steps[self.kind]}"
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
         with atomic_file(path) as beside:
             np.savez(beside, height=self.height, width=self.width, channels=self.channels, kind=self.kind,
-                     mean=self.mean, std=self.std, crop=self.crop, description=self.describe())
+                     mean=self.mean, std=self.std, crop=self.framing.crop,
+                     interpolation=self.framing.interpolation, description=self.describe())
 
     @classmethod
     def load(cls, path: Path, size: tuple[int, int, int] | None = None) -> Preprocessing:
@@ -114,7 +116,9 @@ class Preprocessing:
             with np.load(path, allow_pickle=False) as saved:
                 height, width, channels = (int(saved[name]) for name in ("height", "width", "channels"))
                 kind, mean, std = str(saved["kind"]), saved["mean"], saved["std"]
-                crop = float(saved["crop"]) if "crop" in saved else 1.0  # runs of before have none
+                # runs of before have neither
+                crop = float(saved["crop"]) if "crop" in saved else WHOLE.crop
+                how = str(saved["interpolation"]) if "interpolation" in saved else WHOLE.interpolation
             shape = (height, width, channels) if kind == "per_pixel_mean" else (channels,)
             numeric = all(part.dtype.kind == "f" and np.isfinite(part).all() for part in (mean, std))
             if not numeric or not (std > 0).all():
@@ -122,9 +126,10 @@ class Preprocessing:
             if size not in (None, (height, width, channels)):
                 raise ValueError(f"it is for images of {height}x{width}x{channels}, and the network's have "
                                  f"{'x'.join(map(str, size))}")
-            if kind not in KINDS or mean.shape != shape or std.shape != (channels,) or not 0 < crop <= 1:
+            if kind not in KINDS or mean.shape != shape or std.shape != (channels,) or not 0 < crop <= 1 \
+                    or how not in INTERPOLATIONS:
                 raise ValueError(f"{kind!r} with a mean of shape {mean.shape} for {height}x{width}x{channels}")
-            return cls(height, width, channels, kind, mean, std, crop)
+            return cls(height, width, channels, kind, mean, std, Framing(crop, how))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error,
                 RuntimeError, MemoryError, OverflowError) as error:  # what zipfile and NumPy make of wrong bits
             raise failure(f"preprocessing: {path} is broken: {' '.join(str(error).split())}") from error

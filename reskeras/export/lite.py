@@ -126,7 +126,8 @@ def describe(inference: Inference, kind: str, file: Path, path: Path) -> None:
     _, _, channels = inference.preprocessing.size
     sizing, _, normalisation = inference.preprocessing.describe().partition(" centre, ")
     colours = "RGB" if channels == 3 else "grey"
-    steps = [f"{sizing} centre (bilinear, antialiased)", f"give pixels as {colours}, 0 to 255"]
+    how = inference.preprocessing.framing.interpolation
+    steps = [f"{sizing.replace(f' ({how})', '')} centre ({how}, antialiased)", f"give pixels as {colours}, 0 to 255"]
     if pixels.scale is not None:
         steps.append(f"as {pixels.type}, clipped: round(pixel / {pixels.scale:.9g}) {pixels.zero_point:+d}")
     write_json(path, {

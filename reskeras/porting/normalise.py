@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reskeras.data.decode import Framing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import unknown
 
-CROP = 224 / 256  # published accuracies are of the centre of a slightly larger image
+CENTRE = Framing(224 / 256)  # published accuracies are of the centre of a slightly larger image
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Normalise:
         mean, std = (np.asarray(values, np.float32) for values in (self.mean, self.std))
         if channels != len(mean):
             mean, std = (np.full(channels, values.mean(), np.float32) for values in (mean, std))
-        return Preprocessing(height, width, channels, self.kind, mean, std, CROP)
+        return Preprocessing(height, width, channels, self.kind, mean, std, CENTRE)
 
 
 NORMALISE = {

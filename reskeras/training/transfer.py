@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from reskeras.data.decode import WHOLE
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.layers.batch_norm import FusedBatchNormalization
@@ -31,20 +32,19 @@ class Start:
     def fitted_preprocessing(self, plan: Plan) -> Preprocessing:
         """The preprocessing for the plan's input: of other sizes, or of grey instead of coloured images.
 
-        The mean of every pixel becomes one of each channel at another size. Whole images are looked at,
-        as in training. ReskerasError when coloured images are
-        asked for and the start knows grey ones alone.
+        The mean of every pixel becomes one of each channel at another size. Whole images are looked at, as in training.
+        ReskerasError when coloured images are asked for and the start knows grey ones alone.
         """
         height, width, channels = plan.input_shape
         own = self.preprocessing
         if (height, width, channels) == own.size:
-            return own if own.crop == 1 else replace(own, crop=1.0)
+            return replace(own, framing=WHOLE)
         if (height, width) != (own.height, own.width):
             own = own.by_channel()
         mean, std = own.mean, own.std
         if channels != own.channels:
             mean, std = grey(mean, own.channels, channels), grey(std, own.channels, channels)
-        return replace(own, height=height, width=width, channels=channels, mean=mean, std=std, crop=1.0)
+        return replace(own, height=height, width=width, channels=channels, mean=mean, std=std, framing=WHOLE)
 
     def fitted_weights(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """`own` weights of a fresh model with those of the start in place.

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from reskeras.data.batches import fitted
-from reskeras.data.decode import fit_image
+from reskeras.data.decode import INTERPOLATIONS, Framing, fit_image
 from reskeras.data.division import divided_by_position
 from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
@@ -180,15 +181,22 @@ def test_fitting_covers_then_crops_the_centre():
     assert fit_image(tf.zeros([3, 100, 3], tf.uint8), 32, 16).shape == (32, 16, 3)
 
 
-@pytest.mark.parametrize(("shape", "size"), [((120, 50), (32, 32)), ((9, 40), (20, 30)), ((64, 64), (24, 10)),
-                                             ((7, 100), (32, 8)), ((8, 8), (32, 32))])
-def test_fitting_equals_resizing_the_whole_image_and_cropping_its_centre(shape, size):
-    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    whole = np.maximum(np.round(np.array(shape) * max(np.array(size) / shape)).astype(int), size)
-    resized = tf.image.resize(image, whole, antialias=True).numpy()
-    top, left = (whole - size) // 2
-    expected = np.round(resized[top : top + size[0], left : left + size[1]]).clip(0, 255)
-    assert np.abs(fit_image(tf.constant(image), *size).numpy() - expected).max() <= 1  # ties may round either way
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("crop", [1.0, 0.875, 0.95])
+@pytest.mark.parametrize(("shape", "size"), [((120, 50), (32, 32)), ((41, 83), (32, 32)), ((9, 40), (20, 30)),
+                                             ((64, 64), (24, 10)), ((8, 8), (32, 32))])
+def test_fitting_is_pillows_resize_and_torchvisions_centre_crop(shape, size, crop, interpolation):
+    """Of the covering size the longer side is rounded down, the corner to the nearest, ties to even."""
+    # of middling values, past whose ends no kernel goes: Pillow would cut them off between its two passes
+    image = np.random.default_rng(0).integers(80, 176, (*shape, 3)).astype(np.uint8)
+    covering = [int(side / crop + 1e-6) for side in size]
+    tight = int(np.argmax(np.array(size) / shape))
+    whole = [max(covering[tight] * shape[axis] // shape[tight], size[axis]) for axis in (0, 1)]
+    resized = Image.fromarray(image).resize(whole[::-1], getattr(Image.Resampling, interpolation.upper()))
+    top, left = (round((whole[axis] - size[axis]) / 2) for axis in (0, 1))
+    expected = np.asarray(resized, np.int32)[top : top + size[0], left : left + size[1]]
+    found = fit_image(tf.constant(image), *size, Framing(crop, interpolation)).numpy()
+    assert np.abs(found - expected).max() <= (1 if interpolation == "bilinear" else 2)  # it rounds between them too
 
 
 def test_a_strip_of_pixels_is_fitted_without_making_the_image_it_would_cover():

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import reskeras
+from reskeras.data.decode import WHOLE
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.porting.layouts import APPLICATIONS
@@ -101,10 +102,10 @@ def test_published_weights_look_at_the_centre_of_a_larger_image(run):
     preprocessing = run.preprocessing()
     image = Image.fromarray(images_of(110)[0].astype(np.uint8))
     expected = np.asarray(image.resize((73, 73), Image.Resampling.BILINEAR).crop((4, 4, 68, 68)), np.int32)
-    assert preprocessing.crop == 224 / 256
+    assert preprocessing.framing.crop == 224 / 256
     assert np.abs(preprocessing.fit_image(np.asarray(image)).numpy() - expected).max() <= 1
     assert "resize to cover 73x73, crop 64x64" in preprocessing.describe()
-    assert type(preprocessing).load(run.folder.preprocessing_file).crop == preprocessing.crop
+    assert type(preprocessing).load(run.folder.preprocessing_file).framing == preprocessing.framing
 
 
 @pytest.mark.slow
@@ -210,7 +211,7 @@ def test_a_port_is_fine_tuned_on_other_classes(run, tmp_path):
     before, after = (read(each.model()) for each in (run, tuned))
     np.testing.assert_array_equal(before["stage4_unit3_conv2/kernel"], after["stage4_unit3_conv2/kernel"])
     assert after["logits/kernel"].shape == (2048, 10)
-    assert tuned.preprocessing().crop == 1.0
+    assert tuned.preprocessing().framing == WHOLE
 
 
 @pytest.mark.parametrize("begins", [True, False], ids=["input layer", "model"])
