@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +21,9 @@ from .output import command_line, echo, emit_json, note
 @click.argument("source")
 @click.option("--as", "application", metavar="NAME",
               help="Whose weights they are, where a Keras file has no model: ResNet50, ResNet101V2, ...")
+@click.option("--architecture", metavar="LIBRARY:NAME",
+              help="Whose weights a state dict's are: timm:resnet50.a1_in1k, torchvision:resnet50, arguments after "
+              "commas (timm:resnet50,output_stride=16).  [default: what a config.json beside it says]")
 @click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
               help="Names of the classes, one on a line.  [default: their numbers]")
 @click.option("--size", type=int, metavar="N", help="Images of N x N pixels.  [default: the source's, else 224 or 299]")
@@ -31,34 +35,47 @@ from .output import command_line, echo, emit_json, note
               help="The new run folder.  [default: saved_models/NETWORK-ported]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    source: str, application: str | None, classes: Path | None, size: int | None, normalise: str | None,
-    fold_biases: bool, without_proof: bool, out: Path | None, as_json: bool,
+    source: str, application: str | None, architecture: str | None, classes: Path | None, size: int | None,
+    normalise: str | None, fold_biases: bool, without_proof: bool, out: Path | None, as_json: bool,
 ) -> None:
     """Port SOURCE, a network that somebody else trained, to a run.
 
     SOURCE is a network of keras.applications to download (ResNet50, 101, 152, their V2, InceptionResNetV2), a Keras
     model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth). The network is
     recognised from names and shapes. Both are then asked the same random images, and the port is refused if a logit
-    differs by more than 1e-4 of the largest. Nothing in a file is executed.
+    differs by more than 1e-4 of the largest. A state dict does not tell all of its network: it is proven only where
+    --architecture says whose it is and that library is installed. Nothing in a file is executed.
     """
     from reskeras.api import port
     from reskeras.spec.catalog import name_of
 
     from .overview import understood
 
-    run = port(source, application=application, classes=classes, size=size, normalise=normalise,
-               fold_biases=fold_biases, with_proof=not without_proof, out=out)
+    run = port(source, application=application, architecture=architecture, classes=classes, size=size,
+               normalise=normalise, fold_biases=fold_biases, with_proof=not without_proof, out=out)
     ported = run.folder.provenance()["ported"]
     spec, proof = run.folder.spec(), ported["proof"]
     if as_json:
         emit_json({"run": str(run.path), "network": name_of(spec), **ported})
         return
-    difference = proof["difference"]
     echo(f"source     {ported['source']}, named as {ported['layout']}")
     echo(f"network    {name_of(spec)}, {understood(spec)}")
-    echo(f"pixels     {run.preprocessing().describe()}")
-    echo(f"proof      none: {proof['why_unproven']}" if difference is None else
-               f"proof      logits of {proof['images']} random images differ by {difference:.1e} of the largest, "
-               f"allowed {proof['tolerance']:.0e}")
+    assumed = "; assumed, nothing says it" if ported["pixels"] == "assumed" else ""
+    echo(f"pixels     {run.preprocessing().describe()}{assumed}")
+    _echo_proof(proof)
     echo(f"saved      {run.path}")
     note(f"next       {command_line('reskeras', 'predict', run.path)} IMAGE...")
+
+
+def _echo_proof(proof: dict[str, Any]) -> None:
+    """What the port was asked beside: the original, which proves it, or what its names are of by default."""
+    if proof["difference"] is None:
+        echo(f"proof      none: {proof['why_unproven']}")
+        return
+    differ = f"logits of {proof['images']} random images differ by {proof['difference']:.1e} of the largest"
+    allowed = f"allowed {proof['tolerance']:.0e}"
+    if proof["against"]:
+        echo(f"proof      {differ} from those of {proof['against']}, {allowed}")
+        return
+    echo(f"check      {differ} from those of what such names are of by default, {allowed}")
+    echo(f"proof      none: {proof['why_unproven']}; --architecture timm:NAME or torchvision:NAME asks the original")

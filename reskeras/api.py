@@ -32,6 +32,7 @@ from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
+from reskeras.porting.originals import architecture as read_architecture
 from reskeras.porting.port import class_names
 from reskeras.porting.port import port as ported
 from reskeras.porting.source import read_source
@@ -381,21 +382,24 @@ def train(
 
 @preserved()
 def port(
-    source: str | Path | keras.Model, *, application: str | None = None, classes: str | Path | None = None,
+    source: str | Path | keras.Model, *, application: str | None = None, architecture: str | None = None,
+    classes: str | Path | None = None,
     size: int | None = None, normalise: str | None = None, fold_biases: bool = False, with_proof: bool = True,
     out: str | Path | None = None,
 ) -> Run:
     """A network that another library's users trained, as a run.
 
     `source` is a `keras.Model`, a file (.keras, .h5, .safetensors, .pth), or a name of keras.applications to download;
-    a file of Keras weights alone is those of an `application`. `classes` is a file of names, `size` that of the square
-    images, `normalise` caffe, tf or torch. The port is asked the same as its source and refused (ReskerasError, status
-    1) when a logit differs by more than 1e-4 of the largest.
+    a file of Keras weights alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says
+    whose a state dict is, as a config.json beside it may: the port is then proven against that library's own network.
+    `classes` is a file of names, `size` that of the square images, `normalise` caffe, tf or torch. The port is asked
+    the same as its source and refused (ReskerasError, status 1) when a logit differs by more than 1e-4 of the largest.
     """
     if isinstance(out, str | Path):
         place_for(out, "")  # a folder that is there is told before anything is read
     count = None if classes is None or application is None else len(class_names(classes, None))
-    made = ported(read_source(source, application, count), size, normalise, fold_biases, with_proof)
+    named = read_architecture(architecture) if architecture else None
+    made = ported(read_source(source, application, count, named), size, normalise, fold_biases, with_proof)
     names = class_names(classes, lower(made.spec).units[-1].nodes[-1].units)
     path = place_for(out, f"{made.name}-ported")
     made.save(path, names)

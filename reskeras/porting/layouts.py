@@ -43,7 +43,8 @@ class Layout:
     `names` leads from our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a
     number; theirs has also {s0} and {u0}, from 0, and {s1}, one more. `numbered` layers have no names of their own and
     are counted as they are made. `marks` are layers that tell this layout from others. `fields` is what is so in each
-    of its networks, or `network` the one that it is; `stem` what no tensor tells: strides and pool.
+    of its networks, or `network` the one that it is; `stem` what no tensor tells: strides and pool. `normalise` and
+    `interpolation` are how its library prepares pixels for most such weights.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Layout:
     network: str | None = None
     numbered: Mapping[str, str] = field(default_factory=dict)
     size: int = 224
+    interpolation: str = "bilinear"
 
     def layer(self, ours: str) -> str | None:
         """Their name of our operation; None when they have none such."""
@@ -146,14 +148,15 @@ POOLED_SHORTCUT = {f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.1",
 TIMM_RESNET_D = replace(
     TORCHVISION, title="timm ResNet-D", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.2"),
     names={**TORCHVISION.names, **DEEP_TORCH_STEM, **POOLED_SHORTCUT},
-    fields={**TORCHVISION.fields, "projection": "pooled"}, stem=STEM_DEEP)
+    fields={**TORCHVISION.fields, "projection": "pooled"}, stem=STEM_DEEP, interpolation="bicubic")
 TIMM_RESNET_V2 = Layout(
     "timm ResNetV2", TORCH, ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
     {"stem_conv": "stem.conv", f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
      f"{UNIT}_pre_bn{{i}}": f"{TIMM_UNIT}.norm{{i}}", f"{UNIT}_shortcut_conv": f"{TIMM_UNIT}.downsample.conv",
      "head_bn": "norm", "logits": "head.fc"},
-    "torch", {**TORCH_FIELDS, "order": "full_preact"},
-    {"strides": [2], "pool": {"kernel": 3, "stride": 2, "border": "edge"}, "activated": False})
+    "tf", {**TORCH_FIELDS, "order": "full_preact"},
+    {"strides": [2], "pool": {"kernel": 3, "stride": 2, "border": "edge"}, "activated": False},
+    interpolation="bicubic")
 TIMM_RESNET_V2_D = replace(
     TIMM_RESNET_V2, title="timm ResNetV2-D", marks=("stem.conv3", "stages.0.blocks.0.norm1", "norm"),
     names={**TIMM_RESNET_V2.names, "stem_conv{i}": "stem.conv{i}", "stem_bn{i}": "stem.norm{i}"},

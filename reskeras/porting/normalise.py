@@ -1,4 +1,4 @@
-"""The three ways in which published weights want their pixels, by keras.applications' names for them."""
+"""How published weights want their pixels: keras.applications' three ways by name, and what a source says itself."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reskeras.data.decode import Framing
+from reskeras.data.decode import INTERPOLATIONS, Framing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.errors import unknown
+from reskeras.errors import failure, unknown
+from reskeras.porting.originals import Published
 
 CENTRE = Framing(224 / 256)  # published accuracies are of the centre of a slightly larger image
+RANDOM = "random"  # timm's word for weights that were trained with several interpolations
 
 
 @dataclass(frozen=True)
 class Normalise:
-    """Mean and deviation of each channel (red, green, blue) on the 0..255 scale. With `reverse` the weights want blue
-    first; a port turns its first convolution around instead."""
+    """Mean and deviation of each channel (red, green, blue) on the 0..255 scale, and how images come to the network's
+    size. With `reverse` the weights want blue first; a port turns its first convolution around instead."""
 
     kind: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
     reverse: bool = False
+    framing: Framing = CENTRE
 
     def preprocessing(self, height: int, width: int, channels: int) -> Preprocessing:
-        """As a run keeps it; a grey image gets the mean of the three."""
+        """As a run keeps it; images of another number of channels get the mean of them all."""
         mean, std = (np.asarray(values, np.float32) for values in (self.mean, self.std))
         if channels != len(mean):
             mean, std = (np.full(channels, values.mean(), np.float32) for values in (mean, std))
-        return Preprocessing(height, width, channels, self.kind, mean, std, CENTRE)
+        return Preprocessing(height, width, channels, self.kind, mean, std, self.framing)
 
 
 NORMALISE = {
@@ -43,3 +46,22 @@ def normalise(name: str) -> Normalise:
     if name not in NORMALISE:
         raise unknown("normalise", name, NORMALISE)
     return NORMALISE[name]
+
+
+def as_published(told: Published, otherwise: Normalise) -> Normalise:
+    """What a library or a file says of its weights' pixels; what it does not say is as `otherwise`.
+
+    `failure` for what reskeras cannot do: another crop than of the centre, an interpolation that it does not know.
+    """
+    mean, std = (tuple(255.0 * value for value in told[key]) if key in told else own
+                 for key, own in (("mean", otherwise.mean), ("std", otherwise.std)))
+    interpolation = told.get("interpolation", otherwise.framing.interpolation)
+    interpolation = CENTRE.interpolation if interpolation == RANDOM else interpolation
+    crop = told.get("crop_pct", otherwise.framing.crop)
+    if told.get("crop_mode", "center") != "center" or interpolation not in INTERPOLATIONS or not 0 < crop <= 1 \
+            or len(mean) != len(std) or not all(value > 0 for value in std):
+        raise failure("port: the published preparation of pixels is none that reskeras can do: " + ", ".join(
+            f"{key} {told[key]}" for key in ("crop_mode", "crop_pct", "interpolation", "mean", "std") if key in told)
+            + "; --normalise sets one")
+    kind = "scale" if {*mean, *std} == {127.5} else "per_channel"
+    return Normalise(kind, mean, std, framing=Framing(crop, interpolation))

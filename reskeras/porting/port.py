@@ -17,8 +17,8 @@ from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import places, read, write
 from reskeras.porting.convert import our_weights, with_channels_reversed, without_biases
-from reskeras.porting.layouts import Layout
-from reskeras.porting.normalise import Normalise, normalise
+from reskeras.porting.layouts import TORCH, Layout
+from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import layout_of, spec_of
 from reskeras.porting.source import Source
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, provenance
@@ -34,7 +34,8 @@ IMAGES = 8  # random ones, on which both are asked
 class Port:
     """A source in our network: its spec, the model with its weights, and how its pixels are prepared.
 
-    `difference` is the largest one of a logit over the largest logit, on `IMAGES` random images; None without proof.
+    `difference` is the largest one of a logit over the largest logit, on `IMAGES` random images; None where nothing was
+    asked. It proves the port where the source has an original. `assumed` are the pixels that nothing says.
     """
 
     source: Source
@@ -43,6 +44,7 @@ class Port:
     model: keras.Model
     preprocessing: Preprocessing
     difference: float | None
+    assumed: bool
 
     @property
     def name(self) -> str:
@@ -51,14 +53,19 @@ class Port:
 
     def save(self, path: Path, classes: list[str]) -> None:
         """Write the run folder `path`, which is made whole or not at all."""
+        original = self.source.original
+        proven = original is not None and self.difference is not None
         proof = {"difference": self.difference, "tolerance": TOLERANCE, "images": IMAGES,
-                 "why_unproven": self.source.why if self.difference is None else None}
+                 "against": original.words if proven else None,
+                 "why_unproven": None if proven else self.source.why or "it was not asked for"}
         with new_run(path, self.spec) as run:
             save_model(self.model, run.path / MODEL_FILE)
             self.preprocessing.save(run.path / PREPROCESSING_FILE)
             write_text(run.path / CLASSES_FILE, "\n".join(classes) + "\n")
             facts = provenance(ported={"source": self.source.name, "layout": self.layout.title,
-                                       "sha256": self.source.digest, "proof": proof})
+                                       "sha256": self.source.digest, "proof": proof,
+                                       "pixels": "assumed" if self.assumed else "told",
+                                       "published": original.published if original else None})
             write_json(run.path / PROVENANCE_FILE, facts)
 
 
@@ -71,11 +78,16 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     cannot be run and `with_proof` asks for it (status 2), or the logits differ by more than TOLERANCE (status 1).
     """
     if with_proof and source.ask is None:
-        raise ReskerasError(f"port: {source.name} cannot be proven, because {source.why}; install it, or port with "
+        raise ReskerasError(f"port: {source.name} cannot be asked, because {source.why}; install it, or port with "
                             "--without-proof")
     layout = layout_of(source)
     spec = spec_of(source, layout, size)
     pixels = normalise(normalised or layout.normalise)
+    if not normalised:
+        pixels = replace(pixels, framing=replace(pixels.framing, interpolation=layout.interpolation))
+    published = source.original.published if source.original else None
+    if published and not normalised:
+        pixels = as_published(published, pixels)
     plan = lower(spec)
     shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
     weights = our_weights(source, layout, plan, shapes)
@@ -91,7 +103,8 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
         proven = filled(compile_plan(asked, "proven"), weights)
         difference = difference_of(source, proven, pixels)
-    return Port(source, layout, spec, model, preprocessing, difference)
+    assumed = source.library is TORCH and not published and not normalised
+    return Port(source, layout, spec, model, preprocessing, difference, assumed)
 
 
 def filled(model: keras.Model, weights: Mapping[str, np.ndarray]) -> keras.Model:
@@ -109,8 +122,11 @@ def difference_of(source: Source, model: keras.Model, pixels: Normalise) -> floa
     theirs = source.ask(prepared[..., ::-1] if pixels.reverse else prepared)
     difference = proven_difference(np.asarray(model(prepared, training=False)), theirs)
     if not difference <= TOLERANCE:
-        raise failure(f"port: {source.name} and its port differ by {difference:.2g} of the largest logit, more than "
-                      f"{TOLERANCE:g}; nothing is kept")
+        theirs = source.original.words if source.original else "what its names are of by default"
+        unusual = source.original.unusual if source.original else ()
+        raise failure(f"port: {theirs} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
+                      f"more than {TOLERANCE:g}; nothing is kept" + (
+                          f"; the original has {', '.join(unusual[:3])}" if unusual else ""))
     return difference
 
 

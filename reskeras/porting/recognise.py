@@ -31,8 +31,10 @@ def layout_of(source: Source) -> Layout:
 def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
     """The network whose weights these are, for square images of `size` pixels (by default the source's, else the
     layout's); ReskerasError where their shapes make none."""
+    published = source.original.published if source.original else None
     shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
-    height, width = (size, size) if size else source.size or (layout.size, layout.size)
+    usual = published["input_size"][1:] if published and "input_size" in published else (layout.size, layout.size)
+    height, width = (size, size) if size else source.size or usual
     if layout.network:
         return network(layout.network, classes=shapes.classes(), input_shape=[height, width, 3])
     stages = [shapes.stage(stage) for stage in range(1, 1 + shapes.stages())]
@@ -40,6 +42,8 @@ def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
         raise ReskerasError(f"port: {source.name} has no units named as {layout.title}'s")
     block = "bottleneck" if shapes.kernel(f"{UNIT.format(s=1, u=1)}_conv3") else "basic"
     fields = {name: value for name, value in layout.fields.items() if name != "stride_on" or block == "bottleneck"}
+    if source.original and source.original.epsilon is not None:
+        fields["bn"] = {**fields.get("bn", {}), "epsilon": source.original.epsilon}
     stem, channels = shapes.stem()
     return network(None, **fields, **shapes.inside(block), block=block, stages=[
         {"units": units, "width": out // BLOCKS[block].expansion} for units, out in stages], stem=stem,

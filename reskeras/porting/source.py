@@ -18,26 +18,30 @@ from reskeras.files import local_path
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import leaves
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
+from reskeras.porting.originals import Architecture, Original, architecture_beside, original, why_not
 from reskeras.porting.torch_resnet import logits_of
 
 LARGEST_FILE = 8 << 30  # bytes
 WRAPPED = ("state_dict", "model", "model_state_dict", "state_dict_ema")  # what training scripts keep weights under
 PARALLEL = "module."  # before each name, when saved out of DataParallel
+UNTOLD = "a state dict does not tell activation, anti-aliasing, dilation, global pool or batch norm's epsilon"
 KERAS_FILES, TORCH_FILES = (".keras", ".h5", ".hdf5"), (".safetensors", ".pth", ".pt", ".bin")
 Ask = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Tensors by their own names and what asks the original for its logits: float32 images (n, height, width,
-    channels), normalised as it wants them, to (n, classes). `ask` is None where the original cannot be run, and `why`
-    then says why. `size` is (height, width) where the source fixes it. `digest` is the file's SHA-256.
+    """Tensors by their own names and what is asked for its logits: float32 images (n, height, width, channels),
+    normalised as it wants them, to (n, classes). That is the `original`; or, where `why` says why there is none, the
+    network that tensors of such names are of by default; or nothing. `size` is (height, width) where the source fixes
+    it. `digest` is the file's SHA-256.
     """
 
     name: str
     library: Library
     tensors: Mapping[str, np.ndarray]
     ask: Ask | None
+    original: Original | None = None
     why: str = ""
     size: tuple[int, int] | None = None
     digest: str | None = None
@@ -48,12 +52,17 @@ class Source:
         return tuple(dict.fromkeys(name.rpartition(self.library.separator)[0] for name in self.tensors))
 
 
-def read_source(source: Any, application: str | None = None, classes: int | None = None) -> Source:
+def read_source(
+    source: Any, application: str | None = None, classes: int | None = None, architecture: Architecture | None = None,
+) -> Source:
     """The source of a port: a `keras.Model`, a file, or one of APPLICATIONS to download.
 
-    A file that has weights alone is of an `application` with so many `classes`. Raises ReskerasError: status 2 for what
-    is not there or no source, 1 for what is broken or cannot be downloaded.
+    A file that has Keras weights alone is of an `application` with so many `classes`; a state dict is of an
+    `architecture`, which a CONFIG_FILE beside it may say. Raises ReskerasError: status 2 for what is not there or no
+    source, 1 for what is broken or cannot be downloaded.
     """
+    if architecture and (isinstance(source, keras.Model) or Path(source).suffix not in TORCH_FILES):
+        raise ReskerasError(f"architecture: {architecture} is for state dicts, {', '.join(TORCH_FILES)}")
     if isinstance(source, keras.Model):
         return of_keras(source, source.name)
     path = local_path(source, "source")
@@ -69,7 +78,7 @@ def read_source(source: Any, application: str | None = None, classes: int | None
         if application:
             raise ReskerasError(f"as: {application!r} is for Keras weights; {path} has names and shapes that tell")
         read = _safetensors if path.suffix == ".safetensors" else _pickled
-        return of_state_dict(read(path), str(path), _digest(path))
+        return of_state_dict(read(path), str(path), _digest(path), architecture or architecture_beside(path))
     if path.suffix not in KERAS_FILES:
         raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *TORCH_FILES))}")
     model = application_model(application, str(path), classes) if application else _keras_file(path)
@@ -103,16 +112,24 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source
                for layer in leaves(model) for variable in layer.weights}
     sizes = [tuple(each.shape[1:3]) for each in model.inputs]
     fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
-    return Source(name, KERAS, tensors, _ask_keras(model), size=sizes[0] if fixed else None, digest=digest)
+    return Source(name, KERAS, tensors, _ask_keras(model), Original("the Keras model itself"),
+                  size=sizes[0] if fixed else None, digest=digest)
 
 
-def of_state_dict(tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None) -> Source:
-    """A PyTorch state dict's tensors; PyTorch runs them where it is installed."""
+def of_state_dict(
+    tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None, architecture: Architecture | None = None,
+) -> Source:
+    """A PyTorch state dict's tensors, in the library's own network where an `architecture` says which and the library
+    is installed; else PyTorch, where that is installed, runs what such names are of by default."""
+    why = UNTOLD if architecture is None else why_not(architecture)
+    if not why:
+        theirs, ask = original(architecture, tensors)
+        return Source(name, TORCH, tensors, ask, theirs, digest=digest)
     try:
         import torch  # noqa: F401 - whether it is there
     except ImportError:
-        return Source(name, TORCH, tensors, None, "PyTorch is not installed", digest=digest)
-    return Source(name, TORCH, tensors, lambda images: logits_of(tensors, images), digest=digest)
+        return Source(name, TORCH, tensors, None, why="PyTorch is not installed", digest=digest)
+    return Source(name, TORCH, tensors, lambda images: logits_of(tensors, images), why=why, digest=digest)
 
 
 def _ask_keras(model: keras.Model) -> Ask:
