@@ -6,10 +6,11 @@ import json
 import lzma
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reskeras.conformity.foreign import legible
+from reskeras.conformity.foreign import GRAPHS, is_own, legible
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import local_path
 from reskeras.runs import open_run
@@ -22,11 +23,15 @@ BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, LookupErro
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
-def read_config(source: Any) -> tuple[str, dict[str, Any]]:
-    """(class name, configuration) of the model in `source`: a `keras.Model`, a `.keras` or `.h5` file, or a run folder.
+def read_config(source: Any) -> dict[str, Any]:
+    """What Keras writes of the model in `source`, of which `class_name` and `config` are read, and `module` and
+    `registered_name` where they are: of a `keras.Model`, of a `.keras` or `.h5` file, or of a run folder; a mapping is
+    what `keras.saving.serialize_keras_object` gives.
 
     Raises ReskerasError: status 2 when there is no such file or it is another kind of thing, 1 when it is broken.
     """
+    if isinstance(source, Mapping):
+        return dict(source)
     if not isinstance(source, str | Path):
         return _of_object(source)
     path = local_path(source, "model")
@@ -45,8 +50,7 @@ def read_config(source: Any) -> tuple[str, dict[str, Any]]:
         raise ReskerasError(f"model: {path} is neither a .keras file, a .h5 file nor a run folder")
     try:
         data = json.loads(_zipped(path) if path.suffix == ".keras" else _in_hdf5(path))
-        name, config = data["class_name"], data["config"]
-        if not isinstance(name, str) or not isinstance(config, dict):
+        if not isinstance(data["class_name"], str) or not isinstance(data["config"], dict):
             raise ValueError("its configuration describes no model")
     except ReskerasError:
         raise
@@ -54,7 +58,7 @@ def read_config(source: Any) -> tuple[str, dict[str, Any]]:
         raise failure(f"model: {path} is broken: its configuration is nested too deep") from error
     except BROKEN as error:
         raise failure(f"model: {path} is broken or no Keras model: {legible(error)}") from error
-    return name, config
+    return data
 
 
 def _zipped(path: Path) -> bytes:
@@ -88,10 +92,14 @@ def _too_large(path: Path) -> ReskerasError:
     return failure(f"model: {path} has a configuration of more than {LARGEST_CONFIG >> 20} MiB, which no network needs")
 
 
-def _of_object(model: Any) -> tuple[str, dict[str, Any]]:
-    try:
-        config = model.get_config()
-    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
-        raise ReskerasError(f"model: a {type(model).__name__} has no configuration to read: it is no Keras model made "
-                            "of layers") from error
-    return type(model).__name__, json.loads(json.dumps(config, default=repr))  # tuples become the lists of a file
+def _of_object(model: Any) -> dict[str, Any]:
+    """The same of an object. A subclass is its graph as long as it leaves Keras' own call to it."""
+    kind = type(model)
+    called = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()), None)
+    if called is None or called.__name__ not in GRAPHS or not is_own(called.__module__):
+        raise ReskerasError(f"model: a {kind.__name__} has no configuration to read: it is no Keras model made of "
+                            "layers, or a subclassed one with a call of its own, whose graph is Python code")
+    # a subclass that is made of its inputs and outputs has a configuration of its own, which may say no layer
+    made = called(model.inputs, model.outputs) if kind is not called and called.__name__ != "Sequential" else model
+    config = json.loads(json.dumps(called.get_config(made), default=repr))  # tuples become the lists of a file
+    return {"module": called.__module__, "class_name": called.__name__, "config": config}

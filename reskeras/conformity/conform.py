@@ -10,16 +10,24 @@ from typing import Any
 from reskeras.conformity.archive import read_config
 from reskeras.conformity.canonical import canonical
 from reskeras.conformity.closest import closest
-from reskeras.conformity.deviations import PARTS, UNIT_SECTION, Deviation, deviations, reference
+from reskeras.conformity.deviations import (
+    PARTS,
+    UNIT_SECTION,
+    Deviation,
+    deviations,
+    precision_deviation,
+    reference,
+)
 from reskeras.conformity.foreign import Foreign, Unlike
 from reskeras.conformity.functional import functional
-from reskeras.conformity.graph import read_graph
+from reskeras.conformity.graph import read_graph, strange_layers
+from reskeras.conformity.layers import QUANTISED
 from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
 from reskeras.printable import short_repr
 from reskeras.spec.catalog import name_of
-from reskeras.spec.diff import UnitChange, unit_changes
+from reskeras.spec.diff import Step, UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.vgg import VggSpec
@@ -80,23 +88,31 @@ class Conformity:
 
 
 def conform(model: Any) -> Conformity:
-    """What `model` is: a `keras.Model`, a `.keras` or `.h5` file, or a run folder.
+    """What `model` is: a `keras.Model`, a `.keras` or `.h5` file, a run folder, or what
+    `keras.saving.serialize_keras_object` gives.
 
     Only the configuration is read, and no layer of it is made: names of layers, weights and what a custom layer would
     execute play no part. Raises ReskerasError for what has no graph to read (status 2) or is broken (status 1); a
     model that is no network of this space is a Conformity without a spec.
     """
+    config = read_config(model)
     try:
-        tensors = read_graph(*read_config(model))
+        tensors = read_graph(config)
         nodes = canonical(series(tensors), tensors.image)
         softmax = bool(nodes) and nodes[-1] == Foreign(name="", what="softmax")
         found = closest(nodes[:-1] if softmax else nodes, tensors.shape)
     except Unlike as reason:
-        return Conformity(why=str(reason))
+        strange = [f"{name} ({kind})" for name, kind in strange_layers(config).items()]
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        unknown = f"; unknown layers: {', '.join(strange[:3])}{more}" if strange else ""
+        return Conformity(why=f"{reason}{unknown}")
     paper = reference(found.spec)
     plans = (functional(plan, found.spec) for plan in (found.planned, found.found))
-    return Conformity(found.spec, _name(found.spec), paper.name, paper.source, deviations(found, paper.spec),
-                      tuple(unit_changes(*plans)), softmax)
+    quantised = sorted({each for each in tensors.precisions if QUANTISED in each})
+    obstacles = (*unit_changes(*plans), *(UnitChange("network", (Step("+", "", "precision", f"layers in {each}"),))
+                                          for each in quantised))
+    return Conformity(found.spec, _name(found.spec), paper.name, paper.source,
+                      (*deviations(found, paper.spec), *precision_deviation(tensors.precisions)), obstacles, softmax)
 
 
 def _name(spec: Spec) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from reskeras.conformity.closest import Closest
+from reskeras.conformity.layers import FLOAT32
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
 from reskeras.spec.catalog import catalog
@@ -156,6 +157,13 @@ def deviations(closest: Closest, paper: Spec) -> tuple[Deviation, ...]:
             fields[field] = Deviation(field, _told(papers[field]), _told(values), section_of(field, spec),
                                       REMARKS.get(field, "in training alone; the spec cannot say it"))
     return tuple(fields.values())
+
+
+def precision_deviation(precisions: Sequence[str]) -> tuple[Deviation, ...]:
+    """That layers compute in something else than float32, in which the papers' networks are held."""
+    if set(precisions) <= {FLOAT32}:
+        return ()
+    return (Deviation("precision", FLOAT32, _told(list(precisions)), SILENT, "results are rounded; no part of a spec"),)
 
 
 def _numbers(plan: Plan) -> dict[str, list[Any]]:

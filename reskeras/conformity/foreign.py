@@ -8,6 +8,9 @@ from reskeras.errors import ReskerasError
 from reskeras.spec.operations import Op
 
 LONGEST_NAME = 80
+GRAPHS = ("Functional", "Sequential")  # Keras' classes whose configuration is a graph, which is all their function
+MODELS = (*GRAPHS, "Model")  # Keras 2's name for the first in files
+KERAS = ("keras", "tensorflow", "tf_keras")  # packages whose class names mean what Keras means by them
 
 
 class Unlike(ReskerasError):
@@ -25,6 +28,11 @@ class Foreign(Op):
     def kind(self) -> str:
         """What tables and differences call it."""
         return self.what
+
+
+def is_own(module: str | None) -> bool:
+    """Whether a module is one of Keras'."""
+    return str(module or "").partition(".")[0] in KERAS
 
 
 def legible(text: object) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reskeras.conformity.foreign import Unlike, legible
-from reskeras.conformity.layers import Config, Merging, merging, operations
+from reskeras.conformity.foreign import MODELS, Unlike, is_own, legible
+from reskeras.conformity.layers import Config, Merging, merging, operations, precision
 from reskeras.errors import ReskerasError, failure
 from reskeras.spec.operations import Op, Shape
 
 DEEPEST_MODELS = 20
 MOST_CALLS = 200_000
-TRUSTED = ("keras", "tensorflow", "tf_keras")  # packages whose class names mean what Keras means by them
+OURS = "reskeras"  # the package that our own layers are registered in
 FUNCTIONS = {"__operators__.add": "Add", "math.add": "Add", "math.multiply": "Multiply", "nn.relu": "Relu"}
 Address = tuple[str, int]  # a layer's name, and which of its calls
 
@@ -24,13 +24,14 @@ class Tensors:
     """A graph in topological order: tensor i comes from `makers[i]` and is made of the tensors `inputs[i]`.
 
     Tensor 0 is the image; `shape` is its (height, width, channels), None where it is left open. A maker is an operation
-    of one input or the merging of several.
+    of one input or the merging of several. `precisions` are those of the layers, in Keras' words.
     """
 
     shape: tuple[int | None, ...]
     makers: list[Op | Merging | None] = field(default_factory=lambda: [None])
     inputs: list[tuple[int, ...]] = field(default_factory=lambda: [()])
     output: int = 0
+    precisions: list[str] = field(default_factory=list)
 
     def add(self, maker: Op | Merging, *inputs: int) -> int:
         """A new tensor; returns its number."""
@@ -44,18 +45,18 @@ class Tensors:
         return None if None in self.shape else self.shape
 
 
-def read_graph(kind: str, config: Config) -> Tensors:
-    """The graph of a model of class `kind` with configuration `config`, Functional or Sequential.
+def read_graph(model: Config) -> Tensors:
+    """The graph of a model, Functional or Sequential, as Keras writes it down.
 
     Raises Unlike for a graph that a network of this space cannot have, and ReskerasError: status 2 for a model without
     a graph, 1 for a broken configuration.
     """
-    if not isinstance(config.get("layers"), list):
-        raise ReskerasError(f"model: {legible(kind)} is a subclassed model, whose graph is Python code and not "
+    if not _is_model(model):
+        raise ReskerasError(f"model: {_kind(model)} is a subclassed model, whose graph is Python code and not "
                             "in the file; only Functional and Sequential models can be read")
     try:
-        tensors = Tensors(_image_shape(config))
-        [tensors.output] = _Reader(tensors).model(config, [0])
+        tensors = Tensors(_image_shape(model["config"]))
+        [tensors.output] = _Reader(tensors).model(model["config"], [0])
     except ReskerasError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -70,7 +71,7 @@ def _image_shape(config: Config) -> tuple[int | None, ...]:
     if "input_layers" in config:
         [(name, _)] = _addresses(config["input_layers"], "input")
         first = next(layer for layer in config["layers"] if _name(layer) == name)
-    while "layers" in first["config"]:  # a Sequential that begins with a whole model
+    while _is_model(first):  # a Sequential that begins with a whole model
         return _image_shape(first["config"])
     shape = first["config"].get("batch_shape") or first["config"].get("batch_input_shape") \
         or config.get("build_input_shape") or ()
@@ -125,10 +126,12 @@ class _Reader:
         if self.calls > MOST_CALLS:
             raise failure(f"model: more than {MOST_CALLS:,} layers")
         config, kind = layer["config"], _kind(layer)
-        if isinstance(config.get("layers"), list) and not kind.endswith("training mode"):
+        if _is_model(layer):
             [output] = self.model(config, inputs)
             return output
         merged = merging(kind, config)
+        if kind != "InputLayer":
+            self.tensors.precisions.append(precision(config.get("dtype")))
         if len(inputs) == 1 and (merged is None or constants):
             [tensor] = inputs
             for made in operations(kind, config, constants):
@@ -139,21 +142,41 @@ class _Reader:
         return inputs[0] if len(inputs) == 1 else self.tensors.add(merged, *inputs)
 
 
+def strange_layers(model: Config) -> dict[str, str]:
+    """The layers of a model, and of those inside, by name, whose class is neither Keras' own nor ours: which it is."""
+    found, waiting = {}, list(model["config"]["layers"]) if _is_model(model) else []
+    for layer in waiting:
+        if _is_model(layer):
+            waiting += layer["config"]["layers"]
+        elif ">" in (kind := _kind(layer)):
+            found[legible(_name(layer))] = kind
+    return found
+
+
+def _is_model(layer: Config) -> bool:
+    """Whether a layer is a whole model whose configuration is its function: Keras' own class, not one of that name or
+    with such fields."""
+    return _kind(layer) in MODELS and isinstance(layer["config"].get("layers"), list)
+
+
 def _kind(layer: Config) -> str:
-    """The class of a layer; one of another package keeps its package, so that it is not taken for Keras'."""
-    kind = str(layer["class_name"])
-    package, _, name = str(layer.get("registered_name") or kind).rpartition(">")
-    root = str(layer.get("module") or "keras").partition(".")[0]
-    if package not in ("", "reskeras") or (root not in TRUSTED and package != "reskeras"):
-        return legible(f"{package or root}>{name}")
+    """The class of a layer. One that is not known to be Keras' own or ours keeps its package or module, so that it is
+    not taken for theirs, whatever it is called: Keras names a module and registers none of its own classes by package;
+    Keras 2 names neither, and marks what is not its own by a package."""
+    kind, module, registered = str(layer["class_name"]), layer.get("module"), layer.get("registered_name")
+    packages = {name.rpartition(">")[0] for name in (kind, str(registered or ""))} - {""}
+    own = packages == {OURS} or (not packages and (is_own(module) if module else registered is None))
     kind = kind.rpartition(">")[2]
+    if not own:
+        place = min(packages - {OURS}, default="") or str(module or "custom").partition(".")[0]
+        return legible(f"{place}>{kind}")
     return legible(FUNCTIONS.get(layer["config"].get("function"), kind) if kind == "TFOpLambda" else kind)
 
 
 def _has_weights(layer: Config) -> bool:
     """Whether a layer, or a model used as one, has weights that a second call would share."""
     config = layer["config"]
-    if isinstance(config.get("layers"), list):
+    if _is_model(layer):
         return any(map(_has_weights, config["layers"]))
     return any(key.endswith("_initializer") for key in config)
 

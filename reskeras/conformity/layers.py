@@ -13,6 +13,8 @@ from reskeras.spec.initialisers import INITIALISERS
 Config = dict[str, Any]
 Ops = tuple[op.Op, ...]
 
+FLOAT32, QUANTISED = "float32", " from "
+
 KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
     "HeNormal": (2.0, "fan_in", "truncated_normal"), "HeUniform": (2.0, "fan_in", "uniform"),
     "GlorotNormal": (1.0, "fan_avg", "truncated_normal"), "GlorotUniform": (1.0, "fan_avg", "uniform"),
@@ -27,6 +29,17 @@ class Merging:
     merge: str
     factors: tuple[float, ...] = ()
     exclusive: bool = False
+
+
+def precision(policy: Any) -> str:
+    """The dtype policy of a layer by name, such as float32 or mixed_float16; of a quantised one by its mode, such as
+    `int8 from float32`."""
+    if policy is None:
+        return FLOAT32
+    if not isinstance(policy, dict):
+        return legible(policy)
+    told = policy.get("config") or {}
+    return legible(f"{told['mode']}{QUANTISED}{told['source_name']}" if "mode" in told else told["name"])
 
 
 def operations(kind: str, config: Config, constants: tuple[float, ...]) -> Ops:

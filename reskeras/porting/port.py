@@ -27,6 +27,7 @@ from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
 from reskeras.spec.overrides import laid_over
 
+COLOURS = 3
 IMAGES = 8  # random ones, on which both are asked
 
 
@@ -89,6 +90,8 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     if published and not normalised:
         pixels = as_published(published, pixels)
     plan = lower(spec)
+    if plan.input_shape[-1] != COLOURS:  # of other images nothing is known, and "blue first" means nothing
+        pixels = replace(pixels, reverse=False)
     shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
     weights = our_weights(source, layout, plan, shapes)
     if fold_biases:
@@ -103,7 +106,8 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
         proven = filled(compile_plan(asked, "proven"), weights)
         difference = difference_of(source, proven, pixels)
-    assumed = source.library is TORCH and not published and not normalised
+    unsaid = source.library is TORCH and not published
+    assumed = not normalised and (unsaid or plan.input_shape[-1] != COLOURS)
     return Port(source, layout, spec, model, preprocessing, difference, assumed)
 
 

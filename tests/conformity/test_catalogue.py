@@ -8,7 +8,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec.catalog import catalog, name_of
 from reskeras.spec.inception import InceptionSpec
-from tests.conformity.configs import Described, all_names, config_of, renamed
+from tests.conformity.configs import all_names, config_of, described, renamed
 
 SHALLOW = 60
 HEAVY = ("vgg-19",)  # its first dense layer
@@ -40,7 +40,7 @@ def check(name):
     before = set(all_names(config))
     config = renamed(config)
     assert not before & set(all_names(config))
-    found = reskeras.conform(Described(config))
+    found = reskeras.conform(described(config))
     assert found.exact, found
     assert reskeras.plan(found.spec) == reskeras.plan(wanted)
     if name != "vgg-19":
@@ -74,7 +74,7 @@ WAYS = [{"shortcut": "none"}, {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut":
 def test_every_block_order_shortcut_and_skip_is_recovered(block, order, way):
     wanted = reskeras.network(family="cifar", stages=[2, 2], block=block, order=order, input_shape=[8, 8, 3],
                               **{"shortcut": "B", **way})
-    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact, found
     ours, theirs = reskeras.plan(found.spec).units, reskeras.plan(wanted).units
     assert nodes(ours) == nodes(theirs)
@@ -99,7 +99,7 @@ OTHERS = [
 def test_every_other_field_is_recovered(fields):
     wanted = reskeras.network(**{"family": "cifar", "stages": [2, 3], "shortcut": "B", "input_shape": [16, 16, 3],
                                  **fields})
-    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
 
@@ -115,7 +115,7 @@ def test_what_later_residual_networks_have_is_recovered(fields):
     wanted = reskeras.network(family="imagenet", block="bottleneck", stages=[{"units": 2, "width": 8},
                                                                             {"units": 2, "width": 12}],
                               **{"input_shape": [32, 32, 3], **fields})
-    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
 
@@ -126,7 +126,7 @@ def test_what_later_residual_networks_have_is_recovered(fields):
 ], ids=str)
 def test_every_field_of_an_inception_network_is_recovered(fields):
     wanted = reskeras.network("cifar-inception-resnet-v2", **fields)
-    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert found.spec.model_dump(exclude={"name"}) == wanted.model_dump(exclude={"name"})
     assert {each.field.partition(".")[0] for each in found.deviations} == set(fields)
@@ -137,14 +137,14 @@ def test_an_inception_network_with_another_cell_is_none_of_this_space():
     config = config_of("cifar-inception-v4")
     conv = next(layer for layer in config["layers"] if layer["name"] == "stage1_unit1_branch2_conv2")
     conv["config"]["filters"] += 1
-    found = reskeras.conform(Described(config))
+    found = reskeras.conform(described(config))
     assert found.spec is None
     assert found.why
 
 
 def test_a_vgg_of_other_widths_is_held_against_vgg_19():
     wanted = reskeras.network("vgg-19", units=[1, 2], widths=[4, 6], dense=[5], input_shape=[8, 8, 3], classes=3)
-    found = reskeras.conform(Described(renamed(config_of(wanted))))
+    found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec) == reskeras.plan(wanted)
     assert (found.name, found.paper) == ("vgg-5", "vgg-19")
@@ -152,12 +152,12 @@ def test_a_vgg_of_other_widths_is_held_against_vgg_19():
 
 
 def test_what_is_told_is_short():
-    spec = reskeras.conform(Described(config_of("cifar-resnet-20", order="full_preact"))).spec
+    spec = reskeras.conform(described(config_of("cifar-resnet-20", order="full_preact"))).spec
     assert spec.sparse() == {"depth": 20, "order": "full_preact"}
 
 
 def test_a_depth_that_no_table_has_is_held_against_the_rule():
-    found = reskeras.conform(Described(config_of(reskeras.network(family="cifar", depth=14, shortcut="B"))))
+    found = reskeras.conform(described(config_of(reskeras.network(family="cifar", depth=14, shortcut="B"))))
     assert found.spec.sparse() == {"depth": 14, "shortcut": "B"}
     [deviation] = found.deviations
     assert (deviation.field, deviation.paper, deviation.value) == ("stages.0..2.shortcut", "A", "B")
@@ -182,11 +182,11 @@ def test_a_chain_of_nested_models_is_opened(monkeypatch):
     monkeypatch.setattr(compiling, "NESTED_PATH", 12)
     config = config_of("cifar-resnet-20")
     assert sum("layers" in layer["config"] for layer in config["layers"]) == 3
-    assert reskeras.conform(Described(renamed(config))).name == "cifar-resnet-20"
+    assert reskeras.conform(described(renamed(config))).name == "cifar-resnet-20"
 
 
 def test_a_network_is_not_named_after_its_neighbours():
-    names = {reskeras.conform(Described(config_of(name))).name for name in ("resnet-18-A", "resnet-18-B", "plain-18")}
+    names = {reskeras.conform(described(config_of(name))).name for name in ("resnet-18-A", "resnet-18-B", "plain-18")}
     assert names == {"resnet-18-A", "resnet-18", "plain-18"}
 
 
@@ -195,7 +195,7 @@ def test_an_impossible_spec_is_no_error():
     for layer in config["layers"]:
         if layer["class_name"] == "ScaledAdd":
             layer["config"]["factors"] = [2.0, 1.0]
-    found = reskeras.conform(Described(config))
+    found = reskeras.conform(described(config))
     assert found.spec is None
     assert "skip.shortcut: 2.0" in found.why
     with pytest.raises(ReskerasError, match="no network of this space"):

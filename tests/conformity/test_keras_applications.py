@@ -10,7 +10,7 @@ import pytest
 
 import reskeras
 from reskeras.errors import ReskerasError
-from tests.conformity.configs import Described, renamed
+from tests.conformity.configs import described, renamed
 from tests.graph.by_hand import distance, randomised
 
 DEPTHS = [50, pytest.param(101, marks=pytest.mark.slow), pytest.param(152, marks=pytest.mark.slow)]
@@ -23,7 +23,7 @@ def application(name, **arguments):
 
 def hidden(model):
     """The model's graph with every layer renamed."""
-    return Described(renamed(json.loads(json.dumps(model.get_config()))))
+    return described(renamed(json.loads(json.dumps(model.get_config()))))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -17,7 +17,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras_cli.main import commands
 from tests.cli.test_help import PROBE
-from tests.conformity.configs import Described, archive, config_of, renamed
+from tests.conformity.configs import archive, config_of, described, renamed
 from tests.graph.by_hand import distance, randomised
 
 
@@ -87,7 +87,7 @@ def test_a_batch_norm_kept_in_training_and_channels_first_stand_in_the_way():
         for layer in config["layers"]:
             if layer["class_name"] in ("FusedBatchNormalization", "GlobalAveragePooling2D"):
                 spoil(layer)
-        assert not reskeras.conform(Described(config)).exact
+        assert not reskeras.conform(described(config)).exact
 
 
 def test_explicit_padding_is_the_same_convolution():
@@ -127,7 +127,7 @@ def test_the_form_of_keras_2_is_read():
         for index, node in enumerate(layer["inbound_nodes"]):
             tensors = node["args"][0] if isinstance(node["args"][0], list) else node["args"]
             layer["inbound_nodes"][index] = [[*tensor["config"]["keras_history"], {}] for tensor in tensors]
-    found = reskeras.conform(Described({**config, "input_layers": [config["input_layers"]],
+    found = reskeras.conform(described({**config, "input_layers": [config["input_layers"]],
                                         "output_layers": [config["output_layers"]]}))
     assert (found.name, found.deviations, found.exact) == ("cifar-resnet-20", (), True)
 
@@ -146,7 +146,7 @@ def test_a_class_of_another_package_is_not_taken_for_keras():
     config = config_of("cifar-resnet-20")
     add = next(layer for layer in config["layers"] if layer["class_name"] == "Add")
     add |= {"module": "evil", "registered_name": "evil>Add"}
-    assert "evil>Add of 2 tensors" in reskeras.conform(Described(config)).why
+    assert "evil>Add of 2 tensors" in reskeras.conform(described(config)).why
 
 
 def test_shared_weights_and_shared_branches_are_no_units():
@@ -234,7 +234,7 @@ def test_every_broken_number_is_an_answer_or_a_line():
         key = list(where)[rng.integers(len(where))]
         where[key] = [None, -1, "x\n\x1b[31m", [], {}, 10**30, 0, [1, 2, 3], float("nan")][rng.integers(9)]
         try:
-            why = reskeras.conform(Described(config)).why
+            why = reskeras.conform(described(config)).why
         except ReskerasError as error:
             why = str(error)
         assert why.isprintable()
