@@ -48,6 +48,7 @@ DATA_FIELDS = ("classes", "input_shape")  # of the images, not of the network
 # how much more a field says about which network this is than a number does
 WEIGHTS = {"family": 20, "depth": 20, "units": 10, "width": 10, "block": 10, "order": 5, "shortcut": 5, "stem": 3,
            "inception": 20, "cells": 5, "last_linear": 3}
+RESIDUAL = 1000  # whether there are shortcuts at all says more than all fields together
 
 # a spec has one value for all; what is said where a model's layers have several
 REMARKS = {
@@ -132,8 +133,12 @@ def _decided(name: str) -> ResolvedNetwork:
 
 
 def _distance(paper: Spec, spec: NetworkSpec) -> float:
-    depths = (resolve(each).depth for each in (paper, spec))
-    return abs(next(depths) - next(depths)) / 1e6 + _changes(paper, spec)
+    one, other = resolve(paper), resolve(spec)
+    return abs(one.depth - other.depth) / 1e6 + _changes(paper, spec) + RESIDUAL * (_is_plain(one) != _is_plain(other))
+
+
+def _is_plain(spec: ResolvedNetwork) -> bool:
+    return all(row.shortcut == "none" for row in spec.stages)
 
 
 def _changes(paper: Spec, spec: Spec) -> float:

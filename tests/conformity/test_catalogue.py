@@ -164,6 +164,17 @@ def test_a_depth_that_no_table_has_is_held_against_the_rule():
     assert "v1 section 3.3" in deviation.section
 
 
+def test_a_residual_net_is_held_against_a_residual_one_however_it_projects():
+    """As keras.io's example of CIFAR-10 does: option B, biases, Keras' own padding, momentum and epsilon."""
+    made = reskeras.network(family="cifar", depth=20, shortcut="B", padding="same", conv_bias=True,
+                            bn={"momentum": 0.99, "epsilon": 1e-3})
+    found = reskeras.conform(described(renamed(config_of(made))))
+    assert found.exact
+    assert found.paper == "cifar-resnet-20"
+    plain = reskeras.conform(described(config_of(family="cifar", depth=20, shortcut="none", conv_bias=True)))
+    assert plain.paper == "cifar-plain-20"
+
+
 def test_a_nested_model_is_opened():
     import keras
 
