@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from reskeras.stored import read_json
 LIBRARIES = ("timm", "torchvision")
 CONFIG_FILE = "config.json"  # beside weights, in the form of the Hugging Face hub
 EXAMPLE = "timm:resnet50, timm:resnet50.a1_in1k, timm:resnet50,output_stride=16 or torchvision:resnet50"
+NAME, ARGUMENTS = re.compile(r"[\w.-]+"), re.compile(r",(?=\s*\w+\s*=)")
 # arguments by which timm would read or download weights, or look for classes of its own
 FORBIDDEN = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "device",
              "dtype"}
@@ -85,19 +87,18 @@ class Original:
 
 def architecture(text: str) -> Architecture:
     """`timm:resnet50.a1_in1k` or `timm:resnet50,output_stride=16`; ReskerasError for what is no such name."""
-    (library, colon, rest), (name, *given) = text.partition(":"), text.partition(":")[2].split(",")
-    if not colon or not name or "/" in rest or ":" in rest:
+    library, _, rest = text.partition(":")
+    name, *given = ARGUMENTS.split(rest)  # not at the commas of a list
+    plain, _, beyond = name.partition(",")
+    if not NAME.fullmatch(plain):
         raise ReskerasError(f"architecture: {shown(text)} is not of the form LIBRARY:NAME, such as {EXAMPLE}")
     if library not in LIBRARIES:
         raise unknown("architecture", library, LIBRARIES)
-    arguments = {}
-    for each in given:
-        key, equals, value = each.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise ReskerasError(f"architecture: {shown(each)} is not of the form ARGUMENT=VALUE, such as "
-                                "output_stride=16")
-        arguments[key.strip()] = parse_yaml(f"value: {value}", "architecture")[0]["value"]
-    return _allowed(Architecture(library, name, arguments))
+    if beyond:
+        raise ReskerasError(f"architecture: {shown(beyond)} is not of the form ARGUMENT=VALUE, such as output_stride=16")
+    pairs = (each.partition("=") for each in given)
+    return _allowed(Architecture(library, plain, {
+        key.strip(): parse_yaml(f"value: {value}", "architecture")[0]["value"] for key, _, value in pairs}))
 
 
 def architecture_beside(path: Path) -> Architecture | None:
