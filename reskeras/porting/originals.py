@@ -95,7 +95,8 @@ def architecture(text: str) -> Architecture:
     if library not in LIBRARIES:
         raise unknown("architecture", library, LIBRARIES)
     if beyond:
-        raise ReskerasError(f"architecture: {shown(beyond)} is not of the form ARGUMENT=VALUE, such as output_stride=16")
+        raise ReskerasError(f"architecture: {shown(beyond)} is not of the form ARGUMENT=VALUE, such as "
+                            "output_stride=16")
     pairs = (each.partition("=") for each in given)
     return _allowed(Architecture(library, plain, {
         key.strip(): parse_yaml(f"value: {value}", "architecture")[0]["value"] for key, _, value in pairs}))
