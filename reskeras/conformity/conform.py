@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reskeras.conformity.archive import read_config
 from reskeras.conformity.canonical import canonical
-from reskeras.conformity.closest import closest
+from reskeras.conformity.closest import Closest, closest
 from reskeras.conformity.deviations import (
     PARTS,
     UNIT_SECTION,
@@ -26,6 +26,7 @@ from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
 from reskeras.printable import short_repr
+from reskeras.spec import operations as op
 from reskeras.spec.catalog import name_of
 from reskeras.spec.diff import Step, UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
@@ -40,7 +41,9 @@ class Conformity:
     spec: the closest of this space, None where none is near; `why` then says so. name: what that spec goes by.
     paper and source: the paper's network that it is held against. deviations: where it is not that network.
     obstacles: operations in which the spec and the model differ as functions, in the language of `reskeras diff` from
-    the spec to the model. softmax: the model ends in one, and the spec's model gives the logits before it.
+    the spec to the model. softmax: the model ends in one, and the spec's model gives the logits before it. layers:
+    where the spec is exact, of each operation that has weights the model's layer that it is, MODEL/LAYER for one inside
+    a model.
     """
 
     spec: Spec | None = None
@@ -51,6 +54,7 @@ class Conformity:
     obstacles: tuple[UnitChange, ...] = ()
     softmax: bool = False
     why: str = ""
+    layers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return short_repr(self, self.name or f"no network of this space: {self.why}", exact=self.exact,
@@ -67,11 +71,12 @@ class Conformity:
             raise ReskerasError(f"write: the model is no network of this space: {self.why}")
         if self.obstacles:
             raise ReskerasError("write: no spec compiles to the same function; in the way: "
-                                + "; ".join(self._obstacles_in_words()))
+                                + "; ".join(self.obstacles_in_words()))
         write_text(path, to_yaml(self.spec.sparse()))
         return Path(path)
 
-    def _obstacles_in_words(self) -> Iterator[str]:
+    def obstacles_in_words(self) -> Iterator[str]:
+        """What is in the way of the same function, the first few."""
         signs = {"-": "without", "+": "with", "~": "other"}
         for change in self.obstacles[:3]:
             yield f"{change.units} {', '.join(f'{signs[step.sign]} {step.words}' for step in change.steps[:3])}"
@@ -111,8 +116,16 @@ def conform(model: Any) -> Conformity:
     quantised = sorted({each for each in tensors.precisions if QUANTISED in each})
     obstacles = (*unit_changes(*plans), *(UnitChange("network", (Step("+", "", "precision", f"layers in {each}"),))
                                           for each in quantised))
-    return Conformity(found.spec, _name(found.spec), paper.name, paper.source,
-                      (*deviations(found, paper.spec), *precision_deviation(tensors.precisions)), obstacles, softmax)
+    layers = {} if obstacles else _layers(found)
+    return Conformity(found.spec, _name(found.spec), paper.name, paper.source, (
+        *deviations(found, paper.spec), *precision_deviation(tensors.precisions)), obstacles, softmax, layers=layers)
+
+
+def _layers(found: Closest) -> dict[str, str]:
+    """Our operations that have weights by name, and the names of the layers that they are; both plans are alike."""
+    ours, theirs = ([each for each in plan.ops() if isinstance(each, op.Conv | op.Dense | op.BatchNorm)]
+                    for plan in (found.planned, found.found))
+    return {one.name: other.name for one, other in zip(ours, theirs, strict=True)}
 
 
 def _name(spec: Spec) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reskeras.conformity.foreign import MODELS, Unlike, is_own, legible
@@ -14,6 +14,7 @@ from reskeras.spec.operations import Op, Shape
 
 DEEPEST_MODELS = 20
 MOST_CALLS = 200_000
+INSIDE = "/"  # between the names of a model and of a layer in it
 OURS = "reskeras"  # the package that our own layers are registered in
 FUNCTIONS = {"__operators__.add": "Add", "math.add": "Add", "math.multiply": "Multiply", "nn.relu": "Relu"}
 Address = tuple[str, int]  # a layer's name, and which of its calls
@@ -24,7 +25,8 @@ class Tensors:
     """A graph in topological order: tensor i comes from `makers[i]` and is made of the tensors `inputs[i]`.
 
     Tensor 0 is the image; `shape` is its (height, width, channels), None where it is left open. A maker is an operation
-    of one input or the merging of several. `precisions` are those of the layers, in Keras' words.
+    of one input, which is called what its layer is, or the merging of several. `precisions` are those of the layers, in
+    Keras' words.
     """
 
     shape: tuple[int | None, ...]
@@ -85,6 +87,7 @@ class _Reader:
 
     def __init__(self, tensors: Tensors):
         self.tensors, self.depth, self.calls = tensors, 0, 0
+        self.path: list[str] = []  # names of the models that are inside one another
 
     def model(self, config: Config, inputs: list[int]) -> list[int]:
         """The tensors that a model gives for `inputs`."""
@@ -127,15 +130,18 @@ class _Reader:
             raise failure(f"model: more than {MOST_CALLS:,} layers")
         config, kind = layer["config"], _kind(layer)
         if _is_model(layer):
+            self.path.append(_name(layer))
             [output] = self.model(config, inputs)
+            self.path.pop()
             return output
         merged = merging(kind, config)
         if kind != "InputLayer":
             self.tensors.precisions.append(precision(config.get("dtype")))
         if len(inputs) == 1 and (merged is None or constants):
             [tensor] = inputs
+            name = INSIDE.join([*self.path, _name(layer)])
             for made in operations(kind, config, constants):
-                tensor = self.tensors.add(made, tensor)
+                tensor = self.tensors.add(replace(made, name=name), tensor)
             return tensor
         if merged is None or constants or not inputs:
             raise Unlike(f"it has a {kind} of {len(inputs)} tensors")

@@ -12,16 +12,9 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file
 from reskeras.porting.convert import Weights, their_tensors, with_channels_reversed, with_epsilon, without_biases
-from reskeras.porting.layouts import (
-    KERAS_INCEPTION_RESNET_V2,
-    KERAS_RESNET,
-    KERAS_RESNET_V2,
-    TORCHVISION,
-    Layout,
-    with_weights,
-)
-from reskeras.porting.normalise import NORMALISE
-from reskeras.porting.recognise import layout_of, spec_of
+from reskeras.porting.layouts import KERAS, TORCH, TORCHVISION, with_weights
+from reskeras.porting.normalise import NORMALISE, Normalise
+from reskeras.porting.recognise import Recognised, recognise
 from reskeras.porting.source import Ask, Source, application_model, of_keras, of_state_dict
 from reskeras.spec import operations as op
 from reskeras.spec.diff import unit_changes
@@ -67,27 +60,28 @@ def write_weights(given: Given, kind: str, path: Path) -> Ask:
     return (_write_keras if kind == KERAS_WEIGHTS else _write_torch)(given, path)
 
 
-def application_of(spec: Spec) -> tuple[str, Layout]:
-    """The network of keras.applications that a spec may be: its name and layout."""
+def application_of(spec: Spec) -> tuple[str, str]:
+    """The network of keras.applications that a spec may be, and how its pixels are prepared."""
     if isinstance(spec, InceptionSpec):
-        return "InceptionResNetV2", KERAS_INCEPTION_RESNET_V2
+        return "InceptionResNetV2", "tf"
     if not isinstance(spec, NetworkSpec):
         raise ReskerasError(f"to: {KERAS_WEIGHTS} are of a residual network, which this is not")
     decided = resolve(spec)
     second = ORDERS[decided.stages[0].order].preactivates
-    return f"ResNet{decided.depth}{'V2' if second else ''}", KERAS_RESNET_V2 if second else KERAS_RESNET
+    return (f"ResNet{decided.depth}V2", "tf") if second else (f"ResNet{decided.depth}", "caffe")
 
 
 def _write_keras(given: Given, path: Path) -> Ask:
-    name, layout = application_of(given.spec)
+    name, pixels = application_of(given.spec)
     plan = given.plan
     model = application_model(name, None, given.classes, plan.input_shape)
     source = of_keras(model, f"keras.applications.{name}")
-    weights = _fitted(given, layout, source)
-    reverse = _wants_blue_first(given.preprocessing, layout)
+    known = recognise(source)
+    weights = _fitted(given, known, source)
+    reverse = _wants_blue_first(given.preprocessing, NORMALISE[pixels])
     if reverse:
         weights = with_channels_reversed(plan, weights)
-    tensors = their_tensors(weights, layout, plan, source.layers)
+    tensors = their_tensors(weights, KERAS, known.layers, plan)
     for layer in model.layers:
         for variable in layer.weights:
             own = tensors.get(f"{layer.name}/{variable.name}")
@@ -109,29 +103,29 @@ def _write_torch(given: Given, path: Path) -> Ask:
     for each in with_weights(plan):
         if TORCHVISION.layer(each.name) is None:
             raise ReskerasError(f"to: torchvision has no layer for {each.name}")
+    layers = TORCHVISION.layers(plan)
     plain = without_biases(plan, dict(given.weights))
-    shaped = of_state_dict(their_tensors(plain, TORCHVISION, plan, ()), "torchvision")
+    shaped = of_state_dict(their_tensors(plain, TORCH, layers, plan), "torchvision")
     if shaped.ask is None:
         raise ReskerasError(f"to: {TORCH_WEIGHTS} cannot be proven, because {shaped.why}; pip install torch")
-    tensors = their_tensors(_fitted(given, TORCHVISION, shaped), TORCHVISION, plan, ())
+    tensors = their_tensors(_fitted(given, recognise(shaped), shaped), TORCH, layers, plan)
     with atomic_file(path) as beside:
         save_file(tensors, beside, metadata={"format": "pt"})
     return of_state_dict(load_file(path), str(path)).ask
 
 
-def _fitted(given: Given, layout: Layout, theirs: Source) -> Weights:
+def _fitted(given: Given, known: Recognised, theirs: Source) -> Weights:
     """Our weights as the network of `theirs` computes the same with them; ReskerasError where it cannot."""
     plan = given.plan
-    other = lower(spec_of(theirs, layout_of(theirs), None))
-    other = replace(other, input_shape=plan.input_shape)
+    other = replace(lower(known.spec), input_shape=plan.input_shape)
     changes = list(unit_changes(_bare(other), _bare(plan)))
     if changes:
         steps = "; ".join(f"{change.units} {', '.join(f'{step.sign} {step.words}' for step in change.steps[:3])}"
                           for change in changes[:3])
         raise ReskerasError(f"to: the network is not {theirs.name}: {steps}")
-    places = {name for name, layer in layout.layers(plan, theirs.layers).items()
-              if layout.tensor(layer, "conv", "bias") in theirs.tensors}
-    weights = without_biases(plan, dict(given.weights), keep=places)
+    biased = {name for name, layer in known.layers.items()
+              if theirs.library.tensor(layer, "conv", "bias") in theirs.tensors}
+    weights = without_biases(plan, dict(given.weights), keep=biased)
     epsilons = {each.epsilon for each in other.ops() if isinstance(each, op.BatchNorm)}
     return with_epsilon(plan, weights, epsilons.pop())
 
@@ -152,8 +146,7 @@ def _bare(plan: Plan) -> Plan:
     return plan.mapped(bare)
 
 
-def _wants_blue_first(preprocessing: Preprocessing, layout: Layout) -> bool:
-    """Whether pixels are prepared as the layout's are, whose channels come in the other order."""
-    wanted = NORMALISE[layout.normalise]
+def _wants_blue_first(preprocessing: Preprocessing, wanted: Normalise) -> bool:
+    """Whether pixels are prepared as the other library's are, whose channels come in the other order."""
     return wanted.reverse and preprocessing.mean.shape == (3,) and bool(
         np.allclose(preprocessing.mean, wanted.mean) and np.allclose(preprocessing.std, wanted.std))

@@ -8,57 +8,57 @@ from itertools import pairwise
 import numpy as np
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.porting.layouts import Layout, with_weights
+from reskeras.porting.layouts import Library, with_weights
 from reskeras.porting.source import Source
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Fork, Plan, Sequence
 
 Weights = dict[str, np.ndarray]  # by canonical name
 MOST_LISTED = 5
+DEFAULTS = {"bias": 0.0, "gamma": 1.0}  # what a layer that has none computes with
 
 
-def our_weights(source: Source, layout: Layout, plan: Plan, own: Mapping[str, tuple[int, ...]]) -> Weights:
-    """The source's tensors under our names; `own` has the shapes that the plan's weights have.
+def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Plan, own: Mapping[str, tuple[int, ...]],
+                ) -> Weights:
+    """The source's tensors under our names, by the layer of each operation; `own` has the shapes that the plan's
+    weights have.
 
-    A bias that the source has not is 0. ReskerasError (status 1) names tensors that are missing, left over, or of
-    another shape.
+    A bias that the source has not is 0, a scale of a batch norm 1. ReskerasError (status 1) names tensors that are
+    missing, left over, or of another shape.
     """
     left, found = dict(source.tensors), {}
     missing, misshapen = [], []
-    layers = layout.layers(plan, source.layers)
     for each in with_weights(plan):
         for role in roles(each.kind, each.name, own):
-            name, theirs = f"{each.name}/{role}", layout.tensor(layers[each.name], each.kind, role)
+            name, theirs = f"{each.name}/{role}", source.library.tensor(layers[each.name], each.kind, role)
             values = left.pop(theirs, None)
             if values is None:
-                if role == "bias":
-                    found[name] = np.zeros(own[name], np.float32)
+                if role in DEFAULTS:
+                    found[name] = np.full(own[name], DEFAULTS[role], np.float32)
                 else:
                     missing.append(theirs)
                 continue
-            turned = ours(values, each.kind) if layout.library.transposed else values
+            turned = ours(values, each.kind) if source.library.transposed else values
             if turned.shape != own[name]:
                 misshapen.append(f"{theirs} {values.shape}")
             found[name] = np.ascontiguousarray(turned, np.float32)
     wrong = [f"{label}: {_listed(names)}" for label, names in (
         ("missing", missing), ("left over", sorted(left)), ("of another shape", misshapen)) if names]
     if wrong:
-        raise failure(f"port: {source.name} is no {layout.title} that reskeras knows; tensors " + "; ".join(wrong))
+        raise failure(f"port: {source.name} is no {title} that reskeras knows; tensors " + "; ".join(wrong))
     return found
 
 
 def their_tensors(
-    weights: Mapping[str, np.ndarray], layout: Layout, plan: Plan, found: tuple[str, ...],
+    weights: Mapping[str, np.ndarray], library: Library, layers: Mapping[str, str], plan: Plan,
 ) -> dict[str, np.ndarray]:
-    """Our weights under the names of `layout`; `found` are the layers there, for those that have no names of their
-    own."""
+    """Our weights under a library's names, by the layer of each operation."""
     tensors = {}
-    layers = layout.layers(plan, found)
     for each in with_weights(plan):
         for role in roles(each.kind, each.name, weights):
             values = weights[f"{each.name}/{role}"]
-            name = layout.tensor(layers[each.name], each.kind, role)
-            tensors[name] = np.ascontiguousarray(theirs(values) if layout.library.transposed else values)
+            name = library.tensor(layers[each.name], each.kind, role)
+            tensors[name] = np.ascontiguousarray(theirs(values) if library.transposed else values)
     return tensors
 
 

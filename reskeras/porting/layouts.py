@@ -1,4 +1,4 @@
-"""How other libraries name and hold the weights of residual networks: one row each, names as data."""
+"""How libraries hold weights, and how PyTorch's name those of residual networks: one row each, names as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from reskeras.spec.operations import Op
 from reskeras.spec.plan import Plan
 
 PLACES = re.compile(r"\{(\w+)\}")
-TAIL = re.compile(r"(?:_(\d+))?$")
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,10 @@ class Library:
     tensors: Mapping[str, Mapping[str, str]]
     transposed: bool
     ignored: tuple[str, ...] = ()
+
+    def tensor(self, layer: str, kind: str, role: str) -> str:
+        """The name of a tensor: `layer` is theirs, `kind` and `role` are ours."""
+        return f"{layer}{self.separator}{self.tensors[kind][role]}"
 
 
 SAME = {"kernel": "kernel", "bias": "bias"}
@@ -41,10 +44,9 @@ class Layout:
     """One way of writing a residual network down.
 
     `names` leads from our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a
-    number; theirs has also {s0} and {u0}, from 0, and {s1}, one more. `numbered` layers have no names of their own and
-    are counted as they are made. `marks` are layers that tell this layout from others. `fields` is what is so in each
-    of its networks, or `network` the one that it is; `stem` what no tensor tells: strides and pool. `normalise` and
-    `interpolation` are how its library prepares pixels for most such weights.
+    number; theirs has also {s0} and {u0}, from 0. `marks` are layers that tell this layout from others. `fields` is
+    what is so in each of its networks, `stem` what no tensor tells: strides and pool. `normalise` and `interpolation`
+    are how its library prepares pixels for most such weights.
     """
 
     title: str
@@ -54,8 +56,6 @@ class Layout:
     normalise: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     stem: Mapping[str, Any] = field(default_factory=dict)
-    network: str | None = None
-    numbered: Mapping[str, str] = field(default_factory=dict)
     size: int = 224
     interpolation: str = "bilinear"
 
@@ -63,20 +63,15 @@ class Layout:
         """Their name of our operation; None when they have none such."""
         return next(_translated(self.names, ours), None)
 
-    def layers(self, plan: Plan, found: tuple[str, ...]) -> dict[str, str]:
-        """Our operations that have weights to their layers, of which those in `found` are there."""
-        unnamed = {kind: iter(_counted(found, prefix)) for kind, prefix in self.numbered.items()}
+    def layers(self, plan: Plan) -> dict[str, str]:
+        """Our operations that have weights to their layers."""
         pairs = {}
         for each in with_weights(plan):
-            theirs = self.layer(each.name) or next(unnamed.get(each.kind, iter(())), None)
+            theirs = self.layer(each.name)
             if theirs is None:
                 raise ReskerasError(f"port: {self.title} has no layer for {each.name}")
             pairs[each.name] = theirs
         return pairs
-
-    def tensor(self, layer: str, kind: str, role: str) -> str:
-        """The name of a tensor: `layer` is theirs, `kind` and `role` are ours."""
-        return f"{layer}{self.library.separator}{self.library.tensors[kind][role]}"
 
 
 def with_weights(plan: Plan) -> Iterator[Op]:
@@ -88,9 +83,7 @@ def _translated(names: Mapping[str, str], ours: str) -> Iterator[str]:
     for pattern, theirs in names.items():
         if match := _compiled(pattern).fullmatch(ours):
             numbers = {name: int(text) for name, text in match.groupdict().items()}
-            before, after = ({f"{name}{step > 0:d}": number + step for name, number in numbers.items()}
-                             for step in (-1, 1))
-            yield theirs.format(**numbers, **before, **after)
+            yield theirs.format(**numbers, **{f"{name}0": number - 1 for name, number in numbers.items()})
 
 
 @cache
@@ -98,42 +91,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(PLACES.sub(r"(?P<\1>\\d+)", pattern))
 
 
-def _counted(found: tuple[str, ...], prefix: str) -> list[str]:
-    """Layers that Keras called `prefix`, `prefix_1` and so on, in that order; it goes on counting between models."""
-    layers = {name for name in found if re.fullmatch(rf"{prefix}(_\d+)?", name)}
-    return sorted(layers, key=lambda name: int(TAIL.search(name.removeprefix(prefix))[1] or 0))
-
-
 UNIT = "stage{s}_unit{u}"
 IMAGENET = {"family": "imagenet", "shortcut": "B", "padding": "symmetric"}
 STEM_7X7 = {"strides": [2], "pool": {"kernel": 3, "stride": 2}}
 STEM_DEEP = {"strides": [2, 1, 1], "pool": {"kernel": 3, "stride": 2}}
 
-KERAS_FIELDS = {**IMAGENET, "conv_bias": True, "bn": {"momentum": 0.99, "epsilon": 1.001e-5}}
 TORCH_FIELDS = {**IMAGENET, "stride_on": "3x3"}
-THEIR_UNIT = "conv{s1}_block{u}"
-KERAS_UNIT = {f"{UNIT}_conv{{i}}": f"{THEIR_UNIT}_{{i}}_conv", f"{UNIT}_shortcut_conv": f"{THEIR_UNIT}_0_conv"}
 TORCH_UNIT = "layer{s}.{u0}"
 TIMM_UNIT = "stages.{s0}.blocks.{u0}"
 
-KERAS_RESNET = Layout(
-    "keras.applications ResNet", KERAS, ("conv1_conv", "conv1_bn", "conv2_block1_1_bn"),
-    {"stem_conv": "conv1_conv", "stem_bn": "conv1_bn", **KERAS_UNIT, f"{UNIT}_bn{{i}}": f"{THEIR_UNIT}_{{i}}_bn",
-     f"{UNIT}_shortcut_bn": f"{THEIR_UNIT}_0_bn", "logits": "predictions"},
-    "caffe", {**KERAS_FIELDS, "stride_on": "first_1x1", "order": "original"}, STEM_7X7)
-KERAS_RESNET_V2 = Layout(
-    "keras.applications ResNetV2", KERAS, ("conv1_conv", "post_bn"),
-    {"stem_conv": "conv1_conv", **KERAS_UNIT, f"{UNIT}_pre_bn1": f"{THEIR_UNIT}_preact_bn",
-     f"{UNIT}_pre_bn2": f"{THEIR_UNIT}_1_bn", f"{UNIT}_pre_bn3": f"{THEIR_UNIT}_2_bn", "head_bn": "post_bn",
-     "logits": "predictions"},
-    "tf", {**KERAS_FIELDS, "stride_on": "3x3", "downsample": "last", "order": "full_preact"},
-    {**STEM_7X7, "activated": False})
-KERAS_INCEPTION_RESNET_V2 = Layout(
-    "keras.applications InceptionResNetV2", KERAS, ("conv_7b", "block35_1_conv"),
-    {"head_conv": "conv_7b", "head_bn": "conv_7b_bn", "stage1_unit{u}_expansion_conv": "block35_{u}_conv",
-     "stage2_unit{u}_expansion_conv": "block17_{u0}_conv", "stage3_unit{u}_expansion_conv": "block8_{u0}_conv",
-     "logits": "predictions"},
-    "tf", network="inception-resnet-v2-released", numbered={"conv": "conv2d", "bn": "batch_normalization"}, size=299)
 TORCHVISION = Layout(
     "torchvision ResNet", TORCH, ("conv1", "bn1", "layer1.0.conv1"),
     {"stem_conv": "conv1", "stem_bn": "bn1", f"{UNIT}_conv{{i}}": f"{TORCH_UNIT}.conv{{i}}",
@@ -163,6 +129,5 @@ TIMM_RESNET_V2_D = replace(
     fields={**TIMM_RESNET_V2.fields, "projection": "pooled"},
     stem={**TIMM_RESNET_V2.stem, "strides": STEM_DEEP["strides"]})
 
-LAYOUTS = (KERAS_RESNET, KERAS_RESNET_V2, KERAS_INCEPTION_RESNET_V2, TIMM_RESNET_D, TORCHVISION, TIMM_RESNET_V2,
-           TIMM_RESNET_V2_D)
+LAYOUTS = (TIMM_RESNET_D, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
 APPLICATIONS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionResNetV2")

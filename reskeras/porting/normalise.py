@@ -1,4 +1,4 @@
-"""How published weights want their pixels: keras.applications' three ways by name, and what a source says itself."""
+"""How weights want their pixels: keras.applications' three ways, two of people's own, and what a source says itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reskeras.data.decode import INTERPOLATIONS, Framing
+from reskeras.data.decode import INTERPOLATIONS, WHOLE, Framing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import failure, unknown
 from reskeras.porting.originals import Published
@@ -38,11 +38,13 @@ NORMALISE = {
     "caffe": Normalise("per_channel", (123.68, 116.779, 103.939), (1.0, 1.0, 1.0), reverse=True),
     "tf": Normalise("scale", (127.5,) * 3, (127.5,) * 3),
     "torch": Normalise("per_channel", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "unit": Normalise("per_channel", (0.0,) * 3, (255.0,) * 3, framing=WHOLE),
+    "raw": Normalise("per_channel", (0.0,) * 3, (1.0,) * 3, framing=WHOLE),
 }
 
 
 def normalise(name: str) -> Normalise:
-    """One of the three; ReskerasError for another."""
+    """One of them; ReskerasError for another."""
     if name not in NORMALISE:
         raise unknown("normalise", name, NORMALISE)
     return NORMALISE[name]

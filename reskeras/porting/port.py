@@ -17,9 +17,9 @@ from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import places, read, write
 from reskeras.porting.convert import our_weights, with_channels_reversed, without_biases
-from reskeras.porting.layouts import TORCH, Layout
+from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
-from reskeras.porting.recognise import layout_of, spec_of
+from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, provenance
 from reskeras.spec.catalog import name_of
@@ -28,6 +28,7 @@ from reskeras.spec.lower import lower
 from reskeras.spec.overrides import laid_over
 
 COLOURS = 3
+UNSAID = "unit"  # how pixels are prepared for a Keras model of which nothing says it: most people divide by 255
 IMAGES = 8  # random ones, on which both are asked
 
 
@@ -40,7 +41,7 @@ class Port:
     """
 
     source: Source
-    layout: Layout
+    title: str
     spec: Spec
     model: keras.Model
     preprocessing: Preprocessing
@@ -63,7 +64,7 @@ class Port:
             save_model(self.model, run.path / MODEL_FILE)
             self.preprocessing.save(run.path / PREPROCESSING_FILE)
             write_text(run.path / CLASSES_FILE, "\n".join(classes) + "\n")
-            facts = provenance(ported={"source": self.source.name, "layout": self.layout.title,
+            facts = provenance(ported={"source": self.source.name, "layout": self.title,
                                        "sha256": self.source.digest, "proof": proof,
                                        "pixels": "assumed" if self.assumed else "told",
                                        "published": original.published if original else None})
@@ -81,19 +82,17 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     if with_proof and source.ask is None:
         raise ReskerasError(f"port: {source.name} cannot be asked, because {source.why}; install it, or port with "
                             "--without-proof")
-    layout = layout_of(source)
-    spec = spec_of(source, layout, size)
-    pixels = normalise(normalised or layout.normalise)
-    if not normalised:
-        pixels = replace(pixels, framing=replace(pixels.framing, interpolation=layout.interpolation))
+    known = recognise(source, size)
+    spec = known.spec
     published = source.original.published if source.original else None
+    pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
     if published and not normalised:
         pixels = as_published(published, pixels)
     plan = lower(spec)
     if plan.input_shape[-1] != COLOURS:  # of other images nothing is known, and "blue first" means nothing
         pixels = replace(pixels, reverse=False)
     shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
-    weights = our_weights(source, layout, plan, shapes)
+    weights = our_weights(source, known.title, known.layers, plan, shapes)
     if fold_biases:
         weights, spec = without_biases(plan, weights), laid_over(spec, {"conv_bias": False})
         plan = lower(spec)
@@ -106,9 +105,9 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
         proven = filled(compile_plan(asked, "proven"), weights)
         difference = difference_of(source, proven, pixels)
-    unsaid = source.library is TORCH and not published
+    unsaid = known.normalise is None or (source.library is TORCH and not published)
     assumed = not normalised and (unsaid or plan.input_shape[-1] != COLOURS)
-    return Port(source, layout, spec, model, preprocessing, difference, assumed)
+    return Port(source, known.title, spec, model, preprocessing, difference, assumed)
 
 
 def filled(model: keras.Model, weights: Mapping[str, np.ndarray]) -> keras.Model:

@@ -1,31 +1,78 @@
-"""Which network some tensors are the weights of: its layout by their names, its spec by their shapes."""
+"""Which network some tensors are the weights of: a Keras model's by its graph, a state dict's by names and shapes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from reskeras.conformity.conform import conform
 from reskeras.errors import ReskerasError
-from reskeras.porting.layouts import LAYOUTS, UNIT, Layout
+from reskeras.porting.layouts import KERAS, LAYOUTS, UNIT, Layout
+from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.source import Source
 from reskeras.spec.families import BLOCKS
 from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
+# layers by which keras.applications' networks are known, for what nothing else says: how they want their pixels
+APPLICATION_MARKS = {("conv1_conv", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
+                     ("conv1_conv", "post_bn"): ("keras.applications ResNetV2", "tf"),
+                     ("conv_7b", "block35_1_conv"): ("keras.applications InceptionResNetV2", "tf")}
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """The network that a source's tensors are of: what it is called there, its spec, and of each operation that has
+    weights their layer. `normalise` is how such weights want their pixels, None where nothing tells."""
+
+    title: str
+    spec: Spec
+    layers: Mapping[str, str]
+    normalise: Normalise | None
+
+
+def recognise(source: Source, size: int | None = None) -> Recognised:
+    """The network of `source`, for square images of `size` pixels (by default the source's, else what is usual);
+    ReskerasError (status 2) where it is none of this space, with what is in the way."""
+    return (_by_function if source.library is KERAS else _by_names)(source, size)
+
+
+def _by_function(source: Source, size: int | None) -> Recognised:
+    found = conform(source.model)
+    if found.spec is None:
+        raise ReskerasError(f"port: {source.name} is no network of this space: {found.why}")
+    if not found.exact:
+        raise ReskerasError(f"port: {source.name} is near {found.name}, and no spec computes the same; in the way: "
+                            + "; ".join(found.obstacles_in_words()))
+    spec = found.spec
+    if size:
+        spec = laid_over(spec, {"input_shape": [size, size, lower(spec).input_shape[-1]]})
+    marked = (row for marks, row in APPLICATION_MARKS.items() if {*marks} <= {*source.layers})
+    title, pixels = next(marked, ("a Keras model", None))
+    return Recognised(title, spec, found.layers, pixels and NORMALISE[pixels])
+
+
+def _by_names(source: Source, size: int | None) -> Recognised:
+    layout = layout_of(source)
+    spec = spec_of(source, layout, size)
+    pixels = NORMALISE[layout.normalise]
+    pixels = replace(pixels, framing=replace(pixels.framing, interpolation=layout.interpolation))
+    return Recognised(layout.title, spec, layout.layers(lower(spec)), pixels)
 
 
 def layout_of(source: Source) -> Layout:
     """The first layout whose marks are there; ReskerasError when none is."""
     layers = set(source.layers)
     for layout in LAYOUTS:
-        if layout.library is source.library and layers.issuperset(layout.marks):
+        if layers.issuperset(layout.marks):
             return layout
-    titles = ", ".join(layout.title for layout in LAYOUTS if layout.library is source.library)
     some = ", ".join(list(source.layers)[:4]) or "none"
-    raise ReskerasError(f"port: the weights of {source.name} are named as in none of {titles}; its layers are {some} "
-                        "and so on")
+    raise ReskerasError(f"port: the weights of {source.name} are named as in none of "
+                        f"{', '.join(layout.title for layout in LAYOUTS)}; its layers are {some} and so on")
 
 
 def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
@@ -34,16 +81,14 @@ def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
     published = source.original.published if source.original else None
     shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
     usual = published["input_size"][1:] if published and "input_size" in published else (layout.size, layout.size)
-    height, width = (size, size) if size else source.size or usual
-    if layout.network:
-        return network(layout.network, classes=shapes.classes(), input_shape=[height, width, 3])
+    height, width = (size, size) if size else usual
     stages = [shapes.stage(stage) for stage in range(1, 1 + shapes.stages())]
     if not stages:
         raise ReskerasError(f"port: {source.name} has no units named as {layout.title}'s")
     block = "bottleneck" if shapes.kernel(f"{UNIT.format(s=1, u=1)}_conv3") else "basic"
     fields = {name: value for name, value in layout.fields.items() if name != "stride_on" or block == "bottleneck"}
     if source.original and source.original.epsilon is not None:
-        fields["bn"] = {**fields.get("bn", {}), "epsilon": source.original.epsilon}
+        fields["bn"] = {"epsilon": source.original.epsilon}
     stem, channels = shapes.stem()
     return network(None, **fields, **shapes.inside(block), block=block, stages=[
         {"units": units, "width": out // BLOCKS[block].expansion} for units, out in stages], stem=stem,
@@ -60,7 +105,7 @@ class Shapes:
     def kernel(self, ours: str, kind: str = "conv") -> Shape | None:
         """A kernel's shape as ours are: (rows, columns, in, out), or (in, out); None where there is none."""
         layer = self.layout.layer(ours)
-        shape = None if layer is None else self.shapes.get(self.layout.tensor(layer, kind, "kernel"))
+        shape = None if layer is None else self.shapes.get(self.layout.library.tensor(layer, kind, "kernel"))
         if shape is None or not self.layout.library.transposed:
             return shape
         return (*shape[2:], shape[1], shape[0]) if kind == "conv" else shape[1::-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from reskeras.bounded import HDF5_SUFFIXES, check_archive, check_arrays, check_h
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import local_path
 from reskeras.graph.load import load_model
-from reskeras.graph.weights import leaves
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
 from reskeras.porting.originals import Architecture, Original, architecture_beside, original, why_not
 from reskeras.porting.torch_resnet import logits_of
@@ -25,6 +24,7 @@ LARGEST_FILE = 8 << 30  # bytes
 WRAPPED = ("state_dict", "model", "model_state_dict", "state_dict_ema")  # what training scripts keep weights under
 PARALLEL = "module."  # before each name, when saved out of DataParallel
 UNTOLD = "a state dict does not tell activation, anti-aliasing, dilation, global pool or batch norm's epsilon"
+UNSAVED = ("draws",)  # of a dropout that counts them
 KERAS_FILES, TORCH_FILES = (".keras", ".h5", ".hdf5"), (".safetensors", ".pth", ".pt", ".bin")
 Ask = Callable[[np.ndarray], np.ndarray]
 
@@ -33,8 +33,8 @@ Ask = Callable[[np.ndarray], np.ndarray]
 class Source:
     """Tensors by their own names and what is asked for its logits: float32 images (n, height, width, channels),
     normalised as it wants them, to (n, classes). That is the `original`; or, where `why` says why there is none, the
-    network that tensors of such names are of by default; or nothing. `size` is (height, width) where the source fixes
-    it. `digest` is the file's SHA-256.
+    network that tensors of such names are of by default; or nothing. `model` is what a Keras source is, `size` its
+    (height, width) where it fixes them. `digest` is the file's SHA-256.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Source:
     ask: Ask | None
     original: Original | None = None
     why: str = ""
+    model: keras.Model | None = None
     size: tuple[int, int] | None = None
     digest: str | None = None
 
@@ -107,13 +108,23 @@ def application_model(
 
 
 def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source:
-    """A Keras model's tensors as layer/role; of models inside it too."""
-    tensors = {f"{layer.name}/{variable.name}": keras.ops.convert_to_numpy(variable)
-               for layer in leaves(model) for variable in layer.weights}
+    """A Keras model's tensors as layer/role, model/layer/role in a model inside it."""
+    tensors = {f"{place}/{variable.name}": keras.ops.convert_to_numpy(variable)
+               for place, layer in _placed(model) for variable in layer.weights if variable.name not in UNSAVED}
     sizes = [tuple(each.shape[1:3]) for each in model.inputs]
     fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
-    return Source(name, KERAS, tensors, _ask_keras(model), Original("the Keras model itself"),
+    return Source(name, KERAS, tensors, _ask_keras(model), Original("the Keras model itself"), model=model,
                   size=sizes[0] if fixed else None, digest=digest)
+
+
+def _placed(model: keras.Model, above: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers of a model and of those inside it, by their names one in another, as `conform` calls them."""
+    for layer in model.layers:
+        place = f"{above}{layer.name}"
+        if isinstance(layer, keras.Model):
+            yield from _placed(layer, f"{place}/")
+        else:
+            yield place, layer
 
 
 def of_state_dict(
