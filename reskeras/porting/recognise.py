@@ -19,7 +19,7 @@ from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
 # layers by which keras.applications' networks are known, for what nothing else says: how they want their pixels
-APPLICATION_MARKS = {("conv1_conv", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
+APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
                      ("conv1_conv", "post_bn"): ("keras.applications ResNetV2", "tf"),
                      ("conv_7b", "block35_1_conv"): ("keras.applications InceptionResNetV2", "tf")}
 

@@ -144,14 +144,21 @@ def of_state_dict(
 
 
 def _ask_keras(model: keras.Model) -> Ask:
-    """What gives the logits of `model`: those before the softmax that its last layer may have."""
+    """What gives the logits of `model`: those before the softmax that it may end in."""
     last = model.layers[-1]
-    if not (isinstance(last, keras.layers.Dense) and last.activation is not keras.activations.linear):
+    activation = getattr(last, "activation", keras.activations.linear)
+    ends = isinstance(last, keras.layers.Softmax | keras.layers.Activation | keras.layers.Dense | keras.Model)
+    if not ends or (isinstance(last, keras.layers.Dense) and activation is keras.activations.linear):
         return lambda images: np.asarray(model(images, training=False))
     # not `model.input`, which is of its first call: a Sequential has had none
-    features = keras.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, last.input)
-    kernel, bias = (keras.ops.convert_to_numpy(each) for each in (last.kernel, last.bias))
-    return lambda images: np.asarray(features(images, training=False)) @ kernel + bias
+    before = keras.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, last.input)
+    if isinstance(last, keras.Model):
+        inner = _ask_keras(last)
+        return lambda images: inner(before(images, training=False))
+    if not isinstance(last, keras.layers.Dense):
+        return lambda images: np.asarray(before(images, training=False))
+    kernel, bias = (0.0 if each is None else keras.ops.convert_to_numpy(each) for each in (last.kernel, last.bias))
+    return lambda images: np.asarray(before(images, training=False)) @ kernel + bias
 
 
 def _keras_file(path: Path) -> keras.Model:

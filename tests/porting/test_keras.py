@@ -142,7 +142,7 @@ def test_folded_biases_make_it_the_papers_network_but_for_epsilon(network, tmp_p
     run = reskeras.port(network, fold_biases=True, out=tmp_path / "run")
     assert not any(name.endswith("conv1/bias") for name in read(run.model()))
     changes = {change.field for change in difference(reskeras.network("resnet-50"), run.folder.spec()).fields}
-    assert changes == {"bn.epsilon", "bn.momentum", "classes", "input_shape"}
+    assert changes == {"bn.epsilon", "bn.momentum", "classes", "input_shape", "initialiser"}
 
 
 def test_biases_that_no_batch_norm_follows_are_not_folded(tmp_path):
@@ -183,9 +183,9 @@ def test_what_cannot_be_read(source, options, message, status, tmp_path, monkeyp
     assert not (tmp_path / "run").exists()
 
 
-def test_other_keras_models_have_names_that_nothing_knows(tmp_path):
+def test_a_keras_model_of_another_space_is_refused_with_what_it_has(tmp_path):
     network = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=2)
-    with pytest.raises(ReskerasError, match="named as in none of keras"):
+    with pytest.raises(ReskerasError, match=r"_32 is no network of this space: it has depthwise 3x3 conv"):
         reskeras.port(network, out=tmp_path / "run")
     headless = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), include_top=False)
     with pytest.raises(ReskerasError, match="there is no predictions"):
