@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 INSTALLED := $(VENV)/.installed
 DEMO := saved_models/demo
 
@@ -30,9 +31,13 @@ test: lint  ## everything but the slow tests, a process for each core
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m 'slow and not peers'
 
-test-peers: setup  ## the tests beside other libraries' own networks, which are installed for them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
-	$(BIN)/python -m pytest -m peers
+test-peers: $(PEERS)/.installed  ## the tests beside other libraries' own networks, in an environment of their own
+	$(PEERS)/bin/python -m pytest -m peers
+
+$(PEERS)/.installed: setup.py
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	touch $@
 
 # images for the benchmarks that read data: make bench DATA="--data cifar10 --data-dir DIR --batch 128"
 DATA ?=
@@ -46,4 +51,4 @@ bench: setup  ## side-by-side timings, about 40 minutes of an idle machine; docs
 	$(BIN)/python -m benchmarks.report
 
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) *.egg-info .pytest_cache .ruff_cache .import_linter_cache

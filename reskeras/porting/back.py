@@ -126,14 +126,20 @@ def _fitted(given: Given, known: Recognised, theirs: Source) -> Weights:
     biased = {name for name, layer in known.layers.items()
               if theirs.library.tensor(layer, "conv", "bias") in theirs.tensors}
     weights = without_biases(plan, dict(given.weights), keep=biased)
+    for each in plan.ops():
+        if isinstance(each, op.BatchNorm) and not each.scale:
+            weights[f"{each.name}/gamma"] = np.ones_like(weights[f"{each.name}/beta"])
     epsilons = {each.epsilon for each in other.ops() if isinstance(each, op.BatchNorm)}
     return with_epsilon(plan, weights, epsilons.pop())
 
 
 def _bare(plan: Plan) -> Plan:
-    """`plan` without what does not change the function once weights are fitted: biases, epsilon, how it starts."""
-    def bare(node: op.Op) -> op.Op:
+    """`plan` without what does not change the function once weights are fitted: biases, epsilon, how it starts and
+    what it drops in training."""
+    def bare(node: op.Op) -> op.Op | None:
         match node:
+            case op.Dropout():
+                return None
             case op.Conv():
                 return replace(node, bias=False, bias_start=0.0, initialiser="")
             case op.BatchNorm():

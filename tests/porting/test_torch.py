@@ -109,6 +109,19 @@ def test_back_to_a_state_dict_to_the_last_bit(network, run):
     assert all(torch.equal(back[name], tensor) for name, tensor in wanted.items())
 
 
+@pytest.mark.parametrize("fields", [{"drop_path": 0.2}, {"head": {"dropout": 0.3}}, {"bn": {"scale": False}}], ids=str)
+def test_what_only_training_knows_does_not_hinder_the_way_back(fields, tmp_path):
+    spec = reskeras.network("resnet-18-B", classes=4, input_shape=[32, 32, 3], **fields)
+    run = reskeras.port(reskeras.build(spec, seed=1), out=tmp_path / "run")
+    kept = run.folder.spec()
+    assert (kept.drop_path, kept.head and kept.head.dropout, kept.bn and kept.bn.scale) == (
+        spec.drop_path, spec.head and spec.head.dropout, spec.bn and spec.bn.scale)
+    proof, = run.export("torchvision-state-dict", timing=False)
+    assert proof.holds
+    network = networks.resnet(18, classes=4)
+    assert not network.load_state_dict(safetensors.load_file(proof.path), strict=False).unexpected_keys
+
+
 @pytest.mark.slow
 def test_biases_and_epsilon_are_folded_on_the_way_back(tmp_path):
     run = biased_run(tmp_path, stride_on="3x3")
