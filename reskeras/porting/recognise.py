@@ -18,6 +18,7 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
+STATISTIC = "running_mean"  # what every batch norm has in PyTorch, and no other normalisation
 # layers by which keras.applications' networks are known, for what nothing else says: how they want their pixels
 APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
                      ("conv1_conv", "post_bn"): ("keras.applications ResNetV2", "tf"),
@@ -67,6 +68,9 @@ def _by_names(source: Source, size: int | None) -> Recognised:
 def layout_of(source: Source) -> Layout:
     """The first layout whose marks are there; ReskerasError when none is."""
     layers = set(source.layers)
+    if not any(name.endswith(STATISTIC) for name in source.tensors):
+        raise ReskerasError(f"port: {source.name} has no batch norm, of which a {STATISTIC} would tell; networks that "
+                            "normalise otherwise, such as by groups or by weights, are none of this space")
     for layout in LAYOUTS:
         if layers.issuperset(layout.marks):
             return layout

@@ -1,9 +1,8 @@
-"""What is ported: the tensors of a Keras model or of a PyTorch state dict by name, read without executing anything."""
+"""What is ported: the tensors of a Keras model or of a state dict by name, and what is asked for its logits."""
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +11,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from reskeras.bounded import HDF5_SUFFIXES, check_archive, check_arrays, check_hdf5
+from reskeras.bounded import HDF5_SUFFIXES, check_hdf5
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import local_path
 from reskeras.graph.load import load_model
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
 from reskeras.porting.originals import Architecture, Original, architecture_beside, original, why_not
+from reskeras.porting.state_dict import SUFFIXES as STATE_DICTS
+from reskeras.porting.state_dict import read_state_dict
 from reskeras.porting.torch_resnet import logits_of
 
 LARGEST_FILE = 8 << 30  # bytes
-WRAPPED = ("state_dict", "model", "model_state_dict", "state_dict_ema")  # what training scripts keep weights under
-PARALLEL = "module."  # before each name, when saved out of DataParallel
 UNTOLD = "a state dict does not tell activation, anti-aliasing, dilation, global pool or batch norm's epsilon"
 UNSAVED = ("draws",)  # of a dropout that counts them
-KERAS_FILES, TORCH_FILES = (".keras", ".h5", ".hdf5"), (".safetensors", ".pth", ".pt", ".bin")
+KERAS_FILES = (".keras", ".h5", ".hdf5")
 Ask = Callable[[np.ndarray], np.ndarray]
 
 
@@ -62,8 +61,8 @@ def read_source(
     `architecture`, which a CONFIG_FILE beside it may say. Raises ReskerasError: status 2 for what is not there or no
     source, 1 for what is broken or cannot be downloaded.
     """
-    if architecture and (isinstance(source, keras.Model) or Path(source).suffix not in TORCH_FILES):
-        raise ReskerasError(f"architecture: {architecture} is for state dicts, {', '.join(TORCH_FILES)}")
+    if architecture and (isinstance(source, keras.Model) or Path(source).suffix not in STATE_DICTS):
+        raise ReskerasError(f"architecture: {architecture} is for state dicts, {', '.join(STATE_DICTS)}")
     if isinstance(source, keras.Model):
         return of_keras(source, source.name)
     path = local_path(source, "source")
@@ -75,13 +74,12 @@ def read_source(
         raise ReskerasError(f"port: {path} is no file; a run folder needs no port")
     if path.stat().st_size > LARGEST_FILE:
         raise failure(f"port: {path} is larger than {LARGEST_FILE} bytes")
-    if path.suffix in TORCH_FILES:
+    if path.suffix in STATE_DICTS:
         if application:
             raise ReskerasError(f"as: {application!r} is for Keras weights; {path} has names and shapes that tell")
-        read = _safetensors if path.suffix == ".safetensors" else _pickled
-        return of_state_dict(read(path), str(path), _digest(path), architecture or architecture_beside(path))
+        return of_state_dict(read_state_dict(path), str(path), _digest(path), architecture or architecture_beside(path))
     if path.suffix not in KERAS_FILES:
-        raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *TORCH_FILES))}")
+        raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *STATE_DICTS))}")
     model = application_model(application, str(path), classes) if application else _keras_file(path)
     return of_keras(model, str(path), _digest(path))
 
@@ -178,54 +176,6 @@ def _keras_file(path: Path) -> keras.Model:
     except Exception as error:  # h5py's and Keras' own
         raise failure(f"port: {path} is broken or no Keras model: {' '.join(str(error).split())[:200]}") from error
     raise ReskerasError(f"port: {path} has weights and no model; say whose with --as, one of {', '.join(APPLICATIONS)}")
-
-
-def _safetensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError as error:
-        raise ReskerasError("port: safetensors is not installed; pip install 'reskeras[port]'") from error
-    try:
-        return _floats(load_file(path), path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
-        raise failure(f"port: {path} is broken or no safetensors file: {' '.join(str(error).split())[:200]}") from error
-
-
-def _pickled(path: Path) -> dict[str, np.ndarray]:
-    """PyTorch's own format. It is a pickle, of which `weights_only` makes tensors and nothing else."""
-    try:
-        import torch
-    except ImportError as error:
-        raise ReskerasError(f"port: {path} needs PyTorch to be read; pip install torch, or save it as .safetensors"
-                            ) from error
-    try:
-        if zipfile.is_zipfile(path):
-            check_archive(path, "port")
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        for key in WRAPPED:
-            if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-                loaded = loaded[key]
-        # a view may be of any shape, whatever it is a view of
-        check_arrays(sum(tensor.numel() * 4 for tensor in loaded.values() if isinstance(tensor, torch.Tensor)), path,
-                     "port")
-        return _floats({name: tensor.detach().float().numpy() for name, tensor in loaded.items()
-                        if isinstance(tensor, torch.Tensor)}, path)
-    except ReskerasError:
-        raise
-    except Exception as error:  # pickle, zipfile and PyTorch each have errors of their own; anything but tensors is one
-        reason = " ".join(str(error).split())[:200]
-        raise failure(f"port: {path} is broken or has more than tensors, which are not executed: {reason}") from error
-
-
-def _floats(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    found = {name.removeprefix(PARALLEL): np.asarray(tensor, np.float32) for name, tensor in tensors.items()
-             if name.rpartition(".")[2] not in TORCH.ignored}
-    if not found:
-        raise failure(f"port: {path} has no tensors")
-    if bad := [name for name, tensor in found.items() if not np.isfinite(tensor).all()]:
-        raise failure(f"port: {path} has numbers that are not finite, in {bad[0]}")
-    return found
 
 
 def _digest(path: Path) -> str:

@@ -40,7 +40,7 @@ class ResNet:
         for stage in range(1, 5):
             for unit in range(self.count(f"layer{stage}")):
                 x = self.unit(x, f"layer{stage}.{unit}", 2 if stage > 1 and unit == 0 else 1)
-        return self.ops.linear(x.mean((2, 3)), self.state["fc.weight"], self.state["fc.bias"])
+        return self.ops.linear(x.mean((2, 3)), self.state["fc.weight"], self.state.get("fc.bias"))
 
     def stem(self, x: Any) -> Any:
         """The convolutions before the pool."""
