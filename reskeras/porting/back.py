@@ -14,6 +14,7 @@ from reskeras.files import atomic_file
 from reskeras.porting.convert import Weights, their_tensors, with_channels_reversed, with_epsilon, without_biases
 from reskeras.porting.layouts import KERAS, TORCH, TORCHVISION, with_weights
 from reskeras.porting.normalise import NORMALISE, Normalise
+from reskeras.porting.originals import Architecture, torchvision_resnet, why_not
 from reskeras.porting.recognise import Recognised, recognise
 from reskeras.porting.source import Ask, Source, application_model, of_keras, of_state_dict
 from reskeras.spec import operations as op
@@ -27,6 +28,7 @@ from reskeras.spec.plan import Plan
 from reskeras.spec.resolve import resolve
 
 KERAS_WEIGHTS, TORCH_WEIGHTS = "keras-weights", "torchvision-state-dict"
+TORCHVISION_RESNET = Architecture("torchvision", "ResNet")
 SUFFIXES = {KERAS_WEIGHTS: ".weights.h5", TORCH_WEIGHTS: ".safetensors"}
 
 
@@ -111,7 +113,12 @@ def _write_torch(given: Given, path: Path) -> Ask:
     tensors = their_tensors(_fitted(given, recognise(shaped), shaped), TORCH, layers, plan)
     with atomic_file(path) as beside:
         save_file(tensors, beside, metadata={"format": "pt"})
-    return of_state_dict(load_file(path), str(path)).ask
+    again = load_file(path)
+    if why_not(TORCHVISION_RESNET) or resolve(given.spec).squeeze:  # which it has not, and timm names alike
+        return of_state_dict(again, str(path)).ask
+    decided = resolve(given.spec)
+    return torchvision_resnet(again, decided.stages[0].block == "bottleneck", [row.units for row in decided.stages],
+                              decided.groups, decided.inner_factor, given.classes)
 
 
 def _fitted(given: Given, known: Recognised, theirs: Source) -> Weights:

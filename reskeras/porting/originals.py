@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -152,23 +152,33 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
         if given is not None and own is not None and given.shape[axis] != own.shape[axis]:
             changed[argument] = given.shape[axis]
     network = _made(found, changed)
-    _load(found, network, {name: torch.from_numpy(np.array(values)) for name, values in tensors.items()})
-    network.eval()
-
-    def ask(images: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
-        with torch.inference_mode():
-            return network(x).numpy()
-
+    ask = _filled(found, network, tensors)
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
     words = f"{found.library} {version(found.library)}'s {str(found).partition(' ')[2]}"
     return Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
                     found.published or _published(found)), ask
 
 
-def _load(found: Architecture, network: Any, tensors: Mapping[str, Any]) -> None:
-    """Put all tensors into a network; `failure` where one is missing, left over, or of another shape."""
-    own = network.state_dict()
+def torchvision_resnet(
+    tensors: Mapping[str, np.ndarray], bottleneck: bool, units: Sequence[int], groups: int, inner_factor: float,
+    classes: int,
+) -> Callable[..., np.ndarray]:
+    """What asks torchvision's ResNet of these stages, strictly with these tensors; `failure` where they do not fit."""
+    from torchvision.models import resnet
+
+    found = Architecture("torchvision", "ResNet")
+    with _told(found):
+        network = resnet.ResNet(resnet.Bottleneck if bottleneck else resnet.BasicBlock, list(units), classes,
+                                groups=groups, width_per_group=round(64 * inner_factor / groups))
+    return _filled(found, network, tensors)
+
+
+def _filled(found: Architecture, network: Any, arrays: Mapping[str, np.ndarray]) -> Callable[..., np.ndarray]:
+    """What asks a network with all these tensors in it; `failure` where one is missing, left over, or of another
+    shape."""
+    import torch
+
+    own, tensors = network.state_dict(), {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
     wrong = {
         "missing": [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")],
         "left over": [name for name in tensors if name not in own],
@@ -179,6 +189,14 @@ def _load(found: Architecture, network: Any, tensors: Mapping[str, Any]) -> None
         told = "; ".join(f"{label}: {', '.join(names[:3])}" for label, names in wrong.items() if names)
         raise failure(f"port: these are no weights of {found}; tensors {told}")
     network.load_state_dict(tensors, strict=False)
+    network.eval()
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+        with torch.inference_mode():
+            return network(x).numpy()
+
+    return ask
 
 
 def _ends(found: Architecture) -> Iterator[tuple[str, str, int]]:
