@@ -111,10 +111,12 @@ DEEP_TORCH_STEM = {"stem_conv1": "conv1.0", "stem_bn1": "conv1.1", "stem_conv2":
                    "stem_conv3": "conv1.6", "stem_bn3": "bn1"}
 POOLED_SHORTCUT = {f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.1",
                    f"{UNIT}_shortcut_bn": f"{TORCH_UNIT}.downsample.2"}
+TIMM_RESNET_C = replace(
+    TORCHVISION, title="timm ResNet-C", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.0"),
+    names={**TORCHVISION.names, **DEEP_TORCH_STEM}, stem=STEM_DEEP, interpolation="bicubic")
 TIMM_RESNET_D = replace(
-    TORCHVISION, title="timm ResNet-D", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.2"),
-    names={**TORCHVISION.names, **DEEP_TORCH_STEM, **POOLED_SHORTCUT},
-    fields={**TORCHVISION.fields, "projection": "pooled"}, stem=STEM_DEEP, interpolation="bicubic")
+    TIMM_RESNET_C, title="timm ResNet-D", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.2"),
+    names={**TIMM_RESNET_C.names, **POOLED_SHORTCUT}, fields={**TORCHVISION.fields, "projection": "pooled"})
 TIMM_RESNET_V2 = Layout(
     "timm ResNetV2", TORCH, ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
     {"stem_conv": "stem.conv", f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
@@ -129,5 +131,5 @@ TIMM_RESNET_V2_D = replace(
     fields={**TIMM_RESNET_V2.fields, "projection": "pooled"},
     stem={**TIMM_RESNET_V2.stem, "strides": STEM_DEEP["strides"]})
 
-LAYOUTS = (TIMM_RESNET_D, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
+LAYOUTS = (TIMM_RESNET_D, TIMM_RESNET_C, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
 APPLICATIONS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionResNetV2")

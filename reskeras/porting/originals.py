@@ -149,7 +149,7 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
     changed = {}
     for argument, layer, axis in _ends(found):
         given, own = tensors.get(f"{layer}.weight"), usual.get(f"{layer}.weight")
-        if given is not None and own is not None and given.shape[axis] != own.shape[axis]:
+        if given is not None and (own is None or given.shape[axis] != own.shape[axis]):
             changed[argument] = given.shape[axis]
     network = _made(found, changed)
     ask = _filled(found, network, tensors)
