@@ -38,7 +38,7 @@ class Start:
         height, width, channels = plan.input_shape
         own = self.preprocessing
         if (height, width, channels) == own.size:
-            return replace(own, framing=WHOLE)
+            return own if own.framing == WHOLE else replace(own, framing=WHOLE)
         if (height, width) != (own.height, own.width):
             own = own.by_channel()
         mean, std = own.mean, own.std
