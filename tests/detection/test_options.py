@@ -54,6 +54,7 @@ def test_refining_looks_again_at_the_likeliest_boxes_and_takes_both_answers(dete
     assert asked == [(32, None, None), (64, 0.3, 0.5)]
 
 
+@pytest.mark.slow
 def test_context_is_trained_and_looked_at(tmp_path, shapes):
     spec = reskeras.detector(reskeras.DetectorSpec.model_validate(DETECTOR), settings=("regions.context=true",))
     run = reskeras.train_detector(spec, f"voc:{shapes}", out=tmp_path / "run", **LEARNING)

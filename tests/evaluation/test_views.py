@@ -96,6 +96,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("fields", NETWORKS)
 def test_larger_images_give_the_mean_over_windows_of_feature_maps(fields):
     height = fields["input_shape"][0]

@@ -45,6 +45,7 @@ def test_two_replicas_with_common_statistics_equal_one(alone, tmp_path):
     assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-3)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("fields", ["{}", "{form: scanned, ema: 0.9, class_weights: balanced}"])
 def test_statistics_are_equal_on_all_replicas(tmp_path, fields):
     done = trained_on(tmp_path / "two", "mirrored", 2, fields)

@@ -26,6 +26,7 @@ def test_build_and_fit_are_those_of_train(tmp_path):
     assert history.history["parameters"][0] == reskeras.plan(run.path).complexity().parameters
 
 
+@pytest.mark.slow
 def test_random_search_of_kerastuner_with_limits(tmp_path, capsys):
     bound = reskeras.plan(TINY).complexity().parameters + 5000
     model = reskeras.HyperModel(OVER, TINY, "digits", epochs=1, limits=Limits(params=bound))
