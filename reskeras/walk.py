@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,16 +91,18 @@ class Walk:
         """The files of `folder` at any depth, sorted by their paths."""
         found: list[Path] = []
         start = os.path.realpath(folder)
-        seen, waiting = {start}, [folder]
+        seen, waiting = {_identity(folder)}, [folder]
         while waiting:
             children = self.children(waiting.pop())
             found += children.files
             for child in children.folders:
-                real = os.path.realpath(child)
-                if real in seen or start.startswith(os.path.join(real, "")):
+                which = _identity(child)
+                # only a link leads up; to resolve every path would take the square of a tree's depth
+                leads_up = child.is_symlink() and start.startswith(os.path.join(os.path.realpath(child), ""))
+                if which in seen or leads_up:
                     self.left_out.add("loop", child)
                 else:
-                    seen.add(real)
+                    seen.add(which)
                     waiting.append(child)
         return sorted(found)
 
@@ -154,6 +156,15 @@ class Walk:
 
     def _leads_inside(self, path: str) -> bool:
         return os.path.join(os.path.realpath(path), "").startswith(os.path.join(self._real, ""))
+
+
+def _identity(folder: Path) -> Hashable:
+    """What a folder is, by whatever path; of one that cannot be looked at, the path."""
+    try:
+        told = os.stat(folder)
+    except OSError:
+        return os.fspath(folder)
+    return (told.st_dev, told.st_ino) if told.st_ino else os.path.realpath(folder)
 
 
 def is_hidden(name: str) -> bool:

@@ -117,3 +117,13 @@ def test_names_that_lead_to_no_image_are_refused_by_name(tmp_path, name):
         pass
     assert caught.value.status == 2
     assert name in str(caught.value)
+
+
+def test_a_deep_tree_is_walked_without_resolving_each_path(tmp_path, monkeypatch):
+    """Which would take the square of its depth: 22 s for 700 folders in one another."""
+    files(tmp_path, "/".join(["a"] * 150) + "/0.png")
+    resolved, realpath = [], os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path, **how: resolved.append(path) or realpath(path, **how))
+    walk = Walk(tmp_path)
+    assert len(walk.files(tmp_path)) == 1
+    assert len(resolved) < 10
