@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from reskeras.spec.document import parse_yaml
 from reskeras.stored import read_json
 
 LIBRARIES = ("timm", "torchvision")
+NATIVE = "torchvision"  # which timm imports too
 CONFIG_FILE = "config.json"  # beside weights, in the form of the Hugging Face hub
 EXAMPLE = "timm:resnet50, timm:resnet50.a1_in1k, timm:resnet50,output_stride=16 or torchvision:resnet50"
 NAME, ARGUMENTS = re.compile(r"[\w.-]+"), re.compile(r",(?=\s*\w+\s*=)")
@@ -126,7 +129,10 @@ def _allowed(found: Architecture) -> Architecture:
 
 
 def why_not(found: Architecture) -> str:
-    """Why the library's own network cannot be made; empty where it can."""
+    """Why the library's own network cannot be made; empty where it can. Libraries that are there are imported."""
+    if "tensorflow" in sys.modules and NATIVE not in sys.modules and find_spec(NATIVE):
+        # its extension ends the process when TensorFlow's libraries are loaded before it (torchvision 0.29)
+        return f"{NATIVE} cannot be loaded after TensorFlow; import {NATIVE} first"
     for name in ("torch", found.library):
         try:
             import_module(name)
