@@ -61,8 +61,8 @@ class Broken:
 
     def __call__(self, path: str, error: ReskerasError) -> None:
         message = str(error)
-        for path, name in self.found.names.items():
-            message = message.replace(path, name)
+        for kept, name in self.found.names.items():
+            message = message.replace(kept, name)
         self.errors[path] = message
         echo(f"reskeras: {message}", err=True)
 

@@ -62,6 +62,16 @@ def test_broken_files_are_told_and_the_others_predicted(trained, photos, tmp_pat
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 3 * 5
 
 
+def test_each_broken_file_has_its_own_entry_beside_standard_input(trained, photos):
+    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = run(trained.path, "-", photos / "broken.png", photos / "b.png", "--json", stdin=b"no image")
+    told = json.loads(result.stdout)
+    assert [each["path"] for each in told] == ["-", str(photos / "broken.png"), str(photos / "b.png")]
+    assert [set(each) for each in told] == [{"path", "error"}, {"path", "error"}, {"path", "top"}]
+    assert "image: - is" in told[0]["error"] and "broken.png is" in told[1]["error"]
+    assert "2 of 3 images could not be read" in result.stderr
+
+
 def test_a_name_that_is_no_file_is_refused_before_anything(trained, photos):
     result = run(trained.path, photos / "b.png", photos / "absent.png")
     assert result.exit_code == 2
