@@ -28,7 +28,8 @@ from .output import command_line, echo, emit_json, note
               help="Names of the classes, one on a line.  [default: their numbers]")
 @click.option("--size", type=int, metavar="N", help="Images of N x N pixels.  [default: the source's, else 224 or 299]")
 @click.option("--normalise", metavar="MODE",
-              help="How the weights want their pixels: caffe, tf or torch.  [default: as the library's are]")
+              help="How the weights want their pixels: caffe, tf, torch, unit (divided by 255) or raw.  "
+              "[default: as the library's are, of other Keras models unit]")
 @click.option("--fold-biases", is_flag=True, help="Put biases before batch norms into their means.")
 @click.option("--without-proof", is_flag=True, help="Keep the port where the source cannot be run.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
@@ -41,10 +42,11 @@ def command(
     """Port SOURCE, a network that somebody else trained, to a run.
 
     SOURCE is a network of keras.applications to download (ResNet50, 101, 152, their V2, InceptionResNetV2), a Keras
-    model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth). The network is
-    recognised from names and shapes. Both are then asked the same random images, and the port is refused if a logit
-    differs by more than 1e-4 of the largest. A state dict does not tell all of its network: it is proven only where
-    --architecture says whose it is and that library is installed. Nothing in a file is executed.
+    model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth). A Keras model is
+    recognised by what it computes, weights alone by names and shapes. Both are then asked the same random images, and
+    the port is refused if a logit differs by more than 1e-4 of the largest. A state dict does not tell all of its
+    network: it is proven only where --architecture says whose it is and that library is installed. Nothing in a file
+    is executed.
     """
     if architecture or Path(source).is_file():
         from reskeras.porting.originals import architecture as named

@@ -41,7 +41,7 @@ TORCH = Library(".", {"conv": WEIGHT, "dense": WEIGHT,
 
 @dataclass(frozen=True)
 class Layout:
-    """One way of writing a residual network down.
+    """One way of naming a residual network's layers in a state dict.
 
     `names` leads from our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a
     number; theirs has also {s0} and {u0}, from 0. `marks` are layers that tell this layout from others. `fields` is
@@ -50,13 +50,11 @@ class Layout:
     """
 
     title: str
-    library: Library
     marks: tuple[str, ...]
     names: Mapping[str, str]
     normalise: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     stem: Mapping[str, Any] = field(default_factory=dict)
-    size: int = 224
     interpolation: str = "bilinear"
 
     def layer(self, ours: str) -> str | None:
@@ -101,7 +99,7 @@ TORCH_UNIT = "layer{s}.{u0}"
 TIMM_UNIT = "stages.{s0}.blocks.{u0}"
 
 TORCHVISION = Layout(
-    "torchvision ResNet", TORCH, ("conv1", "bn1", "layer1.0.conv1"),
+    "torchvision ResNet", ("conv1", "bn1", "layer1.0.conv1"),
     {"stem_conv": "conv1", "stem_bn": "bn1", f"{UNIT}_conv{{i}}": f"{TORCH_UNIT}.conv{{i}}",
      f"{UNIT}_bn{{i}}": f"{TORCH_UNIT}.bn{{i}}", f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.0",
      f"{UNIT}_shortcut_bn": f"{TORCH_UNIT}.downsample.1", f"{UNIT}_se_conv{{i}}": f"{TORCH_UNIT}.se.fc{{i}}",
@@ -118,7 +116,7 @@ TIMM_RESNET_D = replace(
     TIMM_RESNET_C, title="timm ResNet-D", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.2"),
     names={**TIMM_RESNET_C.names, **POOLED_SHORTCUT}, fields={**TORCHVISION.fields, "projection": "pooled"})
 TIMM_RESNET_V2 = Layout(
-    "timm ResNetV2", TORCH, ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
+    "timm ResNetV2", ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
     {"stem_conv": "stem.conv", f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
      f"{UNIT}_pre_bn{{i}}": f"{TIMM_UNIT}.norm{{i}}", f"{UNIT}_shortcut_conv": f"{TIMM_UNIT}.downsample.conv",
      "head_bn": "norm", "logits": "head.fc"},

@@ -8,7 +8,7 @@ from typing import Any
 
 from reskeras.conformity.conform import conform
 from reskeras.errors import ReskerasError
-from reskeras.porting.layouts import KERAS, LAYOUTS, UNIT, Layout
+from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
 from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.source import Source
 from reskeras.spec.families import BLOCKS
@@ -18,6 +18,7 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
+SIZE = 224  # pixels, of which nothing says another number
 STATISTIC = "running_mean"  # what every batch norm has in PyTorch, and no other normalisation
 # layers by which keras.applications' networks are known, for what nothing else says: how they want their pixels
 APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
@@ -80,11 +81,11 @@ def layout_of(source: Source) -> Layout:
 
 
 def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
-    """The network whose weights these are, for square images of `size` pixels (by default the source's, else the
-    layout's); ReskerasError where their shapes make none."""
+    """The network whose weights these are, for square images of `size` pixels (by default what is published of
+    them, else SIZE); ReskerasError where their shapes make none."""
     published = source.original.published if source.original else None
     shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
-    usual = published["input_size"][1:] if published and "input_size" in published else (layout.size, layout.size)
+    usual = published["input_size"][1:] if published and "input_size" in published else (SIZE, SIZE)
     height, width = (size, size) if size else usual
     stages = [shapes.stage(stage) for stage in range(1, 1 + shapes.stages())]
     if not stages:
@@ -109,9 +110,9 @@ class Shapes:
     def kernel(self, ours: str, kind: str = "conv") -> Shape | None:
         """A kernel's shape as ours are: (rows, columns, in, out), or (in, out); None where there is none."""
         layer = self.layout.layer(ours)
-        shape = None if layer is None else self.shapes.get(self.layout.library.tensor(layer, kind, "kernel"))
-        if shape is None or not self.layout.library.transposed:
-            return shape
+        shape = None if layer is None else self.shapes.get(TORCH.tensor(layer, kind, "kernel"))
+        if shape is None:
+            return None
         return (*shape[2:], shape[1], shape[0]) if kind == "conv" else shape[1::-1]
 
     def stages(self) -> int:
