@@ -18,13 +18,18 @@ def places(model: keras.Model) -> dict[str, Place]:
     return dict(_places(model))
 
 
-def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of `model` and of the models in it."""
+def placed(model: keras.Model, above: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers of `model` and of the models in it, each with the names of the models that it is in: MODEL/LAYER."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from leaves(layer)
+            yield from placed(layer, f"{above}{layer.name}/")
         else:
-            yield layer
+            yield f"{above}{layer.name}", layer
+
+
+def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The same layers alone."""
+    return (layer for _, layer in placed(model))
 
 
 def _places(model: keras.Model) -> Iterator[tuple[str, Place]]:

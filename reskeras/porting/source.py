@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from reskeras.bounded import HDF5_SUFFIXES, check_hdf5
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import local_path
 from reskeras.graph.load import load_model
+from reskeras.graph.weights import placed
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
 from reskeras.porting.originals import Architecture, Original, architecture_beside, original, why_not
 from reskeras.porting.state_dict import SUFFIXES as STATE_DICTS
@@ -108,21 +109,11 @@ def application_model(
 def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source:
     """A Keras model's tensors as layer/role, model/layer/role in a model inside it."""
     tensors = {f"{place}/{variable.name}": keras.ops.convert_to_numpy(variable)
-               for place, layer in _placed(model) for variable in layer.weights if variable.name not in UNSAVED}
+               for place, layer in placed(model) for variable in layer.weights if variable.name not in UNSAVED}
     sizes = [tuple(each.shape[1:3]) for each in model.inputs]
     fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
     return Source(name, KERAS, tensors, _ask_keras(model), Original("the Keras model itself"), model=model,
                   size=sizes[0] if fixed else None, digest=digest)
-
-
-def _placed(model: keras.Model, above: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers of a model and of those inside it, by their names one in another, as `conform` calls them."""
-    for layer in model.layers:
-        place = f"{above}{layer.name}"
-        if isinstance(layer, keras.Model):
-            yield from _placed(layer, f"{place}/")
-        else:
-            yield place, layer
 
 
 def of_state_dict(
