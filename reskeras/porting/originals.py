@@ -73,8 +73,12 @@ class Architecture:
     published: Published | None = None
 
     def __str__(self) -> str:
-        given = "".join(f", {name}={value}" for name, value in self.arguments.items())
-        return f"{self.library}'s {self.name}{given}"
+        return f"{self.library}'s {self.made}"
+
+    @property
+    def made(self) -> str:
+        """Its name with the arguments."""
+        return self.name + "".join(f", {name}={value}" for name, value in self.arguments.items())
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
     network = _made(found, changed)
     ask = _filled(found, network, tensors)
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
-    words = f"{found.library} {version(found.library)}'s {str(found).partition(' ')[2]}"
+    words = f"{found.library} {version(found.library)}'s {found.made}"
     return Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
                     found.published or _published(found)), ask
 
