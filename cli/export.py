@@ -23,8 +23,8 @@ from .run_options import data_options, numbers_by_name, run_argument
 @run_argument
 @click.option("--to", "kinds", multiple=True, metavar="KIND",
               help="serving (SavedModel for TensorFlow Serving), tflite (float32), tflite-float16, tflite-dynamic, "
-              "tflite-int8, tflite-int8-io, tflite-int16x8; and keras-weights, torchvision-state-dict; "
-              "may be repeated.  [default: serving and tflite]")
+              "tflite-int8, tflite-int8-io, tflite-int16x8; and keras-weights, "
+              "torchvision-state-dict, timm-state-dict; may be repeated.  [default: serving and tflite]")
 @click.option("--pixels", default="uint8", show_default=True, metavar="TYPE",
               help="What the server takes: uint8 or float32, both 0 to 255.")
 @click.option("--representative", type=int, default=200, show_default=True, metavar="N",

@@ -200,6 +200,8 @@ def _inside_parts(network: ResolvedNetwork) -> list[str]:
     parts = {f"groups {network.groups}": network.groups > 1,
              f"inner widths times {network.inner_factor:g}": network.inner_factor != 1,
              f"squeeze {network.squeeze}": network.squeeze,
+             f"in multiples of {network.squeeze_multiple}": network.squeeze_multiple > 1,
+             "first shortcut raw": network.first_shortcut == "raw",
              "pooled projections": network.projection == "pooled"}
     return [text for text, said in parts.items() if said]
 

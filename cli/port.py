@@ -48,12 +48,6 @@ def command(
     network: it is proven only where --architecture says whose it is and that library is installed. Nothing in a file
     is executed.
     """
-    if architecture or Path(source).is_file():
-        from reskeras.porting.originals import architecture as named
-        from reskeras.porting.originals import architecture_beside, why_not
-
-        if whose := named(architecture) if architecture else architecture_beside(Path(source)):
-            why_not(whose)  # imports the library, which cannot be loaded after TensorFlow
     from reskeras.api import port
     from reskeras.spec.catalog import name_of
 

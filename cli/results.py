@@ -63,7 +63,8 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
              each.rate) for proof in proofs for each in proof.timings])
         echo()
     width = max(len(proof.path) for proof in proofs)
-    facts([(proof.kind, proof.path.ljust(width), "") for proof in proofs])
+    facts([(proof.kind, proof.path.ljust(width), f"asked in {proof.against}" if proof.against else "")
+           for proof in proofs])
 
 
 def _allowed(proof: Proof, measure: str) -> str:

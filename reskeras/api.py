@@ -212,8 +212,9 @@ class Run:
         keep_float: Sequence[str] = (), timing: bool = True, tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
-        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named. Also `keras-weights` and
-        `torchvision-state-dict`, weights that those libraries load. A port without data is proven on random images.
+        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named. Also `keras-weights`,
+        `torchvision-state-dict` and `timm-state-dict`, weights that those libraries load. A port without data is proven
+        on random images.
 
         `pixels` is what the server takes, `uint8` or `float32`. `tolerances` are of the largest logit, by kind.
         `representative` training images give the ranges of quantised kinds; int8 kinds compute the layers of
@@ -392,7 +393,7 @@ def port(
     `source` is a `keras.Model`, a file (.keras, .h5, .safetensors, .pth), or a name of keras.applications to download;
     a file of Keras weights alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says
     whose a state dict is, as a config.json beside it may: the port is then proven against that library's own network.
-    `classes` is a file of names, `size` that of the square images, `normalise` caffe, tf, torch, unit or raw. The port
+    `classes` is a file of names (by default what that config.json says, else numbers), `size` that of the square images, `normalise` caffe, tf, torch, unit or raw. The port
     is asked the same as its source and refused (ReskerasError, status 1) when a logit differs by more than 1e-4 of the
     largest.
     """
@@ -401,7 +402,7 @@ def port(
     count = None if classes is None or application is None else len(class_names(classes, None))
     named = read_architecture(architecture) if architecture else None
     made = ported(read_source(source, application, count, named), size, normalise, fold_biases, with_proof)
-    names = class_names(classes, lower(made.spec).units[-1].nodes[-1].units)
+    names = class_names(classes, lower(made.spec).units[-1].nodes[-1].units, made.labels)
     path = place_for(out, f"{made.name}-ported")
     made.save(path, names)
     return Run(path)

@@ -23,6 +23,7 @@ from reskeras.conformity.vgg import read_vgg
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
 from reskeras.spec.diff import unit_steps
+from reskeras.spec.excitation import squeeze_of
 from reskeras.spec.families import FAMILIES
 from reskeras.spec.fields import Spec
 from reskeras.spec.initialisers import INITIALISERS
@@ -135,6 +136,8 @@ def _read(parts: Anatomy) -> Data:
     strides = (unit.form.strided for unit in parts.units if unit.block == "bottleneck")
     strided = _commonest(place for place in strides if place is not None)
     residual = [unit for unit in parts.units if unit.shortcut != PLAIN]
+    squeeze, multiple = squeeze_of([(unit.out_width, unit.middle) for unit in residual if unit.middle])
+    first = parts.units[0]
     return {
         "stem": {"convs": [dict(zip(("kernel", "width", "stride"), conv, strict=True)) for conv in parts.convs],
                  "pool": parts.pool and dict(zip(("kernel", "stride", "border"), (*parts.pool, parts.border),
@@ -143,7 +146,9 @@ def _read(parts: Anatomy) -> Data:
         "projection": "pooled" if any(unit.pooled for unit in residual) else "strided",
         "groups": _commonest(unit.form.groups for unit in parts.units),
         "inner_factor": _commonest(unit.form.inner_factor for unit in parts.units),
-        "squeeze": _commonest(unit.squeeze for unit in residual),
+        "squeeze": squeeze,
+        "squeeze_multiple": multiple,
+        "first_shortcut": "raw" if first.preactivated and first.shortcut != "projection" else "activated",
         "stride_on": None if strided is None else ("first_1x1", "3x3")[strided],
         "classes": dense and dense.units,
         "head": {"pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),

@@ -34,7 +34,8 @@ SECTIONS = {
     "conv_bias": "v1 section 3.4", "bn": SILENT,
     "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1", "initialiser": "v1 section 3.4, section 4.2",
     "groups": "arXiv:1611.05431 section 3", "inner_factor": "arXiv:1605.07146 section 2",
-    "squeeze": "arXiv:1709.01507 section 3", "projection": "v1 section 3.3; arXiv:1812.01187 figure 2 c",
+    "squeeze": "arXiv:1709.01507 section 3", "squeeze_multiple": "arXiv:1709.01507 section 3",
+    "first_shortcut": "v2 appendix", "projection": "v1 section 3.3; arXiv:1812.01187 figure 2 c",
     "drop_path": f"{SILENT}; arXiv:1603.09382", "dropout": "v1 section 3.4: no dropout", "bias_start": "v2 section 3.1",
 }
 INCEPTION_PAPER = "arXiv:1602.07261"

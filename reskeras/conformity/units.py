@@ -33,8 +33,9 @@ class UnitFacts:
     """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
 
     `shortcut`: identity, subsample (every stride-th position), zero_channels (option A), projection, or none in a plain
-    unit; `pooled` when an average pool stands before its projection. `skip` has the fields of a spec's skip. `squeeze`
-    is that of a squeeze-and-excitation at the residual's end.
+    unit; `pooled` when an average pool stands before its projection. `skip` has the fields of a spec's skip. `middle`
+    has the channels in the middle of a squeeze-and-excitation at the residual's end. `preactivated` is whether the
+    residual begins with an activation, of which the shortcut knows nothing.
     """
 
     first: int
@@ -45,7 +46,8 @@ class UnitFacts:
     drop_path: float = 0.0
     silent: bool = False
     pooled: bool = False
-    squeeze: int | None = None
+    middle: int | None = None
+    preactivated: bool = False
 
     @property
     def block(self) -> str:
@@ -197,7 +199,7 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
                      last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
                      bool(norms) and norms[-1].gamma_start == 0.0,
                      any(isinstance(node, op.Pool) and node.reduce == "average" for node in shortcut),
-                     None if middle is None else block.width * BLOCKS[block.name].expansion // middle)
+                     middle, isinstance(residual[0], op.BatchNorm | op.Relu))
 
 
 def _shortcut(nodes: Sequence) -> str:

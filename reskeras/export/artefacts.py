@@ -26,8 +26,9 @@ from reskeras.export.timing import BATCHES, timed
 from reskeras.files import make_folder, move, remove, scratch, workspace
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
-from reskeras.porting.back import SUFFIXES as WEIGHT_SUFFIXES
-from reskeras.porting.back import Given, write_weights
+from reskeras.porting.back import KINDS as WEIGHT_KINDS
+from reskeras.porting.back import write_weights
+from reskeras.porting.fitted import Given
 from reskeras.runs import RunFolder
 from reskeras.spec.lower import lower
 
@@ -52,7 +53,7 @@ class Request:
 
 def kind_names() -> list[str]:
     """All kinds: `serving`, `tflite` (which is float32), `tflite-int8` and so on, and weights for other libraries."""
-    return [SERVING, LITE, *(f"{LITE}-{kind}" for kind in LITE_KINDS if kind != "float32"), *WEIGHT_SUFFIXES]
+    return [SERVING, LITE, *(f"{LITE}-{kind}" for kind in LITE_KINDS if kind != "float32"), *WEIGHT_KINDS]
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
@@ -124,7 +125,7 @@ class Exporter:
     def export(self, kind: str) -> Proof:
         """One artefact: written, proven, and given its name, or kept aside as rejected."""
         with workspace(self.folder) as place:
-            return self._export_weights(kind, place) if kind in WEIGHT_SUFFIXES else self._export_model(kind, place)
+            return self._export_weights(kind, place) if kind in WEIGHT_KINDS else self._export_model(kind, place)
 
     def _export_model(self, kind: str, place: Path) -> Proof:
         lite = None if kind == SERVING else lite_kind(kind)
@@ -159,15 +160,16 @@ class Exporter:
             return np.full_like(self.reference, np.nan), str(error)
 
     def _export_weights(self, kind: str, place: Path) -> Proof:
-        """A file of weights for another library, proven by that library's network."""
-        final = self.folder / f"{self.name}-{kind}{WEIGHT_SUFFIXES[kind]}"
+        """Weights for another library, proven by that library's network."""
+        final = self.folder / f"{self.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
         written = place / final.name
-        ask = write_weights(Given(self.spec, read(self.model), self.preprocessing), kind, written)
+        ask, against = write_weights(Given(self.spec, read(self.model), self.preprocessing, self.classes), kind, written)
         logits = in_chunks(lambda images: ask(self.preprocessing.normalise(images).numpy()), self.images)
-        proof = prove(kind, str(final), size_of(written), logits, self.reference, self.labels,
-                      self.request.tolerances.get(kind, TOLERANCE))
+        proof = replace(prove(kind, str(final), size_of(written), logits, self.reference, self.labels,
+                              self.request.tolerances.get(kind, TOLERANCE)), against=against)
         if not proof.holds:
             return replace(proof, path=str(self._set_aside(written, kind)), keras_noise=self._noise(DIFFERENCE))
+        remove(final)
         return replace(proof, path=str(move(written, final)))
 
     def explain(self, kind: str) -> list[LayerNoise]:

@@ -51,6 +51,7 @@ class Proof:
     accuracy_of: str = TOP1
     least_agreement: float = 0.0
     crash: str | None = None
+    against: str | None = None
 
     def __repr__(self) -> str:
         verdict = "agrees" if self.holds else "REJECTED"

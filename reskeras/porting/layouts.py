@@ -45,8 +45,8 @@ class Layout:
 
     `names` leads from our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a
     number; theirs has also {s0} and {u0}, from 0. `marks` are layers that tell this layout from others. `fields` is
-    what is so in each of its networks, `stem` what no tensor tells: strides and pool. `normalise` and `interpolation`
-    are how its library prepares pixels for most such weights.
+    what is so in each of its networks, `blocks` in those of a block, `stem` what no tensor tells: strides and pool.
+    `normalise` and `interpolation` are how its library prepares pixels for most such weights.
     """
 
     title: str
@@ -54,6 +54,7 @@ class Layout:
     names: Mapping[str, str]
     normalise: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+    blocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stem: Mapping[str, Any] = field(default_factory=dict)
     interpolation: str = "bilinear"
 
@@ -94,7 +95,7 @@ IMAGENET = {"family": "imagenet", "shortcut": "B", "padding": "symmetric"}
 STEM_7X7 = {"strides": [2], "pool": {"kernel": 3, "stride": 2}}
 STEM_DEEP = {"strides": [2, 1, 1], "pool": {"kernel": 3, "stride": 2}}
 
-TORCH_FIELDS = {**IMAGENET, "stride_on": "3x3"}
+STRIDES = {"bottleneck": {"stride_on": "3x3"}}
 TORCH_UNIT = "layer{s}.{u0}"
 TIMM_UNIT = "stages.{s0}.blocks.{u0}"
 
@@ -104,7 +105,7 @@ TORCHVISION = Layout(
      f"{UNIT}_bn{{i}}": f"{TORCH_UNIT}.bn{{i}}", f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.0",
      f"{UNIT}_shortcut_bn": f"{TORCH_UNIT}.downsample.1", f"{UNIT}_se_conv{{i}}": f"{TORCH_UNIT}.se.fc{{i}}",
      "logits": "fc"},
-    "torch", {**TORCH_FIELDS, "order": "original"}, STEM_7X7)
+    "torch", {**IMAGENET, "order": "original"}, STRIDES, STEM_7X7)
 DEEP_TORCH_STEM = {"stem_conv1": "conv1.0", "stem_bn1": "conv1.1", "stem_conv2": "conv1.3", "stem_bn2": "conv1.4",
                    "stem_conv3": "conv1.6", "stem_bn3": "bn1"}
 POOLED_SHORTCUT = {f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.1",
@@ -120,7 +121,7 @@ TIMM_RESNET_V2 = Layout(
     {"stem_conv": "stem.conv", f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
      f"{UNIT}_pre_bn{{i}}": f"{TIMM_UNIT}.norm{{i}}", f"{UNIT}_shortcut_conv": f"{TIMM_UNIT}.downsample.conv",
      "head_bn": "norm", "logits": "head.fc"},
-    "tf", {**TORCH_FIELDS, "order": "full_preact"},
+    "tf", {**IMAGENET, "order": "full_preact"}, {**STRIDES, "basic": {"first_shortcut": "raw"}},
     {"strides": [2], "pool": {"kernel": 3, "stride": 2, "border": "edge"}, "activated": False},
     interpolation="bicubic")
 TIMM_RESNET_V2_D = replace(

@@ -1,40 +1,40 @@
-"""The networks of torchvision and timm themselves, with a state dict in them: what a port is proven against."""
+"""The networks of torchvision and timm by their names there, and one of them asked: what a port is proven against."""
 
 from __future__ import annotations
 
-import math
+import os
 import re
+import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Timer
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from reskeras.errors import ReskerasError, failure, shown, unknown
+from reskeras.porting.exchange import receive, send
 from reskeras.spec.document import parse_yaml
 from reskeras.stored import read_json
 
 LIBRARIES = ("timm", "torchvision")
-NATIVE = "torchvision"  # which timm imports too
 CONFIG_FILE = "config.json"  # beside weights, in the form of the Hugging Face hub
 EXAMPLE = "timm:resnet50, timm:resnet50.a1_in1k, timm:resnet50,output_stride=16 or torchvision:resnet50"
 NAME, ARGUMENTS = re.compile(r"[\w.-]+"), re.compile(r",(?=\s*\w+\s*=)")
 # arguments by which timm would read or download weights, or look for classes of its own
 FORBIDDEN = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "device",
              "dtype"}
-# what a residual network of the papers, of torchvision or of timm is made of where nothing is unusual
-USUAL = {"Conv2d", "BatchNorm2d", "BatchNormAct2d", "ReLU", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Linear",
-         "Identity", "Sequential", "ModuleList", "Dropout", "Flatten", "Sigmoid", "BasicBlock", "Bottleneck", "ResNet",
-         "SEModule", "ResNetV2", "ResNetStage", "PreActBasic", "PreActBottleneck", "DownsampleConv", "DownsampleAvg",
-         "ClassifierHead", "SelectAdaptivePool2d", "FastAdaptiveAvgPool", "DropPath"}
+PROGRAM = "reskeras.porting.original_network"
+ROOT = Path(__file__).parents[2]  # where this package is found
+LONGEST = 900  # seconds for an answer
 
 
 class Published(TypedDict, total=False):
@@ -49,6 +49,7 @@ class Published(TypedDict, total=False):
     crop_mode: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    label_names: list[str]  # of the classes
 
 
 class HubConfig(TypedDict, total=False):
@@ -59,6 +60,7 @@ class HubConfig(TypedDict, total=False):
     architecture: str
     global_pool: str
     model_args: dict[str, Any]
+    label_names: list[str]
     pretrained_cfg: Published
 
 
@@ -88,7 +90,7 @@ class Original:
 
     words: str
     epsilon: float | None = None
-    unusual: tuple[str, ...] = ()
+    unusual: Sequence[str] = ()
     published: Published | None = None
 
 
@@ -117,7 +119,8 @@ def architecture_beside(path: Path) -> Architecture | None:
     told = read_json(config, "port", HubConfig)
     if "architecture" not in told:
         return None
-    published = told.get("pretrained_cfg") or {}
+    labels = {"label_names": told["label_names"]} if "label_names" in told else {}
+    published = {**told.get("pretrained_cfg", {}), **labels}
     pool = {"global_pool": told["global_pool"]} if "global_pool" in told else {}
     name = ".".join(filter(None, (told["architecture"], published.get("tag"))))
     return _allowed(Architecture("timm", name, {**pool, **told.get("model_args", {})}, published))
@@ -132,161 +135,77 @@ def _allowed(found: Architecture) -> Architecture:
     return found
 
 
-def why_not(found: Architecture) -> str:
-    """Why the library's own network cannot be made; empty where it can. Libraries that are there are imported."""
-    if "tensorflow" in sys.modules and NATIVE not in sys.modules and find_spec(NATIVE):
-        # its extension ends the process when TensorFlow's libraries are loaded before it (torchvision 0.29)
-        return f"{NATIVE} cannot be loaded after TensorFlow; import {NATIVE} first"
-    for name in ("torch", found.library):
-        try:
-            import_module(name)
-        except (ImportError, RuntimeError) as error:  # a build for another PyTorch is a RuntimeError
-            absent = isinstance(error, ModuleNotFoundError) and error.name == name
-            return f"{name} {'is not installed' if absent else 'cannot be imported here'}"
-    return ""
+class Absent(Exception):
+    """Why a library's own network cannot be asked here, as a clause."""
 
 
 def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Callable[..., np.ndarray]]:
     """The library's own network, strictly with these tensors, for as many classes and channels as they are for; and
-    what asks it for its logits, as of a Source.
+    what asks it for its logits, as of a Source. It runs in a process of its own as long as that is kept.
 
-    Raises ReskerasError: status 2 for a name or arguments that the library does not know, 1 where tensors do not fit.
+    Raises Absent where the library is missing or does not run; ReskerasError: status 2 for a name or arguments that the
+    library does not know, 1 where tensors do not fit.
     """
-    import torch
-
-    with torch.device("meta"):  # its shapes alone
-        usual = _made(found, {}).state_dict()
-    changed = {}
-    for argument, layer, axis in _ends(found):
-        given, own = tensors.get(f"{layer}.weight"), usual.get(f"{layer}.weight")
-        if given is not None and (own is None or given.shape[axis] != own.shape[axis]):
-            changed[argument] = given.shape[axis]
-    network = _made(found, changed)
-    ask = _filled(found, network, tensors)
-    epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
-    words = f"{found.library} {version(found.library)}'s {found.made}"
-    return Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
-                    found.published or _published(found)), ask
-
-
-def torchvision_resnet(
-    tensors: Mapping[str, np.ndarray], bottleneck: bool, units: Sequence[int], groups: int, inner_factor: float,
-    classes: int,
-) -> Callable[..., np.ndarray]:
-    """What asks torchvision's ResNet of these stages, strictly with these tensors; `failure` where they do not fit."""
-    from torchvision.models import resnet
-
-    found = Architecture("torchvision", "ResNet")
-    with _told(found):
-        network = resnet.ResNet(resnet.Bottleneck if bottleneck else resnet.BasicBlock, list(units), classes,
-                                groups=groups, width_per_group=round(64 * inner_factor / groups))
-    return _filled(found, network, tensors)
-
-
-def _filled(found: Architecture, network: Any, arrays: Mapping[str, np.ndarray]) -> Callable[..., np.ndarray]:
-    """What asks a network with all these tensors in it; `failure` where one is missing, left over, or of another
-    shape."""
-    import torch
-
-    own, tensors = network.state_dict(), {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
-    wrong = {
-        "missing": [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")],
-        "left over": [name for name in tensors if name not in own],
-        "of another shape": [f"{name} {tuple(values.shape)}" for name, values in tensors.items()
-                             if name in own and own[name].shape != values.shape],
-    }
-    if any(wrong.values()):
-        told = "; ".join(f"{label}: {', '.join(names[:3])}" for label, names in wrong.items() if names)
-        raise failure(f"port: these are no weights of {found}; tensors {told}")
-    network.load_state_dict(tensors, strict=False)
-    network.eval()
+    for name in ("torch", found.library):
+        if find_spec(name) is None:
+            raise Absent(f"{name} is not installed")
+    process = _Process(found.library)
+    try:
+        told, _ = process.answer(asdict(found), tensors)
+    except _Ended as ended:
+        raise Absent(str(ended)) from ended
+    if "absent" in told:
+        raise Absent(told["absent"])
+    if "error" in told:
+        raise ReskerasError(told["error"], told["status"])
 
     def ask(images: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
-        with torch.inference_mode():
-            return network(x).numpy()
+        try:
+            return process.answer({}, {"images": images})[1]["logits"]
+        except _Ended as ended:
+            raise failure(f"port: {ended}") from ended
 
-    return ask
-
-
-def _ends(found: Architecture) -> Iterator[tuple[str, str, int]]:
-    """The arguments for channels and classes, the layer whose weight has them, and its axis."""
-    if found.library == "torchvision":
-        yield "num_classes", "fc", 0
-        return
-    import timm
-
-    known = timm.models.get_pretrained_cfg(_base(found)).to_dict()
-    first = known["first_conv"]
-    yield "in_chans", first if isinstance(first, str) else first[0], 1
-    yield "num_classes", known["classifier"], 0
+    return Original(**told), ask
 
 
-def _base(found: Architecture) -> str:
-    return found.name.partition(".")[0]
+class _Ended(Exception):
+    """How the process ended instead of answering."""
 
 
-def _published(found: Architecture) -> Published | None:
-    """How the library prepares pixels for its own weights of that name and tag; None where it has no such."""
-    if found.library == "timm":
-        import timm
+class _Process:
+    """PROGRAM at work for a library."""
 
-        known = timm.models.get_pretrained_cfg(found.name) if found.name in timm.list_pretrained() else None
-        known = known or timm.models.get_pretrained_cfg(_base(found))
-        return {key: value for key, value in known.to_dict().items() if key in Published.__annotations__ and value}
-    import torchvision
+    def __init__(self, library: str):
+        self._library, self._said = library, TemporaryFile()  # noqa: SIM115 - as long as the process
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        self._process = subprocess.Popen(  # -P: the folder one stands in has no part in what is imported
+            [sys.executable, "-P", "-m", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
+            env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"})
+        finalize(self, _end, self._process)
 
-    weights = list(torchvision.models.get_model_weights(_base(found)))
-    tag = found.name.partition(".")[2]
-    [chosen] = [each for each in weights if each.name == tag] if tag else weights[:1]
-    shown = chosen.transforms()
-    return {"tag": chosen.name, "input_size": (3, *shown.crop_size * 2), "interpolation": shown.interpolation.value,
-            "crop_pct": shown.crop_size[0] / shown.resize_size[0], "mean": tuple(shown.mean), "std": tuple(shown.std)}
+    def answer(self, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
+        """What it answers to one message; _Ended where it does not."""
+        late = Timer(LONGEST, self._process.kill)
+        late.start()
+        try:
+            send(self._process.stdin, told, arrays)
+            return receive(self._process.stdout)
+        except (EOFError, BrokenPipeError) as error:
+            raise _Ended(self._how()) from error
+        finally:
+            late.cancel()
 
-
-def _made(found: Architecture, changed: Mapping[str, int]) -> Any:
-    """The library's network, with fresh weights; nothing is downloaded."""
-    arguments = {**found.arguments, **changed}
-    with _told(found):
-        if found.library == "timm":
-            import timm
-
-            if not timm.is_model(_base(found)):
-                raise unknown("architecture", found.name, timm.list_models())
-            return timm.create_model(_base(found), pretrained=False, **arguments)
-        import torchvision
-
-        if _base(found) not in torchvision.models.list_models():
-            raise unknown("architecture", found.name, torchvision.models.list_models())
-        tags = [each.name for each in torchvision.models.get_model_weights(_base(found))]
-        if found.name not in (_base(found), *(f"{_base(found)}.{tag}" for tag in tags)):
-            raise unknown("architecture", found.name, [f"{_base(found)}.{tag}" for tag in tags])
-        return torchvision.models.get_model(_base(found), weights=None, **arguments)
+    def _how(self) -> str:
+        status = self._process.wait()
+        if status < 0:
+            return f"{self._library} ends the process that runs it ({signal.Signals(-status).name})"
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace").strip().splitlines() or ["it does not say why"]
+        return f"{self._library} fails: {said[-1][:200]}"
 
 
-@contextmanager
-def _told(found: Architecture) -> Iterator[None]:
-    try:
-        yield
-    except ReskerasError:
-        raise
-    except Exception as error:  # whatever a library's own constructors find wrong
-        raise ReskerasError(f"architecture: {found} cannot be made: {' '.join(str(error).split())[:200]}") from error
-
-
-def _unusual(network: Any) -> list[str]:
-    """What of a network cannot be seen in the names and shapes of its tensors, and is not as usual."""
-    import torch
-
-    found: dict[str, str] = {}
-    for name, module in network.named_modules():
-        kind = type(module).__name__
-        if kind not in USUAL:
-            found.setdefault(kind, f"{kind} in {name}")
-        elif isinstance(module, torch.nn.Conv2d) and math.prod(module.dilation) != 1:
-            found.setdefault("dilation", f"dilation {module.dilation[0]} in {name}")
-        elif isinstance(module, torch.nn.AvgPool2d) and "downsample" not in name:
-            found.setdefault("pool", f"an average pool in {name}")
-        elif kind == "SelectAdaptivePool2d" and module.pool_type not in ("avg", "fast", "fastavg"):
-            found.setdefault("head", f"a global {module.pool_type} pool")
-    return list(found.values())
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()

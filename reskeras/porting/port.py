@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,6 +52,11 @@ class Port:
     def name(self) -> str:
         """What the network goes by."""
         return name_of(self.spec)
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes that are published with the weights; none where nothing says them."""
+        return (self.source.original.published or {}).get("label_names", ()) if self.source.original else ()
 
     def save(self, path: Path, classes: list[str]) -> None:
         """Write the run folder `path`, which is made whole or not at all."""
@@ -133,8 +138,11 @@ def difference_of(source: Source, model: keras.Model, pixels: Normalise) -> floa
     return difference
 
 
-def class_names(path: str | Path | None, count: int | None) -> list[str]:
-    """Names from a file, one on a line, else numbers; ReskerasError when there are not `count`, where it is known."""
+def class_names(path: str | Path | None, count: int | None, published: Sequence[str] = ()) -> list[str]:
+    """Names from a file, one on a line, else those `published` with the weights, else numbers; ReskerasError when a
+    file has not `count`, where that is known."""
+    if path is None and len(published) == count:
+        return list(published)
     if path is None:
         return [str(index) for index in range(count)]
     try:

@@ -11,6 +11,7 @@ from reskeras.errors import ReskerasError
 from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
 from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.source import Source
+from reskeras.spec.excitation import squeeze_of
 from reskeras.spec.families import BLOCKS
 from reskeras.spec.fields import Spec
 from reskeras.spec.lower import lower
@@ -91,7 +92,7 @@ def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
     if not stages:
         raise ReskerasError(f"port: {source.name} has no units named as {layout.title}'s")
     block = "bottleneck" if shapes.kernel(f"{UNIT.format(s=1, u=1)}_conv3") else "basic"
-    fields = {name: value for name, value in layout.fields.items() if name != "stride_on" or block == "bottleneck"}
+    fields = {**layout.fields, **layout.blocks.get(block, {})}
     if source.original and source.original.epsilon is not None:
         fields["bn"] = {"epsilon": source.original.epsilon}
     stem, channels = shapes.stem()
@@ -138,9 +139,10 @@ class Shapes:
             first, grouped, last = (self.kernel(f"{unit}_conv{number}") for number in (1, 2, 3))
             fields["groups"] = first[-1] // grouped[-2] if grouped else 1
             fields["inner_factor"] = first[-1] * BLOCKS[block].expansion / last[-1]
-        if squeezed := self.kernel(f"{unit}_se_conv1"):
-            fields["squeeze"] = squeezed[-2] // squeezed[-1]
-        return {name: value for name, value in fields.items() if value != 1}
+        fields = {name: value for name, value in fields.items() if value != 1}
+        gates = (self.kernel(f"{UNIT.format(s=stage, u=1)}_se_conv1") for stage in range(1, 1 + self.stages()))
+        squeeze, multiple = squeeze_of([gate[-2:] for gate in gates if gate])
+        return {**fields, **({"squeeze": squeeze, "squeeze_multiple": multiple} if squeeze else {})}
 
     def stem(self) -> tuple[dict[str, Any], int]:
         """The stem's fields, and the channels of the images."""

@@ -17,7 +17,7 @@ from reskeras.files import local_path
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import placed
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
-from reskeras.porting.originals import Architecture, Original, architecture_beside, original, why_not
+from reskeras.porting.originals import Absent, Architecture, Original, architecture_beside, original
 from reskeras.porting.state_dict import SUFFIXES as STATE_DICTS
 from reskeras.porting.state_dict import read_state_dict
 from reskeras.porting.torch_resnet import logits_of
@@ -121,10 +121,13 @@ def of_state_dict(
 ) -> Source:
     """A PyTorch state dict's tensors, in the library's own network where an `architecture` says which and the library
     is installed; else PyTorch, where that is installed, runs what such names are of by default."""
-    why = UNTOLD if architecture is None else why_not(architecture)
-    if not why:
-        theirs, ask = original(architecture, tensors)
-        return Source(name, TORCH, tensors, ask, theirs, digest=digest)
+    why = UNTOLD
+    if architecture is not None:
+        try:
+            theirs, ask = original(architecture, tensors)
+            return Source(name, TORCH, tensors, ask, theirs, digest=digest)
+        except Absent as reason:
+            why = str(reason)
     try:
         import torch  # noqa: F401 - whether it is there
     except ImportError:

@@ -86,6 +86,8 @@ DEFAULTS = {
     "groups": 1,
     "inner_factor": 1.0,
     "squeeze": None,
+    "squeeze_multiple": 1,
+    "first_shortcut": "activated",
     "head": HeadSpec(pool="average", dropout=0.0),
     "padding": "symmetric",
     "conv_bias": False,

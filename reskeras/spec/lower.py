@@ -7,11 +7,12 @@ from functools import singledispatch
 
 from reskeras.spec import operations as op
 from reskeras.spec import shortcuts
+from reskeras.spec.excitation import middle
 from reskeras.spec.families import BLOCKS
 from reskeras.spec.network import NetworkSpec, PoolSpec, ResolvedNetwork, StageRow
 from reskeras.spec.orders import ORDERS, Words
 from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit
-from reskeras.spec.resolve import resolve
+from reskeras.spec.resolve import resolve, unit_stride
 
 
 @singledispatch
@@ -41,17 +42,6 @@ def _(network: ResolvedNetwork) -> Plan:
     return Plan(units=(*units, make.head()), input_shape=network.input_shape)
 
 
-def unit_stride(network: ResolvedNetwork, stage: int, unit: int) -> int:
-    """Stride of one unit: a stage's stride stands in its first unit, or with `downsample: last` in the
-    last unit of the stage before it (the first stage has none before it and keeps its own)."""
-    rows = network.stages
-    if network.downsample == "first":
-        return rows[stage].stride if unit == 0 else 1
-    own = rows[0].stride if stage == unit == 0 else 1
-    ends = unit == rows[stage].units - 1 and stage + 1 < len(rows)
-    return own * (rows[stage + 1].stride if ends else 1)
-
-
 @dataclass(frozen=True)
 class Maker:
     """Makes the units of one network; what all of them share (padding, BN, initialiser) comes from it."""
@@ -77,7 +67,8 @@ class Maker:
         """One unit: residual beside shortcut, merged as the row's skip says, with the row's activation order.
 
         v2 appendix: in the network's first unit, and where the shortcut is a convolution, pre-activation
-        is shared by both paths; elsewhere the shortcut takes the raw stream.
+        is shared by both paths; elsewhere the shortcut takes the raw stream. `first_shortcut` says otherwise of the
+        first unit.
         """
         order, form = ORDERS[row.order], BLOCKS[row.block]
         out_width = row.width * form.expansion
@@ -99,7 +90,7 @@ class Maker:
         if row.skip.kind.endswith("_gate"):
             gate = (*self.conv(f"{name}_gate_conv", 1, out_width, stride, bias_start=row.skip.bias),
                     op.Sigmoid(name=f"{name}_gate_sigmoid"))
-        shared = first or projected
+        shared = projected or (first and self.network.first_shortcut == "activated")
         fork = shortcuts.merge(name, row.skip, shortcut, residual if shared else (*before, *residual), gate)
         return Unit(name=name, nodes=(*(before if shared else ()), fork, *added))
 
@@ -124,8 +115,9 @@ class Maker:
         (squeeze-and-excitation, arXiv:1709.01507 section 3)."""
         if not self.network.squeeze:
             return ()
+        inside = middle(width, self.network.squeeze, self.network.squeeze_multiple)
         gate = (op.GlobalPool(name=f"{name}_pool", keep_positions=True),
-                *self.conv(f"{name}_conv1", 1, max(width // self.network.squeeze, 1), 1, bias_start=0.0),
+                *self.conv(f"{name}_conv1", 1, inside, 1, bias_start=0.0),
                 op.Relu(name=f"{name}_relu"),
                 *self.conv(f"{name}_conv2", 1, width, 1, bias_start=0.0),
                 op.Sigmoid(name=f"{name}_sigmoid"))

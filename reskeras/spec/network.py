@@ -16,6 +16,7 @@ OrderName = Literal["original", "bn_after_add", "relu_before_add", "relu_preact"
 StrideOn = Literal["first_1x1", "3x3"]
 Projection = Literal["strided", "pooled"]
 Downsample = Literal["first", "last"]
+FirstShortcut = Literal["activated", "raw"]
 Padding = Literal["symmetric", "same"]
 Initialiser = Literal["he_normal", "he_uniform", "he_normal_fan_out", "glorot_uniform"]
 
@@ -114,6 +115,13 @@ class NetworkSpec(Spec):
     squeeze: Annotated[integer(1, 65536) | None, Field(
         description="Squeeze-and-excitation of each residual: channels over this are its middle (arXiv:1709.01507)"
     )] = None
+    squeeze_multiple: Annotated[integer(1, 1024) | None, Field(
+        description="That middle is the nearest multiple of this, at least one (timm's networks: 8)"
+    )] = None
+    first_shortcut: Annotated[FirstShortcut | None, Field(
+        description="What the first unit's shortcut takes in a pre-activation net: the activated stream (v2 appendix) "
+        "or the raw one, as everywhere else (timm's basic units)"
+    )] = None
     stem: StemSpec | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] | None = None
     head: HeadSpec | None = None
@@ -158,6 +166,8 @@ class ResolvedNetwork(Spec):
     groups: int
     inner_factor: float
     squeeze: int | None
+    squeeze_multiple: int
+    first_shortcut: FirstShortcut
     stem: StemSpec
     stages: tuple[StageRow, ...]
     head: HeadSpec

@@ -11,6 +11,7 @@ from reskeras.spec.families import BLOCKS, DEFAULT_SHORTCUT, DEFAULTS, FAMILIES,
 from reskeras.spec.fields import whole_shape
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow, StageSpec, StemSpec
 from reskeras.spec.orders import ORDERS
+from reskeras.spec.shortcuts import projects
 from reskeras.spec.skips import IDENTITY
 
 MOST_UNITS = 5000
@@ -59,6 +60,17 @@ def total_stride(network: ResolvedNetwork) -> int:
     for stride in strides:
         total *= stride
     return total
+
+
+def unit_stride(network: ResolvedNetwork, stage: int, unit: int) -> int:
+    """Stride of one unit: a stage's stride stands in its first unit, or with `downsample: last` in the
+    last unit of the stage before it (the first stage has none before it and keeps its own)."""
+    rows = network.stages
+    if network.downsample == "first":
+        return rows[stage].stride if unit == 0 else 1
+    own = rows[0].stride if stage == unit == 0 else 1
+    ends = unit == rows[stage].units - 1 and stage + 1 < len(rows)
+    return own * (rows[stage + 1].stride if ends else 1)
 
 
 def _stages(spec: NetworkSpec) -> tuple[str | None, str | None, tuple[StageSpec, ...]]:
@@ -160,6 +172,9 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
     residual = [row for row in rows if row.shortcut != "none"]
     if network.projection == "pooled" and not any(row.shortcut in ("B", "C") for row in rows):
         raise ReskerasError("projection: 'pooled' needs projections; choose shortcut B or C")
+    if network.squeeze_multiple != 1 and not network.squeeze:
+        raise ReskerasError(f"squeeze_multiple: {network.squeeze_multiple} rounds what 'squeeze' leaves; set that too")
+    _refuse_idle_first_shortcut(network)
     if network.drop_path and not residual:
         raise ReskerasError(f"drop_path: {network.drop_path} needs shortcuts, and every stage has shortcut 'none'")
     if network.zero_gamma:
@@ -187,6 +202,20 @@ def _refuse_idle_border(network: ResolvedNetwork) -> None:
     if stem.pool and stem.pool.border == "edge" and (stem.activated or network.padding == "same"):
         raise ReskerasError("stem.pool.border: 'edge' differs from 'zero' only where the stem has activated: false and "
                             "padding is symmetric")
+
+
+def _refuse_idle_first_shortcut(network: ResolvedNetwork) -> None:
+    """A raw first shortcut where nothing is activated before it, or a projection takes the activated stream."""
+    row, width = network.stages[0], network.stem.convs[-1].width
+    if network.first_shortcut == "activated":
+        return
+    if not ORDERS[row.order].preactivates or row.shortcut == "none":
+        raise ReskerasError("first_shortcut: 'raw' needs a pre-activation order and a shortcut in the first stage, "
+                            f"which has order {row.order!r} and shortcut {row.shortcut!r}")
+    if projects(row.shortcut, width, row.width * BLOCKS[row.block].expansion, unit_stride(network, 0, 0),
+                network.downsample):
+        raise ReskerasError("first_shortcut: 'raw' is for a first unit without a projection, which takes the activated "
+                            "stream (v2 appendix)")
 
 
 def _refuse_narrowing(network: ResolvedNetwork) -> None:

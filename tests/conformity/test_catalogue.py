@@ -105,7 +105,7 @@ def test_every_other_field_is_recovered(fields):
 
 
 INSIDE = [{"groups": 4}, {"inner_factor": 2.0}, {"groups": 2, "inner_factor": 0.5}, {"squeeze": 4},
-          {"projection": "pooled"}, {"squeeze": 8, "order": "full_preact", "drop_path": 0.1},
+          {"projection": "pooled"}, {"squeeze": 16, "squeeze_multiple": 3}, {"squeeze": 8, "order": "full_preact", "drop_path": 0.1},
           {"order": "full_preact", "downsample": "last", "conv_bias": True, "stem": {
               "convs": [{"kernel": 7, "width": 8, "stride": 2}], "pool": {"border": "edge"}, "activated": False}}]
 
@@ -118,6 +118,13 @@ def test_what_later_residual_networks_have_is_recovered(fields):
     found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
+
+
+def test_what_the_first_shortcut_takes_is_recovered():
+    basic = {"family": "cifar", "stages": [2, 2], "input_shape": [16, 16, 3], "order": "full_preact"}
+    raw = reskeras.network(**basic, first_shortcut="raw")
+    assert reskeras.conform(described(renamed(config_of(raw)))).spec.first_shortcut == "raw"
+    assert reskeras.conform(described(renamed(config_of(**basic)))).spec.first_shortcut is None
 
 
 @pytest.mark.parametrize("fields", [

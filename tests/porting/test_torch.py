@@ -19,8 +19,9 @@ FAST = {
     "wide_resnet50_2": (lambda: networks.resnet(50, base_width=128), "wide-resnet-50-2"),
     "resnet50d": (lambda: networks.resnet(50, deep=True), "resnet-50-d"),
     "resnetv2_50": (lambda: networks.resnet_v2(50), "imagenet-variant-50"),
+    "resnetv2_18": (lambda: networks.resnet_v2(18), "imagenet-variant-18"),
 }
-SMALL = ("resnet18", "resnext50_32x4d")  # what they do not tell, the others do
+SMALL = ("resnet18", "resnext50_32x4d", "resnetv2_18")  # what they do not tell, the others do
 SLOW = {
     "resnet101": (lambda: networks.resnet(101), ""),
     "resnet152": (lambda: networks.resnet(152), ""),

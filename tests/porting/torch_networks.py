@@ -114,18 +114,34 @@ class PreactBottleneck(nn.Module):
         return shortcut + self.conv3(torch.relu(self.norm3(out)))
 
 
-class ResNetV2(nn.Module):
-    """timm's resnetv2_50 and deeper, with batch norm; the stem is not activated before its pool."""
+class PreactBasic(nn.Module):
+    """timm's of resnetv2_18 and resnetv2_34: a shortcut without a projection is the raw stream, in the first unit too."""
 
-    def __init__(self, units, classes):
+    def __init__(self, channels, width, stride, first):
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(channels), conv3x3(channels, width, stride)
+        self.norm2, self.conv2 = nn.BatchNorm2d(width), conv3x3(width, width)
+        projects = stride > 1 or channels != width
+        self.downsample = Named(conv=conv1x1(channels, width, stride)) if projects else None
+
+    def forward(self, x):
+        first = torch.relu(self.norm1(x))
+        shortcut = x if self.downsample is None else self.downsample.conv(first)
+        return shortcut + self.conv2(torch.relu(self.norm2(self.conv1(first))))
+
+
+class ResNetV2(nn.Module):
+    """timm's, with batch norm; the stem is not activated before its pool."""
+
+    def __init__(self, block, units, classes):
         super().__init__()
         self.stem = Named(conv=nn.Conv2d(3, 64, 7, 2, 3, bias=False))
         stages, channels = [], 64
         for stage, count in enumerate(units):
             blocks = []
             for unit in range(count):
-                blocks.append(PreactBottleneck(channels, 64 * 2**stage, 2 if stage and not unit else 1, unit == 0))
-                channels = 256 * 2**stage
+                blocks.append(block(channels, 64 * 2**stage, 2 if stage and not unit else 1, unit == 0))
+                channels = (256 if block is PreactBottleneck else 64) * 2**stage
             stages.append(Named(blocks=nn.Sequential(*blocks)))
         self.stages, self.norm = nn.Sequential(*stages), nn.BatchNorm2d(channels)
         self.head = Named(fc=nn.Conv2d(channels, classes, 1))
@@ -160,6 +176,6 @@ def resnet(depth, classes=10, **fields):
 
 
 def resnet_v2(depth, classes=10):
-    """timm's resnetv2_50 and deeper."""
+    """timm's resnetv2_18 to 152."""
     torch.manual_seed(0)
-    return measured(ResNetV2(UNITS[depth], classes))
+    return measured(ResNetV2(PreactBasic if depth < 50 else PreactBottleneck, UNITS[depth], classes))

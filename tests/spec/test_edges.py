@@ -38,6 +38,12 @@ def test_preact_first_unit_activates_before_the_split():
     assert kinds(fork(first).branches[1]) == ["conv", "bn", "relu", "conv"]
 
 
+def test_a_raw_first_shortcut_takes_what_the_stem_gives():
+    first = units("cifar-preact-110", first_shortcut="raw")["stage1_unit1"]
+    assert before(first) == []
+    assert kinds(fork(first).branches[1]) == ["bn", "relu", "conv", "bn", "relu", "conv"]
+
+
 def test_preact_projection_sees_the_activated_stream():
     strided = units("cifar-preact-164")["stage2_unit1"]
     assert before(strided) == ["bn", "relu"]

@@ -154,6 +154,10 @@ def test_a_folder_without_a_network_is_no_run(tmp_path):
     ({"depth": 10**30}, ["depth"]),
     ({"family": "cifar", "stages": [2000, 2000, 2000]}, ["stages", "6000", "5000"]),
     ({"family": "cifar", "depth": 20, "stages": [1, 1, 1]}, ["depth: 20", "8"]),
+    ({"depth": 50, "squeeze_multiple": 8}, ["squeeze_multiple: 8", "'squeeze'"]),
+    ({"depth": 18, "first_shortcut": "raw"}, ["first_shortcut: 'raw'", "order 'original'"]),
+    ({"depth": 50, "order": "full_preact", "first_shortcut": "raw"}, ["first_shortcut: 'raw'", "without a projection"]),
+    ({"depth": 18, "order": "full_preact", "shortcut": "none", "first_shortcut": "raw"}, ["shortcut 'none'"]),
 ])
 def test_bad_fields_are_refused_without_a_file_too(fields, parts):
     assert " (in )" not in refused(lambda: reskeras.network(**fields), *parts)

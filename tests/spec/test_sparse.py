@@ -30,7 +30,9 @@ CUSTOM = {
     "bare": {"stem": {"convs": [{"width": 8, "kernel": 5, "stride": 2}, {"width": 12}], "pool": {}},
              "stages": [{"units": 1, "width": 12}], "input_shape": "40x24x1", "classes": 2,
              "head": {"pool": "max", "dropout": 0.1}, "initialiser": "glorot_uniform", "padding": "same"},
-    "inside": {"depth": 50, "groups": 4, "inner_factor": 1.5, "squeeze": 8, "projection": "pooled"},
+    "inside": {"depth": 50, "groups": 4, "inner_factor": 1.5, "squeeze": 8, "projection": "pooled",
+               "squeeze_multiple": 8},
+    "raw": {"depth": 18, "order": "full_preact", "first_shortcut": "raw"},
     "named": {"name": "my.net-1", "depth": 29, "zero_gamma": True, "bn": {"momentum": 0.99}, "conv_bias": True},
 }
 

@@ -1,0 +1,81 @@
+"""Our weights as those of another library's network: what differs without changing the function is folded into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.errors import ReskerasError
+from reskeras.porting.convert import Weights, with_epsilon, without_biases
+from reskeras.porting.recognise import Recognised
+from reskeras.porting.source import Ask, Source
+from reskeras.spec import operations as op
+from reskeras.spec.diff import unit_changes
+from reskeras.spec.fields import Spec
+from reskeras.spec.lower import lower
+from reskeras.spec.plan import Plan
+
+
+class Answers(NamedTuple):
+    """What asks another network for its logits, with normalised images, and whose it is, in words."""
+
+    ask: Ask
+    words: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """A network whose weights are wanted elsewhere: its spec, its weights by canonical name, its preprocessing, and the
+    names of its classes."""
+
+    spec: Spec
+    weights: Mapping[str, np.ndarray]
+    preprocessing: Preprocessing
+    labels: Sequence[str]
+
+    @property
+    def plan(self) -> Plan:
+        """What the weights are of."""
+        return lower(self.spec)
+
+
+def fitted(given: Given, known: Recognised, theirs: Source) -> Weights:
+    """Our weights as the network of `theirs` computes the same with them; ReskerasError where it cannot."""
+    plan = given.plan
+    other = replace(lower(known.spec), input_shape=plan.input_shape)
+    changes = list(unit_changes(_bare(other), _bare(plan)))
+    if changes:
+        steps = "; ".join(f"{change.units} {', '.join(f'{step.sign} {step.words}' for step in change.steps[:3])}"
+                          for change in changes[:3])
+        raise ReskerasError(f"to: the network is not {theirs.name}: {steps}")
+    biased = {name for name, layer in known.layers.items()
+              if theirs.library.tensor(layer, "conv", "bias") in theirs.tensors}
+    weights = without_biases(plan, dict(given.weights), keep=biased)
+    for each in plan.ops():
+        if isinstance(each, op.BatchNorm) and not each.scale:
+            weights[f"{each.name}/gamma"] = np.ones_like(weights[f"{each.name}/beta"])
+    epsilons = {each.epsilon for each in other.ops() if isinstance(each, op.BatchNorm)}
+    return with_epsilon(plan, weights, epsilons.pop())
+
+
+def _bare(plan: Plan) -> Plan:
+    """`plan` without what does not change the function once weights are fitted: biases, epsilon, how it starts and
+    what it drops in training."""
+    def bare(node: op.Op) -> op.Op | None:
+        match node:
+            case op.Dropout():
+                return None
+            case op.Conv():
+                return replace(node, bias=False, bias_start=0.0, initialiser="")
+            case op.BatchNorm():
+                return replace(node, momentum=0.0, epsilon=1.0, gamma_start=1.0, scale=True)
+            case op.Dense():
+                return replace(node, initialiser="")
+            case _:
+                return node
+
+    return plan.mapped(bare)

@@ -1,0 +1,220 @@
+"""A network of torchvision or timm itself with a state dict in it; as a program, asked through standard input.
+
+It runs in a process of its own: torchvision 0.29 ends a process that has loaded TensorFlow before it, and whatever else
+another library does (its threads, its memory, its crashes) stays apart from ours.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.porting.exchange import receive, send
+from reskeras.porting.originals import Architecture, Original, Published
+
+Ask = Callable[[np.ndarray], np.ndarray]
+# what a residual network of the papers, of torchvision or of timm is made of where nothing is unusual
+USUAL = {"Conv2d", "BatchNorm2d", "BatchNormAct2d", "ReLU", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Linear",
+         "Identity", "Sequential", "ModuleList", "Dropout", "Flatten", "Sigmoid", "BasicBlock", "Bottleneck", "ResNet",
+         "SEModule", "ResNetV2", "ResNetStage", "PreActBasic", "PreActBottleneck", "DownsampleConv", "DownsampleAvg",
+         "ClassifierHead", "SelectAdaptivePool2d", "FastAdaptiveAvgPool", "DropPath"}
+
+
+def main() -> None:
+    """The first message names an Architecture and has its tensors; the answer describes it as an Original, says why it
+    is wrong (`error`, `status`) or why it cannot be made here (`absent`). Each later one has images, for their logits.
+    """
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print does not get between the messages
+    told, tensors = receive(sys.stdin.buffer)
+    try:
+        described, ask = original(Architecture(**told), tensors)
+    except ReskerasError as error:
+        send(out, {"error": str(error), "status": error.status})
+        return
+    except ImportError as error:
+        send(out, {"absent": " ".join(str(error).split())})
+        return
+    send(out, asdict(described))
+    with suppress(EOFError):
+        while True:
+            _, given = receive(sys.stdin.buffer)
+            send(out, {}, {"logits": ask(given["images"])})
+
+
+def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Ask]:
+    """The library's own network, strictly with these tensors, for as many classes and channels as they are for; and
+    what asks it for its logits, as of a Source.
+
+    Raises ReskerasError: status 2 for a name or arguments that the library does not know, 1 where tensors do not fit;
+    ImportError where a library is missing or does not load.
+    """
+    for name in ("torch", found.library):
+        try:
+            import_module(name)
+        except (ImportError, RuntimeError) as error:  # a build for another PyTorch is a RuntimeError
+            raise ImportError(f"{name} cannot be imported here: {str(error)[:100]}") from error
+    library = {"timm": Timm, "torchvision": Torchvision}[found.library](found)
+    network = library.fitting(tensors)
+    import torch
+
+    epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    words = f"{found.library} {version(found.library)}'s {found.made}"
+    described = Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
+                         found.published or library.published())
+    return described, _filled(found, network, tensors)
+
+
+class Timm:
+    """timm's network of that name."""
+
+    def __init__(self, found: Architecture):
+        import timm
+
+        self.found, self.base = found, found.name.partition(".")[0]
+        if not timm.is_model(self.base):
+            raise unknown("architecture", found.name, timm.list_models())
+        known = timm.models.get_pretrained_cfg(found.name) if found.name in timm.list_pretrained() else None
+        self.known = (known or timm.models.get_pretrained_cfg(self.base)).to_dict()
+
+    def made(self, **changed: int) -> Any:
+        """The network, with fresh weights; nothing is downloaded."""
+        import timm
+
+        with _told(self.found):
+            return timm.create_model(self.base, pretrained=False, **{**self.found.arguments, **changed})
+
+    def fitting(self, tensors: Mapping[str, np.ndarray]) -> Any:
+        """The network for as many channels and classes as the tensors are for."""
+        first = self.known["first_conv"]
+        ends = (("in_chans", first if isinstance(first, str) else first[0], 1),
+                ("num_classes", self.known["classifier"], 0))
+        return _fitting(self.made, ends, tensors)
+
+    def published(self) -> Published:
+        """How the library prepares pixels for its own weights of that name and tag."""
+        return {key: value for key, value in self.known.items() if key in Published.__annotations__ and value}
+
+
+class Torchvision:
+    """torchvision's network of that name, or its ResNet of any stages (`ResNet`, with the arguments of that class)."""
+
+    def __init__(self, found: Architecture):
+        import torchvision
+
+        self.found, self.base, self.weights = found, found.name.partition(".")[0], []
+        if self.base == "ResNet":
+            return
+        if self.base not in torchvision.models.list_models():
+            raise unknown("architecture", found.name, torchvision.models.list_models())
+        self.weights = list(torchvision.models.get_model_weights(self.base))
+        tags = [f"{self.base}.{each.name}" for each in self.weights]
+        if found.name not in (self.base, *tags):
+            raise unknown("architecture", found.name, tags)
+
+    def made(self, **changed: int) -> Any:
+        """The network, with fresh weights; nothing is downloaded."""
+        from torchvision.models import get_model, resnet
+
+        arguments = {**self.found.arguments, **changed}
+        with _told(self.found):
+            if self.base == "ResNet":
+                blocks = {"basic": resnet.BasicBlock, "bottleneck": resnet.Bottleneck}
+                return resnet.ResNet(**{**arguments, "block": blocks[arguments["block"]]})
+            return get_model(self.base, weights=None, **arguments)
+
+    def fitting(self, tensors: Mapping[str, np.ndarray]) -> Any:
+        """The network for as many classes as the tensors are for."""
+        return _fitting(self.made, (("num_classes", "fc", 0),), tensors)
+
+    def published(self) -> Published | None:
+        """How the library prepares pixels for its own weights of that name and tag; None where it has no such."""
+        tag = self.found.name.partition(".")[2]
+        chosen = next((each for each in self.weights if each.name == tag or not tag), None)
+        if chosen is None:
+            return None
+        shown = chosen.transforms()
+        return {"tag": chosen.name, "input_size": (3, *shown.crop_size * 2), "interpolation": shown.interpolation.value,
+                "crop_pct": shown.crop_size[0] / shown.resize_size[0], "mean": tuple(shown.mean),
+                "std": tuple(shown.std)}
+
+
+def _fitting(made: Callable[..., Any], ends: Iterable[tuple[str, str, int]], tensors: Mapping[str, np.ndarray]) -> Any:
+    """What `made` gives with the arguments changed of those `ends` (argument, layer, axis of its weight) that the
+    tensors have otherwise."""
+    import torch
+
+    with torch.device("meta"):  # its shapes alone
+        usual = made().state_dict()
+    changed = {}
+    for argument, layer, axis in ends:
+        given, own = tensors.get(f"{layer}.weight"), usual.get(f"{layer}.weight")
+        if given is not None and (own is None or given.shape[axis] != own.shape[axis]):
+            changed[argument] = given.shape[axis]
+    return made(**changed)
+
+
+def _filled(found: Architecture, network: Any, arrays: Mapping[str, np.ndarray]) -> Ask:
+    """What asks a network with all these tensors in it; `failure` where one is missing, left over, or of another
+    shape."""
+    import torch
+
+    own, tensors = network.state_dict(), {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+    wrong = {
+        "missing": [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")],
+        "left over": [name for name in tensors if name not in own],
+        "of another shape": [f"{name} {tuple(values.shape)}" for name, values in tensors.items()
+                             if name in own and own[name].shape != values.shape],
+    }
+    if any(wrong.values()):
+        told = "; ".join(f"{label}: {', '.join(names[:3])}" for label, names in wrong.items() if names)
+        raise failure(f"port: these are no weights of {found}; tensors {told}")
+    network.load_state_dict(tensors, strict=False)
+    network.eval()
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+        with torch.inference_mode():
+            return network(x).numpy()
+
+    return ask
+
+
+@contextmanager
+def _told(found: Architecture) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever a library's own constructors find wrong
+        raise ReskerasError(f"architecture: {found} cannot be made: {' '.join(str(error).split())[:200]}") from error
+
+
+def _unusual(network: Any) -> list[str]:
+    """What of a network cannot be seen in the names and shapes of its tensors, and is not as usual."""
+    import torch
+
+    found: dict[str, str] = {}
+    for name, module in network.named_modules():
+        kind = type(module).__name__
+        if kind not in USUAL:
+            found.setdefault(kind, f"{kind} in {name}")
+        elif isinstance(module, torch.nn.Conv2d) and math.prod(module.dilation) != 1:
+            found.setdefault("dilation", f"dilation {module.dilation[0]} in {name}")
+        elif isinstance(module, torch.nn.AvgPool2d) and "downsample" not in name:
+            found.setdefault("pool", f"an average pool in {name}")
+        elif kind == "SelectAdaptivePool2d" and module.pool_type not in ("avg", "fast", "fastavg"):
+            found.setdefault("head", f"a global {module.pool_type} pool")
+    return list(found.values())
+
+
+if __name__ == "__main__":
+    main()

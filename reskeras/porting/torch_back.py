@@ -1,0 +1,134 @@
+"""Our weights for torchvision and timm: which of their networks a spec is, how it is written, and its own answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reskeras.errors import ReskerasError
+from reskeras.files import atomic_file, make_folder, write_json
+from reskeras.porting.convert import their_tensors, without_biases
+from reskeras.porting.fitted import Answers, Given, fitted
+from reskeras.porting.layouts import LAYOUTS, TORCH, TORCHVISION, Layout
+from reskeras.porting.originals import CONFIG_FILE, Absent, Architecture, original
+from reskeras.porting.recognise import recognise
+from reskeras.porting.source import Source, of_state_dict
+from reskeras.spec.families import BLOCKS, FAMILIES
+from reskeras.spec.network import NetworkSpec, ResolvedNetwork
+from reskeras.spec.orders import ORDERS
+from reskeras.spec.resolve import resolve
+
+WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
+LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}
+USUAL_WIDTHS = FAMILIES["imagenet"].widths
+TIMM_SQUEEZE = 16  # of all its networks that are named se...
+
+
+def write_state_dict(given: Given, path: Path, library: str) -> Answers:
+    """Write `path`: for torchvision a .safetensors file, for timm a folder that it loads as local-dir:PATH."""
+    if not isinstance(given.spec, NetworkSpec):
+        raise ReskerasError(f"to: {library} has no network of this kind; its state dicts are of residual networks")
+    try:
+        from safetensors.numpy import load_file, save_file
+    except ImportError as error:
+        raise ReskerasError("to: state dicts need safetensors; pip install 'reskeras[port]'") from error
+    decided, plan = resolve(given.spec), given.plan
+    layout = _layout(decided, LIBRARY_LAYOUTS[library])
+    found = (_timm if library == "timm" else _torchvision)(decided)
+    layers = layout.layers(plan)
+    tensors = their_tensors(without_biases(plan, dict(given.weights)), TORCH, layers, plan)
+    theirs = Source(found.made, TORCH, tensors, None)
+    tensors = their_tensors(fitted(given, recognise(theirs), theirs), TORCH, layers, plan)
+    file = path / WEIGHTS_FILE if library == "timm" else path
+    if library == "timm":
+        make_folder(path)
+        write_json(path / CONFIG_FILE, _hub_config(found, given, layout))
+    with atomic_file(file) as beside:
+        save_file(tensors, beside, metadata={"format": "pt"})
+    return _asked(found, load_file(file), path)
+
+
+def _asked(found: Architecture, tensors: Mapping[str, np.ndarray], path: Path) -> Answers:
+    try:
+        theirs, ask = original(found, tensors)
+        return Answers(ask, theirs.words)
+    except Absent as reason:
+        assumed = of_state_dict(tensors, str(path))
+        if assumed.ask is None:
+            raise ReskerasError(f"to: {path.name} cannot be proven, because {reason}, and {assumed.why}; "
+                                f"pip install torch {found.library}") from reason
+        return Answers(assumed.ask, f"what such names are of by default, because {reason}")
+
+
+def _layout(decided: ResolvedNetwork, layouts: tuple[Layout, ...]) -> Layout:
+    """The layout whose networks are most like this one; what still differs is told by whoever compares them."""
+    def alike(layout: Layout) -> int:
+        return sum((len(layout.stem["strides"]) == len(decided.stem.convs),
+                    layout.fields["order"] == decided.stages[0].order,
+                    layout.fields.get("projection", "strided") == decided.projection))
+
+    return max(layouts, key=alike)
+
+
+def _torchvision(decided: ResolvedNetwork) -> Architecture:
+    if decided.squeeze:
+        raise ReskerasError("to: torchvision's ResNet has no squeeze-and-excitation; timm's has, timm-state-dict")
+    return Architecture("torchvision", "ResNet", {
+        "block": decided.stages[0].block, "layers": [row.units for row in decided.stages],
+        **_changed(groups=(decided.groups, 1), width_per_group=(_group_width(decided), 64))})
+
+
+def _timm(decided: ResolvedNetwork) -> Architecture:
+    """The base name in timm of the same block and generation, with the arguments in which this one differs."""
+    rows, stem = decided.stages, decided.stem.convs
+    bottleneck, second = rows[0].block == "bottleneck", ORDERS[rows[0].order].preactivates
+    if decided.squeeze and (second or decided.squeeze != TIMM_SQUEEZE):
+        raise ReskerasError(f"to: timm's squeeze-and-excitation is of networks of order 'original' and divides by "
+                            f"{TIMM_SQUEEZE}; this has squeeze {decided.squeeze} in order {rows[0].order!r}")
+    if second and decided.groups > 1:
+        raise ReskerasError(f"to: timm's ResNetV2 has no groups, and this has {decided.groups}")
+    deep, widths = len(stem) > 1, tuple(row.width for row in rows)
+    units, usual = [row.units for row in rows], [3, 4, 6, 3] if bottleneck else [2, 2, 2, 2]
+    arguments = _changed(layers=(units, usual), channels=(widths, USUAL_WIDTHS), stem_type=("deep" if deep else "", ""),
+                         avg_down=(decided.projection == "pooled", False))
+    depth = "50" if bottleneck else "18"
+    if not second:
+        arguments |= _changed(cardinality=(decided.groups, 1), base_width=(_group_width(decided), 64),
+                              stem_width=(stem[0].width, 64))
+        return Architecture("timm", f"{'se' if decided.squeeze else ''}resnet{depth}", arguments)
+    expansion = BLOCKS[rows[0].block].expansion
+    if "channels" in arguments:
+        arguments["channels"] = [width * expansion for width in widths]
+    if bottleneck:
+        arguments |= _changed(bottle_ratio=(decided.inner_factor / expansion, 1 / expansion))
+    return Architecture("timm", f"resnetv2_{depth}", arguments | _changed(stem_chs=(stem[-1].width, 64)))
+
+
+def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
+    """Arguments whose value is not the usual one, of pairs of both."""
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, (value, usual) in values.items() if value != usual}
+
+
+def _group_width(decided: ResolvedNetwork) -> float:
+    """Channels of a group in the first stage's 3x3 convolutions, in both libraries' words."""
+    width = 64 * decided.inner_factor / decided.groups
+    return round(width) if width == round(width) else width
+
+
+def _hub_config(found: Architecture, given: Given, layout: Layout) -> dict[str, Any]:
+    """What timm reads beside the weights: the architecture, its arguments, its classes, and how pixels are prepared for
+    it. timm knows no mean of each pixel: that of each channel is the nearest."""
+    told, classes = given.preprocessing.by_channel(), len(given.labels)
+    return {
+        "architecture": found.name, "num_classes": classes, "label_names": list(given.labels),
+        "model_args": dict(found.arguments),
+        "pretrained_cfg": {
+            "input_size": [told.channels, told.height, told.width], "interpolation": told.framing.interpolation,
+            "crop_pct": told.framing.crop, "crop_mode": "center", "num_classes": classes,
+            "mean": [float(each) / 255 for each in told.mean], "std": [float(each) / 255 for each in told.std],
+            "first_conv": layout.layer("stem_conv") if "stem_conv" in layout.names else layout.layer("stem_conv1"),
+            "classifier": layout.layer("logits")}}
