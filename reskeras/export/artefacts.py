@@ -163,7 +163,8 @@ class Exporter:
         """Weights for another library, proven by that library's network."""
         final = self.folder / f"{self.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
         written = place / final.name
-        ask, against = write_weights(Given(self.spec, read(self.model), self.preprocessing, self.classes), kind, written)
+        given = Given(self.spec, read(self.model), self.preprocessing, self.classes)
+        ask, against = write_weights(given, kind, written)
         logits = in_chunks(lambda images: ask(self.preprocessing.normalise(images).numpy()), self.images)
         proof = replace(prove(kind, str(final), size_of(written), logits, self.reference, self.labels,
                               self.request.tolerances.get(kind, TOLERANCE)), against=against)

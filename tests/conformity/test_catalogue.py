@@ -105,7 +105,8 @@ def test_every_other_field_is_recovered(fields):
 
 
 INSIDE = [{"groups": 4}, {"inner_factor": 2.0}, {"groups": 2, "inner_factor": 0.5}, {"squeeze": 4},
-          {"projection": "pooled"}, {"squeeze": 16, "squeeze_multiple": 3}, {"squeeze": 8, "order": "full_preact", "drop_path": 0.1},
+          {"projection": "pooled"}, {"squeeze": 16, "squeeze_multiple": 3},
+          {"squeeze": 8, "order": "full_preact", "drop_path": 0.1},
           {"order": "full_preact", "downsample": "last", "conv_bias": True, "stem": {
               "convs": [{"kernel": 7, "width": 8, "stride": 2}], "pool": {"border": "edge"}, "activated": False}}]
 
