@@ -83,7 +83,7 @@ class Timm:
 
         self.found, self.base = found, found.name.partition(".")[0]
         if not timm.is_model(self.base):
-            raise unknown("architecture", found.name, timm.list_models())
+            raise unknown("architecture", self.base, timm.list_models())
         known = timm.models.get_pretrained_cfg(found.name) if found.name in timm.list_pretrained() else None
         self.known = (known or timm.models.get_pretrained_cfg(self.base)).to_dict()
 
@@ -116,7 +116,7 @@ class Torchvision:
         if self.base == "ResNet":
             return
         if self.base not in torchvision.models.list_models():
-            raise unknown("architecture", found.name, torchvision.models.list_models())
+            raise unknown("architecture", self.base, torchvision.models.list_models())
         self.weights = list(torchvision.models.get_model_weights(self.base))
         tags = [f"{self.base}.{each.name}" for each in self.weights]
         if found.name not in (self.base, *tags):

@@ -207,7 +207,7 @@ def test_a_run_goes_back_into_timms_network_as_timm_loads_it(name, tmp_path):
         if "num_batches_tracked" not in key:
             assert torch.equal(values, again.state_dict()[key]), key
     data = timm.data.resolve_model_data_config(again)
-    assert data["input_size"] == (3, 64, 64)
+    assert tuple(data["input_size"]) == (3, 64, 64)
     np.testing.assert_allclose(np.multiply(data["mean"], 255), run.preprocessing().mean, rtol=1e-5)
     assert agrees(run, again)
     back = reskeras.port(tmp_path / f"run/export/{run.name}-timm-state-dict/model.safetensors", out=tmp_path / "back")

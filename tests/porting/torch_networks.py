@@ -115,7 +115,7 @@ class PreactBottleneck(nn.Module):
 
 
 class PreactBasic(nn.Module):
-    """timm's of resnetv2_18 and resnetv2_34: a shortcut without a projection is the raw stream, even in the first unit."""
+    """timm's of resnetv2_18 and resnetv2_34: a shortcut without a projection is always the raw stream."""
 
     def __init__(self, channels, width, stride, first):
         super().__init__()
