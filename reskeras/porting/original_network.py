@@ -23,6 +23,7 @@ from reskeras.porting.exchange import receive, send
 from reskeras.porting.originals import Architecture, Original, Published
 
 Ask = Callable[[np.ndarray], np.ndarray]
+End = tuple[str, str, int]  # an argument for channels or classes, the layer whose weight has them, and its axis
 # what a residual network of the papers, of torchvision or of timm is made of where nothing is unusual
 USUAL = {"Conv2d", "BatchNorm2d", "BatchNormAct2d", "ReLU", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Linear",
          "Identity", "Sequential", "ModuleList", "Dropout", "Flatten", "Sigmoid", "BasicBlock", "Bottleneck", "ResNet",
@@ -64,15 +65,18 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
             import_module(name)
         except (ImportError, RuntimeError) as error:  # a build for another PyTorch is a RuntimeError
             raise ImportError(f"{name} cannot be imported here: {str(error)[:100]}") from error
-    library = {"timm": Timm, "torchvision": Torchvision}[found.library](found)
-    network = library.fitting(tensors)
     import torch
 
+    library = {"timm": Timm, "torchvision": Torchvision}[found.library](found)
+    with torch.device("meta"):  # their shapes alone: what does not fit takes no memory
+        changed = _changed(library.made().state_dict(), library.ends, tensors)
+        _check_fit(found, library.made(**changed).state_dict(), tensors)
+    network = library.made(**changed)
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
     words = f"{found.library} {version(found.library)}'s {found.made}"
     described = Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
                          found.published or library.published())
-    return described, _filled(found, network, tensors)
+    return described, _filled(network, tensors)
 
 
 class Timm:
@@ -94,12 +98,12 @@ class Timm:
         with _told(self.found):
             return timm.create_model(self.base, pretrained=False, **{**self.found.arguments, **changed})
 
-    def fitting(self, tensors: Mapping[str, np.ndarray]) -> Any:
-        """The network for as many channels and classes as the tensors are for."""
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """Channels and classes."""
         first = self.known["first_conv"]
-        ends = (("in_chans", first if isinstance(first, str) else first[0], 1),
+        return (("in_chans", first if isinstance(first, str) else first[0], 1),
                 ("num_classes", self.known["classifier"], 0))
-        return _fitting(self.made, ends, tensors)
 
     def published(self) -> Published:
         """How the library prepares pixels for its own weights of that name and tag."""
@@ -133,9 +137,7 @@ class Torchvision:
                 return resnet.ResNet(**{**arguments, "block": blocks[arguments["block"]]})
             return get_model(self.base, weights=None, **arguments)
 
-    def fitting(self, tensors: Mapping[str, np.ndarray]) -> Any:
-        """The network for as many classes as the tensors are for."""
-        return _fitting(self.made, (("num_classes", "fc", 0),), tensors)
+    ends: tuple[End, ...] = (("num_classes", "fc", 0),)
 
     def published(self) -> Published | None:
         """How the library prepares pixels for its own weights of that name and tag; None where it has no such."""
@@ -149,37 +151,35 @@ class Torchvision:
                 "std": tuple(shown.std)}
 
 
-def _fitting(made: Callable[..., Any], ends: Iterable[tuple[str, str, int]], tensors: Mapping[str, np.ndarray]) -> Any:
-    """What `made` gives with the arguments changed of those `ends` (argument, layer, axis of its weight) that the
-    tensors have otherwise."""
-    import torch
-
-    with torch.device("meta"):  # its shapes alone
-        usual = made().state_dict()
+def _changed(usual: Mapping[str, Any], ends: Iterable[End], tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """The arguments of `ends` that the tensors have otherwise than a network with the `usual` ones."""
     changed = {}
     for argument, layer, axis in ends:
         given, own = tensors.get(f"{layer}.weight"), usual.get(f"{layer}.weight")
         if given is not None and (own is None or given.shape[axis] != own.shape[axis]):
             changed[argument] = given.shape[axis]
-    return made(**changed)
+    return changed
 
 
-def _filled(found: Architecture, network: Any, arrays: Mapping[str, np.ndarray]) -> Ask:
-    """What asks a network with all these tensors in it; `failure` where one is missing, left over, or of another
-    shape."""
-    import torch
-
-    own, tensors = network.state_dict(), {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+def _check_fit(found: Architecture, own: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """`failure` where a tensor is missing, left over, or of another shape."""
     wrong = {
         "missing": [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")],
         "left over": [name for name in tensors if name not in own],
-        "of another shape": [f"{name} {tuple(values.shape)}" for name, values in tensors.items()
+        "of another shape": [f"{name} {values.shape}" for name, values in tensors.items()
                              if name in own and own[name].shape != values.shape],
     }
     if any(wrong.values()):
         told = "; ".join(f"{label}: {', '.join(names[:3])}" for label, names in wrong.items() if names)
         raise failure(f"port: these are no weights of {found}; tensors {told}")
-    network.load_state_dict(tensors, strict=False)
+
+
+def _filled(network: Any, tensors: Mapping[str, np.ndarray]) -> Ask:
+    """What asks a network with all these tensors in it."""
+    import torch
+
+    state = {name: torch.from_numpy(np.array(values)) for name, values in tensors.items()}
+    network.load_state_dict(state, strict=False)
     network.eval()
 
     def ask(images: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ FORBIDDEN = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoi
 PROGRAM = "reskeras.porting.original_network"
 ROOT = Path(__file__).parents[2]  # where this package is found
 LONGEST = 900  # seconds for an answer
+MOST, MOST_IN_A_LIST = 4096, 16  # of a number among the arguments, such as units of a stage, and of a list
 
 
 class Published(TypedDict, total=False):
@@ -132,6 +133,11 @@ def _allowed(found: Architecture) -> Architecture:
             raise ReskerasError(f"architecture: {name} is no argument of a network without weights")
         if not isinstance(value, str | int | float | bool | list | None):
             raise ReskerasError(f"architecture: {name}: {shown(value)} is no number, text or list of them")
+        parts = value if isinstance(value, list) else [value]
+        numbers = [each for each in parts if isinstance(each, int | float)]
+        if len(parts) > MOST_IN_A_LIST or not all(abs(each) <= MOST for each in numbers):
+            raise ReskerasError(f"architecture: {name}: {shown(value)} has a number beyond {MOST:,} or more than "
+                                f"{MOST_IN_A_LIST} of them")
     return found
 
 

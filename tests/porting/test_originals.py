@@ -46,6 +46,8 @@ def test_an_architecture_is_a_library_a_name_and_arguments(text, library, name, 
     ("timm:resnet50,silu", "ARGUMENT=VALUE"), ("timm:resnet50,pretrained=true", "pretrained is no argument"),
     ("timm:resnet50,checkpoint_path=/etc/passwd", "checkpoint_path is no argument"),
     ("timm:resnet50,block_args={a: 1}", "block_args: {'a': 1} is no number, text or list"),
+    ("timm:resnet50,layers=[3, 1000000000, 6, 3]", "layers: [3, 1000000000, 6, 3] has a number beyond 4,096"),
+    ("timm:resnet50,base_width=.nan", "base_width: nan has a number beyond 4,096"),
 ])
 def test_what_is_none_is_refused(text, said, weights, tmp_path):
     assert said in refused("port", weights, "--architecture", text, "--out", tmp_path / "run")
@@ -91,6 +93,27 @@ def test_without_its_library_a_named_network_is_not_proven_either(weights, tmp_p
     proof = run.folder.provenance()["ported"]["proof"]
     assert proof["against"] is None
     assert library in proof["why_unproven"]
+
+
+def test_a_library_that_ends_its_process_leaves_the_port_unproven(weights, tmp_path, monkeypatch):
+    """As torchvision 0.29 did to one that had loaded TensorFlow."""
+    folder = tmp_path / "library"
+    folder.mkdir()
+    (folder / "timm.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.syspath_prepend(folder)
+    run = reskeras.port(weights, architecture="timm:resnet18", size=48, out=tmp_path / "run")
+    proof = run.folder.provenance()["ported"]["proof"]
+    assert (proof["against"], proof["why_unproven"]) == (None, "timm ends the process that runs it (SIGSEGV)")
+
+
+def test_a_library_that_does_not_load_leaves_the_port_unproven(weights, tmp_path, monkeypatch):
+    (tmp_path / "timm.py").write_text("raise RuntimeError('built for another PyTorch')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    run = reskeras.port(weights, architecture="timm:resnet18", size=48, out=tmp_path / "run")
+    assert run.folder.provenance()["ported"]["proof"]["why_unproven"] == (
+        "timm cannot be imported here: built for another PyTorch")
 
 
 def test_a_keras_model_is_its_own_proof(tmp_path):
