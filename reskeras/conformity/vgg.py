@@ -35,7 +35,8 @@ def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, t
     units = tuple(Unit(name=unit.name, nodes=nodes[begin:end])
                   for unit, begin, end in zip(planned.units, [*starts, flat], ends, strict=True))
     changed = {name: value for name, value in spec.sparse().items() if getattr(VggSpec(), name) != getattr(spec, name)}
-    return validated(VggSpec, changed), units
+    # by its name a file is read as a VGG again
+    return validated(VggSpec, {"name": spec.name, **changed}), units
 
 
 def _is_stage(stage: list[op.Op]) -> bool:

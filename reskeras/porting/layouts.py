@@ -46,7 +46,8 @@ class Layout:
     `names` leads from our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a
     number; theirs has also {s0} and {u0}, from 0. `marks` are layers that tell this layout from others. `fields` is
     what is so in each of its networks, `blocks` in those of a block, `stem` what no tensor tells: strides and pool.
-    `normalise` and `interpolation` are how its library prepares pixels for most such weights.
+    `normalise` and `interpolation` are how its library prepares pixels for most such weights. `pointwise` are layers
+    that are a 1x1 convolution there, and dense in ours.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Layout:
     blocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stem: Mapping[str, Any] = field(default_factory=dict)
     interpolation: str = "bilinear"
+    pointwise: tuple[str, ...] = ()
 
     def layer(self, ours: str) -> str | None:
         """Their name of our operation; None when they have none such."""
@@ -123,7 +125,7 @@ TIMM_RESNET_V2 = Layout(
      "head_bn": "norm", "logits": "head.fc"},
     "tf", {**IMAGENET, "order": "full_preact"}, {**STRIDES, "basic": {"first_shortcut": "raw"}},
     {"strides": [2], "pool": {"kernel": 3, "stride": 2, "border": "edge"}, "activated": False},
-    interpolation="bicubic")
+    interpolation="bicubic", pointwise=("head.fc",))
 TIMM_RESNET_V2_D = replace(
     TIMM_RESNET_V2, title="timm ResNetV2-D", marks=("stem.conv3", "stages.0.blocks.0.norm1", "norm"),
     names={**TIMM_RESNET_V2.names, "stem_conv{i}": "stem.conv{i}", "stem_bn{i}": "stem.norm{i}"},

@@ -16,13 +16,17 @@ from reskeras.porting.layouts import LAYOUTS, TORCH, TORCHVISION, Layout
 from reskeras.porting.originals import CONFIG_FILE, Absent, Architecture, original
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source, of_state_dict
+from reskeras.spec import operations as op
 from reskeras.spec.families import BLOCKS, FAMILIES
+from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.orders import ORDERS
+from reskeras.spec.overrides import laid_over
 from reskeras.spec.resolve import resolve
 
 WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
 LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}
+STAGES = 4
 USUAL_WIDTHS = FAMILIES["imagenet"].widths
 TIMM_SQUEEZE = 16  # of all its networks that are named se...
 
@@ -36,12 +40,20 @@ def write_state_dict(given: Given, path: Path, library: str) -> Answers:
     except ImportError as error:
         raise ReskerasError("to: state dicts need safetensors; pip install 'reskeras[port]'") from error
     decided, plan = resolve(given.spec), given.plan
+    if len(decided.stages) != STAGES:
+        raise ReskerasError(f"to: {library}'s residual networks have {STAGES} stages, and this has "
+                            f"{len(decided.stages)}")
     layout = _layout(decided, LIBRARY_LAYOUTS[library])
     found = (_timm if library == "timm" else _torchvision)(decided)
     layers = layout.layers(plan)
-    tensors = their_tensors(without_biases(plan, dict(given.weights)), TORCH, layers, plan)
-    theirs = Source(found.made, TORCH, tensors, None)
+    # those of gates, which no batch norm follows, are theirs too
+    gates = {each.name for each in lower(laid_over(given.spec, {"conv_bias": False})).ops()
+             if isinstance(each, op.Conv) and each.bias}
+    tensors = their_tensors(without_biases(plan, dict(given.weights), keep=gates), TORCH, layers, plan)
+    theirs = Source(str(found), TORCH, tensors, None)
     tensors = their_tensors(fitted(given, recognise(theirs), theirs), TORCH, layers, plan)
+    for name in (f"{layer}.weight" for layer in layout.pointwise):
+        tensors[name] = tensors[name][..., None, None]
     file = path / WEIGHTS_FILE if library == "timm" else path
     if library == "timm":
         make_folder(path)
@@ -75,7 +87,12 @@ def _layout(decided: ResolvedNetwork, layouts: tuple[Layout, ...]) -> Layout:
 
 def _torchvision(decided: ResolvedNetwork) -> Architecture:
     if decided.squeeze:
-        raise ReskerasError("to: torchvision's ResNet has no squeeze-and-excitation; timm's has, timm-state-dict")
+        raise ReskerasError("to: torchvision's ResNet has no squeeze-and-excitation; timm's has: timm-state-dict")
+    widths, channels = tuple(row.width for row in decided.stages), decided.input_shape[-1]
+    if (widths, channels) != (USUAL_WIDTHS, 3):
+        usual, own = (", ".join(map(str, each)) for each in (USUAL_WIDTHS, widths))
+        raise ReskerasError(f"to: torchvision's ResNet has stages of width {usual} and takes 3 channels; this has "
+                            f"{own} and takes {channels}; timm's may have any: timm-state-dict")
     return Architecture("torchvision", "ResNet", {
         "block": decided.stages[0].block, "layers": [row.units for row in decided.stages],
         **_changed(groups=(decided.groups, 1), width_per_group=(_group_width(decided), 64))})

@@ -150,13 +150,14 @@ def test_an_inception_network_with_another_cell_is_none_of_this_space():
     assert found.why
 
 
-def test_a_vgg_of_other_widths_is_held_against_vgg_19():
+def test_a_vgg_of_other_widths_is_held_against_vgg_19(tmp_path):
     wanted = reskeras.network("vgg-19", units=[1, 2], widths=[4, 6], dense=[5], input_shape=[8, 8, 3], classes=3)
     found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec) == reskeras.plan(wanted)
     assert (found.name, found.paper) == ("vgg-5", "vgg-19")
     assert {each.field for each in found.deviations} == {"units", "widths", "dense"}
+    assert reskeras.plan(found.write(tmp_path / "vgg.yaml")) == reskeras.plan(wanted)
 
 
 def test_what_is_told_is_short():

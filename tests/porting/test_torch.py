@@ -123,6 +123,49 @@ def test_what_only_training_knows_does_not_hinder_the_way_back(fields, tmp_path)
     assert not network.load_state_dict(safetensors.load_file(proof.path), strict=False).unexpected_keys
 
 
+TIMM = {
+    "narrow": {"stages": [{"units": 1, "width": width} for width in (8, 12, 16, 24)], "input_shape": [48, 48, 1]},
+    "squeezed": {"squeeze": 16, "squeeze_multiple": 8},
+    "deep": {"block": "bottleneck", "stride_on": "3x3", "projection": "pooled", "stem": {
+        "convs": [{"width": 8, "stride": 2}, {"width": 8}, {"width": 16}], "pool": {}}},
+    "second": {"order": "full_preact", "first_shortcut": "raw", "stem": {
+        "convs": [{"kernel": 7, "width": 64, "stride": 2}], "pool": {"border": "edge"}, "activated": False}},
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_a_folder_for_timm_comes_back_with_its_pixels_and_classes(name, tmp_path):
+    fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, "input_shape": [48, 48, 3], **TIMM[name]}
+    (tmp_path / "names").write_text("ant\nbee\ncat\ndog")
+    run = reskeras.port(reskeras.build(**fields, seed=1), classes=tmp_path / "names", normalise="unit",
+                        out=tmp_path / "run")
+    [proof] = run.export("timm-state-dict", timing=False)
+    assert proof.holds
+    assert proof.against == "what such names are of by default, because timm is not installed"
+    back = reskeras.port(f"{proof.path}/model.safetensors", out=tmp_path / "back")
+    assert reskeras.plan(back.folder.spec()).units == reskeras.plan(run.folder.spec()).units
+    assert back.folder.classes() == ["ant", "bee", "cat", "dog"]
+    images = np.random.default_rng(0).integers(0, 256, (2, *back.preprocessing().size)).astype(np.uint8)
+    answers = [each.model()(each.preprocessing().normalise(images), training=False) for each in (run, back)]
+    np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-6)
+    assert run.export("timm-state-dict", timing=False) == [proof]  # in place of the first
+
+
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"family": "cifar", "stages": [1, 1, 1], "input_shape": [16, 16, 3]}, "have 4 stages, and this has 3"),
+    ({"squeeze": 4}, "divides by 16; this has squeeze 4"),
+    ({"shortcut": "A"}, r"the network is not timm's resnet18, layers=\[1, 1, 1, 1\]: stage2_unit1"),
+    ({"order": "full_preact"}, "timm ResNetV2 has no layer for stem_bn"),
+])
+def test_what_timm_has_not_is_refused(fields, said, tmp_path):
+    fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, "input_shape": [48, 48, 3], **fields}
+    run = reskeras.port(reskeras.build(**fields), out=tmp_path / "run")
+    with pytest.raises(ReskerasError, match=said) as refusal:
+        run.export("timm-state-dict", timing=False)
+    assert refusal.value.status == 2
+    assert str(refusal.value).startswith(("to:", "export:"))
+
+
 @pytest.mark.slow
 def test_biases_and_epsilon_are_folded_on_the_way_back(tmp_path):
     run = biased_run(tmp_path, stride_on="3x3")
