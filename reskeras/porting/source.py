@@ -134,9 +134,10 @@ def of_state_dict(
 
 def _ask_keras(model: keras.Model) -> Ask:
     """What gives the logits of `model`: those before the softmax that it may end in."""
-    last = model.layers[-1]
+    last = (model.layers if isinstance(model, keras.Sequential) else model.operations)[-1]
     activation = getattr(last, "activation", keras.activations.linear)
-    ends = isinstance(last, keras.layers.Softmax | keras.layers.Activation | keras.layers.Dense | keras.Model)
+    ends = type(last).__name__ == "Softmax" or isinstance(  # a layer, or the operation of keras.ops
+        last, keras.layers.Activation | keras.layers.Dense | keras.Model)
     if not ends or (isinstance(last, keras.layers.Dense) and activation is keras.activations.linear):
         return lambda images: np.asarray(model(images, training=False))
     # not `model.input`, which is of its first call: a Sequential has had none
