@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 from reskeras.conformity.foreign import GRAPHS, is_own, legible
@@ -100,7 +101,18 @@ def _of_object(model: Any) -> dict[str, Any]:
         raise ReskerasError(f"model: a {type(model).__name__} has no configuration to read: it is no Keras model made "
                             "of layers, or a subclassed one with a call of its own, whose graph is Python code; where "
                             "that call is its layers', give keras.Model(model.inputs, model.outputs)")
-    return json.loads(json.dumps(told, default=repr))  # tuples become the lists of a file
+    return json.loads(json.dumps(told, default=_as_in_a_file))  # tuples become lists
+
+
+def _as_in_a_file(value: Any) -> Any:
+    """What Keras 2 writes of an index and of numbers, which an object's configuration has as they are."""
+    match value:
+        case EllipsisType():
+            return {"class_name": "__ellipsis__"}
+        case slice():
+            return {"start": value.start, "stop": value.stop, "step": value.step}
+        case _:
+            return value.tolist() if hasattr(value, "tolist") else repr(value)
 
 
 def _graph(model: Any) -> dict[str, Any] | None:

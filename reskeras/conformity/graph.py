@@ -28,6 +28,7 @@ FUNCTIONS = {
 LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
 OPTIONS = ("axis", "keepdims", "data_format", "dtype")  # arguments of a call in Keras 2 that Keras 3 configures
 ORDERS = {"NHWC": "channels_last", "NCHW": "channels_first"}
+KERAS_REGISTERED = ("Custom>CustomScaleLayer",)  # Keras' own that Keras 2 registers as anybody would
 CONSTANT = "_CONSTANT_VALUE"  # in place of a layer's name, Keras 2's mark of a number that comes first
 Address = tuple[str, int]  # a layer's name, and which of its calls
 
@@ -176,10 +177,11 @@ def _is_model(layer: Config) -> bool:
 
 def _kind(layer: Config) -> str:
     """The class of a layer. One that is not known to be Keras' own or ours keeps its package or module, so that it is
-    not taken for theirs, whatever it is called: Keras names a module and registers none of its own classes by package;
-    Keras 2 names neither, and marks what is not its own by a package."""
+    not taken for theirs, whatever it is called: Keras names a module and registers none of its own classes by package
+    (but for KERAS_REGISTERED); Keras 2 names neither, and marks what is not its own by a package."""
     kind, module, registered = str(layer["class_name"]), layer.get("module"), layer.get("registered_name")
-    packages = {name.rpartition(">")[0] for name in (kind, str(registered or ""))} - {""}
+    names = () if registered in KERAS_REGISTERED and is_own(module) else (kind, str(registered or ""))
+    packages = {name.rpartition(">")[0] for name in names} - {""}
     own = packages == {OURS} or (not packages and (is_own(module) if module else registered is None))
     kind = kind.rpartition(">")[2]
     if not own:
