@@ -177,16 +177,25 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
+def _end(model: Any) -> tuple[Any, Any]:
+    """The layer, or operation of keras.ops, that a model ends in, and the tensor that it takes there: `input` is of its
+    first call, and of a model its own."""
+    if not isinstance(model, keras.Model):
+        return model.layers[-1], model.layers[-1].input
+    made = model.outputs[0]._keras_history
+    return made.operation, next(iter(made.operation._inbound_nodes[made.node_index].input_tensors), None)
+
+
 def _ask_keras(model: Any) -> Ask:
     """What gives the logits of `model`, of either Keras: those before the softmax that it may end in."""
     own = _own(model)
-    last = getattr(model, "operations", model.layers)[-1]  # a softmax of keras.ops is no layer
+    last, taken = _end(model)
     activation = getattr(last, "activation", own.activations.linear)
     ends = type(last).__name__ == "Softmax" or isinstance(last, own.layers.Activation | own.layers.Dense | own.Model)
     if not ends or (isinstance(last, own.layers.Dense) and activation is own.activations.linear):
         return lambda images: np.asarray(model(images, training=False))
     # not `model.input`, which is of its first call: a Sequential has had none
-    before = own.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, last.input)
+    before = own.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, taken)
     if isinstance(last, own.Model):
         inner = _ask_keras(last)
         return lambda images: inner(before(images, training=False))
