@@ -57,8 +57,11 @@ def _echo(found: Conformity) -> None:
     heading(found.name)
     sentence(understood(found.spec))
     echo()
-    yes = "yes, up to its softmax" if found.softmax else "yes"
+    yes = ", ".join(["yes", *(["after its preprocessing"] if found.preprocessing else []),
+                     *(["up to its softmax"] if found.softmax else [])])
+    ahead = "; ".join(dict.fromkeys(found.preprocessing_in_words()))
     facts([("paper's network", found.paper, found.source),
+           *([("preprocessing", ahead, "in the model, ahead of the network and no part of the spec")] if ahead else []),
            ("same function", yes if found.exact else "no", "as the spec compiles to, given the same weights")])
     echo()
     if found.deviations:

@@ -40,6 +40,7 @@ PROVENANCE_FILE = "provenance.json"
 METRICS_FILE = "metrics.jsonl"
 DATA_FILE = "data.npz"
 BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe that change nothing of what is trained
+BUILT = "it was built, not trained; `reskeras port` makes a whole run of it"
 
 
 class DataFacts(TypedDict, total=False):
@@ -97,9 +98,14 @@ class RunFolder:
         return self._needs(MODEL_FILE, "its training has not finished an epoch")
 
     @property
+    def is_built(self) -> bool:
+        """Whether the run has a network alone, neither trained nor ported."""
+        return not (self.path / PREPROCESSING_FILE).is_file()
+
+    @property
     def preprocessing_file(self) -> Path:
         """How images become the network's input; ReskerasError when the run was only built."""
-        return self._needs(PREPROCESSING_FILE, "it was built, not trained")
+        return self._needs(PREPROCESSING_FILE, BUILT)
 
     @property
     def data_file(self) -> Path:
@@ -155,7 +161,7 @@ class RunFolder:
 
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the logits."""
-        path = self._needs(CLASSES_FILE, "it was built, not trained")
+        path = self._needs(CLASSES_FILE, BUILT)
         resolved = self.path / RESOLVED_FILE
         count = read_yaml(resolved)[0].get("classes") if resolved.is_file() else None
         # of ImageNet's thousand names in use, two are "crane"; what was trained here has no such data

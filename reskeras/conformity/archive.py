@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 from reskeras.conformity.foreign import GRAPHS, is_own, legible
@@ -20,6 +21,8 @@ LARGEST_CONFIG = 128 << 20  # bytes; a layer takes about 1,500, and 5,000 units 
 # zipfile raises NotImplementedError and RuntimeError for what it cannot read, h5py OSError and RuntimeError
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, LookupError, TypeError, OSError, RuntimeError,
           EOFError)
+# classes whose own `__call__` looks at its arguments and hands them on to Keras'
+HANDING_ON = ("keras_hub.src.utils.pipeline_model.PipelineModel",)
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
@@ -94,12 +97,36 @@ def _too_large(path: Path) -> ReskerasError:
 
 def _of_object(model: Any) -> dict[str, Any]:
     """The same of an object. A subclass is its graph as long as it leaves Keras' own call to it."""
+    if (told := _graph(model)) is None:
+        raise ReskerasError(f"model: a {type(model).__name__} has no configuration to read: it is no Keras model made "
+                            "of layers, or a subclassed one with a call of its own, whose graph is Python code; where "
+                            "that call is its layers', give keras.Model(model.inputs, model.outputs)")
+    return json.loads(json.dumps(told, default=_as_in_a_file))  # tuples become lists
+
+
+def _as_in_a_file(value: Any) -> Any:
+    """What Keras 2 writes of an index and of numbers, which an object's configuration has as they are."""
+    match value:
+        case EllipsisType():
+            return {"class_name": "__ellipsis__"}
+        case slice():
+            return {"start": value.start, "stop": value.stop, "step": value.step}
+        case _:
+            return value.tolist() if hasattr(value, "tolist") else repr(value)
+
+
+def _graph(model: Any) -> dict[str, Any] | None:
+    """What Keras writes of a model that is its graph, the models in it alike; None of any other object."""
     kind = type(model)
-    called = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()), None)
+    called = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()
+                   and f"{each.__module__}.{each.__name__}" not in HANDING_ON), None)
     if called is None or called.__name__ not in GRAPHS or not is_own(called.__module__):
-        raise ReskerasError(f"model: a {kind.__name__} has no configuration to read: it is no Keras model made of "
-                            "layers, or a subclassed one with a call of its own, whose graph is Python code")
+        return None
     # a subclass that is made of its inputs and outputs has a configuration of its own, which may say no layer
     made = called(model.inputs, model.outputs) if kind is not called and called.__name__ != "Sequential" else model
-    config = json.loads(json.dumps(called.get_config(made), default=repr))  # tuples become the lists of a file
-    return {"module": called.__module__, "class_name": called.__name__, "config": config}
+    config = called.get_config(made)
+    inside = {layer.name: graph for layer in made.layers if (graph := _graph(layer)) is not None}
+    layers = [{**layer, **inside[layer["config"]["name"]]} if layer["config"].get("name") in inside else layer
+              for layer in config["layers"]]
+    return {"module": called.__module__, "class_name": called.__name__, "registered_name": None,
+            "config": {**config, "layers": layers}}

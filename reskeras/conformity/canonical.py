@@ -1,22 +1,27 @@
-"""One form for what can be written in several: padding beside a convolution, scaled branches, pools of everything."""
+"""One form for what can be written in several: padding beside a convolution, scaled branches, pools of everything, what
+is computed of one position."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
 
-from reskeras.conformity.foreign import Foreign
+from reskeras.conformity.foreign import Foreign, Lowest, OnePosition
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
 from reskeras.spec.operations import Shape
 from reskeras.spec.plan import Fork, Node, Plan, Sequence, sequence_ops, sequence_shape
 
+# what does to one position what it does to channels without any
+POSITIONWISE = op.Conv | op.Dense | op.Relu | op.Sigmoid | op.Dropout | op.Scale
+
 
 def canonical(nodes: Sequence, shape: Shape | None = None) -> Sequence:
     """`nodes` in the one form that equal functions have, for an input of `shape` where that is known.
 
-    Zeros around an odd window of stride 1 are `same`; a factor of a scaled addition is a scale on its branch; the
-    shortcut comes first; an average over all of a map is a global pool.
+    Zeros around an odd window of stride 1 are `same`, and so is what needs no padding; a factor of a scaled addition is
+    a scale on its branch; the shortcut comes first; an average over all of a map is a global pool; what is computed of
+    one position is convolutions where it stays a map, and dense layers where it does not.
     """
     made: list[Node] = []
     for node in nodes:
@@ -57,6 +62,11 @@ def _op(node: op.Op, shape: Shape | None) -> op.Op:
             return replace(node, padding="same")
         case op.Pool(kernel=(1, 1)):  # of one position, a maximum is an average
             return replace(node, reduce="max", padding="valid")
+        case op.Conv(padding="valid") | op.Pool(padding="valid") if shape is not None and len(shape) == 3 and all(
+                size % stride == 0 and kernel <= stride
+                for size, kernel, stride in zip(shape, node.kernel, node.stride, strict=False)) and not (
+                    isinstance(node, op.Pool) and node.kernel == shape[:-1]):
+            return replace(node, padding="same")
         case op.Pool(reduce="average") if shape is not None and node.kernel == shape[:-1] and node.padding == "valid":
             return op.GlobalPool(name=node.name, reduce="average", keep_positions=True)
         case _:
@@ -78,8 +88,45 @@ def _join(made: list[Node]) -> None:
             around = tuple((size // 2, size // 2) for size in conv.kernel)
             if all(size % 2 for size in conv.kernel) and (pad.rows, pad.columns) == around:
                 made[-2:] = [replace(conv, padding="same")]
-        case [op.GlobalPool(keep_positions=True) as pool, op.Flatten()]:
-            made[-2:] = [replace(pool, keep_positions=False)]
+        case [Lowest() as pad, op.Pool(reduce="max", padding="valid") as pool] if all(
+                2 * max(around) <= size for around, size in zip((pad.rows, pad.columns), pool.kernel, strict=True)):
+            made[-2:] = [op.Pad(name=pad.name, rows=pad.rows, columns=pad.columns, border="edge"), pool]
+        case [*_, op.Flatten() | OnePosition() | op.Dense()]:
+            _of_one_position(made)
+
+
+def _of_one_position(made: list[Node]) -> None:
+    """Give all that follows a global pool the shape that it ends in, where nothing in between looks at positions: a map
+    of 1x1 and convolutions, or channels and dense layers."""
+    begin = len(made) - 1
+    while begin > 0 and isinstance(made[begin - 1], POSITIONWISE) and not _has_window(made[begin - 1]):
+        begin -= 1
+    if begin == 0 or not isinstance(pool := made[begin - 1], op.GlobalPool):
+        return
+    if isinstance(made[-1], OnePosition) and pool.keep_positions:  # of a map, such a reshape makes something else
+        return
+    *between, last = made[begin:]
+    keep = pool.keep_positions if isinstance(last, op.Dense) else isinstance(last, OnePosition)
+    if isinstance(last, op.Dense):
+        between.append(last)
+    made[begin - 1 :] = [replace(pool, keep_positions=keep), *(
+        _as_convolution(node) if keep else _as_dense(node) for node in between)]
+
+
+def _has_window(node: Node) -> bool:
+    return isinstance(node, op.Conv) and (node.kernel != (1, 1) or node.groups != 1)
+
+
+def _as_convolution(node: Node) -> Node:
+    if not isinstance(node, op.Dense):
+        return node
+    return op.Conv(name=node.name, filters=node.units, kernel=(1, 1), bias=node.bias, initialiser=node.initialiser)
+
+
+def _as_dense(node: Node) -> Node:
+    if not isinstance(node, op.Conv):
+        return node
+    return op.Dense(name=node.name, units=node.filters, bias=node.bias, initialiser=node.initialiser)
 
 
 def _fork(fork: Fork, shape: Shape | None) -> Fork:

@@ -35,6 +35,7 @@ from reskeras.spec.validation import validated
 
 Data = dict[str, Any]
 Stages = list[list[UnitFacts]]
+OPEN_CLASSES = 1000  # stands for those of a model without a head
 OPEN_INPUT = (224, 224)  # stands for a height and width that the model leaves open, where no family gives one
 
 
@@ -121,6 +122,8 @@ def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]
         elif family is None:
             data["input_shape"] = [*(size or open_ for size, open_ in zip(shape, OPEN_INPUT, strict=False)),
                                    shape[-1] or 3]
+        if family is None:
+            data["classes"] = data["classes"] or OPEN_CLASSES
         yield {key: value for key, value in data.items() if value is not None}
 
 

@@ -22,6 +22,7 @@ from reskeras.conformity.foreign import Foreign, Unlike
 from reskeras.conformity.functional import functional
 from reskeras.conformity.graph import read_graph, strange_layers
 from reskeras.conformity.layers import QUANTISED
+from reskeras.conformity.pixels import split
 from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
@@ -32,6 +33,7 @@ from reskeras.spec.diff import Step, UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.vgg import VggSpec
+from reskeras.spec.wording import words
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class Conformity:
     spec: the closest of this space, None where none is near; `why` then says so. name: what that spec goes by.
     paper and source: the paper's network that it is held against. deviations: where it is not that network.
     obstacles: operations in which the spec and the model differ as functions, in the language of `reskeras diff` from
-    the spec to the model. softmax: the model ends in one, and the spec's model gives the logits before it. layers:
-    where the spec is exact, of each operation that has weights the model's layer that it is, MODEL/LAYER for one inside
-    a model.
+    the spec to the model. preprocessing: what the model does to its pixels ahead of the network, which is no part of
+    the spec. softmax: the model ends in one, and the spec's model gives the logits before it. layers: where the spec is
+    exact, of each operation that has weights the model's layer that it is, MODEL/LAYER for one inside a model.
     """
 
     spec: Spec | None = None
@@ -52,6 +54,7 @@ class Conformity:
     source: str | None = None
     deviations: tuple[Deviation, ...] = ()
     obstacles: tuple[UnitChange, ...] = ()
+    preprocessing: tuple[op.Op, ...] = ()
     softmax: bool = False
     why: str = ""
     layers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -62,7 +65,8 @@ class Conformity:
 
     @property
     def exact(self) -> bool:
-        """Whether the spec compiles to the model's function, given its weights."""
+        """Whether the spec compiles to the model's function, given its weights, between the model's own preprocessing
+        and softmax."""
         return self.spec is not None and not self.obstacles
 
     def write(self, path: str | Path) -> Path:
@@ -83,11 +87,16 @@ class Conformity:
         if len(self.obstacles) > 3:
             yield f"{len(self.obstacles) - 3} more"
 
+    def preprocessing_in_words(self) -> Iterator[str]:
+        """What the model does to its pixels, step by step."""
+        return map(words, self.preprocessing)
+
     def data(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "network": self.name, "spec": None if self.spec is None else self.spec.sparse(), "exact": self.exact,
-            "paper": self.paper, "source": self.source, "why": self.why, "softmax": self.softmax,
+            "paper": self.paper, "source": self.source, "why": self.why,
+            "preprocessing": list(self.preprocessing_in_words()), "softmax": self.softmax,
             "deviations": [asdict(each) for each in self.deviations],
             "obstacles": [{**asdict(each), "section": section_of_units(each.units)} for each in self.obstacles]}
 
@@ -103,9 +112,10 @@ def conform(model: Any) -> Conformity:
     config = read_config(model)
     try:
         tensors = read_graph(config)
-        nodes = canonical(series(tensors), tensors.image)
+        steps, nodes, shape = split(series(tensors), tensors.shape)
+        nodes = canonical(nodes, None if None in shape else shape)
         softmax = bool(nodes) and nodes[-1] == Foreign(name="", what="softmax")
-        found = closest(nodes[:-1] if softmax else nodes, tensors.shape)
+        found = closest(nodes[:-1] if softmax else nodes, shape)
     except Unlike as reason:
         strange = [f"{name} ({kind})" for name, kind in strange_layers(config).items()]
         more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
@@ -118,7 +128,8 @@ def conform(model: Any) -> Conformity:
                                           for each in quantised))
     layers = {} if obstacles else _layers(found)
     return Conformity(found.spec, _name(found.spec), paper.name, paper.source, (
-        *deviations(found, paper.spec), *precision_deviation(tensors.precisions)), obstacles, softmax, layers=layers)
+        *deviations(found, paper.spec), *precision_deviation(tensors.precisions)), obstacles, steps, softmax,
+        layers=layers)
 
 
 def _layers(found: Closest) -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.operations import Op
+from reskeras.spec.operations import Op, Shape
 
 LONGEST_NAME = 80
 GRAPHS = ("Functional", "Sequential")  # Keras' classes whose configuration is a graph, which is all their function
@@ -28,6 +29,28 @@ class Foreign(Op):
     def kind(self) -> str:
         """What tables and differences call it."""
         return self.what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowest(Foreign):
+    """Padding with -inf, which a maximum never takes; `rows` and `columns` as of a Pad."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Larger by the padding."""
+        height, width, channels = shape
+        return (height + sum(self.rows), width + sum(self.columns), channels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnePosition(Foreign):
+    """A reshape of one number for each channel to a map of 1x1."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """One position."""
+        return (1, 1, prod(shape))
 
 
 def is_own(module: str | None) -> bool:

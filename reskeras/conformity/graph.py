@@ -8,15 +8,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reskeras.conformity.foreign import MODELS, Unlike, is_own, legible
-from reskeras.conformity.layers import Config, Merging, merging, operations, precision
+from reskeras.conformity.layers import FLOATS, Beside, Config, Merging, merging, operations, precision
+from reskeras.conformity.pixels import AT_INFERENCE, by_channel
 from reskeras.errors import ReskerasError, failure
-from reskeras.spec.operations import Op, Shape
+from reskeras.spec.operations import Op
 
 DEEPEST_MODELS = 20
+MOST_NAMED = 5
 MOST_CALLS = 200_000
 INSIDE = "/"  # between the names of a model and of a layer in it
 OURS = "reskeras"  # the package that our own layers are registered in
-FUNCTIONS = {"__operators__.add": "Add", "math.add": "Add", "math.multiply": "Multiply", "nn.relu": "Relu"}
+# functions of TensorFlow, which Keras 2 keeps as TFOpLambda or SlicingOpLambda layers, as Keras 3's operations
+FUNCTIONS = {
+    "__operators__.add": "Add", "math.add": "Add", "nn.bias_add": "Add", "math.subtract": "Subtract",
+    "math.multiply": "Multiply", "math.truediv": "TrueDivide", "math.divide": "TrueDivide", "nn.relu": "Relu",
+    "nn.softmax": "Softmax", "nn.sigmoid": "Sigmoid", "math.sigmoid": "Sigmoid", "math.reduce_mean": "Mean",
+    "math.reduce_max": "Max", "cast": "Cast", "expand_dims": "ExpandDims",
+    "__operators__.getitem": "GetItem"}
+LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
+OPTIONS = ("axis", "keepdims", "data_format", "dtype")  # arguments of a call in Keras 2 that Keras 3 configures
+ORDERS = {"NHWC": "channels_last", "NCHW": "channels_first"}
+KERAS_REGISTERED = ("Custom>CustomScaleLayer",)  # Keras' own that Keras 2 registers as anybody would
+CONSTANT = "_CONSTANT_VALUE"  # in place of a layer's name, Keras 2's mark of a number that comes first
 Address = tuple[str, int]  # a layer's name, and which of its calls
 
 
@@ -41,11 +54,6 @@ class Tensors:
         self.inputs.append(inputs)
         return len(self.makers) - 1
 
-    @property
-    def image(self) -> Shape | None:
-        """The shape that goes in, if it is fixed."""
-        return None if None in self.shape else self.shape
-
 
 def read_graph(model: Config) -> Tensors:
     """The graph of a model, Functional or Sequential, as Keras writes it down.
@@ -54,8 +62,9 @@ def read_graph(model: Config) -> Tensors:
     a graph, 1 for a broken configuration.
     """
     if not _is_model(model):
-        raise ReskerasError(f"model: {_kind(model)} is a subclassed model, whose graph is Python code and not "
-                            "in the file; only Functional and Sequential models can be read")
+        raise ReskerasError(f"model: {_kind(model)} is a subclassed model, whose graph is Python code and not in the "
+                            "file; where it is made of its inputs and outputs, load it with its own library and give "
+                            "the object: reskeras.conform(model), reskeras.port(model)")
     try:
         tensors = Tensors(_image_shape(model["config"]))
         [tensors.output] = _Reader(tensors).model(model["config"], [0])
@@ -100,18 +109,19 @@ class _Reader:
 
     def _sequential(self, config: Config, inputs: list[int]) -> list[int]:
         for layer in config["layers"]:
-            inputs = [self._layer(layer, inputs, ())]
+            inputs = [self._layer(layer, inputs, Beside())]
         return inputs
 
     def _functional(self, config: Config, inputs: list[int]) -> list[int]:
-        calls: dict[Address, tuple[Config, list[Address], tuple[float, ...]]] = {}
+        calls: dict[Address, tuple[Config, list[Address], Beside]] = {}
+        floating = all(layer["config"].get("dtype") in (None, *FLOATS) for layer in config["layers"]
+                       if layer["class_name"] == "InputLayer")
         for layer in config["layers"]:
             nodes = layer.get("inbound_nodes") or []
             if len(nodes) > 1 and _has_weights(layer):
                 raise Unlike(f"it applies a {_kind(layer)} {len(nodes)} times with the same weights")
             for index, node in enumerate(nodes):
-                called = {**layer, "class_name": f"{layer['class_name']} in training mode"} if _trains(node) else layer
-                calls[_name(layer), index] = (called, *_arguments(node))
+                calls[_name(layer), index] = (_as_called(layer, node), *_arguments(node, layer, floating))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
         if len(begins) != len(inputs):
             raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
@@ -120,11 +130,11 @@ class _Reader:
                   if "input_layers" in layer["config"]}
         sources = {call: [_called(source, nested) for source in found[1]] for call, found in calls.items()}
         for call in _in_order(sources, set(values)):
-            layer, _, constants = calls[call]
-            values[call] = self._layer(layer, [values[source] for source in sources[call]], constants)
+            layer, _, beside = calls[call]
+            values[call] = self._layer(layer, [values[source] for source in sources[call]], beside)
         return [values[_called(end, nested)] for end in _addresses(config["output_layers"], "output")]
 
-    def _layer(self, layer: Config, inputs: list[int], constants: tuple[float, ...]) -> int:
+    def _layer(self, layer: Config, inputs: list[int], beside: Beside) -> int:
         self.calls += 1
         if self.calls > MOST_CALLS:
             raise failure(f"model: more than {MOST_CALLS:,} layers")
@@ -137,13 +147,13 @@ class _Reader:
         merged = merging(kind, config)
         if kind != "InputLayer":
             self.tensors.precisions.append(precision(config.get("dtype")))
-        if len(inputs) == 1 and (merged is None or constants):
+        if len(inputs) == 1 and (merged is None or beside):
             [tensor] = inputs
             name = INSIDE.join([*self.path, _name(layer)])
-            for made in operations(kind, config, constants):
+            for made in operations(kind, config, beside):
                 tensor = self.tensors.add(replace(made, name=name), tensor)
             return tensor
-        if merged is None or constants or not inputs:
+        if merged is None or beside or not inputs:
             raise Unlike(f"it has a {kind} of {len(inputs)} tensors")
         return inputs[0] if len(inputs) == 1 else self.tensors.add(merged, *inputs)
 
@@ -167,16 +177,19 @@ def _is_model(layer: Config) -> bool:
 
 def _kind(layer: Config) -> str:
     """The class of a layer. One that is not known to be Keras' own or ours keeps its package or module, so that it is
-    not taken for theirs, whatever it is called: Keras names a module and registers none of its own classes by package;
-    Keras 2 names neither, and marks what is not its own by a package."""
+    not taken for theirs, whatever it is called: Keras names a module and registers none of its own classes by package
+    (but for KERAS_REGISTERED); Keras 2 names neither, and marks what is not its own by a package."""
     kind, module, registered = str(layer["class_name"]), layer.get("module"), layer.get("registered_name")
-    packages = {name.rpartition(">")[0] for name in (kind, str(registered or ""))} - {""}
+    names = () if registered in KERAS_REGISTERED and is_own(module) else (kind, str(registered or ""))
+    packages = {name.rpartition(">")[0] for name in names} - {""}
     own = packages == {OURS} or (not packages and (is_own(module) if module else registered is None))
     kind = kind.rpartition(">")[2]
     if not own:
         place = min(packages - {OURS}, default="") or str(module or "custom").partition(".")[0]
         return legible(f"{place}>{kind}")
-    return legible(FUNCTIONS.get(layer["config"].get("function"), kind) if kind == "TFOpLambda" else kind)
+    if kind in LAMBDAS:
+        return legible(FUNCTIONS.get(function := layer["config"].get("function"), f"{function} function"))
+    return legible(kind)
 
 
 def _has_weights(layer: Config) -> bool:
@@ -199,7 +212,9 @@ def _addresses(places: Any, what: str | None) -> list[Address]:
         places = [places]
     found = [(str(name), int(call)) for name, call, _ in places]
     if what is not None and len(found) != 1:
-        raise Unlike(f"it has {len(found)} {what}s, and should have one")
+        more = ", ..." if len(found) > MOST_NAMED else ""
+        names = ", ".join(legible(name) for name, _ in found[:MOST_NAMED]) + more
+        raise Unlike(f"it has {len(found)} {what}s ({names}), and should have one; make a keras.Model of one")
     return found
 
 
@@ -210,47 +225,101 @@ def _called(address: Address, nested: Mapping[str, int]) -> Address:
     return (name, (call - 1) % nested[name]) if name in nested else address
 
 
-def _arguments(node: Any) -> tuple[list[Address], tuple[float, ...]]:
-    """The tensors that one call of a layer takes, in order, and the numbers beside them."""
-    if isinstance(node, dict):  # Keras 3
-        found = list(_of_keras_3([node.get("args", []), _told(node.get("kwargs", {}))]))
-    else:  # Keras 2: [[name, call, tensor, further arguments], ...]
-        entries = [node] if node and isinstance(node[0], str) else node
-        found = [part for name, call, _, *more in entries for part in (
-            (str(name), int(call)), *_of_keras_2(list(_told(more[0] if more else {}).values())))]
-    return ([part for part in found if isinstance(part, tuple)],
-            tuple(float(part) for part in found if not isinstance(part, tuple)))
+def _as_called(layer: Config, node: Any) -> Config:
+    """A layer as one call of it has it: what trains has a class of its own, options of a function are configured."""
+    keywords, kind = _keywords(node), layer["class_name"]
+    # Keras 3 notes the default of a layer's call, which inference overrules
+    if keywords.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
+        return {**layer, "class_name": f"{kind} in training mode"}
+    if kind in LAMBDAS:
+        options = {key: ORDERS.get(keywords[key], keywords[key]) if key == "data_format" else keywords[key]
+                   for key in OPTIONS if key in keywords}
+        return {**layer, "config": {**layer["config"], **options}}
+    return layer
 
 
-def _trains(node: Any) -> bool:
-    """Whether a call asks for what a layer does in training, always: a batch norm then is another function."""
+def _keywords(node: Any) -> Config:
+    """Keyword arguments of one call of a layer."""
     if isinstance(node, dict):
-        return node.get("kwargs", {}).get("training") is True
-    return any(isinstance(part, dict) and part.get("training") is True for entry in node for part in entry)
+        return node.get("kwargs", {})
+    return {key: value for _, _, _, *more in _entries(node) for key, value in (more[0] if more else {}).items()}
+
+
+def _entries(node: list[Any]) -> list[Any]:
+    """Keras 2: [[name, call, tensor, further arguments], ...], or one of them alone."""
+    return [node] if node and isinstance(node[0], str) else node
+
+
+def _arguments(node: Any, layer: Config, floating: bool) -> tuple[list[Address], Beside]:
+    """The tensors that one call of a layer takes, in order, and what is beside them; `floating` tells whether the
+    images are floats, where Keras 2 does not tell it of each tensor."""
+    if isinstance(node, dict):
+        parts, kinds = [], set()
+        _collect([*node.get("args", []), *_told(node.get("kwargs", {})).values()], parts, kinds)
+        floating = kinds <= set(FLOATS)
+    else:
+        parts, kept = [], OPTIONS if layer["class_name"] in LAMBDAS else ()
+        for name, call, value, *more in _entries(node):
+            parts.append(_argument(value) if name == CONSTANT else (str(name), int(call)))
+            parts += [(str(each[0]), int(each[1])) if _is_address(each) else _argument(each)
+                      for key, each in _told(more[0] if more else {}).items() if key not in kept]
+    places = [index for index, part in enumerate(parts) if _is_source(part)]
+    first = places[0] if places else len(parts)
+    beside = Beside(tuple(part for part in parts[:first] if part is not None),
+                    tuple(part for part in parts[first:] if part is not None and not _is_source(part)))
+    if beside and not floating and _kind(layer) != "TrueDivide":  # whole numbers wrap around
+        beside = replace(beside, after=(*beside.after, "of integers"))
+    return [parts[index] for index in places], beside
+
+
+def _collect(values: list[Any], parts: list[Any], kinds: set[str]) -> None:
+    """Arguments of Keras 3 in order; lists of tensors are opened. `kinds` gets the tensors' dtypes."""
+    for value in values:
+        if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+            name, call, _ = value["config"]["keras_history"]
+            parts.append((str(name), int(call)))
+            kinds.add(str(value["config"].get("dtype", FLOATS[0])))
+        elif isinstance(value, dict | list) and not _is_array(value) and "__keras_tensor__" in str(value):
+            _collect(list(value.values()) if isinstance(value, dict) else value, parts, kinds)
+        else:
+            parts.append(_argument(value))
+
+
+def _argument(value: Any) -> tuple[float, ...] | str | None:
+    """An argument that is no tensor of the graph: numbers by channel, else words; None for none."""
+    if value is None:
+        return None
+    if _is_array(value):
+        return by_channel(value["config"]["value"]) or "an array"
+    return by_channel(value) or legible(_index_words(value))
+
+
+def _index_words(value: Any) -> str:
+    """A place in a tensor as Python writes it, such as `[..., ::-1]`."""
+    if isinstance(value, dict) and value.get("class_name") == "__ellipsis__":
+        return "..."
+    if isinstance(value, dict):
+        bounds = value.get("config", value)
+        start, stop, step = ("" if bounds.get(key) is None else bounds[key] for key in ("start", "stop", "step"))
+        return f"{start}:{stop}" + (f":{step}" if step != "" else "")
+    return f"[{', '.join(map(_index_words, value))}]" if isinstance(value, list | tuple) else str(value)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("class_name") in ("__tensor__", "__numpy__")
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and isinstance(value[0], str)
+
+
+def _is_source(part: Any) -> bool:
+    return isinstance(part, tuple) and isinstance(part[0], str)
 
 
 def _told(arguments: Config) -> Config:
     """Keyword arguments but for those that say how to run a layer."""
     return {key: value for key, value in arguments.items() if key not in ("mask", "training", "name")}
-
-
-def _of_keras_3(value: Any) -> Iterator[Address | float]:
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        name, call, _ = value["config"]["keras_history"]
-        yield str(name), int(call)
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _of_keras_3(part)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield float(value)
-
-
-def _of_keras_2(values: list[Any]) -> Iterator[Address | float]:
-    for value in values:
-        if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-            yield str(value[0]), int(value[1])
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield float(value)
 
 
 def _in_order(sources: dict[Address, list[Address]], known: set[Address]) -> Iterator[Address]:

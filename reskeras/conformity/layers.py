@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reskeras.conformity.foreign import Foreign, legible
+from reskeras.conformity import pixels
+from reskeras.conformity.foreign import Foreign, Lowest, OnePosition, legible
 from reskeras.spec import operations as op
 from reskeras.spec.initialisers import INITIALISERS
 
@@ -14,12 +15,24 @@ Config = dict[str, Any]
 Ops = tuple[op.Op, ...]
 
 FLOAT32, QUANTISED = "float32", " from "
+FLOATS = ("float16", "bfloat16", FLOAT32, "float64")
 
 KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
     "HeNormal": (2.0, "fan_in", "truncated_normal"), "HeUniform": (2.0, "fan_in", "uniform"),
     "GlorotNormal": (1.0, "fan_avg", "truncated_normal"), "GlorotUniform": (1.0, "fan_avg", "uniform"),
     "LecunNormal": (1.0, "fan_in", "truncated_normal"), "LecunUniform": (1.0, "fan_in", "uniform"),
 }
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a call takes beside its tensors, before the first and after it: numbers by channel, all else in words."""
+
+    before: tuple[tuple[float, ...] | str, ...] = ()
+    after: tuple[tuple[float, ...] | str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after)
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,15 @@ def precision(policy: Any) -> str:
     return legible(f"{told['mode']}{QUANTISED}{told['source_name']}" if "mode" in told else told["name"])
 
 
-def operations(kind: str, config: Config, constants: tuple[float, ...]) -> Ops:
-    """What a layer of class `kind` does to its one input; `constants` are numbers among the arguments of its call."""
-    if kind in READERS and not constants and not _channels_first(config):
-        return READERS[kind](config)
-    if kind == "Multiply" and len(constants) == 1:
-        return (op.Scale(name="scale", factor=constants[0]),)
+def operations(kind: str, config: Config, beside: Beside) -> Ops:
+    """What a layer of class `kind` does to its one input, called with what is `beside` it."""
+    if not _channels_first(config):
+        if kind in READERS and not beside:
+            return READERS[kind](config)
+        if kind == "Pad":
+            return _pad_by_constant(config, beside)
+        if beside and (made := pixels.arithmetic(kind, beside.before, beside.after)):
+            return (made,)
     first = " of channels_first" if _channels_first(config) else ""
     return (Foreign(name="layer", what=f"{kind} layer{first}", weighted="kernel_size" in config),)
 
@@ -61,6 +77,8 @@ def merging(kind: str, config: Config) -> Merging | None:
             return Merging("multiply")
         case "Concatenate" if config.get("axis", -1) in (-1, 3):
             return Merging("concat")
+        case "Stack" if config.get("axis") in (-1, 3):
+            return Merging("stack")
         case "ScaledAdd":
             return Merging("scaled_add", tuple(map(float, config["factors"])))
         case "CustomScaleLayer":  # keras.applications' own, of InceptionResNetV2
@@ -153,11 +171,58 @@ def _pad_edges(config: Config) -> Ops:
     return tuple(replace(pad, border="edge") for pad in _pad(config))
 
 
-def _rescaling(config: Config) -> Ops:
-    scale, offset = config["scale"], config.get("offset", 0.0)
-    if isinstance(scale, int | float) and offset == 0:
-        return (op.Scale(name="scale", factor=float(scale)),)
-    return (Foreign(name="rescaling", what="rescaling with an offset"),)
+def _pad_by_constant(config: Config, beside: Beside) -> Ops:
+    """`ops.pad`: with zeros, or with the lowest number, beside which a maximum takes any other."""
+    widths, value = config.get("pad_width"), [*beside.after, 0.0][0]
+    foreign = (Foreign(name="pad", what="padding"),)
+    if config.get("mode") != "constant" or beside.before or len(beside.after) > 1 or not isinstance(widths, list):
+        return foreign
+    pairs = [_pair(each) for each in widths]
+    if len(pairs) != 4 or {pairs[0], pairs[3]} != {(0, 0)} or min(map(min, pairs)) < 0:
+        return foreign
+    if value in (0.0, (0.0,)):
+        return (op.Pad(name="pad", rows=pairs[1], columns=pairs[2]),)
+    return (Lowest(name="pad", what="padding with -inf", rows=pairs[1], columns=pairs[2]),) if value == (
+        float("-inf"),) else foreign
+
+
+def _reduced(reduce: str) -> Callable[[Config], Ops]:
+    """A mean or maximum over rows and columns, which is a global pool."""
+    def reduced(config: Config) -> Ops:
+        if _over_positions(config):
+            return (op.GlobalPool(name="pool", reduce=reduce, keep_positions=bool(config.get("keepdims"))),)
+        return (Foreign(name="reduced", what=legible(f"{reduce} over axes {config.get('axis')}")),)
+
+    return reduced
+
+
+def _reshape(config: Config) -> Ops:
+    """A `Reshape` layer, or `ops.reshape`, whose shape has the batch too."""
+    target = list(config.get("target_shape") or ())
+    if not target and (shape := list(config.get("newshape") or ())) and shape[0] == -1 and -1 not in shape[1:]:
+        target = shape[1:]
+    if len(target) == 1:
+        return (op.Flatten(name="flatten"),)
+    if len(target) == 3 and target[:2] == [1, 1]:
+        return (OnePosition(name="reshape", what="reshape to one position"),)
+    return (Foreign(name="reshape", what=legible(f"reshape to {target}")),)
+
+
+def _expanded(config: Config) -> Ops:
+    if _over_positions(config):
+        return (OnePosition(name="reshape", what="reshape to one position"),)
+    return (Foreign(name="reshape", what=legible(f"new axes {config.get('axis')}")),)
+
+
+def _over_positions(config: Config) -> bool:
+    """Whether the axes of an operation are the rows and columns of a map."""
+    axes = config.get("axis")
+    return isinstance(axes, list | tuple) and list(axes) in ([1, 2], [2, 1], [-3, -2], [-2, -3])
+
+
+def _cast(config: Config) -> Ops:
+    kind = str(config.get("dtype"))
+    return () if kind in FLOATS else (Foreign(name="cast", what=legible(f"cast to {kind}")),)
 
 
 def _dropout(config: Config) -> Ops:
@@ -176,11 +241,14 @@ READERS: dict[str, Callable[[Config], Ops]] = {
     "Softmax": lambda config: _activation("softmax" if config.get("axis", -1) == -1 else "softmax on another axis"),
     "Sigmoid": lambda config: _activation("sigmoid"),
     "MaxPooling2D": _pool("max"), "AveragePooling2D": _pool("average"),
+    "MaxPool": _pool("max"), "AveragePool": _pool("average"), "Mean": _reduced("average"), "Max": _reduced("max"),
     "GlobalMaxPooling2D": _global_pool("max"), "GlobalAveragePooling2D": _global_pool("average"),
     "Dense": _dense, "Flatten": lambda config: (op.Flatten(name="flatten"),),
-    "ZeroPadding2D": _pad, "EdgePadding2D": _pad_edges, "Rescaling": _rescaling,
+    "ZeroPadding2D": _pad, "EdgePadding2D": _pad_edges,
     "PadChannels": lambda config: (op.PadChannels(name="pad_channels", channels=int(config["channels"])),),
     "Dropout": _dropout, "CountedDropout": _dropout,
+    "Reshape": _reshape, "ExpandDims": _expanded, "Cast": _cast,
+    **{kind: lambda config, reader=reader: (reader(config),) for kind, reader in pixels.READERS.items()},
     "Identity": lambda config: (), "ActivityRegularization": lambda config: (), "InputLayer": lambda config: (),
 }
 

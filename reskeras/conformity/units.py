@@ -92,11 +92,12 @@ def anatomy(nodes: Sequence) -> Anatomy:
     pools = [index for index in body if isinstance(nodes[index], op.Pool)]
     if not convs:
         raise Unlike("it has no convolution on its main path")
+    late = pools and forks and pools[0] > forks[0]
+    if late or len(pools) > 1 or any(nodes[index].reduce != "max" for index in pools):
+        raise Unlike("it pools between or after its units: " + ", ".join(words(nodes[index]) for index in pools))
     stem_end = pools[0] if pools else (forks[0] - 1 if forks else convs[0])
     if not any(index <= stem_end for index in convs) or (forks and forks[0] < stem_end):
         raise Unlike("it does not begin with a convolution, and perhaps a pool, before its first unit")
-    if len(pools) > 1 or any(nodes[index].reduce != "max" for index in pools):
-        raise Unlike("it pools between its units: " + ", ".join(words(nodes[index]) for index in pools))
     stem = [nodes[index] for index in convs if index <= stem_end]
     rest = [index for index in body if index > stem_end and isinstance(nodes[index], op.Conv | Fork)]
     return Anatomy(

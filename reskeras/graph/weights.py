@@ -18,11 +18,14 @@ def places(model: keras.Model) -> dict[str, Place]:
     return dict(_places(model))
 
 
-def placed(model: keras.Model, above: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers of `model` and of the models in it, each with the names of the models that it is in: MODEL/LAYER."""
+def placed(
+    model: keras.Model, above: str = "", nested: type = keras.Model,
+) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers of `model` and of the models in it, which are `nested` ones, each with the names of the models that it
+    is in: MODEL/LAYER."""
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from placed(layer, f"{above}{layer.name}/")
+        if isinstance(layer, nested):
+            yield from placed(layer, f"{above}{layer.name}/", nested)
         else:
             yield f"{above}{layer.name}", layer
 

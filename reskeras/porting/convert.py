@@ -19,14 +19,16 @@ DEFAULTS = {"bias": 0.0, "gamma": 1.0}  # what a layer that has none computes wi
 
 
 def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Plan, own: Mapping[str, tuple[int, ...]],
-                ) -> Weights:
+                aside: Set[str] = frozenset()) -> Weights:
     """The source's tensors under our names, by the layer of each operation; `own` has the shapes that the plan's
-    weights have.
+    weights have, and the layers `aside` are no part of the network.
 
     A bias that the source has not is 0, a scale of a batch norm 1. ReskerasError (status 1) names tensors that are
     missing, left over, or of another shape.
     """
-    left, found = dict(source.tensors), {}
+    left = {name: values for name, values in source.tensors.items()
+            if name.rpartition(source.library.separator)[0] not in aside}
+    found = {}
     missing, misshapen = [], []
     for each in with_weights(plan):
         for role in roles(each.kind, each.name, own):
@@ -39,6 +41,8 @@ def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Pla
                     missing.append(theirs)
                 continue
             turned = ours(values, each.kind) if source.library.transposed else values
+            if {turned.shape, (1, 1, *turned.shape)} >= {own[name]} or turned.shape == (1, 1, *own[name]):
+                turned = turned.reshape(own[name])  # a dense layer is a 1x1 convolution of one position
             if turned.shape != own[name]:
                 misshapen.append(f"{theirs} {values.shape}")
             found[name] = np.ascontiguousarray(turned, np.float32)

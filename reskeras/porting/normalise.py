@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from reskeras.conformity.pixels import Adapted, Affine, Resized, ReversedChannels, standardised
 from reskeras.data.decode import INTERPOLATIONS, WHOLE, Framing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.errors import failure, unknown
+from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.porting.originals import Published
+from reskeras.spec import operations as op
 
 CENTRE = Framing(224 / 256)  # published accuracies are of the centre of a slightly larger image
 RANDOM = "random"  # timm's word for weights that were trained with several interpolations
@@ -65,5 +68,38 @@ def as_published(told: Published, otherwise: Normalise) -> Normalise:
         raise failure("port: the published preparation of pixels is none that reskeras can do: " + ", ".join(
             f"{key} {told[key]}" for key in ("crop_mode", "crop_pct", "interpolation", "mean", "std") if key in told)
             + "; --normalise sets one")
-    kind = "scale" if {*mean, *std} == {127.5} else "per_channel"
-    return Normalise(kind, mean, std, framing=Framing(crop, interpolation))
+    return Normalise(_kind(mean, std), mean, std, framing=Framing(crop, interpolation))
+
+
+def as_modelled(steps: Iterable[op.Op], tensors: Mapping[str, np.ndarray], channels: int) -> Normalise | None:
+    """What a model's own preprocessing does to pixels of 0..255; None where it leaves them as they are. `tensors` has
+    the numbers of a Normalization that was adapted.
+
+    ReskerasError for what a run does otherwise or not at all.
+    """
+    scale, offset, reverse, changed = np.ones(channels), np.zeros(channels), False, False
+    for step in steps:
+        if isinstance(step, Adapted):
+            step = standardised(*(tuple(map(float, np.ravel(tensors[f"{step.name}/{role}"])))
+                                  for role in ("mean", "variance")))
+        match step:
+            case op.Scale():
+                scale, offset, changed = scale * step.factor, offset * step.factor, True
+            case Affine():
+                scale, offset, changed = scale * step.scale, offset * step.scale + step.offset, True
+            case ReversedChannels():
+                scale, offset, reverse, changed = scale[::-1], offset[::-1], not reverse, True
+            case Resized():
+                raise ReskerasError(
+                    f"port: the model resizes its images itself ({step.what}) and a run does it otherwise; port what "
+                    f"follows: keras.Model(model.get_layer({step.name!r}).output, model.output)")
+    if not changed:
+        return None
+    if not (scale > 0).all():
+        raise ReskerasError("port: the model inverts its pixels, which no run does")
+    mean, std = (tuple(map(float, (each[::-1] if reverse else each))) for each in (-offset / scale + 0.0, 1 / scale))
+    return Normalise(_kind(mean, std), mean, std, reverse, WHOLE)
+
+
+def _kind(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    return "scale" if {*mean, *std} == {127.5} else "per_channel"

@@ -88,16 +88,19 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
         raise ReskerasError(f"port: {source.name} cannot be asked, because {source.why}; install it, or port with "
                             "--without-proof")
     known = recognise(source, size)
+    if known.modelled and normalised:
+        raise ReskerasError(f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
+                            "prepares its own, leave it out")
     spec = known.spec
     published = source.original.published if source.original else None
     pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
     if published and not normalised:
         pixels = as_published(published, pixels)
     plan = lower(spec)
-    if plan.input_shape[-1] != COLOURS:  # of other images nothing is known, and "blue first" means nothing
+    if plan.input_shape[-1] != COLOURS and not known.modelled:  # nothing is known, and "blue first" means nothing
         pixels = replace(pixels, reverse=False)
     shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
-    weights = our_weights(source, known.title, known.layers, plan, shapes)
+    weights = our_weights(source, known.title, known.layers, plan, shapes, known.aside)
     if fold_biases:
         weights, spec = without_biases(plan, weights), laid_over(spec, {"conv_bias": False})
         plan = lower(spec)
@@ -109,9 +112,9 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     if with_proof:  # at the size that a Keras source is fixed to, whatever the run's is
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
         proven = filled(compile_plan(asked, "proven"), weights)
-        difference = difference_of(source, proven, pixels)
+        difference = difference_of(source, proven, pixels, known.modelled)
     unsaid = known.normalise is None or (source.library is TORCH and not published)
-    assumed = not normalised and (unsaid or plan.input_shape[-1] != COLOURS)
+    assumed = not normalised and not known.modelled and (unsaid or plan.input_shape[-1] != COLOURS)
     return Port(source, known.title, spec, model, preprocessing, difference, assumed)
 
 
@@ -122,12 +125,14 @@ def filled(model: keras.Model, weights: Mapping[str, np.ndarray]) -> keras.Model
     return model
 
 
-def difference_of(source: Source, model: keras.Model, pixels: Normalise) -> float:
-    """How far our logits are from the source's on random images; ReskerasError (status 1) past TOLERANCE."""
+def difference_of(source: Source, model: keras.Model, pixels: Normalise, modelled: bool = False) -> float:
+    """How far our logits are from the source's on random images, which it prepares itself where that is `modelled`;
+    ReskerasError (status 1) past TOLERANCE."""
     size = model.inputs[0].shape[1:]
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, *size)).astype(np.uint8)
     prepared = pixels.preprocessing(*size).normalise(images).numpy()
-    theirs = source.ask(prepared[..., ::-1] if pixels.reverse else prepared)
+    given = images.astype(np.float32) if modelled else prepared[..., ::-1] if pixels.reverse else prepared
+    theirs = source.ask(given)
     difference = proven_difference(np.asarray(model(prepared, training=False)), theirs)
     if not difference <= TOLERANCE:
         theirs = source.original.words if source.original else "what its names are of by default"

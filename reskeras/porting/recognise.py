@@ -9,7 +9,7 @@ from typing import Any
 from reskeras.conformity.conform import conform
 from reskeras.errors import ReskerasError
 from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
-from reskeras.porting.normalise import NORMALISE, Normalise
+from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
 from reskeras.porting.source import Source
 from reskeras.spec.excitation import squeeze_of
 from reskeras.spec.families import BLOCKS
@@ -23,19 +23,22 @@ SIZE = 224  # pixels, of which nothing says another number
 STATISTIC = "running_mean"  # what every batch norm has in PyTorch, and no other normalisation
 # layers by which keras.applications' networks are known, for what nothing else says: how they want their pixels
 APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
-                     ("conv1_conv", "post_bn"): ("keras.applications ResNetV2", "tf"),
+                     ("conv1_conv", "conv2_block1_preact_bn", "post_bn"): ("keras.applications ResNetV2", "tf"),
                      ("conv_7b", "block35_1_conv"): ("keras.applications InceptionResNetV2", "tf")}
 
 
 @dataclass(frozen=True)
 class Recognised:
     """The network that a source's tensors are of: what it is called there, its spec, and of each operation that has
-    weights their layer. `normalise` is how such weights want their pixels, None where nothing tells."""
+    weights their layer. `normalise` is how such weights want their pixels, None where nothing tells; with `modelled`
+    the source does that itself, to pixels of 0..255. `aside` are its layers that are no part of the network."""
 
     title: str
     spec: Spec
     layers: Mapping[str, str]
     normalise: Normalise | None
+    modelled: bool = False
+    aside: frozenset[str] = frozenset()
 
 
 def recognise(source: Source, size: int | None = None) -> Recognised:
@@ -54,9 +57,12 @@ def _by_function(source: Source, size: int | None) -> Recognised:
     spec = found.spec
     if size:
         spec = laid_over(spec, {"input_shape": [size, size, lower(spec).input_shape[-1]]})
-    marked = (row for marks, row in APPLICATION_MARKS.items() if {*marks} <= {*source.layers})
+    names = {layer.rpartition("/")[2] for layer in source.layers}
+    marked = (row for marks, row in APPLICATION_MARKS.items() if {*marks} <= names)
     title, pixels = next(marked, ("a Keras model", None))
-    return Recognised(title, spec, found.layers, pixels and NORMALISE[pixels])
+    modelled = as_modelled(found.preprocessing, source.tensors, lower(spec).input_shape[-1])
+    return Recognised(title, spec, found.layers, modelled or (pixels and NORMALISE[pixels]), modelled is not None,
+                      frozenset(step.name for step in found.preprocessing))
 
 
 def _by_names(source: Source, size: int | None) -> Recognised:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
 from reskeras.bounded import HDF5_SUFFIXES, check_hdf5
+from reskeras.conformity.archive import BROKEN, read_config
+from reskeras.conformity.conform import conform
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import local_path
 from reskeras.graph.load import load_model
@@ -21,11 +28,14 @@ from reskeras.porting.originals import Absent, Architecture, Original, architect
 from reskeras.porting.state_dict import SUFFIXES as STATE_DICTS
 from reskeras.porting.state_dict import read_state_dict
 from reskeras.porting.torch_resnet import logits_of
+from reskeras.runs import open_run
 
+LARGEST_METADATA = 1 << 16  # bytes
 LARGEST_FILE = 8 << 30  # bytes
 UNTOLD = "a state dict does not tell activation, anti-aliasing, dilation, global pool or batch norm's epsilon"
 UNSAVED = ("draws",)  # of a dropout that counts them
 KERAS_FILES = (".keras", ".h5", ".hdf5")
+ROUNDING = ("float16", "bfloat16")
 Ask = Callable[[np.ndarray], np.ndarray]
 
 
@@ -56,23 +66,24 @@ class Source:
 def read_source(
     source: Any, application: str | None = None, classes: int | None = None, architecture: Architecture | None = None,
 ) -> Source:
-    """The source of a port: a `keras.Model`, a file, or one of APPLICATIONS to download.
+    """The source of a port: a `keras.Model`, be it of `tf_keras`, a file, or one of APPLICATIONS to download.
 
     A file that has Keras weights alone is of an `application` with so many `classes`; a state dict is of an
     `architecture`, which a CONFIG_FILE beside it may say. Raises ReskerasError: status 2 for what is not there or no
     source, 1 for what is broken or cannot be downloaded.
     """
-    if architecture and (isinstance(source, keras.Model) or Path(source).suffix not in STATE_DICTS):
+    is_object = not isinstance(source, str | PathLike)
+    if architecture and (is_object or Path(source).suffix not in STATE_DICTS):
         raise ReskerasError(f"architecture: {architecture} is for state dicts, {', '.join(STATE_DICTS)}")
-    if isinstance(source, keras.Model):
-        return of_keras(source, source.name)
+    if is_object:
+        return of_keras(source, str(getattr(source, "name", type(source).__name__)))
     path = local_path(source, "source")
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             raise ReskerasError(f"port: there is no file {path}")
         return of_keras(application_model(str(source), "imagenet", classes), str(source))
-    if not path.is_file():
-        raise ReskerasError(f"port: {path} is no file; a run folder needs no port")
+    if path.is_dir():
+        path = _built(path)
     if path.stat().st_size > LARGEST_FILE:
         raise failure(f"port: {path} is larger than {LARGEST_FILE} bytes")
     if path.suffix in STATE_DICTS:
@@ -83,6 +94,14 @@ def read_source(
         raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *STATE_DICTS))}")
     model = application_model(application, str(path), classes) if application else _keras_file(path)
     return of_keras(model, str(path), _digest(path))
+
+
+def _built(path: Path) -> Path:
+    """The model of a run that `build` made, which knows no pixels and no classes until it is ported."""
+    run = open_run(path)
+    if not run.is_built:
+        raise ReskerasError(f"port: {path} is a run that needs no port")
+    return run.model_file
 
 
 def application_model(
@@ -107,12 +126,22 @@ def application_model(
 
 
 def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source:
-    """A Keras model's tensors as layer/role, model/layer/role in a model inside it."""
-    tensors = {f"{place}/{variable.name}": keras.ops.convert_to_numpy(variable)
-               for place, layer in placed(model) for variable in layer.weights if variable.name not in UNSAVED}
+    """A Keras model's tensors as layer/role, model/layer/role in a model inside it.
+
+    ReskerasError for a model whose graph cannot be read, or that has no weights yet.
+    """
+    read_config(model)
+    if not model.built:
+        raise ReskerasError(f"port: {name} is not built, so it has no weights; begin it with keras.Input")
+    exact = in_float32(model)
+    words = "the Keras model itself" + ("" if exact is model else ", computing in float32")
+    # Keras 2 calls variables by their layers, as layer/role:0
+    named = ((place, variable.name.rpartition("/")[2].partition(":")[0], variable)
+             for place, layer in placed(model, nested=_own(model).Model) for variable in layer.weights)
+    tensors = {f"{place}/{role}": variable.numpy() for place, role, variable in named if role not in UNSAVED}
     sizes = [tuple(each.shape[1:3]) for each in model.inputs]
     fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
-    return Source(name, KERAS, tensors, _ask_keras(model), Original("the Keras model itself"), model=model,
+    return Source(name, KERAS, tensors, _ask_keras(exact), Original(words), model=model,
                   size=sizes[0] if fixed else None, digest=digest)
 
 
@@ -135,41 +164,97 @@ def of_state_dict(
     return Source(name, TORCH, tensors, lambda images: logits_of(tensors, images), why=why, digest=digest)
 
 
-def _ask_keras(model: keras.Model) -> Ask:
-    """What gives the logits of `model`: those before the softmax that it may end in."""
-    last = model.layers[-1]
-    activation = getattr(last, "activation", keras.activations.linear)
-    ends = isinstance(last, keras.layers.Softmax | keras.layers.Activation | keras.layers.Dense | keras.Model)
-    if not ends or (isinstance(last, keras.layers.Dense) and activation is keras.activations.linear):
+def _own(model: Any) -> Any:
+    """The Keras that a model is of: `keras`, or Keras 2's `tf_keras`."""
+    return keras if isinstance(model, keras.Model) else import_module("tf_keras")
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """`model`, or where layers of it compute in less than float32 a copy that does not: roundings are no function."""
+    if not isinstance(model, keras.Model) or not any(layer.compute_dtype in ROUNDING for _, layer in placed(model)):
+        return model
+    copy = keras.models.clone_model(
+        model, recursive=True,
+        clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"}))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _end(model: Any) -> tuple[Any, Any]:
+    """The layer, or operation of keras.ops, that a model ends in, and the tensor that it takes there: `input` is of its
+    first call, and of a model its own."""
+    if not isinstance(model, keras.Model):
+        return model.layers[-1], model.layers[-1].input
+    made = model.outputs[0]._keras_history
+    return made.operation, next(iter(made.operation._inbound_nodes[made.node_index].input_tensors), None)
+
+
+def _ask_keras(model: Any) -> Ask:
+    """What gives the logits of `model`, of either Keras: those before the softmax that it may end in."""
+    own = _own(model)
+    last, taken = _end(model)
+    activation = getattr(last, "activation", own.activations.linear)
+    ends = type(last).__name__ == "Softmax" or isinstance(last, own.layers.Activation | own.layers.Dense | own.Model)
+    if not ends or (isinstance(last, own.layers.Dense) and activation is own.activations.linear):
         return lambda images: np.asarray(model(images, training=False))
     # not `model.input`, which is of its first call: a Sequential has had none
-    before = keras.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, last.input)
-    if isinstance(last, keras.Model):
+    before = own.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, taken)
+    if isinstance(last, own.Model):
         inner = _ask_keras(last)
         return lambda images: inner(before(images, training=False))
-    if not isinstance(last, keras.layers.Dense):
+    if not isinstance(last, own.layers.Dense):
         return lambda images: np.asarray(before(images, training=False))
-    kernel, bias = (0.0 if each is None else keras.ops.convert_to_numpy(each) for each in (last.kernel, last.bias))
+    kernel, bias = (0.0 if each is None else each.numpy() for each in (last.kernel, last.bias))
     return lambda images: np.asarray(before(images, training=False)) @ kernel + bias
 
 
 def _keras_file(path: Path) -> keras.Model:
     """A whole model from a file, in safe mode."""
-    if path.suffix == ".keras":
-        return load_model(path)
-    import h5py
-
     try:
+        if path.suffix == ".keras":
+            return load_model(path)
         with h5py.File(path, "r") as file:
             whole = "model_config" in file.attrs
         if whole:
             check_hdf5(path, "port")
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except ReskerasError:
-        raise
     except Exception as error:  # h5py's and Keras' own
-        raise failure(f"port: {path} is broken or no Keras model: {' '.join(str(error).split())[:200]}") from error
+        _say_what_else(path, error)
+        if isinstance(error, ReskerasError):
+            raise
+        raise failure(f"port: {path} is broken or no Keras model: {_in_a_line(error)}") from error
     raise ReskerasError(f"port: {path} has weights and no model; say whose with --as, one of {', '.join(APPLICATIONS)}")
+
+
+def _say_what_else(path: Path, error: Exception) -> None:
+    """ReskerasError with the way out, where Keras cannot load a file that is not broken: one of Keras 2, or of a model
+    whose graph is not in it."""
+    try:
+        version = _keras_version(path)
+        conform(path)
+    except ReskerasError as refusal:
+        if refusal.status == 2:
+            raise
+        return
+    except BROKEN:
+        return
+    if version.startswith("2."):
+        raise ReskerasError(
+            f"port: {path} is of Keras {version}, and Keras 3 does not load it; with `pip install tf_keras`, from "
+            f"Python: reskeras.port(tf_keras.models.load_model({str(path)!r}))") from error
+
+
+def _keras_version(path: Path) -> str:
+    """Of the Keras that wrote a file, as far as it says so."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as entry:
+            return str(json.loads(entry.read(LARGEST_METADATA))["keras_version"])
+    with h5py.File(path, "r") as file:
+        return str(file.attrs.get("keras_version", ""))
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _digest(path: Path) -> str:
