@@ -56,7 +56,7 @@ class Port:
     @property
     def labels(self) -> Sequence[str]:
         """Names of the classes that are published with the weights; none where nothing says them."""
-        return (self.source.original.published or {}).get("label_names", ()) if self.source.original else ()
+        return self.source.published.get("label_names", ())
 
     def save(self, path: Path, classes: list[str]) -> None:
         """Write the run folder `path`, which is made whole or not at all."""
@@ -72,7 +72,7 @@ class Port:
             facts = provenance(ported={"source": self.source.name, "layout": self.title,
                                        "sha256": self.source.digest, "proof": proof,
                                        "pixels": "assumed" if self.assumed else "told",
-                                       "published": original.published if original else None})
+                                       "published": self.source.published or None})
             write_json(run.path / PROVENANCE_FILE, facts)
 
 
@@ -92,7 +92,7 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
         raise ReskerasError(f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
                             "prepares its own, leave it out")
     spec = known.spec
-    published = source.original.published if source.original else None
+    published = source.published
     pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
     if published and not normalised:
         pixels = as_published(published, pixels)

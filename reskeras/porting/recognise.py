@@ -90,9 +90,9 @@ def layout_of(source: Source) -> Layout:
 def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
     """The network whose weights these are, for square images of `size` pixels (by default what is published of
     them, else SIZE); ReskerasError where their shapes make none."""
-    published = source.original.published if source.original else None
+    published = source.published
     shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
-    usual = published["input_size"][1:] if published and "input_size" in published else (SIZE, SIZE)
+    usual = published["input_size"][1:] if "input_size" in published else (SIZE, SIZE)
     height, width = (size, size) if size else usual
     stages = [shapes.stage(stage) for stage in range(1, 1 + shapes.stages())]
     if not stages:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -24,7 +24,7 @@ from reskeras.files import local_path
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import placed
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
-from reskeras.porting.originals import Absent, Architecture, Original, architecture_beside, original
+from reskeras.porting.originals import Absent, Architecture, Original, Published, architecture_beside, original
 from reskeras.porting.state_dict import SUFFIXES as STATE_DICTS
 from reskeras.porting.state_dict import read_state_dict
 from reskeras.porting.torch_resnet import logits_of
@@ -43,8 +43,9 @@ Ask = Callable[[np.ndarray], np.ndarray]
 class Source:
     """Tensors by their own names and what is asked for its logits: float32 images (n, height, width, channels),
     normalised as it wants them, to (n, classes). That is the `original`; or, where `why` says why there is none, the
-    network that tensors of such names are of by default; or nothing. `model` is what a Keras source is, `size` its
-    (height, width) where it fixes them. `digest` is the file's SHA-256.
+    network that tensors of such names are of by default; or nothing. `published` is how pixels are prepared for a state
+    dict's weights and what their classes are called, where the library or a file beside them says it. `model` is what a
+    Keras source is, `size` its (height, width) where it fixes them. `digest` is the file's SHA-256.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Source:
     ask: Ask | None
     original: Original | None = None
     why: str = ""
+    published: Published = field(default_factory=dict)
     model: keras.Model | None = None
     size: tuple[int, int] | None = None
     digest: str | None = None
@@ -150,18 +152,18 @@ def of_state_dict(
 ) -> Source:
     """A PyTorch state dict's tensors, in the library's own network where an `architecture` says which and the library
     is installed; else PyTorch, where that is installed, runs what such names are of by default."""
-    why = UNTOLD
+    source = Source(name, TORCH, tensors, None, why=UNTOLD, digest=digest)
     if architecture is not None:
         try:
             theirs, ask = original(architecture, tensors)
-            return Source(name, TORCH, tensors, ask, theirs, digest=digest)
+            return replace(source, ask=ask, original=theirs, why="", published=theirs.published or {})
         except Absent as reason:
-            why = str(reason)
+            source = replace(source, why=str(reason), published=architecture.published or {})
     try:
         import torch  # noqa: F401 - whether it is there
     except ImportError:
-        return Source(name, TORCH, tensors, None, why="PyTorch is not installed", digest=digest)
-    return Source(name, TORCH, tensors, lambda images: logits_of(tensors, images), why=why, digest=digest)
+        return replace(source, why="PyTorch is not installed")
+    return replace(source, ask=lambda images: logits_of(tensors, images))
 
 
 def _own(model: Any) -> Any:
