@@ -29,7 +29,7 @@ from .output import command_line, echo, emit_json, note
 @click.option("--size", type=int, metavar="N", help="Images of N x N pixels.  [default: the source's, else 224 or 299]")
 @click.option("--normalise", metavar="MODE",
               help="How the weights want their pixels: caffe, tf, torch, unit (divided by 255) or raw.  "
-              "[default: as the library's are, of other Keras models unit]")
+              "[default: as the model does itself or the library says, else unit]")
 @click.option("--fold-biases", is_flag=True, help="Put biases before batch norms into their means.")
 @click.option("--without-proof", is_flag=True, help="Keep the port where the source cannot be run.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",

@@ -390,12 +390,13 @@ def port(
 ) -> Run:
     """A network that another library's users trained, as a run.
 
-    `source` is a `keras.Model`, a file (.keras, .h5, .safetensors, .pth), or a name of keras.applications to download;
-    a file of Keras weights alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says
-    whose a state dict is, as a config.json beside it may: the port is then proven against that library's own network.
-    `classes` is a file of names (by default what that config.json says, else numbers), `size` that of the square
-    images, `normalise` caffe, tf, torch, unit or raw. The port is asked the same as its source and refused
-    (ReskerasError, status 1) when a logit differs by more than 1e-4 of the largest.
+    `source` is a `keras.Model` or one of `tf_keras`, a file (.keras, .h5, .safetensors, .pth), a run folder that has a
+    network alone, as `reskeras build` makes it, or a name of keras.applications to download; a file of Keras weights
+    alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says whose a state dict is, as
+    a config.json beside it may: the port is then proven against that library's own network. `classes` is a file of
+    names (by default what that config.json says, else numbers), `size` that of the square images, `normalise` caffe,
+    tf, torch, unit or raw. The port is asked the same as its source and refused (ReskerasError, status 1) when a logit
+    differs by more than 1e-4 of the largest.
     """
     if isinstance(out, str | Path):
         place_for(out, "")  # a folder that is there is told before anything is read

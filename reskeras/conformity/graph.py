@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reskeras.conformity.arguments import Address, arguments, keywords
 from reskeras.conformity.foreign import MODELS, Unlike, is_own, legible
 from reskeras.conformity.layers import FLOATS, Beside, Config, Merging, merging, operations, precision
-from reskeras.conformity.pixels import AT_INFERENCE, by_channel
+from reskeras.conformity.pixels import AT_INFERENCE
 from reskeras.errors import ReskerasError, failure
 from reskeras.spec.operations import Op
 
@@ -29,8 +30,6 @@ LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
 OPTIONS = ("axis", "keepdims", "data_format", "dtype")  # arguments of a call in Keras 2 that Keras 3 configures
 ORDERS = {"NHWC": "channels_last", "NCHW": "channels_first"}
 KERAS_REGISTERED = ("Custom>CustomScaleLayer",)  # Keras' own that Keras 2 registers as anybody would
-CONSTANT = "_CONSTANT_VALUE"  # in place of a layer's name, Keras 2's mark of a number that comes first
-Address = tuple[str, int]  # a layer's name, and which of its calls
 
 
 @dataclass
@@ -121,7 +120,7 @@ class _Reader:
             if len(nodes) > 1 and _has_weights(layer):
                 raise Unlike(f"it applies a {_kind(layer)} {len(nodes)} times with the same weights")
             for index, node in enumerate(nodes):
-                calls[_name(layer), index] = (_as_called(layer, node), *_arguments(node, layer, floating))
+                calls[_name(layer), index] = (_as_called(layer, node), *_taken(layer, node, floating))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
         if len(begins) != len(inputs):
             raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
@@ -227,99 +226,23 @@ def _called(address: Address, nested: Mapping[str, int]) -> Address:
 
 def _as_called(layer: Config, node: Any) -> Config:
     """A layer as one call of it has it: what trains has a class of its own, options of a function are configured."""
-    keywords, kind = _keywords(node), layer["class_name"]
+    told, kind = keywords(node), layer["class_name"]
     # Keras 3 notes the default of a layer's call, which inference overrules
-    if keywords.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
+    if told.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
         return {**layer, "class_name": f"{kind} in training mode"}
     if kind in LAMBDAS:
-        options = {key: ORDERS.get(keywords[key], keywords[key]) if key == "data_format" else keywords[key]
-                   for key in OPTIONS if key in keywords}
+        options = {key: ORDERS.get(told[key], told[key]) if key == "data_format" else told[key]
+                   for key in OPTIONS if key in told}
         return {**layer, "config": {**layer["config"], **options}}
     return layer
 
 
-def _keywords(node: Any) -> Config:
-    """Keyword arguments of one call of a layer."""
-    if isinstance(node, dict):
-        return node.get("kwargs", {})
-    return {key: value for _, _, _, *more in _entries(node) for key, value in (more[0] if more else {}).items()}
-
-
-def _entries(node: list[Any]) -> list[Any]:
-    """Keras 2: [[name, call, tensor, further arguments], ...], or one of them alone."""
-    return [node] if node and isinstance(node[0], str) else node
-
-
-def _arguments(node: Any, layer: Config, floating: bool) -> tuple[list[Address], Beside]:
-    """The tensors that one call of a layer takes, in order, and what is beside them; `floating` tells whether the
-    images are floats, where Keras 2 does not tell it of each tensor."""
-    if isinstance(node, dict):
-        parts, kinds = [], set()
-        _collect([*node.get("args", []), *_told(node.get("kwargs", {})).values()], parts, kinds)
-        floating = kinds <= set(FLOATS)
-    else:
-        parts, kept = [], OPTIONS if layer["class_name"] in LAMBDAS else ()
-        for name, call, value, *more in _entries(node):
-            parts.append(_argument(value) if name == CONSTANT else (str(name), int(call)))
-            parts += [(str(each[0]), int(each[1])) if _is_address(each) else _argument(each)
-                      for key, each in _told(more[0] if more else {}).items() if key not in kept]
-    places = [index for index, part in enumerate(parts) if _is_source(part)]
-    first = places[0] if places else len(parts)
-    beside = Beside(tuple(part for part in parts[:first] if part is not None),
-                    tuple(part for part in parts[first:] if part is not None and not _is_source(part)))
-    if beside and not floating and _kind(layer) != "TrueDivide":  # whole numbers wrap around
+def _taken(layer: Config, node: Any, floating: bool) -> tuple[list[Address], Beside]:
+    """The tensors that one call of a layer takes, and what is beside them; whole numbers wrap around."""
+    sources, beside, floating = arguments(node, floating, OPTIONS if layer["class_name"] in LAMBDAS else ())
+    if beside and not floating and _kind(layer) != "TrueDivide":
         beside = replace(beside, after=(*beside.after, "of integers"))
-    return [parts[index] for index in places], beside
-
-
-def _collect(values: list[Any], parts: list[Any], kinds: set[str]) -> None:
-    """Arguments of Keras 3 in order; lists of tensors are opened. `kinds` gets the tensors' dtypes."""
-    for value in values:
-        if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-            name, call, _ = value["config"]["keras_history"]
-            parts.append((str(name), int(call)))
-            kinds.add(str(value["config"].get("dtype", FLOATS[0])))
-        elif isinstance(value, dict | list) and not _is_array(value) and "__keras_tensor__" in str(value):
-            _collect(list(value.values()) if isinstance(value, dict) else value, parts, kinds)
-        else:
-            parts.append(_argument(value))
-
-
-def _argument(value: Any) -> tuple[float, ...] | str | None:
-    """An argument that is no tensor of the graph: numbers by channel, else words; None for none."""
-    if value is None:
-        return None
-    if _is_array(value):
-        return by_channel(value["config"]["value"]) or "an array"
-    return by_channel(value) or legible(_index_words(value))
-
-
-def _index_words(value: Any) -> str:
-    """A place in a tensor as Python writes it, such as `[..., ::-1]`."""
-    if isinstance(value, dict) and value.get("class_name") == "__ellipsis__":
-        return "..."
-    if isinstance(value, dict):
-        bounds = value.get("config", value)
-        start, stop, step = ("" if bounds.get(key) is None else bounds[key] for key in ("start", "stop", "step"))
-        return f"{start}:{stop}" + (f":{step}" if step != "" else "")
-    return f"[{', '.join(map(_index_words, value))}]" if isinstance(value, list | tuple) else str(value)
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("class_name") in ("__tensor__", "__numpy__")
-
-
-def _is_address(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and isinstance(value[0], str)
-
-
-def _is_source(part: Any) -> bool:
-    return isinstance(part, tuple) and isinstance(part[0], str)
-
-
-def _told(arguments: Config) -> Config:
-    """Keyword arguments but for those that say how to run a layer."""
-    return {key: value for key, value in arguments.items() if key not in ("mask", "training", "name")}
+    return sources, beside
 
 
 def _in_order(sources: dict[Address, list[Address]], known: set[Address]) -> Iterator[Address]:

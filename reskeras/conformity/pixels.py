@@ -35,9 +35,7 @@ class Affine(Foreign):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapted(Foreign):
-    """A Normalization whose mean and variance are weights; `by_channel`, or one of each for all."""
-
-    by_channel: bool
+    """A Normalization whose mean and variance are weights, of each channel or one for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,17 +108,13 @@ def arithmetic(kind: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> Op
     """What an operation of `kind` does to a tensor that stands between the arguments `before` and `after` it; None for
     one that is not known."""
     match kind, before, after:
-        case "Add", (), (tuple() as numbers,):
-            return affine((1.0,), numbers)
-        case "Add", (tuple() as numbers,), ():
+        case ("Add", (), (tuple() as numbers,)) | ("Add", (tuple() as numbers,), ()):
             return affine((1.0,), numbers)
         case "Subtract", (), (tuple() as numbers,):
             return affine((1.0,), tuple(-number for number in numbers))
         case "Subtract", (tuple() as numbers,), ():
             return affine((-1.0,), numbers)
-        case "Multiply", (), (tuple() as numbers,):
-            return affine(numbers)
-        case "Multiply", (tuple() as numbers,), ():
+        case ("Multiply", (), (tuple() as numbers,)) | ("Multiply", (tuple() as numbers,), ()):
             return affine(numbers)
         case "TrueDivide" | "Divide", (), (tuple() as numbers,) if all(numbers):
             return affine(tuple(1.0 / number for number in numbers))
@@ -159,7 +153,7 @@ def _normalization(config: Config) -> Op:
         return Foreign(name="normalization", what="inverted normalization" if config.get("invert") else legible(
             f"normalization on axis {axes}"))
     if config.get("mean") is None and config.get("variance") is None:
-        return Adapted(name="normalization", what="normalization by its weights", by_channel=bool(axes))
+        return Adapted(name="normalization", what="normalization by its weights")
     if mean is None or variance is None or min(variance) < 0:
         return Foreign(name="normalization", what="normalization by other than channels")
     return standardised(mean, variance)
@@ -169,7 +163,7 @@ def standardised(mean: Numbers, variance: Numbers) -> Op:
     """(x - mean) / sqrt(variance), as Keras' Normalization computes it."""
     deviation = [max(number ** 0.5, SMALLEST_DEVIATION) for number in variance]
     count = max(len(mean), len(deviation))
-    if {len(mean), len(deviation)} > {1, count}:
+    if not {len(mean), len(deviation)} <= {1, count}:
         return Foreign(name="normalization", what="normalization by other than channels")
     means, deviations = (tuple(each) * (count // len(each)) for each in (mean, deviation))
     return affine(tuple(1.0 / each for each in deviations),
@@ -177,12 +171,19 @@ def standardised(mean: Numbers, variance: Numbers) -> Op:
 
 
 def by_channel(value: Any) -> Numbers | None:
-    """Numbers by channel; None for anything that is not by channel, such as by position."""
+    """Numbers, or an array of them, by channel; None for anything that is not, such as numbers by position."""
+    if is_array(value):
+        value = value["config"]["value"]
     while isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], list | tuple):
         value = value[0]
     values = value if isinstance(value, list | tuple) else [value]
     fits = values and all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
     return tuple(map(float, values)) if fits else None
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is how Keras writes an array down."""
+    return isinstance(value, dict) and value.get("class_name") in ("__tensor__", "__numpy__")
 
 
 def _resizing(config: Config) -> Op:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reskeras.conformity.pixels import Adapted, Affine, Resized, ReversedChannels, standardised
+from reskeras.conformity.pixels import Adapted, Affine, Augmentation, Resized, ReversedChannels, standardised
 from reskeras.data.decode import INTERPOLATIONS, WHOLE, Framing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.porting.originals import Published
 from reskeras.spec import operations as op
+from reskeras.spec.wording import words
 
 CENTRE = Framing(224 / 256)  # published accuracies are of the centre of a slightly larger image
 RANDOM = "random"  # timm's word for weights that were trained with several interpolations
@@ -93,6 +94,10 @@ def as_modelled(steps: Iterable[op.Op], tensors: Mapping[str, np.ndarray], chann
                 raise ReskerasError(
                     f"port: the model resizes its images itself ({step.what}) and a run does it otherwise; port what "
                     f"follows: keras.Model(model.get_layer({step.name!r}).output, model.output)")
+            case Augmentation():
+                pass
+            case _:
+                raise ReskerasError(f"port: {words(step)} among the model's preprocessing is nothing that a run does")
     if not changed:
         return None
     if not (scale > 0).all():

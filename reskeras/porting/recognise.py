@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reskeras.conformity.conform import conform
+from reskeras.conformity.pixels import Adapted
 from reskeras.errors import ReskerasError
 from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
 from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
@@ -62,7 +63,7 @@ def _by_function(source: Source, size: int | None) -> Recognised:
     title, pixels = next(marked, ("a Keras model", None))
     modelled = as_modelled(found.preprocessing, source.tensors, lower(spec).input_shape[-1])
     return Recognised(title, spec, found.layers, modelled or (pixels and NORMALISE[pixels]), modelled is not None,
-                      frozenset(step.name for step in found.preprocessing))
+                      frozenset(step.name for step in found.preprocessing if isinstance(step, Adapted)))
 
 
 def _by_names(source: Source, size: int | None) -> Recognised:

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import reskeras
-from reskeras.conformity.pixels import AUGMENTATIONS
+from reskeras.conformity.pixels import AUGMENTATIONS, Affine, standardised
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.difference import relative_difference
 from reskeras.porting.recognise import recognise
@@ -42,6 +42,7 @@ TAKEN = {
     "rescaling": lambda: [layers.Rescaling(1 / 255)],
     "rescaling with an offset": lambda: [layers.Rescaling(1 / 127.5, offset=-1)],
     "rescaling by channel": lambda: [layers.Rescaling([0.1, 0.2, 0.3], offset=[-1, -2, -3])],
+    "rescaling by an array": lambda: [layers.Rescaling(np.float32([0.1, 0.2, 0.3]))],
     "a normalization told": lambda: [layers.Normalization(mean=MEAN, variance=DEVIATION ** 2)],
     "a normalization adapted": lambda: [adapted()],
     "one number for all channels": lambda: [adapted(axis=None)],
@@ -155,6 +156,7 @@ def test_whole_numbers_wrap_around(prepare):
 
 def test_numbers_by_channel_must_be_as_many_as_the_image_has():
     assert not reskeras.conform(model_of(lambda x: x - MEAN, (16, 16, 1))).exact
+    assert not isinstance(standardised((1.0, 2.0), (1.0,) * 3), Affine)
 
 
 @pytest.mark.parametrize(("layer", "words"), [
