@@ -167,6 +167,7 @@ PORTED = {
 }
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("name", PORTED)
 def test_what_is_a_network_of_this_space_is_ported(name, tmp_path):
     keras.utils.set_random_seed(0)

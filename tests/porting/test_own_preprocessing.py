@@ -60,6 +60,7 @@ TAKEN = {
 }
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_run_does_to_raw_pixels_what_the_model_does(name, tmp_path):
     model = model_of(TAKEN[name]())
@@ -85,6 +86,7 @@ def test_whole_numbers_and_other_channels(prepare, tmp_path):
                                probabilities(model, images)) < 1e-4
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("kind", AUGMENTATIONS)
 def test_an_augmentation_leaves_images_as_they_are(kind):
     arguments = ({}, {"factor": 0.5}, {"height_factor": 0.5}, {"height_factor": 0.5, "width_factor": 0.5},
