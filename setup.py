@@ -50,8 +50,8 @@ setup(
                  "safetensors>=0.4,<1", "pycocotools>=2.0.8,<3",
                  "torch>=2.13,<2.14", "jsonschema>=4.20,<5"],
         # libraries whose networks are ported, in an environment of their own: they want a newer PyTorch than `test`
-        "peers": ["pytest>=8,<10", "safetensors>=0.4,<1", "torch>=2.14,<2.15", "torchvision>=0.29,<0.30",
-                  "timm>=1.0.20,<2", "keras-hub>=0.20,<1", "tf_keras>=2.21,<2.22"],
+        "peers": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "safetensors>=0.4,<1", "torch>=2.14,<2.15",
+                  "torchvision>=0.29,<0.30", "timm>=1.0.20,<2", "keras-hub>=0.20,<1", "tf_keras>=2.21,<2.22"],
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
 )
