@@ -32,7 +32,7 @@ LARGEST = 130e6  # parameters; a network of more takes minutes and tells nothing
 # families that are none of this space, and what a refusal says of them; the first pattern that fits
 NAMES = "named as in none of"
 REFUSED = [
-    ("ecaresnet*", r"left over: layer1\.0\.se\.conv|missing: layer1\.0\.downsample"), ("regnet*", NAMES),
+    ("ecaresnet*", r"left over: layer1\.0\.se\.conv|missing: layer1\.0\.downsample"), ("regnety_*_sgn", "has no batch norm"), ("regnet*", NAMES),
     ("resnet*_clip*", NAMES), ("*ts", NAMES), ("resnet??q", NAMES), ("resnet50_mlp", NAMES),
     ("resnet50_gn", "has no batch norm"), ("resnetv2_*_bit", "has no batch norm"),
     ("resnetv2_50d_evos", "has no batch norm"), ("resnetv2_50d_gn", "has no batch norm"),
@@ -50,14 +50,15 @@ def names():
 
 def lively(network):
     """`network` with scales and shifts that differ by channel, so that none can be mixed up, and the statistics that go
-    with them, so that no output grows without end."""
+    with them. A residual is less than its stream, as in trained networks: else rounding grows with every unit, and
+    seresnet101 in float32 is 0.13 of the largest logit from itself in float64."""
     generator = torch.Generator().manual_seed(0)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     with torch.no_grad():
         for module in norms:
             module.momentum = 1.0
             if module.affine:
-                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.weight.uniform_(0.1, 0.5, generator=generator)
                 module.bias.uniform_(-0.2, 0.2, generator=generator)
         network.train()(torch.randn(4, 3, 64, 64, generator=generator))
     return network.eval()
