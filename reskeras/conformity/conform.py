@@ -114,6 +114,8 @@ def conform(model: Any) -> Conformity:
         tensors = read_graph(config)
         steps, nodes, shape = split(series(tensors), tensors.shape)
         nodes = canonical(nodes, None if None in shape else shape)
+        while nodes and isinstance(nodes[-1], op.Dropout):
+            nodes = nodes[:-1]
         softmax = bool(nodes) and nodes[-1] == Foreign(name="", what="softmax")
         found = closest(nodes[:-1] if softmax else nodes, shape)
     except Unlike as reason:

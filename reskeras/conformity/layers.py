@@ -57,6 +57,8 @@ def precision(policy: Any) -> str:
 
 def operations(kind: str, config: Config, beside: Beside) -> Ops:
     """What a layer of class `kind` does to its one input, called with what is `beside` it."""
+    if config.get("lora_rank"):
+        return (Foreign(name="layer", what=f"{kind} layer with LoRA that is not merged", weighted=True),)
     if not _channels_first(config):
         if kind in READERS and not beside:
             return READERS[kind](config)
@@ -90,9 +92,12 @@ def merging(kind: str, config: Config) -> Merging | None:
 
 
 def _activation(kind: Any) -> Ops:
-    """An activation by name; Keras writes a function of another package as a mapping."""
-    name = kind if isinstance(kind, str) or kind is None else str(kind.get("config", kind.get("class_name")))
-    match name:
+    """An activation by name, which is Keras' own; any other function, whatever it is called, Keras writes as a
+    mapping."""
+    if isinstance(kind, dict):
+        name = kind.get("config", kind.get("class_name"))
+        return (Foreign(name="activation", what=legible(f"custom {name}" if isinstance(name, str) else "activation")),)
+    match kind:
         case None | "linear":
             return ()
         case "relu":
@@ -100,7 +105,7 @@ def _activation(kind: Any) -> Ops:
         case "sigmoid":
             return (op.Sigmoid(name="sigmoid"),)
         case _:
-            return (Foreign(name="activation", what=legible(name)),)
+            return (Foreign(name="activation", what=legible(kind)),)
 
 
 def _relu(config: Config) -> Ops:

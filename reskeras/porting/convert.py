@@ -49,7 +49,7 @@ def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Pla
     wrong = [f"{label}: {_listed(names)}" for label, names in (
         ("missing", missing), ("left over", sorted(left)), ("of another shape", misshapen)) if names]
     if wrong:
-        raise failure(f"port: {source.name} is no {title} that reskeras knows; tensors " + "; ".join(wrong))
+        raise failure(f"port: the tensors of {source.name} do not fit its network ({title}); " + "; ".join(wrong))
     return found
 
 

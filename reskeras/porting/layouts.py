@@ -118,6 +118,10 @@ TIMM_RESNET_C = replace(
 TIMM_RESNET_D = replace(
     TIMM_RESNET_C, title="timm ResNet-D", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.2"),
     names={**TIMM_RESNET_C.names, **POOLED_SHORTCUT}, fields={**TORCHVISION.fields, "projection": "pooled"})
+TIMM_RESNET_POOLED = replace(  # avg_down
+    TORCHVISION, title="timm ResNet with pooled projections", marks=(*TORCHVISION.marks, "layer2.0.downsample.2"),
+    names={**TORCHVISION.names, **POOLED_SHORTCUT}, fields={**TORCHVISION.fields, "projection": "pooled"},
+    interpolation="bicubic")
 TIMM_RESNET_V2 = Layout(
     "timm ResNetV2", ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
     {"stem_conv": "stem.conv", f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
@@ -132,5 +136,5 @@ TIMM_RESNET_V2_D = replace(
     fields={**TIMM_RESNET_V2.fields, "projection": "pooled"},
     stem={**TIMM_RESNET_V2.stem, "strides": STEM_DEEP["strides"]})
 
-LAYOUTS = (TIMM_RESNET_D, TIMM_RESNET_C, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
+LAYOUTS = (TIMM_RESNET_D, TIMM_RESNET_C, TIMM_RESNET_POOLED, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
 APPLICATIONS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionResNetV2")

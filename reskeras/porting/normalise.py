@@ -65,7 +65,8 @@ def as_published(told: Published, otherwise: Normalise) -> Normalise:
     interpolation = CENTRE.interpolation if interpolation == RANDOM else interpolation
     crop = told.get("crop_pct", otherwise.framing.crop)
     if told.get("crop_mode", "center") != "center" or interpolation not in INTERPOLATIONS or not 0 < crop <= 1 \
-            or len(mean) != len(std) or not all(value > 0 for value in std):
+            or len(mean) != len(std) or not all(value > 0 for value in std) \
+            or not np.isfinite([*mean, *std, *np.divide(255, std)]).all():
         raise failure("port: the published preparation of pixels is none that reskeras can do: " + ", ".join(
             f"{key} {told[key]}" for key in ("crop_mode", "crop_pct", "interpolation", "mean", "std") if key in told)
             + "; --normalise sets one")

@@ -75,7 +75,7 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
     words = f"{found.library} {version(found.library)}'s {found.made}"
     described = Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
-                         found.published or library.published())
+                         {**(library.published() or {}), **(found.published or {})} or None)
     return described, _filled(network, tensors)
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.errors import ReskerasError, failure
+from reskeras.errors import ReskerasError, failure, shown
 from reskeras.evaluation.difference import TOLERANCE, proven_difference, relative_difference
 from reskeras.files import local_path, write_json, write_text
 from reskeras.graph.compile import compile_plan
@@ -28,15 +28,17 @@ from reskeras.spec.lower import lower
 from reskeras.spec.overrides import laid_over
 
 COLOURS = 3
+# random images that both are asked: squares of a share of the height, 0 a pixel, from darkest to brightest
+ASKED = ((0, 0, 255), (0, 0, 255), (0, 0, 60), (0, 200, 255), (1 / 16, 0, 255), (1 / 4, 0, 255), (1 / 2, 0, 255),
+         (1, 250, 255))
 UNSAID = "unit"  # how pixels are prepared for a Keras model of which nothing says it: most people divide by 255
-IMAGES = 8  # random ones, on which both are asked
 
 
 @dataclass(frozen=True)
 class Port:
     """A source in our network: its spec, the model with its weights, and how its pixels are prepared.
 
-    `difference` is the largest one of a logit over the largest logit, on `IMAGES` random images; None where nothing was
+    `difference` is the largest one of a logit over the largest logit, on random images; None where nothing was
     asked. It proves the port where the source has an original. `assumed` are the pixels that nothing says.
     """
 
@@ -62,7 +64,7 @@ class Port:
         """Write the run folder `path`, which is made whole or not at all."""
         original = self.source.original
         proven = original is not None and self.difference is not None
-        proof = {"difference": self.difference, "tolerance": TOLERANCE, "images": IMAGES,
+        proof = {"difference": self.difference, "tolerance": TOLERANCE, "images": len(ASKED),
                  "against": original.words if proven else None,
                  "why_unproven": None if proven else self.source.why or "it was not asked for"}
         with new_run(path, self.spec) as run:
@@ -91,6 +93,9 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     if known.modelled and normalised:
         raise ReskerasError(f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
                             "prepares its own, leave it out")
+    if source.original and source.original.unusual:
+        raise failure(f"port: {source.original.words} is none that such names are of by default: the original has "
+                      f"{', '.join(source.original.unusual[:3])}; nothing is kept")
     spec = known.spec
     published = source.published
     pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
@@ -113,7 +118,7 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
         proven = filled(compile_plan(asked, "proven"), weights)
         difference = difference_of(source, proven, pixels, known.modelled)
-    unsaid = known.normalise is None or (source.library is TORCH and not published)
+    unsaid = known.normalise is None or (source.library is TORCH and not {"mean", "std"} <= published.keys())
     assumed = not normalised and not known.modelled and (unsaid or plan.input_shape[-1] != COLOURS)
     return Port(source, known.title, spec, model, preprocessing, difference, assumed)
 
@@ -129,7 +134,7 @@ def difference_of(source: Source, model: keras.Model, pixels: Normalise, modelle
     """How far our logits are from the source's on random images, which it prepares itself where that is `modelled`;
     ReskerasError (status 1) past TOLERANCE."""
     size = model.inputs[0].shape[1:]
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, *size)).astype(np.uint8)
+    images = random_images(*size)
     prepared = pixels.preprocessing(*size).normalise(images).numpy()
     given = images.astype(np.float32) if modelled else prepared[..., ::-1] if pixels.reverse else prepared
     theirs = source.ask(given)
@@ -139,19 +144,31 @@ def difference_of(source: Source, model: keras.Model, pixels: Normalise, modelle
         alone = np.concatenate([model(prepared[place : place + 1], training=False) for place in range(len(prepared))])
         noise = relative_difference(alone, ours)
         theirs = source.original.words if source.original else "what its names are of by default"
-        unusual = source.original.unusual if source.original else ()
         raise failure(f"port: {theirs} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
                       f"more than {TOLERANCE:g}; nothing is kept" + (
                           f"; ours differs from itself by {noise:.2g} when asked image by image"
-                          if noise > TOLERANCE / 10 else "") + (
-                          f"; the original has {', '.join(unusual[:3])}" if unusual else ""))
+                          if noise > TOLERANCE / 10 else ""))
     return difference
+
+
+def random_images(height: int, width: int, channels: int) -> np.ndarray:
+    """uint8 images as ASKED says. Noise alone is grey to a network that averages it, which then meets no large numbers:
+    what cuts those off would not be seen."""
+    rng = np.random.default_rng(0)
+    images = []
+    for share, darkest, brightest in ASKED:
+        side = max(round(share * height), 1)
+        squares = rng.integers(darkest, brightest + 1, (-(-height // side), -(-width // side), channels))
+        images.append(squares.repeat(side, axis=0).repeat(side, axis=1)[:height, :width])
+    return np.stack(images).astype(np.uint8)
 
 
 def class_names(path: str | Path | None, count: int | None, published: Sequence[str] = ()) -> list[str]:
     """Names from a file, one on a line, else those `published` with the weights, else numbers; ReskerasError when a
     file has not `count`, where that is known."""
     if path is None and len(published) == count:
+        if bad := next((name for name in published if not name.strip() or not name.isprintable()), None):
+            raise ReskerasError(f"classes: {shown(bad)}, published beside the weights, names no class; give --classes")
         return list(published)
     if path is None:
         return [str(index) for index in range(count)]

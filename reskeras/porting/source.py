@@ -24,7 +24,15 @@ from reskeras.files import local_path
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import placed
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
-from reskeras.porting.originals import Absent, Architecture, Original, Published, architecture_beside, original
+from reskeras.porting.originals import (
+    CONFIG_FILE,
+    Absent,
+    Architecture,
+    Original,
+    Published,
+    architecture_beside,
+    original,
+)
 from reskeras.porting.state_dict import SUFFIXES as STATE_DICTS
 from reskeras.porting.state_dict import read_state_dict
 from reskeras.porting.torch_resnet import logits_of
@@ -91,7 +99,14 @@ def read_source(
     if path.suffix in STATE_DICTS:
         if application:
             raise ReskerasError(f"as: {application!r} is for Keras weights; {path} has names and shapes that tell")
-        return of_state_dict(read_state_dict(path), str(path), _digest(path), architecture or architecture_beside(path))
+        tensors, digest = read_state_dict(path), _digest(path)
+        if architecture or not (beside := architecture_beside(path)):
+            return of_state_dict(tensors, str(path), digest, architecture)
+        try:
+            return of_state_dict(tensors, str(path), digest, beside)
+        except ReskerasError as error:
+            raise ReskerasError(f"{error} (in {path.with_name(CONFIG_FILE)}, beside the weights; --architecture says "
+                                "otherwise)", error.status) from error
     if path.suffix not in KERAS_FILES:
         raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *STATE_DICTS))}")
     model = application_model(application, str(path), classes) if application else _keras_file(path)
@@ -196,6 +211,9 @@ def _ask_keras(model: Any) -> Ask:
     own = _own(model)
     last, taken = _end(model)
     activation = getattr(last, "activation", own.activations.linear)
+    if type(last).__name__ in ("Identity", "Dropout") or (
+            isinstance(last, own.layers.Activation) and activation is own.activations.linear):
+        return _ask_keras(own.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, taken))
     ends = type(last).__name__ == "Softmax" or isinstance(last, own.layers.Activation | own.layers.Dense | own.Model)
     if not ends or (isinstance(last, own.layers.Dense) and activation is own.activations.linear):
         return lambda images: np.asarray(model(images, training=False))

@@ -17,6 +17,7 @@ from reskeras.porting.originals import CONFIG_FILE, Absent, Architecture, origin
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source, of_state_dict
 from reskeras.spec import operations as op
+from reskeras.spec.excitation import middle
 from reskeras.spec.families import BLOCKS, FAMILIES
 from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork
@@ -28,7 +29,8 @@ WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
 LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}
 STAGES = 4
 USUAL_WIDTHS = FAMILIES["imagenet"].widths
-TIMM_SQUEEZE = 16  # of all its networks that are named se...
+TIMM_SQUEEZE, TIMM_MULTIPLE = 16, 8  # of all its networks that are named se...
+STEM = 64  # channels
 
 
 def write_state_dict(given: Given, path: Path, library: str) -> Answers:
@@ -56,6 +58,9 @@ def write_state_dict(given: Given, path: Path, library: str) -> Answers:
         tensors[name] = tensors[name][..., None, None]
     file = path / WEIGHTS_FILE if library == "timm" else path
     if library == "timm":
+        if given.preprocessing.kind == "per_pixel_mean":
+            raise ReskerasError("to: timm subtracts a mean of each channel, and this run one of each pixel, which its "
+                                "folder cannot say; torchvision-state-dict says nothing of pixels")
         make_folder(path)
         write_json(path / CONFIG_FILE, _hub_config(found, given, layout))
     with atomic_file(file) as beside:
@@ -92,7 +97,7 @@ def _torchvision(decided: ResolvedNetwork) -> Architecture:
     if (widths, channels) != (USUAL_WIDTHS, 3):
         usual, own = (", ".join(map(str, each)) for each in (USUAL_WIDTHS, widths))
         raise ReskerasError(f"to: torchvision's ResNet has stages of width {usual} and takes 3 channels; this has "
-                            f"{own} and takes {channels}; timm's may have any: timm-state-dict")
+                            f"{own} and takes {channels}; timm's may have others: timm-state-dict")
     return Architecture("torchvision", "ResNet", {
         "block": decided.stages[0].block, "layers": [row.units for row in decided.stages],
         **_changed(groups=(decided.groups, 1), width_per_group=(_group_width(decided), 64))})
@@ -105,6 +110,15 @@ def _timm(decided: ResolvedNetwork) -> Architecture:
     if decided.squeeze and (second or decided.squeeze != TIMM_SQUEEZE):
         raise ReskerasError(f"to: timm's squeeze-and-excitation is of networks of order 'original' and divides by "
                             f"{TIMM_SQUEEZE}; this has squeeze {decided.squeeze} in order {rows[0].order!r}")
+    if decided.squeeze:
+        for width in (row.width * BLOCKS[row.block].expansion for row in rows):
+            own, theirs = (middle(width, TIMM_SQUEEZE, each) for each in (decided.squeeze_multiple, TIMM_MULTIPLE))
+            if own != theirs:
+                raise ReskerasError(f"to: timm rounds the middle of squeeze-and-excitation to {theirs} of {width} "
+                                    f"channels, and this has {own}; squeeze_multiple: {TIMM_MULTIPLE} makes such a "
+                                    "network")
+    if len(stem) == 1 and not second and stem[0].width != STEM:
+        raise ReskerasError(f"to: timm's plain stem has {STEM} channels, and this has {stem[0].width}")
     if second and decided.groups > 1:
         raise ReskerasError(f"to: timm's ResNetV2 has no groups, and this has {decided.groups}")
     deep, widths = len(stem) > 1, tuple(row.width for row in rows)
@@ -114,14 +128,14 @@ def _timm(decided: ResolvedNetwork) -> Architecture:
     depth = "50" if bottleneck else "18"
     if not second:
         arguments |= _changed(cardinality=(decided.groups, 1), base_width=(_group_width(decided), 64),
-                              stem_width=(stem[0].width, 64))
+                              stem_width=(stem[0].width, STEM))
         return Architecture("timm", f"{'se' if decided.squeeze else ''}resnet{depth}", arguments)
     expansion = BLOCKS[rows[0].block].expansion
     if "channels" in arguments:
         arguments["channels"] = [width * expansion for width in widths]
     if bottleneck:
         arguments |= _changed(bottle_ratio=(decided.inner_factor / expansion, 1 / expansion))
-    return Architecture("timm", f"resnetv2_{depth}", arguments | _changed(stem_chs=(stem[-1].width, 64)))
+    return Architecture("timm", f"resnetv2_{depth}", arguments | _changed(stem_chs=(stem[-1].width, STEM)))
 
 
 def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
@@ -138,8 +152,8 @@ def _group_width(decided: ResolvedNetwork) -> float:
 
 def _hub_config(found: Architecture, given: Given, layout: Layout) -> dict[str, Any]:
     """What timm reads beside the weights: the architecture, its arguments, its classes, and how pixels are prepared for
-    it. timm knows no mean of each pixel: that of each channel is the nearest."""
-    told, classes = given.preprocessing.by_channel(), len(given.labels)
+    it."""
+    told, classes = given.preprocessing, len(given.labels)
     return {
         "architecture": found.name, "num_classes": classes, "label_names": list(given.labels),
         "model_args": dict(found.arguments),

@@ -13,6 +13,7 @@ from reskeras.data.decode import Framing
 from reskeras.errors import ReskerasError
 from reskeras.porting.normalise import NORMALISE, as_published
 from reskeras.porting.originals import Architecture, architecture, architecture_beside
+from reskeras.porting.port import random_images
 from tests.cli.running import invoke, refused
 from tests.porting import torch_networks as networks
 
@@ -70,6 +71,33 @@ def test_the_hubs_file_beside_weights_says_whose_they_are(tmp_path):
         with pytest.raises(ReskerasError, match=r"port: .*config\.json is broken") as caught:
             architecture_beside(tmp_path / "model.safetensors")
         assert caught.value.status == 1
+
+
+def test_a_file_beside_the_weights_that_is_not_for_them_is_named(weights, tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(weights.read_bytes())
+    told = {"architecture": "resnet18", "label_names": ["ant\nbee", "\x1b[1mcat", "dog", "elk", "fox"],
+            "pretrained_cfg": {"input_size": [3, 48, 48]}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    said = refused("port", tmp_path / "net.safetensors", "--out", tmp_path / "run")
+    assert "'ant\\nbee', published beside the weights, names no class; give --classes" in said
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "names").write_text("a\nb\nc\nd\ne")
+    run = reskeras.port(tmp_path / "net.safetensors", classes=tmp_path / "names", out=tmp_path / "run")
+    ported = run.folder.provenance()["ported"]
+    assert run.preprocessing().size == (48, 48, 3)
+    assert ported["pixels"] == "assumed"  # neither mean nor std is told
+
+
+def test_random_images_are_dark_and_bright_fine_and_coarse():
+    images = random_images(48, 64, 3)
+    assert images.shape == (8, 48, 64, 3)
+    assert images.dtype == np.uint8
+    means = images.mean(axis=(1, 2, 3))
+    assert means.min() < 40
+    assert means.max() > 245
+    coarse = images.astype(int)[6].reshape(2, 24, 64, 3)
+    assert not np.ptp(coarse, axis=1).any()
+    assert random_images(1, 3, 1).shape == (8, 1, 3, 1)
 
 
 def test_a_state_dict_alone_is_checked_and_not_proven(weights, tmp_path):

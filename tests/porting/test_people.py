@@ -53,6 +53,8 @@ MODELS = {
     "softmax inside": lambda: plain(layers.Dense(5, activation="softmax")),
     "no bias": lambda: plain(layers.Dense(5, use_bias=False, activation="softmax")),
     "a softmax layer": in_half,
+    "a softmax, and nothing more": lambda: plain(lambda x: layers.Dropout(0.2)(layers.Identity()(layers.Activation(
+        "linear", dtype="float32")(layers.Dense(5, activation="softmax")(x))))),
     "an activation layer": lambda: plain(lambda x: layers.Activation("softmax")(layers.Dense(5)(x))),
     "models in a Sequential": nested,
     "dropout": lambda: plain(lambda x: layers.Dense(5)(layers.Dropout(0.3)(x))),

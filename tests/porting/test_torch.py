@@ -126,6 +126,7 @@ def test_what_only_training_knows_does_not_hinder_the_way_back(fields, tmp_path)
 TIMM = {
     "narrow": {"stages": [{"units": 1, "width": width} for width in (8, 12, 16, 24)], "input_shape": [48, 48, 1]},
     "squeezed": {"squeeze": 16, "squeeze_multiple": 8},
+    "pooled": {"projection": "pooled"},
     "deep": {"block": "bottleneck", "stride_on": "3x3", "projection": "pooled", "stem": {
         "convs": [{"width": 8, "stride": 2}, {"width": 8}, {"width": 16}], "pool": {}}},
     "second": {"order": "full_preact", "first_shortcut": "raw", "stem": {
@@ -154,6 +155,8 @@ def test_a_folder_for_timm_comes_back_with_its_pixels_and_classes(name, tmp_path
 @pytest.mark.parametrize(("fields", "said"), [
     ({"family": "cifar", "stages": [1, 1, 1], "input_shape": [16, 16, 3]}, "have 4 stages, and this has 3"),
     ({"squeeze": 4}, "divides by 16; this has squeeze 4"),
+    ({"squeeze": 16}, "to 8 of 64 channels, and this has 4; squeeze_multiple: 8 makes"),
+    ({"stem": {"convs": [{"kernel": 7, "width": 16, "stride": 2}], "pool": {}}}, "plain stem has 64 channels, .* 16"),
     ({"shortcut": "A"}, r"the network is not timm's resnet18, layers=\[1, 1, 1, 1\]: stage2_unit1"),
     ({"order": "full_preact"}, "timm ResNetV2 has no layer for stem_bn"),
 ])
