@@ -83,7 +83,8 @@ def test_another_precision_is_told(whole, kind, policy):
     ("Conv2D", {"activation": {"module": None, "class_name": "relu", "config": {}, "registered_name": "mine>relu"}}),
     ("Conv2D", {"activation": {"module": "builtins", "class_name": "function", "config": "relu",
                                "registered_name": "function"}}),  # an unregistered one that is called so
-    ("Dense", {"lora_rank": 2}), ("ReLU", {"max_value": 6.0}), ("ReLU", {"negative_slope": 0.1}), ("ReLU", {"threshold": 0.5}),
+    ("Dense", {"lora_rank": 2}), ("ReLU", {"max_value": 6.0}), ("ReLU", {"negative_slope": 0.1}),
+    ("ReLU", {"threshold": 0.5}),
 ])
 def test_another_function_inside_a_layer_is_told(whole, kind, changes):
     config = copy.deepcopy(whole)
