@@ -33,7 +33,7 @@ LARGEST = 130e6  # parameters; a network of more takes minutes and tells nothing
 # families that are none of this space, and what a refusal says of them; the first pattern that fits
 NAMES = "named as in none of"
 REFUSED = [
-    ("ecaresnet*", r"left over: layer1\.0\.se\.conv|missing: layer1\.0\.downsample"),
+    ("ecaresnet*", r"left over: layer1\.0\.se\.conv|missing: layer1\.0\.downsample|EcaModule in"),
     ("regnety_*_sgn", "has no batch norm"), ("regnet*", NAMES),
     ("resnet*_clip*", NAMES), ("*ts", NAMES), ("resnet??q", NAMES), ("resnet50_mlp", NAMES),
     ("resnet50_gn", "has no batch norm"), ("resnetv2_*_bit", "has no batch norm"),
@@ -55,14 +55,21 @@ def lively(network):
     with them. A residual is less than its stream, as in trained networks: else rounding grows with every unit, and
     seresnet101 in float32 is 0.13 of the largest logit from itself in float64."""
     generator = torch.Generator().manual_seed(0)
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    norms = {name: module for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    last = {}  # of each unit: bn3, or bn2 of a basic one
+    for name in norms:
+        unit, _, own = name.rpartition(".")
+        if unit and re.fullmatch(r"(bn|norm)\d", own):
+            last[unit] = max(last.get(unit, ""), own)
+    images = (random_images(64, 64, 3) / 255 - 0.45) / 0.225
     with torch.no_grad():
-        for module in norms:
+        for name, module in norms.items():
             module.momentum = 1.0
             if module.affine:
-                module.weight.uniform_(0.1, 0.5, generator=generator)
-                module.bias.uniform_(-0.2, 0.2, generator=generator)
-        network.train()(torch.randn(4, 3, 64, 64, generator=generator))
+                size = 0.2 if last.get(name.rpartition(".")[0]) == name.rpartition(".")[2] else 1.0
+                module.weight.uniform_(0.5 * size, 1.5 * size, generator=generator)
+                module.bias.uniform_(-0.2 * size, 0.2 * size, generator=generator)
+        network.train()(torch.from_numpy(np.float32(np.moveaxis(images, -1, 1))))
     return network.eval()
 
 
