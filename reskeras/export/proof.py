@@ -33,7 +33,7 @@ class Proof:
     agreement may not be less than `least_agreement`. `keras_noise` is how far Keras is from itself when it takes images
     one at a time, in the terms of `difference`, asked for when that is too large: a network that answers rounding so
     loudly, as a deep one that was never trained may, has no artefact that agrees better. `crash` says why an artefact
-    answers nothing at all.
+    answers nothing at all. `against` says in words in which network of another library weights for it were asked.
     """
 
     kind: str

@@ -62,7 +62,7 @@ def write_state_dict(given: Given, path: Path, library: str) -> Answers:
             raise ReskerasError("to: timm subtracts a mean of each channel, and this run one of each pixel, which its "
                                 "folder cannot say; torchvision-state-dict says nothing of pixels")
         make_folder(path)
-        write_json(path / CONFIG_FILE, _hub_config(found, given, layout))
+        write_json(path / CONFIG_FILE, _hub_config(found, given, layers))
     with atomic_file(file) as beside:
         save_file(tensors, beside, metadata={"format": "pt"})
     return _asked(found, load_file(file), path)
@@ -150,10 +150,11 @@ def _group_width(decided: ResolvedNetwork) -> float:
     return round(width) if width == round(width) else width
 
 
-def _hub_config(found: Architecture, given: Given, layout: Layout) -> dict[str, Any]:
+def _hub_config(found: Architecture, given: Given, layers: Mapping[str, str]) -> dict[str, Any]:
     """What timm reads beside the weights: the architecture, its arguments, its classes, and how pixels are prepared for
     it."""
     told, classes = given.preprocessing, len(given.labels)
+    first, *_, last = layers.values()  # in the plan's order
     return {
         "architecture": found.name, "num_classes": classes, "label_names": list(given.labels),
         "model_args": dict(found.arguments),
@@ -161,5 +162,4 @@ def _hub_config(found: Architecture, given: Given, layout: Layout) -> dict[str, 
             "input_size": [told.channels, told.height, told.width], "interpolation": told.framing.interpolation,
             "crop_pct": told.framing.crop, "crop_mode": "center", "num_classes": classes,
             "mean": [float(each) / 255 for each in told.mean], "std": [float(each) / 255 for each in told.std],
-            "first_conv": layout.layer("stem_conv") if "stem_conv" in layout.names else layout.layer("stem_conv1"),
-            "classifier": layout.layer("logits")}}
+            "first_conv": first, "classifier": last}}

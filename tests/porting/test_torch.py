@@ -1,5 +1,8 @@
 """State dicts of torchvision's and timm's names become our networks, and go back to the last bit."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import safetensors.torch as safetensors
@@ -143,6 +146,9 @@ def test_a_folder_for_timm_comes_back_with_its_pixels_and_classes(name, tmp_path
     [proof] = run.export("timm-state-dict", timing=False)
     assert proof.holds
     assert proof.against == "what such names are of by default, because timm is not installed"
+    told = json.loads(Path(proof.path, "config.json").read_text())["pretrained_cfg"]
+    first = safetensors.load_file(f"{proof.path}/model.safetensors")[f"{told['first_conv']}.weight"]
+    assert first.shape[1] == told["input_size"][0] == fields["input_shape"][-1]
     back = reskeras.port(f"{proof.path}/model.safetensors", out=tmp_path / "back")
     assert reskeras.plan(back.folder.spec()).units == reskeras.plan(run.folder.spec()).units
     assert back.folder.classes() == ["ant", "bee", "cat", "dog"]
