@@ -72,11 +72,10 @@ def _ours(spec, source, batch: int, clock) -> None:
 
 def _prepared(spec, source, batch: int):
     from reskeras.data.preprocessing import Preprocessing
-    from reskeras.spec.lower import lower
     from reskeras.spec.recipe import recipe
 
     chosen = recipe("step-cifar", epochs=EPOCHS, batch_size=batch)
-    return lower(spec), chosen, Preprocessing.fit(source.train, 32, 32, source.channels, chosen.normalise)
+    return spec.lower(), chosen, Preprocessing.fit(source.train, 32, 32, source.channels, chosen.normalise)
 
 
 def _stock(spec, source, batch: int, clock) -> None:

@@ -52,10 +52,9 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
 def _echo(found: Conformity) -> None:
     from reskeras.conformity.conform import section_of_units
 
-    from .overview import understood
 
     heading(found.name)
-    sentence(understood(found.spec))
+    sentence(found.spec.describe())
     echo()
     yes = ", ".join(["yes", *(["after its preprocessing"] if found.preprocessing else []),
                      *(["up to its softmax"] if found.softmax else [])])

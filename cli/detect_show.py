@@ -43,7 +43,7 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
 
     spec = request.detector()
     if form in ("yaml", "resolved"):
-        chosen = spec.sparse() if form == "yaml" else spec.decided().model_dump(mode="json")
+        chosen = spec.sparse() if form == "yaml" else spec.whole()
         echo_text(to_yaml(chosen), nl=False)
         return
     overview, found, label = DetectorOverview(spec), None, ""

@@ -46,14 +46,13 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
     from reskeras.spec.recipe import recipe as read_recipe
     from reskeras.spec.request import recipe_of
 
-    from .overview import understood
 
     if training.start and request.source is None:
         request = request.over(str(training.start))
     spec, named = request.detector(), training.recipe or recipe_of(request.source, "detector")
     read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
     if not training.as_json:
-        note(f"{detector_name(spec)}: {understood(spec.backbone)}")
+        note(f"{detector_name(spec)}: {spec.backbone.describe()}")
     from reskeras.detectors import train_detector
 
     run = train_detector(spec, data, named, **training.keywords)

@@ -11,7 +11,7 @@ from reskeras.spec.complexity import Cost
 from reskeras.spec.detector import OF_REGIONS, DetectorPlan, DetectorSpec, detector_name, lower_detector
 
 from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
-from .overview import Line, cost_data, stage_lines, understood
+from .overview import Line, cost_data, stage_lines
 from .tables import Column, table
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class DetectorOverview:
     def echo(self) -> None:
         """Print it."""
         heading(self.name)
-        sentence(understood(self.spec.backbone))
+        sentence(self.spec.backbone.describe())
         echo()
         facts(self._facts())
         echo()
@@ -115,7 +115,7 @@ class DetectorOverview:
         """For JSON."""
         plan = self.plan
         return {
-            "name": self.name, "understood": understood(self.spec.backbone), "detector": self.spec.sparse(),
+            "name": self.name, "understood": self.spec.backbone.describe(), "detector": self.spec.sparse(),
             "canvas": list(plan.input_shape), "map": list(plan.map_shape), "stride": plan.stride,
             "anchors": {"sizes": list(plan.spec.anchors.sizes), "ratios": list(plan.spec.anchors.ratios),
                         "count": prod(plan.map_shape[:2]) * plan.anchors},

@@ -39,33 +39,13 @@ def command(text: str, as_json: bool) -> None:
 def _described() -> list[dict[str, Any]]:
     """A row for each named network, without the costs."""
     from reskeras.spec.catalog import catalog
-    from reskeras.spec.inception import InceptionSpec
-    from reskeras.spec.network import NetworkSpec
-    from reskeras.spec.resolve import resolve
 
-    from .overview import skip_text
-
-    rows = []
-    for name, row in catalog().items():
-        if isinstance(row.spec, NetworkSpec):
-            network = resolve(row.spec)
-            stage = network.stages[0]  # named networks are alike in all stages
-            fields = {"layers": network.depth, "block": stage.block, "shortcut": stage.shortcut,
-                      "skip": skip_text(stage.skip), "order": stage.order}
-        else:
-            network = row.spec
-            fields = {"layers": network.depth, "block": "-", "shortcut": "none", "skip": "-", "order": "-"}
-            if isinstance(network, InceptionSpec):
-                fields |= {"block": "inception"}
-                if network.scaling:
-                    fields |= {"shortcut": "identity", "skip": f"scale ({', '.join(map(str, network.scaling))})"}
-        rows.append({"name": name, **fields, "input_shape": list(network.input_shape), "source": row.source})
-    return rows
+    return [{"name": name, **row.spec.facts(), "input_shape": list(row.spec.decided().input_shape),
+             "source": row.source} for name, row in catalog().items()]
 
 
 def _costs(name: str) -> dict[str, int]:
     from reskeras.spec.catalog import catalog
-    from reskeras.spec.lower import lower
 
-    costs = lower(catalog()[name].spec).complexity()
+    costs = catalog()[name].spec.lower().complexity()
     return {"parameters": costs.parameters, "multiply_adds": costs.multiply_adds}

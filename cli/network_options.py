@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import click
 
 from reskeras.errors import ReskerasError, unknown
+from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.detector import BACKBONE, DetectorSpec
+from reskeras.spec.families import FAMILIES
 from reskeras.spec.fields import Spec
-from reskeras.spec.network import Block, Family, OrderName, Shortcut
+from reskeras.spec.orders import ORDERS
 from reskeras.spec.request import detector, network
-from reskeras.spec.skips import SkipKind
+from reskeras.spec.shortcuts import SHORTCUTS
+from reskeras.spec.skips import SKIPS
 
 from .completion import complete_network
 
@@ -103,17 +106,17 @@ class FieldChoice(click.Choice):
 
 
 def _flags() -> list[Callable[[Command], Command]]:
-    def choice(flag: str, values: tuple[str, ...], text: str) -> Callable[[Command], Command]:
+    def choice(flag: str, values: Iterable[str], text: str) -> Callable[[Command], Command]:
         return click.option(f"--{flag}", type=FieldChoice(values), metavar=flag.upper(),
                             help=f"{text}: {', '.join(values)}.")
 
     return [
-        choice("family", get_args(Family), "Preset of stem, widths and input size"),
+        choice("family", FAMILIES, "Preset of stem, widths and input size"),
         click.option("--depth", type=int, metavar="N", help="Weighted layers, such as 50, or 6n+2 for cifar."),
-        choice("block", get_args(Block), "Convolutions of a unit"),
-        choice("shortcut", get_args(Shortcut), "How the shortcut fits a change of shape (v1 section 3.3)"),
-        choice("skip", get_args(SkipKind), "What the shortcut does to the stream (its numbers by --set skip.rate=0.3)"),
-        choice("order", get_args(OrderName), "Activation order"),
+        choice("block", BLOCKS, "Convolutions of a unit"),
+        choice("shortcut", SHORTCUTS, "How the shortcut fits a change of shape (v1 section 3.3)"),
+        choice("skip", SKIPS, "What the shortcut does to the stream (its numbers by --set skip.rate=0.3)"),
+        choice("order", ORDERS, "Activation order"),
         click.option("--preact", is_flag=True, help="Full pre-activation: --order full_preact."),
         click.option("--plain", is_flag=True, help="No shortcuts at all: --shortcut none."),
         click.option("--classes", type=int, metavar="N", help="Number of classes."),

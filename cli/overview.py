@@ -8,18 +8,13 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import Row, catalog, name_of
 from reskeras.spec.complexity import Complexity, Cost
-from reskeras.spec.fields import Spec
-from reskeras.spec.inception import InceptionSpec
-from reskeras.spec.lower import lower
-from reskeras.spec.network import NetworkSpec, ResolvedNetwork
+from reskeras.spec.network import NetworkSpec
 from reskeras.spec.operations import Shape
 from reskeras.spec.plan import Plan
 from reskeras.spec.request import network
-from reskeras.spec.resolve import resolve
-from reskeras.spec.skips import Skip
-from reskeras.spec.vgg import VggSpec
 from reskeras.spec.wording import sequence_words, stage_words
 
 from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
@@ -45,13 +40,13 @@ class Line:
 class Overview:
     """Everything `show` and `build` say of a network before it is built."""
 
-    spec: Spec
+    spec: AnyNetwork
     batch: int = 1
 
     @cached_property
     def plan(self) -> Plan:
         """The network's plan."""
-        return lower(self.spec)
+        return self.spec.lower()
 
     @cached_property
     def complexity(self) -> Complexity:
@@ -75,7 +70,7 @@ class Overview:
     def echo(self, by_unit: bool = False) -> None:
         """Print it."""
         heading(self.name)
-        sentence(understood(self.spec))
+        sentence(self.spec.describe())
         echo()
         self._table(self.units() if by_unit else self.stages(), "unit" if by_unit else "stage")
         echo()
@@ -115,7 +110,7 @@ class Overview:
         figures = {"network": printed.name, "source": printed.row.source, "parameters_millions": printed.row.millions,
                    "multiply_adds": printed.row.flops} if printed else None
         return {
-            "name": self.name, "understood": understood(self.spec),
+            "name": self.name, "understood": self.spec.describe(),
             "network": self.spec.sparse(), "batch": self.batch, "published": figures,
             "stages": [line.data(self.batch) for line in self.stages()],
             **({"units": [line.data(self.batch) for line in self.units()]} if by_unit else {}),
@@ -126,7 +121,7 @@ class Overview:
 def stage_lines(plan: Plan, complexity: Complexity) -> list[Line]:
     """One line for each stage of a plan."""
     lines = []
-    for stage, run in groupby(zip(plan.units, complexity.units, strict=True), lambda pair: pair[0].stage):
+    for stage, run in groupby(zip(plan.units, complexity.units, strict=True), lambda pair: pair[0].stage_name):
         units, costs = zip(*run, strict=True)
         total = sum((unit.cost for unit in costs), Cost())
         lines.append(Line(stage, costs[-1].output_shape, stage_words(units), total))
@@ -149,14 +144,14 @@ class Published:
         return f"published {printed:g} {unit}{whose}, {self.row.source}: {counted / printed - 1:+.1%}"
 
 
-def published(spec: Spec) -> Published | None:
+def published(spec: AnyNetwork) -> Published | None:
     """The figures printed for a network, else those for the same network in the original activation order.
 
     A network with other classes or another input has none.
     """
     name = name_of(spec)
     row = catalog().get(name)
-    if row is None or lower(row.spec) != lower(spec):
+    if row is None or row.spec.lower() != spec.lower():
         return None
     if row.flops or row.millions:
         return Published(name, row, same=True)
@@ -172,59 +167,3 @@ def cost_data(cost: Cost, batch: int) -> dict[str, int]:
     """A cost for JSON."""
     return {"parameters": cost.parameters, "statistics": cost.statistics, "multiply_adds": cost.multiply_adds,
             "activation_bytes": cost.activation_bytes(batch)}
-
-
-def understood(spec: Spec) -> str:
-    """What a spec was taken to mean, in one line, depth first."""
-    if isinstance(spec, VggSpec):
-        return (f"depth {spec.depth}: vgg, plain 3x3 convolutions {_listed(spec.units)}, "
-                f"dense {_listed(spec.dense)}")
-    if isinstance(spec, InceptionSpec):
-        return f"depth {spec.depth}: {', '.join(_inception_parts(spec))}"
-    resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
-    rows = resolved.stages
-    parts = [resolved.family or "no family", f"{_same(row.block for row in rows)} units "
-             + _listed(row.units for row in rows)]
-    if all(row.shortcut == "none" for row in rows):
-        parts.append("no shortcuts")
-    else:
-        parts.append(f"shortcut {_same(row.shortcut for row in rows)}")
-    if any(row.skip.kind != "identity" for row in rows):
-        parts.append(f"skip {_same(skip_text(row.skip) for row in rows)}")
-    parts += [f"order {_same(row.order for row in rows)}", *_inside_parts(resolved)]
-    return f"depth {resolved.depth}: {', '.join(parts)}"
-
-
-def _inside_parts(network: ResolvedNetwork) -> list[str]:
-    """What the units of a network have inside that v1's have not."""
-    parts = {f"groups {network.groups}": network.groups > 1,
-             f"inner widths times {network.inner_factor:g}": network.inner_factor != 1,
-             f"squeeze {network.squeeze}": network.squeeze,
-             f"in multiples of {network.squeeze_multiple}": network.squeeze_multiple > 1,
-             "first shortcut raw": network.first_shortcut == "raw",
-             "pooled projections": network.projection == "pooled"}
-    return [text for text, said in parts.items() if said]
-
-
-def _inception_parts(spec: InceptionSpec) -> list[str]:
-    parts = {f"inception {spec.inception}": True, f"stem {spec.stem}": True, f"cells {_listed(spec.cells)}": True,
-             f"residuals times {_listed(spec.scaling or ())}": spec.scaling,
-             "last cell linear": spec.last_linear, f"final convolution {spec.final_width}": spec.final_width,
-             f"widths times {spec.width_factor:g}": spec.width_factor != 1}
-    return [text for text, said in parts.items() if said]
-
-
-def skip_text(skip: Skip) -> str:
-    """A skip with its numbers, such as `dropout (rate 0.5)`."""
-    numbers = skip.model_dump(exclude={"kind"})
-    return skip.kind + (f" ({', '.join(f'{name} {value:g}' for name, value in numbers.items())})" if numbers else "")
-
-
-def _same(values: Iterable[str]) -> str:
-    """One value where all stages agree, else one for each."""
-    listed = list(values)
-    return listed[0] if len(set(listed)) == 1 else "/".join(listed)
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(map(str, values))

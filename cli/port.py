@@ -51,7 +51,6 @@ def command(
     from reskeras.api import port
     from reskeras.spec.catalog import name_of
 
-    from .overview import understood
 
     run = port(source, application=application, architecture=architecture, classes=classes, size=size,
                normalise=normalise, fold_biases=fold_biases, with_proof=not without_proof, out=out)
@@ -61,7 +60,7 @@ def command(
         emit_json({"run": str(run.path), "network": name_of(spec), **ported})
         return
     echo(f"source     {ported['source']}, named as {ported['layout']}")
-    echo(f"network    {name_of(spec)}, {understood(spec)}")
+    echo(f"network    {name_of(spec)}, {spec.describe()}")
     assumed = "; assumed, nothing says it" if ported["pixels"] == "assumed" else ""
     echo(f"pixels     {run.preprocessing().describe()}{assumed}")
     _echo_proof(proof)

@@ -29,8 +29,6 @@ def command(request: NetworkRequest, units: bool, batch: int, form: str | None) 
     or describe a network of their own.
     """
     from reskeras.spec.document import to_yaml
-    from reskeras.spec.network import NetworkSpec
-    from reskeras.spec.resolve import resolve
 
     from .overview import Overview
 
@@ -38,8 +36,7 @@ def command(request: NetworkRequest, units: bool, batch: int, form: str | None) 
     if form == "yaml":
         echo_text(to_yaml(spec.sparse()), nl=False)
     elif form == "resolved":
-        decided = resolve(spec) if isinstance(spec, NetworkSpec) else spec
-        echo_text(to_yaml(decided.model_dump(mode="json")), nl=False)
+        echo_text(to_yaml(spec.whole()), nl=False)
     elif form == "json":
         emit_json(Overview(spec, batch).data(by_unit=units))
     else:

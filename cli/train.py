@@ -39,14 +39,13 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
     from reskeras.spec.recipe import recipe as read_recipe
     from reskeras.spec.request import recipe_of
 
-    from .overview import understood
 
     if training.start and request.source is None:
         request = request.over(str(training.start))
     spec, named = request.spec(), training.recipe or recipe_of(request.source)
     read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
     if not training.as_json:
-        note(f"{name_of(spec)}: {understood(spec)}")
+        note(f"{name_of(spec)}: {spec.describe()}")
     from reskeras.api import train
 
     training.finish(train(spec, data, named, **training.keywords), echo_evaluation, "reskeras export")

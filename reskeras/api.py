@@ -53,7 +53,6 @@ from reskeras.runs import (
 )
 from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
 from reskeras.spec.recipe import Recipe, batch_note
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network, recipe_of
@@ -92,7 +91,7 @@ def build(
     layer with a loop, with `recompute` computing them again in the backward pass.
     """
     spec = network(source, **fields)
-    plan = lower(spec).slice(after=after, until=until)
+    plan = spec.lower().slice(after=after, until=until)
     return compile_plan(plan, name_of(spec), outputs=outputs, precision=precision, seed=seed, form=form,
                         recompute=recompute)
 
@@ -144,7 +143,7 @@ class Run:
 
     def preprocessing(self) -> Preprocessing:
         """How images become this model's input."""
-        return Preprocessing.load(self.folder.preprocessing_file, lower(self.folder.spec()).input_shape)
+        return Preprocessing.load(self.folder.preprocessing_file, self.folder.spec().lower().input_shape)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source:
         """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing: all of
@@ -192,7 +191,7 @@ class Run:
                 with only_writer(self.path, "run"):
                     save_model(model, self.folder.model_file)
                 self.folder.update_provenance(recalibrated={"images": images, "data": source.name})
-        dense = DenseNetwork(lower(self.folder.spec()), model) if scales else None
+        dense = DenseNetwork(self.folder.spec().lower(), model) if scales else None
         return evaluate(model, images_of, preprocessing, source.label, classes=source.classes,
                         views=looked, dense=dense)
 
@@ -255,7 +254,7 @@ class Run:
         As `analysis.analyse`; kept in the run's folder `analysis/`, from where `reskeras.read_analysis` reads it.
         """
         check_place(self.folder.analysis_folder)
-        found = analyse_weights(self.name, lower(self.folder.spec()), read(self.model()), self.source(data, data_dir),
+        found = analyse_weights(self.name, self.folder.spec().lower(), read(self.model()), self.source(data, data_dir),
                                 self.preprocessing(), images, lesions, tell)
         found.save(self.folder.analysis_folder)
         return found
@@ -275,8 +274,8 @@ class Run:
             evaluation = self.evaluate(data_dir=data_dir)
         except ReskerasError as error:
             missing = str(error)
-        return Material(label or self.name, str(self.path), lower(folder.spec()), folder.metrics(), folder.provenance(),
-                        self.preprocessing(), self.proofs(), analysis, evaluation, test, missing)
+        return Material(label or self.name, str(self.path), folder.spec().lower(), folder.metrics(),
+                        folder.provenance(), self.preprocessing(), self.proofs(), analysis, evaluation, test, missing)
 
     @preserved()
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
@@ -403,7 +402,7 @@ def port(
     count = None if classes is None or application is None else len(class_names(classes, None))
     named = read_architecture(architecture) if architecture else None
     made = ported(read_source(source, application, count, named), size, normalise, fold_biases, with_proof)
-    names = class_names(classes, lower(made.spec).units[-1].nodes[-1].units, made.labels)
+    names = class_names(classes, made.spec.lower().units[-1].nodes[-1].units, made.labels)
     path = place_for(out, f"{made.name}-ported")
     made.save(path, names)
     return Run(path)

@@ -23,10 +23,8 @@ from reskeras.machine import cores
 from reskeras.spec.detector import BACKBONE, DetectorSpec
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
-from reskeras.spec.network import NetworkSpec
 from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, detector, network, typed
-from reskeras.spec.resolve import resolve
 from reskeras.stored import Number, read_json, read_json_lines, read_names
 from reskeras.strict_json import to_json
 
@@ -236,7 +234,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     """Raise ReskerasError that names what differs when the run at `path` is another training than the one asked for."""
     run = open_run(path)
     # read as a network again: fields that came after the run was begun have their defaults in it
-    before, now = (decided(spec) for spec in (typed(*read_yaml(run.path / RESOLVED_FILE), str(path)), network))
+    before, now = typed(*read_yaml(run.path / RESOLVED_FILE), str(path)).whole(), network.whole()
     recipes = [each.model_dump(mode="json") for each in (run.recipe(), chosen)]
     for name in BOOKKEEPING:
         recipes[0][name] = recipes[1][name]
@@ -256,16 +254,6 @@ def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{name} {shown(new)} was {shown(old)}"
 
 
-def decided(spec: Spec) -> dict[str, Any]:
-    """A spec with every field decided, as plain data."""
-    match spec:
-        case NetworkSpec():
-            spec = resolve(spec)
-        case DetectorSpec():
-            spec = spec.decided()
-    return spec.model_dump(mode="json")
-
-
 @contextmanager
 def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[RunFolder]:
     """A run folder being filled beside `path`; it gets its name when the block ends without an error.
@@ -275,7 +263,7 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
     """
     with atomic_folder(path, durable=True) as beside:
         write_text(beside / NETWORK_FILE, to_yaml(typed.sparse()))
-        write_text(beside / RESOLVED_FILE, to_yaml(decided(fitted or typed)))
+        write_text(beside / RESOLVED_FILE, to_yaml((fitted or typed).whole()))
         yield RunFolder(beside)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.analysis.tapped import as_tensors, batch_signature, run
-from reskeras.spec.plan import Plan, Unit, sequence_ops
+from reskeras.spec.nodes import sequence_ops
+from reskeras.spec.plan import Plan, Unit
 
 
 def gradients(
@@ -20,7 +21,7 @@ def gradients(
     batch as in training; without weight decay and dropout.
     """
     tensors = as_tensors(weights)
-    learned = {(each.name, role) for each in plan.ops() for role in each.learned}
+    learned = {tuple(name.rsplit("/", 1)) for name in plan.weight_names()}
 
     @tf.function(input_signature=batch_signature(plan), autograph=False)
     def norms(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.analysis.tapped import as_tensors, batch_signature, removable, run
-from reskeras.graph.execute import Weights
-from reskeras.spec.plan import Plan, Unit, sequence_ops
+from reskeras.graph.functions import Weights
+from reskeras.spec.nodes import sequence_ops
+from reskeras.spec.plan import Plan, Unit
 
 REMOVED, SWAPPED = "removed", "swapped"
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Plan, Sequence
+from reskeras.spec.nodes import Sequence, followed
+from reskeras.spec.plan import Plan
 
 AFTER_BN, AFTER_CONV = "after batch norm", "after the convolution"
 
@@ -40,10 +41,7 @@ def taps(plan: Plan) -> list[Tap]:
 
 
 def _taps(nodes: Sequence) -> Iterator[Tap]:
-    for node, following in zip(nodes, (*nodes[1:], None), strict=False):
-        if isinstance(node, Fork):
-            for branch in node.branches:
-                yield from _taps(branch)
-        elif isinstance(node, op.Conv) and max(node.kernel) > 1:
+    for node, following in followed(nodes):
+        if isinstance(node, op.Conv) and max(node.kernel) > 1:
             normalised = isinstance(following, op.BatchNorm)
             yield Tap(node.name, following.name if normalised else node.name, AFTER_BN if normalised else AFTER_CONV)

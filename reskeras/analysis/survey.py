@@ -19,7 +19,9 @@ from reskeras.analysis.tapped import (
     run,
     without_residual,
 )
-from reskeras.spec.plan import Fork, Plan, Unit, weighted_layers
+from reskeras.spec.merges import ADD
+from reskeras.spec.nodes import Fork, weighted_layers
+from reskeras.spec.plan import Plan, Unit
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class _Seen:
         residual = made - shortcut
         self.products[unit.name] = tf.stack([tf.reduce_mean(one * other) for one, other in (
             (shortcut, shortcut), (residual, residual), (shortcut, made), (made, made))])
-        if fork.merge == "add" and not fork.branches[SHORTCUT] and unit.nodes[0] is fork:
+        if fork.merge == ADD and not fork.branches[SHORTCUT] and unit.nodes[0] is fork:
             self.residual = parts[RESIDUAL]
 
     def _stream(self, unit: Unit, made: tf.Tensor) -> None:

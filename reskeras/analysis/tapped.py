@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.graph.execute import UnitTensors, Watch, Weights, execute, merged
+from reskeras.graph.functions import UnitTensors, Watch, Weights, execute, merged
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Plan, Unit
+from reskeras.spec.nodes import Fork
+from reskeras.spec.plan import Plan, Unit
 
-RESIDUAL_MERGES = ("add", "scaled_add", "gated_add")
 SHORTCUT, RESIDUAL = 0, 1  # branches of a residual fork
 
 
@@ -28,19 +28,19 @@ def batch_signature(plan: Plan) -> list[tf.TensorSpec]:
 
 def residual_fork(unit: Unit) -> Fork | None:
     """Where the unit's shortcut and residual come together; None in a unit without shortcut."""
-    return next((node for node in unit.nodes if isinstance(node, Fork) and node.merge in RESIDUAL_MERGES), None)
+    return next((node for node in unit.nodes if isinstance(node, Fork) and node.is_residual), None)
 
 
 def without_residual(fork: Fork, parts: list[tf.Tensor]) -> tf.Tensor:
     """What the fork gives when its residual is nothing."""
-    return merged(fork, [tf.zeros_like(part) if place == RESIDUAL else part for place, part in enumerate(parts)])
+    return merged(fork.merge, [tf.zeros_like(part) if place == RESIDUAL else part for place, part in enumerate(parts)])
 
 
 def removable(plan: Plan) -> list[str]:
     """Units that can be taken out: a residual unit is then its shortcut alone; a unit without shortcut is passed by,
     which needs what goes in and what comes out to be of one shape."""
     shapes = (plan.input_shape, *plan.unit_shapes())
-    return [unit.name for place, unit in enumerate(plan.units) if unit.name not in ("stem", "head") and (
+    return [unit.name for place, unit in enumerate(plan.units) if unit.index is not None and (
         residual_fork(unit) or shapes[place] == shapes[place + 1])]
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from reskeras.conformity.foreign import Foreign, Lowest, OnePosition
+from reskeras.conformity.foreign import Lowest, OnePosition
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
+from reskeras.spec.merges import ADD, ScaledAdd
+from reskeras.spec.nodes import Fork, Node, Sequence, sequence_ops, sequence_shape
 from reskeras.spec.operations import Shape
-from reskeras.spec.plan import Fork, Node, Plan, Sequence, sequence_ops, sequence_shape
+from reskeras.spec.plan import Plan
 
 # what does to one position what it does to channels without any
 POSITIONWISE = op.Conv | op.Dense | op.Relu | op.Sigmoid | op.Dropout | op.Scale
@@ -44,8 +46,7 @@ def canonical_plan(plan: Plan) -> Plan:
 
 def weighted(node: Node) -> list[op.Op]:
     """The operations of a node that do the work: convolutions, dense layers, and what stands for one."""
-    return [each for each in sequence_ops((node,)) if isinstance(each, op.Conv | op.Dense)
-            or (isinstance(each, Foreign) and each.weighted)]
+    return [each for each in sequence_ops((node,)) if each.weighted]
 
 
 def _after(node: Node, shape: Shape | None) -> Shape | None:
@@ -131,11 +132,11 @@ def _as_dense(node: Node) -> Node:
 
 def _fork(fork: Fork, shape: Shape | None) -> Fork:
     branches = tuple(canonical(branch, shape) for branch in fork.branches)
-    if fork.merge == "scaled_add":
+    if isinstance(fork.merge, ScaledAdd):
         branches = tuple(branch if factor == 1.0 else (*branch, op.Scale(name="scale", factor=factor))
-                         for branch, factor in zip(branches, fork.factors, strict=True))
-        fork = replace(fork, merge="add", factors=())
-    if fork.merge in ("add", "multiply"):
+                         for branch, factor in zip(branches, fork.merge.factors, strict=True))
+        fork = replace(fork, merge=ADD)
+    if fork.merge.commutes:
         branches = tuple(sorted(branches, key=_work))
     return replace(fork, branches=branches)
 

@@ -18,19 +18,21 @@ from reskeras.conformity.foreign import Unlike
 from reskeras.conformity.functional import functional
 from reskeras.conformity.inception import read_inception
 from reskeras.conformity.simplest import simplest
-from reskeras.conformity.units import PLAIN, Anatomy, UnitFacts, anatomy
+from reskeras.conformity.units import Anatomy, UnitFacts, anatomy, shape_changers
 from reskeras.conformity.vgg import read_vgg
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
 from reskeras.spec.diff import unit_steps
 from reskeras.spec.excitation import squeeze_of
-from reskeras.spec.families import FAMILIES
+from reskeras.spec.families import DEFAULT_SHORTCUT, FAMILIES, OTHER_SHORTCUT
 from reskeras.spec.fields import Spec
 from reskeras.spec.initialisers import INITIALISERS
-from reskeras.spec.lower import lower
+from reskeras.spec.merges import GATE
 from reskeras.spec.network import NetworkSpec
+from reskeras.spec.nodes import Fork, Sequence, sequence_ops
 from reskeras.spec.orders import ORDERS
-from reskeras.spec.plan import Fork, Plan, Sequence, Unit, sequence_ops
+from reskeras.spec.plan import Plan, Unit
+from reskeras.spec.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.spec.validation import validated
 
 Data = dict[str, Any]
@@ -62,7 +64,7 @@ def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
     try:
         if known := read_vgg(nodes, shape) or read_inception(nodes, shape):
             spec, units = known
-            return Closest(spec, canonical_plan(lower(spec)), Plan(units=units, input_shape=spec.input_shape))
+            return Closest(spec, canonical_plan(spec.lower()), Plan(units=units, input_shape=spec.input_shape))
     except ReskerasError as error:
         raise _no_network(error) from error
     parts = anatomy(nodes)
@@ -89,7 +91,7 @@ def _no_network(refusal: ReskerasError | None) -> Unlike:
 
 def _compared(data: Data, parts: Anatomy) -> Closest:
     spec = validated(NetworkSpec, data)
-    planned = canonical_plan(lower(spec))
+    planned = canonical_plan(spec.lower())
     return Closest(spec, planned, _cut(parts, planned))
 
 
@@ -114,9 +116,9 @@ def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]
         stages = _grouped(parts.units, downsample)
         rows = [_row(stage, stages[index - 1][-1] if index else None, downsample)
                 for index, stage in enumerate(stages)]
-        family = _family(parts, rows)
+        changes, family = _changes(parts, stages, downsample), _family(parts, rows)
         data = {**read, "downsample": downsample, "padding": padding, "family": family,
-                "stages": [{**row, "order": order} for row in _with_shortcuts(rows, stages, family)]}
+                "stages": [{**row, "order": order} for row in _with_shortcuts(rows, stages, changes, family)]}
         if None not in shape:
             data["input_shape"] = list(shape)
         elif family is None:
@@ -138,7 +140,7 @@ def _read(parts: Anatomy) -> Data:
     initialiser = _commonest(each.initialiser for each in ops if isinstance(each, op.Conv | op.Dense))
     strides = (unit.form.strided for unit in parts.units if unit.block == "bottleneck")
     strided = _commonest(place for place in strides if place is not None)
-    residual = [unit for unit in parts.units if unit.shortcut != PLAIN]
+    residual = [unit for unit in parts.units if unit.shortcut is not None]
     squeeze, multiple = squeeze_of([(unit.out_width, unit.middle) for unit in residual if unit.middle])
     first = parts.units[0]
     return {
@@ -151,7 +153,7 @@ def _read(parts: Anatomy) -> Data:
         "inner_factor": _commonest(unit.form.inner_factor for unit in parts.units),
         "squeeze": squeeze,
         "squeeze_multiple": multiple,
-        "first_shortcut": "raw" if first.preactivated and first.shortcut != "projection" else "activated",
+        "first_shortcut": "raw" if first.preactivated and not first.projects else "activated",
         "stride_on": None if strided is None else ("first_1x1", "3x3")[strided],
         "classes": dense and dense.units,
         "head": {"pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),
@@ -170,9 +172,8 @@ def _gates(nodes: Sequence) -> Iterator[int]:
     """Identities of the convolutions that make gates, of shortcuts or of channels; their biases are their own."""
     for node in nodes:
         if isinstance(node, Fork):
-            gate = {"gated_add": 2, "multiply": 1}.get(node.merge)
-            for place, branch in enumerate(node.branches):
-                yield from map(id, sequence_ops(branch)) if place == gate else _gates(branch)
+            for part, branch in zip(node.parts, node.branches, strict=True):
+                yield from map(id, sequence_ops(branch)) if part == GATE else _gates(branch)
 
 
 def _grouped(units: tuple[UnitFacts, ...], downsample: str) -> Stages:
@@ -180,7 +181,7 @@ def _grouped(units: tuple[UnitFacts, ...], downsample: str) -> Stages:
     stages: Stages = [[units[0]]]
     for before, unit in pairwise(units):
         alike = all(getattr(before, name) == getattr(unit, name) for name in ("block", "width", "skip"))
-        alike = alike and (before.shortcut == PLAIN) == (unit.shortcut == PLAIN)
+        alike = alike and (before.shortcut is None) == (unit.shortcut is None)
         strides = unit.stride if downsample == "first" else before.stride
         if alike and strides == 1:
             stages[-1].append(unit)
@@ -197,30 +198,41 @@ def _row(stage: list[UnitFacts], before: UnitFacts | None, downsample: str) -> D
     else:
         stride = first.stride
     return {"units": len(stage), "width": first.width, "stride": stride, "block": first.block,
-            "skip": dict(first.skip)}
+            "skip": first.skip.model_dump()}
 
 
-def _with_shortcuts(rows: list[Data], stages: Stages, family: str | None) -> list[Data]:
-    """`rows` with their shortcut option; where a stage does not show it, what the others have, else the default."""
-    shown = []
-    for stage, before in zip(stages, [None, *stages], strict=False):
-        width = before[-1].out_width if before else None
-        kinds = {unit.shortcut for unit in stage}
-        keeping = [unit for unit in stage[1:] if unit.stride == 1]
-        if width == stage[0].out_width and stage[0].stride == 1:
-            keeping.append(stage[0])
-        if PLAIN in kinds:
-            shown.append(PLAIN)
-        elif "projection" in kinds:
-            shown.append("C" if any(unit.shortcut == "projection" for unit in keeping) else "B")
-        else:
-            shown.append("A" if "zero_channels" in kinds else None)
-    options = [each for each in shown if each not in (None, PLAIN)]
-    if "C" in options:  # a stage of one unit that changes the shape looks like B
-        shown = ["C" if each == "B" and len(stage) == 1 else each for each, stage in zip(shown, stages, strict=True)]
-    usual = _commonest(option for option in options if option != "C")
-    return [{**row, **({"shortcut": option or usual} if option or usual else {})}
-            for row, option in zip(rows, shown, strict=True)]
+def _with_shortcuts(rows: list[Data], stages: Stages, changes: list[list[Change]], family: str | None) -> list[Data]:
+    """`rows` with the shortcut option that makes what their units have; where several do, that of the other stages,
+    else the default."""
+    fitting = [_fitting(*pair) for pair in zip(stages, changes, strict=True)]
+    shown = Counter(options[0] for options in fitting if len(options) == 1)
+    chosen = []
+    for row, options in zip(rows, fitting, strict=True):
+        default = DEFAULT_SHORTCUT.get((family, row["block"]), OTHER_SHORTCUT)
+        likely = [*(name for name, _ in shown.most_common()), default, *options]
+        chosen.append({**row, "shortcut": next(name for name in likely if name in options)})
+    return chosen
+
+
+def _fitting(stage: list[UnitFacts], changes: list[Change]) -> list[str]:
+    """The options that make the shortcuts of most units of a stage."""
+    fits = {name: sum(_fits(option, *pair) for pair in zip(stage, changes, strict=True))
+            for name, option in SHORTCUTS.items()}
+    return [name for name, count in fits.items() if count == max(fits.values())]
+
+
+def _fits(option: ShortcutOption, unit: UnitFacts, change: Change) -> bool:
+    """Whether an option makes the shortcut of a unit."""
+    if unit.shortcut is None or not option.residual:
+        return unit.shortcut is None and not option.residual
+    return option.projects(change) == unit.projects and (
+        unit.projects or shape_changers(option.fitted("", change)) == unit.shortcut)
+
+
+def _changes(parts: Anatomy, stages: Stages, downsample: str) -> list[list[Change]]:
+    """How each unit changes the shape of the stream."""
+    widths = iter((parts.convs[-1][1], *(unit.out_width for unit in parts.units)))
+    return [[Change(next(widths), unit.out_width, unit.stride, downsample) for unit in stage] for stage in stages]
 
 
 def _family(parts: Anatomy, rows: list[Data]) -> str | None:
@@ -243,9 +255,9 @@ def _cut(parts: Anatomy, planned: Plan) -> Plan:
         while isinstance(parts.nodes[following - 1], op.Pad) and following - 1 > last:
             following -= 1
         end = min(last + 1 + _tail(unit), following)
-        units.append(Unit(name=unit.name, nodes=parts.nodes[begin:end]))
+        units.append(replace(unit, nodes=parts.nodes[begin:end]))
         begin = end
-    units.append(Unit(name="head", nodes=parts.nodes[begin:]))
+    units.append(replace(planned.units[-1], nodes=parts.nodes[begin:]))
     return Plan(units=tuple(units), input_shape=planned.input_shape)
 
 

@@ -33,7 +33,6 @@ from reskeras.spec.diff import Step, UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.vgg import VggSpec
-from reskeras.spec.wording import words
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Conformity:
 
     def preprocessing_in_words(self) -> Iterator[str]:
         """What the model does to its pixels, step by step."""
-        return map(words, self.preprocessing)
+        return (step.words for step in self.preprocessing)
 
     def data(self) -> dict[str, Any]:
         """For JSON."""
@@ -143,7 +142,7 @@ def _layers(found: Closest) -> dict[str, str]:
 
 def _name(spec: Spec) -> str:
     """What a spec goes by; a VGG is named for its depth."""
-    return f"vgg-{spec.depth}" if isinstance(spec, VggSpec) else name_of(spec)
+    return spec.fallback_name if isinstance(spec, VggSpec) else name_of(spec)
 
 
 def section_of_units(units: str) -> str:

@@ -16,11 +16,9 @@ from reskeras.spec.catalog import catalog
 from reskeras.spec.diff import field_changes
 from reskeras.spec.fields import Spec
 from reskeras.spec.inception import InceptionSpec
-from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.plan import Plan
 from reskeras.spec.request import network
-from reskeras.spec.resolve import resolve
 
 SILENT = "the papers do not say"
 # field, or its last part, to where the papers decide it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
@@ -107,7 +105,7 @@ def reference(spec: Spec) -> Reference:
                    key=lambda each: _changes(each.spec, spec))
     if not isinstance(spec, NetworkSpec):
         return Reference("vgg-19", catalog()["vgg-19"].spec, catalog()["vgg-19"].source)
-    found = _pool(resolve(spec))
+    found = _pool(spec.decided())
     return min(found, key=lambda each: _distance(each.spec, spec))
 
 
@@ -130,11 +128,11 @@ def _by_rule(spec: ResolvedNetwork) -> list[Reference]:
 
 @cache
 def _decided(name: str) -> ResolvedNetwork:
-    return resolve(catalog()[name].spec)
+    return catalog()[name].spec.decided()
 
 
 def _distance(paper: Spec, spec: NetworkSpec) -> float:
-    one, other = resolve(paper), resolve(spec)
+    one, other = paper.decided(), spec.decided()
     return abs(one.depth - other.depth) / 1e6 + _changes(paper, spec) + RESIDUAL * (_is_plain(one) != _is_plain(other))
 
 
@@ -156,7 +154,7 @@ def deviations(closest: Closest, paper: Spec) -> tuple[Deviation, ...]:
     if "depth" in fields and any(field.endswith("units") for field in fields):
         fields.pop("depth")  # it follows from the units
     found = _numbers(closest.found)
-    papers, specs = _numbers(lower(paper)), _numbers(closest.planned)
+    papers, specs = _numbers(paper.lower()), _numbers(closest.planned)
     for field, values in found.items():
         one_by_one = len(values) == len(specs[field])
         if values and (values != specs[field] if one_by_one else set(values) != set(specs[field])):

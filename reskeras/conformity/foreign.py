@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 from reskeras.errors import ReskerasError
+from reskeras.spec.merges import Merge
 from reskeras.spec.operations import Op, Shape
 
 LONGEST_NAME = 80
@@ -26,7 +28,7 @@ class Foreign(Op):
     weighted: bool = False
 
     @property
-    def kind(self) -> str:
+    def words(self) -> str:
         """What tables and differences call it."""
         return self.what
 
@@ -51,6 +53,14 @@ class OnePosition(Foreign):
     def output_shape(self, shape: Shape) -> Shape:
         """One position."""
         return (1, 1, prod(shape))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack(Merge):
+    """Maps of one channel each put side by side, as a new axis."""
+
+    kind: ClassVar[str] = "stack"
+    parts: ClassVar[tuple[str, ...]] = ()
 
 
 def is_own(module: str | None) -> bool:

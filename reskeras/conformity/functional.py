@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from reskeras.spec import operations as op
 from reskeras.spec.fields import Spec
+from reskeras.spec.merges import GATE, STREAM
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.plan import Fork, Node, Plan, Sequence
-from reskeras.spec.wording import is_gate
+from reskeras.spec.nodes import Fork, Sequence, mapped, rewritten
+from reskeras.spec.plan import Plan
 
 
 def functional(plan: Plan, spec: Spec) -> Plan:
@@ -17,15 +18,12 @@ def functional(plan: Plan, spec: Spec) -> Plan:
     biased = isinstance(spec, NetworkSpec) and bool(spec.conv_bias)
     scaled = not isinstance(spec, NetworkSpec) or spec.bn is None or spec.bn.scale
 
-    def plain(node: Node, gate: bool) -> Node | None:
+    def alone(node: op.Op) -> op.Op | None:
         match node:
-            case Fork():
-                return replace(node, branches=tuple(alone(branch, gate or (is_gate(node) and place == 1))
-                                                    for place, branch in enumerate(node.branches)))
             case op.Dropout():
                 return None
             case op.Conv():
-                return replace(node, initialiser="", bias_start=0.0, bias=node.bias or biased or gate)
+                return replace(node, initialiser="", bias_start=0.0, bias=node.bias or biased)
             case op.BatchNorm():
                 return replace(node, momentum=0.0, gamma_start=1.0, scale=node.scale or scaled)
             case op.Dense():
@@ -33,7 +31,13 @@ def functional(plan: Plan, spec: Spec) -> Plan:
             case _:
                 return node
 
-    def alone(nodes: Sequence, gate: bool = False) -> Sequence:
-        return tuple(made for node in nodes if (made := plain(node, gate)) is not None)
+    return plan.rewritten(lambda nodes: mapped(rewritten(nodes, _with_biased_gates), alone))
 
-    return replace(plan, units=tuple(replace(unit, nodes=alone(unit.nodes)) for unit in plan.units))
+
+def _with_biased_gates(nodes: Sequence) -> Sequence:
+    return tuple(replace(node, branches=(node.branch(STREAM), mapped(node.branch(GATE), _with_bias)))
+                 if isinstance(node, Fork) and node.is_gate else node for node in nodes)
+
+
+def _with_bias(node: op.Op) -> op.Op:
+    return replace(node, bias=True) if isinstance(node, op.Conv) else node

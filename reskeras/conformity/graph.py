@@ -9,9 +9,10 @@ from typing import Any
 
 from reskeras.conformity.arguments import Address, arguments, keywords
 from reskeras.conformity.foreign import MODELS, Unlike, is_own, legible
-from reskeras.conformity.layers import FLOATS, Beside, Config, Merging, merging, operations, precision
+from reskeras.conformity.layers import FLOATS, Beside, Config, merging, operations, precision
 from reskeras.conformity.pixels import AT_INFERENCE
 from reskeras.errors import ReskerasError, failure
+from reskeras.spec.merges import Merge
 from reskeras.spec.operations import Op
 
 DEEPEST_MODELS = 20
@@ -42,12 +43,12 @@ class Tensors:
     """
 
     shape: tuple[int | None, ...]
-    makers: list[Op | Merging | None] = field(default_factory=lambda: [None])
+    makers: list[Op | Merge | None] = field(default_factory=lambda: [None])
     inputs: list[tuple[int, ...]] = field(default_factory=lambda: [()])
     output: int = 0
     precisions: list[str] = field(default_factory=list)
 
-    def add(self, maker: Op | Merging, *inputs: int) -> int:
+    def add(self, maker: Op | Merge, *inputs: int) -> int:
         """A new tensor; returns its number."""
         self.makers.append(maker)
         self.inputs.append(inputs)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -15,8 +14,9 @@ from reskeras.spec import operations as op
 from reskeras.spec.fields import Spec
 from reskeras.spec.inception import INCEPTION, KINDS, SCALING, STEMS, InceptionSpec
 from reskeras.spec.initialisers import INITIALISERS
-from reskeras.spec.lower import lower
-from reskeras.spec.plan import Fork, Plan, Sequence, Unit, sequence_ops
+from reskeras.spec.merges import Concat
+from reskeras.spec.nodes import Fork, Sequence, sequence_ops, walk
+from reskeras.spec.plan import Plan, Unit
 from reskeras.spec.validation import validated
 
 Data = dict[str, Any]
@@ -30,7 +30,7 @@ def read_inception(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[Ince
 
     The kind and the stem are tried; cells are counted, and factors of residuals read, where its cells stand.
     """
-    if not any(isinstance(node, Fork) and node.merge == "concat" for node in _all(nodes)):
+    if not any(isinstance(node, Fork) and node.merge == Concat() for node in walk(nodes)):
         return None
     ops = list(sequence_ops(nodes))
     height, width = (size or open_ for size, open_ in zip(shape, OPEN_INPUT, strict=False))
@@ -51,7 +51,7 @@ def _cut(nodes: Sequence, data: Data) -> tuple[InceptionSpec, tuple[Unit, ...]] 
     """`nodes` in the units of the spec of `data`; None when there are more or fewer."""
     spec = validated(InceptionSpec, _simplest(data))
     units, begin = [], 0
-    for unit in canonical_plan(lower(spec)).units:
+    for unit in canonical_plan(spec.lower()).units:
         length = sum(not isinstance(node, op.Dropout) for node in unit.nodes)
         end = begin
         while end < len(nodes) and (length or isinstance(nodes[end], op.Dropout)):
@@ -59,7 +59,7 @@ def _cut(nodes: Sequence, data: Data) -> tuple[InceptionSpec, tuple[Unit, ...]] 
             end += 1
         if length:
             return None
-        units.append(Unit(name=unit.name, nodes=nodes[begin:end]))
+        units.append(replace(unit, nodes=nodes[begin:end]))
         begin = end
     return (spec, tuple(units)) if begin == len(nodes) else None
 
@@ -77,7 +77,7 @@ class _Cells:
         place = self._after(plan.units[0], 0)
         counts, scaling, last_linear = [], [], False
         for stage in range(3):
-            *reduction, cell = (unit for unit in plan.units if unit.stage == f"stage{stage + 1}")
+            *reduction, cell = (unit for unit in plan.units if unit.stage == stage + 1)
             for unit in reduction:
                 place = None if place is None else self._after(unit, place)
             count, factors = 0, Counter()
@@ -96,12 +96,12 @@ class _Cells:
 
     def _plan(self, data: Data) -> Plan:
         spec = validated(InceptionSpec, data)
-        return _comparable(canonical_plan(lower(spec)).units, spec)
+        return _comparable(canonical_plan(spec.lower()).units, spec)
 
     def _after(self, unit: Unit, place: int) -> int | None:
         """Where `unit` ends that begins at `place`; None when it does not stand there, factors aside."""
         end = place + len(unit.nodes)
-        there = _comparable((Unit(name=unit.name, nodes=self.nodes[place:end]),), None).units[0]
+        there = _comparable((replace(unit, nodes=self.nodes[place:end]),), None).units[0]
         return end if there.nodes == unit.nodes else None
 
 
@@ -112,7 +112,7 @@ def _comparable(units: tuple[Unit, ...], spec: Spec | None) -> Plan:
 
 
 def _without_relu(cell: Unit) -> Unit:
-    return Unit(name=cell.name, nodes=tuple(node for node in cell.nodes if not isinstance(node, op.Relu)))
+    return replace(cell, nodes=tuple(node for node in cell.nodes if not isinstance(node, op.Relu)))
 
 
 def _factor(cell: Any) -> float:
@@ -161,11 +161,3 @@ def _simplest(data: Data) -> Data:
         if name != INCEPTION and validated(InceptionSpec, shorter) == wanted:
             data = shorter
     return data
-
-
-def _all(nodes: Sequence) -> Iterator[Any]:
-    for node in nodes:
-        yield node
-        if isinstance(node, Fork):
-            for branch in node.branches:
-                yield from _all(branch)

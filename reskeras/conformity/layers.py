@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from reskeras.conformity import pixels
-from reskeras.conformity.foreign import Foreign, Lowest, OnePosition, legible
+from reskeras.conformity.foreign import Foreign, Lowest, OnePosition, Stack, legible
 from reskeras.spec import operations as op
 from reskeras.spec.initialisers import INITIALISERS
+from reskeras.spec.merges import ADD, MERGES, Concat, Merge, Multiply, ScaledAdd
+from reskeras.spec.plan_data import from_fields
 
 Config = dict[str, Any]
 Ops = tuple[op.Op, ...]
@@ -35,15 +37,6 @@ class Beside:
         return bool(self.before or self.after)
 
 
-@dataclass(frozen=True)
-class Merging:
-    """A layer of several inputs: how it merges them, with the numbers of a Fork."""
-
-    merge: str
-    factors: tuple[float, ...] = ()
-    exclusive: bool = False
-
-
 def precision(policy: Any) -> str:
     """The dtype policy of a layer by name, such as float32 or mixed_float16; of a quantised one by its mode, such as
     `int8 from float32`."""
@@ -62,6 +55,8 @@ def operations(kind: str, config: Config, beside: Beside) -> Ops:
     if not _channels_first(config):
         if kind in READERS and not beside:
             return READERS[kind](config)
+        if not beside and (own := _own(op.OPERATIONS, kind, config, name="layer")):
+            return (own,)
         if kind == "Pad":
             return _pad_by_constant(config, beside)
         if beside and (made := pixels.arithmetic(kind, beside.before, beside.after)):
@@ -70,25 +65,30 @@ def operations(kind: str, config: Config, beside: Beside) -> Ops:
     return (Foreign(name="layer", what=f"{kind} layer{first}", weighted="kernel_size" in config),)
 
 
-def merging(kind: str, config: Config) -> Merging | None:
+def merging(kind: str, config: Config) -> Merge | None:
     """How a layer of class `kind` merges its inputs; None for one that no plan has."""
     match kind:
         case "Add" | "AddV2":
-            return Merging("add")
+            return ADD
         case "Multiply":
-            return Merging("multiply")
+            return Multiply()
         case "Concatenate" if config.get("axis", -1) in (-1, 3):
-            return Merging("concat")
+            return Concat()
         case "Stack" if config.get("axis") in (-1, 3):
-            return Merging("stack")
-        case "ScaledAdd":
-            return Merging("scaled_add", tuple(map(float, config["factors"])))
+            return Stack()
         case "CustomScaleLayer":  # keras.applications' own, of InceptionResNetV2
-            return Merging("scaled_add", (1.0, float(config["scale"])))
-        case "GatedAdd":
-            return Merging("gated_add", exclusive=bool(config["exclusive"]))
+            return ScaledAdd(factors=(1.0, float(config["scale"])))
         case _:
-            return None
+            return _own(MERGES, kind, config)
+
+
+def _own(kinds: dict[str, type], kind: str, config: Config, **more: Any) -> Any:
+    """What one of our own layers is: called as the class of its operation or merge, with the fields of that."""
+    made = next((each for each in kinds.values() if each.__name__ == kind), None)
+    own = {each.name for each in fields(made)} - {"name"} if made else set()
+    if not own or not own <= config.keys():
+        return None
+    return from_fields(made, {**{name: config[name] for name in own}, **more})
 
 
 def _activation(kind: Any) -> Ops:
@@ -250,7 +250,6 @@ READERS: dict[str, Callable[[Config], Ops]] = {
     "GlobalMaxPooling2D": _global_pool("max"), "GlobalAveragePooling2D": _global_pool("average"),
     "Dense": _dense, "Flatten": lambda config: (op.Flatten(name="flatten"),),
     "ZeroPadding2D": _pad, "EdgePadding2D": _pad_edges,
-    "PadChannels": lambda config: (op.PadChannels(name="pad_channels", channels=int(config["channels"])),),
     "Dropout": _dropout, "CountedDropout": _dropout,
     "Reshape": _reshape, "ExpandDims": _expanded, "Cast": _cast,
     **{kind: lambda config, reader=reader: (reader(config),) for kind, reader in pixels.READERS.items()},

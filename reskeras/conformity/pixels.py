@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from reskeras.conformity.foreign import Foreign, OnePosition, legible
+from reskeras.conformity.foreign import Foreign, OnePosition, Stack, legible
 from reskeras.spec import operations as op
+from reskeras.spec.nodes import Fork, Node, Sequence
 from reskeras.spec.operations import Op, Shape
-from reskeras.spec.plan import Fork, Node, Sequence
 
 Config = dict[str, Any]
 Numbers = tuple[float, ...]  # one for each channel, or one for all
@@ -86,7 +86,7 @@ def _step(node: Node, channels: int | None) -> Op | None:
             return node
         case Affine() if {len(node.scale), len(node.offset)} <= {1, channels}:
             return node
-        case Fork(merge="stack") if channels and node.branches == tuple(
+        case Fork(merge=Stack()) if channels and node.branches == tuple(
                 (_channel(index),) for index in reversed(range(channels))):
             return _reversed()
         case _:

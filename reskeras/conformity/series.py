@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from reskeras.conformity.foreign import Unlike
 from reskeras.conformity.graph import Tensors
-from reskeras.conformity.layers import Merging
 from reskeras.errors import failure
-from reskeras.spec.plan import Fork, Node, Sequence
+from reskeras.spec.merges import Merge
+from reskeras.spec.nodes import Fork, Node, Sequence
 
 DEEPEST_FORKS = 20
 MOST_STEPS = 20_000_000  # of the walk up the dominators, which is short in every network that people make
@@ -37,11 +37,10 @@ class _Series:
                 raise Unlike("its branches share layers after they have parted, so that it is no series of units")
             self.used.add(last)
             maker, inputs = self.tensors.makers[last], self.tensors.inputs[last]
-            if isinstance(maker, Merging):
+            if isinstance(maker, Merge):
                 parting = self.above[last]
                 branches = tuple(self.between(parting, end, depth + 1) for end in inputs)
-                nodes.append(Fork(name=maker.merge, branches=branches, merge=maker.merge, factors=maker.factors,
-                                  exclusive=maker.exclusive))
+                nodes.append(Fork(name=maker.kind, branches=branches, merge=maker))
                 last = parting
             else:
                 nodes.append(maker)

@@ -7,7 +7,6 @@ from typing import Any
 
 from reskeras.errors import ReskerasError
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.resolve import depth_of, resolve
 from reskeras.spec.validation import validated
 
 Data = dict[str, Any]
@@ -17,7 +16,7 @@ SHARED = ("block", "shortcut", "skip", "order")  # of a stage, and of the networ
 def simplest(data: Data) -> Data:
     """`data`, which has `stages`, with what follows from the rest left out: it resolves to the same network."""
     wanted = _resolved(data)
-    for shorter in (_hoisted(data), *_by_depth(_hoisted(data), depth_of(wanted))):
+    for shorter in (_hoisted(data), *_by_depth(_hoisted(data), wanted.layers)):
         if _resolved(shorter) == wanted:
             data = shorter
     while (found := next((each for each in _shorter(data) if _resolved(each) == wanted), None)) is not None:
@@ -27,7 +26,7 @@ def simplest(data: Data) -> Data:
 
 def _resolved(data: Data) -> Any:
     try:
-        return resolve(validated(NetworkSpec, data))
+        return validated(NetworkSpec, data).decided()
     except ReskerasError:  # something that is needed was left out
         return None
 

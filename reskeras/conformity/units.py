@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from reskeras.conformity.canonical import weighted
 from reskeras.conformity.foreign import Unlike
 from reskeras.spec import operations as op
-from reskeras.spec.families import BLOCKS
-from reskeras.spec.plan import Fork, Node, Sequence
-from reskeras.spec.wording import branch_names, is_gate, is_residual, sequence_words, words
-
-PLAIN = "none"
+from reskeras.spec.blocks import BLOCKS
+from reskeras.spec.merges import GATE, RESIDUAL, SHORTCUT
+from reskeras.spec.nodes import Fork, Node, Sequence
+from reskeras.spec.skips import IDENTITY, SkipSpec, read_skip
+from reskeras.spec.wording import sequence_words
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Block:
 class UnitFacts:
     """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
 
-    `shortcut`: identity, subsample (every stride-th position), zero_channels (option A), projection, or none in a plain
-    unit; `pooled` when an average pool stands before its projection. `skip` has the fields of a spec's skip. `middle`
+    `shortcut` has the kinds of operations that change the shape of its shortcut, None in a plain unit; `pooled` when an
+    average pool stands before its projection. `skip` is what the fork does to both. `middle`
     has the channels in the middle of a squeeze-and-excitation at the residual's end. `preactivated` is whether the
     residual begins with an activation, of which the shortcut knows nothing.
     """
@@ -41,8 +41,8 @@ class UnitFacts:
     first: int
     last: int
     form: Block
-    shortcut: str
-    skip: tuple[tuple[str, Any], ...]
+    shortcut: tuple[type[op.Op], ...] | None
+    skip: SkipSpec
     drop_path: float = 0.0
     silent: bool = False
     pooled: bool = False
@@ -63,6 +63,11 @@ class UnitFacts:
     def stride(self) -> int:
         """Of the whole unit."""
         return self.form.stride
+
+    @property
+    def projects(self) -> bool:
+        """Whether its shortcut is a projection."""
+        return self.shortcut is not None and op.Conv in self.shortcut
 
     @property
     def out_width(self) -> int:
@@ -94,7 +99,7 @@ def anatomy(nodes: Sequence) -> Anatomy:
         raise Unlike("it has no convolution on its main path")
     late = pools and forks and pools[0] > forks[0]
     if late or len(pools) > 1 or any(nodes[index].reduce != "max" for index in pools):
-        raise Unlike("it pools between or after its units: " + ", ".join(words(nodes[index]) for index in pools))
+        raise Unlike("it pools between or after its units: " + ", ".join(nodes[index].words for index in pools))
     stem_end = pools[0] if pools else (forks[0] - 1 if forks else convs[0])
     if not any(index <= stem_end for index in convs) or (forks and forks[0] < stem_end):
         raise Unlike("it does not begin with a convolution, and perhaps a pool, before its first unit")
@@ -120,7 +125,7 @@ def _body(nodes: Sequence) -> range:
     body = range(next(ends, len(nodes)))
     strange = [node for index in body for node in weighted(nodes[index]) if not isinstance(node, op.Conv)]
     if strange:
-        counts = {words(node): sum(words(other) == words(node) for other in strange) for node in strange}
+        counts = Counter(node.words for node in strange)
         raise Unlike("it has " + ", ".join(f"{name} ({count})" for name, count in counts.items()))
     return body
 
@@ -146,16 +151,16 @@ def _plain(nodes: Sequence, run: list[int]) -> list[UnitFacts]:
     """A run of convolutions as plain units of the first block that fits all of it."""
     if not run:
         return []
-    for name in ("basic", "bottleneck", "single"):
+    for name in BLOCKS:
         size = len(BLOCKS[name].kernels)
         groups = [run[start : start + size] for start in range(0, len(run), size)]
         found = [_block([nodes[index] for index in group]) for group in groups]
         # a width changes only where a unit begins
         if all(each and each.name == name for each in found):
-            return [UnitFacts(group[0], group[-1], each, PLAIN, (("kind", "identity"),))
+            return [UnitFacts(group[0], group[-1], each, None, IDENTITY)
                     for group, each in zip(groups, found, strict=True)]
     raise Unlike("its convolutions are no blocks of this space: "
-                 + ", ".join(words(nodes[index]) for index in run[:6]) + (", ..." if len(run) > 6 else ""))
+                 + ", ".join(nodes[index].words for index in run[:6]) + (", ..." if len(run) > 6 else ""))
 
 
 def _block(convs: list[op.Conv]) -> Block | None:
@@ -170,76 +175,56 @@ def _block(convs: list[op.Conv]) -> Block | None:
             continue
         width, rest = divmod(filters[-1], form.expansion)
         inner_factor, groups = 1.0, 1
-        if form.grouped is not None and width:
-            inner_factor, groups = filters[0] / width, convs[form.grouped].groups
+        if form.inner is not None and width:
+            inner_factor, groups = filters[0] / width, convs[form.inner].groups
         fits = not rest and filters == form.channels(width, inner_factor) and all(
-            conv.groups == (groups if place == form.grouped else 1) for place, conv in enumerate(convs))
-        if not fits or len(strided) > 1 or (strided and strided[0] > (name == "bottleneck")):
+            conv.groups == (groups if place == form.inner else 1) for place, conv in enumerate(convs))
+        if not fits or len(strided) > 1 or (strided and strided[0] not in (0, form.inner)):
             return None
         return Block(name, width, prod(strides), strided[0] if strided else None, inner_factor, groups)
     return None
 
 
 def _residual(fork: Fork, index: int) -> UnitFacts:
-    if not is_residual(fork):
-        raise Unlike(f"it has a {fork.merge} of {len(fork.branches)} branches: "
+    if not fork.is_residual or (skip := read_skip(fork)) is None:
+        raise Unlike(f"it has a {fork.merge.kind} of {len(fork.branches)} branches: "
                      + " | ".join(map(sequence_words, fork.branches)))
-    parts = dict(zip(branch_names(fork), fork.branches, strict=True))
-    residual, shortcut = parts["residual"], parts["shortcut"]
+    residual, shortcut = fork.branch(RESIDUAL), fork.branch(SHORTCUT)
     gates = [node for node in residual if isinstance(node, Fork)]
     block = None
-    if not gates or (len(gates) == 1 and is_gate(gates[0])):
+    if not gates or (len(gates) == 1 and gates[0].is_gate):
         block = _block([node for node in residual if isinstance(node, op.Conv)])
     if block is None or any(isinstance(each, op.Pool) for each in residual):
         raise Unlike(f"the residual of a unit is no block of this space ({', '.join(BLOCKS)}): "
                      f"{sequence_words(residual)}")
     last = residual[-1]
     norms = [node for node in residual if isinstance(node, op.BatchNorm)]
-    middle = next((node.filters for gate in gates for node in gate.branches[1] if isinstance(node, op.Conv)), None)
-    return UnitFacts(index, index, block, _shortcut(shortcut), _skip(fork, shortcut, residual, parts.get("gate")),
+    middle = next((node.filters for gate in gates for node in gate.branch(GATE) if isinstance(node, op.Conv)), None)
+    return UnitFacts(index, index, block, _shortcut(shortcut), skip,
                      last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
                      bool(norms) and norms[-1].gamma_start == 0.0,
                      any(isinstance(node, op.Pool) and node.reduce == "average" for node in shortcut),
                      middle, isinstance(residual[0], op.BatchNorm | op.Relu))
 
 
-def _shortcut(nodes: Sequence) -> str:
-    """The kind of a shortcut by the operations that change its shape."""
-    kinds = {type(node) for node in nodes}
-    if Fork in kinds:
+def _shortcut(nodes: Sequence) -> tuple[type[op.Op], ...]:
+    """The kinds of operations that change the shape of a shortcut."""
+    if any(isinstance(node, Fork) for node in nodes):
         raise Unlike(f"a shortcut branches: {sequence_words(nodes)}")
     convs = [node for node in nodes if isinstance(node, op.Conv)]
     if len(convs) > 1 or any(conv.kernel != (1, 1) for conv in convs):
         raise Unlike(f"a shortcut has more than a 1x1 convolution: {sequence_words(nodes)}")
-    if convs:
-        return "projection"
-    if op.PadChannels in kinds:
-        return "zero_channels"
-    return "subsample" if op.Pool in kinds else "identity"
+    return shape_changers(nodes)
 
 
-def _skip(fork: Fork, shortcut: Sequence, residual: Sequence, gate: Sequence | None) -> tuple[tuple[str, Any], ...]:
-    """The fields of the skip that does what a fork does to its branches."""
-    if gate is not None:
-        convs = [node for node in gate if isinstance(node, op.Conv)]
-        kind = "exclusive_gate" if fork.exclusive else "shortcut_gate"
-        return (("kind", kind), ("bias", convs[0].bias_start if convs else 0.0))
-    match shortcut[-2:]:
-        case [op.Dropout(per_image=False) as drop, op.Scale() as scale] if scale.factor == 1 - drop.rate:
-            return (("kind", "dropout"), ("rate", drop.rate))
-    factors = [_last_factor(branch) for branch in (shortcut, residual)]
-    if factors == [1.0, 1.0]:
-        return (("kind", "identity"),)
-    return (("kind", "scale"), ("shortcut", factors[0]), ("residual", factors[1]))
-
-
-def _last_factor(branch: Sequence) -> float:
-    return branch[-1].factor if branch and isinstance(branch[-1], op.Scale) else 1.0
+def shape_changers(nodes: Sequence) -> tuple[type[op.Op], ...]:
+    """The kinds of the operations that change the shape of what goes through `nodes`."""
+    return tuple(type(node) for node in nodes if op.changes_shape(type(node)))
 
 
 def _square(node: Node) -> int:
     if len(set(node.kernel)) > 1:
-        raise Unlike(f"its stem has an oblong window: {words(node)}")
+        raise Unlike(f"its stem has an oblong window: {node.words}")
     return node.kernel[0]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from reskeras.spec import operations as op
-from reskeras.spec.lower import lower
-from reskeras.spec.plan import Sequence, Unit
+from reskeras.spec.nodes import Sequence
+from reskeras.spec.plan import Unit
 from reskeras.spec.validation import validated
 from reskeras.spec.vgg import VggSpec
 
@@ -31,8 +32,8 @@ def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, t
                                "widths": [stage[0].filters for stage in stages], "dense": dense[:-1], **fixed})
     starts = [index for index, node in enumerate(nodes[:flat]) if isinstance(node, op.Conv)]
     ends = [*starts[1:], flat, len(nodes)]
-    planned = lower(spec)
-    units = tuple(Unit(name=unit.name, nodes=nodes[begin:end])
+    planned = spec.lower()
+    units = tuple(replace(unit, nodes=nodes[begin:end])
                   for unit, begin, end in zip(planned.units, [*starts, flat], ends, strict=True))
     changed = {name: value for name, value in spec.sparse().items() if getattr(VggSpec(), name) != getattr(spec, name)}
     # by its name a file is read as a VGG again

@@ -82,7 +82,7 @@ class Networks:
 
 
 def _holds(part: Plan, endpoint: str | None) -> bool:
-    return endpoint is not None and any(endpoint in (unit.name, unit.stage) for unit in part.units)
+    return endpoint is not None and any(endpoint in (unit.name, unit.stage_name) for unit in part.units)
 
 
 def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:

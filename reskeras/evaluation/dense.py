@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
-from reskeras.graph.execute import UnitTensors, execute
+from reskeras.graph.functions import UnitTensors, execute
 from reskeras.graph.weights import places, read, write
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Plan

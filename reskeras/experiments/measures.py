@@ -10,7 +10,6 @@ from typing import Any
 from reskeras.api import Run
 from reskeras.experiments.rows import Row
 from reskeras.files import write_json
-from reskeras.spec.lower import lower
 from reskeras.stored import read_json
 
 FIGURES_FILE = "figures.json"
@@ -53,7 +52,7 @@ def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
     """
     found: Figures = {}
     known = _read(run) if run else {}
-    plan = lower(run.folder.spec()) if run else row.plan
+    plan = run.folder.spec().lower() if run else row.plan
     for name in wanted:
         if MEASURES[name].counted:
             found[name] = float(getattr(plan.complexity(), name))

@@ -16,7 +16,6 @@ from reskeras.report.page import write_page
 from reskeras.report.runs import analysis_plots, curves_of, networks_of
 from reskeras.report.sections import Facts, Page, Section, Table
 from reskeras.runs import REPORT_FILE
-from reskeras.spec.lower import lower
 from reskeras.spec.validation import validated
 from reskeras.stored import as_shape, read_json
 
@@ -60,7 +59,7 @@ def page_of_suite(result: SuiteResult) -> Page:
     sections += analysis_plots({name: read_analysis(run.folder.analysis_folder) for name, run in named.items()
                                 if (run.folder.analysis_folder / SUMMARY_FILE).is_file()}, networks)
     first = {row: run for (row, _), run in reversed(runs.items())}
-    sections += networks_of({row: lower(run.folder.spec()) for row, run in reversed(first.items())})
+    sections += networks_of({row: run.folder.spec().lower() for row, run in reversed(first.items())})
     sections.append(_provenance(result, named))
     return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}", sections)
 

@@ -19,7 +19,6 @@ from reskeras.experiments.suite import SCALES, SuiteSpec, read_suite
 from reskeras.files import Unwritable, local_path
 from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
-from reskeras.spec.lower import lower
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.training.fit import Beside
 from reskeras.training.guards import SIGNALS
@@ -105,7 +104,7 @@ def cost(
     trained = {row.identity: row for row in rows if row.recipe}.values()
     for row in trained:
         source = sources[row.data]
-        images, plan = source.train.count, lower(fitted_to_data(row.spec, source))
+        images, plan = source.train.count, fitted_to_data(row.spec, source).lower()
         work = BACKWARD * plan.complexity().multiply_adds * images * row.epochs(images)
         for seed in range(seeds):
             total += work
@@ -123,7 +122,7 @@ def _rates(place: Path) -> list[float]:
             run = RunFolder(path)
             images = run.provenance().get("training_images", 0)
             seconds = statistics.median(row["seconds"] for row in run.metrics())
-            rates.append(BACKWARD * lower(run.spec()).complexity().multiply_adds * images / seconds)
+            rates.append(BACKWARD * run.spec().lower().complexity().multiply_adds * images / seconds)
     return rates
 
 

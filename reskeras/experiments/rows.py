@@ -12,14 +12,12 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.experiments.suite import RowSpec, ScaleSpec, SuiteSpec, ViewsSpec, read_protocol
 from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network, typed
-from reskeras.spec.resolve import resolve
 
 BOOKKEEPING = ("seed", "keep", "checkpoint_steps", "description", "deterministic")
 
@@ -103,28 +101,28 @@ def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = 
 def _row(suite: SuiteSpec, asked: RowSpec, scale: str, data: str | None) -> Row:
     spec = network(asked.network) if isinstance(asked.network, str) else typed(asked.network, {}, f"row {asked.row}")
     if suite.protocol is None:
-        return Row(asked, spec, lower(spec), None, None, ViewsSpec())
+        return Row(asked, spec, spec.lower(), None, None, ViewsSpec())
     said = scale_of(suite, asked, scale)
     if said.network:
         spec = laid_over(spec, _kept(spec, said.network) | said.network, f"row {asked.row}, scale {scale}")
     chosen = read_recipe(said.recipe)
     if said.fields:
         chosen = read_recipe(chosen, **said.fields)
-    return Row(asked, spec, lower(spec), chosen, data or said.data, said.evaluation or ViewsSpec())
+    return Row(asked, spec, spec.lower(), chosen, data or said.data, said.evaluation or ViewsSpec())
 
 
 def _kept(spec: Spec, changes: dict[str, Any]) -> dict[str, Any]:
     """Family and block, which a depth stood for, where stages take its place."""
     if "stages" not in changes or not isinstance(spec, NetworkSpec):
         return {}
-    resolved = resolve(spec)
+    resolved = spec.decided()
     return {"family": resolved.family, "block": resolved.stages[0].block}
 
 
 def _decided(spec: Spec | None) -> dict[str, Any] | None:
     if spec is None:
         return None
-    whole = (resolve(spec) if isinstance(spec, NetworkSpec) else spec).model_dump(mode="json")
+    whole = spec.whole()
     dropped = BOOKKEEPING if isinstance(spec, Recipe) else ("name",)
     return {field: value for field, value in whole.items() if field not in dropped}
 

@@ -30,7 +30,6 @@ from reskeras.porting.back import KINDS as WEIGHT_KINDS
 from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import Given
 from reskeras.runs import RunFolder
-from reskeras.spec.lower import lower
 
 SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
 CHUNK = 100
@@ -114,7 +113,7 @@ class Exporter:
     def __init__(self, run: RunFolder, source: Source, name: str, request: Request):
         self.folder, self.source, self.name, self.request = run.export_folder, source, name, request
         self.spec, self.classes = run.spec(), run.classes()
-        self.plan = lower(self.spec)
+        self.plan = self.spec.lower()
         self.model = load_model(run.model_file)
         self.preprocessing = Preprocessing.load(run.preprocessing_file, self.plan.input_shape)
         self.images, self.labels = images_of_each_class(source.test, self.preprocessing, SAMPLE)

@@ -104,5 +104,5 @@ def with_features(plan: Plan) -> Plan:
     """`plan` with what comes before its last dense layer as a unit of its own, so that it can be asked for."""
     head = plan.units[-1]
     last = max(index for index, node in enumerate(head.nodes) if isinstance(node, op.Dense))
-    return replace(plan, units=(*plan.units[:-1], Unit(name=FEATURES, nodes=head.nodes[:last]),
+    return replace(plan, units=(*plan.units[:-1], Unit(stage=FEATURES, nodes=head.nodes[:last]),
                                 replace(head, nodes=head.nodes[last:])))

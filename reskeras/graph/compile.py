@@ -12,9 +12,10 @@ from functools import partial
 import keras
 
 from reskeras.errors import ReskerasError
-from reskeras.graph.operations import Context
+from reskeras.graph.keras_layers import Context
 from reskeras.graph.scanned import ScannedUnits, skeleton
-from reskeras.spec.plan import Fork, Plan, Sequence, Unit, sequence_shape
+from reskeras.spec.nodes import fold, sequence_shape
+from reskeras.spec.plan import Plan, Unit
 
 FLAT_PATH = 400  # layers on the path Keras follows first, below which one flat graph is safe
 NESTED_PATH = 200  # layers on that path in one nested model
@@ -93,12 +94,9 @@ def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context, recomput
 
 
 def _path(units: Iterable[Unit]) -> int:
-    return sum(_sequence_path(unit.nodes) for unit in units)
-
-
-def _sequence_path(nodes: Sequence) -> int:
     # the first branch is the one that Keras follows before the others
-    return sum(1 + _sequence_path(node.branches[0]) if isinstance(node, Fork) else 1 for node in nodes)
+    return sum(fold(unit.nodes, 0, lambda node, length: length + 1, lambda fork, lengths: lengths[0] + 1)
+               for unit in units)
 
 
 def _nested(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
@@ -109,15 +107,6 @@ def _nested(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor
 
 def _units(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
     for unit in units:
-        tensor = _sequence(unit.nodes, tensor, context)
-    return tensor
-
-
-def _sequence(nodes: Sequence, tensor: Tensor, context: Context) -> Tensor:
-    for node in nodes:
-        layer = context.layer(node)
-        if isinstance(node, Fork):
-            tensor = layer([_sequence(branch, tensor, context) for branch in node.branches])
-        else:
-            tensor = layer(tensor)
+        tensor = fold(unit.nodes, tensor, lambda node, before: context.layer(node)(before),
+                      lambda fork, branches: context.layer(fork)(branches))
     return tensor

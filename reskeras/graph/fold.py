@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Plan, Sequence
+from reskeras.spec.nodes import Node, Sequence, rewritten
+from reskeras.spec.plan import Plan
 
 Weights = Mapping[str, np.ndarray]  # by canonical name
 
@@ -21,16 +22,13 @@ def folded(plan: Plan, weights: Weights) -> tuple[Plan, dict[str, np.ndarray]]:
     float64, given back in float32.
     """
     left = dict(weights)
-    units = tuple(replace(unit, nodes=_sequence(unit.nodes, left)) for unit in plan.units)
-    return replace(plan, units=units), left
+    return plan.rewritten(lambda nodes: rewritten(nodes, lambda inner: _sequence(inner, left))), left
 
 
 def _sequence(nodes: Sequence, weights: dict[str, np.ndarray]) -> Sequence:
-    done: list[op.Op | Fork] = []
+    done: list[Node] = []
     for node in nodes:
-        if isinstance(node, Fork):
-            done.append(replace(node, branches=tuple(_sequence(branch, weights) for branch in node.branches)))
-        elif isinstance(node, op.BatchNorm) and done and isinstance(done[-1], op.Conv):
+        if isinstance(node, op.BatchNorm) and done and isinstance(done[-1], op.Conv):
             done[-1] = _merged(done[-1], node, weights)
         else:
             done.append(node)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-import reskeras.graph.layers  # noqa: F401 - registers our layers with Keras
+import reskeras.graph.keras_layers  # noqa: F401 - registers our layers with Keras
 from reskeras.bounded import check_archive
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import atomic_file, local_path

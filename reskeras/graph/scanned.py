@@ -10,13 +10,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from reskeras.graph.execute import UnitTensors, execute
+from reskeras.graph.functions import UnitTensors, execute
+from reskeras.graph.keras_layers import Context
 from reskeras.graph.layers.batch_norm import moved
 from reskeras.graph.layers.replicas import mean_over_replicas, replica_seed
-from reskeras.graph.operations import Context
 from reskeras.spec import operations as op
 from reskeras.spec import plan_data
-from reskeras.spec.plan import Fork, Unit, placed_ops, sequence_ops
+from reskeras.spec.nodes import mapped, placed_ops, sequence_ops
+from reskeras.spec.plan import Unit
 
 Key = tuple[str, str]  # operation within a unit, role of the weight
 OVERLAP = 4  # passes of the loop that may run at once, so that a unit's filter gradients need not hold up the next unit
@@ -25,18 +26,13 @@ FLOAT32_ROLES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 def skeleton(unit: Unit) -> Unit:
     """`unit` without the numbers that a loop takes as inputs: drop-path rates and the starts of gate biases."""
-    return replace(unit, nodes=_without_numbers(unit.nodes))
+    return replace(unit, nodes=mapped(unit.nodes, _without_numbers))
 
 
-def _without_numbers(nodes: tuple) -> tuple:
-    def plain(node: Any) -> Any:
-        if isinstance(node, Fork):
-            return replace(node, branches=tuple(_without_numbers(branch) for branch in node.branches))
-        if isinstance(node, op.Dropout):
-            return replace(node, rate=0.5)
-        return replace(node, bias_start=0.0) if isinstance(node, op.Conv) else node
-
-    return tuple(plain(node) for node in nodes)
+def _without_numbers(node: op.Op) -> op.Op:
+    if isinstance(node, op.Dropout):
+        return replace(node, rate=0.5)
+    return replace(node, bias_start=0.0) if isinstance(node, op.Conv) else node
 
 
 def local_name(name: str, unit: Unit) -> str:
@@ -66,14 +62,14 @@ class ScannedUnits(keras.layers.Layer):
         context = Context(seed=self.seed)
         placed = [list(placed_ops(unit.nodes, tuple(input_shape[1:]))) for unit in self.units]
         for index, (first, shape) in enumerate(placed[0]):
-            alike = [weights_of(ops[index][0], shape, context) for ops in placed]
-            for role, (size, _) in alike[0].items():
+            alike = [ops[index][0].weights(shape) for ops in placed]
+            names = [ops[index][0].name for ops in placed]
+            for role, weight in alike[0].items():
+                starts = [context.start(each[role], name) for each, name in zip(alike, names, strict=True)]
                 self.stacks[local_name(first.name, self.template), role] = self.add_weight(
-                    name=f"{local_name(first.name, self.template)}_{role}",
-                    shape=(len(self.units), *size), autocast=False, dtype="int32" if role == "draws" else None,
-                    initializer=partial(stacked_start, [each[role][1] for each in alike]),
-                    trainable=role in ("kernel", "bias", "gamma", "beta"),
-                )
+                    name=f"{local_name(first.name, self.template)}_{role}", shape=(len(self.units), *weight.shape),
+                    autocast=False, dtype="int32" if weight.role == "counter" else None,
+                    initializer=partial(stacked_start, starts), trainable=weight.role == "trained")
         self.drawing = {local_name(each.name, self.template): tf.constant(
             [context.drawn_seed(ops[index][0].name) for ops in placed], tf.int32)
             for index, (each, _) in enumerate(placed[0]) if isinstance(each, op.Dropout)}
@@ -188,18 +184,3 @@ def stacked_start(initialisers: list[keras.initializers.Initializer], shape: tup
             initialisers[0], keras.initializers.VarianceScaling):
         return tf.cast(initialisers[0](shape), dtype)
     return tf.stack([tf.cast(initialiser(shape[1:]), dtype) for initialiser in initialisers])
-
-
-def weights_of(node: op.Op, shape: op.Shape, context: Context) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """Role to (shape, initialiser) of the weights of one operation, for an input of `shape`."""
-    initial = keras.initializers
-    channels = (shape[-1],)
-    if isinstance(node, op.Conv):
-        kernel = (*node.kernel, shape[-1] // node.groups, node.filters)
-        bias = {"bias": ((node.filters,), initial.Constant(node.bias_start))} if node.bias else {}
-        return {"kernel": (kernel, context.initialiser(node.initialiser, node.name)), **bias}
-    if isinstance(node, op.BatchNorm):
-        gamma = {"gamma": (channels, initial.Constant(node.gamma_start))} if node.scale else {}
-        return {**gamma, "beta": (channels, initial.Zeros()), "moving_mean": (channels, initial.Zeros()),
-                "moving_variance": (channels, initial.Ones())}
-    return {"draws": ((), initial.Zeros())} if isinstance(node, op.Dropout) else {}

@@ -25,7 +25,6 @@ from reskeras.spec.fields import Spec
 from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.orders import ORDERS
-from reskeras.spec.resolve import resolve
 
 KERAS_WEIGHTS = "keras-weights"
 
@@ -49,7 +48,7 @@ def application_of(spec: Spec) -> tuple[str, str]:
         return "InceptionResNetV2", "tf"
     if not isinstance(spec, NetworkSpec):
         raise ReskerasError(f"to: {KERAS_WEIGHTS} are of a residual network, which this is not")
-    decided = resolve(spec)
+    decided = spec.decided()
     second = ORDERS[decided.stages[0].order].preactivates
     return (f"ResNet{decided.depth}V2", "tf") if second else (f"ResNet{decided.depth}", "caffe")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from itertools import pairwise
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.porting.layouts import Library, with_weights
 from reskeras.porting.source import Source
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Plan, Sequence
+from reskeras.spec.nodes import followed
+from reskeras.spec.plan import Plan
 
 Weights = dict[str, np.ndarray]  # by canonical name
 MOST_LISTED = 5
@@ -119,16 +119,9 @@ def with_channels_reversed(plan: Plan, weights: Weights) -> Weights:
 
 def _followed(plan: Plan) -> Iterator[tuple[op.Conv, op.BatchNorm]]:
     """Convolutions that a batch norm follows at once."""
-    def within(nodes: Sequence) -> Iterator[tuple[op.Conv, op.BatchNorm]]:
-        for node in nodes:
-            if isinstance(node, Fork):
-                for branch in node.branches:
-                    yield from within(branch)
-        yield from ((one, two) for one, two in pairwise(nodes)
-                    if isinstance(one, op.Conv) and isinstance(two, op.BatchNorm))
-
     for unit in plan.units:
-        yield from within(unit.nodes)
+        yield from (pair for pair in followed(unit.nodes)
+                    if isinstance(pair[0], op.Conv) and isinstance(pair[1], op.BatchNorm))
 
 
 def _listed(names: list[str]) -> str:

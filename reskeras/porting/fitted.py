@@ -16,7 +16,6 @@ from reskeras.porting.source import Ask, Source
 from reskeras.spec import operations as op
 from reskeras.spec.diff import unit_changes
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
 from reskeras.spec.plan import Plan
 
 
@@ -40,13 +39,13 @@ class Given:
     @property
     def plan(self) -> Plan:
         """What the weights are of."""
-        return lower(self.spec)
+        return self.spec.lower()
 
 
 def fitted(given: Given, known: Recognised, theirs: Source) -> Weights:
     """Our weights as the network of `theirs` computes the same with them; ReskerasError where it cannot."""
     plan = given.plan
-    other = replace(lower(known.spec), input_shape=plan.input_shape)
+    other = replace(known.spec.lower(), input_shape=plan.input_shape)
     changes = list(unit_changes(_bare(other), _bare(plan)))
     if changes:
         steps = "; ".join(f"{change.units} {', '.join(f'{step.sign} {step.words}' for step in change.steps[:3])}"

@@ -24,7 +24,6 @@ from reskeras.porting.source import Source
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, provenance
 from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
 from reskeras.spec.overrides import laid_over
 
 COLOURS = 3
@@ -101,14 +100,14 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
     if published and not normalised:
         pixels = as_published(published, pixels)
-    plan = lower(spec)
+    plan = spec.lower()
     if plan.input_shape[-1] != COLOURS and not known.modelled:  # nothing is known, and "blue first" means nothing
         pixels = replace(pixels, reverse=False)
     shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
     weights = our_weights(source, known.title, known.layers, plan, shapes, known.aside)
     if fold_biases:
         weights, spec = without_biases(plan, weights), laid_over(spec, {"conv_bias": False})
-        plan = lower(spec)
+        plan = spec.lower()
     if pixels.reverse:
         weights = with_channels_reversed(plan, weights)
     model = filled(compile_plan(plan, name_of(spec)), weights)

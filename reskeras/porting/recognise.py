@@ -15,7 +15,6 @@ from reskeras.porting.source import Source
 from reskeras.spec.excitation import squeeze_of
 from reskeras.spec.families import BLOCKS
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network
 
@@ -57,11 +56,11 @@ def _by_function(source: Source, size: int | None) -> Recognised:
                             + "; ".join(found.obstacles_in_words()))
     spec = found.spec
     if size:
-        spec = laid_over(spec, {"input_shape": [size, size, lower(spec).input_shape[-1]]})
+        spec = laid_over(spec, {"input_shape": [size, size, spec.lower().input_shape[-1]]})
     names = {layer.rpartition("/")[2] for layer in source.layers}
     marked = (row for marks, row in APPLICATION_MARKS.items() if {*marks} <= names)
     title, pixels = next(marked, ("a Keras model", None))
-    modelled = as_modelled(found.preprocessing, source.tensors, lower(spec).input_shape[-1])
+    modelled = as_modelled(found.preprocessing, source.tensors, spec.lower().input_shape[-1])
     return Recognised(title, spec, found.layers, modelled or (pixels and NORMALISE[pixels]), modelled is not None,
                       frozenset(step.name for step in found.preprocessing if isinstance(step, Adapted)))
 
@@ -71,7 +70,7 @@ def _by_names(source: Source, size: int | None) -> Recognised:
     spec = spec_of(source, layout, size)
     pixels = NORMALISE[layout.normalise]
     pixels = replace(pixels, framing=replace(pixels.framing, interpolation=layout.interpolation))
-    return Recognised(layout.title, spec, layout.layers(lower(spec)), pixels)
+    return Recognised(layout.title, spec, layout.layers(spec.lower()), pixels)
 
 
 def layout_of(source: Source) -> Layout:

@@ -19,11 +19,9 @@ from reskeras.porting.source import Source, of_state_dict
 from reskeras.spec import operations as op
 from reskeras.spec.excitation import middle
 from reskeras.spec.families import BLOCKS, FAMILIES
-from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.overrides import laid_over
-from reskeras.spec.resolve import resolve
 
 WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
 LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}
@@ -41,7 +39,7 @@ def write_state_dict(given: Given, path: Path, library: str) -> Answers:
         from safetensors.numpy import load_file, save_file
     except ImportError as error:
         raise ReskerasError("to: state dicts need safetensors; pip install 'reskeras[port]'") from error
-    decided, plan = resolve(given.spec), given.plan
+    decided, plan = given.spec.decided(), given.plan
     if len(decided.stages) != STAGES:
         raise ReskerasError(f"to: {library}'s residual networks have {STAGES} stages, and this has "
                             f"{len(decided.stages)}")
@@ -49,7 +47,7 @@ def write_state_dict(given: Given, path: Path, library: str) -> Answers:
     found = (_timm if library == "timm" else _torchvision)(decided)
     layers = layout.layers(plan)
     # those of gates, which no batch norm follows, are theirs too
-    gates = {each.name for each in lower(laid_over(given.spec, {"conv_bias": False})).ops()
+    gates = {each.name for each in laid_over(given.spec, {"conv_bias": False}).lower().ops()
              if isinstance(each, op.Conv) and each.bias}
     tensors = their_tensors(without_biases(plan, dict(given.weights), keep=gates), TORCH, layers, plan)
     theirs = Source(str(found), TORCH, tensors, None)

@@ -11,8 +11,8 @@ from pathlib import Path
 from reskeras.errors import ReskerasError
 from reskeras.report.glyphs import BOX_GAP, LINE, Pen, measure
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Plan, Sequence, Unit
-from reskeras.spec.wording import is_residual
+from reskeras.spec.nodes import Fork, Sequence, mapped, walk
+from reskeras.spec.plan import Plan, Unit
 
 SUFFIXES = (".png", ".svg", ".pdf")
 LONGEST_RUN = 6  # equal units in a row that are all drawn
@@ -81,31 +81,28 @@ def draw(plan: Plan, title: str, path: str | Path) -> Path:
 
 def _items(plan: Plan) -> Iterable[Item]:
     """Units in order, long runs of equal ones shortened."""
-    for _, run in groupby(plan.units, key=lambda unit: (unit.stage, _without_rates(unit.nodes))):
+    for _, run in groupby(plan.units, key=lambda unit: (unit.stage, mapped(unit.nodes, _without_rate))):
         units = list(run)
         if len(units) <= LONGEST_RUN:
             yield from map(_item, units)
             continue
         yield _item(units[0])
         names = f"{_short_name(units[1])} to {_short_name(units[-2])}"
-        yield Item(units[0].stage, names, more=len(units) - 2)
+        yield Item(units[0].stage_name, names, more=len(units) - 2)
         yield _item(units[-1])
 
 
 def _item(unit: Unit) -> Item:
-    return Item(unit.stage, _short_name(unit), unit.nodes)
+    return Item(unit.stage_name, _short_name(unit), unit.nodes)
 
 
 def _short_name(unit: Unit) -> str:
-    return unit.name.removeprefix(unit.stage).lstrip("_").replace("unit", "unit ")
+    return "" if unit.index is None else f"unit {unit.index}"
 
 
-def _without_rates(nodes: Sequence) -> Sequence:
-    """Nodes for comparison: stochastic depth gives each unit a rate of its own, and changes nothing else."""
-    return tuple(
-        replace(node, branches=tuple(map(_without_rates, node.branches))) if isinstance(node, Fork)
-        else replace(node, rate=0.0) if isinstance(node, op.Dropout) and node.per_image else node
-        for node in nodes)
+def _without_rate(node: op.Op) -> op.Op:
+    """For comparison: stochastic depth gives each unit a rate of its own, and changes nothing else."""
+    return replace(node, rate=0.0) if isinstance(node, op.Dropout) and node.per_image else node
 
 
 def _columns(items: list[Item], width: float) -> list[list[Item]]:
@@ -146,8 +143,8 @@ class _Page:
 
     def __init__(self, pen: Pen, plan: Plan, left: float, right: float) -> None:
         self.pen, self.plan, self.left, self.right = pen, plan, left, right
-        self.shapes = dict(zip((unit.stage for unit in plan.units), plan.unit_shapes(), strict=True))
-        self.last = plan.units[-1].stage
+        self.shapes = dict(zip((unit.stage_name for unit in plan.units), plan.unit_shapes(), strict=True))
+        self.last = plan.units[-1].stage_name
         numbered = [stage for stage in self.shapes if stage.startswith("stage")]
         self.colours = {stage: COLOURS[index % len(COLOURS)] for index, stage in enumerate(numbered)}
 
@@ -178,11 +175,11 @@ class _Page:
 
     def footer(self, height: float) -> None:
         """What lines and letters mean, as far as this network has them."""
-        forks = list(_forks(node for unit in self.plan.units for node in unit.nodes))
+        forks = [node for unit in self.plan.units for node in walk(unit.nodes) if isinstance(node, Fork)]
         notes = []
-        if any(map(is_residual, forks)):
+        if any(fork.is_residual for fork in forks):
             notes.append("shortcuts: solid keeps the shape, dashed changes it")
-        if any(fork.merge == "gated_add" for fork in forks):
+        if any(fork.merge.formula for fork in forks):
             notes.append("s shortcut, r residual, g gate")
         self.pen.text(MARGIN, height - 0.16, ";  ".join(notes), 6, ha="left", color="#555555")
 
@@ -213,14 +210,6 @@ class _Page:
         self.pen.text(axis, y + 0.145, f"{item.more} more, equal", 6)
         self.pen.text(axis, y + 0.265, item.name, 5.5, color="#666666")
         return y + MORE_HEIGHT
-
-
-def _forks(nodes: Iterable) -> Iterable[Fork]:
-    for node in nodes:
-        if isinstance(node, Fork):
-            yield node
-            for branch in node.branches:
-                yield from _forks(branch)
 
 
 def _short(number: int) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Node, Sequence
-from reskeras.spec.wording import is_residual, words
+from reskeras.spec.merges import RESIDUAL, STREAM, Concat, ScaledAdd
+from reskeras.spec.nodes import Fork, Node, Sequence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +20,6 @@ BESIDE = 0.35  # from a merge to what is written beside it, clear of the strips 
 BOX_FONT, STRIP_FONT = 6.5, 5.5
 CHARACTER = 0.0096  # inches of a character for each point of font size, DejaVu Sans
 LINE, INK = "#333333", "#111111"
-STRIP_FILLS = {"bn": "#e3e3e3", "relu": "#ffd9a8", "sigmoid": "#f7c6dd", "dropout": "#d9c8ee", "scale": "#cfe8cf"}
-BOXES = (op.Conv, op.Dense, op.Pool, op.GlobalPool)
-SHAPE_CHANGERS = (Fork, op.Conv, op.Pool, op.PadChannels)
-SYMBOLS = {"add": "+", "scaled_add": "+", "gated_add": "+", "multiply": "\u00d7"}
 
 
 @dataclass(frozen=True)
@@ -35,18 +31,9 @@ class Extent:
     height: float
 
 
-def is_box(node: Node) -> bool:
-    """Whether an operation is drawn as a box; the others are thin strips."""
-    return isinstance(node, BOXES) and not _subsamples(node)
-
-
-def _subsamples(node: Node) -> bool:
-    return isinstance(node, op.Pool) and node.kernel == (1, 1)
-
-
 def visible(nodes: Sequence) -> list[Node]:
     """Nodes without the zeros around images, which belong to the window that follows."""
-    return [node for node in nodes if not isinstance(node, op.Pad)]
+    return [node for node in nodes if isinstance(node, Fork) or node.drawn != "hidden"]
 
 
 def measure(nodes: Sequence) -> Extent:
@@ -61,9 +48,9 @@ def measure(nodes: Sequence) -> Extent:
 def _measure_node(node: Node) -> Extent:
     if isinstance(node, Fork):
         return _Layout(node).extent
-    font, least, gap, height = (BOX_FONT, 1.05, BOX_GAP, BOX_HEIGHT) if is_box(node) else (
+    font, least, gap, height = (BOX_FONT, 1.05, BOX_GAP, BOX_HEIGHT) if node.drawn == "box" else (
         STRIP_FONT, 0.62, STRIP_GAP, STRIP_HEIGHT)
-    half = max(least, len(words(node)) * font * CHARACTER + 0.1) / 2
+    half = max(least, len(node.words) * font * CHARACTER + 0.1) / 2
     return Extent(half, half, gap + height)
 
 
@@ -81,7 +68,7 @@ class _Layout:
         self.inner = max(tallest, 2 * ROUND)
         left = max(room.left - offset for room, offset in zip(self.rooms, self.offsets, strict=True))
         right = max(room.right + offset for room, offset in zip(self.rooms, self.offsets, strict=True))
-        if fork.merge == "gated_add":
+        if fork.merge.formula:
             right = max(right, BESIDE + 0.8)  # the formula beside the merge
         self.extent = Extent(max(left, 0.3), max(right, 0.3), SPLIT + self.inner + JOIN + 2 * RADIUS)
 
@@ -104,11 +91,7 @@ class _Layout:
 
 def _main_branch(fork: Fork) -> int | None:
     """The branch that goes straight down: the residual, or the stream that a gate multiplies."""
-    if is_residual(fork):
-        return 1
-    if fork.merge == "multiply" and len(fork.branches) == 2 and () in fork.branches:
-        return fork.branches.index(())
-    return None
+    return next((place for place, part in enumerate(fork.parts) if part in (RESIDUAL, STREAM)), None)
 
 
 class Pen:
@@ -153,15 +136,15 @@ class Pen:
         self.axes.add_patch(FancyBboxPatch((x - width / 2, y), width, height, boxstyle=shape, facecolor=fill, **style))
 
     def _op(self, node: op.Op, x: float, y: float) -> float:
-        room, boxed = _measure_node(node), is_box(node)
+        room, boxed = _measure_node(node), node.drawn == "box"
         top, width = y + (BOX_GAP if boxed else STRIP_GAP), room.left + room.right
         self.line([(x, y), (x, top)], arrow=boxed)
         if boxed:
             fill = self.fill if isinstance(node, op.Conv) else "white"
             self.box(x, top, width, BOX_HEIGHT, fill, rounded=0.06 if "pool" in node.kind else 0.0)
         else:
-            self.box(x, top, width, STRIP_HEIGHT, STRIP_FILLS.get(node.kind, "white"), linewidth=0.4, rounded=0.03)
-        self.text(x, (top + y + room.height) / 2 + 0.008, words(node), BOX_FONT if boxed else STRIP_FONT)
+            self.box(x, top, width, STRIP_HEIGHT, node.fill, linewidth=0.4, rounded=0.03)
+        self.text(x, (top + y + room.height) / 2 + 0.008, node.words, BOX_FONT if boxed else STRIP_FONT)
         return y + room.height
 
     def _fork(self, fork: Fork, x: float, y: float) -> float:
@@ -175,7 +158,7 @@ class Pen:
                 reached = self.sequence(branch, x, start)
                 self.line([(x, reached), (x, merge - RADIUS)], arrow=True)
                 continue
-            dashes = "--" if is_residual(fork) and index == 0 and _changes_shape(branch) else "-"
+            dashes = "--" if fork.is_residual and index == 0 and _changes_shape(branch) else "-"
             top = start + (layout.inner - room.height) / 2
             side, edge = x + offset, x + (RADIUS if offset > 0 else -RADIUS)
             turn = y + 0.04
@@ -193,23 +176,22 @@ class Pen:
     def _merge(self, fork: Fork, x: float, y: float) -> None:
         from matplotlib.patches import Circle
 
-        if fork.merge == "concat":
+        if fork.merge == Concat():
             self.box(x, y - RADIUS, 0.6, 2 * RADIUS, "white", rounded=0.05, zorder=4)
             self.text(x, y, "concat", STRIP_FONT)
             return
         self.axes.add_patch(Circle((x, y), RADIUS, facecolor="white", edgecolor=LINE, linewidth=0.8, zorder=4))
-        self.text(x, y, SYMBOLS[fork.merge], 8)
-        if fork.merge == "scaled_add" and is_residual(fork):
-            shortcut, residual = fork.factors
+        self.text(x, y, fork.merge.symbol, 8)
+        if isinstance(fork.merge, ScaledAdd) and fork.is_residual:
+            shortcut, residual = fork.merge.factors
             self.text(x + BESIDE, y + 0.035, f"\u00d7 {shortcut:g}", STRIP_FONT, ha="left", va="top")
             self.text(x - 0.1, y - RADIUS, f"\u00d7 {residual:g}", STRIP_FONT, ha="right", va="center")
-        if fork.merge == "gated_add":
-            formula = "(1 - g) s + g r" if fork.exclusive else "(1 - g) s + r"
-            self.text(x + BESIDE, y + 0.035, formula, STRIP_FONT, ha="left", va="top")
+        if fork.merge.formula:
+            self.text(x + BESIDE, y + 0.035, fork.merge.formula, STRIP_FONT, ha="left", va="top")
 
 
 def _changes_shape(branch: Sequence) -> bool:
-    return any(isinstance(node, SHAPE_CHANGERS) for node in branch)
+    return any(isinstance(node, Fork) or op.changes_shape(type(node)) for node in visible(branch))
 
 
 def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.inception import InceptionSpec
-from reskeras.spec.network import NetworkSpec, ResolvedNetwork
-from reskeras.spec.resolve import resolve
+from reskeras.spec.network import NetworkSpec
 from reskeras.spec.vgg import VggSpec
 
 
@@ -17,7 +16,7 @@ from reskeras.spec.vgg import VggSpec
 class Row:
     """A named network: its spec and where it comes from; `flops` and `millions` are as printed there."""
 
-    spec: Spec
+    spec: AnyNetwork
     source: str
     flops: float | None = None  # multiply-adds, as v1 table 1 has them
     millions: float | None = None  # parameters, as v1 table 6 has them
@@ -111,30 +110,19 @@ def _inceptions() -> dict[str, Row]:
     return rows
 
 
-def name_of(network: Spec) -> str:
+def name_of(network: AnyNetwork) -> str:
     """The name a network goes by: its own, else its catalogue name, else one made of family and depth.
 
     Classes and input shape do not change which network it is.
     """
-    if isinstance(network, InceptionSpec):
-        return network.name or _names().get(_identity(network)) or f"inception-{network.inception}-variant"
-    if not isinstance(network, NetworkSpec | ResolvedNetwork):
-        return network.name
-    resolved = resolve(network) if isinstance(network, NetworkSpec) else network
-    if resolved.name:
-        return resolved.name
-    return _names().get(_identity(resolved)) or f"{resolved.family or 'custom'}-variant-{resolved.depth}"
+    decided = network.decided()
+    return decided.name or _catalogued(decided) or decided.fallback_name
 
 
-def _identity(decided: ResolvedNetwork | InceptionSpec) -> ResolvedNetwork | InceptionSpec:
-    return decided.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
-
-
-@cache
-def _names() -> dict[ResolvedNetwork | InceptionSpec, str]:
-    names: dict[ResolvedNetwork | InceptionSpec, str] = {}
+def _catalogued(decided: AnyNetwork) -> str | None:
+    """The first of equal rows, which has the shortest name; only rows that may be equal are decided."""
     for name, row in catalog().items():
-        if isinstance(row.spec, NetworkSpec | InceptionSpec):
-            decided = resolve(row.spec) if isinstance(row.spec, NetworkSpec) else row.spec
-            names.setdefault(_identity(decided), name)  # the first of equal rows has the shortest name
-    return names
+        if getattr(row.spec, "depth", None) in (None, decided.depth) and row.spec.decided().identity() == (
+                decided.identity()):
+            return name
+    return None

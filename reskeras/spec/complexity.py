@@ -1,12 +1,14 @@
-"""Complexity as a fold over a Plan: parameters, moving statistics, multiply-adds, activation memory."""
+"""Complexity as a fold over units: parameters, moving statistics, multiply-adds, activation memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
+from reskeras.spec.nodes import Fork, Sequence, fold
 from reskeras.spec.operations import Op, Shape
-from reskeras.spec.plan import Fork, Plan, Sequence
 
 BYTES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
 
@@ -61,19 +63,34 @@ class Complexity:
         return self.total.multiply_adds
 
 
-def complexity(plan: Plan) -> Complexity:
-    """Fold `plan` into its costs; nothing is built and nothing but arithmetic is done."""
+class Named(Protocol):
+    """A unit: a sequence of nodes with a name."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def nodes(self) -> Sequence: ...
+
+
+def complexity(units: Iterable[Named], input_shape: Shape) -> Complexity:
+    """The costs of `units`, the first of which takes `input_shape`; nothing is built, and arithmetic is all there is.
+    """
     tensors = _Tensors()
-    tensor, units = tensors.new(plan.input_shape), []
-    for unit in plan.units:
+    tensor, counted = tensors.new(input_shape), []
+    for unit in units:
         tensors.begin(unit.name)
-        tensor = _sequence(unit.nodes, tensor, tensors)
-        units.append((unit.name, tensors.shapes[tensor], tensors.counts))
+        tensor = fold(unit.nodes, tensor, tensors.through, tensors.join)
+        counted.append((unit.name, tensors.shapes[tensor], tensors.counts))
     kept = tensors.kept_by_maker()
-    first = plan.units[0].name
+    first = counted[0][0]
     kept[first] = kept.get(first, 0) + kept.pop("", 0)  # the input image is counted with the first unit
-    costs = tuple(UnitCost(name, shape, Cost(*counts, kept.get(name, 0))) for name, shape, counts in units)
+    costs = tuple(UnitCost(name, shape, Cost(**counts, activations=kept.get(name, 0)))
+                  for name, shape, counts in counted)
     return Complexity(units=costs, total=sum((unit.cost for unit in costs), Cost()))
+
+
+COUNTED = {"trained": "parameters", "statistic": "statistics"}  # by the role of a weight
 
 
 class _Tensors:
@@ -87,43 +104,33 @@ class _Tensors:
         self.shapes: list[Shape] = []
         self.makers: list[str] = []
         self.kept: set[int] = set()
-        self.maker = ""
-        self.counts = [0, 0, 0]
+        self.begin("")
 
     def begin(self, unit: str) -> None:
-        self.maker, self.counts = unit, [0, 0, 0]
+        self.maker, self.counts = unit, {"parameters": 0, "statistics": 0, "multiply_adds": 0}
 
     def new(self, shape: Shape) -> int:
         self.shapes.append(shape)
         self.makers.append(self.maker)
         return len(self.shapes) - 1
 
+    def through(self, op: Op, tensor: int) -> int:
+        shape = self.shapes[tensor]
+        output = self.new(op.output_shape(shape))
+        self.kept.update({"input": tensor, "output": output}[which] for which in op.keeps)
+        for weight in op.weights(shape).values():
+            if weight.role in COUNTED:
+                self.counts[COUNTED[weight.role]] += prod(weight.shape)
+        self.counts["multiply_adds"] += op.multiply_adds(shape)
+        return output
+
+    def join(self, fork: Fork, ends: list[int]) -> int:
+        if fork.merge.needs_branches:
+            self.kept.update(ends)
+        return self.new(fork.merged_shape([self.shapes[end] for end in ends]))
+
     def kept_by_maker(self) -> dict[str, int]:
         counts: dict[str, int] = {}
         for tensor in self.kept:
             counts[self.makers[tensor]] = counts.get(self.makers[tensor], 0) + prod(self.shapes[tensor])
         return counts
-
-
-def _sequence(nodes: Sequence, tensor: int, tensors: _Tensors) -> int:
-    for node in nodes:
-        tensor = (_fork if isinstance(node, Fork) else _op)(node, tensor, tensors)
-    return tensor
-
-
-def _op(op: Op, tensor: int, tensors: _Tensors) -> int:
-    shape, counts = tensors.shapes[tensor], tensors.counts
-    output = tensors.new(op.output_shape(shape))
-    for which in op.keeps:
-        tensors.kept.add({"input": tensor, "output": output}[which])
-    counts[0] += op.parameters(shape)
-    counts[1] += op.statistics(shape)
-    counts[2] += op.multiply_adds(shape)
-    return output
-
-
-def _fork(fork: Fork, tensor: int, tensors: _Tensors) -> int:
-    ends = [_sequence(branch, tensor, tensors) for branch in fork.branches]
-    if fork.merge in ("multiply", "gated_add"):  # a product's gradient needs its factors
-        tensors.kept.update(ends)
-    return tensors.new(fork.merged_shape(tuple(tensors.shapes[end] for end in ends)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.families import BLOCKS, CIFAR_DEPTHS, FAMILIES, IMAGENET_DEPTHS
+from reskeras.spec.blocks import BLOCKS
+from reskeras.spec.families import CIFAR_DEPTHS, FAMILIES, IMAGENET_DEPTHS
 
 Reading = tuple[str, str, tuple[int, ...]]  # family, block, units in each stage
 DEEPEST = 20_000

@@ -17,16 +17,15 @@ from reskeras.spec import operations as op
 from reskeras.spec.catalog import catalog, name_of
 from reskeras.spec.complexity import Complexity
 from reskeras.spec.fields import Spec, Width, integer, number
-from reskeras.spec.lower import Maker, lower
+from reskeras.spec.lower import Maker
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.operations import Shape
 from reskeras.spec.orders import ORDERS
+from reskeras.spec.parts import SMALL_NORMAL
 from reskeras.spec.plan import Plan, Unit
-from reskeras.spec.resolve import resolve
 
 OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that are computed for each region
 BACKBONE = "backbone"  # the field that tells a DetectorSpec from networks
-SMALL_NORMAL = "small_normal"  # what the last layers start with, so that a fresh detector says nothing with certainty
 SHARES = (1 / 8, 1 / 4, 1 / 2, 7 / 8)  # default anchors, of the canvas' shorter side: about COCO's 64 to 512 of 600
 LARGE = 1 << 16
 WIDEST_RPN = 512  # channels of the proposal network's convolution, in the paper 512 for VGG
@@ -140,10 +139,10 @@ class DetectorSpec(Spec):
     def decided(self) -> DetectorSpec:
         """The same with nothing left to a default; read again it decides to itself. ReskerasError when it
         contradicts itself."""
-        network = resolve(self.backbone)
+        network = self.backbone.decided()
         if len(network.stages) < 2:
             raise ReskerasError("backbone: one stage cannot be divided between image and regions; choose two or more")
-        plan = lower(network)
+        plan = network.lower()
         shared = self.shared or f"stage{len(network.stages) - 1}"
         end = plan.endpoint(shared)
         if not 1 <= end < len(plan.units) - 2:
@@ -160,7 +159,7 @@ class DetectorSpec(Spec):
 
     def canvas(self) -> Shape:
         """Height, width and channels of what images are put on."""
-        return resolve(self.backbone).input_shape
+        return self.backbone.decided().input_shape
 
 
 @dataclass(frozen=True)
@@ -237,13 +236,13 @@ class DetectorPlan:
 def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     """The plans of a detector; ReskerasError (status 2) when the spec contradicts itself."""
     spec = spec.decided()
-    resolved = resolve(spec.backbone)
-    network = lower(resolved)
+    resolved = spec.backbone.decided()
+    network = resolved.lower()
     maker, end = Maker(resolved), network.endpoint(spec.shared)
     shared = network.slice(until=network.units[end].name)
     each = len(spec.anchors.sizes) * len(spec.anchors.ratios)
     # a stream that units activate for themselves is raw (v2 section 4), so the proposal network does that too
-    order = resolved.stages[int(network.units[end].stage.removeprefix("stage")) - 1].order
+    order = resolved.stages[network.units[end].stage - 1].order
     before = maker.activation(ORDERS[order].head, "rpn_pre_")
     rpn = _plan("rpn", (*before, *maker.conv("rpn_conv", 3, spec.proposals.width, 1, bias_start=0.0),
                         op.Relu(name="rpn_relu")), shared.output_shape)
@@ -263,7 +262,7 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
 
 
 def _plan(name: str, nodes: tuple, shape: Shape) -> Plan:
-    return Plan(units=(Unit(name=name, nodes=nodes),), input_shape=shape)
+    return Plan(units=(Unit(stage=name, nodes=nodes),), input_shape=shape)
 
 
 def _check_counts(plan: DetectorPlan) -> None:

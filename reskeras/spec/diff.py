@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import SequenceMatcher
 from typing import Any
 
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.complexity import Cost
-from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
-from reskeras.spec.network import NetworkSpec
+from reskeras.spec.merges import RESIDUAL
+from reskeras.spec.nodes import Fork, Node, Sequence
 from reskeras.spec.operations import Op
-from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit
-from reskeras.spec.resolve import resolve
-from reskeras.spec.wording import branch_names, sequence_words, words
+from reskeras.spec.plan import Plan, Unit
+from reskeras.spec.wording import sequence_words
 
 
 @dataclass(frozen=True)
@@ -60,27 +59,23 @@ class Difference:
         return not self.fields and not self.units
 
 
-def difference(before: Spec, after: Spec) -> Difference:
+def difference(before: AnyNetwork, after: AnyNetwork) -> Difference:
     """Compare two networks of any kind; a network's own name is no difference."""
-    plans = lower(before), lower(after)
+    plans = before.lower(), after.lower()
     return Difference(
         tuple(field_changes(before, after)), tuple(unit_changes(*plans)), *(plan.complexity().total for plan in plans)
     )
 
 
-def field_changes(before: Spec, after: Spec) -> Iterator[FieldChange]:
+def field_changes(before: AnyNetwork, after: AnyNetwork) -> Iterator[FieldChange]:
     """The fields of two resolved specs that differ, those of equal stages together; their names are no difference."""
-    flat = [dict(_flat(_decided(spec).model_dump(mode="json"))) for spec in (before, after)]
+    flat = [dict(_flat(spec.whole())) for spec in (before, after)]
     known = list(dict.fromkeys([*flat[0], *flat[1]]))
     if type(before) is not type(after):
         yield FieldChange("kind", *(type(spec).__name__.removesuffix("Spec").lower() for spec in (before, after)))
         known = [name for name in flat[0] if name in flat[1]]  # fields of one kind alone say nothing of the other
     changes = [FieldChange(name, *(one.get(name) for one in flat)) for name in known if name != "name"]
     yield from _over_stages([change for change in changes if change.before != change.after])
-
-
-def _decided(spec: Spec) -> Spec:
-    return resolve(spec) if isinstance(spec, NetworkSpec) else spec
 
 
 def _flat(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -113,13 +108,13 @@ def _over_stages(changes: list[FieldChange]) -> Iterator[FieldChange]:
 def unit_changes(before: Plan, after: Plan) -> Iterator[UnitChange]:
     """The operations that differ, unit by unit of one name; equal differences together."""
     sides = [{unit.name: unit for unit in plan.units} for plan in (before, after)]
-    groups: dict[tuple[Step, ...], list[str]] = {}
+    groups: dict[tuple[Step, ...], list[Unit]] = {}
     for name in _merged_order(*(list(side) for side in sides)):
-        steps = tuple(unit_steps(*(side.get(name) for side in sides)))
-        if steps:
-            groups.setdefault(steps, []).append(name)
-    for steps, names in groups.items():
-        yield UnitChange(_unit_spans(names), steps)
+        pair = [side.get(name) for side in sides]
+        if steps := tuple(unit_steps(*pair)):
+            groups.setdefault(steps, []).append(pair[0] or pair[1])
+    for steps, units in groups.items():
+        yield UnitChange(_unit_spans(units), steps)
 
 
 def _merged_order(before: list[str], after: list[str]) -> list[str]:
@@ -171,11 +166,11 @@ class Place:
 
     def alike_in_words(self, other: Place) -> bool:
         """Whether only numbers that the words leave out can differ."""
-        return self.branch == other.branch and words(self.node) == words(other.node)
+        return self.branch == other.branch and self.node.words == other.node.words
 
     def step(self, sign: str, unit: str, more: str = "") -> Step:
         """This place as a line of the difference."""
-        return Step(sign, self.part, self.node.name.removeprefix(f"{unit}_"), words(self.node) + more)
+        return Step(sign, self.part, self.node.name.removeprefix(f"{unit}_"), self.node.words + more)
 
 
 def _places(nodes: Sequence, branch: str = "", part: str = "") -> Iterator[Place]:
@@ -185,9 +180,9 @@ def _places(nodes: Sequence, branch: str = "", part: str = "") -> Iterator[Place
             yield Place(branch, node, part)
             continue
         yield Place(branch, Split(name="split"), part)
-        for name, inner in zip(branch_names(node), node.branches, strict=True):
+        for name, inner in zip(node.parts, node.branches, strict=True):
             path = f"{part}, {name}" if part else name
-            yield from _places(inner, branch if name == "residual" else path, path)
+            yield from _places(inner, branch if name == RESIDUAL else path, path)
         # the merge alone, so that what differs in a branch does not count twice
         yield Place(branch, replace(node, branches=((),) * len(node.branches)), part)
 
@@ -198,12 +193,11 @@ def _numbers(before: Op, after: Op) -> str:
     return ", ".join(f"{name} {old} -> {new}" for name, old, new in changed if old != new)
 
 
-def _unit_spans(names: list[str]) -> str:
-    """`stage1_unit2..unit3, stage2_unit1` for the names of units, in order."""
+def _unit_spans(units: list[Unit]) -> str:
+    """`stage1_unit2..unit3, stage2_unit1` for units, in order."""
     stages: dict[str, list[int]] = {}
-    for name in names:
-        stage, _, number = name.partition("_unit")
-        stages.setdefault(stage, []).extend([int(number)] if number else [])
+    for unit in units:
+        stages.setdefault(unit.stage_name, []).extend([] if unit.index is None else [unit.index])
     texts = []
     for stage, numbers in stages.items():
         spans = _spans(numbers).split(",") if numbers else []

@@ -4,37 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reskeras.spec.network import BatchNormSpec, ConvSpec, HeadSpec, PoolSpec, StemSpec
-
-
-@dataclass(frozen=True)
-class BlockForm:
-    """The convolutions of a unit: kernel sizes, and widths as multiples of the stage's (v1 figure 5).
-
-    `grouped` is the index of the convolution that may have groups (arXiv:1611.05431 figure 3 c), in a block with an
-    inside of its own.
-    """
-
-    kernels: tuple[int, ...]
-    widths: tuple[int, ...]
-    grouped: int | None = None
-
-    @property
-    def expansion(self) -> int:
-        """Output channels of a unit over the stage's width."""
-        return self.widths[-1]
-
-    def channels(self, width: int, inner_factor: float) -> tuple[int, ...]:
-        """Output channels of each convolution in a stage of `width`."""
-        inner = 1.0 if self.grouped is None else inner_factor
-        return (*(max(round(width * multiple * inner), 1) for multiple in self.widths[:-1]), width * self.expansion)
-
-
-BLOCKS = {
-    "basic": BlockForm(kernels=(3, 3), widths=(1, 1)),
-    "bottleneck": BlockForm(kernels=(1, 3, 1), widths=(1, 1, 4), grouped=1),
-    "single": BlockForm(kernels=(3,), widths=(1,)),
-}
+from reskeras.spec.parts import BatchNormSpec, ConvSpec, HeadSpec, PoolSpec, StemSpec
 
 
 @dataclass(frozen=True)

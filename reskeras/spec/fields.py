@@ -16,6 +16,14 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def decided(self) -> Spec:
+        """The same with nothing left to a default, where the kind of spec leaves anything."""
+        return self
+
+    def whole(self) -> dict[str, Any]:
+        """Every field decided, as plain data for YAML or JSON."""
+        return self.decided().model_dump(mode="json")
+
     def sparse(self) -> dict[str, Any]:
         """The fields that were set, as plain data for YAML or JSON."""
         return self.model_dump(mode="json", exclude_unset=True)

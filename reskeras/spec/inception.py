@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork, comma_listed
 from reskeras.spec.families import DEFAULTS, FAMILIES, FamilyPreset
-from reskeras.spec.fields import InputShape, Spec, Width, integer, number, whole_shape
-from reskeras.spec.lower import lower
-from reskeras.spec.network import BatchNormSpec, Initialiser
+from reskeras.spec.fields import InputShape, Width, integer, number, whole_shape
+from reskeras.spec.merges import ADD, Concat, ScaledAdd
+from reskeras.spec.nodes import Fork, Node, Sequence, sequence_shape
 from reskeras.spec.operations import Shape
-from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit, sequence_shape
+from reskeras.spec.parts import BatchNormSpec, Initialiser
+from reskeras.spec.plan import HEAD, STEM, Plan, Unit
 
 INCEPTION = "inception"  # the field that tells an InceptionSpec from other networks
 
@@ -102,7 +104,7 @@ def _thrice(value: Any) -> Any:
     return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-class InceptionSpec(Spec):
+class InceptionSpec(AnyNetwork):
     """An Inception-v4 or Inception-ResNet: which cells, how many, how wide. What is left out is the paper's.
 
     Three stages of cells, the second and third begun by a reduction (figures 9 and 15). v4 has no residuals, so its
@@ -141,19 +143,34 @@ class InceptionSpec(Spec):
     @property
     def depth(self) -> int:
         """Weighted layers on the longest way through: convolutions and the dense layer."""
-        return lower(self).weighted_layers()
+        return self.lower().weighted_layers()
 
+    @property
+    def fallback_name(self) -> str:
+        return f"inception-{self.inception}-variant"
 
-@lower.register
-def _(spec: InceptionSpec) -> Plan:
-    make = _Maker(spec)
-    units = [Unit(name="stem", nodes=make.sequence("stem", STEMS[spec.stem]))]
-    shape = sequence_shape(units[0].nodes, whole_shape(spec.input_shape))
-    for stage in range(len(spec.cells)):
-        for unit in make.stage(stage, shape):
-            shape = sequence_shape(unit.nodes, shape)
-            units.append(unit)
-    return Plan(units=(*units, make.head()), input_shape=whole_shape(spec.input_shape))
+    def describe(self) -> str:
+        parts = {f"inception {self.inception}": True, f"stem {self.stem}": True,
+                 f"cells {comma_listed(self.cells)}": True,
+                 f"residuals times {comma_listed(self.scaling or ())}": self.scaling,
+                 "last cell linear": self.last_linear, f"final convolution {self.final_width}": self.final_width,
+                 f"widths times {self.width_factor:g}": self.width_factor != 1}
+        return f"depth {self.depth}: {comma_listed(text for text, said in parts.items() if said)}"
+
+    def facts(self) -> dict[str, Any]:
+        shortcut, skip = ("identity", f"scale ({comma_listed(self.scaling)})") if self.scaling else ("none", "-")
+        return {"layers": self.depth, "block": "inception", "shortcut": shortcut, "skip": skip, "order": "-"}
+
+    def make_plan(self) -> Plan:
+        """The network's cells as operations."""
+        make, shape = _Maker(self), whole_shape(self.input_shape)
+        units = [Unit(stage=STEM, nodes=make.sequence(STEM, STEMS[self.stem]))]
+        shape = sequence_shape(units[0].nodes, shape)
+        for stage in range(len(self.cells)):
+            for unit in make.stage(stage, shape):
+                shape = sequence_shape(unit.nodes, shape)
+                units.append(unit)
+        return Plan(units=(*units, make.head()), input_shape=whole_shape(self.input_shape))
 
 
 @dataclass(frozen=True)
@@ -166,29 +183,29 @@ class _Maker:
         """The reduction before a stage, where there is one, and its cells; `shape` is what comes in."""
         kind, count, first = KINDS[self.spec.inception], self.spec.cells[stage], 1
         if stage:
-            name, first = f"stage{stage + 1}_unit1", 2
-            nodes = (self.cell(name, kind.reductions[stage - 1]),)
-            shape = sequence_shape(nodes, shape)
-            yield Unit(name=name, nodes=nodes)
+            unit, first = Unit(stage=stage + 1, index=1, nodes=()), 2
+            unit = replace(unit, nodes=(self.cell(unit.name, kind.reductions[stage - 1]),))
+            shape = sequence_shape(unit.nodes, shape)
+            yield unit
         for place in range(first, first + count):
-            name = f"stage{stage + 1}_unit{place}"
-            cell: Sequence = (self.cell(name, kind.cells[stage]),)
+            unit = Unit(stage=stage + 1, index=place, nodes=())
+            cell: Sequence = (self.cell(unit.name, kind.cells[stage]),)
             if kind.residual:
                 linear = self.spec.last_linear and stage == 2 and place == first + count - 1
-                cell = self.added(name, cell, shape[-1], 1.0 if linear else self.spec.scaling[stage], linear)
-            yield Unit(name=name, nodes=cell)
+                cell = self.added(unit.name, cell, shape[-1], 1.0 if linear else self.spec.scaling[stage], linear)
+            yield replace(unit, nodes=cell)
 
     def added(self, name: str, cell: Sequence, width: int, factor: float, linear: bool) -> Sequence:
         """A cell as a residual: brought to the stream's width without activation, scaled, added (figure 20)."""
         widened = op.Conv(name=f"{name}_expansion_conv", filters=width, kernel=(1, 1), bias=True,
                           initialiser=self.spec.initialiser)
-        scaled = {"merge": "scaled_add", "factors": (1.0, factor)} if factor != 1 else {}
-        fork = Fork(name=f"{name}_add", branches=((), (*cell, widened)), **scaled)
+        fork = Fork(name=f"{name}_add", branches=((), (*cell, widened)),
+                    merge=ADD if factor == 1 else ScaledAdd(factors=(1.0, factor)))
         return (fork,) if linear else (fork, op.Relu(name=f"{name}_out_relu"))
 
     def cell(self, name: str, branches: Branches) -> Fork:
         """Branches side by side."""
-        return Fork(name=f"{name}_concat", merge="concat", branches=tuple(
+        return Fork(name=f"{name}_concat", merge=Concat(), branches=tuple(
             self.sequence(f"{name}_branch{index}", branch) for index, branch in enumerate(branches, start=1)))
 
     def sequence(self, name: str, branch: Branch) -> Sequence:
@@ -233,4 +250,4 @@ class _Maker:
         if spec.dropout:
             nodes.append(op.Dropout(name="head_dropout", rate=spec.dropout))
         nodes.append(op.Dense(name="logits", units=spec.classes, initialiser=spec.initialiser))
-        return Unit(name="head", nodes=tuple(nodes))
+        return Unit(stage=HEAD, nodes=tuple(nodes))

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import singledispatch
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from reskeras.spec import operations as op
-from reskeras.spec import shortcuts
+from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.excitation import middle
-from reskeras.spec.families import BLOCKS
-from reskeras.spec.network import NetworkSpec, PoolSpec, ResolvedNetwork, StageRow
+from reskeras.spec.merges import Multiply
+from reskeras.spec.nodes import Fork, Node, Sequence
 from reskeras.spec.orders import ORDERS, Words
-from reskeras.spec.plan import Fork, Node, Plan, Sequence, Unit
-from reskeras.spec.resolve import resolve, unit_stride
+from reskeras.spec.plan import HEAD, STEM, Plan, Unit
+from reskeras.spec.shortcuts import SHORTCUTS, Change, averaged
+
+if TYPE_CHECKING:
+    from reskeras.spec.parts import PoolSpec
+    from reskeras.spec.resolved import ResolvedNetwork
+    from reskeras.spec.stages import StageRow
 
 
-@singledispatch
-def lower(spec: object) -> Plan:
-    """The plan of a spec, sparse or resolved. Another kind of network registers its own lowering here."""
-    raise TypeError(f"no lowering for {type(spec).__name__}")
-
-
-@lower.register
-def _(spec: NetworkSpec) -> Plan:
-    return lower(resolve(spec))
-
-
-@lower.register
-def _(network: ResolvedNetwork) -> Plan:
+def lowered(network: ResolvedNetwork) -> Plan:
+    """The plan of a residual or plain network."""
     make = Maker(network)
     units = [make.stem()]
     width = network.stem.convs[-1].width
@@ -36,9 +30,10 @@ def _(network: ResolvedNetwork) -> Plan:
         row = network.stages[stage]
         # stochastic depth's linear rule: the rate grows from 0 to drop_path at the last unit
         drop_rate = network.drop_path * (place + 1) / len(places)
-        stride = unit_stride(network, stage, unit)
-        units.append(make.unit(f"stage{stage + 1}_unit{unit + 1}", row, width, stride, place == 0, drop_rate))
-        width = row.width * BLOCKS[row.block].expansion
+        change = Change(width, row.width * BLOCKS[row.block].expansion, network.unit_stride(stage, unit),
+                        network.downsample)
+        units.append(make.unit(stage + 1, unit + 1, row, change, place == 0, drop_rate))
+        width = change.out_width
     return Plan(units=(*units, make.head()), input_shape=network.input_shape)
 
 
@@ -61,43 +56,48 @@ class Maker:
                 nodes += self.activation(words if last and not stem.pool else ("bn", "relu"), "stem_", number)
         if stem.pool:
             nodes += self.pool("stem_pool", stem.pool)
-        return Unit(name="stem", nodes=tuple(nodes))
+        return Unit(stage=STEM, nodes=tuple(nodes))
 
-    def unit(self, name: str, row: StageRow, in_width: int, stride: int, first: bool, drop_rate: float) -> Unit:
+    def unit(self, stage: int, index: int, row: StageRow, change: Change, first: bool, drop_rate: float) -> Unit:
         """One unit: residual beside shortcut, merged as the row's skip says, with the row's activation order.
 
         v2 appendix: in the network's first unit, and where the shortcut is a convolution, pre-activation
         is shared by both paths; elsewhere the shortcut takes the raw stream. `first_shortcut` says otherwise of the
         first unit.
         """
-        order, form = ORDERS[row.order], BLOCKS[row.block]
-        out_width = row.width * form.expansion
-        residual = (*self.residual(name, row, stride), *self.excitation(f"{name}_se", out_width))
-        if drop_rate and row.shortcut != "none":
-            residual += (op.Dropout(name=f"{name}_drop_path", rate=drop_rate, per_image=True),)
+        order, option = ORDERS[row.order], SHORTCUTS[row.shortcut]
+        unit = Unit(stage=stage, index=index, nodes=())
+        name = unit.name
+        residual = (*self.residual(name, row, change.stride), *self.excitation(f"{name}_se", change.out_width))
         added = self.activation(order.add, f"{name}_out_")
         before = self.activation(order.before, f"{name}_pre_", "1")
-        if row.shortcut == "none":
-            return Unit(name=name, nodes=(*before, *residual, *added))
-        gate: Sequence = ()
-        if projected := shortcuts.projects(row.shortcut, in_width, out_width, stride, self.network.downsample):
-            pooled = stride > 1 and self.network.projection == "pooled"
-            shortcut = (*(shortcuts.averaged(f"{name}_shortcut", stride) if pooled else ()),
-                        *self.conv(f"{name}_shortcut_conv", 1, out_width, 1 if pooled else stride),
-                        *self.activation(order.projection, f"{name}_shortcut_"))
-        else:
-            shortcut = shortcuts.parameter_free(f"{name}_shortcut", in_width, out_width, stride)
-        if row.skip.kind.endswith("_gate"):
-            gate = (*self.conv(f"{name}_gate_conv", 1, out_width, stride, bias_start=row.skip.bias),
-                    op.Sigmoid(name=f"{name}_gate_sigmoid"))
+        if not option.residual:
+            return replace(unit, nodes=(*before, *residual, *added))
+        if drop_rate:
+            residual += (op.Dropout(name=f"{name}_drop_path", rate=drop_rate, per_image=True),)
+        projected = option.projects(change)
+        shortcut = self.projection(name, row, change) if projected else option.fitted(f"{name}_shortcut", change)
         shared = projected or (first and self.network.first_shortcut == "activated")
-        fork = shortcuts.merge(name, row.skip, shortcut, residual if shared else (*before, *residual), gate)
-        return Unit(name=name, nodes=(*(before if shared else ()), fork, *added))
+        fork = row.skip.fork(name, shortcut, residual if shared else (*before, *residual),
+                             lambda bias: self.gate(name, change, bias))
+        return replace(unit, nodes=(*(before if shared else ()), fork, *added))
+
+    def projection(self, name: str, row: StageRow, change: Change) -> Sequence:
+        """A 1x1 convolution as shortcut, strided, or unstrided after an average pool."""
+        pooled = change.stride > 1 and self.network.projection == "pooled"
+        return (*(averaged(f"{name}_shortcut", change.stride) if pooled else ()),
+                *self.conv(f"{name}_shortcut_conv", 1, change.out_width, 1 if pooled else change.stride),
+                *self.activation(ORDERS[row.order].projection, f"{name}_shortcut_"))
+
+    def gate(self, name: str, change: Change, bias: float) -> Sequence:
+        """What opens and closes the paths of a unit, made of its input (v2 section 3.1)."""
+        return (*self.conv(f"{name}_gate_conv", 1, change.out_width, change.stride, bias_start=bias),
+                op.Sigmoid(name=f"{name}_gate_sigmoid"))
 
     def residual(self, name: str, row: StageRow, stride: int) -> Sequence:
         """The convolutions of the block with what the order puts around them, less the first pre-activation."""
         order, form = ORDERS[row.order], BLOCKS[row.block]
-        strided = 1 if row.block == "bottleneck" and self.network.stride_on == "3x3" else 0
+        strided = form.inner if form.inner is not None and self.network.stride_on == "3x3" else 0
         nodes: list[Node] = []
         channels = form.channels(row.width, self.network.inner_factor)
         for index, (kernel, width) in enumerate(zip(form.kernels, channels, strict=True)):
@@ -105,7 +105,7 @@ class Maker:
             if index:
                 nodes += self.activation(order.before, f"{name}_pre_", number)
             nodes += self.conv(f"{name}_conv{number}", kernel, width, stride if index == strided else 1,
-                               groups=self.network.groups if index == form.grouped else 1)
+                               groups=self.network.groups if index == form.inner else 1)
             silent = last and self.network.zero_gamma
             nodes += self.activation(order.last if last else order.between, f"{name}_", number, silent)
         return tuple(nodes)
@@ -121,7 +121,7 @@ class Maker:
                 op.Relu(name=f"{name}_relu"),
                 *self.conv(f"{name}_conv2", 1, width, 1, bias_start=0.0),
                 op.Sigmoid(name=f"{name}_sigmoid"))
-        return (Fork(name=f"{name}_multiply", branches=((), gate), merge="multiply"),)
+        return (Fork(name=f"{name}_multiply", branches=((), gate), merge=Multiply()),)
 
     def head(self) -> Unit:
         """Activation that a pre-activation stream still wants, global pooling, dropout, logits."""
@@ -131,7 +131,7 @@ class Maker:
         if head.dropout:
             nodes.append(op.Dropout(name="head_dropout", rate=head.dropout))
         nodes.append(op.Dense(name="logits", units=network.classes, initialiser=network.initialiser))
-        return Unit(name="head", nodes=tuple(nodes))
+        return Unit(stage=HEAD, nodes=tuple(nodes))
 
     def activation(self, words: Words, prefix: str, number: str = "", silent: bool = False) -> Sequence:
         """`bn` and `relu` as operations; a `silent` bn starts with gamma 0 (Goyal et al. 2017, section 5.1)."""

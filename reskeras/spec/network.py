@@ -2,94 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from reskeras.spec.fields import InputShape, Kernel, Spec, Stride, Width, integer, number
+from reskeras.spec.any_network import KEPT, AnyNetwork
+from reskeras.spec.fields import InputShape, integer, number
+from reskeras.spec.parts import BatchNormSpec, HeadSpec, Initialiser, StemSpec
+from reskeras.spec.resolve import resolved
+from reskeras.spec.resolved import Downsample, Family, FirstShortcut, Padding, Projection, ResolvedNetwork, StrideOn
 from reskeras.spec.skips import Skip
-
-Family = Literal["imagenet", "cifar"]
-Block = Literal["basic", "bottleneck", "single"]
-Shortcut = Literal["A", "B", "C", "none"]
-OrderName = Literal["original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact"]
-StrideOn = Literal["first_1x1", "3x3"]
-Projection = Literal["strided", "pooled"]
-Downsample = Literal["first", "last"]
-FirstShortcut = Literal["activated", "raw"]
-Padding = Literal["symmetric", "same"]
-Initialiser = Literal["he_normal", "he_uniform", "he_normal_fan_out", "glorot_uniform"]
+from reskeras.spec.stages import Block, OrderName, Shortcut, Stage
 
 
-class ConvSpec(Spec):
-    """One convolution of the stem: a square kernel, its output channels and stride."""
-
-    kernel: Kernel = 3
-    width: Width
-    stride: Stride = 1
-
-
-class PoolSpec(Spec):
-    """The stem's max-pool. `border` is what stands around the map where the padding is symmetric: zeros, or what does
-    not count (`edge`, as in PyTorch). After a ReLU both are the same."""
-
-    kernel: Kernel = 3
-    stride: Stride = 2
-    border: Literal["zero", "edge"] = "zero"
-
-
-class StemSpec(Spec):
-    """What stands before the first stage: convolutions, then perhaps a max-pool (v1 table 1).
-
-    `activated` is whether batch norm and ReLU stand between the last convolution and the pool: the papers' do; those of
-    keras.applications' and timm's second versions do not.
-    """
-
-    convs: Annotated[tuple[ConvSpec, ...], Field(min_length=1, max_length=8)]
-    pool: PoolSpec | None = None
-    activated: bool = True
-
-
-class BatchNormSpec(Spec):
-    """Batch normalisation everywhere in the network: moving-average momentum, epsilon, learned scale."""
-
-    momentum: number(0, 1, below=True) = 0.9
-    epsilon: number(0, 1, above=True) = 1e-5
-    scale: bool = True
-
-
-class HeadSpec(Spec):
-    """What stands after the last stage: global pooling, perhaps dropout of the features, one dense layer."""
-
-    pool: Literal["average", "max"] = "average"
-    dropout: number(0, 1, below=True) = 0.0
-
-
-def _units_alone(value: Any) -> Any:
-    return {"units": value} if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-class StageSpec(Spec):
-    """One stage: how many units, and whatever differs from the rest of the network in this stage alone.
-
-    `width` is that of the block's first convolution; a bottleneck's output is four times as wide. `inner_factor`
-    of the network widens what stands inside a bottleneck, and leaves its output.
-    """
-
-    units: integer(1, 2000)
-    width: Width | None = None
-    stride: Stride | None = None
-    block: Block | None = None
-    shortcut: Shortcut | None = None
-    skip: Skip | None = None
-    order: OrderName | None = None
-
-
-Stage = Annotated[StageSpec, BeforeValidator(_units_alone, json_schema_input_type=int | StageSpec)]
-
-
-class NetworkSpec(Spec):
-    """A residual network as a person would say it; `reskeras.spec.resolve.resolve` fills in the rest.
+class NetworkSpec(AnyNetwork):
+    """A residual network as a person would say it; `decided` fills in the rest.
 
     Every field may be left out. DESIGN's space: v1 is arXiv:1512.03385, v2 is arXiv:1603.05027.
     """
@@ -138,44 +66,11 @@ class NetworkSpec(Spec):
     initialiser: Initialiser | None = None
     drop_path: Annotated[number(0, 1, below=True) | None, Field(description="Rate at the last unit")] = None
 
-
-class StageRow(Spec):
-    """A resolved stage: nothing is left to a default."""
-
-    units: int
-    width: int
-    stride: int
-    block: Block
-    shortcut: Shortcut
-    skip: Skip
-    order: OrderName
+    def decided(self) -> ResolvedNetwork:
+        """Every field decided; ReskerasError (status 2) that names a field which cannot be, and its choices."""
+        return _decided(self)
 
 
-class ResolvedNetwork(Spec):
-    """A NetworkSpec in which every field is decided. Read as a NetworkSpec it resolves to itself.
-
-    `depth` is computed back from stem, stages and head: convolutions on the main path plus the dense layer.
-    """
-
-    name: str | None
-    family: Family | None
-    depth: int
-    stride_on: StrideOn | None
-    downsample: Downsample
-    projection: Projection
-    groups: int
-    inner_factor: float
-    squeeze: int | None
-    squeeze_multiple: int
-    first_shortcut: FirstShortcut
-    stem: StemSpec
-    stages: tuple[StageRow, ...]
-    head: HeadSpec
-    classes: int
-    input_shape: InputShape
-    padding: Padding
-    conv_bias: bool
-    bn: BatchNormSpec
-    zero_gamma: bool
-    initialiser: Initialiser
-    drop_path: float
+@lru_cache(KEPT)
+def _decided(spec: NetworkSpec) -> ResolvedNetwork:
+    return resolved(spec)

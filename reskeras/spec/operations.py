@@ -1,7 +1,8 @@
-"""The operations a plan is made of: each knows its output shape, parameters, multiply-adds and what it keeps.
+"""The operations a plan is made of: the one table of what each kind is, costs, keeps, and looks like.
 
 Shapes are (height, width, channels), or (channels,) after global pooling; the batch is left out. Operations
-compare equal when they do the same thing, whatever they are called, so equal units are visible.
+compare equal when they do the same thing, whatever they are called, so equal units are visible. A new kind is a class
+here and its function of tensors in `reskeras.graph.functions`.
 """
 
 from __future__ import annotations
@@ -15,30 +16,43 @@ from reskeras.errors import ReskerasError
 Shape = tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A weight of an operation: its shape, what it starts with (a number, or the name of an initialiser), and its role:
+    trained by gradients, a statistic that moves without one, or a counter, which costs nothing."""
+
+    shape: tuple[int, ...] = ()
+    start: float | str = 0.0
+    role: Literal["trained", "statistic", "counter"] = "trained"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation. `keeps` says which of its tensors the backward pass needs: input, output, or both."""
+    """One operation. `keeps` says which of its tensors the backward pass needs: input, output, or both.
+
+    `weighted` is whether it counts in a network's depth. `drawn` is how a drawing shows it: as a box, as a thin strip
+    filled with `fill`, or not at all, where it belongs to the window that follows.
+    """
 
     name: str = field(compare=False)
     kind: ClassVar[str] = ""
     keeps: ClassVar[tuple[str, ...]] = ()
+    weighted: ClassVar[bool] = False
+    drawn: ClassVar[Literal["box", "strip", "hidden"]] = "strip"
+    fill: ClassVar[str] = "#ffffff"
 
     @property
-    def learned(self) -> tuple[str, ...]:
-        """What the operation's trainable weights are called."""
-        return ()
+    def words(self) -> str:
+        """The operation as the papers write it, such as `3x3 conv, 64, /2`."""
+        return self.kind
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        """What its weights are called and are, for an input of `shape`."""
+        return {}
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape that comes out for `shape` going in; ReskerasError when it cannot go in."""
         return shape
-
-    def parameters(self, shape: Shape) -> int:
-        """Trainable numbers, for an input of `shape`."""
-        return 0
-
-    def statistics(self, shape: Shape) -> int:
-        """Numbers that move without a gradient (moving means and variances)."""
-        return 0
 
     def multiply_adds(self, shape: Shape) -> int:
         """Multiply-adds of convolutions and dense layers for one image, as the papers count (v1 table 1)."""
@@ -51,6 +65,8 @@ class Conv(Op):
 
     kind: ClassVar[str] = "conv"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
+    weighted: ClassVar[bool] = True
+    drawn: ClassVar[Literal["box"]] = "box"
     filters: int
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
@@ -61,20 +77,30 @@ class Conv(Op):
     initialiser: str = "he_normal"
 
     @property
-    def learned(self) -> tuple[str, ...]:
-        return ("kernel", "bias") if self.bias else ("kernel",)
+    def words(self) -> str:
+        bias = f"bias {self.bias_start:g}" if self.bias_start else "bias" if self.bias else ""
+        return listed(f"{_by(self.kernel)} conv", str(self.filters), stride_words(self.stride), self.groups_words, bias)
+
+    @property
+    def core_words(self) -> str:
+        """Kernel and filters alone, as v1 table 1 has them."""
+        return f"{_by(self.kernel)}, {self.filters}"
+
+    @property
+    def groups_words(self) -> str:
+        """`32 groups`; nothing where there is one."""
+        return f"{self.groups} groups" if self.groups > 1 else ""
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        kernel = Weight((*self.kernel, shape[-1] // self.groups, self.filters), self.initialiser)
+        return {"kernel": kernel, "bias": Weight((self.filters,), self.bias_start)} if self.bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*_window(self, shape), self.filters)
 
-    def _kernel_size(self, shape: Shape) -> int:
-        return prod(self.kernel) * (shape[-1] // self.groups) * self.filters
-
-    def parameters(self, shape: Shape) -> int:
-        return self._kernel_size(shape) + self.bias * self.filters
-
     def multiply_adds(self, shape: Shape) -> int:
-        return self._kernel_size(shape) * prod(self.output_shape(shape)[:-1])
+        kernel = prod(self.kernel) * (shape[-1] // self.groups) * self.filters
+        return kernel * prod(self.output_shape(shape)[:-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +109,17 @@ class BatchNorm(Op):
 
     kind: ClassVar[str] = "bn"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
+    fill: ClassVar[str] = "#e3e3e3"
     momentum: float
     epsilon: float
     scale: bool = True
     gamma_start: float = 1.0
 
-    @property
-    def learned(self) -> tuple[str, ...]:
-        return ("gamma", "beta") if self.scale else ("beta",)
-
-    def parameters(self, shape: Shape) -> int:
-        return shape[-1] * (1 + self.scale)
-
-    def statistics(self, shape: Shape) -> int:
-        return 2 * shape[-1]
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        channels = shape[-1:]
+        gamma = {"gamma": Weight(channels, self.gamma_start)} if self.scale else {}
+        return {**gamma, "beta": Weight(channels), "moving_mean": Weight(channels, 0.0, "statistic"),
+                "moving_variance": Weight(channels, 1.0, "statistic")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +128,7 @@ class Relu(Op):
 
     kind: ClassVar[str] = "relu"
     keeps: ClassVar[tuple[str, ...]] = ("output",)
+    fill: ClassVar[str] = "#ffd9a8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +137,7 @@ class Sigmoid(Op):
 
     kind: ClassVar[str] = "sigmoid"
     keeps: ClassVar[tuple[str, ...]] = ("output",)
+    fill: ClassVar[str] = "#f7c6dd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +149,21 @@ class Pool(Op):
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: Literal["same", "valid"] = "valid"
+
+    @property
+    def words(self) -> str:
+        what = "subsample" if self.subsamples else f"{_by(self.kernel)} {self.reduce} pool"
+        return listed(what, stride_words(self.stride))
+
+    @property
+    def subsamples(self) -> bool:
+        """Whether it takes single positions."""
+        return self.kernel == (1, 1)
+
+    @property
+    def drawn(self) -> Literal["box", "strip"]:
+        """A window is a box."""
+        return "strip" if self.subsamples else "box"
 
     @property
     def keeps(self) -> tuple[str, ...]:
@@ -139,8 +179,13 @@ class GlobalPool(Op):
     """Max or average over all positions; `keep_positions` leaves them as 1x1, for a merge that broadcasts."""
 
     kind: ClassVar[str] = "global_pool"
+    drawn: ClassVar[Literal["box"]] = "box"
     reduce: Literal["max", "average"] = "average"
     keep_positions: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"global {self.reduce} pool"
 
     @property
     def keeps(self) -> tuple[str, ...]:
@@ -167,19 +212,22 @@ class Dense(Op):
 
     kind: ClassVar[str] = "dense"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
+    weighted: ClassVar[bool] = True
+    drawn: ClassVar[Literal["box"]] = "box"
     units: int
     bias: bool = True
     initialiser: str = "he_normal"
 
     @property
-    def learned(self) -> tuple[str, ...]:
-        return ("kernel", "bias") if self.bias else ("kernel",)
+    def words(self) -> str:
+        return f"dense, {self.units}"
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        kernel = Weight((shape[-1], self.units), self.initialiser)
+        return {"kernel": kernel, "bias": Weight((self.units,))} if self.bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)
-
-    def parameters(self, shape: Shape) -> int:
-        return (shape[-1] + self.bias) * self.units
 
     def multiply_adds(self, shape: Shape) -> int:
         return prod(shape) * self.units
@@ -191,9 +239,15 @@ class Pad(Op):
     whose nearest is in the window of a max-pool anyway, so that it counts nothing there."""
 
     kind: ClassVar[str] = "pad"
+    drawn: ClassVar[Literal["hidden"]] = "hidden"
     rows: tuple[int, int]
     columns: tuple[int, int]
     border: Literal["zero", "edge"] = "zero"
+
+    @property
+    def words(self) -> str:
+        columns = "" if self.rows == self.columns else f" by {self.columns[0]}-{self.columns[1]}"
+        return listed("pad", f"{self.rows[0]}-{self.rows[1]}{columns}", "" if self.border == "zero" else self.border)
 
     def output_shape(self, shape: Shape) -> Shape:
         height, width, channels = shape
@@ -207,6 +261,10 @@ class PadChannels(Op):
     kind: ClassVar[str] = "pad_channels"
     channels: int
 
+    @property
+    def words(self) -> str:
+        return f"zero channels, to {self.channels}"
+
     def output_shape(self, shape: Shape) -> Shape:
         if self.channels < shape[-1]:
             raise ReskerasError(f"{self.name}: {shape[-1]} channels cannot be padded to {self.channels}")
@@ -218,7 +276,12 @@ class Scale(Op):
     """x times a constant."""
 
     kind: ClassVar[str] = "scale"
+    fill: ClassVar[str] = "#cfe8cf"
     factor: float
+
+    @property
+    def words(self) -> str:
+        return f"times {self.factor:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +290,40 @@ class Dropout(Op):
 
     kind: ClassVar[str] = "dropout"
     keeps: ClassVar[tuple[str, ...]] = ("output",)  # stands for the mask
+    fill: ClassVar[str] = "#d9c8ee"
     rate: float
     per_image: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"{'drop path' if self.per_image else 'dropout'}, {self.rate:.3g}"
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        return {"draws": Weight(role="counter")}
+
+
+OPERATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in Op.__subclasses__()}
+
+
+def changes_shape(kind: type[Op]) -> bool:
+    """Whether operations of a kind may give another shape than they take."""
+    return kind.output_shape is not Op.output_shape
+
+
+def listed(*parts: str) -> str:
+    """What is not empty, with commas."""
+    return ", ".join(part for part in parts if part)
+
+
+def stride_words(stride: tuple[int, int]) -> str:
+    """`/2`; nothing for a stride of 1."""
+    if stride == (1, 1):
+        return ""
+    return f"/{stride[0]}" if stride[0] == stride[1] else f"/{_by(stride)}"
+
+
+def _by(sizes: tuple[int, int]) -> str:
+    return "x".join(map(str, sizes))
 
 
 def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from reskeras.errors import ReskerasError, shown
 from reskeras.spec.document import parse_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.resolve import resolve
 from reskeras.spec.validation import validated
 
 # setting one of a pair drops what the other said
@@ -87,7 +86,7 @@ def _materialise(kind: type[Spec], data: dict[str, Any], field: str) -> None:
     if field not in ("stages", "stem"):
         data[field] = {}
         return
-    resolved = resolve(validated(NetworkSpec, data))
+    resolved = validated(NetworkSpec, data).decided()
     if field == "stages":
         data["block"], data["family"] = resolved.stages[0].block, resolved.family
         data["stages"] = [{"units": row.units} for row in resolved.stages]

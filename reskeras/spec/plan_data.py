@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import Any
 
 from reskeras.errors import failure
-from reskeras.spec.operations import Op
-from reskeras.spec.plan import Fork, Node, Sequence, Unit
+from reskeras.spec.merges import MERGES
+from reskeras.spec.nodes import Fork, Node, Sequence
+from reskeras.spec.operations import OPERATIONS
+from reskeras.spec.plan import Unit
 
-KINDS = {kind.kind: kind for kind in Op.__subclasses__()}
+FORK = "fork"
 
 
 def unit_data(unit: Unit) -> dict[str, Any]:
@@ -20,17 +23,30 @@ def unit_data(unit: Unit) -> dict[str, Any]:
 def unit_from_data(data: dict[str, Any]) -> Unit:
     """What `unit_data` was made of; ReskerasError (status 1) for anything else."""
     try:
-        return Unit(name=data["name"], nodes=_sequence(data["nodes"]))
+        numbers = re.fullmatch(r"stage(\d+)_unit(\d+)", data["name"])
+        place = {"stage": int(numbers[1]), "index": int(numbers[2])} if numbers else {"stage": data["name"]}
+        return Unit(**place, nodes=_sequence(data["nodes"]))
     except (KeyError, TypeError) as error:
         raise failure(f"unit: broken description of a unit: {error}") from error
 
 
+def field_values(record: Any) -> dict[str, Any]:
+    """The fields of an operation or a merge, tuples as lists."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def from_fields(kind: type, data: dict[str, Any]) -> Any:
+    """The record of `kind` with these fields; TypeError where one is missing or unknown."""
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+
+
 def _node_data(node: Node) -> dict[str, Any]:
-    values = {field.name: getattr(node, field.name) for field in fields(node)}
     if isinstance(node, Fork):
-        values["branches"] = [[_node_data(inner) for inner in branch] for branch in node.branches]
-    return {"kind": "fork" if isinstance(node, Fork) else node.kind,
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
+        branches = [[_node_data(inner) for inner in branch] for branch in node.branches]
+        return {"kind": FORK, "name": node.name, "branches": branches, "merge": node.merge.kind,
+                **field_values(node.merge)}
+    return {"kind": node.kind, **field_values(node)}
 
 
 def _sequence(data: list[dict[str, Any]]) -> Sequence:
@@ -38,8 +54,9 @@ def _sequence(data: list[dict[str, Any]]) -> Sequence:
 
 
 def _node(data: dict[str, Any]) -> Node:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
-              if name != "kind"}
-    if data["kind"] == "fork":
-        return Fork(**{**values, "branches": tuple(_sequence(branch) for branch in data["branches"])})
-    return KINDS[data["kind"]](**values)
+    rest = {name: value for name, value in data.items() if name != "kind"}
+    if data["kind"] != FORK:
+        return from_fields(OPERATIONS[data["kind"]], rest)
+    kind = MERGES[data["merge"]]  # up to version 1 every fork had the fields of all merges
+    return Fork(name=data["name"], branches=tuple(_sequence(branch) for branch in data["branches"]),
+                merge=from_fields(kind, {field.name: data[field.name] for field in fields(kind)}))

@@ -15,7 +15,6 @@ from reskeras.spec.detector import BACKBONE, DetectorSpec, backbone_of, lower_de
 from reskeras.spec.document import NETWORK, RECIPE, Lines, read_yaml, section
 from reskeras.spec.fields import Spec
 from reskeras.spec.inception import INCEPTION, InceptionSpec
-from reskeras.spec.lower import lower
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import laid_over, overridden
 from reskeras.spec.plan import Plan
@@ -42,7 +41,7 @@ def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...
     if fields or settings:
         spec, lines = overridden(spec, fields, settings), {}  # what is wrong may not stand in the file
     with _placed(where, lines):
-        lower(spec).unit_shapes()  # what cannot be resolved, or does not fit together, is told now
+        spec.lower().unit_shapes()  # what cannot be resolved, or does not fit together, is told now
     return spec
 
 
@@ -91,7 +90,7 @@ def _placed(where: str, lines: Lines) -> Iterator[None]:
 
 def plan(source: str | Path | Spec | None = None, **fields: Any) -> Plan:
     """The plan of a network: a spec, or whatever else `network` understands. No TensorFlow is imported."""
-    return lower(network(source, **fields))
+    return network(source, **fields).lower()
 
 
 def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:

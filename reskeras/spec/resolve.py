@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reskeras.errors import ReskerasError
+from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.depth import read_depth
-from reskeras.spec.families import BLOCKS, DEFAULT_SHORTCUT, DEFAULTS, FAMILIES, OTHER_SHORTCUT, STRIDE_ON
+from reskeras.spec.families import DEFAULT_SHORTCUT, DEFAULTS, FAMILIES, OTHER_SHORTCUT, STRIDE_ON
 from reskeras.spec.fields import whole_shape
-from reskeras.spec.network import NetworkSpec, ResolvedNetwork, StageRow, StageSpec, StemSpec
 from reskeras.spec.orders import ORDERS
-from reskeras.spec.shortcuts import projects
+from reskeras.spec.resolved import ResolvedNetwork
+from reskeras.spec.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.spec.skips import IDENTITY
+from reskeras.spec.stages import StageRow, StageSpec
+
+if TYPE_CHECKING:
+    from reskeras.spec.network import NetworkSpec
+    from reskeras.spec.parts import StemSpec
 
 MOST_UNITS = 5000
+WIDER = Change(in_width=1, out_width=2, stride=1, downsample="first")
 
 
-def resolve(spec: NetworkSpec) -> ResolvedNetwork:
+def resolved(spec: NetworkSpec) -> ResolvedNetwork:
     """Every field of `spec` decided, by the rules of DESIGN ("The space of networks").
 
     Raises ReskerasError (status 2) that names the field, its value and the choices.
@@ -28,7 +36,7 @@ def resolve(spec: NetworkSpec) -> ResolvedNetwork:
     if preset is None and spec.stem is None:
         raise ReskerasError("family: not set, and without a family 'stem' is needed; choose imagenet or cifar")
     rows = tuple(_row(spec, stage, index, family, block) for index, stage in enumerate(stages))
-    resolved = ResolvedNetwork(
+    network = ResolvedNetwork(
         name=spec.name,
         family=family,
         depth=0,
@@ -40,37 +48,11 @@ def resolve(spec: NetworkSpec) -> ResolvedNetwork:
         **{field: getattr(spec, field) if getattr(spec, field) is not None else default
            for field, default in DEFAULTS.items() if field != "order"},
     )
-    resolved = resolved.model_copy(update={"depth": depth_of(resolved)})
-    if spec.depth is not None and spec.depth != resolved.depth:
-        raise ReskerasError(f"depth: {spec.depth} contradicts stages, which make {resolved.depth} layers; set one")
-    _refuse_contradictions(resolved)
-    return resolved
-
-
-def depth_of(network: ResolvedNetwork) -> int:
-    """Weighted layers on the main path: stem convolutions, those of the units, and the dense layer."""
-    units = sum(row.units * len(BLOCKS[row.block].kernels) for row in network.stages)
-    return len(network.stem.convs) + units + 1
-
-
-def total_stride(network: ResolvedNetwork) -> int:
-    """Input pixels for one pixel of the last stage, along one side."""
-    strides = [conv.stride for conv in network.stem.convs] + [row.stride for row in network.stages]
-    total = network.stem.pool.stride if network.stem.pool else 1
-    for stride in strides:
-        total *= stride
-    return total
-
-
-def unit_stride(network: ResolvedNetwork, stage: int, unit: int) -> int:
-    """Stride of one unit: a stage's stride stands in its first unit, or with `downsample: last` in the
-    last unit of the stage before it (the first stage has none before it and keeps its own)."""
-    rows = network.stages
-    if network.downsample == "first":
-        return rows[stage].stride if unit == 0 else 1
-    own = rows[0].stride if stage == unit == 0 else 1
-    ends = unit == rows[stage].units - 1 and stage + 1 < len(rows)
-    return own * (rows[stage + 1].stride if ends else 1)
+    network = network.model_copy(update={"depth": network.layers})
+    if spec.depth is not None and spec.depth != network.depth:
+        raise ReskerasError(f"depth: {spec.depth} contradicts stages, which make {network.depth} layers; set one")
+    _refuse_contradictions(network)
+    return network
 
 
 def _stages(spec: NetworkSpec) -> tuple[str | None, str | None, tuple[StageSpec, ...]]:
@@ -91,15 +73,18 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
     block = stage.block or block
     skip = stage.skip or spec.skip or IDENTITY
     shortcut = stage.shortcut or spec.shortcut
-    if skip.kind == "conv1x1":  # the second paper's name for option C
-        if shortcut not in (None, "C"):
-            raise ReskerasError(f"{where}skip: conv1x1 is shortcut C and contradicts shortcut {shortcut!r}; set one")
-        shortcut, skip = "C", IDENTITY
+    if skip.stands_for:
+        if shortcut not in (None, skip.stands_for):
+            raise ReskerasError(f"{where}skip: {skip.kind} is shortcut {skip.stands_for} and contradicts shortcut "
+                                f"{shortcut!r}; set one")
+        shortcut, skip = skip.stands_for, IDENTITY
     shortcut = shortcut or DEFAULT_SHORTCUT.get((family, block), OTHER_SHORTCUT)
-    if shortcut in ("none", "C") and skip.kind != "identity":
-        reason = "a plain net has no shortcut to change" if shortcut == "none" else "C already projects every shortcut"
+    option = SHORTCUTS[shortcut]
+    if skip != IDENTITY and (option.always_projects or not option.residual):
+        reason = f"{shortcut} already projects every shortcut" if option.residual else (
+            "a plain net has no shortcut to change")
         raise ReskerasError(f"{where}skip: {skip.kind!r} does not go with shortcut {shortcut!r}: {reason}; "
-                            "choose skip identity, or shortcut A or B")
+                            f"choose skip identity, or shortcut {_options(lambda each: not each.always_projects)}")
     return StageRow(
         units=stage.units,
         width=stage.width or _preset_width(family, index, here, spec.width_factor or 1.0),
@@ -109,6 +94,11 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
         skip=skip,
         order=stage.order or spec.order or DEFAULTS["order"],
     )
+
+
+def _options(fits: Callable[[ShortcutOption], bool]) -> str:
+    """The shortcut options that `fits` says, `A or B`."""
+    return " or ".join(name for name, option in SHORTCUTS.items() if option.residual and fits(option))
 
 
 def _preset_width(family: str | None, index: int, where: str, factor: float) -> int:
@@ -122,18 +112,18 @@ def _preset_width(family: str | None, index: int, where: str, factor: float) -> 
 def _preset_stem(stem: StemSpec, factor: float | None, row: StageRow) -> StemSpec:
     """The family's stem, which keeps its width whatever the factor (arXiv:1605.07146 widens the stages alone).
 
-    Unless the first stage's shortcuts are A: they cannot drop channels, so that a stem wider than a narrowed stage
-    narrows with it.
+    Unless the first stage's shortcuts cannot drop channels, as A's: then a stem wider than a narrowed stage narrows
+    with it.
     """
     output = row.width * BLOCKS[row.block].expansion
-    if factor is None or row.shortcut != "A" or stem.convs[-1].width <= output:
+    if factor is None or SHORTCUTS[row.shortcut].narrows or stem.convs[-1].width <= output:
         return stem
     return stem.model_copy(update={"convs": tuple(
         conv.model_copy(update={"width": min(conv.width, output)}) for conv in stem.convs)})
 
 
 def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> str | None:
-    if any(row.block == "bottleneck" for row in rows):
+    if any(BLOCKS[row.block].inner is not None for row in rows):
         return spec.stride_on or STRIDE_ON
     if spec.stride_on is not None:
         raise ReskerasError(f"stride_on: {spec.stride_on!r} needs block bottleneck; "
@@ -164,18 +154,18 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
                 "the stream between them is not activated; choose relu_preact or full_preact for the later stages too")
     _refuse_narrowing(network)
     height, width, _ = network.input_shape
-    if min(height, width) < (stride := total_stride(network)):
+    if min(height, width) < (stride := network.total_stride):
         raise ReskerasError(f"input_shape: {height}x{width} is smaller than the network's stride of {stride} pixels; "
                             f"choose at least {stride}x{stride}, or a smaller stem or fewer strided stages")
     _refuse_inside(network)
     _refuse_idle_border(network)
-    residual = [row for row in rows if row.shortcut != "none"]
-    if network.projection == "pooled" and not any(row.shortcut in ("B", "C") for row in rows):
-        raise ReskerasError("projection: 'pooled' needs projections; choose shortcut B or C")
+    if network.projection == "pooled" and not any(SHORTCUTS[row.shortcut].projects(WIDER) for row in rows):
+        choices = _options(lambda option: option.projects(WIDER))
+        raise ReskerasError(f"projection: 'pooled' needs projections; choose shortcut {choices}")
     if network.squeeze_multiple != 1 and not network.squeeze:
         raise ReskerasError(f"squeeze_multiple: {network.squeeze_multiple} rounds what 'squeeze' leaves; set that too")
     _refuse_idle_first_shortcut(network)
-    if network.drop_path and not residual:
+    if network.drop_path and not network.residual_rows:
         raise ReskerasError(f"drop_path: {network.drop_path} needs shortcuts, and every stage has shortcut 'none'")
     if network.zero_gamma:
         _refuse_zero_gamma(network)
@@ -183,8 +173,8 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
 
 def _refuse_inside(network: ResolvedNetwork) -> None:
     """What is said of the inside of units that have none, and groups that do not divide it."""
-    inside = [BLOCKS[row.block].channels(row.width, network.inner_factor)[BLOCKS[row.block].grouped]
-              for row in network.stages if BLOCKS[row.block].grouped is not None]
+    inside = [form.channels(row.width, network.inner_factor)[form.inner]
+              for row in network.stages if (form := BLOCKS[row.block]).inner is not None]
     for field, idle in (("groups", 1), ("inner_factor", 1.0)):
         if getattr(network, field) != idle and not inside:
             raise ReskerasError(f"{field}: {getattr(network, field):g} needs block bottleneck; "
@@ -209,11 +199,11 @@ def _refuse_idle_first_shortcut(network: ResolvedNetwork) -> None:
     row, width = network.stages[0], network.stem.convs[-1].width
     if network.first_shortcut == "activated":
         return
-    if not ORDERS[row.order].preactivates or row.shortcut == "none":
+    if not ORDERS[row.order].preactivates or not SHORTCUTS[row.shortcut].residual:
         raise ReskerasError("first_shortcut: 'raw' needs a pre-activation order and a shortcut in the first stage, "
                             f"which has order {row.order!r} and shortcut {row.shortcut!r}")
-    if projects(row.shortcut, width, row.width * BLOCKS[row.block].expansion, unit_stride(network, 0, 0),
-                network.downsample):
+    if SHORTCUTS[row.shortcut].projects(Change(width, row.width * BLOCKS[row.block].expansion,
+                                               network.unit_stride(0, 0), network.downsample)):
         raise ReskerasError("first_shortcut: 'raw' is for a first unit without a projection, which takes the activated "
                             "stream (v2 appendix)")
 
@@ -222,10 +212,11 @@ def _refuse_narrowing(network: ResolvedNetwork) -> None:
     width = network.stem.convs[-1].width
     for index, row in enumerate(network.stages):
         output = row.width * BLOCKS[row.block].expansion
-        if row.shortcut == "A" and output < width:
+        if not SHORTCUTS[row.shortcut].narrows and output < width:
             stem = "" if index else ", or a narrower stem"
-            raise ReskerasError(f"stages.{index}.shortcut: 'A' only adds zero channels and cannot go from {width} to "
-                                f"{output}; choose shortcut B or C, or a width of at least {width}{stem}")
+            choices = _options(lambda option: option.narrows)
+            raise ReskerasError(f"stages.{index}.shortcut: {row.shortcut!r} only adds zero channels and cannot go from "
+                                f"{width} to {output}; choose shortcut {choices}, or a width of at least {width}{stem}")
         width = output
 
 
@@ -235,7 +226,7 @@ def _refuse_zero_gamma(network: ResolvedNetwork) -> None:
         if "bn" not in ORDERS[row.order].last:
             raise ReskerasError(f"zero_gamma: true needs a residual that ends in BN; order {row.order!r} of "
                                 f"stages.{index} does not; choose one of {allowed}")
-        if row.shortcut == "none":
+        if not SHORTCUTS[row.shortcut].residual:
             raise ReskerasError(f"zero_gamma: true would silence the plain units of stages.{index}")
     if not network.bn.scale:
         raise ReskerasError("zero_gamma: true contradicts bn.scale: false, which leaves no gamma to set")

@@ -1,25 +1,61 @@
-"""Shortcut options A, B and C (v1 section 3.3) and what a skip does on them (v2 figure 2), as operations."""
+"""Shortcut options A, B and C (v1 section 3.3): the one table of when a shortcut projects, and what it is otherwise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Sequence
-from reskeras.spec.skips import Skip
-
-Projection = Callable[[], Sequence]
+from reskeras.spec.nodes import Sequence
 
 
-def projects(shortcut: str, in_width: int, out_width: int, stride: int, downsample: str) -> bool:
-    """Whether the shortcut of a unit is a 1x1 convolution.
+@dataclass(frozen=True)
+class Change:
+    """How a unit changes the stream's shape: channels in and out, and its stride. `downsample` is the network's."""
 
-    B projects where the shape changes. With `downsample: last`, a strided unit that keeps its width
-    subsamples instead, as keras.applications V2 does.
-    """
-    if shortcut == "C":
-        return True
-    return shortcut == "B" and (in_width != out_width or (stride != 1 and downsample == "first"))
+    in_width: int
+    out_width: int
+    stride: int
+    downsample: str
+
+    @property
+    def any(self) -> bool:
+        """Whether the shortcut must do anything. With `downsample: last`, a strided unit that keeps its width
+        subsamples and needs no projection, as keras.applications V2 does."""
+        return self.in_width != self.out_width or (self.stride != 1 and self.downsample == "first")
+
+
+def subsampled(name: str, change: Change) -> Sequence:
+    """The stream itself, made to fit: every stride-th position, then zero channels (option A)."""
+    nodes: list[op.Op] = []
+    if change.stride != 1:
+        strides = (change.stride, change.stride)
+        nodes.append(op.Pool(name=f"{name}_subsample", reduce="max", kernel=(1, 1), stride=strides))
+    if change.in_width != change.out_width:
+        nodes.append(op.PadChannels(name=f"{name}_pad_channels", channels=change.out_width))
+    return tuple(nodes)
+
+
+@dataclass(frozen=True)
+class ShortcutOption:
+    """One option: whether a 1x1 convolution projects the stream where it changes like this, and what makes it fit where
+    none does. `narrows` is whether the option can go to fewer channels. Without `residual` a unit has no shortcut."""
+
+    meaning: str
+    projects: Callable[[Change], bool]
+    fitted: Callable[[str, Change], Sequence] = subsampled
+    narrows: bool = True
+    residual: bool = True
+    always_projects: bool = False
+
+
+SHORTCUTS: dict[str, ShortcutOption] = {
+    "A": ShortcutOption("zero channels where the width grows, no parameters", lambda change: False, narrows=False),
+    "B": ShortcutOption("a projection where the shape changes", lambda change: change.any),
+    "C": ShortcutOption("a projection in every unit", lambda change: True, always_projects=True),
+    "none": ShortcutOption("a plain net", lambda change: False, residual=False),
+}
+PLAIN = "none"
 
 
 def averaged(name: str, stride: int) -> Sequence:
@@ -27,33 +63,3 @@ def averaged(name: str, stride: int) -> Sequence:
     (ResNet-D, arXiv:1812.01187 figure 2 c). At an odd edge the mean is over what there is."""
     window = (stride, stride)
     return (op.Pool(name=f"{name}_pool", reduce="average", kernel=window, stride=window, padding="same"),)
-
-
-def parameter_free(name: str, in_width: int, out_width: int, stride: int) -> Sequence:
-    """The stream itself, made to fit: every stride-th position, then zero channels (option A)."""
-    nodes: list[op.Op] = []
-    if stride != 1:
-        strides = (stride, stride)
-        nodes.append(op.Pool(name=f"{name}_subsample", reduce="max", kernel=(1, 1), stride=strides))
-    if in_width != out_width:
-        nodes.append(op.PadChannels(name=f"{name}_pad_channels", channels=out_width))
-    return tuple(nodes)
-
-
-def merge(unit: str, skip: Skip, shortcut: Sequence, residual: Sequence, gate: Sequence) -> Fork:
-    """Shortcut and residual as the fork that `skip` describes; `gate` is used by the gated skips alone."""
-    name = f"{unit}_add"
-    match skip.kind:
-        case "scale":
-            return Fork(name=name, branches=(shortcut, residual), merge="scaled_add",
-                        factors=(skip.shortcut, skip.residual))
-        case "exclusive_gate" | "shortcut_gate":
-            return Fork(name=name, branches=(shortcut, residual, gate), merge="gated_add",
-                        exclusive=skip.kind == "exclusive_gate")
-        case "dropout":
-            # Dropout scales what it keeps by 1 / (1 - rate); the paper's does not, so scale back
-            drop = (op.Dropout(name=f"{unit}_shortcut_dropout", rate=skip.rate),
-                    op.Scale(name=f"{unit}_shortcut_scale", factor=1 - skip.rate))
-            return Fork(name=name, branches=((*shortcut, *drop), residual))
-        case _:
-            return Fork(name=name, branches=(shortcut, residual))

@@ -1,49 +1,133 @@
-"""What a shortcut connection may do to the stream it carries (v2 figure 2 (a) to (f), table 1)."""
+"""What a shortcut connection may do to the stream it carries (v2 figure 2 (a) to (f), table 1): the one table of skips.
+
+A skip is a class: its fields, the fork that it makes of a shortcut and a residual, and how it is recognised in one.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Discriminator
 
+from reskeras.spec import operations as op
 from reskeras.spec.fields import Spec, number
+from reskeras.spec.merges import ADD, GatedAdd, Merge, ScaledAdd
+from reskeras.spec.nodes import Fork, Sequence
+
+Gate = Callable[[float], Sequence]  # the operations of a gate whose bias starts with this
 
 
-class Identity(Spec):
+class SkipSpec(Spec):
+    """Base of all skips. `stands_for` is the shortcut option of which one is but another name."""
+
+    kind: str
+    stands_for: ClassVar[str | None] = None
+
+    @property
+    def text(self) -> str:
+        """The skip with its numbers, such as `dropout (rate 0.5)`."""
+        numbers = ", ".join(f"{name} {value:g}" for name, value in self.model_dump(exclude={"kind"}).items())
+        return f"{self.kind} ({numbers})" if numbers else self.kind
+
+    @abstractmethod
+    def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
+        """Shortcut and residual brought together; `gate` makes what opens and closes them, where the skip has one."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, fork: Fork) -> Self | None:
+        """The skip that a fork in canonical form has; None where it is another."""
+
+
+def _merged(unit: str, *branches: Sequence, merge: Merge = ADD) -> Fork:
+    return Fork(name=f"{unit}_add", branches=branches, merge=merge)
+
+
+def _factors(fork: Fork) -> tuple[float, ...]:
+    """What each branch is multiplied by at its end."""
+    return tuple(branch[-1].factor if branch and isinstance(branch[-1], op.Scale) else 1.0 for branch in fork.branches)
+
+
+class Identity(SkipSpec):
     """The shortcut is the stream itself (v2 figure 2 a)."""
 
     kind: Literal["identity"] = "identity"
 
+    def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
+        return _merged(unit, shortcut, residual)
 
-class Scale(Spec):
+    @classmethod
+    def read(cls, fork: Fork) -> Self | None:
+        return IDENTITY if fork.merge == ADD and _factors(fork) == (1.0, 1.0) else None
+
+
+class Scale(SkipSpec):
     """Both paths times a constant: shortcut x `shortcut` + residual x `residual` (v2 figure 2 b)."""
 
     kind: Literal["scale"]
     shortcut: number(0, 1) = 0.5
     residual: number(0, 1, above=True) = 0.5
 
+    def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
+        return _merged(unit, shortcut, residual, merge=ScaledAdd(factors=(self.shortcut, self.residual)))
 
-class ExclusiveGate(Spec):
-    """g = sigmoid(W x + b): shortcut x (1 - g) + residual x g (v2 figure 2 c); `bias` is b at the start."""
+    @classmethod
+    def read(cls, fork: Fork) -> Self | None:
+        shortcut, residual = _factors(fork)[:2]
+        changed = fork.merge == ADD and (shortcut, residual) != (1.0, 1.0)
+        return cls(kind="scale", shortcut=shortcut, residual=residual) if changed else None
+
+
+class _Gated(SkipSpec):
+    """g = sigmoid(W x + b) of the unit's input; `bias` is b at the start."""
+
+    exclusive: ClassVar[bool]
+    bias: number(-20, 20) = -6.0
+
+    def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
+        return _merged(unit, shortcut, residual, gate(self.bias), merge=GatedAdd(exclusive=self.exclusive))
+
+    @classmethod
+    def read(cls, fork: Fork) -> Self | None:
+        if fork.merge != GatedAdd(exclusive=cls.exclusive):
+            return None
+        [kind] = get_args(cls.model_fields["kind"].annotation)
+        return cls(kind=kind, bias=next((node.bias_start for node in fork.branches[2] if isinstance(node, op.Conv)), 0))
+
+
+class ExclusiveGate(_Gated):
+    """shortcut x (1 - g) + residual x g (v2 figure 2 c), where g = sigmoid(W x + b); `bias` is b at the start."""
 
     kind: Literal["exclusive_gate"]
-    bias: number(-20, 20) = -6.0
+    exclusive: ClassVar[bool] = True
 
 
-class ShortcutGate(Spec):
-    """g = sigmoid(W x + b): shortcut x (1 - g) + residual (v2 figure 2 d); `bias` is b at the start."""
+class ShortcutGate(_Gated):
+    """shortcut x (1 - g) + residual (v2 figure 2 d), where g = sigmoid(W x + b); `bias` is b at the start."""
 
     kind: Literal["shortcut_gate"]
-    bias: number(-20, 20) = -6.0
+    exclusive: ClassVar[bool] = False
 
 
-class Conv1x1(Spec):
+class Conv1x1(SkipSpec):
     """A 1x1 convolution on every shortcut (v2 figure 2 e), which is option C of v1."""
 
     kind: Literal["conv1x1"]
+    stands_for: ClassVar[str | None] = "C"
+
+    def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
+        raise TypeError("conv1x1 is resolved to shortcut C")
+
+    @classmethod
+    def read(cls, fork: Fork) -> Self | None:
+        return None
 
 
-class Dropout(Spec):
+class Dropout(SkipSpec):
     """Elements of the shortcut are dropped at `rate` (v2 figure 2 f).
 
     Kept elements are not scaled up in training, so the shortcut's expectation is 1 - rate, as the paper
@@ -53,13 +137,44 @@ class Dropout(Spec):
     kind: Literal["dropout"]
     rate: number(0, 1, above=True, below=True) = 0.5
 
+    def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
+        # Dropout scales what it keeps by 1 / (1 - rate); the paper's does not, so scale back
+        dropped = (op.Dropout(name=f"{unit}_shortcut_dropout", rate=self.rate),
+                   op.Scale(name=f"{unit}_shortcut_scale", factor=1 - self.rate))
+        return _merged(unit, (*shortcut, *dropped), residual)
+
+    @classmethod
+    def read(cls, fork: Fork) -> Self | None:
+        match fork.branches[0][-2:]:
+            case [op.Dropout(per_image=False) as drop, op.Scale() as scale] if scale.factor == 1 - drop.rate:
+                return cls(kind="dropout", rate=drop.rate) if fork.merge == ADD else None
+        return None
+
+
+def _kinds(base: type[SkipSpec]) -> dict[str, type[SkipSpec]]:
+    """The kinds in the order of their classes; what names none is a base."""
+    found: dict[str, type[SkipSpec]] = {}
+    for kind in base.__subclasses__():
+        named = get_args(kind.model_fields["kind"].annotation)
+        found |= dict.fromkeys(named, kind) or _kinds(kind)
+    return found
+
+
+SKIPS = _kinds(SkipSpec)
+
 
 def _kind_alone(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-SkipKind = Literal["identity", "scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout"]
-_AnySkip = Annotated[Identity | Scale | ExclusiveGate | ShortcutGate | Conv1x1 | Dropout, Discriminator("kind")]
+SkipKind = Literal[tuple(SKIPS)]
+_AnySkip = Annotated[reduce(or_, SKIPS.values()), Discriminator("kind")]
 Skip = Annotated[_AnySkip, BeforeValidator(_kind_alone, json_schema_input_type=SkipKind | _AnySkip)]
 
 IDENTITY = Identity(kind="identity")
+
+
+def read_skip(fork: Fork) -> SkipSpec | None:
+    """The skip that a residual fork in canonical form has, the most particular one; None where none makes such a fork.
+    """
+    return next((skip for kind in reversed(SKIPS.values()) if (skip := kind.read(fork))), None)

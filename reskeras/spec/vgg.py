@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from reskeras.spec import operations as op
-from reskeras.spec.fields import InputShape, Spec, Width, integer, whole_shape
-from reskeras.spec.lower import lower
-from reskeras.spec.plan import Plan, Unit
+from reskeras.spec.any_network import AnyNetwork, comma_listed
+from reskeras.spec.fields import InputShape, Width, integer, whole_shape
+from reskeras.spec.plan import HEAD, Plan, Unit
 
 
-class VggSpec(Spec):
+class VggSpec(AnyNetwork):
     """Stages of plain 3x3 convolutions, each stage ended by a max-pool, then dense layers; no batch norm."""
 
     name: Literal["vgg-19"] = "vgg-19"
@@ -34,21 +35,32 @@ class VggSpec(Spec):
         """Weighted layers: convolutions and dense layers, with the logits."""
         return sum(self.units) + len(self.dense) + 1
 
+    @property
+    def fallback_name(self) -> str:
+        return f"vgg-{self.depth}"
 
-@lower.register
-def _(spec: VggSpec) -> Plan:
-    units = []
-    for stage, (count, width) in enumerate(zip(spec.units, spec.widths, strict=True), start=1):
-        for unit in range(1, count + 1):
-            name = f"stage{stage}_unit{unit}"
-            conv = op.Conv(name=f"{name}_conv1", filters=width, kernel=(3, 3), bias=True)
-            nodes: list[op.Op] = [conv, op.Relu(name=f"{name}_relu1")]
-            if unit == count:
-                nodes.append(op.Pool(name=f"stage{stage}_pool", reduce="max", kernel=(2, 2), stride=(2, 2)))
-            units.append(Unit(name=name, nodes=tuple(nodes)))
-    head: list[op.Op] = [op.Flatten(name="head_flatten")]
-    for index, width in enumerate(spec.dense, start=1):
-        head += [op.Dense(name=f"head_dense{index}", units=width), op.Relu(name=f"head_relu{index}"),
-                 op.Dropout(name=f"head_dropout{index}", rate=0.5)]
-    head.append(op.Dense(name="logits", units=spec.classes))
-    return Plan(units=(*units, Unit(name="head", nodes=tuple(head))), input_shape=whole_shape(spec.input_shape))
+    def describe(self) -> str:
+        return (f"depth {self.depth}: vgg, plain 3x3 convolutions {comma_listed(self.units)}, "
+                f"dense {comma_listed(self.dense)}")
+
+    def facts(self) -> dict[str, Any]:
+        return {"layers": self.depth, "block": "-", "shortcut": "none", "skip": "-", "order": "-"}
+
+    def make_plan(self) -> Plan:
+        """The network's units as operations."""
+        units = []
+        for stage, (count, width) in enumerate(zip(self.units, self.widths, strict=True), start=1):
+            for index in range(1, count + 1):
+                unit = Unit(stage=stage, index=index, nodes=())
+                nodes: list[op.Op] = [
+                    op.Conv(name=f"{unit.name}_conv1", filters=width, kernel=(3, 3), bias=True),
+                    op.Relu(name=f"{unit.name}_relu1")]
+                if index == count:
+                    nodes.append(op.Pool(name=f"stage{stage}_pool", reduce="max", kernel=(2, 2), stride=(2, 2)))
+                units.append(replace(unit, nodes=tuple(nodes)))
+        head: list[op.Op] = [op.Flatten(name="head_flatten")]
+        for index, width in enumerate(self.dense, start=1):
+            head += [op.Dense(name=f"head_dense{index}", units=width), op.Relu(name=f"head_relu{index}"),
+                     op.Dropout(name=f"head_dropout{index}", rate=0.5)]
+        head.append(op.Dense(name="logits", units=self.classes))
+        return Plan(units=(*units, Unit(stage=HEAD, nodes=tuple(head))), input_shape=whole_shape(self.input_shape))

@@ -23,7 +23,6 @@ from reskeras.runs import (
     RECIPE_FILE,
     RunFolder,
     check_same,
-    decided,
     new_run,
     open_run,
     provenance,
@@ -32,12 +31,9 @@ from reskeras.runs import (
 from reskeras.spec.catalog import name_of
 from reskeras.spec.document import to_yaml
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
-from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
-from reskeras.spec.resolve import resolve
 from reskeras.training.agreement import check_agreement
 from reskeras.training.classifier import Classifier, training_form
 from reskeras.training.fit import Beside, fit
@@ -69,7 +65,7 @@ class Job:
     @cached_property
     def plan(self) -> Plan:
         """What is compiled."""
-        plan = lower(self.fitted)
+        plan = self.fitted.lower()
         self.recipe.check(plan)
         return plan
 
@@ -163,7 +159,7 @@ class Job:
         """All that decides what is computed: it must be the same on every worker."""
         recipe, source = self.recipe, self.source
         return {
-            "network": decided(self.fitted), "form": training_form(self.plan, recipe),
+            "network": self.fitted.whole(), "form": training_form(self.plan, recipe),
             "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING}),
             "computed in": training_precision(recipe.precision), "classes": list(source.classes),
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
@@ -187,7 +183,7 @@ def begun_division(path: Path) -> int | None:
 def fitted_to_data(spec: Spec, source: Source) -> Spec:
     """`spec` with the classes and channels of `source`; ReskerasError when what was set contradicts them."""
     classes, channels = len(source.classes), source.channels
-    resolved = resolve(spec) if isinstance(spec, NetworkSpec) else spec
+    resolved = spec.decided()
     asked = spec.sparse()
     if asked.get("classes", classes) != classes:
         raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")

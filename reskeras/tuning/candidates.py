@@ -10,7 +10,6 @@ from typing import Any
 from reskeras.errors import ReskerasError
 from reskeras.spec.complexity import Cost
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.space import Domain, Scalar, Space
 from reskeras.tuning.limits import Limits, Refusals, Refused
@@ -75,7 +74,7 @@ class Candidates:
             if len(self._costs) >= REMEMBERED:
                 self._costs.clear()
             try:
-                self._costs[key] = lower(self.fitted(spec, recipe)).complexity().total
+                self._costs[key] = self.fitted(spec, recipe).lower().complexity().total
             except ReskerasError as error:
                 self._costs[key] = error
         found = self._costs[key]

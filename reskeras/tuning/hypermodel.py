@@ -18,7 +18,6 @@ from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import network
-from reskeras.spec.resolve import resolve
 from reskeras.spec.space import Space, space
 from reskeras.training.fit import Beside, fit
 from reskeras.training.job import Job
@@ -124,6 +123,6 @@ def held_out(chosen: Recipe) -> Recipe:
 
 def of_one_family(spec: Spec) -> Spec:
     """`spec` with its family said: another depth must not make another kind of network of it."""
-    if not isinstance(spec, NetworkSpec) or spec.family or not (family := resolve(spec).family):
+    if not isinstance(spec, NetworkSpec) or spec.family or not (family := spec.decided().family):
         return spec
     return laid_over(spec, {"family": family})

@@ -13,7 +13,6 @@ from reskeras.runs import HOME
 from reskeras.spec.catalog import name_of
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
-from reskeras.spec.lower import lower
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.request import network, typed
 from reskeras.spec.space import Space, laid, space
@@ -182,4 +181,4 @@ def network_of(data: dict[str, Any]) -> Spec:
 
 
 def _input_size(spec: Spec) -> Sequence[int]:
-    return lower(spec).input_shape[:2]
+    return spec.lower().input_shape[:2]

@@ -219,11 +219,10 @@ def test_spaced_items_keep_the_ends(count, most, expected):
 
 def test_a_batch_has_as_many_images_as_the_plan_s_activations_allow():
     from reskeras.analysis.analysis import BATCH, MOST_ACTIVATIONS, batch_size
-    from reskeras.spec.lower import lower
 
     for name in ("cifar-resnet-20", "cifar-preact-164", "cifar-preact-1001", "resnet-152"):
-        plan = lower(reskeras.network(name))
+        plan = reskeras.network(name).lower()
         size, kept = batch_size(plan), plan.complexity().total.activation_bytes
         assert kept(size) <= MOST_ACTIVATIONS
         assert size == BATCH or kept(size + 1) > min(MOST_ACTIVATIONS, memory() // 8)
-    assert batch_size(lower(reskeras.network("cifar-resnet-20"))) == BATCH
+    assert batch_size(reskeras.network("cifar-resnet-20").lower()) == BATCH

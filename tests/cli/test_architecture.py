@@ -8,7 +8,8 @@ from PIL import Image
 from reskeras.errors import ReskerasError
 from reskeras.report.architecture import _items, draw
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Plan, Unit
+from reskeras.spec.nodes import Fork
+from reskeras.spec.plan import Plan, Unit
 from reskeras.spec.request import plan
 
 

@@ -10,7 +10,6 @@ from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.views import Views, shorter_side, ten_crops
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.weights import places, read, write
-from reskeras.spec.lower import lower
 
 
 def images_of(run, size):
@@ -100,10 +99,10 @@ NETWORKS = [
 @pytest.mark.parametrize("fields", NETWORKS)
 def test_larger_images_give_the_mean_over_windows_of_feature_maps(fields):
     height = fields["input_shape"][0]
-    small = lower(reskeras.network(**fields))
+    small = reskeras.network(**fields).lower()
     model = compile_plan(small, "small", seed=3)
     big_shape = [height * 2, height * 3, 3]
-    big = lower(reskeras.network(**{**fields, "input_shape": big_shape}))
+    big = reskeras.network(**{**fields, "input_shape": big_shape}).lower()
     last = small.units[-2].name
     features = compile_plan(big.slice(until=last), "big")
     values = read(model)
@@ -125,7 +124,7 @@ def test_larger_images_give_the_mean_over_windows_of_feature_maps(fields):
 
 
 def test_several_scales_are_averaged_and_shapes_kept(trained):
-    dense = DenseNetwork(lower(trained.folder.spec()), trained.model())
+    dense = DenseNetwork(trained.folder.spec().lower(), trained.model())
     split, preprocessing = trained.source().test, trained.preprocessing()
     result = trained.evaluate(scales=[12, 24])
     for index in (0, 17):
@@ -158,6 +157,6 @@ def test_views_that_do_not_go_together_are_refused(trained):
 
 
 def test_a_network_without_pooling_is_not_applied_to_other_sizes():
-    plan = lower(reskeras.network("vgg-19", input_shape=[32, 32, 3]))
+    plan = reskeras.network("vgg-19", input_shape=[32, 32, 3]).lower()
     with pytest.raises(ReskerasError, match="head does not pool its feature maps"):
         DenseNetwork(plan, None)

@@ -215,7 +215,8 @@ def test_slices_joined_where_stages_end_are_the_whole():
 
 def test_inception_cells_and_squeeze_and_excitation_need_no_new_node():
     from reskeras.spec import operations as op
-    from reskeras.spec.plan import Fork, Plan, Unit
+    from reskeras.spec.nodes import Fork
+    from reskeras.spec.plan import Plan, Unit
 
     conv = {"kernel": (1, 1)}
     squeeze = (op.GlobalPool(name="squeeze", keep_positions=True), op.Conv(name="excite", filters=6, **conv),

@@ -8,7 +8,6 @@ from reskeras.graph.compile import compile_plan
 from reskeras.graph.fold import folded
 from reskeras.graph.weights import read, write
 from reskeras.spec import operations as op
-from reskeras.spec.lower import lower
 from reskeras.spec.plan import Plan, Unit
 
 ORDERS = ("original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact")
@@ -52,7 +51,7 @@ def norms(plan):
 @pytest.mark.sample(8)
 @pytest.mark.parametrize("fields", NETWORKS, ids=str)
 def test_folding_changes_no_output(fields):
-    plan = lower(reskeras.network(**fields))
+    plan = reskeras.network(**fields).lower()
     weights = shaken(plan)
     images = np.random.default_rng(1).normal(size=(3, *plan.input_shape)).astype(np.float32)
     expected = outputs(plan, weights, images)
@@ -66,7 +65,7 @@ def test_folding_changes_no_output(fields):
 
 def test_what_follows_a_convolution_goes_and_what_follows_an_addition_stays():
     def left(order):
-        plan = lower(reskeras.network(**SMALL, order=order))
+        plan = reskeras.network(**SMALL, order=order).lower()
         return norms(folded(plan, shaken(plan))[0])
 
     assert left("original") == 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 import reskeras
-from reskeras.spec.plan import Fork, sequence_ops
-from reskeras.spec.resolve import resolve
+from reskeras.spec.nodes import Fork, sequence_ops
 
 
 def units(source=None, **fields) -> dict:
@@ -217,7 +216,7 @@ def test_an_even_kernel_pads_its_odd_pixel_at_the_end():
 # --- width_factor ---
 
 def stem_width(**fields) -> int:
-    return resolve(reskeras.network(**fields)).stem.convs[-1].width
+    return reskeras.network(**fields).decided().stem.convs[-1].width
 
 
 @pytest.mark.parametrize("factor", [0.05, 0.25, 0.5, 1.0, 2.0, 10.0])
@@ -227,13 +226,13 @@ def stem_width(**fields) -> int:
 def test_a_width_factor_leaves_the_stem_unless_option_a_could_not_follow(family, widths, stem, shortcut, factor):
     fields = {"family": family, "depth": 2 * len(widths) + 2 if family == "cifar" else 18, "shortcut": shortcut,
               "width_factor": factor}
-    resolved = resolve(reskeras.network(**fields))
+    resolved = reskeras.network(**fields).decided()
     assert [row.width for row in resolved.stages] == [max(round(width * factor), 1) for width in widths]
     narrowed = shortcut == "A" and factor < 1
     assert resolved.stem.convs[-1].width == (max(round(widths[0] * factor), 1) if narrowed else stem)
     assert reskeras.plan(**fields).output_shape == (resolved.classes,)
     again = reskeras.network(**resolved.model_dump(mode="json", exclude={"depth"}, exclude_none=True))
-    assert resolve(again) == resolved
+    assert again.decided() == resolved
 
 
 def test_a_stem_that_is_told_is_never_changed():

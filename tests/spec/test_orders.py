@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import reskeras
-from reskeras.spec.plan import Fork
+from reskeras.spec.nodes import Fork
 
 # one middle unit of two 3x3 convolutions: on the residual, then after the addition
 FIGURE_4 = {

@@ -7,7 +7,8 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
-from reskeras.spec.plan import Fork, Plan, Unit
+from reskeras.spec.nodes import Fork
+from reskeras.spec.plan import Plan, Unit
 
 BN = {"momentum": 0.9, "epsilon": 1e-5}
 

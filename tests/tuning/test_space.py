@@ -5,8 +5,7 @@ import random
 import keras_tuner
 import pytest
 
-from reskeras import ReskerasError, network, recipe, resolve, space
-from reskeras.spec.network import NetworkSpec
+from reskeras import ReskerasError, network, recipe, space
 from reskeras.spec.shipped import shipped_names
 from reskeras.tuning.candidates import Candidates, pinned_by, sample
 from reskeras.tuning.hyperparameters import declare
@@ -81,7 +80,7 @@ def test_values_stand_for_choices_of_any_kind():
     chosen = over.active({"network.stages": "[2, 1, 1]", "recipe.patience": "null", "recipe.nesterov": False})
     assert chosen == {"network.stages": [2, 1, 1], "recipe.patience": None, "recipe.nesterov": False}
     spec, by = over.applied({"network.stages": "[2, 1, 1]", "recipe.patience": "3"}, BASE, recipe("quick"))
-    assert [row.units for row in resolve(spec).stages] == [2, 1, 1]
+    assert [row.units for row in spec.decided().stages] == [2, 1, 1]
     assert by.patience == 3
 
 
@@ -124,7 +123,7 @@ def test_every_value_of_a_shipped_space_changes_the_network_or_the_recipe(name, 
     seen = []
     for label in domain.probes():
         spec, chosen = over.applied({**pinned, parameter: label}, BASES.get(name, BASE), by)
-        decided = resolve(spec) if isinstance(spec, NetworkSpec) else spec
+        decided = spec.decided()
         seen.append((decided.model_dump_json(), chosen.model_dump_json()))
     assert len(seen) > 1
     assert len(set(seen)) == len(seen)

@@ -1,29 +1,23 @@
-"""One Keras layer for each kind of operation and merge of a plan."""
+"""One Keras layer for each kind of operation and merge of a plan: stock Keras where that is good enough."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import singledispatch
 from typing import Any
 from zlib import crc32
 
 import keras
 from keras import layers
 
-from reskeras.graph.layers import (
-    CountedDropout,
-    EdgePadding2D,
-    FusedBatchNormalization,
-    GatedAdd,
-    GroupedConv2D,
-    PadChannels,
-    ScaledAdd,
-)
+from reskeras.graph.layers import CountedDropout, EdgePadding2D, FusedBatchNormalization, GroupedConv2D
+from reskeras.graph.own_layers import OperationLayer, own_layer
+from reskeras.spec import merges
 from reskeras.spec import operations as op
 from reskeras.spec.initialisers import INITIALISERS
-from reskeras.spec.plan import Fork
+from reskeras.spec.nodes import Fork
+from reskeras.spec.plan_data import field_values
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,14 @@ class Context:
 
     def layer(self, node: op.Op | Fork) -> keras.layers.Layer:
         """The layer of an operation or of a fork's merge, named as the node is."""
-        return layer_of(node, self)
+        kind = type(node.merge if isinstance(node, Fork) else node)
+        if kind in STOCK:
+            return STOCK[kind](node, self)
+        values = field_values(node.merge if isinstance(node, Fork) else node)
+        layer = OWN[kind](**{**values, "name": node.name, "dtype": self.precision})
+        if isinstance(layer, OperationLayer):
+            layer.start = lambda weight: self.start(weight, node.name)
+        return layer
 
     def seed_of(self, name: str) -> int | None:
         """A seed for one operation, so that its start does not depend on what else is in the model."""
@@ -52,15 +53,14 @@ class Context:
         """The initialiser `kind`, seeded for the operation `name`."""
         return keras.initializers.VarianceScaling(**INITIALISERS[kind], seed=self.seed_of(name))
 
+    def start(self, weight: op.Weight, name: str) -> keras.initializers.Initializer:
+        """What a weight of the operation `name` begins with."""
+        if isinstance(weight.start, str):
+            return self.initialiser(weight.start, name)
+        return keras.initializers.Constant(weight.start)
 
-@singledispatch
-def layer_of(node: Any, context: Context) -> keras.layers.Layer:
-    """The Keras layer for a node of a plan."""
-    raise TypeError(f"no layer for {type(node).__name__}")
 
-
-@layer_of.register
-def _(node: op.Conv, context: Context) -> keras.layers.Layer:
+def _conv(node: op.Conv, context: Context) -> keras.layers.Layer:
     make = GroupedConv2D if node.groups > 1 else layers.Conv2D
     return make(
         node.filters, node.kernel, strides=node.stride, padding=node.padding, groups=node.groups, use_bias=node.bias,
@@ -70,8 +70,7 @@ def _(node: op.Conv, context: Context) -> keras.layers.Layer:
     )
 
 
-@layer_of.register
-def _(node: op.BatchNorm, context: Context) -> keras.layers.Layer:
+def _batch_norm(node: op.BatchNorm, context: Context) -> keras.layers.Layer:
     return FusedBatchNormalization(
         momentum=node.momentum, epsilon=node.epsilon, scale=node.scale,
         gamma_initializer=keras.initializers.Constant(node.gamma_start), synchronized=context.synchronized,
@@ -79,74 +78,58 @@ def _(node: op.BatchNorm, context: Context) -> keras.layers.Layer:
     )
 
 
-@layer_of.register
-def _(node: op.Relu, context: Context) -> keras.layers.Layer:
+def _relu(node: op.Relu, context: Context) -> keras.layers.Layer:
     return layers.ReLU(name=node.name, dtype=context.precision)
 
 
-@layer_of.register
-def _(node: op.Sigmoid, context: Context) -> keras.layers.Layer:
+def _sigmoid(node: op.Sigmoid, context: Context) -> keras.layers.Layer:
     return layers.Activation("sigmoid", name=node.name, dtype=context.precision)
 
 
-@layer_of.register
-def _(node: op.Pool, context: Context) -> keras.layers.Layer:
+def _pool(node: op.Pool, context: Context) -> keras.layers.Layer:
     make: Callable = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}[node.reduce]
     return make(node.kernel, strides=node.stride, padding=node.padding, name=node.name, dtype=context.precision)
 
 
-@layer_of.register
-def _(node: op.GlobalPool, context: Context) -> keras.layers.Layer:
+def _global_pool(node: op.GlobalPool, context: Context) -> keras.layers.Layer:
     make: Callable = {"max": layers.GlobalMaxPooling2D, "average": layers.GlobalAveragePooling2D}[node.reduce]
     # features are float32 whatever the units compute in: bf16 keeps three digits of a mean
     precision = context.precision if node.keep_positions else "float32"
     return make(keepdims=node.keep_positions, name=node.name, dtype=precision)
 
 
-@layer_of.register
-def _(node: op.Flatten, context: Context) -> keras.layers.Layer:
+def _flatten(node: op.Flatten, context: Context) -> keras.layers.Layer:
     return layers.Flatten(name=node.name, dtype=context.precision)
 
 
-@layer_of.register
-def _(node: op.Dense, context: Context) -> keras.layers.Layer:
+def _dense(node: op.Dense, context: Context) -> keras.layers.Layer:
     initialiser = context.initialiser(node.initialiser, node.name)
     return layers.Dense(node.units, use_bias=node.bias, kernel_initializer=initialiser, name=node.name, dtype="float32")
 
 
-@layer_of.register
-def _(node: op.Pad, context: Context) -> keras.layers.Layer:
+def _pad(node: op.Pad, context: Context) -> keras.layers.Layer:
     make = {"zero": layers.ZeroPadding2D, "edge": EdgePadding2D}[node.border]
     return make((node.rows, node.columns), name=node.name, dtype=context.precision)
 
 
-@layer_of.register
-def _(node: op.PadChannels, context: Context) -> keras.layers.Layer:
-    return PadChannels(node.channels, name=node.name, dtype=context.precision)
-
-
-@layer_of.register
-def _(node: op.Scale, context: Context) -> keras.layers.Layer:
+def _scale(node: op.Scale, context: Context) -> keras.layers.Layer:
     return layers.Rescaling(node.factor, name=node.name, dtype=context.precision)
 
 
-@layer_of.register
-def _(node: op.Dropout, context: Context) -> keras.layers.Layer:
+def _dropout(node: op.Dropout, context: Context) -> keras.layers.Layer:
     return CountedDropout(node.rate, node.per_image, context.drawn_seed(node.name), name=node.name,
                           dtype=context.precision)
 
 
-@layer_of.register
-def _(node: Fork, context: Context) -> keras.layers.Layer:
-    arguments = {"name": node.name, "dtype": context.precision}
-    match node.merge:
-        case "add":
-            return layers.Add(**arguments)
-        case "concat":
-            return layers.Concatenate(**arguments)
-        case "multiply":
-            return layers.Multiply(**arguments)
-        case "scaled_add":
-            return ScaledAdd(node.factors, **arguments)
-        case "gated_add":
-            return GatedAdd(node.exclusive, **arguments)
+def _merging(make: type[keras.layers.Layer]) -> Maker:
+    return lambda node, context: make(name=node.name, dtype=context.precision)
+
+
+Maker = Callable[[Any, Context], keras.layers.Layer]
+STOCK: dict[type, Maker] = {
+    op.Conv: _conv, op.BatchNorm: _batch_norm, op.Relu: _relu, op.Sigmoid: _sigmoid, op.Pool: _pool,
+    op.GlobalPool: _global_pool, op.Flatten: _flatten, op.Dense: _dense, op.Pad: _pad, op.Scale: _scale,
+    op.Dropout: _dropout, merges.Add: _merging(layers.Add), merges.Multiply: _merging(layers.Multiply),
+    merges.Concat: _merging(layers.Concatenate),
+}
+OWN = {kind: own_layer(kind) for kind in (*op.OPERATIONS.values(), *merges.MERGES.values()) if kind not in STOCK}

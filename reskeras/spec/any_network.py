@@ -1,0 +1,61 @@
+"""What every kind of network can say of itself: what it decides, which plan it makes, how it is described."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Self
+
+from reskeras.spec.fields import Spec
+from reskeras.spec.plan import Plan
+
+KEPT = 256  # decided networks and plans that are kept, since a command asks for the same one many times
+
+
+class AnyNetwork(Spec):
+    """Base of the specs of networks. A kind is a class with these methods; `make_plan` and what describes it are asked
+    of decided ones alone."""
+
+    def decided(self) -> AnyNetwork:
+        """The same network with nothing left to a default."""
+        return self
+
+    def lower(self) -> Plan:
+        """The network's plan."""
+        return _plan(self.decided())
+
+    def make_plan(self) -> Plan:
+        """The plan of a decided network."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """What the network was taken to mean, in one line, depth first."""
+        return self.decided().describe()
+
+    def facts(self) -> dict[str, Any]:
+        """Its layers, block, shortcut, skip and order, as a list of networks shows them."""
+        return self.decided().facts()
+
+    @property
+    def fallback_name(self) -> str:
+        """What it goes by when neither it nor the catalogue has a name for it."""
+        raise NotImplementedError
+
+    def identity(self) -> Self:
+        """Which network it is: its name, classes and input shape play no part in that."""
+        return self.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
+
+
+@lru_cache(KEPT)
+def _plan(decided: AnyNetwork) -> Plan:
+    return decided.make_plan()
+
+
+def agreed(values: list[Any]) -> str:
+    """One value where all stages agree, else one for each."""
+    texts = list(map(str, values))
+    return texts[0] if len(set(texts)) == 1 else "/".join(texts)
+
+
+def comma_listed(values: Any) -> str:
+    """Values with commas."""
+    return ", ".join(map(str, values))

@@ -1,0 +1,109 @@
+"""ResolvedNetwork: a residual or plain network in which every field is decided."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Literal
+
+from reskeras.spec.any_network import AnyNetwork, agreed, comma_listed
+from reskeras.spec.blocks import BLOCKS
+from reskeras.spec.families import FAMILIES
+from reskeras.spec.fields import InputShape
+from reskeras.spec.lower import lowered
+from reskeras.spec.parts import BatchNormSpec, HeadSpec, Initialiser, StemSpec
+from reskeras.spec.plan import Plan
+from reskeras.spec.shortcuts import SHORTCUTS
+from reskeras.spec.stages import StageRow
+
+Family = Literal[tuple(FAMILIES)]
+StrideOn = Literal["first_1x1", "3x3"]
+Projection = Literal["strided", "pooled"]
+Downsample = Literal["first", "last"]
+FirstShortcut = Literal["activated", "raw"]
+Padding = Literal["symmetric", "same"]
+
+
+class ResolvedNetwork(AnyNetwork):
+    """A NetworkSpec in which every field is decided. Read as a NetworkSpec it resolves to itself.
+
+    `depth` is computed back from stem, stages and head: convolutions on the main path plus the dense layer.
+    """
+
+    name: str | None
+    family: Family | None
+    depth: int
+    stride_on: StrideOn | None
+    downsample: Downsample
+    projection: Projection
+    groups: int
+    inner_factor: float
+    squeeze: int | None
+    squeeze_multiple: int
+    first_shortcut: FirstShortcut
+    stem: StemSpec
+    stages: tuple[StageRow, ...]
+    head: HeadSpec
+    classes: int
+    input_shape: InputShape
+    padding: Padding
+    conv_bias: bool
+    bn: BatchNormSpec
+    zero_gamma: bool
+    initialiser: Initialiser
+    drop_path: float
+
+    def make_plan(self) -> Plan:
+        """The network's units as operations."""
+        return lowered(self)
+
+    @property
+    def layers(self) -> int:
+        """Weighted layers on the main path: stem convolutions, those of the units, and the dense layer."""
+        units = sum(row.units * len(BLOCKS[row.block].kernels) for row in self.stages)
+        return len(self.stem.convs) + units + 1
+
+    @property
+    def total_stride(self) -> int:
+        """Input pixels for one pixel of the last stage, along one side."""
+        pool = self.stem.pool.stride if self.stem.pool else 1
+        return pool * prod(part.stride for part in (*self.stem.convs, *self.stages))
+
+    def unit_stride(self, stage: int, unit: int) -> int:
+        """Stride of one unit, counted from 0: a stage's stride stands in its first unit, or with `downsample: last` in
+        the last unit of the stage before it (the first stage has none before it and keeps its own)."""
+        rows = self.stages
+        if self.downsample == "first":
+            return rows[stage].stride if unit == 0 else 1
+        own = rows[0].stride if stage == unit == 0 else 1
+        ends = unit == rows[stage].units - 1 and stage + 1 < len(rows)
+        return own * (rows[stage + 1].stride if ends else 1)
+
+    @property
+    def residual_rows(self) -> list[StageRow]:
+        """The stages whose units have shortcuts."""
+        return [row for row in self.stages if SHORTCUTS[row.shortcut].residual]
+
+    @property
+    def fallback_name(self) -> str:
+        return f"{self.family or 'custom'}-variant-{self.depth}"
+
+    def describe(self) -> str:
+        rows = self.stages
+        parts = [self.family or "no family", f"{agreed([row.block for row in rows])} units "
+                 + comma_listed(row.units for row in rows)]
+        parts.append(f"shortcut {agreed([row.shortcut for row in rows])}" if self.residual_rows else "no shortcuts")
+        if any(row.skip.kind != "identity" for row in rows):
+            parts.append(f"skip {agreed([row.skip.text for row in rows])}")
+        inside = {f"groups {self.groups}": self.groups > 1,
+                  f"inner widths times {self.inner_factor:g}": self.inner_factor != 1,
+                  f"squeeze {self.squeeze}": self.squeeze,
+                  f"in multiples of {self.squeeze_multiple}": self.squeeze_multiple > 1,
+                  "first shortcut raw": self.first_shortcut == "raw",
+                  "pooled projections": self.projection == "pooled"}
+        parts += [f"order {agreed([row.order for row in rows])}", *(text for text, said in inside.items() if said)]
+        return f"depth {self.depth}: {', '.join(parts)}"
+
+    def facts(self) -> dict[str, Any]:
+        first = self.stages[0]  # named networks are alike in all stages
+        return {"layers": self.depth, "block": first.block, "shortcut": first.shortcut, "skip": first.skip.text,
+                "order": first.order}
