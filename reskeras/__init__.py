@@ -10,7 +10,7 @@ _HOMES = {
     "NetworkSpec": "reskeras.spec.network",
     "Plan": "reskeras.spec.plan",
     "network": "reskeras.spec.request",
-    "resolve": "reskeras.spec.resolve",
+    "resolve": "reskeras.spec.any_network",
     "catalog": "reskeras.spec.catalog",
     "plan": "reskeras.spec.request",
     "recipe": "reskeras.spec.recipe",

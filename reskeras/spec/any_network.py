@@ -45,6 +45,11 @@ class AnyNetwork(Spec):
         return self.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
 
 
+def resolve(spec: AnyNetwork) -> AnyNetwork:
+    """`spec` with every field decided; ReskerasError (status 2) that names one which cannot be, and its choices."""
+    return spec.decided()
+
+
 @lru_cache(KEPT)
 def _plan(decided: AnyNetwork) -> Plan:
     return decided.make_plan()

@@ -8,6 +8,7 @@ from PIL import Image
 from reskeras.errors import ReskerasError
 from reskeras.report.architecture import _items, draw
 from reskeras.spec import operations as op
+from reskeras.spec.merges import Concat, Multiply, ScaledAdd
 from reskeras.spec.nodes import Fork
 from reskeras.spec.plan import Plan, Unit
 from reskeras.spec.request import plan
@@ -44,11 +45,11 @@ def test_forks_of_other_families_are_drawn(tmp_path):
     def conv(filters: int) -> op.Conv:
         return op.Conv(name="conv", filters=filters, kernel=(1, 1))
 
-    squeeze = Fork(name="se", merge="multiply", branches=((), (op.GlobalPool(name="pool", keep_positions=True),
+    squeeze = Fork(name="se", merge=Multiply(), branches=((), (op.GlobalPool(name="pool", keep_positions=True),
                                                              conv(8), op.Sigmoid(name="sigmoid"))))
-    cell = Fork(name="cell", merge="concat", branches=((conv(4),), (conv(2), conv(4)), ()))
-    inside = Fork(name="add", merge="scaled_add", factors=(1.0, 0.2), branches=((), (conv(8), squeeze)))
-    odd = Plan(units=(Unit(name="stem", nodes=(conv(8),)), Unit(name="stage1_unit1", nodes=(inside, cell))),
+    cell = Fork(name="cell", merge=Concat(), branches=((conv(4),), (conv(2), conv(4)), ()))
+    inside = Fork(name="add", merge=ScaledAdd(factors=(1.0, 0.2)), branches=((), (conv(8), squeeze)))
+    odd = Plan(units=(Unit(stage="stem", nodes=(conv(8),)), Unit(stage=1, index=1, nodes=(inside, cell))),
                input_shape=(8, 8, 3))
     assert draw(odd, "odd", tmp_path / "odd.png").is_file()
 

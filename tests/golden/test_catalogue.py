@@ -65,7 +65,7 @@ def test_a_plan_costs_what_the_papers_formulas_say(name):
 def test_a_plan_has_the_shapes_of_the_papers_tables(name):
     plan = reskeras.plan(name)
     shapes = dict(zip((unit.name for unit in plan.units), plan.unit_shapes(), strict=True))
-    stages = sorted({unit.stage for unit in plan.units} - {"stem", "head"})
+    stages = sorted({unit.stage_name for unit in plan.units} - {"stem", "head"})
     ends = {stage: shapes[plan.units[plan.endpoint(stage)].name] for stage in stages}
     found = ends | {"logits": shapes["head"]} | ({"stem": shapes["stem"]} if "stem" in shapes else {})
     assert {end: list(shape) for end, shape in found.items()} == GOLDEN[name]["shapes"]

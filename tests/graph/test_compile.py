@@ -215,17 +215,18 @@ def test_slices_joined_where_stages_end_are_the_whole():
 
 def test_inception_cells_and_squeeze_and_excitation_need_no_new_node():
     from reskeras.spec import operations as op
+    from reskeras.spec.merges import Concat, Multiply
     from reskeras.spec.nodes import Fork
     from reskeras.spec.plan import Plan, Unit
 
     conv = {"kernel": (1, 1)}
     squeeze = (op.GlobalPool(name="squeeze", keep_positions=True), op.Conv(name="excite", filters=6, **conv),
                op.Sigmoid(name="gate"))
-    cell = Fork(name="cell", merge="concat", branches=(
+    cell = Fork(name="cell", merge=Concat(), branches=(
         (op.Conv(name="one", filters=2, **conv),),
         (op.Pool(name="average", reduce="average", kernel=(3, 3), stride=(1, 1), padding="same"),
          op.Conv(name="two", filters=4, **conv))))
-    plan = Plan(units=(Unit(name="stem", nodes=(cell, Fork(name="scaled", branches=((), squeeze), merge="multiply"))),),
+    plan = Plan(units=(Unit(stage="stem", nodes=(cell, Fork(name="scaled", branches=((), squeeze), merge=Multiply()))),),
                 input_shape=(8, 8, 3))
     model = compile_plan(plan, "odd")
     x = images()

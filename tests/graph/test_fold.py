@@ -76,7 +76,7 @@ def test_what_follows_a_convolution_goes_and_what_follows_an_addition_stays():
 def test_one_convolution_by_hand():
     conv = op.Conv(name="u_conv", filters=4, kernel=(1, 1), bias=True)
     norm = op.BatchNorm(name="u_bn", momentum=0.9, epsilon=1e-3)
-    plan = Plan(units=(Unit(name="u", nodes=(conv, norm)),), input_shape=(2, 2, 3))
+    plan = Plan(units=(Unit(stage="u", nodes=(conv, norm)),), input_shape=(2, 2, 3))
     rng = np.random.default_rng(0)
     weights = {"u_conv/kernel": rng.normal(size=(1, 1, 3, 4)).astype(np.float32)}
     weights |= {name: rng.uniform(0.5, 2, 4).astype(np.float32) for name in (

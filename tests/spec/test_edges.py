@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import reskeras
+from reskeras.spec.merges import GatedAdd, ScaledAdd
 from reskeras.spec.nodes import Fork, sequence_ops
 
 
@@ -91,7 +92,7 @@ def test_option_a_has_no_parameters_and_keeps_every_second_position():
     assert (subsample.kernel, subsample.stride) == ((1, 1), (2, 2))
     assert subsample.output_shape((56, 56, 64)) == (28, 28, 64)
     assert pad.output_shape((28, 28, 64)) == (28, 28, 128)
-    assert sum(op.parameters((56, 56, 64)) for op in shortcut) == 0
+    assert not any(op.weights((56, 56, 64)) for op in shortcut)
 
 
 def test_option_a_widens_a_bottleneck_without_a_stride():
@@ -148,7 +149,7 @@ def test_symmetric_padding_splits_what_a_stride_needs_evenly():
 
 def test_constant_scaling_multiplies_both_paths():
     merge = fork(units("cifar-resnet-110-scale-0.5-1")["stage1_unit2"])
-    assert (merge.merge, merge.factors) == ("scaled_add", (0.5, 1.0))
+    assert merge.merge == ScaledAdd(factors=(0.5, 1.0))
 
 
 @pytest.mark.parametrize(("name", "exclusive"), [("exclusive-gate-bias-6", True), ("shortcut-gate-bias-6", False)])
@@ -156,7 +157,7 @@ def test_a_gate_is_a_strided_1x1_convolution_with_bias_and_sigmoid(name, exclusi
     merge = fork(units(f"cifar-resnet-110-{name}")["stage2_unit1"])
     shortcut, residual, gate = merge.branches
     conv, sigmoid = gate
-    assert (merge.merge, merge.exclusive) == ("gated_add", exclusive)
+    assert merge.merge == GatedAdd(exclusive=exclusive)
     assert (conv.kernel, conv.stride, conv.filters, conv.bias, conv.bias_start) == ((1, 1), (2, 2), 32, True, -6.0)
     assert sigmoid.kind == "sigmoid"
     assert kinds(shortcut) == ["pool", "pad_channels"]  # the gate meets the shape-matched shortcut

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import reskeras
+from reskeras.spec.merges import ADD
 from reskeras.spec.nodes import Fork
 
 # one middle unit of two 3x3 convolutions: on the residual, then after the addition
@@ -48,7 +49,7 @@ def test_a_middle_unit_is_drawn_as_in_figure_4(block, order):
     residual, after = FORMS[block][order]
     unit = units(family="cifar", stages=[3, 3], block=block, order=order)["stage2_unit2"]
     fork = unit.nodes[0]
-    assert isinstance(fork, Fork) and fork.merge == "add"
+    assert isinstance(fork, Fork) and fork.merge == ADD
     shortcut, branch = fork.branches
     assert shortcut == ()  # the raw stream
     assert kinds(branch) == residual

@@ -7,6 +7,7 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
+from reskeras.spec.merges import ADD, Concat, GatedAdd, Multiply
 from reskeras.spec.nodes import Fork
 from reskeras.spec.plan import Plan, Unit
 
@@ -18,7 +19,7 @@ def conv(name: str, filters: int, kernel: int, **rest) -> op.Conv:
 
 
 def one(nodes, shape) -> Plan:
-    return Plan(units=(Unit(name="stage1_unit1", nodes=tuple(nodes)),), input_shape=shape)
+    return Plan(units=(Unit(stage=1, index=1, nodes=tuple(nodes)),), input_shape=shape)
 
 
 # --- slices ---
@@ -94,7 +95,7 @@ def test_units_that_differ_in_a_number_are_not_equal():
 def test_squeeze_and_excitation_is_a_product_of_a_branch_with_its_gate():
     squeeze = (op.GlobalPool(name="squeeze", keep_positions=True), conv("down", 4, 1, bias=True), op.Relu(name="relu"),
                conv("up", 64, 1, bias=True), op.Sigmoid(name="gate"))
-    plan = one([Fork(name="excite", branches=((), squeeze), merge="multiply")], (8, 8, 64))
+    plan = one([Fork(name="excite", branches=((), squeeze), merge=Multiply())], (8, 8, 64))
     cost = plan.complexity().total
     assert plan.output_shape == (8, 8, 64)
     assert cost.parameters == 64 * 4 + 4 + 4 * 64 + 64
@@ -110,7 +111,7 @@ def test_an_inception_cell_is_a_concatenation_of_four_branches():
         (conv("c1", 16, 1), conv("c2", 32, 5)),
         (op.Pool(name="d1", reduce="max", kernel=(3, 3), stride=(1, 1), padding="same"), conv("d2", 32, 1)),
     )
-    plan = one([Fork(name="cell", branches=branches, merge="concat")], (28, 28, 192))
+    plan = one([Fork(name="cell", branches=branches, merge=Concat())], (28, 28, 192))
     weights = 192 * 64 + 192 * 96 + 9 * 96 * 128 + 192 * 16 + 25 * 16 * 32 + 192 * 32  # GoogLeNet 3a, without biases
     assert plan.output_shape == (28, 28, 64 + 128 + 32 + 32)
     assert plan.complexity().parameters == weights == 163328
@@ -118,9 +119,9 @@ def test_an_inception_cell_is_a_concatenation_of_four_branches():
 
 
 def test_asymmetric_kernels_and_nested_forks_have_the_right_shapes():
-    split = Fork(name="split", merge="concat", branches=(
+    split = Fork(name="split", merge=Concat(), branches=(
         (op.Conv(name="row", filters=8, kernel=(1, 3)),), (op.Conv(name="column", filters=8, kernel=(3, 1)),)))
-    outer = Fork(name="outer", merge="concat", branches=((conv("a", 4, 1),), (conv("b", 6, 1), split)))
+    outer = Fork(name="outer", merge=Concat(), branches=((conv("a", 4, 1),), (conv("b", 6, 1), split)))
     plan = one([outer], (9, 9, 10))
     assert plan.output_shape == (9, 9, 20)
     assert plan.complexity().parameters == 10 * 4 + 10 * 6 + 2 * 3 * 6 * 8
@@ -145,14 +146,14 @@ def test_grouped_convolutions_see_a_part_of_the_channels():
 
 
 @pytest.mark.parametrize(("merge", "branches"), [
-    ("add", ((), (conv("wide", 8, 1),))),
-    ("add", ((), (conv("half", 4, 1, stride=(2, 2)),))),
-    ("concat", ((), (conv("half", 4, 1, stride=(2, 2)),))),
-    ("multiply", ((), (conv("half", 4, 1, stride=(2, 2)),))),
-    ("gated_add", ((), (), (conv("wide", 8, 1),))),
+    (ADD, ((), (conv("wide", 8, 1),))),
+    (ADD, ((), (conv("half", 4, 1, stride=(2, 2)),))),
+    (Concat(), ((), (conv("half", 4, 1, stride=(2, 2)),))),
+    (Multiply(), ((), (conv("half", 4, 1, stride=(2, 2)),))),
+    (GatedAdd(), ((), (), (conv("wide", 8, 1),))),
 ])
 def test_branches_that_do_not_fit_are_refused(merge, branches):
-    with pytest.raises(ReskerasError, match=f"crossing: .*{merge}"):
+    with pytest.raises(ReskerasError, match=f"crossing: .*{merge.kind}"):
         assert one([Fork(name="crossing", branches=branches, merge=merge)], (6, 6, 4)).output_shape
 
 
