@@ -137,7 +137,7 @@ def _distance(paper: Spec, spec: NetworkSpec) -> float:
 
 
 def _is_plain(spec: ResolvedNetwork) -> bool:
-    return all(row.shortcut == "none" for row in spec.stages)
+    return not spec.residual_rows
 
 
 def _changes(paper: Spec, spec: Spec) -> float:

@@ -13,7 +13,6 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.porting.originals import Published
 from reskeras.spec import operations as op
-from reskeras.spec.wording import words
 
 CENTRE = Framing(224 / 256)  # published accuracies are of the centre of a slightly larger image
 RANDOM = "random"  # timm's word for weights that were trained with several interpolations
@@ -98,7 +97,7 @@ def as_modelled(steps: Iterable[op.Op], tensors: Mapping[str, np.ndarray], chann
             case Augmentation():
                 pass
             case _:
-                raise ReskerasError(f"port: {words(step)} among the model's preprocessing is nothing that a run does")
+                raise ReskerasError(f"port: {step.words} among the model's preprocessing is nothing that a run does")
     if not changed:
         return None
     if not (scale > 0).all():

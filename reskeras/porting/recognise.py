@@ -12,8 +12,8 @@ from reskeras.errors import ReskerasError
 from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
 from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
 from reskeras.porting.source import Source
+from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.excitation import squeeze_of
-from reskeras.spec.families import BLOCKS
 from reskeras.spec.fields import Spec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network

@@ -17,8 +17,9 @@ from reskeras.porting.originals import CONFIG_FILE, Absent, Architecture, origin
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source, of_state_dict
 from reskeras.spec import operations as op
+from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.excitation import middle
-from reskeras.spec.families import BLOCKS, FAMILIES
+from reskeras.spec.families import FAMILIES
 from reskeras.spec.network import NetworkSpec, ResolvedNetwork
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.overrides import laid_over

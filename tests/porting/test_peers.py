@@ -183,11 +183,13 @@ def test_photos_are_framed_as_the_librarys_own_transforms_frame_them(name, size)
     from PIL import Image
 
     from reskeras.porting.normalise import NORMALISE, as_published
-    from reskeras.porting.originals import _published, architecture
+    from reskeras.porting.original_network import Timm, Torchvision
+    from reskeras.porting.originals import architecture
 
     found = architecture(name)
-    pixels = as_published(_published(found), NORMALISE["torch"])
-    side = _published(found)["input_size"][1]
+    published = {"timm": Timm, "torchvision": Torchvision}[found.library](found).published()
+    pixels = as_published(published, NORMALISE["torch"])
+    side = published["input_size"][1]
     smooth = np.random.default_rng(0).integers(60, 196, (size[0] // 16 + 2, size[1] // 16 + 2, 3)).astype(np.uint8)
     photo = Image.fromarray(smooth).resize(size[::-1], Image.Resampling.BICUBIC)
     if found.library == "timm":
