@@ -112,8 +112,10 @@ def _stage_by_stage(best: Closest, data: Data, parts: Anatomy) -> tuple[Closest,
 def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]:
     """Specs with every field given: those that can be read off, and each choice of those that cannot."""
     read = _read(parts)
-    for downsample, order, padding in product(("first", "last"), ORDERS, ("symmetric", "same")):
-        stages = _grouped(parts.units, downsample)
+    grouped = {downsample: _grouped(parts.units, downsample) for downsample in ("first", "last")}
+    likely = sorted(grouped, key=lambda downsample: len(grouped[downsample]))  # which says it in fewer stages
+    for downsample, order, padding in product(likely, ORDERS, ("symmetric", "same")):
+        stages = grouped[downsample]
         rows = [_row(stage, stages[index - 1][-1] if index else None, downsample)
                 for index, stage in enumerate(stages)]
         changes, family = _changes(parts, stages, downsample), _family(parts, rows)
@@ -202,15 +204,15 @@ def _row(stage: list[UnitFacts], before: UnitFacts | None, downsample: str) -> D
 
 
 def _with_shortcuts(rows: list[Data], stages: Stages, changes: list[list[Change]], family: str | None) -> list[Data]:
-    """`rows` with the shortcut option that makes what their units have; where several do, that of the other stages,
-    else the default."""
+    """`rows` with the shortcut option that makes what their units have; where several do, the one that does in most
+    stages, and of those the default."""
     fitting = [_fitting(*pair) for pair in zip(stages, changes, strict=True)]
-    shown = Counter(options[0] for options in fitting if len(options) == 1)
+    counts = Counter(name for options in fitting for name in options)
     chosen = []
     for row, options in zip(rows, fitting, strict=True):
         default = DEFAULT_SHORTCUT.get((family, row["block"]), OTHER_SHORTCUT)
-        likely = [*(name for name, _ in shown.most_common()), default, *options]
-        chosen.append({**row, "shortcut": next(name for name in likely if name in options)})
+        best = max((counts[name], name == default) for name in options)
+        chosen.append({**row, "shortcut": next(name for name in options if (counts[name], name == default) == best)})
     return chosen
 
 

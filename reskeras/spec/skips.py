@@ -40,7 +40,7 @@ class SkipSpec(Spec):
     @classmethod
     @abstractmethod
     def read(cls, fork: Fork) -> Self | None:
-        """The skip that a fork in canonical form has; None where it is another."""
+        """The skip that a fork in canonical form has, its numbers unchecked; None where it is another."""
 
 
 def _merged(unit: str, *branches: Sequence, merge: Merge = ADD) -> Fork:
@@ -79,7 +79,7 @@ class Scale(SkipSpec):
     def read(cls, fork: Fork) -> Self | None:
         shortcut, residual = _factors(fork)[:2]
         changed = fork.merge == ADD and (shortcut, residual) != (1.0, 1.0)
-        return cls(kind="scale", shortcut=shortcut, residual=residual) if changed else None
+        return cls.model_construct(kind="scale", shortcut=shortcut, residual=residual) if changed else None
 
 
 class _Gated(SkipSpec):
@@ -96,7 +96,8 @@ class _Gated(SkipSpec):
         if fork.merge != GatedAdd(exclusive=cls.exclusive):
             return None
         [kind] = get_args(cls.model_fields["kind"].annotation)
-        return cls(kind=kind, bias=next((node.bias_start for node in fork.branches[2] if isinstance(node, op.Conv)), 0))
+        starts = (node.bias_start for node in fork.branches[2] if isinstance(node, op.Conv))
+        return cls.model_construct(kind=kind, bias=next(starts, 0.0))
 
 
 class ExclusiveGate(_Gated):
@@ -147,7 +148,7 @@ class Dropout(SkipSpec):
     def read(cls, fork: Fork) -> Self | None:
         match fork.branches[0][-2:]:
             case [op.Dropout(per_image=False) as drop, op.Scale() as scale] if scale.factor == 1 - drop.rate:
-                return cls(kind="dropout", rate=drop.rate) if fork.merge == ADD else None
+                return cls.model_construct(kind="dropout", rate=drop.rate) if fork.merge == ADD else None
         return None
 
 

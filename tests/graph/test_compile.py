@@ -226,7 +226,8 @@ def test_inception_cells_and_squeeze_and_excitation_need_no_new_node():
         (op.Conv(name="one", filters=2, **conv),),
         (op.Pool(name="average", reduce="average", kernel=(3, 3), stride=(1, 1), padding="same"),
          op.Conv(name="two", filters=4, **conv))))
-    plan = Plan(units=(Unit(stage="stem", nodes=(cell, Fork(name="scaled", branches=((), squeeze), merge=Multiply()))),),
+    scaled = Fork(name="scaled", branches=((), squeeze), merge=Multiply())
+    plan = Plan(units=(Unit(stage="stem", nodes=(cell, scaled)),),
                 input_shape=(8, 8, 3))
     model = compile_plan(plan, "odd")
     x = images()
