@@ -12,7 +12,7 @@ from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import Row, catalog, name_of
 from reskeras.spec.complexity import Complexity, Cost
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.operations import Shape
+from reskeras.spec.operation import Shape
 from reskeras.spec.plan import Plan
 from reskeras.spec.request import network
 from reskeras.spec.wording import sequence_words, stage_words

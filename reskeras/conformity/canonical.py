@@ -11,7 +11,7 @@ from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
 from reskeras.spec.merges import ADD, ScaledAdd
 from reskeras.spec.nodes import Fork, Node, Sequence, sequence_ops, sequence_shape
-from reskeras.spec.operations import Shape
+from reskeras.spec.operation import Shape
 from reskeras.spec.plan import Plan
 
 # what does to one position what it does to channels without any

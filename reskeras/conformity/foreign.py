@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from reskeras.errors import ReskerasError
 from reskeras.spec.merges import Merge
-from reskeras.spec.operations import Op, Shape
+from reskeras.spec.operation import Op, Shape
 
 LONGEST_NAME = 80
 GRAPHS = ("Functional", "Sequential")  # Keras' classes whose configuration is a graph, which is all their function

@@ -13,7 +13,7 @@ from reskeras.conformity.layers import FLOATS, Beside, Config, merging, operatio
 from reskeras.conformity.pixels import AT_INFERENCE
 from reskeras.errors import ReskerasError, failure
 from reskeras.spec.merges import Merge
-from reskeras.spec.operations import Op
+from reskeras.spec.operation import Op
 
 DEEPEST_MODELS = 20
 MOST_NAMED = 5

@@ -10,7 +10,7 @@ from typing import Any
 from reskeras.conformity.foreign import Foreign, OnePosition, Stack, legible
 from reskeras.spec import operations as op
 from reskeras.spec.nodes import Fork, Node, Sequence
-from reskeras.spec.operations import Op, Shape
+from reskeras.spec.operation import Op, Shape
 
 Config = dict[str, Any]
 Numbers = tuple[float, ...]  # one for each channel, or one for all

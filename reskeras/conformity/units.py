@@ -12,6 +12,7 @@ from reskeras.spec import operations as op
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.merges import GATE, RESIDUAL, SHORTCUT
 from reskeras.spec.nodes import Fork, Node, Sequence
+from reskeras.spec.operation import changes_shape
 from reskeras.spec.skips import IDENTITY, SkipSpec, read_skip
 from reskeras.spec.wording import sequence_words
 
@@ -219,7 +220,7 @@ def _shortcut(nodes: Sequence) -> tuple[type[op.Op], ...]:
 
 def shape_changers(nodes: Sequence) -> tuple[type[op.Op], ...]:
     """The kinds of the operations that change the shape of what goes through `nodes`."""
-    return tuple(type(node) for node in nodes if op.changes_shape(type(node)))
+    return tuple(type(node) for node in nodes if changes_shape(type(node)))
 
 
 def _square(node: Node) -> int:

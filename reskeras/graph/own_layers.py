@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from reskeras.graph.functions import OPERATIONS, UnitTensors, merged
 from reskeras.spec.merges import Merge
-from reskeras.spec.operations import Op, Weight
+from reskeras.spec.operation import Op, Weight
 from reskeras.spec.plan_data import field_values, from_fields
 
 

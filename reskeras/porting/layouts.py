@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.operations import Op
+from reskeras.spec.operation import Op
 from reskeras.spec.plan import Plan
 
 PLACES = re.compile(r"\{(\w+)\}")

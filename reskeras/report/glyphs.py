@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reskeras.spec import operations as op
 from reskeras.spec.merges import RESIDUAL, STREAM, Concat, ScaledAdd
 from reskeras.spec.nodes import Fork, Node, Sequence
+from reskeras.spec.operation import changes_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -191,7 +192,7 @@ class Pen:
 
 
 def _changes_shape(branch: Sequence) -> bool:
-    return any(isinstance(node, Fork) or op.changes_shape(type(node)) for node in visible(branch))
+    return any(isinstance(node, Fork) or changes_shape(type(node)) for node in visible(branch))
 
 
 def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:

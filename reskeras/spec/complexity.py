@@ -8,7 +8,7 @@ from math import prod
 from typing import Protocol
 
 from reskeras.spec.nodes import Fork, Sequence, fold
-from reskeras.spec.operations import Op, Shape
+from reskeras.spec.operation import Op, Shape
 
 BYTES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
 

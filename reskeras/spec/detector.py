@@ -19,7 +19,7 @@ from reskeras.spec.complexity import Complexity
 from reskeras.spec.fields import Spec, Width, integer, number
 from reskeras.spec.lower import Maker
 from reskeras.spec.network import NetworkSpec
-from reskeras.spec.operations import Shape
+from reskeras.spec.operation import Shape
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.parts import SMALL_NORMAL
 from reskeras.spec.plan import Plan, Unit

@@ -12,7 +12,7 @@ from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.complexity import Cost
 from reskeras.spec.merges import RESIDUAL
 from reskeras.spec.nodes import Fork, Node, Sequence
-from reskeras.spec.operations import Op
+from reskeras.spec.operation import Op
 from reskeras.spec.plan import Plan, Unit
 from reskeras.spec.wording import sequence_words
 

@@ -15,7 +15,7 @@ from reskeras.spec.families import DEFAULTS, FAMILIES, FamilyPreset
 from reskeras.spec.fields import InputShape, Width, integer, number, whole_shape
 from reskeras.spec.merges import ADD, Concat, ScaledAdd
 from reskeras.spec.nodes import Fork, Node, Sequence, sequence_shape
-from reskeras.spec.operations import Shape
+from reskeras.spec.operation import Shape
 from reskeras.spec.parts import BatchNormSpec, Initialiser
 from reskeras.spec.plan import HEAD, STEM, Plan, Unit
 

@@ -135,13 +135,8 @@ class Maker:
 
     def activation(self, words: Words, prefix: str, number: str = "", silent: bool = False) -> Sequence:
         """`bn` and `relu` as operations; a `silent` bn starts with gamma 0 (Goyal et al. 2017, section 5.1)."""
-        bn = self.network.bn
-        return tuple(
-            op.Relu(name=f"{prefix}relu{number}") if word == "relu" else
-            op.BatchNorm(name=f"{prefix}bn{number}", momentum=bn.momentum, epsilon=bn.epsilon, scale=bn.scale,
-                         gamma_start=0.0 if silent else 1.0)
-            for word in words
-        )
+        numbers = {"bn": {**self.network.bn.model_dump(), "gamma_start": 0.0 if silent else 1.0}}
+        return tuple(op.OPERATIONS[word](name=f"{prefix}{word}{number}", **numbers.get(word, {})) for word in words)
 
     def conv(self, name: str, kernel: int, width: int, stride: int, bias_start: float | None = None,
              groups: int = 1) -> Sequence:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from reskeras.spec.operations import Shape
+from reskeras.spec.operation import Shape
 
 SHORTCUT, RESIDUAL, GATE, STREAM = "shortcut", "residual", "gate", "stream"
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from reskeras.errors import ReskerasError
 from reskeras.spec.merges import ADD, GATE, RESIDUAL, SHORTCUT, Merge
-from reskeras.spec.operations import Op, Shape
+from reskeras.spec.operation import Op, Shape
 
 Value = TypeVar("Value")
 

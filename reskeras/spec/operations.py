@@ -7,56 +7,12 @@ here and its function of tensors in `reskeras.graph.functions`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal
 
 from reskeras.errors import ReskerasError
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """A weight of an operation: its shape, what it starts with (a number, or the name of an initialiser), and its role:
-    trained by gradients, a statistic that moves without one, or a counter, which costs nothing."""
-
-    shape: tuple[int, ...] = ()
-    start: float | str = 0.0
-    role: Literal["trained", "statistic", "counter"] = "trained"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Op:
-    """One operation. `keeps` says which of its tensors the backward pass needs: input, output, or both.
-
-    `weighted` is whether it counts in a network's depth. `drawn` is how a drawing shows it: as a box, as a thin strip
-    filled with `fill`, or not at all, where it belongs to the window that follows.
-    """
-
-    name: str = field(compare=False)
-    kind: ClassVar[str] = ""
-    keeps: ClassVar[tuple[str, ...]] = ()
-    weighted: ClassVar[bool] = False
-    drawn: ClassVar[Literal["box", "strip", "hidden"]] = "strip"
-    fill: ClassVar[str] = "#ffffff"
-
-    @property
-    def words(self) -> str:
-        """The operation as the papers write it, such as `3x3 conv, 64, /2`."""
-        return self.kind
-
-    def weights(self, shape: Shape) -> dict[str, Weight]:
-        """What its weights are called and are, for an input of `shape`."""
-        return {}
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Shape that comes out for `shape` going in; ReskerasError when it cannot go in."""
-        return shape
-
-    def multiply_adds(self, shape: Shape) -> int:
-        """Multiply-adds of convolutions and dense layers for one image, as the papers count (v1 table 1)."""
-        return 0
+from reskeras.spec.operation import Op, Shape, Weight, by, listed, stride_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +35,12 @@ class Conv(Op):
     @property
     def words(self) -> str:
         bias = f"bias {self.bias_start:g}" if self.bias_start else "bias" if self.bias else ""
-        return listed(f"{_by(self.kernel)} conv", str(self.filters), stride_words(self.stride), self.groups_words, bias)
+        return listed(f"{by(self.kernel)} conv", str(self.filters), stride_words(self.stride), self.groups_words, bias)
 
     @property
     def core_words(self) -> str:
         """Kernel and filters alone, as v1 table 1 has them."""
-        return f"{_by(self.kernel)}, {self.filters}"
+        return f"{by(self.kernel)}, {self.filters}"
 
     @property
     def groups_words(self) -> str:
@@ -152,7 +108,7 @@ class Pool(Op):
 
     @property
     def words(self) -> str:
-        what = "subsample" if self.subsamples else f"{_by(self.kernel)} {self.reduce} pool"
+        what = "subsample" if self.subsamples else f"{by(self.kernel)} {self.reduce} pool"
         return listed(what, stride_words(self.stride))
 
     @property
@@ -303,27 +259,6 @@ class Dropout(Op):
 
 
 OPERATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in Op.__subclasses__()}
-
-
-def changes_shape(kind: type[Op]) -> bool:
-    """Whether operations of a kind may give another shape than they take."""
-    return kind.output_shape is not Op.output_shape
-
-
-def listed(*parts: str) -> str:
-    """What is not empty, with commas."""
-    return ", ".join(part for part in parts if part)
-
-
-def stride_words(stride: tuple[int, int]) -> str:
-    """`/2`; nothing for a stride of 1."""
-    if stride == (1, 1):
-        return ""
-    return f"/{stride[0]}" if stride[0] == stride[1] else f"/{_by(stride)}"
-
-
-def _by(sizes: tuple[int, int]) -> str:
-    return "x".join(map(str, sizes))
 
 
 def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import short_repr
 from reskeras.spec.complexity import Complexity, complexity
 from reskeras.spec.nodes import Sequence, mapped, placed_ops, sequence_ops, sequence_shape, weighted_layers
-from reskeras.spec.operations import Op, Shape
+from reskeras.spec.operation import Op, Shape
 
 STEM, HEAD = "stem", "head"
 

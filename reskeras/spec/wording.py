@@ -8,6 +8,7 @@ from itertools import groupby
 from reskeras.spec import operations as op
 from reskeras.spec.merges import GATE, RESIDUAL
 from reskeras.spec.nodes import Fork, Node, Sequence
+from reskeras.spec.operation import listed, stride_words
 from reskeras.spec.plan import Unit
 
 
@@ -49,7 +50,7 @@ def _main_path(nodes: Sequence, whole: bool) -> Iterator[str]:
             case Fork():
                 yield f"{node.merge.kind} of {', '.join(map(_end, node.branches))}"
             case op.Conv():
-                yield op.listed(node.core_words, op.stride_words(node.stride) if whole else "", node.groups_words)
+                yield listed(node.core_words, stride_words(node.stride) if whole else "", node.groups_words)
             case op.Dense():
                 yield node.words
             case op.Pool() | op.GlobalPool() if whole:
