@@ -111,6 +111,28 @@ def _drawn_texts(figure):
     return [*ticks, *legends, *(axes.title for axes in figure.axes)]
 
 
+COSTS, SCORES = (1.0, 2.0, 2.0, 3.0, 4.0, 4.0), (0.5, 0.4, 0.7, 0.6, 0.9, 0.9)
+
+
+@pytest.mark.parametrize(("direction", "front", "turned"), [("max", [0, 2, 4], [5, 3, 0]), ("min", [0, 1], [5, 4])])
+def test_on_the_front_are_the_trials_that_no_other_beats_and_of_equals_the_first(direction, front, turned):
+    assert search.pareto_front(COSTS, SCORES, direction) == front
+    assert search.pareto_front(COSTS[::-1], SCORES[::-1], direction) == turned
+
+
+@pytest.mark.parametrize(("objective", "label", "front"), [
+    ("val_accuracy", "val_accuracy (more is better)", [0, 2, 4]), ("val_loss", "val_loss (less is better)", [0, 1])])
+def test_the_front_that_is_drawn_goes_by_the_objectives_direction(objective, label, front):
+    done = [Outcome(str(place), {}, "completed", score, {"parameters": cost, "multiply_adds": 10 * cost})
+            for place, (cost, score) in enumerate(zip(COSTS, SCORES, strict=True))]
+    axes = search._pareto(done, read_objective([objective]), "a search").axes
+    assert axes[0].get_ylabel() == label
+    for axis, scale in zip(axes, (1, 10), strict=True):
+        [line] = axis.lines
+        assert line.get_xydata().tolist() == [[scale * COSTS[place], SCORES[place]] for place in front]
+        assert [text.get_text() for text in axis.texts] == list(map(str, front))
+
+
 def test_every_class_of_a_confusion_matrix_has_its_name():
     figure = draw_confusion(evaluated(NAMES))
     figure.savefig(io.BytesIO(), format="png")
