@@ -1,8 +1,12 @@
 """What a suite's figures mean: findings that hold, do not, or are undecided; counts of what was trained."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 import reskeras
+from reskeras.experiments.measures import MEASURED
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec
 from reskeras.spec.validation import validated
@@ -55,3 +59,14 @@ def test_parameters_and_multiply_adds_are_those_of_the_network_as_it_was_trained
     model = run.model()
     assert row.figures[0]["parameters"] == sum(weight.numpy().size for weight in model.trainable_weights)
     assert row.figures[0]["multiply_adds"] == reskeras.plan(run.path).complexity().multiply_adds
+
+
+@pytest.mark.parametrize(("epochs", "early"), [(1, 1), (3, 1), (4, 1), (8, 2), (20, 5), (164, 41)])
+def test_errors_of_the_curves_are_early_in_the_first_quarter_and_late_in_the_last_epoch(epochs, early):
+    rng = np.random.default_rng(epochs)
+    rows = [{"accuracy": one, "val_accuracy": other} for one, other in rng.uniform(0, 1, (epochs, 2)).tolist()]
+    run = SimpleNamespace(folder=SimpleNamespace(metrics=lambda: rows))
+    found = MEASURED["early_error"](None, run)
+    assert found["early_error"] == pytest.approx(1 - np.mean([row["val_accuracy"] for row in rows[:early]]))
+    assert found["training_error"] == pytest.approx(1 - rows[-1]["accuracy"])
+    assert found["gap"] == pytest.approx((1 - rows[-1]["val_accuracy"]) - (1 - rows[-1]["accuracy"]))
