@@ -1,5 +1,6 @@
 """Augmentation: each kind by its statistics, and all of it a pure function of (seed, epoch, step)."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -133,6 +134,22 @@ def test_a_tiny_alpha_mixes_without_nan():
     images = tf.random.stateless_uniform([2000, 2, 2, 1], SEED)
     mixed, labels = mixing(0.001, 0.0)(images, tf.eye(2000), SEED)
     assert np.isfinite(mixed.numpy()).all() and np.isfinite(labels.numpy()).all()
+
+
+@pytest.mark.parametrize("alphas", [(0.4, 0.0), (0.0, 0.4)], ids=["mixup", "cutmix"])
+def test_a_weight_that_is_no_number_leaves_an_image_as_it_is(monkeypatch, alphas):
+    drawn = keras.layers.MixUp.get_random_transformation
+
+    def broken(layer, images, training=True, seed=None):
+        found = drawn(layer, images, training=training, seed=seed)
+        return {**found, "mix_weight": tf.concat([[np.nan, np.inf], found["mix_weight"][2:]], axis=0)}
+
+    monkeypatch.setattr(keras.layers.MixUp, "get_random_transformation", broken)
+    images = tf.random.stateless_uniform([40, 6, 6, 1], SEED).numpy()
+    mixed, labels = (part.numpy() for part in mixing(*alphas)(images, tf.eye(40), SEED))
+    np.testing.assert_array_equal(mixed[:2], images[:2])
+    np.testing.assert_array_equal(labels[:2], np.eye(40)[:2])
+    assert np.isfinite(mixed).all() and (mixed[2:] != images[2:]).any()
 
 
 def test_cutmix_pastes_one_box_of_the_partner_and_weighs_labels_by_its_pixels():
