@@ -198,6 +198,16 @@ def test_units_that_differ_are_not_swapped():
         ("stage1_unit1", "stage1_unit2"), ("stage1_unit2", "stage1_unit3")]
 
 
+def test_equal_neighbours_of_two_stages_are_not_swapped():
+    single = {**SMALL, "stages": [{"units": 1, "width": 8}] * 3, "stem": {"convs": [{"width": 8}]}}
+    plan = reskeras.plan(reskeras.network(**single, downsample="last"))
+    assert plan.units[1] == plan.units[2]  # though of two stages
+    assert swappable(plan) == []
+    longer = reskeras.plan(reskeras.network(**{**SMALL, "stages": [3, 3]}))
+    assert [(one.name, other.name) for one, other in swappable(longer)] == [
+        ("stage1_unit1", "stage1_unit2"), ("stage1_unit2", "stage1_unit3"), ("stage2_unit2", "stage2_unit3")]
+
+
 def test_lesions_are_bounded_counted_and_scored():
     plan, _, weights = made()
     told = []
