@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import reskeras
-from reskeras.experiments.measures import MEASURED
+from reskeras.analysis.lesions import Lesion
+from reskeras.experiments.measures import MEASURED, figures_of
 from reskeras.experiments.results import RowResult, SuiteResult
-from reskeras.experiments.suite import SuiteSpec
+from reskeras.experiments.suite import SuiteSpec, ViewsSpec
 from reskeras.spec.validation import validated
 
 SUITE = validated(SuiteSpec, {
@@ -70,3 +71,28 @@ def test_errors_of_the_curves_are_early_in_the_first_quarter_and_late_in_the_las
     assert found["early_error"] == pytest.approx(1 - np.mean([row["val_accuracy"] for row in rows[:early]]))
     assert found["training_error"] == pytest.approx(1 - rows[-1]["accuracy"])
     assert found["gap"] == pytest.approx((1 - rows[-1]["val_accuracy"]) - (1 - rows[-1]["accuracy"]))
+
+
+def test_what_is_measured_inside_is_the_mean_response_and_the_median_error_of_a_unit_removed():
+    lesions = [Lesion("removed", ("a",), accuracy) for accuracy in (0.9, 0.2, 0.6)]
+    lesions += [Lesion("swapped", ("a", "b"), accuracy) for accuracy in (0.1, 0.0, 0.3)]
+    found = SimpleNamespace(responses=[SimpleNamespace(deviation=each) for each in (1.0, 2.0, 6.0)], lesions=lesions)
+    run = SimpleNamespace(analyse=lambda: found)
+    assert MEASURED["response"](None, run) == pytest.approx({"response": 3.0, "removed_error": 0.4})
+    found.lesions = lesions[3:]
+    assert MEASURED["removed_error"](None, run)["removed_error"] is None
+
+
+def test_test_errors_in_other_views_are_other_figures(tmp_path):
+    spec, asked = reskeras.network("cifar-resnet-20"), []
+
+    def evaluate(views, resize, scales):
+        asked.append(views)
+        return SimpleNamespace(top1=0.5 + views / 100, top5=None)
+
+    run = SimpleNamespace(path=tmp_path, folder=SimpleNamespace(spec=lambda: spec), evaluate=evaluate)
+    for views in (1, 10, 1, 10):
+        row = SimpleNamespace(views=ViewsSpec(views=views))
+        found = figures_of(row, run, ("test_error", "top5_error"))
+        assert found == pytest.approx({"test_error": 0.5 - views / 100})
+    assert asked == [1, 10]  # what is known is not measured again
