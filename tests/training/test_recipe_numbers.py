@@ -104,6 +104,18 @@ def test_averages_follow_the_weights_and_soon_forget_the_start():
     assert float(average.numpy()[0]) == pytest.approx(expected)
 
 
+def test_parts_that_are_added_up_move_the_averages_once():
+    whole, parts = (keras.Variable([8.0], name="kernel") for _ in range(2))
+    once, twice = (CoupledDecaySGD(1.0, ema=0.5, gradient_accumulation_steps=count) for count in (None, 2))
+    for gradient in (1.0, 2.0, -1.0, 0.5):
+        once.apply([tf.constant([gradient])], [whole])
+        for _ in range(2):
+            twice.apply([tf.constant([gradient])], [parts])
+        averages = [float(next(iter(each.averages().values())).numpy()[0]) for each in (once, twice)]
+        assert averages[1] == pytest.approx(averages[0])
+    assert parts.numpy() == pytest.approx(whole.numpy())
+
+
 @pytest.mark.parametrize(("flags", "expected"), [({"avx2"}, "float32"), ({"avx512_bf16"}, "mixed_bfloat16"),
                                                  ({"amx_bf16"}, "mixed_bfloat16")])
 def test_auto_is_bf16_only_where_the_processor_multiplies_it(monkeypatch, flags, expected):
