@@ -117,7 +117,7 @@ def test_resnet_18_is_drawn_as_v1_table_1_has_it(drawing):
 
 
 @pytest.mark.parametrize(("fields", "solid", "dashed"), [
-    ({"shortcut": "A"}, 5, 3), ({"shortcut": "B"}, 5, 3), ({"shortcut": "C"}, 0, 8)])
+    ({"shortcut": "A"}, 5, 3), ({"shortcut": "B"}, 5, 3), ({"shortcut": "C"}, 0, 8), ({"skip": "dropout"}, 5, 3)])
 def test_shortcuts_that_change_the_shape_are_dashed(drawing, fields, solid, dashed):
     found = drawing(plan(family="imagenet", depth=18, **fields))
     assert len(found.merges) == solid + dashed

@@ -91,6 +91,7 @@ def test_other_classes_get_fresh_logits_and_all_else_from_the_start(start, tmp_p
     assert changed(before, after) == {"logits/kernel", "logits/bias"}
     width = before["logits/kernel"].shape[0]
     assert (after["logits/kernel"].shape, after["logits/bias"].shape) == ((width, 2), (2,))
+    assert np.std(after["logits/kernel"]) > 0.05  # as an initialiser draws them: two steps from 0 are less
     assert not np.isin(after["logits/kernel"], before["logits/kernel"]).any()
     assert run.preprocessing().mean.tolist() == start.preprocessing().mean.tolist()
     assert np.ptp(run.model()(np.random.default_rng(0).normal(size=(4, 8, 8, 1)), training=False), axis=0).max() > 0
