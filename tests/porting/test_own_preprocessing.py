@@ -9,6 +9,7 @@ import reskeras
 from reskeras.conformity.pixels import AUGMENTATIONS, Affine, standardised
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.difference import relative_difference
+from reskeras.porting.normalise import NORMALISE
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import of_keras
 from tests.cli.running import printed
@@ -192,3 +193,12 @@ def test_the_command_names_the_preprocessing(tmp_path):
     told = printed("conform", tmp_path / "net.keras")
     assert "channels reversed; plus -103.9 -116.8 -123.7" in told
     assert "yes, after its preprocessing" in told
+
+
+def test_grey_images_are_prepared_by_the_mean_of_the_colours():
+    for known in NORMALISE.values():
+        grey, coloured = (known.preprocessing(8, 8, channels) for channels in (1, 3))
+        assert grey.mean.tolist() == pytest.approx([np.mean(known.mean)])
+        assert grey.std.tolist() == pytest.approx([np.mean(known.std)])
+        assert [*coloured.mean, *coloured.std] == pytest.approx([*known.mean, *known.std])
+    assert len(set(NORMALISE["torch"].mean)) == 3
