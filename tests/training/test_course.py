@@ -7,7 +7,7 @@ import pytest
 import reskeras
 from reskeras.spec.recipe import recipe
 from reskeras.spec.shipped import shipped_names
-from reskeras.training.callbacks import Patience
+from reskeras.training.callbacks import Patience, Watch
 from reskeras.training.classifier import ACCURACY
 from reskeras.training.course import Course
 from reskeras.training.epochs import pieces
@@ -131,3 +131,22 @@ def test_patience_ends_after_as_many_epochs_as_it_has_that_are_not_better(epochs
     resumed = Patience(epochs, ACCURACY)
     resumed.restore(patience.state())
     assert resumed.over
+
+
+def test_an_epochs_gradient_norm_is_the_mean_over_its_steps_and_its_rate_that_of_the_last():
+    norms, rates = iter([1.0, 2.0, 6.0, 5.0, 7.0]), iter([0.3, 0.1])
+    optimizer = SimpleNamespace(gradient_norm=SimpleNamespace(numpy=lambda: next(norms)), last_rate=lambda: next(rates))
+    position, logged = Position(3, 5), []  # the last epoch is shorter
+    watch = Watch(position)
+    for epoch, steps in enumerate((3, 2)):
+        for step in range(steps):
+            watch, before = Watch(position), watch.state()  # gone on with in the middle
+            watch.restore(before)
+            watch.set_model(SimpleNamespace(optimizer=optimizer))
+            for callback in (position, watch):
+                callback.on_train_batch_end(step, {})
+        logs = {}
+        for callback in (position, watch):
+            callback.on_epoch_end(epoch, logs)
+        logged.append(logs)
+    assert logged == [{"gradient_norm": 3.0, "learning_rate": 0.3}, {"gradient_norm": 6.0, "learning_rate": 0.1}]

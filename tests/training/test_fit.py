@@ -14,7 +14,7 @@ from reskeras.graph.scanned import ScannedUnits
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import recipe
 from reskeras.training import classifier
-from reskeras.training.callbacks import Record
+from reskeras.training.callbacks import Averaged, Record
 from reskeras.training.position import Position
 from tests.conftest import TINY
 
@@ -82,6 +82,25 @@ def test_of_equal_epochs_the_first_is_kept(tmp_path, picks, best):
     assert run.provenance()["best_epoch"] == best
     kept = [reskeras.load(path).get_layer("logits").bias.numpy()[0] for path in (run.model_file, run.last_model_file)]
     assert kept == [best, 5]
+
+
+def test_averages_stand_in_for_the_weights_while_images_are_watched():
+    plan = reskeras.plan(reskeras.network(**TINY, classes=3))
+    model = classifier.compiled(plan, "net", recipe("quick", ema=0.9), 5)
+    model.optimizer.build(model.trainable_variables)
+    averages, rng = model.optimizer.averages(), np.random.default_rng(0)
+    for average in averages.values():
+        average.assign(rng.normal(size=average.shape))
+    assert averages.keys() == {id(variable) for variable in model.trainable_variables}
+    before, callback = model.get_weights(), Averaged()
+    callback.set_model(model)
+    for _ in range(2):
+        callback.on_test_begin()
+        for variable in model.trainable_variables:
+            np.testing.assert_array_equal(variable.numpy(), averages[id(variable)].numpy())
+        callback.on_test_end()
+        for weight, kept in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(weight, kept)
 
 
 def test_nothing_held_out_keeps_the_last_epoch(tmp_path):
