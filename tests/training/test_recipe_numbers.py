@@ -61,6 +61,21 @@ def test_decay_joins_the_gradient_of_kernels_before_the_momentum(nesterov):
     assert not np.allclose(expected["kernel"], expected["gamma"])
 
 
+@pytest.mark.parametrize(("factors", "expected"), [
+    ({"stage*": 0.5, "stage2_*": 0.25}, [1.0, 0.5, 0.25, 0.25]),
+    ({"stage2_*": 0.25, "stage*": 0.5}, [1.0, 0.5, 0.5, 0.5]),
+    ({"*/kernel": 0.0, "stage2_unit2*": 2.0}, [0.0, 0.0, 0.0, 2.0])])
+def test_of_several_patterns_that_match_the_last_counts(factors, expected):
+    names = ["stem_conv/kernel", "stage1_unit1_conv1/kernel", "stage2_unit1_conv1/kernel", "stage2_unit2_conv1/kernel"]
+    apart = [keras.Variable([0.0]) for _ in names]
+    stack = keras.Variable(np.zeros((4, 1), np.float32))
+    known = {id(variable): (name,) for variable, name in zip(apart, names, strict=True)} | {id(stack): names}
+    optimizer = CoupledDecaySGD(1.0, momentum=0.5, rate_factors=factors, names=known)
+    optimizer.apply([*[tf.constant([1.0])] * 4, tf.ones((4, 1))], [*apart, stack])
+    assert [-float(variable.numpy()[0]) for variable in apart] == pytest.approx(expected)
+    assert (-stack.numpy()[:, 0]).tolist() == pytest.approx(expected)
+
+
 def test_coupled_decay_is_not_what_keras_calls_weight_decay():
     ours, theirs = keras.Variable([1.0], name="kernel"), keras.Variable([1.0], name="kernel")
     mine = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1)
