@@ -87,6 +87,22 @@ def test_crop_offsets_are_uniform_and_independent_and_half_is_mirrored():
     assert stats.chisquare(table.ravel()).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_images_are_turned_upside_down_every_other_time_whether_they_are_mirrored_or_not(flip):
+    split, ways = coloured(), np.zeros((2, 2), int)
+    plain = batches(split, spec(**STILL), raw(), epochs=20)
+    turned = batches(split, spec(flip_rows=True, **{**STILL, "flip": flip}), raw(), epochs=20)
+    for (images, labels), (found, same) in zip(plain, turned, strict=True):
+        np.testing.assert_array_equal(labels, same)
+        for image, other in zip(images, found, strict=True):
+            [way] = [(down, across) for down in (0, 1) for across in (0, 1)
+                     if np.array_equal(other, image[:: 1 - 2 * down, :: 1 - 2 * across])]
+            ways[way] += 1
+    expected = ways.sum() * np.array([[0.25, 0.25], [0.25, 0.25]] if flip else [[0.5, 0], [0.5, 0]])
+    np.testing.assert_allclose(ways, expected, atol=0.08 * ways.sum())
+    assert flip or not ways[:, 1].any()
+
+
 def test_lighting_shifts_along_imagenets_principal_colours_by_their_deviation():
     grey = tf.fill([20_000, 1, 1, 3], 100.0)
     shifts = (lighting(grey, 0.1, SEED, Rows(0, 20_000, 20_000)).numpy() - 100).reshape(-1, 3)
@@ -193,6 +209,9 @@ def test_erasing_makes_one_box_the_mean_with_the_probability_asked_for():
     assert shares.min() > 0.01 and shares.max() < 0.42
     assert stats.kstest(shares, stats.uniform(0.02, 0.38).cdf).statistic < 0.09  # some boxes end at the edge
     assert hit.any(axis=0).all()  # no pixel is safe, not even those in the corners
+    for along in (hit.any(axis=2), hit.any(axis=1)):
+        ends = along[~along.all(axis=1)][:, [0, -1]].mean(axis=0)  # of boxes that could lie elsewhere
+        assert ends.min() > 0.05 and ends.max() < 1.4 * ends.min()
     assert abs(np.log(hit.any(axis=2).sum(axis=1) / hit.any(axis=1).sum(axis=1)).mean()) < 0.1
 
 
