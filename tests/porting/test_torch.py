@@ -181,6 +181,23 @@ def test_another_epsilon_goes_into_the_variances_on_the_way_back(epsilon, tmp_pa
     assert distance(back.model()(images, training=False), run.model()(images, training=False)) < 1e-4
 
 
+def test_biases_go_into_the_means_on_the_way_back(tmp_path):
+    fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, **TIMM["narrow"], "conv_bias": True}
+    model = reskeras.build(**fields, seed=1)
+    rng = np.random.default_rng(0)
+    for name, (variable, _) in places(model).items():
+        if name.endswith("/bias"):
+            variable.assign(rng.normal(size=variable.shape))
+    run = reskeras.port(model, normalise="unit", out=tmp_path / "run")
+    assert run.folder.spec().conv_bias
+    [proof] = run.export("timm-state-dict", timing=False)
+    assert proof.holds
+    back = reskeras.port(f"{proof.path}/model.safetensors", out=tmp_path / "back")
+    assert not any(name.endswith("_conv1/bias") for name in read(back.model()))
+    images = rng.normal(size=(2, 48, 48, 1)).astype(np.float32)
+    assert distance(back.model()(images, training=False), run.model()(images, training=False)) < 1e-4
+
+
 @pytest.mark.parametrize(("fields", "said"), [
     ({"family": "cifar", "stages": [1, 1, 1], "input_shape": [16, 16, 3]}, "have 4 stages, and this has 3"),
     ({"squeeze": 4}, "divides by 16; this has squeeze 4"),
