@@ -38,6 +38,9 @@ def outcome(a, b):
     ([0.08, 0.081, 0.079], [0.05, 0.051, 0.049], "no: test error 8.00% (a)"),
     ([0.04, 0.05, 0.09], [0.03, 0.06, 0.12], "undecided: the difference is within the spread of the runs, test error"),
     ([0.03, 0.06, 0.12], [0.04, 0.05, 0.09], "undecided: the difference is within the spread of the runs, test error"),
+    # 1.4 and 2.1 times the standard error of the difference
+    ([0.05, 0.07], [0.07, 0.09], "undecided: the difference is within the spread of the runs, test error"),
+    ([0.05, 0.07], [0.08, 0.10], "yes: test error 6.00% (a), 9.00% (b), medians of 2 runs"),
 ])
 def test_a_finding_is_yes_no_or_undecided(a, b, verdict):
     assert outcome(a, b).startswith(verdict)
