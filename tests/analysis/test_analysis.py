@@ -107,6 +107,24 @@ def test_effective_depth_adds_up_the_residuals_parts():
     assert units[-1].depth < plan.weighted_layers()
 
 
+@pytest.mark.parametrize(("turned", "bound"), [(-0.5, 0.0), (-3.0, 2.0)])
+def test_a_residual_against_its_shortcut_counts_for_nothing_or_for_all(turned, bound):
+    """Shares of an output below 0 and above 1 make a network neither less deep nor deeper than its layers."""
+    plan, _, weights = made(order="relu_preact")
+    delta = np.zeros((3, 3, 16, 16), np.float32)
+    delta[1, 1] = np.eye(16)
+    same = {"gamma": 1.0, "beta": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
+    for name, value in weights.items():  # the unit's residual is what goes in, rectified, times `turned`
+        unit, _, role = name.partition("_conv") if "_conv" in name else name.partition("_bn")
+        if unit == "stage1_unit1":
+            weights[name] = delta if role.endswith("kernel") else np.full_like(value, same[role.partition("/")[2]])
+    weights["stage1_unit1_bn2/gamma"] *= turned
+    weights["stem_bn/beta"] += 9.0  # what goes in is above 0
+    stem, unit, *_ = survey(plan, weights, batches()).units
+    assert unit.shortcut_share == pytest.approx(1 / (1 + turned), rel=0.05)
+    assert unit.depth == stem.depth + bound
+
+
 def test_a_plain_net_is_as_deep_as_its_layers():
     plan, _, weights = made(shortcut="none")
     units = survey(plan, weights, batches()).units
@@ -196,6 +214,16 @@ def test_units_that_differ_are_not_swapped():
     plan = reskeras.plan(reskeras.network(**SMALL))
     assert [(one.name, other.name) for one, other in swappable(plan)] == [
         ("stage1_unit1", "stage1_unit2"), ("stage1_unit2", "stage1_unit3")]
+
+
+def test_equal_neighbours_of_two_stages_are_not_swapped():
+    single = {**SMALL, "stages": [{"units": 1, "width": 8}] * 3, "stem": {"convs": [{"width": 8}]}}
+    plan = reskeras.plan(reskeras.network(**single, downsample="last"))
+    assert plan.units[1] == plan.units[2]  # though of two stages
+    assert swappable(plan) == []
+    longer = reskeras.plan(reskeras.network(**{**SMALL, "stages": [3, 3]}))
+    assert [(one.name, other.name) for one, other in swappable(longer)] == [
+        ("stage1_unit1", "stage1_unit2"), ("stage1_unit2", "stage1_unit3"), ("stage2_unit2", "stage2_unit3")]
 
 
 def test_lesions_are_bounded_counted_and_scored():

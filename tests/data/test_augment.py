@@ -1,5 +1,6 @@
 """Augmentation: each kind by its statistics, and all of it a pure function of (seed, epoch, step)."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -86,6 +87,22 @@ def test_crop_offsets_are_uniform_and_independent_and_half_is_mirrored():
     assert stats.chisquare(table.ravel()).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_images_are_turned_upside_down_every_other_time_whether_they_are_mirrored_or_not(flip):
+    split, ways = coloured(), np.zeros((2, 2), int)
+    plain = batches(split, spec(**STILL), raw(), epochs=20)
+    turned = batches(split, spec(flip_rows=True, **{**STILL, "flip": flip}), raw(), epochs=20)
+    for (images, labels), (found, same) in zip(plain, turned, strict=True):
+        np.testing.assert_array_equal(labels, same)
+        for image, other in zip(images, found, strict=True):
+            [way] = [(down, across) for down in (0, 1) for across in (0, 1)
+                     if np.array_equal(other, image[:: 1 - 2 * down, :: 1 - 2 * across])]
+            ways[way] += 1
+    expected = ways.sum() * np.array([[0.25, 0.25], [0.25, 0.25]] if flip else [[0.5, 0], [0.5, 0]])
+    np.testing.assert_allclose(ways, expected, atol=0.08 * ways.sum())
+    assert flip or not ways[:, 1].any()
+
+
 def test_lighting_shifts_along_imagenets_principal_colours_by_their_deviation():
     grey = tf.fill([20_000, 1, 1, 3], 100.0)
     shifts = (lighting(grey, 0.1, SEED, Rows(0, 20_000, 20_000)).numpy() - 100).reshape(-1, 3)
@@ -135,6 +152,22 @@ def test_a_tiny_alpha_mixes_without_nan():
     assert np.isfinite(mixed.numpy()).all() and np.isfinite(labels.numpy()).all()
 
 
+@pytest.mark.parametrize("alphas", [(0.4, 0.0), (0.0, 0.4)], ids=["mixup", "cutmix"])
+def test_a_weight_that_is_no_number_leaves_an_image_as_it_is(monkeypatch, alphas):
+    drawn = keras.layers.MixUp.get_random_transformation
+
+    def broken(layer, images, training=True, seed=None):
+        found = drawn(layer, images, training=training, seed=seed)
+        return {**found, "mix_weight": tf.concat([[np.nan, np.inf], found["mix_weight"][2:]], axis=0)}
+
+    monkeypatch.setattr(keras.layers.MixUp, "get_random_transformation", broken)
+    images = tf.random.stateless_uniform([40, 6, 6, 1], SEED).numpy()
+    mixed, labels = (part.numpy() for part in mixing(*alphas)(images, tf.eye(40), SEED))
+    np.testing.assert_array_equal(mixed[:2], images[:2])
+    np.testing.assert_array_equal(labels[:2], np.eye(40)[:2])
+    assert np.isfinite(mixed).all() and (mixed[2:] != images[2:]).any()
+
+
 def test_cutmix_pastes_one_box_of_the_partner_and_weighs_labels_by_its_pixels():
     count, size = 64, 12
     images = tf.constant(np.broadcast_to(np.arange(count)[:, None, None, None], (count, size, size, 3)), tf.float32)
@@ -176,6 +209,9 @@ def test_erasing_makes_one_box_the_mean_with_the_probability_asked_for():
     assert shares.min() > 0.01 and shares.max() < 0.42
     assert stats.kstest(shares, stats.uniform(0.02, 0.38).cdf).statistic < 0.09  # some boxes end at the edge
     assert hit.any(axis=0).all()  # no pixel is safe, not even those in the corners
+    for along in (hit.any(axis=2), hit.any(axis=1)):
+        ends = along[~along.all(axis=1)][:, [0, -1]].mean(axis=0)  # of boxes that could lie elsewhere
+        assert ends.min() > 0.02
     assert abs(np.log(hit.any(axis=2).sum(axis=1) / hit.any(axis=1).sum(axis=1)).mean()) < 0.1
 
 

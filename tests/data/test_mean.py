@@ -41,6 +41,17 @@ def test_it_equals_numpy_over_all_images_at_once(monkeypatch, kind, read):
     np.testing.assert_allclose(found.std, expected, rtol=1e-6)
 
 
+def test_a_channel_that_hardly_varies_is_not_blown_up():
+    images = np.full((40, 5, 5, 3), 7, np.uint8)  # a channel that is constant, one almost so, one that varies
+    images[::2, ..., 1] += 1
+    images[::2, ..., 2] += 6
+    held = tf.constant(images)
+    split = Split("train", 40, lambda index: (held[index], tf.constant(0)))
+    found = Preprocessing.fit(split, 5, 5, 3, "per_channel")
+    assert found.std.tolist() == [1.0, 1.0, 3.0]
+    assert np.abs(found.normalise(images)).max() == 1.0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 def test_500_images_of_224_pixels_take_less_memory_than_a_fifth_of_them():

@@ -64,6 +64,12 @@ def test_changes_of_colour_equal_pillows(name, sign):
     assert difference.max() <= (2 if name in ("sharpness", "colour") else 1)
 
 
+def test_solarizing_begins_at_its_threshold_as_pillows():
+    every = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    found = ours("solarize", image=every, magnitude=6.0)[..., 0]  # 0.2 of 30: from 204 on
+    np.testing.assert_array_equal(found, np.asarray(ImageOps.solarize(every, 204)))
+
+
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("name", MOVES)
 def test_moves_equal_pillows_inside_the_image(name, sign):

@@ -38,6 +38,21 @@ def test_resized_crops_have_the_area_and_aspect_asked_for(shape):
     assert abs(places.mean() - 0.5) < 0.05 and places.min() < 0.05 and places.max() > 0.95
 
 
+def test_the_aspect_of_a_resized_crop_is_its_width_by_its_height():
+    spec = ResizedCropSpec(area=(0.1, 0.2), aspect=(2.0, 3.0))
+    _, _, height, width = drawn(lambda size, draws: resized_crop_window(size, draws, spec), (400, 300), 60).T
+    assert 1.95 < (width / height).min() < 2.2 and 2.7 < (width / height).max() < 3.05
+    assert 0.09 < (width * height).min() / 120_000 < (width * height).max() / 120_000 < 0.21
+
+
+def test_both_ends_of_the_shorter_sides_lengths_are_drawn():
+    _, _, height, width = drawn(
+        lambda size, draws: shorter_side_window(size, draws, (16, 17), (16, 8)), (340, 400), 200).T
+    sides, counts = np.unique(np.stack([height, width]), axis=1, return_counts=True)
+    assert sides.T.tolist() == [[320, 160], [340, 170]]
+    assert counts.min() > 70
+
+
 @pytest.mark.parametrize(("shape", "expected"), [((1000, 10), (13, 10)), ((10, 1000), (10, 13)), ((1, 1), (1, 1))])
 def test_where_no_window_fits_the_largest_central_one_of_an_allowed_aspect_is_taken(shape, expected):
     spec = ResizedCropSpec(area=(0.9, 1.0))

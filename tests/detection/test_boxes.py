@@ -86,6 +86,18 @@ def test_encoding_is_finite_for_padding_and_decoding_for_any_delta():
     assert np.isfinite(small).all() and (small[:, 2] >= small[:, 0]).all()
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_no_side_is_stretched_beyond_its_bound_and_each_is_up_to_it(side):
+    anchor = np.float32([[10, 20, 14, 28]])
+    for stretch, expected in ((60.0, 60.0), (62.4, 62.4), (63.0, 62.5), (1e4, 62.5), (1e-3, 1e-3)):
+        deltas = np.zeros((1, 4), np.float32)
+        deltas[0, 2 + side] = math.log(stretch)
+        found = decoded(deltas, anchor).numpy()[0]
+        sides = (found[2] - found[0], found[3] - found[1])
+        assert sides[side] == pytest.approx((4, 8)[side] * expected, rel=1e-3)
+        assert sides[1 - side] == pytest.approx((4, 8)[1 - side])
+
+
 def test_deltas_in_half_precision_are_decoded_in_float32():
     anchors = some_boxes(4, empty=False)
     deltas = tf.cast(tf.fill([4, 4], 0.25), tf.bfloat16)

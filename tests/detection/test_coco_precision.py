@@ -216,3 +216,22 @@ def test_images_are_told_apart_whatever_their_ids(ids):
     assert coco_precision(right, objects, ("a",)).map == pytest.approx(1)
     exchanged = detected([(1, 0, 0.9, 0, 0, 50, 50), (0, 0, 0.8, 100, 100, 160, 160)])
     assert coco_precision(exchanged, objects, ("a",)).map == 0
+
+
+SIZES = {"small": (0, 0, 20, 30), "medium": (40, 40, 90, 90), "large": (100, 100, 220, 230)}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_figures_by_size_are_of_the_objects_of_that_size(size):
+    objects = annotated([[(*box, 0) for box in SIZES.values()]])
+    found = coco_precision(detected([(0, 0, 0.9, *SIZES[size])]), objects, ("a",))
+    expected = {name: float(name == size) for name in SIZES}
+    assert {name: getattr(found, name) for name in SIZES} == pytest.approx(expected)
+    assert {name: found.recalls[name] for name in SIZES} == expected
+
+
+def test_recalls_are_with_so_many_detections_of_an_image():
+    boxes = [(0, 20 * place, 15, 20 * place + 15) for place in range(20)]
+    rows = [(0, 0, 0.9 - place / 100, *box) for place, box in enumerate(boxes)]
+    found = coco_precision(detected(rows), annotated([[(*box, 0) for box in boxes]]), ("a",))
+    assert [found.recalls[most] for most in ("1", "10", "100")] == pytest.approx([0.05, 0.5, 1.0])

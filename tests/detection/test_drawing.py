@@ -58,11 +58,29 @@ def test_the_size_is_the_images_own():
         assert (image.height, image.width) == size
 
 
+def ring(box, outwards, inwards):
+    """Where, bool (240, 320), are the pixels from so many outside the edges of a box to so many inside."""
+    top, left, bottom, right = box
+    bottom, right = max(bottom, top + 1), max(right, left + 1)  # a box without area is drawn as a dot
+    inside = np.zeros((240, 320), bool)
+    for grown, value in ((outwards, True), (-inwards, False)):
+        inside[max(top - grown, 0) : max(bottom + grown, 0), max(left - grown, 0) : max(right + grown, 0)] = value
+    return inside
+
+
 @pytest.mark.parametrize("box", [(-50, -50, 20, 20), (200, 300, 500, 500), (10, 10, 10, 10), (10, 10, 11, 200),
                                  (900, 900, 950, 950), (0, 0, 240, 320), (30, 20, 10, 5)])
-def test_any_box_can_be_drawn(box):
-    for dashed in (False, True):
-        draw_boxes(plain(), [Mark(tuple(map(float, box)), COLOURS[0], "a label", "a", dashed)])
+@pytest.mark.parametrize("dashed", [False, True])
+def test_of_any_box_the_edges_are_drawn_that_are_in_the_image(box, dashed):
+    mark = Mark(tuple(map(float, box)), COLOURS[0], "a label", "a", dashed)
+    bare, labelled = (draw_boxes(plain(), [each]) for each in (mark.plain(), mark))
+    changed, edges = (np.asarray(bare) != GREY).any(axis=-1), ring(box, 0, 1)
+    assert changed.any() == edges.any() == (box[0] < 900)
+    assert not changed[~ring(box, 3, 3)].any()
+    drawn = of_colour(bare, COLOURS[0])
+    if edges.any() and min(box[2] - box[0], box[3] - box[1]) > 1:
+        assert drawn[edges].mean() > 0.4 if dashed else drawn[edges].all()
+    assert (of_colour(labelled, COLOURS[0]) & ~drawn).any() == edges.any()
 
 
 def test_truth_is_dashed_and_detections_are_not():
@@ -168,7 +186,13 @@ def test_an_image_too_small_for_labels_has_none():
 
 @pytest.mark.parametrize("name", ["Übergröße", "кошка", "猫", "a" * 300, "<b>&amp;", "two\nlines"])
 def test_any_name_of_a_class_can_be_drawn(name):
-    draw_boxes(plain(), found_marks([Detection(name, 0.5, (50.0, 50.0, 100.0, 100.0))], (name,)))
+    marks = found_marks([Detection(name, 0.5, (50.0, 50.0, 100.0, 100.0))], (name,))
+    image, bare = (draw_boxes(plain(), each) for each in (marks, [marks[0].plain()]))
+    label = (np.asarray(image) != np.asarray(bare)).any(axis=-1)
+    ground = of_colour(image, marks[0].colour) & label
+    assert ground.sum() > 0.3 * label.sum() > 0
+    letters = label & ~ground
+    assert letters.any(axis=0).sum() > 10 and letters.any(axis=1).sum() >= 5
 
 
 def test_the_first_mark_lies_on_top():

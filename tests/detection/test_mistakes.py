@@ -46,6 +46,15 @@ def test_the_surest_is_correct_and_the_others_are_duplicates_whatever_their_orde
     np.testing.assert_array_equal(found.detections.scores, np.float32([0.9, 0.5, 0.3]))
 
 
+def test_sure_mistakes_are_those_of_a_score_of_a_half_or_more():
+    rows = [(0, DOG, score, *BOX) for score in (0.9, 0.5, 0.49)] + [(0, CAT, 0.5, 110, 110, 150, 150)]
+    found = mistakes(detected(rows), annotated([[(*BOX, CAT)], [(*BOX, DOG)]]), NAMES)
+    table = {each.name: each for each in found.table}
+    assert (table[CONFUSED].count, table[CONFUSED].sure) == (3, 2)
+    assert (table[BACKGROUND].count, table[BACKGROUND].sure) == (1, 1)
+    assert (table[MISSED].count, table[MISSED].sure) == (1, None)
+
+
 def test_an_image_without_objects_has_only_background():
     assert kinds_of(annotated([[], [(*BOX, CAT)]]), [(0, CAT, 0.9, *BOX)]) == [BACKGROUND]
 

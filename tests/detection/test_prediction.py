@@ -228,3 +228,11 @@ def test_a_diverged_detector_tells_nothing_that_is_no_number(tmp_path):
     found = predict_images(SimpleNamespace(found=nonsense), ["cat"], [path])
     assert [each.box for each in found[0].detections] == [(0.0, 0.0, 2.0, 2.0)]
     json.dumps(found[0].as_dict(), allow_nan=False)
+
+
+def test_a_lowest_score_is_enough_itself():
+    told = tuple(Detection("a", score, (0.0, 0.0, 1.0, 1.0)) for score in (0.9, 0.5, 0.4))
+    every = ImageDetections("a.png", (9, 9), told)
+    assert [each.score for each in every.above(0.5).detections] == [0.9, 0.5]
+    assert every.above(0.0) == every
+    assert every.above(0.95).detections == ()

@@ -71,3 +71,14 @@ def test_refining_suppresses_at_a_lower_overlap():
     scores = np.float32([[[0.9, 0, 0], [0.8, 0, 0]]])
     assert selected(tf.constant(boxes), tf.constant(scores), spec())["count"].numpy().tolist() == [2]
     assert selected(tf.constant(boxes), tf.constant(scores), spec(), 0.3)["count"].numpy().tolist() == [1]
+
+
+def test_boxes_below_the_score_have_no_vote():
+    boxes = np.float32([[[[0, 0, 10, 10]] * 3, [[0, 0, 10, 12]] * 3, [[0, 0, 12, 10]] * 3]])
+    scores = np.float32([[[0.6, 0, 0], [0.3, 0, 0], [0.1, 0, 0]]])
+    found = selected(tf.constant(boxes), tf.constant(scores), spec(score=0.2, most=2), votes=0.5)
+    assert found["count"].numpy().tolist() == [1]
+    np.testing.assert_allclose(found["boxes"][0, 0], [0, 0, 10, 32 / 3], rtol=1e-6)  # a third of the way to the second
+    assert np.count_nonzero(found["boxes"][0, 1]) == 0
+    alone = selected(tf.constant(boxes), tf.constant(scores), spec(score=0.2, most=2))
+    assert alone["boxes"][0, 0].numpy().tolist() == [0, 0, 10, 10]

@@ -49,6 +49,17 @@ def test_top_k_equals_scikit_learn():
     assert result.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5))
 
 
+@pytest.mark.parametrize(("classes", "top5"), [(5, None), (6, 0.75)])
+def test_among_five_classes_nothing_is_outside_the_best_five(classes, top5):
+    logits, labels = np.log(np.eye(classes)[[0, 1, 2, 0]] + 1e-3), np.array([0, 1, 0, classes - 1])
+    logits[3, -1] = -9  # the last of all
+    logits -= np.arange(classes) / 1e3  # no ties
+    split = Split("test", 4, lambda index: (tf.zeros([1, 1, classes], tf.uint8), tf.constant(labels)[index]))
+    with mock.patch("reskeras.evaluation.accuracy.scored", return_value=iter([(logits, labels)])):
+        result = evaluate(None, split, None, "made up", classes=tuple("abcdef"[:classes]))
+    assert (result.top1, result.top5) == (0.5, top5)
+
+
 def test_the_matrix_is_written_as_csv_and_drawn(result, tmp_path):
     save_confusion(result, tmp_path / "confusion.csv")
     rows = list(csv.reader((tmp_path / "confusion.csv").read_text().splitlines()))

@@ -69,12 +69,12 @@ def test_ten_crops_are_cut_from_a_square_of_the_size_asked_for(trained):
 
 
 def test_ten_crops_are_ten_different_windows():
-    image = np.arange(2 * 6 * 7 * 1, dtype=np.float32).reshape(2, 6, 7, 1)
+    image = np.arange(2 * 6 * 9 * 1, dtype=np.float32).reshape(2, 6, 9, 1)
     crops = ten_crops(tf.constant(image), 4, 4).numpy()
     assert crops.shape == (2, 10, 4, 4, 1)
-    np.testing.assert_array_equal(crops[1, 3], image[1, 2:, 3:])
-    np.testing.assert_array_equal(crops[1, 8], image[1, 2:, 3:][:, ::-1])
-    np.testing.assert_array_equal(crops[0, 4], image[0, 1:5, 1:5])
+    np.testing.assert_array_equal(crops[1, 3], image[1, 2:, 5:])
+    np.testing.assert_array_equal(crops[1, 8], image[1, 2:, 5:][:, ::-1])
+    np.testing.assert_array_equal(crops[0, 4], image[0, 1:5, 2:6])
     assert len({crop.tobytes() for crop in crops[0]}) == 10
 
 

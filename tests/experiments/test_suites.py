@@ -114,6 +114,14 @@ def test_differences_are_told_in_words():
         "20 epochs instead of 64,000 iterations", "computed in bf16", "2 of 5 runs"]
 
 
+@pytest.mark.parametrize(("images", "said"), [(50_000, False), (45_000, False), (44_999, True)])
+def test_images_held_out_as_the_paper_does_are_no_difference(images, said):
+    suite = read_suite("v2-table-1")
+    [row] = rows_of(suite, "paper", ["conv1x1"])
+    found = differences(suite, row, {"training_images": images}, 5)
+    assert (f"{images:,} of 50,000 training images" in found) is said
+
+
 @pytest.mark.parametrize(("text", "why"), [
     ("title: x\n", "source: not set"),
     (MINE % "" + "findings: [{less: one, more: three, by: test_error, says: x}]\n", "'three' is no row"),

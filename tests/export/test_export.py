@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -123,6 +124,25 @@ def test_outputs_that_are_not_finite_or_constant_prove_nothing(logits, tmp_path)
     assert read_proofs(tmp_path) == [proof]
     assert not prove("serving", "x", 1, logits, reference, np.zeros(4, int)).holds
     assert not prove("serving", "x", 1, logits, logits, np.zeros(4, int)).holds
+
+
+def test_a_proof_tells_agreement_and_the_accuracies_of_both_apart():
+    labels, reference, logits = np.array([0, 0, 1, 1]), np.eye(2)[[0, 0, 1, 0]], np.eye(2)[[1, 0, 0, 0]]
+    found = prove("serving", "x", 1, logits, reference, labels)
+    assert (found.images, found.agreement, found.keras_accuracy, found.accuracy) == (4, 0.5, 0.75, 0.25)
+    assert not found.holds
+    logits[1] = np.nan  # which NumPy's argmax takes for the first
+    assert prove("serving", "x", 1, logits, reference, labels).agreement == 0.25
+
+
+def test_a_proof_holds_up_to_its_bounds():
+    logits = np.eye(2)[[0, 0, 1, 1]]
+    proof = replace(prove("serving", "x", 1, logits, logits, np.zeros(4, int)), tolerance=0.25, least_agreement=0.75)
+    for fields, holds in (({}, True), ({"difference": 0.25, "agreement": 0.75}, True), ({"difference": 0.26}, False),
+                          ({"agreement": 0.74}, False), ({"difference": 9.0, "measure": "disagreement"}, True),
+                          ({"agreement": 0.76, "tolerance": 0.2, "measure": "disagreement"}, False),
+                          ({"difference": np.inf, "measure": "disagreement"}, False)):
+        assert replace(proof, **fields).holds is holds, fields
 
 
 def test_an_unknown_kind_is_refused_by_name(trained):

@@ -1,5 +1,7 @@
 """The scanned form is the unrolled form: outputs, gradients, updates, statistics; converting is exact."""
 
+from itertools import combinations
+
 import keras
 import numpy as np
 import pytest
@@ -102,6 +104,17 @@ def test_three_updates_with_clipping_decay_and_dropping_agree(name):
     ours, theirs = weights.read(models[1]), weights.read(models[0])
     for parameter, expected in theirs.items():
         assert relative(ours[parameter], expected) < 1e-3, parameter
+
+
+@pytest.mark.parametrize("fields", [{"drop_path": 0.5}, {"skip": {"kind": "dropout", "rate": 0.5}}], ids=str)
+def test_both_forms_drop_the_same_and_anew_at_each_step(fields):
+    plan, *models = both({**SMALL, "stages": [{"units": 3, "width": 8}], **fields})
+    images, _ = batch(plan, count=16)
+    steps = [[model(images, training=True).numpy() for _ in range(3)] for model in models]
+    for expected, found in zip(*steps, strict=True):
+        assert distance(found, expected) < 1e-4
+    for one, other in combinations(steps[1], 2):
+        assert distance(one, other) > 1e-2
 
 
 def test_a_rate_factor_of_nought_keeps_one_unit_of_a_stack():

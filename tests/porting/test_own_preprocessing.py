@@ -6,9 +6,10 @@ import pytest
 from keras import layers, ops
 
 import reskeras
-from reskeras.conformity.pixels import AUGMENTATIONS, Affine, standardised
+from reskeras.conformity.pixels import AUGMENTATIONS, Affine, ReversedChannels, standardised
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.difference import relative_difference
+from reskeras.porting.normalise import NORMALISE, as_modelled
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import of_keras
 from tests.cli.running import printed
@@ -192,3 +193,25 @@ def test_the_command_names_the_preprocessing(tmp_path):
     told = printed("conform", tmp_path / "net.keras")
     assert "channels reversed; plus -103.9 -116.8 -123.7" in told
     assert "yes, after its preprocessing" in told
+
+
+def test_grey_images_are_prepared_by_the_mean_of_the_colours():
+    for known in NORMALISE.values():
+        grey, coloured = (known.preprocessing(8, 8, channels) for channels in (1, 3))
+        assert grey.mean.tolist() == pytest.approx([np.mean(known.mean)])
+        assert grey.std.tolist() == pytest.approx([np.mean(known.std)])
+        assert [*coloured.mean, *coloured.std] == pytest.approx([*known.mean, *known.std])
+    assert len(set(NORMALISE["torch"].mean)) == 3
+
+
+def test_steps_ahead_of_reversed_channels_go_with_their_channels():
+    by, plus, image = np.array([0.5, 0.25, 2.0]), np.array([-1.0, 3.0, 5.0]), np.array([10.0, 100.0, 200.0])
+    ahead = Affine(name="ahead", what="ahead", scale=tuple(by), offset=tuple(plus))
+    turn = ReversedChannels(name="turn", what="turn")
+    for steps, expected, reverse in (
+            ((ahead, turn), (image * by + plus)[::-1], True), ((turn, ahead), image[::-1] * by + plus, True),
+            ((ahead, turn, ahead, turn), ((image * by + plus)[::-1] * by + plus)[::-1], False)):
+        found = as_modelled(steps, {}, 3)
+        assert found.reverse is reverse
+        prepared = (image - found.mean) / found.std  # the first convolution is turned around in place of the channels
+        np.testing.assert_allclose(prepared[::-1] if reverse else prepared, expected)

@@ -10,6 +10,7 @@ import torch
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.graph.weights import places, read
 from reskeras.spec.catalog import name_of
 from tests.graph.by_hand import distance
 from tests.porting import torch_networks as networks
@@ -156,6 +157,45 @@ def test_a_folder_for_timm_comes_back_with_its_pixels_and_classes(name, tmp_path
     answers = [each.model()(each.preprocessing().normalise(images), training=False) for each in (run, back)]
     np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-6)
     assert run.export("timm-state-dict", timing=False) == [proof]  # in place of the first
+
+
+@pytest.mark.parametrize("epsilon", [1e-6, 1e-2])
+def test_another_epsilon_goes_into_the_variances_on_the_way_back(epsilon, tmp_path):
+    fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, **TIMM["narrow"], "bn": {"epsilon": epsilon}}
+    model = reskeras.build(**fields, seed=1)
+    for name, (variable, _) in places(model).items():
+        if name.endswith("/moving_variance"):
+            variable.assign(np.geomspace(0.05, 0.5, variable.shape[0]))  # beside which 0.01 is much
+    run = reskeras.port(model, normalise="unit", out=tmp_path / "run")
+    [proof] = run.export("timm-state-dict", timing=False)
+    assert proof.holds
+    back = reskeras.port(f"{proof.path}/model.safetensors", out=tmp_path / "back")
+    norms = [{each.epsilon for each in reskeras.plan(each.folder.spec()).ops() if each.kind == "bn"}
+             for each in (run, back)]
+    assert norms == [{epsilon}, {1e-5}]
+    ours, theirs = (read(each.model()) for each in (run, back))
+    for name, variances in ours.items():
+        if name.endswith("/moving_variance"):
+            np.testing.assert_allclose(theirs[name] + np.float32(1e-5), variances + np.float32(epsilon), rtol=1e-6)
+    images = np.random.default_rng(0).normal(size=(2, 48, 48, 1)).astype(np.float32)
+    assert distance(back.model()(images, training=False), run.model()(images, training=False)) < 1e-4
+
+
+def test_biases_go_into_the_means_on_the_way_back(tmp_path):
+    fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, **TIMM["narrow"], "conv_bias": True}
+    model = reskeras.build(**fields, seed=1)
+    rng = np.random.default_rng(0)
+    for name, (variable, _) in places(model).items():
+        if name.endswith("/bias"):
+            variable.assign(rng.normal(size=variable.shape))
+    run = reskeras.port(model, normalise="unit", out=tmp_path / "run")
+    assert run.folder.spec().conv_bias
+    [proof] = run.export("timm-state-dict", timing=False)
+    assert proof.holds
+    back = reskeras.port(f"{proof.path}/model.safetensors", out=tmp_path / "back")
+    assert not any(name.endswith("_conv1/bias") for name in read(back.model()))
+    images = rng.normal(size=(2, 48, 48, 1)).astype(np.float32)
+    assert distance(back.model()(images, training=False), run.model()(images, training=False)) < 1e-4
 
 
 @pytest.mark.parametrize(("fields", "said"), [

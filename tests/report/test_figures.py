@@ -3,6 +3,7 @@
 import ast
 import io
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +19,7 @@ from reskeras.analysis.lesions import Lesion
 from reskeras.analysis.responses import Response
 from reskeras.analysis.survey import UnitSignal
 from reskeras.detection.average_precision import ClassPrecision, VocPrecision, voc_precision
-from reskeras.detection.mistakes import mistakes
+from reskeras.detection.mistakes import Kind, mistakes
 from reskeras.detection.model import LOSSES
 from reskeras.evaluation.accuracy import Evaluation
 from reskeras.report import fonts, search
@@ -109,6 +110,28 @@ def _drawn_texts(figure):
     for text in (*ticks, *legends):
         assert not text.get_parse_math() and not text.get_usetex()
     return [*ticks, *legends, *(axes.title for axes in figure.axes)]
+
+
+COSTS, SCORES = (1.0, 2.0, 2.0, 3.0, 4.0, 4.0), (0.5, 0.4, 0.7, 0.6, 0.9, 0.9)
+
+
+@pytest.mark.parametrize(("direction", "front", "turned"), [("max", [0, 2, 4], [5, 3, 0]), ("min", [0, 1], [5, 4])])
+def test_on_the_front_are_the_trials_that_no_other_beats_and_of_equals_the_first(direction, front, turned):
+    assert search.pareto_front(COSTS, SCORES, direction) == front
+    assert search.pareto_front(COSTS[::-1], SCORES[::-1], direction) == turned
+
+
+@pytest.mark.parametrize(("objective", "label", "front"), [
+    ("val_accuracy", "val_accuracy (more is better)", [0, 2, 4]), ("val_loss", "val_loss (less is better)", [0, 1])])
+def test_the_front_that_is_drawn_goes_by_the_objectives_direction(objective, label, front):
+    done = [Outcome(str(place), {}, "completed", score, {"parameters": cost, "multiply_adds": 10 * cost})
+            for place, (cost, score) in enumerate(zip(COSTS, SCORES, strict=True))]
+    axes = search._pareto(done, read_objective([objective]), "a search").axes
+    assert axes[0].get_ylabel() == label
+    for axis, scale in zip(axes, (1, 10), strict=True):
+        [line] = axis.lines
+        assert line.get_xydata().tolist() == [[scale * COSTS[place], SCORES[place]] for place in front]
+        assert [text.get_text() for text in axis.texts] == list(map(str, front))
 
 
 def test_every_class_of_a_confusion_matrix_has_its_name():
@@ -270,7 +293,70 @@ def _ink(figure):
     return int((np.ptp(pixels, axis=-1) > 40).sum())
 
 
+def test_curves_are_errors_thin_of_training_images_and_bold_of_the_watched_ones():
+    figure = draw_curves({"one": [{"epoch": 1, "accuracy": 0.5, "val_accuracy": 0.25},
+                                  {"epoch": 2, "accuracy": 0.75, "val_accuracy": 0.5}]})
+    thin, bold = figure.axes[0].lines
+    assert thin.get_xydata().tolist() == [[1, 50], [2, 25]]
+    assert bold.get_xydata().tolist() == [[1, 75], [2, 50]]
+    assert thin.get_linewidth() < bold.get_linewidth() and bold.get_label() == "one"
+
+
+def test_gains_are_what_mending_adds():
+    one = replace(limited(["one"])["one"], map_area=0.25, table=(
+        Kind("confused", 3, 1, 0.75), Kind("background", 0, 0, 0.25), Kind("missed", 1200, None, 0.375)))
+    axis = draw_gains({"one": one, "other": replace(one, map_area=0.125)}).axes[0]
+    assert [[bar.get_width() for bar in bars] for bars in axis.containers] == [[50, 0, 12.5], [62.5, 12.5, 25]]
+    assert [text.get_text().strip() for text in axis.texts][:3] == ["50.0  (3)", "0.0  (0)", "12.5  (1,200)"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["confused", "background", "missed"]
+
+
+def test_analyses_are_drawn_as_they_were_measured():
+    analysis = replace(analysed("one"), responses=tuple(
+        Response(f"layer{place}", "after batch norm", size) for place, size in enumerate((2.0, 3.0, 1.0))),
+        lesions=(Lesion("removed", ("unit1",), 0.5), Lesion("removed", ("unit3",), 0.75),
+                 Lesion("swapped", ("unit2", "unit3"), 0.25)))
+    found = draw_analyses({"one": analysis})
+    inorder, falling = (axis.lines[0].get_xydata().tolist() for axis in found["responses"].axes)
+    assert inorder == [[1, 2], [2, 3], [3, 1]]
+    assert falling == [[1, 3], [2, 2], [3, 1]]
+    removed, swapped = found["lesions"].axes
+    assert removed.lines[0].get_xydata().tolist() == [[1, 0.5], [3, 0.25]]
+    assert swapped.lines[0].get_xydata().tolist() == [[2, 0.75]]
+    assert [axis.lines[1].get_ydata()[0] for axis in (removed, swapped)] == pytest.approx([1 - analysis.accuracy] * 2)
+    weights, stream = (axis.lines[0].get_ydata().tolist() for axis in found["gradients"].axes)
+    assert weights == [unit.gradient for unit in analysis.units]
+    assert stream == [unit.stream_gradient for unit in analysis.units]
+    share, depth = (axis.lines[0].get_ydata().tolist() for axis in found["signal"].axes)
+    assert (share, depth) == ([unit.shortcut_share for unit in analysis.units], [unit.depth for unit in analysis.units])
+
+
+def test_a_choice_has_its_trials_and_their_mean():
+    scores = {"a": (0.5, 0.75), "b": (0.25,)}
+    outcomes = [Outcome(str(place), {"x": choice}, "completed", score, {}) for place, (choice, score) in enumerate(
+        (choice, score) for choice, those in scores.items() for score in those)]
+    figure = search._effects(outcomes, read_objective([]), {"x": Domain(choices=["b", "a"])})
+    dots, *means = figure.axes[0].collections
+    assert sorted(dots.get_offsets().tolist()) == [[0, 0.25], [1, 0.5], [1, 0.75]]
+    assert [line.get_segments()[0][0][1] for line in means] == [0.25, 0.625]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["b", "a"]
+
+
 class TestConfusion:
+    def test_shares_are_of_the_true_class(self):
+        labels = np.repeat([0, 1], [10, 40])
+        predicted = labels.copy()
+        predicted[:2], predicted[10:14] = 1, 0
+        result = Evaluation("d", "test", 50, 0.1, 0.88, None, classes=("a", "b"), labels=labels, predicted=predicted,
+                            confidence=np.ones(50))
+        axis = draw_confusion(result).axes[0]
+        hits, wrong = axis.images
+        np.testing.assert_allclose(np.diag(hits.get_array()), [0.8, 0.9])
+        assert (wrong.get_array()[0, 1], wrong.get_array()[1, 0]) == pytest.approx((0.2, 0.1))
+        assert {text.get_position(): text.get_text() for text in axis.texts} == {
+            (0, 0): "8", (1, 0): "2", (0, 1): "4", (1, 1): "36"}
+        assert (axis.get_xlabel(), axis.get_ylabel()) == ("taken for", "true class")
+
     def test_few_mistakes_stand_out(self):
         """One image in a hundred that is taken for another is told from none at a glance."""
         labels = np.repeat(np.arange(10), 100)

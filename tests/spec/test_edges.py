@@ -132,6 +132,16 @@ def test_downsample_last_strides_in_the_last_unit_of_the_stage_before():
         (28, 28, 256), (14, 14, 512), (7, 7, 1024), (7, 7, 2048)]
 
 
+def test_the_first_stage_keeps_its_own_stride_whatever_downsample_says():
+    for units in (1, 2):
+        stages = [{"units": units, "stride": 2}, {"units": 2, "stride": 2}]
+        shapes = {where: reskeras.plan(family="cifar", stages=stages, downsample=where).unit_shapes()
+                  for where in ("first", "last")}
+        sides = {where: [shape[0] for shape in each[: 1 + units]] for where, each in shapes.items()}
+        assert sides == {"first": [32, *[16] * units], "last": [32, *[16] * (units - 1), 8]}
+        assert shapes["first"][-2] == shapes["last"][-2] == (8, 8, 32)
+
+
 def test_downsample_last_subsamples_the_shortcut_of_a_unit_that_keeps_its_width():
     shortcut = fork(units("preact-50", downsample="last")["stage1_unit3"]).branches[0]
     assert kinds(shortcut) == ["pool"]

@@ -7,6 +7,7 @@ import pytest
 import reskeras
 from reskeras.spec.recipe import recipe
 from reskeras.spec.shipped import shipped_names
+from reskeras.training.callbacks import Patience, Watch
 from reskeras.training.classifier import ACCURACY
 from reskeras.training.course import Course
 from reskeras.training.epochs import pieces
@@ -112,3 +113,40 @@ def test_plateaus_divide_the_rate_and_their_state_survives():
     other.restore(made.state())
     assert float(again(0)) == pytest.approx(0.001)
     assert SimpleNamespace(**other.state()) == SimpleNamespace(**made.state())
+
+
+@pytest.mark.parametrize(("epochs", "ends"), [(1, 2), (2, 6), (3, 7)])
+def test_patience_ends_after_as_many_epochs_as_it_has_that_are_not_better(epochs, ends):
+    # better are the first, the third and, by its loss, the fourth; the second is as good as the first
+    logs = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in (
+        (0.5, 1.0), (0.5, 1.0), (0.6, 1.0), (0.6, 0.9), (0.6, 0.9), (0.5, 0.1), (0.6, 0.95))]
+    patience = Patience(epochs, ACCURACY)
+    patience.set_model(SimpleNamespace(stop_training=False))
+    for epoch, log in enumerate(logs, 1):
+        patience.on_epoch_end(epoch - 1, log)
+        assert patience.model.stop_training is patience.over is (epoch >= ends)
+        if patience.over:
+            break
+    assert epoch == ends
+    resumed = Patience(epochs, ACCURACY)
+    resumed.restore(patience.state())
+    assert resumed.over
+
+
+def test_an_epochs_gradient_norm_is_the_mean_over_its_steps_and_its_rate_that_of_the_last():
+    norms, rates = iter([1.0, 2.0, 6.0, 5.0, 7.0]), iter([0.3, 0.1])
+    optimizer = SimpleNamespace(gradient_norm=SimpleNamespace(numpy=lambda: next(norms)), last_rate=lambda: next(rates))
+    position, logged = Position(3, 5), []  # the last epoch is shorter
+    watch = Watch(position)
+    for epoch, steps in enumerate((3, 2)):
+        for step in range(steps):
+            watch, before = Watch(position), watch.state()  # gone on with in the middle
+            watch.restore(before)
+            watch.set_model(SimpleNamespace(optimizer=optimizer))
+            for callback in (position, watch):
+                callback.on_train_batch_end(step, {})
+        logs = {}
+        for callback in (position, watch):
+            callback.on_epoch_end(epoch, logs)
+        logged.append(logs)
+    assert logged == [{"gradient_norm": 3.0, "learning_rate": 0.3}, {"gradient_norm": 6.0, "learning_rate": 0.1}]

@@ -1,5 +1,7 @@
 """What a training is fed: class weights that neither smoothing nor mixing changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,13 @@ def test_mixed_images_count_share_by_share(skewed, mix, smoothing):
     # an image is as often the partner of another as another is its own, so that this holds on average
     assert weights.mean() == pytest.approx(1.0, rel=0.05)
     np.testing.assert_allclose(class_shares(labels, weights, smoothing), 1 / 3, atol=0.025)
+
+
+def test_a_class_without_images_takes_no_share_of_the_loss(skewed):
+    one_more = replace(skewed, classes=(*skewed.classes, "none"))
+    [(_, labels, weights)] = batches(one_more)
+    assert weights.mean() == pytest.approx(1.0, rel=1e-5)
+    np.testing.assert_allclose(class_shares(labels, weights, 0.0), 1 / 3, rtol=1e-4)
 
 
 def test_a_weighted_mix_costs_what_its_parts_cost():

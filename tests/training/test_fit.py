@@ -9,10 +9,13 @@ import yaml
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.graph.compile import compile_plan
 from reskeras.graph.scanned import ScannedUnits
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import recipe
 from reskeras.training import classifier
+from reskeras.training.callbacks import Averaged, Record
+from reskeras.training.position import Position
 from tests.conftest import TINY
 
 
@@ -55,6 +58,49 @@ def test_what_is_saved_is_float32_and_the_best_epoch(trained):
     rows = trained.folder.metrics()
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))["epoch"]
     assert trained.folder.provenance()["best_epoch"] == best
+
+
+@pytest.mark.parametrize(("picks", "best"), [(True, 2), (False, 5)])
+def test_of_equal_epochs_the_first_is_kept(tmp_path, picks, best):
+    plan = reskeras.plan(reskeras.network(**TINY, classes=3))
+    model, run = classifier.compiled(plan, "net", recipe("quick"), 5), RunFolder(tmp_path)
+    scores = [(0.5, 0.2), (0.7, 1.0), (0.7, 1.0), (0.7, 1.1), (0.6, 0.1)]
+
+    def recorded(epochs, state):
+        record = Record(run, compile_plan(plan, "net"), picks, Position(1, 5), classifier.ACCURACY)
+        record.set_model(model)
+        if state:
+            record.restore(state)
+        for epoch in epochs:
+            model.get_layer("logits").bias.assign([epoch + 1] * 3)
+            record.on_epoch_begin(epoch)
+            record.on_epoch_end(epoch, dict(zip(("val_accuracy", "val_loss"), scores[epoch], strict=True)))
+        record.finish()
+        return record.state()
+
+    recorded(range(2, 5), recorded(range(2), None))  # gone on with in between
+    assert run.provenance()["best_epoch"] == best
+    kept = [reskeras.load(path).get_layer("logits").bias.numpy()[0] for path in (run.model_file, run.last_model_file)]
+    assert kept == [best, 5]
+
+
+def test_averages_stand_in_for_the_weights_while_images_are_watched():
+    plan = reskeras.plan(reskeras.network(**TINY, classes=3))
+    model = classifier.compiled(plan, "net", recipe("quick", ema=0.9), 5)
+    model.optimizer.build(model.trainable_variables)
+    averages, rng = model.optimizer.averages(), np.random.default_rng(0)
+    for average in averages.values():
+        average.assign(rng.normal(size=average.shape))
+    assert averages.keys() == {id(variable) for variable in model.trainable_variables}
+    before, callback = model.get_weights(), Averaged()
+    callback.set_model(model)
+    for _ in range(2):
+        callback.on_test_begin()
+        for variable in model.trainable_variables:
+            np.testing.assert_array_equal(variable.numpy(), averages[id(variable)].numpy())
+        callback.on_test_end()
+        for weight, kept in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(weight, kept)
 
 
 def test_nothing_held_out_keeps_the_last_epoch(tmp_path):

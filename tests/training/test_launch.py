@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from reskeras.errors import ReskerasError
-from reskeras.launch import isolation
-from reskeras.launch.group import Launch, supervise
+from reskeras.files import STUCK
+from reskeras.launch import isolation, places
+from reskeras.launch.group import Group, Launch, supervise
 from reskeras.launch.isolation import loopback
 from reskeras.launch.places import environments, free_ports, visible_gpus
 
@@ -238,6 +240,17 @@ def test_kill_9_of_the_launcher_leaves_no_worker(launcher, tmp_path):
             os.kill(int(row[1]), signal.SIGKILL)
 
 
+@pytest.mark.parametrize(("statuses", "first"), [
+    ((1, -9, 143, 2), 3), ((1, -9, 143, 0), 2), ((1, -9, 0), 1), ((0, 1, 1), 1), ((1, STUCK, 130), 1)])
+def test_of_workers_that_end_at_once_the_one_whose_end_explains_the_others_is_told(statuses, first):
+    group = Group.__new__(Group)
+    group.launch, group.first = Launch([], len(statuses)), None
+    group.workers = [SimpleNamespace(index=index, status=status, ended=lambda: True, tell_last_words=lambda: None)
+                     for index, status in enumerate(statuses)]
+    assert group.watch(SimpleNamespace(number=0)).startswith(f"worker {first} ")
+    assert group.first.index == first
+
+
 def test_a_program_that_is_not_there_is_a_failure():
     with pytest.raises(ReskerasError, match="no-such-program") as caught:
         supervise(Launch(["/no-such-program"], 2), lambda line, is_error: None)
@@ -268,6 +281,13 @@ def test_each_worker_gets_its_place_and_its_share_of_the_cores():
         assert "OMP_NUM_THREADS" not in setting  # the user's
         assert "CUDA_VISIBLE_DEVICES" not in setting
     assert 1 <= int(settings[0]["TF_NUM_INTRAOP_THREADS"]) <= max(os.cpu_count() // 2, 1)
+
+
+@pytest.mark.parametrize(("cores", "workers", "each"), [(8, 2, "4"), (7, 2, "3"), (2, 3, "1"), (1, 2, "1")])
+def test_cores_are_shared_evenly_and_no_worker_is_without(monkeypatch, cores, workers, each):
+    monkeypatch.setattr(places, "cores", lambda: cores)
+    for setting in environments(list(range(4001, 4001 + workers)), {"CUDA_VISIBLE_DEVICES": ""}):
+        assert (setting["OMP_NUM_THREADS"], setting["TF_NUM_INTRAOP_THREADS"]) == (each, each)
 
 
 def test_gpus_are_shared_evenly_and_never_between_workers():

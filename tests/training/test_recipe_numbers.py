@@ -61,6 +61,21 @@ def test_decay_joins_the_gradient_of_kernels_before_the_momentum(nesterov):
     assert not np.allclose(expected["kernel"], expected["gamma"])
 
 
+@pytest.mark.parametrize(("factors", "expected"), [
+    ({"stage*": 0.5, "stage2_*": 0.25}, [1.0, 0.5, 0.25, 0.25]),
+    ({"stage2_*": 0.25, "stage*": 0.5}, [1.0, 0.5, 0.5, 0.5]),
+    ({"*/kernel": 0.0, "stage2_unit2*": 2.0}, [0.0, 0.0, 0.0, 2.0])])
+def test_of_several_patterns_that_match_the_last_counts(factors, expected):
+    names = ["stem_conv/kernel", "stage1_unit1_conv1/kernel", "stage2_unit1_conv1/kernel", "stage2_unit2_conv1/kernel"]
+    apart = [keras.Variable([0.0]) for _ in names]
+    stack = keras.Variable(np.zeros((4, 1), np.float32))
+    known = {id(variable): (name,) for variable, name in zip(apart, names, strict=True)} | {id(stack): names}
+    optimizer = CoupledDecaySGD(1.0, momentum=0.5, rate_factors=factors, names=known)
+    optimizer.apply([*[tf.constant([1.0])] * 4, tf.ones((4, 1))], [*apart, stack])
+    assert [-float(variable.numpy()[0]) for variable in apart] == pytest.approx(expected)
+    assert (-stack.numpy()[:, 0]).tolist() == pytest.approx(expected)
+
+
 def test_coupled_decay_is_not_what_keras_calls_weight_decay():
     ours, theirs = keras.Variable([1.0], name="kernel"), keras.Variable([1.0], name="kernel")
     mine = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1)
@@ -102,6 +117,18 @@ def test_averages_follow_the_weights_and_soon_forget_the_start():
         expected = momentum * expected + (1 - momentum) * weight
     [average] = optimizer.averages().values()
     assert float(average.numpy()[0]) == pytest.approx(expected)
+
+
+def test_parts_that_are_added_up_move_the_averages_once():
+    whole, parts = (keras.Variable([8.0], name="kernel") for _ in range(2))
+    once, twice = (CoupledDecaySGD(1.0, ema=0.5, gradient_accumulation_steps=count) for count in (None, 2))
+    for gradient in (1.0, 2.0, -1.0, 0.5):
+        once.apply([tf.constant([gradient])], [whole])
+        for _ in range(2):
+            twice.apply([tf.constant([gradient])], [parts])
+        averages = [float(next(iter(each.averages().values())).numpy()[0]) for each in (once, twice)]
+        assert averages[1] == pytest.approx(averages[0])
+    assert parts.numpy() == pytest.approx(whole.numpy())
 
 
 @pytest.mark.parametrize(("flags", "expected"), [({"avx2"}, "float32"), ({"avx512_bf16"}, "mixed_bfloat16"),

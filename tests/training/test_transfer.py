@@ -68,28 +68,41 @@ def test_a_learning_rate_of_nothing_keeps_the_start(start, tmp_path):
     assert run.evaluate().top1 == start.evaluate().top1
 
 
-def test_other_classes_get_fresh_logits_and_coloured_images_their_own_refusal(start, tmp_path):
+def photos(folder, *colours):
+    """A folder of two classes, cat and dog, of 10x10 pixels."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
         for name in ("cat", "dog"):
-            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            (folder / split / name).mkdir(parents=True)
             for index in range(8):
-                pixels = rng.integers(0, 255, (10, 10), np.uint8)
-                Image.fromarray(pixels).save(tmp_path / "photos" / split / name / f"{split}{index}.png")
-    run = reskeras.train(start.path, f"folder:{tmp_path / 'photos'}", start=start, freeze="stage2",
-                         out=tmp_path / "run", **{**ONE, "batch_size": 8}) if _grey(tmp_path / "photos") else None
-    if run is None:
-        with pytest.raises(ReskerasError, match="images of 3 channels cannot go into a network trained on 1"):
-            reskeras.train(start.path, f"folder:{tmp_path / 'photos'}", start=start, out=tmp_path / "no", **ONE)
-        assert not (tmp_path / "no").exists()
+                pixels = rng.integers(0, 255, (10, 10, *colours), np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{split}{index}.png")
+    return f"folder:{folder}"
 
 
-def _grey(folder):
-    from reskeras.data.registry import open_source
+def test_other_classes_get_fresh_logits_and_all_else_from_the_start(start, tmp_path):
+    run = reskeras.train(start.path, photos(tmp_path / "photos"), start=start, freeze="stage2", out=tmp_path / "run",
+                         **{**ONE, "batch_size": 8})
+    assert run.folder.classes() == ["cat", "dog"]
+    before, after = weights(start), weights(run)
+    assert before.keys() == after.keys()
+    assert changed(before, after) == {"logits/kernel", "logits/bias"}
+    width = before["logits/kernel"].shape[0]
+    assert (after["logits/kernel"].shape, after["logits/bias"].shape) == ((width, 2), (2,))
+    assert np.std(after["logits/kernel"]) > 0.05  # as an initialiser draws them: two steps from 0 are less
+    assert not np.isin(after["logits/kernel"], before["logits/kernel"]).any()
+    assert run.preprocessing().mean.tolist() == start.preprocessing().mean.tolist()
+    assert np.ptp(run.model()(np.random.default_rng(0).normal(size=(4, 8, 8, 1)), training=False), axis=0).max() > 0
 
-    return open_source(f"folder:{folder}").channels == 1
+
+def test_coloured_images_do_not_go_into_a_network_that_knows_grey_ones(start, tmp_path):
+    data = photos(tmp_path / "photos", 3)
+    spec = reskeras.network(**{**TINY, "input_shape": [8, 8, 3]})
+    with pytest.raises(ReskerasError, match="images of 3 channels cannot go into a network trained on 1"):
+        reskeras.train(spec, data, start=start, out=tmp_path / "no", **ONE)
+    assert not (tmp_path / "no").exists()
 
 
 def test_a_coloured_stem_of_grey_images_computes_the_same(tmp_path):

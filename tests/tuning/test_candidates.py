@@ -37,6 +37,27 @@ def test_activation_memory_grows_with_the_batch():
     assert within.refusals.counts == {"max_activation_memory": 1}
 
 
+def test_a_latency_is_allowed_up_to_its_limit():
+    Limits().check_latency(1e9)
+    Limits(latency_ms=5).check_latency(5.0)
+    with pytest.raises(Refused, match=r"latency 5\.25 ms is more than 5 ms") as refused:
+        Limits(latency_ms=5).check_latency(5.25)
+    assert refused.value.kind == "max_latency_ms"
+
+
+def test_ranges_are_drawn_from_evenly_or_evenly_in_their_logarithm():
+    over = space({"parameters": {"recipe.momentum": {"low": 0.1, "high": 0.9}, "network.depth": {"low": 8, "high": 10},
+                                 "recipe.learning_rate": {"low": 0.001, "high": 0.1, "sampling": "log"}}})
+    drawn = random.Random(0)
+    columns = list(zip(*(sample(over, drawn).values() for _ in range(2000)), strict=True))
+    for values, quarters in zip(columns, ((0.3, 0.5, 0.7), None, (10**-2.5, 0.01, 10**-1.5)), strict=True):
+        if quarters:
+            shares = [sum(value < quarter for value in values) / 2000 for quarter in quarters]
+            assert shares == pytest.approx([0.25, 0.5, 0.75], abs=0.04)
+    assert set(columns[1]) == {8, 9, 10}
+    assert {sample(over, drawn, {"network.depth": 9})["network.depth"] for _ in range(9)} == {9}
+
+
 def test_contradictions_are_refused_and_counted():
     over = space({"parameters": {"network.skip": ["identity", "dropout"], "network.shortcut": ["A", "none"]}})
     candidates = Candidates(over, BASE, recipe("quick"))

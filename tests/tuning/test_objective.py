@@ -38,3 +38,6 @@ def test_several_are_a_weighted_sum_in_which_costs_are_multiples_of_the_base():
     value = both.value({"val_accuracy": 0.9, "multiply_adds": 30.0}, {"multiply_adds": 20.0})
     assert value == pytest.approx(-0.9 + 0.1 * 1.5)
     assert both.best_epoch(ROWS)["epoch"] == 2
+    heavier = read_objective(["val_accuracy:max:3", "val_loss:max", "parameters:min:0.5"])
+    value = heavier.value({"val_accuracy": 0.5, "val_loss": 2.0, "parameters": 30.0}, {"parameters": 20.0})
+    assert value == pytest.approx(-3 * 0.5 - 2.0 + 0.5 * 1.5)
