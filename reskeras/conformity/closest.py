@@ -18,7 +18,7 @@ from reskeras.conformity.foreign import Unlike
 from reskeras.conformity.functional import functional
 from reskeras.conformity.inception import read_inception
 from reskeras.conformity.simplest import simplest
-from reskeras.conformity.units import Anatomy, UnitFacts, anatomy, shape_changers
+from reskeras.conformity.units import Anatomy, UnitFacts, anatomy
 from reskeras.conformity.vgg import read_vgg
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
@@ -34,6 +34,7 @@ from reskeras.spec.orders import ORDERS
 from reskeras.spec.plan import Plan, Unit
 from reskeras.spec.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.spec.validation import validated
+from reskeras.spec.wording import sequence_words
 
 Data = dict[str, Any]
 Stages = list[list[UnitFacts]]
@@ -150,7 +151,7 @@ def _read(parts: Anatomy) -> Data:
                  "pool": parts.pool and dict(zip(("kernel", "stride", "border"), (*parts.pool, parts.border),
                                                  strict=True)),
                  "activated": parts.activated},
-        "projection": "pooled" if any(unit.pooled for unit in residual) else "strided",
+        "projection": "pooled" if any(unit.pooled and unit.projects for unit in residual) else "strided",
         "groups": _commonest(unit.form.groups for unit in parts.units),
         "inner_factor": _commonest(unit.form.inner_factor for unit in parts.units),
         "squeeze": squeeze,
@@ -228,7 +229,7 @@ def _fits(option: ShortcutOption, unit: UnitFacts, change: Change) -> bool:
     if unit.shortcut is None or not option.residual:
         return unit.shortcut is None and not option.residual
     return option.projects(change) == unit.projects and (
-        unit.projects or shape_changers(option.fitted("", change)) == unit.shortcut)
+        unit.projects or sequence_words(option.fitted("", change)) == sequence_words(unit.shortcut))
 
 
 def _changes(parts: Anatomy, stages: Stages, downsample: str) -> list[list[Change]]:

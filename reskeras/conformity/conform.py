@@ -135,7 +135,7 @@ def conform(model: Any) -> Conformity:
 
 def _layers(found: Closest) -> dict[str, str]:
     """Our operations that have weights by name, and the names of the layers that they are; both plans are alike."""
-    ours, theirs = ([each for each in plan.ops() if isinstance(each, op.Conv | op.Dense | op.BatchNorm)]
+    ours, theirs = ([each for each in plan.ops() if each.learned]
                     for plan in (found.planned, found.found))
     return {one.name: other.name for one, other in zip(ours, theirs, strict=True)}
 

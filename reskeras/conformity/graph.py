@@ -9,7 +9,7 @@ from typing import Any
 
 from reskeras.conformity.arguments import Address, arguments, keywords
 from reskeras.conformity.foreign import MODELS, Unlike, is_own, legible
-from reskeras.conformity.layers import FLOATS, Beside, Config, merging, operations, precision
+from reskeras.conformity.layers import FLOATS, Beside, Config, merging, operations, own_record, precision
 from reskeras.conformity.pixels import AT_INFERENCE
 from reskeras.errors import ReskerasError, failure
 from reskeras.spec.merges import Merge
@@ -144,13 +144,14 @@ class _Reader:
             [output] = self.model(config, inputs)
             self.path.pop()
             return output
-        merged = merging(kind, config)
+        own = own_record(kind, config) if _packages(layer) == {OURS} else None
+        merged = own if isinstance(own, Merge) else merging(kind, config)
         if kind != "InputLayer":
             self.tensors.precisions.append(precision(config.get("dtype")))
         if len(inputs) == 1 and (merged is None or beside):
             [tensor] = inputs
             name = INSIDE.join([*self.path, _name(layer)])
-            for made in operations(kind, config, beside):
+            for made in (own,) if isinstance(own, Op) and not beside else operations(kind, config, beside):
                 tensor = self.tensors.add(replace(made, name=name), tensor)
             return tensor
         if merged is None or beside or not inputs:
@@ -180,8 +181,7 @@ def _kind(layer: Config) -> str:
     not taken for theirs, whatever it is called: Keras names a module and registers none of its own classes by package
     (but for KERAS_REGISTERED); Keras 2 names neither, and marks what is not its own by a package."""
     kind, module, registered = str(layer["class_name"]), layer.get("module"), layer.get("registered_name")
-    names = () if registered in KERAS_REGISTERED and is_own(module) else (kind, str(registered or ""))
-    packages = {name.rpartition(">")[0] for name in names} - {""}
+    packages = _packages(layer)
     own = packages == {OURS} or (not packages and (is_own(module) if module else registered is None))
     kind = kind.rpartition(">")[2]
     if not own:
@@ -190,6 +190,13 @@ def _kind(layer: Config) -> str:
     if kind in LAMBDAS:
         return legible(FUNCTIONS.get(function := layer["config"].get("function"), f"{function} function"))
     return legible(kind)
+
+
+def _packages(layer: Config) -> set[str]:
+    """The packages that the class of a layer is registered in; none of Keras' own."""
+    kind, registered = str(layer["class_name"]), layer.get("registered_name")
+    names = () if registered in KERAS_REGISTERED and is_own(layer.get("module")) else (kind, str(registered or ""))
+    return {name.rpartition(">")[0] for name in names} - {""}
 
 
 def _has_weights(layer: Config) -> bool:

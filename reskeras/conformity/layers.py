@@ -14,6 +14,7 @@ from reskeras.spec.merges import ADD, MERGES, Concat, Merge, Multiply, ScaledAdd
 from reskeras.spec.plan_data import from_fields
 
 Config = dict[str, Any]
+OWN = {made.__name__: made for made in (*op.OPERATIONS.values(), *MERGES.values())}
 Ops = tuple[op.Op, ...]
 
 FLOAT32, QUANTISED = "float32", " from "
@@ -55,8 +56,6 @@ def operations(kind: str, config: Config, beside: Beside) -> Ops:
     if not _channels_first(config):
         if kind in READERS and not beside:
             return READERS[kind](config)
-        if not beside and (own := _own(op.OPERATIONS, kind, config, name="layer")):
-            return (own,)
         if kind == "Pad":
             return _pad_by_constant(config, beside)
         if beside and (made := pixels.arithmetic(kind, beside.before, beside.after)):
@@ -79,16 +78,16 @@ def merging(kind: str, config: Config) -> Merge | None:
         case "CustomScaleLayer":  # keras.applications' own, of InceptionResNetV2
             return ScaledAdd(factors=(1.0, float(config["scale"])))
         case _:
-            return _own(MERGES, kind, config)
+            return None
 
 
-def _own(kinds: dict[str, type], kind: str, config: Config, **more: Any) -> Any:
-    """What one of our own layers is: called as the class of its operation or merge, with the fields of that."""
-    made = next((each for each in kinds.values() if each.__name__ == kind), None)
-    own = {each.name for each in fields(made)} - {"name"} if made else set()
-    if not own or not own <= config.keys():
+def own_record(kind: str, config: Config) -> op.Op | Merge | None:
+    """What one of our own layers is that is called as the class of its operation or merge, and has its fields."""
+    made = OWN.get(kind)
+    if made is None:
         return None
-    return from_fields(made, {**{name: config[name] for name in own}, **more})
+    named = {"name": "layer"} if issubclass(made, op.Op) else {}
+    return from_fields(made, {**{each.name: config[each.name] for each in fields(made)}, **named})
 
 
 def _activation(kind: Any) -> Ops:

@@ -33,8 +33,8 @@ class Block:
 class UnitFacts:
     """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
 
-    `shortcut` has the kinds of operations that change the shape of its shortcut, None in a plain unit; `pooled` when an
-    average pool stands before its projection. `skip` is what the fork does to both. `middle`
+    `shortcut` has the operations that change the shape of its shortcut, None in a plain unit; `pooled` when an average
+    pool stands before its projection. `skip` is what the fork does to both. `middle`
     has the channels in the middle of a squeeze-and-excitation at the residual's end. `preactivated` is whether the
     residual begins with an activation, of which the shortcut knows nothing.
     """
@@ -42,7 +42,7 @@ class UnitFacts:
     first: int
     last: int
     form: Block
-    shortcut: tuple[type[op.Op], ...] | None
+    shortcut: Sequence | None
     skip: SkipSpec
     drop_path: float = 0.0
     silent: bool = False
@@ -68,7 +68,7 @@ class UnitFacts:
     @property
     def projects(self) -> bool:
         """Whether its shortcut is a projection."""
-        return self.shortcut is not None and op.Conv in self.shortcut
+        return self.shortcut is not None and any(isinstance(node, op.Conv) for node in self.shortcut)
 
     @property
     def out_width(self) -> int:
@@ -208,19 +208,14 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
                      middle, isinstance(residual[0], op.BatchNorm | op.Relu))
 
 
-def _shortcut(nodes: Sequence) -> tuple[type[op.Op], ...]:
-    """The kinds of operations that change the shape of a shortcut."""
+def _shortcut(nodes: Sequence) -> Sequence:
+    """The operations that change the shape of a shortcut."""
     if any(isinstance(node, Fork) for node in nodes):
         raise Unlike(f"a shortcut branches: {sequence_words(nodes)}")
     convs = [node for node in nodes if isinstance(node, op.Conv)]
     if len(convs) > 1 or any(conv.kernel != (1, 1) for conv in convs):
         raise Unlike(f"a shortcut has more than a 1x1 convolution: {sequence_words(nodes)}")
-    return shape_changers(nodes)
-
-
-def shape_changers(nodes: Sequence) -> tuple[type[op.Op], ...]:
-    """The kinds of the operations that change the shape of what goes through `nodes`."""
-    return tuple(type(node) for node in nodes if changes_shape(type(node)))
+    return tuple(node for node in nodes if changes_shape(type(node)))
 
 
 def _square(node: Node) -> int:

@@ -31,7 +31,7 @@ def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Pla
     found = {}
     missing, misshapen = [], []
     for each in with_weights(plan):
-        for role in roles(each.kind, each.name, own):
+        for role in each.held:
             name, theirs = f"{each.name}/{role}", source.library.tensor(layers[each.name], each.kind, role)
             values = left.pop(theirs, None)
             if values is None:
@@ -59,17 +59,12 @@ def their_tensors(
     """Our weights under a library's names, by the layer of each operation."""
     tensors = {}
     for each in with_weights(plan):
-        for role in roles(each.kind, each.name, weights):
-            values = weights[f"{each.name}/{role}"]
+        for role in each.held:
+            if (values := weights.get(f"{each.name}/{role}")) is None:  # a bias that was folded away
+                continue
             name = library.tensor(layers[each.name], each.kind, role)
             tensors[name] = np.ascontiguousarray(theirs(values) if library.transposed else values)
     return tensors
-
-
-def roles(kind: str, name: str, own: Mapping[str, object]) -> list[str]:
-    """What the weights of an operation are called that has some."""
-    return [role for role in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
-            if f"{name}/{role}" in own]
 
 
 def ours(values: np.ndarray, kind: str) -> np.ndarray:

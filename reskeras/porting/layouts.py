@@ -18,21 +18,20 @@ PLACES = re.compile(r"\{(\w+)\}")
 @dataclass(frozen=True)
 class Library:
     """Where weights come from: what parts a layer's name from its tensor's, and what the tensors of each kind of
-    operation are called there. `transposed` ones keep a convolution as (out, in, rows, columns)."""
+    operation are called there; None where they are called as ours. `transposed` ones keep a convolution as (out, in,
+    rows, columns)."""
 
     separator: str
-    tensors: Mapping[str, Mapping[str, str]]
-    transposed: bool
+    tensors: Mapping[str, Mapping[str, str]] | None = None
+    transposed: bool = False
     ignored: tuple[str, ...] = ()
 
     def tensor(self, layer: str, kind: str, role: str) -> str:
         """The name of a tensor: `layer` is theirs, `kind` and `role` are ours."""
-        return f"{layer}{self.separator}{self.tensors[kind][role]}"
+        return f"{layer}{self.separator}{role if self.tensors is None else self.tensors[kind][role]}"
 
 
-SAME = {"kernel": "kernel", "bias": "bias"}
-KERAS = Library("/", {"conv": SAME, "dense": SAME,
-                      "bn": {role: role for role in ("gamma", "beta", "moving_mean", "moving_variance")}}, False)
+KERAS = Library("/")
 WEIGHT = {"kernel": "weight", "bias": "bias"}
 TORCH = Library(".", {"conv": WEIGHT, "dense": WEIGHT,
                       "bn": {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
@@ -77,7 +76,7 @@ class Layout:
 
 def with_weights(plan: Plan) -> Iterator[Op]:
     """The operations of a plan that have weights."""
-    return (each for each in plan.ops() if each.kind in KERAS.tensors)
+    return (each for each in plan.ops() if each.held)
 
 
 def _translated(names: Mapping[str, str], ours: str) -> Iterator[str]:

@@ -121,7 +121,7 @@ def placed_ops(nodes: Sequence, shape: Shape) -> list[tuple[Op, Shape]]:
 
 def followed(nodes: Sequence) -> Iterator[tuple[Op, Node | None]]:
     """All operations of a sequence, each with the node that follows in the same sequence; None at its end."""
-    for node, following in zip(nodes, (*nodes[1:], None), strict=True):
+    for node, following in zip(nodes, (*nodes[1:], None), strict=False):
         if isinstance(node, Fork):
             for branch in node.branches:
                 yield from followed(branch)

@@ -42,6 +42,19 @@ class Op:
         """What its weights are called and are, for an input of `shape`."""
         return {}
 
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """What its trained weights are called, which depends on no shape."""
+        return self._called("trained")
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """What the weights are called that make its function: trained ones and statistics."""
+        return self._called("trained", "statistic")
+
+    def _called(self, *roles: str) -> tuple[str, ...]:
+        return tuple(name for name, weight in self.weights((1, 1, 1)).items() if weight.role in roles)
+
     def output_shape(self, shape: Shape) -> Shape:
         """Shape that comes out for `shape` going in; ReskerasError when it cannot go in."""
         return shape

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import short_repr
 from reskeras.spec.complexity import Complexity, complexity
-from reskeras.spec.nodes import Sequence, mapped, placed_ops, sequence_ops, sequence_shape, weighted_layers
+from reskeras.spec.nodes import Sequence, mapped, sequence_ops, sequence_shape, weighted_layers
 from reskeras.spec.operation import Op, Shape
 
 STEM, HEAD = "stem", "head"
@@ -73,10 +73,7 @@ class Plan:
 
     def weight_names(self) -> list[str]:
         """Canonical name of every trainable weight, such as `stage2_unit1_conv1/kernel`."""
-        shapes = (self.input_shape, *self.unit_shapes())
-        return [f"{node.name}/{name}" for unit, before in zip(self.units, shapes, strict=False)
-                for node, shape in placed_ops(unit.nodes, before)
-                for name, weight in node.weights(shape).items() if weight.role == "trained"]
+        return [f"{node.name}/{weight}" for node in self.ops() for weight in node.learned]
 
     def weighted_layers(self) -> int:
         """Convolutions and dense layers on the longest way through, as the papers count depth."""
