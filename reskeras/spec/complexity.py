@@ -85,19 +85,16 @@ def complexity(units: Iterable[Named], input_shape: Shape) -> Complexity:
     kept = tensors.kept_by_maker()
     first = counted[0][0]
     kept[first] = kept.get(first, 0) + kept.pop("", 0)  # the input image is counted with the first unit
-    costs = tuple(UnitCost(name, shape, Cost(**counts, activations=kept.get(name, 0)))
-                  for name, shape, counts in counted)
+    costs = tuple(UnitCost(name, shape, Cost(counts["trained"], counts["statistic"], counts["multiply_adds"],
+                                             kept.get(name, 0))) for name, shape, counts in counted)
     return Complexity(units=costs, total=sum((unit.cost for unit in costs), Cost()))
-
-
-COUNTED = {"trained": "parameters", "statistic": "statistics"}  # by the role of a weight
 
 
 class _Tensors:
     """Every tensor of the network by number, with the unit that made it and whether gradients need it.
 
-    `counts` are parameters, statistics and multiply-adds of the unit so far; sums of plain numbers, because a search
-    counts ten thousand networks.
+    `counts` has the numbers in the unit's weights so far, by their role, and its multiply-adds; sums of plain numbers,
+    because a search counts ten thousand networks.
     """
 
     def __init__(self) -> None:
@@ -107,7 +104,7 @@ class _Tensors:
         self.begin("")
 
     def begin(self, unit: str) -> None:
-        self.maker, self.counts = unit, {"parameters": 0, "statistics": 0, "multiply_adds": 0}
+        self.maker, self.counts = unit, {"trained": 0, "statistic": 0, "counter": 0, "multiply_adds": 0}
 
     def new(self, shape: Shape) -> int:
         self.shapes.append(shape)
@@ -116,12 +113,14 @@ class _Tensors:
 
     def through(self, op: Op, tensor: int) -> int:
         shape = self.shapes[tensor]
-        output = self.new(op.output_shape(shape))
-        self.kept.update({"input": tensor, "output": output}[which] for which in op.keeps)
-        for weight in op.weights(shape).values():
-            if weight.role in COUNTED:
-                self.counts[COUNTED[weight.role]] += prod(weight.shape)
-        self.counts["multiply_adds"] += op.multiply_adds(shape)
+        made = op.output_shape(shape)
+        output = self.new(made)
+        for which in op.keeps:
+            self.kept.add(tensor if which == "input" else output)
+        counts = self.counts
+        for size, _, role in op.weights(shape).values():
+            counts[role] += prod(size)
+        counts["multiply_adds"] += op.multiply_adds(shape, made)
         return output
 
     def join(self, fork: Fork, ends: list[int]) -> int:

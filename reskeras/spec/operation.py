@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(NamedTuple):
     """A weight of an operation: its shape, what it starts with (a number, or the name of an initialiser), and its role:
     trained by gradients, a statistic that moves without one, or a counter, which costs nothing."""
 
@@ -59,8 +58,8 @@ class Op:
         """Shape that comes out for `shape` going in; ReskerasError when it cannot go in."""
         return shape
 
-    def multiply_adds(self, shape: Shape) -> int:
-        """Multiply-adds of convolutions and dense layers for one image, as the papers count (v1 table 1)."""
+    def multiply_adds(self, shape: Shape, output: Shape) -> int:
+        """Multiply-adds of convolutions and dense layers from `shape` to `output`, as the papers count (v1 table 1)."""
         return 0
 
 

@@ -54,9 +54,9 @@ class Conv(Op):
     def output_shape(self, shape: Shape) -> Shape:
         return (*_window(self, shape), self.filters)
 
-    def multiply_adds(self, shape: Shape) -> int:
+    def multiply_adds(self, shape: Shape, output: Shape) -> int:
         kernel = prod(self.kernel) * (shape[-1] // self.groups) * self.filters
-        return kernel * prod(self.output_shape(shape)[:-1])
+        return kernel * prod(output[:-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ class Dense(Op):
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)
 
-    def multiply_adds(self, shape: Shape) -> int:
+    def multiply_adds(self, shape: Shape, output: Shape) -> int:
         return prod(shape) * self.units
 
 
