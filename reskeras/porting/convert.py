@@ -40,7 +40,7 @@ def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Pla
                 else:
                     missing.append(theirs)
                 continue
-            turned = ours(values, each.kind) if source.library.transposed else values
+            turned = as_ours(values, each.kind) if source.library.transposed else values
             if {turned.shape, (1, 1, *turned.shape)} >= {own[name]} or turned.shape == (1, 1, *own[name]):
                 turned = turned.reshape(own[name])  # a dense layer is a 1x1 convolution of one position
             if turned.shape != own[name]:
@@ -57,17 +57,17 @@ def their_tensors(
     weights: Mapping[str, np.ndarray], library: Library, layers: Mapping[str, str], plan: Plan,
 ) -> dict[str, np.ndarray]:
     """Our weights under a library's names, by the layer of each operation."""
+    kinds = {each.name: each.kind for each in with_weights(plan)}
     tensors = {}
-    for each in with_weights(plan):
-        for role in each.held:
-            if (values := weights.get(f"{each.name}/{role}")) is None:  # a bias that was folded away
-                continue
-            name = library.tensor(layers[each.name], each.kind, role)
-            tensors[name] = np.ascontiguousarray(theirs(values) if library.transposed else values)
+    for name, values in weights.items():
+        operation, _, role = name.rpartition("/")
+        if operation in kinds:
+            theirs = library.tensor(layers[operation], kinds[operation], role)
+            tensors[theirs] = np.ascontiguousarray(as_theirs(values) if library.transposed else values)
     return tensors
 
 
-def ours(values: np.ndarray, kind: str) -> np.ndarray:
+def as_ours(values: np.ndarray, kind: str) -> np.ndarray:
     """A PyTorch tensor as Keras keeps it. Logits may be a 1x1 convolution there."""
     if values.ndim == 4:
         turned = values.transpose(2, 3, 1, 0)
@@ -75,7 +75,7 @@ def ours(values: np.ndarray, kind: str) -> np.ndarray:
     return values.T
 
 
-def theirs(values: np.ndarray) -> np.ndarray:
+def as_theirs(values: np.ndarray) -> np.ndarray:
     """A Keras tensor as PyTorch keeps it."""
     return values.transpose(3, 2, 0, 1) if values.ndim == 4 else values.T
 
