@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import lru_cache
 from typing import Any, Self
 
@@ -12,8 +13,7 @@ KEPT = 256  # decided networks and plans that are kept, since a command asks for
 
 
 class AnyNetwork(Spec):
-    """Base of the specs of networks. A kind is a class with these methods; `make_plan` and what describes it are asked
-    of decided ones alone."""
+    """Base of the specs of networks: a kind is a class with these methods."""
 
     def decided(self) -> AnyNetwork:
         """The same network with nothing left to a default."""
@@ -23,22 +23,22 @@ class AnyNetwork(Spec):
         """The network's plan."""
         return _plan(self.decided())
 
+    @abstractmethod
     def make_plan(self) -> Plan:
-        """The plan of a decided network."""
-        raise NotImplementedError
+        """The network's units as operations; `lower` keeps what this makes."""
 
+    @abstractmethod
     def describe(self) -> str:
         """What the network was taken to mean, in one line, depth first."""
-        return self.decided().describe()
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """Its layers, block, shortcut, skip and order, as a list of networks shows them."""
-        return self.decided().facts()
 
     @property
+    @abstractmethod
     def fallback_name(self) -> str:
         """What it goes by when neither it nor the catalogue has a name for it."""
-        raise NotImplementedError
 
     def identity(self) -> Self:
         """Which network it is: its name, classes and input shape play no part in that."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from reskeras.spec.any_network import KEPT, AnyNetwork
 from reskeras.spec.fields import InputShape, integer, number
 from reskeras.spec.parts import BatchNormSpec, HeadSpec, Initialiser, StemSpec
+from reskeras.spec.plan import Plan
 from reskeras.spec.resolve import resolved
 from reskeras.spec.resolved import Downsample, Family, FirstShortcut, Padding, Projection, ResolvedNetwork, StrideOn
 from reskeras.spec.skips import Skip
@@ -69,6 +70,19 @@ class NetworkSpec(AnyNetwork):
     def decided(self) -> ResolvedNetwork:
         """Every field decided; ReskerasError (status 2) that names a field which cannot be, and its choices."""
         return _decided(self)
+
+    def make_plan(self) -> Plan:
+        return self.decided().make_plan()
+
+    def describe(self) -> str:
+        return self.decided().describe()
+
+    def facts(self) -> dict[str, Any]:
+        return self.decided().facts()
+
+    @property
+    def fallback_name(self) -> str:
+        return self.decided().fallback_name
 
 
 @lru_cache(KEPT)
