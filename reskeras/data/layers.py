@@ -84,8 +84,10 @@ def _drawn(layer: Any, images: tf.Tensor, draws: Draws) -> dict[str, tf.Tensor]:
     """MixUp's weights and partners."""
     drawn = layer.get_random_transformation(images, training=True, seed=draws)
     weight = drawn["mix_weight"]
-    # of a small alpha both gamma draws can be zero, and 0 / 0 would be an image of NaN
-    return {**drawn, "mix_weight": tf.where(tf.math.is_finite(weight), weight, 1.0)}
+    # of a small alpha both gamma draws underflow, to 0 / 0 or to the same least number over twice itself; a weight is
+    # then nearly always 0 or 1
+    drawn_well = tf.math.is_finite(weight) & (weight != 0.5)
+    return {**drawn, "mix_weight": tf.where(drawn_well, weight, 1.0)}
 
 
 def _mixup(alpha: float) -> Mix:

@@ -152,6 +152,16 @@ def test_a_tiny_alpha_mixes_without_nan():
     assert np.isfinite(mixed.numpy()).all() and np.isfinite(labels.numpy()).all()
 
 
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.03])
+def test_a_tiny_alpha_hardly_mixes(alpha):
+    """Of Beta(alpha, alpha) a share of about alpha log(99) lies between 0.01 and 0.99."""
+    images = tf.zeros([5000, 1, 1, 1])
+    _, labels = mixing(alpha, 0.0)(images, tf.eye(5000), SEED)
+    own = np.diag(labels.numpy())
+    between = np.mean((own > 0.01) & (own < 0.99))
+    assert between < 2 * alpha * np.log(99) + 0.002
+
+
 @pytest.mark.parametrize("alphas", [(0.4, 0.0), (0.0, 0.4)], ids=["mixup", "cutmix"])
 def test_a_weight_that_is_no_number_leaves_an_image_as_it_is(monkeypatch, alphas):
     drawn = keras.layers.MixUp.get_random_transformation
