@@ -12,6 +12,21 @@ from reskeras.spec.nodes import Fork, Sequence, mapped, rewritten
 from reskeras.spec.plan import Plan
 
 
+def untrained(node: op.Op) -> op.Op | None:
+    """`node` without what only training knows; None where it does nothing else."""
+    match node:
+        case op.Dropout():
+            return None
+        case op.Conv():
+            return replace(node, initialiser="", bias_start=0.0)
+        case op.BatchNorm():
+            return replace(node, momentum=0.0, gamma_start=1.0)
+        case op.Dense():
+            return replace(node, initialiser="")
+        case _:
+            return node
+
+
 def functional(plan: Plan, spec: Spec) -> Plan:
     """`plan` as a function alone: without what only training knows, and with the biases and scales that `spec` gives
     every layer, and every gate of channels, which are 0 and 1 where the model has none."""
@@ -19,17 +34,15 @@ def functional(plan: Plan, spec: Spec) -> Plan:
     scaled = not isinstance(spec, NetworkSpec) or spec.bn is None or spec.bn.scale
 
     def alone(node: op.Op) -> op.Op | None:
-        match node:
-            case op.Dropout():
-                return None
-            case op.Conv():
-                return replace(node, initialiser="", bias_start=0.0, bias=node.bias or biased)
-            case op.BatchNorm():
-                return replace(node, momentum=0.0, gamma_start=1.0, scale=node.scale or scaled)
-            case op.Dense():
-                return replace(node, initialiser="", bias=True)
-            case _:
-                return node
+        match untrained(node):
+            case op.Conv() as conv:
+                return replace(conv, bias=conv.bias or biased)
+            case op.BatchNorm() as norm:
+                return replace(norm, scale=norm.scale or scaled)
+            case op.Dense() as dense:
+                return replace(dense, bias=True)
+            case other:
+                return other
 
     return plan.rewritten(lambda nodes: mapped(rewritten(nodes, _with_biased_gates), alone))
 

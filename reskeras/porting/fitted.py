@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reskeras.conformity.functional import untrained
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.porting.convert import Weights, with_epsilon, without_biases
@@ -62,19 +63,15 @@ def fitted(given: Given, known: Recognised, theirs: Source) -> Weights:
 
 
 def _bare(plan: Plan) -> Plan:
-    """`plan` without what does not change the function once weights are fitted: biases, epsilon, how it starts and
-    what it drops in training."""
+    """`plan` without what does not change the function once weights are fitted: what only training knows, biases and
+    epsilon."""
     def bare(node: op.Op) -> op.Op | None:
-        match node:
-            case op.Dropout():
-                return None
-            case op.Conv():
-                return replace(node, bias=False, bias_start=0.0, initialiser="")
-            case op.BatchNorm():
-                return replace(node, momentum=0.0, epsilon=1.0, gamma_start=1.0, scale=True)
-            case op.Dense():
-                return replace(node, initialiser="")
-            case _:
-                return node
+        match untrained(node):
+            case op.Conv() as conv:
+                return replace(conv, bias=False)
+            case op.BatchNorm() as norm:
+                return replace(norm, epsilon=1.0, scale=True)
+            case other:
+                return other
 
     return plan.mapped(bare)
