@@ -82,7 +82,8 @@ def merging(kind: str, config: Config) -> Merge | None:
 
 
 def own_record(kind: str, config: Config) -> op.Op | Merge | None:
-    """What one of our own layers is that is called as the class of its operation or merge, and has its fields."""
+    """What one of our own layers is that is called as the class of its operation or merge, and has its fields; KeyError
+    where it lacks one."""
     made = OWN.get(kind)
     if made is None:
         return None
