@@ -32,7 +32,7 @@ test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m 'slow and not peers'
 
 test-peers: $(PEERS)/.installed  ## the tests beside other libraries' own networks, in an environment of their own
-	$(PEERS)/bin/python -m pytest -n auto -m peers
+	$(PEERS)/bin/python -m pytest -n auto -m peers tests/porting
 
 $(PEERS)/.installed: setup.py
 	$(PYTHON) -m venv $(PEERS)
