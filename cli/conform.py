@@ -52,7 +52,6 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
 def _echo(found: Conformity) -> None:
     from reskeras.conformity.conform import section_of_units
 
-
     heading(found.name)
     sentence(found.spec.describe())
     echo()

@@ -46,7 +46,6 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
     from reskeras.spec.recipe import recipe as read_recipe
     from reskeras.spec.request import recipe_of
 
-
     if training.start and request.source is None:
         request = request.over(str(training.start))
     spec, named = request.detector(), training.recipe or recipe_of(request.source, "detector")

@@ -51,7 +51,6 @@ def command(
     from reskeras.api import port
     from reskeras.spec.catalog import name_of
 
-
     run = port(source, application=application, architecture=architecture, classes=classes, size=size,
                normalise=normalise, fold_biases=fold_biases, with_proof=not without_proof, out=out)
     ported = run.folder.provenance()["ported"]

@@ -22,6 +22,7 @@ from reskeras.conformity.units import Anatomy, UnitFacts, anatomy
 from reskeras.conformity.vgg import read_vgg
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
+from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.diff import unit_steps
 from reskeras.spec.excitation import squeeze_of
 from reskeras.spec.families import DEFAULT_SHORTCUT, FAMILIES, OTHER_SHORTCUT
@@ -141,7 +142,7 @@ def _read(parts: Anatomy) -> Data:
     heads = [each for each in parts.nodes if isinstance(each, op.Dense | op.GlobalPool | op.Dropout)]
     dense = heads[-1] if heads and isinstance(heads[-1], op.Dense) else None
     initialiser = _commonest(each.initialiser for each in ops if isinstance(each, op.Conv | op.Dense))
-    strides = (unit.form.strided for unit in parts.units if unit.block == "bottleneck")
+    strides = (unit.form.strided for unit in parts.units if BLOCKS[unit.block].inner is not None)
     strided = _commonest(place for place in strides if place is not None)
     residual = [unit for unit in parts.units if unit.shortcut is not None]
     squeeze, multiple = squeeze_of([(unit.out_width, unit.middle) for unit in residual if unit.middle])
@@ -151,7 +152,7 @@ def _read(parts: Anatomy) -> Data:
                  "pool": parts.pool and dict(zip(("kernel", "stride", "border"), (*parts.pool, parts.border),
                                                  strict=True)),
                  "activated": parts.activated},
-        "projection": "pooled" if any(unit.pooled and unit.projects for unit in residual) else "strided",
+        "projection": "pooled" if any(unit.pooled for unit in residual) else "strided",
         "groups": _commonest(unit.form.groups for unit in parts.units),
         "inner_factor": _commonest(unit.form.inner_factor for unit in parts.units),
         "squeeze": squeeze,

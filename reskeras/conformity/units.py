@@ -33,10 +33,9 @@ class Block:
 class UnitFacts:
     """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
 
-    `shortcut` has the operations that change the shape of its shortcut, None in a plain unit; `pooled` when an average
-    pool stands before its projection. `skip` is what the fork does to both. `middle`
-    has the channels in the middle of a squeeze-and-excitation at the residual's end. `preactivated` is whether the
-    residual begins with an activation, of which the shortcut knows nothing.
+    `shortcut` has the operations that change the shape of its shortcut, None in a plain unit. `skip` is what the fork
+    does to both. `middle` has the channels in the middle of a squeeze-and-excitation at the residual's end.
+    `preactivated` is whether the residual begins with an activation, of which the shortcut knows nothing.
     """
 
     first: int
@@ -46,7 +45,6 @@ class UnitFacts:
     skip: SkipSpec
     drop_path: float = 0.0
     silent: bool = False
-    pooled: bool = False
     middle: int | None = None
     preactivated: bool = False
 
@@ -69,6 +67,11 @@ class UnitFacts:
     def projects(self) -> bool:
         """Whether its shortcut is a projection."""
         return self.shortcut is not None and any(isinstance(node, op.Conv) for node in self.shortcut)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether an average pool stands before that."""
+        return self.projects and any(isinstance(node, op.Pool) and node.reduce == "average" for node in self.shortcut)
 
     @property
     def out_width(self) -> int:
@@ -204,7 +207,6 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
     return UnitFacts(index, index, block, _shortcut(shortcut), skip,
                      last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
                      bool(norms) and norms[-1].gamma_start == 0.0,
-                     any(isinstance(node, op.Pool) and node.reduce == "average" for node in shortcut),
                      middle, isinstance(residual[0], op.BatchNorm | op.Relu))
 
 

@@ -31,11 +31,10 @@ class Context:
 
     def layer(self, node: op.Op | Fork) -> keras.layers.Layer:
         """The layer of an operation or of a fork's merge, named as the node is."""
-        kind = type(node.merge if isinstance(node, Fork) else node)
-        if kind in STOCK:
-            return STOCK[kind](node, self)
-        values = field_values(node.merge if isinstance(node, Fork) else node)
-        layer = OWN[kind](**{**values, "name": node.name, "dtype": self.precision})
+        record = node.merge if isinstance(node, Fork) else node
+        if make := STOCK.get(type(record)):
+            return make(node, self)
+        layer = OWN[type(record)](**{**field_values(record), "name": node.name, "dtype": self.precision})
         if isinstance(layer, OperationLayer):
             layer.start = lambda weight: self.start(weight, node.name)
         return layer

@@ -121,8 +121,6 @@ def name_of(network: AnyNetwork) -> str:
 
 def _catalogued(decided: AnyNetwork) -> str | None:
     """The first of equal rows, which has the shortest name; only rows that may be equal are decided."""
-    for name, row in catalog().items():
-        if getattr(row.spec, "depth", None) in (None, decided.depth) and row.spec.decided().identity() == (
-                decided.identity()):
-            return name
-    return None
+    wanted = decided.identity()
+    likely = (name for name, row in catalog().items() if getattr(row.spec, "depth", None) in (None, decided.depth))
+    return next((name for name in likely if catalog()[name].spec.decided().identity() == wanted), None)

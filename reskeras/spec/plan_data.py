@@ -57,6 +57,6 @@ def _node(data: dict[str, Any]) -> Node:
     rest = {name: value for name, value in data.items() if name != "kind"}
     if data["kind"] != FORK:
         return from_fields(OPERATIONS[data["kind"]], rest)
-    kind = MERGES[data["merge"]]  # up to version 1 every fork had the fields of all merges
+    kind = MERGES[data["merge"]]  # in older files every fork has the fields of all merges
     return Fork(name=data["name"], branches=tuple(_sequence(branch) for branch in data["branches"]),
                 merge=from_fields(kind, {field.name: data[field.name] for field in fields(kind)}))

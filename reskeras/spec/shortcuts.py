@@ -41,21 +41,23 @@ class ShortcutOption:
     """One option: whether a 1x1 convolution projects the stream where it changes like this, and what makes it fit where
     none does. `narrows` is whether the option can go to fewer channels. Without `residual` a unit has no shortcut."""
 
-    meaning: str
     projects: Callable[[Change], bool]
     fitted: Callable[[str, Change], Sequence] = subsampled
     narrows: bool = True
     residual: bool = True
-    always_projects: bool = False
+
+    @property
+    def always_projects(self) -> bool:
+        """Whether it projects even where nothing changes."""
+        return self.projects(Change(in_width=1, out_width=1, stride=1, downsample="first"))
 
 
 SHORTCUTS: dict[str, ShortcutOption] = {
-    "A": ShortcutOption("zero channels where the width grows, no parameters", lambda change: False, narrows=False),
-    "B": ShortcutOption("a projection where the shape changes", lambda change: change.any),
-    "C": ShortcutOption("a projection in every unit", lambda change: True, always_projects=True),
-    "none": ShortcutOption("a plain net", lambda change: False, residual=False),
+    "A": ShortcutOption(lambda change: False, narrows=False),
+    "B": ShortcutOption(lambda change: change.any),
+    "C": ShortcutOption(lambda change: True),
+    "none": ShortcutOption(lambda change: False, residual=False),  # a plain net
 }
-PLAIN = "none"
 
 
 def averaged(name: str, stride: int) -> Sequence:

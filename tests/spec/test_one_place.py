@@ -20,7 +20,7 @@ ORDER = ("spec/orders.py", '    "full_preact": Order(', '''\
 ''')
 SHORTCUT = ("spec/shortcuts.py", '    "none": ShortcutOption(', '''\
     "D": ShortcutOption(
-        "means, and zero channels where the width grows", lambda change: False, narrows=False,
+        lambda change: False, narrows=False,  # means, and zero channels where the width grows
         fitted=lambda name, change: (
             *(averaged(name, change.stride) if change.stride > 1 else ()),
             *subsampled(name, Change(change.in_width, change.out_width, 1, change.downsample)))),
