@@ -24,7 +24,7 @@ def measured(depth: int, form: str, recompute: bool, precision: str) -> dict[str
     import reskeras
     import reskeras.engine
     from reskeras.spec.recipe import recipe
-    from reskeras.training.classifier import compiled
+    from reskeras.tasks.classification.subject import compiled
 
     random = np.random.default_rng(0)
     images = tf.constant(random.normal(size=(BATCH, 32, 32, 3)), tf.float32)

@@ -57,7 +57,7 @@ def measured(who: str, network: str, data: str, data_dir: str | None, batch: int
 
 
 def _ours(spec, source, batch: int, clock) -> None:
-    from reskeras.training.classifier import Classifier
+    from reskeras.tasks.classification.subject import Classifier
     from reskeras.training.fit import Beside, fit
 
     plan, chosen, preprocessing = _prepared(spec, source, batch)

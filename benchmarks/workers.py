@@ -31,7 +31,7 @@ def keras_steps(library: str, network: str, precision: str, task: str, batch: in
     import tensorflow as tf
 
     from reskeras.spec.recipe import recipe
-    from reskeras.training.classifier import compiled
+    from reskeras.tasks.classification.subject import compiled
 
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     images, labels = batch_of(network, batch)

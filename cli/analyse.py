@@ -43,10 +43,11 @@ def command(
     the test error when units are removed or swapped. Numbers go to CSV files, plots to PNG and SVG. A fresh
     network's batch norm is calibrated on training images first.
     """
-    from reskeras.api import Run, analyse_fresh
+    from reskeras.api import analyse_fresh
     from reskeras.files import check_place
     from reskeras.report.analysis import save_analyses
     from reskeras.runs import HOME
+    from reskeras.tasks.classification.run import ClassifierRun
 
     if out is None and not (len(networks) == 1 and Path(networks[0]).is_dir()):
         check_place(HOME / "analysis")
@@ -54,7 +55,7 @@ def command(
     for place, name in enumerate(networks):
         with progress(f"{name}: units removed and swapped") as tell:
             if Path(name).is_dir():
-                run = Run(name)
+                run = ClassifierRun(name)
                 each = run.analyse(data, data_dir, images=images, lesions=lesions, tell=tell)
                 folder = run.folder.analysis_folder
             else:

@@ -10,13 +10,12 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from reskeras.errors import ReskerasError
+from reskeras.readers import CLASSES, OBJECTS, READERS, readers_of
 
 from .output import echo_text
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_RESKERAS_COMPLETE"  # click's name for it, by the program's
-DATA = ("digits", "cifar10", "cifar100", "folder:", "tfds:")
-OBJECTS = ("voc:", "coco:", "tfds:")
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -73,6 +72,6 @@ complete_recipe = completing(_shipped("recipe"))
 complete_space = completing(_shipped("space"))
 complete_suite = completing(_shipped("suite", "experiments"))
 complete_scale = completing(lambda: ("paper", "short", "smoke"), or_files=False)
-complete_source = completing(lambda: (*DATA, *OBJECTS), or_files=False)
-complete_data = completing(lambda: DATA, or_files=False)
-complete_objects = completing(lambda: OBJECTS, or_files=False)
+complete_source = completing(lambda: dict.fromkeys(reader.start for reader in READERS), or_files=False)
+complete_data = completing(lambda: [reader.start for reader in readers_of(CLASSES)], or_files=False)
+complete_objects = completing(lambda: [reader.start for reader in readers_of(OBJECTS)], or_files=False)

@@ -17,8 +17,8 @@ from .surveys import echo_object_survey, echo_survey
 
 if TYPE_CHECKING:
     from reskeras.data.survey import Survey
-    from reskeras.detection.survey import ObjectSurvey
     from reskeras.spec.recipe import Recipe
+    from reskeras.tasks.detection.survey import ObjectSurvey
 
 Size = tuple[int, int]
 
@@ -62,7 +62,7 @@ def command(
     chosen = read_recipe(recipe or "quick")  # wrong requests fail before TensorFlow loads
     if sheet is not None and (sheet.suffix.lower() != ".png" or not sheet.absolute().parent.is_dir()):
         raise ReskerasError(f"--sheet: {sheet} should end in .png, in a folder that there is")
-    from reskeras.detection.opening import annotates_objects
+    from reskeras.tasks.detection.opening import annotates_objects
 
     if annotates_objects(source, data_dir):
         found = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
@@ -98,17 +98,17 @@ def _of_objects(
 ) -> ObjectSurvey:
     """What a source of annotated images holds, beside the anchors of a detector on a canvas; its sheet is drawn."""
     from reskeras.data.survey import size_range
-    from reskeras.detection.opening import open_objects
-    from reskeras.detection.survey import survey_objects
     from reskeras.spec.detector import lower_detector
     from reskeras.spec.request import detector
+    from reskeras.tasks.detection.opening import open_objects
+    from reskeras.tasks.detection.survey import survey_objects
 
     with working(f"reading {source}"):
         opened = open_objects(source, data_dir)
         canvas = size or _bounded(size_range(opened.train.sizes).median, SMALLEST_CANVAS, LARGEST_CANVAS)
         found = survey_objects(opened, lower_detector(detector(BACKBONE, input_shape=[*canvas, opened.channels])))
     if sheet is not None:
-        from reskeras.report.annotated import object_sheet
+        from reskeras.tasks.detection.object_sheet import object_sheet
 
         object_sheet(sheet, opened, recipe, *canvas)
     return found

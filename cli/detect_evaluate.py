@@ -45,8 +45,8 @@ def command(
     """
     _check("curves", curves, (".png", ".svg"))
     _check("pictures", pictures, (".png",))
-    from reskeras.detection.detector import Options
-    from reskeras.detectors import DetectorRun
+    from reskeras.tasks.detection.detector import Options
+    from reskeras.tasks.detection.run import DetectorRun
 
     opened, options = DetectorRun(run), Options(**looked)
     with progress("looking at images") as tell:
@@ -54,11 +54,11 @@ def command(
                                  lambda line: note(f"note: {line}", err=as_json))
     if curves:
         from reskeras.report.figures import save_figure
-        from reskeras.report.precision import draw_precision
+        from reskeras.tasks.detection.precision_plot import draw_precision
 
         save_figure(draw_precision(result.voc), curves)
     if pictures:
-        from reskeras.report.detection_pictures import Pictures
+        from reskeras.tasks.detection.pictures import Pictures
 
         drawn = Pictures(getattr(opened.source(data, data_dir), split), result, tuple(opened.folder.classes())).grid()
         with atomic_file(pictures) as beside:
@@ -67,7 +67,7 @@ def command(
         emit_json({**result.as_dict(), "curves": str(curves) if curves else None,
                    "pictures": str(pictures) if pictures else None})
         return
-    echo_detection_evaluation(result, opened.folder.detector().proposals)
+    echo_detection_evaluation(result, opened)
     for place, path in enumerate(filter(None, (curves, pictures))):
         if place == 0:
             echo()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from .output import command_line, echo, emit_json, working
-from .results import echo_proofs
+from .export import echo_exported
+from .output import emit_json, working
 from .run_options import data_options, numbers_by_name, run_argument
 
 
@@ -36,8 +36,7 @@ def command(
     and the exit status is 1.
     """
     allowed = numbers_by_name("tolerance", tolerances, "serving=0.01")
-    from reskeras.detectors import DetectorRun
-    from reskeras.export.server import commands_for
+    from reskeras.tasks.detection.run import DetectorRun
 
     made = DetectorRun(run)
     with working("exporting"):
@@ -46,7 +45,4 @@ def command(
     if as_json:
         emit_json([proof.as_dict() for proof in proofs])
         return
-    echo_proofs(proofs)
-    echo()
-    for words in commands_for(made.folder.export_folder):
-        echo(command_line(*words))
+    echo_exported(made, proofs, data)

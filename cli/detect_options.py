@@ -12,8 +12,6 @@ from .run_options import listed_numbers
 
 Command = Callable[..., Any]
 
-SOURCES = "voc:PATH, coco:PATH or tfds:NAME[/CONFIG]"
-
 
 def looking_options(command: Command) -> Command:
     """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the fields of `detector.Options` that were

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reskeras.image_files import image_files
+from reskeras.porting.fitted import Answers
 
 from .detect_options import looking_options
 from .detect_results import echo_detections
-from .output import echo, emit_json
-from .paths import STDOUT, Written, csv_option
-from .run_options import Broken, run_and_images, served_options
+from .paths import Written, csv_option
+from .run_options import run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
+
+
+def _rows(image: Any) -> list[list[str]]:
+    """The lines of a CSV for one image: an object each, or one that names the image alone."""
+    return [[image.path, each.name, f"{each.score:.6f}", *(f"{side:.2f}" for side in each.box)]
+            for each in image.detections] or [[image.path, *[""] * 6]]
+
+
+ANSWERS = Answers(("image", "class", "score", "top", "left", "bottom", "right"), _rows, echo_detections)
 
 
 @click.command(
@@ -53,38 +60,14 @@ def command(
     """
     if served is not None and (out or score is not None or any(looked.values())):
         raise click.UsageError("with --url the server decides how it looks: leave out --out, --score and the like")
-    if served is None:
-        run, paths = run_and_images(paths)
-        from reskeras.detection.detector import Options
-        from reskeras.detection.prediction import check_score
-        from reskeras.detectors import DetectorRun
+    if served is not None:
+        ANSWERS.tell(paths, served.detect, csv, as_json)
+        return
+    run, paths = run_and_images(paths)
+    from reskeras.tasks.detection.detector import Options
+    from reskeras.tasks.detection.prediction import check_score
+    from reskeras.tasks.detection.run import DetectorRun
 
-        opened, options = DetectorRun(run), Options(**looked)  # what is wrong with them is told before the files
-        check_score(score)
-    with image_files(paths) as files:
-        broken = Broken(files)
-        if served is not None:
-            found = served.detect(files.paths, broken)
-        else:
-            found = opened.predict(files.paths, out, score, options, broken)
-    found = [replace(each, path=files.name(each.path)) for each in found]
-    if csv:
-        from reskeras.files import write_csv
-
-        write_csv(csv, [["image", "class", "score", "top", "left", "bottom", "right"], *(
-            row for each in found for row in _rows(each))])
-    if as_json:
-        emit_json(broken.told(found))
-    elif found and csv != STDOUT:
-        echo_detections(found)
-    if not as_json and csv != STDOUT and (out or csv):
-        echo()
-        for path in filter(None, (out, csv)):
-            echo(f"written    {path}")
-    broken.finish()
-
-
-def _rows(image: Any) -> list[list[str]]:
-    """The lines of a CSV for one image: an object each, or one that names the image alone."""
-    return [[image.path, each.name, f"{each.score:.6f}", *(f"{side:.2f}" for side in each.box)]
-            for each in image.detections] or [[image.path, *[""] * 6]]
+    opened, options = DetectorRun(run), Options(**looked)  # what is wrong with them is told before the files
+    check_score(score)
+    ANSWERS.tell(paths, lambda files, broken: opened.predict(files, out, score, options, broken), csv, as_json, out)

@@ -9,21 +9,19 @@ from .output import echo, facts, heading
 from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.detection.coco_precision import CocoPrecision
-    from reskeras.detection.evaluate import DetectionEvaluation
-    from reskeras.detection.mistakes import Mistakes
-    from reskeras.detection.prediction import ImageDetections
     from reskeras.spec.detector import ProposalSpec
+    from reskeras.tasks.detection.coco_precision import CocoPrecision
+    from reskeras.tasks.detection.evaluate import DetectionEvaluation
+    from reskeras.tasks.detection.mistakes import Mistakes
+    from reskeras.tasks.detection.prediction import ImageDetections
+    from reskeras.tasks.detection.run import DetectorRun
 
 Facts = list[tuple[str, str, str]]
 INSTALL = "COCO's figures need pycocotools: pip install 'reskeras[detect]'"
 
 
-def echo_detection_evaluation(result: DetectionEvaluation, proposals: ProposalSpec) -> None:
-    """Average precision by class, its means, recall of the proposals, and what the mistakes are.
-
-    `proposals` says how many of them the detector looks at.
-    """
+def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> None:
+    """Average precision by class, its means, recall of the proposals, and what the mistakes are."""
     facts([("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
            ("objects", f"{result.objects:,}", "to be found")])
     echo()
@@ -32,7 +30,7 @@ def echo_detection_evaluation(result: DetectionEvaluation, proposals: ProposalSp
     voc, at = result.voc, f"at an overlap of {result.voc.overlap:g}"
     facts([("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
            ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
-           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, proposals)])
+           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, run.folder.spec().proposals)])
     if result.coco is None:
         echo(INSTALL)
     echo()
@@ -69,7 +67,7 @@ def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts
 
 
 def _echo_mistakes(found: Mistakes) -> None:
-    from reskeras.detection.mistakes import SURE, WORDS
+    from reskeras.tasks.detection.mistakes import SURE, WORDS
 
     heading("mistakes", "and the mAP that there would be without this kind")
     columns = [Column("mistake"), *(Column(title, right=True) for title in (

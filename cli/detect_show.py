@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from reskeras.readers import OBJECTS, usages
+
 from .completion import complete_objects
 from .network_options import NetworkRequest, network_options
 from .output import echo, echo_text, emit_json, working
@@ -20,8 +22,7 @@ from .output import echo, echo_text, emit_json, working
 )
 @network_options(metavar="[DETECTOR]")
 @click.option("--data", metavar="SOURCE", shell_complete=complete_objects,
-              help="Hold the anchors against the training objects of voc:PATH, coco:PATH "
-              "or tfds:NAME[/CONFIG].")
+              help=f"Hold the anchors against the training objects of {usages(OBJECTS)}.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
 @click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
@@ -38,10 +39,11 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
     """
     from reskeras.spec.document import to_yaml
     from reskeras.spec.overrides import laid_over
+    from reskeras.spec.request import detector
 
     from .detector_overview import DetectorOverview, echo_anchors
 
-    spec = request.detector()
+    spec = detector(request.source, settings=request.settings, **request.fields)
     if form in ("yaml", "resolved"):
         chosen = spec.sparse() if form == "yaml" else spec.whole()
         echo_text(to_yaml(chosen), nl=False)
@@ -49,8 +51,8 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
     overview, found, label = DetectorOverview(spec), None, ""
     if data:
         with working(f"reading {data}"):
-            from reskeras.detection.opening import open_objects  # imports TensorFlow, which takes seconds
-            from reskeras.detection.survey import survey_anchors
+            from reskeras.tasks.detection.opening import open_objects  # imports TensorFlow, which takes seconds
+            from reskeras.tasks.detection.survey import survey_anchors
 
             source = open_objects(data, data_dir)
             if spec.classes is None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from .completion import complete_objects
-from .detect_options import SOURCES
-from .detect_results import echo_detection_evaluation
-from .network_options import NetworkRequest, network_options
-from .output import echo, note
-from .training_options import TrainingRequest, training_options
+from reskeras.readers import OBJECTS, usages
 
-if TYPE_CHECKING:
-    from reskeras.detection.evaluate import DetectionEvaluation
+from .completion import complete_objects
+from .network_options import NetworkRequest, network_options
+from .train import train_as
+from .training_options import TrainingRequest, training_options
 
 
 @click.command(
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
 )
 @network_options(metavar="[DETECTOR]")
 @click.option("--data", required=True, metavar="SOURCE", shell_complete=complete_objects,
-              help=f"Annotated images: {SOURCES}.")
+              help=f"Annotated images: {usages(OBJECTS)}.")
 @training_options(
     recipe="that of DETECTOR's file if it has one, else detector",
     start="Begin with this run's weights and preprocessing, a classifier's or a detector's; its network unless "
@@ -42,22 +37,4 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
 
     Ctrl-C or SIGTERM stops it after the step it is in; the same command with --resume goes on.
     """
-    from reskeras.spec.detector import detector_name
-    from reskeras.spec.recipe import recipe as read_recipe
-    from reskeras.spec.request import recipe_of
-
-    if training.start and request.source is None:
-        request = request.over(str(training.start))
-    spec, named = request.detector(), training.recipe or recipe_of(request.source, "detector")
-    read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
-    if not training.as_json:
-        note(f"{detector_name(spec)}: {spec.backbone.describe()}")
-    from reskeras.detectors import train_detector
-
-    run = train_detector(spec, data, named, **training.keywords)
-
-    def show(result: DetectionEvaluation) -> None:
-        echo_detection_evaluation(result, run.folder.detector().proposals)
-        echo()
-
-    training.finish(run, show, "reskeras detect export")
+    train_as("detection", request, data, training)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from reskeras.errors import ReskerasError
+from reskeras.tasks.task import find_task
+
 from .output import echo, emit_json, note
 from .paths import Written
-from .results import echo_classes, echo_evaluation
+from .results import echo_classes
 from .run_options import data_options, listed_numbers, run_argument
+from .shown import echo_result
+
+if TYPE_CHECKING:
+    from reskeras.tasks.run import Run
+
+OWN = "classification"
 
 
 @click.command(
@@ -43,14 +54,18 @@ def command(
     as_json: bool,
 ) -> None:
     """Accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data."""
-    sides = listed_numbers("scales", scales, int, "224,256,384")
-    from reskeras.api import Run
-    from reskeras.report.confusion import check_kind, save_confusion
+    looked = {"views": views, "resize": resize, "scales": listed_numbers("scales", scales, int, "224,256,384"),
+              "recalibrate": recalibrate, "save": save_recalibrated}
+    from reskeras.tasks.classification.confusion_plot import check_kind, save_confusion
+    from reskeras.tasks.run import Run
 
+    opened = Run(run)
+    written = {"confusion": confusion, "predictions": predictions, "classes": by_class}
+    _check_task(opened, looked, written)
     if confusion:
         check_kind(confusion)
-    result = Run(run).evaluate(data, data_dir, split, views=views, resize=resize, scales=sides, recalibrate=recalibrate,
-                               save=save_recalibrated, tell=lambda line: note(f"note: {line}", err=as_json))
+    result = opened.evaluate(data, data_dir, split, tell=lambda line: note(f"note: {line}", err=as_json),
+                             **(looked if opened.task == OWN else {}))
     if confusion:
         save_confusion(result, confusion)
     if predictions:
@@ -58,8 +73,19 @@ def command(
     if as_json:
         emit_json(result.as_dict())
         return
-    echo_evaluation(result)
+    echo_result(result, opened)
     if by_class:
         echo_classes(result)
     for path in filter(None, (confusion, predictions)):
         echo(f"written    {path}")
+
+
+def _check_task(run: Run, looked: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+    """ReskerasError (status 2) for a run whose task has commands of its own, and for flags that mean nothing to it."""
+    own = find_task(run.task)
+    if own.program != find_task(OWN).program:
+        raise ReskerasError(f"run: {run.path} is a {own.noun}, not a {find_task(OWN).noun}; see "
+                            f"{' '.join(own.words('evaluate'))}")
+    given = [name for name, value in {**looked, **written}.items() if value and (name, value) != ("views", 1)]
+    if run.task != OWN and given:
+        raise ReskerasError(f"{given[0]}: is for classifiers, and this is a {own.noun}")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .output import command_line, echo, emit_json, heading, prose
 from .results import echo_noise, echo_proofs
 from .run_options import data_options, numbers_by_name, run_argument
+
+if TYPE_CHECKING:
+    from reskeras.export.proof import Proof
+    from reskeras.tasks.run import Run
 
 
 @click.command(
@@ -47,11 +53,10 @@ def command(
     differ by a share of the largest logit, integer kinds in the top class of a share of the images. An artefact that
     differs by more is kept aside as rejected, and the exit status is 1.
     """
-    from reskeras.api import Run
-    from reskeras.export.server import commands_for
+    from reskeras.tasks.classification.run import ClassifierRun
 
     allowed = numbers_by_name("tolerance", tolerances, "tflite-int8=0.02")
-    made = Run(run)
+    made = ClassifierRun(run)
     proofs = made.export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, pixels=pixels, tolerances=allowed,
                              representative=representative, keep_float=keep_float, timing=not no_timing)
     noise = {kind: made.explain(kind, data, data_dir, representative) for kind in kinds if explained and "int8" in kind}
@@ -59,16 +64,23 @@ def command(
         emit_json([{**proof.as_dict(), "layers": [asdict(each) for each in noise.get(proof.kind, [])]}
                    for proof in proofs])
         return
+    echo_exported(made, proofs, data)
+    for kind, layers in noise.items():
+        echo()
+        heading(kind, "signal over quantisation noise, the noisiest layers first")
+        echo_noise(layers)
+
+
+def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
+    """The proofs of what was exported on `data`, and how a server is started with it."""
+    from reskeras.export.server import commands_for
+
     echo_proofs(proofs)
-    if data is None and "data" not in made.folder.provenance():
+    if data is None and "data" not in run.folder.provenance():
         echo()
         prose("Proven on random images, because the run was ported and has none: accuracies say nothing. --data gives "
               "real ones.")
     if any(proof.kind == "serving" for proof in proofs):
         echo()
-        for words in commands_for(made.folder.export_folder):
+        for words in commands_for(run.folder.export_folder):
             echo(command_line(*words))
-    for kind, layers in noise.items():
-        echo()
-        heading(kind, "signal over quantisation noise, the noisiest layers first")
-        echo_noise(layers)

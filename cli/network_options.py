@@ -11,11 +11,11 @@ import click
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.spec.blocks import BLOCKS
-from reskeras.spec.detector import BACKBONE, DetectorSpec
+from reskeras.spec.detector import BACKBONE
 from reskeras.spec.families import FAMILIES
 from reskeras.spec.fields import Spec
 from reskeras.spec.orders import ORDERS
-from reskeras.spec.request import detector, network
+from reskeras.spec.request import network
 from reskeras.spec.shortcuts import SHORTCUTS
 from reskeras.spec.skips import SKIPS
 
@@ -37,11 +37,6 @@ class NetworkRequest:
     def spec(self) -> Spec:
         """The sparse spec; ReskerasError (status 2) when it is not one."""
         return network(self.source, settings=self.settings, **self.fields)
-
-    def detector(self) -> DetectorSpec:
-        """The sparse detector: its fields where the settings name them, else those of its backbone; ReskerasError
-        (status 2) when it is none."""
-        return detector(self.source, settings=self.settings, **self.fields)
 
     def over(self, source: str | None) -> NetworkRequest:
         """The same flags laid over another network."""

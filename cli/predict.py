@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reskeras.image_files import image_files
+from reskeras.porting.fitted import Answers
 
-from .output import echo, emit_json
-from .paths import STDOUT, csv_option
+from .paths import csv_option
 from .results import echo_predictions
-from .run_options import Broken, run_and_images, served_options
+from .run_options import run_and_images, served_options
 
 if TYPE_CHECKING:
     from reskeras.client import Client
+
+
+ANSWERS = Answers(
+    ("image", "rank", "class", "probability"),
+    lambda each: [[each.path, rank, name, f"{probability:.6f}"]
+                  for rank, (name, probability) in enumerate(each.top, 1)],
+    echo_predictions)
 
 
 @click.command(
@@ -46,23 +51,7 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
     """
     if served is None:
         run, paths = run_and_images(paths)
-        from reskeras.api import Run
+        from reskeras.tasks.classification.run import ClassifierRun
 
-        opened = Run(run)  # what is wrong with it is told before the files
-    with image_files(paths) as found:
-        broken = Broken(found)
-        predictions = (opened if served is None else served).predict(found.paths, top, broken)
-    predictions = [replace(each, path=found.name(each.path)) for each in predictions]
-    if csv:
-        from reskeras.files import write_csv
-
-        write_csv(csv, [["image", "rank", "class", "probability"],
-                        *([each.path, rank, name, f"{probability:.6f}"] for each in predictions
-                          for rank, (name, probability) in enumerate(each.top, 1))])
-    if as_json:
-        emit_json(broken.told(predictions))
-    elif predictions and csv != STDOUT:
-        echo_predictions(predictions)
-    if csv not in (None, STDOUT) and not as_json:
-        echo(f"written    {csv}")
-    broken.finish()
+    asked = ClassifierRun(run) if served is None else served  # what is wrong with it is told before the files
+    ANSWERS.tell(paths, lambda files, broken: asked.predict(files, top, broken), csv, as_json)

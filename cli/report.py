@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reskeras.tasks.task import find_task
+
 from .output import command_line, echo, emit_json, facts, heading, note, working
 from .paths import Written
 from .results import echo_proofs
 
 if TYPE_CHECKING:
-    from reskeras.api import Run
-    from reskeras.detectors import DetectorRun
+    from reskeras.tasks.run import Run
 
 
 @click.command(
@@ -45,9 +46,10 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
 
         echo(f"page  {write_suite_page(runs[0], out, data_dir)}")
         return
-    from reskeras.api import any_run, write_report
+    from reskeras.api import write_report
+    from reskeras.tasks.run import Run
 
-    opened = [any_run(run) for run in runs]
+    opened = [Run(run) for run in runs]
     if as_json:
         known = [_known(run) for run in opened]
         emit_json(known[0] if len(known) == 1 else known)
@@ -60,13 +62,13 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     facts([("page", str(page), "")])
 
 
-def _known(run: Run | DetectorRun) -> dict[str, Any]:
+def _known(run: Run) -> dict[str, Any]:
     metrics = run.folder.metrics(partial(note, err=True))
     return {"run": str(run.path), "provenance": run.folder.provenance(), "metrics": metrics,
             "exports": [each.as_dict() for each in run.proofs()]}
 
 
-def _echo(run: Run | DetectorRun) -> None:
+def _echo(run: Run) -> None:
     made, rows, proofs = run.folder.provenance(), run.folder.metrics(note), run.proofs()
     heading(str(run.path), f"made {made.get('made', 'at an unknown time')}, {made.get('precision', 'not trained')}")
     if ported := made.get("ported"):
@@ -76,9 +78,9 @@ def _echo(run: Run | DetectorRun) -> None:
     if proofs:
         echo()
         echo_proofs(proofs)
-    else:
-        words = "reskeras detect export" if run.folder.is_detector else "reskeras export"
-        note(f"no exports yet; make some with: {command_line(*words.split(), run.path)}")
+    elif hasattr(run, "export"):
+        words = find_task(run.task).words("export")
+        note(f"no exports yet; make some with: {command_line(*words, run.path)}")
 
 
 def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:

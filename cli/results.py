@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from reskeras.evaluation.prediction import Prediction
     from reskeras.export.noise import LayerNoise
     from reskeras.export.proof import Proof
+    from reskeras.tasks.classification.run import ClassifierRun
 
 
-def echo_evaluation(result: Evaluation) -> None:
+def echo_evaluation(result: Evaluation, run: ClassifierRun | None = None) -> None:
     """Accuracy, error and loss on a split."""
     rows = [("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
             ("accuracy", f"{result.top1:.2%}", f"top-1; error {1 - result.top1:.2%}")]

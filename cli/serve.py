@@ -29,9 +29,11 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     """
     from reskeras.export.server import PROGRAM, commands_for, exported, model_name, way_to_serve
     from reskeras.runs import open_run
+    from reskeras.tasks.task import find_task
 
     opened = open_run(run)
-    folder = exported(opened)
+    task = find_task(opened.task)
+    folder = exported(opened, task.words("export"), task.served_batches())
     if dry_run:
         for words in commands_for(folder, port, grpc_port):
             echo(command_line(*words))
@@ -42,6 +44,5 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
         echo(f"{PROGRAM} cannot be bound to one address: every network that this machine is in reaches its ports",
              err=True)
     url = f"http://localhost:{port}/v1/models/{quote(model_name(folder))}"
-    asking = ["reskeras", *(["detect"] if opened.is_detector else []), "predict", "--url", url]
-    echo(f"ask: {command_line(*asking)} IMAGE...")
+    echo(f"ask: {command_line(*task.words('predict'), '--url', url)} IMAGE...")
     os.execvp(words[0], words)

@@ -1,13 +1,14 @@
-"""`reskeras train`: a network, data and a recipe into a run folder."""
+"""`reskeras train`: a network, data and a recipe into a run folder; and the road that every task's training takes."""
 
 from __future__ import annotations
 
 import click
 
+from reskeras.readers import CLASSES, usages
+
 from .completion import complete_data
 from .network_options import NetworkRequest, network_options
 from .output import note
-from .results import echo_evaluation
 from .training_options import TrainingRequest, training_options
 
 
@@ -22,12 +23,13 @@ from .training_options import TrainingRequest, training_options
 )
 @network_options()
 @click.option("--data", default="digits", show_default=True, metavar="SOURCE", shell_complete=complete_data,
-              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training "
-              "images.")
+              help=f"{usages(CLASSES)}; with @N at its end, N training images.")
+@click.option("--task", default="classification", show_default=True, metavar="TASK",
+              help="What is trained and judged; for detection see reskeras detect.")
 @training_options(
     recipe="that of NETWORK's file if it has one, else quick",
     start="Begin with this run's weights and preprocessing; its network unless NETWORK is given.")
-def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
+def command(request: NetworkRequest, data: str, task: str, training: TrainingRequest) -> None:
     """Train NETWORK on images, by a recipe.
 
     NETWORK is a name of the catalogue (reskeras list), a YAML file or a run folder; flags are laid over it.
@@ -35,16 +37,23 @@ def command(request: NetworkRequest, data: str, training: TrainingRequest) -> No
     preprocessing, the metrics of each epoch, the best and the last model, both float32, and the newest states of
     the training. Ctrl-C or SIGTERM stops it after the step it is in; the same command with --resume goes on.
     """
-    from reskeras.spec.catalog import name_of
+    train_as(task, request, data, training)
+
+
+def train_as(name: str, request: NetworkRequest, data: str, training: TrainingRequest) -> None:
+    """Train what `request` is for the task called `name`, evaluate it, and print what came out."""
     from reskeras.spec.recipe import recipe as read_recipe
     from reskeras.spec.request import recipe_of
+    from reskeras.tasks.task import find_task
 
+    task = find_task(name)
     if training.start and request.source is None:
         request = request.over(str(training.start))
-    spec, named = request.spec(), training.recipe or recipe_of(request.source)
+    spec = task.spec(request.source, settings=request.settings, **request.fields)
+    named = training.recipe or recipe_of(request.source, task.recipe)
     read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
     if not training.as_json:
-        note(f"{name_of(spec)}: {spec.describe()}")
-    from reskeras.api import train
+        note(f"{task.name_of(spec)}: {spec.describe()}")
+    from reskeras.tasks.train import train
 
-    training.finish(train(spec, data, named, **training.keywords), echo_evaluation, "reskeras export")
+    training.finish(train(spec, data, named, task=name, **training.keywords))

@@ -13,10 +13,10 @@ import click
 from .completion import complete_recipe
 from .output import command_line, echo, emit_json, note
 from .run_options import numbers_by_name
+from .shown import echo_result
 
 if TYPE_CHECKING:
-    from reskeras.api import Run
-    from reskeras.detectors import DetectorRun
+    from reskeras.tasks.run import Run
 
 Command = Callable[..., Any]
 
@@ -41,11 +41,10 @@ class TrainingRequest:
         """What `reskeras.train` and `reskeras.train_detector` take besides network, data and recipe."""
         return {**self.how, **self.recipe_fields, "start": self.start, "tell": self.tell}
 
-    def finish(self, run: Run | DetectorRun, show: Callable[[Any], None], following: str) -> None:
-        """Evaluate the run and print what came out, by `show` for people; of several processes the chief alone does.
-
-        `following` is the command to go on with.
-        """
+    def finish(self, run: Run) -> None:
+        """Evaluate the run and print what came out, and the command to go on with; of several processes the chief alone
+        does."""
+        from reskeras.tasks.task import find_task
         from reskeras.training.cluster import cluster
 
         if (here := cluster()) and not here.is_chief:
@@ -54,9 +53,10 @@ class TrainingRequest:
         if self.as_json:
             emit_json({"run": str(run.path), **result.as_dict()})
             return
-        show(result)
+        echo_result(result, run)
         echo(f"saved      {run.path}")
-        note(f"next       {command_line(*following.split(), run.path)}")
+        if hasattr(run, "export"):
+            note(f"next       {command_line(*find_task(run.task).words('export'), run.path)}")
 
 
 def training_options(recipe: str, start: str) -> Callable[[Command], Command]:

@@ -20,11 +20,10 @@ from typing_extensions import TypedDict
 from reskeras.errors import ReskerasError, shown
 from reskeras.files import atomic_folder, local_path, write_json, write_text
 from reskeras.machine import cores
-from reskeras.spec.detector import BACKBONE, DetectorSpec
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe, recipe
-from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, detector, network, typed
+from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, kind_of, spec_of, typed
 from reskeras.stored import Number, read_json, read_json_lines, read_names
 from reskeras.strict_json import to_json
 
@@ -60,6 +59,7 @@ class Provenance(TypedDict, total=False):
     __pydantic_config__ = ConfigDict(extra="allow")
 
     made: str
+    task: str
     command: list[Any]
     versions: dict[str, str]
     machine: dict[str, Any]
@@ -141,17 +141,14 @@ class RunFolder:
         return self.path / name
 
     def spec(self) -> Spec:
-        """The network as asked for, with the classes and input shape it got."""
-        return network(self.path)
-
-    def detector(self) -> DetectorSpec:
-        """The detector as asked for, with the classes it got; ReskerasError when the run is none."""
-        return detector(self.path)
+        """What was asked for, a network or a detector, with the classes and input shape it got."""
+        return spec_of(self.path)
 
     @property
-    def is_detector(self) -> bool:
-        """Whether this is a run of a detector, and not of a classifier."""
-        return BACKBONE in read_yaml(self.path / NETWORK_FILE)[0]
+    def task(self) -> str:
+        """The name of the task that the run is of: as its provenance says, else what its spec is for."""
+        known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
+        return known.get("task") or kind_of(read_yaml(self.path / NETWORK_FILE)[0]).task
 
     def recipe(self) -> Recipe:
         """The recipe the run was trained by."""

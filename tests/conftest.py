@@ -76,7 +76,7 @@ def detector_files(made_once):
     """A folder with a tiny VOC set of squares and discs, a detector for it and its recipe. Tests must not change it."""
     import yaml
 
-    from tests.detection.shapes import DETECTOR, LEARNING, shapes_folder
+    from tests.tasks.detection.shapes import DETECTOR, LEARNING, shapes_folder
 
     def make(folder):
         shapes_folder(folder / "shapes")

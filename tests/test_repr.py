@@ -3,15 +3,16 @@
 import numpy as np
 
 import reskeras
-from reskeras.detection.average_precision import Detections
-from reskeras.detection.objects import Objects, ObjectSource
+from reskeras.data.source import Source
 from reskeras.evaluation.accuracy import Evaluation
 from reskeras.evaluation.prediction import Prediction
 from reskeras.experiments.results import SuiteResult
 from reskeras.experiments.suite import read_suite
 from reskeras.export.proof import Proof
+from reskeras.tasks.detection.average_precision import Detections
+from reskeras.tasks.detection.objects import Objects
 from reskeras.tuning.search import Search
-from tests.detection.scenes import drawn
+from tests.tasks.detection.scenes import drawn
 
 MANY = 5000
 
@@ -26,7 +27,7 @@ def test_results_are_one_short_line(copied, tmp_path):
         Evaluation("data", "test", MANY, 1.0, 0.5, None, classes=classes, labels=zeros, predicted=zeros,
                    confidence=zeros),
         Prediction("a.png", tuple((name, 0.5) for name in classes)), Search(tmp_path), objects,
-        ObjectSource("voc:x", "x", classes, 3, objects, objects),
+        Source("voc:x", "x", classes, 3, objects, objects),
         SuiteResult("s", read_suite("v1-table-1"), "smoke", []),
         reskeras.conform(copied.model()),
         Proof("serving", "path", 1, 2, float("inf"), 1e-4, 0.5, 0.9, 0.9)]

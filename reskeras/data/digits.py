@@ -6,13 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.division import divided_by_position
+from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source, Split
 
 TEST_SHARE = 0.2
 
 
-def open_digits() -> Source:
-    """The digits as uint8 (8, 8, 1), one in five of each class for test, always the same ones."""
+def open_digits(name: str = "digits", purpose: Purpose = Purpose()) -> Source[Split]:  # noqa: B008 - frozen
+    """The digits as uint8 (8, 8, 1), one in five of each class for test, always the same ones, whatever
+    the purpose."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -23,7 +25,7 @@ def open_digits() -> Source:
                        where="digits[{}]".format)
     train, test = divided_by_position(digits.target, TEST_SHARE)
     return Source(
-        name="digits", label="digits", classes=tuple(str(digit) for digit in range(10)), channels=1,
+        name=name, label="digits", classes=tuple(str(digit) for digit in range(10)), channels=1,
         train=everything.part("train", train), test=everything.part("test", test),
         mirror=False,  # a mirrored 2 is no 2
         notes=(f"scikit-learn digits: {len(train)} training and {len(test)} test images, split by class",),

@@ -15,6 +15,7 @@ from reskeras.data.division import BY_POSITION, DIVISION, divided, divided_by_po
 from reskeras.data.fingerprint import entries
 from reskeras.data.layout import Layout, folded, read_layout
 from reskeras.data.plain import one_plain_format
+from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import is_utf8
@@ -25,7 +26,12 @@ TEST_SHARE = 0.2
 Files = dict[str, list[Path]]  # of each class
 
 
-def open_folder(path: Path, division: int = DIVISION) -> Source:
+def open_folder(path: Path, purpose: Purpose) -> Source[Split]:
+    """The images below `path` in folders of classes, for training or for testing."""
+    return _for_training(path, purpose.division) if purpose.testing is None else _for_testing(path, purpose.testing)
+
+
+def _for_training(path: Path, division: int) -> Source[Split]:
     """The images below `path`, for training. Each is decoded once (`check_files` remembers it), so that one which
     cannot be read is named, skipped and counted now and not in the middle of training.
 
@@ -57,7 +63,7 @@ def open_folder(path: Path, division: int = DIVISION) -> Source:
     return opened.source(train.part("train", for_training), train.part("test", for_test), None, how)
 
 
-def open_test_folder(path: Path, classes: Sequence[str]) -> Source:
+def _for_testing(path: Path, classes: Sequence[str]) -> Source[Split]:
     """The images below `path`, for testing what tells `classes` apart: those of its test split, of its validation split
     where it has no other, else all of them.
 

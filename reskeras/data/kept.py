@@ -14,8 +14,8 @@ from reskeras.data.fingerprint import Fingerprint, Identified, fingerprint
 from reskeras.data.layout import folded
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
+from reskeras.readers import is_folder_kind
 
-FOLDERS = ("folder", "voc", "coco")
 Known = Mapping[str, Any]  # provenance.json's data
 
 
@@ -23,7 +23,7 @@ def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
     """What provenance.json keeps to identify a source, and the fingerprint whose entries go beside it."""
     found = fingerprint(source)
     kind, _, path = source.name.partition(":")
-    place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if kind in FOLDERS and path else {}
+    place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if is_folder_kind(kind) and path else {}
     return {"division": source.division, "fingerprint": found.facts, **place}, found
 
 
@@ -32,7 +32,7 @@ def kept_name(known: Known) -> str:
     any other, unless it is there no more and is here."""
     name, place = known["name"], known.get("place")
     kind, _, path = str(name).partition(":")
-    if kind not in FOLDERS or not isinstance(place, str) or Path(path).expanduser().is_absolute():
+    if not is_folder_kind(kind) or not isinstance(place, str) or Path(path).expanduser().is_absolute():
         return name
     return name if Path(path).exists() and not Path(place.partition(":")[2]).exists() else place
 
@@ -51,7 +51,7 @@ def is_own(data: str | None, known: Known) -> bool:
 
 def _placed(name: Any) -> Any:
     kind, _, path = str(name).partition(":")
-    return (kind, Path(path).expanduser().resolve()) if kind in FOLDERS and path else name
+    return (kind, Path(path).expanduser().resolve()) if is_folder_kind(kind) and path else name
 
 
 def changes(known: Known, file: Path, source: Identified) -> list[str] | None:

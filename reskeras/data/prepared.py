@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from reskeras.data.decode import LARGEST_IMAGE, decode
 from reskeras.data.described import check_description
-from reskeras.data.division import BY_POSITION, DIVISION
+from reskeras.data.division import BY_POSITION
 from reskeras.data.plain import one_plain_format, plain_format
+from reskeras.data.purpose import Purpose
 from reskeras.data.records import Records, record_facts, split_records
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
@@ -30,18 +31,17 @@ LOOKED_THROUGH, AT_ONCE = 1 << 28, 1_000  # bytes of images that are looked thro
 MOST_CLASSES = 1_000_000  # TFDS makes a name for each
 
 
-def open_prepared(
-    name: str, data_dir: str | Path | None, division: int = DIVISION, testing: bool = False,
-) -> Source:
-    """The TFDS set `name`, which must be prepared in `data_dir` (default: TFDS' own folder).
+def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
+    """The TFDS set `name`, which must be prepared in the purpose's `data_dir` (default: TFDS' own folder).
 
     Its validation split is what training watches where it has a test split too. Without either a tenth of the training
-    images are for test, or all of them when it is opened for `testing` only.
+    images are for test, or all of them when it is opened for testing only.
 
     Nothing is downloaded: a set that is not there is a ReskerasError (status 2) that says where it was
     looked for, what would be downloaded, and by which command. Broken record files are status 1.
     """
-    builder = opened_builder(name, data_dir)
+    testing, division = purpose.testing is not None, purpose.division
+    builder = opened_builder(name, purpose.data_dir)
     image, label = _features(builder, name)
     splits = builder.info.splits
     if "train" not in splits and not testing:

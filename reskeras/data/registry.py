@@ -8,15 +8,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from reskeras.data.division import DIVISION
-from reskeras.data.source import Source
+from reskeras.data.purpose import Purpose
+from reskeras.data.sample import part_of_each_class
+from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
-from reskeras.files import local_path
+from reskeras.readers import CLASSES, readers_of
+
+
+def opened(name: str, annotation: str, purpose: Purpose) -> Source:
+    """The source called `name`, by the reader that takes it of those for `annotation`; ReskerasError (status 2) when
+    there is none. Nothing is downloaded."""
+    readers = readers_of(annotation)
+    for reader in readers:
+        if reader.takes(name):
+            return replace(reader.open(name, purpose), name=name)
+    raise unknown("data", name, [reader.usage for reader in readers])
 
 
 def open_source(
     name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None,
-) -> Source:
-    """The source called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
+) -> Source[Split]:
+    """The source of classified images called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
 
     With `@N` at its end, such as cifar10@10000, N of its training images, of each class alike, and all its test
     images; a folder whose own name ends so is that folder. `data_dir` is where TFDS sets are prepared. Nothing is
@@ -33,47 +45,28 @@ def open_source(
     whole, part = re.fullmatch(r"(.*?)(?:@(\d{1,9}))?", name, re.DOTALL).groups()
     if part and name.startswith("folder:") and Path(name.removeprefix("folder:")).expanduser().is_dir():
         whole, part = name, None
-    source = _open_whole(whole, data_dir, division, testing)
+    _check_kind(whole)
+    source = opened(whole, CLASSES, Purpose(data_dir, division, None if testing is None else tuple(testing)))
+    if testing is None and len(source.classes) < 2:
+        raise ReskerasError(f"data: {whole} has one class ({source.classes[0]}); a classifier needs two or more")
     if testing:
         source = source.matched(testing)
     return source if part is None else _with_part(source, name, int(part))
 
 
-def _with_part(source: Source, name: str, count: int) -> Source:
-    from reskeras.data.sample import part_of_each_class
+def _check_kind(name: str) -> None:
+    """ReskerasError for what is taken for a source of classified images most often."""
+    if name.partition(":")[0] in ("voc", "coco"):
+        raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
+    if name and not any(reader.takes(name) for reader in readers_of(CLASSES)) and Path(name).expanduser().is_dir():
+        raise ReskerasError(f"data: {name} is a folder; with a folder of images for each class in it, it is "
+                            f"folder:{name}")
 
+
+def _with_part(source: Source[Split], name: str, count: int) -> Source[Split]:
     train = source.training_images(f"data: {name}")
     if not len(source.classes) <= count <= train.count:
         raise ReskerasError(f"data: {name}: {count:,} is not from {len(source.classes)}, an image of each class, to "
                             f"{train.count:,}, all its training images")
     return replace(source, name=name, label=f"{source.label}, {count:,} training images",
                    train=part_of_each_class(train, count))
-
-
-def _open_whole(
-    name: str, data_dir: str | Path | None, division: int, testing: Sequence[str] | None,
-) -> Source:
-    kind, _, rest = name.partition(":")
-    if name == "digits":
-        from reskeras.data.digits import open_digits as opened
-
-        source = opened()
-    elif kind == "folder" and rest:
-        from reskeras.data.folder import open_folder, open_test_folder
-
-        path = local_path(rest, "data").expanduser()  # no shell expands the ~ of folder:~/images
-        source = open_folder(path, division) if testing is None else open_test_folder(path, testing)
-    elif name in ("cifar10", "cifar100") or (kind == "tfds" and rest):
-        from reskeras.data.prepared import open_prepared
-
-        source = open_prepared(rest or name, data_dir, division, testing is not None)
-    elif kind in ("voc", "coco"):
-        raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
-    else:
-        if name and Path(name).expanduser().is_dir():
-            raise ReskerasError(f"data: {name} is a folder; with a folder of images for each class in it, it is "
-                                f"folder:{name}")
-        raise unknown("data", name, ("digits", "cifar10", "cifar100", "tfds:NAME[/CONFIG]", "folder:PATH"))
-    if testing is None and len(source.classes) < 2:
-        raise ReskerasError(f"data: {name} has one class ({source.classes[0]}); a classifier needs two or more")
-    return replace(source, name=name)

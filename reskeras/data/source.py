@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -96,9 +96,26 @@ class Split:
                        label=own and (lambda stored: tf.gather(table, own(stored))))
 
 
+class Images(Protocol):
+    """What a split has, whatever is annotated in its `count` images."""
+
+    name: str
+    count: int
+    entries: np.ndarray | None
+
+    def part(self, name: str, indices: np.ndarray) -> Self:
+        """The images at `indices`, as a split of their own."""
+
+    def relabelled(self, labels: Sequence[int]) -> Self:
+        """The same images, where label i becomes `labels[i]`."""
+
+
+AnySplit = TypeVar("AnySplit", bound=Images)
+
+
 @dataclass(frozen=True)
-class Source:
-    """Training and test images with their class names.
+class Source(Generic[AnySplit]):
+    """Training and test images with the names of their classes.
 
     `name` is as typed, `label` how results on it are called; `mirror` says whether a mirrored image keeps
     its class; `notes` are for the user: files skipped, how the split was made; `divided` says in a few words
@@ -113,27 +130,27 @@ class Source:
     label: str
     classes: tuple[str, ...]
     channels: int
-    train: Split | None
-    test: Split
+    train: AnySplit | None
+    test: AnySplit
     mirror: bool = True
     notes: tuple[str, ...] = ()
     divided: str = ""
-    validation: Split | None = None
+    validation: AnySplit | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
     division: int = DIVISION
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def splits(self) -> dict[str, Split]:
+    def splits(self) -> dict[str, AnySplit]:
         """The splits that there are, by name: train, validation, test."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in found.items() if split is not None}
 
-    def training_images(self, use: str) -> Split:
+    def training_images(self, use: str) -> AnySplit:
         """The training images; where there are none, a ReskerasError (status 2) that begins with `use`, such as
         "recalibrate"."""
         if self.train is None:
             raise ReskerasError(f"{use}: needs training images, and {self.name} was opened for testing and has none; "
-                                "leave out --data, or give data with a train folder")
+                                "leave out --data, or give data that has some")
         return self.train
 
     def matched(self, classes: Sequence[str]) -> Source:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from reskeras.api import Run
 from reskeras.experiments.rows import Row
 from reskeras.files import write_json
 from reskeras.stored import read_json
+from reskeras.tasks.classification.run import ClassifierRun
 
 FIGURES_FILE = "figures.json"
 EARLY = 0.25  # of the training
@@ -45,7 +45,7 @@ MEASURES = {
 Figures = dict[str, float]
 
 
-def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
+def figures_of(row: Row, run: ClassifierRun | None, wanted: tuple[str, ...]) -> Figures:
     """The `wanted` measures of a row; what a trained run costs to measure is kept in its folder.
 
     Counts are of the network as it was trained, with the classes and channels of its data.
@@ -66,18 +66,18 @@ def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
     return found
 
 
-def _read(run: Run) -> dict[str, Any]:
+def _read(run: ClassifierRun) -> dict[str, Any]:
     path = run.path / FIGURES_FILE
     return read_json(path, "reproduce", dict[str, float | None]) if path.is_file() else {}
 
 
-def _errors(row: Row, run: Run) -> dict[str, float | None]:
+def _errors(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     views = row.views
     result = run.evaluate(views=views.views, resize=views.resize, scales=views.scales)
     return {"test_error": 1 - result.top1, "top5_error": None if result.top5 is None else 1 - result.top5}
 
 
-def _curves(row: Row, run: Run) -> dict[str, float | None]:
+def _curves(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     rows = run.folder.metrics()
     early = rows[: max(round(EARLY * len(rows)), 1)]
     return {"training_error": 1 - rows[-1]["accuracy"],
@@ -85,14 +85,14 @@ def _curves(row: Row, run: Run) -> dict[str, float | None]:
             "gap": rows[-1]["accuracy"] - rows[-1]["val_accuracy"]}
 
 
-def _inside(row: Row, run: Run) -> dict[str, float | None]:
+def _inside(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     found = run.analyse()
     removed = [1 - lesion.accuracy for lesion in found.lesions if lesion.kind == "removed"]
     return {"response": statistics.fmean(each.deviation for each in found.responses),
             "removed_error": statistics.median(removed) if removed else None}
 
 
-MEASURED: dict[str, Callable[[Row, Run], dict[str, float | None]]] = {
+MEASURED: dict[str, Callable[[Row, ClassifierRun], dict[str, float | None]]] = {
     "test_error": _errors, "top5_error": _errors, "training_error": _curves, "early_error": _curves, "gap": _curves,
     "response": _inside, "removed_error": _inside,
 }

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
-from reskeras.api import Run
 from reskeras.errors import failure
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.results import RESULTS_FILE, RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec
 from reskeras.files import check_place
 from reskeras.report.page import write_page
-from reskeras.report.runs import analysis_plots, curves_of, networks_of
+from reskeras.report.plots import analysis_plots, curves_of, networks_of
 from reskeras.report.sections import Facts, Page, Section, Table
 from reskeras.runs import REPORT_FILE
 from reskeras.spec.validation import validated
 from reskeras.stored import as_shape, read_json
+from reskeras.tasks.classification.run import ClassifierRun
 
 
 def read_result(folder: str | Path) -> SuiteResult:
@@ -50,7 +50,8 @@ def page_of_suite(result: SuiteResult) -> Page:
               "printed figures are the paper's, by its own protocol.", _notes(result))]
     if findings := result.findings():
         sections.append(Facts("Findings", findings, "What the paper found, and what came out here."))
-    runs = {(row.row, seed): Run(path) for row in result.rows for seed, path in row.runs.items() if Path(path).is_dir()}
+    runs = {(row.row, seed): ClassifierRun(path) for row in result.rows for seed, path in row.runs.items()
+            if Path(path).is_dir()}
     several = len({seed for _, seed in runs}) > 1
     named = {f"{row}, seed {seed}" if several else row: run for (row, seed), run in runs.items()}
     networks = dict(zip(named, (row for row, _ in runs), strict=True))
@@ -72,7 +73,7 @@ def _notes(result: SuiteResult) -> list[str]:
     return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
 
 
-def _provenance(result: SuiteResult, runs: dict[str, Run]) -> Facts:
+def _provenance(result: SuiteResult, runs: dict[str, ClassifierRun]) -> Facts:
     pairs = []
     for name, run in runs.items():
         made, machine = run.folder.provenance(), run.folder.provenance().get("machine", {})

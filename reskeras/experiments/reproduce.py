@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reskeras.api import Run
 from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
 from reskeras.errors import ReskerasError, unknown
@@ -20,9 +19,11 @@ from reskeras.files import Unwritable, local_path
 from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
 from reskeras.spec.recipe import recipe as read_recipe
+from reskeras.tasks.classification.job import ClassifierJob
+from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.training.fit import Beside
 from reskeras.training.guards import SIGNALS
-from reskeras.training.job import Job, fitted_to_data
+from reskeras.training.job import fitted_to_data
 
 PLACE = HOME / "reproduce"
 BACKWARD = 3  # a training step is taken as three forward passes
@@ -136,10 +137,10 @@ def _finished(path: Path) -> bool:
 
 def _trained(
     row: Row, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
-) -> Run:
+) -> ClassifierRun:
     path = _place(row, seed, place)
     if not _finished(path):
         source = open_source(row.data, data_dir)
-        job = Job(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
+        job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
         job.run(path, beside=Beside(True, tell, []))
-    return Run(path)
+    return ClassifierRun(path)

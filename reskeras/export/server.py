@@ -7,6 +7,7 @@ import io
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from reskeras.errors import ReskerasError, failure
@@ -14,7 +15,6 @@ from reskeras.export.server_files import (
     BATCHES,
     BATCHING_CONFIG,
     CONTAINER_FOLDER,
-    DETECTOR_BATCHES,
     MODELS_CONFIG,
     local_config,
     read_models,
@@ -31,18 +31,20 @@ HOW_TO_GET = (f"neither {PROGRAM} nor a docker that answers is on this machine; 
               "Hub, the Debian package is described at tensorflow.org/tfx/serving/setup; --dry-run prints the commands")
 
 
-def exported(run: RunFolder) -> Path:
-    """The export folder of a run with a SavedModel in it; ReskerasError (status 2) when there is none.
+def exported(run: RunFolder, export: Sequence[str] = ("reskeras", "export"), batches: Sequence[int] = BATCHES) -> Path:
+    """The export folder of a run with a SavedModel in it; ReskerasError (status 2) when there is none, which says how
+    to `export` one.
 
-    Server files of before, which held for one place only and which TensorFlow Serving refused, are written anew.
+    Server files of before, which held for one place only and which TensorFlow Serving refused, are written anew, for
+    requests in such `batches`.
     """
     folder = run.export_folder
     if not (folder / MODELS_CONFIG).is_file():
-        how = ["reskeras", *(["detect"] if run.is_detector else []), "export", str(run.path), "--to", "serving"]
+        how = [*export, str(run.path), "--to", "serving"]
         raise ReskerasError(f"serve: {run.path} has no SavedModel; make one with: {shlex.join(how)}")
     for model in read_models(folder).model_config_list.config:
         if not model.base_path.startswith(f"{CONTAINER_FOLDER}/"):
-            write_server_files(folder / model.name, DETECTOR_BATCHES if run.is_detector else BATCHES)
+            write_server_files(folder / model.name, batches)
     return folder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from reskeras.spec.fields import Spec
 from reskeras.spec.plan import Plan
@@ -14,6 +14,8 @@ KEPT = 256  # decided networks and plans that are kept, since a command asks for
 
 class AnyNetwork(Spec):
     """Base of the specs of networks: a kind is a class with these methods."""
+
+    task: ClassVar[str] = "classification"  # what it is trained for when nothing else is said
 
     def decided(self) -> AnyNetwork:
         """The same network with nothing left to a default."""

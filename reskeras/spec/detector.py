@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -118,6 +118,7 @@ class DetectorSpec(Spec):
     The backbone's `input_shape` is the canvas: every image is scaled to fit on it, so that all shapes are static.
     """
 
+    task: ClassVar[str] = "detection"
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     backbone: Annotated[Backbone, Field(description="A residual network: a name of the catalogue or its fields")]
     shared: Annotated[str | None, Field(
@@ -156,6 +157,10 @@ class DetectorSpec(Spec):
             "shared": shared, "classes": self.classes or network.classes,
             "anchors": self.anchors.model_copy(update={"sizes": sizes}),
             "proposals": self.proposals.model_copy(update={"width": width})})
+
+    def describe(self) -> str:
+        """What its backbone was taken to mean, in one line."""
+        return self.backbone.describe()
 
     def canvas(self) -> Shape:
         """Height, width and channels of what images are put on."""

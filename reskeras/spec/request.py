@@ -10,6 +10,7 @@ from typing import Any
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.files import local_path
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import catalog
 from reskeras.spec.detector import BACKBONE, DetectorSpec, backbone_of, lower_detector
 from reskeras.spec.document import NETWORK, RECIPE, Lines, read_yaml, section
@@ -22,6 +23,7 @@ from reskeras.spec.validation import place_of, validated
 
 NETWORK_FILE = "network.yaml"
 RESOLVED_FILE = "resolved.yaml"
+KINDS = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}  # by the field that tells a kind of spec from others
 
 
 def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
@@ -134,13 +136,22 @@ def _run(folder: Path) -> Spec:
     return typed(data, lines, str(folder / NETWORK_FILE))
 
 
+def kind_of(data: dict[str, Any]) -> type[AnyNetwork] | type[DetectorSpec]:
+    """The kind of spec that a document is, by the field that it has."""
+    return next((kind for field, kind in KINDS.items() if field in data), NetworkSpec)
+
+
+def spec_of(source: str | Path) -> Spec:
+    """The sparse network or detector that `source` names; ReskerasError (status 2) as `network` and `detector`."""
+    return (detector if isinstance(_source(source)[0], DetectorSpec) else network)(source)
+
+
 def typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
     """A document as a spec. One with the field `inception` is an InceptionSpec, one with `backbone` a DetectorSpec.
     Where it has a catalogued name and neither depth nor stages, that row is meant, with what else the document says
     laid over it."""
-    for field, kind in ((INCEPTION, InceptionSpec), (BACKBONE, DetectorSpec)):
-        if field in data:
-            return validated(kind, data, where, lines)
+    if (kind := kind_of(data)) is not NetworkSpec:
+        return validated(kind, data, where, lines)
     named = catalog().get(str(data.get("name")))
     if named is None or data.keys() & {"depth", "stages"}:
         return validated(NetworkSpec, data, where, lines)

@@ -19,9 +19,9 @@ from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as recipe_with
 from reskeras.training.callbacks import Averaged, Pace, Patience, Record, Watch
 from reskeras.training.checkpoints import Checkpoints
-from reskeras.training.classifier import training_form
 from reskeras.training.course import Course
 from reskeras.training.epochs import run_epochs
+from reskeras.training.form import training_form
 from reskeras.training.guards import Divergence, Keeper
 from reskeras.training.memory import ran_out
 from reskeras.training.position import Position

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,8 +36,8 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
 from reskeras.training.agreement import check_agreement
-from reskeras.training.classifier import Classifier, training_form
 from reskeras.training.fit import Beside, fit
+from reskeras.training.form import training_form
 from reskeras.training.lengthen import asks_for_more, check_longer, lengthen
 from reskeras.training.memory import check_memory, memory_failures
 from reskeras.training.precision import training_precision
@@ -48,14 +49,19 @@ EXPOSED = ("cluster: each worker's port is open to all who reach its machine, an
 
 
 @dataclass(frozen=True)
-class Job:
-    """`spec` as typed, the recipe and the data. ReskerasError when they contradict each other."""
+class Job(ABC):
+    """`spec` as typed, the recipe and the data. ReskerasError when they contradict each other.
+
+    A task says what is trained, by `subject`; as it stands here a job is of a network whose logits are the classes of
+    the data.
+    """
 
     spec: Spec
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
-    command: ClassVar[tuple[str, ...]] = ("reskeras", "train")  # what a user types to train this kind
+    task: ClassVar[str]  # its task's name, which the run keeps
+    command: ClassVar[tuple[str, ...]]  # what a user types to train this kind
 
     @cached_property
     def fitted(self) -> Spec:
@@ -136,9 +142,9 @@ class Job:
         folder = ["--data-dir", self.data_dir] if self.data_dir else []
         return [*self.command, "--data", self.source.name, *folder]
 
+    @abstractmethod
     def subject(self, preprocessing: Preprocessing) -> Subject:
         """What is trained."""
-        return Classifier(self.plan, name_of(self.spec), self.source, preprocessing)
 
     def describe(self, preprocessing: Preprocessing) -> str:
         """How images become the network's input, in a line."""
@@ -151,7 +157,7 @@ class Job:
             preprocessing.save(run.path / PREPROCESSING_FILE)
             kept, found = identity(self.source)
             found.save(run.data_file)
-            made = provenance(seed=self.recipe.seed, data=self._data_facts() | kept,
+            made = provenance(task=self.task, seed=self.recipe.seed, data=self._data_facts() | kept,
                               preprocessing=self.describe(preprocessing), **facts)
             write_json(run.path / PROVENANCE_FILE, made)
 

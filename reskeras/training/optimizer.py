@@ -10,6 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from reskeras.graph.weights import names_of
+from reskeras.spec.recipe import Recipe
+from reskeras.training.schedule import RecipeSchedule
+
 Rule = float | np.ndarray  # one number for a variable, or one for each entry of a stack
 
 
@@ -129,3 +133,13 @@ def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float,
         return values[names[0]]
     shape = (len(names), *[1] * (len(variable.shape) - 1))
     return np.reshape([values[name] for name in names], shape).astype(variable.dtype)
+
+
+def optimizer_of(model: keras.Model, recipe: Recipe, steps: int) -> CoupledDecaySGD:
+    """The recipe's optimiser for `model`, for so many updates in all."""
+    return CoupledDecaySGD(
+        RecipeSchedule(recipe, steps), momentum=recipe.momentum, nesterov=recipe.nesterov,
+        coupled_decay=recipe.weight_decay, decayed=recipe.decayed, rate_factors=recipe.rate_factors,
+        names=names_of(model), clip_norm=recipe.clip_norm, ema=recipe.ema,
+        gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
+    )

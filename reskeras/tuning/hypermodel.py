@@ -19,8 +19,8 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import network
 from reskeras.spec.space import Space, space
+from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.training.fit import Beside, fit
-from reskeras.training.job import Job
 from reskeras.training.strategy import open_replicas
 from reskeras.tuning.candidates import Candidate, Candidates
 from reskeras.tuning.hyperparameters import declare
@@ -52,7 +52,7 @@ class HyperModel(keras_tuner.HyperModel):
         self.data_dir = data_dir
         chosen = held_out(recipe(by, **recipe_fields))
         self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits,
-                                     lambda spec, recipe: Job(spec, recipe, self.source).fitted)
+                                     lambda spec, recipe: ClassifierJob(spec, recipe, self.source).fitted)
         self.candidates.check()
         self._exploring = False
 
@@ -61,12 +61,12 @@ class HyperModel(keras_tuner.HyperModel):
         declare(self.space, hp)
         self._exploring = True
 
-    def job(self, candidate: Candidate, seed: int = 0) -> Job:
+    def job(self, candidate: Candidate, seed: int = 0) -> ClassifierJob:
         """The training of a candidate; `seed` is added to the recipe's."""
         chosen = candidate.recipe
         if seed:
             chosen = recipe(chosen, seed=chosen.seed + seed)
-        return Job(candidate.spec, chosen, self.source, self.data_dir)
+        return ClassifierJob(candidate.spec, chosen, self.source, self.data_dir)
 
     @preserved()
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:

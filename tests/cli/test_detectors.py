@@ -13,7 +13,7 @@ from PIL import Image
 from reskeras_cli.detect import COMMANDS
 from tests.cli.running import printed, refused
 from tests.cli.test_help import PROBE
-from tests.detection.shapes import DETECTOR
+from tests.tasks.detection.shapes import DETECTOR
 
 
 class TestHelp:

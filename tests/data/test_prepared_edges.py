@@ -186,7 +186,7 @@ def hidden(described, module, how):
 @pytest.mark.parametrize("how", ["class", "snake", "outermost", "legacy", "json in json"])
 @pytest.mark.parametrize("opened", ["classifier", "detector"])
 def test_no_module_is_imported_that_a_set_names(tmp_path, marked, how, opened):
-    from reskeras.detection.opening import open_objects
+    from reskeras.tasks.detection.opening import open_objects
 
     module, mark = marked
     version = prepared_set(tmp_path, "trap", BOTH)

@@ -14,7 +14,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation, evaluate
-from reskeras.report.confusion import save_confusion
+from reskeras.tasks.classification.confusion_plot import save_confusion
 
 
 @pytest.fixture(scope="module")

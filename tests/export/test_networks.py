@@ -7,7 +7,7 @@ from reskeras.data.registry import open_source
 from reskeras.evaluation.statistics import recalibrate
 from reskeras.graph.load import save_model
 from reskeras.runs import MODEL_FILE
-from reskeras.training.job import Job
+from reskeras.tasks.classification.job import ClassifierJob
 
 SMALL = {"family": "cifar", "stages": [2, 1], "input_shape": [16, 16, 1]}
 NETWORKS = {
@@ -24,7 +24,7 @@ DEEPEST = {"family": "cifar", "depth": 1001, "block": "bottleneck", "order": "fu
 
 def calibrated(fields, path, images):
     """A run of a fresh network whose statistics are those of digits."""
-    job = Job(reskeras.network(**fields), reskeras.recipe("quick"), open_source("digits", None))
+    job = ClassifierJob(reskeras.network(**fields), reskeras.recipe("quick"), open_source("digits", None))
     preprocessing = job.preprocessing()
     job._begin(path, preprocessing, {})
     model = reskeras.build(job.fitted, seed=1)

@@ -18,24 +18,25 @@ from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.lesions import Lesion
 from reskeras.analysis.responses import Response
 from reskeras.analysis.survey import UnitSignal
-from reskeras.detection.average_precision import ClassPrecision, VocPrecision, voc_precision
-from reskeras.detection.mistakes import Kind, mistakes
-from reskeras.detection.model import LOSSES
 from reskeras.evaluation.accuracy import Evaluation
-from reskeras.report import fonts, search
+from reskeras.report import fonts
 from reskeras.report.analysis import draw_analyses
 from reskeras.report.architecture import draw
-from reskeras.report.boxes import Mark, draw_boxes, draw_grid
-from reskeras.report.confusion import draw_confusion
 from reskeras.report.curves import draw_curves, draw_losses
 from reskeras.report.figures import LONGEST_NAME, Figure, line_styles, save_figure
 from reskeras.report.fonts import drawable, shortened
-from reskeras.report.gains import draw_gains
-from reskeras.report.precision import draw_precision
 from reskeras.spec.space import Domain
+from reskeras.tasks.classification.confusion_plot import draw_confusion
+from reskeras.tasks.detection.average_precision import ClassPrecision, VocPrecision, voc_precision
+from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, draw_grid
+from reskeras.tasks.detection.gains_plot import draw_gains
+from reskeras.tasks.detection.mistakes import Kind, mistakes
+from reskeras.tasks.detection.model import LOSSES
+from reskeras.tasks.detection.precision_plot import draw_precision
+from reskeras.tuning import search_plot as search
 from reskeras.tuning.objective import read_objective
 from reskeras.tuning.outcome import Outcome
-from tests.detection.scenes import drawn
+from tests.tasks.detection.scenes import drawn
 
 NAMES = ("price_$1_$2", "$$", "US$ and AU$", "a_b^c", "<b>&amp;", "_hidden", "%s {0} \\frac{", "naïve café",
          "日本語", "x" * 300, "two\nlines", "\x1b[31mred\x07", "\u202egnp.exe", "-->")

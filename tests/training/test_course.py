@@ -7,8 +7,8 @@ import pytest
 import reskeras
 from reskeras.spec.recipe import recipe
 from reskeras.spec.shipped import shipped_names
+from reskeras.tasks.classification.subject import ACCURACY
 from reskeras.training.callbacks import Patience, Watch
-from reskeras.training.classifier import ACCURACY
 from reskeras.training.course import Course
 from reskeras.training.epochs import pieces
 from reskeras.training.position import Position

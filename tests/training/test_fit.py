@@ -13,8 +13,9 @@ from reskeras.graph.compile import compile_plan
 from reskeras.graph.scanned import ScannedUnits
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import recipe
-from reskeras.training import classifier
+from reskeras.tasks.classification.subject import ACCURACY, compiled
 from reskeras.training.callbacks import Averaged, Record
+from reskeras.training.form import SCANNED_UNITS, training_form
 from reskeras.training.position import Position
 from tests.conftest import TINY
 
@@ -63,11 +64,11 @@ def test_what_is_saved_is_float32_and_the_best_epoch(trained):
 @pytest.mark.parametrize(("picks", "best"), [(True, 2), (False, 5)])
 def test_of_equal_epochs_the_first_is_kept(tmp_path, picks, best):
     plan = reskeras.plan(reskeras.network(**TINY, classes=3))
-    model, run = classifier.compiled(plan, "net", recipe("quick"), 5), RunFolder(tmp_path)
+    model, run = compiled(plan, "net", recipe("quick"), 5), RunFolder(tmp_path)
     scores = [(0.5, 0.2), (0.7, 1.0), (0.7, 1.0), (0.7, 1.1), (0.6, 0.1)]
 
     def recorded(epochs, state):
-        record = Record(run, compile_plan(plan, "net"), picks, Position(1, 5), classifier.ACCURACY)
+        record = Record(run, compile_plan(plan, "net"), picks, Position(1, 5), ACCURACY)
         record.set_model(model)
         if state:
             record.restore(state)
@@ -86,7 +87,7 @@ def test_of_equal_epochs_the_first_is_kept(tmp_path, picks, best):
 
 def test_averages_stand_in_for_the_weights_while_images_are_watched():
     plan = reskeras.plan(reskeras.network(**TINY, classes=3))
-    model = classifier.compiled(plan, "net", recipe("quick", ema=0.9), 5)
+    model = compiled(plan, "net", recipe("quick", ema=0.9), 5)
     model.optimizer.build(model.trainable_variables)
     averages, rng = model.optimizer.averages(), np.random.default_rng(0)
     for average in averages.values():
@@ -154,13 +155,13 @@ def test_a_scanned_training_is_saved_evaluated_and_exported_written_out(tmp_path
 
 
 @pytest.mark.parametrize(("units", "recipe_fields", "form"), [
-    (classifier.SCANNED_UNITS - 2, {}, "unrolled"), (classifier.SCANNED_UNITS, {}, "scanned"),
+    (SCANNED_UNITS - 2, {}, "unrolled"), (SCANNED_UNITS, {}, "scanned"),
     (3, {"recompute": True}, "scanned"),
-    (3, {"form": "scanned"}, "scanned"), (classifier.SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
+    (3, {"form": "scanned"}, "scanned"), (SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
 ])
 def test_auto_is_scanned_when_there_are_many_units(units, recipe_fields, form):
     plan = reskeras.plan(family="cifar", stages=[units - 2])  # and the stem and the head
-    assert classifier.training_form(plan, recipe(**recipe_fields)) == form
+    assert training_form(plan, recipe(**recipe_fields)) == form
 
 
 @pytest.mark.parametrize(("fields", "named"), [

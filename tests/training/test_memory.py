@@ -10,7 +10,8 @@ import tensorflow as tf
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.spec.recipe import recipe
-from reskeras.training import classifier, memory
+from reskeras.tasks.classification import subject
+from reskeras.training import memory
 from reskeras.training.memory import check_memory, ran_out, step_bytes
 from tests.conftest import TINY
 
@@ -65,7 +66,7 @@ def test_memory_that_runs_out_is_told_with_what_to_do(monkeypatch, tmp_path, err
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(*((classifier, "compiled") if moment == "compiled" else ("keras.Model.fit",)), fail)
+    monkeypatch.setattr(*((subject, "compiled") if moment == "compiled" else ("keras.Model.fit",)), fail)
     with pytest.raises(ReskerasError, match=r"memory ran out in a training with steps of 32 images; use a smaller "
                                             r"--batch-size, --recompute or accumulate: 2 in the recipe") as caught:
         reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", batch_size=32)

@@ -1,0 +1,26 @@
+"""How what a run is worth is shown: each task's results by its own tables, those of other tasks figure by figure."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .output import facts
+
+if TYPE_CHECKING:
+    from reskeras.tasks.run import Run
+
+SHOWN = {
+    "classification": ".results:echo_evaluation",
+    "detection": ".detect_results:echo_detection_evaluation",
+}
+
+
+def echo_result(result: Any, run: Run) -> None:
+    """Print what an evaluation of `run` found."""
+    if run.task in SHOWN:
+        module, _, function = SHOWN[run.task].partition(":")
+        getattr(import_module(module, __package__), function)(result, run)
+        return
+    facts([(name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value), "")
+           for name, value in result.as_dict().items() if isinstance(value, int | float | str)])

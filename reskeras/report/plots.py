@@ -1,0 +1,64 @@
+"""The sections that several pages have: curves, analyses over each other, networks drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reskeras.analysis.analysis import Analysis
+from reskeras.report.analysis import draw_analyses
+from reskeras.report.architecture import draw
+from reskeras.report.curves import curves_in_words, draw_curves
+from reskeras.report.sections import Plot, drawing, plot
+from reskeras.spec.plan import Plan
+
+PLOTS = {
+    "responses": "Layer responses", "signal": "Shortcuts and effective depth", "gradients": "Gradients",
+    "lesions": "Units removed and exchanged",
+}
+
+
+def networks_by_plan(plans: Mapping[str, Plan]) -> dict[str, str]:
+    """Runs by name to their network: the name of the first run that has it."""
+    first: list[tuple[Plan, str]] = []
+    found = {}
+    for name, plan in plans.items():
+        found[name] = next((known for each, known in first if each == plan), name)
+        first.append((plan, name))
+    return found
+
+
+def curves_of(metrics: Mapping[str, Sequence[Mapping[str, Any]]], networks: Mapping[str, str]) -> Plot | None:
+    """The curves of the runs that have any; runs of one of `networks` share a colour."""
+    known = {name: rows for name, rows in metrics.items() if rows}
+    return plot("Training and test error", draw_curves(known, networks), curves_in_words(known)) if known else None
+
+
+def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]) -> Iterator[Plot]:
+    """The plots of analyses over each other; runs of one of `networks` share a colour."""
+    if not analyses:
+        return
+    words = "; ".join(f"{name}: mean response {np.mean([each.deviation for each in found.responses]):.3f}, "
+                      f"effective depth {found.depth:.1f} of {found.layers} layers" for name, found in analyses.items())
+    taps = dict.fromkeys(each.tap for found in analyses.values() for each in found.responses)
+    images = next(iter(analyses.values())).images
+    for key, figure in draw_analyses(analyses, networks).items():
+        caption = f"Responses are read {' or '.join(taps)}; {images:,} test images." if key == "responses" else ""
+        yield plot(PLOTS[key], figure, f"{PLOTS[key]}, a line for each network. {words}.", caption)
+
+
+def networks_of(plans: Mapping[str, Plan]) -> Iterator[Plot]:
+    """Each network drawn stage by stage, equal ones once."""
+    drawn: list[Plan] = []
+    for name, plan in plans.items():
+        if plan in drawn:
+            continue
+        drawn.append(plan)
+        total = plan.complexity()
+        yield drawing(
+            f"Network {name}", lambda path, plan=plan, name=name: draw(plan, name, path),
+            f"The network {name} drawn stage by stage: {plan.weighted_layers()} weighted layers, from "
+            f"{plan.input_shape} to {plan.output_shape[0]} classes.",
+            f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds of an image.")

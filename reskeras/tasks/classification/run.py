@@ -1,0 +1,161 @@
+"""A trained classifier's run, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
+from reskeras.analysis.analysis import analyse as analyse_weights
+from reskeras.caller_state import preserved
+from reskeras.data.noise import noise_source
+from reskeras.data.registry import open_source
+from reskeras.data.source import Source, Split
+from reskeras.errors import ReskerasError
+from reskeras.evaluation.accuracy import Evaluation, evaluate
+from reskeras.evaluation.dense import DenseNetwork
+from reskeras.evaluation.prediction import Prediction, predict_files
+from reskeras.evaluation.statistics import recalibrate as recalibrated
+from reskeras.evaluation.views import Views
+from reskeras.export.artefacts import Exporter, check_kinds, export_run, is_measured
+from reskeras.export.artefacts import Request as ExportRequest
+from reskeras.export.lite import REPRESENTATIVE
+from reskeras.export.noise import LayerNoise
+from reskeras.export.proof import Proof
+from reskeras.files import check_place, only_writer
+from reskeras.graph.load import save_model
+from reskeras.graph.weights import read
+from reskeras.image_files import several
+from reskeras.spec.plan import Plan
+from reskeras.tasks.classification.page import ClassifierMaterial
+from reskeras.tasks.run import Run
+
+
+class ClassifierRun(Run):
+    """A trained classifier."""
+
+    task: ClassVar[str] = "classification"
+
+    @property
+    def plan(self) -> Plan:
+        """The network's plan."""
+        return self.folder.spec().lower()
+
+    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[Split]:
+        """As of any run, read with the network's channels."""
+        return super().source(data, data_dir).with_channels(self.preprocessing().channels)
+
+    def judge(self, source: Source[Split], images: Split) -> Evaluation:
+        """Accuracy and loss in a single view."""
+        return evaluate(self.model(), images, self.preprocessing(), source.label, classes=source.classes)
+
+    @preserved()
+    def evaluate(
+        self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *, views: int = 1,
+        resize: int | None = None, scales: Sequence[int] = (), recalibrate: int = 0, save: bool = False,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> Evaluation:
+        """Accuracy of the best model on a split (`test` or `train`), in float32.
+
+        `views` 10 averages ten crops of images `resize` pixels square; `scales` applies the network to whole
+        images and their mirror images with these shorter sides (v1 section 3.4). `recalibrate` measures batch
+        norm's statistics anew over so many training images; with `save` the run's model keeps them. `tell` gets what is
+        worth knowing of the images: which are looked at, which are left out.
+        """
+        looked = Views(views, resize, tuple(scales))
+        if save and not recalibrate:
+            raise ReskerasError("save: there is nothing to save without recalibrate")
+        source = self.source(data, data_dir)
+        images_of = self.images(source, split, tell)
+        calibrating = source.training_images("recalibrate") if recalibrate else None
+        model, preprocessing = self.model(), self.preprocessing()
+        if recalibrate:
+            images = recalibrated(model, calibrating, preprocessing, recalibrate)
+            if save:
+                with only_writer(self.path, "run"):
+                    save_model(model, self.folder.model_file)
+                self.folder.update_provenance(recalibrated={"images": images, "data": source.name})
+        dense = DenseNetwork(self.plan, model) if scales else None
+        return evaluate(model, images_of, preprocessing, source.label, classes=source.classes,
+                        views=looked, dense=dense)
+
+    @preserved()
+    def predict(
+        self, paths: str | Path | Sequence[str | Path], top: int = 5,
+        broken: Callable[[str, ReskerasError], None] | None = None,
+    ) -> list[Prediction]:
+        """The likeliest classes of an image file, or of several. A file that cannot be read is a ReskerasError; with
+        `broken`, which is called with its path and that, the others are predicted."""
+        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), several(paths), top, broken)
+
+    @preserved()
+    def export(
+        self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None, pixels: str = "uint8",
+        tolerances: Mapping[str, float] | None = None, representative: int = REPRESENTATIVE,
+        keep_float: Sequence[str] = (), timing: bool = True, tell: Callable[[str], None] = lambda note: None,
+    ) -> list[Proof]:
+        """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
+        `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named. Also `keras-weights`,
+        `torchvision-state-dict` and `timm-state-dict`, weights that those libraries load. A port without data is proven
+        on random images.
+
+        `pixels` is what the server takes, `uint8` or `float32`. `tolerances` are of the largest logit, by kind.
+        `representative` training images give the ranges of quantised kinds; int8 kinds compute the layers of
+        `keep_float` in float32. `tell` gets each kind as it begins.
+        """
+        kinds = kinds or ("serving", "tflite")
+        check_kinds(kinds)
+        self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
+        request = ExportRequest(pixels, tolerances or {}, representative, tuple(keep_float), timing)
+        return export_run(self.folder, kinds, self._proving(kinds, data, data_dir), self.name, request, tell)
+
+    def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source:
+        """The data that artefacts are proven on; random images for a port without any."""
+        needy = [kind for kind in kinds if is_measured(kind)]
+        known = self.folder.provenance().get("data")
+        if data is not None or known:
+            source = self.source(data, data_dir)
+            if needy and source.train is None:
+                # the ranges of a quantised network are those of its training images; a port has only the data given
+                if known:
+                    source = replace(source, train=self.source().train)
+                else:
+                    whole = open_source(data, data_dir).matched(source.classes)
+                    source = whole.with_channels(self.preprocessing().channels)
+            return source
+        if needy:
+            raise ReskerasError(f"to: {needy[0]} measures ranges on images, and {self.path} was ported and has none; "
+                                "give --data")
+        return noise_source(self.folder.classes(), self.preprocessing().size)
+
+    @preserved()
+    def analyse(
+        self, data: str | None = None, data_dir: str | Path | None = None, *, images: int = 1000, lesions: int = 100,
+        tell: Callable[[int, int], None] = lambda done, of: None,
+    ) -> Analysis:
+        """What goes on inside the best model: responses, the stream, gradients, units removed or swapped.
+
+        As `analysis.analyse`; kept in the run's folder `analysis/`, from where `reskeras.read_analysis` reads it.
+        """
+        check_place(self.folder.analysis_folder)
+        found = analyse_weights(self.name, self.plan, read(self.model()), self.source(data, data_dir),
+                                self.preprocessing(), images, lesions, tell)
+        found.save(self.folder.analysis_folder)
+        return found
+
+    @preserved()
+    def material(self, label: str | None = None, data_dir: str | Path | None = None) -> ClassifierMaterial:
+        """What a report tells of the run: with its newest analysis."""
+        known, folder = super().material(label, data_dir), self.folder.analysis_folder
+        analysis = read_analysis(folder) if (folder / SUMMARY_FILE).is_file() else None
+        return ClassifierMaterial(**vars(known), analysis=analysis)
+
+    @preserved()
+    def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
+                representative: int = REPRESENTATIVE) -> list[LayerNoise]:
+        """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
+        check_kinds([kind])
+        request = ExportRequest(representative=representative)
+        return Exporter(self.folder, self._proving([kind], data, data_dir), self.name, request).explain(kind)

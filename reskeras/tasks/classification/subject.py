@@ -1,0 +1,83 @@
+"""A classifier as the subject of a training: a plan, its model with the recipe's optimiser and loss, its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Source
+from reskeras.graph.compile import compile_plan
+from reskeras.spec.plan import Plan
+from reskeras.spec.plan_data import unit_data
+from reskeras.spec.recipe import Recipe
+from reskeras.tasks.classification.feed import Feed
+from reskeras.training.form import training_form
+from reskeras.training.optimizer import optimizer_of
+from reskeras.training.precision import training_precision
+from reskeras.training.strategy import Replicas
+from reskeras.training.subject import Logs, Measure
+from reskeras.training.trained_model import TrainedModel
+from reskeras.training.transfer import freeze
+
+
+def watched_score(logs: Logs) -> tuple[float, float]:
+    """How good an epoch is: accuracy on the watched images, among equals the loss; more is better."""
+    return float(logs["val_accuracy"]), -float(logs["val_loss"])
+
+
+ACCURACY = Measure(
+    score=watched_score,
+    watched_error=lambda logs: 1 - logs["val_accuracy"],
+    training_error=lambda logs: 1 - logs["accuracy"],
+    shown=(("loss", "loss", ".4f"), ("accuracy", "accuracy", ".2%")),
+)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network that tells classes apart, and the images it learns that from."""
+
+    plan: Plan
+    name: str
+    source: Source
+    preprocessing: Preprocessing
+    measure: Measure = ACCURACY
+
+    def described(self) -> dict[str, Any]:
+        """Units and input shape."""
+        return {"units": [unit_data(unit) for unit in self.plan.units], "input": self.plan.input_shape}
+
+    def feed(self, recipe: Recipe, replicas: Replicas) -> Feed:
+        """Its training and watched images."""
+        return Feed(recipe, self.source, self.preprocessing, replicas)
+
+    def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
+        """As `compiled`."""
+        return compiled(self.plan, self.name, recipe, steps, synchronized)
+
+    def saved(self) -> keras.Model:
+        """The model that is saved."""
+        return compile_plan(self.plan, self.name)
+
+
+def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
+    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and metric.
+
+    `steps` is the number of updates of the whole training, which the learning rate depends on.
+    """
+    model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed,
+                         form=training_form(plan, recipe), recompute=recipe.recompute, synchronized=synchronized,
+                         cut=recipe.freeze, model_class=TrainedModel)
+    freeze(model, plan, recipe.freeze, recipe.frozen_bn)
+    losses = keras.losses
+    loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy
+    model.compile(
+        optimizer=optimizer_of(model, recipe, steps),
+        loss=loss(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA halves the speed on a CPU
+    )
+    return model

@@ -1,0 +1,61 @@
+"""Classification as a task: networks of classes, classified images, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reskeras.readers import CLASSES
+from reskeras.spec.catalog import name_of
+from reskeras.spec.fields import Spec
+from reskeras.spec.recipe import Recipe
+from reskeras.spec.request import network
+from reskeras.tasks.task import Task
+
+if TYPE_CHECKING:
+    from reskeras.data.source import Source, Split
+    from reskeras.report.sections import Page
+    from reskeras.tasks.classification.job import ClassifierJob
+    from reskeras.tasks.classification.page import ClassifierMaterial
+    from reskeras.tasks.classification.run import ClassifierRun
+
+
+class Classification(Task):
+    """Which of several classes an image shows."""
+
+    name: ClassVar[str] = "classification"
+    noun: ClassVar[str] = "classifier"
+    annotation: ClassVar[str] = CLASSES
+
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
+        """A network."""
+        return network(source, settings=settings, **fields)
+
+    def name_of(self, spec: Spec) -> str:
+        """`cifar-resnet-20`."""
+        return name_of(spec)
+
+    def open_source(self, name: str, data_dir: str | Path | None = None, **purpose: Any) -> Source[Split]:
+        """As `data.registry.open_source`."""
+        from reskeras.data.registry import open_source
+
+        return open_source(name, data_dir, **purpose)
+
+    def job(self, spec: Spec, recipe: Recipe, source: Source[Split], data_dir: str | Path | None) -> ClassifierJob:
+        """A classifier's training."""
+        from reskeras.tasks.classification.job import ClassifierJob
+
+        return ClassifierJob(spec, recipe, source, data_dir)
+
+    def run_type(self) -> type[ClassifierRun]:
+        """Classifiers."""
+        from reskeras.tasks.classification.run import ClassifierRun
+
+        return ClassifierRun
+
+    def page(self, runs: Sequence[ClassifierMaterial]) -> Page:
+        """Errors, what goes on inside, confusion, worst mistakes."""
+        from reskeras.tasks.classification.page import page_of
+
+        return page_of(runs)

@@ -1,0 +1,153 @@
+"""Average precision of detections by the rules of PASCAL VOC: eleven points (to 2009) and area (from 2010)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from reskeras.tasks.detection.objects import Objects
+
+# tenths as a recall is computed: 0.1 * 3 is above 0.3, and a recall of 3 in 10 would miss its point
+ELEVEN = np.arange(11) / 10
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in the images of an `Objects`, a row for each box, in any order.
+
+    `image` int32 (d,) is the index of the image; `labels` int32 (d,) the class, `scores` float32 (d,) higher
+    for surer; `boxes` float32 (d, 4) top, left, bottom, right in pixels of the original image.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+
+    def finite(self) -> Detections:
+        """Those whose score and box are numbers: what a diverged network says is not a place in an image."""
+        kept = np.isfinite(self.scores) & np.isfinite(self.boxes).all(axis=1)
+        return self if kept.all() else self.part(kept)
+
+    def part(self, chosen: np.ndarray) -> Detections:
+        """The rows that `chosen`, a mask or indices, picks."""
+        return Detections(self.image[chosen], self.labels[chosen], self.scores[chosen], self.boxes[chosen])
+
+
+@dataclass(frozen=True)
+class ClassPrecision:
+    """Precision and recall of one class, with detections taken from the surest to the least sure.
+
+    `objects` are those to be found: without ignored ones. `precision`, `recall` float64 (k,) in 0..1 and
+    `scores` float32 (k,) have an entry for each detection that counts: the figures with all detections down to
+    this one. `area` is the area under the curve made monotone, `eleven` the mean of its highest precision at
+    recalls of at least 0, 0.1, ..., 1. A class without objects has zeros for both and for recall.
+    """
+
+    name: str
+    objects: int
+    precision: np.ndarray = field(repr=False, compare=False)
+    recall: np.ndarray = field(repr=False, compare=False)
+    scores: np.ndarray = field(repr=False, compare=False)
+    area: float
+    eleven: float
+
+
+@dataclass(frozen=True)
+class VocPrecision:
+    """Average precision by class at one `overlap`, and means over the classes that have objects (0 if none has)."""
+
+    overlap: float
+    classes: tuple[ClassPrecision, ...]
+    map_area: float
+    map_eleven: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain data for JSON; None for a class that has no objects."""
+        by_class = {each.name: {"objects": each.objects, "area": each.area if each.objects else None,
+                                "eleven": each.eleven if each.objects else None} for each in self.classes}
+        return {"overlap": self.overlap, "map_area": self.map_area, "map_eleven": self.map_eleven,
+                "classes": by_class}
+
+
+def voc_precision(
+    detections: Detections, objects: Objects, classes: tuple[str, ...], overlap: float = 0.5
+) -> VocPrecision:
+    """Average precision as the VOC devkit computes it (VOCevaldet.m).
+
+    The detections of a class are taken by falling score, rows of equal score in their order. Each goes to the
+    object of its image and class that it overlaps most, the first of several. With intersection over union of
+    `overlap` or more it is true if the object is not taken yet, and false, a duplicate, if it is, even where
+    another object overlaps enough (COCO would give it that one). If the object is ignored the detection is
+    neither, however many there are. All others are false.
+
+    Boxes are continuous: VOC's inclusive pixel numbers, read as the package reads them, give the devkit's
+    overlaps. Detections with a score or corner that is no finite number are left out.
+    """
+    detections = detections.finite()
+    owner = np.repeat(np.arange(objects.count), np.diff(objects.starts))
+    every = tuple(_of_class(detections, objects, owner, label, name, overlap) for label, name in enumerate(classes))
+    present = [each for each in every if each.objects]
+    return VocPrecision(
+        overlap, every, float(np.mean([each.area for each in present])) if present else 0.0,
+        float(np.mean([each.eleven for each in present])) if present else 0.0)
+
+
+def measured_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (n, 4) and (m, 4), float64 (n, m); 0 where a box is empty.
+
+    In float64, so that whether boxes of whole pixels reach a threshold does not hang on rounding.
+    """
+    a, b = a.astype(np.float64)[:, np.newaxis], b.astype(np.float64)[np.newaxis]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.prod(np.maximum(sides, 0), axis=-1)
+    areas = [np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1) for boxes in (a, b)]
+    union = areas[0] + areas[1] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
+
+
+def _of_class(
+    detections: Detections, objects: Objects, owner: np.ndarray, label: int, name: str, overlap: float
+) -> ClassPrecision:
+    chosen = np.flatnonzero(detections.labels == label)
+    ranked = detections.part(chosen[np.argsort(-detections.scores[chosen], kind="stable")])
+    rows = np.flatnonzero(objects.labels == label)
+    best = _best_rows(ranked, objects, owner, rows, overlap)
+    ignored = (best >= 0) & objects.ignored[best] if len(objects.ignored) else np.zeros(len(best), bool)
+    best, scores = best[~ignored], ranked.scores[~ignored]
+    true = np.zeros(len(best), bool)
+    found, first = np.unique(best, return_index=True)
+    true[first[found >= 0]] = True  # of all that go to one object, the surest
+    count = int((~objects.ignored[rows]).sum())
+    hits = np.cumsum(true)
+    precision, recall = hits / np.arange(1, len(true) + 1), hits / max(count, 1)
+    return ClassPrecision(name, count, precision, recall, scores, _area(precision, recall),
+                          _eleven(precision, recall))
+
+
+def _best_rows(
+    ranked: Detections, objects: Objects, owner: np.ndarray, rows: np.ndarray, overlap: float
+) -> np.ndarray:
+    """The row of `objects`, among `rows` of one class, that each detection goes to; -1 where none overlaps enough."""
+    best = np.full(len(ranked.image), -1)
+    order = np.argsort(ranked.image, kind="stable")
+    images = ranked.image[order]
+    for image in np.intersect1d(owner[rows], images):
+        own = rows[slice(*np.searchsorted(owner[rows], (image, image + 1)))]
+        here = order[slice(*np.searchsorted(images, (image, image + 1)))]
+        shares = measured_overlaps(ranked.boxes[here], objects.boxes[own])
+        nearest = shares.argmax(axis=1)
+        best[here] = np.where(shares[np.arange(len(here)), nearest] >= overlap, own[nearest], -1)
+    return best
+
+
+def _area(precision: np.ndarray, recall: np.ndarray) -> float:
+    highest = np.maximum.accumulate(precision[::-1])[::-1]  # at this recall or any above it
+    return float(np.sum(np.diff(recall, prepend=0.0) * highest))
+
+
+def _eleven(precision: np.ndarray, recall: np.ndarray) -> float:
+    return float(sum(precision[recall >= point].max(initial=0.0) for point in ELEVEN) / len(ELEVEN))

@@ -1,0 +1,273 @@
+"""What becomes of the boxes that a reader finds, the same for every format; all that is left out or cut is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from unicodedata import category
+
+import numpy as np
+
+from reskeras.data.division import BY_POSITION, DIVISION, divided
+from reskeras.data.orientation import UPRIGHT, turned_boxes
+from reskeras.data.purpose import Purpose
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError, shown
+from reskeras.tasks.detection.objects import CHANNELS, Objects, Read
+from reskeras.tasks.detection.stored import Header
+
+MOST_BOXES = 100_000  # of an image
+MOST_CLASSES = 10_000
+NAMED = 5  # places that a note names
+LONGEST = 100  # letters of a name
+SLACK = 1e-3  # pixels; a sum of rounded numbers that ends so far outside is not told as cut
+NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control letters, halves of letters, ends of lines
+TEST_SHARE = 0.2
+
+# a note for one, and for more, in the order that they are told in
+NOTES = {
+    "unread": ("annotation that cannot be read is left out", "annotations that cannot be read are left out"),
+    "unlisted": ("listed image has no annotation and is left out", "listed images have no annotation and are left out"),
+    "imageless": ("annotated image is missing or cannot be read and is left out",
+                  "annotated images are missing or cannot be read and are left out"),
+    "outlying": ("image has a name that leads out of the folder and is left out",
+                 "images have names that lead out of the folder and are left out"),
+    "twice": ("image is listed twice and taken once", "images are listed twice and taken once"),
+    "shared": ("training image is for test too and left out of training",
+               "training images are for test too and left out of training"),
+    "crowded": (f"image has more than {MOST_BOXES:,} objects and is left out",
+                f"images have more than {MOST_BOXES:,} objects and are left out"),
+    "turned": ("image is turned by its EXIF tag, as viewers show it",
+               "images are turned by their EXIF tags, as viewers show them"),
+    "sideways": ("image has boxes for what is stored, by the size that its annotation says; they are turned with it",
+                 "images have boxes for what is stored, by the size that their annotations say; they are turned too"),
+    "resized": ("image is not of the size that its annotation says, and its own is taken",
+                "images are not of the size that their annotations say, and their own is taken"),
+    "astray": ("object belongs to no image and is left out", "objects belong to no image and are left out"),
+    "incomplete": ("object without a class or without a box of four finite numbers is left out",
+                   "objects without a class or without a box of four finite numbers are left out"),
+    "flat": ("box of no height or width is left out", "boxes of no height or width are left out"),
+    "outside": ("box outside of its image is left out", "boxes outside of their images are left out"),
+    "cut": ("box reaches over its image and is cut to it", "boxes reach over their images and are cut to them"),
+    "strange": ("object of a class that training has none of is left out",
+                "objects of classes that training has none of are left out"),
+    "difficult": ("difficult object is ignored: it counts neither when found nor when missed",
+                  "difficult objects are ignored: they count neither when found nor when missed"),
+    "crowd": ("crowd is ignored: it counts neither when found nor when missed",
+              "crowds are ignored: they count neither when found nor when missed"),
+    "background": ("image has no object and is kept as background", "images have no object and are kept as background"),
+}
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """One image as its reader found it.
+
+    `where` is how notes name it and `stored` what its bytes are read by. `boxes` float64 (k, 4) are top, left, bottom,
+    right in pixels, NaN where the file has no number; `names` are the k classes, None where there is none; `ignored`
+    and `crowd` bool (k,).
+    """
+
+    id: int | str
+    where: str
+    stored: Any
+    size: tuple[int, int]
+    boxes: np.ndarray
+    names: tuple[str | None, ...]
+    ignored: np.ndarray
+    crowd: np.ndarray
+
+    def only(self, kept: np.ndarray) -> Annotated:
+        """The objects where `kept` bool (k,) is true."""
+        return replace(self, boxes=self.boxes[kept], ignored=self.ignored[kept], crowd=self.crowd[kept],
+                       names=tuple(name for name, keep in zip(self.names, kept, strict=True) if keep))
+
+
+class Tally:
+    """What happened to how many images or objects, and where it did first."""
+
+    def __init__(self):
+        self.counts = dict.fromkeys(NOTES, 0)
+        self.places = {kind: {} for kind in NOTES}  # dicts, because they keep the order
+        self.said = []
+
+    def add(self, kind: str, where: str | None = None, count: int = 1) -> None:
+        """Count `count` more of `kind`, a key of NOTES; `where` is named in the note."""
+        self.counts[kind] += int(count)
+        if where is not None and count:
+            self.places[kind][where] = None
+
+    def notes(self) -> tuple[str, ...]:
+        """Whatever was said, and a line for each kind that occurred."""
+        lines = list(self.said)
+        for kind, (one, more) in NOTES.items():
+            if count := self.counts[kind]:
+                lines.append(f"{count:,} {one if count == 1 else more}{_listed(list(self.places[kind]))}")
+        return tuple(lines)
+
+
+def _listed(places: list[str]) -> str:
+    more = f" and {len(places) - NAMED:,} more" if len(places) > NAMED else ""
+    return f": {', '.join(places[:NAMED])}{more}" if places else ""
+
+
+def printable(name: str) -> str:
+    """`name` for a terminal: what is no letter of a text is escaped, because it comes from a file of any origin."""
+    letters = (letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+               for letter in name[:LONGEST])
+    return "".join(letters) + ("..." if len(name) > LONGEST else "")
+
+
+def class_name(value: object) -> str | None:
+    """The name of a class without blanks around it; None for what cannot be one: it is kept on a line, as UTF-8."""
+    name = value.strip() if isinstance(value, str) else ""
+    return name if 0 < len(name) <= LONGEST and not {*map(category, name)} & NO_TEXT else None
+
+
+def cleaned(images: Iterable[Annotated], tally: Tally) -> list[Annotated]:
+    """The images with boxes in order: those of no height or width, of no finite numbers or no class, and those wholly
+    outside of the image are left out, those that reach over it are cut. Images with too many are left out."""
+    kept = []
+    for image in images:
+        if len(image.names) > MOST_BOXES:
+            tally.add("crowded", image.where)
+        else:
+            kept.append(_cleaned(image, tally) if len(image.names) else image)
+    return kept
+
+
+def _cleaned(image: Annotated, tally: Tally) -> Annotated:
+    boxes = image.boxes
+    complete = np.isfinite(boxes).all(axis=1) & np.array([name is not None for name in image.names])
+    real = complete & _some_area(boxes)
+    cut = np.clip(boxes, 0, [*image.size, *image.size])
+    inside = real & _some_area(cut.astype(np.float32))  # as they are kept
+    over = inside & (np.abs(cut - boxes) > SLACK).any(axis=1)
+    for kind, found in (("incomplete", ~complete), ("flat", complete & ~real), ("outside", real & ~inside),
+                        ("cut", over)):
+        tally.add(kind, image.where, found.sum())
+    return replace(image, boxes=cut).only(inside)
+
+
+def as_shown(
+    boxes: np.ndarray, said: tuple[float, float] | None, image: Header, where: str, tally: Tally,
+) -> np.ndarray:
+    """Boxes (k, 4) of an annotation in pixels of the image as shown, turned by its EXIF tag.
+
+    Tools for annotation show images as viewers do, so that this is where their boxes are; but where the size
+    (height, width) that the annotation says is the image's as stored and not as shown, its boxes are turned with it.
+    """
+    tally.add("turned", where, image.orientation != UPRIGHT)
+    if said is None or said == image.size:
+        return boxes
+    if said != image.stored:
+        tally.add("resized", where)
+        return boxes
+    tally.add("sideways", where)
+    return turned_boxes(boxes, image.stored, image.orientation)
+
+
+def _some_area(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+
+
+def apart(train: list[Annotated], test: list[Annotated], tally: Tally) -> list[Annotated]:
+    """The training images that are not for test as well."""
+    held = {image.stored for image in test}
+    for image in train:
+        if image.stored in held:
+            tally.add("shared", image.where)
+    return [image for image in train if image.stored not in held]
+
+
+def divided_by(
+    purpose: Purpose, images: list[Annotated], tally: Tally,
+) -> tuple[list[Annotated], list[Annotated], str]:
+    """Images for training and for test, and how they were divided, in words; in testing all are for test."""
+    if purpose.testing is not None:
+        tally.said.append(f"no images for test alone: all {len(images):,} are for it")
+        return [], images, "all images"
+    return one_in_five(images, tally, purpose.division)
+
+
+def one_in_five(
+    images: list[Annotated], tally: Tally, division: int = DIVISION,
+) -> tuple[list[Annotated], list[Annotated], str]:
+    """Images for training and for test, and how they were divided, in words: by a hash of where each is from."""
+    if len(images) < 2:
+        return images, [], ""
+    labels = np.zeros(len(images), np.int32)
+    if division == BY_POSITION:
+        held = min(max(round(len(images) * TEST_SHARE), 1), len(images) - 1)
+        order = np.random.default_rng(1506_01497).permutation(len(images))
+        parts, how = (np.sort(order[held:]), np.sort(order[:held])), "one in five of the images, always the same"
+    else:
+        parts = divided([image.where for image in images], labels, TEST_SHARE)
+        how = "about one in five of the images, always the same"
+    train, test = ([images[index] for index in part] for part in parts)
+    tally.said.append(f"no images for test: {len(test):,} of {len(images):,} are kept for it")
+    return train, test, how
+
+
+def joined_source(
+    name: str, label: str, classes: tuple[str, ...], train: list[Annotated], test: list[Annotated],
+    reader: Callable[[list[Any]], Read], tally: Tally, divided: str, purpose: Purpose, mirror: bool = True,
+    facts: Mapping[str, Any] | None = None,
+) -> Source[Objects]:
+    """The source of cleaned images; `reader` takes what is `stored` of them to `Objects.read`. In testing the classes
+    are those of the detector, and there may be no training images.
+
+    Raises ReskerasError (status 2) where there is nothing to train on or nothing to test on.
+    """
+    if purpose.testing is not None:
+        classes = purpose.testing
+        if not any(name in classes for image in test for name in image.names):
+            found = sorted({name for image in test for name in image.names if name})
+            raise ReskerasError(f"data: {name} has no object of the classes that the run was trained on"
+                                + (f"; its own are {', '.join(found[:NAMED])}" if found else "") + _why(tally))
+    for images, what in ((train, "training"), (test, "test")):
+        if not images and not (what == "training" and purpose.testing is not None):
+            raise ReskerasError(f"data: {name} has no annotated image for {what} that can be read" + _why(tally))
+    if len(classes) > MOST_CLASSES:
+        raise ReskerasError(f"data: {name} has {len(classes):,} classes, more than {MOST_CLASSES:,}")
+    if odd := [each for each in classes if class_name(each) != each]:
+        raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which cannot be the name of one")
+    parts = [_objects(kind, images, classes, reader, tally) if images else None
+             for kind, images in (("train", train), ("test", test))]
+    if purpose.testing is None and (not len(parts[0].labels) or parts[0].ignored.all()):
+        raise ReskerasError(f"data: {name} has no object to learn from in its training images" + _why(tally))
+    return Source(name=name, label=label, classes=classes, channels=CHANNELS, train=parts[0], test=parts[1],
+                        mirror=mirror, notes=tally.notes(), divided=divided, division=purpose.division,
+                        facts=facts or {})
+
+
+def _why(tally: Tally) -> str:
+    return "".join(f"; {note}" for note in tally.notes()[:NAMED])
+
+
+def _objects(
+    name: str, images: list[Annotated], classes: tuple[str, ...], reader: Callable[[list[Any]], Read], tally: Tally,
+) -> Objects:
+    index = {each: label for label, each in enumerate(classes)}
+    known = [_known(image, index, tally) for image in images]
+    crowd, ignored = (np.concatenate([getattr(image, key) for image in known]).astype(bool)
+                      for key in ("crowd", "ignored"))
+    counts = [len(image.names) for image in known]
+    tally.add("background", count=counts.count(0))
+    tally.add("crowd", count=crowd.sum())
+    tally.add("difficult", count=(ignored & ~crowd).sum())
+    return Objects(
+        name=name, ids=tuple(image.id for image in known), sizes=np.array([image.size for image in known], np.int32),
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        boxes=np.concatenate([image.boxes for image in known]).astype(np.float32),
+        labels=np.array([index[each] for image in known for each in image.names], np.int32),
+        ignored=ignored | crowd, crowd=crowd, read=reader([image.stored for image in known]))
+
+
+def _known(image: Annotated, index: dict[str, int], tally: Tally) -> Annotated:
+    """`image` without the objects of classes that are not in `index`."""
+    kept = np.array([name in index for name in image.names], bool)
+    for name in (name for name, keep in zip(image.names, kept, strict=True) if not keep):
+        tally.add("strange", f"{image.where} ({printable(name)})")
+    return image if kept.all() else image.only(kept)

@@ -1,0 +1,180 @@
+"""`coco:PATH`: a folder as COCO lays it out, JSON of instances in annotations/ and the images beside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from glob import escape
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError, failure
+from reskeras.tasks.detection.cleaning import (
+    Annotated,
+    Purpose,
+    Tally,
+    apart,
+    as_shown,
+    cleaned,
+    divided_by,
+    joined_source,
+    printable,
+)
+from reskeras.tasks.detection.coco_json import Instances, key, read_instances
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.stored import StoredImage, file_reader, look_at
+
+ROLES = {"train": ("train",), "test": ("test", "val")}  # the first that there is, with annotations
+NO_BOX = (float("nan"),) * 4
+TRIED = 100  # file names by which the folder of the images is found
+
+
+def open_coco(path: Path, purpose: Purpose) -> Source[Objects]:
+    """The annotated images of a COCO folder, by headers and annotations alone.
+
+    annotations/instances_train*.json is for training, instances_test*.json for test, or instances_val*.json where there
+    is no such file with objects; a lone JSON, in annotations/ or in the folder itself, gives one image in five for
+    test, by a hash of its name, or all with a `purpose` of testing. The images of instances_train2017.json are looked
+    for in train2017/ and other folders called train*/, in the folder and in its images/, and in these two themselves.
+    The classes are the categories of the training file in the order of their numbers; those of a test file are taken by
+    name. Segmentations are not used.
+
+    Left out, each counted in the notes: images that are missing, cannot be read, or whose name leads out of the folder;
+    objects of no image, of no category or without four finite numbers; boxes of no height or width, or wholly outside
+    of the image; in test, objects of a class that training has none of. Boxes that reach over the image are cut to it,
+    crowds (iscrowd) are ignored, images without objects are background, and an image's size is its file's. Raises
+    ReskerasError: status 2 for a folder of another kind, or where nothing is left to train or to test on; 1 for a JSON
+    of another kind, a broken one or one of more than 2 GB.
+    """
+    tally = Tally()
+    train_file, test_files = _files(path)
+    instances = read_instances(train_file)
+    train, classes = _found(path, train_file, instances, tally), instances.classes
+    test, divided = [], ""
+    for file in test_files:
+        instances = read_instances(file)
+        if instances.objects:
+            test, divided = _found(path, file, instances, tally), f"the file {file.name}"
+            break
+        tally.said.append(f"{file.name} has no objects and is not used")
+    train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
+    if not divided:
+        train, test, divided = divided_by(purpose, train, tally)
+    return joined_source(f"coco:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
+                         purpose)
+
+
+def _files(path: Path) -> tuple[Path, list[Path]]:
+    """The JSON for training, and those that may be for test, the best first."""
+    if not path.is_dir():
+        raise ReskerasError(f"data: there is no folder {path}")
+    folder = path / "annotations"
+    found = {role: [file for name in names for file in _matching(folder, f"instances_{name}*.json")]
+             for role, names in ROLES.items()}
+    if found["train"]:
+        if len(found["train"]) > 1:
+            raise ReskerasError(f"data: {folder} has {' and '.join(file.name for file in found['train'])}; "
+                                "keep the one to train on")
+        return found["train"][0], found["test"]
+    lone = found["test"] or _matching(folder, "*.json") or _matching(path, "*.json")
+    if len(lone) != 1:
+        listed = f"it has {', '.join(printable(file.name) for file in lone[:5])}" if lone else "it has no JSON"
+        raise ReskerasError(f"data: {path} is no COCO folder: {listed}, where annotations/instances_train*.json or "
+                            "one file alone is looked for")
+    return lone[0], []
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(file for file in folder.glob(pattern) if not file.name.startswith("."))
+    except OSError as error:
+        raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
+
+
+def _found(path: Path, file: Path, instances: Instances, tally: Tally) -> list[Annotated]:
+    """The images of one JSON that have a file, with their objects."""
+    entries = _entries(instances, tally)
+    objects: dict[int | str | None, list[dict[str, Any]]] = {number: [] for number in entries}
+    for each in instances.objects:
+        if (owner := key(each.get("image_id"))) in objects:
+            objects[owner].append(each)
+        else:
+            tally.add("astray")
+    names = {number: str(entry.get("file_name")) for number, entry in entries.items()}
+    inside = {number: name for number, name in names.items() if _leads_inside(name)}
+    folder = _image_folder(path, file, list(inside.values())[:TRIED])
+    seen = look_at(folder / name for name in inside.values())
+    found = []
+    for number, name in names.items():
+        where, image = printable(name), seen.get(folder / name) if number in inside else None
+        if image:
+            one = _annotated(number, where, image, objects[number], instances)
+            boxes = as_shown(one.boxes, _size(entries[number]), image.header, where, tally)
+            found.append(replace(one, boxes=boxes))
+        else:
+            tally.add("imageless" if number in inside else "outlying", where)
+    return found
+
+
+def _entries(instances: Instances, tally: Tally) -> dict[int | str, dict[str, Any]]:
+    """The images of a JSON by their ids; the first of each."""
+    entries: dict[int | str, dict[str, Any]] = {}
+    for entry in instances.images:
+        number = key(entry.get("id"))
+        if number is None:
+            tally.add("unread", f"{printable(str(entry.get('file_name')))} (no id)")
+        elif number in entries:
+            tally.add("twice", printable(str(number)))
+        else:
+            entries[number] = entry
+    return entries
+
+
+def _leads_inside(name: str) -> bool:
+    """Whether a path from a file that may come from anywhere stays below the folder that it is joined to."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _image_folder(path: Path, file: Path, names: list[str]) -> Path:
+    """The folder where most of the `names` are files."""
+    tag = file.stem.removeprefix("instances_")
+    role = tag.rstrip("0123456789")
+    tried = [path / tag, path / "images" / tag]
+    if tag != file.stem and role:
+        tried += [*_matching(path, f"{escape(role)}*"), *_matching(path / "images", f"{escape(role)}*")]
+    tried = [folder for folder in dict.fromkeys([*tried, path / "images", path]) if folder.is_dir()]
+    counts = [sum(os.path.isfile(folder / name) for name in names) for folder in tried]  # False for impossible names
+    if not any(counts):
+        example = f", such as {printable(names[0])}," if names else ""
+        raise ReskerasError(f"data: the images of {file}{example} are not in {' or '.join(map(str, tried))}")
+    return tried[counts.index(max(counts))]
+
+
+def _size(entry: dict[str, Any]) -> tuple[Any, Any] | None:
+    said = entry.get("height"), entry.get("width")
+    return None if None in said else said
+
+
+def _annotated(
+    number: int | str, where: str, image: StoredImage, objects: list[dict[str, Any]], instances: Instances,
+) -> Annotated:
+    crowd = np.array([each.get("iscrowd") in (1, True) for each in objects], bool)
+    return Annotated(
+        id=number, where=where, stored=image, size=image.size, ignored=crowd, crowd=crowd,
+        boxes=np.array([_corners(each.get("bbox")) for each in objects], np.float64).reshape(-1, 4),
+        names=tuple(instances.names.get(key(each.get("category_id"))) for each in objects))
+
+
+def _corners(box: object) -> tuple[float, float, float, float]:
+    """COCO's left, top, width, height as top, left, bottom, right; NaN for what is no box."""
+    try:
+        if isinstance(box, list) and len(box) == 4 and all(type(number) in (int, float) for number in box):
+            left, top, width, height = map(float, box)
+            return top, left, top + height, left + width
+    except OverflowError:  # JSON's integers have any number of digits
+        pass
+    return NO_BOX

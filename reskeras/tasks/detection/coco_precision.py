@@ -1,0 +1,141 @@
+"""COCO's average precision and recall through pycocotools, and annotations and results in COCO's form."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reskeras.errors import ReskerasError
+from reskeras.tasks.detection.average_precision import Detections
+
+if TYPE_CHECKING:
+    from reskeras.tasks.detection.objects import Objects
+
+FIGURES = ("map", "map50", "map75", "small", "medium", "large")  # the order of COCOeval.stats,
+RECALLS = ("1", "10", "100", "small", "medium", "large")  # and what follows them there
+EVERY_SIZE, MOST_DETECTIONS = 0, 2  # places in COCOeval.eval: all areas, 100 detections
+
+
+@dataclass(frozen=True)
+class CocoClass:
+    """One class: objects to be found, average precision over all overlaps and at 0.5; None without objects."""
+
+    name: str
+    objects: int
+    map: float | None
+    map50: float | None
+
+
+@dataclass(frozen=True)
+class CocoPrecision:
+    """COCO's twelve figures in 0..1, and each class; None where there is no object to find.
+
+    `map` is the mean over overlaps 0.5, 0.55, ..., 0.95 and over classes, `map50` and `map75` at one overlap;
+    `small` of objects below 32 x 32 pixels, `large` above 96 x 96, `medium` between, by the area of the box.
+    `recalls` has the mean recall with at most "1", "10", "100" detections of a class in an image, and with 100
+    of "small", "medium", "large" objects.
+    """
+
+    map: float | None
+    map50: float | None
+    map75: float | None
+    small: float | None
+    medium: float | None
+    large: float | None
+    recalls: dict[str, float | None]
+    by_class: tuple[CocoClass, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain data for JSON."""
+        plain = asdict(self)
+        by_class = {each.pop("name"): each for each in plain.pop("by_class")}
+        return {**plain, "classes": by_class}
+
+
+def coco_precision(detections: Detections, objects: Objects, classes: tuple[str, ...]) -> CocoPrecision:
+    """The figures of pycocotools' COCOeval for boxes.
+
+    By falling score each detection of an image takes the object not taken yet that it overlaps most, of those
+    that it overlaps enough; VOC's rule never looks at a second object. At most 100 detections of a class in an
+    image count. Ignored objects are crowds, see `coco_objects`. COCO's small, medium and large go by the area
+    of the segmentation, here by that of the box, so that these three differ a little from published ones.
+
+    Detections with a score or corner that is no finite number are left out. `ReskerasError` where pycocotools
+    is not installed.
+    """
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        raise ReskerasError(
+            "coco: pycocotools is not installed; pip install 'reskeras[detect]'") from error
+    # ids may be numbers and texts, which it would sort, or the same in two of a set's splits
+    objects = replace(objects, ids=tuple(range(1, objects.count + 1)))
+    with redirect_stdout(io.StringIO()):  # it prints its progress and a table
+        truth, found = COCO(), COCO()
+        truth.dataset = coco_objects(objects, classes)
+        truth.createIndex()
+        if results := coco_results(detections, objects, classes):
+            found = truth.loadRes(results)  # which looks at the first of them
+        judge = COCOeval(truth, found, "bbox")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    stats = [_figure(value) for value in judge.stats]
+    counts = np.bincount(objects.labels[~objects.ignored], minlength=len(classes))
+    precision = judge.eval["precision"][..., EVERY_SIZE, MOST_DETECTIONS]  # (overlaps, recalls, classes)
+    by_class = tuple(CocoClass(name, int(counts[label]), _figure(precision[..., label].mean()),
+                               _figure(precision[0, :, label].mean())) for label, name in enumerate(classes))
+    figures, recalls = stats[:len(FIGURES)], stats[len(FIGURES):]
+    return CocoPrecision(**dict(zip(FIGURES, figures, strict=True)),
+                         recalls=dict(zip(RECALLS, recalls, strict=True)), by_class=by_class)
+
+
+def coco_objects(objects: Objects, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The annotations in COCO's form (the content of an instances_*.json, without segmentations).
+
+    Image ids are those of `objects`, categories count from 1 in the order of `classes`. pycocotools overwrites
+    an annotation's `ignore` with its `iscrowd`, so that every ignored object is a crowd there, VOC's difficult
+    ones too: any number of detections that lie in it by at least the overlap asked for are no mistakes.
+    """
+    owner = np.repeat(np.arange(objects.count), np.diff(objects.starts))
+    rows = zip(owner.tolist(), objects.labels.tolist(), _corner_and_size(objects.boxes),
+               (objects.ignored | objects.crowd).tolist(), strict=True)
+    return {
+        "info": {"description": objects.name},  # pycocotools 2.0.8 copies it without asking whether it is there
+        "images": [{"id": name, "height": height, "width": width}
+                   for name, (height, width) in zip(objects.ids, objects.sizes.tolist(), strict=True)],
+        "categories": [{"id": label, "name": name} for label, name in enumerate(classes, 1)],
+        # ids from 1: to COCOeval a detection that took annotation 0 took none
+        "annotations": [{"id": number, "image_id": objects.ids[image], "category_id": label + 1, "bbox": box,
+                         "area": box[2] * box[3], "iscrowd": int(crowd)}
+                        for number, (image, label, box, crowd) in enumerate(rows, 1)],
+    }
+
+
+def coco_results(detections: Detections, objects: Objects, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The detections in COCO's form for results, ready for `json.dump`: image_id as in `objects.ids`, category_id
+    from 1 in the order of `classes`, bbox [left, top, width, height] in pixels, score.
+
+    Detections with a score or corner that is no finite number are left out: JSON has no word for them.
+    """
+    kept = detections.finite()
+    rows = zip(kept.image.tolist(), kept.labels.tolist(), _corner_and_size(kept.boxes), kept.scores.tolist(),
+               strict=True)
+    return [{"image_id": objects.ids[image], "category_id": label + 1, "bbox": box, "score": score}
+            for image, label, box, score in rows if 0 <= label < len(classes)]
+
+
+def _corner_and_size(boxes: np.ndarray) -> list[list[float]]:
+    """Of boxes (n, 4): [left, top, width, height]."""
+    top, left, bottom, right = boxes.astype(np.float64).reshape(-1, 4).T
+    return np.stack([left, top, right - left, bottom - top], axis=1).tolist()
+
+
+def _figure(value: float) -> float | None:
+    """COCOeval says -1 where there is nothing to find."""
+    return float(value) if value > -1 else None

@@ -1,0 +1,198 @@
+"""A trained detector at work: files of any size in, what is found in them out; with the options of v1 appendix A."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.batches import ReadAhead
+from reskeras.data.broken import named_failures
+from reskeras.data.decode import decode
+from reskeras.data.pipeline import ordered_batches
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.rows import Rows
+from reskeras.errors import ReskerasError
+from reskeras.graph.weights import places, write
+from reskeras.spec.detector import DetectorPlan
+from reskeras.tasks.detection.average_precision import Detections
+from reskeras.tasks.detection.boxes import areas
+from reskeras.tasks.detection.canvas import Placed, normalised, on_canvas, placed
+from reskeras.tasks.detection.model import Networks
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.select import region_boxes, selected
+
+BATCH = 4
+RECALLED = 1000  # proposals of an image whose recall is measured
+REFINED_OVERLAP, VOTES = 0.3, 0.5  # v1 appendix A; the overlap of voters is that of its source (arXiv:1505.01749)
+CANONICAL = 224.0  # pixels: a region is looked at in the scale at which it is about as large as an image of ImageNet
+
+Found = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How images are looked at (v1 appendix A).
+
+    `refine`: what was found is looked at once more; both answers together are suppressed at 0.3 and voted. `scales`:
+    factors of the canvas; each region is seen at the two neighbours among them at which its side is nearest to
+    `canonical` pixels, and of their features the larger counts (maxout). Proposals are made at scale 1.
+    """
+
+    refine: bool = False
+    scales: tuple[float, ...] = ()
+    canonical: float = CANONICAL
+
+    def __post_init__(self) -> None:
+        if self.scales and (len(self.scales) < 2 or sorted(set(self.scales)) != list(self.scales)):
+            raise ReskerasError(f"scales: {_listed(self.scales)}: should be two or more rising factors, such as "
+                                "0.75,1,1.5")
+        if any(not 0.1 <= factor <= 8 for factor in self.scales):
+            raise ReskerasError(f"scales: {_listed(self.scales)}: should be between 0.1 and 8")
+        if not 1 <= self.canonical <= 8192:
+            raise ReskerasError(f"canonical: {self.canonical:g}: should be between 1 and 8192 pixels")
+
+    def describe(self) -> str:
+        """In a few words."""
+        words = [f"scales {_listed(self.scales)}"] if self.scales else ["single scale"]
+        return ", ".join([*words, *(["refined and voted"] if self.refine else [])])
+
+
+def _listed(scales: tuple[float, ...]) -> str:
+    return ", ".join(f"{factor:g}" for factor in scales)
+
+
+class Detector:
+    """A detector's networks with given weights, by canonical name, and what they find in image files, in float32."""
+
+    def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
+                 options: Options = Options()):
+        self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
+        self.networks = Networks(plan, any_size=bool(options.scales))
+        for part in self.networks.parts.values():
+            write(part, {name: weights[name] for name in places(part)})
+
+    def found(self, files: tf.Tensor, proposals: int = 0) -> Found:
+        """What is found in image files, strings (B,), whole JPEGs, PNGs, ...: as `selected` says, `boxes` in pixels of
+        the images; and `proposals` (B, P, 4), likewise, with their `objectness` (B, P). Runs in a graph.
+
+        Of the proposals the detector's own number is looked at; more are given where `proposals` is more.
+        """
+        return self.found_on([self._canvas(files, factor) for factor in (1.0, *self.options.scales)], proposals)
+
+    def found_on(self, images: Sequence[Placed], proposals: int = 0) -> Found:
+        """As `found`, in images that are placed already: at scale 1, then at each of the options' scales."""
+        first = images[0]
+        features = self.networks.features(self._normalised(first))
+        anchors = self.networks.anchors(features)
+        testing = self.spec.proposals.testing
+        # greedy: the first of many proposals are those of few
+        every, objectness = self.networks.proposals(anchors, first.window, max(testing, proposals))
+        regions = every[:, :testing]
+        pyramid = [(one, self.networks.features(self._normalised(one))) for one in images[1:]]
+        boxes, scores = self._told(features, regions, first, pyramid)
+        overlap = votes = None
+        if self.options.refine:
+            again = self._told(features, _likeliest(boxes, scores), first, pyramid)
+            boxes, scores = (tf.concat(pair, axis=1) for pair in zip((boxes, scores), again, strict=True))
+            overlap, votes = REFINED_OVERLAP, VOTES
+        told = selected(boxes, scores, self.spec, overlap, votes)
+        return told | {"boxes": _in_image(told["boxes"], first), "proposals": _in_image(every, first),
+                       "objectness": objectness}
+
+    def features(self, files: tf.Tensor) -> tf.Tensor:
+        """The shared map (B, h, w, C) of image files, strings (B,). Runs in a graph."""
+        return self.features_on(self._canvas(files, 1.0))
+
+    def features_on(self, image: Placed) -> tf.Tensor:
+        """As `features`, of images that are placed already."""
+        return self.networks.features(self._normalised(image))
+
+    def place(self, image: tf.Tensor, factor: float = 1.0) -> Placed:
+        """uint8 (h, w, channels) on a canvas `factor` times as large as the detector's."""
+        height, width, _ = self.plan.input_shape
+        return placed(image, round(height * factor), round(width * factor))
+
+    def _told(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
+              pyramid: list[tuple[Placed, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the first canvas."""
+        if pyramid:
+            pooled = self._maxout(features, regions, first, pyramid)
+        else:
+            pooled = self.networks.pooled(features, regions, first.window)
+        logits, deltas = self.networks.told(pooled, regions)
+        return region_boxes(regions, logits, deltas, first.window, self.spec)
+
+    def _maxout(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
+                pyramid: list[tuple[Placed, tf.Tensor]]) -> tf.Tensor:
+        """The larger of the features of each region at its two scales."""
+        maps, logs = [], []
+        for one, level in pyramid:
+            ratio = tf.tile(one.scale / first.scale, [1, 2])[:, tf.newaxis]
+            maps.append(self.networks.maps([level, regions * ratio]))
+            side = tf.sqrt(tf.maximum(areas(regions * ratio), 1.0))
+            logs.append(tf.abs(tf.math.log(side / self.options.canonical)))
+        off = tf.reshape(tf.stack(logs, axis=-1), [-1, len(maps)])
+        # sides rise with the scale, so that the two nearest are neighbours
+        chosen = tf.math.top_k(-off, 2).indices
+        stacked = tf.stack(maps, axis=1)
+        whole = self.networks.whole(features, first.window)
+        pair = [self.networks.of_maps(tf.gather(stacked, chosen[:, place], batch_dims=1), whole, regions)
+                for place in (0, 1)]
+        return tf.maximum(*pair)
+
+    def _canvas(self, files: tf.Tensor, factor: float) -> Placed:
+        """Files on canvases that are `factor` times as large."""
+        height, width, channels = self.plan.input_shape
+        spec = tf.TensorSpec
+        return Placed(*tf.map_fn(
+            lambda data: self.place(decode(data, channels), factor).parts, files, fn_output_signature=(
+                spec([round(height * factor), round(width * factor), channels]), spec([4]), spec([2]), spec([2]))))
+
+    def _normalised(self, image: Placed) -> tf.Tensor:
+        return normalised(image.pixels, image.window, on_canvas(self.preprocessing, *image.pixels.shape[1:3]))
+
+    def look(
+        self, split: Objects, tell: Callable[[int, int], None] = lambda done, of: None,
+    ) -> tuple[Detections, list[np.ndarray]]:
+        """What is found in every image of `split`, and each image's proposals float32 (r, 4), the best first.
+
+        Of proposals there are RECALLED, so that recall can be measured beyond those that the detector looks at.
+        `tell` gets how many images are done, and of how many.
+        """
+        rows: list[tuple[np.ndarray, ...]] = []
+        proposals: list[np.ndarray] = []
+
+        def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string)), weights
+
+        counted = min(RECALLED, self.spec.proposals.before)
+        find = tf.function(lambda files: self.found(files, counted), autograph=False)
+        images = Rows.shard(min(BATCH, split.count), 0, 1)
+        read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
+        batches = ((find(files), weights)
+                   for files, weights in ordered_batches(load, split.count, images, read_ahead))
+        for answers, weights in named_failures(batches, split.images(), range(split.count), images.count):
+            found = {name: values.numpy() for name, values in answers.items()}
+            for row in range(int(weights.numpy().sum())):
+                kept = slice(0, found["count"][row])
+                rows.append((np.full(found["count"][row], len(proposals), np.int32),
+                             *(found[name][row, kept] for name in ("labels", "scores", "boxes"))))
+                proposals.append(found["proposals"][row, found["objectness"][row] > 0])
+            tell(len(proposals), split.count)
+        return Detections(*(np.concatenate(column) for column in zip(*rows, strict=True))), proposals
+
+
+def _likeliest(boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """The box (B, R, 4) of each region's likeliest class; none of a region that is nothing."""
+    best = tf.gather(boxes, tf.argmax(scores, axis=-1), batch_dims=2)
+    return tf.where(tf.reduce_max(scores, axis=-1, keepdims=True) > 0, best, 0.0)
+
+
+def _in_image(boxes: tf.Tensor, first: Placed) -> tf.Tensor:
+    """Boxes (B, N, 4) of the canvas in pixels of the images; rows of zeros stay zeros."""
+    scale, corner = (tf.tile(numbers, [1, 2])[:, tf.newaxis] for numbers in (first.scale, first.corner))
+    real = tf.reduce_any(boxes != 0, axis=-1, keepdims=True)
+    return tf.where(real, (boxes - corner) / scale, 0.0)

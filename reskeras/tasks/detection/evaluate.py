@@ -1,0 +1,68 @@
+"""How good a detector is on a split: average precision as VOC and COCO measure it, and recall of its proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from reskeras.printable import short_repr
+from reskeras.tasks.detection.average_precision import Detections, VocPrecision, voc_precision
+from reskeras.tasks.detection.coco_precision import CocoPrecision, coco_precision
+from reskeras.tasks.detection.detector import Detector
+from reskeras.tasks.detection.mistakes import Mistakes, mistakes
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.recall import Recall, proposal_recall
+
+
+@dataclass(frozen=True)
+class DetectionEvaluation:
+    """What a detector finds in `images` images with `objects` objects that are to be found.
+
+    `voc` and `mistakes` are at an overlap of 0.5, `coco` None where pycocotools is not installed; `recall` is by number
+    of proposals.
+    """
+
+    data: str
+    split: str
+    images: int
+    objects: int
+    views: str
+    voc: VocPrecision
+    coco: CocoPrecision | None
+    recall: dict[int, Recall]
+    mistakes: Mistakes
+    detections: Detections = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return short_repr(self, f"{self.objects:,} objects in {self.images:,} {self.split} images of {self.data}",
+                          map_area=self.voc.map_area, coco_map=self.coco.map if self.coco else None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain data for JSON."""
+        return {"data": self.data, "split": self.split, "images": self.images, "objects": self.objects,
+                "views": self.views, "voc": self.voc.as_dict(), "coco": self.coco.as_dict() if self.coco else None,
+                "recall": {str(count): recall._asdict() for count, recall in self.recall.items()},
+                "mistakes": self.mistakes.as_dict()}
+
+
+def evaluate_detector(
+    detector: Detector, split: Objects, classes: Sequence[str], data: str,
+    tell: Callable[[int, int], None] = lambda done, of: None,
+) -> DetectionEvaluation:
+    """Look at every image of `split` once. `tell` gets how many are done, and of how many."""
+    detections, proposals = detector.look(split, tell)
+    return judged(detections, proposals, split, classes, data, detector.options.describe())
+
+
+def judged(detections: Detections, proposals: Sequence[np.ndarray], split: Objects, classes: Sequence[str], data: str,
+           views: str) -> DetectionEvaluation:
+    """The figures of what was found in `split`."""
+    coco = coco_precision(detections, split, classes) if find_spec("pycocotools") else None
+    return DetectionEvaluation(
+        data, split.name, split.count, int(np.count_nonzero(~split.ignored)), views,
+        voc_precision(detections, split, classes), coco, proposal_recall(proposals, split),
+        mistakes(detections, split, classes, proposals=proposals), detections)

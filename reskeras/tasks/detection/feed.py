@@ -1,0 +1,199 @@
+"""What a detector is fed: images on canvases with their boxes, changed by (seed, epoch, step) alone."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.augment import coins, pixel_changes
+from reskeras.data.batches import ReadAhead, mapped
+from reskeras.data.boxes import erase
+from reskeras.data.decode import decode
+from reskeras.data.division import BY_POSITION, held_by_position, held_out
+from reskeras.data.pipeline import first_broken_in_training, ordered_batches, shuffled_batches
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.rows import Rows
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
+from reskeras.spec.augment import AugmentSpec
+from reskeras.spec.recipe import Recipe
+from reskeras.tasks.detection.boxes import areas, clipped, mirrored
+from reskeras.tasks.detection.canvas import normalised, placed
+from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
+from reskeras.training.strategy import Replicas
+
+LEAST_SEEN = 0.4  # of an object that the canvas cuts: with less of it in view nobody is asked to find it
+# numbers folded into a batch's seed
+SCALE, MIRROR, FLIP_ROWS, ERASE, LEARN = 101, 102, 103, 104, 105
+# of the recipe's augmentation, what makes no sense of images with boxes
+ONLY_CLASSIFIERS = ("random_resized_crop", "shorter_side", "rand_augment", "mixup", "cutmix")
+
+Inputs = dict[str, tf.Tensor]
+
+
+class DetectionFeed:
+    """Training and watched images of `source` by `recipe`, shared out over `replicas`.
+
+    A batch is (inputs, weights (B,)): what `training_model` takes, and 1 for each image, 0 for what fills up a batch.
+    """
+
+    def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
+        self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        kept, held = held_back(source, recipe)
+        self.held_out = len(held) > 0
+        self.train = source.train.part("train", kept) if self.held_out else source.train
+        self.watched = source.train.part("held-out", held) if self.held_out else source.test
+        self.watches = "held-out" if self.held_out else "test"
+        self.most = max(source.train.most, source.test.most)
+        self.steps_per_epoch = max(self.train.count // recipe.step_images, 1)
+
+    def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
+        """Batches from `step` of `epoch` up to epoch `until`."""
+        check_augment(self.recipe.augment)
+        size = min(self.recipe.step_images, self.train.count)
+
+        def shard(part: tuple[int, int]) -> tf.data.Dataset:
+            batch = TrainingCanvases(self, Rows.shard(size, *part))
+            return shuffled_batches(batch, self.train.count, batch.rows, self.recipe.seed, range(epoch, until),
+                                    self.read_ahead(batch.rows.count), step)
+
+        return self.replicas.dataset(shard, size)
+
+    def check(self) -> None:
+        """Raise ReskerasError when these images cannot be augmented or shared out as the recipe says."""
+        self.training(0, 0, 1)
+
+    def watching(self) -> tuple[tf.data.Dataset, int]:
+        """Batches of every watched image once, in order, and how many batches that are."""
+        size = min(self.recipe.step_images, self.watched.count)
+        size += -size % self.replicas.count
+
+        def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+            # an image's draws are its own, so that its loss does not depend on what else is watched
+            seeds = tf.stack([tf.fill(tf.shape(indices), self.recipe.seed), tf.cast(indices, tf.int32)], axis=1)
+            count = indices.shape[0]
+            return self.loaded(self.watched, indices, tf.ones([count]), tf.zeros([count, 2])) | {"seed": seeds}, weights
+
+        def shard(part: tuple[int, int]) -> tf.data.Dataset:
+            rows = Rows.shard(size, *part)
+            return ordered_batches(lambda *row: _finished(self.preprocessing, *load(*row)), self.watched.count, rows,
+                                   self.read_ahead(rows.count))
+
+        return self.replicas.dataset(shard, size), -(-self.watched.count // size)
+
+    def read_ahead(self, count: int) -> ReadAhead:
+        """How many batches of `count` images are made at once."""
+        return ReadAhead.of(count, self.preprocessing.size)
+
+    def broken_image(self, epoch: int, step: int) -> str | None:
+        """Where the image is stored that a training could not read after `step` steps of `epoch`."""
+        size, watched = min(self.recipe.step_images, self.train.count), self.watched.images()
+        return first_broken_in_training(self.train.images(), watched, size, self.recipe.seed, epoch, step)
+
+    def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
+        """Shapes and types of a batch."""
+        spec = tf.TensorSpec
+        return {"image": spec([None, *self.preprocessing.size]), "window": spec([None, 4]),
+                "boxes": spec([None, self.most, 4]), "labels": spec([None, self.most], tf.int32),
+                "seed": spec([None, 2], tf.int32)}, spec([None])
+
+    def loaded(self, split: Objects, indices: tf.Tensor, factors: tf.Tensor, wheres: tf.Tensor) -> Inputs:
+        """Images 0..255 on canvases, their windows, boxes on the canvas and labels (B, most), of int64 indices (B,)."""
+        height, width, channels = self.preprocessing.size
+        rows = self.most - split.most
+
+        def load(row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+            index, factor, where = row
+            one = placed(decode(split.read(index), channels), height, width, factor, where)
+            boxes, labels = split.in_graph(index)
+            boxes, labels = tf.pad(boxes, [[0, rows], [0, 0]]), tf.pad(labels, [[0, rows]], constant_values=PADDING)
+            return one.pixels, one.window, *in_view(one.boxes(boxes), labels, one.window)
+
+        found = mapped(load, (indices, factors, wheres), (
+            tf.TensorSpec([height, width, channels]), tf.TensorSpec([4]), tf.TensorSpec([self.most, 4]),
+            tf.TensorSpec([self.most], tf.int32)), self.read_ahead(indices.shape[0]).images)
+        return dict(zip(("image", "window", "boxes", "labels"), found, strict=True))
+
+
+class TrainingCanvases:
+    """Makes the rows of a training batch from indices and a seed."""
+
+    def __init__(self, feed: DetectionFeed, rows: Rows):
+        self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
+        self.changes = pixel_changes(self.augment, feed.preprocessing.channels)
+        self.mirrors = feed.source.mirror if self.augment.flip == "auto" else self.augment.flip
+
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        """int64 indices of this shard's rows and the global batch's seed, int32 (2,), to a batch."""
+        fold, rows, size = partial(tf.random.experimental.stateless_fold_in, seed), self.rows, self.feed.preprocessing
+        low, high = self.augment.scale or (1.0, 1.0)
+        draws = rows.taken(tf.random.stateless_uniform([rows.of, 3], fold(SCALE)))
+        # as often halved as doubled
+        factors = tf.exp(tf.math.log(low) + draws[:, 0] * (tf.math.log(high) - tf.math.log(low)))
+        wheres = draws[:, 1:] if self.augment.scale else tf.zeros([rows.count, 2])
+        inputs = self.feed.loaded(self.feed.train, tf.ensure_shape(indices, [rows.count]), factors, wheres)
+        for part, change in self.changes.items():
+            inputs["image"] = change(inputs["image"], fold(part), rows)
+        if self.mirrors:
+            inputs = _mirrored(inputs, coins(fold(MIRROR), rows), size.width)
+        if self.augment.flip_rows:
+            inputs = _turned(_mirrored(_turned(inputs), coins(fold(FLIP_ROWS), rows), size.height))
+        seeds = rows.taken(tf.random.stateless_uniform([rows.of, 2], fold(LEARN), None, None, tf.int32))
+        inputs, weights = _finished(size, inputs | {"seed": seeds}, tf.ones([rows.count]))
+        if self.augment.erase:
+            inputs["image"] = erase(inputs["image"], self.augment.erase, fold(ERASE), rows)
+        return inputs, weights
+
+
+def held_back(source: Source[Objects], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training images to learn from, and to hold out, as the recipe says."""
+    train = source.train
+    if source.division == BY_POSITION:
+        return held_by_position(train.count, recipe.holdout, recipe.seed)
+    return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)
+
+
+def in_view(boxes: tf.Tensor, labels: tf.Tensor, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Boxes (G, 4) of a canvas and labels (G,), cut to what `window` (4,) shows: of which less than LEAST_SEEN is left
+    are ignored, of which nothing is left are padding."""
+    corner = tf.tile(window[:2], [2])
+    cut = clipped(boxes - corner, window[2:] - window[:2]) + corner
+    share = tf.math.divide_no_nan(areas(cut), areas(boxes))
+    labels = tf.where((share < LEAST_SEEN) & (labels >= 0), IGNORED, labels)
+    labels = tf.where(share > 0, labels, PADDING)
+    return tf.where((labels != PADDING)[:, tf.newaxis], cut, 0.0), labels
+
+
+def check_augment(augment: AugmentSpec) -> None:
+    """ReskerasError for augmentation that is for classifiers alone."""
+    for field in ONLY_CLASSIFIERS:
+        if getattr(augment, field):
+            raise ReskerasError(f"augment.{field}: is for classifiers; detectors have scale, flip, flip_rows, colour, "
+                                "lighting and erase")
+    if augment.pad_crop and "pad_crop" in augment.model_fields_set:
+        raise ReskerasError("augment.pad_crop: is for classifiers; a detector's images are moved by scale")
+
+
+def _finished(preprocessing: Preprocessing, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+    return inputs | {"image": normalised(inputs["image"], inputs["window"], preprocessing)}, weights
+
+
+def _mirrored(inputs: Inputs, chosen: tf.Tensor, width: int) -> Inputs:
+    """Images, windows and boxes of the `chosen` rows, bool (B, 1, 1, 1), left to right."""
+    images = tf.where(chosen, tf.reverse(inputs["image"], axis=[2]), inputs["image"])
+    whole = tf.fill(tf.shape(chosen)[:1], float(width))
+    real = (inputs["labels"] != PADDING)[..., tf.newaxis]
+    boxes = tf.where(chosen[..., 0] & real, mirrored(inputs["boxes"], whole), inputs["boxes"])
+    windows = tf.where(chosen[:, 0, 0], mirrored(inputs["window"][:, tf.newaxis], whole)[:, 0], inputs["window"])
+    return inputs | {"image": images, "boxes": boxes, "window": windows}
+
+
+def _turned(inputs: Inputs) -> Inputs:
+    """Rows and columns exchanged, so that left to right is up and down."""
+    order = [1, 0, 3, 2]
+    return inputs | {"image": tf.transpose(inputs["image"], [0, 2, 1, 3]),
+                     "boxes": tf.gather(inputs["boxes"], order, axis=-1),
+                     "window": tf.gather(inputs["window"], order, axis=-1)}
+

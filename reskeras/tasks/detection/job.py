@@ -1,0 +1,148 @@
+"""A detector's training: what is trained, and the job that does it into a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
+from reskeras.spec.detector import DetectorPlan, DetectorSpec, detector_name, lower_detector
+from reskeras.spec.overrides import laid_over
+from reskeras.spec.plan import Plan
+from reskeras.spec.plan_data import unit_data
+from reskeras.spec.recipe import Recipe
+from reskeras.tasks.detection import canvas
+from reskeras.tasks.detection.feed import DetectionFeed
+from reskeras.tasks.detection.model import LOSSES, TrainedDetector, detector_model, training_model
+from reskeras.tasks.detection.objects import Objects
+from reskeras.training.form import training_form
+from reskeras.training.job import Job
+from reskeras.training.optimizer import optimizer_of
+from reskeras.training.precision import training_precision
+from reskeras.training.strategy import Replicas
+from reskeras.training.subject import Measure
+from reskeras.training.transfer import freeze
+
+# layers that a backbone has no weights for, or others for other classes and anchors
+FRESH = ("rpn_pre_bn", "rpn_conv", "objectness", "anchor_deltas", "logits", "box_deltas")
+LOSS = Measure(
+    score=lambda logs: (-float(logs["val_loss"]),),
+    watched_error=lambda logs: float(logs["val_loss"]),
+    training_error=None,
+    shown=(("loss", "loss", ".3f"), *((name, name.replace("_", " "), ".3f") for name in LOSSES)),
+    watched_shown=1,
+)
+
+
+@dataclass(frozen=True)
+class DetectorSubject:
+    """A detector and the annotated images it learns from: what the one fit trains."""
+
+    detector: DetectorPlan
+    name: str
+    source: Source[Objects]
+    preprocessing: Preprocessing
+    measure: Measure = LOSS
+
+    @property
+    def plan(self) -> Plan:
+        """All units."""
+        return self.detector.everything
+
+    def described(self) -> dict[str, Any]:
+        """Units, canvas, and all that decides what is learned from."""
+        return {"units": [unit_data(unit) for unit in self.plan.units], "input": self.plan.input_shape,
+                "detector": self.detector.spec.model_dump(mode="json", exclude={"backbone", "detections", "name"})}
+
+    def feed(self, recipe: Recipe, replicas: Replicas) -> DetectionFeed:
+        """Its training and watched images."""
+        return DetectionFeed(recipe, self.source, self.preprocessing, replicas)
+
+    def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedDetector:
+        """The model in the recipe's precision and form, with its optimiser."""
+        model = training_model(
+            self.detector, self.name, max(self.source.train.most, self.source.test.most),
+            precision=training_precision(recipe.precision), seed=recipe.seed, form=training_form(self.plan, recipe),
+            recompute=recipe.recompute, synchronized=synchronized, cut=recipe.freeze)
+        freeze(model, self.detector.network, recipe.freeze, recipe.frozen_bn)
+        model.compile(optimizer=optimizer_of(model, recipe, steps), jit_compile=False)
+        return model
+
+    def saved(self) -> keras.Model:
+        """The model that is saved: of images to proposals and what is told of them."""
+        return detector_model(self.detector, self.name)
+
+
+@dataclass(frozen=True)
+class DetectorJob(Job):
+    """`spec` as typed, the recipe and annotated images. ReskerasError when they contradict each other."""
+
+    spec: DetectorSpec
+    source: Source[Objects]
+    task: ClassVar[str] = "detection"
+    command: ClassVar[tuple[str, ...]] = ("reskeras", "detect", "train")
+
+    @cached_property
+    def fitted(self) -> DetectorSpec:
+        """The detector with the classes of the data, and the recipe's stochastic depth."""
+        spec, classes = self.spec, len(self.source.classes)
+        if spec.sparse().get("classes", classes) != classes:
+            raise ReskerasError(f"classes: {spec.classes} contradicts {self.source.name}, which has {classes} classes")
+        if spec.canvas()[-1] != self.source.channels:
+            raise ReskerasError(f"backbone.input_shape: {spec.canvas()[-1]} channels contradict {self.source.name}, "
+                                f"whose images have {self.source.channels}")
+        if self.recipe.drop_path is not None and spec.backbone.drop_path is None:
+            spec = laid_over(spec, {"backbone.drop_path": self.recipe.drop_path})
+        return laid_over(spec, {"classes": classes})
+
+    @cached_property
+    def detector(self) -> DetectorPlan:
+        """What is compiled."""
+        return lower_detector(self.fitted)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """All units of the detector."""
+        _check_recipe(self.recipe)
+        plan = self.detector.everything
+        self.recipe.check(plan)
+        if self.recipe.freeze is not None:
+            self.detector.network.endpoint(self.recipe.freeze)  # what is new in a detector always learns
+        return plan
+
+    @property
+    def computed_whole(self) -> Plan:
+        """The shared part: the others are computed of regions, and are no network together with it."""
+        return self.detector.shared
+
+    @property
+    def name(self) -> str:
+        """`resnet-18-detector-bccd`."""
+        return f"{detector_name(self.spec)}-{Path(self.source.name.replace(':', '/')).name}"
+
+    def preprocessing(self) -> Preprocessing:
+        """How images are normalised, measured on the training images."""
+        return Preprocessing.fit(self.source.train.images(), *self.detector.input_shape, self.recipe.normalise)
+
+    def subject(self, preprocessing: Preprocessing) -> DetectorSubject:
+        """What is trained."""
+        return DetectorSubject(self.detector, detector_name(self.spec), self.source, preprocessing)
+
+    def describe(self, preprocessing: Preprocessing) -> str:
+        """How images become the detector's input, in a line."""
+        return canvas.describe(preprocessing)
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    """ReskerasError for what a recipe says that means nothing to detectors."""
+    if recipe.normalise == "per_pixel_mean":
+        raise ReskerasError("normalise: 'per_pixel_mean' is for images of one size; choose per_channel or scale")
+    for field in ("label_smoothing", "class_weights"):
+        if getattr(recipe, field) not in (0.0, "none"):
+            raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is for classifiers, not for detectors")

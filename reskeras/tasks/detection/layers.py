@@ -1,0 +1,243 @@
+"""What stands between a detector's networks, as Keras layers: proposals, targets of regions, their maps, losses.
+
+All compute in float32 on boxes in pixels of the canvas. Importing this file registers them, so that models load.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly
+from reskeras.tasks.detection.align import roi_align
+from reskeras.tasks.detection.anchors import anchor_grid
+from reskeras.tasks.detection.boxes import clipped, coverage, decoded, encoded, overlaps
+from reskeras.tasks.detection.matching import NEITHER, POSITIVE, matched
+from reskeras.tasks.detection.objects import IGNORED
+from reskeras.tasks.detection.pooling import roi_pool
+from reskeras.tasks.detection.sampling import sampled
+from reskeras.tasks.detection.suppression import suppressed
+
+REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
+INSIDE = 0.5  # of an anchor, in the image, for it to teach or tell something
+SMALLEST = 1.0  # pixels of the canvas; thinner proposals are no regions
+IGNORED_SHARE = 0.5  # of a box that lies in an ignored object: then it is no background either
+SMOOTH = 1.0  # where smooth L1 turns from a parabola into a line (Fast R-CNN, equation 3)
+PROPOSAL_SMOOTH = 1 / 9  # in the proposal network (its released code's sigma of 3)
+# numbers folded into an image's seed
+ANCHORS_DRAWN, REGIONS_DRAWN = 1, 2
+
+
+class _Float32Layer(keras.layers.Layer):
+    """Base: computes in float32 whatever the networks around do, and is made again from its arguments."""
+
+    def __init__(self, name: str, **arguments: Any):
+        base = {key: arguments.pop(key) for key in ("trainable", "dtype") if key in arguments}
+        super().__init__(name=name, trainable=base.get("trainable", True), dtype="float32", autocast=False)
+        self.arguments = arguments
+        vars(self).update(arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {"name": self.name, "trainable": self.trainable, **self.arguments}
+
+
+def window_clipped(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Boxes (B, N, 4) cut to the `window` (B, 4) of the canvas that holds the image."""
+    corner = tf.concat([window[:, :2], window[:, :2]], axis=-1)[:, tf.newaxis]
+    return clipped(boxes - corner, window[:, 2:] - window[:, :2]) + corner
+
+
+def in_rows(values: tf.Tensor, width: int) -> tf.Tensor:
+    """A map (B, H, W, A * width) as float32 (B, H * W * A, width), in the order of `anchor_grid`."""
+    count = values.shape[1] * values.shape[2] * values.shape[3] // width
+    return tf.cast(tf.reshape(values, [-1, count, width]), tf.float32)
+
+
+@REGISTERED
+class Proposals(_Float32Layer):
+    """The proposal network's boxes: the best `before` of an image, moved, cut to it, suppressed at `overlap`: `count`.
+
+    Takes objectness (B, H, W, A), deltas (B, H, W, 4 A) and windows (B, 4); gives boxes float32 (B, count, 4), the best
+    first, and their probabilities (B, count). Where there are fewer, zero boxes of probability 0. Anchors of which half
+    lies outside the image are left out: `ProposalLosses` teaches them nothing.
+    """
+
+    def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, before: int, count: int,
+                 overlap: float, **base: Any):
+        super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, before=before, count=count,
+                         overlap=overlap, **base)
+
+    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Choose."""
+        objectness, deltas, window = inputs
+        anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
+                                          self.ratios))
+        # of anchors beside the image nothing was learned; on a canvas that it fills by half they would be most
+        logits = tf.where(_share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
+        best, places = tf.math.top_k(tf.stop_gradient(logits), min(self.before, anchors.shape[0]))
+        moves = tf.gather(tf.stop_gradient(in_rows(deltas, 4)), places, batch_dims=1)
+        boxes = window_clipped(decoded(moves, tf.gather(anchors, places)), window)
+        real = tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= SMALLEST, axis=-1)
+        boxes, scores, _, valid = suppressed(boxes, tf.where(real, best, -np.inf), self.count, self.overlap)
+        real = tf.range(self.count) < valid[:, tf.newaxis]
+        return boxes, tf.where(real, tf.sigmoid(scores), 0.0)
+
+
+@REGISTERED
+class RegionTargets(_Float32Layer):
+    """The regions of an image that a step learns from: `count` of its proposals and objects, and what they are.
+
+    Takes proposals (B, R, 4), objects' boxes (B, G, 4), labels int32 (B, G), seeds int32 (B, 2). Gives regions
+    (B, count, 4), labels int32 (B, count), where `classes` is the background, deltas (B, count, 4) divided by
+    `deviations`, and weights (B, count): 0 where there were too few. At most `positives` are objects. A region that
+    lies in an ignored object is no background.
+    """
+
+    def __init__(self, *, name: str, classes: int, count: int, positives: int, positive: float,
+                 deviations: list[float], **base: Any):
+        super().__init__(name, classes=classes, count=count, positives=positives, positive=positive,
+                         deviations=list(deviations), **base)
+
+    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Draw."""
+        proposals, boxes, labels, seeds = inputs
+        real = labels >= 0
+        # objects are regions too (the paper's code): at first no proposal is near one
+        regions = tf.stop_gradient(tf.concat([proposals, tf.where(real[..., tf.newaxis], boxes, 0.0)], axis=1))
+        filled = tf.reduce_all(regions[..., 2:] > regions[..., :2], axis=-1)
+        index, kind = matched(overlaps(regions, boxes), real, self.positive, self.positive, best=False)
+        kind = tf.where(filled & ~_in_ignored(regions, boxes, labels, kind), kind, NEITHER)
+        chosen, weights = sampled(kind, self.count, self.positives, folded(seeds, REGIONS_DRAWN))
+        regions, index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (regions, index, kind))
+        # a row that was not drawn may be anything; as background of weight 0 it is nothing
+        positive = (kind == POSITIVE) & (weights > 0)
+        targets = tf.gather(boxes, index, batch_dims=1)
+        deltas = encoded(targets, regions) / tf.constant(self.deviations)
+        return (regions, tf.where(positive, tf.gather(labels, index, batch_dims=1), self.classes),
+                tf.where(positive[..., tf.newaxis], deltas, 0.0), weights)
+
+
+@REGISTERED
+class RegionMaps(_Float32Layer):
+    """Each region's part of the shared map: features (B, H, W, C), boxes (B, R, 4) to (B * R, size, size, C).
+
+    `pool` is align (RoIAlign with `points` x `points` points a cell) or max (RoI pooling). In the features' precision.
+    """
+
+    def __init__(self, *, name: str, pool: str, size: int, points: int, stride: float, **base: Any):
+        super().__init__(name, pool=pool, size=size, points=points, stride=stride, **base)
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Cut out."""
+        features, boxes = inputs
+        cells = boxes / self.stride
+        maps = roi_align(features, cells, self.size, self.points) if self.pool == "align" else roi_pool(
+            features, cells, self.size)
+        return tf.reshape(maps, [-1, self.size, self.size, features.shape[-1]])
+
+
+@REGISTERED
+class WithContext(_Float32Layer):
+    """Features (B * R + B, F) of regions (B, R, 4), then of whole images: (B * R, 2 F) side by side (v1 appendix A)."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Put them side by side."""
+        features, boxes = inputs
+        regions = tf.shape(features)[0] - tf.shape(boxes)[0]
+        whole = tf.repeat(features[regions:], boxes.shape[1], axis=0)
+        return tf.ensure_shape(tf.concat([features[:regions], whole], axis=-1), [None, 2 * features.shape[-1]])
+
+
+@REGISTERED
+class ByImage(_Float32Layer):
+    """What was computed of regions (B, R, 4), (B * R, n), sorted by image again: float32 (B, R, n)."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Sort."""
+        values, boxes = inputs
+        return tf.reshape(tf.cast(values, tf.float32), [-1, boxes.shape[1], values.shape[-1]])
+
+
+@REGISTERED
+class ProposalLosses(_Float32Layer):
+    """The proposal network's two losses of each image, (B,): cross-entropy and smooth L1 over `sample` anchors.
+
+    Takes objectness (B, H, W, A), deltas (B, H, W, 4 A), windows (B, 4), objects' boxes (B, G, 4), labels (B, G) and
+    seeds (B, 2). Anchors of which half lies outside the image teach nothing (arXiv:1506.01497, section 3.3 leaves out
+    all that cross its edge). Both are sums over the sample, divided by its size.
+    """
+
+    def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, positive: float,
+                 negative: float, sample: int, positives: int, **base: Any):
+        super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, positive=positive,
+                         negative=negative, sample=sample, positives=positives, **base)
+
+    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both losses."""
+        objectness, deltas, window, boxes, labels, seeds = inputs
+        anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
+                                          self.ratios))
+        inside = _share_inside(anchors, window) > INSIDE
+        # the best anchor of an object is one that may learn it
+        shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
+        index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
+        kind = tf.where(inside & ~_in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
+        chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
+        logits, moves = (tf.gather(in_rows(values, width), chosen, batch_dims=1)
+                         for values, width in ((objectness, 1), (deltas, 4)))
+        index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (index, kind))
+        is_object = tf.cast(kind == POSITIVE, tf.float32)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(is_object, logits[..., 0])
+        wanted = encoded(tf.gather(boxes, index, batch_dims=1), tf.gather(anchors, chosen))
+        count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
+        return (tf.reduce_sum(entropy * weights, axis=1) / count,
+                tf.reduce_sum(smooth_l1(moves - wanted, PROPOSAL_SMOOTH) * is_object * weights, axis=1) / count)
+
+
+@REGISTERED
+class RegionLosses(_Float32Layer):
+    """The two losses of an image's regions, (B,): cross-entropy over classes and background, smooth L1 of the boxes.
+
+    Takes logits (B, R, C + 1), deltas (B, R, 4 C), and what RegionTargets gave: labels, deltas, weights. Both are sums
+    over the regions, divided by their number; only the deltas of the right class are learned.
+    """
+
+    def __init__(self, *, name: str, classes: int, **base: Any):
+        super().__init__(name, classes=classes, **base)
+
+    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both losses."""
+        logits, deltas, labels, wanted, weights = inputs
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        deltas = tf.reshape(deltas, [-1, deltas.shape[1], self.classes, 4])
+        is_object = tf.cast(labels < self.classes, tf.float32)
+        own = tf.gather(deltas, tf.minimum(labels, self.classes - 1), batch_dims=2)
+        count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
+        return (tf.reduce_sum(entropy * weights, axis=1) / count,
+                tf.reduce_sum(smooth_l1(own - wanted, SMOOTH) * is_object * weights, axis=1) / count)
+
+
+def smooth_l1(differences: tf.Tensor, turn: float) -> tf.Tensor:
+    """x^2 / (2 turn) up to `turn`, beyond |x| - turn / 2, summed over the last axis (Fast R-CNN, equation 3)."""
+    size = tf.abs(differences)
+    return tf.reduce_sum(tf.where(size < turn, tf.square(size) / (2 * turn), size - turn / 2), axis=-1)
+
+
+def folded(seeds: tf.Tensor, number: int) -> tf.Tensor:
+    """Seeds int32 (B, 2) of another purpose."""
+    return tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, number), seeds)
+
+
+def _in_ignored(boxes: tf.Tensor, objects: tf.Tensor, labels: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    """Whether boxes (B, N, 4) or (N, 4) that are no object lie in an ignored one, bool (B, N)."""
+    share = tf.where((labels == IGNORED)[:, tf.newaxis], coverage(boxes, objects), 0.0)
+    return (tf.reduce_max(share, axis=-1) > IGNORED_SHARE) & (kind != POSITIVE)
+
+
+def _share_inside(anchors: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Share of each anchor (N, 4) that lies in the image, (B, N)."""
+    return coverage(anchors, window[:, tf.newaxis])[..., 0]

@@ -1,0 +1,174 @@
+"""What is wrong with detections: each sorted into a kind of mistake, and what each kind takes from precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reskeras.tasks.detection.average_precision import Detections, measured_overlaps, voc_precision
+
+if TYPE_CHECKING:
+    from reskeras.tasks.detection.objects import Objects
+
+NEAR = 0.1  # overlap below which a detection has nothing to do with an object (arXiv:2008.08115)
+SURE = 0.5  # score from which on a detection is counted as a sure one
+CORRECT, IGNORED, MISSED = "correct", "ignored", "missed"
+LOCALISATION, CONFUSED, BOTH, DUPLICATE, BACKGROUND = KINDS = (
+    "localisation", "confused", "both", "duplicate", "background")
+WORDS = {
+    LOCALISATION: "the right class, but the box overlaps its object too little",
+    CONFUSED: "the box is right, but the object is of another class",
+    BOTH: "near an object of another class, overlapping it too little",
+    DUPLICATE: "an object that a surer detection has found already",
+    BACKGROUND: "there is no object there",
+    MISSED: "an object that no detection is about, not even a wrong one",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of mistake: how often it was made, of these with a score of SURE or more (None for missed objects,
+    which have no score), and the mean average precision (area) if it alone were mended."""
+
+    name: str
+    count: int
+    sure: int | None
+    mended: float
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Detections sorted at one `overlap`; `map_area` is their mean average precision as it is.
+
+    `detections` are those with finite numbers, the surest first; `kinds` str (d,) says of each CORRECT, IGNORED or
+    one of KINDS, `targets` int64 (d,) the row of the object that it is about, -1 for background. Of the rows of the
+    objects, bool (total,): `found` by a correct detection; `missed`, objects to be found that no correct, confused or
+    ill localised detection is about; `unproposed`, to be found and covered by no proposal (None where these are not
+    known). `table` has KINDS, then MISSED.
+    """
+
+    overlap: float
+    map_area: float
+    table: tuple[Kind, ...]
+    detections: Detections = field(repr=False, compare=False)
+    kinds: np.ndarray = field(repr=False, compare=False)
+    targets: np.ndarray = field(repr=False, compare=False)
+    found: np.ndarray = field(repr=False, compare=False)
+    missed: np.ndarray = field(repr=False, compare=False)
+    unproposed: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def missed_unproposed(self) -> int | None:
+        """How many of the missed objects no proposal covers, so that the regions never saw them."""
+        return None if self.unproposed is None else int((self.missed & self.unproposed).sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain data for JSON."""
+        kinds = {each.name: {"count": each.count, "sure": each.sure, "mended": each.mended,
+                             "gain": each.mended - self.map_area} for each in self.table}
+        return {"overlap": self.overlap, "map_area": self.map_area, "correct": int(self.found.sum()),
+                "kinds": kinds, "missed_unproposed": self.missed_unproposed}
+
+
+def mistakes(
+    detections: Detections, objects: Objects, classes: Sequence[str], overlap: float = 0.5,
+    proposals: Sequence[np.ndarray] | None = None,
+) -> Mistakes:
+    """Sort `detections` and mend each kind of mistake alone, much as TIDE does (arXiv:2008.08115).
+
+    VOC's rule decides what is correct, a duplicate, or about an ignored object. Any other detection is the first of
+    these that holds: confused, if it overlaps an object of another class by `overlap`; ill localised, if one of its
+    own class by NEAR; both, if one of another class by NEAR; background.
+
+    Mended, a confused detection gets the class of its object, an ill localised one its box; where the object is
+    ignored or found by another, or several are about it, all but the surest are removed. What is of the other kinds is
+    removed, and missed objects are not asked for; a class that has none left then is not in the mean.
+
+    `proposals` float32 (r, 4) for each image say which objects the regions could see.
+    """
+    detections = detections.finite()
+    ranked = detections.part(np.argsort(-detections.scores, kind="stable"))
+    kinds, targets = _sorted(ranked, objects, overlap)
+    found = np.zeros(len(objects.labels), bool)
+    found[targets[kinds == CORRECT]] = True
+    open_ = ~objects.ignored & ~found
+    touched = np.zeros(len(found), bool)
+    touched[targets[(kinds == LOCALISATION) | (kinds == CONFUSED)]] = True
+    missed = open_ & ~touched
+
+    def area(some: Detections, sought: Objects) -> float:
+        return voc_precision(some, sought, tuple(classes), overlap).map_area
+
+    table = []
+    for name in KINDS:
+        chosen = kinds == name
+        mended = _mended(name, ranked, chosen, targets, objects, open_)
+        table.append(Kind(name, int(chosen.sum()), int((chosen & (ranked.scores >= SURE)).sum()),
+                          area(mended, objects)))
+    sought = replace(objects, ignored=objects.ignored | missed)
+    table.append(Kind(MISSED, int(missed.sum()), None, area(ranked, sought)))
+    unproposed = None if proposals is None else ~objects.ignored & ~_covered(proposals, objects, overlap)
+    return Mistakes(overlap, area(ranked, objects), tuple(table), ranked, kinds, targets, found, missed, unproposed)
+
+
+def _sorted(ranked: Detections, objects: Objects, overlap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Kinds and targets of detections that come the surest first."""
+    kinds, targets = np.full(len(ranked.scores), BACKGROUND, "U12"), np.full(len(ranked.scores), -1)
+    by_image = np.argsort(ranked.image, kind="stable")
+    images = ranked.image[by_image]
+    for image in np.unique(images):
+        here = by_image[slice(*np.searchsorted(images, (image, image + 1)))]
+        rows = np.arange(objects.starts[image], objects.starts[image + 1])
+        if len(rows):
+            kinds[here], targets[here] = _in_image(ranked.boxes[here], ranked.labels[here], objects, rows, overlap)
+    taken = np.flatnonzero(kinds == CORRECT)
+    ignored = objects.ignored[targets[taken]]
+    kinds[taken[ignored]] = IGNORED
+    taken = taken[~ignored]
+    kinds[np.delete(taken, np.unique(targets[taken], return_index=True)[1])] = DUPLICATE
+    return kinds, targets
+
+
+def _in_image(
+    boxes: np.ndarray, labels: np.ndarray, objects: Objects, rows: np.ndarray, overlap: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the detections of one image; correct are all that VOC gives to an object, whoever comes first."""
+    shares = measured_overlaps(boxes, objects.boxes[rows])
+    own = labels[:, np.newaxis] == objects.labels[rows]
+    nearest, share = [], []
+    for mask in (own, ~own):
+        masked = np.where(mask, shares, -1.0)
+        nearest.append(rows[masked.argmax(axis=1)])
+        share.append(masked.max(axis=1))
+    conditions = [share[0] >= overlap, share[1] >= overlap, share[0] >= NEAR, share[1] >= NEAR]
+    kinds = np.select(conditions, [CORRECT, CONFUSED, LOCALISATION, BOTH], BACKGROUND)
+    return kinds, np.select(conditions, [nearest[0], nearest[1], nearest[0], nearest[1]], -1)
+
+
+def _mended(
+    name: str, ranked: Detections, chosen: np.ndarray, targets: np.ndarray, objects: Objects, open_: np.ndarray,
+) -> Detections:
+    """The detections with what is `chosen`, all of one kind, put right or removed."""
+    if name not in (LOCALISATION, CONFUSED):
+        return ranked.part(~chosen)
+    able = np.flatnonzero(chosen)
+    able = able[open_[targets[able]]]
+    heirs = able[np.unique(targets[able], return_index=True)[1]]  # the surest about each object
+    labels, boxes, kept = ranked.labels.copy(), ranked.boxes.copy(), ~chosen
+    labels[heirs], kept[heirs] = objects.labels[targets[heirs]], True
+    if name == LOCALISATION:
+        boxes[heirs] = objects.boxes[targets[heirs]]
+    return Detections(ranked.image, labels, ranked.scores, boxes).part(kept)
+
+
+def _covered(proposals: Sequence[np.ndarray], objects: Objects, overlap: float) -> np.ndarray:
+    """Which objects, bool (total,), a proposal of their image overlaps by `overlap`."""
+    covered = np.zeros(len(objects.labels), bool)
+    for image, boxes in enumerate(proposals):
+        rows = slice(objects.starts[image], objects.starts[image + 1])
+        shares = measured_overlaps(np.reshape(boxes, (-1, 4)), objects.boxes[rows])
+        covered[rows] = shares.max(axis=0, initial=0.0) >= overlap
+    return covered

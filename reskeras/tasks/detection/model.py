@@ -1,0 +1,158 @@
+"""DetectorPlan to Keras models: the networks of a detector, what it computes of an image, and what it learns from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from reskeras.graph.compile import compile_plan
+from reskeras.spec.detector import DetectorPlan
+from reskeras.spec.plan import Plan
+from reskeras.tasks.detection.layers import (
+    ByImage,
+    ProposalLosses,
+    Proposals,
+    RegionLosses,
+    RegionMaps,
+    RegionTargets,
+    WithContext,
+)
+from reskeras.training.trained_model import TrainedModel
+
+OF_IMAGES = ("shared", "rpn", "objectness", "anchor_deltas")  # the parts that look at all of an image
+LOSSES = ("rpn_objectness", "rpn_boxes", "region_classes", "region_boxes")
+Tensor = keras.KerasTensor | tf.Tensor
+
+
+class Networks:
+    """The compiled parts of a detector and the wiring between them, of Keras' symbols and of numbers alike.
+
+    `how` is as in `compile_plan`; with `any_size` what looks at whole images takes canvases of any size.
+    """
+
+    def __init__(self, plan: DetectorPlan, any_size: bool = False, cut: str | None = None, **how: Any):
+        self.plan = plan
+        self.parts = {name: compile_plan(part, name, **how, cut=cut if _holds(part, cut) else None,
+                                         any_size=any_size and name in OF_IMAGES)
+                      for name, part in plan.parts.items()}
+        spec = plan.spec
+        self.maps = RegionMaps(name="region_maps", pool=spec.regions.pool, size=spec.regions.size,
+                               points=spec.regions.points, stride=plan.stride)
+        self.with_context = WithContext(name="with_context") if spec.regions.context else None
+        self.by_image = {name: ByImage(name=f"{name}_by_image") for name in ("logits", "box_deltas")}
+
+    def features(self, image: Tensor) -> Tensor:
+        """The shared map (B, h, w, C) of canvases (B, H, W, channels)."""
+        return self.parts["shared"](image)
+
+    def anchors(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Objectness (B, h, w, A) and deltas (B, h, w, 4 A) of the anchors of a shared map."""
+        looked = self.parts["rpn"](features)
+        return self.parts["objectness"](looked), self.parts["anchor_deltas"](looked)
+
+    def proposals(self, anchors: tuple[Tensor, Tensor], window: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The `count` best boxes (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
+        spec = self.plan.spec
+        choose = Proposals(name="proposals", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, count=count,
+                           stride=self.plan.stride, before=spec.proposals.before, overlap=spec.proposals.overlap)
+        return choose([*anchors, window])
+
+    def pooled(self, features: Tensor, boxes: Tensor, window: Tensor) -> Tensor:
+        """What the last stage makes of boxes (B, R, 4) of a shared map: (B * R, F), with context (B * R, 2 F)."""
+        return self.of_maps(self.maps([features, boxes]), self.whole(features, window), boxes)
+
+    def whole(self, features: Tensor, window: Tensor) -> Tensor | None:
+        """The map (B, size, size, C) of the whole image, where the detector looks at that."""
+        if self.with_context is None:
+            return None
+        return self.maps([features, keras.ops.expand_dims(window, 1)])
+
+    def of_maps(self, maps: Tensor, whole: Tensor | None, boxes: Tensor) -> Tensor:
+        """As `pooled`, of the regions' maps (B * R, size, size, C) and of what `whole` gave."""
+        if whole is None:
+            return self.parts["regions"](maps)
+        # both in one batch: each in its own would move batch norm's statistics to the middle, where neither is
+        return self.with_context([self.parts["regions"](keras.ops.concatenate([maps, whole])), boxes])
+
+    def told(self, pooled: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, R, C + 1) and box deltas (B, R, 4 C), float32, of pooled features of boxes (B, R, 4)."""
+        return tuple(layer([self.parts[name](pooled), boxes]) for name, layer in self.by_image.items())
+
+
+def _holds(part: Plan, endpoint: str | None) -> bool:
+    return endpoint is not None and any(endpoint in (unit.name, unit.stage_name) for unit in part.units)
+
+
+def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:
+    """What a detector computes of an image, float32: {image (B, H, W, C) normalised, window (B, 4)} to proposals
+    (B, R, 4) in pixels of the canvas, their objectness (B, R), logits (B, R, C + 1), box_deltas (B, R, 4 C)."""
+    networks = Networks(plan, **how)
+    image = keras.Input(plan.input_shape, name="image", dtype="float32")
+    window = keras.Input((4,), name="window", dtype="float32")
+    features = networks.features(image)
+    boxes, objectness = networks.proposals(networks.anchors(features), window, plan.spec.proposals.testing)
+    logits, deltas = networks.told(networks.pooled(features, boxes, window), boxes)
+    return keras.Model({"image": image, "window": window},
+                       {"proposals": boxes, "objectness": objectness, "logits": logits, "box_deltas": deltas},
+                       name=name)
+
+
+def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> TrainedDetector:
+    """A detector that gives its losses, each (B,), of {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32
+    (B, 2)}, where G is `most`, the largest number of objects of an image. All four are learned at once
+    (arXiv:1506.01497 section 3.2, approximate joint training)."""
+    networks, spec = Networks(plan, **how), plan.spec
+    shapes = {"image": plan.input_shape, "window": (4,), "boxes": (most, 4), "labels": (most,), "seed": (2,)}
+    inputs = {key: keras.Input(shape, name=key, dtype="int32" if key in ("labels", "seed") else "float32")
+              for key, shape in shapes.items()}
+    window, objects = inputs["window"], [inputs[key] for key in ("boxes", "labels", "seed")]
+    features = networks.features(inputs["image"])
+    anchors = networks.anchors(features)
+    about_anchors = ProposalLosses(
+        name="rpn_losses", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, stride=plan.stride,
+        positive=spec.proposals.positive, negative=spec.proposals.negative, sample=spec.proposals.sample,
+        positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
+    )([*anchors, window, *objects])
+    proposals, _ = networks.proposals(anchors, window, spec.proposals.training)
+    regions, *targets = RegionTargets(
+        name="region_targets", classes=spec.classes, count=spec.regions.sample, positive=spec.regions.positive,
+        positives=max(round(spec.regions.sample * spec.regions.sample_share), 1), deviations=spec.regions.deviations,
+    )([proposals, *objects])
+    told = networks.told(networks.pooled(features, regions, window), regions)
+    about_regions = RegionLosses(name="region_losses", classes=spec.classes)([*told, *targets])
+    losses = dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
+    return TrainedDetector(inputs, losses, name=name)
+
+
+class TrainedDetector(TrainedModel):
+    """A detector while it trains: the sum of its losses is minimised, and each of them is logged.
+
+    A batch is (inputs, weights (B,)): images of weight 0 fill up the last batch of an evaluation.
+    """
+
+    def __init__(self, *arguments: Any, **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self.trackers = [keras.metrics.Mean(name=name) for name in LOSSES]
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
+                     training: bool = True) -> tf.Tensor:
+        """The mean over the images of the sum of their losses; divided by the replicas, as Keras wants it."""
+        weights = tf.cast(y, tf.float32)
+        total = tf.math.divide_no_nan(tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in LOSSES])),
+                                      tf.reduce_sum(weights))
+        return total / self.distribute_strategy.num_replicas_in_sync
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """The mean of each loss so far, and of their sum."""
+        for tracker, name in zip(self.trackers, LOSSES, strict=True):
+            tracker.update_state(y_pred[name], sample_weight=y)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Losses of a batch (inputs, weights), nothing of rows of weight 0."""
+        inputs, weights = data
+        losses = self(inputs, training=False)
+        self._loss_tracker.update_state(tf.add_n([losses[name] for name in LOSSES]), sample_weight=weights)
+        return self.compute_metrics(inputs, weights, losses)

@@ -1,0 +1,111 @@
+"""A contact sheet of annotated images: each as shown, and as a recipe's augmentation puts it on the canvas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.batches import examples
+from reskeras.data.broken import reading_failure
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.rows import Rows
+from reskeras.data.source import Source
+from reskeras.files import atomic_file
+from reskeras.spec.recipe import Recipe
+from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
+from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases, check_augment
+from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
+from reskeras.training.strategy import open_replicas
+
+if TYPE_CHECKING:
+    from PIL import Image as Picture
+
+ROWS, VERSIONS = 6, 3
+SIDE, GAP, TEXT = 400, 8, 12  # pixels
+HEADING = 22
+PAPER, INK, PALE = "#ffffff", "#222222", "#bbbbbb"
+
+
+def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: int, width: int) -> None:
+    """Write a PNG: a row for each of at most six training images, with what is annotated in it; first as shown, then
+    three times as it is learned from on a canvas of that size. Ignored objects are dashed.
+
+    Raises ReskerasError when the recipe is not for detectors, an image cannot be read, or the file not written.
+    """
+    check_augment(recipe.augment)
+    try:
+        indices = chosen_images(source.train, len(source.classes))
+        columns = [_stored(source, indices), *_versions(source, indices, recipe, height, width)]
+    except tf.errors.OpError as error:
+        raise reading_failure(error) from error
+    pictures = [[draw_boxes(*enlarged(pixels, marks, SIDE), text=TEXT) for pixels, marks in column]
+                for column in columns]
+    titles = ["as shown", f"as learned from, on a canvas of {height}x{width}"]
+    with atomic_file(path) as beside:
+        _arranged(pictures, titles).save(beside, format="PNG")
+
+
+def chosen_images(split: Objects, classes: int) -> np.ndarray:
+    """Indices int64 of at most ROWS images, rising: of evenly spaced classes the first that has no image yet among
+    those, and evenly spaced others."""
+    owner, chosen = np.repeat(np.arange(split.count), np.diff(split.starts)), []
+    for label in np.unique(np.linspace(0, classes - 1, min(classes, ROWS)).astype(int)):
+        images = owner[(split.labels == label) & ~split.ignored]
+        chosen += [index for index in images.tolist() if index not in chosen][:1]
+    others = np.linspace(0, split.count - 1, min(split.count, 2 * ROWS)).astype(int)
+    chosen += [index for index in dict.fromkeys(others.tolist()) if index not in chosen]
+    return np.sort(np.array(chosen[:ROWS], np.int64))
+
+
+def _stored(source: Source[Objects], indices: np.ndarray) -> list[tuple[np.ndarray, list[Mark]]]:
+    images = examples(source.train.images(), indices)
+    return [(image.numpy(), _marks(*source.train.rows(index), source.classes))
+            for index, (image, _) in zip(indices, images, strict=True)]
+
+
+def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, height: int, width: int) -> list:
+    """For each version the canvases, uint8, with their marks."""
+    # nothing is measured for a picture
+    preprocessing = Preprocessing.fit(source.train.images(), height, width, source.channels, "scale")
+    whole = recipe.model_copy(update={"holdout": 0.0})
+    feed = DetectionFeed(whole, source, preprocessing, open_replicas("one"))
+    batch = TrainingCanvases(feed, Rows(0, len(indices), len(indices)))
+    columns = []
+    for version in range(VERSIONS):
+        inputs, _ = batch(tf.constant(indices), tf.constant([recipe.seed, version], tf.int32))
+        found = {name: inputs[name].numpy() for name in ("image", "boxes", "labels")}
+        pixels = (found["image"] * preprocessing.std + preprocessing.mean).clip(0, 255).round().astype(np.uint8)
+        real = found["labels"] != PADDING
+        columns.append([(pixels[row], _marks(found["boxes"][row][real[row]], found["labels"][row][real[row]],
+                                             found["labels"][row][real[row]] == IGNORED, source.classes))
+                        for row in range(len(indices))])
+    return columns
+
+
+def _marks(boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, classes: tuple[str, ...]) -> list[Mark]:
+    """Solid marks of objects to be found, dashed ones of the others; of which class these are is not said."""
+    return [*true_marks(boxes[~ignored], labels[~ignored], classes, dashed=False),
+            *(Mark(tuple(map(float, box)), PALE, dashed=True) for box in boxes[ignored])]
+
+
+def _arranged(columns: list, titles: list[str]) -> Picture.Image:
+    """Columns of pictures with titles above the first ones."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    heights = [max(picture.height for picture in row) for row in zip(*columns, strict=True)]
+    widths = [max(picture.width for picture in column) for column in columns]
+    sheet = Image.new("RGB", (sum(widths) + GAP * (len(widths) + 1),
+                              HEADING + sum(heights) + GAP * (len(heights) + 1)), PAPER)
+    draw, left = ImageDraw.Draw(sheet), GAP
+    for place, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        if place < len(titles):
+            draw.text((left, GAP // 2), titles[place], INK, ImageFont.load_default(HEADING - GAP))
+        top = HEADING + GAP
+        for picture, height in zip(column, heights, strict=True):
+            sheet.paste(picture, (left, top))
+            top += height + GAP
+        left += width + GAP
+    return sheet

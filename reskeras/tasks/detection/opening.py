@@ -1,0 +1,39 @@
+"""Annotated images by name: `voc:PATH`, `coco:PATH`, `tfds:NAME[/CONFIG]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reskeras.data.division import DIVISION
+from reskeras.data.prepared import opened_builder
+from reskeras.data.purpose import Purpose
+from reskeras.data.registry import opened
+from reskeras.data.source import Source
+from reskeras.readers import CLASSES, OBJECTS, readers_of
+from reskeras.tasks.detection.objects import Objects
+
+
+def open_objects(
+    name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None,
+) -> Source[Objects]:
+    """The source of annotated images called `name`; `data_dir` is where TFDS sets are prepared.
+
+    `division` is the version of the rule by which images are held back, which a run keeps. `testing` are the classes of
+    a detector: all images of a source without any for test are then for test.
+
+    Nothing is downloaded. Raises ReskerasError (status 2) for an unknown name or a set that is not there.
+    """
+    return opened(name, OBJECTS, Purpose(data_dir, division, None if testing is None else tuple(testing)))
+
+
+def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
+    """Whether the source called `name` is one of annotated images and none of classified ones.
+
+    A TFDS set with objects and a label is one of classified images. ReskerasError (status 2) where it is not there.
+    """
+    objects, classes = (any(each.takes(name) for each in readers_of(kind)) for kind in (OBJECTS, CLASSES))
+    if objects and classes:
+        features = opened_builder(name.partition(":")[2], data_dir).info.features
+        return "objects" in features and "label" not in features
+    return objects

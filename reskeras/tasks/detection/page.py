@@ -1,0 +1,170 @@
+"""The page of trained detectors: precision, proposals, losses, pictures, what limits them, networks, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from reskeras.report.curves import draw_losses, losses_in_words
+from reskeras.report.plots import networks_of
+from reskeras.report.provenance import exports_of, provenance_of, trained_on
+from reskeras.report.sections import Page, Plot, Section, Table, plot
+from reskeras.spec.catalog import name_of
+from reskeras.spec.detector import DetectorPlan
+from reskeras.tasks.detection.evaluate import DetectionEvaluation
+from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words
+from reskeras.tasks.detection.mistakes import SURE, WORDS
+from reskeras.tasks.detection.model import LOSSES
+from reskeras.tasks.detection.pictures import Pictures
+from reskeras.tasks.detection.precision_plot import draw_precision, precision_in_words
+from reskeras.tasks.run import Material
+
+MEANING = "what it is"
+PARTS = {
+    "shared": "the network up to the shared map, once an image",
+    "rpn": "what the proposal network makes of the shared map",
+    "objectness": "whether an anchor holds an object",
+    "anchor_deltas": "from an anchor to a proposal",
+    "regions": "the rest of the network, of each region's part of the shared map",
+    "logits": "a region's class",
+    "box_deltas": "from a proposal to a box, for each class",
+}
+
+
+def page_of_detectors(runs: Sequence[Material]) -> Page:
+    """One page of one detector's run or several, by name."""
+    one = len(runs) == 1
+    title = runs[0].name if one else f"{len(runs)} detectors: {', '.join(run.name for run in runs)}"
+    judged = {run.name: run.evaluation for run in runs if run.evaluation}
+    known = {run.name: run.metrics for run in runs if run.metrics}
+    sections: list[Section] = [_summary(runs)]
+    sections += _precision(judged, one) if judged else []
+    if known:
+        sections.append(plot("Losses", draw_losses(known, LOSSES), losses_in_words(known),
+                             "By epoch. A region's and an anchor's class cost cross-entropy, their boxes the smooth "
+                             "absolute difference."))
+    sections += [_proposals(runs, one), *_limits(judged, one)] if judged else []
+    for run in runs:
+        if run.evaluation and run.test:
+            sections += Pictures(run.test, run.evaluation, run.classes, "" if one else f", {run.name}").galleries()
+    sections += _parts(runs)
+    sections += _backbones(runs)
+    sections += exports_of({run.name: run.proofs for run in runs})
+    sections += [provenance_of(run.provenance, run.path, "" if one else f", {run.name}") for run in runs]
+    return Page(title, trained_on(run.provenance for run in runs), sections)
+
+
+def _summary(runs: Sequence[Material]) -> Table:
+    columns = ["run", "mAP at 0.5", "eleven points", "COCO mAP", "images", "backbone", "canvas", "parameters", "epochs"]
+    rows = []
+    for run in runs:
+        found, (height, width, _) = run.evaluation, run.plan.input_shape
+        coco = found.coco.map if found and found.coco else None
+        rows.append([
+            run.name, f"{found.voc.map_area:.2%}" if found else "", f"{found.voc.map_eleven:.2%}" if found else "",
+            _share(coco), f"{found.images:,}" if found else "", name_of(run.plan.spec.backbone), f"{height}x{width}",
+            f"{run.plan.parameters:,}", str(len(run.metrics))])
+    notes = [f"{run.name}: no precision, because {run.missing}" for run in runs if run.missing]
+    caption = ("Mean average precision of the best model on the test images, in float32: the area under the curve at "
+               "an overlap of 0.5, the same by VOC's eleven points, and COCO's mean over overlaps of 0.5 to 0.95.")
+    return Table("Summary", columns, rows, caption, notes)
+
+
+def _precision(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:
+    """Average precision by class, and a plot of curves for each run."""
+    columns = ["class", *([] if one else ["run"]), "objects", "found", "AP at 0.5", "eleven points", "COCO AP"]
+    rows = []
+    for name, found in judged.items():
+        coco = {each.name: each.map for each in found.coco.by_class} if found.coco else {}
+        for each in found.voc.classes:
+            recall = each.recall[-1] if len(each.recall) else 0.0
+            shares = [recall, each.area, each.eleven, coco.get(each.name)]
+            rows.append([each.name, *([] if one else [name]), f"{each.objects:,}",
+                         *(_share(share if each.objects else None) for share in shares)])
+    yield Table("Precision by class", columns, _together(rows),
+                "Found: the share of the objects that some detection finds, however unsure.")
+    for name, found in judged.items():
+        yield plot(f"Precision and recall{'' if one else f', {name}'}", draw_precision(found.voc),
+                   precision_in_words(found.voc))
+
+
+def _proposals(runs: Sequence[Material], one: bool) -> Table:
+    rows, notes = [], []
+    for run in runs:
+        if run.evaluation is None:
+            continue
+        rows += [[f"{count:,}", *([] if one else [run.name]), f"{recall.share:.2%}", f"{recall.average:.2%}"]
+                 for count, recall in run.evaluation.recall.items()]
+        notes.append(f"{'The detector' if one else run.name} looks at {run.plan.spec.proposals.testing:,} of them.")
+    caption = ("The share of the objects that one of the best so many proposals of their image covers, whatever their "
+               "class.")
+    columns = ["proposals", *([] if one else ["run"]), "recall at 0.5", "mean over 0.5 to 0.95"]
+    return Table("Recall of the proposals", columns, _together(rows), caption, notes)
+
+
+def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:
+    """Kinds of mistakes, drawn and counted."""
+    found = {name: each.mistakes for name, each in judged.items()}
+    yield plot("What limits it" if one else "What limits them", draw_gains(found), gains_in_words(found),
+               "Each kind mended alone (after TIDE, arXiv:2008.08115); they do not add up.")
+    columns = ["mistake", *([] if one else ["run"]), "count", "sure", "mAP if mended", "gain", MEANING]
+    rows = [[each.name, *([] if one else [name]), f"{each.count:,}", "" if each.sure is None else f"{each.sure:,}",
+             f"{each.mended:.2%}", f"{each.mended - mistakes.map_area:+.2%}", WORDS[each.name]]
+            for name, mistakes in found.items() for each in mistakes.table]
+    notes = [f"{'' if one else f'{name}: '}{mistakes.table[-1].count:,} missed objects, {mistakes.missed_unproposed:,} "
+             "of them covered by no proposal." for name, mistakes in found.items()
+             if mistakes.missed_unproposed is not None]
+    caption = (f"Sure are detections with a probability of {SURE:g} or more. Mended: a confused detection gets the "
+               "right class, a badly placed one the right box, others are removed; missed objects are not asked for.")
+    yield Table("Mistakes", columns, _together(rows), caption, notes, [MEANING])
+
+
+def _together(rows: list[list[str]]) -> list[list[str]]:
+    """Rows of several runs with those of the same first cell beside each other."""
+    order = list(dict.fromkeys(row[0] for row in rows))
+    return sorted(rows, key=lambda row: order.index(row[0]))
+
+
+def _parts(runs: Sequence[Material]) -> Iterator[Table]:
+    """What each detector is made of, equal ones once."""
+    described: list[DetectorPlan] = []
+    for run in runs:
+        if run.plan not in described:
+            described.append(run.plan)
+            yield _parts_of(run, "" if len(runs) == 1 else f", {run.name}")
+
+
+def _parts_of(run: Material, of: str) -> Table:
+    total, rows = run.plan.multiply_adds, []
+    for name, (cost, often) in run.plan.costs().items():
+        shape = "x".join(map(str, run.plan.parts[name].output_shape))
+        spent = cost.multiply_adds * often
+        rows.append([name, shape, f"{cost.parameters:,}", f"{cost.multiply_adds:,}", f"{often:,}",
+                     f"{spent / total:.1%}", PARTS[name]])
+    spec = run.plan.spec
+    anchors, regions = spec.anchors, spec.regions
+    sizes, ratios = (", ".join(f"{number:g}" for number in numbers) for numbers in (anchors.sizes, anchors.ratios))
+    pooling = "RoIAlign" if regions.pool == "align" else "RoI pooling"
+    context = ", with the whole image beside each" if regions.context else ""
+    notes = [f"{run.plan.anchors} anchors at each place of the shared map: sides {sizes} pixels of the canvas, height "
+             f"over width {ratios}.", f"Regions are {regions.size}x{regions.size} cells by {pooling}{context}."]
+    columns = ["part", "gives", "parameters", "multiply-adds", "times", "share", MEANING]
+    caption = f"{run.plan.parameters:,} parameters and {total:,} multiply-adds of an image with all its regions."
+    return Table(f"Parts{of}", columns, rows, caption, notes, [MEANING])
+
+
+def _backbones(runs: Sequence[Material]) -> Iterator[Plot]:
+    """The networks that the detectors are slices of, equal ones once."""
+    names = [name_of(run.plan.spec.backbone) for run in runs]
+    plans = {name if names.count(name) == 1 else f"{name} of {run.name}": run.plan.network
+             for name, run in zip(names, runs, strict=True)}
+    ends = " or ".join(dict.fromkeys(run.plan.spec.shared for run in runs))
+    for each in networks_of(plans):
+        caption = (f"{each.image.caption} As a classifier: the detector computes it up to {ends} once an image, and "
+                   "the rest, without the logits, of each region.")
+        title = each.title.replace("Network", "Backbone", 1)
+        yield replace(each, title=title, image=replace(each.image, caption=caption))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"

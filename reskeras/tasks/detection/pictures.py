@@ -1,0 +1,146 @@
+"""Test images of a detector with boxes drawn in: examples, its surest mistakes, what it never finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reskeras.data.batches import examples
+from reskeras.report.sections import Gallery, Image, photograph
+from reskeras.tasks.detection.drawn_boxes import Mark, cropped, draw_boxes, draw_grid, enlarged, found_marks, true_marks
+from reskeras.tasks.detection.evaluate import DetectionEvaluation
+from reskeras.tasks.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.prediction import Box, Detection
+
+if TYPE_CHECKING:
+    from PIL import Image as Picture
+
+EXAMPLES, WORST, IN_GRID = 12, 12, 4
+WIDE, SMALL = 330, 160  # pixels on the page
+SHARP, TEXT = 3 / 2, 12  # a picture has more pixels than the page shows; a text's on the page
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The images of `test` with what `evaluation` found in them; `of` goes into titles, such as ", run"."""
+
+    test: Objects
+    evaluation: DetectionEvaluation
+    classes: tuple[str, ...]
+    of: str = ""
+
+    def galleries(self) -> Iterator[Gallery]:
+        """All that there is something to show in."""
+        yield self.examples()
+        yield from filter(None, (self.surest_mistakes(), self.never_found()))
+
+    def examples(self) -> Gallery:
+        """Evenly spaced test images."""
+        indices = self._evenly(EXAMPLES)
+        return Gallery(f"Examples{self.of}", list(map(self._example, indices)),
+                       f"{len(indices)} of the {self.test.count:,} test images, evenly spaced. Boxes are detections "
+                       f"with a probability of {SURE:g} or more; dashed are objects that none of these finds.", WIDE)
+
+    def grid(self, count: int = IN_GRID) -> Picture.Image:
+        """Evenly spaced test images in one picture: what is annotated beside what was found."""
+        rows = []
+        for index in self._evenly(count):
+            told, sure, _ = self._told(index)
+            rows.append((f"{self._name(index)}: {told}", self._pixels(index), self._true(self._rows(
+                index, ~self.test.ignored), dashed=False), found_marks(self._detections(sure), self.classes)))
+        return draw_grid(rows)
+
+    def _evenly(self, count: int) -> np.ndarray:
+        return np.unique(np.linspace(0, self.test.count - 1, min(count, self.test.count)).astype(int))
+
+    def _told(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Of an image: how many objects are found, in words; sure detections; objects that none of these finds."""
+        found = self.evaluation.mistakes
+        sure = np.flatnonzero((found.detections.image == index) & (found.detections.scores >= SURE))
+        correct = found.targets[sure[found.kinds[sure] == CORRECT]]
+        wanted = self._rows(index, ~self.test.ignored)
+        false = int(np.isin(found.kinds[sure], KINDS).sum())
+        return (f"{len(correct)} of {len(wanted)} objects found, {false} false", sure, np.setdiff1d(wanted, correct))
+
+    def surest_mistakes(self) -> Gallery | None:
+        """The false detections with the highest scores."""
+        found = self.evaluation.mistakes
+        wrong = np.flatnonzero(np.isin(found.kinds, KINDS))
+        if not len(wrong):
+            return None
+        return Gallery(f"Surest mistakes{self.of}", list(map(self._mistake, wrong[:WORST])),
+                       f"Of {len(wrong):,} false detections those of the highest probability; dashed is the object "
+                       "that each is about.", SMALL)
+
+    def never_found(self) -> Gallery | None:
+        """Objects without a correct detection: those that nothing is about, then those that a mistake is about."""
+        found = self.evaluation.mistakes
+        lost = np.flatnonzero(~self.test.ignored & ~found.found)
+        if not len(lost):
+            return None
+        order = np.lexsort((-np.prod(self.test.boxes[lost, 2:] - self.test.boxes[lost, :2], axis=1),
+                            ~found.missed[lost]))
+        return Gallery(f"Never found{self.of}", list(map(self._lost, lost[order][:WORST])),
+                       f"Of {len(lost):,} objects that no detection finds, however unsure, those that none is even "
+                       "about come first, the largest before the others. Not proposed: no proposal covers it, so that "
+                       "it was not looked at.", SMALL)
+
+    def _example(self, index: int) -> Image:
+        told, sure, unfound = self._told(index)
+        marks = [*found_marks(self._detections(sure), self.classes), *self._true(unfound)]
+        picture = draw_boxes(*enlarged(self._pixels(index), marks, round(SHARP * WIDE)), text=round(SHARP * TEXT) - 3)
+        name = self._name(index)
+        return Image(photograph(picture), f"Test image {name} with the detections drawn in: {told}", f"{name}: {told}")
+
+    def _mistake(self, row: int) -> Image:
+        found = self.evaluation.mistakes
+        one, target, image = self._detections([row])[0], found.targets[row], int(found.detections.image[row])
+        about = {CONFUSED: "is {}", LOCALISATION: "is badly placed", DUPLICATE: "is found already"}
+        kind = found.kinds[row]
+        true = self.classes[self.test.labels[target]] if target >= 0 else ""
+        words = about.get(kind, "badly placed, is {}" if true else "is background").format(true)
+        marks = [*found_marks([one], self.classes), *(self._true([target]) if target >= 0 else [])]
+        both = [one.box, *(mark.box for mark in marks[1:])]
+        around = (*np.min([box[:2] for box in both], axis=0), *np.max([box[2:] for box in both], axis=0))
+        told = f"{one.name} ({one.score:.0%}) {words}"
+        return self._crop(image, [mark.plain() for mark in marks], around, told, "A false detection")
+
+    def _lost(self, row: int) -> Image:
+        found, image = self.evaluation.mistakes, int(np.searchsorted(self.test.starts, row, side="right") - 1)
+        told = self.classes[self.test.labels[row]]
+        if found.unproposed is not None and found.unproposed[row]:
+            told += ", not proposed"
+        elif not found.missed[row]:
+            about = found.kinds[found.targets == row]
+            told += ", taken for another" if CONFUSED in about else ", badly placed"
+        box: Box = tuple(map(float, self.test.boxes[row]))
+        return self._crop(image, [mark.plain() for mark in self._true([row])], box, told, "An object never found")
+
+    def _crop(self, image: int, marks: list[Mark], around: Box, told: str, what: str) -> Image:
+        picture = draw_boxes(*cropped(self._pixels(image), marks, around, 2 * SMALL), text=2 * TEXT)
+        name = self._name(image)
+        return Image(photograph(picture), f"{what} in test image {name}: {told}", f"{told}. {name}")
+
+    def _detections(self, rows: Iterable[int]) -> list[Detection]:
+        told = self.evaluation.mistakes.detections
+        return [Detection(self.classes[told.labels[row]], float(told.scores[row]), tuple(map(float, told.boxes[row])))
+                for row in rows]
+
+    def _true(self, rows: Any, dashed: bool = True) -> list[Mark]:
+        return true_marks(self.test.boxes[rows], self.test.labels[rows], self.classes, dashed)
+
+    def _rows(self, index: int, mask: np.ndarray) -> np.ndarray:
+        """Those rows of an image's objects that `mask` has."""
+        rows = np.arange(self.test.starts[index], self.test.starts[index + 1])
+        return rows[mask[rows]]
+
+    def _pixels(self, index: int) -> np.ndarray:
+        return next(examples(self.test.images(), [index]))[0].numpy()
+
+    def _name(self, index: int) -> str:
+        return PurePath(str(self.test.ids[index])).name

@@ -1,0 +1,122 @@
+"""The objects in image files, by a trained detector; and the same in COCO's form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.decode import decode_file
+from reskeras.errors import ReskerasError
+from reskeras.printable import short_repr
+from reskeras.tasks.detection.detector import BATCH, Detector
+from reskeras.tasks.detection.objects import CHANNELS
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object: the name of its class, its probability, and its box: top, left, bottom, right in pixels of the image
+    as viewers show it, turned by its EXIF tag, where pixel 0 covers 0 to 1."""
+
+    name: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True)
+class ImageDetections:
+    """What was found in one image file of `size` (height, width), the surest first."""
+
+    path: str
+    size: tuple[int, int]
+    detections: tuple[Detection, ...]
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.path, f"{len(self.detections)} objects",
+                          *(f"{each.name} {each.score:.2%}" for each in self.detections[:3]))
+
+    def above(self, score: float) -> ImageDetections:
+        """Those of a score of at least `score`."""
+        return ImageDetections(self.path, self.size, tuple(each for each in self.detections if each.score >= score))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def predict_images(
+    detector: Detector, classes: Sequence[str], paths: Sequence[str | Path],
+    broken: Callable[[str, ReskerasError], None] | None = None,
+) -> list[ImageDetections]:
+    """What is in the image files `paths`, in their order.
+
+    An image is looked at as viewers show it, turned by its EXIF tag. Every file is read before the first is looked at:
+    ReskerasError names one that is missing (status 2) or cannot be read (1); with `broken`, which is called with its
+    path and that, the others are looked at.
+    """
+    known: list[tuple[str | Path, tuple[int, int]]] = []
+    for path in paths:
+        try:
+            known.append((path, _size(path)))
+        except ReskerasError as error:
+            if broken is None:
+                raise
+            broken(str(path), error)
+    paths, sizes = [path for path, _ in known], [size for _, size in known]
+    find = tf.function(detector.found, autograph=False)
+    found: list[ImageDetections] = []
+    for start in range(0, len(paths), BATCH):
+        batch = [Path(path).read_bytes() for path in paths[start : start + BATCH]]
+        filled = batch + batch[-1:] * (BATCH - len(batch))  # one graph for all batches
+        told = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
+        for row in range(len(batch)):
+            index = len(found)
+            found.append(ImageDetections(str(paths[index]), sizes[index], tuple(_detections(told, row, classes))))
+    return found
+
+
+def coco_predictions(found: Sequence[ImageDetections], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """In COCO's form for results, as `coco_results`, with the names of file and class beside their numbers.
+
+    `image_id` is the file's stem, as a number where it is one (as in COCO's own sets), so that pycocotools' loadRes
+    takes the list beside annotations with such ids. Where two files would have the same it is the place in `found`.
+    """
+    stems = [Path(each.path).stem for each in found]
+    ids: Sequence[int | str] = [int(stem) if stem.isascii() and stem.isdecimal() else stem for stem in stems]
+    if len(set(ids)) < len(ids):
+        ids = range(len(ids))
+    numbers = {name: label for label, name in enumerate(classes, 1)}
+    rows = []
+    for image, each in zip(ids, found, strict=True):
+        for one in each.detections:
+            top, left, bottom, right = one.box
+            rows.append({"image_id": image, "file_name": Path(each.path).name, "category_id": numbers[one.name],
+                         "category_name": one.name, "bbox": [left, top, right - left, bottom - top],
+                         "score": one.score})
+    return rows
+
+
+def check_score(score: float | None) -> None:
+    """ReskerasError when that is no lowest score."""
+    if score is not None and not 0 <= score < 1:
+        raise ReskerasError(f"score: {score:g}: should be 0 or more, and below 1")
+
+
+def _size(path: str | Path) -> tuple[int, int]:
+    height, width, _ = decode_file(path, CHANNELS).shape
+    return height, width
+
+
+def _detections(told: dict[str, np.ndarray], row: int, classes: Sequence[str]) -> list[Detection]:
+    """What is told of one image of a batch; of a diverged network nothing that is no number."""
+    kept = slice(0, told["count"][row])
+    labels, scores, boxes = (told[name][row, kept] for name in ("labels", "scores", "boxes"))
+    return [Detection(classes[label], float(score), tuple(map(float, box)))
+            for label, score, box in sorted(zip(labels, scores, boxes, strict=True), key=lambda each: -each[1])
+            if np.isfinite(score) and np.isfinite(box).all()]

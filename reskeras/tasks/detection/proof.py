@@ -1,0 +1,111 @@
+"""The proof that an exported detector is the detector: what both find in the same real images, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from math import isfinite
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.broken import named_failures
+from reskeras.data.decode import decode
+from reskeras.errors import failure
+from reskeras.export.proof import Proof
+from reskeras.export.served_files import PNG
+from reskeras.tasks.detection.average_precision import Detections, voc_precision
+from reskeras.tasks.detection.detector import BATCH
+from reskeras.tasks.detection.objects import CHANNELS, Objects
+
+SAMPLE = 200  # real images that an artefact is proven on, evenly spaced
+NEAR = 0.005  # of a box's longer side: no corner of its partner is further off. Two such squares overlap by 0.98
+# of a probability, and of an image's longer side: what logits of 20 that differ by as much as classifiers are allowed,
+# 1e-4 of the largest, come to in probability at most. Folding batch norm comes to 1e-5 in small trained detectors
+TOLERANCE = 1e-3
+# suppression takes the surer of two boxes: where rounding decides which, the one that is told is another
+LEAST_AGREEMENT = 0.99
+PRECISION = "mAP at 0.5"
+
+# image files, strings (B,), to boxes (B, most, 4), scores (B, most), labels (B, most), count (B,)
+Find = Callable[[tf.Tensor], Mapping[str, np.ndarray]]
+
+
+def sample_of(split: Objects) -> Objects:
+    """At most SAMPLE images of a split."""
+    return split.part(split.name, np.unique(np.linspace(0, split.count - 1, min(split.count, SAMPLE)).astype(int)))
+
+
+def files_of(split: Objects) -> Iterable[bytes]:
+    """Each image's file as a server takes it: what is neither JPEG nor PNG as a PNG of the same pixels.
+
+    A file that is gone or broken is a ReskerasError (status 1).
+    """
+    def taken(index: int) -> bytes:
+        data = split.read(tf.constant(index, tf.int64))
+        image = decode(data, CHANNELS)  # of every file, so that one that is broken is named here
+        return (data if tf.io.is_jpeg(data) or data.numpy().startswith(PNG) else tf.io.encode_png(image)).numpy()
+
+    return named_failures(map(taken, range(split.count)), split.images(), range(split.count), 1)
+
+
+def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detections:
+    """What `find` tells of all files, some at a time."""
+    rows: list[tuple[np.ndarray, ...]] = []
+    left = iter(files)
+    while chosen := list(islice(left, batch)):
+        found = find(tf.constant(chosen))
+        for row, count in enumerate(found["count"]):
+            rows.append((np.full(count, len(rows), np.int32),
+                         *(np.asarray(found[name][row, :count]) for name in ("labels", "scores", "boxes"))))
+    return Detections(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+
+def prove_detector(kind: str, path: str, size: int, found: Detections, reference: Detections, split: Objects,
+                   classes: Sequence[str], tolerance: float = TOLERANCE) -> Proof:
+    """What an artefact found in `split` beside what Keras did.
+
+    A detection's partner is the nearest of the other side's of the same image and class, if it is NEAR and they are
+    each other's nearest. `difference` is the largest of partners: of probabilities, and of corners over the image's
+    longer side; `agreement` is the share of both sides' detections that have a partner; the accuracies are mean average
+    precision at an overlap of 0.5, area. Without partners, or with numbers that are none, the difference is infinite.
+
+    ReskerasError (status 1) when Keras finds nothing, which proves nothing.
+    """
+    if not len(reference.image):
+        raise failure(f"export: the detector finds nothing in {split.count} test images, which proves nothing of its "
+                      "artefact; train it longer")
+    difference, agreement = compared(found, reference, split.sizes)
+    accuracy, expected = (voc_precision(each, split, tuple(classes)).map_area for each in (found, reference))
+    return Proof(kind, path, size, split.count, difference, tolerance, agreement, expected, accuracy,
+                 accuracy_of=PRECISION, least_agreement=LEAST_AGREEMENT)
+
+
+def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tuple[float, float]:
+    """Difference and agreement, as `prove_detector` says, of detections in images of `sizes` (n, 2)."""
+    mine, theirs = _partners(found, reference)
+    total = len(found.image) + len(reference.image)
+    if not len(mine):
+        return float("inf"), 0.0
+    scores = np.abs(found.scores[mine] - reference.scores[theirs])
+    corners = np.abs(found.boxes[mine] - reference.boxes[theirs]).max(axis=1) / sizes[found.image[mine]].max(axis=1)
+    difference = float(max(scores.max(), corners.max()))
+    sound = isfinite(difference) and np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()
+    return difference if sound else float("inf"), 2 * len(mine) / total
+
+
+def _partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `found` and, for each, its partner's row of `reference`."""
+    pairs: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, int), np.zeros(0, int))]
+    for image in np.intersect1d(found.image, reference.image):
+        mine, theirs = (np.flatnonzero(each.image == image) for each in (found, reference))
+        boxes = reference.boxes[theirs]
+        off = np.abs(found.boxes[mine][:, np.newaxis] - boxes).max(axis=-1)
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+        near = (off <= NEAR * sides) & (found.labels[mine][:, np.newaxis] == reference.labels[theirs])
+        off = np.where(near, off, np.inf)
+        nearest = off.argmin(axis=1)
+        rows = np.arange(len(mine))
+        mutual = near[rows, nearest] & (off.argmin(axis=0)[nearest] == rows)
+        pairs.append((mine[mutual], theirs[nearest[mutual]]))
+    return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))

@@ -1,0 +1,98 @@
+"""A trained detector's run, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from reskeras.caller_state import preserved
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
+from reskeras.export.proof import Proof
+from reskeras.graph.weights import read
+from reskeras.image_files import several
+from reskeras.spec.detector import DetectorPlan, lower_detector
+from reskeras.spec.overrides import laid_over
+from reskeras.tasks.detection.detections_folder import check_folder, save_found
+from reskeras.tasks.detection.detector import Detector, Options
+from reskeras.tasks.detection.evaluate import DetectionEvaluation, evaluate_detector
+from reskeras.tasks.detection.export import KINDS, check_detector_kinds, export_detector
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.prediction import ImageDetections, check_score, predict_images
+from reskeras.tasks.run import Run
+
+
+class DetectorRun(Run):
+    """A trained detector."""
+
+    task: ClassVar[str] = "detection"
+
+    @property
+    def plan(self) -> DetectorPlan:
+        """The detector's plans."""
+        return lower_detector(self.folder.spec())
+
+    def judge(self, source: Source[Objects], images: Objects) -> DetectionEvaluation:
+        """Average precision and recall at a single scale."""
+        return evaluate_detector(self.detector(), images, source.classes, source.label)
+
+    @preserved()
+    def detector(self, options: Options = Options(), score: float | None = None) -> Detector:  # noqa: B008 - frozen
+        """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
+        spec = self.folder.spec()
+        spec = spec if score is None else laid_over(spec, {"detections.score": score})
+        return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options)
+
+    @preserved()
+    def evaluate(
+        self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test",
+        options: Options = Options(), tell: Callable[[int, int], None] = lambda done, of: None,  # noqa: B008 - frozen
+        say: Callable[[str], None] = lambda note: None,
+    ) -> DetectionEvaluation:
+        """Average precision and recall of the best model on a split (`test` or `train`), in float32.
+
+        `options` are those of v1 appendix A. `tell` gets how many images are done, and of how many, `say` what is
+        worth knowing of the images.
+        """
+        source = self.source(data, data_dir)
+        images = self.images(source, split, say)
+        return evaluate_detector(self.detector(options), images, source.classes, source.label, tell)
+
+    @preserved()
+    def predict(
+        self, paths: str | Path | Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
+        options: Options = Options(), broken: Callable[[str, ReskerasError], None] | None = None,  # noqa: B008 - frozen
+    ) -> list[ImageDetections]:
+        """The objects in an image file or in several, the surest first; those with a probability of at least `score`,
+        which is by default the detector's own, 0.05.
+
+        `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
+        more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken,
+        unless `broken` is called with its path and that: then the others are looked at.
+        """
+        check_score(score)
+        if out is not None:
+            check_folder(out)
+        classes = self.folder.classes()
+        found = predict_images(self.detector(options, score), classes, several(paths), broken)
+        if out is not None:
+            save_found(found, classes, out, score)
+        return found
+
+    @preserved()
+    def export(
+        self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None,
+        tolerances: Mapping[str, float] | None = None, timing: bool = True,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> list[Proof]:
+        """A SavedModel that takes image files and gives boxes, scores and names of classes, proven on real test images:
+        `serving`, the only kind there is.
+
+        `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
+        `tell` gets each kind as it begins. What is not the detector is kept aside, and a ReskerasError (status 1).
+        """
+        kinds = kinds or KINDS
+        check_detector_kinds([*kinds, *(tolerances or {})])
+        self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
+        return export_detector(self.folder, kinds, self.source(data, data_dir), self.name, tolerances, timing, tell)

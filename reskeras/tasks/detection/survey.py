@@ -1,0 +1,190 @@
+"""What a source of annotated images holds: objects of each class and their sizes, and how well anchors fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from reskeras.data.source import Source
+from reskeras.data.survey import FEW, NAMED, UNEQUAL, Sizes, size_range
+from reskeras.spec.detector import DetectorPlan
+from reskeras.tasks.detection.objects import Objects
+
+OVERLAPS = (0.5, 0.7)  # where a region, and where by default an anchor, is taken for an object
+QUARTILES = (25, 50, 75)
+LEAST_COVERED = 0.9  # of the objects of a class, at an overlap of 0.5
+
+
+@dataclass(frozen=True)
+class Cover:
+    """How well the anchors of a detector fit `objects` objects.
+
+    `sides` are the quartiles of their sides, the square root of the area in pixels of the canvas; `shares` how many of
+    them, in 0..1, have an anchor that overlaps them by at least each of OVERLAPS.
+    """
+
+    objects: int
+    sides: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class AnchorSurvey:
+    """The objects of a split that are to be found, on a detector's canvas, beside its anchors; all and by class.
+
+    Images are placed as in testing: scaled to fit. A class without objects has zeros.
+    """
+
+    canvas: tuple[int, int]
+    every: Cover
+    classes: dict[str, Cover]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"canvas": list(self.canvas), "overlaps": list(OVERLAPS), **asdict(self.every),
+                "classes": [{"name": name, **asdict(cover)} for name, cover in self.classes.items()]}
+
+
+@dataclass(frozen=True)
+class ObjectCount:
+    """Of one class or of all: images with such objects, and the objects that are to be found, by split."""
+
+    train_images: int
+    train: int
+    test_images: int
+    test: int
+
+
+@dataclass(frozen=True)
+class ObjectSurvey:
+    """A source of annotated images in figures.
+
+    `images` and `background`, those of them without an object, are (training, test), as are `ignored` objects,
+    difficult ones and crowds, which are in no other figure. `most` is the largest number of objects of an image.
+    """
+
+    data: str
+    mirror: bool
+    divided: str
+    images: tuple[int, int]
+    background: tuple[int, int]
+    ignored: tuple[int, int]
+    most: int
+    every: ObjectCount
+    classes: dict[str, ObjectCount]
+    sizes: Sizes
+    anchors: AnchorSurvey
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        classes = [{"name": name, **asdict(count)} for name, count in self.classes.items()]
+        return {**asdict(self), "classes": classes, "anchors": self.anchors.as_dict()}
+
+
+def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
+    """Count the images and objects of `source`, and hold the anchors of a detector against them; no image is read."""
+    splits = source.train, source.test
+    sizes = size_range(source.train.sizes)
+    every, classes = _counts(splits, len(source.classes))
+    classes = dict(zip(source.classes, classes, strict=True))
+    anchors = survey_anchors(source.train, source.classes, plan)
+    return ObjectSurvey(
+        data=source.label, mirror=source.mirror, divided=source.divided, images=_pair(split.count for split in splits),
+        background=_pair((np.diff(split.starts) == 0).sum() for split in splits),
+        ignored=_pair(split.ignored.sum() for split in splits), most=int(np.diff(source.train.starts).max(initial=0)),
+        every=every, classes=classes, sizes=sizes, anchors=anchors, notes=source.notes,
+        warnings=(*_class_warnings(classes), *_size_warnings(anchors, plan)))
+
+
+def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan) -> AnchorSurvey:
+    """How well the anchors of a detector cover the objects of a split."""
+    boxes, labels = canvas_boxes(split, *plan.input_shape[:2])
+    overlaps = best_overlaps(boxes, plan)
+    return AnchorSurvey(
+        plan.input_shape[:2], _cover(boxes, overlaps),
+        {name: _cover(boxes[labels == label], overlaps[labels == label]) for label, name in enumerate(classes)})
+
+
+def canvas_boxes(split: Objects, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes float64 (n, 4) on the canvas, and labels int32 (n,), of all objects of a split that are not ignored."""
+    sizes, canvas = split.sizes.astype(np.float64), np.array([height, width], np.float64)
+    # as `canvas.placed` does: to whole pixels, in the upper left corner
+    scales = np.maximum(np.round(sizes * (canvas / sizes).min(axis=1, keepdims=True)), 1) / sizes
+    boxes = split.boxes * np.repeat(np.tile(scales, 2), np.diff(split.starts), axis=0)
+    return boxes[~split.ignored], split.labels[~split.ignored]
+
+
+def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:
+    """The largest overlap (n,) of boxes (n, 4) of the canvas with any anchor of the plan's grid.
+
+    Of anchors of one shape the nearest in both directions overlaps most, so that one of each shape is looked at.
+    """
+    spec = plan.spec.anchors
+    shapes = np.array([(size * ratio ** 0.5, size / ratio ** 0.5) for size in spec.sizes for ratio in spec.ratios])
+    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    cells = np.clip(np.round(centres / plan.stride - 0.5), 0, np.array(plan.map_shape[:2]) - 1)
+    off = np.abs((cells + 0.5) * plan.stride - centres)[:, np.newaxis]
+    sides = sides[:, np.newaxis]
+    common = np.clip((sides + shapes) / 2 - off, 0, np.minimum(sides, shapes)).prod(axis=-1)
+    return (common / (sides.prod(axis=-1) + shapes.prod(axis=-1) - common)).max(axis=1, initial=0)
+
+
+def _cover(boxes: np.ndarray, overlaps: np.ndarray) -> Cover:
+    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+    if not len(sides):
+        return Cover(0, (0.0,) * len(QUARTILES), (0.0,) * len(OVERLAPS))
+    return Cover(len(sides), tuple(np.percentile(sides, QUARTILES).tolist()),
+                 tuple(float((overlaps >= least).mean()) for least in OVERLAPS))
+
+
+def _pair(numbers: Iterator[int]) -> tuple[int, int]:
+    train, test = map(int, numbers)
+    return train, test
+
+
+def _counts(splits: tuple[Objects, Objects], classes: int) -> tuple[ObjectCount, list[ObjectCount]]:
+    """Of all objects, and of each class."""
+    columns = []
+    for split in splits:
+        owner = np.repeat(np.arange(split.count), np.diff(split.starts))[~split.ignored]
+        labels = split.labels[~split.ignored]
+        pairs = np.unique(np.stack([owner, labels], axis=1), axis=0)
+        columns += [[len(np.unique(owner)), *np.bincount(pairs[:, 1], minlength=classes)],
+                    [len(labels), *np.bincount(labels, minlength=classes)]]
+    every, *rows = (ObjectCount(*map(int, row)) for row in zip(*columns, strict=True))
+    return every, rows
+
+
+def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
+    counts = {name: count.train for name, count in classes.items()}
+    least, most = min(counts, key=counts.get), max(counts, key=counts.get)
+    if counts[most] > UNEQUAL * counts[least]:
+        yield (f"classes are very unequal: {counts[most]:,} training objects of {most} and {counts[least]:,} of "
+               f"{least}")
+    if few := [name for name, count in counts.items() if count < FEW]:
+        yield f"fewer than {FEW} training objects of {_named(few)}"
+    if untested := [name for name, count in classes.items() if not count.test]:
+        yield f"no test object of {_named(untested)}"
+
+
+def _size_warnings(anchors: AnchorSurvey, plan: DetectorPlan) -> Iterator[str]:
+    every = anchors.every
+    where = "x".join(map(str, anchors.canvas))
+    uncovered = [f"{name} ({cover.shares[0]:.0%})" for name, cover in anchors.classes.items()
+                 if cover.objects and cover.shares[0] < LEAST_COVERED]
+    if uncovered:
+        yield (f"on a canvas of {where} fewer than {LEAST_COVERED:.0%} of the training objects have an anchor that "
+               f"overlaps them by half, of {_named(uncovered)}; for other anchors see reskeras detect show --data")
+    if every.sides[0] < plan.stride:
+        yield (f"a quarter of the training objects or more are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
+               f"cell of the shared map, on a canvas of {where}; a larger one shows them better")
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{len(names)} class{'es' if len(names) > 1 else ''}: {', '.join(names[:NAMED])}{more}"

@@ -1,0 +1,174 @@
+"""`tfds:NAME[/CONFIG]`: sets of annotated images prepared by TensorFlow Datasets, read by index."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.batches import READERS, pipeline_options
+from reskeras.data.prepared import TEST_NAMES, first_line, mirrors, opened_builder
+from reskeras.data.records import Records, record_facts, split_records
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError, failure
+from reskeras.tasks.detection.cleaning import (
+    Annotated,
+    Purpose,
+    Tally,
+    as_shown,
+    cleaned,
+    divided_by,
+    joined_source,
+    printable,
+)
+from reskeras.tasks.detection.objects import Objects, Read
+from reskeras.tasks.detection.stored import header
+
+FLAGS = {"is_difficult": "ignored", "is_crowd": "crowd"}
+IDS = ("image/id", "image/filename")
+Place = tuple[str, int]  # split, index of the record
+
+
+def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
+    """The TFDS set `name`, which must be prepared in the purpose's `data_dir` (default: TFDS' own folder), with
+    features image and objects: a sequence of bbox, label and, where there are such, is_difficult and is_crowd.
+
+    Test is the first of the splits test, validation and val that has objects, else one training image in five, by a
+    hash of its name, or all with a `purpose` of testing. Where that is test, validation is for training as well, as
+    VOC's trainval is. Boxes are taken as they are, fractions of the image: those of TFDS' own voc lie a pixel to the
+    lower right, because it keeps VOC's count from 1. All records are read once, for the headers of their images.
+
+    Left out, each counted in the notes: images that cannot be read, objects of no class or without four finite numbers,
+    boxes of no height or width. Difficult objects and crowds are ignored, images without objects are background.
+    Raises ReskerasError: status 2 for a set that is not there or of another kind, 1 for broken record files.
+    """
+    builder = opened_builder(name, purpose.data_dir)
+    wanted = _wanted(builder, name)
+    splits = [split for split in ("train", *TEST_NAMES) if split in builder.info.splits]
+    if "train" not in splits:
+        raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(builder.info.splits)}")
+    tally, divided = Tally(), ""
+    records = {split: split_records(builder, split) for split in splits}
+    train, test = _annotated(builder, "train", records, wanted, tally), []
+    for split in splits[1:]:
+        found = _annotated(builder, split, records, wanted, tally)
+        if not any(image.names for image in found):
+            tally.said.append(f"tfds:{name} has no objects in its {split} split, which is left out")
+        elif not test:
+            test, divided = found, f"the set's own split {split}"
+        else:
+            train += found
+    train, test = cleaned(train, tally), cleaned(test, tally)
+    if not divided:
+        train, test, divided = divided_by(purpose, train, tally)
+    classes = tuple(builder.info.features["objects"].feature["label"].names)
+    return joined_source(f"tfds:{name}", name, classes, train, test, lambda places: _reader(records, places), tally,
+                         divided, purpose, mirrors(builder.info.name),
+                         record_facts(builder, {split: each.sizes for split, each in records.items()}))
+
+
+def _wanted(builder: Any, name: str) -> dict[str, Any]:
+    """The features to read, as `PartialDecoding` takes them."""
+    from tensorflow_datasets import features as kinds
+
+    features = builder.info.features
+    known = dict(features.items())
+    image, objects = known.get("image"), known.get("objects")
+    inner = objects.feature if type(objects) is kinds.Sequence else None  # a kind of it, Dataset, is read otherwise
+    inner = dict(inner.items()) if isinstance(inner, kinds.FeaturesDict) else {}
+    box, label = inner.get("bbox"), inner.get("label")
+    if not (isinstance(image, kinds.Image) and isinstance(box, kinds.BBoxFeature)
+            and isinstance(label, kinds.ClassLabel) and label.num_classes):
+        listed = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
+        raise ReskerasError(f"data: tfds:{name} is no set of images and objects with bbox and label; its features are "
+                            f"{listed}")
+    if image.np_dtype != np.uint8:
+        raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(image.np_dtype)}; uint8 is supported")
+    layout = getattr(box.bbox_format, "value", box.bbox_format)
+    if layout not in (None, "REL_YXYX"):
+        raise ReskerasError(f"data: tfds:{name} has boxes as {layout}; REL_YXYX, fractions of the image, is supported")
+    flags = [flag for flag in FLAGS if flag in inner and inner[flag].shape == ()]
+    ids = [key for key in IDS if key in known and known[key].shape == ()]
+    return {"image": True, "objects": {"bbox", "label", *flags}, **dict.fromkeys(ids[:1], True)}
+
+
+def _examples(builder: Any, records: Records, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The features of each record, its image as bytes."""
+    from tensorflow_datasets import decode
+
+    features = decode.PartialDecoding(wanted).extract_features(builder.info.features)
+
+    def parsed(index: tf.Tensor) -> dict[str, Any]:
+        return features.deserialize_example(_called(records.read, index), decoders={"image": decode.SkipDecoding()})
+
+    dataset = tf.data.Dataset.range(len(records)).map(parsed, num_parallel_calls=READERS, deterministic=True)
+    yield from dataset.with_options(pipeline_options()).as_numpy_iterator()
+
+
+def _annotated(
+    builder: Any, split: str, records: dict[str, Records], wanted: dict[str, Any], tally: Tally,
+) -> list[Annotated]:
+    """The images of one split that can be read."""
+    found = []
+    classes = builder.info.features["objects"].feature["label"].names
+    try:
+        for index, example in enumerate(_examples(builder, records[split], wanted)):
+            number = _id(example, index)
+            where = f"{printable(str(number))} of {split}"
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of what is then refused by name
+                    image = header(example["image"])
+            except ReskerasError:
+                tally.add("imageless", where)
+                continue
+            one = _image(number, where, (split, index), image.size, example["objects"], classes)
+            found.append(replace(one, boxes=as_shown(one.boxes, None, image, where, tally)))
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # the latter where TensorFlow's words quote the record
+        why = f": {printable(first_line(error))}" if isinstance(error, tf.errors.OpError) else ""
+        raise failure(f"data: a record of split {split} in {builder.data_dir} is broken{why}") from error
+    return found
+
+
+def _id(example: dict[str, Any], index: int) -> int | str:
+    """COCO's number, or the stem of the file's name, or the index of the record."""
+    given = next((example[key] for key in IDS if key in example), index)
+    return PurePath(given.decode("utf-8", "replace")).stem if isinstance(given, bytes) else int(given)
+
+
+def _image(
+    number: int | str, where: str, place: Place, size: tuple[int, int], objects: dict[str, np.ndarray],
+    classes: list[str],
+) -> Annotated:
+    labels, boxes = objects["label"], objects["bbox"].astype(np.float64).reshape(-1, 4)
+    if len(labels) != len(boxes):
+        labels = np.full(len(boxes), -1)  # nobody knows whose they are
+    none = np.zeros(len(boxes), bool)
+    given = {ours: objects.get(theirs, none).astype(bool) for theirs, ours in FLAGS.items()}
+    flags = {ours: flag if len(flag) == len(boxes) else none for ours, flag in given.items()}
+    return Annotated(id=number, where=where, stored=place, size=size, boxes=boxes * [*size, *size], **flags,
+                     names=tuple(classes[label] if 0 <= label < len(classes) else None for label in labels))
+
+
+def _reader(records: dict[str, Records], places: list[Place]) -> Read:
+    """`Objects.read` for records of any splits."""
+
+    def stored(index: np.int64) -> bytes:
+        split, record = places[index]
+        return records[split].read(record)
+
+    def read(index: tf.Tensor) -> tf.Tensor:
+        features = {"image": tf.io.FixedLenFeature([], tf.string)}
+        return tf.io.parse_single_example(_called(stored, index), features)["image"]
+
+    return read
+
+
+def _called(read: Callable[[np.int64], bytes], index: tf.Tensor) -> tf.Tensor:
+    """What a Python function reads at a scalar index, a scalar string, in a graph."""
+    return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), [])

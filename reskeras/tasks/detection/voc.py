@@ -1,0 +1,165 @@
+"""`voc:PATH`: a folder as Pascal VOC lays it out, Annotations/, JPEGImages/ and the lists of ImageSets/Main/."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from reskeras.bounded import read_bounded
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError, failure
+from reskeras.tasks.detection.cleaning import (
+    Annotated,
+    Purpose,
+    Tally,
+    apart,
+    as_shown,
+    cleaned,
+    divided_by,
+    joined_source,
+    printable,
+)
+from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.stored import StoredImage, file_reader, look_at
+from reskeras.tasks.detection.voc_xml import Annotation, read_annotation
+from reskeras.walk import SUFFIXES
+
+LISTS = ("train", "val", "trainval", "test")
+LARGEST_LIST = 100_000_000  # bytes
+
+
+def open_voc(path: Path, purpose: Purpose) -> Source[Objects]:
+    """The annotated images of a VOC folder, by headers and annotations alone: a few seconds for VOC 2007.
+
+    With a list test.txt, training is trainval.txt, else train.txt and val.txt together. Without one that names
+    annotated images, val.txt is for test and train.txt for training. Without that one image in five is for test, by a
+    hash of its name, or with a `purpose` of testing all; without lists every annotation counts. The classes are the
+    names that occur in training, sorted.
+
+    Left out, each counted in the notes: annotations that are no XML, have a DOCTYPE or more than 10 MB; images that
+    are missing, cannot be read, or have no annotation; objects without a name or four finite numbers; boxes of no
+    height or width, or wholly outside of the image; in test, objects of a class that training has none of. Boxes that
+    reach over the image are cut to it, difficult objects are ignored, images without objects are background, and an
+    image's size is its file's. Raises ReskerasError: status 2 for a folder of another kind, or where nothing is left to
+    train or to test on; 1 for a folder or list that cannot be read.
+    """
+    tally = Tally()
+    annotations, images = _annotations(path), _images(path)
+    lists = {name: _list(path / "ImageSets" / "Main" / f"{name}.txt") for name in LISTS}
+    if lists["test"] and not any(name in annotations for name in lists["test"]):
+        tally.said.append("test.txt names no annotated image and is not used")
+        lists["test"] = None
+    train_names, test_names, divided = _divided(lists, annotations)
+    train_names, test_names = _once(train_names, tally), _once(test_names, tally)
+    found = _found([*train_names, *test_names], annotations, images, tally)
+    train, test = ([found[name] for name in names if name in found] for names in (train_names, test_names))
+    train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
+    if not divided:
+        train, test, divided = divided_by(purpose, train, tally)
+    classes = tuple(sorted({name for image in train for name in image.names}))
+    return joined_source(f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
+                         purpose)
+
+
+def _annotations(path: Path) -> dict[str, Path]:
+    """The annotation files by their stems."""
+    folder = path / "Annotations"
+    if not path.is_dir():
+        raise ReskerasError(f"data: there is no folder {path}")
+    if not folder.is_dir():
+        inner = [child.name for child in _children(path) if (child / "Annotations").is_dir()]
+        hint = f"; did you mean {path / inner[0]}?" if inner else ""
+        raise ReskerasError(f"data: {path} is no VOC folder: it has no Annotations, a folder of XML files{hint}")
+    return {file.stem: file for file in _children(folder) if file.suffix.lower() == ".xml"}
+
+
+def _images(path: Path) -> dict[str, list[Path]]:
+    """The image files by their names, and by their stems."""
+    folder = path / "JPEGImages"
+    if not folder.is_dir():
+        raise ReskerasError(f"data: {path} is no VOC folder: it has no JPEGImages")
+    images: dict[str, list[Path]] = {}
+    for file in _children(folder):
+        if file.suffix.lower() in SUFFIXES:
+            images.setdefault(file.stem, []).append(file)
+            images.setdefault(file.name, []).append(file)
+    return images
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    except OSError as error:
+        raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
+
+
+def _list(file: Path) -> list[str] | None:
+    """The names in a list, in its order; None where there is no such list."""
+    if not file.is_file():
+        return None
+    try:
+        lines = os.fsdecode(read_bounded(file, LARGEST_LIST)).split("\n")
+    except (OSError, ValueError) as error:
+        raise failure(f"data: {file} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _once(names: list[str], tally: Tally) -> list[str]:
+    counts = Counter(names)  # in the order of `names`
+    for name, count in counts.items():
+        if count > 1:
+            tally.add("twice", printable(name))
+    return list(counts)
+
+
+def _divided(lists: dict[str, list[str] | None], annotations: dict[str, Path]) -> tuple[list[str], list[str], str]:
+    """Names for training, names for test, and where those are from; without the last two, all are still to divide."""
+    train, val, both, test = (lists[name] for name in LISTS)
+    if test:
+        return both or [*(train or ()), *(val or ())], test, "the list test.txt"
+    if val and train:
+        return train, val, "the list val.txt"
+    if val and both:
+        held = set(val)
+        return [name for name in both if name not in held], val, "the list val.txt"
+    return both or train or val or sorted(annotations), [], ""
+
+
+def _found(
+    names: list[str], annotations: dict[str, Path], images: dict[str, list[Path]], tally: Tally,
+) -> dict[str, Annotated]:
+    """The named images that have an annotation and a file."""
+    read: dict[str, tuple[Annotation, Path | None]] = {}
+    for name in dict.fromkeys(names):
+        if name not in annotations:
+            tally.add("unlisted", printable(name))
+            continue
+        try:
+            annotation = read_annotation(annotations[name])
+        except ValueError as error:
+            tally.add("unread", f"{printable(annotations[name].name)} ({error})")
+            continue
+        read[name] = annotation, _image(name, annotation.filename, images)
+    seen = look_at(file for _, file in read.values() if file)
+    found = {}
+    for name, (annotation, file) in read.items():
+        if file in seen:
+            found[name] = _annotated(name, printable(annotations[name].name), annotation, seen[file], tally)
+        else:
+            tally.add("imageless", printable(file.name if file else name))
+    return found
+
+
+def _image(name: str, filename: str | None, images: dict[str, list[Path]]) -> Path | None:
+    """The image of an annotation: of its stem, of several the one that it names; else the one that it names.
+    It is looked up among the files of JPEGImages, so that no name leads out of the folder."""
+    same = images.get(name, ())
+    named = images.get(filename or "", ())
+    return next((file for file in same if file in named), None) or next(iter([*same, *named]), None)
+
+
+def _annotated(name: str, where: str, annotation: Annotation, image: StoredImage, tally: Tally) -> Annotated:
+    boxes = as_shown(annotation.boxes, annotation.size, image.header, where, tally)
+    return Annotated(id=name, where=where, stored=image, size=image.size, boxes=boxes, names=annotation.names,
+                     ignored=annotation.difficult, crowd=annotation.difficult & False)

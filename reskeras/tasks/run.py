@@ -1,0 +1,143 @@
+"""A trained run, whatever its task: its model, its data as they were in training, and what a report tells of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from reskeras.caller_state import preserved
+from reskeras.data.kept import as_trained, division_of, is_own, kept_name
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Images, Source
+from reskeras.errors import ReskerasError
+from reskeras.export.proof import Proof, read_proofs
+from reskeras.graph.load import load_model
+from reskeras.porting.port import class_names
+from reskeras.runs import RunFolder, open_run
+from reskeras.tasks.task import find_task
+
+if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
+    import keras
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known of a run; `evaluation` and `test` are None where its images are not at hand: see `missing`.
+
+    `plan` is what its task lowers its spec to, `evaluation` what its task judges by.
+    """
+
+    name: str
+    path: str
+    plan: Any
+    classes: tuple[str, ...]
+    metrics: Sequence[Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+    preprocessing: Preprocessing
+    proofs: Sequence[Proof] = ()
+    evaluation: Any = None
+    test: Any = None
+    missing: str = ""
+
+
+class Run(ABC):
+    """A trained run, and what can be done with it: `Run(path)` is one of the run's own task."""
+
+    task: ClassVar[str]
+
+    def __new__(cls, path: str | Path) -> Self:
+        """A run of the class that the folder's task has."""
+        return super().__new__(find_task(open_run(path).task).run_type() if cls is Run else cls)
+
+    def __init__(self, path: str | Path):
+        self.folder: RunFolder = open_run(path)
+        if self.folder.task != self.task:
+            own, asked = find_task(self.folder.task), find_task(self.task)
+            raise ReskerasError(f"run: {path} is a {own.noun}, not a {asked.noun}; see "
+                                f"{' '.join(own.words('evaluate'))}, predict and export")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """The name of what was trained."""
+        return find_task(self.task).name_of(self.folder.spec())
+
+    @property
+    @abstractmethod
+    def plan(self) -> Any:
+        """What the run's spec is lowered to; it has an `input_shape`."""
+
+    @preserved()
+    def model(self) -> keras.Model:
+        """The best model, float32."""
+        return load_model(self.folder.model_file)
+
+    def preprocessing(self) -> Preprocessing:
+        """How images become this model's input."""
+        return Preprocessing.load(self.folder.preprocessing_file, self.plan.input_shape)
+
+    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source:
+        """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing: all of
+        it where it has no images for test alone, its classes put in the run's order by name."""
+        self.folder.preprocessing_file  # noqa: B018 - says what is missing in a run that was only built
+        known, classes = self.folder.provenance().get("data", {}), self.folder.classes()
+        if data is None and not known:
+            raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
+        opened = find_task(self.task).open_source
+        if is_own(data, known):
+            source = opened(kept_name(known), data_dir or known.get("data_dir"), division=division_of(known))
+            return as_trained(replace(source, name=known["name"]), known, classes, self.folder.data_file)
+        unnamed = not known and classes == class_names(None, len(classes))
+        source = opened(data, data_dir, testing=() if unnamed else classes)
+        if unnamed and len(source.classes) != len(classes):
+            raise ReskerasError(f"data: {source.name} has {len(source.classes)} classes, and {self.path} "
+                                f"{len(classes)} without names")
+        return source
+
+    def images(self, source: Source, split: str, say: Callable[[str], None] = lambda note: None) -> Images:
+        """The images of a split (`test` or `train`); `say` gets what is worth knowing of them."""
+        images = source.training_images("split") if split == "train" else source.test
+        for note in source.notes:
+            say(note)
+        return images
+
+    @preserved()
+    def evaluate(self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *,
+                 tell: Callable[[str], None] = lambda note: None) -> Any:
+        """How good the best model is on a split (`test` or `train`); `tell` gets what is worth knowing of the images.
+
+        The result has `as_dict()`, plain data for JSON.
+        """
+        source = self.source(data, data_dir)
+        return self.judge(source, self.images(source, split, tell))
+
+    @abstractmethod
+    def judge(self, source: Source, images: Images) -> Any:
+        """How good the best model is on `images` of `source`, looked at as they are by default."""
+
+    def proofs(self) -> list[Proof]:
+        """The newest proof of each artefact in the run's export folder."""
+        return read_proofs(self.folder.export_folder)
+
+    @preserved()
+    def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:
+        """What a report tells of the run: what stands in its folder, and how good its best model is."""
+        folder, evaluation, test, missing = self.folder, None, None, ""
+        try:
+            source = self.source(data_dir=data_dir)
+            test = source.test
+            evaluation = self.judge(source, test)
+        except ReskerasError as error:
+            missing = str(error)
+        return Material(label or self.name, str(self.path), self.plan, tuple(folder.classes()), folder.metrics(),
+                        folder.provenance(), self.preprocessing(), self.proofs(), evaluation, test, missing)

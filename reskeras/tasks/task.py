@@ -1,0 +1,102 @@
+"""The protocol of a task: what is trained and judged, and what every command asks of it; and the table of tasks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reskeras.errors import unknown
+from reskeras.spec.fields import Spec
+from reskeras.spec.recipe import Recipe
+
+if TYPE_CHECKING:  # a task is looked up without TensorFlow
+    from reskeras.data.source import Source
+    from reskeras.report.sections import Page
+    from reskeras.tasks.run import Material, Run
+    from reskeras.training.job import Job
+    from reskeras.training.transfer import Start
+
+# a task's folder is imported when it is asked for: a classifier is trained without detectors
+TASKS = {
+    "classification": "reskeras.tasks.classification.task:Classification",
+    "detection": "reskeras.tasks.detection.task:Detection",
+}
+
+
+class Task(ABC):
+    """What is trained and judged. A task is a folder with one of these, a Job, a Subject, and a Run.
+
+    `noun` is what people call what it trains, `program` the words before `train`, `evaluate` and so on, `annotation`
+    what its sources have of each image (a key of readers.py), `recipe` the one it trains by when none is named.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    program: ClassVar[tuple[str, ...]] = ("reskeras",)
+    annotation: ClassVar[str]
+    recipe: ClassVar[str] = "quick"
+
+    def words(self, command: str) -> list[str]:
+        """What is typed for one of its commands: `reskeras`, `export`."""
+        return [*self.program, command]
+
+    @abstractmethod
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
+        """The sparse spec that `source` names, with `settings` and `fields` laid over it, as `spec.request` does."""
+
+    @abstractmethod
+    def name_of(self, spec: Any) -> str:
+        """The name that goes by."""
+
+    def open_source(self, name: str, data_dir: str | Path | None = None, **purpose: Any) -> Source:
+        """The source called `name`, with TFDS sets in `data_dir`; `purpose` are fields of `data.purpose.Purpose`."""
+        from reskeras.data.purpose import Purpose
+        from reskeras.data.registry import opened
+
+        return opened(name, self.annotation, Purpose(data_dir, **purpose))
+
+    @abstractmethod
+    def job(self, spec: Any, recipe: Recipe, source: Source, data_dir: str | Path | None) -> Job:
+        """A training."""
+
+    @abstractmethod
+    def run_type(self) -> type[Run]:
+        """The class of its runs."""
+
+    @abstractmethod
+    def page(self, runs: Sequence[Material]) -> Page:
+        """A report on one run or several."""
+
+    def served_batches(self) -> tuple[int, ...]:
+        """Sizes of batches that a server makes of requests that come together."""
+        from reskeras.export.server_files import BATCHES
+
+        return BATCHES
+
+    def beginning_recipe(self, recipe: Recipe) -> Recipe:
+        """`recipe` for a training that begins with another run's weights."""
+        return recipe
+
+    def beginning_spec(self, spec: Any, source: Source) -> Spec:
+        """`spec` of another run, for `source` instead of the data it was trained on."""
+        from reskeras.training.job import without_data
+
+        return without_data(spec, source)
+
+    def start(self, begun: Run) -> Start:
+        """What a training takes from another run."""
+        from reskeras.graph.weights import read
+        from reskeras.training.transfer import Start
+
+        return Start(str(begun.path), read(begun.model()), begun.preprocessing())
+
+
+def find_task(name: str) -> Task:
+    """The task called `name`; ReskerasError (status 2) when there is none."""
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    module, _, kind = TASKS[name].partition(":")
+    return getattr(import_module(module), kind)()

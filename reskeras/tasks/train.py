@@ -1,0 +1,87 @@
+"""The one road of a training, whatever its task: from what was asked for to a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reskeras.spec.recipe import recipe as read_recipe
+from reskeras.training.fit import Beside
+
+if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
+    import keras
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reskeras.caller_state import preserved
+from reskeras.runs import RunFolder, place_for
+from reskeras.spec.fields import Spec
+from reskeras.spec.recipe import Recipe, batch_note
+from reskeras.spec.request import recipe_of
+from reskeras.tasks.run import Run
+from reskeras.tasks.task import find_task
+from reskeras.training.boards import tensorboard
+from reskeras.training.job import begun_division
+from reskeras.training.strategy import open_replicas
+
+
+@preserved()
+def train(
+    spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
+    task: str = "classification", out: str | Path | None = None, data_dir: str | Path | None = None,
+    resume: bool = False, strategy: str = "auto", devices: int | None = None, histograms: bool = False,
+    profile: int = 0, callbacks: Sequence[keras.callbacks.Callback] = (),
+    tell: Callable[[str], None] = lambda note: None, start: str | Path | Run | None = None, **recipe_fields: Any,
+) -> Run:
+    """Train a network on data by a recipe, into a run folder.
+
+    `start` is a run to begin from, whose weights and preprocessing are taken; the logits are fresh for other classes,
+    and a first convolution of coloured images is summed for grey ones. `freeze="stage2"` and `frozen_bn` of the recipe
+    keep parts of it, `rate_factors` slow parts down.
+
+    The recipe is by default that of the network's file, if it has one, else the task's own: `quick` for classifiers;
+    `recipe_fields` such as `epochs=2` are laid over it. Classes and input channels follow the data. With `resume` a run
+    folder that is there goes on from its newest state, and one that is not is made. `strategy` and `devices` are as in
+    `training.strategy.open_replicas`. `histograms` and `profile`, a number of steps, add to the TensorBoard files in
+    `logs/`. `tell` gets a line for each thing worth knowing. `task` is what is trained and judged: `classification` or
+    `detection`. Raises ReskerasError before anything is written when the request is wrong.
+    """
+    trained = find_task(task)
+    replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
+    named = recipe or recipe_of(spec, trained.recipe)
+    begun = None if start is None else start if isinstance(start, Run) else Run(start)
+    spec, chosen = trained.spec(spec), read_recipe(named, **recipe_fields)
+    if begun:
+        chosen = trained.beginning_recipe(chosen)
+    replicas.check(chosen.batch_size, chosen.accumulate)
+    source = trained.open_source(data, data_dir)
+    job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
+    job.plan  # noqa: B018 - what does not fit is told before the notes
+    path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
+    if resume and (division := begun_division(path)) not in (None, source.division):
+        source = trained.open_source(data, data_dir, division=division)
+        job = replace(job, source=source)
+    for note in (*source.notes, batch_note(chosen, recipe_fields, named)):
+        if note:
+            tell(note)
+    boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
+    beginning = begun and trained.start(begun)
+    if beginning:
+        frozen = [f"frozen up to {chosen.freeze}"] if chosen.freeze else []
+        frozen += ["batch norm frozen"] if chosen.frozen_bn else []
+        tell(", ".join([f"from {beginning.name}", *frozen]))
+    job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks], start=beginning))
+    return Run(path)
+
+
+def train_detector(spec: str | Path | Spec, data: str, recipe: str | Path | Recipe | None = None, **how: Any) -> Run:
+    """Train a Faster R-CNN detector on annotated images by a recipe, into a run folder: a `DetectorRun`.
+
+    `spec` is a DetectorSpec, or what `reskeras.detector` understands. `data` is voc:PATH, coco:PATH or tfds:NAME.
+    `start` is a run to begin from: of a classifier with the same network as the backbone, or of a detector; batch norm
+    is then frozen with its statistics, as in the paper, unless the recipe says `frozen_bn` itself. The rest is as in
+    `reskeras.train`; the recipe by default `detector`.
+    """
+    return train(spec, data, recipe, task="detection", **how)
