@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reskeras.porting.fitted import Answers
-
+from .answers import Answers
 from .detect_options import looking_options
 from .detect_results import echo_detections
 from .paths import Written, csv_option

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reskeras.porting.fitted import Answers
-
+from .answers import Answers
 from .paths import csv_option
 from .results import echo_predictions
 from .run_options import run_and_images, served_options

@@ -152,9 +152,10 @@ def test_an_unknown_kind_is_refused_by_name(trained):
 
 def test_a_built_run_is_not_exported(tmp_path):
     import reskeras
+    from reskeras.api import build_run
     from tests.conftest import TINY
 
-    path = reskeras.api.build_run(reskeras.network(**TINY), tmp_path / "built")
+    path = build_run(reskeras.network(**TINY), tmp_path / "built")
     with pytest.raises(ReskerasError, match="it was built, not trained") as caught:
         reskeras.Run(path).export()
     assert caught.value.status == 2

@@ -13,10 +13,10 @@ import reskeras
 from reskeras.data.pipeline import evaluation_images
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.export import lite_model
-from reskeras.export.artefacts import lite_kind
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, write_lite_model
 from reskeras.export.noise import layers_of
+from reskeras.tasks.classification.export import lite_kind
 from reskeras_cli.main import commands
 
 KINDS = ["tflite", *(f"tflite-{kind}" for kind in LITE_KINDS if kind != "float32")]

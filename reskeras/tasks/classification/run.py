@@ -19,16 +19,15 @@ from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.prediction import Prediction, predict_files
 from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.evaluation.views import Views
-from reskeras.export.artefacts import Exporter, check_kinds, export_run, is_measured
-from reskeras.export.artefacts import Request as ExportRequest
 from reskeras.export.lite import REPRESENTATIVE
-from reskeras.export.noise import LayerNoise
+from reskeras.export.noise import LayerNoise, check_debugged
 from reskeras.export.proof import Proof
 from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
 from reskeras.spec.plan import Plan
+from reskeras.tasks.classification.export import ClassifierExporter, is_measured, lite_kind
 from reskeras.tasks.classification.page import ClassifierMaterial
 from reskeras.tasks.run import Run
 
@@ -106,10 +105,13 @@ class ClassifierRun(Run):
         `keep_float` in float32. `tell` gets each kind as it begins.
         """
         kinds = kinds or ("serving", "tflite")
-        check_kinds(kinds)
+        ClassifierExporter.check([*kinds, *(tolerances or {})])
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
-        request = ExportRequest(pixels, tolerances or {}, representative, tuple(keep_float), timing)
-        return export_run(self.folder, kinds, self._proving(kinds, data, data_dir), self.name, request, tell)
+        for kind in kinds if keep_float else ():
+            check_debugged(lite_kind(kind))
+        return ClassifierExporter.of(
+            self.folder, self._proving(kinds, data, data_dir), self.name, pixels=pixels, tolerances=tolerances or {},
+            representative=representative, keep_float=tuple(keep_float), timing=timing).export(kinds, tell)
 
     def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source:
         """The data that artefacts are proven on; random images for a port without any."""
@@ -156,6 +158,6 @@ class ClassifierRun(Run):
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
                 representative: int = REPRESENTATIVE) -> list[LayerNoise]:
         """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
-        check_kinds([kind])
-        request = ExportRequest(representative=representative)
-        return Exporter(self.folder, self._proving([kind], data, data_dir), self.name, request).explain(kind)
+        ClassifierExporter.check([kind])
+        return ClassifierExporter.of(self.folder, self._proving([kind], data, data_dir), self.name,
+                                     representative=representative).explain(kind)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -12,34 +14,22 @@ from tensorflow.core.framework import tensor_pb2
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
-from reskeras.errors import unknown
-from reskeras.export.artefacts import NOISE_SAMPLE, SERVING, check_place, export_each, set_aside, size_of
+from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
 from reskeras.export.inference import Outputs
 from reskeras.export.proof import Proof
 from reskeras.export.served_files import READ, checked_files, grey_file, read_each
 from reskeras.export.server_files import DETECTOR_BATCHES
 from reskeras.export.serving import SIGNATURES, publish, write_saved_model
-from reskeras.export.timing import timed
-from reskeras.files import workspace
 from reskeras.graph.fold import folded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.runs import RunFolder
 from reskeras.spec.detector import DetectorPlan, lower_detector
+from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.canvas import Placed
 from reskeras.tasks.detection.detector import Detector
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.proof import TOLERANCE, Find, answers, compared, files_of, prove_detector, sample_of
-
-KINDS = (SERVING,)
-TIMED = (1, 4)
-
-
-def check_detector_kinds(kinds: Sequence[str]) -> None:
-    """ReskerasError (status 2) for what detectors are not exported as."""
-    for kind in kinds:
-        if kind not in KINDS:
-            raise unknown("to", kind, KINDS, "detectors")
 
 
 class ServedDetector(tf.Module):
@@ -130,57 +120,60 @@ class SavedDetector:
         return found | {"labels": np.array(labels, np.int32)}
 
 
-def export_detector(
-    run: RunFolder, kinds: Sequence[str], source: Source[Objects], name: str,
-    tolerances: Mapping[str, float] | None = None, timing: bool = True,
-    tell: Callable[[str], None] = lambda note: None,
-) -> list[Proof]:
-    """Export `run` as each of `kinds`, proven on test images of `source`; the proofs also go to report.json.
+@dataclass(frozen=True)
+class DetectorExporter(Exporter):
+    """A detector, and what it finds in the real images of `sample`."""
 
-    As `export.artefacts.export_run`: what differs from the Keras detector is kept aside and a ReskerasError (status 1).
-    """
-    check_detector_kinds([*kinds, *(tolerances or {})])
-    check_place(run.export_folder)
-    exporter = DetectorExporter(run, source, name, tolerances or {}, timing)
-    return export_each(run.export_folder, kinds, exporter.export, tell)
+    plan: DetectorPlan
+    weights: Mapping[str, np.ndarray]
+    preprocessing: Preprocessing
+    classes: Sequence[str]
+    sample: Objects
+    kinds: ClassVar[Mapping[str, Callable[[DetectorExporter, str, Path], Written]]] = {}
+    batches: ClassVar[tuple[int, ...]] = (1, 4)
+    told: ClassVar[str] = "detectors"
 
-
-class DetectorExporter:
-    """A run's best detector, real images, and what it finds in them."""
-
-    def __init__(self, run: RunFolder, source: Source[Objects], name: str, tolerances: Mapping[str, float],
-                 timing: bool):
-        self.folder, self.name, self.tolerances, self.timing = run.export_folder, name, tolerances, timing
-        self.classes, self.sample = run.classes(), sample_of(source.test)
+    @classmethod
+    def of(cls, run: RunFolder, source: Source[Objects], name: str, **request: Any) -> DetectorExporter:
+        """For a run's best model, and test images of `source`; `request` are the other fields."""
         plan = lower_detector(run.spec())
-        self.given = plan, read(load_model(run.model_file)), Preprocessing.load(
-            run.preprocessing_file, plan.input_shape)
-        find = tf.function(Detector(*self.given).found, input_signature=[tf.TensorSpec([None], tf.string)],
-                           autograph=False)
-        self.ask_keras: Find = lambda files: {name: values.numpy() for name, values in find(files).items()}
-        self.reference = answers(self.ask_keras, files_of(self.sample))
+        preprocessing = Preprocessing.load(run.preprocessing_file, plan.input_shape)
+        check_place(run.export_folder)
+        return cls(run.export_folder, name, plan, read(load_model(run.model_file)), preprocessing, run.classes(),
+                   sample_of(source.test), **request)
 
-    def export(self, kind: str) -> Proof:
-        """The SavedModel: written, proven, and given its version, or kept aside as rejected."""
-        served = ServedDetector(*self.given, self.classes)
-        with workspace(self.folder) as place:
-            written = write_saved_model(served, place, self.name, DETECTOR_BATCHES)
-            ask = SavedDetector(written, self.classes)
-            proof = prove_detector(kind, str(written), size_of(written), answers(ask, files_of(self.sample)),
-                                   self.reference, self.sample, self.classes, self.tolerances.get(kind, TOLERANCE))
-            if self.timing:
-                some = np.array(self._some(max(TIMED)), object)
-                proof = replace(proof, timings=tuple(timed(ask, some, batch) for batch in TIMED))
-            if not proof.holds:
-                aside = set_aside(written, self.folder, f"{self.name}-{kind}")
-                return replace(proof, path=str(aside), keras_noise=self._noise())
-            return replace(proof, path=str(publish(written, self.folder / self.name, DETECTOR_BATCHES)))
+    @cached_property
+    def ask_keras(self) -> Find:
+        """The Keras detector, of files."""
+        find = tf.function(Detector(self.plan, self.weights, self.preprocessing).found,
+                           input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        return lambda files: {name: values.numpy() for name, values in find(files).items()}
 
-    def _noise(self) -> float:
-        """How far Keras is from itself when it looks at images one at a time."""
-        count = min(NOISE_SAMPLE, self.sample.count)
-        alone = answers(self.ask_keras, self._some(count), batch=1)
-        return compared(alone, self.reference.part(self.reference.image < count), self.sample.sizes)[0]
+    @cached_property
+    def reference(self) -> Detections:
+        """What the Keras detector finds."""
+        return answers(self.ask_keras, files_of(self.sample))
 
-    def _some(self, count: int) -> list[bytes]:
-        return list(files_of(self.sample.part("some", np.arange(min(count, self.sample.count)))))
+    def some(self, count: int) -> np.ndarray:
+        """The first files of the sample."""
+        few = self.sample.part("some", np.arange(min(count, self.sample.count)))
+        return np.array(list(files_of(few)), object)
+
+    def noise(self, proof: Proof) -> float:
+        """As the difference of partners."""
+        few = self.some(NOISE_SAMPLE)
+        alone = answers(self.ask_keras, few, batch=1)
+        return compared(alone, self.reference.part(self.reference.image < len(few)), self.sample.sizes)[0]
+
+
+def write_served(exporter: DetectorExporter, kind: str, place: Path) -> Written:
+    """A SavedModel."""
+    served = ServedDetector(exporter.plan, exporter.weights, exporter.preprocessing, exporter.classes)
+    path = write_saved_model(served, place, exporter.name, DETECTOR_BATCHES)
+    ask = SavedDetector(path, exporter.classes)
+    proof = prove_detector(kind, str(path), size_of(path), answers(ask, files_of(exporter.sample)), exporter.reference,
+                           exporter.sample, exporter.classes, exporter.tolerances.get(kind, TOLERANCE))
+    return Written(path, proof, lambda: publish(path, exporter.folder / exporter.name, DETECTOR_BATCHES), ask)
+
+
+DetectorExporter.kinds = {"serving": write_served}

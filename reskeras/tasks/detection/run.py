@@ -17,7 +17,7 @@ from reskeras.spec.overrides import laid_over
 from reskeras.tasks.detection.detections_folder import check_folder, save_found
 from reskeras.tasks.detection.detector import Detector, Options
 from reskeras.tasks.detection.evaluate import DetectionEvaluation, evaluate_detector
-from reskeras.tasks.detection.export import KINDS, check_detector_kinds, export_detector
+from reskeras.tasks.detection.export import DetectorExporter
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.prediction import ImageDetections, check_score, predict_images
 from reskeras.tasks.run import Run
@@ -92,7 +92,8 @@ class DetectorRun(Run):
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
         `tell` gets each kind as it begins. What is not the detector is kept aside, and a ReskerasError (status 1).
         """
-        kinds = kinds or KINDS
-        check_detector_kinds([*kinds, *(tolerances or {})])
+        kinds = kinds or tuple(DetectorExporter.kinds)
+        DetectorExporter.check([*kinds, *(tolerances or {})])
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
-        return export_detector(self.folder, kinds, self.source(data, data_dir), self.name, tolerances, timing, tell)
+        return DetectorExporter.of(self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {},
+                                   timing=timing).export(kinds, tell)

@@ -1,0 +1,103 @@
+"""Export, whatever the task: artefacts are written aside, proven on real images, then published or rejected."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.export.proof import Proof, write_proofs
+from reskeras.export.timing import timed
+from reskeras.files import make_folder, move, remove, workspace
+
+NOISE_SAMPLE = 8  # images that Keras is asked one at a time
+
+
+@dataclass(frozen=True)
+class Written:
+    """An artefact at `path`, beside where it belongs, and its proof. `publish` puts it there, and gives the place;
+    `ask`, where its speed is of interest, is asked batches of the exporter's images."""
+
+    path: Path
+    proof: Proof
+    publish: Callable[[], Path]
+    ask: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Exporter(ABC):
+    """A run's best model and real images, for any number of artefacts in the run's export `folder`, called `name`.
+
+    `tolerances` are by kind. A task's own has a table `kinds` of what writes and proves each kind: a function of the
+    exporter, the kind and a folder for the artefact.
+    """
+
+    folder: Path
+    name: str
+    tolerances: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    timing: bool = field(default=True, kw_only=True)
+    kinds: ClassVar[Mapping[str, Callable[[Any, str, Path], Written]]]
+    batches: ClassVar[tuple[int, ...]] = (1, 32)  # images at once, for the timings
+    told: ClassVar[str] = ""  # what a refused kind is told to be of
+
+    @abstractmethod
+    def some(self, count: int) -> Any:
+        """The first images, at most `count`, as artefacts are asked."""
+
+    @abstractmethod
+    def noise(self, proof: Proof) -> float | None:
+        """How far Keras is from itself when it looks at images one at a time, for a proof that does not hold."""
+
+    @classmethod
+    def check(cls, kinds: Sequence[str]) -> None:
+        """ReskerasError (status 2) for a kind that there is not."""
+        for kind in kinds:
+            if kind not in cls.kinds:
+                raise unknown("to", kind, cls.kinds, *([cls.told] if cls.told else []))
+
+    def export(self, kinds: Sequence[str], tell: Callable[[str], None] = lambda note: None) -> list[Proof]:
+        """Each of `kinds`, one that is named twice once; the proofs also go to report.json.
+
+        An artefact that differs from the Keras model by more than its tolerance is kept aside as `rejected`, and a
+        ReskerasError (status 1) at the end, when all have been made.
+        """
+        make_folder(self.folder)
+        proofs = []
+        for kind in dict.fromkeys(kinds):
+            tell(kind)
+            proofs.append(self._export(kind))
+        write_proofs(self.folder, proofs)
+        if rejected := [proof for proof in proofs if not proof.holds]:
+            raise failure("export: rejected, because not the model: "
+                          + ", ".join(proof.objection for proof in rejected))
+        return proofs
+
+    def _export(self, kind: str) -> Proof:
+        with workspace(self.folder) as place:
+            written = self.kinds[kind](self, kind, place)
+            proof = written.proof
+            if self.timing and written.ask:
+                images = self.some(max(self.batches))
+                proof = replace(proof, timings=tuple(timed(written.ask, images, batch) for batch in self.batches))
+            if proof.holds:
+                return replace(proof, path=str(written.publish()))
+            aside = self.folder / "rejected" / f"{self.name}-{kind}"  # no server looks there
+            remove(aside)
+            noise = None if proof.crash else self.noise(proof)
+            return replace(proof, path=str(move(written.path, aside)), keras_noise=noise)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of a folder's files."""
+    return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
+
+
+def check_place(folder: Path) -> None:
+    """ReskerasError (status 2) unless an export folder can be written to."""
+    place = folder if folder.exists() else folder.parent
+    if not os.access(place, os.W_OK) or (folder.exists() and not folder.is_dir()):
+        raise ReskerasError(f"export: {folder} is no folder to write in")

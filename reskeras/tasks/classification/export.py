@@ -1,0 +1,189 @@
+"""Export of a classifier: SavedModel, LiteRT and weights for other libraries, each beside the Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import keras
+import numpy as np
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.source import Source, Split
+from reskeras.engine import stderr_aside
+from reskeras.evaluation.difference import TOLERANCE, relative_difference
+from reskeras.evaluation.views import forward
+from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
+from reskeras.export.inference import Inference
+from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, describe, write_lite_model
+from reskeras.export.lite_model import LiteCrash, LiteModel, logits_aside
+from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
+from reskeras.export.proof import DIFFERENCE, Proof, prove
+from reskeras.export.samples import images_of_each_class
+from reskeras.export.serving import SavedModel, publish, write_saved_model
+from reskeras.files import move, remove, scratch
+from reskeras.graph.load import load_model
+from reskeras.graph.weights import read
+from reskeras.porting.back import KINDS as WEIGHT_KINDS
+from reskeras.porting.back import write_weights
+from reskeras.porting.fitted import Given
+from reskeras.runs import RunFolder
+from reskeras.spec.fields import Spec
+
+SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
+CHUNK = 100
+SERVING, LITE = "serving", "tflite"
+Ask = Callable[[np.ndarray], np.ndarray]
+
+
+def lite_kind(kind: str) -> str:
+    """`int8` of `tflite-int8`; `float32` of `tflite`."""
+    return kind.removeprefix(LITE).removeprefix("-") or "float32"
+
+
+def is_measured(kind: str) -> bool:
+    """Whether a kind needs images to measure ranges on."""
+    return lite_kind(kind) in LITE_KINDS and LITE_KINDS[lite_kind(kind)].measured
+
+
+@dataclass(frozen=True)
+class ClassifierExporter(Exporter):
+    """A classifier, and what it answers to real images.
+
+    `pixels` is what a server takes, uint8 or float32; `representative` how many training images ranges are measured on,
+    `keep_float` the layers that int8 kinds leave in float.
+    """
+
+    spec: Spec
+    model: keras.Model
+    preprocessing: Preprocessing
+    classes: Sequence[str]
+    source: Source[Split]
+    pixels: str = "uint8"
+    representative: int = REPRESENTATIVE
+    keep_float: tuple[str, ...] = ()
+    kinds: ClassVar[Mapping[str, Callable[[ClassifierExporter, str, Path], Written]]] = {}
+
+    @classmethod
+    def of(cls, run: RunFolder, source: Source[Split], name: str, **request: object) -> ClassifierExporter:
+        """For a run's best model; `request` are the other fields."""
+        spec = run.spec()
+        preprocessing = Preprocessing.load(run.preprocessing_file, spec.lower().input_shape)
+        check_place(run.export_folder)
+        return cls(run.export_folder, name, spec, load_model(run.model_file), preprocessing, run.classes(), source,
+                   **request)
+
+    @cached_property
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """Real images 0..255 and their labels."""
+        return images_of_each_class(self.source.test, self.preprocessing, SAMPLE)
+
+    @cached_property
+    def ask_keras(self) -> Ask:
+        """The Keras model, of images 0..255."""
+        run = forward(self.model)
+        return lambda images: run(self.preprocessing.normalise(images)).numpy()
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """The logits of the Keras model."""
+        return in_chunks(self.ask_keras, self.sample[0])
+
+    def some(self, count: int) -> np.ndarray:
+        """The first images of the sample."""
+        return self.sample[0][:count]
+
+    def noise(self, proof: Proof) -> float | None:
+        """As a difference; of no use where the agreement decides."""
+        if proof.measure != DIFFERENCE:
+            return None
+        alone = [self.ask_keras(image[None]) for image in self.some(NOISE_SAMPLE)]
+        return relative_difference(np.concatenate(alone), self.reference[:NOISE_SAMPLE])
+
+    def proof(self, kind: str, path: Path, logits: np.ndarray, tolerance: float = TOLERANCE, measure: str = DIFFERENCE,
+              crash: str | None = None) -> Proof:
+        """`logits` of an artefact beside the reference."""
+        return prove(kind, str(path), size_of(path), logits, self.reference, self.sample[1],
+                     self.tolerances.get(kind, tolerance), measure, crash)
+
+    def inference(self, pixels: str, guarded: bool) -> Inference:
+        """The model from raw pixels to logits and classes."""
+        return Inference(self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded)
+
+    def measured_on(self, lite: str) -> np.ndarray | None:
+        """The training images that a kind measures ranges on, if it does."""
+        if not LITE_KINDS[lite].measured:
+            return None
+        return images_of_each_class(self.source.training_images("to"), self.preprocessing, self.representative)[0]
+
+    def explain(self, kind: str) -> list[LayerNoise]:
+        """How noisy each layer of an int8 kind is, the noisiest first."""
+        lite = lite_kind(kind)
+        check_debugged(lite)
+        inference = self.inference("float32", guarded=False)
+        with scratch() as folder:
+            saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
+            return explain(inference, saved, lite, self.measured_on(lite))
+
+
+def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
+    """A SavedModel."""
+    path = write_saved_model(exporter.inference(exporter.pixels, guarded=True), place, exporter.name)
+    ask = SavedModel(path)
+    return Written(path, exporter.proof(kind, path, in_chunks(ask, exporter.sample[0])),
+                   lambda: publish(path, exporter.folder / exporter.name), ask)
+
+
+def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
+    """A `.tflite`, asked in a process of its own, since a broken one may end it."""
+    lite, inference = lite_kind(kind), exporter.inference("float32", guarded=False)
+    final = exporter.folder / f"{exporter.name}{kind.removeprefix(LITE)}.tflite"
+    images, path = exporter.measured_on(lite), place / final.name
+    if exporter.keep_float:
+        write_lite_model(inference, path, lite, images, lambda saved, _, images: keeping_float(
+            inference, saved, lite, images, exporter.keep_float))
+    else:
+        write_lite_model(inference, path, lite, images)
+    try:
+        logits, crash = logits_aside(path, exporter.sample[0]), None
+    except LiteCrash as error:
+        logits, crash = np.full_like(exporter.reference, np.nan), str(error)
+
+    def publish_lite() -> Path:
+        describe(inference, lite, path, final.with_suffix(".json"))
+        return move(path, final)
+
+    opened = cache(lambda: LiteModel(path, stderr_aside))
+    proof = exporter.proof(kind, path, logits, LITE_KINDS[lite].tolerance, LITE_KINDS[lite].measure, crash)
+    return Written(path, proof, publish_lite, None if crash else lambda images: opened()(images))
+
+
+def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
+    """Weights for another library, proven by that library's network."""
+    final = exporter.folder / f"{exporter.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
+    path, normalise = place / final.name, exporter.preprocessing.normalise
+    given = Given(exporter.spec, read(exporter.model), exporter.preprocessing, exporter.classes)
+    ask, against = write_weights(given, kind, path)
+    proof = exporter.proof(kind, path, in_chunks(lambda images: ask(normalise(images).numpy()), exporter.sample[0]))
+
+    def publish_foreign() -> Path:
+        remove(final)
+        return move(path, final)
+
+    return Written(path, replace(proof, against=against), publish_foreign)
+
+
+ClassifierExporter.kinds = {
+    SERVING: write_served,
+    LITE: write_lite,
+    **{f"{LITE}-{kind}": write_lite for kind in LITE_KINDS if kind != "float32"},
+    **dict.fromkeys(WEIGHT_KINDS, write_foreign),
+}
+
+
+def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:
+    """What `ask` gives for all images, some at a time."""
+    return np.concatenate([ask(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)])
