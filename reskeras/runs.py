@@ -191,6 +191,11 @@ class RunFolder:
         write_json(self.path / PROVENANCE_FILE, {**known, **facts}, durable=True)
 
 
+def numbered(count: int) -> list[str]:
+    """What classes are called that have no names."""
+    return [str(label) for label in range(count)]
+
+
 def open_run(path: str | Path) -> RunFolder:
     """The run in folder `path`; ReskerasError (status 2) when it is none."""
     path = local_path(path, "run")

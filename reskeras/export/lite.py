@@ -21,7 +21,6 @@ from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
 from reskeras.export.serving import write_saved_model
 from reskeras.files import scratch, write_bytes, write_json
 
-REPRESENTATIVE = 200  # training images that ranges of activations are measured on
 LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras numbers layers that are called again
 OPERATION = re.compile(r"'?(?P<name>tf\.\w+)'? op")
 Ops = tf.lite.OpsSet

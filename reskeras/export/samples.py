@@ -10,6 +10,8 @@ from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 
+REPRESENTATIVE = 200  # training images that ranges of activations are measured on
+
 
 def images_of_each_class(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
     """uint8 images (n, height, width, channels), int32 labels (n,): `count`, or all there are, of each class alike."""

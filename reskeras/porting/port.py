@@ -21,7 +21,7 @@ from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source
-from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, provenance
+from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered, provenance
 from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
 from reskeras.spec.overrides import laid_over
@@ -170,7 +170,7 @@ def class_names(path: str | Path | None, count: int | None, published: Sequence[
             raise ReskerasError(f"classes: {shown(bad)}, published beside the weights, names no class; give --classes")
         return list(published)
     if path is None:
-        return [str(index) for index in range(count)]
+        return numbered(count)
     try:
         names = local_path(path, "classes").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -15,8 +15,7 @@ from reskeras.data.source import Images, Source
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
-from reskeras.porting.port import class_names
-from reskeras.runs import RunFolder, open_run
+from reskeras.runs import RunFolder, numbered, open_run
 from reskeras.tasks.task import find_task
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
@@ -97,7 +96,7 @@ class Run(ABC):
         if is_own(data, known):
             source = opened(kept_name(known), data_dir or known.get("data_dir"), division=division_of(known))
             return as_trained(replace(source, name=known["name"]), known, classes, self.folder.data_file)
-        unnamed = not known and classes == class_names(None, len(classes))
+        unnamed = not known and classes == numbered(len(classes))
         source = opened(data, data_dir, testing=() if unnamed else classes)
         if unnamed and len(source.classes) != len(classes):
             raise ReskerasError(f"data: {source.name} has {len(source.classes)} classes, and {self.path} "

@@ -18,11 +18,11 @@ from reskeras.evaluation.difference import TOLERANCE, relative_difference
 from reskeras.evaluation.views import forward
 from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
 from reskeras.export.inference import Inference
-from reskeras.export.lite import LITE_KINDS, REPRESENTATIVE, describe, write_lite_model
+from reskeras.export.lite import LITE_KINDS, describe, write_lite_model
 from reskeras.export.lite_model import LiteCrash, LiteModel, logits_aside
 from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
 from reskeras.export.proof import DIFFERENCE, Proof, prove
-from reskeras.export.samples import images_of_each_class
+from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.files import move, remove, scratch
 from reskeras.graph.load import load_model

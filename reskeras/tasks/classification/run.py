@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
-from reskeras.analysis.analysis import analyse as analyse_weights
 from reskeras.caller_state import preserved
 from reskeras.data.noise import noise_source
 from reskeras.data.registry import open_source
@@ -19,17 +17,19 @@ from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.prediction import Prediction, predict_files
 from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.evaluation.views import Views
-from reskeras.export.lite import REPRESENTATIVE
-from reskeras.export.noise import LayerNoise, check_debugged
 from reskeras.export.proof import Proof
+from reskeras.export.samples import REPRESENTATIVE
 from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
 from reskeras.spec.plan import Plan
-from reskeras.tasks.classification.export import ClassifierExporter, is_measured, lite_kind
-from reskeras.tasks.classification.page import ClassifierMaterial
 from reskeras.tasks.run import Run
+
+if TYPE_CHECKING:  # what a training does without is imported where it is used
+    from reskeras.analysis.analysis import Analysis
+    from reskeras.export.noise import LayerNoise
+    from reskeras.tasks.classification.page import ClassifierMaterial
 
 
 class ClassifierRun(Run):
@@ -104,6 +104,9 @@ class ClassifierRun(Run):
         `representative` training images give the ranges of quantised kinds; int8 kinds compute the layers of
         `keep_float` in float32. `tell` gets each kind as it begins.
         """
+        from reskeras.export.noise import check_debugged
+        from reskeras.tasks.classification.export import ClassifierExporter, lite_kind
+
         kinds = kinds or ("serving", "tflite")
         ClassifierExporter.check([*kinds, *(tolerances or {})])
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
@@ -115,6 +118,8 @@ class ClassifierRun(Run):
 
     def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source:
         """The data that artefacts are proven on; random images for a port without any."""
+        from reskeras.tasks.classification.export import is_measured
+
         needy = [kind for kind in kinds if is_measured(kind)]
         known = self.folder.provenance().get("data")
         if data is not None or known:
@@ -141,8 +146,10 @@ class ClassifierRun(Run):
 
         As `analysis.analyse`; kept in the run's folder `analysis/`, from where `reskeras.read_analysis` reads it.
         """
+        from reskeras.analysis.analysis import analyse
+
         check_place(self.folder.analysis_folder)
-        found = analyse_weights(self.name, self.plan, read(self.model()), self.source(data, data_dir),
+        found = analyse(self.name, self.plan, read(self.model()), self.source(data, data_dir),
                                 self.preprocessing(), images, lesions, tell)
         found.save(self.folder.analysis_folder)
         return found
@@ -150,6 +157,9 @@ class ClassifierRun(Run):
     @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> ClassifierMaterial:
         """What a report tells of the run: with its newest analysis."""
+        from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
+        from reskeras.tasks.classification.page import ClassifierMaterial
+
         known, folder = super().material(label, data_dir), self.folder.analysis_folder
         analysis = read_analysis(folder) if (folder / SUMMARY_FILE).is_file() else None
         return ClassifierMaterial(**vars(known), analysis=analysis)
@@ -158,6 +168,8 @@ class ClassifierRun(Run):
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
                 representative: int = REPRESENTATIVE) -> list[LayerNoise]:
         """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
+        from reskeras.tasks.classification.export import ClassifierExporter
+
         ClassifierExporter.check([kind])
         return ClassifierExporter.of(self.folder, self._proving([kind], data, data_dir), self.name,
                                      representative=representative).explain(kind)

@@ -14,10 +14,8 @@ from reskeras.graph.weights import read
 from reskeras.image_files import several
 from reskeras.spec.detector import DetectorPlan, lower_detector
 from reskeras.spec.overrides import laid_over
-from reskeras.tasks.detection.detections_folder import check_folder, save_found
 from reskeras.tasks.detection.detector import Detector, Options
 from reskeras.tasks.detection.evaluate import DetectionEvaluation, evaluate_detector
-from reskeras.tasks.detection.export import DetectorExporter
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.prediction import ImageDetections, check_score, predict_images
 from reskeras.tasks.run import Run
@@ -71,6 +69,8 @@ class DetectorRun(Run):
         more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken,
         unless `broken` is called with its path and that: then the others are looked at.
         """
+        from reskeras.tasks.detection.detections_folder import check_folder, save_found
+
         check_score(score)
         if out is not None:
             check_folder(out)
@@ -92,6 +92,8 @@ class DetectorRun(Run):
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
         `tell` gets each kind as it begins. What is not the detector is kept aside, and a ReskerasError (status 1).
         """
+        from reskeras.tasks.detection.export import DetectorExporter
+
         kinds = kinds or tuple(DetectorExporter.kinds)
         DetectorExporter.check([*kinds, *(tolerances or {})])
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened

@@ -1,0 +1,41 @@
+"""A command imports what it uses, and no more: training a classifier knows nothing of detectors, searches and ports."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+LOADED = """
+import json, sys
+from reskeras_cli.main import commands
+try:
+    commands.main(sys.argv[1:])
+except SystemExit:
+    pass
+print(json.dumps([name for name in sys.modules]))
+"""
+TINY = ("--family", "cifar", "--set", "stages=[1]", "--input-shape", "8x8x1")
+HEAVY = {"tensorflow", "keras", "numpy"}
+UNUSED = ("reskeras.tasks.detection", "reskeras.tuning", "reskeras.porting", "reskeras.conformity", "reskeras.report",
+          "reskeras.analysis", "reskeras.experiments")
+
+
+def loaded(*words):
+    """The modules that a command line loads."""
+    done = subprocess.run([sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [("--help",), ("list",), ("show", "resnet-18"), ("train", "--help"), ("recipes",)],
+                         ids=" ".join)
+def test_looking_at_networks_loads_neither_tensorflow_nor_numpy(words):
+    assert not loaded(*words) & HEAVY
+
+
+def test_training_a_classifier_loads_what_it_uses(tmp_path):
+    found = loaded("train", *TINY, "--epochs", "1", "--out", str(tmp_path / "run"))
+    assert (tmp_path / "run" / "model.keras").is_file()
+    assert not [name for name in found if name.startswith(UNUSED)]
+    assert not found & {"keras_tuner", "grpc", "tensorflow_datasets", "tensorflow_serving", "ai_edge_litert", "jinja2"}
+    assert sum(name.startswith("reskeras") for name in found) <= 160  # 257 before tasks were apart
