@@ -1,19 +1,27 @@
 # Two commands for a fresh machine: `make demo` runs the main job, `make test` passes the tests.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
+	"$$each" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& command -v "$$each" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 INSTALLED := $(VENV)/.installed
 DEMO := saved_models/demo
 
+# a virtual environment in $(1) with the extra $(2)
+define installed
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; name one: PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
+	touch $@
+endef
+
 .PHONY: setup demo test test-slow test-peers lint bench clean
 
 setup: $(INSTALLED)
 
 $(INSTALLED): setup.py
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	touch $@
+	$(call installed,$(VENV),test)
 
 demo: setup  ## train cifar-resnet-20 on real handwritten digits, evaluate, export
 	rm -rf $(DEMO)
@@ -35,9 +43,7 @@ test-peers: $(PEERS)/.installed  ## the tests beside other libraries' own networ
 	$(PEERS)/bin/python -m pytest -n auto -m peers tests/porting
 
 $(PEERS)/.installed: setup.py
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
-	touch $@
+	$(call installed,$(PEERS),peers)
 
 # images for the benchmarks that read data: make bench DATA="--data cifar10 --data-dir DIR --batch 128"
 DATA ?=

@@ -13,10 +13,11 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     packages=[*find_packages(include=["reskeras", "reskeras.*"]), "reskeras_cli"],
     package_dir={"reskeras_cli": "cli"},
-    package_data={"reskeras": ["spec/recipes/*.yaml", "spec/spaces/*.yaml", "experiments/suites/*.yaml",
+    package_data={"reskeras_cli": ["py.typed"],
+                  "reskeras": ["py.typed", "spec/recipes/*.yaml", "spec/spaces/*.yaml", "experiments/suites/*.yaml",
                                "experiments/protocols/*.yaml", "report/templates/page.*"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
