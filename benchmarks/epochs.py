@@ -58,7 +58,7 @@ def measured(who: str, network: str, data: str, data_dir: str | None, batch: int
 
 def _ours(spec, source, batch: int, clock) -> None:
     from reskeras.tasks.classification.subject import Classifier
-    from reskeras.training.fit import Beside, fit
+    from reskeras.training.fit import FitOptions, fit
 
     plan, chosen, preprocessing = _prepared(spec, source, batch)
     from reskeras.runs import new_run
@@ -67,7 +67,7 @@ def _ours(spec, source, batch: int, clock) -> None:
         with new_run(Path(folder) / "run", spec) as run:
             pass
         run = replace(run, path=Path(folder) / "run")
-        fit(Classifier(plan, "net", source, preprocessing), chosen, run, beside=Beside(callbacks=[clock]))
+        fit(Classifier(plan, "net", source, preprocessing), chosen, run, beside=FitOptions(callbacks=[clock]))
 
 
 def _prepared(spec, source, batch: int):

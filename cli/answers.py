@@ -16,7 +16,7 @@ from .run_options import Broken
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerFormat:
     """What answers, dataclasses with a `path`, look like: lines of CSV under `titles`, and printed by `echo`."""
 
     titles: tuple[str, ...]

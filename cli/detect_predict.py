@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .answers import Answers
+from .answers import AnswerFormat
 from .detect_options import looking_options
 from .detect_results import echo_detections
 from .paths import Written, csv_option
@@ -23,7 +23,7 @@ def _rows(image: Any) -> list[list[str]]:
             for each in image.detections] or [[image.path, *[""] * 6]]
 
 
-ANSWERS = Answers(("image", "class", "score", "top", "left", "bottom", "right"), _rows, echo_detections)
+ANSWERS = AnswerFormat(("image", "class", "score", "top", "left", "bottom", "right"), _rows, echo_detections)
 
 
 @click.command(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .answers import Answers
+from .answers import AnswerFormat
 from .paths import csv_option
 from .results import echo_predictions
 from .run_options import run_and_images, served_options
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reskeras.client import Client
 
 
-ANSWERS = Answers(
+ANSWERS = AnswerFormat(
     ("image", "rank", "class", "probability"),
     lambda each: [[each.path, rank, name, f"{probability:.6f}"]
                   for rank, (name, probability) in enumerate(each.top, 1)],

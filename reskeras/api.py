@@ -43,7 +43,7 @@ from reskeras.tuning.hypermodel import HyperModel, held_out
 from reskeras.tuning.limits import Limits
 from reskeras.tuning.objective import read_objective
 from reskeras.tuning.outcome import Outcome
-from reskeras.tuning.run import How, search_for
+from reskeras.tuning.run import SearchOptions, search_for
 from reskeras.tuning.search import Search, place_for_search
 from reskeras.tuning.search_plot import draw_search
 from reskeras.tuning.workers import CHIEF, Crew, role
@@ -184,7 +184,8 @@ def tune(
     `command` starts the same search in a process, for several workers. `tell` gets what is worth knowing, `ended`
     each trial's outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
     """
-    how = How(tuner, read_objective(objective), trials, executions, seed, Crew(workers, restarts, worker_timeout), port)
+    how = SearchOptions(tuner, read_objective(objective), trials, executions, seed,
+                        Crew(workers, restarts, worker_timeout), port)
     chosen = held_out(read_recipe(recipe, epochs=epochs))
     limits = Limits(max_params, max_multiply_adds, max_activation_memory, max_latency_ms)
     place = place_for_search(out, network(spec), data)

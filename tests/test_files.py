@@ -25,6 +25,7 @@ from reskeras.files import (
     remove,
     scratch,
     workspace,
+    workspaces,
     write_csv,
     write_json,
     write_text,
@@ -210,7 +211,7 @@ with atomic_file(Path(sys.argv[1]) / "file") as beside:
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_and_what_a_living_one_needs_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "UNLOCKED", 0.0)
+    monkeypatch.setattr(workspaces, "UNLOCKED", 0.0)
     writer = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
     assert writer.stdout.readline() == b"writing\n"
     write_text(tmp_path / "other", "text")
@@ -323,7 +324,7 @@ def test_no_write_bypasses_the_room():
     found = []
     for path in sorted([*(ROOT / "reskeras").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]):
         where = path.relative_to(ROOT).as_posix()
-        if where != "reskeras/files.py":
+        if not where.startswith("reskeras/files/"):
             found += [f"{where}:{line}: {name}" for line, name in bypasses(path) if (where, name) not in ALLOWED]
     assert not found, "write through reskeras.files:\n" + "\n".join(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reskeras.conformity.foreign import legible
-from reskeras.conformity.layers import FLOATS, Beside, Config
+from reskeras.conformity.layers import FLOATS, CallArguments, Config
 from reskeras.conformity.pixels import by_channel, is_array
 
 CONSTANT = "_CONSTANT_VALUE"  # in place of a layer's name, Keras 2's mark of a number that comes first
@@ -24,7 +24,7 @@ def _entries(node: list[Any]) -> list[Any]:
     return [node] if node and isinstance(node[0], str) else node
 
 
-def arguments(node: Any, floating: bool, options: tuple[str, ...] = ()) -> tuple[list[Address], Beside, bool]:
+def arguments(node: Any, floating: bool, options: tuple[str, ...] = ()) -> tuple[list[Address], CallArguments, bool]:
     """The tensors that one call of a layer takes, in order, what is beside them but for its `options`, and whether the
     tensors are floats, which Keras 2 does not say of each: there it is whether the images are `floating`."""
     if isinstance(node, dict):
@@ -39,7 +39,7 @@ def arguments(node: Any, floating: bool, options: tuple[str, ...] = ()) -> tuple
                       for key, each in _told(more[0] if more else {}).items() if key not in options]
     places = [index for index, part in enumerate(parts) if _is_source(part)]
     first = places[0] if places else len(parts)
-    beside = Beside(tuple(part for part in parts[:first] if part is not None),
+    beside = CallArguments(tuple(part for part in parts[:first] if part is not None),
                     tuple(part for part in parts[first:] if part is not None and not _is_source(part)))
     return [parts[index] for index in places], beside, floating
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from reskeras.conformity.arguments import Address, arguments, keywords
 from reskeras.conformity.foreign import MODELS, Unlike, is_own, legible
-from reskeras.conformity.layers import FLOATS, Beside, Config, merging, operations, own_record, precision
+from reskeras.conformity.layers import FLOATS, CallArguments, Config, merging, operations, own_record, precision
 from reskeras.conformity.pixels import AT_INFERENCE
 from reskeras.errors import ReskerasError, failure
 from reskeras.spec.merges import Merge
@@ -109,11 +109,11 @@ class _Reader:
 
     def _sequential(self, config: Config, inputs: list[int]) -> list[int]:
         for layer in config["layers"]:
-            inputs = [self._layer(layer, inputs, Beside())]
+            inputs = [self._layer(layer, inputs, CallArguments())]
         return inputs
 
     def _functional(self, config: Config, inputs: list[int]) -> list[int]:
-        calls: dict[Address, tuple[Config, list[Address], Beside]] = {}
+        calls: dict[Address, tuple[Config, list[Address], CallArguments]] = {}
         floating = all(layer["config"].get("dtype") in (None, *FLOATS) for layer in config["layers"]
                        if layer["class_name"] == "InputLayer")
         for layer in config["layers"]:
@@ -134,7 +134,7 @@ class _Reader:
             values[call] = self._layer(layer, [values[source] for source in sources[call]], beside)
         return [values[_called(end, nested)] for end in _addresses(config["output_layers"], "output")]
 
-    def _layer(self, layer: Config, inputs: list[int], beside: Beside) -> int:
+    def _layer(self, layer: Config, inputs: list[int], beside: CallArguments) -> int:
         self.calls += 1
         if self.calls > MOST_CALLS:
             raise failure(f"model: more than {MOST_CALLS:,} layers")
@@ -245,7 +245,7 @@ def _as_called(layer: Config, node: Any) -> Config:
     return layer
 
 
-def _taken(layer: Config, node: Any, floating: bool) -> tuple[list[Address], Beside]:
+def _taken(layer: Config, node: Any, floating: bool) -> tuple[list[Address], CallArguments]:
     """The tensors that one call of a layer takes, and what is beside them; whole numbers wrap around."""
     sources, beside, floating = arguments(node, floating, OPTIONS if layer["class_name"] in LAMBDAS else ())
     if beside and not floating and _kind(layer) != "TrueDivide":

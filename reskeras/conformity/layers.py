@@ -28,7 +28,7 @@ KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
 
 
 @dataclass(frozen=True)
-class Beside:
+class CallArguments:
     """What a call takes beside its tensors, before the first and after it: numbers by channel, all else in words."""
 
     before: tuple[tuple[float, ...] | str, ...] = ()
@@ -49,7 +49,7 @@ def precision(policy: Any) -> str:
     return legible(f"{told['mode']}{QUANTISED}{told['source_name']}" if "mode" in told else told["name"])
 
 
-def operations(kind: str, config: Config, beside: Beside) -> Ops:
+def operations(kind: str, config: Config, beside: CallArguments) -> Ops:
     """What a layer of class `kind` does to its one input, called with what is `beside` it."""
     if config.get("lora_rank"):
         return (Foreign(name="layer", what=f"{kind} layer with LoRA that is not merged", weighted=True),)
@@ -176,7 +176,7 @@ def _pad_edges(config: Config) -> Ops:
     return tuple(replace(pad, border="edge") for pad in _pad(config))
 
 
-def _pad_by_constant(config: Config, beside: Beside) -> Ops:
+def _pad_by_constant(config: Config, beside: CallArguments) -> Ops:
     """`ops.pad`: with zeros, or with the lowest number, beside which a maximum takes any other."""
     widths, value = config.get("pad_width"), [*beside.after, 0.0][0]
     foreign = (Foreign(name="pad", what="padding"),)

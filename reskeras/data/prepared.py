@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,7 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
     (channels, notes), divided, validation = _channels(image, name), "", None
     sizes: dict[str, np.ndarray] = {}
-
-    def labelled(split_name: str) -> Split:
-        return _labelled(builder, split_name, channels, label.num_classes, notes, sizes)
-
+    labelled = partial(_labelled, builder, channels=channels, classes=label.num_classes, notes=notes, sizes=sizes)
     train = labelled("train") if "train" in splits else None
     if train is not None and not train.count:
         if not testing:
@@ -76,23 +74,30 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
             notes.append(f"training watches the {validation.count:,} images of {origins['validation']}")
     elif train is None:
         raise ReskerasError(f"data: tfds:{name} has no split with labels; it has {', '.join(splits)}")
-    elif testing:
-        train, test, divided = None, replace(train, name="test"), "all images"
-        notes.append(f"tfds:{name} has no test split with labels: all its training images are for test")
     else:
-        if train.count < 2:
-            raise ReskerasError(f"data: tfds:{name} has one training image with a label and no test split; at least "
-                                "two images are needed, one of them for test")
-        held = max(round(train.count * HELD_OUT), 1)
-        order = np.random.default_rng(0).permutation(train.count)
-        train, test = train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held]))
-        notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are kept for test")
-        divided = "a tenth of the training images, always the same"
+        train, test, divided = _without_test(train, name, testing, notes)
     base = builder.info.name
     recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
                   channels=channels, train=train, test=test, mirror=mirrors(base), notes=tuple(notes), divided=divided,
                   validation=validation, origins=origins, division=division, facts=record_facts(builder, sizes))
+
+
+def _without_test(
+    train: Split, name: str, testing: bool, notes: list[str],
+) -> tuple[Split | None, Split, str]:
+    """Images for training and for test of a set without a test split, and how they were divided, in words."""
+    if testing:
+        notes.append(f"tfds:{name} has no test split with labels: all its training images are for test")
+        return None, replace(train, name="test"), "all images"
+    if train.count < 2:
+        raise ReskerasError(f"data: tfds:{name} has one training image with a label and no test split; at least two "
+                            "images are needed, one of them for test")
+    held = max(round(train.count * HELD_OUT), 1)
+    order = np.random.default_rng(0).permutation(train.count)
+    notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are kept for test")
+    return (train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held])),
+            "a tenth of the training images, always the same")
 
 
 def mirrors(base: str) -> bool:

@@ -21,7 +21,7 @@ from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.run import ClassifierRun
-from reskeras.training.fit import Beside
+from reskeras.training.fit import FitOptions
 from reskeras.training.guards import SIGNALS
 from reskeras.training.job import fitted_to_data
 
@@ -142,5 +142,5 @@ def _trained(
     if not _finished(path):
         source = open_source(row.data, data_dir)
         job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
-        job.run(path, beside=Beside(True, tell, []))
+        job.run(path, beside=FitOptions(True, tell, []))
     return ClassifierRun(path)

@@ -19,7 +19,7 @@ from reskeras.spec.nodes import Fork, Sequence, fold
 
 Weights = dict[tuple[str, str], tf.Tensor]  # (operation, role) to tensor
 # (node, what its branches gave or went into it, its output) to what to go on with
-Watch = Callable[[Any, list[tf.Tensor], tf.Tensor], tf.Tensor]
+GradientLogger = Callable[[Any, list[tf.Tensor], tf.Tensor], tf.Tensor]
 
 
 @dataclass
@@ -37,7 +37,7 @@ class UnitTensors:
     learns: bool
     draw: Callable[[op.Dropout], tuple[tf.Tensor, tf.Tensor]]
     statistics: dict[str, tuple[tf.Tensor, tf.Tensor]] = field(default_factory=dict)
-    watch: Watch | None = None
+    watch: GradientLogger | None = None
 
 
 def execute(nodes: Sequence, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:

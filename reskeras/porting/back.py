@@ -15,7 +15,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file
 from reskeras.porting.convert import their_tensors, with_channels_reversed
-from reskeras.porting.fitted import Answers, Given, fitted
+from reskeras.porting.fitted import Answers, TrainedNetwork, fitted
 from reskeras.porting.layouts import KERAS
 from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.recognise import recognise
@@ -29,7 +29,7 @@ from reskeras.spec.orders import ORDERS
 KERAS_WEIGHTS = "keras-weights"
 
 
-def write_weights(given: Given, kind: str, path: Path) -> Answers:
+def write_weights(given: TrainedNetwork, kind: str, path: Path) -> Answers:
     """Write `path`, weights of a `kind`, and give what asks the other library's network with them.
 
     Biases that the other library has not are folded, ones that it has are 0; another epsilon goes into the variances.
@@ -53,7 +53,7 @@ def application_of(spec: Spec) -> tuple[str, str]:
     return (f"ResNet{decided.depth}V2", "tf") if second else (f"ResNet{decided.depth}", "caffe")
 
 
-def _write_keras(given: Given, path: Path) -> Answers:
+def _write_keras(given: TrainedNetwork, path: Path) -> Answers:
     name, pixels = application_of(given.spec)
     plan = given.plan
     model = application_model(name, None, len(given.labels), plan.input_shape)
@@ -87,7 +87,7 @@ class Kind:
     """Weights for another library: what their file's name ends in, nothing for a folder, and what writes them."""
 
     suffix: str
-    write: Callable[[Given, Path], Answers]
+    write: Callable[[TrainedNetwork, Path], Answers]
 
 
 KINDS = {

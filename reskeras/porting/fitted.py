@@ -28,7 +28,7 @@ class Answers(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Given:
+class TrainedNetwork:
     """A network whose weights are wanted elsewhere: its spec, its weights by canonical name, its preprocessing, and the
     names of its classes."""
 
@@ -43,7 +43,7 @@ class Given:
         return self.spec.lower()
 
 
-def fitted(given: Given, known: Recognised, theirs: Source) -> Weights:
+def fitted(given: TrainedNetwork, known: Recognised, theirs: Source) -> Weights:
     """Our weights as the network of `theirs` computes the same with them; ReskerasError where it cannot."""
     plan = given.plan
     other = replace(known.spec.lower(), input_shape=plan.input_shape)

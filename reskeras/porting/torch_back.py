@@ -11,7 +11,7 @@ import numpy as np
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file, make_folder, write_json
 from reskeras.porting.convert import their_tensors, without_biases
-from reskeras.porting.fitted import Answers, Given, fitted
+from reskeras.porting.fitted import Answers, TrainedNetwork, fitted
 from reskeras.porting.layouts import LAYOUTS, TORCH, TORCHVISION, Layout
 from reskeras.porting.originals import CONFIG_FILE, Absent, Architecture, original
 from reskeras.porting.recognise import recognise
@@ -32,7 +32,7 @@ TIMM_SQUEEZE, TIMM_MULTIPLE = 16, 8  # of all its networks that are named se...
 STEM = 64  # channels
 
 
-def write_state_dict(given: Given, path: Path, library: str) -> Answers:
+def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers:
     """Write `path`: for torchvision a .safetensors file, for timm a folder that it loads as local-dir:PATH."""
     if not isinstance(given.spec, NetworkSpec):
         raise ReskerasError(f"to: {library} has no network of this kind; its state dicts are of residual networks")
@@ -149,7 +149,7 @@ def _group_width(decided: ResolvedNetwork) -> float:
     return round(width) if width == round(width) else width
 
 
-def _hub_config(found: Architecture, given: Given, layers: Mapping[str, str]) -> dict[str, Any]:
+def _hub_config(found: Architecture, given: TrainedNetwork, layers: Mapping[str, str]) -> dict[str, Any]:
     """What timm reads beside the weights: the architecture, its arguments, its classes, and how pixels are prepared for
     it."""
     told, classes = given.preprocessing, len(given.labels)

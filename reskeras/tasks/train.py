@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reskeras.spec.recipe import recipe as read_recipe
-from reskeras.training.fit import Beside
+from reskeras.training.fit import FitOptions
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
@@ -72,7 +72,7 @@ def train(
         frozen = [f"frozen up to {chosen.freeze}"] if chosen.freeze else []
         frozen += ["batch norm frozen"] if chosen.frozen_bn else []
         tell(", ".join([f"from {beginning.name}", *frozen]))
-    job.run(path, replicas, Beside(resume, tell, [*boards, *callbacks], start=beginning))
+    job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=beginning))
     return Run(path)
 
 

@@ -23,7 +23,7 @@ from reskeras.verbosity import Verbosity, verbosity
 EVERY = 1.0  # seconds from one step that is told to the next
 
 
-class Pace(keras.callbacks.Callback):
+class ProgressPrinter(keras.callbacks.Callback):
     """Progress bar on a terminal and one line per epoch everywhere; without a terminal, --verbose tells steps too.
 
     `watched` says which images the validation figures are of: held-out or test.
@@ -39,7 +39,7 @@ class Pace(keras.callbacks.Callback):
         self.bar: Progress | None = None
         self.began = 0.0
 
-    def __enter__(self) -> Pace:
+    def __enter__(self) -> ProgressPrinter:
         """Show the bar, if anybody can see it."""
         if self.console.is_terminal and not self.quiet:
             note = TextColumn("{task.fields[note]}")
@@ -78,7 +78,7 @@ class Pace(keras.callbacks.Callback):
             self.bar.stop()
 
 
-class Watch(keras.callbacks.Callback):
+class GradientLogger(keras.callbacks.Callback):
     """Adds the epoch's mean gradient norm and the learning rate of its last step to the logs.
 
     Must run before the callbacks that write logs, and before the one that changes the schedule's scale: the rate is
@@ -112,7 +112,7 @@ class Watch(keras.callbacks.Callback):
         logs["learning_rate"] = self.rate
 
 
-class Averaged(keras.callbacks.Callback):
+class AveragedEvaluation(keras.callbacks.Callback):
     """Puts the moving averages of the weights in their place while images are watched, and the weights back after.
 
     Keras' own SwapEMAWeights swaps by adding and subtracting, which rounds the weights at each evaluation.
@@ -167,7 +167,7 @@ class Patience(keras.callbacks.Callback):
         self.model.stop_training = self.over
 
 
-class Record(keras.callbacks.Callback):
+class RunRecorder(keras.callbacks.Callback):
     """After each epoch: a line in metrics.jsonl, the last model, and the best one.
 
     The best epoch is the one that the `measure` scores highest on the held-out images. With nothing held out it is

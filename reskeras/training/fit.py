@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
@@ -17,24 +18,24 @@ from reskeras.graph.weights import read, write
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as recipe_with
-from reskeras.training.callbacks import Averaged, Pace, Patience, Record, Watch
+from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
 from reskeras.training.checkpoints import Checkpoints
-from reskeras.training.course import Course
 from reskeras.training.epochs import run_epochs
 from reskeras.training.form import training_form
-from reskeras.training.guards import Divergence, Keeper
+from reskeras.training.guards import DivergenceStop, StateKeeper
 from reskeras.training.memory import ran_out
 from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
+from reskeras.training.schedule_controller import ScheduleController
 from reskeras.training.state import TrainingState
 from reskeras.training.strategy import Replicas, open_replicas
-from reskeras.training.subject import Subject
+from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
 
 
 @dataclass(frozen=True)
-class Beside:
+class FitOptions:
     """What a training does beside training: where it goes on from, and what it shows.
 
     `begin` and `until` train only the epochs between, though the schedule is that of the whole training: `begin` with
@@ -51,7 +52,7 @@ class Beside:
     start: Start | None = None
     earlier: tuple[int, ...] = ()
 
-    def going_on(self, resume: bool, earlier: tuple[int, ...] = ()) -> Beside:
+    def going_on(self, resume: bool, earlier: tuple[int, ...] = ()) -> FitOptions:
         """The same, with `resume` decided."""
         return replace(self, resume=resume, earlier=earlier)
 
@@ -59,11 +60,11 @@ class Beside:
 @preserved()
 def fit(
     subject: Subject, recipe: Recipe, run: RunFolder | None, replicas: Replicas | None = None,
-    beside: Beside = Beside(), model: TrainedModel | None = None,
+    options: FitOptions = FitOptions(), model: TrainedModel | None = None,
 ) -> str:
     """Train `subject` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
 
-    With `beside.resume` it goes on from the run's newest whole state. `model` is what the subject compiled,
+    With `options.resume` it goes on from the run's newest whole state. `model` is what the subject compiled,
     when the caller has had that done. Without a run nothing is written. Raises ReskerasError: status 1 when the loss is
     no longer finite or a state cannot be written, 143 or 130 when a signal stopped it.
     """
@@ -74,52 +75,69 @@ def fit(
     feed = subject.feed(recipe, replicas)
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
-        model = model or subject.compiled(recipe, position.total, recipe.sync_bn and replicas.count > 1)
-        if beside.start:
-            write(model, beside.start.fitted_weights(read(model)))
-        model.prepare(*feed.example())
-    if beside.begin:
-        position.epoch = beside.begin
-        model.optimizer.begin_at(position.steps)
-    kept = run if replicas.is_chief else None
-    record = Record(kept, subject.saved(), feed.held_out, position, subject.measure) if kept else None
-    course = Course(recipe, subject.plan.weighted_layers(), model.optimizer.schedule, position, subject.measure)
-    watch, patience = Watch(position), Patience(recipe.patience, subject.measure) if recipe.patience else None
-    parts = {"course": course, "watch": watch, "record": record, "patience": patience}
+        model = _prepared(model, subject, recipe, replicas, feed, position, options)
+    kept, measure, layers = run if replicas.is_chief else None, subject.measure, subject.plan.weighted_layers()
+    record = RunRecorder(kept, subject.saved(), feed.held_out, position, measure) if kept else None
+    patience = Patience(recipe.patience, measure) if recipe.patience else None
+    parts = {"course": ScheduleController(recipe, layers, model.optimizer.schedule, position, measure),
+             "watch": GradientLogger(position), "record": record, "patience": patience}
     state = TrainingState(model, position, {role: part for role, part in parts.items() if part},
                           fingerprint(subject, recipe),
-                          {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in beside.earlier})
+                          {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier})
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
-    if beside.resume and run:
-        _resume(state, checkpoints, kept, beside.tell)
+    if options.resume and run:
+        _resume(state, checkpoints, kept, options.tell)
     if kept:
-        kept.update_provenance(
-            precision=training_precision(recipe.precision), form=training_form(subject.plan, recipe),
-            replicas=replicas.count, training_images=feed.train.count,
-            watched=f"{feed.watched.count} {feed.watches} images")
+        kept.update_provenance(**_facts(subject, recipe, replicas, feed))
     writes = checkpoints if kept else None
     began = time.perf_counter()
-    shown = Pace(recipe.step_images, feed.watches, position, subject.measure) if record and beside.show else None
-    with shown or nullcontext(), Keeper(
+    shown = ProgressPrinter(recipe.step_images, feed.watches, position, measure) if record and options.show else None
+    with shown or nullcontext(), StateKeeper(
             state, writes, recipe.checkpoint_steps, replicas.any, record.writing if record else None) as keeper:
-        callbacks = [position, Divergence(recipe, position, writes), watch, course, Averaged(), record, shown, patience,
-                     *beside.callbacks, keeper]
         if patience and patience.over:
-            beside.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
+            options.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
         else:
-            try:
-                run_epochs(model, feed, position, [each for each in callbacks if each], beside.until)
-            except READING_ERRORS as error:  # a file that was there when the data was opened, most often
-                if ran_out(error):  # the job tells of it
-                    raise
-                image = feed.broken_image(position.epoch, position.step) if from_pipeline(error) else None
-                raise reading_failure(error, image) from error
+            _run(model, feed, position, options, [
+                position, DivergenceStop(recipe, position, writes), parts["watch"], parts["course"],
+                AveragedEvaluation(), record, shown, patience, *options.callbacks, keeper])
         if record:
             record.finish()
     digest = state.digest()
     if kept:
         kept.update_provenance(trained_sha256=digest, training_seconds=round(time.perf_counter() - began, 1))
     return digest
+
+
+def _prepared(model: TrainedModel | None, subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding,
+              position: Position, options: FitOptions) -> TrainedModel:
+    """The model with the weights that it begins with, where it stands in the training."""
+    model = model or subject.compiled(recipe, position.total, recipe.sync_bn and replicas.count > 1)
+    if options.start:
+        write(model, options.start.fitted_weights(read(model)))
+    model.prepare(*feed.example())
+    if options.begin:
+        position.epoch = options.begin
+        model.optimizer.begin_at(position.steps)
+    return model
+
+
+def _facts(subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding) -> dict[str, Any]:
+    """What a run keeps of how it was trained."""
+    return {"precision": training_precision(recipe.precision), "form": training_form(subject.plan, recipe),
+            "replicas": replicas.count, "training_images": feed.train.count,
+            "watched": f"{feed.watched.count} {feed.watches} images"}
+
+
+def _run(model: TrainedModel, feed: Feeding, position: Position, options: FitOptions,
+         callbacks: Sequence[keras.callbacks.Callback | None]) -> None:
+    """Train the epochs that are left; an image that cannot be read is named."""
+    try:
+        run_epochs(model, feed, position, [each for each in callbacks if each], options.until)
+    except READING_ERRORS as error:  # a file that was there when the data was opened, most often
+        if ran_out(error):  # the job tells of it
+            raise
+        image = feed.broken_image(position.epoch, position.step) if from_pipeline(error) else None
+        raise reading_failure(error, image) from error
 
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:

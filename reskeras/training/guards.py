@@ -22,7 +22,7 @@ SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 WILD = 1e8  # a loss that no training comes back from
 
 
-class Divergence(keras.callbacks.Callback):
+class DivergenceStop(keras.callbacks.Callback):
     """Ends the training at the step at which the loss is no longer a number."""
 
     def __init__(self, recipe: Recipe, position: Position, checkpoints: Checkpoints | None):
@@ -40,7 +40,7 @@ class Divergence(keras.callbacks.Callback):
                       f"(recipe: {self.recipe.learning_rate:g}, {self.recipe.schedule.warmup:g}), or clip_norm")
 
 
-class Keeper(keras.callbacks.Callback):
+class StateKeeper(keras.callbacks.Callback):
     """Keeps the training's state after each epoch, every `every` steps, and when asked to stop.
 
     SIGTERM and SIGINT end the training after the step it is in, with the state where it stands; during an
@@ -56,7 +56,7 @@ class Keeper(keras.callbacks.Callback):
         self.asked: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> StateKeeper:
         """Listen for signals, where this is the main thread."""
         for number in SIGNALS:
             try:

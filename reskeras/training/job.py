@@ -36,7 +36,7 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
 from reskeras.training.agreement import check_agreement
-from reskeras.training.fit import Beside, fit
+from reskeras.training.fit import FitOptions, fit
 from reskeras.training.form import training_form
 from reskeras.training.lengthen import asks_for_more, check_longer, lengthen
 from reskeras.training.memory import check_memory, memory_failures
@@ -89,49 +89,49 @@ class Job(ABC):
         """How images become the network's input, measured on the training images."""
         return Preprocessing.fit(self.source.train, *self.plan.input_shape, self.recipe.normalise)
 
-    def run(self, path: Path, replicas: Replicas | None = None, beside: Beside = Beside()) -> None:  # noqa: B008
-        """Train into the run folder `path`, which is made, or with `beside.resume` gone on with when it is there.
+    def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:  # noqa: B008
+        """Train into the run folder `path`, which is made, or with `options.resume` gone on with when it is there.
 
         Raises ReskerasError before anything is written when the request is wrong; else as `fit` does, or with status 1
         when memory runs out.
         """
         with memory_failures(self.recipe):
-            self._train(path, replicas or open_replicas("one"), beside)
+            self._train(path, replicas or open_replicas("one"), options)
 
-    def _train(self, path: Path, replicas: Replicas, beside: Beside) -> None:
-        check_agreement(replicas, lambda: self._decisive(beside))
+    def _train(self, path: Path, replicas: Replicas, options: FitOptions) -> None:
+        check_agreement(replicas, lambda: self._decisive(options))
         plan, facts, shorter = self.plan, {}, None
-        if going_on := beside.resume and path.exists():
+        if going_on := options.resume and path.exists():
             shorter = self._shorter(path)
             check_same(path, self.fitted, shorter or self.recipe, self.source.name)
             if shorter:
                 check_longer(path, shorter, self.recipe, self._command())
             run = RunFolder(path)
             if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
-                beside.tell(note)
+                options.tell(note)
             preprocessing = Preprocessing.load(run.preprocessing_file, self.plan.input_shape)
-        elif beside.start:
-            preprocessing, facts = beside.start.fitted_preprocessing(plan), {"begun_from": beside.start.name}
+        elif options.start:
+            preprocessing, facts = options.start.fitted_preprocessing(plan), {"begun_from": options.start.name}
         else:  # every worker measures the same images
             preprocessing = self.preprocessing()
         if replicas.workers > 1 and replicas.is_chief and exposed():
-            beside.tell(EXPOSED)
+            options.tell(EXPOSED)
         subject = self.subject(preprocessing)
         subject.measure.check(self.recipe)
         feed = subject.feed(self.recipe, replicas)
         feed.check()
         images = min(self.recipe.step_images, feed.train.count) // replicas.workers
         if note := check_memory(self.computed_whole, self.recipe, images):
-            beside.tell(note)
+            options.tell(note)
         if not going_on and replicas.is_chief:
             self._begin(path, preprocessing, facts)
-        beside.tell(f"preprocessing: {self.describe(preprocessing)}")
+        options.tell(f"preprocessing: {self.describe(preprocessing)}")
         with only_writer(path, "run") if replicas.is_chief else nullcontext():
             earlier = lengthen(RunFolder(path), shorter, self.recipe, replicas.is_chief) if going_on else ()
             if shorter:
-                beside.tell(f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
+                options.tell(f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
                             f"({self.recipe.schedule.in_words}) does not depend on their number")
-            fit(subject, self.recipe, RunFolder(path), replicas, beside.going_on(going_on, earlier))
+            fit(subject, self.recipe, RunFolder(path), replicas, options.going_on(going_on, earlier))
 
     def _shorter(self, path: Path) -> Recipe | None:
         """The recipe of the run at `path`, where this job's is the same with more epochs."""
@@ -161,7 +161,7 @@ class Job(ABC):
                               preprocessing=self.describe(preprocessing), **facts)
             write_json(run.path / PROVENANCE_FILE, made)
 
-    def _decisive(self, beside: Beside) -> dict[str, Any]:
+    def _decisive(self, options: FitOptions) -> dict[str, Any]:
         """All that decides what is computed: it must be the same on every worker."""
         recipe, source = self.recipe, self.source
         return {
@@ -169,7 +169,7 @@ class Job(ABC):
             "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING}),
             "computed in": training_precision(recipe.precision), "classes": list(source.classes),
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
-            "begun from": beside.start.name if beside.start else None, "resume": beside.resume,
+            "begun from": options.start.name if options.start else None, "resume": options.resume,
             "git revision": revision(),
         }
 

@@ -20,7 +20,7 @@ from reskeras.spec.recipe import Recipe, recipe
 from reskeras.spec.request import network
 from reskeras.spec.space import Space, space
 from reskeras.tasks.classification.job import ClassifierJob
-from reskeras.training.fit import Beside, fit
+from reskeras.training.fit import FitOptions, fit
 from reskeras.training.strategy import open_replicas
 from reskeras.tuning.candidates import Candidate, Candidates
 from reskeras.tuning.hyperparameters import declare
@@ -99,7 +99,7 @@ class HyperModel(keras_tuner.HyperModel):
         record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: [
             history.history[name].append(float(value)) for name, value in {**logs, **figures}.items()])
         fit(job.subject(job.preprocessing()), job.recipe, None, open_replicas("one"),
-            Beside(callbacks=[*callbacks, record], until=epochs, show=False, begin=initial_epoch), model)
+            FitOptions(callbacks=[*callbacks, record], until=epochs, show=False, begin=initial_epoch), model)
         history.history = dict(history.history)
         return history
 

@@ -21,7 +21,7 @@ from reskeras.tuning.hyperparameters import declare
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.oracles import BayesianOracle, GridOracle, HalvingOracle, RandomOracle, SteadyOracle
 from reskeras.tuning.outcome import Outcome
-from reskeras.tuning.search import TRIALS_FOLDER, Asked, Search
+from reskeras.tuning.search import TRIALS_FOLDER, Search, SearchRequest
 from reskeras.tuning.seeds import SCHEME, oracle_seed
 from reskeras.tuning.tuner import JobTuner
 from reskeras.tuning.workers import CHIEF, IP, PORT, Crew, LocalCrew, asking_chief, role, serving, wait_for_workers
@@ -32,7 +32,7 @@ FACTOR = 3  # Hyperband's
 
 
 @dataclass(frozen=True)
-class How:
+class SearchOptions:
     """How to search: which tuner, for what, how long, and with whose help.
 
     `trials` None is the tuner's own: ten, all of a grid, what Hyperband needs.
@@ -57,7 +57,7 @@ class How:
                 raise ReskerasError(f"{name}: {value}: should be at least 1")
 
 
-def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] | None = None,
+def search_for(how: SearchOptions, model: HyperModel, place: Path, command: Sequence[str] | None = None,
                tell: Callable[[str], None] = lambda line: None,
                ended: Callable[[Outcome], None] = lambda outcome: None) -> Search:
     """Search as `how` says for the best of `model`'s candidates, in folder `place`, where it goes on if it was begun.
@@ -75,7 +75,7 @@ def search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] 
         return _search_for(how, model, place, command, mine, tell, ended)
 
 
-def _search_for(how: How, model: HyperModel, place: Path, command: Sequence[str] | None, mine: str | None,
+def _search_for(how: SearchOptions, model: HyperModel, place: Path, command: Sequence[str] | None, mine: str | None,
                 tell: Callable[[str], None], ended: Callable[[Outcome], None]) -> Search:
     search, asked = Search(place), _asked(how, model)
     if mine in (None, CHIEF):
@@ -140,7 +140,7 @@ def _conclude(search: Search, oracle: SteadyOracle, tell: Callable[[str], None])
                       f"{outcomes[0].reason}")
 
 
-def _oracle(how: How, model: HyperModel, scheme: int = SCHEME) -> SteadyOracle:
+def _oracle(how: SearchOptions, model: HyperModel, scheme: int = SCHEME) -> SteadyOracle:
     options: dict[str, Any] = {
         "objective": keras_tuner.Objective(how.objective.name, how.objective.direction),
         "hyperparameters": declare(model.space, keras_tuner.HyperParameters()),
@@ -155,10 +155,10 @@ def _oracle(how: How, model: HyperModel, scheme: int = SCHEME) -> SteadyOracle:
     return ORACLES[how.tuner](model.candidates, **options)
 
 
-def _asked(how: How, model: HyperModel) -> Asked:
+def _asked(how: SearchOptions, model: HyperModel) -> SearchRequest:
     candidates = model.candidates
     limits = {name: value for name, value in vars(candidates.limits).items() if value is not None}
-    return Asked(
+    return SearchRequest(
         network=candidates.network.sparse(), recipe=candidates.recipe.sparse(), space=model.space.sparse(),
         data=model.source.name, tuner=how.tuner, objective=[str(term) for term in how.objective.terms],
         trials=how.trials, executions=how.executions, seed=how.seed, limits=limits,

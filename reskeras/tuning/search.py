@@ -31,7 +31,7 @@ SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchRequest:
     """What a search was asked for, beside its space: all that decides which trials there are.
 
     `seed_scheme` is that of `seeds.oracle_seed`; searches older than the field used scheme 1. `images` is the
@@ -58,7 +58,7 @@ class Asked:
             raise ReskerasError(f"tune: seed_scheme: {shown(self.seed_scheme)} is not known to this version of "
                                 "reskeras, which cannot continue the search")
 
-    def difference(self, other: Asked) -> str:
+    def difference(self, other: SearchRequest) -> str:
         """How `other` differs, in words; empty when it does not."""
         found = []
         for name, value in vars(self).items():
@@ -90,11 +90,11 @@ class Search:
         """Network and recipe of the best trial, for `reskeras train` and `reskeras build`."""
         return self.path / BEST_FILE
 
-    def asked(self) -> Asked:
+    def asked(self) -> SearchRequest:
         """What it was asked for."""
         data, _ = read_yaml(self.path / SEARCH_FILE)
         try:
-            return as_shape(data, Asked)
+            return as_shape(data, SearchRequest)
         except ValueError as error:
             raise failure(f"tune: {self.path / SEARCH_FILE} is no search of this version: {error}") from error
 
@@ -127,7 +127,7 @@ class Search:
         asked = self.asked()
         return laid(outcome.values, network_of(asked.network), validated(Recipe, asked.recipe))
 
-    def keep(self, asked: Asked) -> None:
+    def keep(self, asked: SearchRequest) -> None:
         """Write down what is asked, or raise ReskerasError when the folder holds another search."""
         if (self.path / SEARCH_FILE).exists():
             before = self.asked()

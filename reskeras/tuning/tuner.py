@@ -22,7 +22,7 @@ from keras_tuner.engine import trial as trials
 from reskeras.errors import ReskerasError
 from reskeras.files import Unwritable, copy_folder, remove
 from reskeras.runs import RunFolder
-from reskeras.training.fit import Beside
+from reskeras.training.fit import FitOptions
 from reskeras.training.guards import SIGNALS
 from reskeras.tuning.boards import write_board
 from reskeras.tuning.hypermodel import HyperModel, costs
@@ -131,7 +131,7 @@ class JobTuner(base_tuner.BaseTuner):
         for execution in range(self.executions):
             folder = self._folder(trial.trial_id) / f"execution-{execution}"
             self._go_on_from(values, execution, folder)
-            beside = Beside(resume=True, show=False, until=values.get(f"{ROUND}epochs"))
+            beside = FitOptions(resume=True, show=False, until=values.get(f"{ROUND}epochs"))
             self.model.job(candidate, execution).run(folder, beside=beside)
             run = RunFolder(folder)
             best = self.goal.best_epoch(run.metrics())

@@ -14,7 +14,7 @@ from reskeras.graph.scanned import ScannedUnits
 from reskeras.runs import RunFolder
 from reskeras.spec.recipe import recipe
 from reskeras.tasks.classification.subject import ACCURACY, compiled
-from reskeras.training.callbacks import Averaged, Record
+from reskeras.training.callbacks import AveragedEvaluation, RunRecorder
 from reskeras.training.form import SCANNED_UNITS, training_form
 from reskeras.training.position import Position
 from tests.conftest import TINY
@@ -68,7 +68,7 @@ def test_of_equal_epochs_the_first_is_kept(tmp_path, picks, best):
     scores = [(0.5, 0.2), (0.7, 1.0), (0.7, 1.0), (0.7, 1.1), (0.6, 0.1)]
 
     def recorded(epochs, state):
-        record = Record(run, compile_plan(plan, "net"), picks, Position(1, 5), ACCURACY)
+        record = RunRecorder(run, compile_plan(plan, "net"), picks, Position(1, 5), ACCURACY)
         record.set_model(model)
         if state:
             record.restore(state)
@@ -93,7 +93,7 @@ def test_averages_stand_in_for_the_weights_while_images_are_watched():
     for average in averages.values():
         average.assign(rng.normal(size=average.shape))
     assert averages.keys() == {id(variable) for variable in model.trainable_variables}
-    before, callback = model.get_weights(), Averaged()
+    before, callback = model.get_weights(), AveragedEvaluation()
     callback.set_model(model)
     for _ in range(2):
         callback.on_test_begin()

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.registry import open_source
-from reskeras.tuning.search import Asked
+from reskeras.tuning.search import SearchRequest
 from tests.data.test_folder import picture, two_classes
 
-ASKED = Asked({}, {}, {}, "folder:photos", "random", ["max val_accuracy"], 3, 1, 0, {})
+ASKED = SearchRequest({}, {}, {}, "folder:photos", "random", ["max val_accuracy"], 3, 1, 0, {})
 
 
 def test_other_images_make_another_search(tmp_path):

@@ -7,7 +7,7 @@ import yaml
 
 import reskeras
 from reskeras.tuning.objective import read_objective
-from reskeras.tuning.run import ORACLES, How, _oracle
+from reskeras.tuning.run import ORACLES, SearchOptions, _oracle
 from reskeras.tuning.seeds import MOST, oracle_seed
 
 OVER = {"parameters": {
@@ -23,7 +23,8 @@ def model():
 
 def drawn(model, tuner, seed, folder, trials=12):
     """Learning rates and widths of a search's first trials."""
-    oracle = _oracle(How(tuner, read_objective([]), None if tuner in ("grid", "hyperband") else trials, 1, seed), model)
+    options = SearchOptions(tuner, read_objective([]), None if tuner in ("grid", "hyperband") else trials, 1, seed)
+    oracle = _oracle(options, model)
     oracle._set_project_dir(str(folder), f"{tuner}-{seed}")
     return {value for _ in range(trials) for value in oracle._random_values().values()}
 

@@ -29,7 +29,7 @@ from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.porting.back import KINDS as WEIGHT_KINDS
 from reskeras.porting.back import write_weights
-from reskeras.porting.fitted import Given
+from reskeras.porting.fitted import TrainedNetwork
 from reskeras.runs import RunFolder
 from reskeras.spec.fields import Spec
 
@@ -165,7 +165,7 @@ def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Writt
     """Weights for another library, proven by that library's network."""
     final = exporter.folder / f"{exporter.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
     path, normalise = place / final.name, exporter.preprocessing.normalise
-    given = Given(exporter.spec, read(exporter.model), exporter.preprocessing, exporter.classes)
+    given = TrainedNetwork(exporter.spec, read(exporter.model), exporter.preprocessing, exporter.classes)
     ask, against = write_weights(given, kind, path)
     proof = exporter.proof(kind, path, in_chunks(lambda images: ask(normalise(images).numpy()), exporter.sample[0]))
 

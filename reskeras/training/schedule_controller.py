@@ -14,7 +14,7 @@ from reskeras.training.subject import Measure
 MEMORY = 0.95  # of the running training error: about the last twenty steps
 
 
-class Course(keras.callbacks.Callback):
+class ScheduleController(keras.callbacks.Callback):
     """Moves the schedule's `scale` by training error (v1 section 4.2) and by plateaus of the watched error (v1 3.4)."""
 
     def __init__(self, recipe: Recipe, layers: int, schedule: RecipeSchedule, position: Position, measure: Measure):

@@ -8,11 +8,11 @@ import reskeras
 from reskeras.spec.recipe import recipe
 from reskeras.spec.shipped import shipped_names
 from reskeras.tasks.classification.subject import ACCURACY
-from reskeras.training.callbacks import Patience, Watch
-from reskeras.training.course import Course
+from reskeras.training.callbacks import GradientLogger, Patience
 from reskeras.training.epochs import pieces
 from reskeras.training.position import Position
 from reskeras.training.schedule import RecipeSchedule
+from reskeras.training.schedule_controller import ScheduleController
 
 
 def rate(name, step, **fields):
@@ -71,7 +71,7 @@ def test_paper_cifar_ends_in_the_middle_of_an_epoch():
 def course(name, layers, **fields):
     chosen = recipe(name, **fields)
     schedule, position = RecipeSchedule(chosen, chosen.steps(100)), Position(100, chosen.steps(100))
-    made = Course(chosen, layers, schedule, position, ACCURACY)
+    made = ScheduleController(chosen, layers, schedule, position, ACCURACY)
     made.on_train_begin()
     return made, schedule, position
 
@@ -137,10 +137,10 @@ def test_an_epochs_gradient_norm_is_the_mean_over_its_steps_and_its_rate_that_of
     norms, rates = iter([1.0, 2.0, 6.0, 5.0, 7.0]), iter([0.3, 0.1])
     optimizer = SimpleNamespace(gradient_norm=SimpleNamespace(numpy=lambda: next(norms)), last_rate=lambda: next(rates))
     position, logged = Position(3, 5), []  # the last epoch is shorter
-    watch = Watch(position)
+    watch = GradientLogger(position)
     for epoch, steps in enumerate((3, 2)):
         for step in range(steps):
-            watch, before = Watch(position), watch.state()  # gone on with in the middle
+            watch, before = GradientLogger(position), watch.state()  # gone on with in the middle
             watch.restore(before)
             watch.set_model(SimpleNamespace(optimizer=optimizer))
             for callback in (position, watch):

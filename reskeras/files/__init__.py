@@ -1,0 +1,204 @@
+"""The one place that writes: files and folders take their names when they are whole, or not at all."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from reskeras.errors import ReskerasError, failure
+from reskeras.files.devices import is_device, send
+from reskeras.files.folder_lock import LOCK_FILE, only_writer
+from reskeras.files.refusals import LAUNCHED, STUCK, InUse, Unwritable, reason, refusals_told
+from reskeras.files.workspaces import locked_workspace, make, sync
+from reskeras.strict_json import to_json
+
+__all__ = ["LAUNCHED", "LOCK_FILE", "STUCK", "InUse", "Unwritable", "only_writer", "reason"]
+# Path("gs://bucket") is gs:/bucket; one letter is a drive
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def local_path(path: str | Path, field: str) -> Path:
+    """`path` as a Path; ReskerasError (status 2) naming `field` when it is an address such as gs://bucket/run.
+
+    Taken for a path, such an address would be a folder `gs:` of the working directory.
+    """
+    scheme = SCHEME.match(str(path))
+    if scheme and scheme[0].lower() == "file:/":
+        raise ReskerasError(f"{field}: {path}: addresses are not supported; give the path alone, without file://")
+    if scheme:
+        raise ReskerasError(f"{field}: {path}: remote folders are not supported; use a folder of this machine, and "
+                            "copy to or from it")
+    return Path(path)
+
+
+@contextmanager
+def atomic_file(path: str | Path, otherwise: str = "", durable: bool = False) -> Iterator[Path]:
+    """A path to write to that becomes `path` when the block ends without an error; until then, `path` is as it was.
+
+    Missing folders above are made. A `durable` file is on the disk, not just in its cache, before it takes the name.
+    Raises `failure` that names `path` when the system refuses anything; the message ends with `otherwise`.
+    """
+    path = local_path(path, "path")
+    with refusals_told(path, otherwise):
+        if is_device(path):
+            with locked_workspace(Path(tempfile.gettempdir())) as place:
+                yield place / path.name
+                send(place / path.name, path)
+            return
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        with locked_workspace(path.parent) as place:
+            beside = place / path.name
+            yield beside
+            with suppress(OSError):  # a file that is replaced keeps its permissions
+                beside.chmod(stat.S_IMODE(path.stat(follow_symlinks=False).st_mode))
+            if durable:
+                sync(beside)
+            beside.replace(path)
+            if durable:
+                sync(path.parent)
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse `path` before the work of which it shall hold the result, where the system would refuse it after; nothing
+    is left there. Raises `failure` as `atomic_file` does."""
+    path = local_path(path, "path")
+    with refusals_told(path):
+        if not is_device(path):
+            with locked_workspace(path.parent):
+                pass
+
+
+@contextmanager
+def atomic_folder(path: str | Path, durable: bool = False) -> Iterator[Path]:
+    """A new, empty folder that becomes `path` when the block ends without an error.
+
+    Raises `failure` as `atomic_file` does, and when `path` has come to exist meanwhile.
+    """
+    path = local_path(path, "path")
+    with refusals_told(path), locked_workspace(path.parent) as place:
+        beside = place / path.name
+        beside.mkdir()
+        yield beside
+        if durable:
+            for each in [*beside.rglob("*"), beside]:
+                sync(each)
+        if os.path.lexists(path):  # a rename would replace an empty folder
+            raise failure(f"{path} was made by another process meanwhile")
+        beside.rename(path)
+        if durable:
+            sync(path.parent)
+
+
+@contextmanager
+def workspace(folder: Path) -> Iterator[Path]:
+    """A hidden folder in `folder` for what is not finished; it goes with all that is left in it when the block ends.
+
+    `folder` is made if need be, and unmade if nothing came to stand in it. The workspace is locked while it is used;
+    unlocked ones, which killed processes left behind, are removed first. Raises `failure` as `atomic_file` does.
+    """
+    with refusals_told(folder), locked_workspace(folder) as place:
+        yield place
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for temporary files while the block runs; `failure` when the system refuses one."""
+    try:
+        parent = Path(tempfile.gettempdir())
+    except OSError as error:
+        raise failure(f"no folder for temporary files can be written to; set TMPDIR: {reason(error)}") from error
+    with refusals_told(parent, " (TMPDIR sets another folder for temporary files)"), locked_workspace(parent) as place:
+        yield place
+
+
+def write_text(path: str | Path, text: str, durable: bool = False) -> None:
+    """Replace `path` by `text`, UTF-8. What UTF-8 has no form for, such as bytes of a file name, is escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
+
+
+def write_bytes(path: str | Path, content: bytes, durable: bool = False) -> None:
+    """Replace `path` by `content`."""
+    with atomic_file(path, durable=durable) as beside:
+        beside.write_bytes(content)
+
+
+def write_json(path: str | Path, data: Any, indent: int | None = 2, durable: bool = False) -> None:
+    """Replace `path` by `data` as JSON; a number that is not finite is null."""
+    write_text(path, to_json(data, indent) + "\n", durable)
+
+
+def write_csv(path: str | Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Replace `path` by `rows`, the first of which are the titles; see `csv_text`."""
+    write_text(path, csv_text(rows))
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """`rows` as CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    lines = []
+    for row in rows:  # the writer quotes the characters of its line's end alone, so that is not "\n"
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\r\n").writerow([_inert(cell) for cell in row])
+        lines.append(text.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
+
+
+def copy_file(source: Path, target: Path, durable: bool = False) -> None:
+    """Replace `target` by a copy of `source`."""
+    with atomic_file(target, durable=durable) as beside:
+        shutil.copyfile(source, beside)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Make the new folder `target`, a copy of `source`."""
+    with atomic_folder(target) as beside:
+        shutil.copytree(source, beside, dirs_exist_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` and the folders above it where they are missing; `failure` when the system refuses."""
+    path = local_path(path, "path")
+    with refusals_told(path):
+        make(path)
+
+
+def move(source: Path, target: Path) -> Path:
+    """Give `source`, a finished file or folder in a workspace, its name `target`; returns it."""
+    with refusals_told(target):
+        make(target.parent)
+        return source.replace(target)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a log; a log that cannot be written is no reason to end what it tells of."""
+    with suppress(OSError), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(line + "\n")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder as far as the system allows; never raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()
+
+
+def _inert(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(FORMULA):
+        return cell
+    with suppress(ValueError):
+        float(cell)
+        return cell
+    return "'" + cell

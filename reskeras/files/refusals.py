@@ -1,0 +1,68 @@
+"""The system's refusals to write, in words: what a full disk or a missing permission is told as."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reskeras.errors import FAILED, ReskerasError, failure
+
+PREFIX = ".reskeras-"
+LAUNCHED, STUCK = "RESKERAS_LAUNCHED", 75  # sysexits.h: try again later
+NO_SPACE = "there is no space left; make room"
+READ_ONLY = "the file system is read-only"
+REASONS = {
+    errno.ENOSPC: NO_SPACE, errno.EDQUOT: NO_SPACE, errno.EROFS: READ_ONLY,
+    errno.EACCES: "permission denied", errno.EPERM: "permission denied", errno.ENAMETOOLONG: "the name is too long",
+    errno.EISDIR: "it is a folder", errno.ENOTDIR: "a part of the path is not a folder",
+    errno.EEXIST: "it exists already", errno.ENOTEMPTY: "it exists already", errno.ELOOP: "its links go in a circle",
+}
+# what native libraries say where they give no error number
+WORDS = {"No space left": NO_SPACE, "Disk quota exceeded": NO_SPACE, "Read-only file system": READ_ONLY}
+
+
+class Unwritable(ReskerasError):
+    """The system refuses to write; what was to be written may be whole another time, on a disk with space.
+
+    A process that another one launched (which sets LAUNCHED) ends with STUCK then: started again it would end so too.
+    """
+
+
+class InUse(Unwritable):
+    """Another process writes the folder."""
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in words."""
+    if error.errno in REASONS:
+        return REASONS[error.errno]
+    return _said(error) or (error.strerror or str(error) or type(error).__name__).lower()
+
+
+@contextmanager
+def refusals_told(path: Path, otherwise: str = "") -> Iterator[None]:
+    """Raise `Unwritable` (status 1) that names `path` where the system refuses what the block does; the message ends
+    with `otherwise`."""
+    if "\0" in str(path):
+        raise failure(f"{str(path)!r} cannot be written: a path has no NUL")
+    try:
+        yield
+    except ReskerasError:
+        raise
+    except OSError as error:
+        raise Unwritable(f"{_shown(path)} cannot be written: {reason(error)}{otherwise}", FAILED) from error
+    except Exception as error:  # TensorFlow, h5py and safetensors have errors of their own for a full disk
+        if why := _said(error):
+            raise Unwritable(f"{_shown(path)} cannot be written: {why}{otherwise}", FAILED) from error
+        raise
+
+
+def _shown(path: Path) -> Path:
+    """`path` as it will be when the workspaces that it lies in are gone."""
+    return Path(*(part for part in path.parts if not part.startswith(PREFIX)))
+
+
+def _said(error: Exception) -> str:
+    return next((why for words, why in WORDS.items() if words in str(error)), "")
