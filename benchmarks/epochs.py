@@ -67,7 +67,7 @@ def _ours(spec, source, batch: int, clock) -> None:
         with new_run(Path(folder) / "run", spec) as run:
             pass
         run = replace(run, path=Path(folder) / "run")
-        fit(Classifier(plan, "net", source, preprocessing), chosen, run, beside=FitOptions(callbacks=[clock]))
+        fit(Classifier(plan, "net", source, preprocessing), chosen, run, options=FitOptions(callbacks=[clock]))
 
 
 def _prepared(spec, source, batch: int):

@@ -142,5 +142,5 @@ def _trained(
     if not _finished(path):
         source = open_source(row.data, data_dir)
         job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
-        job.run(path, beside=FitOptions(True, tell, []))
+        job.run(path, options=FitOptions(True, tell, []))
     return ClassifierRun(path)
