@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reskeras.spec.fields import Spec, integer
+from reskeras.spec.fields import Spec, whole
 from reskeras.spec.shipped import read_document, shipped_names
 
 ROOM = "experiments"
@@ -24,8 +24,8 @@ class ViewsSpec(Spec):
     """How test images are looked at (v1 section 3.4); see `evaluation.views`."""
 
     views: Literal[1, 10] = 1
-    resize: integer(1, 4096) | None = None
-    scales: tuple[integer(1, 4096), ...] = ()
+    resize: Annotated[int, whole(1, 4096)] | None = None
+    scales: tuple[Annotated[int, whole(1, 4096)], ...] = ()
 
 
 class ScaleSpec(Spec):
@@ -49,7 +49,7 @@ class ProtocolSpec(Spec):
     training images."""
 
     description: Text
-    images: integer(1, 100_000_000)
+    images: Annotated[int, whole(1, 100_000_000)]
     scales: dict[Scale, ScaleSpec]
 
     @model_validator(mode="after")
@@ -93,7 +93,7 @@ class SuiteSpec(Spec):
     expects: Text
     measures: Annotated[tuple[MeasureName, ...], Field(min_length=1)]
     protocol: Annotated[str, Field(max_length=300)] | None = None
-    runs: Annotated[integer(1, 100), Field(description="Runs of which the paper gives a figure")] = 1
+    runs: Annotated[int, whole(1, 100), Field(description="Runs of which the paper gives a figure")] = 1
     rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200)]
     findings: tuple[FindingSpec, ...] = ()
     scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.spec import operations as op
 from reskeras.spec.catalog import catalog, name_of
 from reskeras.spec.complexity import Complexity
-from reskeras.spec.fields import Spec, Width, integer, number
+from reskeras.spec.fields import Spec, Width, whole, within
 from reskeras.spec.lower import Maker
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.operation import Shape
@@ -48,7 +48,8 @@ def backbone_of(spec: Spec) -> NetworkSpec:
 
 
 Backbone = Annotated[NetworkSpec, BeforeValidator(_named_network, json_schema_input_type=str | NetworkSpec)]
-Share = number(0, 1, above=True, below=True)
+Deviation = Annotated[float, within(0, 10, above=True)]
+Share = Annotated[float, within(0, 1, above=True, below=True)]
 
 
 def _once(values: tuple) -> tuple:
@@ -63,11 +64,11 @@ class AnchorSpec(Spec):
     `sizes` are the sides, in pixels of the canvas, of squares of the anchors' areas; `ratios` are height over width.
     """
 
-    sizes: Annotated[tuple[number(1, 8192), ...], Field(
+    sizes: Annotated[tuple[Annotated[float, within(1, 8192)], ...], Field(
         min_length=1, max_length=16, description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas' shorter side"),
         AfterValidator(_once)] | None = None
-    ratios: Annotated[tuple[number(0.05, 20), ...], Field(min_length=1, max_length=16), AfterValidator(_once)] = (
-        0.5, 1.0, 2.0)
+    ratios: Annotated[tuple[Annotated[float, within(0.05, 20)], ...], Field(min_length=1, max_length=16),
+                      AfterValidator(_once)] = (0.5, 1.0, 2.0)
 
 
 class ProposalSpec(Spec):
@@ -77,12 +78,13 @@ class ProposalSpec(Spec):
         description="Channels of its 3x3 convolution; default: those of the shared map, at most 512")] = None
     positive: Annotated[Share, Field(description="Overlap with an object from which on an anchor is one")] = 0.7
     negative: Annotated[Share, Field(description="Overlap below which an anchor is background")] = 0.3
-    sample: Annotated[integer(2, 4096), Field(description="Anchors of an image that the loss looks at")] = 256
+    sample: Annotated[int, whole(2, 4096), Field(description="Anchors of an image that the loss looks at")] = 256
     sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.5
-    before: Annotated[integer(1, 20_000), Field(description="Best boxes of an image that suppression looks at")] = 2000
+    before: Annotated[int, whole(1, 20_000), Field(
+        description="Best boxes of an image that suppression looks at")] = 2000
     overlap: Annotated[Share, Field(description="Overlap at which of two boxes the worse is suppressed")] = 0.7
-    training: Annotated[integer(1, 4096), Field(description="Boxes of an image left for training")] = 1000
-    testing: Annotated[integer(1, 4096), Field(description="Boxes of an image left for testing")] = 300
+    training: Annotated[int, whole(1, 4096), Field(description="Boxes of an image left for training")] = 1000
+    testing: Annotated[int, whole(1, 4096), Field(description="Boxes of an image left for testing")] = 300
 
 
 class RegionSpec(Spec):
@@ -90,26 +92,24 @@ class RegionSpec(Spec):
 
     pool: Annotated[Literal["align", "max"], Field(
         description="align: RoIAlign (arXiv:1703.06870); max: RoI pooling, as in the paper")] = "align"
-    size: Annotated[integer(2, 64), Field(description="Rows and columns of a region's map")] = 14
-    points: Annotated[integer(1, 8), Field(description="RoIAlign's points in a cell, along one side")] = 2
+    size: Annotated[int, whole(2, 64), Field(description="Rows and columns of a region's map")] = 14
+    points: Annotated[int, whole(1, 8), Field(description="RoIAlign's points in a cell, along one side")] = 2
     context: Annotated[bool, Field(
         description="Features of the whole image beside those of each region (v1 appendix A)")] = False
-    sample: Annotated[integer(2, 1024), Field(description="Regions of an image that are trained on")] = 128
+    sample: Annotated[int, whole(2, 1024), Field(description="Regions of an image that are trained on")] = 128
     sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.25
     positive: Annotated[Share, Field(description="Overlap with an object from which on a region is one")] = 0.5
-    deviations: Annotated[tuple[number(0, 10, above=True), number(0, 10, above=True), number(0, 10, above=True),
-                                number(0, 10, above=True)],
-                          Field(description="What offsets of top, left, height and width are divided by")] = (
-        0.1, 0.1, 0.2, 0.2)
+    deviations: Annotated[tuple[Deviation, Deviation, Deviation, Deviation], Field(
+        description="What offsets of top, left, height and width are divided by")] = (0.1, 0.1, 0.2, 0.2)
 
 
 class DetectionSpec(Spec):
     """What a detector tells of an image."""
 
-    score: Annotated[number(0, 1, below=True), Field(description="Lowest probability that is told")] = 0.05
+    score: Annotated[float, within(0, 1, below=True), Field(description="Lowest probability that is told")] = 0.05
     overlap: Annotated[Share, Field(
         description="Overlap at which of two boxes of a class the worse is suppressed")] = 0.5
-    most: Annotated[integer(1, 1000), Field(description="Boxes of an image")] = 100
+    most: Annotated[int, whole(1, 1000), Field(description="Boxes of an image")] = 100
 
 
 class DetectorSpec(Spec):
@@ -128,7 +128,8 @@ class DetectorSpec(Spec):
     proposals: ProposalSpec = ProposalSpec()
     regions: RegionSpec = RegionSpec()
     detections: DetectionSpec = DetectionSpec()
-    classes: Annotated[integer(1, 10_000) | None, Field(description="Of objects; default: those of the data")] = None
+    classes: Annotated[Annotated[int, whole(1, 10_000)] | None, Field(
+        description="Of objects; default: those of the data")] = None
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> DetectorSpec:

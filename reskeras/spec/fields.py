@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 SHAPE = re.compile(r"\d{1,6}(\s*[xX×,\s]\s*\d{1,6}){1,2}")
 
@@ -55,24 +57,39 @@ def whole_shape(shape: Sequence[int | None], channels: int = 3) -> tuple[int, in
     return height, width, channels if own is None else own
 
 
-def integer(low: int, high: int) -> Any:
-    """An int from low to high; text, floats and booleans are refused."""
-    return Annotated[int, Field(strict=True, ge=low, le=high)]
+@dataclass(frozen=True)
+class Within(GroupedMetadata):
+    """Numbers in [low, high]; `above` and `below` open the interval at that end. Booleans are refused, and by a `whole`
+    one floats and text too."""
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+    whole: bool = False
+
+    def __iter__(self) -> Iterator[object]:
+        """What pydantic checks; a validator comes last, because bounds after it would not reach the JSON Schema."""
+        yield Gt(self.low) if self.above else Ge(self.low)
+        yield Lt(self.high) if self.below else Le(self.high)
+        yield Strict() if self.whole else BeforeValidator(_no_boolean)
 
 
-def number(low: float, high: float, *, above: bool = False, below: bool = False) -> Any:
-    """A float in [low, high]; `above` and `below` open the interval at that end."""
-    low_bound = {"gt": low} if above else {"ge": low}
-    high_bound = {"lt": high} if below else {"le": high}
-    # Field first: after a validator its bounds would not reach the JSON Schema
-    return Annotated[float, Field(**low_bound, **high_bound), BeforeValidator(_no_boolean)]
+def whole(low: int, high: int) -> Within:
+    """`Annotated[int, whole(1, 8)]`: an int from low to high; text, floats and booleans are refused."""
+    return Within(low, high, whole=True)
 
 
-Pixels = integer(1, 8192)
-Width = integer(1, 65536)
-Stride = integer(1, 8)
-Kernel = integer(1, 31)
-Channels = integer(1, 1024)
+def within(low: float, high: float, *, above: bool = False, below: bool = False) -> Within:
+    """`Annotated[float, within(0, 1)]`: a float in [low, high]; `above` and `below` open the interval at that end."""
+    return Within(low, high, above, below)
+
+
+Pixels = Annotated[int, whole(1, 8192)]
+Width = Annotated[int, whole(1, 65536)]
+Stride = Annotated[int, whole(1, 8)]
+Kernel = Annotated[int, whole(1, 31)]
+Channels = Annotated[int, whole(1, 1024)]
 InputShape = Annotated[
     tuple[Pixels, Pixels, Channels | None],
     BeforeValidator(shape_from_text, json_schema_input_type=str | tuple[Pixels, Pixels, Channels | None]),

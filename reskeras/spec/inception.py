@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from reskeras.spec import operations as op
 from reskeras.spec.any_network import AnyNetwork, comma_listed
 from reskeras.spec.families import DEFAULTS, FAMILIES, FamilyPreset
-from reskeras.spec.fields import InputShape, Width, integer, number, whole_shape
+from reskeras.spec.fields import InputShape, Width, whole, whole_shape, within
 from reskeras.spec.merges import ADD, Concat, ScaledAdd
 from reskeras.spec.nodes import Fork, Node, Sequence, sequence_shape
 from reskeras.spec.operation import Shape
@@ -91,8 +91,8 @@ KINDS = {
     ), residual=True),
 }
 SCALING = (0.17, 0.1, 0.2)  # the released factors; section 3.3 has "between 0.1 and 0.3"
-Factor = number(0, 1, above=True)
-Count = integer(1, 500)
+Factor = Annotated[float, within(0, 1, above=True)]
+Count = Annotated[int, whole(1, 500)]
 
 
 def _preset(data: dict[str, Any]) -> FamilyPreset:
@@ -124,9 +124,10 @@ class InceptionSpec(AnyNetwork):
     ), BeforeValidator(_thrice, json_schema_input_type=Factor | tuple[Factor, Factor, Factor] | None)]
     last_linear: Annotated[bool, Field(description="The last cell is neither scaled nor activated (released)")] = False
     final_width: Annotated[Width | None, Field(description="A 1x1 convolution before pooling (released: 1536)")] = None
-    width_factor: Annotated[number(0, 64, above=True), Field(description="Multiplies all widths")] = 1.0
-    dropout: Annotated[number(0, 1, below=True), Field(description="Of the pooled features (figure 9: 0.2)")] = 0.2
-    classes: Annotated[integer(1, 1_000_000), Field(default_factory=lambda data: _preset(data).classes)]
+    width_factor: Annotated[float, within(0, 64, above=True), Field(description="Multiplies all widths")] = 1.0
+    dropout: Annotated[float, within(0, 1, below=True), Field(
+        description="Of the pooled features (figure 9: 0.2)")] = 0.2
+    classes: Annotated[int, whole(1, 1_000_000), Field(default_factory=lambda data: _preset(data).classes)]
     input_shape: Annotated[InputShape, Field(default_factory=lambda data: _preset(data).input_shape)]
     bn: BatchNormSpec = DEFAULTS["bn"]
     initialiser: Initialiser = DEFAULTS["initialiser"]

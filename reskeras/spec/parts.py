@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reskeras.spec.fields import Kernel, Spec, Stride, Width, number
+from reskeras.spec.fields import Kernel, Spec, Stride, Width, within
 from reskeras.spec.initialisers import INITIALISERS
 
 SMALL_NORMAL = "small_normal"  # of a detector's last layers alone, so that a fresh one says nothing with certainty
@@ -45,8 +45,8 @@ class StemSpec(Spec):
 class BatchNormSpec(Spec):
     """Batch normalisation everywhere in the network: moving-average momentum, epsilon, learned scale."""
 
-    momentum: number(0, 1, below=True) = 0.9
-    epsilon: number(0, 1, above=True) = 1e-5
+    momentum: Annotated[float, within(0, 1, below=True)] = 0.9
+    epsilon: Annotated[float, within(0, 1, above=True)] = 1e-5
     scale: bool = True
 
 
@@ -54,4 +54,4 @@ class HeadSpec(Spec):
     """What stands after the last stage: global pooling, perhaps dropout of the features, one dense layer."""
 
     pool: Literal["average", "max"] = "average"
-    dropout: number(0, 1, below=True) = 0.0
+    dropout: Annotated[float, within(0, 1, below=True)] = 0.0

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from reskeras.errors import ReskerasError
 from reskeras.spec.augment import AugmentSpec
-from reskeras.spec.fields import Spec, integer, number
+from reskeras.spec.fields import Spec, whole, within
 from reskeras.spec.plan import Plan
 from reskeras.spec.shipped import read_document
 from reskeras.spec.validation import validated
@@ -23,9 +23,9 @@ class ErrorWarmupSpec(Spec):
     """A warm-up that ends when the network has begun to learn: `rate` times the learning rate until the training
     error is below `error` (v1 section 4.2: 0.01 instead of 0.1 until 80 %, for 110 layers)."""
 
-    rate: number(0, 1, above=True, below=True) = 0.1
-    error: number(0, 1, above=True, below=True) = 0.8
-    from_layers: Annotated[integer(0, 10_000), Field(description="Networks of fewer layers do not warm up")] = 0
+    rate: Annotated[float, within(0, 1, above=True, below=True)] = 0.1
+    error: Annotated[float, within(0, 1, above=True, below=True)] = 0.8
+    from_layers: Annotated[int, whole(0, 10_000), Field(description="Networks of fewer layers do not warm up")] = 0
 
 
 class ScheduleSpec(Spec):
@@ -38,12 +38,12 @@ class ScheduleSpec(Spec):
     """
 
     kind: Literal["constant", "cosine", "linear", "steps", "plateau"] = "cosine"
-    warmup: number(0, 1, below=True) = 0.0
+    warmup: Annotated[float, within(0, 1, below=True)] = 0.0
     warmup_until: ErrorWarmupSpec | None = None
-    drops: tuple[number(0, 1), ...] = (0.5, 0.75)
-    factor: number(0, 1, above=True, below=True) = 0.1
-    patience: integer(1, 10_000) = 5
-    least: number(0, 1) = 0.001
+    drops: tuple[Annotated[float, within(0, 1)], ...] = (0.5, 0.75)
+    factor: Annotated[float, within(0, 1, above=True, below=True)] = 0.1
+    patience: Annotated[int, whole(1, 10_000)] = 5
+    least: Annotated[float, within(0, 1)] = 0.001
 
     @property
     def follows_length(self) -> bool:
@@ -60,45 +60,49 @@ class Recipe(Spec):
     """A training recipe; every field has a default, so that a file says only what differs."""
 
     description: Annotated[str, Field(max_length=500)] = ""
-    epochs: integer(1, 100_000) = 15
-    iterations: Annotated[integer(1, 100_000_000) | None, Field(
+    epochs: Annotated[int, whole(1, 100_000)] = 15
+    iterations: Annotated[Annotated[int, whole(1, 100_000_000)] | None, Field(
         description="Updates to train for, instead of epochs; the last epoch ends with them")] = None
-    batch_size: Annotated[integer(1, 65_536), Field(description="Of all replicas together")] = 128
-    accumulate: Annotated[integer(1, 1024), Field(description="Parts of a batch, one after another, to an update")] = 1
-    learning_rate: number(0, 100, above=True) = 0.1
+    batch_size: Annotated[int, whole(1, 65_536), Field(description="Of all replicas together")] = 128
+    accumulate: Annotated[int, whole(1, 1024), Field(
+        description="Parts of a batch, one after another, to an update")] = 1
+    learning_rate: Annotated[float, within(0, 100, above=True)] = 0.1
     schedule: ScheduleSpec = ScheduleSpec()
-    momentum: number(0, 1, below=True) = 0.9
+    momentum: Annotated[float, within(0, 1, below=True)] = 0.9
     nesterov: bool = False
-    weight_decay: Annotated[number(0, 1), Field(description="Coupled: this times a weight joins its gradient")] = 1e-4
+    weight_decay: Annotated[float, within(0, 1), Field(
+        description="Coupled: this times a weight joins its gradient")] = 1e-4
     decayed: Annotated[tuple[Pattern, ...], Field(description="Names of the weights that decay")] = ("*/kernel",)
-    rate_factors: Annotated[dict[Pattern, number(0, 1000)], Field(
+    rate_factors: Annotated[dict[Pattern, Annotated[float, within(0, 1000)]], Field(
         default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them")]
     freeze: Annotated[str | None, Field(max_length=100, description="Stage or unit up to which, and with it, nothing "
                                         "is learned, such as stage2")] = None
     frozen_bn: Annotated[bool, Field(
         description="Batch norm keeps its statistics, scale and shift, as of the run that is begun from")] = False
-    clip_norm: Annotated[number(0, 1e6, above=True) | None, Field(description="Bound on the gradient's norm")] = None
-    ema: Annotated[number(0, 1, below=True), Field(
+    clip_norm: Annotated[Annotated[float, within(0, 1e6, above=True)] | None, Field(
+        description="Bound on the gradient's norm")] = None
+    ema: Annotated[float, within(0, 1, below=True), Field(
         description="Momentum of a moving average of the weights, which is what is watched and saved; 0: none")] = 0.0
-    label_smoothing: number(0, 1, below=True) = 0.0
+    label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
     class_weights: Annotated[Literal["none", "balanced"], Field(
         description="balanced: the loss of an image counts by how rare its class is")] = "none"
-    drop_path: Annotated[number(0, 1, below=True) | None, Field(
+    drop_path: Annotated[Annotated[float, within(0, 1, below=True)] | None, Field(
         description="Stochastic depth of the last unit, where the network says nothing itself")] = None
     sync_bn: Annotated[bool, Field(description="Batch norm over all replicas' images; slower")] = False
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
-    holdout: Annotated[number(0, 0.9), Field(description="Share of training images that picks the best epoch")] = 0.0
-    patience: Annotated[integer(1, 100_000) | None, Field(
+    holdout: Annotated[float, within(0, 0.9), Field(
+        description="Share of training images that picks the best epoch")] = 0.0
+    patience: Annotated[Annotated[int, whole(1, 100_000)] | None, Field(
         description="Stop when the held-out images have not been told better for so many epochs")] = None
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
     recompute: Annotated[bool, Field(description="The backward pass computes units again; saves memory")] = False
     deterministic: Annotated[bool, Field(description="The same numbers to the last bit each time; slower")] = False
-    checkpoint_steps: Annotated[integer(1, 10_000_000) | None, Field(
+    checkpoint_steps: Annotated[Annotated[int, whole(1, 10_000_000)] | None, Field(
         description="Also keep the training's state every so many steps, not only after each epoch")] = None
-    keep: Annotated[integer(1, 1000), Field(description="How many of the newest states are kept")] = 3
-    seed: integer(0, 2**31 - 1) = 0
+    keep: Annotated[int, whole(1, 1000), Field(description="How many of the newest states are kept")] = 3
+    seed: Annotated[int, whole(0, 2**31 - 1)] = 0
 
     @model_validator(mode="after")
     def _fields_that_go_together(self) -> Recipe:

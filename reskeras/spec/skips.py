@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import BeforeValidator, Discriminator
 
 from reskeras.spec import operations as op
-from reskeras.spec.fields import Spec, number
+from reskeras.spec.fields import Spec, within
 from reskeras.spec.merges import ADD, GatedAdd, Merge, ScaledAdd
 from reskeras.spec.nodes import Fork, Sequence
 
@@ -69,8 +69,8 @@ class Scale(SkipSpec):
     """Both paths times a constant: shortcut x `shortcut` + residual x `residual` (v2 figure 2 b)."""
 
     kind: Literal["scale"]
-    shortcut: number(0, 1) = 0.5
-    residual: number(0, 1, above=True) = 0.5
+    shortcut: Annotated[float, within(0, 1)] = 0.5
+    residual: Annotated[float, within(0, 1, above=True)] = 0.5
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         return _merged(unit, shortcut, residual, merge=ScaledAdd(factors=(self.shortcut, self.residual)))
@@ -86,7 +86,7 @@ class _Gated(SkipSpec):
     """g = sigmoid(W x + b) of the unit's input; `bias` is b at the start."""
 
     exclusive: ClassVar[bool]
-    bias: number(-20, 20) = -6.0
+    bias: Annotated[float, within(-20, 20)] = -6.0
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         return _merged(unit, shortcut, residual, gate(self.bias), merge=GatedAdd(exclusive=self.exclusive))
@@ -136,7 +136,7 @@ class Dropout(SkipSpec):
     """
 
     kind: Literal["dropout"]
-    rate: number(0, 1, above=True, below=True) = 0.5
+    rate: Annotated[float, within(0, 1, above=True, below=True)] = 0.5
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         # Dropout scales what it keeps by 1 / (1 - rate); the paper's does not, so scale back

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from reskeras.spec.blocks import BLOCKS
-from reskeras.spec.fields import Spec, Stride, Width, integer
+from reskeras.spec.fields import Spec, Stride, Width, whole
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.shortcuts import SHORTCUTS
 from reskeras.spec.skips import Skip
@@ -28,7 +28,7 @@ class StageSpec(Spec):
     of the network widens what stands inside a bottleneck, and leaves its output.
     """
 
-    units: integer(1, 2000)
+    units: Annotated[int, whole(1, 2000)]
     width: Width | None = None
     stride: Stride | None = None
     block: Block | None = None

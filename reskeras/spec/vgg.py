@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from reskeras.spec import operations as op
 from reskeras.spec.any_network import AnyNetwork, comma_listed
-from reskeras.spec.fields import InputShape, Width, integer, whole_shape
+from reskeras.spec.fields import InputShape, Width, whole, whole_shape
 from reskeras.spec.plan import HEAD, Plan, Unit
 
 
@@ -17,10 +17,10 @@ class VggSpec(AnyNetwork):
     """Stages of plain 3x3 convolutions, each stage ended by a max-pool, then dense layers; no batch norm."""
 
     name: Literal["vgg-19"] = "vgg-19"
-    units: Annotated[tuple[integer(1, 100), ...], Field(min_length=1, max_length=16)] = (2, 2, 4, 4, 4)
+    units: Annotated[tuple[Annotated[int, whole(1, 100)], ...], Field(min_length=1, max_length=16)] = (2, 2, 4, 4, 4)
     widths: tuple[Width, ...] = (64, 128, 256, 512, 512)
     dense: Annotated[tuple[Width, ...], Field(max_length=16)] = (4096, 4096)
-    classes: integer(1, 1_000_000) = 1000
+    classes: Annotated[int, whole(1, 1_000_000)] = 1000
     input_shape: InputShape = (224, 224, 3)
 
     @model_validator(mode="after")

@@ -132,7 +132,7 @@ class JobTuner(base_tuner.BaseTuner):
             folder = self._folder(trial.trial_id) / f"execution-{execution}"
             self._go_on_from(values, execution, folder)
             beside = FitOptions(resume=True, show=False, until=values.get(f"{ROUND}epochs"))
-            self.model.job(candidate, execution).run(folder, beside=beside)
+            self.model.job(candidate, execution).run(folder, options=beside)
             run = RunFolder(folder)
             best = self.goal.best_epoch(run.metrics())
             rows.append({**best, "seconds": sum(row["seconds"] for row in run.metrics())})
