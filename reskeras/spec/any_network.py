@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from reskeras.spec.fields import Spec
+from reskeras.spec.fields import InputShape, Spec
 from reskeras.spec.plan import Plan
 
 KEPT = 256  # decided networks and plans that are kept, since a command asks for the same one many times
@@ -16,6 +16,20 @@ class AnyNetwork(Spec):
     """Base of the specs of networks: a kind is a class with these methods."""
 
     task: ClassVar[str] = "classification"  # what it is trained for when nothing else is said
+
+    if TYPE_CHECKING:  # what every kind declares as a field, or computes; None only where a sparse spec leaves it open
+
+        @property
+        def name(self) -> str | None: ...
+
+        @property
+        def depth(self) -> int | None: ...
+
+        @property
+        def classes(self) -> int | None: ...
+
+        @property
+        def input_shape(self) -> InputShape | None: ...
 
     def decided(self) -> AnyNetwork:
         """The same network with nothing left to a default."""

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.inception import InceptionSpec
+from reskeras.spec.inception import KINDS, InceptionSpec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.vgg import VggSpec
 
@@ -44,7 +44,7 @@ ORDER_VARIANTS = {order.replace("_", "-"): order for order in ("bn_after_add", "
 
 
 # later bottleneck networks, as their released code has them: stride in the 3x3 (torchvision, timm)
-DEEP_STEM = {"convs": [{"width": 32, "stride": 2}, {"width": 32}, {"width": 64}], "pool": {}}
+DEEP_STEM: dict[str, Any] = {"convs": [{"width": 32, "stride": 2}, {"width": 32}, {"width": 64}], "pool": {}}
 BOTTLENECK_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnext-50-32x4d": ("arXiv:1611.05431", {"depth": 50, "groups": 32, "inner_factor": 2.0}),
     "resnext-101-32x8d": ("arXiv:1611.05431", {"depth": 101, "groups": 32, "inner_factor": 4.0}),
@@ -56,9 +56,9 @@ BOTTLENECK_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
                                          "stem": DEEP_STEM, "projection": "pooled"}),
 }
 # what the released Inception-ResNet-v2 (tf-slim, keras.applications) has and the paper has not
-RELEASED = {"stem": "released", "cells": [10, 20, 10], "scaling": [0.17, 0.1, 0.2], "last_linear": True,
+RELEASED: dict[str, Any] = {"stem": "released", "cells": [10, 20, 10], "scaling": [0.17, 0.1, 0.2], "last_linear": True,
             "final_width": 1536, "bn": {"momentum": 0.99, "epsilon": 1e-3, "scale": False}}
-SMALL = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25}
+SMALL: dict[str, Any] = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25}
 
 
 @cache
@@ -78,14 +78,13 @@ def catalog() -> dict[str, Row]:
         rows[name] = _row(source, stride_on="3x3", **fields)
     rows |= _inceptions()
     for depth in (20, 32, 44, 56, 110, 1202):
-        millions, cifar = TABLE_6_MILLIONS[depth], {"family": "cifar", "depth": depth}
-        rows[f"cifar-plain-{depth}"] = _row("v1 figure 6", **cifar, shortcut="none")
-        rows[f"cifar-resnet-{depth}"] = _row("v1 table 6", None, millions, **cifar)
+        rows[f"cifar-plain-{depth}"] = _row("v1 figure 6", family="cifar", depth=depth, shortcut="none")
+        rows[f"cifar-resnet-{depth}"] = _row("v1 table 6", None, TABLE_6_MILLIONS[depth], family="cifar", depth=depth)
     for depth in (164, 1001):
         rows[f"cifar-resnet-{depth}"] = _row("v2 table 3", family="cifar", depth=depth)
     for depth in (110, 164, 1001):
         rows[f"cifar-preact-{depth}"] = _row("v2 tables 2 to 4", family="cifar", depth=depth, order="full_preact")
-    single = {"family": "cifar", "depth": 110, "block": "single"}
+    single: dict[str, Any] = {"family": "cifar", "depth": 110, "block": "single"}
     rows["cifar-resnet-110-1layer"] = _row("v2 table 3", **single)
     rows["cifar-preact-110-1layer"] = _row("v2 table 3", **single, order="full_preact")
     for depth in (110, 164):
@@ -105,7 +104,7 @@ def _inceptions() -> dict[str, Row]:
         "inception-resnet-v2-released": Row(InceptionSpec(inception="resnet-v2", **RELEASED), "tf-slim, Keras",
                                             millions=55.84),
     }
-    for kind in ("v4", "resnet-v1", "resnet-v2"):
+    for kind in KINDS:
         rows[f"cifar-inception-{kind}"] = Row(InceptionSpec(inception=kind, **SMALL), f"cells of {paper}")
     return rows
 

@@ -14,15 +14,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import catalog, name_of
 from reskeras.spec.complexity import Complexity
-from reskeras.spec.fields import Spec, Width, whole, within
+from reskeras.spec.fields import Spec, Width, whole, whole_shape, within
 from reskeras.spec.lower import Maker
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.operation import Shape
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.parts import SMALL_NORMAL
 from reskeras.spec.plan import Plan, Unit
+from reskeras.spec.resolved import ResolvedNetwork
 
 OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that are computed for each region
 BACKBONE = "backbone"  # the field that tells a DetectorSpec from networks
@@ -40,7 +42,7 @@ def _named_network(value: Any) -> Any:
     return backbone_of(catalog()[value].spec)
 
 
-def backbone_of(spec: Spec) -> NetworkSpec:
+def backbone_of(spec: AnyNetwork) -> NetworkSpec:
     """`spec`; ReskerasError when it is no residual or plain network."""
     if not isinstance(spec, NetworkSpec):
         raise ReskerasError(f"{BACKBONE}: {name_of(spec)} has no stages to share; choose a residual or plain network")
@@ -69,6 +71,11 @@ class AnchorSpec(Spec):
         AfterValidator(_once)] | None = None
     ratios: Annotated[tuple[Annotated[float, within(0.05, 20)], ...], Field(min_length=1, max_length=16),
                       AfterValidator(_once)] = (0.5, 1.0, 2.0)
+
+    @property
+    def per_position(self) -> int:
+        """Anchors at each position of the shared map."""
+        return len(self.sizes or SHARES) * len(self.ratios)
 
 
 class ProposalSpec(Spec):
@@ -145,14 +152,14 @@ class DetectorSpec(Spec):
         if len(network.stages) < 2:
             raise ReskerasError("backbone: one stage cannot be divided between image and regions; choose two or more")
         plan = network.lower()
-        shared = self.shared or f"stage{len(network.stages) - 1}"
+        shared = self.shared or _shared_by_default(network)
         end = plan.endpoint(shared)
         if not 1 <= end < len(plan.units) - 2:
             raise ReskerasError(f"shared: {shared!r} leaves no unit for the regions, or none for the image; choose a "
                                 f"stage such as stage{len(network.stages) - 1}")
         shorter = min(network.input_shape[:2])
         sizes = self.anchors.sizes or tuple(round(shorter * share, 1) for share in SHARES)
-        width = self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN)
+        width = self.proposals.width or _width_by_default(plan.unit_shapes()[end])
         return self.model_copy(update={
             "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
             "shared": shared, "classes": self.classes or network.classes,
@@ -165,7 +172,7 @@ class DetectorSpec(Spec):
 
     def canvas(self) -> Shape:
         """Height, width and channels of what images are put on."""
-        return self.backbone.decided().input_shape
+        return whole_shape(self.backbone.decided().input_shape)
 
 
 @dataclass(frozen=True)
@@ -210,7 +217,7 @@ class DetectorPlan:
     @property
     def anchors(self) -> int:
         """Anchors at each position."""
-        return len(self.spec.anchors.sizes) * len(self.spec.anchors.ratios)
+        return self.spec.anchors.per_position
 
     @property
     def everything(self) -> Plan:
@@ -244,27 +251,37 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     spec = spec.decided()
     resolved = spec.backbone.decided()
     network = resolved.lower()
-    maker, end = Maker(resolved), network.endpoint(spec.shared)
+    maker, end = Maker(resolved), network.endpoint(spec.shared or _shared_by_default(resolved))
     shared = network.slice(until=network.units[end].name)
-    each = len(spec.anchors.sizes) * len(spec.anchors.ratios)
+    each, classes = spec.anchors.per_position, spec.classes or resolved.classes
     # a stream that units activate for themselves is raw (v2 section 4), so the proposal network does that too
-    order = resolved.stages[network.units[end].stage - 1].order
-    before = maker.activation(ORDERS[order].head, "rpn_pre_")
-    rpn = _plan("rpn", (*before, *maker.conv("rpn_conv", 3, spec.proposals.width, 1, bias_start=0.0),
-                        op.Relu(name="rpn_relu")), shared.output_shape)
+    stages = [unit.stage for unit in shared.units if isinstance(unit.stage, int)]
+    before = maker.activation(ORDERS[resolved.stages[stages[-1] - 1].order].head, "rpn_pre_")
+    width = spec.proposals.width or _width_by_default(shared.output_shape)
+    rpn = _plan("rpn", (*before, *maker.conv("rpn_conv", 3, width, 1, bias_start=0.0), op.Relu(name="rpn_relu")),
+                shared.output_shape)
     head = network.units[-1]
     pooling = replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
     regions = Plan(units=(*network.units[end + 1 : -1], pooling),
                    input_shape=(spec.regions.size, spec.regions.size, shared.output_shape[-1]))
     pooled = (regions.output_shape[0] * (2 if spec.regions.context else 1),)
     dense = {name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), pooled)
-             for name, units in (("logits", spec.classes + 1), ("box_deltas", 4 * spec.classes))}
+             for name, units in (("logits", classes + 1), ("box_deltas", 4 * classes))}
     convs = {name: _plan(name, (op.Conv(name=name, filters=filters, kernel=(1, 1), bias=True,
                                         initialiser=SMALL_NORMAL),), rpn.output_shape)
              for name, filters in (("objectness", each), ("anchor_deltas", 4 * each))}
     plan = DetectorPlan(spec=spec, network=network, shared=shared, rpn=rpn, regions=regions, **convs, **dense)
     _check_counts(plan)
     return plan
+
+
+def _shared_by_default(network: ResolvedNetwork) -> str:
+    return f"stage{len(network.stages) - 1}"
+
+
+def _width_by_default(shape: Shape) -> int:
+    """Channels of the proposal network's convolution, for a shared map of `shape`."""
+    return min(shape[-1], WIDEST_RPN)
 
 
 def _plan(name: str, nodes: tuple, shape: Shape) -> Plan:

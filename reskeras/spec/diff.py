@@ -110,9 +110,9 @@ def unit_changes(before: Plan, after: Plan) -> Iterator[UnitChange]:
     sides = [{unit.name: unit for unit in plan.units} for plan in (before, after)]
     groups: dict[tuple[Step, ...], list[Unit]] = {}
     for name in _merged_order(*(list(side) for side in sides)):
-        pair = [side.get(name) for side in sides]
-        if steps := tuple(unit_steps(*pair)):
-            groups.setdefault(steps, []).append(pair[0] or pair[1])
+        old, new = (side.get(name) for side in sides)
+        if (unit := old or new) and (steps := tuple(unit_steps(old, new))):
+            groups.setdefault(steps, []).append(unit)
     for steps, units in groups.items():
         yield UnitChange(_unit_spans(units), steps)
 
@@ -128,17 +128,16 @@ def _merged_order(before: list[str], after: list[str]) -> list[str]:
 def unit_steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
     """The operations in which one unit differs from another; None for a unit that one side lacks."""
     if before is None or after is None:
-        unit, sign = (after, "+") if before is None else (before, "-")
-        yield Step(sign, "", "whole unit", sequence_words(unit.nodes))
+        if unit := before or after:
+            yield Step("+" if before is None else "-", "", "whole unit", sequence_words(unit.nodes))
         return
     if before == after:
         return
-    sides = [list(_places(unit.nodes)) for unit in (before, after)]
-    opcodes = SequenceMatcher(None, *sides, autojunk=False).get_opcodes()
-    for tag, low, high, start, end in opcodes:
+    olds, news = list(_places(before.nodes)), list(_places(after.nodes))
+    for tag, low, high, start, end in SequenceMatcher(None, olds, news, autojunk=False).get_opcodes():
         if tag == "equal":
             continue
-        gone, come = sides[0][low:high], sides[1][start:end]
+        gone, come = olds[low:high], news[start:end]
         if len(gone) == len(come) and all(map(Place.alike_in_words, gone, come)):
             for old, new in zip(gone, come, strict=True):
                 yield old.step("~", before.name, f": {_numbers(old.node, new.node)}")
@@ -187,7 +186,7 @@ def _places(nodes: Sequence, branch: str = "", part: str = "") -> Iterator[Place
         yield Place(branch, replace(node, branches=((),) * len(node.branches)), part)
 
 
-def _numbers(before: Op, after: Op) -> str:
+def _numbers(before: Node, after: Node) -> str:
     changed = [(one.name, getattr(before, one.name), getattr(after, one.name))
                for one in fields(before) if one.compare]
     return ", ".join(f"{name} {old} -> {new}" for name, old, new in changed if old != new)

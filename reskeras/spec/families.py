@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from reskeras.spec.parts import BatchNormSpec, ConvSpec, HeadSpec, PoolSpec, StemSpec
 
@@ -46,10 +47,10 @@ IMAGENET_DEPTHS = {
 CIFAR_DEPTHS = {164: ("bottleneck", (18, 18, 18)), 1001: ("bottleneck", (111, 111, 111))}  # v2 table 3
 
 # v1 section 4.1 uses B with bottlenecks and ImageNet, section 4.2 uses A in all CIFAR nets of basic units
-DEFAULT_SHORTCUT = {("cifar", "basic"): "A", ("cifar", "single"): "A"}
+DEFAULT_SHORTCUT: dict[tuple[str | None, str], str] = {("cifar", "basic"): "A", ("cifar", "single"): "A"}
 OTHER_SHORTCUT = "B"
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "order": "original",
     "downsample": "first",
     "projection": "strided",
@@ -66,4 +67,4 @@ DEFAULTS = {
     "initialiser": "he_normal",
     "drop_path": 0.0,
 }
-STRIDE_ON = "first_1x1"  # v1; 3x3 is often called v1.5
+STRIDE_ON: Final = "first_1x1"  # v1; 3x3 is often called v1.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -51,7 +51,7 @@ def shape_from_text(value: Any) -> Any:
     return [*numbers, None] if len(numbers) == 2 else numbers
 
 
-def whole_shape(shape: Sequence[int | None], channels: int = 3) -> tuple[int, int, int]:
+def whole_shape(shape: tuple[int, int, int | None], channels: int = 3) -> tuple[int, int, int]:
     """`shape` with `channels` where it says none."""
     height, width, own = shape
     return height, width, channels if own is None else own

@@ -27,8 +27,10 @@ WORD = re.compile(r"(?:(?P<rows>\d)x(?P<columns>\d) (?P<filters>\d+)|(?P<pool>ma
                   r"(?: /(?P<stride>\d))?(?P<valid> V)?")
 Branch = tuple[Any, ...]  # of words and of tuples of branches
 Branches = tuple[Branch, ...]
+Name = Literal["v4", "resnet-v1", "resnet-v2"]
+StemName = Literal["v4", "resnet-v1", "released", "small"]
 
-STEMS: dict[str, Branch] = {
+STEMS: dict[StemName, Branch] = {
     # figure 3
     "v4": ("3x3 32 /2 V", "3x3 32 V", "3x3 64",
            (("max /2 V",), ("3x3 96 /2 V",)),
@@ -49,14 +51,14 @@ class Kind:
     """One network of the paper: its stem, how often each of its three cells stands, the cells, and what stands
     before the second and the third. `residual` cells end in a linear 1x1 convolution and are added to the stream."""
 
-    stem: str
+    stem: StemName
     counts: tuple[int, int, int]
     cells: tuple[Branches, Branches, Branches]
     reductions: tuple[Branches, Branches]
     residual: bool
 
 
-KINDS = {
+KINDS: dict[Name, Kind] = {
     # figures 4 to 8; figure 7 has its numbers in table 1
     "v4": Kind("v4", (4, 7, 3), (
         (("1x1 96",), ("1x1 64", "3x3 96"), ("1x1 64", "3x3 96", "3x3 96"), ("average", "1x1 96")),
@@ -112,23 +114,25 @@ class InceptionSpec(AnyNetwork):
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
-    inception: Annotated[Literal["v4", "resnet-v1", "resnet-v2"], Field(description="Whose cells (figures 4 to 19)")]
-    stem: Annotated[Literal["v4", "resnet-v1", "released", "small"], Field(
+    inception: Annotated[Name, Field(description="Whose cells (figures 4 to 19)")]
+    stem: StemName = Field(
         default_factory=lambda data: KINDS[data[INCEPTION]].stem,
-        description="Figure 3, figure 14, that of the released Inception-ResNet-v2, or one for images of 32 pixels")]
-    cells: Annotated[tuple[Count, Count, Count], Field(
-        default_factory=lambda data: KINDS[data[INCEPTION]].counts, description="Cells A, B and C")]
-    scaling: Annotated[tuple[Factor, Factor, Factor] | None, Field(
+        description="Figure 3, figure 14, that of the released Inception-ResNet-v2, or one for images of 32 pixels")
+    cells: tuple[Count, Count, Count] = Field(
+        default_factory=lambda data: KINDS[data[INCEPTION]].counts, description="Cells A, B and C")
+    scaling: Annotated[
+        tuple[Factor, Factor, Factor] | None,
+        BeforeValidator(_thrice, json_schema_input_type=Factor | tuple[Factor, Factor, Factor] | None),
+    ] = Field(
         default_factory=lambda data: SCALING if KINDS[data[INCEPTION]].residual else None,
-        description="Factors of the residuals of cells A, B and C, or one for all (section 3.3)",
-    ), BeforeValidator(_thrice, json_schema_input_type=Factor | tuple[Factor, Factor, Factor] | None)]
+        description="Factors of the residuals of cells A, B and C, or one for all (section 3.3)")
     last_linear: Annotated[bool, Field(description="The last cell is neither scaled nor activated (released)")] = False
     final_width: Annotated[Width | None, Field(description="A 1x1 convolution before pooling (released: 1536)")] = None
     width_factor: Annotated[float, within(0, 64, above=True), Field(description="Multiplies all widths")] = 1.0
     dropout: Annotated[float, within(0, 1, below=True), Field(
         description="Of the pooled features (figure 9: 0.2)")] = 0.2
-    classes: Annotated[int, whole(1, 1_000_000), Field(default_factory=lambda data: _preset(data).classes)]
-    input_shape: Annotated[InputShape, Field(default_factory=lambda data: _preset(data).input_shape)]
+    classes: Annotated[int, whole(1, 1_000_000)] = Field(default_factory=lambda data: _preset(data).classes)
+    input_shape: InputShape = Field(default_factory=lambda data: _preset(data).input_shape)
     bn: BatchNormSpec = DEFAULTS["bn"]
     initialiser: Initialiser = DEFAULTS["initialiser"]
 
@@ -164,9 +168,9 @@ class InceptionSpec(AnyNetwork):
 
     def make_plan(self) -> Plan:
         """The network's cells as operations."""
-        make, shape = _Maker(self), whole_shape(self.input_shape)
+        make = _Maker(self)
         units = [Unit(stage=STEM, nodes=make.sequence(STEM, STEMS[self.stem]))]
-        shape = sequence_shape(units[0].nodes, shape)
+        shape = sequence_shape(units[0].nodes, whole_shape(self.input_shape))
         for stage in range(len(self.cells)):
             for unit in make.stage(stage, shape):
                 shape = sequence_shape(unit.nodes, shape)
@@ -183,6 +187,7 @@ class _Maker:
     def stage(self, stage: int, shape: Shape) -> Iterator[Unit]:
         """The reduction before a stage, where there is one, and its cells; `shape` is what comes in."""
         kind, count, first = KINDS[self.spec.inception], self.spec.cells[stage], 1
+        factors = self.spec.scaling or SCALING
         if stage:
             unit, first = Unit(stage=stage + 1, index=1, nodes=()), 2
             unit = replace(unit, nodes=(self.cell(unit.name, kind.reductions[stage - 1]),))
@@ -193,7 +198,7 @@ class _Maker:
             cell: Sequence = (self.cell(unit.name, kind.cells[stage]),)
             if kind.residual:
                 linear = self.spec.last_linear and stage == 2 and place == first + count - 1
-                cell = self.added(unit.name, cell, shape[-1], 1.0 if linear else self.spec.scaling[stage], linear)
+                cell = self.added(unit.name, cell, shape[-1], 1.0 if linear else factors[stage], linear)
             yield replace(unit, nodes=cell)
 
     def added(self, name: str, cell: Sequence, width: int, factor: float, linear: bool) -> Sequence:
@@ -224,17 +229,20 @@ class _Maker:
     def word(self, name: str, text: str, number: int) -> Sequence:
         """A pool, or a convolution with batch norm and ReLU."""
         word = WORD.fullmatch(text)
-        stride, padding = int(word["stride"] or 1), "valid" if word["valid"] else "same"
+        if word is None:
+            raise ValueError(f"{text!r} is no word of a cell")
+        stride = int(word["stride"] or 1)
+        padding: op.WindowPadding = "valid" if word["valid"] else "same"
         if word["pool"]:
             suffix = "" if number == 1 else str(number)
-            return (op.Pool(name=f"{name}_pool{suffix}", reduce=word["pool"], kernel=(3, 3), stride=(stride, stride),
-                            padding=padding),)
+            return (op.Pool(name=f"{name}_pool{suffix}", reduce="max" if word["pool"] == "max" else "average",
+                            kernel=(3, 3), stride=(stride, stride), padding=padding),)
         kernel = int(word["rows"]), int(word["columns"])
         filters = max(round(int(word["filters"]) * self.spec.width_factor), 1)
         return self.conv(f"{name}_", str(number), filters, kernel, stride, padding)
 
     def conv(self, prefix: str, number: str, filters: int, kernel: tuple[int, int] = (1, 1), stride: int = 1,
-             padding: str = "same") -> Sequence:
+             padding: op.WindowPadding = "same") -> Sequence:
         """A convolution without bias, batch norm, ReLU."""
         bn = self.spec.bn
         return (op.Conv(name=f"{prefix}conv{number}", filters=filters, kernel=kernel, stride=(stride, stride),
@@ -244,7 +252,8 @@ class _Maker:
 
     def head(self) -> Unit:
         """A last convolution where there is one, global average pooling, dropout, logits."""
-        spec, nodes = self.spec, []
+        spec = self.spec
+        nodes: list[Node] = []
         if spec.final_width:
             nodes += self.conv("head_", "", max(round(spec.final_width * spec.width_factor), 1))
         nodes.append(op.GlobalPool(name="head_pool"))

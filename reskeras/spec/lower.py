@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reskeras.spec import operations as op
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.excitation import middle
+from reskeras.spec.fields import whole_shape
 from reskeras.spec.merges import Multiply
 from reskeras.spec.nodes import Fork, Node, Sequence
 from reskeras.spec.orders import ORDERS, Words
@@ -34,7 +35,7 @@ def lowered(network: ResolvedNetwork) -> Plan:
                         network.downsample)
         units.append(make.unit(stage + 1, unit + 1, row, change, place == 0, drop_rate))
         width = change.out_width
-    return Plan(units=(*units, make.head()), input_shape=network.input_shape)
+    return Plan(units=(*units, make.head()), input_shape=whole_shape(network.input_shape))
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Maker:
 
     def stem(self) -> Unit:
         """Convolutions, activation, and where the preset has one the max-pool (v1 table 1)."""
-        stem, nodes = self.network.stem, []
+        stem = self.network.stem
+        nodes: list[Node] = []
         words = ORDERS[self.network.stages[0].order].stem
         for index, conv in enumerate(stem.convs):
             number = "" if len(stem.convs) == 1 else str(index + 1)
@@ -151,10 +153,11 @@ class Maker:
     def pool(self, name: str, pool: PoolSpec) -> Sequence:
         """A max-pool. Zeros around it are harmless where what comes in has passed a ReLU."""
         pad, padding = self.padding(name, pool.kernel, pool.stride, pool.border)
-        window = {"kernel": (pool.kernel,) * 2, "stride": (pool.stride,) * 2, "padding": padding}
-        return (*pad, op.Pool(name=name, reduce="max", **window))
+        return (*pad, op.Pool(name=name, reduce="max", kernel=(pool.kernel, pool.kernel),
+                              stride=(pool.stride, pool.stride), padding=padding))
 
-    def padding(self, name: str, kernel: int, stride: int, border: str = "zero") -> tuple[Sequence, str]:
+    def padding(self, name: str, kernel: int, stride: int, border: op.Border = "zero"
+                ) -> tuple[Sequence, op.WindowPadding]:
         """The Pad before a window and the window's own padding.
 
         With an odd kernel and stride 1 TensorFlow's `same` is symmetric; with a stride it pads more at

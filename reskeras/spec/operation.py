@@ -27,10 +27,18 @@ class Op:
 
     name: str = field(compare=False)
     kind: ClassVar[str] = ""
-    keeps: ClassVar[tuple[str, ...]] = ()
     weighted: ClassVar[bool] = False
-    drawn: ClassVar[Literal["box", "strip", "hidden"]] = "strip"
     fill: ClassVar[str] = "#ffffff"
+
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        """Which of its tensors the backward pass needs: `input`, `output`, or both."""
+        return ()
+
+    @property
+    def drawn(self) -> Literal["box", "strip", "hidden"]:
+        """How a drawing shows it."""
+        return "strip"
 
     @property
     def words(self) -> str:

@@ -14,6 +14,9 @@ from typing import ClassVar, Literal
 from reskeras.errors import ReskerasError
 from reskeras.spec.operation import Op, Shape, Weight, by, listed, stride_words
 
+WindowPadding = Literal["same", "valid"]
+Border = Literal["zero", "edge"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conv(Op):
@@ -26,7 +29,7 @@ class Conv(Op):
     filters: int
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
-    padding: Literal["same", "valid"] = "same"
+    padding: WindowPadding = "same"
     groups: int = 1
     bias: bool = False
     bias_start: float = 0.0
@@ -104,7 +107,7 @@ class Pool(Op):
     reduce: Literal["max", "average"]
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    padding: Literal["same", "valid"] = "valid"
+    padding: WindowPadding = "valid"
 
     @property
     def words(self) -> str:
@@ -198,7 +201,7 @@ class Pad(Op):
     drawn: ClassVar[Literal["hidden"]] = "hidden"
     rows: tuple[int, int]
     columns: tuple[int, int]
-    border: Literal["zero", "edge"] = "zero"
+    border: Border = "zero"
 
     @property
     def words(self) -> str:
@@ -263,10 +266,12 @@ OPERATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in Op.__subclasses__
 
 def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:
     """Positions of a window of `op.kernel` moving by `op.stride` over (height, width, channels)."""
-    sizes = []
-    for size, kernel, stride in zip(shape[:2], op.kernel, op.stride, strict=True):
-        if op.padding == "valid" and size < kernel:
-            raise ReskerasError(f"{op.name}: a window of {kernel} does not fit an input of {size} pixels; "
-                                "choose a larger input_shape")
-        sizes.append(-(-size // stride) if op.padding == "same" else (size - kernel) // stride + 1)
-    return tuple(sizes)
+    height, width = (_positions(op, *side) for side in zip(shape[:2], op.kernel, op.stride, strict=True))
+    return height, width
+
+
+def _positions(op: Conv | Pool, size: int, kernel: int, stride: int) -> int:
+    if op.padding == "valid" and size < kernel:
+        raise ReskerasError(f"{op.name}: a window of {kernel} does not fit an input of {size} pixels; "
+                            "choose a larger input_shape")
+    return -(-size // stride) if op.padding == "same" else (size - kernel) // stride + 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from reskeras.errors import ReskerasError, shown
 from reskeras.spec.document import parse_yaml
@@ -10,17 +11,19 @@ from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.validation import validated
 
+Kind = TypeVar("Kind", bound=Spec)
+
 # setting one of a pair drops what the other said
 REPLACES = {"depth": "stages", "stages": "depth"}
 
 
-def overridden(base: Spec, fields: dict[str, Any], settings: tuple[str, ...]) -> Spec:
+def overridden(base: Kind, fields: dict[str, Any], settings: tuple[str, ...]) -> Kind:
     """`base` with `fields` and then `settings` laid over it, validated; ReskerasError for what does not fit."""
     whole = {field: value.sparse() if isinstance(value, Spec) else value for field, value in fields.items()}
     return laid_over(base, {**whole, **dict(map(_parsed, settings))}, "--set" if settings and not fields else "")
 
 
-def laid_over(base: Spec, changes: dict[str, Any], where: str = "") -> Spec:
+def laid_over(base: Kind, changes: Mapping[str, Any], where: str = "") -> Kind:
     """`base` with the value of each dotted path of `changes` in place, validated; ReskerasError for what does not fit.
 
     `where` says in messages who asked.
@@ -57,20 +60,25 @@ def _set_path(base: Spec, data: dict[str, Any], path: str, value: Any, where: st
     lead = f"{where}: " if where else ""
     here: Any = data
     for index, key in enumerate(keys[:-1]):
-        if isinstance(here, list) and (not isinstance(key, int) or key >= len(here)):
+        if isinstance(here, list) and not _can_set(here, key):
             parent = ".".join(map(str, keys[:index]))
             raise ReskerasError(f"{lead}{parent} has entries 0 to {len(here) - 1}, not {key!r}")
-        if not isinstance(here, dict | list):
+        if not _can_set(here, key):
             raise ReskerasError(f"{lead}{path} leads nowhere in this {_kind(base)}")
-        inner = here[key] if isinstance(here, list) else here.get(key)
+        inner = here.get(key) if isinstance(here, dict) else here[key]
         if isinstance(inner, int | str) and keys[0] in ("stages", "skip"):  # shorthand for units or kind
             inner = {"units" if isinstance(inner, int) else "kind": inner}
         here[key] = inner = {} if inner is None else inner
         here = inner
     last = keys[-1]
-    if not isinstance(here, dict) and not (isinstance(here, list) and isinstance(last, int) and last < len(here)):
+    if not _can_set(here, last):
         raise ReskerasError(f"{lead}{path} leads nowhere in this {_kind(base)}")
     here[last] = value
+
+
+def _can_set(here: Any, key: str | int) -> bool:
+    """Whether `here` is a mapping, or a list that has an entry `key`."""
+    return isinstance(here, dict) or (isinstance(here, list) and isinstance(key, int) and key < len(here))
 
 
 def _kind(base: Spec) -> str:

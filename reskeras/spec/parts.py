@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -10,7 +10,10 @@ from reskeras.spec.fields import Kernel, Spec, Stride, Width, within
 from reskeras.spec.initialisers import INITIALISERS
 
 SMALL_NORMAL = "small_normal"  # of a detector's last layers alone, so that a fresh one says nothing with certainty
-Initialiser = Literal[tuple(name for name in INITIALISERS if name != SMALL_NORMAL)]
+if TYPE_CHECKING:  # the choices are the table's keys, which only run time knows
+    Initialiser: TypeAlias = str
+else:
+    Initialiser = Literal[tuple(name for name in INITIALISERS if name != SMALL_NORMAL)]
 
 
 class ConvSpec(Spec):

@@ -23,10 +23,14 @@ from reskeras.spec.validation import place_of, validated
 
 NETWORK_FILE = "network.yaml"
 RESOLVED_FILE = "resolved.yaml"
-KINDS = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}  # by the field that tells a kind of spec from others
+NetworkOrDetector = AnyNetwork | DetectorSpec
+Kind = type[AnyNetwork] | type[DetectorSpec]
+KINDS: dict[str, Kind] = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}  # by the field that tells a kind of spec from others
 
 
-def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
+def network(
+    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any,
+) -> AnyNetwork:
     """The sparse spec that `source` names, with `fields` and `path=value` `settings` laid over it.
 
     >>> network("resnet-152", order="full_preact").sparse()
@@ -47,7 +51,9 @@ def network(source: str | Path | Spec | None = None, *, settings: tuple[str, ...
     return spec
 
 
-def detector(source: str | Path | Spec | None = None, *, settings: tuple[str, ...] = (), **fields: Any) -> DetectorSpec:
+def detector(
+    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any,
+) -> DetectorSpec:
     """The sparse detector that `source` names: a YAML file with the field `backbone`, a detector's run folder, or
     whatever `network` understands, which is then the backbone. `fields` are the backbone's, but for `classes`;
     `settings` whose path begins with a field of detectors are the detector's, others the backbone's.
@@ -58,10 +64,12 @@ def detector(source: str | Path | Spec | None = None, *, settings: tuple[str, ..
     Raises ReskerasError (status 2) for unknown names, fields and values, and for contradictions.
     """
     fields = {name: value for name, value in fields.items() if value is not None}
-    spec, where, lines = _source(source)
-    if not isinstance(spec, DetectorSpec):
-        own = {"classes": spec.classes} if getattr(spec, "classes", None) else {}
-        spec, where, lines = DetectorSpec(backbone=backbone_of(spec), **own), "", {}
+    named, where, lines = _source(source)
+    if isinstance(named, DetectorSpec):
+        spec = named
+    else:
+        classes: dict[str, Any] = {"classes": named.classes} if named.classes else {}
+        spec, where, lines = DetectorSpec(backbone=backbone_of(named), **classes), "", {}
     if "classes" in fields:
         spec = laid_over(spec, {"classes": fields.pop("classes")})
     first = {each: re.split(r"[.=]", each)[0] for each in settings}
@@ -90,12 +98,12 @@ def _placed(where: str, lines: Lines) -> Iterator[None]:
         raise ReskerasError(f"{error}{place}", error.status) from error
 
 
-def plan(source: str | Path | Spec | None = None, **fields: Any) -> Plan:
+def plan(source: str | Path | AnyNetwork | None = None, **fields: Any) -> Plan:
     """The plan of a network: a spec, or whatever else `network` understands. No TensorFlow is imported."""
     return network(source, **fields).lower()
 
 
-def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:
+def _source(source: str | Path | NetworkOrDetector | None) -> tuple[NetworkOrDetector, str, Lines]:
     """The spec that `source` names, the file it came from, and the lines of its fields."""
     if source is None:
         return NetworkSpec(), "", {}
@@ -120,14 +128,14 @@ def _source(source: str | Path | Spec | None) -> tuple[Spec, str, Lines]:
     raise unknown("network", source, catalog())
 
 
-def recipe_of(source: str | Path | Spec | None, otherwise: str = "quick") -> str | Path:
+def recipe_of(source: str | Path | NetworkOrDetector | None, otherwise: str = "quick") -> str | Path:
     """The recipe to train `source` by when none is named: that of a file with both parts, else `otherwise`."""
     if not isinstance(source, str | Path) or not local_path(source, NETWORK).is_file():
         return otherwise
     return source if {*read_yaml(Path(source))[0]} == {NETWORK, RECIPE} else otherwise
 
 
-def _run(folder: Path) -> Spec:
+def _run(folder: Path) -> NetworkOrDetector:
     """What was typed for a run, with the classes and input shape that its data gave."""
     data, lines = read_yaml(folder / NETWORK_FILE)
     if (folder / RESOLVED_FILE).is_file():
@@ -136,17 +144,17 @@ def _run(folder: Path) -> Spec:
     return typed(data, lines, str(folder / NETWORK_FILE))
 
 
-def kind_of(data: dict[str, Any]) -> type[AnyNetwork] | type[DetectorSpec]:
+def kind_of(data: dict[str, Any]) -> Kind:
     """The kind of spec that a document is, by the field that it has."""
     return next((kind for field, kind in KINDS.items() if field in data), NetworkSpec)
 
 
-def spec_of(source: str | Path) -> Spec:
+def spec_of(source: str | Path) -> NetworkOrDetector:
     """The sparse network or detector that `source` names; ReskerasError (status 2) as `network` and `detector`."""
-    return (detector if isinstance(_source(source)[0], DetectorSpec) else network)(source)
+    return detector(source) if isinstance(_source(source)[0], DetectorSpec) else network(source)
 
 
-def typed(data: dict[str, Any], lines: Lines, where: str) -> Spec:
+def typed(data: dict[str, Any], lines: Lines, where: str) -> NetworkOrDetector:
     """A document as a spec. One with the field `inception` is an InceptionSpec, one with `backbone` a DetectorSpec.
     Where it has a catalogued name and neither depth nor stages, that row is meant, with what else the document says
     laid over it."""

@@ -12,7 +12,7 @@ from reskeras.spec.depth import read_depth
 from reskeras.spec.families import DEFAULT_SHORTCUT, DEFAULTS, FAMILIES, OTHER_SHORTCUT, STRIDE_ON
 from reskeras.spec.fields import whole_shape
 from reskeras.spec.orders import ORDERS
-from reskeras.spec.resolved import ResolvedNetwork
+from reskeras.spec.resolved import ResolvedNetwork, StrideOn
 from reskeras.spec.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.spec.skips import IDENTITY
 from reskeras.spec.stages import StageRow, StageSpec
@@ -32,21 +32,23 @@ def resolved(spec: NetworkSpec) -> ResolvedNetwork:
     """
     family, block, stages = _stages(spec)
     _refuse_idle_factor(spec, stages)
-    preset = FAMILIES.get(family)
-    if preset is None and spec.stem is None:
+    preset = FAMILIES.get(family) if family else None
+    stem = spec.stem or (preset.stem if preset else None)
+    if stem is None:
         raise ReskerasError("family: not set, and without a family 'stem' is needed; choose imagenet or cifar")
     rows = tuple(_row(spec, stage, index, family, block) for index, stage in enumerate(stages))
+    others: dict[str, Any] = {field: getattr(spec, field) if getattr(spec, field) is not None else default
+                              for field, default in DEFAULTS.items() if field != "order"}
     network = ResolvedNetwork(
         name=spec.name,
         family=family,
         depth=0,
         stride_on=_stride_on(spec, rows),
-        stem=spec.stem or _preset_stem(preset.stem, spec.width_factor, rows[0]),
+        stem=stem if spec.stem else _preset_stem(stem, spec.width_factor, rows[0]),
         stages=rows,
         classes=_first(spec.classes, preset and preset.classes, "classes"),
         input_shape=whole_shape(_first(spec.input_shape, preset and preset.input_shape, "input_shape")),
-        **{field: getattr(spec, field) if getattr(spec, field) is not None else default
-           for field, default in DEFAULTS.items() if field != "order"},
+        **others,
     )
     network = network.model_copy(update={"depth": network.layers})
     if spec.depth is not None and spec.depth != network.depth:
@@ -55,7 +57,7 @@ def resolved(spec: NetworkSpec) -> ResolvedNetwork:
     return network
 
 
-def _stages(spec: NetworkSpec) -> tuple[str | None, str | None, tuple[StageSpec, ...]]:
+def _stages(spec: NetworkSpec) -> tuple[str | None, str, tuple[StageSpec, ...]]:
     if spec.stages is not None:
         return spec.family, spec.block or "basic", spec.stages
     if spec.depth is None:
@@ -122,7 +124,7 @@ def _preset_stem(stem: StemSpec, factor: float | None, row: StageRow) -> StemSpe
         conv.model_copy(update={"width": min(conv.width, output)}) for conv in stem.convs)})
 
 
-def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> str | None:
+def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> StrideOn | None:
     if any(BLOCKS[row.block].inner is not None for row in rows):
         return spec.stride_on or STRIDE_ON
     if spec.stride_on is not None:

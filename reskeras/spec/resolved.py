@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from reskeras.spec.any_network import AnyNetwork, agreed, comma_listed
 from reskeras.spec.blocks import BLOCKS
@@ -15,7 +15,10 @@ from reskeras.spec.plan import Plan
 from reskeras.spec.shortcuts import SHORTCUTS
 from reskeras.spec.stages import StageRow
 
-Family = Literal[tuple(FAMILIES)]
+if TYPE_CHECKING:  # the choices are the table's keys, which only run time knows
+    Family: TypeAlias = str
+else:
+    Family = Literal[tuple(FAMILIES)]
 StrideOn = Literal["first_1x1", "3x3"]
 Projection = Literal["strided", "pooled"]
 Downsample = Literal["first", "last"]
@@ -66,7 +69,7 @@ class ResolvedNetwork(AnyNetwork):
     def total_stride(self) -> int:
         """Input pixels for one pixel of the last stage, along one side."""
         pool = self.stem.pool.stride if self.stem.pool else 1
-        return pool * prod(part.stride for part in (*self.stem.convs, *self.stages))
+        return pool * prod(conv.stride for conv in self.stem.convs) * prod(row.stride for row in self.stages)
 
     def unit_stride(self, stage: int, unit: int) -> int:
         """Stride of one unit, counted from 0: a stage's stride stands in its first unit, or with `downsample: last` in

@@ -6,10 +6,10 @@ A skip is a class: its fields, the fork that it makes of a shortcut and a residu
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator
 
@@ -62,7 +62,7 @@ class Identity(SkipSpec):
 
     @classmethod
     def read(cls, fork: Fork) -> Self | None:
-        return IDENTITY if fork.merge == ADD and _factors(fork) == (1.0, 1.0) else None
+        return cls(kind="identity") if fork.merge == ADD and _factors(fork) == (1.0, 1.0) else None
 
 
 class Scale(SkipSpec):
@@ -152,25 +152,28 @@ class Dropout(SkipSpec):
         return None
 
 
-def _kinds(base: type[SkipSpec]) -> dict[str, type[SkipSpec]]:
-    """The kinds in the order of their classes; what names none is a base."""
+def _kinds(classes: Iterable[type[SkipSpec]]) -> dict[str, type[SkipSpec]]:
+    """Concrete skips by kind, in the order of definition; a class without a kind is an abstract base."""
     found: dict[str, type[SkipSpec]] = {}
-    for kind in base.__subclasses__():
-        named = get_args(kind.model_fields["kind"].annotation)
-        found |= dict.fromkeys(named, kind) or _kinds(kind)
+    for each in classes:
+        named = get_args(each.model_fields["kind"].annotation)
+        found |= dict.fromkeys(named, each) or _kinds(each.__subclasses__())
     return found
 
 
-SKIPS = _kinds(SkipSpec)
+SKIPS = _kinds(SkipSpec.__subclasses__())
 
 
 def _kind_alone(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-SkipKind = Literal[tuple(SKIPS)]
-_AnySkip = Annotated[reduce(or_, SKIPS.values()), Discriminator("kind")]
-Skip = Annotated[_AnySkip, BeforeValidator(_kind_alone, json_schema_input_type=SkipKind | _AnySkip)]
+if TYPE_CHECKING:  # the choices are the table's, which only run time knows
+    Skip: TypeAlias = SkipSpec
+else:
+    SkipKind = Literal[tuple(SKIPS)]
+    _AnySkip = Annotated[reduce(or_, SKIPS.values()), Discriminator("kind")]
+    Skip = Annotated[_AnySkip, BeforeValidator(_kind_alone, json_schema_input_type=SkipKind | _AnySkip)]
 
 IDENTITY = Identity(kind="identity")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -16,6 +16,7 @@ from reskeras.spec.recipe import Recipe
 from reskeras.spec.shipped import read_document
 from reskeras.spec.validation import validated
 
+Network = TypeVar("Network", bound=Spec)
 Scalar = bool | int | float | str
 Value = Scalar | None | list | dict
 PARTS = ("network", "recipe")
@@ -77,9 +78,11 @@ class Domain(Spec):
 
     def labels(self) -> list[Scalar]:
         """The choices as scalars of one type, which is all that a tuner knows: as they are, or as JSON."""
-        if len({type(choice) for choice in self.choices}) == 1 and isinstance(self.choices[0], Scalar):
-            return list(self.choices)
-        return [json.dumps(choice) for choice in self.choices]
+        choices = self.choices or ()
+        scalars = [choice for choice in choices if isinstance(choice, Scalar)]
+        if len(scalars) == len(choices) and len({type(choice) for choice in choices}) == 1:
+            return scalars
+        return [json.dumps(choice) for choice in choices]
 
     def value(self, label: Scalar) -> Value:
         """The choice that a label stands for, or a number of a range itself."""
@@ -90,8 +93,9 @@ class Domain(Spec):
 
     def probes(self) -> list[Scalar]:
         """Labels of all choices, or the ends of the range."""
-        return self.labels() if self.choices is not None else [self.low, self.high]
-
+        if self.choices is not None:
+            return self.labels()
+        return [end for end in (self.low, self.high) if end is not None]
 
     def describe(self) -> str:
         """The values in words: `8, 14, 20` or `0.01 to 0.5, logarithmic`."""
@@ -146,12 +150,12 @@ class Space(Spec):
                 chosen[name] = domain.value(values[name])
         return chosen
 
-    def applied(self, values: Mapping[str, Scalar], network: Spec, recipe: Recipe) -> tuple[Spec, Recipe]:
+    def applied(self, values: Mapping[str, Scalar], network: Network, recipe: Recipe) -> tuple[Network, Recipe]:
         """`network` and `recipe` with the active of a tuner's `values` laid over them; ReskerasError if they clash."""
         return laid(self.active(values), network, recipe)
 
 
-def laid(chosen: Mapping[str, Value], network: Spec, recipe: Recipe) -> tuple[Spec, Recipe]:
+def laid(chosen: Mapping[str, Value], network: Network, recipe: Recipe) -> tuple[Network, Recipe]:
     """`network` and `recipe` with values of `network.PATH` and `recipe.PATH` in place; ReskerasError if they clash."""
     changes: dict[str, dict[str, Value]] = {part: {} for part in PARTS}
     for name, value in chosen.items():

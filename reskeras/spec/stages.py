@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator
 
@@ -12,9 +12,14 @@ from reskeras.spec.orders import ORDERS
 from reskeras.spec.shortcuts import SHORTCUTS
 from reskeras.spec.skips import Skip
 
-Block = Literal[tuple(BLOCKS)]
-Shortcut = Literal[tuple(SHORTCUTS)]
-OrderName = Literal[tuple(ORDERS)]
+if TYPE_CHECKING:  # the choices are the tables' keys, which only run time knows
+    Block: TypeAlias = str
+    Shortcut: TypeAlias = str
+    OrderName: TypeAlias = str
+else:
+    Block = Literal[tuple(BLOCKS)]
+    Shortcut = Literal[tuple(SHORTCUTS)]
+    OrderName = Literal[tuple(ORDERS)]
 
 
 def _units_alone(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from reskeras.errors import ReskerasError, shown, unknown
 from reskeras.spec.document import Lines, kind_of
@@ -40,7 +41,7 @@ def validated(model: type[Model], data: Any, where: str = "", lines: Lines | Non
         raise _explain(model, error.errors()[0], where, lines or {}) from error
 
 
-def _explain(model: type[BaseModel], error: dict[str, Any], where: str, lines: Lines) -> ReskerasError:
+def _explain(model: type[BaseModel], error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
     loc = error["loc"]
     # pydantic puts the kind of a skip into the path, as in ('skip', 'dropout', 'rate')
     path = tuple(part for index, part in enumerate(loc) if index == 0 or loc[index - 1] != "skip" or part == "kind")

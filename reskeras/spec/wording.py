@@ -43,9 +43,9 @@ def _main_path(nodes: Sequence, whole: bool) -> Iterator[str]:
     for node in nodes:
         match node:
             case Fork() if node.is_residual:
-                yield from _main_path(node.branch(RESIDUAL), whole)
+                yield from _main_path(node.branch(RESIDUAL) or (), whole)
             case Fork() if node.is_gate:
-                widths = [str(each.filters) for each in node.branch(GATE) if isinstance(each, op.Conv)]
+                widths = [str(each.filters) for each in node.branch(GATE) or () if isinstance(each, op.Conv)]
                 yield f"gate, {'-'.join(widths)}"
             case Fork():
                 yield f"{node.merge.kind} of {', '.join(map(_end, node.branches))}"
