@@ -98,9 +98,10 @@ class _Guarded(HTTPAdapter):
 
             return Guarding
 
+        pools: dict[str, type[urllib3.HTTPConnectionPool]] = manager.pool_classes_by_scheme
         manager.pool_classes_by_scheme = {
             scheme: type(pool.__name__, (pool,), {"ConnectionCls": guarding(pool.ConnectionCls)})
-            for scheme, pool in manager.pool_classes_by_scheme.items()}
+            for scheme, pool in pools.items()}
 
     @contextmanager
     def cut_after(self, seconds: float) -> Iterator[threading.Event]:

@@ -30,8 +30,8 @@ from reskeras.runs import (
     place_for,
     provenance,
 )
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
-from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.spec.request import network
@@ -56,7 +56,7 @@ if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
 
 @preserved()
 def build(
-    source: str | Path | Spec | None = None, *, outputs: Iterable[str] | None = None, after: str | None = None,
+    source: str | Path | AnyNetwork | None = None, *, outputs: Iterable[str] | None = None, after: str | None = None,
     until: str | None = None, precision: str = "float32", seed: int | None = None, form: str = "unrolled",
     recompute: bool = False, **fields: Any,
 ) -> keras.Model:
@@ -86,7 +86,7 @@ def load(path: str | Path) -> keras.Model:
 
 
 @preserved()
-def build_run(spec: Spec, out: str | Path | None = None, seed: int = 0) -> Path:
+def build_run(spec: AnyNetwork, out: str | Path | None = None, seed: int = 0) -> Path:
     """Compile `spec` with fresh weights and save it as a run folder; returns the folder."""
     path = place_for(out, name_of(spec))
     model = build(spec, seed=seed)
@@ -123,7 +123,7 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
 
 @preserved()
 def analyse_fresh(
-    spec: str | Path | Spec, data: str = "digits", data_dir: str | Path | None = None, *, seed: int = 0,
+    spec: str | Path | AnyNetwork, data: str = "digits", data_dir: str | Path | None = None, *, seed: int = 0,
     images: int = 1000, lesions: int = 0, tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Analysis:
     """The same of a network that was not trained, with the weights that `seed` gives it.
@@ -132,11 +132,13 @@ def analyse_fresh(
     no number. `spec` gets the classes and channels of `data`.
     """
     source = open_source(data, data_dir)
-    job = ClassifierJob(network(spec), read_recipe("quick"), source, data_dir)
+    asked = network(spec)
+    name = name_of(asked)
+    job = ClassifierJob(asked, read_recipe("quick"), source, data_dir)
     preprocessing = job.preprocessing()
-    model = compile_plan(job.plan, name_of(job.fitted), seed=seed)
-    recalibrated(model, source.train, preprocessing, CALIBRATION)
-    return analyse_weights(name_of(job.spec), job.plan, read(model), source, preprocessing, images, lesions, tell)
+    model = compile_plan(job.plan, name, seed=seed)
+    recalibrated(model, source.training_images("data"), preprocessing, CALIBRATION)
+    return analyse_weights(name, job.plan, read(model), source, preprocessing, images, lesions, tell)
 
 
 @preserved()
@@ -169,7 +171,7 @@ def port(
 
 @preserved()
 def tune(
-    over: str | Path | Mapping[str, Any] | Space, spec: str | Path | Spec, data: str = "digits",
+    over: str | Path | Mapping[str, Any] | Space, spec: str | Path | AnyNetwork, data: str = "digits",
     recipe: str | Path | Recipe = "quick", *, tuner: str = "bayesian", objective: Sequence[str] = (),
     trials: int | None = None, executions: int = 1, epochs: int | None = None, patience: int | None = None,
     max_params: int | None = None, max_multiply_adds: int | None = None, max_activation_memory: int | None = None,

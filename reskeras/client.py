@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ class Client:
         """The objects in an image file or in several, of a served detector. As `predict`."""
         return self._each(several(paths), DETECTOR_BATCH, _located, broken)
 
-    def _each(self, paths: Sequence[str | Path], batch: int, told: Callable[[str, Any], Any],
+    def _each(self, paths: Sequence[str | os.PathLike[str]], batch: int, told: Callable[[str, Any], Any],
               broken: Broken | None) -> list[Any]:
         def unread(name: str, why: str) -> None:
             error = failure(f"image: {name}: {why}")

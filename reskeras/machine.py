@@ -37,8 +37,9 @@ def _quotas(system: Path) -> Iterator[tuple[int, int]]:
         quota, period = _word(folder / "cpu.max", 0), _word(folder / "cpu.max", 1)
         if not quota:
             quota, period = _word(folder / "cpu.cfs_quota_us"), _word(folder / "cpu.cfs_period_us")
-        if _number(quota) is not None and _number(period) is not None:
-            yield int(quota), int(period)
+        used, of = _number(quota), _number(period)
+        if used is not None and of is not None:
+            yield used, of
 
 
 def _groups(system: Path, controller: str) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict
+from pydantic import AfterValidator, ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from reskeras.errors import ReskerasError, shown
@@ -23,7 +23,7 @@ from reskeras.machine import cores
 from reskeras.spec.document import read_yaml, to_yaml
 from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe, recipe
-from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, kind_of, spec_of, typed
+from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, kind_of, spec_of, typed
 from reskeras.stored import Number, read_json, read_json_lines, read_names
 from reskeras.strict_json import to_json
 
@@ -40,10 +40,9 @@ BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe 
 BUILT = "it was built, not trained; `reskeras port` makes a whole run of it"
 
 
+@with_config(ConfigDict(extra="allow"))
 class DataFacts(TypedDict, total=False):
     """What provenance.json says of the data, as far as anything reads it."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")
 
     name: str
     label: str
@@ -53,10 +52,9 @@ class DataFacts(TypedDict, total=False):
     notes: list[str]
 
 
+@with_config(ConfigDict(extra="allow"))
 class Provenance(TypedDict, total=False):
     """What provenance.json says, as far as anything reads it."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")
 
     made: str
     task: str
@@ -140,7 +138,7 @@ class RunFolder:
             raise ReskerasError(f"run: {self.path} has no {name}: {why_missing}")
         return self.path / name
 
-    def spec(self) -> Spec:
+    def spec(self) -> NetworkOrDetector:
         """What was asked for, a network or a detector, with the classes and input shape it got."""
         return spec_of(self.path)
 

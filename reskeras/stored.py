@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from math import nan
 from pathlib import Path
@@ -104,6 +105,4 @@ def as_shape(data: Any, shape: type[Shape]) -> Shape:
         raise ValueError(f"{place} {what}" if place else f"it {what}") from error
 
 
-@cache
-def _adapter(shape: type[Shape]) -> TypeAdapter[Shape]:
-    return TypeAdapter(shape)
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # one is slow to make

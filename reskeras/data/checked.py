@@ -57,7 +57,8 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
     with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
         for file, looked in zip(fresh, pool.map(_looked_at, fresh), strict=True):
-            found[file] = Checked(*(now[file] or (0, 0)), *looked)
+            (size, mtime_ns), (mode, plain, content) = now[file] or (0, 0), looked
+            found[file] = Checked(size, mtime_ns, mode, plain, content)
     if place and any(found[file].mode for file in fresh):
         _remember(place, {_name(folder, file): entry for file, entry in found.items() if entry.mode})
     return found
@@ -128,7 +129,8 @@ def _remembered(place: Path | None) -> dict[str, Checked]:
         if saved["readers"] != _readers():
             return {}
         contents = saved["contents"]
-        entries = {name: Checked(*entry, contents[name]) for name, entry in saved["files"].items()}
+        entries = {name: Checked(size, mtime_ns, mode, plain, contents[name])
+                   for name, (size, mtime_ns, mode, plain) in saved["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
     sound = all(type(entry.size) is type(entry.mtime_ns) is type(entry.content) is int and isinstance(entry.mode, str)

@@ -245,7 +245,7 @@ _in_colour = traced_once(lambda data: decode(data, COLOURS))
 
 def _undecoded(image: Image.Image) -> str:
     """What an image is that Pillow reads and TensorFlow does not."""
-    kind = {"WEBP": "WebP", "MPO": "JPEG"}.get(image.format, image.format)
+    kind = {"WEBP": "WebP", "MPO": "JPEG"}.get(str(image.format), image.format)
     palette = " with a palette" if kind == "BMP" and image.mode in ("1", "P", "L") else ""
     return f"is a {kind}{palette}, which TensorFlow cannot decode; save it as PNG"
 

@@ -24,7 +24,7 @@ MOST_FILES = 10_000
 def check_description(name: str, data_dirs: list[Path]) -> None:
     """Raise a ReskerasError (status 1) that names the file, when a set `name`, such as `birds/small:1.0.0`, is
     described in one of `data_dirs` by a file that is too large or names another feature class than TFDS' own."""
-    base = re.match(r"\w*", name)[0]
+    base = re.split(r"\W", name, maxsplit=1)[0]
     for folder in (Path(each).expanduser() / base for each in data_dirs if base):
         for count, file in enumerate(_descriptions(folder)):
             if count >= MOST_FILES:

@@ -29,8 +29,21 @@ LARGEST_FILE = 4 << 30  # bytes; 20 an image
 class Identified(Protocol):
     """Splits by name with `count` images, each of `entries` or None, and plain facts."""
 
-    classes: tuple[str, ...]
-    facts: Mapping[str, Any]
+    @property
+    def name(self) -> str:
+        """The source as typed, such as `folder:PATH`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def division(self) -> int:
+        """The version of the rule by which images are held back from training."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What tells the data from other data of the same name."""
 
     def splits(self) -> Mapping[str, Any]:
         """The splits by name."""
@@ -47,8 +60,9 @@ class Fingerprint:
     def save(self, path: Path) -> None:
         """Write the entries; nothing where there are none."""
         if self.entries:
+            arrays: dict[str, Any] = dict(self.entries)
             with atomic_file(path) as beside, open(beside, "wb") as file:
-                np.savez(file, **self.entries)
+                np.savez(file, **arrays)
 
     @classmethod
     def load(cls, facts: Mapping[str, Any], path: Path) -> Fingerprint:
@@ -136,8 +150,8 @@ def _leftovers(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> 
 
 def _matched(before: Counter[Key], now: Counter[Key], keys: tuple[str, ...]) -> int:
     """Take out of both, and count, the images that are alike in `keys`."""
-    places = [1 + ENTRY.names.index(key) for key in keys]
-    waiting: dict[tuple[int, ...], list[Key]] = {}
+    places = [1 + (ENTRY.names or ()).index(key) for key in keys]
+    waiting: dict[tuple[str | int, ...], list[Key]] = {}
     for row in now.elements():
         waiting.setdefault(tuple(row[place] for place in places), []).append(row)
     count = 0

@@ -44,7 +44,7 @@ def _for_training(path: Path, division: int) -> Source[Split]:
     if layout.train is None:
         raise ReskerasError(f"data: {path} has {opened.split_names()}, but no folder train beside it")
     train = opened.split("train", layout.train)
-    opened.every_class_has_images(train)
+    opened.every_class_has_images(layout.train)
     if layout.test:
         test, validation = opened.split("test", layout.test), None
         if layout.validation and division > BY_POSITION:
@@ -113,7 +113,8 @@ class _Opened:
         layout = read_layout(walk, classes)
         splits = [folder for folder in (layout.train, layout.validation, layout.test) if folder]
         found = {folder: _class_files(walk, folder, division) for folder in splits}
-        known = {folded(name): name for name in (classes or found.get(layout.train, ()))}
+        trained = found[layout.train] if layout.train else ()
+        known = {folded(name): name for name in (classes or trained)}
         for folder in splits if known else ():
             found[folder] = {known[name]: files for name, files in found[folder].items()
                              if name in known or _refuse(name, folder, layout, list(known.values()), bool(classes))}
@@ -143,20 +144,19 @@ class _Opened:
         return _split(name, files, labels, self._channels(), checked,
                       entries(names, [each.content for each in checked], labels))
 
-    def every_class_has_images(self, train: Split) -> None:
-        """ReskerasError for a class without an image to train on."""
-        counts = np.bincount(train.entries["label"], minlength=len(self.classes))
-        for name, count in zip(self.classes, counts, strict=True):
-            if not count:
+    def every_class_has_images(self, folder: Path) -> None:
+        """ReskerasError for a class without a readable image in a split's folder."""
+        for name in self.classes:
+            if not any(file in self.readable for file in self.found[folder].get(name, ())):
                 raise ReskerasError(f"data: class {name} of {self.path} has no image that can be read "
                                     f"({', '.join(sorted(SUFFIXES))}){self._why()}")
 
-    def source(self, train: Split | None, test: Split, validation: Split | None, how: str) -> Source:
+    def source(self, train: Split | None, test: Split, validation: Split | None, how: str) -> Source[Split]:
         """The source of these splits."""
         layout, origins = self.layout, {}
-        if train and layout.test:
+        if train and layout.train and layout.test:
             origins["train"] = f"the folder {layout.name(layout.train)}"
-        if validation:
+        if validation and layout.validation:
             origins["validation"] = f"the folder {layout.name(layout.validation)}"
             self.notes.append(f"training watches the {validation.count:,} images of {origins['validation']}")
         return Source(name=f"folder:{self.path}", label=self.path.absolute().name, classes=self.classes,

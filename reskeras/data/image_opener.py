@@ -90,7 +90,7 @@ def opened_image(file: str | Path | BinaryIO, most: int) -> Iterator[Image.Image
             if not 0 < pixels <= most:
                 raise failure(f"image: {name} has {pixels} pixels, more than {most}" if pixels else
                               f"image: {name} has no pixels")
-            if image.format == "WEBP" and image.is_animated:
+            if image.format == "WEBP" and getattr(image, "is_animated", False):
                 raise failure(f"image: {name} is an animated WebP, of which TensorFlow decodes no frame; save one as "
                               "PNG")
             yield image
@@ -125,11 +125,11 @@ def why_unread(file: str | Path | BinaryIO, error: Exception) -> str:
 
 
 def _head(file: str | Path | BinaryIO) -> bytes:
-    if hasattr(file, "read"):
-        file.seek(0)
-        return file.read(HEAD)
-    with open(file, "rb") as opened:
-        return opened.read(HEAD)
+    if isinstance(file, str | Path):
+        with open(file, "rb") as opened:
+            return opened.read(HEAD)
+    file.seek(0)
+    return file.read(HEAD)
 
 
 def _kind(head: bytes, kinds: dict[str, bytes]) -> str | None:

@@ -107,7 +107,8 @@ def _cutmix(alpha: float) -> Mix:
     def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         draws = Draws(seed)
         drawn = _drawn(layer, images, draws)
-        inside = cutmix_masks(drawn["mix_weight"], *images.shape[1:3], draws.next())
+        height, width = images.shape[1:3]
+        inside = cutmix_masks(drawn["mix_weight"], height, width, draws.next())
         # a box ends at whole pixels and at the edge: labels weigh what really stays
         drawn["mix_weight"] = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), axis=[1, 2, 3])
         mixed = tf.where(inside, tf.gather(images, drawn["permutation_order"]), images)

@@ -177,6 +177,6 @@ def stored_window(window: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor | i
 def turned_boxes(boxes: np.ndarray, size: tuple[int, int], orientation: int) -> np.ndarray:
     """Boxes (n, 4), top, left, bottom, right, in an image of `size` (height, width) as stored, to those as shown."""
     axes = AXES[orientation, :2]
-    corners, size = boxes.reshape(-1, 2, 2)[..., axes], np.asarray(size)[axes]
-    corners = np.where(REVERSED[orientation, :2], (size - corners)[:, ::-1], corners)
+    corners, sides = boxes.reshape(-1, 2, 2)[..., axes], np.asarray(size)[axes]
+    corners = np.where(REVERSED[orientation, :2], (sides - corners)[:, ::-1], corners)
     return corners.reshape(-1, 4)

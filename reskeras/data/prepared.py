@@ -43,13 +43,15 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
     """
     testing, division = purpose.testing is not None, purpose.division
     builder = opened_builder(name, purpose.data_dir)
-    image, label = _features(builder, name)
+    (image_key, image), (label_key, label) = _features(builder, name)
+    keys = image_key, label_key
     splits = builder.info.splits
     if "train" not in splits and not testing:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
     (channels, notes), divided, validation = _channels(image, name), "", None
     sizes: dict[str, np.ndarray] = {}
-    labelled = partial(_labelled, builder, channels=channels, classes=label.num_classes, notes=notes, sizes=sizes)
+    labelled = partial(_labelled, builder, keys=keys, channels=channels, classes=label.num_classes, notes=notes,
+                       sizes=sizes)
     train = labelled("train") if "train" in splits else None
     if train is not None and not train.count:
         if not testing:
@@ -77,7 +79,7 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
     else:
         train, test, divided = _without_test(train, name, testing, notes)
     base = builder.info.name
-    recoded = base.startswith("cifar") and _is_jpeg(builder)  # the release is lossless
+    recoded = base.startswith("cifar") and _is_jpeg(builder, image_key)  # the release is lossless
     return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
                   channels=channels, train=train, test=test, mirror=mirrors(base), notes=tuple(notes), divided=divided,
                   validation=validation, origins=origins, division=division, facts=record_facts(builder, sizes))
@@ -124,7 +126,8 @@ def _encoding(image: Any) -> str | None:
 
 
 def _labelled(
-    builder: Any, name: str, channels: int, classes: int, notes: list[str], sizes: dict[str, np.ndarray],
+    builder: Any, name: str, keys: tuple[str, str], channels: int, classes: int, notes: list[str],
+    sizes: dict[str, np.ndarray],
 ) -> Split:
     """The images of a split of the set that have one of the `classes`; `notes` counts the others, and
     `sizes` gets those of its records. A label that is withheld, as all are in imagenet2012's test split, is -1.
@@ -135,7 +138,7 @@ def _labelled(
     records = split_records(builder, name)
     sizes[name] = records.sizes
     many = len(records) > LABELS_READ or records.bytes > LABELLED_BYTES
-    split = _split(builder, name, records, channels, classes if many else None)
+    split = _split(name, records, keys, channels, classes if many else None)
     looked_at = split.part(split.name, np.arange(min(1, split.count))) if many else split
     labels = labels_of(looked_at)[1] if looked_at.count else np.empty(0, np.int32)
     known = (labels >= 0) & (labels < classes)
@@ -190,21 +193,21 @@ def _download(builder: Any) -> str:
     return f"downloads {size / 1e6:.0f} MB from {hosts}" if size else "the size of its download is not known"
 
 
-def _features(builder: Any, name: str) -> tuple[Any, Any]:
-    """The image and the label feature."""
+def _features(builder: Any, name: str) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    """Name and feature of the image and of the label; ReskerasError for what is no set of labelled images."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    keys = _keys(builder)
-    found = [features[key] for key in keys] if keys and all(key in features for key in keys) else [None, None]
-    if not (isinstance(found[0], tfds.features.Image) and isinstance(found[1], tfds.features.ClassLabel)):
+    image_key, label_key = keys = _keys(builder) or ("", "")
+    image, label = (features.get(key) for key in keys)
+    if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
         listed = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
         raise ReskerasError(f"data: tfds:{name} is no set of labelled images; its features are {listed}")
-    if (count := found[1].num_classes) is None or count > MOST_CLASSES:
+    if (count := label.num_classes) is None or count > MOST_CLASSES:
         raise ReskerasError(f"data: tfds:{name} has {count} classes; at most {MOST_CLASSES:,} are supported")
-    if found[0].np_dtype != np.uint8:
-        raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(found[0].np_dtype)}; uint8 is supported")
-    return tuple(found)
+    if image.np_dtype != np.uint8:
+        raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(image.np_dtype)}; uint8 is supported")
+    return (image_key, image), (label_key, label)
 
 
 def _keys(builder: Any) -> tuple[str, str] | None:
@@ -218,17 +221,16 @@ def _keys(builder: Any) -> tuple[str, str] | None:
     return (named[0][0], named[1][0]) if len(named[0]) == len(named[1]) == 1 else None
 
 
-def _is_jpeg(builder: Any) -> bool:
+def _is_jpeg(builder: Any, key: str) -> bool:
     """Whether the first training image is stored as JPEG, which the description need not say."""
     record = Records([Path(path) for path in builder.info.splits["train"].filepaths], builder).read(0)
-    key = _keys(builder)[0]
     stored = tf.io.parse_single_example(record, {key: tf.io.FixedLenFeature([], tf.string)})[key]
     return stored.numpy().startswith(b"\xff\xd8")
 
 
-def _split(builder: Any, name: str, records: Records, channels: int, classes: int | None) -> Split:
+def _split(name: str, records: Records, keys: tuple[str, str], channels: int, classes: int | None) -> Split:
     """All images of one split; with `classes` a label that is none of so many is an InvalidArgumentError."""
-    image_key, label_key = _keys(builder)
+    image_key, label_key = keys
     plain = _plain_format(records, image_key)
 
     def fetch(indices: tf.Tensor) -> tf.Tensor:

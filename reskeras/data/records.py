@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +65,7 @@ class Records:
         """The bytes of the records at `indices`, as an array of objects."""
         return np.array([self.read(index) for index in indices], object)
 
-    def read(self, index: int) -> bytes:
+    def read(self, index: int) -> builtins.bytes:
         """The bytes of one record."""
         start = self.starts[index]
         return self.files[self.owners[index]][start : start + self.sizes[index]].tobytes()
@@ -78,7 +79,9 @@ def _mapped(file: Path) -> np.ndarray:
 
 
 def _places(data: np.ndarray, file: Path) -> tuple[np.ndarray, np.ndarray]:
-    starts, sizes, place = [], [], 0
+    starts: list[int] = []
+    sizes: list[int] = []
+    place = 0
     while place < len(data):
         if place + HEADER > len(data):
             raise failure(f"data: {file} is cut off after {len(starts)} records")

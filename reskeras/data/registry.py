@@ -42,7 +42,8 @@ def open_source(
     Raises ReskerasError (status 2) for an unknown name, a set that is not there, fewer than two classes to train on, a
     class that is not among those of `testing`, or a part that is not there.
     """
-    whole, part = re.fullmatch(r"(.*?)(?:@(\d{1,9}))?", name, re.DOTALL).groups()
+    match = re.fullmatch(r"(.*?)@(\d{1,9})", name, re.DOTALL)
+    whole, part = match.groups() if match else (name, None)
     if part and name.startswith("folder:") and Path(name.removeprefix("folder:")).expanduser().is_dir():
         whole, part = name, None
     _check_kind(whole)

@@ -84,24 +84,32 @@ class Split:
         """The same images, where label i becomes `labels[i]`."""
         table = tf.constant(labels, tf.int32)
 
-        def changed(read: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None) -> Decode | None:
+        def changed(read: Decode) -> Decode:
             def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 data, label = read(stored)
                 return data, tf.gather(table, label)
 
-            return read and load
+            return load
 
-        own = self.label
-        return replace(self, decode=changed(self.decode), encoded=changed(self.encoded),
+        encoded, own = self.encoded, self.label
+        return replace(self, decode=changed(self.decode), encoded=encoded and changed(encoded),
                        label=own and (lambda stored: tf.gather(table, own(stored))))
 
 
 class Images(Protocol):
     """What a split has, whatever is annotated in its `count` images."""
 
-    name: str
-    count: int
-    entries: np.ndarray | None
+    @property
+    def name(self) -> str:
+        """What the split is called, such as `train`."""
+
+    @property
+    def count(self) -> int:
+        """How many images it has."""
+
+    @property
+    def entries(self) -> np.ndarray | None:
+        """What identifies each image, where that can be told: an array (n,) of fingerprint.ENTRY."""
 
     def part(self, name: str, indices: np.ndarray) -> Self:
         """The images at `indices`, as a split of their own."""
@@ -153,7 +161,7 @@ class Source(Generic[AnySplit]):
                                 "leave out --data, or give data that has some")
         return self.train
 
-    def matched(self, classes: Sequence[str]) -> Source:
+    def matched(self, classes: Sequence[str]) -> Source[AnySplit]:
         """The source with its classes put in the order of `classes`, of which it may lack some, told in a note.
 
         Raises ReskerasError (status 2) for a class that is not among them.
@@ -171,15 +179,15 @@ class Source(Generic[AnySplit]):
             more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
             notes += (f"{self.name} has no images of {len(absent)} of the {len(classes)} classes: "
                       f"{', '.join(absent[:NAMED])}{more}",)
-        splits = {name: split.relabelled(labels) for name, split in self.splits().items()}
+        splits: dict[str, Any] = {name: split.relabelled(labels) for name, split in self.splits().items()}
         return replace(self, classes=tuple(classes), notes=notes, **splits)
 
-    def with_channels(self, channels: int) -> Source:
+    def with_channels(self: Source[Split], channels: int) -> Source[Split]:
         """The same images for a network of so many input channels, 1 or 3."""
         if channels == self.channels:
             return self
         read = "coloured images, read as grey" if channels == 1 else "grey images, read as three equal channels"
-        splits = {name: split.with_channels(channels) for name, split in self.splits().items()}
+        splits: dict[str, Any] = {name: split.with_channels(channels) for name, split in self.splits().items()}
         return replace(self, channels=channels, notes=(*self.notes, f"{self.name} has {read}"), **splits)
 
     def __repr__(self) -> str:

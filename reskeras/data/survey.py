@@ -69,27 +69,29 @@ class Survey:
         return {**asdict(self), "classes": classes}
 
 
-def survey(source: Source) -> Survey:
+def survey(source: Source[Split]) -> Survey:
     """Count, measure and compare the images of `source`; the work is bounded however many there are.
 
-    Raises ReskerasError (status 1) when an image cannot be read.
+    Raises ReskerasError: status 1 when an image cannot be read, 2 for a source without training images.
     """
-    labels = [labels_of(split) for split in (source.train, source.test)]
+    training = source.training_images("data")
+    labels = [labels_of(split) for split in (training, source.test)]
     train, test = (_by_class(found, split, len(source.classes))
-                   for (_, found), split in zip(labels, (source.train, source.test), strict=True))
+                   for (_, found), split in zip(labels, (training, source.test), strict=True))
     classes = {name: (int(own), int(other)) for name, own, other in zip(source.classes, train, test, strict=True)}
     warnings = list(_class_warnings(classes))
-    looked_at, broken = unreadable(source.train)
-    for split, (seen, found) in ((source.train, (looked_at, broken)), (source.test, unreadable(source.test))):
+    looked_at, broken = unreadable(training)
+    for split, (seen, found) in ((training, (looked_at, broken)), (source.test, unreadable(source.test))):
         if len(found):
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
             named = ", ".join(split.where(int(index)) for index in found[:NAMED])
             warnings.append(f"{len(found):,} of {seen:,} {split.name} images looked at cannot be read, and will end a "
                             f"training: {named}{more}")
-    sound = source.train.part("train", np.setdiff1d(np.arange(source.train.count), broken))
-    contents = [list(_contents(split)) for split in (source.train, source.test)]
+    sound = training.part("train", np.setdiff1d(np.arange(training.count), broken))
+    contents = [list(_contents(split)) for split in (training, source.test)]
     digests = [[digest for digest, _ in each] for each in contents]
-    turned = tuple(sum(orientation != UPRIGHT for _, orientation in each) for each in contents)
+    turned_training, turned_test = (sum(orientation != UPRIGHT for _, orientation in each) for each in contents)
+    turned = turned_training, turned_test
     trained = set(digests[0])
     shared = sum(digest in trained for digest in digests[1])
     if shared:
@@ -97,7 +99,7 @@ def survey(source: Source) -> Survey:
                         "accuracy on them says nothing")
     return Survey(
         data=source.label, channels=source.channels, mirror=source.mirror, divided=source.divided,
-        train=source.train.count, test=source.test.count, counted=(len(labels[0][0]), len(labels[1][0])),
+        train=training.count, test=source.test.count, counted=(len(labels[0][0]), len(labels[1][0])),
         classes=classes, sizes=sizes_of(sound), compared=(len(digests[0]), len(digests[1])), shared=shared,
         turned=turned, notes=(*source.notes, *_turned_note(turned, sum(map(len, digests)))), warnings=tuple(warnings),
         validation=source.validation.count if source.validation else 0, origins=dict(source.origins))
@@ -164,8 +166,13 @@ def sizes_of(split: Split) -> Sizes:
 def size_range(shapes: np.ndarray) -> Sizes:
     """Of images of heights and widths (n, 2)."""
     by_area = shapes[np.argsort(shapes.astype(np.int64).prod(axis=1), kind="stable")]
-    return Sizes(len(shapes), *(tuple(map(int, each)) for each in (by_area[0], np.median(shapes, axis=0), by_area[-1])),
+    return Sizes(len(shapes), _pair(by_area[0]), _pair(np.median(shapes, axis=0)), _pair(by_area[-1]),
                  different=len(np.unique(shapes, axis=0)))
+
+
+def _pair(shape: np.ndarray) -> tuple[int, int]:
+    height, width = map(int, shape)
+    return height, width
 
 
 def _contents(split: Split) -> Iterator[tuple[bytes, int]]:
@@ -203,7 +210,7 @@ def _by_class(labels: np.ndarray, split: Split, classes: int) -> np.ndarray:
 
 def _class_warnings(classes: dict[str, tuple[int, int]]) -> Iterator[str]:
     counts = {name: train for name, (train, _) in classes.items()}
-    least, most = min(counts, key=counts.get), max(counts, key=counts.get)
+    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > UNEQUAL * counts[least]:
         yield (f"classes are very unequal: {counts[most]:,} training images of {most} and {counts[least]:,} of "
                f"{least}; accuracy mostly tells of the large ones")

@@ -15,7 +15,7 @@ from reskeras.files.refusals import InUse, refusals_told
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # None stands for a module that is not there
 
 LOCK_FILE = "writing.lock"
 

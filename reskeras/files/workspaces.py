@@ -18,7 +18,7 @@ from reskeras.files.refusals import PREFIX
 try:
     import fcntl
 except ImportError:  # Windows: leftovers of killed processes stay
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # None stands for a module that is not there
 
 UNLOCKED = 1.0  # seconds that a new workspace may be without its lock
 ABANDONED = 24 * 3600.0  # seconds after which another machine's workspace counts as left behind

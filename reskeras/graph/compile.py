@@ -6,8 +6,9 @@ and Python stops it at 1,000. Plans whose path is long become a chain of nested 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeAlias
 
 import keras
 
@@ -20,7 +21,7 @@ from reskeras.spec.plan import Plan, Unit
 FLAT_PATH = 400  # layers on the path Keras follows first, below which one flat graph is safe
 NESTED_PATH = 200  # layers on that path in one nested model
 
-Tensor = keras.KerasTensor
+Tensor: TypeAlias = keras.KerasTensor
 
 
 def compile_plan(
@@ -51,6 +52,7 @@ def compile_plan(
     shape = (None, None, plan.input_shape[-1]) if any_size else plan.input_shape
     images = tensor = keras.Input(shape, name="image", dtype="float32")
     after: dict[int, Tensor] = {}
+    add: Callable[[tuple[Unit, ...], Tensor, Context], Tensor]
     if form == "scanned":
         segments, add = _runs(plan.units, cuts), partial(_scanned, recompute=recompute)
     else:

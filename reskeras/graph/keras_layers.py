@@ -131,4 +131,5 @@ STOCK: dict[type, Maker] = {
     op.Dropout: _dropout, merges.Add: _merging(layers.Add), merges.Multiply: _merging(layers.Multiply),
     merges.Concat: _merging(layers.Concatenate),
 }
-OWN = {kind: own_layer(kind) for kind in (*op.OPERATIONS.values(), *merges.MERGES.values()) if kind not in STOCK}
+KINDS: tuple[type[op.Op] | type[merges.Merge], ...] = (*op.OPERATIONS.values(), *merges.MERGES.values())
+OWN = {kind: own_layer(kind) for kind in KINDS if kind not in STOCK}

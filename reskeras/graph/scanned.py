@@ -70,12 +70,12 @@ class ScannedUnits(keras.layers.Layer):
                     name=f"{local_name(first.name, self.template)}_{role}", shape=(len(self.units), *weight.shape),
                     autocast=False, dtype="int32" if weight.role == "counter" else None,
                     initializer=partial(stacked_start, starts), trainable=weight.role == "trained")
-        self.drawing = {local_name(each.name, self.template): tf.constant(
-            [context.drawn_seed(ops[index][0].name) for ops in placed], tf.int32)
-            for index, (each, _) in enumerate(placed[0]) if isinstance(each, op.Dropout)}
-        self.rates = {local_name(each.name, self.template): tf.constant(
-            [ops[index][0].rate for ops in placed], tf.float32)
-            for index, (each, _) in enumerate(placed[0]) if isinstance(each, op.Dropout)}
+        drops = [[node for node, _ in ops if isinstance(node, op.Dropout)] for ops in placed]
+        alike_drops = {local_name(alike[0].name, self.template): alike for alike in zip(*drops, strict=True)}
+        self.drawing = {name: tf.constant([context.drawn_seed(drop.name) for drop in alike], tf.int32)
+                        for name, alike in alike_drops.items()}
+        self.rates = {name: tf.constant([drop.rate for drop in alike], tf.float32)
+                      for name, alike in alike_drops.items()}
 
     def freeze_batch_norm(self) -> None:
         """Normalise by the moving statistics in training too, and keep scale and shift as they are."""

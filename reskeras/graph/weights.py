@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ def places(model: keras.Model) -> dict[str, Place]:
 
 
 def placed(
-    model: keras.Model, above: str = "", nested: type = keras.Model,
+    model: keras.Model, above: str = "", nested: type[Any] = keras.Model,
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
     """The layers of `model` and of the models in it, which are `nested` ones, each with the names of the models that it
     is in: MODEL/LAYER."""

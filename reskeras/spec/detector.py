@@ -159,7 +159,7 @@ class DetectorSpec(Spec):
                                 f"stage such as stage{len(network.stages) - 1}")
         shorter = min(network.input_shape[:2])
         sizes = self.anchors.sizes or tuple(round(shorter * share, 1) for share in SHARES)
-        width = self.proposals.width or _width_by_default(plan.unit_shapes()[end])
+        width = self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN)
         return self.model_copy(update={
             "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
             "shared": shared, "classes": self.classes or network.classes,
@@ -257,7 +257,7 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     # a stream that units activate for themselves is raw (v2 section 4), so the proposal network does that too
     stages = [unit.stage for unit in shared.units if isinstance(unit.stage, int)]
     before = maker.activation(ORDERS[resolved.stages[stages[-1] - 1].order].head, "rpn_pre_")
-    width = spec.proposals.width or _width_by_default(shared.output_shape)
+    width = spec.proposals.width or min(shared.output_shape[-1], WIDEST_RPN)
     rpn = _plan("rpn", (*before, *maker.conv("rpn_conv", 3, width, 1, bias_start=0.0), op.Relu(name="rpn_relu")),
                 shared.output_shape)
     head = network.units[-1]
@@ -277,11 +277,6 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
 
 def _shared_by_default(network: ResolvedNetwork) -> str:
     return f"stage{len(network.stages) - 1}"
-
-
-def _width_by_default(shape: Shape) -> int:
-    """Channels of the proposal network's convolution, for a shared map of `shape`."""
-    return min(shape[-1], WIDEST_RPN)
 
 
 def _plan(name: str, nodes: tuple, shape: Shape) -> Plan:

@@ -25,7 +25,8 @@ NETWORK_FILE = "network.yaml"
 RESOLVED_FILE = "resolved.yaml"
 NetworkOrDetector = AnyNetwork | DetectorSpec
 Kind = type[AnyNetwork] | type[DetectorSpec]
-KINDS: dict[str, Kind] = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}  # by the field that tells a kind of spec from others
+# by the field that tells a kind of spec from the others
+KINDS: dict[str, Kind] = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}
 
 
 def network(
@@ -128,7 +129,7 @@ def _source(source: str | Path | NetworkOrDetector | None) -> tuple[NetworkOrDet
     raise unknown("network", source, catalog())
 
 
-def recipe_of(source: str | Path | NetworkOrDetector | None, otherwise: str = "quick") -> str | Path:
+def recipe_of(source: str | Path | Spec | None, otherwise: str = "quick") -> str | Path:
     """The recipe to train `source` by when none is named: that of a file with both parts, else `otherwise`."""
     if not isinstance(source, str | Path) or not local_path(source, NETWORK).is_file():
         return otherwise

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from reskeras.graph.layers.replicas import replica_seed
 
-Seeds = tf.Tensor  # int32 (2,): which operation, and how often it has drawn
+Seeds: TypeAlias = tf.Tensor  # int32 (2,): which operation, and how often it has drawn
 
 
 def drop(x: tf.Tensor, rate: tf.Tensor | float, per_image: bool, seeds: Seeds) -> tf.Tensor:

@@ -21,7 +21,8 @@ class EdgePadding2D(keras.layers.Layer):
 
     def __init__(self, padding: tuple[Sides, Sides], **kwargs: Any):
         super().__init__(**kwargs)
-        self.padding = tuple(tuple(sides) for sides in padding)
+        (top, bottom), (left, right) = padding
+        self.padding: tuple[Sides, Sides] = (top, bottom), (left, right)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Pad by the mirror image."""
