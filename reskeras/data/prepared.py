@@ -197,7 +197,7 @@ def _features(builder: Any, name: str) -> tuple[tuple[str, Any], tuple[str, Any]
     """Name and feature of the image and of the label; ReskerasError for what is no set of labelled images."""
     import tensorflow_datasets as tfds
 
-    features = builder.info.features
+    features = dict(builder.info.features.items())
     image_key, label_key = keys = _keys(builder) or ("", "")
     image, label = (features.get(key) for key in keys)
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
