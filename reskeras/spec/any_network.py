@@ -1,4 +1,4 @@
-"""What every kind of network can say of itself: what it decides, which plan it makes, how it is described."""
+"""Base class of network specs: resolving defaults, lowering to a plan, describing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from reskeras.spec.fields import InputShape, Spec
 from reskeras.spec.plan import Plan
 
-KEPT = 256  # decided networks and plans that are kept, since a command asks for the same one many times
+KEPT = 256  # entries of the caches of resolved networks and plans: a command asks for the same ones many times
 
 
 class AnyNetwork(Spec):
-    """Base of the specs of networks: a kind is a class with these methods."""
+    """Base of network specs; each kind of network is a subclass with these methods."""
 
-    task: ClassVar[str] = "classification"  # what it is trained for when nothing else is said
+    task: ClassVar[str] = "classification"  # the default task
 
-    if TYPE_CHECKING:  # what every kind declares as a field, or computes; None only where a sparse spec leaves it open
+    if TYPE_CHECKING:  # each kind has these as fields or properties; None only where a sparse spec leaves them open
 
         @property
         def name(self) -> str | None: ...
@@ -32,37 +32,37 @@ class AnyNetwork(Spec):
         def input_shape(self) -> InputShape | None: ...
 
     def decided(self) -> AnyNetwork:
-        """The same network with nothing left to a default."""
+        """The same network with every default filled in."""
         return self
 
     def lower(self) -> Plan:
-        """The network's plan."""
+        """The network's plan, cached."""
         return _plan(self.decided())
 
     @abstractmethod
     def make_plan(self) -> Plan:
-        """The network's units as operations; `lower` keeps what this makes."""
+        """Lower the network to units of operations; callers use `lower`, which caches."""
 
     @abstractmethod
     def describe(self) -> str:
-        """What the network was taken to mean, in one line, depth first."""
+        """How the spec was interpreted, in one line that begins with the depth."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Its layers, block, shortcut, skip and order, as a list of networks shows them."""
+        """Layers, block, shortcut, skip and order, for tables of networks."""
 
     @property
     @abstractmethod
     def fallback_name(self) -> str:
-        """What it goes by when neither it nor the catalogue has a name for it."""
+        """The name to use when neither the spec nor the catalogue has one."""
 
     def identity(self) -> Self:
-        """Which network it is: its name, classes and input shape play no part in that."""
+        """The network without its name, classes and input shape, to compare architectures."""
         return self.model_copy(update={"name": None, "classes": 1, "input_shape": (1, 1, 1)})
 
 
 def resolve(spec: AnyNetwork) -> AnyNetwork:
-    """`spec` with every field decided; ReskerasError (status 2) that names one which cannot be, and its choices."""
+    """`spec` with every field resolved; ReskerasError (status 2) naming a field that cannot be, and its choices."""
     return spec.decided()
 
 
@@ -72,11 +72,11 @@ def _plan(decided: AnyNetwork) -> Plan:
 
 
 def agreed(values: list[Any]) -> str:
-    """One value where all stages agree, else one for each."""
+    """The value that all stages share, or one per stage, joined by slashes."""
     texts = list(map(str, values))
     return texts[0] if len(set(texts)) == 1 else "/".join(texts)
 
 
 def comma_listed(values: Any) -> str:
-    """Values with commas."""
+    """Values joined by commas."""
     return ", ".join(map(str, values))

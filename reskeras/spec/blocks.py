@@ -1,4 +1,4 @@
-"""The blocks of which residuals are made (v1 figure 5; v2 table 3), as a table of their convolutions."""
+"""Residual blocks (v1 figure 5; v2 table 3) as a table of their convolutions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class BlockForm:
     """The convolutions of a unit: kernel sizes, and widths as multiples of the stage's (v1 figure 5).
 
-    `inner` is the index of the convolution that may have groups (arXiv:1611.05431 figure 3 c), in a block with an
-    inside of its own.
+    `inner` is the index of the convolution that may be grouped (arXiv:1611.05431 figure 3 c), in blocks that have an
+    inner width.
     """
 
     kernels: tuple[int, ...]
@@ -19,7 +19,7 @@ class BlockForm:
 
     @property
     def expansion(self) -> int:
-        """Output channels of a unit over the stage's width."""
+        """Ratio of a unit's output channels to the stage's width."""
         return self.widths[-1]
 
     def channels(self, width: int, inner_factor: float) -> tuple[int, ...]:

@@ -18,8 +18,8 @@ class Cost:
     """What a unit or a whole network costs.
 
     parameters: trainable numbers. statistics: moving means and variances. multiply_adds: for one image,
-    convolutions and dense layers only, as v1 table 1 counts. activations: numbers that one image leaves
-    behind for the backward pass.
+    convolutions and dense layers only, as v1 table 1 counts. activations: numbers kept of one
+    image for the backward pass.
     """
 
     parameters: int = 0
@@ -38,7 +38,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class UnitCost:
-    """The cost of one unit, beside its name and the shape it gives."""
+    """The cost of one unit, with its name and output shape."""
 
     name: str
     output_shape: Shape
@@ -74,8 +74,7 @@ class Named(Protocol):
 
 
 def complexity(units: Iterable[Named], input_shape: Shape) -> Complexity:
-    """The costs of `units`, the first of which takes `input_shape`; nothing is built, and arithmetic is all there is.
-    """
+    """The costs of `units` for an input of `input_shape`, by arithmetic alone: nothing is built."""
     tensors = _Tensors()
     tensor, counted = tensors.new(input_shape), []
     for unit in units:
@@ -93,8 +92,8 @@ def complexity(units: Iterable[Named], input_shape: Shape) -> Complexity:
 class _Tensors:
     """Every tensor of the network by number, with the unit that made it and whether gradients need it.
 
-    `counts` has the numbers in the unit's weights so far, by their role, and its multiply-adds; sums of plain numbers,
-    because a search counts ten thousand networks.
+    `counts` has the sizes of the current unit's weights, by role, and its multiply-adds; plain integers, because a
+    search counts ten thousand networks.
     """
 
     def __init__(self) -> None:

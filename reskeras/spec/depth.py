@@ -13,9 +13,9 @@ DEEPEST = 20_000
 
 
 def read_depth(depth: int, family: str | None = None, block: str | None = None) -> Reading:
-    """What a depth means: the first reading that agrees with `family` and `block` where they are given.
+    """Family, block and units per stage of a depth: the first reading that agrees with `family` and `block`, where given.
 
-    Raises ReskerasError that names the nearest depths which have a reading.
+    Raises ReskerasError naming the nearest depths that have a reading.
     """
     reading = next(_readings(depth, family, block), None)
     if reading is None:

@@ -1,4 +1,4 @@
-"""Two networks compared: the fields of their resolved specs, their plans operation by operation, their costs."""
+"""Comparison of two networks: the fields of their resolved specs, their plans operation by operation, their costs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class Step:
-    """An operation that stands on one side alone, or differs: where in the unit, its name, its words."""
+    """An operation that only one network has, or that differs: its part of the unit, its name, its words."""
 
     sign: str  # "-" only in the first network, "+" only in the second, "~" in both with other numbers
     part: str
@@ -46,7 +46,7 @@ class UnitChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """Everything in which two networks differ, and the costs of both."""
+    """All differences between two networks, and the costs of both."""
 
     fields: tuple[FieldChange, ...]
     units: tuple[UnitChange, ...]
@@ -60,7 +60,7 @@ class Difference:
 
 
 def difference(before: AnyNetwork, after: AnyNetwork) -> Difference:
-    """Compare two networks of any kind; a network's own name is no difference."""
+    """Compare two networks of any kind; their names are ignored."""
     plans = before.lower(), after.lower()
     return Difference(
         tuple(field_changes(before, after)), tuple(unit_changes(*plans)), *(plan.complexity().total for plan in plans)
@@ -68,12 +68,12 @@ def difference(before: AnyNetwork, after: AnyNetwork) -> Difference:
 
 
 def field_changes(before: AnyNetwork, after: AnyNetwork) -> Iterator[FieldChange]:
-    """The fields of two resolved specs that differ, those of equal stages together; their names are no difference."""
+    """Fields of two resolved specs that differ, equal changes of several stages as one; names are ignored."""
     flat = [dict(_flat(spec.whole())) for spec in (before, after)]
     known = list(dict.fromkeys([*flat[0], *flat[1]]))
     if type(before) is not type(after):
         yield FieldChange("kind", *(type(spec).__name__.removesuffix("Spec").lower() for spec in (before, after)))
-        known = [name for name in flat[0] if name in flat[1]]  # fields of one kind alone say nothing of the other
+        known = [name for name in flat[0] if name in flat[1]]  # fields that only one kind has cannot be compared
     changes = [FieldChange(name, *(one.get(name) for one in flat)) for name in known if name != "name"]
     yield from _over_stages([change for change in changes if change.before != change.after])
 
@@ -90,7 +90,7 @@ def _flat(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _over_stages(changes: list[FieldChange]) -> Iterator[FieldChange]:
-    """`stages.0.order`, `stages.1.order` with the same values as one `stages.0..1.order`."""
+    """`stages.0.order`, `stages.1.order` with the same values joined to one `stages.0..1.order`."""
     groups: dict[tuple, list[int]] = {}
     for change in changes:
         match = re.fullmatch(r"stages\.(\d+)\.(.+)", change.field)
@@ -106,7 +106,7 @@ def _over_stages(changes: list[FieldChange]) -> Iterator[FieldChange]:
 
 
 def unit_changes(before: Plan, after: Plan) -> Iterator[UnitChange]:
-    """The operations that differ, unit by unit of one name; equal differences together."""
+    """Operations that differ between units of the same name; equal differences are grouped."""
     sides = [{unit.name: unit for unit in plan.units} for plan in (before, after)]
     groups: dict[tuple[Step, ...], list[Unit]] = {}
     for name in _merged_order(*(list(side) for side in sides)):
@@ -118,7 +118,7 @@ def unit_changes(before: Plan, after: Plan) -> Iterator[UnitChange]:
 
 
 def _merged_order(before: list[str], after: list[str]) -> list[str]:
-    """Names of both sides, each in its order."""
+    """The names of both sides, merged in order."""
     merged: list[str] = []
     for _, low, high, start, end in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         merged += dict.fromkeys([*before[low:high], *after[start:end]])
@@ -147,14 +147,14 @@ def unit_steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
 
 
 class Split(Op):
-    """Stands where a fork begins, so that work before it and work in its branches can be told apart."""
+    """Marks where a fork begins, to tell operations before it from those on its branches."""
 
     kind = "split"
 
 
 @dataclass(frozen=True)
 class Place:
-    """An operation and the branch it stands on; `part` is what to call that, and no part of the comparison.
+    """An operation and its branch; `part` is the branch's label, which is not compared.
 
     A residual counts as the main path, so that a plain unit and a residual one are compared conv by conv.
     """
@@ -164,7 +164,7 @@ class Place:
     part: str = field(compare=False)
 
     def alike_in_words(self, other: Place) -> bool:
-        """Whether only numbers that the words leave out can differ."""
+        """Whether the two can differ only in numbers that their words leave out."""
         return self.branch == other.branch and self.node.words == other.node.words
 
     def step(self, sign: str, unit: str, more: str = "") -> Step:
@@ -182,7 +182,7 @@ def _places(nodes: Sequence, branch: str = "", part: str = "") -> Iterator[Place
         for name, inner in zip(node.parts, node.branches, strict=True):
             path = f"{part}, {name}" if part else name
             yield from _places(inner, branch if name == RESIDUAL else path, path)
-        # the merge alone, so that what differs in a branch does not count twice
+        # the merge without its branches, whose differences would count twice
         yield Place(branch, replace(node, branches=((),) * len(node.branches)), part)
 
 

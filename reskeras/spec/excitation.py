@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation (arXiv:1709.01507 section 3): how many channels stand in its middle."""
+"""Squeeze-and-excitation (arXiv:1709.01507 section 3): the width of its bottleneck."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from math import gcd
 
 
 def middle(channels: int, squeeze: int, multiple: int = 1) -> int:
-    """`channels` over `squeeze`, at least 1; or the nearest `multiple` to it, at least one, as timm rounds."""
+    """Bottleneck width: `channels` / `squeeze`, at least 1, or rounded to a `multiple`, at least one, as in timm."""
     if multiple == 1:
         return max(channels // squeeze, 1)
     return max(multiple, int(channels / squeeze + multiple / 2) // multiple * multiple)
 
 
 def squeeze_of(pairs: Sequence[tuple[int, int]]) -> tuple[int | None, int]:
-    """The (squeeze, multiple) that give all these middles, of (channels, middle); the commonest where none does.
+    """(squeeze, multiple) that yield all `pairs` of (channels, bottleneck width), or the commonest ratio if none do.
 
-    No squeeze where there are no pairs.
+    Squeeze is None without pairs.
     """
     ratios = [each for each, _ in Counter(channels // inside for channels, inside in pairs).most_common()]
     multiples = dict.fromkeys((1, gcd(*(inside for _, inside in pairs))))

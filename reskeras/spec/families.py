@@ -1,4 +1,4 @@
-"""The presets and the one place for defaults: stems, widths, depths, input sizes, batch-norm numbers."""
+"""Family presets and all defaults of networks: stems, widths, depths, input sizes, batch norm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reskeras.spec.parts import BatchNormSpec, ConvSpec, HeadSpec, PoolSpec, Ste
 
 @dataclass(frozen=True)
 class FamilyPreset:
-    """What `family` stands for. `widths` has one entry a stage."""
+    """The preset of a `family`; `widths` has one entry per stage."""
 
     stem: StemSpec
     widths: tuple[int, ...]
@@ -35,7 +35,7 @@ FAMILIES = {
     ),
 }
 
-# (block, units in each stage) of the depths that a paper tabulates: v1 table 1; 200 is v2 table 5.
+# (block, units per stage) of the depths that the papers tabulate: v1 table 1; 200 is v2 table 5.
 IMAGENET_DEPTHS = {
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),

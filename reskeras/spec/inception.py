@@ -19,10 +19,10 @@ from reskeras.spec.operation import Shape
 from reskeras.spec.parts import BatchNormSpec, Initialiser
 from reskeras.spec.plan import HEAD, STEM, Plan, Unit
 
-INCEPTION = "inception"  # the field that tells an InceptionSpec from other networks
+INCEPTION = "inception"  # the field that identifies an InceptionSpec
 
-# A word is a convolution with batch norm and ReLU, kernel rows x columns and filters, or a 3x3 pool; `V` has no
-# padding around it, as in the figures. A tuple in a branch is a fork whose branches are put side by side.
+# A word is a convolution with batch norm and ReLU, kernel rows x columns and filters, or a 3x3 pool; `V` is without
+# padding, as in the figures. A tuple in a branch is a fork whose branches are concatenated.
 WORD = re.compile(r"(?:(?P<rows>\d)x(?P<columns>\d) (?P<filters>\d+)|(?P<pool>max|average))"
                   r"(?: /(?P<stride>\d))?(?P<valid> V)?")
 Branch = tuple[Any, ...]  # of words and of tuples of branches
@@ -41,15 +41,15 @@ STEMS: dict[StemName, Branch] = {
     # the released Inception-ResNet-v2 has Inception-v3's stem and first cell
     "released": ("3x3 32 /2 V", "3x3 32 V", "3x3 64", "max /2 V", "1x1 80", "3x3 192 V", "max /2 V",
                  (("1x1 96",), ("1x1 48", "5x5 64"), ("1x1 64", "3x3 96", "3x3 96"), ("average", "1x1 64"))),
-    # ours, for images of about 32 pixels: cells A at half of that
+    # our own, for images of about 32 pixels: cells A work at half that size
     "small": ("3x3 32", "3x3 64 /2"),
 }
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One network of the paper: its stem, how often each of its three cells stands, the cells, and what stands
-    before the second and the third. `residual` cells end in a linear 1x1 convolution and are added to the stream."""
+    """One network of the paper: its stem, the number of cells A, B and C, the cells, and the two reductions between
+    them. `residual` cells end in a linear 1x1 convolution and are added to the stream."""
 
     stem: StemName
     counts: tuple[int, int, int]
@@ -98,7 +98,7 @@ Count = Annotated[int, whole(1, 500)]
 
 
 def _preset(data: dict[str, Any]) -> FamilyPreset:
-    """The family that classes and input size are those of: the paper's images are larger than v1's."""
+    """The preset for classes and input size; the paper's images are larger than v1's."""
     return FAMILIES["cifar"] if data["stem"] == "small" else replace(FAMILIES["imagenet"], input_shape=(299, 299, 3))
 
 
@@ -180,12 +180,12 @@ class InceptionSpec(AnyNetwork):
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes the units of one network from its tables."""
+    """Builds the units of one network from the tables."""
 
     spec: InceptionSpec
 
     def stage(self, stage: int, shape: Shape) -> Iterator[Unit]:
-        """The reduction before a stage, where there is one, and its cells; `shape` is what comes in."""
+        """The reduction before a stage, where there is one, and its cells; `shape` is the input shape."""
         kind, count, first = KINDS[self.spec.inception], self.spec.cells[stage], 1
         factors = self.spec.scaling or SCALING
         if stage:
@@ -202,7 +202,7 @@ class _Maker:
             yield replace(unit, nodes=cell)
 
     def added(self, name: str, cell: Sequence, width: int, factor: float, linear: bool) -> Sequence:
-        """A cell as a residual: brought to the stream's width without activation, scaled, added (figure 20)."""
+        """A cell as a residual: a linear 1x1 convolution to the stream's width, scaled, added (figure 20)."""
         widened = op.Conv(name=f"{name}_expansion_conv", filters=width, kernel=(1, 1), bias=True,
                           initialiser=self.spec.initialiser)
         fork = Fork(name=f"{name}_add", branches=((), (*cell, widened)),
@@ -210,12 +210,12 @@ class _Maker:
         return (fork,) if linear else (fork, op.Relu(name=f"{name}_out_relu"))
 
     def cell(self, name: str, branches: Branches) -> Fork:
-        """Branches side by side."""
+        """Branches, concatenated."""
         return Fork(name=f"{name}_concat", merge=Concat(), branches=tuple(
             self.sequence(f"{name}_branch{index}", branch) for index, branch in enumerate(branches, start=1)))
 
     def sequence(self, name: str, branch: Branch) -> Sequence:
-        """The words and forks of a branch as nodes."""
+        """A branch's words and forks as nodes."""
         forks = [part for part in branch if not isinstance(part, str)]
         nodes: list[Node] = []
         for part in branch:
@@ -251,7 +251,7 @@ class _Maker:
                 op.Relu(name=f"{prefix}relu{number}"))
 
     def head(self) -> Unit:
-        """A last convolution where there is one, global average pooling, dropout, logits."""
+        """The optional last convolution, global average pooling, dropout, logits."""
         spec = self.spec
         nodes: list[Node] = []
         if spec.final_width:

@@ -1,6 +1,6 @@
-"""How the branches of a fork come together: the one table of what each kind of merge is, keeps, and looks like.
+"""Merges of a fork's branches: fields, shapes and drawing of each kind.
 
-A new kind is a class here and its function of tensors in `reskeras.graph.functions`.
+A new kind needs a class here and its tensor function in `reskeras.graph.functions`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ SHORTCUT, RESIDUAL, GATE, STREAM = "shortcut", "residual", "gate", "stream"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """One merge. Branches are of one shape unless `shape` says otherwise.
+    """One merge. All branches have the same shape unless `shape` is overridden.
 
-    `parts` is what its branches are in a unit, in their order; none for a merge that only puts branches together.
-    `needs_branches` is whether the backward pass needs what they gave, as a product's gradient needs its factors.
-    `symbol` stands in a drawing.
+    `parts` names the roles of the branches, in order; empty for a merge without roles (concatenation).
+    `needs_branches`: whether the backward pass needs the branches' outputs, as a product's gradient does. `symbol`
+    stands for the merge in diagrams.
     """
 
     kind: ClassVar[str] = ""
@@ -30,22 +30,22 @@ class Merge:
 
     @property
     def words(self) -> str:
-        """The merge in a table or difference."""
+        """The merge in words, for tables and diffs."""
         return self.kind.replace("_", " ")
 
     @property
     def formula(self) -> str:
-        """What stands beside its symbol, where that does not say all; s shortcut, r residual, g gate."""
+        """The formula shown beside a symbol that does not say everything: s shortcut, r residual, g gate."""
         return ""
 
     def shape(self, shapes: tuple[Shape, ...]) -> Shape | None:
-        """Shape after the merge of branches of `shapes`; None when they do not fit."""
+        """Merged shape of branches of `shapes`; None if they do not fit."""
         return shapes[0] if len(set(shapes)) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Add(Merge):
-    """The sum."""
+    """Sum of the branches."""
 
     kind: ClassVar[str] = "add"
     commutes: ClassVar[bool] = True
@@ -56,7 +56,7 @@ ADD = Add()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaledAdd(Merge):
-    """The sum, branch i times `factors[i]` (v2 figure 2 b)."""
+    """Weighted sum: branch i times `factors[i]` (v2 figure 2 b)."""
 
     kind: ClassVar[str] = "scaled_add"
     factors: tuple[float, ...]
@@ -86,7 +86,7 @@ class GatedAdd(Merge):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Multiply(Merge):
-    """The product, which broadcasts: a stream times its gate (squeeze-and-excitation, arXiv:1709.01507)."""
+    """Broadcasting product of the stream and its gate (squeeze-and-excitation, arXiv:1709.01507)."""
 
     kind: ClassVar[str] = "multiply"
     parts: ClassVar[tuple[str, ...]] = (STREAM, GATE)
@@ -102,7 +102,7 @@ class Multiply(Merge):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concat(Merge):
-    """Channels side by side."""
+    """Concatenation along the channel axis."""
 
     kind: ClassVar[str] = "concat"
     parts: ClassVar[tuple[str, ...]] = ()

@@ -1,4 +1,4 @@
-"""NetworkSpec: what a person says about a residual network, kept as sparse as it was typed."""
+"""NetworkSpec: a residual network as the user specifies it, kept sparse."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class NetworkSpec(AnyNetwork):
         description="Rate at the last unit")] = None
 
     def decided(self) -> ResolvedNetwork:
-        """Every field decided; ReskerasError (status 2) that names a field which cannot be, and its choices."""
+        """Every field resolved; ReskerasError (status 2) naming a field that cannot be, and its choices."""
         return _decided(self)
 
     def make_plan(self) -> Plan:

@@ -1,7 +1,7 @@
-"""Sequences of operations and forks, of which units are made, with the one fold, walk and map over them.
+"""Sequences of operations and forks, which units are made of, and the fold, walk and map over them.
 
-A sequence is a tuple of nodes; a node is an operation or a fork; a fork sends one tensor through branches (each again a
-sequence, an empty one is the identity) and merges what comes out. Residual units, squeeze-and-excitation and Inception
+A sequence is a tuple of nodes; a node is an operation or a fork; a fork sends one tensor through branches (sequences
+again; an empty one is the identity) and merges their outputs. Residual units, squeeze-and-excitation and Inception
 cells are all forks.
 """
 
@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """Branches from one tensor, and how they come together."""
+    """Parallel branches from one tensor, and their merge."""
 
     name: str = field(compare=False)
     branches: tuple[Sequence, ...]
@@ -28,32 +28,32 @@ class Fork:
 
     @property
     def words(self) -> str:
-        """How its branches come together."""
+        """The merge in words."""
         return self.merge.words
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What to call the branches: by their part in a residual unit or a gate, others by number."""
+        """Names of the branches: their roles in a residual unit or a gate, otherwise numbers."""
         return self.merge.parts if self.is_residual or self.is_gate else tuple(
             f"branch {number + 1}" for number in range(len(self.branches)))
 
     @property
     def is_residual(self) -> bool:
-        """Whether it is a shortcut beside a residual, perhaps with a gate, in that order."""
+        """Whether its branches are a shortcut and a residual, perhaps with a gate, in that order."""
         return {SHORTCUT, RESIDUAL} <= set(self.merge.parts) and len(self.branches) == len(self.merge.parts)
 
     @property
     def is_gate(self) -> bool:
-        """Whether it multiplies the stream by what it makes of it, as squeeze-and-excitation does."""
+        """Whether it multiplies the stream by a gate computed from it, as squeeze-and-excitation does."""
         return GATE in self.merge.parts and SHORTCUT not in self.merge.parts and len(self.branches) == len(
             self.merge.parts) and self.branches[0] == ()
 
     def branch(self, part: str) -> Sequence | None:
-        """The branch that is `part` of it; None where there is none."""
+        """The branch with the role `part`; None if there is none."""
         return next((branch for name, branch in zip(self.parts, self.branches, strict=True) if name == part), None)
 
     def merged_shape(self, shapes: list[Shape]) -> Shape:
-        """Shape after the merge of branches of `shapes`; ReskerasError when they do not fit."""
+        """Merged shape of branches of `shapes`; ReskerasError if they do not fit."""
         if (merged := self.merge.shape(tuple(shapes))) is None:
             listed = " and ".join("x".join(map(str, shape)) for shape in shapes)
             raise ReskerasError(f"{self.name}: branches of {listed} cannot be merged by {self.merge.kind}")
@@ -66,8 +66,8 @@ Sequence = tuple[Node, ...]
 
 def fold(nodes: Sequence, value: Value, through: Callable[[Op, Value], Value],
          join: Callable[[Fork, list[Value]], Value]) -> Value:
-    """`value` sent through a sequence: `through` every operation, and along each branch of a fork to where they
-    `join`. Shapes, tensors and costs all flow like this."""
+    """Fold `value` over a sequence: `through` at each operation, `join` of the values that a fork's branches end with.
+    Shapes, tensors and costs are all computed this way."""
     for node in nodes:
         if isinstance(node, Fork):
             value = join(node, [fold(branch, value, through, join) for branch in node.branches])
@@ -77,7 +77,7 @@ def fold(nodes: Sequence, value: Value, through: Callable[[Op, Value], Value],
 
 
 def walk(nodes: Sequence) -> Iterator[Node]:
-    """All nodes in order, a fork before what stands on its branches, branch after branch."""
+    """All nodes, depth first; a fork comes before the nodes of its branches."""
     for node in nodes:
         yield node
         if isinstance(node, Fork):
@@ -92,7 +92,7 @@ def rewritten(nodes: Sequence, rewrite: Callable[[Sequence], Sequence]) -> Seque
 
 
 def mapped(nodes: Sequence, change: Callable[[Op], Op | None]) -> Sequence:
-    """`nodes` with `change` made to each operation, those inside forks too; None leaves it out."""
+    """`nodes` with `change` applied to each operation, also inside forks; None drops it."""
     return rewritten(nodes, lambda inner: tuple(
         made for node in inner if (made := node if isinstance(node, Fork) else change(node)) is not None))
 
@@ -108,7 +108,7 @@ def sequence_shape(nodes: Sequence, shape: Shape) -> Shape:
 
 
 def placed_ops(nodes: Sequence, shape: Shape) -> list[tuple[Op, Shape]]:
-    """All operations of a sequence, branch after branch, each with the shape that goes into it."""
+    """All operations of a sequence, branch after branch, each with its input shape."""
     placed: list[tuple[Op, Shape]] = []
 
     def through(node: Op, before: Shape) -> Shape:
@@ -120,7 +120,7 @@ def placed_ops(nodes: Sequence, shape: Shape) -> list[tuple[Op, Shape]]:
 
 
 def followed(nodes: Sequence) -> Iterator[tuple[Op, Node | None]]:
-    """All operations of a sequence, each with the node that follows in the same sequence; None at its end."""
+    """All operations of a sequence, each with the next node of its own sequence; None for the last."""
     for node, following in zip(nodes, (*nodes[1:], None), strict=False):
         if isinstance(node, Fork):
             for branch in node.branches:
@@ -130,6 +130,6 @@ def followed(nodes: Sequence) -> Iterator[tuple[Op, Node | None]]:
 
 
 def weighted_layers(nodes: Sequence) -> int:
-    """Convolutions and dense layers on the longest way through a sequence; gates are no part of a way."""
+    """Convolutions and dense layers on the longest path through a sequence; gates do not count."""
     return fold(nodes, 0, lambda node, count: count + node.weighted, lambda fork, counts: max(
         count for count, part in zip(counts, fork.parts, strict=True) if part != GATE))

@@ -1,4 +1,4 @@
-"""What every operation of a plan says of itself: its weights, shape, cost, words and looks."""
+"""Base class of a plan's operations: weights, shapes, cost, wording and drawing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Shape = tuple[int, ...]
 
 
 class Weight(NamedTuple):
-    """A weight of an operation: its shape, what it starts with (a number, or the name of an initialiser), and its role:
-    trained by gradients, a statistic that moves without one, or a counter, which costs nothing."""
+    """A weight of an operation: its shape, its initial value (a number, or the name of an initialiser), and its role:
+    trained by gradients, a statistic updated without them, or a counter, which is not counted as a parameter."""
 
     shape: tuple[int, ...] = ()
     start: float | str = 0.0
@@ -19,11 +19,8 @@ class Weight(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation. `keeps` says which of its tensors the backward pass needs: input, output, or both.
-
-    `weighted` is whether it counts in a network's depth. `drawn` is how a drawing shows it: as a box, as a thin strip
-    filled with `fill`, or not at all, where it belongs to the window that follows.
-    """
+    """One operation. `weighted`: whether it counts towards a network's depth; `fill`: its colour where it is drawn as a
+    strip."""
 
     name: str = field(compare=False)
     kind: ClassVar[str] = ""
@@ -37,7 +34,7 @@ class Op:
 
     @property
     def drawn(self) -> Literal["box", "strip", "hidden"]:
-        """How a drawing shows it."""
+        """How diagrams show it: a box, a thin strip, or not at all (padding, which belongs to the next window)."""
         return "strip"
 
     @property
@@ -46,24 +43,24 @@ class Op:
         return self.kind
 
     def weights(self, shape: Shape) -> dict[str, Weight]:
-        """What its weights are called and are, for an input of `shape`."""
+        """Its weights by name, for an input of `shape`."""
         return {}
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """What its trained weights are called, which depends on no shape."""
+        """Names of its trained weights, which do not depend on the input shape."""
         return self._called("trained")
 
     @property
     def held(self) -> tuple[str, ...]:
-        """What the weights are called that make its function: trained ones and statistics."""
+        """Names of the weights that determine its output: trained ones and statistics."""
         return self._called("trained", "statistic")
 
     def _called(self, *roles: str) -> tuple[str, ...]:
         return tuple(name for name, weight in self.weights((1, 1, 1)).items() if weight.role in roles)
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Shape that comes out for `shape` going in; ReskerasError when it cannot go in."""
+        """Output shape for an input of `shape`; ReskerasError if that does not fit."""
         return shape
 
     def multiply_adds(self, shape: Shape, output: Shape) -> int:
@@ -72,17 +69,17 @@ class Op:
 
 
 def changes_shape(kind: type[Op]) -> bool:
-    """Whether operations of a kind may give another shape than they take."""
+    """Whether operations of this kind can change the shape."""
     return kind.output_shape is not Op.output_shape
 
 
 def listed(*parts: str) -> str:
-    """What is not empty, with commas."""
+    """The non-empty parts, joined by commas."""
     return ", ".join(part for part in parts if part)
 
 
 def stride_words(stride: tuple[int, int]) -> str:
-    """`/2`; nothing for a stride of 1."""
+    """`/2`; empty for a stride of 1."""
     if stride == (1, 1):
         return ""
     return f"/{stride[0]}" if stride[0] == stride[1] else f"/{by(stride)}"

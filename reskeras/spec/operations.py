@@ -1,8 +1,8 @@
-"""The operations a plan is made of: the one table of what each kind is, costs, keeps, and looks like.
+"""The operations of a plan: fields, shapes, weights, cost and drawing of each kind.
 
-Shapes are (height, width, channels), or (channels,) after global pooling; the batch is left out. Operations
-compare equal when they do the same thing, whatever they are called, so equal units are visible. A new kind is a class
-here and its function of tensors in `reskeras.graph.functions`.
+Shapes are (height, width, channels), or (channels,) after global pooling; the batch axis is left out. Operations that
+compute the same compare equal whatever their names, so that equal units can be found. A new kind needs a class here and
+its tensor function in `reskeras.graph.functions`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Border = Literal["zero", "edge"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conv(Op):
-    """2-D convolution; `valid` wants its padding from a Pad before it, `same` splits it as TensorFlow does."""
+    """2-D convolution; with `valid` a Pad before it does the padding, `same` pads as TensorFlow does."""
 
     kind: ClassVar[str] = "conv"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
@@ -42,12 +42,12 @@ class Conv(Op):
 
     @property
     def core_words(self) -> str:
-        """Kernel and filters alone, as v1 table 1 has them."""
+        """Kernel and filters only, as in v1 table 1."""
         return f"{by(self.kernel)}, {self.filters}"
 
     @property
     def groups_words(self) -> str:
-        """`32 groups`; nothing where there is one."""
+        """`32 groups`; empty for one group."""
         return f"{self.groups} groups" if self.groups > 1 else ""
 
     def weights(self, shape: Shape) -> dict[str, Weight]:
@@ -64,7 +64,7 @@ class Conv(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchNorm(Op):
-    """Batch normalisation over the channels; `gamma_start` is what its scale begins with."""
+    """Batch normalisation over the channels; `gamma_start` is the initial scale."""
 
     kind: ClassVar[str] = "bn"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
@@ -101,7 +101,7 @@ class Sigmoid(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool(Op):
-    """Max or average over a window. A 1x1 window with a stride takes every stride-th position."""
+    """Max or average pooling. A 1x1 window with a stride subsamples."""
 
     kind: ClassVar[str] = "pool"
     reduce: Literal["max", "average"]
@@ -116,17 +116,17 @@ class Pool(Op):
 
     @property
     def subsamples(self) -> bool:
-        """Whether it takes single positions."""
+        """Whether it only subsamples."""
         return self.kernel == (1, 1)
 
     @property
     def drawn(self) -> Literal["box", "strip"]:
-        """A window is a box."""
+        """A box, or a strip where it only subsamples."""
         return "strip" if self.subsamples else "box"
 
     @property
     def keeps(self) -> tuple[str, ...]:
-        """A maximum's gradient goes to where the maximum was; an average's needs no number."""
+        """The gradient of max pooling needs the argmax, that of average pooling nothing."""
         return ("input", "output") if self.reduce == "max" else ()
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -135,7 +135,7 @@ class Pool(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlobalPool(Op):
-    """Max or average over all positions; `keep_positions` leaves them as 1x1, for a merge that broadcasts."""
+    """Global max or average pooling; `keep_positions` keeps height and width as 1x1, for a broadcasting merge."""
 
     kind: ClassVar[str] = "global_pool"
     drawn: ClassVar[Literal["box"]] = "box"
@@ -157,7 +157,7 @@ class GlobalPool(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flatten(Op):
-    """All positions and channels in one row."""
+    """Positions and channels flattened to one axis."""
 
     kind: ClassVar[str] = "flatten"
 
@@ -194,8 +194,8 @@ class Dense(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pad(Op):
-    """Rows above and below the image, columns left and right of it: zeros, or with border `edge` the mirror image,
-    whose nearest is in the window of a max-pool anyway, so that it counts nothing there."""
+    """Padding by rows above and below, columns left and right: zeros, or with border `edge` the mirror image. A max-pool
+    has the mirrored pixels in its window anyway, so that there `edge` is padding that does not count."""
 
     kind: ClassVar[str] = "pad"
     drawn: ClassVar[Literal["hidden"]] = "hidden"
@@ -215,7 +215,7 @@ class Pad(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PadChannels(Op):
-    """Zero channels after the ones there are, up to `channels` (v1 section 3.3, option A)."""
+    """Zero-pads the channel axis to `channels` (v1 section 3.3, option A)."""
 
     kind: ClassVar[str] = "pad_channels"
     channels: int
@@ -232,7 +232,7 @@ class PadChannels(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale(Op):
-    """x times a constant."""
+    """Multiplication by a constant."""
 
     kind: ClassVar[str] = "scale"
     fill: ClassVar[str] = "#cfe8cf"
@@ -245,7 +245,7 @@ class Scale(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout(Op):
-    """Elements, or with `per_image` whole images, become 0 at `rate` in training; the rest grow by 1/(1-rate)."""
+    """Inverted dropout at `rate`, of elements or with `per_image` of whole images (stochastic depth)."""
 
     kind: ClassVar[str] = "dropout"
     keeps: ClassVar[tuple[str, ...]] = ("output",)  # stands for the mask
@@ -265,7 +265,7 @@ OPERATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in Op.__subclasses__
 
 
 def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:
-    """Positions of a window of `op.kernel` moving by `op.stride` over (height, width, channels)."""
+    """Output height and width of a sliding window over (height, width, channels)."""
     height, width = (_positions(op, *side) for side in zip(shape[:2], op.kernel, op.stride, strict=True))
     return height, width
 

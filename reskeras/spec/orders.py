@@ -1,4 +1,4 @@
-"""The activation orders of the second paper (v2 figure 4, table 2), as a table of what stands where."""
+"""Activation orders (v2 figure 4, table 2): where BN and ReLU stand in a unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTHING: Words = ()
 
 @dataclass(frozen=True)
 class Order:
-    """What stands before each convolution, after each but the last, after the last, after the addition,
+    """BN and ReLU before each convolution, after each but the last, after the last, after the addition,
     after a projection shortcut, after the stem's convolution, and before the head."""
 
     before: Words

@@ -9,7 +9,7 @@ from pydantic import Field
 from reskeras.spec.fields import Kernel, Spec, Stride, Width, within
 from reskeras.spec.initialisers import INITIALISERS
 
-SMALL_NORMAL = "small_normal"  # of a detector's last layers alone, so that a fresh one says nothing with certainty
+SMALL_NORMAL = "small_normal"  # for a detector's last layers only: an untrained one predicts nothing with confidence
 if TYPE_CHECKING:  # the choices are the table's keys, which only run time knows
     Initialiser: TypeAlias = str
 else:

@@ -1,4 +1,4 @@
-"""Plan: a network as units in order. Everything after the spec works on this."""
+"""Plan: a network as an ordered list of units, which everything downstream of the spec works on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ STEM, HEAD = "stem", "head"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A part of the network: unit `index` of stage number `stage`, both from 1, or a part with a name of its own, such
-    as the stem, and no index. Equal units do the same thing."""
+    """Unit `index` of stage number `stage`, both from 1, or a named part such as the stem, which has no index. Units that
+    compute the same compare equal."""
 
     stage: int | str = field(compare=False)
     index: int | None = field(compare=False, default=None)
@@ -36,7 +36,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A whole network, or a slice of one: units in order and the shape that goes in."""
+    """A whole network, or a slice of one: units in order, and the input shape."""
 
     units: tuple[Unit, ...]
     input_shape: Shape
@@ -46,11 +46,11 @@ class Plan:
                           input_shape=tuple(self.input_shape))
 
     def rewritten(self, change: Callable[[Sequence], Sequence]) -> Plan:
-        """The plan with the nodes of each unit changed."""
+        """The plan with `change` applied to the nodes of each unit."""
         return replace(self, units=tuple(replace(unit, nodes=change(unit.nodes)) for unit in self.units))
 
     def mapped(self, change: Callable[[Op], Op | None]) -> Plan:
-        """The plan with `change` made to each operation, those inside forks too; None leaves it out."""
+        """The plan with `change` applied to each operation, also inside forks; None drops it."""
         return self.rewritten(lambda nodes: mapped(nodes, change))
 
     def unit_shapes(self) -> tuple[Shape, ...]:
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def output_shape(self) -> Shape:
-        """Shape of what the last unit gives."""
+        """Output shape of the last unit."""
         return self.unit_shapes()[-1]
 
     def ops(self) -> Iterator[Op]:
@@ -76,11 +76,11 @@ class Plan:
         return [f"{node.name}/{weight}" for node in self.ops() for weight in node.learned]
 
     def weighted_layers(self) -> int:
-        """Convolutions and dense layers on the longest way through, as the papers count depth."""
+        """Convolutions and dense layers on the longest path, as the papers count depth."""
         return sum(weighted_layers(unit.nodes) for unit in self.units)
 
     def endpoint(self, name: str) -> int:
-        """Index of the unit whose output `name` stands for: a unit, or a stage, which is its last unit."""
+        """Index of the unit called `name`, or of the last unit of the stage called so."""
         for index in reversed(range(len(self.units))):
             if name in (self.units[index].name, self.units[index].stage_name):
                 return index
@@ -91,7 +91,7 @@ class Plan:
         return complexity(self.units, self.input_shape)
 
     def slice(self, after: str | None = None, until: str | None = None) -> Plan:
-        """The units after endpoint `after` up to and with endpoint `until`, as a plan of its own."""
+        """The units after endpoint `after` up to and including endpoint `until`, as a plan."""
         first = 0 if after is None else self.endpoint(after) + 1
         last = len(self.units) - 1 if until is None else self.endpoint(until)
         if first > last:

@@ -67,13 +67,13 @@ class ResolvedNetwork(AnyNetwork):
 
     @property
     def total_stride(self) -> int:
-        """Input pixels for one pixel of the last stage, along one side."""
+        """Downsampling factor from the input to the last stage, along one side."""
         pool = self.stem.pool.stride if self.stem.pool else 1
         return pool * prod(conv.stride for conv in self.stem.convs) * prod(row.stride for row in self.stages)
 
     def unit_stride(self, stage: int, unit: int) -> int:
-        """Stride of one unit, counted from 0: a stage's stride stands in its first unit, or with `downsample: last` in
-        the last unit of the stage before it (the first stage has none before it and keeps its own)."""
+        """Stride of one unit (stage and unit count from 0): a stage's stride is applied in its first unit, or with
+        `downsample: last` in the last unit of the preceding stage (the first stage keeps its own)."""
         rows = self.stages
         if self.downsample == "first":
             return rows[stage].stride if unit == 0 else 1
@@ -107,6 +107,6 @@ class ResolvedNetwork(AnyNetwork):
         return f"depth {self.depth}: {', '.join(parts)}"
 
     def facts(self) -> dict[str, Any]:
-        first = self.stages[0]  # named networks are alike in all stages
+        first = self.stages[0]  # all stages of a named network agree in these
         return {"layers": self.depth, "block": first.block, "shortcut": first.shortcut, "skip": first.skip.text,
                 "order": first.order}

@@ -1,4 +1,4 @@
-"""Shortcut options A, B and C (v1 section 3.3): the one table of when a shortcut projects, and what it is otherwise."""
+"""Shortcut options A, B and C (v1 section 3.3): when each projects, and what it is otherwise."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Change:
 
     @property
     def any(self) -> bool:
-        """Whether the shortcut must do anything. With `downsample: last`, a strided unit that keeps its width
+        """Whether the shortcut must change the stream. With `downsample: last`, a strided unit that keeps its width
         subsamples and needs no projection, as keras.applications V2 does."""
         return self.in_width != self.out_width or (self.stride != 1 and self.downsample == "first")
 
 
 def subsampled(name: str, change: Change) -> Sequence:
-    """The stream itself, made to fit: every stride-th position, then zero channels (option A)."""
+    """The parameter-free shortcut (option A): subsampling by the stride, then zero-padded channels."""
     nodes: list[op.Op] = []
     if change.stride != 1:
         strides = (change.stride, change.stride)
@@ -38,8 +38,8 @@ def subsampled(name: str, change: Change) -> Sequence:
 
 @dataclass(frozen=True)
 class ShortcutOption:
-    """One option: whether a 1x1 convolution projects the stream where it changes like this, and what makes it fit where
-    none does. `narrows` is whether the option can go to fewer channels. Without `residual` a unit has no shortcut."""
+    """One option: `projects` says where a 1x1 convolution is the shortcut, `fitted` makes the shortcut elsewhere.
+    `narrows`: whether it can reduce the channels. Without `residual` units have no shortcut."""
 
     projects: Callable[[Change], bool]
     fitted: Callable[[str, Change], Sequence] = subsampled
@@ -61,7 +61,7 @@ SHORTCUTS: dict[str, ShortcutOption] = {
 
 
 def averaged(name: str, stride: int) -> Sequence:
-    """Means over windows of `stride` x `stride`, so that a projection after them need not skip any position
-    (ResNet-D, arXiv:1812.01187 figure 2 c). At an odd edge the mean is over what there is."""
+    """Average pool before an unstrided projection, which then skips no position (ResNet-D, arXiv:1812.01187 figure 2 c).
+    Ceil mode, padding not counted."""
     window = (stride, stride)
     return (op.Pool(name=f"{name}_pool", reduce="average", kernel=window, stride=window, padding="same"),)

@@ -1,6 +1,6 @@
-"""What a shortcut connection may do to the stream it carries (v2 figure 2 (a) to (f), table 1): the one table of skips.
+"""Skip connections and their variants (v2 figure 2 a to f, table 1), one class each.
 
-A skip is a class: its fields, the fork that it makes of a shortcut and a residual, and how it is recognised in one.
+A class has the variant's fields, builds the fork of shortcut and residual, and recognises such a fork.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from reskeras.spec.fields import Spec, within
 from reskeras.spec.merges import ADD, GatedAdd, Merge, ScaledAdd
 from reskeras.spec.nodes import Fork, Sequence
 
-Gate = Callable[[float], Sequence]  # the operations of a gate whose bias starts with this
+Gate = Callable[[float], Sequence]  # from the initial bias to the gate's operations
 
 
 class SkipSpec(Spec):
-    """Base of all skips. `stands_for` is the shortcut option of which one is but another name."""
+    """Base of all skips. `stands_for` is the shortcut option that the skip is an alias of."""
 
     kind: str
     stands_for: ClassVar[str | None] = None
@@ -35,12 +35,12 @@ class SkipSpec(Spec):
 
     @abstractmethod
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
-        """Shortcut and residual brought together; `gate` makes what opens and closes them, where the skip has one."""
+        """The fork that merges shortcut and residual; `gate` builds the gating branch of skips that have one."""
 
     @classmethod
     @abstractmethod
     def read(cls, fork: Fork) -> Self | None:
-        """The skip that a fork in canonical form has, its numbers unchecked; None where it is another."""
+        """This skip with the numbers of `fork`, not validated; None if that (in canonical form) is another skip's."""
 
 
 def _merged(unit: str, *branches: Sequence, merge: Merge = ADD) -> Fork:
@@ -48,7 +48,7 @@ def _merged(unit: str, *branches: Sequence, merge: Merge = ADD) -> Fork:
 
 
 def _factors(fork: Fork) -> tuple[float, ...]:
-    """What each branch is multiplied by at its end."""
+    """The constant factor at the end of each branch; 1 where there is none."""
     return tuple(branch[-1].factor if branch and isinstance(branch[-1], op.Scale) else 1.0 for branch in fork.branches)
 
 
@@ -179,6 +179,5 @@ IDENTITY = Identity(kind="identity")
 
 
 def read_skip(fork: Fork) -> SkipSpec | None:
-    """The skip that a residual fork in canonical form has, the most particular one; None where none makes such a fork.
-    """
+    """The most specific skip that makes this residual fork (in canonical form); None if none does."""
     return next((skip for kind in reversed(SKIPS.values()) if (skip := kind.read(fork))), None)

@@ -1,4 +1,4 @@
-"""A stage of a network: as a person says it, and with every field decided."""
+"""Stages of a network: sparse as users write them (StageSpec), and fully resolved (StageRow)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGG-19 (arXiv:1409.1556, configuration E): the network v1 table 1 and figure 3 measure themselves against."""
+"""VGG-19 (arXiv:1409.1556, configuration E): the baseline of v1 table 1 and figure 3."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Softened(SkipSpec):
     """The larger of the shortcut, made soft, and the residual."""
 
     kind: Literal["softened"]
-    slope: number(0, 10) = 1.0
+    slope: Annotated[float, within(0, 10)] = 1.0
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         soft = op.Swish(name=f"{unit}_shortcut_swish", slope=self.slope)
