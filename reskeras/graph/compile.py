@@ -1,7 +1,7 @@
-"""The compiler: walk a plan, make one layer for each operation, give a Keras functional model.
+"""The compiler: from a plan to a Keras functional model, one layer per operation.
 
-Keras walks a functional graph by recursion, about a frame for each layer on the path that it follows first,
-and Python stops it at 1,000. Plans whose path is long become a chain of nested models, cut between units.
+Keras traverses a functional graph recursively, about one frame per layer on the path that it follows first, and Python
+limits recursion to 1,000 frames. Deep plans become a chain of nested models, cut between units.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def compile_plan(
 
     With `outputs`, names of units or stages, the model gives a dict from each name to its feature maps
     (batch, height, width, channels); `logits` names the last output. `precision` is a Keras dtype
-    policy; pooled features and logits are float32 whatever it is. With a `seed` every operation starts
-    from numbers of its own that depend on the seed and the operation's name alone.
+    policy; pooled features and logits are float32 whatever it is. With a `seed` the initial weights of
+    each operation depend on the seed and the operation's name alone.
 
     `form`: `unrolled` makes each operation a layer; `scanned` makes each run of equal units one layer with
-    stacked weights and a loop, which with `recompute` keeps nothing inside a unit for the backward pass.
+    stacked weights and a loop; with `recompute` the activations inside units are recomputed in the backward pass.
     `synchronized` takes batch norm's statistics over all replicas, which a loop cannot do: ReskerasError.
-    No layer or nested model reaches over the end of endpoint `cut`, so that what is before it can be frozen.
+    No layer or nested model spans the end of endpoint `cut`, so that everything before it can be frozen.
     `any_size` leaves height and width of the images open. `model_class` is what to make: Keras' model, or a
     subclass with steps of its own.
     """
@@ -87,7 +87,7 @@ def _runs(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, int]]:
 
 def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context, recompute: bool) -> Tensor:
     while len(units) > 1 and sequence_shape(units[0].nodes, tensor.shape[1:]) != tuple(tensor.shape[1:]):
-        # the first of equal units may bring the stream to the shape that all of them give
+        # the first of equal units may change the stream's shape to the one that the others keep
         tensor, units = _units(units[:1], tensor, context), units[1:]
     if len(units) == 1:
         return _units(units, tensor, context)

@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolution before it, for inference: the same function in fewer operations."""
+"""Batch norm folded into the preceding convolution, for inference: the same function in fewer operations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def folded(plan: Plan, weights: Weights) -> tuple[Plan, dict[str, np.ndarray]]:
     """`plan` without the batch norms that follow a convolution, and `weights` that make it the same function.
 
     gamma (conv(x) + bias - mean) / sqrt(variance + epsilon) + beta is a convolution with a bias. A batch norm that
-    follows an addition (pre-activation, v2 figure 4) stays: what it normalises goes another way as well. Computed in
-    float64, given back in float32.
+    follows an addition (pre-activation, v2 figure 4) stays, because its input has other consumers. Computed in float64,
+    returned in float32.
     """
     left = dict(weights)
     return plan.rewritten(lambda nodes: rewritten(nodes, lambda inner: _sequence(inner, left))), left
@@ -36,7 +36,7 @@ def _sequence(nodes: Sequence, weights: dict[str, np.ndarray]) -> Sequence:
 
 
 def _merged(conv: op.Conv, norm: op.BatchNorm, weights: dict[str, np.ndarray]) -> op.Conv:
-    """`conv` with a bias, doing what both did; their entries of `weights` are replaced."""
+    """`conv` with a bias, equivalent to both; their entries of `weights` are replaced."""
     beta, mean, variance = (weights.pop(f"{norm.name}/{role}").astype(np.float64)
                             for role in ("beta", "moving_mean", "moving_variance"))
     gamma = weights.pop(f"{norm.name}/gamma").astype(np.float64) if norm.scale else 1.0

@@ -1,5 +1,5 @@
-"""One function of tensors for each kind of operation and merge: what the layers that stock Keras lacks, the loop over
-units, and analysis compute by."""
+"""The tensor function of each kind of operation and merge, for the layers that stock Keras lacks, the loop over units
+and analysis."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from reskeras.spec import operations as op
 from reskeras.spec.nodes import Fork, Sequence, fold
 
 Weights = dict[tuple[str, str], tf.Tensor]  # (operation, role) to tensor
-# (node, what its branches gave or went into it, its output) to what to go on with
+# (node, its branches' outputs or its input, its output) to the output to continue with
 GradientLogger = Callable[[Any, list[tf.Tensor], tf.Tensor], tf.Tensor]
 
 
 @dataclass
 class UnitTensors:
-    """All that a unit's operations need besides its input.
+    """Everything that a unit's operations need besides its input.
 
     `weights` are already in the precision to compute in, batch norm's in float32. `learns` says whether
     batch norm uses the batch's statistics (in training, unless frozen); they are then put into
     `statistics`, as (mean, population variance) by operation. `draw` gives a dropout's rate and seeds. `watch`
-    sees what each node makes, and says what to go on with.
+    gets each node's output and returns the one to continue with.
     """
 
     weights: Weights
@@ -41,7 +41,7 @@ class UnitTensors:
 
 
 def execute(nodes: Sequence, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
-    """What `nodes` make of `x` (batch, height, width, channels)."""
+    """Apply `nodes` to `x` (batch, height, width, channels)."""
     def seen(node: op.Op | Fork, parts: list[tf.Tensor], made: tf.Tensor) -> tf.Tensor:
         return unit.watch(node, parts, made) if unit.watch else made
 
@@ -128,7 +128,7 @@ def _add(merge: merges.Add, values: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _scaled_add(merge: merges.ScaledAdd, values: list[tf.Tensor]) -> tf.Tensor:
-    """A factor of 1 multiplies nothing, one of 0 leaves its value out."""
+    """Factors of 1 are not multiplied by, and branches with a factor of 0 are left out."""
     pairs = zip(merge.factors, values, strict=True)
     terms = [value if factor == 1 else value * factor for factor, value in pairs if factor != 0]
     return sum(terms[1:], terms[0])  # tf.add_n is an op that LiteRT has no int16 kernel for

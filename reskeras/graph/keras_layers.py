@@ -1,4 +1,4 @@
-"""One Keras layer for each kind of operation and merge of a plan: stock Keras where that is good enough."""
+"""The Keras layer of each kind of operation and merge: stock Keras where that is good enough."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from reskeras.spec.plan_data import field_values
 
 @dataclass(frozen=True)
 class Context:
-    """What all layers of one model share: the precision they compute in, the seed they start from, and whether
-    batch norm takes its statistics over all replicas."""
+    """What all layers of one model share: the dtype policy, the seed of the initial weights, and whether batch norm
+    takes its statistics over all replicas."""
 
     precision: str = "float32"
     seed: int | None = None
@@ -40,11 +40,11 @@ class Context:
         return layer
 
     def seed_of(self, name: str) -> int | None:
-        """A seed for one operation, so that its start does not depend on what else is in the model."""
+        """A seed for one operation, so that its initial weights do not depend on the rest of the model."""
         return None if self.seed is None else crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF
 
     def drawn_seed(self, name: str) -> int:
-        """As `seed_of`, but without a seed of the model's one that is drawn now."""
+        """As `seed_of`, but a random seed where the model has none."""
         seed = self.seed_of(name)
         return secrets.randbelow(2**31) if seed is None else seed
 
@@ -53,7 +53,7 @@ class Context:
         return keras.initializers.VarianceScaling(**INITIALISERS[kind], seed=self.seed_of(name))
 
     def start(self, weight: op.Weight, name: str) -> keras.initializers.Initializer:
-        """What a weight of the operation `name` begins with."""
+        """The initialiser of a weight of the operation `name`."""
         if isinstance(weight.start, str):
             return self.initialiser(weight.start, name)
         return keras.initializers.Constant(weight.start)

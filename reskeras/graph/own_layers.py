@@ -1,5 +1,5 @@
-"""Keras layers made of operations and merges for which stock Keras has none: they compute by the one function of
-tensors of their kind, and their configuration has its fields."""
+"""Keras layers generated for operations and merges that stock Keras lacks: each computes with its kind's tensor
+function, and its configuration has the fields of the operation or merge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reskeras.spec.plan_data import field_values, from_fields
 
 
 class _OwnLayer(keras.layers.Layer):
-    """Base of both: `kind` is the class of the operation or merge, and `record` one of it."""
+    """Base of both: `kind` is the class of the operation or merge, `record` the instance."""
 
     kind: ClassVar[type]
 
@@ -32,12 +32,12 @@ class _OwnLayer(keras.layers.Layer):
         return {}
 
     def get_config(self) -> dict[str, Any]:
-        """What makes the layer again."""
+        """The layer's configuration."""
         return {**super().get_config(), **field_values(self.record)}
 
 
 class OperationLayer(_OwnLayer):
-    """An operation of a plan: (batch, *shape) to (batch, *its output shape). `start` says what its weights begin with;
+    """An operation of a plan: (batch, *shape) to (batch, *its output shape). `start` gives the initialiser of a weight;
     a layer that is loaded needs none."""
 
     kind: ClassVar[type[Op]]
@@ -56,22 +56,22 @@ class OperationLayer(_OwnLayer):
                      for name, weight in wanted.items()}
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """What the operation makes of its input."""
+        """Apply the operation."""
         weights = {(self.name, name): tf.convert_to_tensor(each) for name, each in self.made.items()}
         return OPERATIONS[self.kind](self.record, inputs, UnitTensors(weights, bool(training), False, _no_draw))
 
 
 class MergeLayer(_OwnLayer):
-    """A merge of the outputs of a fork's branches."""
+    """The merge of a fork's branches."""
 
     kind: ClassVar[type[Merge]]
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """The branches brought together."""
+        """Merge the branches."""
         return merged(self.record, inputs)
 
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
-        """The shape that they have then."""
+        """The merged shape."""
         return (input_shape[0][0], *self.record.shape(tuple(tuple(shape[1:]) for shape in input_shape)))
 
 

@@ -20,12 +20,12 @@ from reskeras.spec.nodes import mapped, placed_ops, sequence_ops
 from reskeras.spec.plan import Unit
 
 Key = tuple[str, str]  # operation within a unit, role of the weight
-OVERLAP = 4  # passes of the loop that may run at once, so that a unit's filter gradients need not hold up the next unit
+OVERLAP = 4  # iterations of the loop that may overlap, so that a unit's filter gradients do not hold up the next unit
 FLOAT32_ROLES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def skeleton(unit: Unit) -> Unit:
-    """`unit` without the numbers that a loop takes as inputs: drop-path rates and the starts of gate biases."""
+    """`unit` without the numbers that a loop takes as inputs: drop-path rates and initial gate biases."""
     return replace(unit, nodes=mapped(unit.nodes, _without_numbers))
 
 
@@ -44,9 +44,9 @@ def local_name(name: str, unit: Unit) -> str:
 class ScannedUnits(keras.layers.Layer):
     """Units of one skeleton, one after another, on a stream whose shape they keep.
 
-    Every weight is stacked: unit i's is entry i along the first axis, and starts as it would by itself
-    (fan, seed and name of the one unit). Moving statistics come back stacked and move once after the
-    loop. With `recompute` the backward pass computes each unit again instead of keeping its insides.
+    Every weight is stacked: unit i's is entry i along the first axis, initialised as it would be by itself
+    (fan, seed and name of the one unit). Batch statistics come back stacked, and the moving ones are updated once
+    after the loop. With `recompute` the backward pass recomputes each unit instead of keeping its activations.
     """
 
     def __init__(self, units: Sequence[Unit | dict], seed: int | None = None, recompute: bool = False, **kwargs: Any):
@@ -92,7 +92,7 @@ class ScannedUnits(keras.layers.Layer):
         keys = [key for key in stacked if key[1] != "draws"]
         if training:
             for name, seeds in self.drawing.items():
-                # float64 holds every int32, and what is recomputed takes only what could have a gradient
+                # float64 holds every int32, and recompute_grad takes only inputs that could have a gradient
                 stacked[name, "seeds"] = tf.cast(tf.stack([replica_seed(seeds), stacked[name, "draws"]], axis=1),
                                                   tf.float64)
                 stacked[name, "rate"] = self.rates[name]
@@ -147,11 +147,11 @@ class ScannedUnits(keras.layers.Layer):
                 self.stacks[name, "draws"].assign(self.stacks[name, "draws"] + 1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape that comes in: a unit of a run keeps it."""
+        """The input shape, which each unit of a run keeps."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """What makes the layer again."""
+        """The layer's configuration."""
         return {**super().get_config(), "units": [plan_data.unit_data(unit) for unit in self.units],
                 "seed": self.seed, "recompute": self.recompute}
 
@@ -163,12 +163,12 @@ class TensorSeed(keras.random.SeedGenerator):
         self.seed = seed
 
     def next(self, ordered: bool = True) -> tf.Tensor:
-        """What Keras draws from for the int `seed`."""
+        """The key that Keras would draw from for the int `seed`."""
         return tf.stack([self.seed, tf.zeros_like(self.seed)])
 
 
 def stacked_start(initialisers: list[keras.initializers.Initializer], shape: tuple, dtype: Any = None) -> tf.Tensor:
-    """What `initialisers` give one after another, stacked to `shape`; unseeded ones each draw by themselves."""
+    """The values of `initialisers`, one after another, stacked to `shape`; unseeded ones each draw by themselves."""
     configs = [initialiser.get_config() for initialiser in initialisers]
     seeds = [config.pop("seed", None) for config in configs]
     if isinstance(seeds[0], int) and all(config == configs[0] for config in configs):

@@ -15,15 +15,15 @@ Place = tuple[keras.Variable, int | None]  # a variable, and which entry of a st
 
 
 def places(model: keras.Model) -> dict[str, Place]:
-    """Canonical name of every weight of `model` to where its numbers are kept."""
+    """Canonical name of every weight of `model` to the variable that holds it."""
     return dict(_places(model))
 
 
 def placed(
     model: keras.Model, above: str = "", nested: type[Any] = keras.Model,
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers of `model` and of the models in it, which are `nested` ones, each with the names of the models that it
-    is in: MODEL/LAYER."""
+    """The layers of `model` and of the models nested in it (instances of `nested`), with the path of model names:
+    MODEL/LAYER."""
     for layer in model.layers:
         if isinstance(layer, nested):
             yield from placed(layer, f"{above}{layer.name}/", nested)
@@ -48,7 +48,7 @@ def _places(model: keras.Model) -> Iterator[tuple[str, Place]]:
 
 
 def read(model: keras.Model, instead: Mapping[int, keras.Variable] | None = None) -> dict[str, np.ndarray]:
-    """Every weight of `model` by canonical name; `instead` puts other variables in place of some, by `id`."""
+    """Every weight of `model` by canonical name; `instead` substitutes variables, by `id`."""
     stacks: dict[int, np.ndarray] = {}
     values = {}
     for name, (variable, index) in places(model).items():

@@ -1,4 +1,4 @@
-"""Every named network, one row each: a sparse spec, and the figures its paper printed."""
+"""Every named network, one row each: a sparse spec, and the figures that its paper printed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BOTTLENECK_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "wide-resnet-50-2": ("arXiv:1605.07146", {"depth": 50, "inner_factor": 2.0}),
     "wide-resnet-101-2": ("arXiv:1605.07146", {"depth": 101, "inner_factor": 2.0}),
     "se-resnet-50": ("arXiv:1709.01507", {"depth": 50, "squeeze": 16}),
-    # 52 layers with its deep stem, which is why it cannot be said by depth
+    # 52 layers with its deep stem, so that depth: 50 cannot describe it
     "resnet-50-d": ("arXiv:1812.01187", {"family": "imagenet", "block": "bottleneck", "stages": [3, 4, 6, 3],
                                          "stem": DEEP_STEM, "projection": "pooled"}),
 }
@@ -110,16 +110,16 @@ def _inceptions() -> dict[str, Row]:
 
 
 def name_of(network: AnyNetwork) -> str:
-    """The name a network goes by: its own, else its catalogue name, else one made of family and depth.
+    """A network's name: its own, else that in the catalogue, else one made of family and depth.
 
-    Classes and input shape do not change which network it is.
+    Classes and input shape make no other network of it.
     """
     decided = network.decided()
     return decided.name or _catalogued(decided) or decided.fallback_name
 
 
 def _catalogued(decided: AnyNetwork) -> str | None:
-    """The first of equal rows, which has the shortest name; only rows that may be equal are decided."""
+    """The name of the first equal row, which is the shortest; only rows of the same depth are resolved."""
     wanted = decided.identity()
     likely = (name for name, row in catalog().items() if getattr(row.spec, "depth", None) in (None, decided.depth))
     return next((name for name in likely if catalog()[name].spec.decided().identity() == wanted), None)

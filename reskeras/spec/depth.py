@@ -13,7 +13,7 @@ DEEPEST = 20_000
 
 
 def read_depth(depth: int, family: str | None = None, block: str | None = None) -> Reading:
-    """Family, block and units per stage of a depth: the first reading that agrees with `family` and `block`, where given.
+    """Family, block and units per stage of a depth: the first reading that agrees with `family` and `block`, if given.
 
     Raises ReskerasError naming the nearest depths that have a reading.
     """

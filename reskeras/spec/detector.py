@@ -1,7 +1,7 @@
 """DetectorSpec: Faster R-CNN in C4 form on a residual network (arXiv:1506.01497; v1 appendix A), as data.
 
-The network's stages up to `shared` are computed once an image; the region proposal network looks at what they give; the
-last stage and the head's pooling are computed for each region. All of it are slices of the network's one plan.
+The stages up to `shared` run once per image; the region proposal network runs on their feature map; the last stage and
+the head's pooling run once per region. All of these are slices of the network's one plan.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from reskeras.spec.parts import SMALL_NORMAL
 from reskeras.spec.plan import Plan, Unit
 from reskeras.spec.resolved import ResolvedNetwork
 
-OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that are computed for each region
-BACKBONE = "backbone"  # the field that tells a DetectorSpec from networks
-SHARES = (1 / 8, 1 / 4, 1 / 2, 7 / 8)  # default anchors, of the canvas' shorter side: about COCO's 64 to 512 of 600
+OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that run once per region
+BACKBONE = "backbone"  # the field that identifies a DetectorSpec
+SHARES = (1 / 8, 1 / 4, 1 / 2, 7 / 8)  # default anchor sizes, of the canvas' shorter side: about 64 to 512 of 600
 LARGE = 1 << 16
 WIDEST_RPN = 512  # channels of the proposal network's convolution, in the paper 512 for VGG
 
@@ -146,8 +146,7 @@ class DetectorSpec(Spec):
         return self
 
     def decided(self) -> DetectorSpec:
-        """The same with nothing left to a default; read again it decides to itself. ReskerasError when it
-        contradicts itself."""
+        """The same with every default filled in, which resolves to itself. ReskerasError for contradictions."""
         network = self.backbone.decided()
         if len(network.stages) < 2:
             raise ReskerasError("backbone: one stage cannot be divided between image and regions; choose two or more")
@@ -167,18 +166,18 @@ class DetectorSpec(Spec):
             "proposals": self.proposals.model_copy(update={"width": width})})
 
     def describe(self) -> str:
-        """What its backbone was taken to mean, in one line."""
+        """How its backbone was interpreted, in one line."""
         return self.backbone.describe()
 
     def canvas(self) -> Shape:
-        """Height, width and channels of what images are put on."""
+        """Height, width and channels of the canvas that images are placed on."""
         return whole_shape(self.backbone.decided().input_shape)
 
 
 @dataclass(frozen=True)
 class DetectorPlan:
-    """What a detector computes, as plans: `shared` of an image; `rpn`, `objectness` and `anchor_deltas` of the shared
-    map; `regions`, `logits` and `box_deltas` of each region's part of it. `spec` has everything decided.
+    """What a detector computes, as plans: `shared` on an image; `rpn`, `objectness` and `anchor_deltas` on the shared
+    map; `regions`, `logits` and `box_deltas` on the features pooled for each region. `spec` is fully resolved.
 
     `network` is the whole backbone, whose slices `shared` and `regions` are.
     """
@@ -211,7 +210,7 @@ class DetectorPlan:
 
     @property
     def stride(self) -> float:
-        """Pixels of the canvas for a cell of the shared map; of a canvas so large that no rounding shows."""
+        """Pixels of the canvas per cell of the shared map, from a canvas so large that no rounding shows."""
         return LARGE / replace(self.shared, input_shape=(LARGE, LARGE, self.input_shape[-1])).output_shape[0]
 
     @property
@@ -221,17 +220,17 @@ class DetectorPlan:
 
     @property
     def everything(self) -> Plan:
-        """All units one after the other, to find weights and units in; its shapes do not fit together."""
+        """All units in one plan, to look up weights and units in; its shapes do not chain."""
         return Plan(units=tuple(unit for plan in self.parts.values() for unit in plan.units),
                     input_shape=self.input_shape)
 
     def times(self, regions: int) -> dict[str, int]:
-        """How often each part is computed for an image that so many regions are looked at of."""
-        whole = {"regions": int(self.spec.regions.context)}  # the image itself is one more
+        """How often each part runs for an image with so many regions."""
+        whole = {"regions": int(self.spec.regions.context)}  # the whole image is one more region
         return {name: regions + whole.get(name, 0) if name in OF_REGIONS else 1 for name in self.parts}
 
     def costs(self) -> dict[str, tuple[Complexity, int]]:
-        """Each part's costs, and how often it is computed for an image in testing."""
+        """The costs of each part, and how often it runs for an image in testing."""
         times = self.times(self.spec.proposals.testing)
         return {name: (plan.complexity(), times[name]) for name, plan in self.parts.items()}
 
@@ -254,7 +253,7 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     maker, end = Maker(resolved), network.endpoint(spec.shared or _shared_by_default(resolved))
     shared = network.slice(until=network.units[end].name)
     each, classes = spec.anchors.per_position, spec.classes or resolved.classes
-    # a stream that units activate for themselves is raw (v2 section 4), so the proposal network does that too
+    # a pre-activation network's stream is raw (v2 section 4), so the proposal network activates it first
     stages = [unit.stage for unit in shared.units if isinstance(unit.stage, int)]
     before = maker.activation(ORDERS[resolved.stages[stages[-1] - 1].order].head, "rpn_pre_")
     width = spec.proposals.width or min(shared.output_shape[-1], WIDEST_RPN)

@@ -19,11 +19,11 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def decided(self) -> Spec:
-        """The same with nothing left to a default, where the kind of spec leaves anything."""
+        """The same with every default filled in, for kinds of specs that have any to fill in."""
         return self
 
     def whole(self) -> dict[str, Any]:
-        """Every field decided, as plain data for YAML or JSON."""
+        """Every field resolved, as plain data for YAML or JSON."""
         return self.decided().model_dump(mode="json")
 
     def sparse(self) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class Spec(BaseModel):
 
 
 def _no_boolean(value: Any) -> Any:
-    if isinstance(value, bool):  # Python counts True as 1, a person does not
+    if isinstance(value, bool):  # Python counts True as 1, people do not
         raise ValueError("is not a number")
     return value
 
@@ -52,7 +52,7 @@ def shape_from_text(value: Any) -> Any:
 
 
 def whole_shape(shape: tuple[int, int, int | None], channels: int = 3) -> tuple[int, int, int]:
-    """`shape` with `channels` where it says none."""
+    """`shape` with `channels` where its own are None."""
     height, width, own = shape
     return height, width, channels if own is None else own
 

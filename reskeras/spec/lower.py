@@ -40,12 +40,12 @@ def lowered(network: ResolvedNetwork) -> Plan:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the units of one network; what all of them share (padding, BN, initialiser) comes from it."""
+    """Builds the units of one network, from which padding, batch norm and initialiser are taken."""
 
     network: ResolvedNetwork
 
     def stem(self) -> Unit:
-        """Convolutions, activation, and where the preset has one the max-pool (v1 table 1)."""
+        """Convolutions, activation, and the max-pool if there is one (v1 table 1)."""
         stem = self.network.stem
         nodes: list[Node] = []
         words = ORDERS[self.network.stages[0].order].stem
@@ -53,7 +53,7 @@ class Maker:
             number = "" if len(stem.convs) == 1 else str(index + 1)
             nodes += self.conv(f"stem_conv{number}", conv.kernel, conv.width, conv.stride)
             last = index == len(stem.convs) - 1
-            # a max-pool wants its input activated whatever the order; so does a further convolution
+            # a max-pool needs an activated input whatever the order; so does a further convolution
             if not last or stem.activated:
                 nodes += self.activation(words if last and not stem.pool else ("bn", "relu"), "stem_", number)
         if stem.pool:
@@ -64,8 +64,8 @@ class Maker:
         """One unit: residual beside shortcut, merged as the row's skip says, with the row's activation order.
 
         v2 appendix: in the network's first unit, and where the shortcut is a convolution, pre-activation
-        is shared by both paths; elsewhere the shortcut takes the raw stream. `first_shortcut` says otherwise of the
-        first unit.
+        is shared by both paths; elsewhere the shortcut takes the raw stream. `first_shortcut` can override this for
+        the first unit.
         """
         order, option = ORDERS[row.order], SHORTCUTS[row.shortcut]
         unit = Unit(stage=stage, index=index, nodes=())
@@ -92,12 +92,12 @@ class Maker:
                 *self.activation(ORDERS[row.order].projection, f"{name}_shortcut_"))
 
     def gate(self, name: str, change: Change, bias: float) -> Sequence:
-        """What opens and closes the paths of a unit, made of its input (v2 section 3.1)."""
+        """The gating branch: a 1x1 convolution of the unit's input, then a sigmoid (v2 section 3.1)."""
         return (*self.conv(f"{name}_gate_conv", 1, change.out_width, change.stride, bias_start=bias),
                 op.Sigmoid(name=f"{name}_gate_sigmoid"))
 
     def residual(self, name: str, row: StageRow, stride: int) -> Sequence:
-        """The convolutions of the block with what the order puts around them, less the first pre-activation."""
+        """The block's convolutions with BN and ReLU in the order given, without the first pre-activation."""
         order, form = ORDERS[row.order], BLOCKS[row.block]
         strided = form.inner if form.inner is not None and self.network.stride_on == "3x3" else 0
         nodes: list[Node] = []
@@ -113,8 +113,7 @@ class Maker:
         return tuple(nodes)
 
     def excitation(self, name: str, width: int) -> Sequence:
-        """What multiplies each channel by a gate made of all channels' means; nothing where `squeeze` is not set
-        (squeeze-and-excitation, arXiv:1709.01507 section 3)."""
+        """Squeeze-and-excitation (arXiv:1709.01507 section 3); empty unless `squeeze` is set."""
         if not self.network.squeeze:
             return ()
         inside = middle(width, self.network.squeeze, self.network.squeeze_multiple)
@@ -126,7 +125,7 @@ class Maker:
         return (Fork(name=f"{name}_multiply", branches=((), gate), merge=Multiply()),)
 
     def head(self) -> Unit:
-        """Activation that a pre-activation stream still wants, global pooling, dropout, logits."""
+        """The last activation of a pre-activation network, global pooling, dropout, logits."""
         head, network = self.network.head, self.network
         nodes = [*self.activation(ORDERS[network.stages[-1].order].head, "head_"),
                  op.GlobalPool(name="head_pool", reduce=head.pool)]
@@ -151,7 +150,7 @@ class Maker:
         ))
 
     def pool(self, name: str, pool: PoolSpec) -> Sequence:
-        """A max-pool. Zeros around it are harmless where what comes in has passed a ReLU."""
+        """A max-pool. Zero padding is harmless after a ReLU."""
         pad, padding = self.padding(name, pool.kernel, pool.stride, pool.border)
         return (*pad, op.Pool(name=name, reduce="max", kernel=(pool.kernel, pool.kernel),
                               stride=(pool.stride, pool.stride), padding=padding))
@@ -161,7 +160,7 @@ class Maker:
         """The Pad before a window and the window's own padding.
 
         With an odd kernel and stride 1 TensorFlow's `same` is symmetric; with a stride it pads more at
-        the end, so `symmetric` (what the papers' Caffe does) pads by hand.
+        the end, so `symmetric` (as in the papers' Caffe) needs an explicit Pad.
         """
         if kernel == 1 or self.network.padding == "same" or (stride == 1 and kernel % 2):
             return (), "same"

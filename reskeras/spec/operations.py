@@ -194,8 +194,8 @@ class Dense(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pad(Op):
-    """Padding by rows above and below, columns left and right: zeros, or with border `edge` the mirror image. A max-pool
-    has the mirrored pixels in its window anyway, so that there `edge` is padding that does not count."""
+    """Padding by rows above and below, columns left and right: zeros, or with border `edge` the mirror image. A
+    max-pool has the mirrored pixels in its window anyway, so that there `edge` is padding that does not count."""
 
     kind: ClassVar[str] = "pad"
     drawn: ClassVar[Literal["hidden"]] = "hidden"

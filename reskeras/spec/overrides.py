@@ -13,7 +13,7 @@ from reskeras.spec.validation import validated
 
 Kind = TypeVar("Kind", bound=Spec)
 
-# setting one of a pair drops what the other said
+# setting one drops the other
 REPLACES = {"depth": "stages", "stages": "depth"}
 
 
@@ -31,7 +31,7 @@ def laid_over(base: Kind, changes: Mapping[str, Any], where: str = "") -> Kind:
     data = base.sparse()
     if isinstance(base, NetworkSpec) and changes.keys() - {"classes", "input_shape", "name"}:
         data.pop("name", None)  # it is another network now
-    for name in changes:  # of what the base says, so that depth and stages given together still contradict
+    for name in changes:  # from the base only: depth and stages given together must still contradict
         data.pop(REPLACES.get(name, ""), None)
     for path, value in changes.items():
         _set_path(base, data, path, value, where)
@@ -51,12 +51,12 @@ def _parsed(setting: str) -> tuple[str, Any]:
 
 
 def _set_path(base: Spec, data: dict[str, Any], path: str, value: Any, where: str) -> None:
-    """Lay one value over sparse data of `base`'s kind."""
+    """Set one value in sparse data of `base`'s kind."""
     keys: list[str | int] = [int(key) if key.isdecimal() else key for key in path.split(".")]
     if len(keys) > 1 and keys[0] not in data:
         _materialise(type(base), data, str(keys[0]))
     if len(keys) > 1 and keys[0] in REPLACES:
-        data.pop(REPLACES[keys[0]], None)  # a part of stages changes what depth they make
+        data.pop(REPLACES[keys[0]], None)  # a changed stage changes the depth
     lead = f"{where}: " if where else ""
     here: Any = data
     for index, key in enumerate(keys[:-1]):

@@ -16,8 +16,8 @@ STEM, HEAD = "stem", "head"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """Unit `index` of stage number `stage`, both from 1, or a named part such as the stem, which has no index. Units that
-    compute the same compare equal."""
+    """Unit `index` of stage number `stage`, both from 1, or a named part such as the stem, which has no index. Units
+    that compute the same compare equal."""
 
     stage: int | str = field(compare=False)
     index: int | None = field(compare=False, default=None)

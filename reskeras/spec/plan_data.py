@@ -1,4 +1,4 @@
-"""Units of a plan as plain data for JSON, and back; what a layer that holds units keeps in its configuration."""
+"""Units of a plan as plain data for JSON, and back; the configuration of layers that hold units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unit_data(unit: Unit) -> dict[str, Any]:
 
 
 def unit_from_data(data: dict[str, Any]) -> Unit:
-    """What `unit_data` was made of; ReskerasError (status 1) for anything else."""
+    """The unit that `unit_data` described; ReskerasError (status 1) for anything else."""
     try:
         numbers = re.fullmatch(r"stage(\d+)_unit(\d+)", data["name"])
         place = {"stage": int(numbers[1]), "index": int(numbers[2])} if numbers else {"stage": data["name"]}

@@ -25,7 +25,7 @@ NETWORK_FILE = "network.yaml"
 RESOLVED_FILE = "resolved.yaml"
 NetworkOrDetector = AnyNetwork | DetectorSpec
 Kind = type[AnyNetwork] | type[DetectorSpec]
-# by the field that tells a kind of spec from the others
+# by the field that identifies the kind
 KINDS: dict[str, Kind] = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}
 
 
@@ -46,9 +46,9 @@ def network(
     if isinstance(spec, DetectorSpec):
         raise ReskerasError(f"network: {source} is a detector; see reskeras detect --help")
     if fields or settings:
-        spec, lines = overridden(spec, fields, settings), {}  # what is wrong may not stand in the file
+        spec, lines = overridden(spec, fields, settings), {}  # errors may not come from the file any more
     with _placed(where, lines):
-        spec.lower().unit_shapes()  # what cannot be resolved, or does not fit together, is told now
+        spec.lower().unit_shapes()  # raises for what cannot be resolved or does not fit together
     return spec
 
 
@@ -91,7 +91,7 @@ def detector(
 
 @contextmanager
 def _placed(where: str, lines: Lines) -> Iterator[None]:
-    """ReskerasErrors of the block with the place in a file that they are about."""
+    """Add to ReskerasErrors of the block the place in the file that they are about."""
     try:
         yield
     except ReskerasError as error:
@@ -137,7 +137,7 @@ def recipe_of(source: str | Path | Spec | None, otherwise: str = "quick") -> str
 
 
 def _run(folder: Path) -> NetworkOrDetector:
-    """What was typed for a run, with the classes and input shape that its data gave."""
+    """The spec that a run was started with, with the classes and input shape of its data."""
     data, lines = read_yaml(folder / NETWORK_FILE)
     if (folder / RESOLVED_FILE).is_file():
         resolved, _ = read_yaml(folder / RESOLVED_FILE)
@@ -146,7 +146,7 @@ def _run(folder: Path) -> NetworkOrDetector:
 
 
 def kind_of(data: dict[str, Any]) -> Kind:
-    """The kind of spec that a document is, by the field that it has."""
+    """The kind of spec in a document, by the field that identifies it."""
     return next((kind for field, kind in KINDS.items() if field in data), NetworkSpec)
 
 
@@ -157,8 +157,8 @@ def spec_of(source: str | Path) -> NetworkOrDetector:
 
 def typed(data: dict[str, Any], lines: Lines, where: str) -> NetworkOrDetector:
     """A document as a spec. One with the field `inception` is an InceptionSpec, one with `backbone` a DetectorSpec.
-    Where it has a catalogued name and neither depth nor stages, that row is meant, with what else the document says
-    laid over it."""
+    With a catalogued name and neither depth nor stages, it is that row of the catalogue, overridden by the document's
+    other fields."""
     if (kind := kind_of(data)) is not NetworkSpec:
         return validated(kind, data, where, lines)
     named = catalog().get(str(data.get("name")))

@@ -26,9 +26,9 @@ WIDER = Change(in_width=1, out_width=2, stride=1, downsample="first")
 
 
 def resolved(spec: NetworkSpec) -> ResolvedNetwork:
-    """Every field of `spec` decided, by the rules of DESIGN ("The space of networks").
+    """Every field of `spec` resolved: as set, else the family's preset, else the default of `families.DEFAULTS`.
 
-    Raises ReskerasError (status 2) that names the field, its value and the choices.
+    Raises ReskerasError (status 2), which names the field, its value and the choices.
     """
     family, block, stages = _stages(spec)
     _refuse_idle_factor(spec, stages)
@@ -99,7 +99,7 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
 
 
 def _options(fits: Callable[[ShortcutOption], bool]) -> str:
-    """The shortcut options that `fits` says, `A or B`."""
+    """The shortcut options that `fits` accepts, as `A or B`."""
     return " or ".join(name for name, option in SHORTCUTS.items() if option.residual and fits(option))
 
 
@@ -112,10 +112,10 @@ def _preset_width(family: str | None, index: int, where: str, factor: float) -> 
 
 
 def _preset_stem(stem: StemSpec, factor: float | None, row: StageRow) -> StemSpec:
-    """The family's stem, which keeps its width whatever the factor (arXiv:1605.07146 widens the stages alone).
+    """The family's stem, whose width the factor does not change (arXiv:1605.07146 widens the stages only).
 
-    Unless the first stage's shortcuts cannot drop channels, as A's: then a stem wider than a narrowed stage narrows
-    with it.
+    An exception is a first stage whose shortcuts cannot reduce channels, as A's: a stem wider than such a stage is
+    narrowed to it.
     """
     output = row.width * BLOCKS[row.block].expansion
     if factor is None or SHORTCUTS[row.shortcut].narrows or stem.convs[-1].width <= output:
@@ -174,7 +174,7 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
 
 
 def _refuse_inside(network: ResolvedNetwork) -> None:
-    """What is said of the inside of units that have none, and groups that do not divide it."""
+    """Refuse settings of an inner convolution where blocks have none, and groups that do not divide its width."""
     inside = [form.channels(row.width, network.inner_factor)[form.inner]
               for row in network.stages if (form := BLOCKS[row.block]).inner is not None]
     for field, idle in (("groups", 1), ("inner_factor", 1.0)):
@@ -187,7 +187,7 @@ def _refuse_inside(network: ResolvedNetwork) -> None:
 
 
 def _refuse_idle_border(network: ResolvedNetwork) -> None:
-    """A stem that is not activated, or a border that makes no difference."""
+    """Refuse a stem that is not activated and has no pool, and a border that makes no difference."""
     stem = network.stem
     if not stem.activated and not stem.pool:
         raise ReskerasError("stem.activated: false needs a pool; without one the activation order decides")
@@ -197,7 +197,7 @@ def _refuse_idle_border(network: ResolvedNetwork) -> None:
 
 
 def _refuse_idle_first_shortcut(network: ResolvedNetwork) -> None:
-    """A raw first shortcut where nothing is activated before it, or a projection takes the activated stream."""
+    """Refuse a raw first shortcut where nothing is pre-activated, or where the shortcut is a projection."""
     row, width = network.stages[0], network.stem.convs[-1].width
     if network.first_shortcut == "activated":
         return

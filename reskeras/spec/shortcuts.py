@@ -61,7 +61,7 @@ SHORTCUTS: dict[str, ShortcutOption] = {
 
 
 def averaged(name: str, stride: int) -> Sequence:
-    """Average pool before an unstrided projection, which then skips no position (ResNet-D, arXiv:1812.01187 figure 2 c).
-    Ceil mode, padding not counted."""
+    """Average pool before an unstrided projection, which then skips no position (ResNet-D, arXiv:1812.01187 figure
+    2 c). Ceil mode, padding not counted."""
     window = (stride, stride)
     return (op.Pool(name=f"{name}_pool", reduce="average", kernel=window, stride=window, padding="same"),)

@@ -77,7 +77,7 @@ class Domain(Spec):
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def labels(self) -> list[Scalar]:
-        """The choices as scalars of one type, which is all that a tuner knows: as they are, or as JSON."""
+        """The choices as scalars of one type, which is all that tuners take: unchanged, or as JSON."""
         choices = self.choices or ()
         scalars = [choice for choice in choices if isinstance(choice, Scalar)]
         if len(scalars) == len(choices) and len({type(choice) for choice in choices}) == 1:
@@ -142,7 +142,7 @@ class Space(Spec):
         return self
 
     def active(self, values: Mapping[str, Scalar]) -> dict[str, Value]:
-        """Of a tuner's `values`, those of this space that matter, as values of the fields; in order."""
+        """The parameters that are active under a tuner's `values`, with the values of their fields, in order."""
         chosen: dict[str, Value] = {}
         for name, domain in self.parameters.items():
             if name in values and all(other in chosen and values[other] in allowed
@@ -151,12 +151,12 @@ class Space(Spec):
         return chosen
 
     def applied(self, values: Mapping[str, Scalar], network: Network, recipe: Recipe) -> tuple[Network, Recipe]:
-        """`network` and `recipe` with the active of a tuner's `values` laid over them; ReskerasError if they clash."""
+        """`network` and `recipe` with the active ones of a tuner's `values` set; ReskerasError if they clash."""
         return laid(self.active(values), network, recipe)
 
 
 def laid(chosen: Mapping[str, Value], network: Network, recipe: Recipe) -> tuple[Network, Recipe]:
-    """`network` and `recipe` with values of `network.PATH` and `recipe.PATH` in place; ReskerasError if they clash."""
+    """`network` and `recipe` with the values of `network.PATH` and `recipe.PATH` set; ReskerasError if they clash."""
     changes: dict[str, dict[str, Value]] = {part: {} for part in PARTS}
     for name, value in chosen.items():
         part, _, path = name.partition(".")
@@ -166,9 +166,9 @@ def laid(chosen: Mapping[str, Value], network: Network, recipe: Recipe) -> tuple
 
 
 def space(source: str | Path | Space | Mapping[str, Any]) -> Space:
-    """The space that `source` names (a shipped name or a YAML file), or that it says itself.
+    """The space that `source` names (a shipped name or a YAML file), or that it is or describes.
 
-    Raises ReskerasError (status 2) for unknown names and fields, empty ranges and conditions on nothing.
+    Raises ReskerasError (status 2) for unknown names and fields, empty ranges and conditions on unknown parameters.
     """
     if isinstance(source, Space):
         return source

@@ -1,4 +1,4 @@
-"""Data to specs: what pydantic finds wrong, told as field, value, choices and place."""
+"""Validates data as specs; pydantic's errors become messages with field, value, choices and place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reskeras.spec.document import Lines, kind_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# pydantic's words for what should be there, in a user's
+# pydantic's types of error, in words for users
 EXPECTED = {
     "tuple_type": "should be a list",
     "list_type": "should be a list",

@@ -1,4 +1,4 @@
-"""Units and stages in words, the same in tables, differences and drawings."""
+"""Units and stages in words, the same in tables, diffs and diagrams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _node_words(node: Node) -> str:
 def stage_words(units: Iterable[Unit]) -> str:
     """The units of one stage as v1 table 1 writes them, such as `[1x1, 64; 3x3, 64; 1x1, 256] x 3`.
 
-    Activations and strides inside units are left out, as they are there; stem and head are written in full.
+    Activations and strides inside units are left out, as in that table; stem and head are written in full.
     """
     units = list(units)
     if units[0].index is None:
@@ -60,7 +60,7 @@ def _main_path(nodes: Sequence, whole: bool) -> Iterator[str]:
 
 
 def _end(branch: Sequence) -> str:
-    """What a branch ends in, as far as its width goes: filters, those of branches of its own, or a pool."""
+    """The width that a branch ends with: filters, those of a nested fork's branches, or a pool."""
     for node in reversed(branch):
         if isinstance(node, Fork):
             return "+".join(map(_end, node.branches))

@@ -18,7 +18,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Normalise; with `training`, unless frozen, by the batch's own statistics, which also move ours."""
+        """Normalise; in training, unless frozen, by the batch's statistics, which also update the moving ones."""
         fits = len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
         fits = fits and self.variable_dtype == "float32" and inputs.dtype != tf.float64
         if not fits or self.synchronized or self.renorm:
@@ -52,11 +52,11 @@ def fused_batch_norm(
                                           epsilon=epsilon, is_training=moving is None)
     if moving is not None:
         return outputs.y, mean, variance
-    # the kernel returns the sample variance (n - 1 below the line), stock Keras moves the population's
+    # the kernel returns the sample variance (divided by n - 1), stock Keras tracks the population's
     values = tf.cast(tf.size(x), outputs.batch_variance.dtype)
     return outputs.y, outputs.batch_mean, outputs.batch_variance * (1.0 - x.shape[-1] / values)
 
 
 def moved(moving: tf.Tensor, batch: tf.Tensor, momentum: float) -> tf.Tensor:
-    """A moving statistic after a batch."""
+    """A moving statistic updated by a batch's."""
     return moving * momentum + batch * (1.0 - momentum)

@@ -36,7 +36,7 @@ class CountedDropout(keras.layers.Layer):
         self.draws = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="draws")
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Drop, and count the draw."""
+        """Apply dropout and count the draw."""
         if not training:
             return inputs
         seeds = tf.stack([replica_seed(tf.constant(self.seed, tf.int32)), tf.convert_to_tensor(self.draws)])
@@ -45,9 +45,9 @@ class CountedDropout(keras.layers.Layer):
         return outputs
 
     def compute_output_spec(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """Shape and dtype that come in."""
+        """Shape and dtype of the input."""
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """What makes the layer again."""
+        """The layer's configuration."""
         return {**super().get_config(), "rate": self.rate, "per_image": self.per_image, "seed": self.seed}

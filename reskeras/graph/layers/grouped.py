@@ -14,9 +14,9 @@ Convolution = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 def grouped_conv(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], padding: str) -> tf.Tensor:
     """Convolution of `x` (batch, height, width, channels) by `kernel` (rows, columns, channels of a group, filters).
 
-    The number of groups follows from the shapes. One operation forward, as LiteRT knows it too, and never part of a
-    fused one (see `_alone`); backward also where TensorFlow's own kernels cannot (see `has_gradients`), then group by
-    group.
+    The number of groups follows from the shapes. One operation in the forward pass, which LiteRT has too, and never
+    part of a fused one (see `_alone`). Where TensorFlow's kernels have no gradients (see `has_gradients`), these are
+    computed group by group.
     """
 
     def native(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -39,7 +39,7 @@ def _alone(convolved: tf.Tensor) -> tuple[tf.Tensor, Callable]:
 
 @cache
 def has_gradients() -> bool:
-    """Whether TensorFlow has gradients of grouped convolutions where this process computes.
+    """Whether TensorFlow has gradients of grouped convolutions on this process's device.
 
     Those for GPUs and oneDNN (the default on x86) have; the plain CPU kernels, which run on other processors and under
     TF_ENABLE_ONEDNN_OPTS=0, refuse (TensorFlow 2.21).
@@ -56,7 +56,7 @@ def has_gradients() -> bool:
 
 
 def _differentiated(native: Convolution) -> Convolution:
-    """`native` with gradients made of those of the single groups' convolutions."""
+    """`native` with gradients computed group by group."""
 
     @tf.custom_gradient
     def convolution(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:

@@ -1,4 +1,4 @@
-"""Padding by the mirror image, which a max-pool does not see: PyTorch's padding of a pool."""
+"""Mirror padding, which a max-pool ignores: equivalent to PyTorch's padding of max pools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pad_edges(x: tf.Tensor, rows: Sides, columns: Sides) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="reskeras")
 class EdgePadding2D(keras.layers.Layer):
-    """(batch, height, width, channels) with rows above and below, columns left and right, as the edge goes on."""
+    """(batch, height, width, channels) with rows above and below, columns left and right, of the mirror image."""
 
     def __init__(self, padding: tuple[Sides, Sides], **kwargs: Any):
         super().__init__(**kwargs)
@@ -34,5 +34,5 @@ class EdgePadding2D(keras.layers.Layer):
         return (batch, *(size and size + sum(sides) for size, sides in zip(sizes, self.padding, strict=True)), channels)
 
     def get_config(self) -> dict[str, Any]:
-        """What makes the layer again."""
+        """The layer's configuration."""
         return {**super().get_config(), "padding": self.padding}

@@ -1,4 +1,4 @@
-"""What layers must agree on, or differ in, when several replicas train one model."""
+"""What layers must synchronise, or keep distinct, when several replicas train one model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIXER = 0x3C6EF372  # spreads small replica numbers over the bits of a seed
 def mean_over_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
     """Each of `values`, averaged over the replicas that run this step; itself when there is one.
 
-    Moving statistics are kept on every replica: moved by each one's own batch they would drift apart in silence.
+    Moving statistics are kept on every replica: updated from each one's own batch they would silently drift apart.
     """
     context = tf.distribute.get_replica_context()
     if not values or context is None or context.num_replicas_in_sync == 1:
