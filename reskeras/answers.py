@@ -22,8 +22,8 @@ PASSWORD = re.compile(r"(?<=//)[^/?#]*@")  # what stands before a host
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered: its body as it was sent, where a redirect leads, and the seconds that it wants to be
-    left alone, 0 where it does not say."""
+    """A server's answer: its body as sent, where a redirect leads, and the seconds of its Retry-After, 0 without
+    one."""
 
     status: int
     reason: str
@@ -34,10 +34,10 @@ class Answer:
 
 def ask(session: requests.Session, url: str, body: dict[str, Any], timeout: float) -> Answer:
     """POST `body` as JSON. Raises TimeoutError when the last byte has not come within `timeout` seconds,
-    ConnectionError with the reason when the server cannot be reached, and ValueError, a clause of which the address
-    is the subject, for an answer that is too large or compressed.
+    ConnectionError with the reason when the server cannot be reached, and ValueError, phrased to follow the
+    address, for an answer that is too large or compressed.
 
-    The time-outs of sockets are for each piece that is received, which a server that drips never keeps waiting.
+    A socket's time-out is for each piece received, so that a server that drips bytes never exceeds it.
     """
     guarded = _Guarded()
     session.mount("http://", guarded)
@@ -85,12 +85,12 @@ class _Guarded(HTTPAdapter):
 
     def _guard(self, manager: urllib3.PoolManager) -> None:
         def guard(made: socket.socket) -> None:
-            self._guards.append(made.dup())  # TLS takes the socket itself out of our hands
+            self._guards.append(made.dup())  # TLS wraps the socket itself
             if self._cut.is_set():  # it came too late to be cut with the others
                 made.shutdown(socket.SHUT_RDWR)
 
         def guarding(connection: type) -> type:
-            class Guarding(connection):  # type: ignore[misc]
+            class Guarding(connection):  # type: ignore[misc]  # a base known at run time only
                 def _new_conn(self) -> socket.socket:
                     made = super()._new_conn()
                     guard(made)
@@ -105,7 +105,7 @@ class _Guarded(HTTPAdapter):
 
     @contextmanager
     def cut_after(self, seconds: float) -> Iterator[threading.Event]:
-        """Shut every connection of the block when `seconds` have passed; the event says that it happened."""
+        """Shut every connection of the block when `seconds` have passed; the event is set if it happened."""
         def cut() -> None:
             self._cut.set()
             for guard in list(self._guards):
@@ -132,7 +132,7 @@ def without_password(url: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    """Of a Retry-After in seconds; one that is a date asks for no particular wait."""
+    """The seconds of a Retry-After; 0 for one that is a date."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""What a Python user calls: build, load, train, and a run with its friendly methods. The command line calls these."""
+"""The Python API besides runs and `train`: build, load, report, analyse, port, tune. The command line uses it too."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from reskeras.tuning.search import Search, place_for_search
 from reskeras.tuning.search_plot import draw_search
 from reskeras.tuning.workers import CHIEF, Crew, role
 
-CALIBRATION = 256  # training images that a fresh network's statistics are measured over
+CALIBRATION = 256  # training images over which an untrained network's statistics are measured
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
@@ -65,8 +65,8 @@ def build(
     `source` and `fields` are those of `reskeras.network`. Images are float32 (batch, height, width,
     channels), logits float32 (batch, classes). `outputs` names units or stages ("stage2", "stage3_unit1",
     "logits") and makes the model give a dict of their feature maps; `after` and `until` cut a slice out, a
-    backbone or a head. `seed` fixes the start, operation by operation. `form` scanned makes each run of equal units one
-    layer with a loop, with `recompute` computing them again in the backward pass.
+    backbone or a head. `seed` fixes the initial weights, operation by operation. `form` scanned makes each run of equal
+    units one layer with a loop; with `recompute` units are recomputed in the backward pass.
     """
     spec = network(source, **fields)
     plan = spec.lower().slice(after=after, until=until)
@@ -76,7 +76,7 @@ def build(
 
 @preserved()
 def load(path: str | Path) -> keras.Model:
-    """The model of a run folder, or of a `.keras` file; our layers are registered, nothing is executed."""
+    """The model of a run folder, or of a `.keras` file; reskeras' layers are registered, nothing is executed."""
     path = local_path(path, "model")
     if path.is_dir():
         return Run(path).model()
@@ -126,10 +126,10 @@ def analyse_fresh(
     spec: str | Path | AnyNetwork, data: str = "digits", data_dir: str | Path | None = None, *, seed: int = 0,
     images: int = 1000, lesions: int = 0, tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Analysis:
-    """The same of a network that was not trained, with the weights that `seed` gives it.
+    """Analyse an untrained network, with the initial weights of `seed`; as a run's `analyse`.
 
-    Batch norm's statistics are measured over training images, without which what a deep fresh network gives is
-    no number. `spec` gets the classes and channels of `data`.
+    Batch norm's statistics are measured over training images first: without them the outputs of a deep untrained
+    network are not finite. `spec` gets the classes and channels of `data`.
     """
     source = open_source(data, data_dir)
     asked = network(spec)
@@ -148,18 +148,18 @@ def port(
     size: int | None = None, normalise: str | None = None, fold_biases: bool = False, with_proof: bool = True,
     out: str | Path | None = None,
 ) -> Run:
-    """A network that another library's users trained, as a run.
+    """Import a network that was trained with another library, as a run.
 
     `source` is a `keras.Model` or one of `tf_keras`, a file (.keras, .h5, .safetensors, .pth), a run folder that has a
     network alone, as `reskeras build` makes it, or a name of keras.applications to download; a file of Keras weights
     alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says whose a state dict is, as
     a config.json beside it may: the port is then proven against that library's own network. `classes` is a file of
     names (by default what that config.json says, else numbers), `size` that of the square images, `normalise` caffe,
-    tf, torch, unit or raw. The port is asked the same as its source and refused (ReskerasError, status 1) when a logit
-    differs by more than 1e-4 of the largest.
+    tf, torch, unit or raw. The port is compared with its source on the same images and refused (ReskerasError,
+    status 1) when a logit differs by more than 1e-4 of the largest.
     """
     if isinstance(out, str | Path):
-        place_for(out, "")  # a folder that is there is told before anything is read
+        place_for(out, "")  # refuses an existing folder before anything is read
     count = None if classes is None or application is None else len(class_names(classes, None))
     named = read_architecture(architecture) if architecture else None
     made = ported(read_source(source, application, count, named), size, normalise, fold_biases, with_proof)
@@ -182,9 +182,9 @@ def tune(
 ) -> Search:
     """Search a space (a name, a file, or a mapping) for the best network and recipe, beginning from `spec`.
 
-    The arguments are those of `reskeras tune`. The search's folder is gone on with when it holds the same search.
-    `command` starts the same search in a process, for several workers. `tell` gets what is worth knowing, `ended`
-    each trial's outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
+    The arguments are those of `reskeras tune`. A folder that holds the same search is resumed.
+    `command` starts the same search in a process, for several workers. `tell` gets notes, `ended` each trial's
+    outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
     """
     how = SearchOptions(tuner, read_objective(objective), trials, executions, seed,
                         Crew(workers, restarts, worker_timeout), port)

@@ -1,4 +1,4 @@
-"""Sizes that files of others may have: files read whole, and archives that unpack to far more than they are."""
+"""Size limits for files from elsewhere: files that are read whole, and archives that unpack to far more."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import IO, Any
 from reskeras.errors import failure, shown
 
 LARGEST_UNPACKED = 8 << 30  # bytes that all entries of an archive come to
-RATIO, SLACK = 100, 64 << 20  # an archive unpacks to at most so many times its size, and so many bytes more
+RATIO, SLACK = 100, 64 << 20  # an archive may unpack to RATIO times its size plus SLACK bytes
 MOST_ENTRIES = 1_000_000
 HDF5_SUFFIXES = (".h5", ".hdf5")
 LOCAL_HEADER, LENGTHS_AT = 30, 26  # bytes before an entry's name; where the lengths of name and extra field stand
 
 
 def read_bounded(file: Path, largest: int) -> bytes:
-    """The bytes of a regular file. Raises OSError, or ValueError where it is none or has more than `largest`."""
+    """The bytes of a regular file. Raises OSError, or ValueError if it is none or has more than `largest`."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("no file")

@@ -1,4 +1,4 @@
-"""What belongs to the program that calls reskeras and is given back as it was: random numbers, Keras' global state.
+"""Saves and restores global state of the calling program: random generators, Keras' global state.
 
 Uses private parts of Keras 3.15 and TensorFlow 2.21 (setup.py bounds the versions).
 """
@@ -17,10 +17,10 @@ NAMES = "object_name_uids"  # Keras counts the automatic names of layers in a di
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Give the caller's process-wide state back when the block ends, however it ends; also a decorator.
+    """Restore the caller's process-wide state when the block ends, however it ends; also a decorator.
 
     That is the state of Python's and NumPy's global generators (an initialiser without a seed draws from Python's),
-    what Keras keeps globally (`clear_session` throws away the dtype policy, seeds and names of everybody), whether
+    what Keras keeps globally (`clear_session` resets the dtype policy, seeds and layer names of all), whether
     TensorFlow's operations are deterministic, and the level of absl's log. TensorFlow's own seed is never touched.
     """
     import reskeras.engine  # noqa: F401, I001 - it must be the first to import TensorFlow

@@ -1,4 +1,4 @@
-"""A client of TensorFlow Serving's REST API, version 1: image files to what a served model finds in them."""
+"""A client of TensorFlow Serving's REST API, version 1: from image files to a served model's predictions."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from reskeras.files import reason
 from reskeras.image_files import several
 
 BATCH = 32
-DETECTOR_BATCH = 4  # as many as a server of a detector takes at once
-LARGEST_REQUEST = 64 << 20  # bytes of files; a larger file is not sent, and small ones go together up to here
-BUSY = (429, 502, 503, 504)  # answers after which asking again helps
-FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0  # seconds before asking again, also where the server says how long it wants
+DETECTOR_BATCH = 4  # the largest batch that a detector's server takes
+LARGEST_REQUEST = 64 << 20  # bytes of files in a request; a larger file is not sent
+BUSY = (429, 502, 503, 504)  # answers after which the request is repeated
+FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0  # bounds of the wait before that, in seconds, also where the server asks for one
 LONGEST_MESSAGE = 300
 READ = "ok"  # the status of a file that the served model could read
 Broken = Callable[[str, ReskerasError], None]  # a file's path, and why it has no answer
@@ -50,7 +50,7 @@ class ServedObject:
 
 @dataclass(frozen=True)
 class ServedObjects:
-    """The objects in one image file, the surest first."""
+    """The objects in one image file, the most probable first."""
 
     path: str
     detections: tuple[ServedObject, ...]
@@ -70,7 +70,7 @@ class Client:
     retries: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse what is no address of a model."""
+        """Raise ReskerasError unless `url` is the address of a model."""
         try:
             parts = urlsplit(self.url)
             known = parts.scheme in ("http", "https") and parts.hostname and "/models/" in parts.path \
@@ -95,13 +95,13 @@ class Client:
         Raises ReskerasError: status 2 for a file that is not there, 1 for a server that refuses or does not answer, and
         for a file that cannot be read; with `broken`, which is called with its path and that, the others are predicted.
         """
-        return self._each(several(paths), BATCH, lambda path, row: _served(path, row, top), broken)
+        return self._results(several(paths), BATCH, lambda path, row: _served(path, row, top), broken)
 
     def detect(self, paths: str | Path | Sequence[str | Path], broken: Broken | None = None) -> list[ServedObjects]:
         """The objects in an image file or in several, of a served detector. As `predict`."""
-        return self._each(several(paths), DETECTOR_BATCH, _located, broken)
+        return self._results(several(paths), DETECTOR_BATCH, _located, broken)
 
-    def _each(self, paths: Sequence[str | os.PathLike[str]], batch: int, told: Callable[[str, Any], Any],
+    def _results(self, paths: Sequence[str | os.PathLike[str]], batch: int, parse: Callable[[str, Any], Any],
               broken: Broken | None) -> list[Any]:
         def unread(name: str, why: str) -> None:
             error = failure(f"image: {name}: {why}")
@@ -119,7 +119,7 @@ class Client:
                 for name, row in zip(part, self._ask(session, files), strict=True):
                     status = row.get("status", READ) if isinstance(row, dict) else READ
                     if status == READ:
-                        found.append(told(name, row))
+                        found.append(parse(name, row))
                     else:
                         unread(name, _short(str(status)))
         return found
@@ -127,14 +127,14 @@ class Client:
     def _ask(self, session: requests.Session, files: Sequence[bytes]) -> list[Any]:
         instances = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in files]
         answer = self._answer(session, {"signature_name": "bytes", "instances": instances})
-        told = _parsed(answer.body)
+        body = _parsed(answer.body)
         if answer.status in range(300, 400):
             where = f"redirects to {without_password(answer.location)}" if answer.location else "redirects"
             raise failure(f"url: {self.shown} {_short(where)}; ask there if you trust it")
         if answer.status != HTTPStatus.OK:
-            why = str(told.get("error", answer.reason) if isinstance(told, dict) else answer.reason)
+            why = str(body.get("error", answer.reason) if isinstance(body, dict) else answer.reason)
             raise failure(f"url: {self.shown} answered {answer.status}: {_short(why)}")
-        rows = told.get("predictions") if isinstance(told, dict) else None
+        rows = body.get("predictions") if isinstance(body, dict) else None
         if not isinstance(rows, list) or len(rows) != len(files):
             raise failure(f"url: {self.shown} did not answer as TensorFlow Serving does: no prediction for each image")
         return rows

@@ -1,4 +1,4 @@
-"""Imports TensorFlow and Keras once: the right backend, and without their start-up chatter on stderr."""
+"""Imports TensorFlow and Keras once: with the right backend, and without their start-up messages on stderr."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reskeras.verbosity import Verbosity, verbosity
 
 
 def _aside() -> IO[bytes]:
-    """A file of no folder: in memory where the system can, so that start-up needs no place to write to."""
+    """An unnamed temporary file: in memory where the system can, so that start-up needs no writable folder."""
     return open(os.memfd_create("stderr"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
@@ -23,8 +23,8 @@ def _aside() -> IO[bytes]:
 def stderr_aside() -> Iterator[None]:
     """Keep what native code writes to file descriptor 2; show it only when the block fails.
 
-    TensorFlow 2.21 logs before it reads TF_CPP_MIN_LOG_LEVEL, so that no setting silences it. Nothing is kept aside
-    from somebody who asked to be told everything.
+    TensorFlow 2.21 logs before it reads TF_CPP_MIN_LOG_LEVEL, so that no setting silences it. Nothing is held back
+    at verbosity VERBOSE.
     """
     if verbosity() == Verbosity.VERBOSE:
         yield
@@ -35,7 +35,7 @@ def stderr_aside() -> Iterator[None]:
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except Exception:  # not KeyboardInterrupt: what was going on then is of no interest
+        except Exception:  # not KeyboardInterrupt, after which the messages do not matter
             aside.seek(0)
             os.write(saved, aside.read())
             raise
@@ -53,7 +53,7 @@ def _start() -> None:
         import keras
         import tensorflow
 
-        tensorflow.config.list_physical_devices()  # says its piece about missing GPUs now, not in mid-output
+        tensorflow.config.list_physical_devices()  # logs about missing GPUs now, not in mid-output
     if keras.backend.backend() != "tensorflow":
         raise ReskerasError(f"Keras is configured for {keras.backend.backend()!r}; reskeras runs on tensorflow "
                             "(set KERAS_BACKEND=tensorflow)")

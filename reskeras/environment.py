@@ -1,4 +1,4 @@
-"""Environment variables that hold while a library is imported, and are then as they were."""
+"""Environment variables that are set while a library is imported, and then restored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def defaults(**values: str) -> Iterator[None]:
     """Set the variables that are not set, and unset them when the block ends.
 
-    For settings that a library reads once: what a program, or a process that it starts, finds in its environment is
-    not ours to change.
+    For settings that a library reads once: the environment of the program, and of processes that it starts,
+    stays as it was.
     """
     missing = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(missing)

@@ -1,4 +1,4 @@
-"""Cores and memory that this process may use: the machine's, or less where the system or a container says so."""
+"""Cores and memory that this process may use: the machine's, or less where the system or a container limits them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def memory(system: Path = SYSTEM) -> int:
 
 
 def _quotas(system: Path) -> Iterator[tuple[int, int]]:
-    """Microseconds of processor time in each period of so many, as far as they are limited."""
+    """(quota, period) of processor time in microseconds, for each control group that limits it."""
     for folder in _groups(system, CPU):
         quota, period = _word(folder / "cpu.max", 0), _word(folder / "cpu.max", 1)
         if not quota:
@@ -45,7 +45,7 @@ def _quotas(system: Path) -> Iterator[tuple[int, int]]:
 def _groups(system: Path, controller: str) -> Iterator[Path]:
     """Folders of the control groups that hold this process, the innermost first, for version 2 and 1.
 
-    Each of them limits the process. In a container the path that the kernel tells may be the host's, of which the
+    Each of them limits the process. In a container the path that the kernel reports may be the host's, of which the
     container sees the last folder as the root: folders that are not there have no files to read.
     """
     root = system / "sys/fs/cgroup"

@@ -1,4 +1,4 @@
-"""Text from outside made safe to show: what steers a terminal or reorders a line is written as an escape."""
+"""Untrusted text made safe to print: characters that control a terminal or reorder a line are escaped."""
 
 from __future__ import annotations
 

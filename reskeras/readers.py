@@ -16,8 +16,8 @@ CLASSES, OBJECTS = "classes", "objects"  # what is annotated in an image: the cl
 class Reader:
     """A kind of source.
 
-    `usage` is how people name it: `digits`, `folder:PATH`, `tfds:NAME[/CONFIG]`. `opener`, "module:function", takes
-    what stands after the colon (a Path where usage says PATH, else text; the whole name where it has no colon) and a
+    `usage` is how it is named: `digits`, `folder:PATH`, `tfds:NAME[/CONFIG]`. `opener`, "module:function", maps what
+    follows the colon (a Path where usage says PATH, else text; the whole name where it has no colon) and a
     `data.purpose.Purpose` to a `data.source.Source`.
     """
 
@@ -32,7 +32,7 @@ class Reader:
 
     @property
     def start(self) -> str:
-        """What a shell completes."""
+        """The part that shells complete."""
         return "".join(self.usage.partition(":")[:2])
 
     @property
@@ -67,16 +67,16 @@ READERS = [
 
 
 def readers_of(annotation: str) -> list[Reader]:
-    """The kinds of sources in which that is annotated."""
+    """The kinds of sources with this annotation."""
     return [reader for reader in READERS if reader.annotation == annotation]
 
 
 def usages(annotation: str) -> str:
-    """How they are named, for help: "voc:PATH, coco:PATH or tfds:NAME[/CONFIG]"."""
+    """The usages of those sources, for help texts: "voc:PATH, coco:PATH or tfds:NAME[/CONFIG]"."""
     *others, last = (reader.usage for reader in readers_of(annotation))
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def is_folder_kind(kind: str) -> bool:
-    """Whether what stands after `kind:` is a folder of this machine."""
+    """Whether what follows `kind:` is a folder of this machine."""
     return any(reader.of_folder and reader.kind == kind for reader in READERS)

@@ -42,7 +42,7 @@ BUILT = "it was built, not trained; `reskeras port` makes a whole run of it"
 
 @with_config(ConfigDict(extra="allow"))
 class DataFacts(TypedDict, total=False):
-    """What provenance.json says of the data, as far as anything reads it."""
+    """The fields about the data in provenance.json that are read."""
 
     name: str
     label: str
@@ -54,7 +54,7 @@ class DataFacts(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="allow"))
 class Provenance(TypedDict, total=False):
-    """What provenance.json says, as far as anything reads it."""
+    """The fields of provenance.json that are read."""
 
     made: str
     task: str
@@ -73,7 +73,7 @@ class Provenance(TypedDict, total=False):
 
 
 def _numbered(row: dict[str, Any]) -> dict[str, Any]:
-    """A line of metrics.jsonl, if it says of which epoch it is, counted from 1, and how long that took."""
+    """A line of metrics.jsonl; ValueError unless it has its epoch, counted from 1, and the seconds that took."""
     if not {"epoch", "seconds"} <= row.keys() or not isinstance(row["epoch"], int) or row["epoch"] < 1:
         raise ValueError("it has no epoch from 1 on, or no seconds")
     return row
@@ -105,7 +105,7 @@ class RunFolder:
 
     @property
     def data_file(self) -> Path:
-        """What identifies each image that the run was trained and tested on; absent where none can be told."""
+        """What identifies each image that the run was trained and tested on; absent where that is not possible."""
         return self.path / DATA_FILE
 
     @property
@@ -130,7 +130,7 @@ class RunFolder:
 
     @property
     def analysis_folder(self) -> Path:
-        """Where what was measured inside the network goes."""
+        """Where analyses of the network go."""
         return self.path / "analysis"
 
     def _needs(self, name: str, why_missing: str) -> Path:
@@ -139,12 +139,12 @@ class RunFolder:
         return self.path / name
 
     def spec(self) -> NetworkOrDetector:
-        """What was asked for, a network or a detector, with the classes and input shape it got."""
+        """The network or detector as specified, with the classes and input shape of its data."""
         return spec_of(self.path)
 
     @property
     def task(self) -> str:
-        """The name of the task that the run is of: as its provenance says, else what its spec is for."""
+        """The name of the run's task: from its provenance, else the default of its kind of spec."""
         known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
         return known.get("task") or kind_of(read_yaml(self.path / NETWORK_FILE)[0]).task
 
@@ -157,7 +157,7 @@ class RunFolder:
         path = self._needs(CLASSES_FILE, BUILT)
         resolved = self.path / RESOLVED_FILE
         count = read_yaml(resolved)[0].get("classes") if resolved.is_file() else None
-        # of ImageNet's thousand names in use, two are "crane"; what was trained here has no such data
+        # ImageNet's names have "crane" twice; runs trained here have distinct names
         return read_names(path, "run", count if isinstance(count, int) else None, "ported" not in self.provenance())
 
     def provenance(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class RunFolder:
         return dict(read_json(self._needs(PROVENANCE_FILE, "it is not whole"), "run", Provenance))
 
     def metrics(self, tell: Callable[[str], None] = lambda note: None) -> list[dict[str, Any]]:
-        """One mapping for each finished epoch; `tell` gets a line for each broken one, which is passed over."""
+        """One mapping for each finished epoch; `tell` gets a line for each broken one, which is skipped."""
         path = self.path / METRICS_FILE
         rows, problems = read_json_lines(path, "run", Epoch) if path.exists() else ([], [])
         for problem in problems:
@@ -173,11 +173,11 @@ class RunFolder:
         return rows
 
     def add_metrics(self, row: dict[str, Any]) -> None:
-        """Add one epoch to the metrics file; killed meanwhile, it has no half of a line."""
+        """Add one epoch to the metrics file, atomically."""
         self._write_metrics([*self.metrics(), row])
 
     def keep_metrics(self, epochs: int, tell: Callable[[str], None] = lambda note: None) -> None:
-        """Forget what was measured after epoch number `epochs`, and lines that are broken, which `tell` is told."""
+        """Drop the rows after epoch number `epochs`, and broken lines, which are reported to `tell`."""
         self._write_metrics([row for row in self.metrics(tell) if row["epoch"] <= epochs])
 
     def _write_metrics(self, rows: list[dict[str, Any]]) -> None:
@@ -190,7 +190,7 @@ class RunFolder:
 
 
 def numbered(count: int) -> list[str]:
-    """What classes are called that have no names."""
+    """The names of classes that have none: their numbers."""
     return [str(label) for label in range(count)]
 
 
@@ -233,7 +233,7 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
 def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     """Raise ReskerasError that names what differs when the run at `path` is another training than the one asked for."""
     run = open_run(path)
-    # read as a network again: fields that came after the run was begun have their defaults in it
+    # parsed as a network again, so that fields added since the run began have their defaults
     before, now = typed(*read_yaml(run.path / RESOLVED_FILE), str(path)).whole(), network.whole()
     recipes = [each.model_dump(mode="json") for each in (run.recipe(), chosen)]
     for name in BOOKKEEPING:
@@ -246,7 +246,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
 
 
 def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
-    """What of the plain data `new` was something else before, each part by its dotted name."""
+    """The parts of the plain data `new` that were different in `old`, by dotted name."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in new:
             yield from _differences(f"{name}.{key}", old.get(key), new[key])
@@ -268,7 +268,7 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
 
 
 def provenance(**facts: Any) -> dict[str, Any]:
-    """Where and by what something is made, with `facts` of the caller's added."""
+    """Provenance: when, where and by which versions something is made, with the caller's `facts` added."""
     packages = ("reskeras", "tensorflow", "keras", "numpy")
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Reads the small files that reskeras keeps, which people edit and disks damage: whole and as expected, or told."""
+"""Reads reskeras' own small files, which may have been edited or damaged: validated, or a clear error."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def read_json(path: Path, field: str, shape: type[Shape]) -> Shape:
 
 
 def read_json_lines(path: Path, field: str, shape: type[Shape]) -> tuple[list[Shape], list[str]]:
-    """The lines of a file that are JSON of that shape, and for each other line what is wrong with it.
+    """The lines of a file that are JSON of that shape, and a message for each other line.
 
-    A line that was torn by a crash, or that somebody spoiled, costs no other. Raises `failure` when the file cannot
+    Lines that were truncated by a crash or edited do not affect the others. Raises `failure` when the file cannot
     be read at all.
     """
     rows, problems = [], []
@@ -105,4 +105,4 @@ def as_shape(data: Any, shape: type[Shape]) -> Shape:
         raise ValueError(f"{place} {what}" if place else f"it {what}") from error
 
 
-_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # one is slow to make
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # adapters are slow to make

@@ -1,4 +1,4 @@
-"""JSON that every reader accepts: numbers that are not finite, for which JSON has no word, become null."""
+"""JSON that every reader accepts: numbers that are not finite, which JSON lacks, become null."""
 
 from __future__ import annotations
 

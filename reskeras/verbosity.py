@@ -1,4 +1,4 @@
-"""How much is told besides results and errors. An environment variable, so that worker processes tell as much."""
+"""How much is printed besides results and errors: an environment variable, so that worker processes inherit it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Verbosity(IntEnum):
 
 
 def verbosity() -> Verbosity:
-    """What the environment asks for; NORMAL when it asks for nothing known."""
+    """The verbosity set in the environment; NORMAL if none or an unknown one is set."""
     names = {level.name.lower(): level for level in Verbosity}
     return names.get(os.environ.get(VARIABLE, "").lower(), Verbosity.NORMAL)
 
 
 @contextmanager
 def telling(level: Verbosity) -> Iterator[None]:
-    """Tell as much as `level` says while the block runs, in this process and those that it starts."""
+    """Set the verbosity to `level` for the block, in this process and those that it starts."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = level.name.lower()
     try:

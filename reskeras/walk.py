@@ -15,9 +15,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 SYSTEM_FOLDERS = {"@eadir", "@__thumb", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "__pycache__",
                   "lost+found", "system volume information"}
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
-NAMED = 5  # places that a note names
+NAMED = 5  # places named in a note
 
-# what is left out, in the order in which it is told: for one, and for several
+# kinds of what is left out, in the order of the notes: singular and plural
 KINDS = {
     "hidden": ("hidden or thumbnail folder{images}", "hidden or thumbnail folders{images}"),
     "hidden_file": ("hidden image", "hidden images"),
@@ -71,8 +71,8 @@ class Walk:
     """A walk over what is below `root`.
 
     Hidden and system folders are left out, as are devices, pipes and sockets, which are never opened. Links are
-    followed as long as they stay below `root`; each real folder is walked once from where a walk begins, so that no
-    loop is endless. Whatever is left out is counted in `left_out`.
+    followed as long as they stay below `root`; each real folder is walked once per starting point, so that
+    loops end. Whatever is left out is counted in `left_out`.
     """
 
     def __init__(self, root: Path):
@@ -159,12 +159,12 @@ class Walk:
 
 
 def _identity(folder: Path) -> Hashable:
-    """What a folder is, by whatever path; of one that cannot be looked at, the path."""
+    """What identifies a folder whatever its path; the path of one that cannot be examined."""
     try:
-        told = os.stat(folder)
+        status = os.stat(folder)
     except OSError:
         return os.fspath(folder)
-    return (told.st_dev, told.st_ino) if told.st_ino else os.path.realpath(folder)
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
 
 
 def is_hidden(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""One training batch: images read, cropped, changed, normalised, mirrored, erased and mixed, by a seed alone."""
+"""One training batch: images read, cropped, augmented, normalised and mixed, as a function of a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
 from reskeras.errors import ReskerasError
 from reskeras.spec.augment import AugmentSpec, RandAugmentSpec
 
-# numbers folded into a batch's seed; what is drawn for one thing says nothing of another
+# numbers folded into a batch's seed, so that the draws of different augmentations are independent
 WINDOW, RAND_AUGMENT, COLOUR, LIGHTING, ERASE, MIX, FLIP_ROWS = range(2, 9)
 # principal components of the colours of ImageNet's pixels (v1 section 3.4 takes them from AlexNet, section 4.1),
 # on the 0..1 scale and with red first, as published with fb.resnet.torch
@@ -27,8 +27,8 @@ class TrainingBatch:
     """Makes the rows of a batch from indices and a seed.
 
     Crops by window are made as images are read; rand_augment, colour and lighting then change pixels on the 0..255
-    scale; padding, mirroring and erasing come after normalisation, so that what they put in is the mean (v1
-    section 4.2). Mixing is last. Labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed
+    scale; padding, mirroring and erasing come after normalisation, so that they fill with the mean (v1 section
+    4.2). Mixing is last. Labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed
     as (1 - s) one-hot + s / classes, mixed.
     """
 
@@ -65,7 +65,7 @@ class TrainingBatch:
         if self.classes is None:
             return images, labels
         targets = probabilities(labels, self.classes, self.label_smoothing)
-        # a partner must be at hand: each shard mixes its own rows, and differently from the others
+        # partners are of the same shard: each shard mixes its own rows, with a seed of its own
         own = _folded(_folded(seed, MIX), self.rows.first)
         return self.mix(images, targets, own) if self.mix else (images, targets)
 
@@ -115,7 +115,7 @@ def coins(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
 
 
 def pixel_changes(augment: AugmentSpec, channels: int) -> dict[int, Change]:
-    """What is done on the 0..255 scale, in order, each with the number that its seed is folded with."""
+    """The augmentations on the 0..255 scale, in order, by the number that is folded into their seed."""
     changes: dict[int, Change] = {}
     if augment.rand_augment:
         changes[RAND_AUGMENT] = _random_operations(augment.rand_augment)

@@ -1,4 +1,4 @@
-"""Batches of images, read in parallel as cores and memory allow; a pass that fails names the image."""
+"""Batches of images, read in parallel as cores and memory allow; failures name the image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from reskeras.machine import cores, memory
 
 DECODED = 6 * LARGEST_IMAGE  # bytes: three channels of the largest image, and as much again while it is resized
 READERS = max(min(cores(), memory() // 2 // DECODED), 1)  # images that are decoded at the same time
-SHARE = 8  # the part of the memory that batches in the making, and again those that wait, may take
+SHARE = 8  # batches being made may take 1 / SHARE of the memory, and prefetched ones as much again
 COPIES = 3  # of a float32 batch while it is made: its pixels as decoded, changed and normalised
-AHEAD = 4  # batches prepared before they are asked for, where there is room
+AHEAD = 4  # batches that are prefetched, where memory allows
 
 
 @dataclass(frozen=True)
 class ReadAhead:
-    """`parallel` batches are made at once, each of `images` at once; `ready` batches wait to be asked for."""
+    """`parallel` batches are made at once, decoding `images` images at once each; `ready` batches are prefetched."""
 
     parallel: int
     images: int
@@ -32,7 +32,7 @@ class ReadAhead:
 
     @classmethod
     def of(cls, count: int, size: tuple[int, ...], readers: int | None = None, room: int | None = None) -> ReadAhead:
-        """For batches of `count` float32 images of `size`, by `readers` and `room`, bytes (default: this process')."""
+        """For batches of `count` float32 images of `size`, by `readers` and in `room` bytes (default: the process')."""
         readers, room = readers or READERS, room or memory() // SHARE
         each = 4 * count * prod(size)
         parallel = max(min(room // (COPIES * each), readers), 1)
@@ -40,7 +40,7 @@ class ReadAhead:
 
 
 def pipeline_options() -> tf.data.Options:
-    """Options of every pipeline: in order, and with explicit parallelism only."""
+    """Options of every pipeline: deterministic, and with explicit parallelism only."""
     options = tf.data.Options()
     # destroying an iterator waits for the autotuner's sleeping thread, up to as long as the pass itself
     options.autotune.enabled = False
@@ -100,7 +100,7 @@ def read_batches(
     split: Split, indices: Sequence[int] | np.ndarray, batch_size: int, parallel: int,
     load: Callable[[tf.Tensor], Any],
 ) -> Batches:
-    """What `load` makes of int64 indices (batch_size,), in order; the last batch may be smaller."""
+    """`load` of int64 indices (batch_size,), in order; the last batch may be smaller."""
     every = (tf.data.Dataset.range(indices.start, indices.stop) if isinstance(indices, range)
              else tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64)))
     dataset = every.batch(batch_size).map(load, num_parallel_calls=parallel, deterministic=True)

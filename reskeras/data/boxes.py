@@ -16,10 +16,10 @@ ASPECT = 0.3  # the flattest box, height by width: arXiv:1708.04896, section 4.2
 
 
 def erase(images: tf.Tensor, probability: float, seed: tf.Tensor, rows: Rows) -> tf.Tensor:
-    """With `probability` a box of a normalised image becomes zeros, the mean (arXiv:1708.04896).
+    """Random erasing (arXiv:1708.04896): with `probability` a box of a normalised image is set to 0, the mean.
 
-    Its area is uniform in ERASED, its aspect log-uniform in ASPECT..1/ASPECT, its place uniform; what would be
-    longer than the image ends at its edge.
+    Its area is uniform in ERASED, its aspect log-uniform in ASPECT..1/ASPECT, its place uniform; a box that
+    would be longer than the image is cut off.
     """
     draws = tf.random.stateless_uniform([rows.of, 5], seed)
     chance, area, aspect, top, left = tf.unstack(rows.taken(draws), axis=1)

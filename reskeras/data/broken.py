@@ -1,4 +1,4 @@
-"""Errors of TensorFlow while images are read, as one line that names the file or the record."""
+"""TensorFlow's errors in reading images, as one line that names the file or record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reskeras.errors import ReskerasError, failure
 
 LONGEST = 300
 SEARCHED = 20.0  # seconds that are spent on finding the image that could not be read
-# the second where TensorFlow's words quote a record, which is no text
+# the second is raised where TensorFlow's message quotes a record, which is not text
 READING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 PIPELINE = "user-defined function passed to"  # tf.data's words for a `map` that failed
 NOISE = r"\{\{\w+ [^}]*\}\}\s*|Error in user-defined function passed to .*? with iterator: \S+: "
@@ -27,8 +27,8 @@ Batch = TypeVar("Batch")
 def named_failures(batches: Iterable[Batch], split: Split, indices: Iterable[int], size: int) -> Iterator[Batch]:
     """`batches` of `size` images of `split`, which are those at `indices` in this order.
 
-    Where reading them fails, the ReskerasError (status 1) names the image: it is looked for in the batch that did not
-    come, one by one.
+    Where reading fails, the ReskerasError (status 1) names the image: it is searched for one by one, from the batch
+    that failed on.
     """
     done = 0
     try:
@@ -63,8 +63,8 @@ def reading_failure(error: tf.errors.OpError | UnicodeDecodeError, image: str | 
     """What to raise (status 1) when reading images ends in `error`; `image` is the one, where it is known.
 
     A deleted file, one whose size changed since the data was opened, and bytes that are no image any more are
-    told apart; of anything else TensorFlow's own line is told, and not called the data's where it did not come
-    from a pipeline: memory that ran out in a model is such an error too.
+    distinguished; anything else is reported by TensorFlow's own line, and blamed on the data only if it comes from a
+    pipeline: running out of memory in a model raises such errors too.
     """
     if isinstance(error, UnicodeDecodeError):
         return failure(f"data: {image or 'a record'} is broken")

@@ -1,4 +1,4 @@
-"""What is remembered of image files between runs: that each could be read, until its size or its time changes."""
+"""Cache of checked image files: each was found readable, until its size or modification time changes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ VERSION = 3
 
 @dataclass(frozen=True)
 class Checked:
-    """A file as it was checked: its size in bytes and time in ns, Pillow's name for its mode, None if broken, its
-    plain format, see plain.py, and 64 bits of a hash of its bytes."""
+    """A checked file: size in bytes, modification time in ns, Pillow's name for its mode (None if broken), its plain
+    format (see plain.py), and 64 bits of a hash of its bytes."""
 
     size: int
     mtime_ns: int
@@ -37,11 +37,11 @@ class Checked:
 
 
 def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
-    """Each of `files`, which are below `folder`: decoded by a pool of threads (about 1 ms a small image) unless a
-    file of this name, size and time was read before.
+    """Check each of `files`, which are below `folder`, by decoding it in a pool of threads (about 1 ms for a small
+    image), unless the cache has it with this name, size and time.
 
-    What was found is kept in `reskeras/folders` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache);
-    RESKERAS_CACHE=off neither reads nor writes it. Broken files are not remembered: they may be repaired, or their
+    The cache is `reskeras/folders` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache);
+    RESKERAS_CACHE=off neither reads nor writes it. Broken files are not cached: they may be repaired, or their
     permissions, without a change of time.
     """
     place = _place(folder)
@@ -56,8 +56,8 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
     # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
     with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
-        for file, looked in zip(fresh, pool.map(_looked_at, fresh), strict=True):
-            (size, mtime_ns), (mode, plain, content) = now[file] or (0, 0), looked
+        for file, examined in zip(fresh, pool.map(_examined, fresh), strict=True):
+            (size, mtime_ns), (mode, plain, content) = now[file] or (0, 0), examined
             found[file] = Checked(size, mtime_ns, mode, plain, content)
     if place and any(found[file].mode for file in fresh):
         _remember(place, {_name(folder, file): entry for file, entry in found.items() if entry.mode})
@@ -72,7 +72,7 @@ def _stat(file: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _looked_at(file: Path) -> tuple[str | None, str | None, int]:
+def _examined(file: Path) -> tuple[str | None, str | None, int]:
     """Pillow's mode of a file, its plain format and the hash of its content, 0 when it has gone meanwhile."""
     mode = _mode(file)
     if mode is None:
@@ -94,7 +94,7 @@ def _mode(file: Path) -> str | None:
 
 
 def why_not_read(file: Path) -> str:
-    """What is wrong with an image that was found to be broken, to follow its name."""
+    """What is wrong with an image that was found to be broken, phrased to follow its name."""
     try:
         decoding.read_image(file)
     except ReskerasError as error:
@@ -107,7 +107,7 @@ def _name(folder: Path, file: Path) -> str:
 
 
 def _place(folder: Path) -> Path | None:
-    """The file for one folder of images; None when the cache is off."""
+    """The cache file of one folder of images; None when the cache is off."""
     if os.environ.get("RESKERAS_CACHE", "").lower() == "off":
         return None
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -116,7 +116,7 @@ def _place(folder: Path) -> Path | None:
 
 
 def _readers() -> list[Any]:
-    """What decided that a file can be read; another release decides anew."""
+    """The versions and limits that checks depend on; the cache of others is ignored."""
     return [VERSION, tf.__version__, PIL.__version__, decoding.LARGEST_IMAGE]
 
 
@@ -139,7 +139,7 @@ def _remembered(place: Path | None) -> dict[str, Checked]:
 
 
 def _remember(place: Path, entries: dict[str, Checked]) -> None:
-    """Write the file whole or not at all: of two processes the later wins, and nobody reads half of one."""
+    """Write the file atomically: of two processes the later one wins, and nobody reads a partial file."""
     with suppress(ReskerasError):  # a home that cannot be written to: the files are checked again next time
         write_json(place, {"readers": _readers(), "files": {
             name: [entry.size, entry.mtime_ns, entry.mode, entry.plain] for name, entry in entries.items()},

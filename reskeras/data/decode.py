@@ -29,7 +29,7 @@ LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
 PIXELS_AT_ONCE = PixelBudget(LARGEST_IMAGE)
 CHANGED = "changed since the data was opened"
 COLOURS = 3
-# TensorFlow's name, and how many pixels of the smaller image its kernel reaches; all equal Pillow's
+# TensorFlow's kernel, and its radius in pixels of the smaller image; all equal Pillow's
 INTERPOLATIONS = {"bilinear": ("triangle", 1), "bicubic": ("keyscubic", 2), "lanczos": ("lanczos3", 3)}
 EXACT = "INTEGER_ACCURATE"  # TensorFlow's own choice is an approximate transform, off by up to 14
 JPEG_SCAN = b"\xff\xda\0"  # begins the pixels of a JPEG, after its Exif segment if it has one
@@ -61,8 +61,8 @@ def by_format(
     data: tf.Tensor, from_jpeg: Callable[[tf.Tensor, tf.Tensor | int], tf.Tensor],
     from_other: Callable[[tf.Tensor], tf.Tensor], plain: str | None = None,
 ) -> tf.Tensor:
-    """What `from_jpeg` makes of the size as stored, int32 (height, width), and the orientation of a JPEG, or
-    `from_other` of the pixels, uint8 (height, width, 3), of another image as shown.
+    """Dispatch by format: `from_jpeg` gets the size as stored, int32 (height, width), and the orientation of a JPEG,
+    `from_other` the pixels, uint8 (height, width, 3), of any other image as shown.
 
     Both give a tensor of the same type and rank, whose shape is not static. InvalidArgumentError for more than
     LARGEST_IMAGE pixels, before any is made, unless images are known to be `plain`.
@@ -77,8 +77,8 @@ def by_format(
         with _bounded(size):
             return from_jpeg(tf.identity(size), orientation(data) if orientation else UPRIGHT)
 
-    # Most files are JPEGs or PNGs with nothing special about them. They are told by as few operations as can be, each
-    # of which costs as much as decoding some hundred pixels; what the first bytes leave open is looked at with care.
+    # Most files are ordinary JPEGs or PNGs. These are recognised by as few operations as possible, each of which costs
+    # as much as decoding some hundred pixels; what the first bytes leave open takes the slow path.
     is_jpeg = tf.io.is_jpeg(data)
     first = tf.strings.substr(data, 0, LONGEST_HEADER)
     tagged = contains(first, JPEG_EXIF) | ~contains(first, JPEG_SCAN)
@@ -89,7 +89,7 @@ def by_format(
 
 
 def _bounded(size: tf.Tensor) -> AbstractContextManager[None]:
-    """A block that decodes an image of `size` (height, width), and does not where these are too many pixels."""
+    """A block that decodes an image of `size` (height, width) unless it has too many pixels."""
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     said = [f"image: more than {LARGEST_IMAGE} pixels:", pixels]
     return tf.control_dependencies([tf.raw_ops.Assert(condition=pixels <= LARGEST_IMAGE, data=said)])
@@ -165,14 +165,14 @@ def read_stored(path: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Framing:
-    """How an image comes to the network's size: resized, with antialiasing, until the share `crop` of it covers that
-    size, whose centre is cut out. With 0.875, 224 pixels are the centre of 256."""
+    """How an image is brought to the network's size: resized, with antialiasing, so that its share `crop` covers that
+    size, then centre cropped. With 0.875, 224 pixels are the centre of 256."""
 
     crop: float = 1.0
     interpolation: str = "bilinear"
 
     def covering(self, side: int) -> int:
-        """The pixels to which the side is resized of which `side` pixels are looked at; rounded down as timm does."""
+        """The length that a side is resized to before `side` pixels of it are cropped; rounded down, as in timm."""
         return max(int(side / self.crop + 1e-6), side)
 
 
@@ -180,10 +180,10 @@ WHOLE = Framing()
 
 
 def fit_image(image: tf.Tensor, height: int, width: int, framing: Framing = WHOLE) -> tf.Tensor:
-    """uint8 (h, w, channels) to uint8 (height, width, channels): resized until it covers, centre cropped.
+    """uint8 (h, w, channels) to uint8 (height, width, channels): resized to cover, then centre cropped.
 
-    The same in training, evaluation, prediction and export. An image of the right size of which all is looked at
-    passes unchanged.
+    The same in training, evaluation, prediction and export. An image of that size passes unchanged if `framing` crops
+    nothing.
     """
     channels = image.shape[-1]
     shape = tf.shape(image)
@@ -194,8 +194,8 @@ def fit_image(image: tf.Tensor, height: int, width: int, framing: Framing = WHOL
 
 
 def _cover(image: tf.Tensor, height: int, width: int, framing: Framing) -> tf.Tensor:
-    """What `tf.image.resize` and a centre crop give, without ever making the part that is cropped away:
-    resized whole, a strip of 1x60000 pixels would take 36 GB. The longer side is rounded down and the corner to the
+    """Equal to `tf.image.resize` and a centre crop, without computing the part that is cropped away: resized whole,
+    a strip of 1x60000 pixels would take 36 GB. The longer side is rounded down and the corner to the
     nearest, as torchvision's Resize and CenterCrop do."""
     kernel, support = INTERPOLATIONS[framing.interpolation]
     size = tf.cast(tf.shape(image)[:2], tf.float64)
@@ -239,12 +239,12 @@ def read_image(path: str | Path) -> tuple[tf.Tensor, str]:
         return decoded, image.mode
 
 
-# one call in place of some twenty, each of which would hold the interpreter's lock
+# one call instead of some twenty, each of which would take the GIL
 _in_colour = traced_once(lambda data: decode(data, COLOURS))
 
 
 def _undecoded(image: Image.Image) -> str:
-    """What an image is that Pillow reads and TensorFlow does not."""
+    """Which kind of image it is that Pillow reads and TensorFlow does not."""
     kind = {"WEBP": "WebP", "MPO": "JPEG"}.get(str(image.format), image.format)
     palette = " with a palette" if kind == "BMP" and image.mode in ("1", "P", "L") else ""
     return f"is a {kind}{palette}, which TensorFlow cannot decode; save it as PNG"

@@ -1,4 +1,4 @@
-"""What the files that describe a prepared TFDS set may make TFDS do, looked at before TFDS reads them.
+"""Checks the description files of a prepared TFDS set before TFDS reads them.
 
 TFDS imports whatever module `features.json` names, and reads descriptions of any size.
 """
@@ -67,7 +67,7 @@ def _check(file: Path, name: str) -> None:
 
 
 def _classes(described: Any) -> Iterator[Any]:
-    """What TFDS takes for names of classes, wherever they stand: JSON inside of JSON is of older sets."""
+    """Everything that TFDS takes for class names, at any depth; older sets have JSON inside of JSON."""
     waiting = [described]
     while waiting:
         value = waiting.pop()

@@ -1,5 +1,5 @@
-"""Which images are held back from training: decided by a hash of each one's name, so that none changes sides when
-others are added or removed."""
+"""Division of images into training and test, by a hash of each one's name, so that none changes sides when others are
+added or removed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DIVISION = 2  # how images are divided; kept in a run's provenance
-BY_POSITION = 1  # how runs that keep no number were divided
+DIVISION = 2  # version of the rule of division; kept in a run's provenance
+BY_POSITION = 1  # the rule of runs that keep no version
 HASHES = float(2**64)
 SALT = "split-2062822"  # one of many tried: small sets numbered from 0 come out near one in five
 
@@ -71,14 +71,14 @@ def _by_class(labels: np.ndarray) -> list[np.ndarray]:
 
 
 def held_by_position(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `held_out` divided before names counted: a random `share` of positions below `count`."""
+    """As `held_out` divided before it used names: a random `share` of positions below `count`."""
     held = round(count * share)
     order = np.random.default_rng(seed).permutation(count)
     return np.sort(order[held:]), np.sort(order[:held])
 
 
 def divided_by_position(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """As `divided` did before names counted: of each class the same `share` of its positions for test."""
+    """As `divided` did before it used names: of each class the same `share` of its positions for test."""
     generator, test = np.random.default_rng(1512_03385), []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

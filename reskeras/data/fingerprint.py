@@ -1,6 +1,6 @@
-"""What identifies data: kept in a run, so that a training goes on with the very images that it began with.
+"""Fingerprints of data, kept in a run, so that a training is resumed on the images that it began with.
 
-Images in files are told one by one, by name, content and label; sets of records by version and the sizes of records.
+Images in files are identified one by one, by name, content and label; sets of records by version and sizes of records.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST_FILE = 4 << 30  # bytes; 20 an image
 
 
 class Identified(Protocol):
-    """Splits by name with `count` images, each of `entries` or None, and plain facts."""
+    """Protocol of sources with a fingerprint; their splits have a `count` and `entries`, or None."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class Identified(Protocol):
 @dataclass(frozen=True)
 class Fingerprint:
     """`facts` are plain data, small and readable, whose `digest` covers `entries`: an array of ENTRY for each split
-    whose images are told one by one."""
+    whose images are identified one by one."""
 
     facts: dict[str, Any]
     entries: dict[str, np.ndarray] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def _digest(entries: Mapping[str, np.ndarray]) -> str:
 
 
 def _of_images(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """What differs between images told one by one: each is counted once, by the first of these that holds."""
+    """Differences between images, each counted once, as the first kind that applies."""
     before, now = _leftovers(old, new)
     kinds = (
         ("the label of 1 image is another", "the labels of {} images are others", ("content",)),
@@ -137,7 +137,7 @@ Key = tuple[str, int, int, int]  # split, name, content, label
 
 
 def _leftovers(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> tuple[Counter[Key], Counter[Key]]:
-    """The images that are in one of both only, where all that is known of them counts."""
+    """The images that only one side has, compared in all fields."""
     before: Counter[Key] = Counter()
     now: Counter[Key] = Counter()
     for split in sorted(old.keys() | new.keys()):
@@ -149,7 +149,7 @@ def _leftovers(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> 
 
 
 def _matched(before: Counter[Key], now: Counter[Key], keys: tuple[str, ...]) -> int:
-    """Take out of both, and count, the images that are alike in `keys`."""
+    """Remove from both, and count, the images that agree in `keys`."""
     places = [1 + (ENTRY.names or ()).index(key) for key in keys]
     waiting: dict[tuple[str | int, ...], list[Key]] = {}
     for row in now.elements():

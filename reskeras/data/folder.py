@@ -35,7 +35,7 @@ def _for_training(path: Path, division: int) -> Source[Split]:
     """The images below `path`, for training. Each is decoded once (`check_files` remembers it), so that one which
     cannot be read is named, skipped and counted now and not in the middle of training.
 
-    `read_layout` says which folders are splits, `Walk` what is left out; both are told in the notes. Without a folder
+    `read_layout` says which folders are splits, `Walk` what is left out; the notes report both. Without a folder
     for test one image in five of each class is for test, by a hash of its name (`divided`); with `division` BY_POSITION
     as runs of before divided them. Raises ReskerasError for a missing folder, no classes, or a class without an image.
     """
@@ -64,7 +64,7 @@ def _for_training(path: Path, division: int) -> Source[Split]:
 
 
 def _for_testing(path: Path, classes: Sequence[str]) -> Source[Split]:
-    """The images below `path`, for testing what tells `classes` apart: those of its test split, of its validation split
+    """The images below `path`, for testing a classifier of `classes`: those of its test split, of its validation split
     where it has no other, else all of them.
 
     One class or one image is enough; a class that is not among `classes`, if any are given, is a ReskerasError (status
@@ -100,7 +100,7 @@ class _Opened:
     found: dict[Path, Files]  # of each split's folder
     classes: tuple[str, ...]
     readable: dict[Path, Checked]
-    unread: tuple[str, ...]  # what to tell of the files that are not
+    unread: tuple[str, ...]  # notes on the files that are not
     notes: list[str]
     division: int
 
@@ -123,7 +123,7 @@ class _Opened:
         checked = check_files(path, list(dict.fromkeys(images)))
         readable = {file: entry for file, entry in checked.items() if entry.mode is not None}
         unread = tuple(_skipped(images, others, readable))
-        notes = [*layout.notes, *_alike(known.values()), *unread, *walk.left_out.notes()]
+        notes = [*layout.notes, *_case_notes(known.values()), *unread, *walk.left_out.notes()]
         present = {name for files in found.values() for name, each in files.items()
                    if not readable.keys().isdisjoint(each)}
         names = known.values() if known and not classes else present
@@ -164,8 +164,8 @@ class _Opened:
                       validation=validation, origins=origins, division=self.division)
 
     def images(self, folder: Path) -> tuple[list[Path], list[str], np.ndarray]:
-        """The readable images of a split, what they are called within their classes, whatever normal form the file
-        system has, and int32 labels."""
+        """The readable images of a split, their names within their classes in Unicode's composed form, and int32
+        labels."""
         rows = [(file, label) for label, name in enumerate(self.classes) for file in self.found[folder].get(name, ())
                 if file in self.readable]
         names = [folded(_below(file, folder)) for file, _ in rows]
@@ -209,8 +209,8 @@ def _refuse(name: str, folder: Path, layout: Layout, known: list[str], asked: bo
     raise ReskerasError(f"data: class {name} is in {folder} and not in {layout.train}")
 
 
-def _alike(classes: Iterable[str]) -> Iterator[str]:
-    """What to tell about classes that a person may have meant to be one."""
+def _case_notes(classes: Iterable[str]) -> Iterator[str]:
+    """Notes on classes that a person may have meant to be one."""
     by_letters: dict[str, list[str]] = {}
     for name in classes:
         by_letters.setdefault(name.casefold(), []).append(name)
@@ -225,17 +225,17 @@ def _below(file: Path, folder: Path) -> str:
 
 
 def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:
-    """What to tell about files that are no images or cannot be read."""
+    """Notes on files that are no images or cannot be read."""
     if skipped := [file for file in images if file not in readable]:
-        told = [f"{listed([file])} ({why_not_read(file)})" for file in skipped[:NAMED]]
+        named = [f"{listed([file])} ({why_not_read(file)})" for file in skipped[:NAMED]]
         more = f" and {len(skipped) - NAMED:,} more" if len(skipped) > NAMED else ""
-        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {', '.join(told)}{more}"
+        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {', '.join(named)}{more}"
     if others:
         yield f"left out {len(others)} files that are none of {' '.join(sorted(SUFFIXES))}: {listed(others)}"
 
 
 def _split(
-    name: str, files: list[Path], labels: np.ndarray, channels: int, checked: list[Checked], told: np.ndarray,
+    name: str, files: list[Path], labels: np.ndarray, channels: int, checked: list[Checked], identified: np.ndarray,
 ) -> Split:
     names = [str(file) for file in files]
     paths, targets = tf.constant(names), tf.constant(labels)
@@ -250,4 +250,4 @@ def _split(
         return decode(data, channels, plain), label
 
     return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices),
-                 where=names.__getitem__, checked=True, plain=plain, entries=told)
+                 where=names.__getitem__, checked=True, plain=plain, entries=identified)

@@ -22,7 +22,7 @@ from reskeras.printable import is_utf8
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")  # that TensorFlow decodes
 READ = "JPEG, PNG, BMP, WebP and GIF are read"
 LARGEST_FILE = 2**31 - 1  # bytes; TensorFlow counts those of a string in int32
-HEAD = 1024  # bytes by which files of other kinds are told
+HEAD = 1024  # bytes by which other kinds of files are recognised
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # what Pillow raises
 
 # what files begin with: those that are read, and others, with words for them
@@ -55,14 +55,14 @@ OTHERS = {
 
 
 class PixelBudget:
-    """Threads that decode images at the same time, of no more than `most` pixels together."""
+    """Bounds the images that threads decode at the same time: `most` pixels in total."""
 
     def __init__(self, most: int):
         self._free, self._changed = most, threading.Condition()
 
     @contextmanager
     def spent(self, pixels: int) -> Iterator[None]:
-        """Wait until `pixels`, at most all there are, are free; they are free again afterwards."""
+        """Wait until `pixels`, at most the whole budget, are free; they are released when the block ends."""
         with self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
             self._free -= pixels
@@ -110,7 +110,7 @@ def _check_file(file: Path) -> None:
 
 
 def why_unread(file: str | Path | BinaryIO, error: Exception) -> str:
-    """What is wrong with a file that was refused by `error`, to follow its name."""
+    """What is wrong with a file that was refused by `error`, phrased to follow its name."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be read: {error.strerror}"
     if not is_utf8(str(file)):  # TensorFlow takes it for no path

@@ -1,4 +1,4 @@
-"""What a run keeps of its data, so that whatever is done with the run later divides and checks the same images."""
+"""What a run records of its data, so that all later work on the run divides and checks the same images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Known = Mapping[str, Any]  # provenance.json's data
 
 
 def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
-    """What provenance.json keeps to identify a source, and the fingerprint whose entries go beside it."""
+    """The facts in provenance.json that identify a source, and its fingerprint, whose entries are saved beside it."""
     found = fingerprint(source)
     kind, _, path = source.name.partition(":")
     place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if is_folder_kind(kind) and path else {}
@@ -28,8 +28,8 @@ def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
 
 
 def kept_name(known: Known) -> str:
-    """The name to open a run's data by: a folder that was typed relative to the folder of the training is found from
-    any other, unless it is there no more and is here."""
+    """The name to open a run's data by: a folder given relative to the training's working directory is found from any
+    other, unless it is gone there and exists here."""
     name, place = known["name"], known.get("place")
     kind, _, path = str(name).partition(":")
     if not is_folder_kind(kind) or not isinstance(place, str) or Path(path).expanduser().is_absolute():
@@ -46,10 +46,10 @@ def division_of(known: Known) -> int:
 def is_own(data: str | None, known: Known) -> bool:
     """Whether `data`, as typed, is what a run was trained on; a folder is the same however it is written."""
     name = known.get("name")
-    return bool(known) and (data is None or data == name or _placed(data) == _placed(kept_name(known)))
+    return bool(known) and (data is None or data == name or _resolved_name(data) == _resolved_name(kept_name(known)))
 
 
-def _placed(name: Any) -> Any:
+def _resolved_name(name: Any) -> Any:
     kind, _, path = str(name).partition(":")
     return (kind, Path(path).expanduser().resolve()) if is_folder_kind(kind) and path else name
 
@@ -63,7 +63,7 @@ def changes(known: Known, file: Path, source: Identified) -> list[str] | None:
 
 
 def check_unchanged(path: Path, known: Known, file: Path, source: Identified) -> str:
-    """A note on data that a training goes on with, or nothing; ReskerasError (status 2) when it has changed since."""
+    """A note on the data of a resumed training, or ""; ReskerasError (status 2) if the data has changed since."""
     differences = changes(known, file, source)
     if differences is None:
         return f"resume: {path} keeps no fingerprint of its data, so that nobody can tell whether it has changed"
@@ -74,7 +74,7 @@ def check_unchanged(path: Path, known: Known, file: Path, source: Identified) ->
 
 
 def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path) -> Source:
-    """A run's own data, opened again: the classes in the run's order, and notes on what was not told in training.
+    """A run's own data, opened again: the classes in the run's order, and notes that the training did not give.
 
     Where the data has changed, images that the run was trained on are left out of the test. ReskerasError (status 2)
     when the classes are not those of the run.
@@ -84,8 +84,8 @@ def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path)
         raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on; "
                             f"they differ in {', '.join(sorted(strange)[:5])}")
     source = source.matched(classes)
-    told = known.get("notes") or ()
-    notes = [note for note in source.notes if note not in told]
+    known_notes = known.get("notes") or ()
+    notes = [note for note in source.notes if note not in known_notes]
     differences = changes(known, file, source)
     if differences is None and source.name.startswith("folder:"):
         notes.append("the run keeps no fingerprint of its data; images are divided as they were before there was one")

@@ -20,7 +20,7 @@ from reskeras.data.rows import Rows
 Change = Callable[[tf.Tensor, tf.Tensor, Rows], tf.Tensor]
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
-STILL = {"seed": 0, "dtype": "float32"}  # their own generator is never asked; a global policy must not reach pixels
+STILL = {"seed": 0, "dtype": "float32"}  # their own generator is unused; a global dtype policy must not apply to pixels
 
 
 class Draws(keras.random.SeedGenerator):
@@ -102,14 +102,14 @@ def _mixup(alpha: float) -> Mix:
 
 
 def _cutmix(alpha: float) -> Mix:
-    layer = keras.layers.MixUp(alpha, **STILL)  # its weights, partners and labels; the pixels are ours
+    layer = keras.layers.MixUp(alpha, **STILL)  # used for its weights, partners and labels; the pixels are mixed here
 
     def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         draws = Draws(seed)
         drawn = _drawn(layer, images, draws)
         height, width = images.shape[1:3]
         inside = cutmix_masks(drawn["mix_weight"], height, width, draws.next())
-        # a box ends at whole pixels and at the edge: labels weigh what really stays
+        # boxes end at whole pixels and at the edge: labels are weighted by the pixels that remain
         drawn["mix_weight"] = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), axis=[1, 2, 3])
         mixed = tf.where(inside, tf.gather(images, drawn["permutation_order"]), images)
         return mixed, tf.ensure_shape(layer.transform_labels(labels, drawn), labels.shape)

@@ -17,7 +17,7 @@ ROLES = {
     "validation": {"val", "valid", "validation", "valset", "dev", "devel", "development", "eval", "evaluation"},
     "test": {"test", "testing", "testset"},
 }
-# words beside a role that say nothing, such as those of `training_set` and `Test Images`
+# words beside a role without a meaning, such as those of `training_set` and `Test Images`
 FILLERS = {"set", "data", "dataset", "split", "folder", "image", "images", "img", "imgs", "photos", "pictures"}
 OTHER_SPLITS = ("validation", "test")
 
@@ -26,7 +26,7 @@ OTHER_SPLITS = ("validation", "test")
 class Layout:
     """The folders of the classes of each split; without `test`, those of `train` are all there is.
 
-    `top` is the folder that holds the splits, below which their names are told.
+    `top` is the folder that holds the splits, which are named relative to it.
     """
 
     top: Path
@@ -36,7 +36,7 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
     def name(self, folder: Path) -> str:
-        """A split's folder as it is told: `Training`, or `seg_train/seg_train`."""
+        """A split's folder as messages name it: `Training`, or `seg_train/seg_train`."""
         return folder.relative_to(self.top).as_posix()
 
 
@@ -96,7 +96,7 @@ def _look_inside(walk: Walk, layout: Layout) -> None:
     """Note what classes are made of where they have folders inside; a ReskerasError where these are splits."""
     inside = [child for each in walk.children(layout.top).folders for child in walk.children(each).folders
               if walk.files(child)]
-    roles = {told[0] for child in inside if (told := role_of(child.name)) and not told[1]}
+    roles = {found_role[0] for child in inside if (found_role := role_of(child.name)) and not found_role[1]}
     if "train" in roles and len(roles) > 1:
         shown = listed(layout.name(child) for child in inside)
         raise ReskerasError(f"data: {layout.top} has splits inside its classes, {shown}; turn them round, such as "
@@ -140,8 +140,8 @@ def _chosen(walk: Walk, top: Path, names: list[str]) -> dict[str, str]:
     """The folder of each role; empty where the folders are classes."""
     groups: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in names:
-        if told := role_of(name):
-            groups[told[1]][told[0]].append(name)
+        if found_role := role_of(name):
+            groups[found_role[1]][found_role[0]].append(name)
     whole = [beside for beside, roles in groups.items() if "train" in roles and len(roles) > 1]
     if () in whole:
         whole = [()]
@@ -171,8 +171,8 @@ def _repeated(walk: Walk, folder: Path, role: str) -> Path:
         children = walk.children(folder)
         if len(children.folders) != 1 or children.images:
             return folder
-        told = role_of(children.folders[0].name)
-        if told is None or told[0] != role:
+        found_role = role_of(children.folders[0].name)
+        if found_role is None or found_role[0] != role:
             return folder
         folder = children.folders[0]
 

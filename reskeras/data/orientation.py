@@ -165,8 +165,8 @@ def turned_size(size: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
 
 
 def stored_window(window: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
-    """int32 (top, left, height, width) in an image of `size` (height, width) as shown, to the same in the image as
-    stored: `turned` makes the one's pixels of the other's."""
+    """int32 (top, left, height, width) in an image of `size` (height, width) as shown, to the same window in the
+    image as stored: `turned` maps its pixels to those shown."""
     if orientation is UPRIGHT:
         return window
     corner, extent = window[:2], window[2:]

@@ -34,7 +34,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches (float32 images, labels) of every epoch from `start_epoch` on, in one dataset.
 
-    What comes out is a function of (seed, epoch, step): the order of an epoch and all that is done to its images.
+    They are a function of (seed, epoch, step): the order of an epoch as well as all augmentation.
     Starting at `start_step` skips indices before anything is decoded. The rest of an epoch that does not
     fill a batch is left out. Labels are int32 (n,); with `classes` float32 (n, classes), one-hot, smoothed and
     mixed. Mixing or smoothing without `classes` is a ValueError.
@@ -55,7 +55,7 @@ def shuffled_batches(
     load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, seed: int, epochs: range,
     read_ahead: ReadAhead, start_step: int = 0,
 ) -> tf.data.Dataset:
-    """What `load` makes of each batch of `count` images in `epochs`, in the order that (seed, epoch) gives, from step
+    """`load` of each batch of `count` images in `epochs`, in the order given by (seed, epoch), from step
     `start_step` of the first epoch on. `load` takes int64 indices of this shard's `rows` and the batch's own seed,
     int32 (2,)."""
     steps = max(count // rows.of, 1)
@@ -78,7 +78,7 @@ def shuffled_batches(
 def ordered_batches(
     load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, read_ahead: ReadAhead,
 ) -> tf.data.Dataset:
-    """What `load` makes of each batch of `count` images in order, filled up with the last image: `load` takes int64
+    """`load` of each batch of `count` images in order, padded with the last image: `load` takes int64
     indices of this shard's `rows`, and their weights, float32: 0 where it was filled up."""
     dataset = tf.data.Dataset.from_tensor_slices(_ordered(count, rows))
     dataset = dataset.map(load, num_parallel_calls=read_ahead.parallel, deterministic=True)
@@ -134,8 +134,8 @@ def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) ->
 def first_broken_in_training(
     train: Split, watched: Split, batch_size: int, seed: int, epoch: int, step: int,
 ) -> str | None:
-    """Where the image is stored that a training stopped at after `step` steps of `epoch`, as `first_broken`; it is
-    looked for in the order in which the training reads."""
+    """Where the broken image is stored that ended a training after `step` steps of `epoch`, as `first_broken`; searched
+    for in the order in which the training reads."""
     order = _order(train.count, _fold(seed, tf.constant(epoch))).numpy()
     if (step + 1) * batch_size <= len(order) or not step:
         return first_broken(train, order[step * batch_size :])

@@ -1,6 +1,6 @@
-"""Plain images: JPEGs and PNGs with nothing special about them, which a graph decodes without a look at their bytes.
+"""Plain images: ordinary JPEGs and PNGs, which a graph can decode without inspecting their bytes.
 
-A look in the graph costs as much as decoding a 32x32 image, so sources look once, when they are opened.
+Inspecting them in the graph costs as much as decoding a 32x32 image, so sources do it once, when they are opened.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 
 
 def plain_format(data: bytes, most_pixels: int) -> str | None:
-    """JPEG or PNG when the bytes of an image are one of at most `most_pixels`, and 8 bits a channel, without EXIF.
+    """JPEG or PNG for such an image of at most `most_pixels`, with 8 bits per channel and without EXIF; else None.
 
-    None for whatever else they are. For a JPEG that is said of what comes before its pixels; a PNG may have EXIF
-    anywhere.
+    In a JPEG, EXIF is searched for before the pixels; in a PNG anywhere.
     """
     if data.startswith(PNG_START) and len(data) > PNG_DEPTH:
         width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
@@ -30,7 +29,7 @@ def plain_format(data: bytes, most_pixels: int) -> str | None:
 
 
 def one_plain_format(formats: Iterable[str | None]) -> str | None:
-    """The plain format that all of `formats` are; None where there are several, or none."""
+    """The plain format that all `formats` agree on; None if they differ, or there is none."""
     found: set[str | None] = set()
     for each in formats:
         found.add(each)
@@ -40,7 +39,7 @@ def one_plain_format(formats: Iterable[str | None]) -> str | None:
 
 
 def _is_plain_jpeg(data: bytes, most_pixels: int) -> bool:
-    """Walk from marker to marker up to the pixels; what does not follow the standard is not plain."""
+    """Walk the markers up to the pixels; what does not follow the standard is not plain."""
     place, pixels = 2, 0
     if data[:2] != bytes([0xFF, START]):
         return False

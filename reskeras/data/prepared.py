@@ -108,7 +108,7 @@ def mirrors(base: str) -> bool:
 
 
 def _channels(image: Any, name: str) -> tuple[int, list[str]]:
-    """How many channels images are read with, 1 or 3, and what to tell of it."""
+    """How many channels images are read with, 1 or 3, and notes on it."""
     stored = image.shape[-1]
     if stored in (1, 3):
         return stored, []
@@ -260,7 +260,7 @@ def _split(name: str, records: Records, keys: tuple[str, str], channels: int, cl
 
 
 def _plain_format(records: Records, image_key: str) -> str | None:
-    """The plain format that all images are, see plain.py; None where they would take long to look at."""
+    """The plain format of all images, see plain.py; None if there is none, or inspecting them would take long."""
     if records.bytes > LOOKED_THROUGH:
         return None
 
@@ -271,5 +271,5 @@ def _plain_format(records: Records, image_key: str) -> str | None:
 
     try:
         return one_plain_format(formats())
-    except tf.errors.OpError:  # a record that is broken, which is told when it is read
+    except tf.errors.OpError:  # a broken record, which is reported when it is read
         return None

@@ -29,7 +29,7 @@ class Preprocessing:
     """Size of the input in pixels, and the mean and standard deviation on the 0..255 scale.
 
     `mean` is float32 (height, width, channels) for `per_pixel_mean`, else (channels,); `std` is (channels,). `framing`
-    says how an image comes to that size: published ImageNet weights look at 224 of 256 pixels, or a larger share.
+    says how an image is brought to that size: published ImageNet weights use the central 224 of 256 pixels, or more.
     """
 
     height: int
@@ -72,7 +72,7 @@ class Preprocessing:
                    np.maximum(deviation, 1.0).astype(np.float32))  # a constant channel is not blown up
 
     def by_channel(self) -> Preprocessing:
-        """The same with the mean of every pixel made one of each channel, for images of any size."""
+        """The same with the per-pixel mean averaged to one per channel, for images of any size."""
         if self.kind != "per_pixel_mean":
             return self
         return replace(self, kind="per_channel", mean=self.mean.mean(axis=(0, 1)))
@@ -108,7 +108,7 @@ class Preprocessing:
                      interpolation=self.framing.interpolation, description=self.describe())
 
     @classmethod
-    def load(cls, path: Path, size: tuple[int, int, int] | None = None) -> Preprocessing:
+    def load(cls, path: Path, size: tuple[int, ...] | None = None) -> Preprocessing:
         """Read what `save` wrote; nothing in the file is executed. A broken file is a ReskerasError (status 1), as is
         one for another `size` (height, width, channels) than that of the network's images, where it is given."""
         try:
@@ -116,7 +116,7 @@ class Preprocessing:
             with np.load(path, allow_pickle=False) as saved:
                 height, width, channels = (int(saved[name]) for name in ("height", "width", "channels"))
                 kind, mean, std = str(saved["kind"]), saved["mean"], saved["std"]
-                # runs of before have neither
+                # older runs have neither
                 crop = float(saved["crop"]) if "crop" in saved else WHOLE.crop
                 how = str(saved["interpolation"]) if "interpolation" in saved else WHOLE.interpolation
             shape = (height, width, channels) if kind == "per_pixel_mean" else (channels,)

@@ -15,7 +15,7 @@ import tensorflow as tf
 Operation = Callable[[tf.Tensor, tf.Tensor, float], tf.Tensor]
 
 MOST = 30.0  # the magnitude of full strength
-GREY = 128.0  # what comes in from outside of an image that is moved
+GREY = 128.0  # the fill value outside of a moved image
 FURTHEST = 150 / 331  # largest translation, as a share of the side
 LUMA = (0.299, 0.587, 0.114)
 

@@ -26,7 +26,7 @@ def split_records(builder: Any, name: str) -> Records:
 
 
 def record_facts(builder: Any, sizes: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What tells a prepared set from another of its name: its version, and a hash of the `sizes` of each split's
+    """What distinguishes a prepared set from others of its name: its version, and a hash of the `sizes` of each split's
     records."""
     total = hashlib.sha256()
     for split in sorted(sizes):
@@ -54,7 +54,7 @@ class Records:
 
     @property
     def bytes(self) -> int:
-        """Of all records together."""
+        """Size of all records together."""
         return int(self.sizes.sum())
 
     def file_of(self, index: int) -> Path:

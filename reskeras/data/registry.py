@@ -16,8 +16,8 @@ from reskeras.readers import CLASSES, readers_of
 
 
 def opened(name: str, annotation: str, purpose: Purpose) -> Source:
-    """The source called `name`, by the reader that takes it of those for `annotation`; ReskerasError (status 2) when
-    there is none. Nothing is downloaded."""
+    """The source called `name`, by the reader for `annotation` that accepts it; ReskerasError (status 2) when there
+    is none. Nothing is downloaded."""
     readers = readers_of(annotation)
     for reader in readers:
         if reader.takes(name):
@@ -56,7 +56,7 @@ def open_source(
 
 
 def _check_kind(name: str) -> None:
-    """ReskerasError for what is taken for a source of classified images most often."""
+    """ReskerasError with advice for what is most often mistaken for a source of classified images."""
     if name.partition(":")[0] in ("voc", "coco"):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     if name and not any(reader.takes(name) for reader in readers_of(CLASSES)) and Path(name).expanduser().is_dir():

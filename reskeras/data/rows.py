@@ -11,8 +11,8 @@ from reskeras.errors import ReskerasError
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows first..last-1 of batches of `of`. Random numbers are drawn for all of a batch and then taken from, so
-    that a row's do not depend on how the batch is shared out."""
+    """Rows first..last-1 of batches of `of`. Random numbers are drawn for the whole batch and then
+    sliced, so that a row's do not depend on the number of shards."""
 
     first: int
     last: int

@@ -1,4 +1,4 @@
-"""Some images of each class alike, the same ones each time: to use, or to hold out."""
+"""Stratified samples of images, the same ones each time: to use, or to hold out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from reskeras.data.survey import COUNTED, labels_of
 
 
 def split_off(split: Split, share: float, seed: int, division: int = DIVISION) -> tuple[Split, Split | None]:
-    """`split` without, and only, a `share` of its images, of each class alike, the same for the same seed.
+    """`split` without a `share` of its images, and that share: stratified by class, the same for the same seed.
 
-    Of more than COUNTED images, whose labels take long to read and whose draw is even by their number alone, the
-    classes are not looked at. `division` BY_POSITION draws as before names counted.
+    Of more than COUNTED images, whose labels take long to read and whose classes are even by their number alone, the
+    draw is not stratified. `division` BY_POSITION draws by position, as for older runs.
     """
     if division == BY_POSITION:
         kept, held = held_by_position(split.count, share, seed)

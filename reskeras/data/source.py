@@ -26,16 +26,15 @@ Where = Callable[[int], str]
 class Split:
     """`count` labelled images, read in two steps that both run in a graph.
 
-    `fetch` takes int64 indices (n,) below `count` to what is stored of each, a tensor of n elements: one
-    call for a batch, because a call into Python costs more than decoding a small image. Without it the
-    indices are what is stored. `decode` takes one such element to (uint8 image (height, width, channels),
-    int32 label); only the channels are static. Where images are stored as files or parts of files, `encoded`
-    takes it to (scalar string: the bytes of one JPEG, PNG, ..., int32 label), so that a window can be decoded
-    alone. `label` takes n such elements to int32 labels (n,) without decoding an image; it is optional too. `where`
-    says for a person where the image at an index is stored: a file, the number of a record. `checked` says that every
-    image was decoded when the data was opened, `plain` that what is `encoded` was looked at then and is all of one
-    plain format, see plain.py. `entries` identifies each image, where
-    that can be told: an array (n,) of fingerprint.ENTRY.
+    `fetch` maps int64 indices (n,) below `count` to the stored form of each image, a tensor of n elements: one call per
+    batch, because a call into Python costs more than decoding a small image. By default the index is the stored form.
+    `decode` maps one stored element to (uint8 image (height, width, channels), int32 label); only the channels are
+    static. For images stored as files or parts of files, `encoded` maps it to (scalar string: the bytes of one JPEG,
+    PNG, ..., int32 label), so that a window can be decoded alone. `label`, optional too, maps n stored elements to
+    int32 labels (n,) without decoding images. `where` says in messages where the image at an index is stored: a file,
+    the number of a record. `checked`: every image was decoded when the data was opened; `plain`: the plain format that
+    all `encoded` images were found to have then, see plain.py. `entries` identifies each image, where that is
+    possible: an array (n,) of fingerprint.ENTRY.
     """
 
     name: str
@@ -59,7 +58,7 @@ class Split:
         return [self.where(index) for index in places.tolist()]
 
     def keys(self) -> list[str]:
-        """What each image is known by, wherever the data lies: a hash of its name, of a record its number."""
+        """A key for each image, wherever the data lies: a hash of its name, or the number of its record."""
         found = range(self.count) if self.entries is None else self.entries["name"].tolist()
         return [str(each) for each in found]
 
@@ -71,8 +70,8 @@ class Split:
                        entries=None if self.entries is None else self.entries[indices])
 
     def with_channels(self, channels: int) -> Split:
-        """The same images with so many channels, 1 or 3: grey as three equal channels, colour as its luminance, as
-        `predict` reads files. What is stored is not told by `encoded` any more: it has other channels."""
+        """The same images with 1 or 3 channels: grey repeated three times, colour converted to luminance, as
+        `predict` reads files. `encoded` is dropped, because the stored bytes have other channels."""
 
         def decode(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             image, label = self.decode(stored)
@@ -97,7 +96,7 @@ class Split:
 
 
 class Images(Protocol):
-    """What a split has, whatever is annotated in its `count` images."""
+    """Protocol of splits, whatever is annotated in their images."""
 
     @property
     def name(self) -> str:
@@ -125,11 +124,11 @@ AnySplit = TypeVar("AnySplit", bound=Images)
 class Source(Generic[AnySplit]):
     """Training and test images with the names of their classes.
 
-    `name` is as typed, `label` how results on it are called; `mirror` says whether a mirrored image keeps
-    its class; `notes` are for the user: files skipped, how the split was made; `divided` says in a few words
-    where the test images come from, `origins` the same of the other splits, by their names. `validation` is what a
-    training watches, where the data has it beside test images. `division` is the version of the rule by which images
-    are held back from training. `facts` are what else tells the data from other data of the same name, as plain data.
+    `name` is as typed, `label` the title of results on it; `mirror`: whether a mirrored image keeps its class; `notes`
+    are for the user: skipped files, how the split was made; `divided` says in a few words where the test images come
+    from, `origins` the same for the other splits, by name. `validation` is what a training watches, if the data has it
+    besides test images. `division` is the version of the rule by which images are held back from training. `facts`
+    distinguish the data from other data of the same name, as plain data.
 
     Data that was opened for testing may have no training images: `train` is None then.
     """
@@ -162,7 +161,7 @@ class Source(Generic[AnySplit]):
         return self.train
 
     def matched(self, classes: Sequence[str]) -> Source[AnySplit]:
-        """The source with its classes put in the order of `classes`, of which it may lack some, told in a note.
+        """The source with its classes in the order of `classes`; a note lists those that it lacks.
 
         Raises ReskerasError (status 2) for a class that is not among them.
         """
@@ -183,7 +182,7 @@ class Source(Generic[AnySplit]):
         return replace(self, classes=tuple(classes), notes=notes, **splits)
 
     def with_channels(self: Source[Split], channels: int) -> Source[Split]:
-        """The same images for a network of so many input channels, 1 or 3."""
+        """The same images for a network with 1 or 3 input channels."""
         if channels == self.channels:
             return self
         read = "coloured images, read as grey" if channels == 1 else "grey images, read as three equal channels"

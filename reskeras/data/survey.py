@@ -1,4 +1,4 @@
-"""What a source holds: images of each class, their sizes, and what may go wrong in training on it."""
+"""Survey of a source: images per class, their sizes, and problems to expect in training."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from reskeras.data.orientation import UPRIGHT, orientation_of
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
 
-COUNTED = 200_000  # labels read of a split; where there are more, evenly spaced ones stand for all
+COUNTED = 200_000  # labels that are read of a split; of more, an evenly spaced sample
 MEASURED = 2_000  # images whose size is read
-COMPARED = 60_000  # images of a split that are compared with those of the other
+COMPARED = 60_000  # images of a split that are compared with the other split
 COMPARED_BYTES = 2_000_000_000  # of each split
 FEW = 10
 UNEQUAL = 10  # times as many images in the largest class as in the smallest
 NAMED = 5
 BATCH = 256
-DECODED = 3_000_000_000  # numbers in images that are decoded of each split, to see whether they can be
-FILES = 16  # that are in memory at once, times READERS
+DECODED = 3_000_000_000  # pixel values of each split that are decoded in search of broken images
+FILES = 16  # files in memory at once, times READERS
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Survey:
     """A source in figures. `counted` is how many labels of each split the counts by class were made from: where
     it is less than the split, they are estimates. `shared` test images are also training images, of those
     `compared` (training, test), byte for byte as stored; and of the same `turned` (training, test) are turned by their
-    EXIF orientation, as viewers show them. `divided` says where
-    the test images come from, `origins` the same of the other splits."""
+    EXIF orientation, as viewers show them. `divided` says where the test images come from, `origins` the same for the
+    other splits."""
 
     data: str
     channels: int
@@ -119,11 +119,11 @@ def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unreadable(split: Split) -> tuple[int, np.ndarray]:
-    """How many images were decoded, all unless they have more than DECODED pixels, and indices of those that cannot be;
-    none of a split whose images were decoded when it was opened, or are not stored as files."""
+    """The number of images decoded (all, unless they have more than DECODED pixel values) and the indices of unreadable
+    ones. Nothing is decoded of a split whose images were checked when it was opened, or are not stored as files."""
     if split.checked or split.encoded is None or not split.count:
         return 0, np.empty(0, np.int64)
-    order = np.random.default_rng(0).permutation(split.count)  # a part of them is a sample
+    order = np.random.default_rng(0).permutation(split.count)  # so that a part of them is a sample
 
     def decoded(place: tf.Tensor, stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return place, tf.size(split.decode(stored)[0], tf.int64)

@@ -1,4 +1,4 @@
-"""Random crops of images of any size: a window is drawn, only it is decoded where it can be, then it is resized."""
+"""Random crops of images of any size: a window is drawn, decoded alone where the format allows it, then resized."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
 
-TRIES = 10  # windows drawn for an image, of which the first that fits is taken
+TRIES = 10  # windows drawn per image; the first that fits is used
 NUMBERS = 4  # random numbers in 0..1 for a window
-MARGIN = 2  # columns decoded beside a window of a JPEG
+MARGIN = 2  # extra columns decoded beside a window of a JPEG
 
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -55,7 +55,7 @@ def resized_crop_window(shape: tf.Tensor, draws: tf.Tensor, spec: ResizedCropSpe
     drawn = tf.stack([heights[chosen], widths[chosen]])
     found = tf.reduce_any(fits)
     size = tf.where(found, drawn, central)
-    return _placed(shape, size, tf.where(found, draws[chosen, 2:], 0.5))
+    return _window_at(shape, size, tf.where(found, draws[chosen, 2:], 0.5))
 
 
 def shorter_side_window(
@@ -66,10 +66,10 @@ def shorter_side_window(
     size = tf.cast(shape, tf.float32)
     side = sides[0] + tf.floor(draws[0, 0] * (sides[1] - sides[0] + 1))
     window = tf.round(tf.constant(wanted, tf.float32) * tf.reduce_min(size) / side)
-    return _placed(shape, tf.clip_by_value(window, 1.0, size), draws[0, 2:])
+    return _window_at(shape, tf.clip_by_value(window, 1.0, size), draws[0, 2:])
 
 
-def _placed(shape: tf.Tensor, size: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+def _window_at(shape: tf.Tensor, size: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
     size = tf.cast(size, tf.int32)
     room = shape - size
     corner = tf.minimum(tf.cast(tf.floor(place * tf.cast(room + 1, tf.float32)), tf.int32), room)

@@ -1,4 +1,4 @@
-"""The one place that writes: files and folders take their names when they are whole, or not at all."""
+"""The one place that writes files: atomically, so that files and folders appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def atomic_file(path: str | Path, otherwise: str = "", durable: bool = False) ->
 
 
 def check_place(path: str | Path) -> None:
-    """Refuse `path` before the work of which it shall hold the result, where the system would refuse it after; nothing
-    is left there. Raises `failure` as `atomic_file` does."""
+    """Raise before long work whose result `path` is to hold, where the system would refuse to write it; nothing is
+    left there. Raises `failure` as `atomic_file` does."""
     path = local_path(path, "path")
     with refusals_told(path):
         if not is_device(path):
@@ -103,10 +103,10 @@ def atomic_folder(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """A hidden folder in `folder` for what is not finished; it goes with all that is left in it when the block ends.
+    """A hidden folder in `folder` for unfinished work, removed with its contents when the block ends.
 
-    `folder` is made if need be, and unmade if nothing came to stand in it. The workspace is locked while it is used;
-    unlocked ones, which killed processes left behind, are removed first. Raises `failure` as `atomic_file` does.
+    `folder` is made if it is missing, and then removed again if it stays empty. The workspace is locked while it is
+    used; unlocked ones, which killed processes left behind, are removed first. Raises `failure` as `atomic_file` does.
     """
     with refusals_told(folder), locked_workspace(folder) as place:
         yield place
@@ -124,7 +124,7 @@ def scratch() -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str, durable: bool = False) -> None:
-    """Replace `path` by `text`, UTF-8. What UTF-8 has no form for, such as bytes of a file name, is escaped."""
+    """Replace `path` by `text` in UTF-8; what cannot be encoded, such as bytes of a file name, is escaped."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
 
 
@@ -147,7 +147,7 @@ def write_csv(path: str | Path, rows: Iterable[Iterable[Any]]) -> None:
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     """`rows` as CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
     lines = []
-    for row in rows:  # the writer quotes the characters of its line's end alone, so that is not "\n"
+    for row in rows:  # the writer quotes only those line ends that its own lineterminator contains
         text = io.StringIO()
         csv.writer(text, lineterminator="\r\n").writerow([_inert(cell) for cell in row])
         lines.append(text.getvalue().removesuffix("\r\n") + "\n")
@@ -181,7 +181,7 @@ def move(source: Path, target: Path) -> Path:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a log; a log that cannot be written is no reason to end what it tells of."""
+    """Add a line to a log; an OSError is ignored, so that a log never ends what it reports on."""
     with suppress(OSError), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(line + "\n")
 

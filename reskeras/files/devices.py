@@ -1,4 +1,4 @@
-"""Paths that are written to where they stand: pipes, terminals, /dev/stdout whatever it leads to."""
+"""Paths that are written to in place, not replaced: pipes, terminals, /dev/stdout whatever it leads to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def is_device(path: Path) -> bool:
-    """Whether `path` is written to where it stands: a pipe, a terminal, /dev/stdout whatever it leads to."""
+    """Whether `path` is written to in place: a pipe, a terminal, /dev/stdout whatever it leads to."""
     if _descriptor(path) is not None or _real(path.parent) == Path("/dev"):
         return True
     return path.exists() and not path.is_file() and not path.is_dir()

@@ -22,10 +22,10 @@ LOCK_FILE = "writing.lock"
 
 @contextmanager
 def only_writer(folder: Path, field: str) -> Iterator[None]:
-    """Hold the lock of `folder` while the block runs; the system takes it back however the process ends.
+    """Hold the lock of `folder` while the block runs; the system releases it however the process ends.
 
-    Raises `InUse` (status 1) that says which process holds it, where and since when. A file system without locks
-    gives none, and refuses nobody.
+    Raises `InUse` (status 1) that says which process holds it, where and since when. Where the file
+    system has no locks, nothing is locked.
     """
     path, own = folder / LOCK_FILE, f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M}"
     with refusals_told(folder):

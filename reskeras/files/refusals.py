@@ -1,4 +1,4 @@
-"""The system's refusals to write, in words: what a full disk or a missing permission is told as."""
+"""The system's refusals to write, such as a full disk or a missing permission, in words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ REASONS = {
     errno.EISDIR: "it is a folder", errno.ENOTDIR: "a part of the path is not a folder",
     errno.EEXIST: "it exists already", errno.ENOTEMPTY: "it exists already", errno.ELOOP: "its links go in a circle",
 }
-# what native libraries say where they give no error number
+# messages of native libraries, which give no error number
 WORDS = {"No space left": NO_SPACE, "Disk quota exceeded": NO_SPACE, "Read-only file system": READ_ONLY}
 
 
 class Unwritable(ReskerasError):
-    """The system refuses to write; what was to be written may be whole another time, on a disk with space.
+    """The system refuses to write; the same may succeed later, on a disk with space.
 
-    A process that another one launched (which sets LAUNCHED) ends with STUCK then: started again it would end so too.
+    A process that another one launched (which sets LAUNCHED) ends with STUCK then: a restart would fail as well.
     """
 
 
@@ -38,7 +38,7 @@ def reason(error: OSError) -> str:
     """Why the system refused, in words."""
     if error.errno in REASONS:
         return REASONS[error.errno]
-    return _said(error) or (error.strerror or str(error) or type(error).__name__).lower()
+    return _library_reason(error) or (error.strerror or str(error) or type(error).__name__).lower()
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def refusals_told(path: Path, otherwise: str = "") -> Iterator[None]:
     except OSError as error:
         raise Unwritable(f"{_shown(path)} cannot be written: {reason(error)}{otherwise}", FAILED) from error
     except Exception as error:  # TensorFlow, h5py and safetensors have errors of their own for a full disk
-        if why := _said(error):
+        if why := _library_reason(error):
             raise Unwritable(f"{_shown(path)} cannot be written: {why}{otherwise}", FAILED) from error
         raise
 
@@ -64,5 +64,6 @@ def _shown(path: Path) -> Path:
     return Path(*(part for part in path.parts if not part.startswith(PREFIX)))
 
 
-def _said(error: Exception) -> str:
+def _library_reason(error: Exception) -> str:
+    """The reason that the message of a native library's error states; empty where it states none."""
     return next((why for words, why in WORDS.items() if words in str(error)), "")

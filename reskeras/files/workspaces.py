@@ -1,4 +1,4 @@
-"""Hidden, locked folders for what is not finished, which leave nothing behind, however a process ends."""
+"""Hidden, locked folders for unfinished work, which leave nothing behind however a process ends."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def locked_workspace(folder: Path) -> Iterator[Path]:
 
 
 def make(folder: Path) -> list[Path]:
-    """Make a folder; those that were missing, the innermost first."""
+    """Make a folder; returns those that were missing, the innermost first."""
     missing = []
     for each in (folder, *folder.parents):
         if os.path.lexists(each):
@@ -59,7 +59,7 @@ def make(folder: Path) -> list[Path]:
 
 
 def _unmake(made: list[Path]) -> None:
-    """Remove those of the folders in which nothing stands, the innermost first."""
+    """Remove those of the folders that are empty, the innermost first."""
     for each in made:
         with suppress(OSError):
             each.rmdir()
@@ -111,12 +111,12 @@ def _kernel() -> str:
 
 
 def sync(path: Path) -> None:
-    """Have a file or a folder on the disk, not just in its cache."""
+    """Flush a file or a folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that does not know it
+        if error.errno != errno.EINVAL:  # the file system does not support it
             raise
     finally:
         os.close(handle)

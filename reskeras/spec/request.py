@@ -47,7 +47,7 @@ def network(
         raise ReskerasError(f"network: {source} is a detector; see reskeras detect --help")
     if fields or settings:
         spec, lines = overridden(spec, fields, settings), {}  # errors may not come from the file any more
-    with _placed(where, lines):
+    with _with_place(where, lines):
         spec.lower().unit_shapes()  # raises for what cannot be resolved or does not fit together
     return spec
 
@@ -84,13 +84,13 @@ def detector(
         spec, lines = laid_over(spec, {BACKBONE: overridden(spec.backbone, fields, others).sparse()}), {}
     if own:
         spec, lines = overridden(spec, {}, own), {}
-    with _placed(where, lines):
+    with _with_place(where, lines):
         lower_detector(spec)
     return spec
 
 
 @contextmanager
-def _placed(where: str, lines: Lines) -> Iterator[None]:
+def _with_place(where: str, lines: Lines) -> Iterator[None]:
     """Add to ReskerasErrors of the block the place in the file that they are about."""
     try:
         yield
