@@ -163,7 +163,7 @@ def port(
     count = None if classes is None or application is None else len(class_names(classes, None))
     named = read_architecture(architecture) if architecture else None
     made = ported(read_source(source, application, count, named), size, normalise, fold_biases, with_proof)
-    names = class_names(classes, made.spec.lower().units[-1].nodes[-1].units, made.labels)
+    names = class_names(classes, made.spec.lower().output_shape[-1], made.labels)
     path = place_for(out, f"{made.name}-ported")
     made.save(path, names)
     return Run(path)
