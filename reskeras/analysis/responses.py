@@ -43,5 +43,7 @@ def taps(plan: Plan) -> list[Tap]:
 def _taps(nodes: Sequence) -> Iterator[Tap]:
     for node, following in followed(nodes):
         if isinstance(node, op.Conv) and max(node.kernel) > 1:
-            normalised = isinstance(following, op.BatchNorm)
-            yield Tap(node.name, following.name if normalised else node.name, AFTER_BN if normalised else AFTER_CONV)
+            if isinstance(following, op.BatchNorm):
+                yield Tap(node.name, following.name, AFTER_BN)
+            else:
+                yield Tap(node.name, node.name, AFTER_CONV)

@@ -95,11 +95,12 @@ def _signals(plan: Plan, products: dict[str, np.ndarray], sums: dict[str, np.nda
     for unit in plan.units:
         share = ratio = None
         layers = weighted_layers(unit.nodes)
-        if unit.name in products:
+        fork = residual_fork(unit)
+        if fork and unit.name in products:
             shortcut, residual, along, whole = products[unit.name]
             share = float(along / whole) if whole > 0 else 0.0
             ratio = float(np.sqrt(residual / shortcut)) if shortcut > 0 else float("inf")
-            layers = weighted_layers(residual_fork(unit).branches[RESIDUAL])
+            layers = weighted_layers(fork.branches[RESIDUAL])
         depth += layers * (1.0 if share is None else 1.0 - min(max(share, 0.0), 1.0))
         error, largest = sums.get(unit.name, (None, None))
         yield UnitSignal(unit.name, share, ratio, float(error / largest) if largest else None, depth)

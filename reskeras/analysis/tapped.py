@@ -18,7 +18,8 @@ SHORTCUT, RESIDUAL = 0, 1  # branches of a residual fork
 
 def as_tensors(weights: Mapping[str, np.ndarray]) -> Weights:
     """Weights by canonical name, such as `stage1_unit1_conv1/kernel`, as `execute` takes them."""
-    return {tuple(name.rsplit("/", 1)): tf.constant(value) for name, value in weights.items()}
+    return {(operation, role): tf.constant(value) for name, value in weights.items()
+            for operation, _, role in [name.rpartition("/")]}
 
 
 def batch_signature(plan: Plan) -> list[tf.TensorSpec]:

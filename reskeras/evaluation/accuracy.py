@@ -34,9 +34,9 @@ class Evaluation:
     views: str = "single view"
     undefined: int = 0
     classes: tuple[str, ...] = ()
-    labels: np.ndarray = field(default=None, repr=False, compare=False)
-    predicted: np.ndarray = field(default=None, repr=False, compare=False)
-    confidence: np.ndarray = field(default=None, repr=False, compare=False)
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False, compare=False)
+    predicted: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False, compare=False)
+    confidence: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ def evaluate(
 ) -> Evaluation:
     """Look at every image of `split` once, in order."""
     loss, undefined, hits = 0.0, 0, np.zeros(2, np.int64)
-    every = {"labels": [], "predicted": [], "confidence": []}
+    every: dict[str, list[np.ndarray]] = {"labels": [], "predicted": [], "confidence": []}
     for logs, labels in scored(model, split, preprocessing, views, dense, batch_size):
         numbers = np.isfinite(logs.max(axis=1))
         undefined += int((~numbers).sum())

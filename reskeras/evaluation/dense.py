@@ -22,18 +22,20 @@ class DenseNetwork:
 
     def __init__(self, plan: Plan, model: keras.Model):
         head = plan.units[-1].nodes
-        pools = [index for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
-        if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0] + 1 :]):
+        pools = [(index, node) for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
+        if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0][0] + 1 :]):
             raise ReskerasError("scales: this network's head does not pool its feature maps, so that it cannot be "
                                 "applied to images of other sizes; use --views")
         weights = read(model)
-        self.before, self.pool, self.after = head[: pools[0]], head[pools[0]], head[pools[0] + 1 :]
+        place, self.pool = pools[0]
+        self.before, self.after = head[:place], head[place + 1 :]
         body = plan.slice(until=plan.units[-2].name)
         self.body = compile_plan(body, "body", any_size=True)
         write(self.body, {name: weights[name] for name in places(self.body)})
         self.window = body.output_shape[:2]
         self.smallest = plan.input_shape[:2]
-        tensors = {tuple(name.rsplit("/", 1)): tf.constant(value) for name, value in weights.items()}
+        tensors = {(operation, role): tf.constant(value) for name, value in weights.items()
+                   for operation, _, role in [name.rpartition("/")]}
         self.tensors = UnitTensors(tensors, training=False, learns=False, draw=lambda node: (0.0, 0))
         self.probabilities = tf.function(
             self._probabilities, input_signature=[tf.TensorSpec([None, None, None, plan.input_shape[-1]], tf.float32)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,6 +57,8 @@ def scored(
 ) -> Scored:
     """Log probabilities and labels of every image of `split`, in order; several views' probabilities are averaged."""
     if views.scales:
+        if dense is None:
+            raise ValueError("scales: whole images are looked at by a DenseNetwork")
         yield from _whole(split, preprocessing, views.scales, dense)
     elif views.crops == 10:
         yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1))
@@ -108,7 +111,7 @@ def _whole(
     if preprocessing.kind == "per_pixel_mean":  # at other sizes there are other pixels: the mean of each channel
         preprocessing = replace(preprocessing, kind="per_channel", mean=preprocessing.mean.mean(axis=(0, 1)))
     for image, label in examples(split):  # each image has a shape of its own
-        total = 0.0
+        total: Any = 0.0  # then float32 (classes,)
         for scale in scales:
             resized = shorter_side(tf.cast(image, tf.float32), scale)
             both = tf.stack([resized, resized[:, ::-1]])

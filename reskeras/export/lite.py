@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,13 @@ def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.l
         converter.target_spec.supported_ops = [
             Ops.TFLITE_BUILTINS_INT8 if kind.activations == "int8"
             else Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-        converter.representative_dataset = lambda: _one_by_one(images)
+        converter.representative_dataset = lambda: _one_by_one(() if images is None else images)
     if kind.io == "int8":
         converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter
 
 
-def _one_by_one(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+def _one_by_one(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     for image in images:
         yield {"images": image[np.newaxis].astype(np.float32)}
 

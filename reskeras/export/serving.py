@@ -41,7 +41,7 @@ def write_saved_model(
     """
     target, names = folder / "saved_model", folder / "assets" / "classes.txt"
     write_text(names, "\n".join(inference.classes) + "\n")
-    inference.class_names = tf.saved_model.Asset(str(names))
+    inference.class_names = tf.saved_model.Asset(str(names))  # type: ignore[attr-defined]  # any tf.Module takes one
     tf.saved_model.save(inference, str(target), signatures=inference.signatures(signatures))
     if batches:
         _write_warmup(inference, target, model, batches)

@@ -195,5 +195,5 @@ class Group:
 
 def _precedence(worker: Worker) -> int:
     """Of several that ended within one look: a refusal, a stop, a signal, then those that others may have caused."""
-    status = worker.status
+    status = worker.status or 0
     return 0 if status in FINAL else 1 if status in STOPPED else 2 if status < 0 else 3

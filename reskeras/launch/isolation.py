@@ -83,7 +83,8 @@ def _made(kinds: tuple[str, ...]) -> list[int]:
             os.close(handle)
         raise
     finally:
-        maker.stdin.close()
+        if maker.stdin:  # which ends the process
+            maker.stdin.close()
         try:
             maker.wait(LONGEST)
         except subprocess.TimeoutExpired:

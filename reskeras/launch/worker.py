@@ -99,8 +99,10 @@ class Worker:
             self._tell(f"[worker {self.index}] {line}" if prefixed else line, is_error)
 
 
-def how_it_ended(status: int) -> str:
+def how_it_ended(status: int | None) -> str:
     """`ended with status 1` or `was killed by SIGKILL`."""
+    if status is None:
+        return "still runs"
     if status >= 0:
         return f"ended with status {status}"
     try:

@@ -107,7 +107,7 @@ def _without_rate(node: op.Op) -> op.Op:
 
 def _columns(items: list[Item], width: float) -> list[list[Item]]:
     """Items split into columns, as many as bring the page nearest to its aspect."""
-    choices = []
+    choices: list[tuple[float, int, list[list[Item]]]] = []
     for count in range(1, min(len(items), 40) + 1):
         columns = _split(items, count)
         page = len(columns) * width / (max(map(_column_height, columns)) + HEADER + FOOTER)

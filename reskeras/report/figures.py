@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -34,8 +35,10 @@ CHARACTER = 0.56  # width of a usual character, as a share of the font's size
 COLOURS = ("#1b7f79", "#d1495b", "#4c78a8", "#e0a030", "#7b5ea7", "#5b8c3a", "#8c564b", "#666666")
 DASHES = ("-", "--", "-.", ":")
 # whatever a user's matplotlibrc says; the salt, so that the same plot gives the same SVG
-SETTINGS = {"text.parse_math": False, "text.usetex": False, "svg.hashsalt": "reskeras", "svg.fonttype": "path",
-            "savefig.dpi": "figure", "savefig.bbox": None}
+SETTINGS: dict[Any, Any] = {
+    "text.parse_math": False, "text.usetex": False, "svg.hashsalt": "reskeras", "svg.fonttype": "path",
+    "savefig.dpi": "figure", "savefig.bbox": None,
+}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -75,7 +78,7 @@ class Figure(MatplotlibFigure):
     def _room(self, text: Text) -> int:
         """Characters that fit on the figure beside each other."""
         width = self.get_size_inches()[0] if text.get_rotation() % 180 == 0 else self.get_size_inches()[1]
-        return max(int(0.95 * width * 72 / (CHARACTER * text.get_fontsize())), LONGEST_NAME)
+        return max(int(0.95 * width * 72 / (CHARACTER * float(text.get_fontsize()))), LONGEST_NAME)
 
 
 def save_figure(figure: Figure, path: Path, kind: str | None = None) -> Path:
@@ -90,7 +93,7 @@ def save_figures(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
     return [save_figure(figure, folder / f"{name}.{kind}") for name, figure in figures.items() for kind in KINDS]
 
 
-def plot_line(axis: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> None:
+def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style: Any) -> None:
     """A line through points; one point alone, and points between gaps, are shown as dots."""
     heights = [math.nan if each is None else float(each) for each in y]
     known = [math.isfinite(each) for each in heights]
@@ -106,7 +109,8 @@ def add_legend(axes: Axes) -> None:
     if len(labels) <= MOST_INSIDE and max(map(len, labels), default=0) <= LONGEST_NAME:
         axes.legend(frameon=False, fontsize=SMALL)
         return
-    figure, columns = axes.figure, -(-len(labels) // ROWS_BESIDE)
+    figure = cast(MatplotlibFigure, axes.figure)  # no plot here has subfigures
+    columns = -(-len(labels) // ROWS_BESIDE)
     longest = min(max(map(len, labels)), LONGEST_NAME)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + columns * (0.7 + longest * CHARACTER * SMALL / 72), height)
@@ -116,7 +120,8 @@ def add_legend(axes: Axes) -> None:
 def log_where_wide(axis: Axes, most: float = 30.0) -> None:
     """A logarithmic y axis where the lines' values are positive and the largest is over `most` times the smallest;
     else one that begins at 0."""
-    values = [value for line in axis.lines for value in map(float, line.get_ydata()) if math.isfinite(value)]
+    heights = (value for line in axis.lines for value in np.asarray(line.get_ydata(), float).tolist())
+    values = [value for value in heights if math.isfinite(value)]
     if values and min(values) > 0 and max(values) > most * min(values):
         axis.set_yscale("log")
     else:
@@ -187,7 +192,7 @@ class _Names(Formatter):
     def __init__(self, labels: Formatter):
         self.labels = labels
 
-    def set_axis(self, axis: Axis) -> None:
+    def set_axis(self, axis: Any) -> None:
         """Of the labels too."""
         super().set_axis(axis)
         self.labels.set_axis(axis)

@@ -71,7 +71,7 @@ def _files() -> dict[str, str]:
     """File of the upright, regular style of each family that is fit for names."""
     from matplotlib.font_manager import findfont, fontManager
 
-    files = {USUAL: findfont(USUAL)}
+    files: dict[str, str] = {USUAL: findfont(USUAL)}
     for font in fontManager.ttflist:
         if font.style == "normal" and font.weight in (400, "normal", "regular") and not font.name.startswith(UNFIT):
             files.setdefault(font.name, font.fname)

@@ -60,12 +60,12 @@ class _Layout:
 
     def __init__(self, fork: Fork) -> None:
         self.rooms = [measure(branch) for branch in fork.branches]
-        self.main = _main_branch(fork)
+        self.main, self.offsets = _main_branch(fork), [0.0] * len(self.rooms)
         tallest = max(room.height for room in self.rooms)
         if self.main is None:
             self._side_by_side()
         else:
-            self._around_main(fork)
+            self._around(self.main)
         self.inner = max(tallest, 2 * ROUND)
         left = max(room.left - offset for room, offset in zip(self.rooms, self.offsets, strict=True))
         right = max(room.right + offset for room, offset in zip(self.rooms, self.offsets, strict=True))
@@ -75,18 +75,18 @@ class _Layout:
 
     def _side_by_side(self) -> None:
         width = sum(room.left + room.right for room in self.rooms) + SIDE_GAP * (len(self.rooms) - 1)
-        at, self.offsets = -width / 2, []
-        for room in self.rooms:
-            self.offsets.append(at + room.left)
+        at = -width / 2
+        for index, room in enumerate(self.rooms):
+            self.offsets[index] = at + room.left
             at += room.left + room.right + SIDE_GAP
 
-    def _around_main(self, fork: Fork) -> None:
-        main = self.rooms[self.main]
-        self.offsets = [0.0] * len(self.rooms)
+    def _around(self, straight: int) -> None:
+        """The branch number `straight` on the fork's own axis, the others beside it."""
+        main = self.rooms[straight]
         for index, room in enumerate(self.rooms):
             if index == 2:  # the gate stands on the left
                 self.offsets[index] = -(max(main.left, 0.1) + SIDE_GAP + room.right)
-            elif index != self.main:
+            elif index != straight:
                 self.offsets[index] = max(main.right, 0.1) + SIDE_GAP + room.left
 
 

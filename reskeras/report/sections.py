@@ -108,8 +108,8 @@ def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL) -> str:
 
     picture = Picture.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     scale = side / max(picture.size)
-    size = tuple(max(round(side * scale), 1) for side in picture.size)
-    picture = picture.resize(size, Picture.Resampling.NEAREST if scale > 1 else Picture.Resampling.LANCZOS)
+    width, height = (max(round(length * scale), 1) for length in picture.size)
+    picture = picture.resize((width, height), Picture.Resampling.NEAREST if scale > 1 else Picture.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return data_uri(stream.getvalue(), "image/png")

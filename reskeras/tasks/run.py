@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.kept import as_trained, division_of, is_own, kept_name
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Images, Source
+from reskeras.data.source import AnySplit, Source
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
@@ -42,14 +41,17 @@ class Material:
     missing: str = ""
 
 
-class Run(ABC):
-    """A trained run, and what can be done with it: `Run(path)` is one of the run's own task."""
+class Run(Generic[AnySplit]):
+    """A trained run and what can be done with it; `Run(path)` is of the class that the run's task has.
+
+    A task's class has a `plan` and a `judge` of its own; `AnySplit` is what its sources give.
+    """
 
     task: ClassVar[str]
 
     def __new__(cls, path: str | Path) -> Self:
         """A run of the class that the folder's task has."""
-        return super().__new__(find_task(open_run(path).task).run_type() if cls is Run else cls)
+        return super().__new__(cast(type[Self], find_task(open_run(path).task).run_type()) if cls is Run else cls)
 
     def __init__(self, path: str | Path):
         self.folder: RunFolder = open_run(path)
@@ -72,9 +74,9 @@ class Run(ABC):
         return find_task(self.task).name_of(self.folder.spec())
 
     @property
-    @abstractmethod
     def plan(self) -> Any:
         """What the run's spec is lowered to; it has an `input_shape`."""
+        raise NotImplementedError
 
     @preserved()
     def model(self) -> keras.Model:
@@ -85,7 +87,7 @@ class Run(ABC):
         """How images become this model's input."""
         return Preprocessing.load(self.folder.preprocessing_file, self.plan.input_shape)
 
-    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source:
+    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[AnySplit]:
         """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing: all of
         it where it has no images for test alone, its classes put in the run's order by name."""
         self.folder.preprocessing_file  # noqa: B018 - says what is missing in a run that was only built
@@ -93,7 +95,7 @@ class Run(ABC):
         if data is None and not known:
             raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
         opened = find_task(self.task).open_source
-        if is_own(data, known):
+        if data is None or is_own(data, known):
             source = opened(kept_name(known), data_dir or known.get("data_dir"), division=division_of(known))
             return as_trained(replace(source, name=known["name"]), known, classes, self.folder.data_file)
         unnamed = not known and classes == numbered(len(classes))
@@ -103,7 +105,9 @@ class Run(ABC):
                                 f"{len(classes)} without names")
         return source
 
-    def images(self, source: Source, split: str, say: Callable[[str], None] = lambda note: None) -> Images:
+    def images(
+        self, source: Source[AnySplit], split: str, say: Callable[[str], None] = lambda note: None,
+    ) -> AnySplit:
         """The images of a split (`test` or `train`); `say` gets what is worth knowing of them."""
         images = source.training_images("split") if split == "train" else source.test
         for note in source.notes:
@@ -112,17 +116,18 @@ class Run(ABC):
 
     @preserved()
     def evaluate(self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *,
-                 tell: Callable[[str], None] = lambda note: None) -> Any:
-        """How good the best model is on a split (`test` or `train`); `tell` gets what is worth knowing of the images.
+                 tell: Callable[..., None] = lambda note: None) -> Any:
+        """How good the best model is on a split (`test` or `train`); `tell` gets notes about the images, of a task that
+        evaluates for long its progress.
 
         The result has `as_dict()`, plain data for JSON.
         """
         source = self.source(data, data_dir)
         return self.judge(source, self.images(source, split, tell))
 
-    @abstractmethod
-    def judge(self, source: Source, images: Images) -> Any:
+    def judge(self, source: Source[AnySplit], images: AnySplit) -> Any:
         """How good the best model is on `images` of `source`, looked at as they are by default."""
+        raise NotImplementedError
 
     def proofs(self) -> list[Proof]:
         """The newest proof of each artefact in the run's export folder."""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.errors import unknown
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
+from reskeras.spec.detector import DetectorSpec
 from reskeras.spec.recipe import Recipe
 
 if TYPE_CHECKING:  # a task is looked up without TensorFlow
     from reskeras.data.source import Source
     from reskeras.report.sections import Page
-    from reskeras.tasks.run import Material, Run
+    from reskeras.tasks.run import Run
     from reskeras.training.job import Job
     from reskeras.training.transfer import Start
 
@@ -44,7 +45,8 @@ class Task(ABC):
         return [*self.program, command]
 
     @abstractmethod
-    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (),
+             **fields: Any) -> AnyNetwork | DetectorSpec:
         """The sparse spec that `source` names, with `settings` and `fields` laid over it, as `spec.request` does."""
 
     @abstractmethod
@@ -67,8 +69,8 @@ class Task(ABC):
         """The class of its runs."""
 
     @abstractmethod
-    def page(self, runs: Sequence[Material]) -> Page:
-        """A report on one run or several."""
+    def page(self, runs: Sequence[Any]) -> Page:
+        """A report on one run or several, each as the Material that its `material()` gives."""
 
     def served_batches(self) -> tuple[int, ...]:
         """Sizes of batches that a server makes of requests that come together."""
@@ -80,7 +82,7 @@ class Task(ABC):
         """`recipe` for a training that begins with another run's weights."""
         return recipe
 
-    def beginning_spec(self, spec: Any, source: Source) -> Spec:
+    def beginning_spec(self, spec: Any, source: Source) -> AnyNetwork | DetectorSpec:
         """`spec` of another run, for `source` instead of the data it was trained on."""
         from reskeras.training.job import without_data
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from reskeras.caller_state import preserved
 from reskeras.runs import RunFolder, place_for
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
+from reskeras.spec.detector import DetectorSpec
 from reskeras.spec.recipe import Recipe, batch_note
 from reskeras.spec.request import recipe_of
 from reskeras.tasks.run import Run
@@ -29,7 +30,7 @@ from reskeras.training.strategy import open_replicas
 
 @preserved()
 def train(
-    spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
+    spec: str | Path | AnyNetwork | DetectorSpec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
     task: str = "classification", out: str | Path | None = None, data_dir: str | Path | None = None,
     resume: bool = False, strategy: str = "auto", devices: int | None = None, histograms: bool = False,
     profile: int = 0, callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -67,7 +68,7 @@ def train(
         if note:
             tell(note)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
-    beginning = begun and trained.start(begun)
+    beginning = trained.start(begun) if begun else None
     if beginning:
         frozen = [f"frozen up to {chosen.freeze}"] if chosen.freeze else []
         frozen += ["batch norm frozen"] if chosen.frozen_bn else []
@@ -76,7 +77,9 @@ def train(
     return Run(path)
 
 
-def train_detector(spec: str | Path | Spec, data: str, recipe: str | Path | Recipe | None = None, **how: Any) -> Run:
+def train_detector(
+    spec: str | Path | AnyNetwork | DetectorSpec, data: str, recipe: str | Path | Recipe | None = None, **how: Any,
+) -> Run:
     """Train a Faster R-CNN detector on annotated images by a recipe, into a run folder: a `DetectorRun`.
 
     `spec` is a DetectorSpec, or what `reskeras.detector` understands. `data` is voc:PATH, coco:PATH or tfds:NAME.

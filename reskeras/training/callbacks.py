@@ -17,7 +17,7 @@ from reskeras.graph.weights import read, write
 from reskeras.runs import MODEL_FILE, RunFolder
 from reskeras.training.background import Background
 from reskeras.training.position import Position
-from reskeras.training.subject import Measure
+from reskeras.training.subject import Logs, Measure
 from reskeras.verbosity import Verbosity, verbosity
 
 EVERY = 1.0  # seconds from one step that is told to the next
@@ -54,7 +54,7 @@ class ProgressPrinter(keras.callbacks.Callback):
         self.began, self.steps = time.perf_counter(), 0
         self.told = self.began
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Move the bar by a step."""
         self.steps += 1
         now = time.perf_counter()
@@ -66,7 +66,7 @@ class ProgressPrinter(keras.callbacks.Callback):
         if self.bar:
             self.bar.update(self.task, advance=1, note=f"{rate:.0f} images/s  loss {logs['loss']:.3f}")
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """One line: the figures of the training images and of the watched ones."""
         seconds = time.perf_counter() - self.began
         self.console.print(f"epoch {epoch + 1}/{self.position.epochs}  {self.measure.told(logs, self.watched)}  "
@@ -106,8 +106,8 @@ class GradientLogger(keras.callbacks.Callback):
         if self.position.left() == 0:
             self.rate = self.model.optimizer.last_rate()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """The epoch's figures."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Add the epoch's figures to `logs`."""
         logs["gradient_norm"] = self.total / self.steps
         logs["learning_rate"] = self.rate
 
@@ -159,7 +159,7 @@ class Patience(keras.callbacks.Callback):
         """Go on from `state`."""
         self.best, self.waited = tuple(state["best"]), state["waited"]
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Compare with the best epoch before."""
         score = self.measure.score(logs)
         self.waited = 0 if score > self.best else self.waited + 1
@@ -194,7 +194,7 @@ class RunRecorder(keras.callbacks.Callback):
         """Start the epoch's clock."""
         self.began = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Write what this epoch gave."""
         row = {name: float(value) for name, value in logs.items()}
         self.run.add_metrics({"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - self.began, 3)})

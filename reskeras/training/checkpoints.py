@@ -37,7 +37,7 @@ class Checkpoints:
         path, last = self.folder / f"state-{epoch:06d}-{step:08d}.npz", self.all()
         otherwise = f"; {last[-1].name} is whole, --resume goes on from it" if last else ""
         with atomic_file(path, otherwise, durable=True) as beside:
-            np.savez(beside, **arrays)
+            np.savez(beside, **arrays)  # type: ignore[arg-type]  # to its stub ** may hold allow_pickle
         for old in self.all()[: -self.keep]:
             remove(old)
 

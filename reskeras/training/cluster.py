@@ -143,9 +143,10 @@ def _tasks_per_node(environ: Mapping[str, str], nodes: int, count: int) -> list[
         if name not in environ:
             continue
         parts = [re.fullmatch(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?", part) for part in environ[name].split(",")]
-        if not all(parts) or sum(int(part[2] or 1) for part in parts) > MOST_WORKERS:
+        whole = [part for part in parts if part]
+        if len(whole) < len(parts) or sum(int(part[2] or 1) for part in whole) > MOST_WORKERS:
             raise ReskerasError(f"{name}: {shown(environ[name])} is not of the form 4(x2),1")
-        tasks = [int(part[1]) for part in parts for _ in range(int(part[2] or 1))]
+        tasks = [int(part[1]) for part in whole for _ in range(int(part[2] or 1))]
         if len(tasks) == nodes and sum(tasks) == count:
             return tasks
         if name.startswith("SLURM_STEP"):

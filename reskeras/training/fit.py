@@ -27,7 +27,7 @@ from reskeras.training.memory import ran_out
 from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
 from reskeras.training.schedule_controller import ScheduleController
-from reskeras.training.state import TrainingState
+from reskeras.training.state import Part, TrainingState
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
@@ -79,13 +79,14 @@ def fit(
     kept, measure, layers = run if replicas.is_chief else None, subject.measure, subject.plan.weighted_layers()
     record = RunRecorder(kept, subject.saved(), feed.held_out, position, measure) if kept else None
     patience = Patience(recipe.patience, measure) if recipe.patience else None
-    parts = {"course": ScheduleController(recipe, layers, model.optimizer.schedule, position, measure),
-             "watch": GradientLogger(position), "record": record, "patience": patience}
+    course = ScheduleController(recipe, layers, model.optimizer.schedule, position, measure)
+    watch = GradientLogger(position)
+    parts: dict[str, Part | None] = {"course": course, "watch": watch, "record": record, "patience": patience}
     state = TrainingState(model, position, {role: part for role, part in parts.items() if part},
                           fingerprint(subject, recipe),
                           {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier})
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
-    if options.resume and run:
+    if options.resume and checkpoints:
         _resume(state, checkpoints, kept, options.tell)
     if kept:
         kept.update_provenance(**_facts(subject, recipe, replicas, feed))
@@ -98,7 +99,7 @@ def fit(
             options.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
         else:
             _run(model, feed, position, options, [
-                position, DivergenceStop(recipe, position, writes), parts["watch"], parts["course"],
+                position, DivergenceStop(recipe, position, writes), watch, course,
                 AveragedEvaluation(), record, shown, patience, *options.callbacks, keeper])
         if record:
             record.finish()

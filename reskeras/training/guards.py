@@ -17,8 +17,9 @@ from reskeras.training.background import Background
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.position import Position
 from reskeras.training.state import TrainingState
+from reskeras.training.subject import Logs
 
-SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+SIGNALS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
 WILD = 1e8  # a loss that no training comes back from
 
 
@@ -29,7 +30,7 @@ class DivergenceStop(keras.callbacks.Callback):
         super().__init__()
         self.recipe, self.position, self.checkpoints = recipe, position, checkpoints
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Look at the loss."""
         if isfinite(logs["loss"]) and logs["loss"] < WILD:
             return
@@ -110,6 +111,6 @@ class StateKeeper(keras.callbacks.Callback):
 
     def _stop(self) -> None:
         self.writing.wait()
-        position = self.training.position
+        position, status = self.training.position, SIGNALS[self.asked or signal.SIGTERM]
         raise ReskerasError(f"train: stopped as asked in epoch {position.epoch + 1} after {position.step} of its "
-                            "steps; the same command with --resume goes on", status=SIGNALS.get(self.asked, 143))
+                            "steps; the same command with --resume goes on", status=status)

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
@@ -29,9 +29,11 @@ from reskeras.runs import (
     provenance,
     revision,
 )
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
+from reskeras.spec.detector import DetectorSpec
 from reskeras.spec.document import to_yaml
-from reskeras.spec.fields import Spec
+from reskeras.spec.fields import InputShape
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
@@ -52,11 +54,11 @@ EXPOSED = ("cluster: each worker's port is open to all who reach its machine, an
 class Job(ABC):
     """`spec` as typed, the recipe and the data. ReskerasError when they contradict each other.
 
-    A task says what is trained, by `subject`; as it stands here a job is of a network whose logits are the classes of
-    the data.
+    A task implements `subject`. What has a body here is for networks with a logit for each class of the data; other
+    tasks override it.
     """
 
-    spec: Spec
+    spec: AnyNetwork | DetectorSpec
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
@@ -64,14 +66,17 @@ class Job(ABC):
     command: ClassVar[tuple[str, ...]]  # what a user types to train this kind
 
     @cached_property
-    def fitted(self) -> Spec:
+    def fitted(self) -> AnyNetwork | DetectorSpec:
         """The spec with the classes and channels of the data, and the recipe's stochastic depth."""
-        return fitted_to_data(_with_drop_path(self.spec, self.recipe), self.source)
+        return fitted_to_data(_with_drop_path(self._network(self.spec), self.recipe), self.source)
+
+    def _network(self, spec: AnyNetwork | DetectorSpec) -> AnyNetwork:
+        return cast(AnyNetwork, spec)  # a detector's job overrides what asks for this
 
     @cached_property
     def plan(self) -> Plan:
         """What is compiled."""
-        plan = self.fitted.lower()
+        plan = self._network(self.fitted).lower()
         self.recipe.check(plan)
         return plan
 
@@ -83,11 +88,13 @@ class Job(ABC):
     @property
     def name(self) -> str:
         """`cifar-resnet-20-digits`."""
-        return f"{name_of(self.spec)}-{Path(self.source.name.replace(':', '/')).name}"
+        return f"{name_of(self._network(self.spec))}-{Path(self.source.name.replace(':', '/')).name}"
 
     def preprocessing(self) -> Preprocessing:
         """How images become the network's input, measured on the training images."""
-        return Preprocessing.fit(self.source.train, *self.plan.input_shape, self.recipe.normalise)
+        height, width, channels = self.plan.input_shape
+        images = self.source.training_images("train")
+        return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
 
     def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:  # noqa: B008
         """Train into the run folder `path`, which is made, or with `options.resume` gone on with when it is there.
@@ -109,7 +116,7 @@ class Job(ABC):
             run = RunFolder(path)
             if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
                 options.tell(note)
-            preprocessing = Preprocessing.load(run.preprocessing_file, self.plan.input_shape)
+            preprocessing = Preprocessing.load(run.preprocessing_file, plan.input_shape)
         elif options.start:
             preprocessing, facts = options.start.fitted_preprocessing(plan), {"begun_from": options.start.name}
         else:  # every worker measures the same images
@@ -186,27 +193,27 @@ def begun_division(path: Path) -> int | None:
     return division_of(RunFolder(path).provenance().get("data", {})) if path.exists() else None
 
 
-def fitted_to_data(spec: Spec, source: Source) -> Spec:
+def fitted_to_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
     """`spec` with the classes and channels of `source`; ReskerasError when what was set contradicts them."""
     classes, channels = len(source.classes), source.channels
-    resolved = spec.decided()
+    height, width, _ = cast(InputShape, spec.decided().input_shape)  # which a decided spec has
     asked = spec.sparse()
     if asked.get("classes", classes) != classes:
         raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")
     if asked.get("input_shape", (channels,))[-1] not in (channels, None):
         raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
                             f"whose images have {channels}")
-    return laid_over(spec, {"classes": classes, "input_shape": [*resolved.input_shape[:2], channels]})
+    return laid_over(spec, {"classes": classes, "input_shape": [height, width, channels]})
 
 
-def without_data(spec: Spec, source: Source) -> Spec:
+def without_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
     """`spec` of a run without what its data gave it, for `source`: other classes, other channels."""
     shape = spec.sparse().get("input_shape")
     changes = {"classes": len(source.classes)} | ({"input_shape": [*shape[:2], source.channels]} if shape else {})
     return laid_over(spec, changes)
 
 
-def _with_drop_path(spec: Spec, chosen: Recipe) -> Spec:
+def _with_drop_path(spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
     """`spec` with the recipe's stochastic depth, unless it says something about it itself."""
     if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
         return spec

@@ -53,7 +53,7 @@ class Feeding(Protocol):
     held_out: bool
     watches: str
     train: Any  # with `count` images
-    watched: Any
+    watched: Any  # likewise
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
@@ -74,9 +74,17 @@ class Feeding(Protocol):
 class Subject(Protocol):
     """A network to train with its data."""
 
-    name: str
-    plan: Plan
-    measure: Measure
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+
+    @property
+    def plan(self) -> Plan:
+        """All units that are trained."""
+
+    @property
+    def measure(self) -> Measure:
+        """How an epoch is judged."""
 
     def described(self) -> dict[str, Any]:
         """What tells it from others, as plain data: its states fit no other."""

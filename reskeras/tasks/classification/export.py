@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ from reskeras.porting.back import KINDS as WEIGHT_KINDS
 from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import TrainedNetwork
 from reskeras.runs import RunFolder
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
 
 SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
 CHUNK = 100
@@ -57,7 +57,7 @@ class ClassifierExporter(Exporter):
     `keep_float` the layers that int8 kinds leave in float.
     """
 
-    spec: Spec
+    spec: AnyNetwork
     model: keras.Model
     preprocessing: Preprocessing
     classes: Sequence[str]
@@ -68,9 +68,9 @@ class ClassifierExporter(Exporter):
     kinds: ClassVar[Mapping[str, Callable[[ClassifierExporter, str, Path], Written]]] = {}
 
     @classmethod
-    def of(cls, run: RunFolder, source: Source[Split], name: str, **request: object) -> ClassifierExporter:
+    def of(cls, run: RunFolder, source: Source[Split], name: str, **request: Any) -> ClassifierExporter:
         """For a run's best model; `request` are the other fields."""
-        spec = run.spec()
+        spec = cast(AnyNetwork, run.spec())  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, spec.lower().input_shape)
         check_place(run.export_folder)
         return cls(run.export_folder, name, spec, load_model(run.model_file), preprocessing, run.classes(), source,
@@ -114,9 +114,11 @@ class ClassifierExporter(Exporter):
         return Inference(self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded)
 
     def measured_on(self, lite: str) -> np.ndarray | None:
-        """The training images that a kind measures ranges on, if it does."""
-        if not LITE_KINDS[lite].measured:
-            return None
+        """The training images that a kind is calibrated on; None where it needs none."""
+        return self.representatives() if LITE_KINDS[lite].measured else None
+
+    def representatives(self) -> np.ndarray:
+        """The training images that ranges are measured on."""
         return images_of_each_class(self.source.training_images("to"), self.preprocessing, self.representative)[0]
 
     def explain(self, kind: str) -> list[LayerNoise]:
@@ -126,7 +128,7 @@ class ClassifierExporter(Exporter):
         inference = self.inference("float32", guarded=False)
         with scratch() as folder:
             saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
-            return explain(inference, saved, lite, self.measured_on(lite))
+            return explain(inference, saved, lite, self.representatives())  # each kind that it knows is calibrated
 
 
 def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
@@ -141,12 +143,13 @@ def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
     """A `.tflite`, asked in a process of its own, since a broken one may end it."""
     lite, inference = lite_kind(kind), exporter.inference("float32", guarded=False)
     final = exporter.folder / f"{exporter.name}{kind.removeprefix(LITE)}.tflite"
-    images, path = exporter.measured_on(lite), place / final.name
-    if exporter.keep_float:
-        write_lite_model(inference, path, lite, images, lambda saved, _, images: keeping_float(
+    path = place / final.name
+    if exporter.keep_float:  # of kinds that are calibrated, see `check_debugged`
+        images = exporter.representatives()
+        write_lite_model(inference, path, lite, images, lambda saved, *_: keeping_float(
             inference, saved, lite, images, exporter.keep_float))
     else:
-        write_lite_model(inference, path, lite, images)
+        write_lite_model(inference, path, lite, exporter.measured_on(lite))
     try:
         logits, crash = logits_aside(path, exporter.sample[0]), None
     except LiteCrash as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import tensorflow as tf
@@ -29,12 +29,11 @@ class Feed:
     images where nothing is held out.
     """
 
-    def __init__(self, recipe: Recipe, source: Source, preprocessing: Preprocessing, replicas: Replicas):
+    def __init__(self, recipe: Recipe, source: Source[Split], preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
-        if source.validation:
-            self.train, held = source.train, source.validation
-        else:
-            self.train, held = split_off(source.train, recipe.holdout, recipe.seed, source.division)
+        self.train, held = source.training_images("train"), source.validation
+        if held is None:
+            self.train, held = split_off(self.train, recipe.holdout, recipe.seed, source.division)
         self.held_out = held is not None
         self.watched: Split = held or source.test
         self.watches = "validation" if source.validation else "held-out" if held else "test"
@@ -48,7 +47,9 @@ class Feed:
         # weights are those of the true classes, so that labels are smoothed after they were weighted
         smoothing = recipe.label_smoothing if weights is None else 0.0
 
-        def weighted(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def weighted(
+            weights: np.ndarray, images: tf.Tensor, labels: tf.Tensor,
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             if self.classes is None:
                 return images, labels, tf.gather(weights, labels)
             return images, *weighted_shares(labels, weights, recipe.label_smoothing)
@@ -58,7 +59,7 @@ class Feed:
                 self.train, self.preprocessing, batch_size=recipe.step_images, seed=recipe.seed, epochs=until,
                 augment=recipe.augment, mirror=self.source.mirror, start_epoch=epoch, start_step=step,
                 classes=self.classes, label_smoothing=smoothing, shard=part)
-            return batches if weights is None else batches.map(weighted)
+            return batches if weights is None else batches.map(partial(weighted, weights))
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
 from reskeras.tasks.classification.subject import Classifier
 from reskeras.training.job import Job
@@ -16,6 +17,7 @@ from reskeras.training.job import Job
 class ClassifierJob(Job):
     """A network of classes, the recipe and classified images."""
 
+    spec: AnyNetwork
     source: Source[Split]
     task: ClassVar[str] = "classification"
     command: ClassVar[tuple[str, ...]] = ("reskeras", "train")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.noise import noise_source
@@ -23,6 +24,7 @@ from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.plan import Plan
 from reskeras.tasks.run import Run
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:  # what a training does without is imported where it is used
     from reskeras.tasks.classification.page import ClassifierMaterial
 
 
-class ClassifierRun(Run):
+class ClassifierRun(Run[Split]):
     """A trained classifier."""
 
     task: ClassVar[str] = "classification"
@@ -40,7 +42,7 @@ class ClassifierRun(Run):
     @property
     def plan(self) -> Plan:
         """The network's plan."""
-        return self.folder.spec().lower()
+        return cast(AnyNetwork, self.folder.spec()).lower()  # a run is opened as of its own task alone
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[Split]:
         """As of any run, read with the network's channels."""
@@ -70,7 +72,7 @@ class ClassifierRun(Run):
         images_of = self.images(source, split, tell)
         calibrating = source.training_images("recalibrate") if recalibrate else None
         model, preprocessing = self.model(), self.preprocessing()
-        if recalibrate:
+        if calibrating:
             images = recalibrated(model, calibrating, preprocessing, recalibrate)
             if save:
                 with only_writer(self.path, "run"):
@@ -87,7 +89,8 @@ class ClassifierRun(Run):
     ) -> list[Prediction]:
         """The likeliest classes of an image file, or of several. A file that cannot be read is a ReskerasError; with
         `broken`, which is called with its path and that, the others are predicted."""
-        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), several(paths), top, broken)
+        files = [os.fspath(each) for each in several(paths)]
+        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), files, top, broken)
 
     @preserved()
     def export(
@@ -116,7 +119,7 @@ class ClassifierRun(Run):
             self.folder, self._proving(kinds, data, data_dir), self.name, pixels=pixels, tolerances=tolerances or {},
             representative=representative, keep_float=tuple(keep_float), timing=timing).export(kinds, tell)
 
-    def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source:
+    def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source[Split]:
         """The data that artefacts are proven on; random images for a port without any."""
         from reskeras.tasks.classification.export import is_measured
 
@@ -126,7 +129,7 @@ class ClassifierRun(Run):
             source = self.source(data, data_dir)
             if needy and source.train is None:
                 # the ranges of a quantised network are those of its training images; a port has only the data given
-                if known:
+                if known or data is None:
                     source = replace(source, train=self.source().train)
                 else:
                     whole = open_source(data, data_dir).matched(source.classes)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Source
+from reskeras.data.source import Source, Split
 from reskeras.graph.compile import compile_plan
 from reskeras.spec.plan import Plan
 from reskeras.spec.plan_data import unit_data
@@ -42,7 +42,7 @@ class Classifier:
 
     plan: Plan
     name: str
-    source: Source
+    source: Source[Split]
     preprocessing: Preprocessing
     measure: Measure = ACCURACY
 

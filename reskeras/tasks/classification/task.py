@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.readers import CLASSES
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
-from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.request import network
 from reskeras.tasks.task import Task
@@ -28,11 +28,11 @@ class Classification(Task):
     noun: ClassVar[str] = "classifier"
     annotation: ClassVar[str] = CLASSES
 
-    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork:
         """A network."""
         return network(source, settings=settings, **fields)
 
-    def name_of(self, spec: Spec) -> str:
+    def name_of(self, spec: AnyNetwork) -> str:
         """`cifar-resnet-20`."""
         return name_of(spec)
 
@@ -42,7 +42,8 @@ class Classification(Task):
 
         return open_source(name, data_dir, **purpose)
 
-    def job(self, spec: Spec, recipe: Recipe, source: Source[Split], data_dir: str | Path | None) -> ClassifierJob:
+    def job(self, spec: AnyNetwork, recipe: Recipe, source: Source[Split],
+            data_dir: str | Path | None) -> ClassifierJob:
         """A classifier's training."""
         from reskeras.tasks.classification.job import ClassifierJob
 

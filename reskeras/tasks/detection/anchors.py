@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+
+from reskeras.spec.detector import DetectorPlan
+
+
+def anchor_sizes(plan: DetectorPlan) -> tuple[float, ...]:
+    """The square roots of the anchors' areas, in pixels of the canvas."""
+    return cast(tuple[float, ...], plan.spec.anchors.sizes)  # the spec of a plan has everything decided
 
 
 def anchor_grid(

@@ -87,10 +87,10 @@ class Annotated:
 class Tally:
     """What happened to how many images or objects, and where it did first."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = dict.fromkeys(NOTES, 0)
-        self.places = {kind: {} for kind in NOTES}  # dicts, because they keep the order
-        self.said = []
+        self.places: dict[str, dict[str, None]] = {kind: {} for kind in NOTES}  # ordered sets
+        self.said: list[str] = []
 
     def add(self, kind: str, where: str | None = None, count: int = 1) -> None:
         """Count `count` more of `kind`, a key of NOTES; `where` is named in the note."""
@@ -169,7 +169,7 @@ def as_shown(
 
 
 def _some_area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
 
 
 def apart(train: list[Annotated], test: list[Annotated], tally: Tally) -> list[Annotated]:
@@ -233,13 +233,12 @@ def joined_source(
         raise ReskerasError(f"data: {name} has {len(classes):,} classes, more than {MOST_CLASSES:,}")
     if odd := [each for each in classes if class_name(each) != each]:
         raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which cannot be the name of one")
-    parts = [_objects(kind, images, classes, reader, tally) if images else None
-             for kind, images in (("train", train), ("test", test))]
-    if purpose.testing is None and (not len(parts[0].labels) or parts[0].ignored.all()):
+    learned = _objects("train", train, classes, reader, tally) if train else None
+    held = _objects("test", test, classes, reader, tally)
+    if learned and purpose.testing is None and (not len(learned.labels) or learned.ignored.all()):
         raise ReskerasError(f"data: {name} has no object to learn from in its training images" + _why(tally))
-    return Source(name=name, label=label, classes=classes, channels=CHANNELS, train=parts[0], test=parts[1],
-                        mirror=mirror, notes=tally.notes(), divided=divided, division=purpose.division,
-                        facts=facts or {})
+    return Source(name=name, label=label, classes=classes, channels=CHANNELS, train=learned, test=held, mirror=mirror,
+                  notes=tally.notes(), divided=divided, division=purpose.division, facts=facts or {})
 
 
 def _why(tally: Tally) -> str:
@@ -249,7 +248,7 @@ def _why(tally: Tally) -> str:
 def _objects(
     name: str, images: list[Annotated], classes: tuple[str, ...], reader: Callable[[list[Any]], Read], tally: Tally,
 ) -> Objects:
-    index = {each: label for label, each in enumerate(classes)}
+    index: dict[str | None, int] = {each: label for label, each in enumerate(classes)}
     known = [_known(image, index, tally) for image in images]
     crowd, ignored = (np.concatenate([getattr(image, key) for image in known]).astype(bool)
                       for key in ("crowd", "ignored"))
@@ -265,9 +264,9 @@ def _objects(
         ignored=ignored | crowd, crowd=crowd, read=reader([image.stored for image in known]))
 
 
-def _known(image: Annotated, index: dict[str, int], tally: Tally) -> Annotated:
+def _known(image: Annotated, index: Mapping[str | None, int], tally: Tally) -> Annotated:
     """`image` without the objects of classes that are not in `index`."""
     kept = np.array([name in index for name in image.names], bool)
     for name in (name for name, keep in zip(image.names, kept, strict=True) if not keep):
-        tally.add("strange", f"{image.where} ({printable(name)})")
+        tally.add("strange", f"{image.where} ({printable(str(name))})")
     return image if kept.all() else image.only(kept)

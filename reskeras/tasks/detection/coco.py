@@ -166,7 +166,8 @@ def _annotated(
     return Annotated(
         id=number, where=where, stored=image, size=image.size, ignored=crowd, crowd=crowd,
         boxes=np.array([_corners(each.get("bbox")) for each in objects], np.float64).reshape(-1, 4),
-        names=tuple(instances.names.get(key(each.get("category_id"))) for each in objects))
+        names=tuple(None if (category := key(each.get("category_id"))) is None else instances.names.get(category)
+                    for each in objects))
 
 
 def _corners(box: object) -> tuple[float, float, float, float]:

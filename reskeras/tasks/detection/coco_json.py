@@ -39,19 +39,20 @@ def read_instances(file: Path) -> Instances:
         raise failure(f"data: {file} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise failure(f"data: {file} is no JSON that can be read: {str(error)[:200] or 'too large'}") from error
-    lists = {}
+    lists: dict[str, list[dict[str, Any]]] = {}
     for name in ("images", "annotations", "categories"):
-        lists[name] = data.get(name) if isinstance(data, dict) else None
-        if not isinstance(lists[name], list) or not all(isinstance(entry, dict) for entry in lists[name]):
+        found = data.get(name) if isinstance(data, dict) else None
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise failure(f"data: {file} is no JSON of COCO's instances: it has no list of {name}")
+        lists[name] = found
     return Instances(_names(file, lists["categories"]), lists["images"], lists["annotations"])
 
 
 def _names(file: Path, categories: list[dict[str, Any]]) -> dict[int | str, str]:
     pairs = [(key(category.get("id")), class_name(category.get("name"))) for category in categories]
+    names = {number: name for number, name in pairs if number is not None and name is not None}
     if any(None in pair for pair in pairs):
         raise failure(f"data: {file} has a category without an id, or without a name that can be shown")
-    names = dict(pairs)
     if not len(pairs) == len(names) == len(set(names.values())):
         raise failure(f"data: {file} has two categories of one id or of one name")
     return names
@@ -59,4 +60,4 @@ def _names(file: Path, categories: list[dict[str, Any]]) -> dict[int | str, str]
 
 def key(value: object) -> int | str | None:
     """An id of COCO, a number or a text; None for anything else, which may not even be hashed."""
-    return value if type(value) in (int, str) else None
+    return value if type(value) is int or type(value) is str else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reskeras.report.fonts import picture_font, shortened
-from reskeras.tasks.detection.prediction import Box, Detection
+from reskeras.tasks.detection.prediction import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
@@ -37,7 +37,7 @@ class Mark:
     def moved(self, top: float, left: float, scale: float) -> Mark:
         """The same in a part of the image that begins at (top, left) and is made `scale` times as large."""
         corner = (top, left, top, left)
-        return replace(self, box=tuple((side - by) * scale for side, by in zip(self.box, corner, strict=True)))
+        return replace(self, box=box_of((side - by) * scale for side, by in zip(self.box, corner, strict=True)))
 
     def plain(self) -> Mark:
         """The same without words."""
@@ -58,7 +58,7 @@ def found_marks(detections: Iterable[Detection], classes: Sequence[str]) -> list
 def true_marks(boxes: np.ndarray, labels: np.ndarray, classes: Sequence[str], dashed: bool = True,
                named: bool = True) -> list[Mark]:
     """Boxes (k, 4) of annotated objects of `labels` (k,)."""
-    return [Mark(tuple(map(float, box)), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
+    return [Mark(box_of(box), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
             for box, label in zip(boxes, labels, strict=True)]
 
 

@@ -61,8 +61,9 @@ def evaluate_detector(
 def judged(detections: Detections, proposals: Sequence[np.ndarray], split: Objects, classes: Sequence[str], data: str,
            views: str) -> DetectionEvaluation:
     """The figures of what was found in `split`."""
-    coco = coco_precision(detections, split, classes) if find_spec("pycocotools") else None
+    names = tuple(classes)
+    coco = coco_precision(detections, split, names) if find_spec("pycocotools") else None
     return DetectionEvaluation(
         data, split.name, split.count, int(np.count_nonzero(~split.ignored)), views,
-        voc_precision(detections, split, classes), coco, proposal_recall(proposals, split),
+        voc_precision(detections, split, names), coco, proposal_recall(proposals, split),
         mistakes(detections, split, classes, proposals=proposals), detections)

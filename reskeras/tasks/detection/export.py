@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +24,7 @@ from reskeras.graph.fold import folded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.runs import RunFolder
-from reskeras.spec.detector import DetectorPlan, lower_detector
+from reskeras.spec.detector import DetectorPlan, DetectorSpec, lower_detector
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.canvas import Placed
 from reskeras.tasks.detection.detector import Detector
@@ -99,7 +99,8 @@ def folded_detector(
     plan: DetectorPlan, weights: Mapping[str, np.ndarray],
 ) -> tuple[DetectorPlan, dict[str, np.ndarray]]:
     """`graph.fold.folded` of each part."""
-    parts, left = {}, dict(weights)
+    parts: dict[str, Any] = {}
+    left = dict(weights)
     for name, part in plan.parts.items():
         parts[name], left = folded(part, left)
     return replace(plan, **parts), left
@@ -136,7 +137,7 @@ class DetectorExporter(Exporter):
     @classmethod
     def of(cls, run: RunFolder, source: Source[Objects], name: str, **request: Any) -> DetectorExporter:
         """For a run's best model, and test images of `source`; `request` are the other fields."""
-        plan = lower_detector(run.spec())
+        plan = lower_detector(cast(DetectorSpec, run.spec()))  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, plan.input_shape)
         check_place(run.export_folder)
         return cls(run.export_folder, name, plan, read(load_model(run.model_file)), preprocessing, run.classes(),

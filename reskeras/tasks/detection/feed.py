@@ -43,10 +43,11 @@ class DetectionFeed:
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
         kept, held = held_back(source, recipe)
         self.held_out = len(held) > 0
-        self.train = source.train.part("train", kept) if self.held_out else source.train
-        self.watched = source.train.part("held-out", held) if self.held_out else source.test
+        train = source.training_images("train")
+        self.train = train.part("train", kept) if self.held_out else train
+        self.watched = train.part("held-out", held) if self.held_out else source.test
         self.watches = "held-out" if self.held_out else "test"
-        self.most = max(source.train.most, source.test.most)
+        self.most = max(train.most, source.test.most)
         self.steps_per_epoch = max(self.train.count // recipe.step_images, 1)
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
@@ -149,7 +150,7 @@ class TrainingCanvases:
 
 def held_back(source: Source[Objects], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training images to learn from, and to hold out, as the recipe says."""
-    train = source.train
+    train = source.training_images("train")
     if source.division == BY_POSITION:
         return held_by_position(train.count, recipe.holdout, recipe.seed)
     return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)

@@ -66,8 +66,9 @@ class DetectorSubject:
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedDetector:
         """The model in the recipe's precision and form, with its optimiser."""
+        most = max(self.source.training_images("train").most, self.source.test.most)
         model = training_model(
-            self.detector, self.name, max(self.source.train.most, self.source.test.most),
+            self.detector, self.name, most,
             precision=training_precision(recipe.precision), seed=recipe.seed, form=training_form(self.plan, recipe),
             recompute=recipe.recompute, synchronized=synchronized, cut=recipe.freeze)
         freeze(model, self.detector.network, recipe.freeze, recipe.frozen_bn)
@@ -128,7 +129,9 @@ class DetectorJob(Job):
 
     def preprocessing(self) -> Preprocessing:
         """How images are normalised, measured on the training images."""
-        return Preprocessing.fit(self.source.train.images(), *self.detector.input_shape, self.recipe.normalise)
+        height, width, channels = self.detector.input_shape
+        images = self.source.training_images("train").images()
+        return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
 
     def subject(self, preprocessing: Preprocessing) -> DetectorSubject:
         """What is trained."""

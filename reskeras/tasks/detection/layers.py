@@ -5,6 +5,7 @@ All compute in float32 on boxes in pixels of the canvas. Importing this file reg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -38,7 +39,7 @@ class _Float32Layer(keras.layers.Layer):
         base = {key: arguments.pop(key) for key in ("trainable", "dtype") if key in arguments}
         super().__init__(name=name, trainable=base.get("trainable", True), dtype="float32", autocast=False)
         self.arguments = arguments
-        vars(self).update(arguments)
+        self.__dict__.update(arguments)
 
     def get_config(self) -> dict[str, Any]:
         """What makes the layer again."""
@@ -66,8 +67,8 @@ class Proposals(_Float32Layer):
     lies outside the image are left out: `ProposalLosses` teaches them nothing.
     """
 
-    def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, before: int, count: int,
-                 overlap: float, **base: Any):
+    def __init__(self, *, name: str, sizes: Sequence[float], ratios: Sequence[float], stride: float, before: int,
+                 count: int, overlap: float, **base: Any):
         super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, before=before, count=count,
                          overlap=overlap, **base)
 
@@ -98,7 +99,7 @@ class RegionTargets(_Float32Layer):
     """
 
     def __init__(self, *, name: str, classes: int, count: int, positives: int, positive: float,
-                 deviations: list[float], **base: Any):
+                 deviations: Sequence[float], **base: Any):
         super().__init__(name, classes=classes, count=count, positives=positives, positive=positive,
                          deviations=list(deviations), **base)
 
@@ -171,7 +172,7 @@ class ProposalLosses(_Float32Layer):
     all that cross its edge). Both are sums over the sample, divided by its size.
     """
 
-    def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, positive: float,
+    def __init__(self, *, name: str, sizes: Sequence[float], ratios: Sequence[float], stride: float, positive: float,
                  negative: float, sample: int, positives: int, **base: Any):
         super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, positive=positive,
                          negative=negative, sample=sample, positives=positives, **base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import keras
 import tensorflow as tf
@@ -10,6 +10,7 @@ import tensorflow as tf
 from reskeras.graph.compile import compile_plan
 from reskeras.spec.detector import DetectorPlan
 from reskeras.spec.plan import Plan
+from reskeras.tasks.detection.anchors import anchor_sizes
 from reskeras.tasks.detection.layers import (
     ByImage,
     ProposalLosses,
@@ -23,7 +24,7 @@ from reskeras.training.trained_model import TrainedModel
 
 OF_IMAGES = ("shared", "rpn", "objectness", "anchor_deltas")  # the parts that look at all of an image
 LOSSES = ("rpn_objectness", "rpn_boxes", "region_classes", "region_boxes")
-Tensor = keras.KerasTensor | tf.Tensor
+Tensor: TypeAlias = "keras.KerasTensor | tf.Tensor"
 
 
 class Networks:
@@ -55,7 +56,7 @@ class Networks:
     def proposals(self, anchors: tuple[Tensor, Tensor], window: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The `count` best boxes (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
         spec = self.plan.spec
-        choose = Proposals(name="proposals", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, count=count,
+        choose = Proposals(name="proposals", sizes=anchor_sizes(self.plan), ratios=spec.anchors.ratios, count=count,
                            stride=self.plan.stride, before=spec.proposals.before, overlap=spec.proposals.overlap)
         return choose([*anchors, window])
 
@@ -71,14 +72,15 @@ class Networks:
 
     def of_maps(self, maps: Tensor, whole: Tensor | None, boxes: Tensor) -> Tensor:
         """As `pooled`, of the regions' maps (B * R, size, size, C) and of what `whole` gave."""
-        if whole is None:
+        if whole is None or self.with_context is None:
             return self.parts["regions"](maps)
         # both in one batch: each in its own would move batch norm's statistics to the middle, where neither is
         return self.with_context([self.parts["regions"](keras.ops.concatenate([maps, whole])), boxes])
 
     def told(self, pooled: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, R, C + 1) and box deltas (B, R, 4 C), float32, of pooled features of boxes (B, R, 4)."""
-        return tuple(layer([self.parts[name](pooled), boxes]) for name, layer in self.by_image.items())
+        logits, deltas = (layer([self.parts[name](pooled), boxes]) for name, layer in self.by_image.items())
+        return logits, deltas
 
 
 def _holds(part: Plan, endpoint: str | None) -> bool:
@@ -104,6 +106,7 @@ def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> Trai
     (B, 2)}, where G is `most`, the largest number of objects of an image. All four are learned at once
     (arXiv:1506.01497 section 3.2, approximate joint training)."""
     networks, spec = Networks(plan, **how), plan.spec
+    classes = cast(int, spec.classes)  # the spec of a plan has everything decided
     shapes = {"image": plan.input_shape, "window": (4,), "boxes": (most, 4), "labels": (most,), "seed": (2,)}
     inputs = {key: keras.Input(shape, name=key, dtype="int32" if key in ("labels", "seed") else "float32")
               for key, shape in shapes.items()}
@@ -111,17 +114,17 @@ def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> Trai
     features = networks.features(inputs["image"])
     anchors = networks.anchors(features)
     about_anchors = ProposalLosses(
-        name="rpn_losses", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, stride=plan.stride,
+        name="rpn_losses", sizes=anchor_sizes(plan), ratios=spec.anchors.ratios, stride=plan.stride,
         positive=spec.proposals.positive, negative=spec.proposals.negative, sample=spec.proposals.sample,
         positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
     )([*anchors, window, *objects])
     proposals, _ = networks.proposals(anchors, window, spec.proposals.training)
     regions, *targets = RegionTargets(
-        name="region_targets", classes=spec.classes, count=spec.regions.sample, positive=spec.regions.positive,
+        name="region_targets", classes=classes, count=spec.regions.sample, positive=spec.regions.positive,
         positives=max(round(spec.regions.sample * spec.regions.sample_share), 1), deviations=spec.regions.deviations,
     )([proposals, *objects])
     told = networks.told(networks.pooled(features, regions, window), regions)
-    about_regions = RegionLosses(name="region_losses", classes=spec.classes)([*told, *targets])
+    about_regions = RegionLosses(name="region_losses", classes=classes)([*told, *targets])
     losses = dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
     return TrainedDetector(inputs, losses, name=name)
 

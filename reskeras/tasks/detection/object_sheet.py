@@ -18,6 +18,7 @@ from reskeras.spec.recipe import Recipe
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases, check_augment
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
+from reskeras.tasks.detection.prediction import box_of
 from reskeras.training.strategy import open_replicas
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: in
     """
     check_augment(recipe.augment)
     try:
-        indices = chosen_images(source.train, len(source.classes))
+        indices = chosen_images(source.training_images("data"), len(source.classes))
         columns = [_stored(source, indices), *_versions(source, indices, recipe, height, width)]
     except tf.errors.OpError as error:
         raise reading_failure(error) from error
@@ -61,15 +62,16 @@ def chosen_images(split: Objects, classes: int) -> np.ndarray:
 
 
 def _stored(source: Source[Objects], indices: np.ndarray) -> list[tuple[np.ndarray, list[Mark]]]:
-    images = examples(source.train.images(), indices)
-    return [(image.numpy(), _marks(*source.train.rows(index), source.classes))
+    train = source.training_images("data")
+    images = examples(train.images(), indices)
+    return [(image.numpy(), _marks(*train.rows(index), source.classes))
             for index, (image, _) in zip(indices, images, strict=True)]
 
 
 def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, height: int, width: int) -> list:
     """For each version the canvases, uint8, with their marks."""
     # nothing is measured for a picture
-    preprocessing = Preprocessing.fit(source.train.images(), height, width, source.channels, "scale")
+    preprocessing = Preprocessing.fit(source.training_images("data").images(), height, width, source.channels, "scale")
     whole = recipe.model_copy(update={"holdout": 0.0})
     feed = DetectionFeed(whole, source, preprocessing, open_replicas("one"))
     batch = TrainingCanvases(feed, Rows(0, len(indices), len(indices)))
@@ -88,7 +90,7 @@ def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, heig
 def _marks(boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, classes: tuple[str, ...]) -> list[Mark]:
     """Solid marks of objects to be found, dashed ones of the others; of which class these are is not said."""
     return [*true_marks(boxes[~ignored], labels[~ignored], classes, dashed=False),
-            *(Mark(tuple(map(float, box)), PALE, dashed=True) for box in boxes[ignored])]
+            *(Mark(box_of(box), PALE, dashed=True) for box in boxes[ignored])]
 
 
 def _arranged(columns: list, titles: list[str]) -> Picture.Image:

@@ -15,7 +15,7 @@ from reskeras.tasks.detection.drawn_boxes import Mark, cropped, draw_boxes, draw
 from reskeras.tasks.detection.evaluate import DetectionEvaluation
 from reskeras.tasks.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.prediction import Box, Detection
+from reskeras.tasks.detection.prediction import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
@@ -118,7 +118,7 @@ class Pictures:
         elif not found.missed[row]:
             about = found.kinds[found.targets == row]
             told += ", taken for another" if CONFUSED in about else ", badly placed"
-        box: Box = tuple(map(float, self.test.boxes[row]))
+        box = box_of(self.test.boxes[row])
         return self._crop(image, [mark.plain() for mark in self._true([row])], box, told, "An object never found")
 
     def _crop(self, image: int, marks: list[Mark], around: Box, told: str, what: str) -> Image:
@@ -128,7 +128,7 @@ class Pictures:
 
     def _detections(self, rows: Iterable[int]) -> list[Detection]:
         told = self.evaluation.mistakes.detections
-        return [Detection(self.classes[told.labels[row]], float(told.scores[row]), tuple(map(float, told.boxes[row])))
+        return [Detection(self.classes[told.labels[row]], float(told.scores[row]), box_of(told.boxes[row]))
                 for row in rows]
 
     def _true(self, rows: Any, dashed: bool = True) -> list[Mark]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from reskeras.tasks.detection.detector import BATCH, Detector
 from reskeras.tasks.detection.objects import CHANNELS
 
 Box = tuple[float, float, float, float]
+
+
+def box_of(sides: Iterable[float]) -> Box:
+    """Four numbers, as of a row of an array, as a box."""
+    top, left, bottom, right = map(float, sides)
+    return top, left, bottom, right
 
 
 @dataclass(frozen=True)
@@ -68,16 +74,15 @@ def predict_images(
             if broken is None:
                 raise
             broken(str(path), error)
-    paths, sizes = [path for path, _ in known], [size for _, size in known]
     find = tf.function(detector.found, autograph=False)
     found: list[ImageDetections] = []
-    for start in range(0, len(paths), BATCH):
-        batch = [Path(path).read_bytes() for path in paths[start : start + BATCH]]
+    for start in range(0, len(known), BATCH):
+        batch = [Path(path).read_bytes() for path, _ in known[start : start + BATCH]]
         filled = batch + batch[-1:] * (BATCH - len(batch))  # one graph for all batches
         told = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
         for row in range(len(batch)):
-            index = len(found)
-            found.append(ImageDetections(str(paths[index]), sizes[index], tuple(_detections(told, row, classes))))
+            path, size = known[len(found)]
+            found.append(ImageDetections(str(path), size, tuple(_detections(told, row, classes))))
     return found
 
 
@@ -117,6 +122,6 @@ def _detections(told: dict[str, np.ndarray], row: int, classes: Sequence[str]) -
     """What is told of one image of a batch; of a diverged network nothing that is no number."""
     kept = slice(0, told["count"][row])
     labels, scores, boxes = (told[name][row, kept] for name in ("labels", "scores", "boxes"))
-    return [Detection(classes[label], float(score), tuple(map(float, box)))
+    return [Detection(classes[label], float(score), box_of(box))
             for label, score, box in sorted(zip(labels, scores, boxes, strict=True), key=lambda each: -each[1])
             if np.isfinite(score) and np.isfinite(box).all()]

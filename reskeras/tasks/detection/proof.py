@@ -108,4 +108,5 @@ def _partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.
         rows = np.arange(len(mine))
         mutual = near[rows, nearest] & (off.argmin(axis=0)[nearest] == rows)
         pairs.append((mine[mutual], theirs[nearest[mutual]]))
-    return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))
+    mine, theirs = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    return mine, theirs

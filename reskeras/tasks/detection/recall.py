@@ -34,7 +34,7 @@ def proposal_recall(
     """
     if len(proposals) != objects.count:
         raise ValueError(f"proposals of {len(proposals)} images for {objects.count} images")
-    best = {count: [] for count in counts}
+    best: dict[int, list[np.ndarray]] = {count: [] for count in counts}
     for index, boxes in enumerate(proposals):
         rows = slice(objects.starts[index], objects.starts[index + 1])
         wanted = objects.boxes[rows][~objects.ignored[rows]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
@@ -12,7 +13,7 @@ from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof
 from reskeras.graph.weights import read
 from reskeras.image_files import several
-from reskeras.spec.detector import DetectorPlan, lower_detector
+from reskeras.spec.detector import DetectorPlan, DetectorSpec, lower_detector
 from reskeras.spec.overrides import laid_over
 from reskeras.tasks.detection.detector import Detector, Options
 from reskeras.tasks.detection.evaluate import DetectionEvaluation, evaluate_detector
@@ -21,7 +22,7 @@ from reskeras.tasks.detection.prediction import ImageDetections, check_score, pr
 from reskeras.tasks.run import Run
 
 
-class DetectorRun(Run):
+class DetectorRun(Run[Objects]):
     """A trained detector."""
 
     task: ClassVar[str] = "detection"
@@ -29,7 +30,11 @@ class DetectorRun(Run):
     @property
     def plan(self) -> DetectorPlan:
         """The detector's plans."""
-        return lower_detector(self.folder.spec())
+        return lower_detector(self._spec)
+
+    @property
+    def _spec(self) -> DetectorSpec:
+        return cast(DetectorSpec, self.folder.spec())  # a run is opened as of its own task alone
 
     def judge(self, source: Source[Objects], images: Objects) -> DetectionEvaluation:
         """Average precision and recall at a single scale."""
@@ -38,8 +43,7 @@ class DetectorRun(Run):
     @preserved()
     def detector(self, options: Options = Options(), score: float | None = None) -> Detector:  # noqa: B008 - frozen
         """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
-        spec = self.folder.spec()
-        spec = spec if score is None else laid_over(spec, {"detections.score": score})
+        spec = self._spec if score is None else laid_over(self._spec, {"detections.score": score})
         return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options)
 
     @preserved()
@@ -74,8 +78,8 @@ class DetectorRun(Run):
         check_score(score)
         if out is not None:
             check_folder(out)
-        classes = self.folder.classes()
-        found = predict_images(self.detector(options, score), classes, several(paths), broken)
+        classes, files = self.folder.classes(), [os.fspath(each) for each in several(paths)]
+        found = predict_images(self.detector(options, score), classes, files, broken)
         if out is not None:
             save_found(found, classes, out, score)
         return found

@@ -78,7 +78,7 @@ def _look(file: Path) -> StoredImage | None:
 def header(file: Path | bytes) -> Header:
     """The header of an image file, or of its bytes. Raises ReskerasError (status 1) for what is none, or too large."""
     with opened_image(io.BytesIO(file) if isinstance(file, bytes) else file, LARGEST_IMAGE) as image:
-        size, kind = (image.height, image.width), image.format
+        size, kind = (image.height, image.width), image.format or ""
         tagged = _mentions(file, PNG_EXIF) if kind == "PNG" else "exif" in image.info
     orientation = UPRIGHT
     if tagged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from reskeras.data.source import Source
 from reskeras.data.survey import FEW, NAMED, UNEQUAL, Sizes, size_range
 from reskeras.spec.detector import DetectorPlan
+from reskeras.tasks.detection.anchors import anchor_sizes
 from reskeras.tasks.detection.objects import Objects
 
 OVERLAPS = (0.5, 0.7)  # where a region, and where by default an anchor, is taken for an object
@@ -88,25 +89,27 @@ class ObjectSurvey:
 
 def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
     """Count the images and objects of `source`, and hold the anchors of a detector against them; no image is read."""
-    splits = source.train, source.test
-    sizes = size_range(source.train.sizes)
-    every, classes = _counts(splits, len(source.classes))
-    classes = dict(zip(source.classes, classes, strict=True))
-    anchors = survey_anchors(source.train, source.classes, plan)
+    train = source.training_images("data")
+    splits = train, source.test
+    sizes = size_range(train.sizes)
+    every, counts = _counts(splits, len(source.classes))
+    classes = dict(zip(source.classes, counts, strict=True))
+    anchors = survey_anchors(train, source.classes, plan)
     return ObjectSurvey(
         data=source.label, mirror=source.mirror, divided=source.divided, images=_pair(split.count for split in splits),
         background=_pair((np.diff(split.starts) == 0).sum() for split in splits),
-        ignored=_pair(split.ignored.sum() for split in splits), most=int(np.diff(source.train.starts).max(initial=0)),
+        ignored=_pair(split.ignored.sum() for split in splits), most=int(np.diff(train.starts).max(initial=0)),
         every=every, classes=classes, sizes=sizes, anchors=anchors, notes=source.notes,
         warnings=(*_class_warnings(classes), *_size_warnings(anchors, plan)))
 
 
 def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan) -> AnchorSurvey:
     """How well the anchors of a detector cover the objects of a split."""
-    boxes, labels = canvas_boxes(split, *plan.input_shape[:2])
+    height, width, _ = plan.input_shape
+    boxes, labels = canvas_boxes(split, height, width)
     overlaps = best_overlaps(boxes, plan)
     return AnchorSurvey(
-        plan.input_shape[:2], _cover(boxes, overlaps),
+        (height, width), _cover(boxes, overlaps),
         {name: _cover(boxes[labels == label], overlaps[labels == label]) for label, name in enumerate(classes)})
 
 
@@ -124,8 +127,8 @@ def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:
 
     Of anchors of one shape the nearest in both directions overlaps most, so that one of each shape is looked at.
     """
-    spec = plan.spec.anchors
-    shapes = np.array([(size * ratio ** 0.5, size / ratio ** 0.5) for size in spec.sizes for ratio in spec.ratios])
+    shapes = np.array([(size * ratio ** 0.5, size / ratio ** 0.5)
+                       for size in anchor_sizes(plan) for ratio in plan.spec.anchors.ratios])
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     cells = np.clip(np.round(centres / plan.stride - 0.5), 0, np.array(plan.map_shape[:2]) - 1)
     off = np.abs((cells + 0.5) * plan.stride - centres)[:, np.newaxis]
@@ -142,7 +145,7 @@ def _cover(boxes: np.ndarray, overlaps: np.ndarray) -> Cover:
                  tuple(float((overlaps >= least).mean()) for least in OVERLAPS))
 
 
-def _pair(numbers: Iterator[int]) -> tuple[int, int]:
+def _pair(numbers: Iterable[int]) -> tuple[int, int]:
     train, test = map(int, numbers)
     return train, test
 
@@ -162,7 +165,7 @@ def _counts(splits: tuple[Objects, Objects], classes: int) -> tuple[ObjectCount,
 
 def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
     counts = {name: count.train for name, count in classes.items()}
-    least, most = min(counts, key=counts.get), max(counts, key=counts.get)
+    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > UNEQUAL * counts[least]:
         yield (f"classes are very unequal: {counts[most]:,} training objects of {most} and {counts[least]:,} of "
                f"{least}")

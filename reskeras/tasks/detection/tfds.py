@@ -54,7 +54,8 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(builder.info.splits)}")
     tally, divided = Tally(), ""
     records = {split: split_records(builder, split) for split in splits}
-    train, test = _annotated(builder, "train", records, wanted, tally), []
+    train = _annotated(builder, "train", records, wanted, tally)
+    test: list[Annotated] = []
     for split in splits[1:]:
         found = _annotated(builder, split, records, wanted, tally)
         if not any(image.names for image in found):
@@ -79,7 +80,9 @@ def _wanted(builder: Any, name: str) -> dict[str, Any]:
     features = builder.info.features
     known = dict(features.items())
     image, objects = known.get("image"), known.get("objects")
-    inner = objects.feature if type(objects) is kinds.Sequence else None  # a kind of it, Dataset, is read otherwise
+    inner = None
+    if objects is not None and type(objects) is kinds.Sequence:  # its subclass Dataset is read otherwise
+        inner = objects.feature
     inner = dict(inner.items()) if isinstance(inner, kinds.FeaturesDict) else {}
     box, label = inner.get("bbox"), inner.get("label")
     if not (isinstance(image, kinds.Image) and isinstance(box, kinds.BBoxFeature)
@@ -158,7 +161,7 @@ def _image(
 def _reader(records: dict[str, Records], places: list[Place]) -> Read:
     """`Objects.read` for records of any splits."""
 
-    def stored(index: np.int64) -> bytes:
+    def stored(index: int) -> bytes:
         split, record = places[index]
         return records[split].read(record)
 
@@ -169,6 +172,6 @@ def _reader(records: dict[str, Records], places: list[Place]) -> Read:
     return read
 
 
-def _called(read: Callable[[np.int64], bytes], index: tf.Tensor) -> tf.Tensor:
+def _called(read: Callable[[int], Any], index: tf.Tensor) -> tf.Tensor:
     """What a Python function reads at a scalar index, a scalar string, in a graph."""
     return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), [])

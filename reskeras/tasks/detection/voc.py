@@ -57,7 +57,7 @@ def open_voc(path: Path, purpose: Purpose) -> Source[Objects]:
     train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
     if not divided:
         train, test, divided = divided_by(purpose, train, tally)
-    classes = tuple(sorted({name for image in train for name in image.names}))
+    classes = tuple(sorted({name for image in train for name in image.names if name is not None}))
     return joined_source(f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
                          purpose)
 
