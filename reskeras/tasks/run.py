@@ -1,4 +1,4 @@
-"""A trained run, whatever its task: its model, its data as they were in training, and what a report tells of it."""
+"""A trained run of any task: its model, its data split as in training, and the material of its report."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
 
 @dataclass(frozen=True)
 class Material:
-    """What is known of a run; `evaluation` and `test` are None where its images are not at hand: see `missing`.
+    """What a report needs of a run; `evaluation` and `test` are None where its images are unavailable: see `missing`.
 
-    `plan` is what its task lowers its spec to, `evaluation` what its task judges by.
+    `plan` is the task's lowered spec, `evaluation` the result of the task's evaluation.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Material:
 
 
 class Run(Generic[AnySplit]):
-    """A trained run and what can be done with it; `Run(path)` is of the class that the run's task has.
+    """A trained run and what can be done with it; `Run(path)` gives an instance of the subclass of the run's task.
 
-    A task's class has a `plan` and a `judge` of its own; `AnySplit` is what its sources give.
+    Subclasses implement `plan` and `judge`; `AnySplit` is the kind of split that the task's sources have.
     """
 
     task: ClassVar[str]
 
     def __new__(cls, path: str | Path) -> Self:
-        """A run of the class that the folder's task has."""
+        """An instance of the subclass for the folder's task."""
         return super().__new__(cast(type[Self], find_task(open_run(path).task).run_type()) if cls is Run else cls)
 
     def __init__(self, path: str | Path):
@@ -75,7 +75,7 @@ class Run(Generic[AnySplit]):
 
     @property
     def plan(self) -> Any:
-        """What the run's spec is lowered to; it has an `input_shape`."""
+        """The lowered spec; it has an `input_shape`."""
         raise NotImplementedError
 
     @preserved()
@@ -88,9 +88,9 @@ class Run(Generic[AnySplit]):
         return Preprocessing.load(self.folder.preprocessing_file, self.plan.input_shape)
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[AnySplit]:
-        """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing: all of
-        it where it has no images for test alone, its classes put in the run's order by name."""
-        self.folder.preprocessing_file  # noqa: B018 - says what is missing in a run that was only built
+        """The data that the run was trained on, split as it was then; or other `data`, opened for testing: all of it
+        where it has no test split of its own, its classes matched to the run's by name."""
+        self.folder.preprocessing_file  # noqa: B018 - raises for a run that was only built
         known, classes = self.folder.provenance().get("data", {}), self.folder.classes()
         if data is None and not known:
             raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
@@ -108,7 +108,7 @@ class Run(Generic[AnySplit]):
     def images(
         self, source: Source[AnySplit], split: str, say: Callable[[str], None] = lambda note: None,
     ) -> AnySplit:
-        """The images of a split (`test` or `train`); `say` gets what is worth knowing of them."""
+        """The images of a split (`test` or `train`); `say` gets the notes about them."""
         images = source.training_images("split") if split == "train" else source.test
         for note in source.notes:
             say(note)
@@ -117,8 +117,8 @@ class Run(Generic[AnySplit]):
     @preserved()
     def evaluate(self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *,
                  tell: Callable[..., None] = lambda note: None) -> Any:
-        """How good the best model is on a split (`test` or `train`); `tell` gets notes about the images, of a task that
-        evaluates for long its progress.
+        """How good the best model is on a split (`test` or `train`); `tell` gets the notes about the images, or the
+        progress in tasks whose `evaluate` reports it.
 
         The result has `as_dict()`, plain data for JSON.
         """
@@ -126,16 +126,16 @@ class Run(Generic[AnySplit]):
         return self.judge(source, self.images(source, split, tell))
 
     def judge(self, source: Source[AnySplit], images: AnySplit) -> Any:
-        """How good the best model is on `images` of `source`, looked at as they are by default."""
+        """How good the best model is on `images` of `source`, evaluated with default options."""
         raise NotImplementedError
 
     def proofs(self) -> list[Proof]:
-        """The newest proof of each artefact in the run's export folder."""
+        """The latest proof of each artefact in the run's export folder."""
         return read_proofs(self.folder.export_folder)
 
     @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:
-        """What a report tells of the run: what stands in its folder, and how good its best model is."""
+        """The material of a report: what is stored in the run folder, and an evaluation of the best model."""
         folder, evaluation, test, missing = self.folder, None, None, ""
         try:
             source = self.source(data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""A training job: a network, a recipe and open data that fit each other, done into a run folder."""
+"""A training job: a network, a recipe and opened data that fit each other, trained into a run folder."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ EXPOSED = ("cluster: each worker's port is open to all who reach its machine, an
 
 @dataclass(frozen=True)
 class Job(ABC):
-    """`spec` as typed, the recipe and the data. ReskerasError when they contradict each other.
+    """`spec` as the user gave it, the recipe and the data. ReskerasError when they contradict each other.
 
-    A task implements `subject`. What has a body here is for networks with a logit for each class of the data; other
-    tasks override it.
+    A task implements `subject`. The default implementations are for networks with one logit per class of the data;
+    other tasks override them.
     """
 
     spec: AnyNetwork | DetectorSpec
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
-    task: ClassVar[str]  # its task's name, which the run keeps
-    command: ClassVar[tuple[str, ...]]  # what a user types to train this kind
+    task: ClassVar[str]  # the task's name, kept in the run's provenance
+    command: ClassVar[tuple[str, ...]]  # the command line that trains this kind
 
     @cached_property
     def fitted(self) -> AnyNetwork | DetectorSpec:
@@ -75,14 +75,14 @@ class Job(ABC):
 
     @cached_property
     def plan(self) -> Plan:
-        """What is compiled."""
+        """The plan of the network, checked against the recipe."""
         plan = self._network(self.fitted).lower()
         self.recipe.check(plan)
         return plan
 
     @property
     def computed_whole(self) -> Plan:
-        """What is computed of every image once, and so can be counted before anything is built."""
+        """What is computed once per image, for the estimate of memory before anything is built."""
         return self.plan
 
     @property
@@ -97,10 +97,10 @@ class Job(ABC):
         return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
 
     def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:  # noqa: B008
-        """Train into the run folder `path`, which is made, or with `options.resume` gone on with when it is there.
+        """Train into the run folder `path`, which is created, or continued with `options.resume` if it exists.
 
-        Raises ReskerasError before anything is written when the request is wrong; else as `fit` does, or with status 1
-        when memory runs out.
+        Raises ReskerasError before anything is written when the request is invalid; later as `fit` does, or with
+        status 1 when memory runs out.
         """
         with memory_failures(self.recipe):
             self._train(path, replicas or open_replicas("one"), options)
@@ -151,10 +151,10 @@ class Job(ABC):
 
     @abstractmethod
     def subject(self, preprocessing: Preprocessing) -> Subject:
-        """What is trained."""
+        """The subject to fit."""
 
     def describe(self, preprocessing: Preprocessing) -> str:
-        """How images become the network's input, in a line."""
+        """How images become the network's input, in one line."""
         return preprocessing.describe()
 
     def _begin(self, path: Path, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
@@ -169,7 +169,7 @@ class Job(ABC):
             write_json(run.path / PROVENANCE_FILE, made)
 
     def _decisive(self, options: FitOptions) -> dict[str, Any]:
-        """All that decides what is computed: it must be the same on every worker."""
+        """Everything that determines the result: it must be the same on every worker."""
         recipe, source = self.recipe, self.source
         return {
             "network": self.fitted.whole(), "form": training_form(self.plan, recipe),
@@ -189,12 +189,12 @@ class Job(ABC):
 
 
 def begun_division(path: Path) -> int | None:
-    """The version of the rule by which the images of the run at `path` were divided; None where there is no run."""
+    """The version of the splitting rule of the run at `path`; None where there is no run."""
     return division_of(RunFolder(path).provenance().get("data", {})) if path.exists() else None
 
 
 def fitted_to_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
-    """`spec` with the classes and channels of `source`; ReskerasError when what was set contradicts them."""
+    """`spec` with the classes and channels of `source`; ReskerasError when set fields contradict them."""
     classes, channels = len(source.classes), source.channels
     height, width, _ = cast(InputShape, spec.decided().input_shape)  # which a decided spec has
     asked = spec.sparse()
@@ -207,14 +207,14 @@ def fitted_to_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
 
 
 def without_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
-    """`spec` of a run without what its data gave it, for `source`: other classes, other channels."""
+    """The `spec` of a run with the classes and channels of `source` instead of those of its own data."""
     shape = spec.sparse().get("input_shape")
     changes = {"classes": len(source.classes)} | ({"input_shape": [*shape[:2], source.channels]} if shape else {})
     return laid_over(spec, changes)
 
 
 def _with_drop_path(spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
-    """`spec` with the recipe's stochastic depth, unless it says something about it itself."""
+    """`spec` with the recipe's stochastic depth, unless the spec sets its own."""
     if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
         return spec
     return laid_over(spec, {"drop_path": chosen.drop_path})

@@ -1,4 +1,4 @@
-"""What a training decides as it goes: the end of a warm-up by training error, and drops at plateaus."""
+"""Adaptive parts of the learning rate schedule: the end of a warm-up by training error, and drops at plateaus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reskeras.training.position import Position
 from reskeras.training.schedule import RecipeSchedule
 from reskeras.training.subject import Logs, Measure
 
-MEMORY = 0.95  # of the running training error: about the last twenty steps
+MEMORY = 0.95  # decay of the moving average of the training error: about the last twenty steps
 
 
 class ScheduleController(keras.callbacks.Callback):
@@ -23,25 +23,25 @@ class ScheduleController(keras.callbacks.Callback):
         self.recipe, self.schedule, self.position, self.measure = recipe.schedule, schedule, position, measure
         self.until = until = self.recipe.warmup_until
         self.warming = until is not None and layers >= until.from_layers
-        self.error, self.seen = 1.0, 0.0  # running training error; hits so far in this epoch
+        self.error, self.seen = 1.0, 0.0  # moving average of the training error; correct so far in this epoch, in steps
         self.best, self.bad_epochs, self.drops = float("inf"), 0, 0
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for the checkpoint."""
         return {"warming": self.warming, "error": self.error, "seen": self.seen, "best": self.best,
                 "bad_epochs": self.bad_epochs, "drops": self.drops}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore a checkpoint's state."""
         self.__dict__.update(state)
         self._scale()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Set the rate."""
+        """Set the scale of the learning rate."""
         self._scale()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Metrics start again, unless the epoch goes on from its middle."""
+        """Reset with the metrics, unless the epoch is resumed midway."""
         if self.position.step == 0:
             self.seen = 0.0
 

@@ -1,4 +1,4 @@
-"""Export of a classifier: SavedModel, LiteRT and weights for other libraries, each beside the Keras model."""
+"""Export of a classifier: SavedModel, LiteRT and weights for other libraries, each compared with the Keras model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from reskeras.porting.fitted import TrainedNetwork
 from reskeras.runs import RunFolder
 from reskeras.spec.any_network import AnyNetwork
 
-SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
+SAMPLE = 1000  # real images that an artefact is verified on, of each class alike
 CHUNK = 100
 SERVING, LITE = "serving", "tflite"
 Ask = Callable[[np.ndarray], np.ndarray]
@@ -45,16 +45,16 @@ def lite_kind(kind: str) -> str:
 
 
 def is_measured(kind: str) -> bool:
-    """Whether a kind needs images to measure ranges on."""
+    """Whether a kind needs representative images for calibration."""
     return lite_kind(kind) in LITE_KINDS and LITE_KINDS[lite_kind(kind)].measured
 
 
 @dataclass(frozen=True)
 class ClassifierExporter(Exporter):
-    """A classifier, and what it answers to real images.
+    """Exports a classifier and verifies each artefact on real images.
 
-    `pixels` is what a server takes, uint8 or float32; `representative` how many training images ranges are measured on,
-    `keep_float` the layers that int8 kinds leave in float.
+    `pixels` is the input dtype of the served model, uint8 or float32; `representative` the number of training images
+    for calibration, `keep_float` the layers that int8 kinds keep in float32.
     """
 
     spec: AnyNetwork
@@ -69,7 +69,7 @@ class ClassifierExporter(Exporter):
 
     @classmethod
     def of(cls, run: RunFolder, source: Source[Split], name: str, **request: Any) -> ClassifierExporter:
-        """For a run's best model; `request` are the other fields."""
+        """The exporter of a run's best model; `request` are the other fields."""
         spec = cast(AnyNetwork, run.spec())  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, spec.lower().input_shape)
         check_place(run.export_folder)
@@ -83,13 +83,13 @@ class ClassifierExporter(Exporter):
 
     @cached_property
     def ask_keras(self) -> Ask:
-        """The Keras model, of images 0..255."""
+        """Logits of the Keras model for raw images 0..255."""
         run = forward(self.model)
         return lambda images: run(self.preprocessing.normalise(images)).numpy()
 
     @cached_property
     def reference(self) -> np.ndarray:
-        """The logits of the Keras model."""
+        """The logits of the Keras model on the sample."""
         return in_chunks(self.ask_keras, self.sample[0])
 
     def some(self, count: int) -> np.ndarray:
@@ -97,7 +97,7 @@ class ClassifierExporter(Exporter):
         return self.sample[0][:count]
 
     def noise(self, proof: Proof) -> float | None:
-        """As a difference; of no use where the agreement decides."""
+        """In terms of `difference`; None where the agreement decides."""
         if proof.measure != DIFFERENCE:
             return None
         alone = [self.ask_keras(image[None]) for image in self.some(NOISE_SAMPLE)]
@@ -105,7 +105,7 @@ class ClassifierExporter(Exporter):
 
     def proof(self, kind: str, path: Path, logits: np.ndarray, tolerance: float = TOLERANCE, measure: str = DIFFERENCE,
               crash: str | None = None) -> Proof:
-        """`logits` of an artefact beside the reference."""
+        """The proof that compares an artefact's `logits` with the reference."""
         return prove(kind, str(path), size_of(path), logits, self.reference, self.sample[1],
                      self.tolerances.get(kind, tolerance), measure, crash)
 
@@ -114,21 +114,21 @@ class ClassifierExporter(Exporter):
         return Inference(self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded)
 
     def measured_on(self, lite: str) -> np.ndarray | None:
-        """The training images that a kind is calibrated on; None where it needs none."""
+        """The training images that a kind is calibrated on; None for kinds without calibration."""
         return self.representatives() if LITE_KINDS[lite].measured else None
 
     def representatives(self) -> np.ndarray:
-        """The training images that ranges are measured on."""
+        """The training images for calibration, of each class alike."""
         return images_of_each_class(self.source.training_images("to"), self.preprocessing, self.representative)[0]
 
     def explain(self, kind: str) -> list[LayerNoise]:
-        """How noisy each layer of an int8 kind is, the noisiest first."""
+        """Quantisation noise of each layer of an int8 kind, noisiest first."""
         lite = lite_kind(kind)
         check_debugged(lite)
         inference = self.inference("float32", guarded=False)
         with scratch() as folder:
             saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
-            return explain(inference, saved, lite, self.representatives())  # each kind that it knows is calibrated
+            return explain(inference, saved, lite, self.representatives())
 
 
 def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
@@ -140,7 +140,7 @@ def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Writte
 
 
 def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
-    """A `.tflite`, asked in a process of its own, since a broken one may end it."""
+    """A `.tflite`, run in a subprocess, because a broken one may crash it."""
     lite, inference = lite_kind(kind), exporter.inference("float32", guarded=False)
     final = exporter.folder / f"{exporter.name}{kind.removeprefix(LITE)}.tflite"
     path = place / final.name
@@ -165,7 +165,7 @@ def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
 
 
 def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
-    """Weights for another library, proven by that library's network."""
+    """Weights for another library, verified in that library's network."""
     final = exporter.folder / f"{exporter.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
     path, normalise = place / final.name, exporter.preprocessing.normalise
     given = TrainedNetwork(exporter.spec, read(exporter.model), exporter.preprocessing, exporter.classes)
@@ -188,5 +188,5 @@ ClassifierExporter.kinds = {
 
 
 def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:
-    """What `ask` gives for all images, some at a time."""
+    """The outputs of `ask` for all images, CHUNK at a time."""
     return np.concatenate([ask(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)])

@@ -1,4 +1,4 @@
-"""A classifier's training: the job that does it into a run folder."""
+"""The training job of a classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reskeras.training.job import Job
 
 @dataclass(frozen=True)
 class ClassifierJob(Job):
-    """A network of classes, the recipe and classified images."""
+    """Trains a classification network on labelled images by a recipe."""
 
     spec: AnyNetwork
     source: Source[Split]
@@ -23,5 +23,5 @@ class ClassifierJob(Job):
     command: ClassVar[tuple[str, ...]] = ("reskeras", "train")
 
     def subject(self, preprocessing: Preprocessing) -> Classifier:
-        """What is trained."""
+        """The classifier to fit."""
         return Classifier(self.plan, name_of(self.spec), self.source, preprocessing)

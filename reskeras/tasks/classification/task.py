@@ -1,4 +1,4 @@
-"""Classification as a task: networks of classes, classified images, accuracy."""
+"""The classification task: image classifiers, labelled images, accuracy."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Classification(Task):
-    """Which of several classes an image shows."""
+    """Image classification."""
 
     name: ClassVar[str] = "classification"
     noun: ClassVar[str] = "classifier"
     annotation: ClassVar[str] = CLASSES
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork:
-        """A network."""
+        """The spec of a network."""
         return network(source, settings=settings, **fields)
 
     def name_of(self, spec: AnyNetwork) -> str:
@@ -44,19 +44,19 @@ class Classification(Task):
 
     def job(self, spec: AnyNetwork, recipe: Recipe, source: Source[Split],
             data_dir: str | Path | None) -> ClassifierJob:
-        """A classifier's training."""
+        """The training job of a classifier."""
         from reskeras.tasks.classification.job import ClassifierJob
 
         return ClassifierJob(spec, recipe, source, data_dir)
 
     def run_type(self) -> type[ClassifierRun]:
-        """Classifiers."""
+        """The class of classifier runs."""
         from reskeras.tasks.classification.run import ClassifierRun
 
         return ClassifierRun
 
     def page(self, runs: Sequence[ClassifierMaterial]) -> Page:
-        """Errors, what goes on inside, confusion, worst mistakes."""
+        """Errors, analysis, confusion matrix, worst mistakes."""
         from reskeras.tasks.classification.page import page_of
 
         return page_of(runs)
