@@ -1,4 +1,4 @@
-"""A classifier applied at every position of an image of any size: the fully convolutional form (v1 section 3.4)."""
+"""The fully convolutional form of a classifier, for images of any size (v1 section 3.4)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from reskeras.spec.plan import Plan
 class DenseNetwork:
     """The network of `plan` with the weights of `model`, for images of any size.
 
-    What follows the last stage is applied to each window of feature maps that is as large as those of the
-    network's own input size. At that size it is the network itself.
+    The head is applied densely, to every window of the last feature map that is as large as the feature map at the
+    network's own input size, and its softmax is averaged. At that input size it is the network itself.
     """
 
     def __init__(self, plan: Plan, model: keras.Model):
@@ -47,7 +47,7 @@ class DenseNetwork:
         return tf.reduce_mean(tf.nn.softmax(execute(self.after, features, self.tensors)), axis=(1, 2))
 
     def _pooled(self, maps: tf.Tensor) -> tf.Tensor:
-        # a window cannot be larger than what there is: small images give one position
+        # the window cannot exceed the feature map: small images give a single position
         high, wide = (tf.minimum(own, tf.shape(maps)[axis]) for own, axis in zip(self.window, (1, 2), strict=True))
         whole = tf.reduce_all([tf.equal(high, self.window[0]), tf.equal(wide, self.window[1])])
         reduce, pool = ((tf.reduce_mean, tf.nn.avg_pool2d) if self.pool.reduce == "average"

@@ -100,7 +100,7 @@ class CoupledDecaySGD(keras.optimizers.SGD):
         return [(gradient, variable) for gradient, (_, variable) in zip(gradients, reduced, strict=True)]
 
     def _update_model_variables_moving_average(self, trainable_variables: list) -> None:
-        """Update the moving averages, with less momentum in the first steps so that the initial weights fade quickly."""
+        """Update the moving averages, with less momentum in the first steps so that initial weights fade quickly."""
         if not self.use_ema:
             return
         step = tf.cast(self.iterations, tf.float32)

@@ -85,4 +85,4 @@ class TrainingState:
         weights = [variable for variable in self.model.variables if id(variable) not in others]
         for group, variables in (("model", weights), ("optimizer", optimised), ("metrics", measured)):
             for index, variable in enumerate(variables):
-                yield f"{group}/{index:05d}/{variable.name}", variable  # not the path: Keras numbers the names in it per process
+                yield f"{group}/{index:05d}/{variable.name}", variable  # Keras numbers the names in a path per process

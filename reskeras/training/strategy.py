@@ -45,7 +45,7 @@ class Replicas:
                                 f"choose a multiple, such as {-(-batch_size // self.count) * self.count}")
 
     def dataset(self, shard: Callable[[tuple[int, int]], tf.data.Dataset], rows: int) -> tf.data.Dataset:
-        """This process' dataset: `shard((worker, workers))` gives a worker's shard of each global batch of `rows` rows."""
+        """This process' dataset: `shard((worker, workers))` is a worker's shard of each global batch of `rows` rows."""
         if self.count == 1:
             return shard((0, 1))
         if rows % self.count:  # a batch of all images, where there are fewer than batch_size
@@ -72,7 +72,8 @@ class Replicas:
         """int32 (workers, length): the rows of all workers, padded with 0."""
         table = np.zeros((self.workers, length), np.int32)
         table[self.worker, : len(row)] = row
-        return self._summed(tf.constant(table)).numpy() // (self.count // self.workers)  # every worker has the same number of replicas
+        # every worker has the same number of replicas
+        return self._summed(tf.constant(table)).numpy() // (self.count // self.workers)
 
     @cached_property
     def _summed(self) -> Callable[[tf.Tensor], tf.Tensor]:

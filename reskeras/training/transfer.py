@@ -81,7 +81,7 @@ def grey(values: np.ndarray, channels: int, wanted: int) -> np.ndarray:
 
 
 def freeze(model: keras.Model, plan: Plan, until: str | None, batch_norm: bool) -> None:
-    """Freeze the layers of `model` up to and including the endpoint `until`; with `batch_norm` all batch norms of `plan`.
+    """Freeze the layers of `model` up to and including endpoint `until`; with `batch_norm` all batch norms of `plan`.
 
     A frozen batch norm normalises by its moving statistics and does not update them. Layers of `model` that are not in
     `plan` stay trainable.
