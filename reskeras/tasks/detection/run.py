@@ -29,7 +29,7 @@ class DetectorRun(Run[Objects]):
 
     @property
     def plan(self) -> DetectorPlan:
-        """The detector's plans."""
+        """The plans of the detector's parts."""
         return lower_detector(self._spec)
 
     @property
@@ -37,12 +37,12 @@ class DetectorRun(Run[Objects]):
         return cast(DetectorSpec, self.folder.spec())  # a run is opened as of its own task alone
 
     def judge(self, source: Source[Objects], images: Objects) -> DetectionEvaluation:
-        """Average precision and recall at a single scale."""
+        """Average precision and recall, at a single scale."""
         return evaluate_detector(self.detector(), images, source.classes, source.label)
 
     @preserved()
     def detector(self, options: Options = Options(), score: float | None = None) -> Detector:  # noqa: B008 - frozen
-        """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
+        """The best model, ready for image files; `score` overrides the detector's own score threshold."""
         spec = self._spec if score is None else laid_over(self._spec, {"detections.score": score})
         return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options)
 
@@ -54,8 +54,8 @@ class DetectorRun(Run[Objects]):
     ) -> DetectionEvaluation:
         """Average precision and recall of the best model on a split (`test` or `train`), in float32.
 
-        `options` are those of v1 appendix A. `tell` gets how many images are done, and of how many, `say` what is
-        worth knowing of the images.
+        `options` are those of v1 appendix A. `tell` gets the progress: images done, of how many. `say` gets the notes
+        about the images.
         """
         source = self.source(data, data_dir)
         images = self.images(source, split, say)
@@ -66,12 +66,12 @@ class DetectorRun(Run[Objects]):
         self, paths: str | Path | Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
         options: Options = Options(), broken: Callable[[str, ReskerasError], None] | None = None,  # noqa: B008 - frozen
     ) -> list[ImageDetections]:
-        """The objects in an image file or in several, the surest first; those with a probability of at least `score`,
-        which is by default the detector's own, 0.05.
+        """The objects in one or several image files, by descending score; those with a probability of at least `score`,
+        by default the detector's own threshold, 0.05 unless set.
 
         `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
-        more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken,
-        unless `broken` is called with its path and that: then the others are looked at.
+        more) and detections.json, in COCO's format. Nothing is written when a file is missing or broken, unless
+        `broken` is given, which is called with the path and the error; the others are then processed.
         """
         from reskeras.tasks.detection.detections_folder import check_folder, save_found
 
@@ -90,16 +90,17 @@ class DetectorRun(Run[Objects]):
         tolerances: Mapping[str, float] | None = None, timing: bool = True,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
-        """A SavedModel that takes image files and gives boxes, scores and names of classes, proven on real test images:
-        `serving`, the only kind there is.
+        """A SavedModel that takes image files and returns boxes, scores and class names, verified on real test images:
+        `serving`, the only kind.
 
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
-        `tell` gets each kind as it begins. What is not the detector is kept aside, and a ReskerasError (status 1).
+        `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
+        (status 1).
         """
         from reskeras.tasks.detection.export import DetectorExporter
 
         kinds = kinds or tuple(DetectorExporter.kinds)
         DetectorExporter.check([*kinds, *(tolerances or {})])
-        self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
+        self.folder.model_file  # noqa: B018 - raises before the data is opened
         return DetectorExporter.of(self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {},
                                    timing=timing).export(kinds, tell)
