@@ -1,4 +1,4 @@
-"""One JSON of COCO's instances, which may come from anywhere, to plain data."""
+"""Parses a COCO instances JSON, which is untrusted, to plain data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_JSON = 2_000_000_000  # bytes
 
 @dataclass(frozen=True)
 class Instances:
-    """What a JSON says: `names` of classes by category id, `images` and `objects` as dicts that nothing is known of."""
+    """The content of a JSON: `names` of classes by category id, `images` and `objects` as unvalidated dicts."""
 
     names: dict[int | str, str]
     images: list[dict[str, Any]]
@@ -24,7 +24,7 @@ class Instances:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes in the order of their ids; of ids that are no numbers, in that of the file."""
+        """The classes by ascending id; in the order of the file if ids are not numbers."""
         numbers = list(self.names)
         if all(isinstance(number, int) for number in numbers):
             numbers.sort()
@@ -32,7 +32,7 @@ class Instances:
 
 
 def read_instances(file: Path) -> Instances:
-    """The instances in `file`. Raises ReskerasError (status 1), which says why, for a file of any other kind."""
+    """The instances in `file`. Raises ReskerasError (status 1) with the reason for any other file."""
     try:
         data = json.loads(read_bounded(file, LARGEST_JSON))
     except OSError as error:
@@ -59,5 +59,5 @@ def _names(file: Path, categories: list[dict[str, Any]]) -> dict[int | str, str]
 
 
 def key(value: object) -> int | str | None:
-    """An id of COCO, a number or a text; None for anything else, which may not even be hashed."""
+    """A COCO id, a number or a string; None for anything else, which may be unhashable."""
     return value if type(value) is int or type(value) is str else None

@@ -1,4 +1,4 @@
-"""Evaluation of a detector on a split: average precision by VOC's and COCO's rules, recall of its proposals, mistakes."""
+"""Evaluation of a detector on a split: average precision by VOC's and COCO's rules, proposal recall, mistakes."""
 
 from __future__ import annotations
 

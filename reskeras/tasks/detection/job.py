@@ -56,7 +56,7 @@ class DetectorSubject:
         return self.detector.everything
 
     def described(self) -> dict[str, Any]:
-        """Units, canvas, and everything else that determines the training targets, for the fingerprint of checkpoints."""
+        """Units, canvas, and everything that determines the targets, for the fingerprint of checkpoints."""
         return {"units": [unit_data(unit) for unit in self.plan.units], "input": self.plan.input_shape,
                 "detector": self.detector.spec.model_dump(mode="json", exclude={"backbone", "detections", "name"})}
 

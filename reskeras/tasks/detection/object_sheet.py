@@ -50,7 +50,7 @@ def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: in
 
 
 def chosen_images(split: Objects, classes: int) -> np.ndarray:
-    """Ascending int64 indices of at most ROWS images: for each of some evenly spaced classes the first image that is not
+    """Ascending int64 indices of at most ROWS images: for some evenly spaced classes each the first image that is not
     chosen yet, then evenly spaced others."""
     owner, chosen = np.repeat(np.arange(split.count), np.diff(split.starts)), []
     for label in np.unique(np.linspace(0, classes - 1, min(classes, ROWS)).astype(int)):

@@ -104,7 +104,7 @@ class Objects:
 
     @cached_property
     def _constants(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Starts, boxes and labels with a padding row at the end, as tensors that a graph captures instead of embedding."""
+        """Starts, boxes and labels with a padding row at the end; graphs capture these tensors, not copies."""
         boxes = np.concatenate([self.boxes, np.zeros((1, 4), np.float32)])
         labels = np.append(np.where(self.ignored, IGNORED, self.labels), PADDING).astype(np.int32)
         with tf.init_scope():
