@@ -32,7 +32,7 @@ def loopback() -> Iterator[Enter]:
     would lose its rights over other users' files. Raises OSError where the system does not permit it.
     """
     kinds = ("net",) if os.geteuid() == 0 else ("user", "net")
-    handles = _new_namespaces(kinds)
+    handles = _made(kinds)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,7 +51,7 @@ def exposed() -> bool:
     return any(name != "lo" for _, name in socket.if_nameindex())
 
 
-def _new_namespaces(kinds: tuple[str, ...]) -> list[int]:
+def _made(kinds: tuple[str, ...]) -> list[int]:
     """File descriptors of new namespaces, created by a short-lived process."""
     if sys.platform != "linux":
         raise OSError("there are no network namespaces")

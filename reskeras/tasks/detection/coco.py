@@ -29,7 +29,7 @@ from reskeras.tasks.detection.stored import StoredImage, file_reader, look_at
 
 ROLES = {"train": ("train",), "test": ("test", "val")}  # file name prefixes, by preference
 NO_BOX = (float("nan"),) * 4
-TRIED = 100  # file names that the image folder is searched for
+TRIED = 100  # file names that are tried to find the image folder
 
 
 def open_coco(path: Path, purpose: Purpose) -> Source[Objects]:

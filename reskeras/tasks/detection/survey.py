@@ -1,4 +1,4 @@
-"""What a source of annotated images holds: objects of each class and their sizes, and how well anchors fit them."""
+"""Statistics of annotated images: objects by class and size, and how well a detector's anchors cover them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from reskeras.spec.detector import DetectorPlan
 from reskeras.tasks.detection.anchors import anchor_sizes
 from reskeras.tasks.detection.objects import Objects
 
-OVERLAPS = (0.5, 0.7)  # where a region, and where by default an anchor, is taken for an object
+OVERLAPS = (0.5, 0.7)  # default overlaps from which a region, and an anchor, is positive
 QUARTILES = (25, 50, 75)
-LEAST_COVERED = 0.9  # of the objects of a class, at an overlap of 0.5
+LEAST_COVERED = 0.9  # share of a class' objects at an overlap of 0.5, below which a warning is given
 
 
 @dataclass(frozen=True)
 class Cover:
-    """How well the anchors of a detector fit `objects` objects.
+    """How well the anchors of a detector cover `objects` objects.
 
-    `sides` are the quartiles of their sides, the square root of the area in pixels of the canvas; `shares` how many of
-    them, in 0..1, have an anchor that overlaps them by at least each of OVERLAPS.
+    `sides` are the quartiles of their sides, the square root of the area in pixels of the canvas; `shares` the shares
+    of objects, in 0..1, with an anchor that overlaps them by at least each of OVERLAPS.
     """
 
     objects: int
@@ -34,9 +34,9 @@ class Cover:
 
 @dataclass(frozen=True)
 class AnchorSurvey:
-    """The objects of a split that are to be found, on a detector's canvas, beside its anchors; all and by class.
+    """Coverage by a detector's anchors of the objects of a split that are not ignored; of all and by class.
 
-    Images are placed as in testing: scaled to fit. A class without objects has zeros.
+    Images are placed as at test time: scaled to fit the canvas. A class without objects has zeros.
     """
 
     canvas: tuple[int, int]
@@ -51,7 +51,7 @@ class AnchorSurvey:
 
 @dataclass(frozen=True)
 class ObjectCount:
-    """Of one class or of all: images with such objects, and the objects that are to be found, by split."""
+    """Counts of one class or of all: images with such objects, and objects that are not ignored, by split."""
 
     train_images: int
     train: int
@@ -61,10 +61,10 @@ class ObjectCount:
 
 @dataclass(frozen=True)
 class ObjectSurvey:
-    """A source of annotated images in figures.
+    """Statistics of a source of annotated images.
 
-    `images` and `background`, those of them without an object, are (training, test), as are `ignored` objects,
-    difficult ones and crowds, which are in no other figure. `most` is the largest number of objects of an image.
+    `images`, `background` (images without objects) and `ignored` (difficult objects and crowds, which no other figure
+    includes) are pairs (training, test). `most` is the largest number of objects of an image.
     """
 
     data: str
@@ -88,7 +88,7 @@ class ObjectSurvey:
 
 
 def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
-    """Count the images and objects of `source`, and hold the anchors of a detector against them; no image is read."""
+    """Count the images and objects of `source`, and their coverage by a detector's anchors; no image is read."""
     train = source.training_images("data")
     splits = train, source.test
     sizes = size_range(train.sizes)
@@ -116,16 +116,16 @@ def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan)
 def canvas_boxes(split: Objects, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Boxes float64 (n, 4) on the canvas, and labels int32 (n,), of all objects of a split that are not ignored."""
     sizes, canvas = split.sizes.astype(np.float64), np.array([height, width], np.float64)
-    # as `canvas.placed` does: to whole pixels, in the upper left corner
+    # as in `canvas.placed`: rounded to whole pixels, in the upper left corner
     scales = np.maximum(np.round(sizes * (canvas / sizes).min(axis=1, keepdims=True)), 1) / sizes
     boxes = split.boxes * np.repeat(np.tile(scales, 2), np.diff(split.starts), axis=0)
     return boxes[~split.ignored], split.labels[~split.ignored]
 
 
 def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:
-    """The largest overlap (n,) of boxes (n, 4) of the canvas with any anchor of the plan's grid.
+    """The largest overlap (n,) of boxes (n, 4) on the canvas with any anchor of the plan's grid.
 
-    Of anchors of one shape the nearest in both directions overlaps most, so that one of each shape is looked at.
+    Of anchors of one shape the nearest one in both directions overlaps most, so only one of each shape is evaluated.
     """
     shapes = np.array([(size * ratio ** 0.5, size / ratio ** 0.5)
                        for size in anchor_sizes(plan) for ratio in plan.spec.anchors.ratios])
@@ -151,7 +151,7 @@ def _pair(numbers: Iterable[int]) -> tuple[int, int]:
 
 
 def _counts(splits: tuple[Objects, Objects], classes: int) -> tuple[ObjectCount, list[ObjectCount]]:
-    """Of all objects, and of each class."""
+    """Counts of all objects, and of each class."""
     columns = []
     for split in splits:
         owner = np.repeat(np.arange(split.count), np.diff(split.starts))[~split.ignored]
