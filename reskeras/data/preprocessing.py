@@ -108,7 +108,7 @@ class Preprocessing:
                      interpolation=self.framing.interpolation, description=self.describe())
 
     @classmethod
-    def load(cls, path: Path, size: tuple[int, ...] | None = None) -> Preprocessing:
+    def load(cls, path: Path, size: tuple[int, int, int] | None = None) -> Preprocessing:
         """Read what `save` wrote; nothing in the file is executed. A broken file is a ReskerasError (status 1), as is
         one for another `size` (height, width, channels) than that of the network's images, where it is given."""
         try:
