@@ -1,3 +1,3 @@
-"""What goes on inside a network: responses, the stream and its residuals, gradients, units removed or swapped."""
+"""Analyses of trained networks: layer responses, the residual stream, gradients, units removed or swapped."""
 
 import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly

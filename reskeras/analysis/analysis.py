@@ -1,4 +1,4 @@
-"""An analysis of a network with its weights: measured on real images, kept as CSV files."""
+"""The analysis of a trained network on real images, stored as JSON and CSV files."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from reskeras.printable import short_repr
 from reskeras.spec.plan import Plan
 from reskeras.stored import as_shape, read_json
 
-BATCH = 128  # images of a pass, and those whose gradient is measured, where their activations fit in the memory
-MOST_ACTIVATIONS, SHARE = 1 << 30, 8  # bytes that a backward pass keeps: at most so many, and a part of the memory
+BATCH = 128  # images of a pass, and of the gradient, where their activations fit into memory
+MOST_ACTIVATIONS, SHARE = 1 << 30, 8  # bounds of kept activations: bytes, and one part in SHARE of the memory
 SUMMARY_FILE, RESPONSES_FILE, UNITS_FILE, LESIONS_FILE = "analysis.json", "responses.csv", "units.csv", "lesions.csv"
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was measured of one network: over `images` test images of `data`, and the gradient of one training batch.
+    """Measurements of one network over `images` test images of `data`, and the gradient of one training batch.
 
-    `depth` is the effective depth of the whole network, `layers` its weighted layers.
+    `depth` is the effective depth of the whole network, `layers` the number of its weighted layers.
     """
 
     network: str
@@ -57,12 +57,12 @@ class Analysis:
 
     @property
     def sum_error(self) -> float | None:
-        """The largest of the units' sum errors; None when no sum runs."""
+        """The largest of the units' sum errors; None without an identity stream."""
         errors = [unit.sum_error for unit in self.units if unit.sum_error is not None]
         return max(errors, default=None)
 
     def save(self, folder: Path) -> None:
-        """Write analysis.json and a CSV for responses, units and, if there are any, lesions, each whole."""
+        """Write analysis.json and a CSV file each for responses, units and lesions, each atomically."""
         _write_rows(folder / RESPONSES_FILE, Response, self.responses)
         _write_rows(folder / UNITS_FILE, UnitSignal, self.units)
         _write_rows(folder / LESIONS_FILE, Lesion, self.lesions)
@@ -74,10 +74,10 @@ def analyse(
     network: str, plan: Plan, weights: Mapping[str, np.ndarray], source: Source, preprocessing: Preprocessing,
     images: int = 1000, most: int = 100, tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Analysis:
-    """Measure the network `plan` with `weights` by canonical name, on `images` test images, of each class alike.
+    """Analyse the network `plan` with `weights` by canonical name, on `images` test images, stratified by class.
 
-    `most` bounds how many units are removed and how many pairs swapped; 0 leaves both out. `tell` gets how many of
-    these are done. Raises ReskerasError when `images` or `most` is no such number.
+    At most `most` units are removed and `most` pairs swapped; 0 skips both. `tell` gets their progress: done, of how
+    many. Raises ReskerasError when `images` or `most` is out of range.
     """
     for field, value, least in (("images", images, 1), ("lesions", most, 0)):
         if value < least:
@@ -96,13 +96,13 @@ def analyse(
 
 
 def batch_size(plan: Plan) -> int:
-    """Images of a pass: BATCH, or as many as the plan's activations allow, which a deep network has gigabytes of."""
+    """Images of a pass: BATCH, or fewer if their activations exceed the memory, as in deep networks."""
     room = min(MOST_ACTIVATIONS, memory() // SHARE)
     return max(min(room // plan.complexity().total.activation_bytes(1), BATCH), 1)
 
 
 def read_analysis(folder: Path) -> Analysis:
-    """The analysis kept in `folder`; ReskerasError: status 2 when there is none, 1 when it is broken."""
+    """The analysis stored in `folder`; ReskerasError: status 2 when there is none, 1 when it is broken."""
     folder = local_path(folder, "analysis")
     if not (folder / SUMMARY_FILE).is_file():
         raise ReskerasError(f"analysis: there is none in {folder}; make it with: reskeras analyse")

@@ -1,4 +1,4 @@
-"""How the training signal reaches each unit: gradient norms of one batch."""
+"""Gradient norms of each unit on one batch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reskeras.spec.plan import Plan, Unit
 def gradients(
     plan: Plan, weights: dict[str, np.ndarray], images: tf.Tensor, labels: tf.Tensor
 ) -> dict[str, tuple[float, float]]:
-    """By unit: norm of the gradient of its weights, and of what comes out of it.
+    """Gradient norms by unit: with respect to its weights, and with respect to its output.
 
-    Of the mean cross-entropy over one batch of normalised `images` (n, height, width, channels), normalised by the
-    batch as in training; without weight decay and dropout.
+    The loss is the mean cross-entropy of one batch of normalised `images` (n, height, width, channels), with batch
+    norm in training mode; without weight decay and dropout.
     """
     tensors = as_tensors(weights)
     learned = {tuple(name.rsplit("/", 1)) for name in plan.weight_names()}

@@ -1,4 +1,4 @@
-"""Accuracy when single units are removed, or two of a stage change places, without training again.
+"""Lesion studies: accuracy when single units are removed, or two of a stage are swapped, without retraining.
 
 After Veit, Wilber, Belongie: Residual Networks Behave Like Ensembles of Relatively Shallow Networks, 2016
 (arXiv:1605.06431), sections 4.1 and 4.3.
@@ -22,7 +22,7 @@ REMOVED, SWAPPED = "removed", "swapped"
 
 @dataclass(frozen=True)
 class Lesion:
-    """`kind` removed or swapped, the units it was done to, and the accuracy that was left."""
+    """`kind` (removed or swapped), the units affected, and the remaining accuracy."""
 
     kind: str
     units: tuple[str, ...]
@@ -33,9 +33,9 @@ def lesions(
     plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset, most: int,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Lesion]:
-    """At most `most` removals and `most` swaps, evenly spaced over the network; accuracies on `batches`.
+    """At most `most` removals and `most` swaps, evenly spaced over the network, with the accuracy on `batches`.
 
-    Neighbours of one stage that are equal are swapped. `tell` gets how many are done, of how many.
+    Swaps are of equal neighbours in a stage. `tell` gets the progress: done, of how many.
     """
     tensors, names = as_tensors(weights), [unit.name for unit in plan.units]
     single = [(REMOVED, (name,)) for name in spaced(removable(plan), most)]
@@ -61,13 +61,13 @@ def lesions(
 
 
 def swappable(plan: Plan) -> list[tuple[Unit, Unit]]:
-    """Neighbours of one stage that do the same thing but for their weights."""
+    """Neighbouring units of a stage that are equal but for their weights."""
     return [(one, other) for one, other in zip(plan.units, plan.units[1:], strict=False)
             if one.stage == other.stage and one == other]
 
 
 def exchanged(plan: Plan, tensors: Weights, one: str, other: str) -> Weights:
-    """`tensors` with those of two equal units exchanged."""
+    """`tensors` with the weights of two equal units exchanged."""
     units = {unit.name: unit for unit in plan.units}
     names = [[each.name for each in sequence_ops(units[name].nodes)] for name in (one, other)]
     into = dict(zip(*names, strict=True)) | dict(zip(*reversed(names), strict=True))
@@ -75,7 +75,7 @@ def exchanged(plan: Plan, tensors: Weights, one: str, other: str) -> Weights:
 
 
 def spaced(items: list, most: int) -> list:
-    """At most `most` of `items`, evenly spaced, the first and the last among them."""
+    """At most `most` of `items`, evenly spaced, including the first and the last."""
     if len(items) <= most:
         return items
     return [items[place] for place in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]

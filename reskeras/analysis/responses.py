@@ -1,4 +1,4 @@
-"""Layer responses: how large what each spatial convolution gives is (v1 section 4.2, figure 7)."""
+"""Layer responses: where the output of each spatial convolution is measured (v1 section 4.2, figure 7)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AFTER_BN, AFTER_CONV = "after batch norm", "after the convolution"
 
 @dataclass(frozen=True)
 class Tap:
-    """Where a layer's response is read: `node` is the operation whose output it is."""
+    """Where a layer's response is measured: at the output of the operation `node`."""
 
     layer: str
     node: str
@@ -23,7 +23,7 @@ class Tap:
 
 @dataclass(frozen=True)
 class Response:
-    """Standard deviation of one layer's response, over images, positions and channels together."""
+    """Standard deviation of a layer's response over images, positions and channels."""
 
     layer: str
     tap: str
@@ -31,11 +31,10 @@ class Response:
 
 
 def taps(plan: Plan) -> list[Tap]:
-    """A tap for each convolution of 3x3 or more, in the order of the network.
+    """A tap for each convolution with a kernel side above 1, in network order.
 
-    Read after the batch norm that directly follows the convolution, before nonlinearity and addition, as figure 7
-    does. Where none follows, as after the last convolution of a full pre-activation unit, it is read after the
-    convolution itself.
+    It is after the batch norm that directly follows the convolution, before nonlinearity and addition, as in figure 7.
+    Where none follows, as after the last convolution of a full pre-activation unit, it is after the convolution.
     """
     return [tap for unit in plan.units for tap in _taps(unit.nodes)]
 
@@ -43,5 +42,7 @@ def taps(plan: Plan) -> list[Tap]:
 def _taps(nodes: Sequence) -> Iterator[Tap]:
     for node, following in followed(nodes):
         if isinstance(node, op.Conv) and max(node.kernel) > 1:
-            normalised = isinstance(following, op.BatchNorm)
-            yield Tap(node.name, following.name if normalised else node.name, AFTER_BN if normalised else AFTER_CONV)
+            if isinstance(following, op.BatchNorm):
+                yield Tap(node.name, following.name, AFTER_BN)
+            else:
+                yield Tap(node.name, node.name, AFTER_CONV)

@@ -1,4 +1,4 @@
-"""One pass over images: responses, what of each unit's output is its shortcut, and the stream as a sum of residuals."""
+"""One pass over images: layer responses, the shortcut's share of each unit, and the stream as a sum of residuals."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from reskeras.spec.plan import Plan, Unit
 
 @dataclass(frozen=True)
 class UnitSignal:
-    """What one unit does to the stream.
+    """What one unit does to the residual stream.
 
-    `shortcut_share`: of the merged output y = s + r, the part that is the shortcut's, sum(s y) / sum(y y); with the
-    residual's part it makes 1. None in a unit without shortcut. `residual_ratio`: the residual's root mean square
-    over the shortcut's. `sum_error`: the largest |x_L - (x_l + sum of F)| over the largest |x_L|, from the last unit
-    before which the shortcut was not the identity (v2 equation 4); rounding where the order leaves the stream
-    alone, None where no sum runs. `depth`: effective depth, as long a way as the signal has come: the
-    shortcut's part is as deep as what went in, the rest deeper by the branch's weighted layers. Weights are the parts,
-    bounded to 0 and 1. `gradient` and `stream_gradient`: see `gradients`.
+    `shortcut_share`: the shortcut's share of the merged output y = s + r, sum(s y) / sum(y y); the residual has the
+    rest. None in a unit without shortcut. `residual_ratio`: RMS of the residual over that of the shortcut.
+    `sum_error`: the largest |x_L - (x_l + sum of F)| over the largest |x_L|, where x_l is the output of the last unit
+    without an identity shortcut (v2 equation 4); rounding error only where the order leaves the stream unchanged,
+    None where there is no such sum. `depth`: effective depth, a mean over paths: the shortcut's share is as deep as
+    the unit's input, the rest deeper by the residual branch's weighted layers; shares are clipped to 0..1. `gradient`
+    and `stream_gradient`: see `gradients`.
     """
 
     unit: str
@@ -48,7 +48,7 @@ class UnitSignal:
 
 @dataclass(frozen=True)
 class Survey:
-    """Responses of all layers, signals of all units, and the accuracy on the images looked at."""
+    """Responses of all layers, signals of all units, and the accuracy on the images."""
 
     responses: tuple[Response, ...]
     units: tuple[UnitSignal, ...]
@@ -57,7 +57,7 @@ class Survey:
 
 
 def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset) -> Survey:
-    """Measure over `batches` of (normalised images, labels), in inference."""
+    """Measure over `batches` of (normalised images, labels), in inference mode."""
     tensors, tapped = as_tensors(weights), taps(plan)
 
     @tf.function(input_signature=batch_signature(plan), autograph=False)
@@ -71,7 +71,7 @@ def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset)
     products: dict[str, np.ndarray] = {}
     sums: dict[str, np.ndarray] = {}
     images = right = 0
-    once = measured.get_concrete_function()  # else a function for each network is warned of as retracing
+    once = measured.get_concrete_function()  # avoids TensorFlow's retracing warning with many networks
     for batch, labels in batches:
         found, count = tf.nest.map_structure(lambda value: value.numpy(), once(batch, labels)), len(labels)
         images, right = images + count, right + int(found["right"])
@@ -95,18 +95,19 @@ def _signals(plan: Plan, products: dict[str, np.ndarray], sums: dict[str, np.nda
     for unit in plan.units:
         share = ratio = None
         layers = weighted_layers(unit.nodes)
-        if unit.name in products:
+        fork = residual_fork(unit)
+        if fork and unit.name in products:
             shortcut, residual, along, whole = products[unit.name]
             share = float(along / whole) if whole > 0 else 0.0
             ratio = float(np.sqrt(residual / shortcut)) if shortcut > 0 else float("inf")
-            layers = weighted_layers(residual_fork(unit).branches[RESIDUAL])
+            layers = weighted_layers(fork.branches[RESIDUAL])
         depth += layers * (1.0 if share is None else 1.0 - min(max(share, 0.0), 1.0))
         error, largest = sums.get(unit.name, (None, None))
         yield UnitSignal(unit.name, share, ratio, float(error / largest) if largest else None, depth)
 
 
 class _Seen:
-    """A watch for `run` that collects what one forward pass shows, as tensors."""
+    """A watch for `run` that collects the statistics of a forward pass, as tensors."""
 
     def __init__(self, plan: Plan, tapped: set[str]):
         self.tapped = tapped
@@ -118,7 +119,7 @@ class _Seen:
         self.start = self.total = tf.zeros(())
 
     def __call__(self, node: Any, parts: list[tf.Tensor], made: tf.Tensor) -> tf.Tensor:
-        """See a node's output, or a unit's."""
+        """Record the output of a node or a unit."""
         if isinstance(node, Unit):
             self._stream(node, made)
         elif unit := self.forks.get(id(node)):
@@ -136,7 +137,7 @@ class _Seen:
             self.residual = parts[RESIDUAL]
 
     def _stream(self, unit: Unit, made: tf.Tensor) -> None:
-        if self.residual is None:  # what comes out is no sum with what went in: a new sum begins here
+        if self.residual is None:  # the shortcut is not the identity: a new sum begins here
             self.start, self.total = made, tf.zeros(())
             return
         self.total, self.residual = self.total + self.residual, None

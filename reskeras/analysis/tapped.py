@@ -1,4 +1,4 @@
-"""A plan run with its weights as tensors, every node watched: units can be measured, removed and swapped."""
+"""Run a plan with its weights as tensors and every node watched, so that units can be measured, removed and swapped."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ SHORTCUT, RESIDUAL = 0, 1  # branches of a residual fork
 
 def as_tensors(weights: Mapping[str, np.ndarray]) -> Weights:
     """Weights by canonical name, such as `stage1_unit1_conv1/kernel`, as `execute` takes them."""
-    return {tuple(name.rsplit("/", 1)): tf.constant(value) for name, value in weights.items()}
+    return {(operation, role): tf.constant(value) for name, value in weights.items()
+            for operation, _, role in [name.rpartition("/")]}
 
 
 def batch_signature(plan: Plan) -> list[tf.TensorSpec]:
-    """Normalised images and labels of a batch of any size, so that a function of them is traced once."""
+    """Input signature of normalised images and labels, any batch size, so that a function is traced once."""
     return [tf.TensorSpec([None, *plan.input_shape], tf.float32), tf.TensorSpec([None], tf.int32)]
 
 
 def residual_fork(unit: Unit) -> Fork | None:
-    """Where the unit's shortcut and residual come together; None in a unit without shortcut."""
+    """The fork whose merge joins the unit's shortcut and residual; None in a unit without shortcut."""
     return next((node for node in unit.nodes if isinstance(node, Fork) and node.is_residual), None)
 
 
 def without_residual(fork: Fork, parts: list[tf.Tensor]) -> tf.Tensor:
-    """What the fork gives when its residual is nothing."""
+    """The fork's output with its residual set to zero."""
     return merged(fork.merge, [tf.zeros_like(part) if place == RESIDUAL else part for place, part in enumerate(parts)])
 
 
 def removable(plan: Plan) -> list[str]:
-    """Units that can be taken out: a residual unit is then its shortcut alone; a unit without shortcut is passed by,
-    which needs what goes in and what comes out to be of one shape."""
+    """Units that can be removed: of a residual unit the shortcut remains; a unit without shortcut is bypassed, which
+    requires equal input and output shapes."""
     shapes = (plan.input_shape, *plan.unit_shapes())
     return [unit.name for place, unit in enumerate(plan.units) if unit.index is not None and (
         residual_fork(unit) or shapes[place] == shapes[place + 1])]
@@ -50,8 +51,8 @@ def run(
 ) -> tf.Tensor:
     """Logits (n, classes), float32, of normalised images (n, height, width, channels).
 
-    `watch` sees every node, and (unit, input, output) of every unit. `kept` (units of the plan,) is 1.0 for units
-    that are there and 0.0 for those taken out. `batch_statistics` normalises by the batch, as in training.
+    `watch` sees every node, and (unit, [input], output) of every unit. `kept` (units,) is 1.0 for units that are kept
+    and 0.0 for removed ones. `batch_statistics` normalises by the batch, as in training.
     """
     x = images
     for place, unit in enumerate(plan.units):

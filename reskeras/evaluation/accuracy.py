@@ -1,4 +1,4 @@
-"""Loss and accuracies of a model on a split in float32, in whatever views (v1 sections 3.4 and 4.2)."""
+"""Loss and accuracy of a model on a split, in float32, with any kind of views (v1 sections 3.4 and 4.2)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from reskeras.printable import short_repr
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model does on `images` images: mean cross-entropy in nats, and accuracies in 0..1.
+    """Results on `images` images: mean cross-entropy in nats, and accuracies in 0..1.
 
-    `top5` is None where there are five classes or fewer. `undefined` images gave no number and count as wrong.
-    `names`, `labels`, `predicted` and `confidence` have an entry for each image, in order.
+    `top5` is None for five classes or fewer. `undefined` counts images with non-finite outputs, which count as wrong.
+    `names`, `labels`, `predicted` and `confidence` have one entry per image, in order.
     """
 
     data: str
@@ -34,9 +34,9 @@ class Evaluation:
     views: str = "single view"
     undefined: int = 0
     classes: tuple[str, ...] = ()
-    labels: np.ndarray = field(default=None, repr=False, compare=False)
-    predicted: np.ndarray = field(default=None, repr=False, compare=False)
-    confidence: np.ndarray = field(default=None, repr=False, compare=False)
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False, compare=False)
+    predicted: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False, compare=False)
+    confidence: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -51,19 +51,19 @@ class Evaluation:
                                      for name, count, accuracy in self.by_class()}}
 
     def confusion(self) -> np.ndarray:
-        """int64 (classes, classes): images of each true class (row) by the class that they were taken for."""
+        """int64 (classes, classes): images by true class (rows) and predicted class (columns)."""
         from sklearn.metrics import confusion_matrix
 
         return confusion_matrix(self.labels, self.predicted, labels=np.arange(len(self.classes)))
 
     def by_class(self) -> list[tuple[str, int, float | None]]:
-        """(name, images, accuracy) of each class; None where it has no image."""
+        """(name, images, accuracy) of each class; accuracy None without images."""
         table = self.confusion()
         return [(name, int(row.sum()), float(row[index] / row.sum()) if row.sum() else None)
                 for index, (name, row) in enumerate(zip(self.classes, table, strict=True))]
 
     def most_confused(self, count: int = 3) -> list[tuple[str, str, int]]:
-        """The commonest mistakes: (true class, taken for, images)."""
+        """The most frequent mistakes: (true class, predicted class, images)."""
         table = self.confusion() * (1 - np.eye(len(self.classes), dtype=np.int64))
         worst = np.argsort(-table, axis=None, kind="stable")[:count]
         pairs = [divmod(int(place), len(self.classes)) for place in worst]
@@ -83,15 +83,15 @@ def evaluate(
     model: keras.Model, split: Split, preprocessing: Preprocessing, data: str, batch_size: int = 128,
     classes: tuple[str, ...] = (), views: Views = Views(), dense: DenseNetwork | None = None,  # noqa: B008 - frozen
 ) -> Evaluation:
-    """Look at every image of `split` once, in order."""
+    """Evaluate `model` on every image of `split`, in order; `dense` is needed for views with scales."""
     loss, undefined, hits = 0.0, 0, np.zeros(2, np.int64)
-    every = {"labels": [], "predicted": [], "confidence": []}
+    every: dict[str, list[np.ndarray]] = {"labels": [], "predicted": [], "confidence": []}
     for logs, labels in scored(model, split, preprocessing, views, dense, batch_size):
         numbers = np.isfinite(logs.max(axis=1))
         undefined += int((~numbers).sum())
         own = logs[np.arange(len(labels)), labels]
         loss -= float(own.sum())
-        # a tie counts against the model: an untrained net of equal logits is never right
+        # ties count against the model: an untrained network with equal logits is never right
         rank = np.where(numbers, (logs >= own[:, None]).sum(axis=1), logs.shape[1] + 5)
         hits += [(rank <= 1).sum(), (rank <= 5).sum()]
         every["labels"].append(labels)

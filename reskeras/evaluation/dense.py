@@ -1,4 +1,4 @@
-"""A classifier applied at every position of an image of any size: the fully convolutional form (v1 section 3.4)."""
+"""The fully convolutional form of a classifier, for images of any size (v1 section 3.4)."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from reskeras.spec.plan import Plan
 class DenseNetwork:
     """The network of `plan` with the weights of `model`, for images of any size.
 
-    What follows the last stage is applied to each window of feature maps that is as large as those of the
-    network's own input size. At that size it is the network itself.
+    The head is applied densely, to every window of the last feature map that is as large as the feature map at the
+    network's own input size, and its softmax is averaged. At that input size it is the network itself.
     """
 
     def __init__(self, plan: Plan, model: keras.Model):
         head = plan.units[-1].nodes
-        pools = [index for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
-        if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0] + 1 :]):
+        pools = [(index, node) for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
+        if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0][0] + 1 :]):
             raise ReskerasError("scales: this network's head does not pool its feature maps, so that it cannot be "
                                 "applied to images of other sizes; use --views")
         weights = read(model)
-        self.before, self.pool, self.after = head[: pools[0]], head[pools[0]], head[pools[0] + 1 :]
+        place, self.pool = pools[0]
+        self.before, self.after = head[:place], head[place + 1 :]
         body = plan.slice(until=plan.units[-2].name)
         self.body = compile_plan(body, "body", any_size=True)
         write(self.body, {name: weights[name] for name in places(self.body)})
         self.window = body.output_shape[:2]
         self.smallest = plan.input_shape[:2]
-        tensors = {tuple(name.rsplit("/", 1)): tf.constant(value) for name, value in weights.items()}
+        tensors = {(operation, role): tf.constant(value) for name, value in weights.items()
+                   for operation, _, role in [name.rpartition("/")]}
         self.tensors = UnitTensors(tensors, training=False, learns=False, draw=lambda node: (0.0, 0))
         self.probabilities = tf.function(
             self._probabilities, input_signature=[tf.TensorSpec([None, None, None, plan.input_shape[-1]], tf.float32)])
@@ -45,7 +47,7 @@ class DenseNetwork:
         return tf.reduce_mean(tf.nn.softmax(execute(self.after, features, self.tensors)), axis=(1, 2))
 
     def _pooled(self, maps: tf.Tensor) -> tf.Tensor:
-        # a window cannot be larger than what there is: small images give one position
+        # the window cannot exceed the feature map: small images give a single position
         high, wide = (tf.minimum(own, tf.shape(maps)[axis]) for own, axis in zip(self.window, (1, 2), strict=True))
         whole = tf.reduce_all([tf.equal(high, self.window[0]), tf.equal(wide, self.window[1])])
         reduce, pool = ((tf.reduce_mean, tf.nn.avg_pool2d) if self.pool.reduce == "average"

@@ -1,4 +1,4 @@
-"""Class probabilities for image files, by the run's own preprocessing, in float32."""
+"""Class probabilities of image files, with the run's preprocessing, in float32."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of one image file, best first, as (class name, probability)."""
+    """The most likely classes of an image file, best first, as (class name, probability)."""
 
     path: str
     top: tuple[tuple[str, float], ...]
@@ -33,8 +33,8 @@ def predict_files(
     model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str], paths: Sequence[str | Path], top: int = 5,
     broken: Callable[[str, ReskerasError], None] | None = None,
 ) -> list[Prediction]:
-    """Predictions for `paths`, in their order. A file that cannot be read is a ReskerasError that names it; with
-    `broken`, which is called with its path and that, the others are predicted."""
+    """Predictions for `paths`, in order. A file that cannot be read raises a ReskerasError that names it; with
+    `broken`, which is called with the path and the error, the others are still predicted."""
     run, predictions = forward(model), []
     for start in range(0, len(paths), BATCH):
         batch, images = [], []

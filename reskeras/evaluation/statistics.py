@@ -1,4 +1,4 @@
-"""Batch norm's statistics measured anew over training images, instead of the moving averages of a training."""
+"""Recalibration of batch norm: exact statistics over training images instead of the moving averages."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def recalibrate(
 ) -> int:
     """Set the moving statistics of every batch norm of `model` to those over `images` evenly spaced images.
 
-    Each layer's input is what it is in training, normalised by the batch; mean and variance are of all images
-    together: the mean of the batches' variances plus the variance of their means. Nothing is dropped. The number
-    of images used, whole batches. Raises ReskerasError when there are none.
+    Each layer's input is computed as in training, normalised by the batch; mean and variance are over all images: the
+    mean of the batches' variances plus the variance of their means. Dropout is off. Returns the number of images used,
+    in whole batches. Raises ReskerasError for `images` below 1 and for networks without batch norm.
     """
     if not images >= 1:
         raise ReskerasError(f"recalibrate: {images}: should be at least 1")
@@ -38,7 +38,7 @@ def recalibrate(
     sums = [np.zeros((2, norm.moving_mean.shape[0])) for norm in norms]
     try:
         for norm in norms:
-            norm.momentum = 0.0  # the moving statistics are then the last batch's
+            norm.momentum = 0.0  # makes the moving statistics those of the last batch
         for layer in rates:
             layer.rate = 0.0
         step = tf.function(lambda batch: model(batch, training=True))

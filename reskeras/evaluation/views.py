@@ -1,9 +1,10 @@
-"""How each image is looked at: one centre crop, ten crops, or whole at several scales (v1 section 3.4)."""
+"""Test-time views of an image: a centre crop, ten crops, or the whole image at several scales (v1 section 3.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.dense import DenseNetwork
 
-SMALL = 64  # pixels; smaller images are padded for ten crops instead of being blown up
+SMALL = 64  # pixels; smaller images are padded for ten crops instead of being upsampled
 PADDING = 4  # as in training (v1 section 4.2)
 LARGEST_SCALE = 4096
 
@@ -25,14 +26,14 @@ Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # log probabilities (n, classe
 
 @dataclass(frozen=True)
 class Views:
-    """crops: 1 or 10. resize: the square that ten crops are cut from. scales: shorter sides of whole images."""
+    """crops: 1 or 10. resize: side of the square that ten crops are cut from. scales: shorter sides of whole images."""
 
     crops: int = 1
     resize: int | None = None
     scales: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done together."""
+        """Refuse contradictory options."""
         if self.crops not in (1, 10):
             raise ReskerasError(f"views: {self.crops} is not one of 1, 10")
         if self.scales and (self.crops > 1 or self.resize):
@@ -44,7 +45,7 @@ class Views:
                 raise ReskerasError(f"scales: {scale}: should be at least 1 and at most {LARGEST_SCALE}")
 
     def describe(self) -> str:
-        """In words."""
+        """The views in words."""
         if self.scales:
             return f"whole images and mirror images, shorter side {' '.join(map(str, self.scales))}"
         return "single view" if self.crops == 1 else "10 views"
@@ -56,6 +57,8 @@ def scored(
 ) -> Scored:
     """Log probabilities and labels of every image of `split`, in order; several views' probabilities are averaged."""
     if views.scales:
+        if dense is None:
+            raise ValueError("scales: whole images are looked at by a DenseNetwork")
         yield from _whole(split, preprocessing, views.scales, dense)
     elif views.crops == 10:
         yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1))
@@ -72,7 +75,7 @@ def forward(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
 
 
 def ten_crops(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """(n, H, W, c) to (n, 10, height, width, c): corners and centre, then the mirror images of these five."""
+    """(n, H, W, c) to (n, 10, height, width, c): four corners and centre, then the mirror images of these five."""
     down, right = images.shape[1] - height, images.shape[2] - width
     corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
     crops = [images[:, top : top + height, left : left + width] for top, left in corners]
@@ -108,7 +111,7 @@ def _whole(
     if preprocessing.kind == "per_pixel_mean":  # at other sizes there are other pixels: the mean of each channel
         preprocessing = replace(preprocessing, kind="per_channel", mean=preprocessing.mean.mean(axis=(0, 1)))
     for image, label in examples(split):  # each image has a shape of its own
-        total = 0.0
+        total: Any = 0.0  # then float32 (classes,)
         for scale in scales:
             resized = shorter_side(tf.cast(image, tf.float32), scale)
             both = tf.stack([resized, resized[:, ::-1]])
@@ -117,7 +120,7 @@ def _whole(
 
 
 def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
-    """float32 (h, w, c) resized so that its shorter side is `size`; rounded to whole values, as images are."""
+    """float32 (h, w, c) resized so that its shorter side is `size`, rounded to integers like stored images."""
     height, width = image.shape[0], image.shape[1]
     scale = size / min(height, width)
     shape = [max(round(side * scale), size) for side in (height, width)]
@@ -129,7 +132,7 @@ def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:
-    # the smallest normal float32 instead of zero: a loss stays a number
+    # the smallest normal float32 instead of zero keeps the loss finite
     return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny).astype(np.float64))
 
 

@@ -1,4 +1,4 @@
-"""Export, whatever the task: artefacts are written aside, proven on real images, then published or rejected."""
+"""Export of any task: artefacts are written to a workspace, verified on real images, then published or rejected."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reskeras.export.proof import Proof, write_proofs
 from reskeras.export.timing import timed
 from reskeras.files import make_folder, move, remove, workspace
 
-NOISE_SAMPLE = 8  # images that Keras is asked one at a time
+NOISE_SAMPLE = 8  # images that the Keras model also evaluates one at a time
 
 
 @dataclass(frozen=True)
 class Written:
-    """An artefact at `path`, beside where it belongs, and its proof. `publish` puts it there, and gives the place;
-    `ask`, where its speed is of interest, is asked batches of the exporter's images."""
+    """An artefact at `path`, in a workspace, and its proof. `publish` moves it into place and returns its path; `ask`
+    runs it on a batch of the exporter's images, for timings, and is None where these are of no interest."""
 
     path: Path
     proof: Proof
@@ -30,10 +30,10 @@ class Written:
 
 @dataclass(frozen=True)
 class Exporter(ABC):
-    """A run's best model and real images, for any number of artefacts in the run's export `folder`, called `name`.
+    """A run's best model and real images, for any number of artefacts called `name` in the run's export `folder`.
 
-    `tolerances` are by kind. A task's own has a table `kinds` of what writes and proves each kind: a function of the
-    exporter, the kind and a folder for the artefact.
+    `tolerances` are by kind. A task's subclass has a table `kinds` of the functions that write and verify each kind,
+    called with the exporter, the kind and a folder for the artefact.
     """
 
     folder: Path
@@ -41,29 +41,29 @@ class Exporter(ABC):
     tolerances: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     timing: bool = field(default=True, kw_only=True)
     kinds: ClassVar[Mapping[str, Callable[[Any, str, Path], Written]]]
-    batches: ClassVar[tuple[int, ...]] = (1, 32)  # images at once, for the timings
-    told: ClassVar[str] = ""  # what a refused kind is told to be of
+    batches: ClassVar[tuple[int, ...]] = (1, 32)  # batch sizes of the timings
+    told: ClassVar[str] = ""  # added to the message that refuses a kind
 
     @abstractmethod
     def some(self, count: int) -> Any:
-        """The first images, at most `count`, as artefacts are asked."""
+        """The first images, at most `count`, as inputs of artefacts."""
 
     @abstractmethod
     def noise(self, proof: Proof) -> float | None:
-        """How far Keras is from itself when it looks at images one at a time, for a proof that does not hold."""
+        """How much Keras' own outputs change when images are evaluated one at a time, for a failed proof."""
 
     @classmethod
     def check(cls, kinds: Sequence[str]) -> None:
-        """ReskerasError (status 2) for a kind that there is not."""
+        """ReskerasError (status 2) for an unknown kind."""
         for kind in kinds:
             if kind not in cls.kinds:
                 raise unknown("to", kind, cls.kinds, *([cls.told] if cls.told else []))
 
     def export(self, kinds: Sequence[str], tell: Callable[[str], None] = lambda note: None) -> list[Proof]:
-        """Each of `kinds`, one that is named twice once; the proofs also go to report.json.
+        """Export each of `kinds`, without duplicates; the proofs are also written to report.json.
 
-        An artefact that differs from the Keras model by more than its tolerance is kept aside as `rejected`, and a
-        ReskerasError (status 1) at the end, when all have been made.
+        An artefact that differs from the Keras model by more than its tolerance is moved to `rejected/`, and a
+        ReskerasError (status 1) is raised at the end, when all have been written.
         """
         make_folder(self.folder)
         proofs = []
@@ -85,14 +85,14 @@ class Exporter(ABC):
                 proof = replace(proof, timings=tuple(timed(written.ask, images, batch) for batch in self.batches))
             if proof.holds:
                 return replace(proof, path=str(written.publish()))
-            aside = self.folder / "rejected" / f"{self.name}-{kind}"  # no server looks there
+            aside = self.folder / "rejected" / f"{self.name}-{kind}"  # servers do not look there
             remove(aside)
             noise = None if proof.crash else self.noise(proof)
             return replace(proof, path=str(move(written.path, aside)), keras_noise=noise)
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of a folder's files."""
+    """Bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 

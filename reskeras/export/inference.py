@@ -1,4 +1,4 @@
-"""The functions that every artefact computes, float32: raw pixels or image files in, classes out; batch norm folded."""
+"""The inference graph that is exported, float32: raw pixels or image files to classes, with batch norm folded."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from reskeras.graph.weights import read, write
 from reskeras.spec import operations as op
 from reskeras.spec.plan import Plan, Unit
 
-TOP = 5  # classes that the `bytes` signature names, where there are so many
+TOP = 5  # classes in the answer of the `bytes` signature, at most
 FEATURES = "features"
 PIXEL_TYPES = ("uint8", "float32")
 Outputs = dict[str, tf.Tensor]
 
 
 class Inference(tf.Module):
-    """Normalisation, network and softmax in one, with a free batch size.
+    """Normalisation, network and softmax in one module, with a free batch size.
 
-    `model` is a trained network of `plan`, in whatever form and precision; its weights go into a new float32 graph in
-    which batch norm is folded into the convolution before it, wherever one stands there, unless `fold` is false.
-    `guarded` answers an empty batch, and images of another size, with an INVALID_ARGUMENT that says so.
+    `model` is a trained network of `plan`, in any form and precision; its weights go into a new float32 graph in which
+    batch norm is folded into a directly preceding convolution, unless `fold` is false. With `guarded` an empty batch,
+    or images of another size, are answered with an INVALID_ARGUMENT that says so.
     """
 
     def __init__(self, plan: Plan, model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str],
@@ -54,7 +54,7 @@ class Inference(tf.Module):
         return self._model()
 
     def signatures(self, names: Sequence[str] = SIGNATURES) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """What a server offers, or those of it that are named."""
+        """The signatures for serving, restricted to `names`."""
         images = tf.TensorSpec([None, *self.preprocessing.size], self.pixels, name="images")
         files = tf.TensorSpec([None], tf.string, name="image_bytes")
         offered = {"serving_default": (self.__call__, images), "bytes": (self.from_bytes, files),
@@ -63,7 +63,7 @@ class Inference(tf.Module):
                 if name in names}
 
     def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
-        """A request of `batch` grey images to each signature; equal values stand in it once."""
+        """A request of `batch` grey images to each signature; its tensors store the constant value once."""
         images = tf.make_tensor_proto(GREY, self.pixels, [batch, *self.preprocessing.size])
         files = tf.make_tensor_proto(grey_file(*self.preprocessing.size[:2]), shape=[batch])
         return {"serving_default": {"images": images}, "features": {"images": images},
@@ -71,26 +71,26 @@ class Inference(tf.Module):
 
     def __call__(self, images: tf.Tensor) -> Outputs:
         """`images` (batch, height, width, channels), pixels 0 to 255, at the network's size: logits, probabilities."""
-        logits = self._asked(images)["logits"]
+        logits = self._outputs(images)["logits"]
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     def features(self, images: tf.Tensor) -> Outputs:
-        """What goes into the last dense layer, (batch, channels): pooled features."""
-        return {"features": self._asked(images)[FEATURES]}
+        """The input of the last dense layer, (batch, channels): pooled features."""
+        return {"features": self._outputs(images)[FEATURES]}
 
-    def _asked(self, images: tf.Tensor) -> Outputs:
+    def _outputs(self, images: tf.Tensor) -> Outputs:
         if self.guarded:
-            # a server does not check the shape that a signature promises, and TensorFlow believes the promise
+            # a server does not check a request against the signature's shape, and TensorFlow trusts static shapes
             images = tf.compat.v1.placeholder_with_default(images, [None] * 4)
             with tf.control_dependencies([tf.debugging.Assert(tf.shape(images)[0] > 0, ["the batch is empty"])]):
                 images = tf.ensure_shape(images, [None, *self.preprocessing.size])
         return self.network(self.preprocessing.normalise(images))
 
     def from_bytes(self, image_bytes: tf.Tensor) -> Outputs:
-        """Whole JPEG or PNG files (batch,) to names of the likeliest classes and their probabilities, best first.
+        """Encoded JPEG or PNG files (batch,) to names of the most likely classes and their probabilities, best first.
 
-        `status` (batch,) is `ok`, or says why a file could not be read; such a row's classes are empty and its
-        probabilities 0 (not NaN, which is no JSON), and the rows beside it are what they are without it.
+        `status` (batch,) is `ok`, or says why a file could not be read; such a row has empty class names and
+        probabilities 0 (not NaN, which JSON cannot represent), and does not affect other rows.
         """
         images, status = read_each(checked_files(image_bytes), self.preprocessing.channels,
                                    self.preprocessing.fit_image)
@@ -101,7 +101,7 @@ class Inference(tf.Module):
 
 
 def with_features(plan: Plan) -> Plan:
-    """`plan` with what comes before its last dense layer as a unit of its own, so that it can be asked for."""
+    """`plan` with the head split before its last dense layer, so that the pooled features are an endpoint."""
     head = plan.units[-1]
     last = max(index for index, node in enumerate(head.nodes) if isinstance(node, op.Dense))
     return replace(plan, units=(*plan.units[:-1], Unit(stage=FEATURES, nodes=head.nodes[:last]),

@@ -1,9 +1,9 @@
-"""LiteRT (`.tflite`) in six kinds: converted by TensorFlow's converter, run by ai-edge-litert."""
+"""LiteRT (`.tflite`) models of six kinds, converted by TensorFlow's converter and run by ai-edge-litert."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,17 @@ from reskeras.export.proof import DIFFERENCE, DISAGREEMENT
 from reskeras.export.serving import write_saved_model
 from reskeras.files import scratch, write_bytes, write_json
 
-LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras numbers layers that are called again
+LAYER = re.compile(r'"inference(?:_\d+)?/(?P<layer>\w+?)(?:_\d+)?/')  # Keras numbers repeated calls
 OPERATION = re.compile(r"'?(?P<name>tf\.\w+)'? op")
 Ops = tf.lite.OpsSet
 
 
 @dataclass(frozen=True)
 class LiteKind:
-    """How one kind of `.tflite` is converted, and by which `measure` and `tolerance` it is proven.
+    """How one kind of `.tflite` is converted, and the `measure` and `tolerance` that it is verified by.
 
-    weights: the type that they are kept in. activations: the type that is computed in, where it is not float32;
-    their ranges are measured on images. io: the type of pixels and logits.
+    weights: their stored type. activations: the type of activations; where it is not float32, their ranges are
+    calibrated on images. io: the type of pixels and logits.
     """
 
     tolerance: float
@@ -42,7 +42,7 @@ class LiteKind:
 
     @property
     def measured(self) -> bool:
-        """Whether it needs representative images."""
+        """Whether it needs representative images for calibration."""
         return self.activations != "float32"
 
 
@@ -57,10 +57,10 @@ LITE_KINDS = {
 
 
 def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.lite.TFLiteConverter:
-    """The converter of a SavedModel to `kind`; `images` are raw representative ones, of which only builtin ops come.
+    """The converter of a SavedModel to `kind`, restricted to builtin ops; `images` are raw representative images.
 
-    By way of a SavedModel: from a concrete function the converter leaves variables in the file that nothing
-    initialises, and the interpreter answers NaN (TensorFlow 2.21).
+    It converts a SavedModel because from a concrete function the converter leaves uninitialised variables in the file,
+    and the interpreter returns NaN (TensorFlow 2.21).
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=["serving_default"])
     converter.target_spec.supported_ops = [Ops.TFLITE_BUILTINS]
@@ -72,13 +72,13 @@ def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.l
         converter.target_spec.supported_ops = [
             Ops.TFLITE_BUILTINS_INT8 if kind.activations == "int8"
             else Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-        converter.representative_dataset = lambda: _one_by_one(images)
+        converter.representative_dataset = lambda: _one_by_one(() if images is None else images)
     if kind.io == "int8":
         converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter
 
 
-def _one_by_one(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+def _one_by_one(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     for image in images:
         yield {"images": image[np.newaxis].astype(np.float32)}
 
@@ -88,10 +88,10 @@ def write_lite_model(
     convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] = lambda saved, kind, images: converter_of(
         saved, kind, images).convert(),
 ) -> Path:
-    """Write `path`, a `.tflite` of `kind`, of builtin ops alone.
+    """Write `path`, a `.tflite` of `kind` with builtin ops only.
 
-    `inference` takes float32 pixels. Raises ReskerasError (status 1) that names the layer when an operation has no
-    builtin, status 2 when a kind needs images and there are none.
+    `inference` takes float32 pixels. Raises ReskerasError: status 1, naming the layer, when an operation has no
+    builtin; status 2 when a kind needs images and there are none.
     """
     how = LITE_KINDS[kind]
     if how.measured and (images is None or not len(images)):
@@ -109,7 +109,7 @@ def write_lite_model(
 
 
 def _cause(message: str) -> str:
-    """The operation that has no builtin and the layer it stands in, or what else the converter says."""
+    """The operation without a builtin and its layer, or else the converter's message."""
     operation, layer = OPERATION.search(message), LAYER.search(message)
     if operation:
         where = f"layer {layer['layer']}" if layer else "something around the network"
@@ -119,7 +119,7 @@ def _cause(message: str) -> str:
 
 
 def describe(inference: Inference, kind: str, file: Path, path: Path) -> None:
-    """Write to `path` what a program needs to use the `.tflite` at `file` of this `kind`: pixels in, classes out."""
+    """Write to `path`, as JSON, how a program uses the `.tflite` at `file`: its inputs, outputs and classes."""
     given, told = tensors_of(file.read_bytes())
     [pixels] = given
     _, _, channels = inference.preprocessing.size

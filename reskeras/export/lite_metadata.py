@@ -1,7 +1,7 @@
-"""What a `.tflite` says of itself: its tensors, and the metadata that readers of such files look for.
+"""Tensors and metadata of a `.tflite` file, as tools for such files expect them.
 
-Metadata are a flatbuffer of the published schema metadata_schema.fbs (identifier M001) in the model's own, and class
-names as a file in a ZIP archive at its end. The library that wrote them, tflite-support, ended with Python 3.11.
+Metadata are a flatbuffer with the published schema metadata_schema.fbs (identifier M001) inside the model's own, and
+class names a file in a ZIP archive at its end. The library for them, tflite-support, stopped at Python 3.11.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ FORM, METADATA_FORM = b"TFL3", b"M001"
 METADATA = b"TFLITE_METADATA"
 LABELS = "labels.txt"
 ALIGNMENT = 16  # bytes, of buffers: the schema's force_align, which its Python code leaves out
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same model makes the same file
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a fixed time stamp makes files reproducible
 TYPES = {number: name.lower() for name, number in vars(schema.TensorType).items() if name.isupper()}
 RGB, GREY = 1, 2  # ColorSpaceType
-IMAGE, NORMALISATION = 2, 1  # places in the unions ContentProperties and ProcessUnitOptions
+IMAGE, NORMALISATION = 2, 1  # indices in the unions ContentProperties and ProcessUnitOptions
 AXIS_LABELS = 2  # AssociatedFileType
 
 
 @dataclass(frozen=True)
 class LiteTensor:
-    """An input or output of a `.tflite`; a free side of `shape` is -1. A number x of a quantised one stands for
+    """An input or output of a `.tflite`; a free dimension of `shape` is -1. A quantised value x stands for
     (x - zero_point) * scale."""
 
     name: str
@@ -40,7 +40,7 @@ class LiteTensor:
 
 
 def tensors_of(content: bytes) -> tuple[list[LiteTensor], list[LiteTensor]]:
-    """Inputs and outputs in the file's order, by the names of its signature."""
+    """Inputs and outputs in the file's order, named as in its signature."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     return ([_tensor(graph, place, signature.inputs) for place in graph.inputs],
@@ -58,7 +58,7 @@ def _tensor(graph: Any, place: int, named: Sequence[Any]) -> LiteTensor:
 
 
 def with_metadata(content: bytes, name: str, description: str, classes: Sequence[str]) -> bytes:
-    """`content`, a classifier's `.tflite` of raw pixels, with metadata and class names."""
+    """`content`, the `.tflite` of a classifier of raw pixels, with metadata and class names added."""
     inputs, outputs = tensors_of(content)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     model.metadata = [each for each in model.metadata or [] if each.name != METADATA]
@@ -77,22 +77,22 @@ def with_metadata(content: bytes, name: str, description: str, classes: Sequence
 
 
 class _Builder(flatbuffers.Builder):
-    """Vectors of bytes begin at multiples of ALIGNMENT."""
+    """Aligns vectors of bytes to ALIGNMENT."""
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
         return super().StartVector(elemSize, numElems, ALIGNMENT if elemSize == 1 else alignment)
 
 
 class _Byte(int):
-    """A field of one byte."""
+    """A one-byte field."""
 
 
 class _Table(dict):
-    """Fields of a flatbuffer's table by their numbers."""
+    """A flatbuffer table: fields by their slot numbers."""
 
 
 def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence[LiteTensor]) -> bytes:
-    """ModelMetadata: the numbers are places of fields in the schema's tables."""
+    """ModelMetadata; the keys are slot numbers of fields in the schema's tables."""
     height, width, channels = images.shape[1:]
     image = _Table({0: _Byte(RGB if channels == 3 else GREY), 1: _Table({0: width, 1: height})})
     # normalised pixels are (x - 0) / 1: all that is done to them is inside the model
@@ -109,7 +109,7 @@ def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence
 
 
 def _put(builder: flatbuffers.Builder, value: Any) -> int:
-    """The offset of a string, a vector or a table, after what it refers to."""
+    """Write a string, vector or table after everything it refers to; returns its offset."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, list):

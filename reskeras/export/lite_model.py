@@ -1,7 +1,7 @@
-"""A `.tflite` at work, by ai-edge-litert alone; as a program that is given MODEL, in a process of its own.
+"""Run a `.tflite` with ai-edge-litert, without TensorFlow; as a script, called with MODEL, in a subprocess.
 
-Kernels for quantised numbers have been seen to end the process (XNNPACK, SIGABRT). What runs a file first imports
-no TensorFlow, so that such a process starts in half a second, and dies alone.
+Quantised kernels have been seen to abort the process (XNNPACK, SIGABRT), so a file is first run in a subprocess; it
+imports no TensorFlow and starts in half a second.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ LONGEST = 200
 
 
 class LiteModel:
-    """A `.tflite` loaded once, as a function from raw images to logits; int8 in and out are translated.
+    """A `.tflite` loaded once, as a function from raw images to logits; int8 inputs and outputs are converted.
 
-    `aside` is entered while LiteRT may write to standard error, as it does of its delegates.
+    `aside` is a context manager that is entered while LiteRT may write to standard error, as it does about delegates.
     """
 
     def __init__(self, path: Path, aside: Callable[[], AbstractContextManager] = nullcontext):
@@ -44,17 +44,17 @@ class LiteModel:
 
 
 class LiteCrash(Exception):
-    """Why a `.tflite` could not be run, a clause of which the file is the subject."""
+    """A `.tflite` that could not be run; the message is a clause whose subject is the file."""
 
 
 def logits_aside(path: Path, images: np.ndarray) -> np.ndarray:
-    """float32 logits of uint8 `images` by the `.tflite` at `path`, in a process of its own.
+    """float32 logits of uint8 `images` by the `.tflite` at `path`, run in a subprocess.
 
-    It is asked for one image, and for chunks of all. Raises LiteCrash when that process dies or the file is refused.
+    It is run on one image, then on all in chunks. Raises LiteCrash when the subprocess dies or the file is refused.
     """
     asked = io.BytesIO()
     np.save(asked, images)
-    # -P: the folder of this file, whose modules have names such as `timing`, stays out of the module search path
+    # -P keeps this file's folder, with modules such as `timing`, off the module search path
     done = subprocess.run([sys.executable, "-P", __file__, path], input=asked.getbuffer(), capture_output=True,
                           check=False)
     if done.returncode < 0:
@@ -79,17 +79,17 @@ def _real(values: np.ndarray, details: dict) -> np.ndarray:
 
 
 def _main(model: str) -> None:
-    """Images from standard input to logits on standard output, as NumPy's files."""
+    """Read images from standard input and write logits to standard output, as .npy files."""
     out = os.dup(1)
-    os.dup2(2, 1)  # what libraries print does not get between the numbers
+    os.dup2(2, 1)  # keeps what libraries print out of the output
     asked = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     try:
         ask = LiteModel(Path(model))
-        ask(asked[:1])  # a batch of one may run other kernels
+        ask(asked[:1])  # a batch of one may use other kernels
         answers = [ask(asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
     except (ValueError, RuntimeError) as error:
         sys.exit(" ".join(str(error).split()) or type(error).__name__)
-    told = io.BytesIO()  # np.save asks a file for its position, which a pipe has none of
+    told = io.BytesIO()  # np.save calls tell(), which a pipe does not support
     np.save(told, np.concatenate(answers))
     with open(out, "wb") as answered:
         answered.write(told.getbuffer())

@@ -1,4 +1,4 @@
-"""Where a quantised `.tflite` loses precision, by TensorFlow's quantisation debugger; and layers kept in float."""
+"""Quantisation noise by layer, from TensorFlow's quantisation debugger; and layers kept in float32."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, converter_of
 
-DEBUGGED = ("int8", "int8-io")  # what the debugger knows
+DEBUGGED = ("int8", "int8-io")  # what the debugger supports
 IMAGES = 50
 LAST = "logits"
 SCOPE = re.compile(r"inference(?:_\d+)?/(?P<layer>\w+)/")
@@ -29,9 +29,9 @@ SCOPE = re.compile(r"inference(?:_\d+)?/(?P<layer>\w+)/")
 
 @dataclass(frozen=True)
 class LayerNoise:
-    """A layer's output in a quantised network: `decibels` of signal over quantisation noise, more is better.
+    """A layer's output in a quantised network: its signal to quantisation noise ratio in `decibels`, higher is better.
 
-    `error` is the root of the mean squared error, `step` the distance of two values that can be told apart.
+    `error` is the root mean squared error, `step` the quantisation step (scale).
     """
 
     layer: str
@@ -43,7 +43,7 @@ class LayerNoise:
 
 
 def explain(inference: Inference, saved: Path, kind: str, images: np.ndarray) -> list[LayerNoise]:
-    """Every layer's noise over raw `images`, the noisiest first."""
+    """The noise of every layer over raw `images`, noisiest first."""
     rows = _statistics(_debugger(saved, kind, images))
     known = _layers(inference.model)
     named = [(row, layers[0]) for row in rows if (layers := _layers_of_row(row, known))]
@@ -73,7 +73,7 @@ def keeping_float(inference: Inference, saved: Path, kind: str, images: np.ndarr
 
 
 def check_debugged(kind: str) -> None:
-    """ReskerasError (status 2) for a kind that the debugger does not know."""
+    """ReskerasError (status 2) for a kind that the debugger does not support."""
     if kind not in DEBUGGED:
         raise ReskerasError(f"explain, keep-float: {kind} is not one of {', '.join(DEBUGGED)}, the kinds that "
                             "TensorFlow's quantisation debugger knows")
@@ -99,9 +99,9 @@ def _statistics(debugger: tf.lite.experimental.QuantizationDebugger) -> list[dic
 
 
 def layers_of(tensor: str, known: Collection[str]) -> list[str]:
-    """Layers by canonical name in a tensor's name, in which Keras has numbered them: `.../stage1_unit1_conv1_1/...`.
+    """Canonical names of the layers in a tensor's name, where Keras has numbered them: `.../stage1_unit1_conv1_1/...`.
 
-    Of layers that became one operation, the last in the graph stands first.
+    Of layers fused into one operation, the last one in the graph comes first.
     """
     found = []
     for match in SCOPE.finditer(tensor):
@@ -114,7 +114,7 @@ def layers_of(tensor: str, known: Collection[str]) -> list[str]:
 
 
 def _layers_of_row(row: Mapping[str, str], known: Collection[str]) -> list[str]:
-    """As `layers_of`; the last dense layer's tensor is called by the signature that it answers."""
+    """As `layers_of`; the tensor of the last dense layer is named after the signature's output."""
     return layers_of(row["tensor_name"], known) or [LAST] * (row["op_name"] == "FULLY_CONNECTED" and LAST in known)
 
 
@@ -126,7 +126,7 @@ def _layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
 
 
 def _power(inference: Inference, layers: set[str], images: np.ndarray) -> dict[str, float]:
-    """Mean square of each layer's output in float32; of a network in nested parts, those of its outermost one."""
+    """Mean square of each layer's float32 output; of nested models, only of the outermost one's layers."""
     outer = {layer.name: layer for layer in inference.model.layers}
     asked = sorted(layers & outer.keys())
     tapped = keras.Model(inference.model.inputs, [outer[name].output for name in asked])

@@ -1,4 +1,4 @@
-"""The proof that an artefact is the model: both run on the same real images, and what differs is measured."""
+"""Proof that an artefact is equivalent to the model: the differences of their outputs on the same real images."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ TOP1 = "top-1"
 
 @dataclass(frozen=True)
 class Proof:
-    """An artefact beside the Keras model on `images` real images.
+    """An artefact compared with the Keras model on `images` real images.
 
-    `difference` is the largest difference of a logit over the largest logit; `agreement` the share of
-    images with the same top class; accuracies are top-1, as `accuracy_of` says; what all these are of a detector stands
-    in `detection.proof`. `timings` are of this machine. What decides is `measure`: the difference, or for integer
-    arithmetic, which cuts off what lies beyond the ranges it was given, the `disagreement`, 1 - agreement; and the
-    agreement may not be less than `least_agreement`. `keras_noise` is how far Keras is from itself when it takes images
-    one at a time, in the terms of `difference`, asked for when that is too large: a network that answers rounding so
-    loudly, as a deep one that was never trained may, has no artefact that agrees better. `crash` says why an artefact
-    answers nothing at all. `against` says in words in which network of another library weights for it were asked.
+    `difference` is the largest difference of logits, see `proven_difference`; `agreement` the share of images with the
+    same top class; accuracies are top-1, as `accuracy_of` says; for detectors see `tasks/detection/proof.py`. `timings`
+    are from this machine. What is compared with the tolerance is `measure`: the difference, or for integer arithmetic,
+    which saturates beyond its calibrated ranges, the `disagreement`, 1 - agreement; and the agreement must be at least
+    `least_agreement`. `keras_noise` is how much Keras' own outputs differ, in the terms of `difference`, when images
+    are evaluated one at a time; it is measured when a proof fails: of a network that amplifies rounding errors so much,
+    as a deep untrained one may, no artefact can agree better. `crash` says why an artefact could not be run at all.
+    `against` describes the network of another library in which exported weights were verified.
     """
 
     kind: str
@@ -60,17 +60,17 @@ class Proof:
 
     @property
     def measured(self) -> float:
-        """What is compared with the tolerance; infinite for outputs that prove nothing."""
+        """The figure that is compared with the tolerance; infinite for outputs that prove nothing."""
         return self.difference if self.measure == DIFFERENCE or isinf(self.difference) else 1 - self.agreement
 
     @property
     def holds(self) -> bool:
-        """Whether the artefact is the model, within tolerance."""
+        """Whether the artefact is equivalent to the model, within tolerance."""
         return self.measured <= self.tolerance and self.agreement >= self.least_agreement
 
     @property
     def objection(self) -> str:
-        """Why a proof does not hold, in words."""
+        """Why the proof does not hold, in words."""
         if self.crash:
             return f"{self.path} {self.crash}"
         noise = f" (Keras differs from itself by {self.keras_noise:.2g} when asked image by image)" \
@@ -90,9 +90,9 @@ def prove(
     kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray,
     tolerance: float = TOLERANCE, measure: str = DIFFERENCE, crash: str | None = None,
 ) -> Proof:
-    """Compare `logits` of an artefact with the `reference` of Keras, both (images, classes).
+    """Compare the `logits` of an artefact with the Keras model's `reference`, both (images, classes).
 
-    Outputs that are not finite, or the same for every image, prove nothing: their difference is infinite.
+    Outputs that are not finite, or constant over the images, prove nothing: their difference is infinite.
     """
     difference = proven_difference(logits, reference)
     finite = np.isfinite(logits).all(axis=1)
@@ -102,7 +102,7 @@ def prove(
 
 
 def read_proofs(folder: Path) -> list[Proof]:
-    """What report.json in an export folder says; a broken one is a ReskerasError (status 1)."""
+    """The proofs in an export folder's report.json; a broken file is a ReskerasError (status 1)."""
     path = folder / REPORT_FILE
     if not path.is_file():
         return []
@@ -111,14 +111,14 @@ def read_proofs(folder: Path) -> list[Proof]:
 
 
 def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
-    """Lay `proofs` over what report.json says of other artefacts."""
+    """Add `proofs` to report.json, replacing those of the same artefacts."""
     known = {proof.path: proof for proof in read_proofs(folder)} | {proof.path: proof for proof in proofs}
     rows = {path: proof.as_dict() for path, proof in known.items()}
     write_json(folder / REPORT_FILE, rows)
 
 
 def _found(path: str, folder: Path) -> str:
-    """Where an artefact is, whose `path` was in `folder` before that was moved, or was told from another place."""
+    """Where an artefact is now: its stored `path` may be of another directory, or older than a move of `folder`."""
     parts = Path(path).parts
     inside = [folder.joinpath(*parts[place + 1 :]) for place, part in enumerate(parts[:-1]) if part == folder.name]
     return next((str(each) for each in inside if each.exists()), path)

@@ -1,4 +1,4 @@
-"""Image files in a served graph, each read on its own: one that cannot be read fails no other of its batch."""
+"""Decoding image files inside a served graph, so that an unreadable file does not fail the rest of its batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reskeras.data.decode import LARGEST_IMAGE, decode, png_size
 
 PNG = b"\x89PNG\r\n\x1a\n"
 GREY = 128
-AT_ONCE = 4  # files of a batch that are decoded side by side: a bound for memory, whatever cores the server has
+AT_ONCE = 4  # files of a batch that are decoded in parallel: bounds memory, whatever the number of cores
 
 READ = "ok"
 NO_IMAGE = "neither a JPEG nor a PNG"
@@ -21,13 +21,13 @@ BROKEN = "broken or cut off"
 
 
 def read_each(files: tf.Tensor, channels: int, prepare: Callable[[tf.Tensor], Any]) -> tuple[Any, tf.Tensor]:
-    """What `prepare` makes of each of the image files, strings (B,), stacked to (B, ...), and their statuses (B,).
+    """The outputs of `prepare` for each image file, strings (B,), stacked to (B, ...), and their statuses (B,).
 
-    `prepare` takes uint8 (height, width, channels) to tensors of static shapes. A status is READ, NO_IMAGE, TOO_LARGE
-    or BROKEN; a file that is not READ has what `prepare` makes of one black pixel. Runs in a graph, and does not fail.
+    `prepare` maps uint8 (height, width, channels) to tensors of static shapes. A status is READ, NO_IMAGE, TOO_LARGE
+    or BROKEN; for a file that is not READ, `prepare` is given one black pixel. Runs in a graph and never fails.
 
-    The ops that decode images raise, and in a plain loop one error ends the whole request, those of a server's other
-    clients included. Only tf.data can drop the elements that raise (`ignore_errors`) without leaving the graph.
+    Ops that decode images raise, and in a plain loop one error would fail the whole batch, including requests of other
+    clients. Only tf.data can drop failing elements (`ignore_errors`) without leaving the graph.
     """
     count = tf.size(files, out_type=tf.int64)
 
@@ -48,7 +48,7 @@ def read_each(files: tf.Tensor, channels: int, prepare: Callable[[tf.Tensor], An
 def _read(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The image in `data`, scalar string, and its status; raises where the header or the pixels are broken.
 
-    The size is looked at before the pixels: a header of a few bytes may ask for gigabytes.
+    The size is checked before decoding: a header of a few bytes may ask for gigabytes.
     """
     is_jpeg, is_png = tf.io.is_jpeg(data), tf.equal(tf.strings.substr(data, 0, len(PNG)), PNG)
     is_image = tf.logical_or(is_jpeg, is_png)
@@ -64,13 +64,13 @@ def _pixel(channels: int) -> tf.Tensor:
 
 
 def checked_files(files: tf.Tensor) -> tf.Tensor:
-    """`files`, strings (B,) of a request. An empty batch, or another rank, is an INVALID_ARGUMENT that says so."""
-    # a server does not check the shape that a signature promises, and TensorFlow believes the promise
+    """`files`, strings (B,) of a request; an empty batch, or another rank, raises INVALID_ARGUMENT with the reason."""
+    # a server does not check a request against the signature's shape, and TensorFlow trusts static shapes
     files = tf.ensure_shape(tf.compat.v1.placeholder_with_default(files, None), [None])
     with tf.control_dependencies([tf.debugging.Assert(tf.size(files) > 0, ["the batch is empty"])]):
         return tf.identity(files)
 
 
 def grey_file(height: int, width: int) -> bytes:
-    """A grey PNG."""
+    """An encoded grey PNG of that size."""
     return tf.io.encode_png(tf.fill([height, width, 3], tf.constant(GREY, tf.uint8))).numpy()

@@ -1,4 +1,4 @@
-"""What starts TensorFlow Serving on a run's exports: the program where there is one, else the container."""
+"""Commands that start TensorFlow Serving on a run's exports: the local program if installed, else docker."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from reskeras.runs import RunFolder
 REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own
 PROGRAM, IMAGE = "tensorflow_model_server", "tensorflow/serving"
 ONLY_HERE = "127.0.0.1"  # docker publishes a port to the whole network unless it is given an address
-ANSWERS_WITHIN = 10  # seconds that docker has to say that it is there
-LOOKS_EVERY = 10  # seconds between a server's looks at its models.config, which a new export changes
+ANSWERS_WITHIN = 10  # seconds that docker has to answer
+LOOKS_EVERY = 10  # seconds between a server's polls of models.config, which a new export changes
 HOW_TO_GET = (f"neither {PROGRAM} nor a docker that answers is on this machine; the container is {IMAGE} on Docker "
               "Hub, the Debian package is described at tensorflow.org/tfx/serving/setup; --dry-run prints the commands")
 
 
 def exported(run: RunFolder, export: Sequence[str] = ("reskeras", "export"), batches: Sequence[int] = BATCHES) -> Path:
-    """The export folder of a run with a SavedModel in it; ReskerasError (status 2) when there is none, which says how
-    to `export` one.
+    """The export folder of a run with a SavedModel in it; without one ReskerasError (status 2) with the command to
+    `export` one.
 
-    Server files of before, which held for one place only and which TensorFlow Serving refused, are written anew, for
-    requests in such `batches`.
+    Server files of earlier versions, with absolute paths that TensorFlow Serving may refuse, are rewritten, for
+    the batch sizes `batches`.
     """
     folder = run.export_folder
     if not (folder / MODELS_CONFIG).is_file():
@@ -49,17 +49,17 @@ def exported(run: RunFolder, export: Sequence[str] = ("reskeras", "export"), bat
 
 
 def model_name(folder: Path) -> str:
-    """The name by which a server of an export folder is asked."""
+    """The model name that requests to a server of an export folder use."""
     return read_models(folder).model_config_list.config[0].name
 
 
 def program_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
-    """`tensorflow_model_server` on an export folder."""
+    """The command that runs `tensorflow_model_server` on an export folder."""
     return [PROGRAM, *_flags(local_config(folder), folder.absolute(), rest_port, grpc_port)]
 
 
 def container_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
-    """The same in docker, wherever the folder lies, for this machine alone."""
+    """The same in docker, with ports published on this machine's loopback only."""
     inside = Path(CONTAINER_FOLDER)
     published = [word for port in (rest_port, grpc_port) for word in ("--publish", f"{ONLY_HERE}:{port}:{port}")]
     return ["docker", "run", "--rm", *published, "--mount", _mount(folder.absolute(), inside), "--entrypoint", PROGRAM,
@@ -67,7 +67,7 @@ def container_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]
 
 
 def commands_for(folder: Path, rest_port: int = REST_PORT, grpc_port: int = GRPC_PORT) -> list[list[str]]:
-    """Both commands, for people to choose from."""
+    """Both commands, for users to choose from."""
     return [make(folder, rest_port, grpc_port) for make in (program_command, container_command)]
 
 
@@ -86,7 +86,7 @@ def _mount(source: Path, target: Path) -> str:
 
 
 def way_to_serve(folder: Path, rest_port: int, grpc_port: int) -> list[str]:
-    """The command that this machine can run; ReskerasError (status 1) that says how to get one."""
+    """The command that this machine can run; without one ReskerasError (status 1) that says how to install one."""
     if shutil.which(PROGRAM):
         return program_command(folder, rest_port, grpc_port)
     if shutil.which("docker") and _docker_answers():

@@ -1,4 +1,4 @@
-"""The text files that TensorFlow Serving is started with: which models there are, and how requests are batched."""
+"""Configuration files of TensorFlow Serving: the models with their versions, and how requests are batched."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from reskeras.files import write_text
 if TYPE_CHECKING:
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-MODELS_CONFIG = "models.config"  # for a container that has the export folder as CONTAINER_FOLDER
+MODELS_CONFIG = "models.config"  # for a container with the export folder mounted as CONTAINER_FOLDER
 LOCAL_CONFIG = "models.local.config"  # the same for this machine: TensorFlow Serving takes absolute paths only
 BATCHING_CONFIG = "batching.config"
 CONTAINER_FOLDER = "/models"
-# sizes of batches that a server makes of requests that come together
+# batch sizes that a server may batch concurrent requests into
 BATCHES = (1, 2, 4, 8, 16, 32)
-DETECTOR_BATCHES = (1, 2, 4)  # each image has hundreds of regions, whose maps take the memory
+DETECTOR_BATCHES = (1, 2, 4)  # each image has hundreds of regions, whose feature maps take memory
 LATEST, PREVIOUS = "latest", "previous"
-LOADED = 2  # versions at a time: a label may point to a version that is loaded, and to no other
+LOADED = 2  # versions at a time: labels may only refer to loaded versions
 WAIT_MICROSECONDS = 2000
 HIGHEST_VERSION = 2**63 - 1  # TensorFlow Serving reads them as int64
 HEAD = ("# For a server that has this folder as {folder}. Labels need the server's flag\n"
@@ -28,7 +28,7 @@ HEAD = ("# For a server that has this folder as {folder}. Labels need the server
 
 
 def versions(folder: Path) -> list[int]:
-    """The versions of a model under `folder` that TensorFlow Serving sees, rising: folders named by a number."""
+    """The versions of a model under `folder` that TensorFlow Serving sees, ascending: folders with numeric names."""
     if not folder.is_dir():
         return []
     names = [entry.name for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit()
@@ -46,9 +46,9 @@ def next_version(folder: Path) -> int:
 
 
 def write_server_files(model: Path, batches: Sequence[int]) -> None:
-    """Write beside the folder `model`, which holds the versions, what a server of it is started with.
+    """Write the server's configuration files next to the folder `model`, which holds the versions.
 
-    The server makes batches of the sizes `batches`, rising, of requests that come together.
+    The server batches concurrent requests into batches of the sizes `batches`, ascending.
     """
     write_text(model.parent / BATCHING_CONFIG, batching_config(batches))
     write_text(model.parent / MODELS_CONFIG, models_config(model))
@@ -56,10 +56,9 @@ def write_server_files(model: Path, batches: Sequence[int]) -> None:
 
 
 def models_config(model: Path) -> str:
-    """What `--model_config_file` reads: the model in the folder `model` as a container sees it.
+    """The content of `--model_config_file`: the model in the folder `model`, with the paths inside a container.
 
-    The two highest versions are loaded; requests that name none get the highest. They have the labels LATEST and
-    PREVIOUS.
+    The two highest versions are loaded, labelled LATEST and PREVIOUS; requests without a version get the highest.
     """
     from tensorflow_serving.config import model_server_config_pb2
 
@@ -73,10 +72,10 @@ def models_config(model: Path) -> str:
 
 
 def batching_config(batches: Sequence[int]) -> str:
-    """What `--batching_parameters_file` reads: a BatchingParameters message (session_bundle_config.proto).
+    """The content of `--batching_parameters_file`: a BatchingParameters message (session_bundle_config.proto).
 
-    No package has that message's definition. Its numbers are wrapped but for the sizes, which are plain. How many
-    threads work at batches is left to the server, which has as many as its machine has cores.
+    No package has that message's definition, so it is written as text. Numbers are wrapper messages except for the
+    sizes. The number of batching threads is left to the server's default, the number of cores.
     """
     sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in batches)
     return (f"max_batch_size {{ value: {batches[-1]} }}\n"
@@ -84,7 +83,7 @@ def batching_config(batches: Sequence[int]) -> str:
 
 
 def read_models(folder: Path) -> ModelServerConfig:
-    """What models.config in an export folder says; a broken one is a ReskerasError (status 1)."""
+    """The content of models.config in an export folder; a broken file is a ReskerasError (status 1)."""
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
@@ -99,8 +98,8 @@ def read_models(folder: Path) -> ModelServerConfig:
 
 
 def local_config(folder: Path) -> Path:
-    """LOCAL_CONFIG in an export folder: models.config with this machine's paths, written anew where the folder was
-    moved or models.config was edited."""
+    """LOCAL_CONFIG in an export folder: models.config with this machine's paths, rewritten if the folder was moved or
+    models.config was edited."""
     config, path = read_models(folder), folder.absolute() / LOCAL_CONFIG
     for entry in config.model_config_list.config:
         entry.base_path = str(path.parent / Path(entry.base_path).name)

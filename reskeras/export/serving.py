@@ -1,4 +1,4 @@
-"""SavedModel for TensorFlow Serving: `export/<model>/<version>/`, and beside it what a server is started with."""
+"""SavedModels for TensorFlow Serving: `export/<model>/<version>/`, with the server's configuration next to them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WARMUP_FILE = "tf_serving_warmup_requests"
 
 
 class Servable(Protocol):
-    """A tf.Module that is served: names of its classes, what it answers to, and how it is asked."""
+    """A tf.Module that can be served: its class names, signatures and example requests."""
 
     classes: tuple[str, ...]
 
-    # no property: saving looks at every attribute of a tf.Module, and would trace the functions once more
+    # not a property: saving reads every attribute of a tf.Module, which would trace the functions again
     def signatures(self, names: Sequence[str] = SIGNATURES) -> Mapping[str, tf.types.experimental.ConcreteFunction]:
-        """What a server offers, or those of SIGNATURES that are named."""
+        """The functions to serve, restricted to `names`."""
 
     def example(self, batch: int) -> Mapping[str, Mapping[str, tensor_pb2.TensorProto]]:
         """A request of `batch` images to each signature."""
@@ -34,14 +34,14 @@ def write_saved_model(
     inference: Servable, folder: Path, model: str = "model", batches: Sequence[int] = BATCHES,
     signatures: Sequence[str] = SIGNATURES,
 ) -> Path:
-    """A SavedModel of these signatures in a new folder below `folder`, a workspace; `publish` gives it its version.
+    """Write a SavedModel with these signatures below `folder`, a workspace; `publish` gives it a version.
 
-    Class names are its asset, one a line. It brings a request of each size of `batches` to each signature, which a
-    server answers to itself before it is ready, so that no client waits for a graph that is optimised.
+    Class names are an asset, one per line. It contains warm-up requests for each signature and each size of `batches`,
+    which a server runs before it reports ready, so that no client waits for graph optimisation.
     """
     target, names = folder / "saved_model", folder / "assets" / "classes.txt"
     write_text(names, "\n".join(inference.classes) + "\n")
-    inference.class_names = tf.saved_model.Asset(str(names))
+    inference.class_names = tf.saved_model.Asset(str(names))  # type: ignore[attr-defined]  # any tf.Module takes one
     tf.saved_model.save(inference, str(target), signatures=inference.signatures(signatures))
     if batches:
         _write_warmup(inference, target, model, batches)
@@ -49,9 +49,9 @@ def write_saved_model(
 
 
 def publish(target: Path, folder: Path, batches: Sequence[int] = BATCHES) -> Path:
-    """Give a finished SavedModel the next version number, by a rename: a polling server never sees a part.
+    """Move a finished SavedModel to the next version number, by a rename: a polling server never sees it half-written.
 
-    Beside it goes how a server is started, which makes `batches` of requests that come together.
+    The server's configuration is written next to it, for batches of the sizes `batches`.
     """
     version = folder / str(next_version(folder))
     move(target, version)
@@ -60,7 +60,7 @@ def publish(target: Path, folder: Path, batches: Sequence[int] = BATCHES) -> Pat
 
 
 def saved_model_logits(path: Path, images: np.ndarray) -> np.ndarray:
-    """What the SavedModel at `path` answers for raw `images`, through its `serving_default` signature."""
+    """Logits of raw `images` by the SavedModel at `path`, through its `serving_default` signature."""
     return SavedModel(path)(images)
 
 
@@ -78,7 +78,7 @@ class SavedModel:
 
 
 def _write_warmup(inference: Servable, target: Path, model: str, batches: Sequence[int]) -> None:
-    """Requests to each signature as PredictionLog records."""
+    """Write the warm-up requests of each signature as PredictionLog records."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     folder = target / "assets.extra"

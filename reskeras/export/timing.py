@@ -1,4 +1,4 @@
-"""How fast an artefact answers on this machine."""
+"""Latency and throughput of artefacts on this machine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 BATCHES = (1, 32)
 WARMING = 3
-SECONDS, LEAST, MOST = 1.0, 10, 300  # of one batch size: how long, and how many runs within that
+SECONDS, LEAST, MOST = 1.0, 10, 300  # per batch size: duration, and bounds on the number of runs
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One batch size: milliseconds of a run, median and 99th percentile, and images a second at the median."""
+    """One batch size: median and 99th percentile of the latency in milliseconds, images per second at the median."""
 
     batch: int
     p50_ms: float
@@ -24,7 +24,7 @@ class Timing:
 
     @property
     def rate(self) -> str:
-        """Images a second, as it is printed: detectors may have less than one."""
+        """Images per second as printed; detectors may have less than one."""
         return f"{self.images_per_second:,.{0 if self.images_per_second >= 9.5 else 2}f}"
 
     def as_dict(self) -> dict[str, float]:
@@ -33,7 +33,7 @@ class Timing:
 
 
 def timed(ask: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch: int) -> Timing:
-    """Time `ask` on batches of `images`, again and again for a second, after three runs that do not count."""
+    """Time `ask` on batches of `images` repeatedly for SECONDS, after WARMING warm-up runs."""
     chosen = images[np.arange(batch) % len(images)]
     for _ in range(WARMING):
         ask(chosen)

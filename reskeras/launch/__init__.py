@@ -1,1 +1,1 @@
-"""Worker processes on this machine, started and kept alive as a group. Standard library only."""
+"""Launcher: worker processes on this machine, started and restarted as a group. Standard library only."""

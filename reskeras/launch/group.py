@@ -1,9 +1,9 @@
-"""A group of worker processes on this machine, kept alive: started, watched, ended and started again together.
+"""A group of worker processes on this machine: started, supervised, stopped and restarted together.
 
-Outside `training/`, whose import is TensorFlow's: the launcher takes no time and no memory from its workers.
-A worker of a TensorFlow cluster cannot be replaced alone: the others stand in a collective that ends only when they
-die, and a newcomer waits in the strategy's constructor and ignores SIGTERM. So the whole group ends, at last by
-SIGKILL, and starts again on other ports.
+It is outside `training/`, which imports TensorFlow, so that the launcher takes no time and memory from its workers.
+A worker of a TensorFlow cluster cannot be replaced alone: the others block in a collective until they die, and a new
+one waits in the strategy's constructor and ignores SIGTERM. So the whole group is ended, finally by SIGKILL, and
+restarted on other ports.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from reskeras.launch.isolation import Enter, loopback
 from reskeras.launch.places import environments, free_ports
 from reskeras.launch.worker import Tell, Worker, how_it_ended
 
-STOPPED = (143, 130)  # what `reskeras train` ends with when it was asked to stop and kept its state
-FINAL = (WRONG_REQUEST, STUCK)  # what a worker ends with that would end so again
+STOPPED = (143, 130)  # exit statuses of `reskeras train` when it was asked to stop and wrote a checkpoint
+FINAL = (WRONG_REQUEST, STUCK)  # exit statuses that a restart would only repeat
 POLL = 0.05  # seconds
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What to start and how to keep it: `command` in `workers` processes, started again at most `restarts` times.
+    """What to run: `command` in `workers` processes, restarted at most `restarts` times.
 
-    A restart runs `again` instead of `command`. Between SIGTERM and SIGKILL lie `grace` seconds. When a worker has
-    ended with 0, the others have `straggle + grace` seconds to do so too; then the group counts as hung.
-    Ports are free ones from `port` on, or the system's choice.
+    A restart runs `again`, if given, instead of `command`. SIGKILL follows SIGTERM after `grace` seconds. When a worker
+    has ended with status 0, the others have `straggle + grace` seconds to end as well; then the group counts as hung.
+    Ports are the first free ones from `port` on, or the system's choice.
     """
 
     command: Sequence[str]
@@ -48,13 +48,13 @@ class Launch:
 
 
 def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = None) -> int:
-    """Run the group to its end; the exit status for the launcher.
+    """Run the group to its end; returns the exit status for the launcher.
 
     0 when all workers ended with 0; 2 when one refused the request and 1 when one could not write, whose message is
-    told once; 143, 130 or 129 when the launcher (or a worker) was stopped by SIGTERM, SIGINT or SIGHUP.
+    printed once; 143, 130 or 129 when the launcher (or a worker) was stopped by SIGTERM, SIGINT or SIGHUP.
     `tell(line, is_error)` gets every line of the workers, prefixed, and the launcher's own messages. Must be called in
-    the main thread: it takes over the signals until it returns, and the kernel ends the workers with the thread that
-    started them.
+    the main thread: it handles signals until it returns, and the kernel kills the workers when the thread that started
+    them ends.
 
     Raises ReskerasError: status 1 when the group failed once more than `restarts` times, status 2 when there are
     more workers than GPUs or too few free ports.
@@ -80,7 +80,7 @@ def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = No
 
 @contextmanager
 def _own_network(tell: Tell) -> Iterator[Enter]:
-    """`isolation.loopback`; where the system allows none, the workers stand in the machine's network, which is told."""
+    """`isolation.loopback`; where that is not permitted, the workers use the machine's network, with a warning."""
     with ExitStack() as stack:
         try:
             enter = stack.enter_context(loopback())
@@ -93,7 +93,7 @@ def _own_network(tell: Tell) -> Iterator[Enter]:
 
 
 class Requests:
-    """The signals that the launcher was sent: `number` is the first; `hurry` says that Ctrl-C came again."""
+    """Signals sent to the launcher: `number` is the first one; `hurry` is set by Ctrl-C after that."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -101,7 +101,7 @@ class Requests:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Requests:
-        """Take over SIGTERM, SIGINT, and SIGHUP unless nohup had it ignored."""
+        """Install handlers for SIGTERM, SIGINT, and SIGHUP unless it is ignored (nohup)."""
         numbers = [signal.SIGTERM, signal.SIGINT]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
@@ -110,7 +110,7 @@ class Requests:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Give them back."""
+        """Restore the handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -128,7 +128,7 @@ class Group:
     ):
         self.launch = launch
         self.tell = tell
-        self.first: Worker | None = None  # the one whose end ended the group
+        self.first: Worker | None = None  # the worker that failed first
         self.workers: list[Worker] = []
         try:
             for index, setting in enumerate(settings):
@@ -137,11 +137,11 @@ class Group:
             for worker in self.workers:
                 worker.kill()
             raise failure(f"launch: {command[0]}: {getattr(error, 'strerror', None) or error}") from error
-        for worker in self.workers:  # no thread is started before the last fork
+        for worker in self.workers:  # threads are started only after the last fork
             worker.listen()
 
     def watch(self, asked: Requests) -> str:
-        """Wait until the group is done, has failed or is to stop; why it has failed, for people."""
+        """Wait until the group is done, fails or is asked to stop; returns why it failed, in words."""
         patience = self.launch.straggle + self.launch.grace
         since = 0.0
         while not asked.number:
@@ -149,7 +149,7 @@ class Group:
             if bad := [worker for worker in ended if worker.status]:
                 self.first = min(bad, key=_precedence)
                 if self.first.status not in FINAL:
-                    self.first.tell_last_words()  # now, and not after the others' grace period
+                    self.first.tell_last_words()  # now instead of after the others' grace period
                 return f"worker {self.first.index} {how_it_ended(self.first.status)}"
             if len(ended) == len(self.workers):
                 return ""
@@ -162,7 +162,7 @@ class Group:
         return "stopped"
 
     def end(self, asked: Requests) -> None:
-        """End what still runs: SIGTERM, after the grace period (or a second Ctrl-C) SIGKILL."""
+        """End the running workers: SIGTERM, and after the grace period (or a second Ctrl-C) SIGKILL."""
         running = [worker for worker in self.workers if not worker.ended()]
         for worker in running:
             worker.send(signal.SIGTERM)
@@ -175,10 +175,10 @@ class Group:
             worker.kill()
 
     def verdict(self, asked: Requests) -> int | None:
-        """The launcher's exit status after the end of the group; None when it is to be started again."""
+        """The launcher's exit status once the group has ended; None when it should be restarted."""
         final = [worker for worker in self.workers if worker.status in FINAL]
         if final:
-            final[0].tell_last_words(prefixed=False)  # the others said the same, or that this one had gone
+            final[0].tell_last_words(prefixed=False)  # the others report the same, or that this one has gone
         else:
             for worker in self.workers:
                 worker.tell_last_words()
@@ -194,6 +194,6 @@ class Group:
 
 
 def _precedence(worker: Worker) -> int:
-    """Of several that ended within one look: a refusal, a stop, a signal, then those that others may have caused."""
-    status = worker.status
+    """Sort key of workers that ended within one poll: refusals, stops, signals, then possible consequences of these."""
+    status = worker.status or 0
     return 0 if status in FINAL else 1 if status in STOPPED else 2 if status < 0 else 3

@@ -1,7 +1,7 @@
-"""A network of their own for the workers of one machine: loopback alone, which nobody else reaches.
+"""Network isolation of workers on one machine: a Linux network namespace with loopback only.
 
-TensorFlow's servers listen on every interface and run what anyone sends them. They cannot be bound to one address, so
-the workers are started in a network namespace (Linux), which a user may make in a user namespace of his own.
+TensorFlow's servers listen on every interface and execute what anyone sends them, and cannot be bound to one address,
+so the workers are started in a network namespace, which users without privileges create inside a user namespace.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Enter = Callable[[], None]
 
 @contextmanager
 def loopback() -> Iterator[Enter]:
-    """What a new process calls, before it runs its program, to stand in a network of loopback alone.
+    """A function that a new process calls before exec to enter a network namespace with loopback only.
 
-    The network lasts as long as the block and the processes in it. Root makes it with his own rights; in a user
-    namespace he would lose those over other users' files. Raises OSError where the system allows none.
+    The namespace lives as long as the block and the processes in it. Root creates it directly; in a user namespace it
+    would lose its rights over other users' files. Raises OSError where the system does not permit it.
     """
     kinds = ("net",) if os.geteuid() == 0 else ("user", "net")
     handles = _made(kinds)
@@ -38,7 +38,7 @@ def loopback() -> Iterator[Enter]:
 
         def enter() -> None:
             for handle in handles:
-                _called(libc.setns, handle, 0)
+                _checked(libc.setns, handle, 0)
 
         yield enter
     finally:
@@ -47,20 +47,20 @@ def loopback() -> Iterator[Enter]:
 
 
 def exposed() -> bool:
-    """Whether this process stands in a network with more than loopback."""
+    """Whether this process' network has more interfaces than loopback."""
     return any(name != "lo" for _, name in socket.if_nameindex())
 
 
 def _made(kinds: tuple[str, ...]) -> list[int]:
-    """Open handles of new namespaces, which a short-lived process makes."""
+    """File descriptors of new namespaces, created by a short-lived process."""
     if sys.platform != "linux":
         raise OSError("there are no network namespaces")
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
 
     def unshare() -> None:
-        _called(libc.unshare, CLONE_NEWNET | (CLONE_NEWUSER if "user" in kinds else 0))
-        if "user" in kinds:  # the same numbers inside as outside
+        _checked(libc.unshare, CLONE_NEWNET | (CLONE_NEWUSER if "user" in kinds else 0))
+        if "user" in kinds:  # map user and group to themselves
             maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
             for name, text in maps.items():
                 handle = os.open(f"/proc/self/{name}", os.O_WRONLY)
@@ -83,7 +83,8 @@ def _made(kinds: tuple[str, ...]) -> list[int]:
             os.close(handle)
         raise
     finally:
-        maker.stdin.close()
+        if maker.stdin:  # closing it ends the process
+            maker.stdin.close()
         try:
             maker.wait(LONGEST)
         except subprocess.TimeoutExpired:
@@ -98,7 +99,8 @@ def _bring_up_loopback() -> None:
         ioctl(asked, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
 
-def _called(function: Callable[..., int], *arguments: int) -> None:
+def _checked(function: Callable[..., int], *arguments: int) -> None:
+    """Call a function of libc; OSError where it fails."""
     if function(*arguments):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -1,4 +1,4 @@
-"""Where the workers of one machine stand: free ports, their share of the cores and of the GPUs, TF_CONFIG."""
+"""The environment of each worker on one machine: ports, its share of cores and GPUs, TF_CONFIG."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 def free_ports(count: int, first: int | None = None, avoid: Collection[int] = ()) -> list[int]:
     """`count` free TCP ports: the first ones from `first` on, or the system's choice; none of `avoid`.
 
-    Another program may take one before the worker does: the worker then fails, and the group starts on others.
+    Another program may take one before the worker does: the worker then fails, and the group restarts on others.
     Raises ReskerasError (status 2) when there are too few.
     """
     ports: list[int] = []
@@ -31,7 +31,7 @@ def free_ports(count: int, first: int | None = None, avoid: Collection[int] = ()
         for port in repeat(0) if first is None else range(first, PORTS):
             if len(ports) == count:
                 break
-            held.append(socket.socket())  # held until all are chosen, or the system may choose one twice
+            held.append(socket.socket())  # kept open until all are chosen, or the system may choose one twice
             try:
                 held[-1].bind(("", port))  # on all interfaces, as TensorFlow's server does
             except OSError:
@@ -48,11 +48,11 @@ def free_ports(count: int, first: int | None = None, avoid: Collection[int] = ()
 
 
 def environments(ports: Sequence[int], environ: Mapping[str, str]) -> list[dict[str, str]]:
-    """What is set for each worker, on these ports, beside `environ`: the environment variables as a dict.
+    """Environment variables of each worker on these ports, in addition to `environ`.
 
-    The cores are shared evenly unless OMP_NUM_THREADS or TF_NUM_INTRAOP_THREADS is set. So are the GPUs; of those
-    that cannot be shared evenly none is used, because a strategy needs as many on each worker. Raises ReskerasError
-    (status 2) when there are GPUs, but fewer than workers.
+    Cores are divided evenly unless OMP_NUM_THREADS or TF_NUM_INTRAOP_THREADS is set. So are GPUs; a remainder is
+    unused, because a strategy needs the same number on each worker. Raises ReskerasError (status 2) when there are
+    GPUs, but fewer than workers.
     """
     count = len(ports)
     gpus = visible_gpus(environ)
@@ -74,9 +74,9 @@ def environments(ports: Sequence[int], environ: Mapping[str, str]) -> list[dict[
 
 
 def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of the GPUs for CUDA_VISIBLE_DEVICES: those it lists, or those of `nvidia-smi -L`.
+    """GPU names for CUDA_VISIBLE_DEVICES: the ones that it lists, or those of `nvidia-smi -L`.
 
-    CUDA ignores what follows the first invalid entry, such as -1; so does this.
+    Like CUDA, this ignores everything from the first invalid entry on, such as -1.
     """
     listed = environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
@@ -86,7 +86,7 @@ def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     try:
         done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):  # a driver out of order: TensorFlow would find no GPU either
+    except (OSError, subprocess.TimeoutExpired):  # a broken driver: TensorFlow would find no GPU either
         return ()
     count = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
     return tuple(map(str, range(count)))

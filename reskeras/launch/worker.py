@@ -1,4 +1,4 @@
-"""One worker process of a group: its own session, its lines passed on with a prefix, its end without leftovers."""
+"""A worker process of a group: in its own session, its output prefixed, its process group killed at its end."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import IO
 
 from reskeras.files import LAUNCHED
 
-Tell = Callable[[str, bool], None]  # a line, and whether it is for stderr
+Tell = Callable[[str, bool], None]  # a line, and whether it goes to stderr
 PR_SET_PDEATHSIG = 1
-MOST_HELD = 20  # lines; more is no message of ours
+MOST_HELD = 20  # lines; our error messages are shorter
 DRAIN = 2.0  # seconds; longer only if a process that left the worker's session holds its pipes
-_TELLING = threading.Lock()  # lines of several pipes come out whole
+_TELLING = threading.Lock()  # keeps lines of several pipes apart
 
 
 class Worker:
-    """A running worker. Its stdout and stderr are told as `[worker 0] line`.
+    """A running worker. Its stdout and stderr are passed on as `[worker 0] line`.
 
-    What `reskeras` says at last, when it ends with an error, is held for `tell_last_words`, so that a group which
-    was refused its request tells that once. `enter` is called in the new process before its program. `status` is the
-    exit status, negative for a signal, None while it runs.
+    The final error message of `reskeras` is held back for `tell_last_words`, so that a group whose request is refused
+    reports that once. `enter` is called in the new process before exec. `status` is the exit status, negative for a
+    signal, None while it runs.
     """
 
     def __init__(self, index: int, command: Sequence[str], environ: Mapping[str, str], tell: Tell,
@@ -43,35 +43,35 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The process, which is also its session and process group."""
+        """The process id, which is also its session and process group."""
         return self._process.pid
 
     def listen(self) -> None:
-        """Pass its lines on from now. Apart from the start: a fork among running threads may deadlock."""
+        """Start passing on its output. Separate from the constructor: forking with running threads may deadlock."""
         for pipe, is_error in ((self._process.stdout, False), (self._process.stderr, True)):
             thread = threading.Thread(target=self._pass_on, args=(pipe, is_error), daemon=True)
             thread.start()
             self._listening.append(thread)
 
     def ended(self) -> bool:
-        """Whether it has ended; what it left behind in its process group is killed then."""
+        """Whether it has ended; the rest of its process group is then killed."""
         if self.status is None and self._process.poll() is not None:
             self._finish()
         return self.status is not None
 
     def send(self, number: int) -> None:
-        """A signal to the whole process group."""
+        """Send a signal to the whole process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses for a zombie
             os.killpg(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
+        """Send SIGKILL and wait for the end."""
         self.send(signal.SIGKILL)
         self._process.wait()
         self._finish()
 
     def tell_last_words(self, prefixed: bool = True) -> None:
-        """What was held back."""
+        """Print what was held back."""
         for line in self._last_words:
             self._say(line, True, prefixed)
         self._last_words = []
@@ -94,13 +94,15 @@ class Worker:
                     self._say(line, is_error)
 
     def _say(self, line: str, is_error: bool, prefixed: bool = True) -> None:
-        # a reader that has gone (launch | head) must neither end a training nor stop it at a full pipe
+        # a closed stdout (launch | head) must neither end a training nor block it on a full pipe
         with _TELLING, contextlib.suppress(OSError, ValueError):
             self._tell(f"[worker {self.index}] {line}" if prefixed else line, is_error)
 
 
-def how_it_ended(status: int) -> str:
-    """`ended with status 1` or `was killed by SIGKILL`."""
+def how_it_ended(status: int | None) -> str:
+    """An exit status in words: `ended with status 1` or `was killed by SIGKILL`."""
+    if status is None:
+        return "still runs"
     if status >= 0:
         return f"ended with status {status}"
     try:
@@ -110,8 +112,8 @@ def how_it_ended(status: int) -> str:
 
 
 def _prepared(launcher: int, enter: Callable[[], None]) -> Callable[[], None] | None:
-    """What a new process does before its program: enter its network, then ask the kernel for SIGKILL at the launcher's
-    death, which a change of rights would make it forget (Linux)."""
+    """What a new process does before exec: enter its network namespace, then request SIGKILL at the launcher's death,
+    which a change of credentials would reset (Linux)."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)

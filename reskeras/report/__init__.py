@@ -1,1 +1,1 @@
-"""What people look at: drawings of networks, and the report of a run."""
+"""Figures: drawings of networks, plots, and the HTML reports of runs."""

@@ -1,4 +1,4 @@
-"""Pictures of analyses, of one network or several in one plot: v1 figure 7, and how signals pass the units."""
+"""Plots of analyses, of one or several networks: layer responses as in v1 figure 7, signals, gradients, lesions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Lines = list[tuple[Analysis, dict[str, Any]]]
 
 
 def draw_analyses(analyses: Mapping[str, Analysis], networks: Mapping[str, str] | None = None) -> Figures:
-    """Title to matplotlib figure, with a line for each of `analyses` by name. Plots for which none has numbers are left
-    out. Runs of one of `networks` (name of the run to name of the network) share a colour."""
+    """Matplotlib figures by title, with a line for each of `analyses` by name. The plot of lesions is left out if no
+    analysis has any. Runs of one of `networks` (name of the run to name of the network) share a colour."""
     lines = _styles(analyses, networks)
     figures = {"responses": _responses(lines), "signal": _signal(lines), "gradients": _gradients(lines)}
     if any(analysis.lesions for analysis in analyses.values()):

@@ -1,4 +1,4 @@
-"""A network drawn unit by unit, in the manner of v1 figure 3: columns of stages, with equal units shown once."""
+"""Diagram of a network unit by unit, as in v1 figure 3: columns of stages, long runs of equal units shortened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reskeras.spec.nodes import Fork, Sequence, mapped, walk
 from reskeras.spec.plan import Plan, Unit
 
 SUFFIXES = (".png", ".svg", ".pdf")
-LONGEST_RUN = 6  # equal units in a row that are all drawn
+LONGEST_RUN = 6  # longer runs of equal units are shortened
 DOTS_PER_INCH = 160
 ASPECT = 1.5  # width over height that the columns aim at
 LABEL, UNIT_GAP, STAGE_GAP, MORE_HEIGHT = 0.26, 0.07, 0.12, 0.42
@@ -28,7 +28,7 @@ PLAIN = ("#f4f4f4", "#d6d6d6")
 
 @dataclass(frozen=True)
 class Item:
-    """One thing in a column: a unit, or `more` equal units that are not drawn."""
+    """An entry of a column: a unit, or `more` equal units that are not drawn."""
 
     stage: str
     name: str
@@ -37,12 +37,12 @@ class Item:
 
     @property
     def height(self) -> float:
-        """Inches down."""
+        """Height in inches."""
         return MORE_HEIGHT if self.more else measure(self.nodes).height + UNIT_GAP
 
 
 def check_path(path: str | Path) -> Path:
-    """`path` when a drawing can be written there; ReskerasError (status 2) when not."""
+    """`path` if a drawing can be written there; otherwise ReskerasError (status 2)."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ReskerasError(f"plot: {path} must end in one of {', '.join(SUFFIXES)}")
@@ -56,7 +56,7 @@ def check_path(path: str | Path) -> Path:
 def draw(plan: Plan, title: str, path: str | Path) -> Path:
     """Draw `plan` into a PNG, SVG or PDF file, whichever the suffix says.
 
-    Runs of more than six units that do the same (drop-path rates aside) are drawn as their first and last.
+    Of runs of more than six units that are equal (except for drop-path rates) only the first and last are drawn.
     """
     from reskeras.report.figures import Figure, save_figure
 
@@ -101,13 +101,13 @@ def _short_name(unit: Unit) -> str:
 
 
 def _without_rate(node: op.Op) -> op.Op:
-    """For comparison: stochastic depth gives each unit a rate of its own, and changes nothing else."""
+    """`node` for comparison of units, which differ in their rates of stochastic depth."""
     return replace(node, rate=0.0) if isinstance(node, op.Dropout) and node.per_image else node
 
 
 def _columns(items: list[Item], width: float) -> list[list[Item]]:
-    """Items split into columns, as many as bring the page nearest to its aspect."""
-    choices = []
+    """Items split into the number of columns that brings the page closest to ASPECT."""
+    choices: list[tuple[float, int, list[list[Item]]]] = []
     for count in range(1, min(len(items), 40) + 1):
         columns = _split(items, count)
         page = len(columns) * width / (max(map(_column_height, columns)) + HEADER + FOOTER)
@@ -116,7 +116,7 @@ def _columns(items: list[Item], width: float) -> list[list[Item]]:
 
 
 def _split(items: list[Item], count: int) -> list[list[Item]]:
-    """At most `count` columns of the least height."""
+    """At most `count` columns of minimal height."""
     low, high = max(item.height for item in items), _column_height(items) + LABEL
     for _ in range(30):
         middle = (low + high) / 2
@@ -139,7 +139,7 @@ def _column_height(column: list[Item]) -> float:
 
 
 class _Page:
-    """The page while it is drawn: where columns stand, and the colour of each stage."""
+    """The page being drawn: positions of columns and the colour of each stage."""
 
     def __init__(self, pen: Pen, plan: Plan, left: float, right: float) -> None:
         self.pen, self.plan, self.left, self.right = pen, plan, left, right
@@ -149,14 +149,14 @@ class _Page:
         self.colours = {stage: COLOURS[index % len(COLOURS)] for index, stage in enumerate(numbered)}
 
     def header(self, title: str) -> None:
-        """Title, and what goes in and what it costs."""
+        """Title, input shape, parameters and multiply-adds."""
         cost = self.plan.complexity().total
         self.pen.text(MARGIN, 0.24, title, 12, ha="left", weight="bold")
         self.pen.text(MARGIN, 0.46, f"input {_by(self.plan.input_shape)},  {_short(cost.parameters)} parameters,  "
                       f"{_short(cost.multiply_adds)} multiply-adds", 7, ha="left", color="#555555")
 
     def body(self, columns: list[list[Item]]) -> None:
-        """All columns, and the lines from the end of one to the start of the next."""
+        """All columns, and the lines from the end of each to the start of the next."""
         ends, seen = [], set()
         for index, column in enumerate(columns):
             start = MARGIN + index * (self.left + self.right + GUTTER)
@@ -174,7 +174,7 @@ class _Page:
                            (next_x, HEADER + LABEL)], color="#888888", arrow=True, zorder=1.5)
 
     def footer(self, height: float) -> None:
-        """What lines and letters mean, as far as this network has them."""
+        """The legend of the line styles and letters that occur in this network."""
         forks = [node for unit in self.plan.units for node in walk(unit.nodes) if isinstance(node, Fork)]
         notes = []
         if any(fork.is_residual for fork in forks):

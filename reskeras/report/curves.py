@@ -1,4 +1,4 @@
-"""Error, or losses, over the epochs, of one run or several in one plot; error as in v1 figures 4 and 6."""
+"""Learning curves: error or losses by epoch, of one or several runs in one plot; as in v1 figures 4 and 6."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def _pairs(axis: Any, runs: Mapping[str, Metrics], key: str, scaled: Callable[[f
 
 
 def curves_in_words(runs: Mapping[str, Metrics]) -> str:
-    """What the plot shows, for those who do not see it."""
+    """Alternative text of the plot of errors."""
     return "Curves of error by epoch. " + _ends(runs, "training error", "accuracy", lambda value: f"{1 - value:.1%}")
 
 
 def losses_in_words(runs: Mapping[str, Metrics]) -> str:
-    """The same of losses."""
+    """Alternative text of the plot of losses."""
     return "Curves of losses by epoch, their sum and each part. " + _ends(
         runs, "a training loss of", "loss", lambda value: f"{value:.3f}")
 
 
 def _ends(runs: Mapping[str, Metrics], what: str, log: str, told: Callable[[float], str]) -> str:
-    """Where each run ends: `log` of its last epoch, on training and on watched images."""
+    """The final value of `log` of each run, on training and on watched images."""
     ends = []
     for name, rows in runs.items():
         last = rows[-1]

@@ -1,12 +1,13 @@
-"""Figures as every plot makes them: matplotlib's, with text shown as it is, in fonts that have its characters."""
+"""The figure class of all plots: matplotlib's, with texts shown literally, in fonts that have their characters."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -33,15 +34,17 @@ SMALL = 9  # font of legends
 CHARACTER = 0.56  # width of a usual character, as a share of the font's size
 COLOURS = ("#1b7f79", "#d1495b", "#4c78a8", "#e0a030", "#7b5ea7", "#5b8c3a", "#8c564b", "#666666")
 DASHES = ("-", "--", "-.", ":")
-# whatever a user's matplotlibrc says; the salt, so that the same plot gives the same SVG
-SETTINGS = {"text.parse_math": False, "text.usetex": False, "svg.hashsalt": "reskeras", "svg.fonttype": "path",
-            "savefig.dpi": "figure", "savefig.bbox": None}
+# override a user's matplotlibrc; the salt makes SVG files reproducible
+SETTINGS: dict[Any, Any] = {
+    "text.parse_math": False, "text.usetex": False, "svg.hashsalt": "reskeras", "svg.fonttype": "path",
+    "savefig.dpi": "figure", "savefig.bbox": None,
+}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Figure(MatplotlibFigure):
-    """A figure whose texts are shown as they are: no formulas between dollars, no control characters, no boxes in the
-    place of characters that a font has not; names too long for their place have their middle left out."""
+    """A figure whose texts are shown literally: no mathtext between dollar signs, no control characters, no boxes for
+    missing glyphs; names that are too long have their middle replaced by an ellipsis."""
 
     def __init__(self, width: float, height: float, **keywords: Any):
         """A figure of that many inches."""
@@ -49,12 +52,12 @@ class Figure(MatplotlibFigure):
             super().__init__(**{"figsize": (width, height), "dpi": DOTS_PER_INCH, "layout": "constrained", **keywords})
 
     def subplots(self, *arguments: Any, **keywords: Any) -> Any:
-        """As matplotlib's, unaffected by the user's settings of text."""
+        """As matplotlib's, unaffected by the user's text settings."""
         with rc_context(SETTINGS):
             return super().subplots(*arguments, **keywords)
 
     def draw(self, renderer: Any) -> None:
-        """Draw on a renderer; every way to save a figure comes through here."""
+        """Draw on a renderer; every way of saving a figure calls this."""
         with rc_context(SETTINGS):
             for axes in self.axes:
                 for axis in (axes.xaxis, axes.yaxis):
@@ -66,20 +69,20 @@ class Figure(MatplotlibFigure):
             super().draw(renderer)
 
     def savefig(self, fname: Any, **keywords: Any) -> None:
-        """As matplotlib's; the same figure gives the same bytes."""
+        """As matplotlib's, but reproducible: the same figure gives the same bytes."""
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         kind = keywords.get("format") or Path(str(fname)).suffix[1:].lower()
         with rc_context(SETTINGS):
             super().savefig(fname, **{"metadata": dates.get(kind), **keywords})
 
     def _room(self, text: Text) -> int:
-        """Characters that fit on the figure beside each other."""
+        """Characters that fit on one line of the figure."""
         width = self.get_size_inches()[0] if text.get_rotation() % 180 == 0 else self.get_size_inches()[1]
-        return max(int(0.95 * width * 72 / (CHARACTER * text.get_fontsize())), LONGEST_NAME)
+        return max(int(0.95 * width * 72 / (CHARACTER * float(text.get_fontsize()))), LONGEST_NAME)
 
 
 def save_figure(figure: Figure, path: Path, kind: str | None = None) -> Path:
-    """Write a figure, whole or not at all, as `kind` or as the path's suffix says."""
+    """Write a figure atomically, in the format `kind` or that of the path's suffix."""
     with atomic_file(path) as beside:
         figure.savefig(beside, format=kind or path.suffix[1:].lower())
     return path
@@ -90,8 +93,8 @@ def save_figures(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
     return [save_figure(figure, folder / f"{name}.{kind}") for name, figure in figures.items() for kind in KINDS]
 
 
-def plot_line(axis: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> None:
-    """A line through points; one point alone, and points between gaps, are shown as dots."""
+def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style: Any) -> None:
+    """Plot a line; None is a gap, and isolated points are shown as dots."""
     heights = [math.nan if each is None else float(each) for each in y]
     known = [math.isfinite(each) for each in heights]
     alone = [place for place, here in enumerate(known)
@@ -101,12 +104,13 @@ def plot_line(axis: Axes, x: Sequence[float], y: Sequence[float], **style: Any) 
 
 
 def add_legend(axes: Axes) -> None:
-    """A legend of the lines that have a label: in the plot where there are few, else beside it, in more room."""
+    """Add a legend of the labelled lines: inside the plot if there are few, else beside it on a wider figure."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) <= MOST_INSIDE and max(map(len, labels), default=0) <= LONGEST_NAME:
         axes.legend(frameon=False, fontsize=SMALL)
         return
-    figure, columns = axes.figure, -(-len(labels) // ROWS_BESIDE)
+    figure = cast(MatplotlibFigure, axes.figure)  # no plot here has subfigures
+    columns = -(-len(labels) // ROWS_BESIDE)
     longest = min(max(map(len, labels)), LONGEST_NAME)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + columns * (0.7 + longest * CHARACTER * SMALL / 72), height)
@@ -114,9 +118,10 @@ def add_legend(axes: Axes) -> None:
 
 
 def log_where_wide(axis: Axes, most: float = 30.0) -> None:
-    """A logarithmic y axis where the lines' values are positive and the largest is over `most` times the smallest;
-    else one that begins at 0."""
-    values = [value for line in axis.lines for value in map(float, line.get_ydata()) if math.isfinite(value)]
+    """Use a logarithmic y axis if all values are positive and the largest exceeds `most` times the smallest; otherwise
+    start the axis at 0."""
+    heights = (value for line in axis.lines for value in np.asarray(line.get_ydata(), float).tolist())
+    values = [value for value in heights if math.isfinite(value)]
     if values and min(values) > 0 and max(values) > most * min(values):
         axis.set_yscale("log")
     else:
@@ -124,25 +129,25 @@ def log_where_wide(axis: Axes, most: float = 30.0) -> None:
 
 
 def whole_numbers(axis: Axis) -> None:
-    """Ticks at whole numbers alone, as of epochs and layers."""
+    """Put ticks at whole numbers only, as for epochs and layers."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def line_style(place: int) -> dict[str, Any]:
-    """Colour and dashes of the line number `place`: colours first, then dashes of the same colours."""
+    """Colour and dashes of line number `place`: cycles through the colours first, then through the dashes."""
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
 
 
 def labelled(name: str) -> str:
-    """`name` as the label of a line: matplotlib leaves those that begin with an underscore out of legends."""
+    """`name` as a legend label: matplotlib omits labels that begin with an underscore."""
     return f" {name}" if name.startswith("_") else name
 
 
 def line_styles(names: Iterable[str], networks: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
     """Colour, dashes and label of a line for each of `names`.
 
-    Runs of one of `networks` (name to network) share its colour, and differ by their dashes as far as these go; beyond,
-    they are one bundle of solid lines with one label.
+    Runs of one of `networks` (name to network) share its colour and differ in their dashes; if there are more runs than
+    dashes, they are a bundle of solid lines with one label.
     """
     names = list(names)
     groups: dict[str, list[str]] = {}
@@ -170,7 +175,7 @@ def _plain(text: Text, limit: int) -> None:
 
 
 def _plain_ticks(axis: Axis) -> None:
-    """Tick labels without formulas; fonts and lengths of those that are names."""
+    """Make tick labels plain text; choose fonts for names, and shorten them."""
     major, minor = axis.get_major_formatter(), axis.get_minor_formatter()
     if isinstance(major, FuncFormatter | FixedFormatter):
         axis.set_major_formatter(_Names(major))
@@ -182,13 +187,13 @@ def _plain_ticks(axis: Axis) -> None:
 
 
 class _Names(Formatter):
-    """Another formatter's labels, as `Figure` shows names."""
+    """Wraps another formatter and shows its labels as `Figure` shows names."""
 
     def __init__(self, labels: Formatter):
         self.labels = labels
 
-    def set_axis(self, axis: Axis) -> None:
-        """Of the labels too."""
+    def set_axis(self, axis: Any) -> None:
+        """Set the axis, also of the wrapped formatter."""
         super().set_axis(axis)
         self.labels.set_axis(axis)
 
@@ -198,7 +203,7 @@ class _Names(Formatter):
 
 
 class _Powers(LogFormatter):
-    """Labels of a logarithmic axis, such as 10⁻³, without matplotlib's formulas."""
+    """Tick labels of a logarithmic axis, such as 10⁻³, without mathtext."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The label of a tick; empty where there is none."""

@@ -1,4 +1,4 @@
-"""Fonts that have a text's characters: the usual one, installed ones for other scripts, escapes where none has them."""
+"""Fonts for the characters of a text: the default, installed ones for other scripts, escapes where none has a glyph."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from reskeras.printable import printable
 
 USUAL = "DejaVu Sans"  # comes with matplotlib
-# fonts of mathematics, and one that has a box for every character there is
+# mathematical fonts, and one with a placeholder box for every character
 UNFIT = ("Last Resort", "STIX", "cm", "DejaVu")
 
 
 def drawable(text: str, families: Iterable[str] | None = None) -> tuple[str, tuple[str, ...]]:
-    """`text` on one line, and the font families that draw it, the usual one first.
+    """`text` on one line, and the font families that draw it, the default first.
 
-    A character that no installed font has (or none of `families`, where these are given) is written as an escape such
-    as `\\u65e5`: a reader sees that something is missing, and what.
+    A character without a glyph in any installed font (or in any of `families`, if given) is written as an escape such
+    as `\\u65e5`.
     """
     text = printable(text)
     if text.isascii():
@@ -34,7 +34,7 @@ def drawable(text: str, families: Iterable[str] | None = None) -> tuple[str, tup
 
 
 def picture_font(texts: Iterable[str], size: int) -> tuple[dict[str, str], Any]:
-    """One Pillow font of `size` pixels for all of `texts`, and how each is written in it."""
+    """One Pillow font of `size` pixels for all of `texts`, and how each text is written in it."""
     from PIL import ImageFont
 
     texts = list(texts)
@@ -50,7 +50,7 @@ def picture_font(texts: Iterable[str], size: int) -> tuple[dict[str, str], Any]:
 
 
 def shortened(text: str, most: int) -> str:
-    """`text`, or its beginning and end, which often tell names apart, in `most` characters."""
+    """`text`, with its middle replaced by an ellipsis if it is longer than `most` characters."""
     if len(text) <= most:
         return text
     head = (most - 1) * 2 // 3
@@ -68,10 +68,10 @@ def _others() -> list[str]:
 
 @cache
 def _files() -> dict[str, str]:
-    """File of the upright, regular style of each family that is fit for names."""
+    """File of the upright, regular style of each usable font family."""
     from matplotlib.font_manager import findfont, fontManager
 
-    files = {USUAL: findfont(USUAL)}
+    files: dict[str, str] = {USUAL: findfont(USUAL)}
     for font in fontManager.ttflist:
         if font.style == "normal" and font.weight in (400, "normal", "regular") and not font.name.startswith(UNFIT):
             files.setdefault(font.name, font.fname)
@@ -80,11 +80,11 @@ def _files() -> dict[str, str]:
 
 @cache
 def _characters(family: str) -> frozenset[int]:
-    """Code points that a family has; none of one that cannot be drawn with, such as those of coloured bitmaps."""
+    """Code points that a family has glyphs for; none if it cannot be drawn with, such as colour bitmap fonts."""
     from matplotlib.ft2font import FT2Font
 
     try:
         font = FT2Font(_files()[family])
-    except (OSError, RuntimeError):  # a file that went away, or that FreeType refuses
+    except (OSError, RuntimeError):  # a file that has gone, or that FreeType rejects
         return frozenset()
     return frozenset(font.get_charmap()) if font.scalable else frozenset()

@@ -1,4 +1,4 @@
-"""How operations and forks look in a drawing: their sizes first, then their shapes. Inches, y grows downwards."""
+"""Layout and drawing of operations and forks in network diagrams. In inches; y grows downwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINE, INK = "#333333", "#111111"
 
 @dataclass(frozen=True)
 class Extent:
-    """Room that something takes: left and right of its axis, and downwards."""
+    """Space that an element takes: left and right of its axis, and its height."""
 
     left: float
     right: float
@@ -33,12 +33,12 @@ class Extent:
 
 
 def visible(nodes: Sequence) -> list[Node]:
-    """Nodes without the zeros around images, which belong to the window that follows."""
+    """Nodes without explicit zero padding, which belongs to the following window operation."""
     return [node for node in nodes if isinstance(node, Fork) or node.drawn != "hidden"]
 
 
 def measure(nodes: Sequence) -> Extent:
-    """Room for a sequence of nodes."""
+    """Space for a sequence of nodes."""
     left = right = height = 0.0
     for node in visible(nodes):
         room = _measure_node(node)
@@ -56,16 +56,16 @@ def _measure_node(node: Node) -> Extent:
 
 
 class _Layout:
-    """Where the branches of a fork stand: offsets of their axes from the fork's own, and the room of it all."""
+    """Layout of a fork: offsets of its branches' axes from its own axis, and its total extent."""
 
     def __init__(self, fork: Fork) -> None:
         self.rooms = [measure(branch) for branch in fork.branches]
-        self.main = _main_branch(fork)
+        self.main, self.offsets = _main_branch(fork), [0.0] * len(self.rooms)
         tallest = max(room.height for room in self.rooms)
         if self.main is None:
             self._side_by_side()
         else:
-            self._around_main(fork)
+            self._around(self.main)
         self.inner = max(tallest, 2 * ROUND)
         left = max(room.left - offset for room, offset in zip(self.rooms, self.offsets, strict=True))
         right = max(room.right + offset for room, offset in zip(self.rooms, self.offsets, strict=True))
@@ -75,46 +75,46 @@ class _Layout:
 
     def _side_by_side(self) -> None:
         width = sum(room.left + room.right for room in self.rooms) + SIDE_GAP * (len(self.rooms) - 1)
-        at, self.offsets = -width / 2, []
-        for room in self.rooms:
-            self.offsets.append(at + room.left)
+        at = -width / 2
+        for index, room in enumerate(self.rooms):
+            self.offsets[index] = at + room.left
             at += room.left + room.right + SIDE_GAP
 
-    def _around_main(self, fork: Fork) -> None:
-        main = self.rooms[self.main]
-        self.offsets = [0.0] * len(self.rooms)
+    def _around(self, straight: int) -> None:
+        """Put branch number `straight` on the fork's axis and the others beside it."""
+        main = self.rooms[straight]
         for index, room in enumerate(self.rooms):
             if index == 2:  # the gate stands on the left
                 self.offsets[index] = -(max(main.left, 0.1) + SIDE_GAP + room.right)
-            elif index != self.main:
+            elif index != straight:
                 self.offsets[index] = max(main.right, 0.1) + SIDE_GAP + room.left
 
 
 def _main_branch(fork: Fork) -> int | None:
-    """The branch that goes straight down: the residual, or the stream that a gate multiplies."""
+    """The branch on the fork's axis: the residual, or the stream that a gate multiplies."""
     return next((place for place, part in enumerate(fork.parts) if part in (RESIDUAL, STREAM)), None)
 
 
 class Pen:
-    """Draws sequences on matplotlib axes; `fill` is the colour of convolutions, that of the stage."""
+    """Draws sequences on matplotlib axes; `fill` is the stage's colour of convolutions."""
 
     def __init__(self, axes: Axes) -> None:
         self.axes = axes
         self.fill = "white"
 
     def sequence(self, nodes: Sequence, x: float, y: float) -> float:
-        """Draw nodes below (x, y); the y of the end."""
+        """Draw nodes downwards from (x, y); returns the y of their end."""
         for node in visible(nodes):
             y = self._fork(node, x, y) if isinstance(node, Fork) else self._op(node, x, y)
         return y
 
     def text(self, x: float, y: float, text: str, size: float, **how) -> None:
-        """Text at a place, in the middle of it unless told otherwise."""
+        """Draw text at (x, y), centred by default."""
         style = {"ha": "center", "va": "center", "color": INK, "zorder": 5, **how}
         self.axes.text(x, y, text, fontsize=size, **style)
 
     def line(self, points: list[tuple[float, float]], *, arrow: bool = False, **style) -> None:
-        """A line through points with round corners; `arrow` puts a head at its end."""
+        """Draw a line through points with rounded corners; `arrow` adds a head at its end."""
         from matplotlib.patches import FancyArrowPatch
         from matplotlib.path import Path
 
@@ -129,7 +129,7 @@ class Pen:
                                             shrinkA=0, shrinkB=0, mutation_scale=1, fill=arrow, **style))
 
     def box(self, x: float, y: float, width: float, height: float, fill: str, *, rounded: float = 0.0, **style) -> None:
-        """A box whose top middle is (x, y)."""
+        """Draw a box with the middle of its top edge at (x, y)."""
         from matplotlib.patches import FancyBboxPatch
 
         style = {"edgecolor": LINE, "linewidth": 0.6, "zorder": 3, **style}
@@ -196,7 +196,7 @@ def _changes_shape(branch: Sequence) -> bool:
 
 
 def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """The point where a round corner begins, on the way to its neighbour."""
+    """The point where a rounded corner begins, towards its neighbour."""
     (x, y), (to_x, to_y) = corner, other
     length = max(abs(to_x - x), abs(to_y - y), 1e-9)
     share = min(ROUND, length / 2) / length

@@ -1,4 +1,4 @@
-"""A page of sections as one HTML file that opens without a network."""
+"""A report page as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reskeras.report.sections import Page
 
 
 def render(page: Page) -> str:
-    """HTML5, self-contained; what comes from outside, such as names of classes, is escaped."""
+    """The page as self-contained HTML5; text from outside, such as class names, is escaped."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -31,7 +31,7 @@ def write_page(page: Page, path: str | Path) -> Path:
 
 
 def _shown(value: object) -> object:
-    """What a page says: text from outside on one line, without characters that no page may have or that reorder it."""
+    """Text from outside on one line, without control characters and bidirectional overrides."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

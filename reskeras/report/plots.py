@@ -1,4 +1,4 @@
-"""The sections that several pages have: curves, analyses over each other, networks drawn."""
+"""Sections shared by several pages: learning curves, overlaid analyses, diagrams of networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLOTS = {
 
 
 def networks_by_plan(plans: Mapping[str, Plan]) -> dict[str, str]:
-    """Runs by name to their network: the name of the first run that has it."""
+    """The network of each run, named after the first run with an equal plan."""
     first: list[tuple[Plan, str]] = []
     found = {}
     for name, plan in plans.items():
@@ -37,7 +37,7 @@ def curves_of(metrics: Mapping[str, Sequence[Mapping[str, Any]]], networks: Mapp
 
 
 def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]) -> Iterator[Plot]:
-    """The plots of analyses over each other; runs of one of `networks` share a colour."""
+    """Plots of analyses, overlaid; runs of one of `networks` share a colour."""
     if not analyses:
         return
     words = "; ".join(f"{name}: mean response {np.mean([each.deviation for each in found.responses]):.3f}, "
@@ -50,7 +50,7 @@ def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]
 
 
 def networks_of(plans: Mapping[str, Plan]) -> Iterator[Plot]:
-    """Each network drawn stage by stage, equal ones once."""
+    """A diagram of each network, equal ones once."""
     drawn: list[Plan] = []
     for name, plan in plans.items():
         if plan in drawn:

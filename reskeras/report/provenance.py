@@ -1,4 +1,4 @@
-"""Where runs of any kind come from, and what was made of them, as sections of a page."""
+"""Provenance and exports of runs as sections of a page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from reskeras.report.sections import Facts, Table
 
 
 def trained_on(provenances: Iterable[Mapping[str, Any]]) -> str:
-    """The sentence under a page's title: each set of data once."""
+    """The lead of a page: each data set once."""
     data = dict.fromkeys(made.get("data", {}).get("label", "") for made in provenances)
     return f"Trained on {'; '.join(filter(None, data)) or 'unknown data'}"
 
 
 def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
-    """The table of the exports of runs by name; none where there are none."""
+    """The table of exports, by name of the run; empty without exports."""
     columns = ["artefact", "run", "verdict", "bytes", "largest difference", "agreement", "accuracy", "of Keras",
                "accuracy is", "p50, batch 1", "images/s", "batch"]
     rows = []
@@ -34,7 +34,7 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
 
 
 def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:
-    """How the run at `path` came to be, from its provenance; `of` goes into the title."""
+    """The provenance of the run at `path`; `of` is appended to the title."""
     machine = made.get("machine", {})
     data = made.get("data", {})
     pairs = [

@@ -1,4 +1,4 @@
-"""What a report page is made of: facts, tables, plots and pictures, as plain data; of runs and suites alike."""
+"""Building blocks of report pages, as plain data: facts, tables, plots and galleries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-LARGEST_SVG = 400_000  # bytes; beyond, a plot goes in as PNG
+LARGEST_SVG = 400_000  # bytes; larger plots are embedded as PNG
 THUMBNAIL = 96  # pixels
 QUALITY = 88  # of JPEGs
 
@@ -29,8 +29,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text, sortable; `caption` says what is counted, `notes` stand below. Columns named in
-    `sentences` are to be read: their lines break."""
+    """A sortable table of texts; `caption` explains the figures, `notes` go below. Columns named in `sentences` hold
+    prose, which is wrapped."""
 
     title: str
     columns: Sequence[str]
@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture in the page itself: `source` is a data URI, `alt` says what it shows to those who do not see it."""
+    """An embedded image: `source` is a data URI, `alt` its alternative text."""
 
     source: str
     alt: str
@@ -94,7 +94,7 @@ def plot(title: str, figure: Any, alt: str, caption: str = "") -> Plot:
 
 
 def drawing(title: str, draw: Any, alt: str, caption: str = "") -> Plot:
-    """What `draw` writes into the file it is given, as a section: SVG, or PNG where that is too large."""
+    """The file that `draw` writes to a given path, as a section: SVG, or PNG where that is too large."""
     with TemporaryDirectory() as folder:
         path = draw(Path(folder) / "drawing.svg")
         if path.stat().st_size <= LARGEST_SVG:
@@ -108,20 +108,20 @@ def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL) -> str:
 
     picture = Picture.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     scale = side / max(picture.size)
-    size = tuple(max(round(side * scale), 1) for side in picture.size)
-    picture = picture.resize(size, Picture.Resampling.NEAREST if scale > 1 else Picture.Resampling.LANCZOS)
+    width, height = (max(round(length * scale), 1) for length in picture.size)
+    picture = picture.resize((width, height), Picture.Resampling.NEAREST if scale > 1 else Picture.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return data_uri(stream.getvalue(), "image/png")
 
 
 def photograph(picture: Any) -> str:
-    """A Pillow picture as a data URI, as JPEG: what is too large for PNG."""
+    """A Pillow image as a JPEG data URI, for images that are too large as PNG."""
     stream = io.BytesIO()
     picture.convert("RGB").save(stream, "JPEG", quality=QUALITY, subsampling=0)  # thin coloured lines stay sharp
     return data_uri(stream.getvalue(), "image/jpeg")
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Bytes as a URI that needs no network."""
+    """Bytes as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,8 +1,9 @@
-"""A contact sheet: images of some classes beside what a recipe's augmentation makes of them."""
+"""A contact sheet: images of some classes next to augmented versions by a recipe."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,28 +19,29 @@ from reskeras.report.fonts import shortened
 from reskeras.spec.recipe import Recipe
 
 ROWS, VERSIONS = 8, 6
-NORMALISED_BY = 500  # training images that the sheet's mean is taken over
+NORMALISED_BY = 500  # training images that the mean is measured on
 CELL = 1.35  # inches
 SMALL = 100  # pixels; below, each pixel is drawn as a square
 INK, PALE = "#222222", "#777777"
 
 
-def contact_sheet(path: Path, source: Source, recipe: Recipe, height: int, width: int) -> None:
-    """Write a PNG: a row for each of at most eight classes, with an image as shown and six augmented versions at
-    the network's size. Raises ReskerasError when the recipe cannot be used on these images or the file not written.
+def contact_sheet(path: Path, source: Source[Split], recipe: Recipe, height: int, width: int) -> None:
+    """Write a PNG: a row for each of at most eight classes, with an original image and six augmented versions at the
+    network's size. Raises ReskerasError when the recipe cannot be used on these images or the file cannot be written.
     """
     _draw(path, source, *_images(source, recipe, height, width), recipe.augment.mixes)
 
 
-def _images(source: Source, recipe: Recipe, height: int, width: int) -> tuple[list, np.ndarray, list]:
-    """The images as shown, their labels, and for each column the pixels (rows, height, width, channels), uint8,
-    with the mixed labels (rows, classes)."""
-    indices, labels = _one_of_each(source.train, len(source.classes))
-    few = source.train.part("train", spaced(source.train, NORMALISED_BY))
+def _images(source: Source[Split], recipe: Recipe, height: int, width: int) -> tuple[list, np.ndarray, list]:
+    """The original images, their labels, and for each column the pixels (rows, height, width, channels), uint8, with
+    the mixed labels (rows, classes)."""
+    train = source.training_images("data")
+    indices, labels = _one_of_each(train, len(source.classes))
+    few = train.part("train", spaced(train, NORMALISED_BY))
     preprocessing = Preprocessing.fit(few, height, width, source.channels, recipe.normalise)
-    batch = TrainingBatch(source.train, preprocessing, recipe.augment, mirror=source.mirror,
+    batch = TrainingBatch(train, preprocessing, recipe.augment, mirror=source.mirror,
                           rows=Rows(0, len(indices), len(indices)), classes=len(source.classes))
-    originals = [image.numpy() for image, _ in examples(source.train, indices)]  # one that is broken is named
+    originals = [image.numpy() for image, _ in examples(train, indices)]  # a broken one is reported by name
     versions = []
     for column in range(VERSIONS):
         images, targets = batch(tf.constant(indices), tf.constant([recipe.seed, column], tf.int32))
@@ -56,7 +58,7 @@ def _one_of_each(split: Split, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([index for index, _ in found], np.int64), np.array([label for _, label in found])
 
 
-def _draw(path: Path, source: Source, originals: list, labels: np.ndarray, versions: list, mixes: bool) -> None:
+def _draw(path: Path, source: Source[Split], originals: list, labels: np.ndarray, versions: list, mixes: bool) -> None:
     from reskeras.report.figures import Figure, save_figure
 
     rows, columns = len(originals), VERSIONS + 1
@@ -82,7 +84,7 @@ def _draw(path: Path, source: Source, originals: list, labels: np.ndarray, versi
     save_figure(figure, path, "png")
 
 
-def _cell(axes: object, image: np.ndarray) -> None:
+def _cell(axes: Any, image: np.ndarray) -> None:
     small = max(image.shape[:2]) < SMALL
     axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255,
                 interpolation="nearest" if small else "antialiased")
@@ -97,7 +99,6 @@ def _side_by_side(shape: tuple[int, ...]) -> str:
 
 
 def _shares(target: np.ndarray, classes: tuple[str, ...]) -> str:
-    """The classes of a mixed image, the largest share first."""
-    order = np.argsort(-target, kind="stable")[:2]
-    order = [label for label in order if target[label] >= 0.005]
-    return ", ".join(f"{target[label]:.0%} {shortened(printable(classes[label]), 11)}" for label in order)
+    """The classes of a mixed image with their shares, largest first."""
+    shown = [label for label in np.argsort(-target, kind="stable")[:2] if target[label] >= 0.005]
+    return ", ".join(f"{target[label]:.0%} {shortened(printable(classes[label]), 11)}" for label in shown)

@@ -1,1 +1,1 @@
-"""Tasks: what is trained and judged. Each is a folder that implements one protocol, task.py."""
+"""Tasks: classification and detection, each a package that implements the protocol in task.py."""

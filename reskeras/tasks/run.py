@@ -1,17 +1,16 @@
-"""A trained run, whatever its task: its model, its data as they were in training, and what a report tells of it."""
+"""A trained run of any task: its model, its data split as in training, and the material of its report."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.kept import as_trained, division_of, is_own, kept_name
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Images, Source
+from reskeras.data.source import AnySplit, Source
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
@@ -24,9 +23,9 @@ if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
 
 @dataclass(frozen=True)
 class Material:
-    """What is known of a run; `evaluation` and `test` are None where its images are not at hand: see `missing`.
+    """What a report needs of a run; `evaluation` and `test` are None where its images are unavailable: see `missing`.
 
-    `plan` is what its task lowers its spec to, `evaluation` what its task judges by.
+    `plan` is the task's lowered spec, `evaluation` the result of the task's evaluation.
     """
 
     name: str
@@ -42,14 +41,17 @@ class Material:
     missing: str = ""
 
 
-class Run(ABC):
-    """A trained run, and what can be done with it: `Run(path)` is one of the run's own task."""
+class Run(Generic[AnySplit]):
+    """A trained run and what can be done with it; `Run(path)` gives an instance of the subclass of the run's task.
+
+    Subclasses implement `plan` and `judge`; `AnySplit` is the kind of split that the task's sources have.
+    """
 
     task: ClassVar[str]
 
     def __new__(cls, path: str | Path) -> Self:
-        """A run of the class that the folder's task has."""
-        return super().__new__(find_task(open_run(path).task).run_type() if cls is Run else cls)
+        """An instance of the subclass for the folder's task."""
+        return super().__new__(cast(type[Self], find_task(open_run(path).task).run_type()) if cls is Run else cls)
 
     def __init__(self, path: str | Path):
         self.folder: RunFolder = open_run(path)
@@ -72,9 +74,9 @@ class Run(ABC):
         return find_task(self.task).name_of(self.folder.spec())
 
     @property
-    @abstractmethod
     def plan(self) -> Any:
-        """What the run's spec is lowered to; it has an `input_shape`."""
+        """The lowered spec; it has an `input_shape`."""
+        raise NotImplementedError
 
     @preserved()
     def model(self) -> keras.Model:
@@ -85,15 +87,15 @@ class Run(ABC):
         """How images become this model's input."""
         return Preprocessing.load(self.folder.preprocessing_file, self.plan.input_shape)
 
-    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source:
-        """The data the run was trained on, divided as it was then; or other `data`, which is opened for testing: all of
-        it where it has no images for test alone, its classes put in the run's order by name."""
-        self.folder.preprocessing_file  # noqa: B018 - says what is missing in a run that was only built
+    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[AnySplit]:
+        """The data that the run was trained on, split as it was then; or other `data`, opened for testing: all of it
+        where it has no test split of its own, its classes matched to the run's by name."""
+        self.folder.preprocessing_file  # noqa: B018 - raises for a run that was only built
         known, classes = self.folder.provenance().get("data", {}), self.folder.classes()
         if data is None and not known:
             raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
         opened = find_task(self.task).open_source
-        if is_own(data, known):
+        if data is None or is_own(data, known):
             source = opened(kept_name(known), data_dir or known.get("data_dir"), division=division_of(known))
             return as_trained(replace(source, name=known["name"]), known, classes, self.folder.data_file)
         unnamed = not known and classes == numbered(len(classes))
@@ -103,8 +105,10 @@ class Run(ABC):
                                 f"{len(classes)} without names")
         return source
 
-    def images(self, source: Source, split: str, say: Callable[[str], None] = lambda note: None) -> Images:
-        """The images of a split (`test` or `train`); `say` gets what is worth knowing of them."""
+    def images(
+        self, source: Source[AnySplit], split: str, say: Callable[[str], None] = lambda note: None,
+    ) -> AnySplit:
+        """The images of a split (`test` or `train`); `say` gets the notes about them."""
         images = source.training_images("split") if split == "train" else source.test
         for note in source.notes:
             say(note)
@@ -112,25 +116,26 @@ class Run(ABC):
 
     @preserved()
     def evaluate(self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *,
-                 tell: Callable[[str], None] = lambda note: None) -> Any:
-        """How good the best model is on a split (`test` or `train`); `tell` gets what is worth knowing of the images.
+                 tell: Callable[..., None] = lambda note: None) -> Any:
+        """How good the best model is on a split (`test` or `train`); `tell` gets the notes about the images, or the
+        progress in tasks whose `evaluate` reports it.
 
         The result has `as_dict()`, plain data for JSON.
         """
         source = self.source(data, data_dir)
         return self.judge(source, self.images(source, split, tell))
 
-    @abstractmethod
-    def judge(self, source: Source, images: Images) -> Any:
-        """How good the best model is on `images` of `source`, looked at as they are by default."""
+    def judge(self, source: Source[AnySplit], images: AnySplit) -> Any:
+        """How good the best model is on `images` of `source`, evaluated with default options."""
+        raise NotImplementedError
 
     def proofs(self) -> list[Proof]:
-        """The newest proof of each artefact in the run's export folder."""
+        """The latest proof of each artefact in the run's export folder."""
         return read_proofs(self.folder.export_folder)
 
     @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> Material:
-        """What a report tells of the run: what stands in its folder, and how good its best model is."""
+        """The material of a report: what is stored in the run folder, and an evaluation of the best model."""
         folder, evaluation, test, missing = self.folder, None, None, ""
         try:
             source = self.source(data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""The protocol of a task: what is trained and judged, and what every command asks of it; and the table of tasks."""
+"""Task protocol: what every command needs to know about a kind of training; and the registry of tasks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.errors import unknown
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
+from reskeras.spec.detector import DetectorSpec
 from reskeras.spec.recipe import Recipe
 
 if TYPE_CHECKING:  # a task is looked up without TensorFlow
     from reskeras.data.source import Source
     from reskeras.report.sections import Page
-    from reskeras.tasks.run import Material, Run
+    from reskeras.tasks.run import Run
     from reskeras.training.job import Job
     from reskeras.training.transfer import Start
 
-# a task's folder is imported when it is asked for: a classifier is trained without detectors
+# imported on first use: training a classifier does not import the detection code
 TASKS = {
     "classification": "reskeras.tasks.classification.task:Classification",
     "detection": "reskeras.tasks.detection.task:Detection",
@@ -27,10 +28,10 @@ TASKS = {
 
 
 class Task(ABC):
-    """What is trained and judged. A task is a folder with one of these, a Job, a Subject, and a Run.
+    """One kind of training. A task is a package with a Task, a Job, a Subject and a Run.
 
-    `noun` is what people call what it trains, `program` the words before `train`, `evaluate` and so on, `annotation`
-    what its sources have of each image (a key of readers.py), `recipe` the one it trains by when none is named.
+    `noun` is what its models are called, `program` the command-line words before `train`, `evaluate` and so on,
+    `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe.
     """
 
     name: ClassVar[str]
@@ -40,16 +41,17 @@ class Task(ABC):
     recipe: ClassVar[str] = "quick"
 
     def words(self, command: str) -> list[str]:
-        """What is typed for one of its commands: `reskeras`, `export`."""
+        """The words of one of its command lines: `reskeras`, `export`."""
         return [*self.program, command]
 
     @abstractmethod
-    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (),
+             **fields: Any) -> AnyNetwork | DetectorSpec:
         """The sparse spec that `source` names, with `settings` and `fields` laid over it, as `spec.request` does."""
 
     @abstractmethod
     def name_of(self, spec: Any) -> str:
-        """The name that goes by."""
+        """The name of what `spec` describes."""
 
     def open_source(self, name: str, data_dir: str | Path | None = None, **purpose: Any) -> Source:
         """The source called `name`, with TFDS sets in `data_dir`; `purpose` are fields of `data.purpose.Purpose`."""
@@ -60,34 +62,34 @@ class Task(ABC):
 
     @abstractmethod
     def job(self, spec: Any, recipe: Recipe, source: Source, data_dir: str | Path | None) -> Job:
-        """A training."""
+        """The training job of `spec` on `source` by `recipe`."""
 
     @abstractmethod
     def run_type(self) -> type[Run]:
         """The class of its runs."""
 
     @abstractmethod
-    def page(self, runs: Sequence[Material]) -> Page:
-        """A report on one run or several."""
+    def page(self, runs: Sequence[Any]) -> Page:
+        """A report on one run or several, each as the Material that its `material()` gives."""
 
     def served_batches(self) -> tuple[int, ...]:
-        """Sizes of batches that a server makes of requests that come together."""
+        """Batch sizes that a server may batch concurrent requests into."""
         from reskeras.export.server_files import BATCHES
 
         return BATCHES
 
     def beginning_recipe(self, recipe: Recipe) -> Recipe:
-        """`recipe` for a training that begins with another run's weights."""
+        """`recipe` as used for fine-tuning from another run's weights."""
         return recipe
 
-    def beginning_spec(self, spec: Any, source: Source) -> Spec:
-        """`spec` of another run, for `source` instead of the data it was trained on."""
+    def beginning_spec(self, spec: Any, source: Source) -> AnyNetwork | DetectorSpec:
+        """The `spec` of another run, adapted to `source` instead of the data that it was trained on."""
         from reskeras.training.job import without_data
 
         return without_data(spec, source)
 
     def start(self, begun: Run) -> Start:
-        """What a training takes from another run."""
+        """What fine-tuning takes over from another run."""
         from reskeras.graph.weights import read
         from reskeras.training.transfer import Start
 

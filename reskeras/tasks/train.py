@@ -1,4 +1,4 @@
-"""The one road of a training, whatever its task: from what was asked for to a run."""
+"""The entry point of training for every task: from a request to a finished run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import Any
 
 from reskeras.caller_state import preserved
 from reskeras.runs import RunFolder, place_for
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
+from reskeras.spec.detector import DetectorSpec
 from reskeras.spec.recipe import Recipe, batch_note
 from reskeras.spec.request import recipe_of
 from reskeras.tasks.run import Run
@@ -29,7 +30,7 @@ from reskeras.training.strategy import open_replicas
 
 @preserved()
 def train(
-    spec: str | Path | Spec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
+    spec: str | Path | AnyNetwork | DetectorSpec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
     task: str = "classification", out: str | Path | None = None, data_dir: str | Path | None = None,
     resume: bool = False, strategy: str = "auto", devices: int | None = None, histograms: bool = False,
     profile: int = 0, callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -37,16 +38,16 @@ def train(
 ) -> Run:
     """Train a network on data by a recipe, into a run folder.
 
-    `start` is a run to begin from, whose weights and preprocessing are taken; the logits are fresh for other classes,
-    and a first convolution of coloured images is summed for grey ones. `freeze="stage2"` and `frozen_bn` of the recipe
-    keep parts of it, `rate_factors` slow parts down.
+    `start` is a run to fine-tune: its weights and preprocessing are taken over; the logits are initialised anew where
+    the classes differ, and an RGB stem convolution is summed over its input channels for grey images. The recipe's
+    `freeze="stage2"` and `frozen_bn` freeze parts of it, `rate_factors` lower the learning rate of parts.
 
-    The recipe is by default that of the network's file, if it has one, else the task's own: `quick` for classifiers;
-    `recipe_fields` such as `epochs=2` are laid over it. Classes and input channels follow the data. With `resume` a run
-    folder that is there goes on from its newest state, and one that is not is made. `strategy` and `devices` are as in
-    `training.strategy.open_replicas`. `histograms` and `profile`, a number of steps, add to the TensorBoard files in
-    `logs/`. `tell` gets a line for each thing worth knowing. `task` is what is trained and judged: `classification` or
-    `detection`. Raises ReskerasError before anything is written when the request is wrong.
+    The recipe defaults to the one in the network's file, if any, else to the task's own: `quick` for classifiers;
+    `recipe_fields` such as `epochs=2` override its fields. Classes and input channels follow the data. With `resume` an
+    existing run folder continues from its newest checkpoint, and a missing one is created. `strategy` and `devices` are
+    as in `training.strategy.open_replicas`. `histograms` and `profile`, a number of steps, add to the TensorBoard files
+    in `logs/`. `tell` gets one line per note. `task` is `classification` or `detection`. Raises ReskerasError before
+    anything is written when the request is invalid.
     """
     trained = find_task(task)
     replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
@@ -58,7 +59,7 @@ def train(
     replicas.check(chosen.batch_size, chosen.accumulate)
     source = trained.open_source(data, data_dir)
     job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
-    job.plan  # noqa: B018 - what does not fit is told before the notes
+    job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
     if resume and (division := begun_division(path)) not in (None, source.division):
         source = trained.open_source(data, data_dir, division=division)
@@ -67,7 +68,7 @@ def train(
         if note:
             tell(note)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
-    beginning = begun and trained.start(begun)
+    beginning = trained.start(begun) if begun else None
     if beginning:
         frozen = [f"frozen up to {chosen.freeze}"] if chosen.freeze else []
         frozen += ["batch norm frozen"] if chosen.frozen_bn else []
@@ -76,12 +77,14 @@ def train(
     return Run(path)
 
 
-def train_detector(spec: str | Path | Spec, data: str, recipe: str | Path | Recipe | None = None, **how: Any) -> Run:
+def train_detector(
+    spec: str | Path | AnyNetwork | DetectorSpec, data: str, recipe: str | Path | Recipe | None = None, **how: Any,
+) -> Run:
     """Train a Faster R-CNN detector on annotated images by a recipe, into a run folder: a `DetectorRun`.
 
-    `spec` is a DetectorSpec, or what `reskeras.detector` understands. `data` is voc:PATH, coco:PATH or tfds:NAME.
-    `start` is a run to begin from: of a classifier with the same network as the backbone, or of a detector; batch norm
-    is then frozen with its statistics, as in the paper, unless the recipe says `frozen_bn` itself. The rest is as in
-    `reskeras.train`; the recipe by default `detector`.
+    `spec` is a DetectorSpec, or whatever `reskeras.detector` accepts. `data` is voc:PATH, coco:PATH or tfds:NAME.
+    `start` is a run to fine-tune: a classifier with the same network as the backbone, or a detector; batch norm is then
+    frozen at its statistics, as in the paper, unless the recipe sets `frozen_bn`. Everything else is as in
+    `reskeras.train`; the default recipe is `detector`.
     """
     return train(spec, data, recipe, task="detection", **how)

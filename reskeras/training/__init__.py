@@ -1,3 +1,3 @@
-"""Fitting a compiled network by a recipe."""
+"""Training of compiled networks by a recipe."""
 
 import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly

@@ -1,4 +1,4 @@
-"""The workers of one training compare what decides it, before the first of them has written or computed anything."""
+"""Workers of one training check that they were started alike, before any of them writes or computes anything."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LIBRARIES = ("reskeras", "tensorflow", "keras")
 
 
 def check_agreement(replicas: Replicas, facts: Callable[[], Mapping[str, Any]]) -> None:
-    """Raise the same ReskerasError (status 2) on every worker when what `facts` gives, plain data, is not the same on
-    all; it names the fields and the values. All workers must call it together; a single one is not asked for any."""
+    """Raise the same ReskerasError (status 2) on every worker when `facts()`, plain data, differs between them; it
+    names the fields and values. A collective: all workers must call it. A single worker is not asked for its facts."""
     if replicas.workers == 1:
         return
     libraries = {f"version of {name}": version(name) for name in LIBRARIES}

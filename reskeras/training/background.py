@@ -1,4 +1,4 @@
-"""Writing beside the training: one thread, one piece of work at a time."""
+"""Background writer: one thread, one job at a time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 class Background:
     """Work that the next steps need not wait for, such as writing a model.
 
-    What raises there is raised here, at the next `wait` or `start`. What must not be there without something else, such
-    as a state without the best model that it tells of, follows that in the same background.
+    Exceptions of a job are raised again by the next `wait` or `start`. A file that must not exist without another one,
+    such as a checkpoint without the best model that it refers to, is written with `follow`.
     """
 
     def __init__(self) -> None:
@@ -19,12 +19,12 @@ class Background:
         self._work: Future[Any] | None = None
 
     def start(self, work: Callable[[], Any]) -> None:
-        """Begin `work`, when what was begun before has ended."""
+        """Start `work` after waiting for the previous job."""
         self.wait()
         self._work = self._pool.submit(work)
 
     def follow(self, work: Callable[[], Any]) -> None:
-        """Begin `work` when what was begun before has ended, and not at all where that raised; wait for neither."""
+        """Queue `work` after the previous job, and skip it if that raises; waits for neither."""
         before = self._work
 
         def run() -> None:
@@ -35,13 +35,13 @@ class Background:
         self._work = self._pool.submit(run)
 
     def settle(self) -> None:
-        """Return when the work has ended, however it ended: something else went wrong already."""
+        """Wait for the job and ignore its exception: another error is being raised already."""
         work, self._work = self._work, None
         if work:
             work.exception()
 
     def wait(self) -> None:
-        """Return when the work has ended, or raise what it raised."""
+        """Wait for the job and raise its exception, if any."""
         work, self._work = self._work, None
         if work:
             work.result()

@@ -1,4 +1,4 @@
-"""TensorBoard files of a training: scalars each epoch, histograms and a profile on request."""
+"""TensorBoard logs of a training: scalars every epoch, histograms and a profile on request."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import keras
 from reskeras.errors import ReskerasError
 from reskeras.runs import RunFolder
 
-PROFILED_FROM = 5  # steps that trace and warm up are left out
+PROFILED_FROM = 5  # leaves out the steps that trace and warm up
 
 
 class Boards(keras.callbacks.TensorBoard):
-    """Keras' callback with the learning rate of the logs; its own reads that of the next epoch's first step."""
+    """Keras' callback, with the learning rate from the logs; Keras' own reads that of the next epoch's first step."""
 
     def _collect_learning_rate(self, logs: dict) -> dict:
         return logs

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: progress, metrics file, averaged weights, best and last model."""
+"""Callbacks: progress, gradient norms, evaluation with averaged weights, early stopping, the run's files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from reskeras.graph.weights import read, write
 from reskeras.runs import MODEL_FILE, RunFolder
 from reskeras.training.background import Background
 from reskeras.training.position import Position
-from reskeras.training.subject import Measure
+from reskeras.training.subject import Logs, Measure
 from reskeras.verbosity import Verbosity, verbosity
 
-EVERY = 1.0  # seconds from one step that is told to the next
+EVERY = 1.0  # seconds between printed steps
 
 
 class ProgressPrinter(keras.callbacks.Callback):
-    """Progress bar on a terminal and one line per epoch everywhere; without a terminal, --verbose tells steps too.
+    """Progress bar on a terminal and one line per epoch everywhere; without a terminal, --verbose prints steps too.
 
-    `watched` says which images the validation figures are of: held-out or test.
+    `watched` says which images the validation figures are of: validation, held-out or test.
     """
 
     def __init__(self, images_per_step: int, watched: str, position: Position, measure: Measure,
@@ -40,7 +40,7 @@ class ProgressPrinter(keras.callbacks.Callback):
         self.began = 0.0
 
     def __enter__(self) -> ProgressPrinter:
-        """Show the bar, if anybody can see it."""
+        """Show the bar on a terminal."""
         if self.console.is_terminal and not self.quiet:
             note = TextColumn("{task.fields[note]}")
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note, TimeRemainingColumn())
@@ -54,8 +54,8 @@ class ProgressPrinter(keras.callbacks.Callback):
         self.began, self.steps = time.perf_counter(), 0
         self.told = self.began
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Move the bar by a step."""
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """Advance the bar by a step."""
         self.steps += 1
         now = time.perf_counter()
         rate = self.steps * self.images_per_step / (now - self.began)
@@ -66,14 +66,14 @@ class ProgressPrinter(keras.callbacks.Callback):
         if self.bar:
             self.bar.update(self.task, advance=1, note=f"{rate:.0f} images/s  loss {logs['loss']:.3f}")
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """One line: the figures of the training images and of the watched ones."""
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Print a line: the figures of the training images and of the watched ones."""
         seconds = time.perf_counter() - self.began
         self.console.print(f"epoch {epoch + 1}/{self.position.epochs}  {self.measure.told(logs, self.watched)}  "
                            f"{seconds:.1f} s", highlight=False)
 
     def __exit__(self, *error: object) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar:
             self.bar.stop()
 
@@ -82,7 +82,7 @@ class GradientLogger(keras.callbacks.Callback):
     """Adds the epoch's mean gradient norm and the learning rate of its last step to the logs.
 
     Must run before the callbacks that write logs, and before the one that changes the schedule's scale: the rate is
-    that of the step just done, not of the next one.
+    that of the last step, not of the next one.
     """
 
     def __init__(self, position: Position):
@@ -90,15 +90,15 @@ class GradientLogger(keras.callbacks.Callback):
         self.position, self.total = position, 0.0
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for the checkpoint."""
         return {"total": self.total}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore a checkpoint's state."""
         self.total = state["total"]
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Add this step's norm."""
+        """Accumulate this step's gradient norm."""
         if self.position.step == 1:
             self.total = 0.0
         self.total += float(self.model.optimizer.gradient_norm.numpy())
@@ -106,16 +106,16 @@ class GradientLogger(keras.callbacks.Callback):
         if self.position.left() == 0:
             self.rate = self.model.optimizer.last_rate()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """The epoch's figures."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Add the epoch's figures to `logs`."""
         logs["gradient_norm"] = self.total / self.steps
         logs["learning_rate"] = self.rate
 
 
 class AveragedEvaluation(keras.callbacks.Callback):
-    """Puts the moving averages of the weights in their place while images are watched, and the weights back after.
+    """Swaps the moving averages of the weights in for evaluation, and the weights back in afterwards.
 
-    Keras' own SwapEMAWeights swaps by adding and subtracting, which rounds the weights at each evaluation.
+    Keras' own SwapEMAWeights swaps by adding and subtracting, which rounds the weights at every evaluation.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class AveragedEvaluation(keras.callbacks.Callback):
         self.kept: list[tuple[keras.Variable, np.ndarray]] = []
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """Put the averages in place."""
+        """Swap the averages in."""
         averages = self.model.optimizer.averages()
         for variable in self.model.trainable_variables:
             if id(variable) in averages:
@@ -131,14 +131,14 @@ class AveragedEvaluation(keras.callbacks.Callback):
                 variable.assign(keras.ops.convert_to_numpy(averages[id(variable)]))
 
     def on_test_end(self, logs: dict | None = None) -> None:
-        """Put the weights back."""
+        """Swap the weights back in."""
         for variable, value in self.kept:
             variable.assign(value)
         self.kept.clear()
 
 
 class Patience(keras.callbacks.Callback):
-    """Ends a training that has told the held-out images no better for `epochs` epochs."""
+    """Early stopping: ends a training whose score on the watched images has not improved for `epochs` epochs."""
 
     def __init__(self, epochs: int, measure: Measure):
         super().__init__()
@@ -148,19 +148,19 @@ class Patience(keras.callbacks.Callback):
 
     @property
     def over(self) -> bool:
-        """Whether it has come to that."""
+        """Whether patience has run out."""
         return self.waited >= self.epochs
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for the checkpoint."""
         return {"best": self.best, "waited": self.waited}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore a checkpoint's state."""
         self.best, self.waited = tuple(state["best"]), state["waited"]
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Compare with the best epoch before."""
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Compare with the best epoch so far."""
         score = self.measure.score(logs)
         self.waited = 0 if score > self.best else self.waited + 1
         self.best = max(self.best, score)
@@ -170,9 +170,9 @@ class Patience(keras.callbacks.Callback):
 class RunRecorder(keras.callbacks.Callback):
     """After each epoch: a line in metrics.jsonl, the last model, and the best one.
 
-    The best epoch is the one that the `measure` scores highest on the held-out images. With nothing held out it is
-    the last: to pick by the test images would be to train on them.
-    Models are written beside the next epoch's steps.
+    The best epoch is the one with the highest score of `measure` on validation or held-out images. Without any it is
+    the last one: picking by the test images would be training on them. Models are written in the background, during the
+    next epoch's steps.
     """
 
     def __init__(self, run: RunFolder, saved: keras.Model, picks: bool, position: Position, measure: Measure):
@@ -183,19 +183,19 @@ class RunRecorder(keras.callbacks.Callback):
         self.writing = Background()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for the checkpoint."""
         return {"best": self.best}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore a checkpoint's state."""
         self.best = tuple(state["best"])
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
         self.began = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write what this epoch gave."""
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Write this epoch's metrics and models."""
         row = {name: float(value) for name, value in logs.items()}
         self.run.add_metrics({"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - self.began, 3)})
         score = self.measure.score(row)
@@ -212,5 +212,5 @@ class RunRecorder(keras.callbacks.Callback):
             self.run.update_provenance(best_epoch=epoch + 1)
 
     def finish(self) -> None:
-        """Wait for the last model."""
+        """Wait until the last model is written."""
         self.writing.wait()

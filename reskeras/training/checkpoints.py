@@ -1,4 +1,4 @@
-"""States of a training on disk: whole or not at all, the newest few kept, broken ones passed over."""
+"""Checkpoints on disk: written atomically, the newest few kept, broken ones skipped."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from reskeras.bounded import check_archive
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file, remove
 
-NAME = re.compile(r"state-(\d{6})-(\d{8})\.npz")  # epochs done, steps of the next
+NAME = re.compile(r"state-(\d{6})-(\d{8})\.npz")  # finished epochs, steps of the next one
 
 
 class Checkpoints:
-    """The folder of a run's training states."""
+    """The folder of a run's checkpoints."""
 
     def __init__(self, folder: Path, keep: int):
         self.folder, self.keep = folder, keep
 
     def all(self) -> list[Path]:
-        """Every state there is, the oldest first."""
+        """All checkpoints, oldest first."""
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name))
 
     def save(self, arrays: Mapping[str, np.ndarray], epoch: int, step: int) -> None:
-        """Write a state beside the others, then take away the oldest beyond `keep`.
+        """Write a checkpoint, then remove the oldest ones beyond `keep`.
 
-        Raises ReskerasError (status 1) when it cannot be written; the states before it stay as they are.
+        Raises ReskerasError (status 1) when it cannot be written; earlier checkpoints are left untouched.
         """
         path, last = self.folder / f"state-{epoch:06d}-{step:08d}.npz", self.all()
         otherwise = f"; {last[-1].name} is whole, --resume goes on from it" if last else ""
         with atomic_file(path, otherwise, durable=True) as beside:
-            np.savez(beside, **arrays)
+            np.savez(beside, **arrays)  # type: ignore[arg-type]  # to its stub ** may hold allow_pickle
         for old in self.all()[: -self.keep]:
             remove(old)
 
     def newest(self, tell: Callable[[str], None]) -> dict[str, np.ndarray] | None:
-        """The newest state that can be read, or None; `tell` gets a line for each broken one."""
+        """The newest readable checkpoint, or None; `tell` gets a line for each broken one."""
         for path in reversed(self.all()):
             try:
                 check_archive(path, "checkpoint")

@@ -1,4 +1,4 @@
-"""Which cluster this process is a worker of: TF_CONFIG's, Slurm's, or none."""
+"""The cluster that this process is a worker of: from TF_CONFIG, from Slurm, or none."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from reskeras.errors import ReskerasError, shown, unknown
 from reskeras.stored import parsed
 
 JOBS = ("chief", "worker")  # a chief is the first worker, as TensorFlow sees it
-# below the ports that Linux gives to outgoing connections, which begin at 32768
+# below Linux' ephemeral ports, which begin at 32768
 FIRST_PORT, PORTS = 12000, 16000
-MOST_WORKERS = 100_000  # a list of more nodes or tasks is no real one, and would take gigabytes to write out
+MOST_WORKERS = 100_000  # longer lists of nodes or tasks are not real, and would take gigabytes to expand
 WHOLE = re.compile(r"[0-9]{1,18}")
 HOST_NAME = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.%\w]+\]")  # or an IPv6 address
-STEP_STRIDE = 101  # keeps the steps of one job apart
+STEP_STRIDE = 101  # keeps the ports of a job's steps apart
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The workers, as `host:port`, and which of them this process is. One worker is a cluster too."""
+    """The workers as `host:port`, and the index of this process. One worker is a cluster too."""
 
     workers: tuple[str, ...]
     index: int
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker writes the run."""
+        """Whether this worker writes the run folder."""
         return self.index == 0
 
     def tf_config(self) -> dict[str, Any]:
-        """What TF_CONFIG would hold, as a dict: every process a worker."""
+        """The equivalent TF_CONFIG as a dict, with every process a worker."""
         return {"cluster": {"worker": list(self.workers)}, "task": {"type": "worker", "index": self.index}}
 
 
@@ -47,7 +47,7 @@ def cluster(environ: Mapping[str, str] | None = None) -> Cluster | None:
     environ = os.environ if environ is None else environ
     if environ.get("TF_CONFIG", "").strip():
         return _from_tf_config(environ["TF_CONFIG"])
-    # a batch script sees PROCID 0 of its whole job, but only what srun starts is a task among others
+    # a batch script itself sees PROCID 0 of its whole job, but only processes that srun starts are tasks
     in_step = "SLURM_STEP_ID" in environ or "SLURM_STEP_NODELIST" in environ or "SLURM_JOB_ID" not in environ
     return _from_slurm(environ) if "SLURM_PROCID" in environ and in_step else None
 
@@ -138,14 +138,15 @@ def _number(environ: Mapping[str, str], name: str, otherwise: int | None = None)
 
 
 def _tasks_per_node(environ: Mapping[str, str], nodes: int, count: int) -> list[int]:
-    """How many tasks each node has, of `4(x2),1`; without a variable that says it, equally many."""
+    """Tasks of each node, from `4(x2),1`; equally many where no variable says so."""
     for name in ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"):
         if name not in environ:
             continue
         parts = [re.fullmatch(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?", part) for part in environ[name].split(",")]
-        if not all(parts) or sum(int(part[2] or 1) for part in parts) > MOST_WORKERS:
+        whole = [part for part in parts if part]
+        if len(whole) < len(parts) or sum(int(part[2] or 1) for part in whole) > MOST_WORKERS:
             raise ReskerasError(f"{name}: {shown(environ[name])} is not of the form 4(x2),1")
-        tasks = [int(part[1]) for part in parts for _ in range(int(part[2] or 1))]
+        tasks = [int(part[1]) for part in whole for _ in range(int(part[2] or 1))]
         if len(tasks) == nodes and sum(tasks) == count:
             return tasks
         if name.startswith("SLURM_STEP"):

@@ -1,4 +1,4 @@
-"""Epochs as calls of Keras' `fit`: the rest of an epoch that was stopped, whole ones, and a shorter last one."""
+"""Epochs as calls of Keras' `fit`: the rest of an interrupted epoch, whole epochs, and a shorter last one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def run_epochs(
     model: keras.Model, feed: Feeding, position: Position, callbacks: Sequence[keras.callbacks.Callback],
     last: int | None = None,
 ) -> None:
-    """Train from `position` to its end, or to that of epoch number `last`.
+    """Train from `position` to the end of training, or to the end of epoch number `last`.
 
-    A callback that sets `model.stop_training` ends it after the epoch.
+    A callback that sets `model.stop_training` ends it after the current epoch.
     """
     watched, batches = feed.watching()
     for first, until, steps in pieces(position, last):
@@ -30,9 +30,9 @@ def run_epochs(
 
 
 def pieces(position: Position, last: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """(first epoch, epoch to end before, steps of each) of the runs of equally long epochs that are left.
+    """(first epoch, end epoch exclusive, steps per epoch) of the remaining runs of epochs of equal length.
 
-    Those beyond epoch number `last` are left out.
+    Epochs beyond number `last` are left out.
     """
     epoch, epochs = position.epoch, min(position.epochs, last or position.epochs)
     whole = min(position.total // position.steps_per_epoch, epochs)

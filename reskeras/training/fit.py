@@ -1,4 +1,4 @@
-"""The one fit: a subject, which is a network with its data, trained by a recipe into a run folder."""
+"""Training loop of every task: fit a subject (a network with its data) by a recipe into a run folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reskeras.training.memory import ran_out
 from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
 from reskeras.training.schedule_controller import ScheduleController
-from reskeras.training.state import TrainingState
+from reskeras.training.state import Part, TrainingState
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
@@ -36,11 +36,11 @@ from reskeras.training.transfer import Start
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a training does beside training: where it goes on from, and what it shows.
+    """Options of a fit that are not part of the recipe: where it starts from, and what it reports.
 
-    `begin` and `until` train only the epochs between, though the schedule is that of the whole training: `begin` with
-    a model that was trained so far. `show` draws progress. `start` is the run whose weights it begins with. `earlier`
-    are numbers of epochs that the training had before it was made longer.
+    `begin` and `until` train only the epochs between them, on the schedule of the whole training; with `begin` the
+    model must have been trained that far. `show` shows progress. `start` is the run to fine-tune. `earlier` are the
+    numbers of epochs that the training had before it was lengthened.
     """
 
     resume: bool = False
@@ -62,15 +62,15 @@ def fit(
     subject: Subject, recipe: Recipe, run: RunFolder | None, replicas: Replicas | None = None,
     options: FitOptions = FitOptions(), model: TrainedModel | None = None,
 ) -> str:
-    """Train `subject` by `recipe`; metrics, models and states go to `run`. The digest of what was trained.
+    """Train `subject` by `recipe`, writing metrics, models and checkpoints to `run`; returns the digest of the result.
 
-    With `options.resume` it goes on from the run's newest whole state. `model` is what the subject compiled,
-    when the caller has had that done. Without a run nothing is written. Raises ReskerasError: status 1 when the loss is
-    no longer finite or a state cannot be written, 143 or 130 when a signal stopped it.
+    With `options.resume` it continues from the run's newest intact checkpoint. `model` is the subject's compiled model
+    if the caller has it already. Without a run nothing is written. Raises ReskerasError: status 1 when the loss
+    diverges or a checkpoint cannot be written, 143 or 130 when stopped by a signal.
     """
     replicas = replicas or open_replicas("one")
     replicas.check(recipe.batch_size, recipe.accumulate)
-    if recipe.deterministic:  # what is drawn needs no global seed: each operation has its own, of the recipe's
+    if recipe.deterministic:  # no global seed is needed: every random op has a seed of its own, from the recipe
         set_determinism(True)
     feed = subject.feed(recipe, replicas)
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
@@ -79,13 +79,14 @@ def fit(
     kept, measure, layers = run if replicas.is_chief else None, subject.measure, subject.plan.weighted_layers()
     record = RunRecorder(kept, subject.saved(), feed.held_out, position, measure) if kept else None
     patience = Patience(recipe.patience, measure) if recipe.patience else None
-    parts = {"course": ScheduleController(recipe, layers, model.optimizer.schedule, position, measure),
-             "watch": GradientLogger(position), "record": record, "patience": patience}
+    course = ScheduleController(recipe, layers, model.optimizer.schedule, position, measure)
+    watch = GradientLogger(position)
+    parts: dict[str, Part | None] = {"course": course, "watch": watch, "record": record, "patience": patience}
     state = TrainingState(model, position, {role: part for role, part in parts.items() if part},
                           fingerprint(subject, recipe),
                           {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier})
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
-    if options.resume and run:
+    if options.resume and checkpoints:
         _resume(state, checkpoints, kept, options.tell)
     if kept:
         kept.update_provenance(**_facts(subject, recipe, replicas, feed))
@@ -98,7 +99,7 @@ def fit(
             options.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
         else:
             _run(model, feed, position, options, [
-                position, DivergenceStop(recipe, position, writes), parts["watch"], parts["course"],
+                position, DivergenceStop(recipe, position, writes), watch, course,
                 AveragedEvaluation(), record, shown, patience, *options.callbacks, keeper])
         if record:
             record.finish()
@@ -110,7 +111,7 @@ def fit(
 
 def _prepared(model: TrainedModel | None, subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding,
               position: Position, options: FitOptions) -> TrainedModel:
-    """The model with the weights that it begins with, where it stands in the training."""
+    """The compiled model with its initial weights, positioned at the first epoch to train."""
     model = model or subject.compiled(recipe, position.total, recipe.sync_bn and replicas.count > 1)
     if options.start:
         write(model, options.start.fitted_weights(read(model)))
@@ -122,7 +123,7 @@ def _prepared(model: TrainedModel | None, subject: Subject, recipe: Recipe, repl
 
 
 def _facts(subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding) -> dict[str, Any]:
-    """What a run keeps of how it was trained."""
+    """How the run was trained, for its provenance."""
     return {"precision": training_precision(recipe.precision), "form": training_form(subject.plan, recipe),
             "replicas": replicas.count, "training_images": feed.train.count,
             "watched": f"{feed.watched.count} {feed.watches} images"}
@@ -130,18 +131,18 @@ def _facts(subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding) 
 
 def _run(model: TrainedModel, feed: Feeding, position: Position, options: FitOptions,
          callbacks: Sequence[keras.callbacks.Callback | None]) -> None:
-    """Train the epochs that are left; an image that cannot be read is named."""
+    """Train the remaining epochs; an unreadable image is reported by name."""
     try:
         run_epochs(model, feed, position, [each for each in callbacks if each], options.until)
-    except READING_ERRORS as error:  # a file that was there when the data was opened, most often
-        if ran_out(error):  # the job tells of it
+    except READING_ERRORS as error:  # mostly a file that has gone or changed since the data was opened
+        if ran_out(error):  # the job reports it
             raise
         image = feed.broken_image(position.epoch, position.step) if from_pipeline(error) else None
         raise reading_failure(error, image) from error
 
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
-    """What tells trainings apart whose states must not be mixed up: network and recipe, not where states are kept."""
+    """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
     free = {"description", "keep", "checkpoint_steps"}
     told = {**subject.described(),
             "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in free}}

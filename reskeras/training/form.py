@@ -1,18 +1,18 @@
-"""The form a network is compiled in for training: its units written out, or runs of equal ones as a loop."""
+"""The form that a network is compiled in for training: unrolled units, or runs of equal units scanned in a loop."""
 
 from __future__ import annotations
 
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
 
-SCANNED_UNITS = 50  # from here on a loop trains as fast as units written out, and starts several times sooner
+SCANNED_UNITS = 50  # from here on a loop trains as fast as unrolled units and compiles several times faster
 
 
 def training_form(plan: Plan, recipe: Recipe) -> str:
-    """How `plan` is compiled for training: as the recipe says; `auto` is scanned from SCANNED_UNITS units on.
+    """The form for training `plan`: as the recipe says; `auto` is scanned from SCANNED_UNITS units on.
 
-    Recomputation needs the scanned form, so that asking for it is asking for that form; statistics over all
-    replicas cannot be had in it.
+    Recomputation needs the scanned form, so asking for it selects that form; batch norm synchronised over replicas is
+    not available in it.
     """
     if recipe.form != "auto":
         return recipe.form

@@ -1,4 +1,4 @@
-"""What may end a training early: a loss that is no number, a signal; and the checkpoints that it goes on from."""
+"""Callbacks that end a training early, on a diverged loss or a signal, and write the checkpoints for resuming."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from reskeras.training.background import Background
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.position import Position
 from reskeras.training.state import TrainingState
+from reskeras.training.subject import Logs
 
-SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
-WILD = 1e8  # a loss that no training comes back from
+SIGNALS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
+WILD = 1e8  # a loss that no training recovers from
 
 
 class DivergenceStop(keras.callbacks.Callback):
-    """Ends the training at the step at which the loss is no longer a number."""
+    """Ends the training at the first step whose loss is not finite or above WILD."""
 
     def __init__(self, recipe: Recipe, position: Position, checkpoints: Checkpoints | None):
         super().__init__()
         self.recipe, self.position, self.checkpoints = recipe, position, checkpoints
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Look at the loss."""
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """Check the loss."""
         if isfinite(logs["loss"]) and logs["loss"] < WILD:
             return
         last = self.checkpoints.all() if self.checkpoints else []
@@ -41,11 +42,11 @@ class DivergenceStop(keras.callbacks.Callback):
 
 
 class StateKeeper(keras.callbacks.Callback):
-    """Keeps the training's state after each epoch, every `every` steps, and when asked to stop.
+    """Writes a checkpoint after each epoch, every `every` steps, and when asked to stop.
 
-    SIGTERM and SIGINT end the training after the step it is in, with the state where it stands; during an
-    evaluation after that. A second signal ends it at once. `agreed` tells whether any worker was asked. A state of an
-    epoch follows what `writing` writes of the epoch: whatever ends the process, the models that it tells of are there.
+    SIGTERM and SIGINT end the training after the current step, with a checkpoint there; during an evaluation, after
+    it. A second signal ends the process at once. `agreed` tells whether any worker was asked. The checkpoint of an
+    epoch is written after what `writing` still writes of that epoch, so that the models it refers to always exist.
     """
 
     def __init__(self, state: TrainingState, checkpoints: Checkpoints | None, every: int | None,
@@ -57,16 +58,16 @@ class StateKeeper(keras.callbacks.Callback):
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StateKeeper:
-        """Listen for signals, where this is the main thread."""
+        """Install the signal handlers, if this is the main thread."""
         for number in SIGNALS:
             try:
                 self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # a thread: signals are somebody else's
+            except ValueError:  # not the main thread
                 break
         return self
 
     def __exit__(self, kind: type | None, *rest: object) -> None:
-        """Stop listening; a state that is being written is waited for."""
+        """Restore the signal handlers and wait for pending writes."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if kind is None:
@@ -80,16 +81,16 @@ class StateKeeper(keras.callbacks.Callback):
         self.asked = number
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Go on in the middle of an epoch."""
+        """Restore the metrics of an epoch that is resumed midway."""
         if self.training.position.step:
             self.training.restore_metrics()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Stop if asked; else keep the state if it is time."""
+        """Stop if asked; otherwise write a checkpoint if one is due."""
         position = self.training.position
         stops = self.agreed(self.asked is not None)
         if position.left() == 0:
-            return  # the epoch's end keeps it, with what its evaluation gave
+            return  # `on_epoch_end` writes it, with the results of the evaluation
         if stops:
             self._keep(self.writing.start)
             self._stop()
@@ -97,19 +98,19 @@ class StateKeeper(keras.callbacks.Callback):
             self._keep(self.writing.start)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Keep the state; stop if asked."""
+        """Write a checkpoint; stop if asked."""
         self._keep(self.writing.follow)
         if self.agreed(self.asked is not None) and self.training.position.steps < self.training.position.total:
             self._stop()
 
     def _keep(self, begin: Callable[[Callable[[], None]], None]) -> None:
         position = self.training.position
-        arrays = self.training.capture()  # by every worker: to read metrics is to add them up over all replicas
+        arrays = self.training.capture()  # on every worker: reading metrics is a reduction over all replicas
         if self.checkpoints:
             begin(partial(self.checkpoints.save, arrays, position.epoch, position.step))
 
     def _stop(self) -> None:
         self.writing.wait()
-        position = self.training.position
+        position, status = self.training.position, SIGNALS[self.asked or signal.SIGTERM]
         raise ReskerasError(f"train: stopped as asked in epoch {position.epoch + 1} after {position.step} of its "
-                            "steps; the same command with --resume goes on", status=SIGNALS.get(self.asked, 143))
+                            "steps; the same command with --resume goes on", status=status)

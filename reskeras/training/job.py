@@ -1,4 +1,4 @@
-"""A training job: a network, a recipe and open data that fit each other, done into a run folder."""
+"""A training job: a network, a recipe and opened data that fit each other, trained into a run folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
@@ -29,9 +29,11 @@ from reskeras.runs import (
     provenance,
     revision,
 )
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
+from reskeras.spec.detector import DetectorSpec
 from reskeras.spec.document import to_yaml
-from reskeras.spec.fields import Spec
+from reskeras.spec.fields import InputShape
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.plan import Plan
 from reskeras.spec.recipe import Recipe
@@ -50,50 +52,55 @@ EXPOSED = ("cluster: each worker's port is open to all who reach its machine, an
 
 @dataclass(frozen=True)
 class Job(ABC):
-    """`spec` as typed, the recipe and the data. ReskerasError when they contradict each other.
+    """`spec` as the user gave it, the recipe and the data. ReskerasError when they contradict each other.
 
-    A task says what is trained, by `subject`; as it stands here a job is of a network whose logits are the classes of
-    the data.
+    A task implements `subject`. The default implementations are for networks with one logit per class of the data;
+    other tasks override them.
     """
 
-    spec: Spec
+    spec: AnyNetwork | DetectorSpec
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
-    task: ClassVar[str]  # its task's name, which the run keeps
-    command: ClassVar[tuple[str, ...]]  # what a user types to train this kind
+    task: ClassVar[str]  # the task's name, kept in the run's provenance
+    command: ClassVar[tuple[str, ...]]  # the command line that trains this kind
 
     @cached_property
-    def fitted(self) -> Spec:
+    def fitted(self) -> AnyNetwork | DetectorSpec:
         """The spec with the classes and channels of the data, and the recipe's stochastic depth."""
-        return fitted_to_data(_with_drop_path(self.spec, self.recipe), self.source)
+        return fitted_to_data(_with_drop_path(self._network(self.spec), self.recipe), self.source)
+
+    def _network(self, spec: AnyNetwork | DetectorSpec) -> AnyNetwork:
+        return cast(AnyNetwork, spec)  # a detector's job overrides what asks for this
 
     @cached_property
     def plan(self) -> Plan:
-        """What is compiled."""
-        plan = self.fitted.lower()
+        """The plan of the network, checked against the recipe."""
+        plan = self._network(self.fitted).lower()
         self.recipe.check(plan)
         return plan
 
     @property
     def computed_whole(self) -> Plan:
-        """What is computed of every image once, and so can be counted before anything is built."""
+        """What is computed once per image, for the estimate of memory before anything is built."""
         return self.plan
 
     @property
     def name(self) -> str:
         """`cifar-resnet-20-digits`."""
-        return f"{name_of(self.spec)}-{Path(self.source.name.replace(':', '/')).name}"
+        return f"{name_of(self._network(self.spec))}-{Path(self.source.name.replace(':', '/')).name}"
 
     def preprocessing(self) -> Preprocessing:
         """How images become the network's input, measured on the training images."""
-        return Preprocessing.fit(self.source.train, *self.plan.input_shape, self.recipe.normalise)
+        height, width, channels = self.plan.input_shape
+        images = self.source.training_images("train")
+        return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
 
     def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:  # noqa: B008
-        """Train into the run folder `path`, which is made, or with `options.resume` gone on with when it is there.
+        """Train into the run folder `path`, which is created, or continued with `options.resume` if it exists.
 
-        Raises ReskerasError before anything is written when the request is wrong; else as `fit` does, or with status 1
-        when memory runs out.
+        Raises ReskerasError before anything is written when the request is invalid; later as `fit` does, or with
+        status 1 when memory runs out.
         """
         with memory_failures(self.recipe):
             self._train(path, replicas or open_replicas("one"), options)
@@ -109,7 +116,7 @@ class Job(ABC):
             run = RunFolder(path)
             if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
                 options.tell(note)
-            preprocessing = Preprocessing.load(run.preprocessing_file, self.plan.input_shape)
+            preprocessing = Preprocessing.load(run.preprocessing_file, plan.input_shape)
         elif options.start:
             preprocessing, facts = options.start.fitted_preprocessing(plan), {"begun_from": options.start.name}
         else:  # every worker measures the same images
@@ -144,10 +151,10 @@ class Job(ABC):
 
     @abstractmethod
     def subject(self, preprocessing: Preprocessing) -> Subject:
-        """What is trained."""
+        """The subject to fit."""
 
     def describe(self, preprocessing: Preprocessing) -> str:
-        """How images become the network's input, in a line."""
+        """How images become the network's input, in one line."""
         return preprocessing.describe()
 
     def _begin(self, path: Path, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
@@ -162,7 +169,7 @@ class Job(ABC):
             write_json(run.path / PROVENANCE_FILE, made)
 
     def _decisive(self, options: FitOptions) -> dict[str, Any]:
-        """All that decides what is computed: it must be the same on every worker."""
+        """Everything that determines the result: it must be the same on every worker."""
         recipe, source = self.recipe, self.source
         return {
             "network": self.fitted.whole(), "form": training_form(self.plan, recipe),
@@ -182,32 +189,32 @@ class Job(ABC):
 
 
 def begun_division(path: Path) -> int | None:
-    """The version of the rule by which the images of the run at `path` were divided; None where there is no run."""
+    """The version of the splitting rule of the run at `path`; None where there is no run."""
     return division_of(RunFolder(path).provenance().get("data", {})) if path.exists() else None
 
 
-def fitted_to_data(spec: Spec, source: Source) -> Spec:
-    """`spec` with the classes and channels of `source`; ReskerasError when what was set contradicts them."""
+def fitted_to_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
+    """`spec` with the classes and channels of `source`; ReskerasError when set fields contradict them."""
     classes, channels = len(source.classes), source.channels
-    resolved = spec.decided()
+    height, width, _ = cast(InputShape, spec.decided().input_shape)  # which a decided spec has
     asked = spec.sparse()
     if asked.get("classes", classes) != classes:
         raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")
     if asked.get("input_shape", (channels,))[-1] not in (channels, None):
         raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
                             f"whose images have {channels}")
-    return laid_over(spec, {"classes": classes, "input_shape": [*resolved.input_shape[:2], channels]})
+    return laid_over(spec, {"classes": classes, "input_shape": [height, width, channels]})
 
 
-def without_data(spec: Spec, source: Source) -> Spec:
-    """`spec` of a run without what its data gave it, for `source`: other classes, other channels."""
+def without_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
+    """The `spec` of a run with the classes and channels of `source` instead of those of its own data."""
     shape = spec.sparse().get("input_shape")
     changes = {"classes": len(source.classes)} | ({"input_shape": [*shape[:2], source.channels]} if shape else {})
     return laid_over(spec, changes)
 
 
-def _with_drop_path(spec: Spec, chosen: Recipe) -> Spec:
-    """`spec` with the recipe's stochastic depth, unless it says something about it itself."""
+def _with_drop_path(spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
+    """`spec` with the recipe's stochastic depth, unless the spec sets its own."""
     if chosen.drop_path is None or "drop_path" not in type(spec).model_fields or "drop_path" in spec.model_fields_set:
         return spec
     return laid_over(spec, {"drop_path": chosen.drop_path})

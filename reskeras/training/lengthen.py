@@ -1,4 +1,4 @@
-"""More epochs for a training that was begun with fewer: when that is the same training, what to do when it is not."""
+"""Resuming with more epochs than a training was started with: when that is the same training, and advice if not."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from reskeras.runs import BOOKKEEPING, RECIPE_FILE, RunFolder
 from reskeras.spec.document import to_yaml
 from reskeras.spec.recipe import Recipe
 
-FACT = "lengthened_from"  # in provenance.json: the numbers of epochs that the training had before
+FACT = "lengthened_from"  # in provenance.json: the earlier numbers of epochs
 
 
 def asks_for_more(before: Recipe, now: Recipe) -> bool:
-    """Whether `now` is `before` with more epochs, and nothing else that a training depends on."""
+    """Whether `now` is `before` with more epochs and otherwise equivalent."""
     one, other = (each.model_dump(mode="json", exclude={"epochs", *BOOKKEEPING}) for each in (before, now))
     return one == other and not now.iterations and now.epochs > before.epochs
 
 
 def check_longer(path: Path, before: Recipe, now: Recipe, command: Sequence[object]) -> None:
-    """Raise ReskerasError, with the command to use instead, when a longer training would have begun otherwise.
+    """Raise ReskerasError, with the command to use instead, when the learning rate schedule depends on the length.
 
-    Warm-up, cosine, line and drops are shares of the whole training, so that with more epochs the epochs that are done
-    would have had other learning rates. `command` is the words that train this kind of run on its data.
+    Warm-up, cosine, linear decay and drops are fractions of the whole training, so that with more epochs the finished
+    ones would have had other learning rates. `command` is the command line that trains this kind of run on its data.
     """
     if now.schedule.follows_length:
         more = now.epochs - before.epochs
@@ -38,9 +38,9 @@ def check_longer(path: Path, before: Recipe, now: Recipe, command: Sequence[obje
 
 
 def lengthen(run: RunFolder, before: Recipe | None, now: Recipe, writes: bool) -> tuple[int, ...]:
-    """Numbers of epochs that the run's training had before, whose states stay good; `before` is its recipe so far.
+    """The earlier numbers of epochs of the run, whose checkpoints stay valid; `before` is its recipe so far.
 
-    With `before` and `writes` the longer recipe goes into the run.
+    With `before` and `writes` the longer recipe is written to the run.
     """
     known = run.provenance().get(FACT, [])
     had = {epochs for epochs in known if isinstance(epochs, int)} if isinstance(known, list) else set()

@@ -1,4 +1,4 @@
-"""Whether a training step fits into this machine's memory, before and after it is tried."""
+"""Whether a training step fits into memory: an estimate beforehand, and advice when memory runs out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from reskeras.training.precision import training_precision
 FLOAT = 4
 COPIES = 4  # of every parameter: the weight, its momentum, its gradient, and the model that is saved
 MOST_PARTS = 1024  # the recipe's bound on `accumulate`
-WARNED = 0.5  # of the memory; what a step computes with comes on top of what it keeps
+WARNED = 0.5  # share of the memory; temporaries come on top of what a step keeps
 
 
 def step_bytes(plan: Plan, recipe: Recipe, images: int) -> int:
-    """Bytes that a step on `images` images cannot do without: weights, and what the backward pass needs of the forward.
+    """Lower bound in bytes for a step on `images` images: weights, and the activations kept for the backward pass.
 
-    The network is counted as it lies in the plan. Nothing is counted of parts that do not learn or that are computed
-    again, so that this is never more than what is used.
+    The network is counted as in the plan. Activations are not counted where parts are frozen or recomputed, so that
+    this never exceeds what is used.
     """
     total = plan.complexity().total
     kept = 0 if recipe.recompute or recipe.freeze else total.activation_bytes(
@@ -32,9 +32,9 @@ def step_bytes(plan: Plan, recipe: Recipe, images: int) -> int:
 
 
 def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
-    """A note when a step on `images` images in this process may not fit into its memory; empty when it does.
+    """A note when a step on `images` images may not fit into this process' memory; empty when it does.
 
-    ReskerasError (status 2) when it cannot. Of a GPU's memory nothing is known.
+    ReskerasError (status 2) when it cannot fit. GPU memory is not estimated.
     """
     if tf.config.list_physical_devices("GPU"):
         return ""
@@ -52,7 +52,7 @@ def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
 
 
 def advised(recipe: Recipe, fitting: int = 0) -> str:
-    """What to do when a step is too large: `fitting` images would do, where that is known."""
+    """Advice for a step that is too large; `fitting` is the number of images that would fit, if known."""
     ways = [f"--batch-size {fitting}" if fitting else "a smaller --batch-size"]
     if not recipe.recompute and recipe.form != "unrolled" and not recipe.sync_bn:
         ways.append("--recompute")
@@ -66,7 +66,7 @@ def advised(recipe: Recipe, fitting: int = 0) -> str:
 
 @contextmanager
 def memory_failures(recipe: Recipe) -> Iterator[None]:
-    """Turn memory that ran out in the block into a failure that says what to do."""
+    """Turn out-of-memory errors in the block into a failure with advice."""
     try:
         yield
     except (MemoryError, tf.errors.OpError) as error:
@@ -77,7 +77,7 @@ def memory_failures(recipe: Recipe) -> Iterator[None]:
 
 
 def ran_out(error: BaseException) -> bool:
-    """Whether `error` tells that memory ran out; TensorFlow says the same of a full disk."""
+    """Whether `error` means that memory ran out; TensorFlow raises the same error for a full disk."""
     exhausted = isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" not in str(error)
     return exhausted or isinstance(error, MemoryError) or "std::bad_alloc" in str(error)
 

@@ -1,4 +1,7 @@
-"""SGD as the papers use it: momentum, and weight decay that joins the gradient (v1 section 3.4)."""
+"""SGD as in the papers: momentum, and weight decay coupled to the gradient (v1 section 3.4).
+
+Overrides private methods of Keras 3.15's optimisers; setup.py bounds the version.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from reskeras.graph.weights import names_of
 from reskeras.spec.recipe import Recipe
 from reskeras.training.schedule import RecipeSchedule
 
-Rule = float | np.ndarray  # one number for a variable, or one for each entry of a stack
+Rule = float | np.ndarray  # one number for a variable, or one for each entry of stacked weights
 
 
 class CoupledDecaySGD(keras.optimizers.SGD):
-    """SGD whose decay is part of the gradient: g + decay x w, before the momentum.
+    """SGD with coupled weight decay: g + decay x w, before the momentum.
 
-    Keras' own `weight_decay` shrinks the weight apart from the gradient (decoupled), and an `L2(decay)`
-    regulariser gives 2 x decay x w. Which weights decay, and by what factor a weight's learning rate
-    differs, is told by patterns of canonical names such as `stage2_unit1_conv1/kernel`; of several
-    patterns that match, the last counts. `names` gives each variable's canonical names, by `id`: several
-    for a stack, which then follows the rules entry by entry. Without it a variable's path is its name.
+    Keras' own `weight_decay` is decoupled from the gradient, and an `L2(decay)` regulariser gives 2 x decay x w. Which
+    weights decay, and by what factor a weight's learning rate is multiplied, is given by patterns of canonical names
+    such as `stage2_unit1_conv1/kernel`; the last matching pattern wins. `names` maps each variable's `id` to its
+    canonical names: several for the stacked weights of scanned units, which follow the rules entry by entry. Without
+    it a variable's path is its name.
     """
 
     def __init__(
@@ -42,22 +45,22 @@ class CoupledDecaySGD(keras.optimizers.SGD):
 
     @property
     def schedule(self) -> Any:
-        """What gives the learning rate of a step."""
+        """The learning rate schedule."""
         return self._learning_rate
 
     def last_rate(self) -> float:
         """The learning rate of the last update; `learning_rate` is already that of the next step."""
         last = int(self._iterations.numpy()) - 1
-        if self.gradient_accumulation_steps:  # later steps may have only added up gradients
+        if self.gradient_accumulation_steps:  # later steps may only have accumulated gradients
             last = max(last - (last + 1) % self.gradient_accumulation_steps, 0)
         return float(self._learning_rate(last))
 
     def begin_at(self, steps: int) -> None:
-        """Count on from `steps`; those that only add up gradients count too."""
+        """Set the number of finished steps, including those that only accumulate gradients."""
         self._iterations.assign(steps)
 
     def build(self, variables: list) -> None:
-        """Make the momenta, and look up each variable's decay and rate factor."""
+        """Create the momenta, and look up each variable's decay and learning rate factor."""
         super().build(variables)
         self.gradient_norm = self.add_variable((), name="gradient_norm", aggregation="only_first_replica")
         decays = dict.fromkeys(self.decayed, self.coupled_decay)
@@ -87,7 +90,7 @@ class CoupledDecaySGD(keras.optimizers.SGD):
             momentum=tf.cast(self.momentum, variable.dtype), use_nesterov=self.nesterov)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[tuple[tf.Tensor, tf.Variable]]:
-        """The gradient over all replicas, its norm noted, clipped; Keras would clip each replica's by itself."""
+        """All-reduce the gradients, record their global norm, and clip; Keras would clip on each replica."""
         reduced = super()._all_reduce_sum_gradients(grads_and_vars)
         gradients = [gradient for gradient, _ in reduced]
         norm = tf.linalg.global_norm(gradients)
@@ -97,29 +100,29 @@ class CoupledDecaySGD(keras.optimizers.SGD):
         return [(gradient, variable) for gradient, (_, variable) in zip(gradients, reduced, strict=True)]
 
     def _update_model_variables_moving_average(self, trainable_variables: list) -> None:
-        """Average the weights; over few steps while there are few, so that the start is soon forgotten."""
+        """Update the moving averages, with less momentum in the first steps so that initial weights fade quickly."""
         if not self.use_ema:
             return
         step = tf.cast(self.iterations, tf.float32)
         momentum = tf.minimum(self.ema_momentum, step / (10.0 + step))
-        if self.gradient_accumulation_steps:  # steps that only add up change nothing
+        if self.gradient_accumulation_steps:  # steps that only accumulate change nothing
             updates = tf.equal((self._iterations + 1) % self.gradient_accumulation_steps, 0)
             momentum = tf.where(updates, momentum, 1.0)
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
             average.assign(momentum * average + (1.0 - momentum) * variable)
 
     def averages(self) -> dict[int, keras.Variable]:
-        """`id` of each trained variable to its moving average; empty without one."""
+        """Moving averages by `id` of their variable; empty without averaging."""
         if not self.use_ema:
             return {}
         pairs = zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
         return {id(variable): average for variable, average in pairs}
 
     def finalize_variable_values(self, var_list: list) -> None:
-        """Keep the weights as they were trained at the end; the averages are saved apart."""
+        """Do not overwrite the weights with their averages at the end; the averages are saved separately."""
 
     def get_config(self) -> dict[str, Any]:
-        """What makes the optimiser again."""
+        """The arguments that the optimiser is recreated from."""
         config = {key: value for key, value in super().get_config().items() if key not in ("use_ema", "ema_momentum")}
         return {**config, "coupled_decay": self.coupled_decay, "decayed": self.decayed,
                 "rate_factors": self.rate_factors, "clip_norm": self.clip_norm, "ema": self.ema}
@@ -136,7 +139,7 @@ def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float,
 
 
 def optimizer_of(model: keras.Model, recipe: Recipe, steps: int) -> CoupledDecaySGD:
-    """The recipe's optimiser for `model`, for so many updates in all."""
+    """The recipe's optimiser for `model`; `steps` is the total number of updates."""
     return CoupledDecaySGD(
         RecipeSchedule(recipe, steps), momentum=recipe.momentum, nesterov=recipe.nesterov,
         coupled_decay=recipe.weight_decay, decayed=recipe.decayed, rate_factors=recipe.rate_factors,

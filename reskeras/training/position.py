@@ -1,4 +1,4 @@
-"""Where a training stands: epochs done, and steps of the epoch that it is in."""
+"""Position in a training: finished epochs, and finished steps of the current epoch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import keras
 
 
 class Position(keras.callbacks.Callback):
-    """Counts; first of all callbacks, so that the others find it up to date.
+    """Counts epochs and steps; the first of all callbacks, so that the others see it updated.
 
     `epoch` is the number of finished epochs, `step` of finished steps in the current one.
     """
@@ -18,22 +18,22 @@ class Position(keras.callbacks.Callback):
 
     @property
     def steps(self) -> int:
-        """Steps since the beginning."""
+        """Finished steps in all."""
         return self.epoch * self.steps_per_epoch + self.step
 
     @property
     def epochs(self) -> int:
-        """Epochs in the whole training; the last one may be shorter."""
+        """Epochs of the whole training; the last one may be shorter."""
         return -(-self.total // self.steps_per_epoch)
 
     def left(self) -> int:
-        """Steps that the current epoch still has."""
+        """Remaining steps of the current epoch."""
         return min(self.steps_per_epoch, self.total - self.epoch * self.steps_per_epoch) - self.step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """One more."""
+        """Count a step."""
         self.step += 1
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """The next epoch."""
+        """Count an epoch."""
         self.epoch, self.step = self.epoch + 1, 0

@@ -1,4 +1,4 @@
-"""Which precision to train in: bf16 where the hardware multiplies it faster than float32."""
+"""Training precision: bfloat16 where the hardware multiplies it faster than float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning rate of a recipe as a function of the step, and what is only known while training."""
+"""The learning rate schedule of a recipe, with a scale that is adapted during training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from reskeras.spec.recipe import Recipe
 
 
 class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate at a step (counted from 0): a linear warm-up that reaches the peak, then the recipe's course.
+    """Learning rate at a step (counted from 0): a linear warm-up to the peak, then the recipe's decay.
 
-    A cosine starts its fall where the warm-up ends; drops are fractions of the whole training. `scale` is a
-    variable that multiplies it all: what a plateau or a warm-up by training error decides, epoch by epoch.
+    Cosine and linear decay start where the warm-up ends; drops are fractions of the whole training. `scale` is a
+    variable that multiplies the rate: `ScheduleController` sets it at plateaus and during a warm-up by training error.
     """
 
     def __init__(self, recipe: Recipe, steps: int):
@@ -25,7 +25,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
                                  aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
     def __call__(self, step: Any) -> tf.Tensor:
-        """The rate for the update after `step` updates, float32."""
+        """The learning rate of update number `step`, counted from 0, float32."""
         step = tf.cast(step, tf.float32)
         rising = tf.minimum((step + 1.0) / max(self.warmup, 1), 1.0)
         rate = self.recipe.learning_rate * tf.where(step < self.warmup, rising, self._course(step))

@@ -1,4 +1,4 @@
-"""The whole state of a training: what must be kept so that going on equals never having stopped."""
+"""The complete state of a training, so that resuming is bit-identical to not having stopped."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import numpy as np
 from reskeras.errors import failure
 from reskeras.training.position import Position
 
-FACTS = "facts"  # the entry that holds what is no array, as JSON
+FACTS = "facts"  # the entry with everything that is not an array, as JSON
 
 
 class Part(Protocol):
-    """A callback that decides something as the training goes."""
+    """A callback with state."""
 
     def state(self) -> dict[str, Any]:
-        """Plain data."""
+        """The state as plain data."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Restore it."""
 
 
 class TrainingState:
     """Weights, moving statistics, dropout counters, optimiser, metrics, position and `parts`, as named arrays.
 
-    `fingerprint` tells trainings apart that must not take over each other's states; those of `others` may be.
+    Only checkpoints with the same `fingerprint`, or one of `others`, can be restored.
     """
 
     def __init__(self, model: keras.Model, position: Position, parts: Mapping[str, Part], fingerprint: str,
@@ -39,14 +39,14 @@ class TrainingState:
         self._metrics: dict[str, np.ndarray] = {}
 
     def capture(self) -> dict[str, np.ndarray]:
-        """A copy of everything, which the next step does not change."""
+        """A copy of the state, unaffected by the next step."""
         facts = {"fingerprint": self.fingerprint, "epoch": self.position.epoch, "step": self.position.step,
                  "parts": {name: part.state() for name, part in self.parts.items()}}
         arrays = {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in self._variables()}
         return {**arrays, FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8)}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Put everything back; ReskerasError (status 1) when it is another training's."""
+        """Restore a checkpoint; ReskerasError (status 1) when it belongs to another training."""
         facts = json.loads(bytes(arrays[FACTS]))
         if facts["fingerprint"] not in (self.fingerprint, *self.others):
             raise failure("resume: the checkpoint is of another network or recipe")
@@ -65,7 +65,7 @@ class TrainingState:
             part.restore(facts["parts"][name])
 
     def digest(self) -> str:
-        """SHA-256 over every variable of model and optimiser: equal when two trainings are, to the last bit."""
+        """SHA-256 over every variable of model and optimiser: equal when two trainings are bit-identical."""
         total = hashlib.sha256()
         for name, variable in self._variables():
             if not name.startswith("metrics/"):
@@ -74,7 +74,7 @@ class TrainingState:
         return total.hexdigest()
 
     def restore_metrics(self) -> None:
-        """Put the metrics of the epoch that was stopped back; `fit` sets them to nought when it begins."""
+        """Restore the metrics of the interrupted epoch; `fit` resets them when it begins."""
         for name, variable in self._variables():
             if name in self._metrics:
                 variable.assign(self._metrics[name])
@@ -85,4 +85,4 @@ class TrainingState:
         weights = [variable for variable in self.model.variables if id(variable) not in others]
         for group, variables in (("model", weights), ("optimizer", optimised), ("metrics", measured)):
             for index, variable in enumerate(variables):
-                yield f"{group}/{index:05d}/{variable.name}", variable  # a path has names that Keras numbers anew
+                yield f"{group}/{index:05d}/{variable.name}", variable  # Keras numbers the names in a path per process

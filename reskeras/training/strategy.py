@@ -1,4 +1,4 @@
-"""On what a training runs: one device, all of this machine's, or several workers."""
+"""Distribution strategies: one device, all devices of this machine, or several workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRATEGIES = ("auto", "one", "mirrored", "multi-worker")
 
 @dataclass(frozen=True)
 class Replicas:
-    """A tf.distribute strategy, and which worker of how many this process is."""
+    """A tf.distribute strategy, this process' worker index and the number of workers."""
 
     strategy: tf.distribute.Strategy
     worker: int = 0
@@ -25,7 +25,7 @@ class Replicas:
 
     @property
     def count(self) -> int:
-        """Replicas over all workers."""
+        """Number of replicas over all workers."""
         return self.strategy.num_replicas_in_sync
 
     @property
@@ -34,7 +34,7 @@ class Replicas:
         return self.worker == 0
 
     def check(self, batch_size: int, accumulate: int) -> None:
-        """Raise ReskerasError when a batch cannot be shared out."""
+        """Raise ReskerasError when a batch cannot be split over the replicas."""
         if self.count == 1:
             return
         if accumulate > 1:
@@ -45,7 +45,7 @@ class Replicas:
                                 f"choose a multiple, such as {-(-batch_size // self.count) * self.count}")
 
     def dataset(self, shard: Callable[[tuple[int, int]], tf.data.Dataset], rows: int) -> tf.data.Dataset:
-        """This process' data: `shard((worker, workers))` gives a worker's part of each global batch of `rows` rows."""
+        """This process' dataset: `shard((worker, workers))` is a worker's shard of each global batch of `rows` rows."""
         if self.count == 1:
             return shard((0, 1))
         if rows % self.count:  # a batch of all images, where there are fewer than batch_size
@@ -56,37 +56,39 @@ class Replicas:
             lambda _: shard((self.worker, self.workers)).rebatch(each, drop_remainder=True).prefetch(self.count))
 
     def any(self, flag: bool) -> bool:
-        """Whether `flag` is set on any worker; all workers must ask together."""
+        """Whether `flag` is set on any worker. A collective: all workers must call it."""
         if self.workers == 1:
             return flag
         return float(self._summed(tf.constant(float(flag)))) > 0
 
     def told_by_all(self, text: str) -> list[str]:
-        """The `text` of every worker, in their order; all workers must ask together."""
+        """The `text` of every worker, in order (all-gather). A collective: all workers must call it."""
         own = np.frombuffer(text.encode(), np.uint8)
         lengths = self._from_all(np.array([len(own)], np.int32), 1)[:, 0]
         rows = self._from_all(own.astype(np.int32), int(lengths.max()))
         return [row[:length].astype(np.uint8).tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
 
     def _from_all(self, row: np.ndarray, length: int) -> np.ndarray:
-        """int32 (workers, length): a row of each worker, filled up with 0."""
+        """int32 (workers, length): the rows of all workers, padded with 0."""
         table = np.zeros((self.workers, length), np.int32)
         table[self.worker, : len(row)] = row
-        return self._summed(tf.constant(table)).numpy() // (self.count // self.workers)  # each has as many replicas
+        # every worker has the same number of replicas
+        return self._summed(tf.constant(table)).numpy() // (self.count // self.workers)
 
     @cached_property
     def _summed(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The sum of a tensor over all replicas, in a graph."""
+        """All-reduce: the sum of a tensor over all replicas, in a graph."""
         strategy = self.strategy
         return tf.function(lambda value: strategy.reduce("SUM", strategy.run(tf.identity, args=(value,)), axis=None))
 
 
 def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
-    """The replicas that `name` stands for. Call before TensorFlow computes anything.
+    """The replicas of the strategy `name`. Call before TensorFlow computes anything.
 
     one: the first GPU, or the CPU. mirrored: every GPU, or `devices` of them; without a GPU `devices` logical
-    CPUs, which share the cores (for tests). multi-worker: the cluster of TF_CONFIG or of Slurm. auto: the first
-    that fits, from several workers to several GPUs to one device. Raises ReskerasError for what there is not.
+    CPUs, which share the cores (for tests). multi-worker: the cluster of TF_CONFIG or of Slurm. auto: multi-worker if
+    there are several workers, mirrored if there are several GPUs, else one. Raises ReskerasError for devices that do
+    not exist.
     """
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
@@ -129,7 +131,7 @@ def _mirrored_devices(gpus: int, devices: int | None) -> list[str]:
 
 
 def _started() -> bool:
-    """Whether TensorFlow's devices are fixed already."""
+    """Whether TensorFlow's devices are initialised already."""
     from tensorflow.python.eager import context  # no public name
 
     return context.context()._context_handle is not None

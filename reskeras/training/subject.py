@@ -1,4 +1,4 @@
-"""What a training is of: a model and what it is fed, behind the few things that the one fit asks of them."""
+"""What `fit` trains: the protocols of a model with its input pipeline, and how its epochs are scored."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Logs = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Measure:
-    """How an epoch is judged and told by its logs.
+    """How an epoch is scored and reported from its logs.
 
-    `score` is the more the better: it picks the best epoch. `watched_error` is what a plateau is seen by,
-    `training_error` in 0..1 what a warm-up by error ends by, None where there is none. `shown` are the name of a log,
-    what it is called, and its format; of the watched images those of the first `watched_shown`, or all.
+    `score` is higher for better epochs and picks the best one. Plateaus are detected in `watched_error`; a warm-up by
+    error ends by `training_error`, in 0..1, None where the task has none. `shown` are triples of a log's key, its label
+    and its format; of the watched images the first `watched_shown` of them are printed, or all.
     """
 
     score: Callable[[Logs], tuple[float, ...]]
@@ -34,12 +34,12 @@ class Measure:
     watched_shown: int | None = None
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ReskerasError when the recipe goes by an error that is not measured."""
+        """Raise ReskerasError when the recipe depends on an error that is not measured."""
         if recipe.schedule.warmup_until and self.training_error is None:
             raise ReskerasError("schedule.warmup_until: goes by a classifier's training error; choose schedule.warmup")
 
     def told(self, logs: Logs, watched: str) -> str:
-        """The figures of an epoch in a line: of the training images, then of the `watched` ones."""
+        """The figures of an epoch in one line: of the training images, then of the `watched` ones."""
         figures = [f"{label} {logs[name]:{form}}" for name, label, form in self.shown]
         figures += [f"{watched} {label} {logs[f'val_{name}']:{form}}" for name, label, form
                     in self.shown[: self.watched_shown] if f"val_{name}" in logs]
@@ -47,45 +47,53 @@ class Measure:
 
 
 class Feeding(Protocol):
-    """Batches of a training from any position on, and the watched images."""
+    """An input pipeline: training batches from any position on, and the watched (validation) images."""
 
     steps_per_epoch: int
     held_out: bool
     watches: str
     train: Any  # with `count` images
-    watched: Any
+    watched: Any  # likewise
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
-        """Batches of every watched image once, in order, and how many batches that are."""
+        """Batches of every watched image once, in order, and the number of batches."""
 
     def check(self) -> None:
-        """Raise ReskerasError when these images cannot be augmented or shared out as the recipe says."""
+        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
 
     def broken_image(self, epoch: int, step: int) -> str | None:
-        """Where the image is stored that the training could not read after `step` steps of `epoch`, if it is found."""
+        """Where the image is stored that could not be read after `step` steps of `epoch`; None if it is not found."""
 
     def example(self) -> tuple[Any, ...]:
-        """Shapes and types of a batch, as nested tf.TensorSpec."""
+        """Shapes and dtypes of a batch, as nested tf.TensorSpec."""
 
 
 class Subject(Protocol):
-    """A network to train with its data."""
+    """A network and its data, as `fit` trains them."""
 
-    name: str
-    plan: Plan
-    measure: Measure
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+
+    @property
+    def plan(self) -> Plan:
+        """All units that are trained."""
+
+    @property
+    def measure(self) -> Measure:
+        """How epochs are scored and reported."""
 
     def described(self) -> dict[str, Any]:
-        """What tells it from others, as plain data: its states fit no other."""
+        """What identifies it, as plain data: checkpoints of another subject do not fit."""
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> Feeding:
-        """What it is fed."""
+        """The input pipeline."""
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
-        """The model to train by `recipe`, for so many updates in all, with optimiser and losses."""
+        """The model compiled for training by `recipe`; `steps` is the total number of updates."""
 
     def saved(self) -> keras.Model:
-        """A float32 model, written out, for the weights that are trained."""
+        """The float32, unrolled model that the trained weights are saved in."""

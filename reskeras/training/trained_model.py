@@ -1,6 +1,6 @@
-"""The model while it trains: Keras' own steps, a masked evaluation, and what `fit` lacks for several workers.
+"""The model during training: Keras' training step, an evaluation that masks padding, and fixes for several workers.
 
-Uses private methods of Keras 3.15 (setup.py bounds the version); nothing else in reskeras does.
+Overrides private methods of Keras 3.15's trainer; setup.py bounds the version.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import tensorflow as tf
 
 
 class TrainedModel(keras.Model):
-    """A functional model whose evaluation counts only rows of weight above 0, and which trains on several workers.
+    """A functional model whose evaluation ignores rows of weight 0, and which trains on several workers.
 
-    Under MultiWorkerMirroredStrategy stock `fit` fails (keras issue 20585): it builds from values of all replicas,
-    which it cannot reduce, and joins scalars of all workers along an axis that they do not have. Call `prepare`
-    before `fit`.
+    Under MultiWorkerMirroredStrategy stock `fit` fails (keras issue 20585): it builds from per-replica values, which it
+    cannot reduce, and concatenates scalars of all workers along an axis that they do not have. Call `prepare` before
+    `fit`.
     """
 
     def prepare(self, *batch: Any) -> None:
-        """Make optimiser and metrics now and not in the first step, so that a state can be put into them.
+        """Build optimiser and metrics now instead of in the first step, so that a checkpoint can be restored.
 
-        `batch` is a batch in tf.TensorSpec: of images and labels, whatever the model takes.
+        `batch` is a batch as tf.TensorSpec, of images and labels, in whatever structure the model takes.
         """
         self._symbolic_build(data_batch=tf.nest.map_structure(
             lambda spec: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype), batch))
@@ -35,8 +35,8 @@ class TrainedModel(keras.Model):
             labels, logits = (tf.boolean_mask(rows, weights > 0) for rows in (labels, logits))
         rows = tf.cast(tf.shape(labels)[0], tf.float32)
         loss = self._compute_loss(x=images, y=labels, y_pred=logits, training=False)
-        loss *= self.distribute_strategy.num_replicas_in_sync  # Keras divided by it
-        # a replica that got nothing but padding has no loss
+        loss *= self.distribute_strategy.num_replicas_in_sync  # Keras has divided by it
+        # a replica that got only padding has no loss
         self._loss_tracker.update_state(tf.math.multiply_no_nan(loss, tf.minimum(rows, 1.0)), sample_weight=rows)
         return self.compute_metrics(images, labels, logits)
 
@@ -46,7 +46,7 @@ class TrainedModel(keras.Model):
             strategy.extended._in_multi_worker_mode())
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Nothing: `prepare` did it, and Keras' way draws a batch of the data, or fails over several workers."""
+        """Do nothing: `prepare` has built it; Keras would draw a batch of the data, or fail on several workers."""
 
     def _make_function(self, step_function: Any) -> Any:
         if not self._over_workers():

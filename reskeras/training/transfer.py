@@ -1,4 +1,4 @@
-"""What a training begins with from another run: weights that fit, its preprocessing; and what of it is frozen."""
+"""Transfer learning: weights and preprocessing taken over from another run, and frozen layers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from reskeras.spec.plan import Plan
 
 @dataclass(frozen=True)
 class Start:
-    """The weights, by canonical name, and the preprocessing that a training begins with; `name` says whose.
+    """The weights, by canonical name, and the preprocessing that a training starts from; `name` names their run.
 
-    The layers `fresh` keep their own weights where the start has none that fit.
+    Layers in `fresh` keep their random initialisation where the start has no weights of their shape.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Start:
     fresh: tuple[str, ...] = ("logits",)
 
     def fitted_preprocessing(self, plan: Plan) -> Preprocessing:
-        """The preprocessing for the plan's input: of other sizes, or of grey instead of coloured images.
+        """The preprocessing adapted to the plan's input: another size, or grey instead of RGB images.
 
-        The mean of every pixel becomes one of each channel at another size. Whole images are looked at, as in training.
-        ReskerasError when coloured images are asked for and the start knows grey ones alone.
+        A per-pixel mean becomes a per-channel mean at another size. Framing is of whole images, as in training.
+        ReskerasError for RGB images when the start was trained on grey ones.
         """
         height, width, channels = plan.input_shape
         own = self.preprocessing
@@ -48,11 +48,11 @@ class Start:
         return replace(own, height=height, width=width, channels=channels, mean=mean, std=std, framing=WHOLE)
 
     def fitted_weights(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """`own` weights of a fresh model with those of the start in place.
+        """The weights `own` of a newly initialised model, replaced by those of the start.
 
-        The logits, or what else is `fresh`, stay so when there are other classes. A first convolution of coloured
-        images gets the sum over the colours for grey ones, which is what it computes of a grey image in three equal
-        channels. Anything else that does not fit is a ReskerasError (status 2) with its name.
+        The logits, or whatever else is `fresh`, keep their initialisation when their shapes differ. An RGB stem
+        convolution is summed over its input channels for grey images, which equals applying it to a grey image in three
+        equal channels. Anything else that does not fit is a ReskerasError (status 2) that names it.
         """
         both = {name for name in own if self._is_fresh(name)} | self.weights.keys()
         if strange := sorted(own.keys() ^ both):
@@ -74,17 +74,17 @@ class Start:
 
 
 def grey(values: np.ndarray, channels: int, wanted: int) -> np.ndarray:
-    """Numbers by channel for one grey channel instead of three: their mean."""
+    """Per-channel values reduced to one grey channel: their mean."""
     if (channels, wanted) != (3, 1):
         raise ReskerasError(f"from: images of {wanted} channels cannot go into a network trained on {channels}")
     return values.mean(axis=-1, keepdims=True)
 
 
 def freeze(model: keras.Model, plan: Plan, until: str | None, batch_norm: bool) -> None:
-    """Keep what `model` has learned up to and with the endpoint `until`; with `batch_norm` that of every batch norm.
+    """Freeze the layers of `model` up to and including endpoint `until`; with `batch_norm` all batch norms of `plan`.
 
-    A frozen batch norm normalises by its moving statistics, which do not move. What is in `model` and not in `plan`
-    learns.
+    A frozen batch norm normalises by its moving statistics and does not update them. Layers of `model` that are not in
+    `plan` stay trainable.
     """
     names = {each.name for each in plan.ops()}
     last = -1 if until is None else plan.endpoint(until)

@@ -1,1 +1,1 @@
-"""Classification: which of several classes an image shows."""
+"""Image classification: networks, their training, evaluation and export."""

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture or a CSV."""
+"""Confusion matrices as plots or CSV files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation
 from reskeras.files import write_csv
 
-LEAST_MISTAKE = 0.01  # share at which the scale of mistakes ends at least
-NAMED = 40  # classes up to which each is named and each number is written
+LEAST_MISTAKE = 0.01  # the colour scale of mistakes goes at least up to this share
+NAMED = 40  # up to so many classes, names and counts are written
 KINDS = (".png", ".svg", ".csv")
 
 
@@ -23,7 +23,7 @@ def check_kind(path: Path) -> None:
 
 
 def save_confusion(result: Evaluation, path: Path) -> None:
-    """Rows are true classes, columns what they were taken for; colour is the share of the row."""
+    """Write it to `path`: rows are true classes, columns predicted ones; colour is the share of the row."""
     from reskeras.report.figures import save_figure
 
     check_kind(path)

@@ -1,4 +1,4 @@
-"""Export of a classifier: SavedModel, LiteRT and weights for other libraries, each beside the Keras model."""
+"""Export of a classifier: SavedModel, LiteRT and weights for other libraries, each compared with the Keras model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
@@ -31,9 +31,9 @@ from reskeras.porting.back import KINDS as WEIGHT_KINDS
 from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import TrainedNetwork
 from reskeras.runs import RunFolder
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
 
-SAMPLE = 1000  # real images that an artefact is proven on, of each class alike
+SAMPLE = 1000  # real images that an artefact is verified on, of each class alike
 CHUNK = 100
 SERVING, LITE = "serving", "tflite"
 Ask = Callable[[np.ndarray], np.ndarray]
@@ -45,19 +45,19 @@ def lite_kind(kind: str) -> str:
 
 
 def is_measured(kind: str) -> bool:
-    """Whether a kind needs images to measure ranges on."""
+    """Whether a kind needs representative images for calibration."""
     return lite_kind(kind) in LITE_KINDS and LITE_KINDS[lite_kind(kind)].measured
 
 
 @dataclass(frozen=True)
 class ClassifierExporter(Exporter):
-    """A classifier, and what it answers to real images.
+    """Exports a classifier and verifies each artefact on real images.
 
-    `pixels` is what a server takes, uint8 or float32; `representative` how many training images ranges are measured on,
-    `keep_float` the layers that int8 kinds leave in float.
+    `pixels` is the input dtype of the served model, uint8 or float32; `representative` the number of training images
+    for calibration, `keep_float` the layers that int8 kinds keep in float32.
     """
 
-    spec: Spec
+    spec: AnyNetwork
     model: keras.Model
     preprocessing: Preprocessing
     classes: Sequence[str]
@@ -68,9 +68,9 @@ class ClassifierExporter(Exporter):
     kinds: ClassVar[Mapping[str, Callable[[ClassifierExporter, str, Path], Written]]] = {}
 
     @classmethod
-    def of(cls, run: RunFolder, source: Source[Split], name: str, **request: object) -> ClassifierExporter:
-        """For a run's best model; `request` are the other fields."""
-        spec = run.spec()
+    def of(cls, run: RunFolder, source: Source[Split], name: str, **request: Any) -> ClassifierExporter:
+        """The exporter of a run's best model; `request` are the other fields."""
+        spec = cast(AnyNetwork, run.spec())  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, spec.lower().input_shape)
         check_place(run.export_folder)
         return cls(run.export_folder, name, spec, load_model(run.model_file), preprocessing, run.classes(), source,
@@ -83,13 +83,13 @@ class ClassifierExporter(Exporter):
 
     @cached_property
     def ask_keras(self) -> Ask:
-        """The Keras model, of images 0..255."""
+        """Logits of the Keras model for raw images 0..255."""
         run = forward(self.model)
         return lambda images: run(self.preprocessing.normalise(images)).numpy()
 
     @cached_property
     def reference(self) -> np.ndarray:
-        """The logits of the Keras model."""
+        """The logits of the Keras model on the sample."""
         return in_chunks(self.ask_keras, self.sample[0])
 
     def some(self, count: int) -> np.ndarray:
@@ -97,7 +97,7 @@ class ClassifierExporter(Exporter):
         return self.sample[0][:count]
 
     def noise(self, proof: Proof) -> float | None:
-        """As a difference; of no use where the agreement decides."""
+        """In terms of `difference`; None where the agreement decides."""
         if proof.measure != DIFFERENCE:
             return None
         alone = [self.ask_keras(image[None]) for image in self.some(NOISE_SAMPLE)]
@@ -105,7 +105,7 @@ class ClassifierExporter(Exporter):
 
     def proof(self, kind: str, path: Path, logits: np.ndarray, tolerance: float = TOLERANCE, measure: str = DIFFERENCE,
               crash: str | None = None) -> Proof:
-        """`logits` of an artefact beside the reference."""
+        """The proof that compares an artefact's `logits` with the reference."""
         return prove(kind, str(path), size_of(path), logits, self.reference, self.sample[1],
                      self.tolerances.get(kind, tolerance), measure, crash)
 
@@ -114,19 +114,21 @@ class ClassifierExporter(Exporter):
         return Inference(self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded)
 
     def measured_on(self, lite: str) -> np.ndarray | None:
-        """The training images that a kind measures ranges on, if it does."""
-        if not LITE_KINDS[lite].measured:
-            return None
+        """The training images that a kind is calibrated on; None for kinds without calibration."""
+        return self.representatives() if LITE_KINDS[lite].measured else None
+
+    def representatives(self) -> np.ndarray:
+        """The training images for calibration, of each class alike."""
         return images_of_each_class(self.source.training_images("to"), self.preprocessing, self.representative)[0]
 
     def explain(self, kind: str) -> list[LayerNoise]:
-        """How noisy each layer of an int8 kind is, the noisiest first."""
+        """Quantisation noise of each layer of an int8 kind, noisiest first."""
         lite = lite_kind(kind)
         check_debugged(lite)
         inference = self.inference("float32", guarded=False)
         with scratch() as folder:
             saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
-            return explain(inference, saved, lite, self.measured_on(lite))
+            return explain(inference, saved, lite, self.representatives())
 
 
 def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
@@ -138,15 +140,16 @@ def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Writte
 
 
 def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
-    """A `.tflite`, asked in a process of its own, since a broken one may end it."""
+    """A `.tflite`, run in a subprocess, because a broken one may crash it."""
     lite, inference = lite_kind(kind), exporter.inference("float32", guarded=False)
     final = exporter.folder / f"{exporter.name}{kind.removeprefix(LITE)}.tflite"
-    images, path = exporter.measured_on(lite), place / final.name
-    if exporter.keep_float:
-        write_lite_model(inference, path, lite, images, lambda saved, _, images: keeping_float(
+    path = place / final.name
+    if exporter.keep_float:  # of kinds that are calibrated, see `check_debugged`
+        images = exporter.representatives()
+        write_lite_model(inference, path, lite, images, lambda saved, *_: keeping_float(
             inference, saved, lite, images, exporter.keep_float))
     else:
-        write_lite_model(inference, path, lite, images)
+        write_lite_model(inference, path, lite, exporter.measured_on(lite))
     try:
         logits, crash = logits_aside(path, exporter.sample[0]), None
     except LiteCrash as error:
@@ -162,7 +165,7 @@ def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
 
 
 def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
-    """Weights for another library, proven by that library's network."""
+    """Weights for another library, verified in that library's network."""
     final = exporter.folder / f"{exporter.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
     path, normalise = place / final.name, exporter.preprocessing.normalise
     given = TrainedNetwork(exporter.spec, read(exporter.model), exporter.preprocessing, exporter.classes)
@@ -185,5 +188,5 @@ ClassifierExporter.kinds = {
 
 
 def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:
-    """What `ask` gives for all images, some at a time."""
+    """The outputs of `ask` for all images, CHUNK at a time."""
     return np.concatenate([ask(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)])

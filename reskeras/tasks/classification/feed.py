@@ -1,8 +1,8 @@
-"""What a training is fed: its batches from any position on, and the watched images, in the form its loss takes."""
+"""The input pipeline of a classifier: training batches from any position on, and watched images for validation."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import tensorflow as tf
@@ -23,18 +23,17 @@ from reskeras.training.strategy import Replicas
 
 
 class Feed:
-    """Training and watched images of `source` by `recipe`, shared out over `replicas`.
+    """Training and watched images of `source` by `recipe`, sharded over `replicas`.
 
-    `watches` says which images are watched: those of the data's validation split, else held-out ones, or the test
-    images where nothing is held out.
+    `watches` says which images are watched (used as Keras' validation data): the data's validation split, else
+    held-out training images, else the test images.
     """
 
-    def __init__(self, recipe: Recipe, source: Source, preprocessing: Preprocessing, replicas: Replicas):
+    def __init__(self, recipe: Recipe, source: Source[Split], preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
-        if source.validation:
-            self.train, held = source.train, source.validation
-        else:
-            self.train, held = split_off(source.train, recipe.holdout, recipe.seed, source.division)
+        self.train, held = source.training_images("train"), source.validation
+        if held is None:
+            self.train, held = split_off(self.train, recipe.holdout, recipe.seed, source.division)
         self.held_out = held is not None
         self.watched: Split = held or source.test
         self.watches = "validation" if source.validation else "held-out" if held else "test"
@@ -42,13 +41,15 @@ class Feed:
         self.steps_per_epoch = steps_per_epoch(self.train, recipe.step_images)
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
-        """Batches from `step` of `epoch` up to epoch `until`: (images, labels), with weights where classes have any."""
+        """Batches from `step` of `epoch` up to `until`: (images, labels), sample weights if classes are weighted."""
         recipe = self.recipe
-        weights = self.class_weights if recipe.class_weights == "balanced" else None  # counted outside the graph
-        # weights are those of the true classes, so that labels are smoothed after they were weighted
+        weights = self.class_weights if recipe.class_weights == "balanced" else None  # computed outside the graph
+        # weights are those of the true classes, so labels are smoothed after weighting
         smoothing = recipe.label_smoothing if weights is None else 0.0
 
-        def weighted(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def weighted(
+            weights: np.ndarray, images: tf.Tensor, labels: tf.Tensor,
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             if self.classes is None:
                 return images, labels, tf.gather(weights, labels)
             return images, *weighted_shares(labels, weights, recipe.label_smoothing)
@@ -58,16 +59,16 @@ class Feed:
                 self.train, self.preprocessing, batch_size=recipe.step_images, seed=recipe.seed, epochs=until,
                 augment=recipe.augment, mirror=self.source.mirror, start_epoch=epoch, start_step=step,
                 classes=self.classes, label_smoothing=smoothing, shard=part)
-            return batches if weights is None else batches.map(weighted)
+            return batches if weights is None else batches.map(partial(weighted, weights))
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
 
     def check(self) -> None:
-        """Raise ReskerasError when these images cannot be augmented or shared out as the recipe says."""
+        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
         self.training(0, 0, 1)
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
-        """Batches of every watched image once, in order, and how many batches that are."""
+        """Batches of every watched image once, in order, and the number of batches."""
         size = min(self.recipe.step_images, self.watched.count)
         size += -size % self.replicas.count
         several = self.replicas.count > 1
@@ -79,28 +80,28 @@ class Feed:
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
 
     def broken_image(self, epoch: int, step: int) -> str | None:
-        """Where the image is stored that a training could not read after `step` steps of `epoch`."""
+        """Where the image is stored that could not be read after `step` steps of `epoch`."""
         size = min(self.recipe.step_images, self.train.count)
         return first_broken_in_training(self.train, self.watched, size, self.recipe.seed, epoch, step)
 
     def example(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-        """Shapes and types of images and labels of a step."""
+        """Shapes and dtypes of the images and labels of a batch."""
         labels = tf.TensorSpec([None], tf.int32) if self.classes is None else tf.TensorSpec([None, self.classes])
         return tf.TensorSpec([None, *self.preprocessing.size]), labels
 
     @cached_property
     def class_weights(self) -> np.ndarray:
-        """float32 (classes,): how much an image of each class counts; 1 on average over the images."""
+        """float32 (classes,): the loss weight of an image of each class; 1 on average over the images."""
         counts = np.bincount(labels_of(self.train)[1], minlength=len(self.source.classes))
         return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def weighted_shares(shares: tf.Tensor, weights: np.ndarray, smoothing: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Labels (n, classes) and image weights (n,) that count each class' share of an image by that class' weight.
+    """Labels (n, classes) and sample weights (n,) that weight each class' share of an image by that class' weight.
 
-    `shares` is float32 (n, classes), what each image has of each class: one-hot or mixed, not smoothed. The weighted
+    `shares` is float32 (n, classes), the soft label of each image: one-hot or mixed, not smoothed. The weighted
     cross-entropy is then the sum over an image's classes of share x weight x cross-entropy with that class, smoothed.
-    One weight for the whole image would let the common part of a mix count like its rare part.
+    A single weight per image would weight the common part of a mixed image like its rare part.
     """
     counted = shares * weights
     totals = tf.reduce_sum(counted, axis=1)

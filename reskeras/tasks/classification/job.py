@@ -1,4 +1,4 @@
-"""A classifier's training: the job that does it into a run folder."""
+"""The training job of a classifier."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
 from reskeras.tasks.classification.subject import Classifier
 from reskeras.training.job import Job
@@ -14,12 +15,13 @@ from reskeras.training.job import Job
 
 @dataclass(frozen=True)
 class ClassifierJob(Job):
-    """A network of classes, the recipe and classified images."""
+    """Trains a classification network on labelled images by a recipe."""
 
+    spec: AnyNetwork
     source: Source[Split]
     task: ClassVar[str] = "classification"
     command: ClassVar[tuple[str, ...]] = ("reskeras", "train")
 
     def subject(self, preprocessing: Preprocessing) -> Classifier:
-        """What is trained."""
+        """The classifier to fit."""
         return Classifier(self.plan, name_of(self.spec), self.source, preprocessing)

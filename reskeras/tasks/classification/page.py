@@ -1,4 +1,4 @@
-"""The page of trained classifiers: network, curves, responses, confusion matrix, worst mistakes, exports."""
+"""The report page of classifiers: curves, analysis, confusion matrix, worst mistakes, exports, networks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MISTAKES = 24
 
 @dataclass(frozen=True)
 class ClassifierMaterial(Material):
-    """What is known of a classifier's run, with its newest analysis."""
+    """The material of a classifier's report, with its latest analysis."""
 
     analysis: Analysis | None = None
 
 
 def page_of(runs: Sequence[ClassifierMaterial]) -> Page:
-    """One page of one run or several, by name."""
+    """One page for one run or several."""
     one = len(runs) == 1
     title = runs[0].name if one else f"{len(runs)} runs: {', '.join(run.name for run in runs)}"
     sections: list[Section] = [_summary(runs)]

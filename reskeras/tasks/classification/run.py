@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.noise import noise_source
@@ -23,16 +24,17 @@ from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.plan import Plan
 from reskeras.tasks.run import Run
 
-if TYPE_CHECKING:  # what a training does without is imported where it is used
+if TYPE_CHECKING:  # not needed for training, so imported where it is used
     from reskeras.analysis.analysis import Analysis
     from reskeras.export.noise import LayerNoise
     from reskeras.tasks.classification.page import ClassifierMaterial
 
 
-class ClassifierRun(Run):
+class ClassifierRun(Run[Split]):
     """A trained classifier."""
 
     task: ClassVar[str] = "classification"
@@ -40,14 +42,14 @@ class ClassifierRun(Run):
     @property
     def plan(self) -> Plan:
         """The network's plan."""
-        return self.folder.spec().lower()
+        return cast(AnyNetwork, self.folder.spec()).lower()  # a run is opened as of its own task alone
 
     def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[Split]:
-        """As of any run, read with the network's channels."""
+        """As for any run, with images converted to the network's number of channels."""
         return super().source(data, data_dir).with_channels(self.preprocessing().channels)
 
     def judge(self, source: Source[Split], images: Split) -> Evaluation:
-        """Accuracy and loss in a single view."""
+        """Accuracy and loss on single views (one centre crop)."""
         return evaluate(self.model(), images, self.preprocessing(), source.label, classes=source.classes)
 
     @preserved()
@@ -58,10 +60,10 @@ class ClassifierRun(Run):
     ) -> Evaluation:
         """Accuracy of the best model on a split (`test` or `train`), in float32.
 
-        `views` 10 averages ten crops of images `resize` pixels square; `scales` applies the network to whole
-        images and their mirror images with these shorter sides (v1 section 3.4). `recalibrate` measures batch
-        norm's statistics anew over so many training images; with `save` the run's model keeps them. `tell` gets what is
-        worth knowing of the images: which are looked at, which are left out.
+        `views=10` averages ten crops of images resized to `resize` pixels square; `scales` applies the network fully
+        convolutionally to whole images and their mirror images with these shorter sides (v1 section 3.4). `recalibrate`
+        re-estimates the batch norm statistics on that many training images; with `save` they are stored in the run's
+        model. `tell` gets the notes about the images: which are used, which are left out.
         """
         looked = Views(views, resize, tuple(scales))
         if save and not recalibrate:
@@ -70,7 +72,7 @@ class ClassifierRun(Run):
         images_of = self.images(source, split, tell)
         calibrating = source.training_images("recalibrate") if recalibrate else None
         model, preprocessing = self.model(), self.preprocessing()
-        if recalibrate:
+        if calibrating:
             images = recalibrated(model, calibrating, preprocessing, recalibrate)
             if save:
                 with only_writer(self.path, "run"):
@@ -85,9 +87,10 @@ class ClassifierRun(Run):
         self, paths: str | Path | Sequence[str | Path], top: int = 5,
         broken: Callable[[str, ReskerasError], None] | None = None,
     ) -> list[Prediction]:
-        """The likeliest classes of an image file, or of several. A file that cannot be read is a ReskerasError; with
-        `broken`, which is called with its path and that, the others are predicted."""
-        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), several(paths), top, broken)
+        """The most likely classes of one or several image files. A file that cannot be read raises ReskerasError; with
+        `broken`, which is called with the path and the error, the others are still predicted."""
+        files = [os.fspath(each) for each in several(paths)]
+        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), files, top, broken)
 
     @preserved()
     def export(
@@ -100,8 +103,8 @@ class ClassifierRun(Run):
         `torchvision-state-dict` and `timm-state-dict`, weights that those libraries load. A port without data is proven
         on random images.
 
-        `pixels` is what the server takes, `uint8` or `float32`. `tolerances` are of the largest logit, by kind.
-        `representative` training images give the ranges of quantised kinds; int8 kinds compute the layers of
+        `pixels` is the input dtype of the served model, `uint8` or `float32`. `tolerances` are relative to the largest
+        logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the layers
         `keep_float` in float32. `tell` gets each kind as it begins.
         """
         from reskeras.export.noise import check_debugged
@@ -116,8 +119,8 @@ class ClassifierRun(Run):
             self.folder, self._proving(kinds, data, data_dir), self.name, pixels=pixels, tolerances=tolerances or {},
             representative=representative, keep_float=tuple(keep_float), timing=timing).export(kinds, tell)
 
-    def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source:
-        """The data that artefacts are proven on; random images for a port without any."""
+    def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source[Split]:
+        """The data that artefacts are verified on; random images for a port without data."""
         from reskeras.tasks.classification.export import is_measured
 
         needy = [kind for kind in kinds if is_measured(kind)]
@@ -126,7 +129,7 @@ class ClassifierRun(Run):
             source = self.source(data, data_dir)
             if needy and source.train is None:
                 # the ranges of a quantised network are those of its training images; a port has only the data given
-                if known:
+                if known or data is None:
                     source = replace(source, train=self.source().train)
                 else:
                     whole = open_source(data, data_dir).matched(source.classes)
@@ -142,9 +145,9 @@ class ClassifierRun(Run):
         self, data: str | None = None, data_dir: str | Path | None = None, *, images: int = 1000, lesions: int = 100,
         tell: Callable[[int, int], None] = lambda done, of: None,
     ) -> Analysis:
-        """What goes on inside the best model: responses, the stream, gradients, units removed or swapped.
+        """Analyse the best model: layer responses, the residual stream, gradients, units removed or swapped.
 
-        As `analysis.analyse`; kept in the run's folder `analysis/`, from where `reskeras.read_analysis` reads it.
+        As `analysis.analyse`; stored in the run's folder `analysis/`, where `reskeras.read_analysis` finds it.
         """
         from reskeras.analysis.analysis import analyse
 
@@ -156,7 +159,7 @@ class ClassifierRun(Run):
 
     @preserved()
     def material(self, label: str | None = None, data_dir: str | Path | None = None) -> ClassifierMaterial:
-        """What a report tells of the run: with its newest analysis."""
+        """As for any run, with the latest analysis."""
         from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
         from reskeras.tasks.classification.page import ClassifierMaterial
 
@@ -167,7 +170,7 @@ class ClassifierRun(Run):
     @preserved()
     def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
                 representative: int = REPRESENTATIVE) -> list[LayerNoise]:
-        """Signal over quantisation noise of each layer of an int8 kind, the noisiest first."""
+        """Signal to quantisation noise ratio of each layer of an int8 kind, noisiest first."""
         from reskeras.tasks.classification.export import ClassifierExporter
 
         ClassifierExporter.check([kind])

@@ -1,4 +1,4 @@
-"""A classifier as the subject of a training: a plan, its model with the recipe's optimiser and loss, its images."""
+"""A classifier as the subject of a fit: its plan, its input pipeline, and the model compiled for training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.source import Source
+from reskeras.data.source import Source, Split
 from reskeras.graph.compile import compile_plan
 from reskeras.spec.plan import Plan
 from reskeras.spec.plan_data import unit_data
@@ -24,7 +24,7 @@ from reskeras.training.transfer import freeze
 
 
 def watched_score(logs: Logs) -> tuple[float, float]:
-    """How good an epoch is: accuracy on the watched images, among equals the loss; more is better."""
+    """Score of an epoch, higher is better: accuracy on the watched images, ties broken by the loss."""
     return float(logs["val_accuracy"]), -float(logs["val_loss"])
 
 
@@ -38,20 +38,20 @@ ACCURACY = Measure(
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network that tells classes apart, and the images it learns that from."""
+    """A classification network and the images that it is trained on."""
 
     plan: Plan
     name: str
-    source: Source
+    source: Source[Split]
     preprocessing: Preprocessing
     measure: Measure = ACCURACY
 
     def described(self) -> dict[str, Any]:
-        """Units and input shape."""
+        """Units and input shape, for the fingerprint of checkpoints."""
         return {"units": [unit_data(unit) for unit in self.plan.units], "input": self.plan.input_shape}
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> Feed:
-        """Its training and watched images."""
+        """The input pipeline for training and watched images."""
         return Feed(recipe, self.source, self.preprocessing, replicas)
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
@@ -59,14 +59,14 @@ class Classifier:
         return compiled(self.plan, self.name, recipe, steps, synchronized)
 
     def saved(self) -> keras.Model:
-        """The model that is saved."""
+        """The float32 model that is saved."""
         return compile_plan(self.plan, self.name)
 
 
 def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
     """The model of `plan` in the recipe's precision and form, with its optimiser, loss and metric.
 
-    `steps` is the number of updates of the whole training, which the learning rate depends on.
+    `steps` is the total number of updates, which the learning rate schedule depends on.
     """
     model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed,
                          form=training_form(plan, recipe), recompute=recipe.recompute, synchronized=synchronized,

@@ -1,4 +1,4 @@
-"""Classification as a task: networks of classes, classified images, accuracy."""
+"""The classification task: image classifiers, labelled images, accuracy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.readers import CLASSES
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
-from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.request import network
 from reskeras.tasks.task import Task
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class Classification(Task):
-    """Which of several classes an image shows."""
+    """Image classification."""
 
     name: ClassVar[str] = "classification"
     noun: ClassVar[str] = "classifier"
     annotation: ClassVar[str] = CLASSES
 
-    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> Spec:
-        """A network."""
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork:
+        """The spec of a network."""
         return network(source, settings=settings, **fields)
 
-    def name_of(self, spec: Spec) -> str:
+    def name_of(self, spec: AnyNetwork) -> str:
         """`cifar-resnet-20`."""
         return name_of(spec)
 
@@ -42,20 +42,21 @@ class Classification(Task):
 
         return open_source(name, data_dir, **purpose)
 
-    def job(self, spec: Spec, recipe: Recipe, source: Source[Split], data_dir: str | Path | None) -> ClassifierJob:
-        """A classifier's training."""
+    def job(self, spec: AnyNetwork, recipe: Recipe, source: Source[Split],
+            data_dir: str | Path | None) -> ClassifierJob:
+        """The training job of a classifier."""
         from reskeras.tasks.classification.job import ClassifierJob
 
         return ClassifierJob(spec, recipe, source, data_dir)
 
     def run_type(self) -> type[ClassifierRun]:
-        """Classifiers."""
+        """The class of classifier runs."""
         from reskeras.tasks.classification.run import ClassifierRun
 
         return ClassifierRun
 
     def page(self, runs: Sequence[ClassifierMaterial]) -> Page:
-        """Errors, what goes on inside, confusion, worst mistakes."""
+        """Errors, analysis, confusion matrix, worst mistakes."""
         from reskeras.tasks.classification.page import page_of
 
         return page_of(runs)

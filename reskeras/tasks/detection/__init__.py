@@ -1,1 +1,1 @@
-"""Objects in images: annotated sources, boxes, Faster R-CNN and what it is judged by."""
+"""Object detection: annotated sources, boxes, Faster R-CNN, and its evaluation."""

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+
+from reskeras.spec.detector import DetectorPlan
+
+
+def anchor_sizes(plan: DetectorPlan) -> tuple[float, ...]:
+    """The square roots of the anchors' areas, in pixels of the canvas."""
+    return cast(tuple[float, ...], plan.spec.anchors.sizes)  # the spec of a plan has everything decided
 
 
 def anchor_grid(
@@ -12,8 +20,8 @@ def anchor_grid(
 ) -> np.ndarray:
     """float32 (height * width * A, 4) boxes in pixels, for a map of `height` x `width` cells of `stride` pixels.
 
-    Cells row by row, and in each the A shapes: for each of `sizes` each of `ratios`. A shape's area is size ** 2 pixels
-    and its height `ratio` times its width; its centre is that of the cell. They reach over the edge of the image.
+    Ordered by cell, row by row, then by the A shapes: for each of `sizes` each of `ratios`. A shape's area is size ** 2
+    pixels and its height `ratio` times its width; it is centred on the cell. Anchors may exceed the image.
     """
     sides = np.array([(size * ratio ** 0.5, size / ratio ** 0.5) for size in sizes for ratio in ratios], np.float64)
     rows, columns = ((np.arange(count) + 0.5) * stride for count in (height, width))

@@ -10,16 +10,16 @@ import numpy as np
 if TYPE_CHECKING:
     from reskeras.tasks.detection.objects import Objects
 
-# tenths as a recall is computed: 0.1 * 3 is above 0.3, and a recall of 3 in 10 would miss its point
+# computed by division like recalls: 0.1 * 3 is above 0.3, so that a recall of 3 in 10 would miss its point
 ELEVEN = np.arange(11) / 10
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in the images of an `Objects`, a row for each box, in any order.
+    """Detections in the images of an `Objects`, one row per box, in any order.
 
-    `image` int32 (d,) is the index of the image; `labels` int32 (d,) the class, `scores` float32 (d,) higher
-    for surer; `boxes` float32 (d, 4) top, left, bottom, right in pixels of the original image.
+    `image` int32 (d,) is the index of the image, `labels` int32 (d,) the class, `scores` float32 (d,) the confidence,
+    `boxes` float32 (d, 4) top, left, bottom, right in pixels of the original image.
     """
 
     image: np.ndarray
@@ -28,7 +28,7 @@ class Detections:
     boxes: np.ndarray
 
     def finite(self) -> Detections:
-        """Those whose score and box are numbers: what a diverged network says is not a place in an image."""
+        """The detections with finite score and box, without those of a diverged network."""
         kept = np.isfinite(self.scores) & np.isfinite(self.boxes).all(axis=1)
         return self if kept.all() else self.part(kept)
 
@@ -39,12 +39,12 @@ class Detections:
 
 @dataclass(frozen=True)
 class ClassPrecision:
-    """Precision and recall of one class, with detections taken from the surest to the least sure.
+    """Precision-recall curve of one class, with detections by descending score.
 
-    `objects` are those to be found: without ignored ones. `precision`, `recall` float64 (k,) in 0..1 and
-    `scores` float32 (k,) have an entry for each detection that counts: the figures with all detections down to
-    this one. `area` is the area under the curve made monotone, `eleven` the mean of its highest precision at
-    recalls of at least 0, 0.1, ..., 1. A class without objects has zeros for both and for recall.
+    `objects` is the number of objects that are not ignored. `precision`, `recall` float64 (k,) in 0..1 and `scores`
+    float32 (k,) have an entry for each counted detection: the figures with all detections down to this one. `area` is
+    the area under the monotone envelope of the curve, `eleven` the mean of the highest precision at recalls of at least
+    0, 0.1, ..., 1. A class without objects has zeros for both and for recall.
     """
 
     name: str
@@ -58,7 +58,7 @@ class ClassPrecision:
 
 @dataclass(frozen=True)
 class VocPrecision:
-    """Average precision by class at one `overlap`, and means over the classes that have objects (0 if none has)."""
+    """Average precision by class at one `overlap`, and means over the classes with objects (0 without any)."""
 
     overlap: float
     classes: tuple[ClassPrecision, ...]
@@ -78,14 +78,14 @@ def voc_precision(
 ) -> VocPrecision:
     """Average precision as the VOC devkit computes it (VOCevaldet.m).
 
-    The detections of a class are taken by falling score, rows of equal score in their order. Each goes to the
-    object of its image and class that it overlaps most, the first of several. With intersection over union of
-    `overlap` or more it is true if the object is not taken yet, and false, a duplicate, if it is, even where
-    another object overlaps enough (COCO would give it that one). If the object is ignored the detection is
-    neither, however many there are. All others are false.
+    The detections of a class are processed by descending score, ties in their order. Each is assigned to the object of
+    its image and class with the highest overlap, the first of ties. With intersection over union of at least `overlap`
+    it is a true positive if the object is not matched yet, and a false positive, a duplicate, if it is, even where
+    another object overlaps enough (COCO would match that one). If the object is ignored the detection is neither,
+    however many there are. All others are false positives.
 
-    Boxes are continuous: VOC's inclusive pixel numbers, read as the package reads them, give the devkit's
-    overlaps. Detections with a score or corner that is no finite number are left out.
+    Boxes are continuous: VOC's inclusive pixel numbers, as this package reads them, give the devkit's overlaps.
+    Detections with a non-finite score or corner are left out.
     """
     detections = detections.finite()
     owner = np.repeat(np.arange(objects.count), np.diff(objects.starts))
@@ -99,7 +99,7 @@ def voc_precision(
 def measured_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes (n, 4) and (m, 4), float64 (n, m); 0 where a box is empty.
 
-    In float64, so that whether boxes of whole pixels reach a threshold does not hang on rounding.
+    In float64, so that for boxes of whole pixels reaching a threshold does not depend on rounding.
     """
     a, b = a.astype(np.float64)[:, np.newaxis], b.astype(np.float64)[np.newaxis]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
@@ -120,7 +120,7 @@ def _of_class(
     best, scores = best[~ignored], ranked.scores[~ignored]
     true = np.zeros(len(best), bool)
     found, first = np.unique(best, return_index=True)
-    true[first[found >= 0]] = True  # of all that go to one object, the surest
+    true[first[found >= 0]] = True  # the most confident of those assigned to one object
     count = int((~objects.ignored[rows]).sum())
     hits = np.cumsum(true)
     precision, recall = hits / np.arange(1, len(true) + 1), hits / max(count, 1)
@@ -131,7 +131,7 @@ def _of_class(
 def _best_rows(
     ranked: Detections, objects: Objects, owner: np.ndarray, rows: np.ndarray, overlap: float
 ) -> np.ndarray:
-    """The row of `objects`, among `rows` of one class, that each detection goes to; -1 where none overlaps enough."""
+    """The row of `objects`, among `rows` of one class, assigned to each detection; -1 where none overlaps enough."""
     best = np.full(len(ranked.image), -1)
     order = np.argsort(ranked.image, kind="stable")
     images = ranked.image[order]
@@ -145,7 +145,7 @@ def _best_rows(
 
 
 def _area(precision: np.ndarray, recall: np.ndarray) -> float:
-    highest = np.maximum.accumulate(precision[::-1])[::-1]  # at this recall or any above it
+    highest = np.maximum.accumulate(precision[::-1])[::-1]  # at this recall or above
     return float(np.sum(np.diff(recall, prepend=0.0) * highest))
 
 

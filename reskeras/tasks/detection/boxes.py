@@ -1,4 +1,4 @@
-"""Boxes as tensors: areas, overlaps, cutting, mirroring, and the four numbers that move an anchor to a box.
+"""Boxes as tensors: areas, IoU, clipping, mirroring, and the encoding of boxes relative to anchors.
 
 A box is float32 (..., 4): top, left, bottom, right in pixels; pixel 0 covers 0 to 1. A box whose bottom is not below
 its top, or right not right of its left, is empty: its area is 0 and it overlaps nothing, as the zeros of padding.
@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-LARGEST_STRETCH = math.log(1000 / 16)  # of an anchor's height or width, as logarithm: no box of infinite size
+LARGEST_STRETCH = math.log(1000 / 16)  # bound of dh and dw, so that no box is infinite
 
 
 def areas(boxes: tf.Tensor) -> tf.Tensor:
@@ -34,16 +34,16 @@ def coverage(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 
 
 def clipped(boxes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Boxes (..., N, 4) cut to images of `size` (..., 2), height and width in pixels; one wholly outside is empty."""
+    """Boxes (..., N, 4) clipped to images of `size` (..., 2), height and width in pixels; empty if wholly outside."""
     size = tf.cast(size, tf.float32)
     return tf.clip_by_value(tf.cast(boxes, tf.float32), 0.0, tf.concat([size, size], axis=-1)[..., tf.newaxis, :])
 
 
 def encoded(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
-    """What moves `anchors` to `boxes`, both (..., 4): float32 (..., 4) of dy, dx, dh, dw (arXiv:1311.2524, appendix C).
+    """Deltas from `anchors` to `boxes`, both (..., 4): float32 (..., 4), dy, dx, dh, dw (arXiv:1311.2524, appendix C).
 
-    dy and dx are the way between the centres in heights and widths of the anchor, dh and dw logarithms of the ratio
-    of the sizes. Zeros where either is empty, so that what is masked away later is never a NaN.
+    dy and dx are the offset of the centres in heights and widths of the anchor, dh and dw the log ratios of the sizes.
+    Zeros where either is empty, so that masked rows are never NaN.
     """
     y, x, height, width = _centres(boxes)
     anchor_y, anchor_x, anchor_height, anchor_width = _centres(anchors)
@@ -56,9 +56,9 @@ def encoded(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
 
 
 def decoded(deltas: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
-    """Boxes float32 (..., 4) to which `deltas` (..., 4) of dy, dx, dh, dw move `anchors` (..., 4): undoes `encoded`.
+    """Boxes float32 (..., 4) from `deltas` (..., 4), dy, dx, dh, dw, and `anchors` (..., 4): inverts `encoded`.
 
-    No side becomes more than 1000/16 times the anchor's. Computed in float32 whatever the deltas are in.
+    No side exceeds 1000/16 times the anchor's. Computed in float32 whatever the dtype of the deltas.
     """
     dy, dx, dh, dw = _sides(deltas)
     y, x, height, width = _centres(anchors)
@@ -86,7 +86,7 @@ def _centres(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tens
 
 
 def _intersections(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Areas in common, (..., N, M). Coordinate by coordinate: of four numbers a pair nothing is made."""
+    """Intersection areas, (..., N, M), coordinate by coordinate, so that no (..., N, M, 4) tensor is made."""
     top, left, bottom, right = (side[..., :, tf.newaxis] for side in _sides(a))
     other_top, other_left, other_bottom, other_right = (side[..., tf.newaxis, :] for side in _sides(b))
     height = tf.maximum(tf.minimum(bottom, other_bottom) - tf.maximum(top, other_top), 0.0)

@@ -1,4 +1,4 @@
-"""The canvas: images of any size scaled to fit on one of static size, in its upper left corner, and boxes with them."""
+"""Canvases: images of any size scaled to fit on a canvas of static size, and their boxes with them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from reskeras.data.preprocessing import Preprocessing
 class Placed:
     """An image on its canvas.
 
-    `pixels` float32 (height, width, channels), 0..255, zeros beside the image; `window` float32 (4,), the part of the
-    canvas that shows the image; `scale` and `corner`, float32 (2,) each, take boxes there: box * scale + corner.
+    `pixels` float32 (height, width, channels), 0..255, zeros outside the image; `window` float32 (4,), the part of the
+    canvas that shows the image; `scale` and `corner`, float32 (2,) each, map boxes to it: box * scale + corner.
     """
 
     pixels: tf.Tensor
@@ -24,11 +24,11 @@ class Placed:
 
     @property
     def parts(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The four tensors in order, as graphs pass them on: `Placed(*parts)` is the same again."""
+        """The four tensors in order, for graphs: `Placed(*parts)` restores the object."""
         return self.pixels, self.window, self.scale, self.corner
 
     def boxes(self, boxes: tf.Tensor) -> tf.Tensor:
-        """Boxes (..., 4) in pixels of the image, in pixels of the canvas; they may reach over the window."""
+        """Boxes (..., 4) in pixels of the image, converted to pixels of the canvas; they may exceed the window."""
         return boxes * tf.tile(self.scale, [2]) + tf.tile(self.corner, [2])
 
 
@@ -36,16 +36,16 @@ def placed(image: tf.Tensor, height: int, width: int, factor: tf.Tensor | float 
            where: tf.Tensor | float = 0.0) -> Placed:
     """uint8 (h, w, channels) on a canvas: scaled to fit, times `factor`. Bilinear, with antialiasing.
 
-    `where` (2,), in 0..1, is where on the free canvas a smaller image lies, or which part of a larger one is seen.
-    The scaled image has whole pixels, which its two scales follow.
+    `where` (2,), in 0..1, is the position of a smaller image in the free space, or of the visible part of a larger one;
+    0 is the upper left corner. Scaled sizes are rounded to whole pixels, and the two scales follow from them.
     """
     size = tf.cast(tf.shape(image)[:2], tf.float32)
     canvas = tf.constant([height, width], tf.float32)
     scaled = tf.maximum(tf.round(size * tf.reduce_min(canvas / size) * factor), 1.0)
     scale, corner = scaled / size, tf.round((canvas - scaled) * where)
     first, last = tf.maximum(corner, 0.0), tf.minimum(corner + scaled, canvas)
-    # what is seen and no more: the op takes (rows given x columns of the image) numbers, for a strip of 1x1000000
-    # pixels on a whole canvas gigabytes
+    # only the visible part: the op's buffer has (output rows x input columns) numbers, gigabytes for a strip of
+    # 1x1000000 pixels on a whole canvas
     seen = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis], size=tf.cast(last - first, tf.int32), scale=scale, translation=corner - first,
         kernel_type="triangle", antialias=True)[0]
@@ -64,7 +64,7 @@ def inside(window: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 
 def normalised(pixels: tf.Tensor, window: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Canvases (B, height, width, channels) of 0..255 as a network's input: what shows no image is the mean."""
+    """Canvases (B, height, width, channels) of 0..255, normalised as network input; zero outside the image."""
     visible = inside(window, preprocessing.height, preprocessing.width)
     return tf.where(visible, preprocessing.normalise(pixels), 0.0)
 
@@ -75,7 +75,7 @@ def on_canvas(preprocessing: Preprocessing, height: int, width: int) -> Preproce
 
 
 def describe(preprocessing: Preprocessing) -> str:
-    """One readable line of how images become a detector's input."""
+    """How images become a detector's input, in one line."""
     whole = preprocessing.describe()
     return (f"scale to fit {preprocessing.height}x{preprocessing.width}, fill the rest with the mean, "
             f"{whole.rpartition(' centre, ')[2]}")

@@ -1,4 +1,4 @@
-"""What becomes of the boxes that a reader finds, the same for every format; all that is left out or cut is counted."""
+"""Cleaning of annotations, common to all formats; everything that is dropped or clipped is counted in notes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from reskeras.errors import ReskerasError, shown
 from reskeras.tasks.detection.objects import CHANNELS, Objects, Read
 from reskeras.tasks.detection.stored import Header
 
-MOST_BOXES = 100_000  # of an image
+MOST_BOXES = 100_000  # per image
 MOST_CLASSES = 10_000
-NAMED = 5  # places that a note names
-LONGEST = 100  # letters of a name
-SLACK = 1e-3  # pixels; a sum of rounded numbers that ends so far outside is not told as cut
-NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control letters, halves of letters, ends of lines
+NAMED = 5  # places that a note lists
+LONGEST = 100  # characters of a name
+SLACK = 1e-3  # pixels; boxes that exceed the image by less, from rounding, are not counted as clipped
+NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates, line separators
 TEST_SHARE = 0.2
 
-# a note for one, and for more, in the order that they are told in
+# notes in singular and plural, in the order of output
 NOTES = {
     "unread": ("annotation that cannot be read is left out", "annotations that cannot be read are left out"),
     "unlisted": ("listed image has no annotation and is left out", "listed images have no annotation and are left out"),
@@ -62,11 +62,11 @@ NOTES = {
 
 @dataclass(frozen=True)
 class Annotated:
-    """One image as its reader found it.
+    """One image with its annotations as read.
 
-    `where` is how notes name it and `stored` what its bytes are read by. `boxes` float64 (k, 4) are top, left, bottom,
-    right in pixels, NaN where the file has no number; `names` are the k classes, None where there is none; `ignored`
-    and `crowd` bool (k,).
+    `where` is its name in notes, `stored` what its bytes are read with. `boxes` float64 (k, 4) are top, left, bottom,
+    right in pixels, NaN where the file has no number; `names` are the k classes, None where missing; `ignored` and
+    `crowd` bool (k,).
     """
 
     id: int | str
@@ -79,27 +79,27 @@ class Annotated:
     crowd: np.ndarray
 
     def only(self, kept: np.ndarray) -> Annotated:
-        """The objects where `kept` bool (k,) is true."""
+        """The image with the objects where `kept` bool (k,) is true."""
         return replace(self, boxes=self.boxes[kept], ignored=self.ignored[kept], crowd=self.crowd[kept],
                        names=tuple(name for name, keep in zip(self.names, kept, strict=True) if keep))
 
 
 class Tally:
-    """What happened to how many images or objects, and where it did first."""
+    """Counts what happened to images and objects, and remembers where."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = dict.fromkeys(NOTES, 0)
-        self.places = {kind: {} for kind in NOTES}  # dicts, because they keep the order
-        self.said = []
+        self.places: dict[str, dict[str, None]] = {kind: {} for kind in NOTES}  # ordered sets
+        self.said: list[str] = []
 
     def add(self, kind: str, where: str | None = None, count: int = 1) -> None:
-        """Count `count` more of `kind`, a key of NOTES; `where` is named in the note."""
+        """Add `count` to `kind`, a key of NOTES; `where` is listed in the note."""
         self.counts[kind] += int(count)
         if where is not None and count:
             self.places[kind][where] = None
 
     def notes(self) -> tuple[str, ...]:
-        """Whatever was said, and a line for each kind that occurred."""
+        """The free-form notes, then a line for each kind that occurred."""
         lines = list(self.said)
         for kind, (one, more) in NOTES.items():
             if count := self.counts[kind]:
@@ -113,21 +113,21 @@ def _listed(places: list[str]) -> str:
 
 
 def printable(name: str) -> str:
-    """`name` for a terminal: what is no letter of a text is escaped, because it comes from a file of any origin."""
+    """`name`, from an untrusted file, made safe for a terminal: unprintable characters are escaped."""
     letters = (letter if letter.isprintable() else letter.encode("unicode_escape").decode()
                for letter in name[:LONGEST])
     return "".join(letters) + ("..." if len(name) > LONGEST else "")
 
 
 def class_name(value: object) -> str | None:
-    """The name of a class without blanks around it; None for what cannot be one: it is kept on a line, as UTF-8."""
+    """A class name with whitespace stripped; None for invalid ones: it must fit on one line of UTF-8 text."""
     name = value.strip() if isinstance(value, str) else ""
     return name if 0 < len(name) <= LONGEST and not {*map(category, name)} & NO_TEXT else None
 
 
 def cleaned(images: Iterable[Annotated], tally: Tally) -> list[Annotated]:
-    """The images with boxes in order: those of no height or width, of no finite numbers or no class, and those wholly
-    outside of the image are left out, those that reach over it are cut. Images with too many are left out."""
+    """The images with valid boxes: empty ones, those without finite numbers or a class, and those wholly outside the
+    image are dropped, those that exceed the image are clipped. Images with more than MOST_BOXES are dropped."""
     kept = []
     for image in images:
         if len(image.names) > MOST_BOXES:
@@ -142,7 +142,7 @@ def _cleaned(image: Annotated, tally: Tally) -> Annotated:
     complete = np.isfinite(boxes).all(axis=1) & np.array([name is not None for name in image.names])
     real = complete & _some_area(boxes)
     cut = np.clip(boxes, 0, [*image.size, *image.size])
-    inside = real & _some_area(cut.astype(np.float32))  # as they are kept
+    inside = real & _some_area(cut.astype(np.float32))  # the dtype that they are stored in
     over = inside & (np.abs(cut - boxes) > SLACK).any(axis=1)
     for kind, found in (("incomplete", ~complete), ("flat", complete & ~real), ("outside", real & ~inside),
                         ("cut", over)):
@@ -153,10 +153,10 @@ def _cleaned(image: Annotated, tally: Tally) -> Annotated:
 def as_shown(
     boxes: np.ndarray, said: tuple[float, float] | None, image: Header, where: str, tally: Tally,
 ) -> np.ndarray:
-    """Boxes (k, 4) of an annotation in pixels of the image as shown, turned by its EXIF tag.
+    """Boxes (k, 4) of an annotation in pixels of the image as displayed, with its EXIF orientation applied.
 
-    Tools for annotation show images as viewers do, so that this is where their boxes are; but where the size
-    (height, width) that the annotation says is the image's as stored and not as shown, its boxes are turned with it.
+    Annotation tools display images with their orientation applied, so boxes normally refer to that; but if the size
+    (height, width) in the annotation is that of the image as stored and not as displayed, its boxes are rotated too.
     """
     tally.add("turned", where, image.orientation != UPRIGHT)
     if said is None or said == image.size:
@@ -169,11 +169,11 @@ def as_shown(
 
 
 def _some_area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
 
 
 def apart(train: list[Annotated], test: list[Annotated], tally: Tally) -> list[Annotated]:
-    """The training images that are not for test as well."""
+    """The training images that are not also test images."""
     held = {image.stored for image in test}
     for image in train:
         if image.stored in held:
@@ -184,7 +184,7 @@ def apart(train: list[Annotated], test: list[Annotated], tally: Tally) -> list[A
 def divided_by(
     purpose: Purpose, images: list[Annotated], tally: Tally,
 ) -> tuple[list[Annotated], list[Annotated], str]:
-    """Images for training and for test, and how they were divided, in words; in testing all are for test."""
+    """Training images, test images, and how they were split, in words; opened for testing, all are test images."""
     if purpose.testing is not None:
         tally.said.append(f"no images for test alone: all {len(images):,} are for it")
         return [], images, "all images"
@@ -194,7 +194,7 @@ def divided_by(
 def one_in_five(
     images: list[Annotated], tally: Tally, division: int = DIVISION,
 ) -> tuple[list[Annotated], list[Annotated], str]:
-    """Images for training and for test, and how they were divided, in words: by a hash of where each is from."""
+    """Training images, test images, and how they were split, in words: by a hash of each image's name."""
     if len(images) < 2:
         return images, [], ""
     labels = np.zeros(len(images), np.int32)
@@ -215,10 +215,10 @@ def joined_source(
     reader: Callable[[list[Any]], Read], tally: Tally, divided: str, purpose: Purpose, mirror: bool = True,
     facts: Mapping[str, Any] | None = None,
 ) -> Source[Objects]:
-    """The source of cleaned images; `reader` takes what is `stored` of them to `Objects.read`. In testing the classes
+    """The source of cleaned images; `reader` makes `Objects.read` from their `stored`. Opened for testing, the classes
     are those of the detector, and there may be no training images.
 
-    Raises ReskerasError (status 2) where there is nothing to train on or nothing to test on.
+    Raises ReskerasError (status 2) when there are no images or objects to train on, or no images to test on.
     """
     if purpose.testing is not None:
         classes = purpose.testing
@@ -233,13 +233,12 @@ def joined_source(
         raise ReskerasError(f"data: {name} has {len(classes):,} classes, more than {MOST_CLASSES:,}")
     if odd := [each for each in classes if class_name(each) != each]:
         raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which cannot be the name of one")
-    parts = [_objects(kind, images, classes, reader, tally) if images else None
-             for kind, images in (("train", train), ("test", test))]
-    if purpose.testing is None and (not len(parts[0].labels) or parts[0].ignored.all()):
+    learned = _objects("train", train, classes, reader, tally) if train else None
+    held = _objects("test", test, classes, reader, tally)
+    if learned and purpose.testing is None and (not len(learned.labels) or learned.ignored.all()):
         raise ReskerasError(f"data: {name} has no object to learn from in its training images" + _why(tally))
-    return Source(name=name, label=label, classes=classes, channels=CHANNELS, train=parts[0], test=parts[1],
-                        mirror=mirror, notes=tally.notes(), divided=divided, division=purpose.division,
-                        facts=facts or {})
+    return Source(name=name, label=label, classes=classes, channels=CHANNELS, train=learned, test=held, mirror=mirror,
+                  notes=tally.notes(), divided=divided, division=purpose.division, facts=facts or {})
 
 
 def _why(tally: Tally) -> str:
@@ -249,7 +248,7 @@ def _why(tally: Tally) -> str:
 def _objects(
     name: str, images: list[Annotated], classes: tuple[str, ...], reader: Callable[[list[Any]], Read], tally: Tally,
 ) -> Objects:
-    index = {each: label for label, each in enumerate(classes)}
+    index: dict[str | None, int] = {each: label for label, each in enumerate(classes)}
     known = [_known(image, index, tally) for image in images]
     crowd, ignored = (np.concatenate([getattr(image, key) for image in known]).astype(bool)
                       for key in ("crowd", "ignored"))
@@ -265,9 +264,9 @@ def _objects(
         ignored=ignored | crowd, crowd=crowd, read=reader([image.stored for image in known]))
 
 
-def _known(image: Annotated, index: dict[str, int], tally: Tally) -> Annotated:
+def _known(image: Annotated, index: Mapping[str | None, int], tally: Tally) -> Annotated:
     """`image` without the objects of classes that are not in `index`."""
     kept = np.array([name in index for name in image.names], bool)
     for name in (name for name, keep in zip(image.names, kept, strict=True) if not keep):
-        tally.add("strange", f"{image.where} ({printable(name)})")
+        tally.add("strange", f"{image.where} ({printable(str(name))})")
     return image if kept.all() else image.only(kept)

@@ -27,37 +27,37 @@ from reskeras.tasks.detection.coco_json import Instances, key, read_instances
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.stored import StoredImage, file_reader, look_at
 
-ROLES = {"train": ("train",), "test": ("test", "val")}  # the first that there is, with annotations
+ROLES = {"train": ("train",), "test": ("test", "val")}  # file name prefixes, by preference
 NO_BOX = (float("nan"),) * 4
-TRIED = 100  # file names by which the folder of the images is found
+TRIED = 100  # file names that are tried to find the image folder
 
 
 def open_coco(path: Path, purpose: Purpose) -> Source[Objects]:
     """The annotated images of a COCO folder, by headers and annotations alone.
 
     annotations/instances_train*.json is for training, instances_test*.json for test, or instances_val*.json where there
-    is no such file with objects; a lone JSON, in annotations/ or in the folder itself, gives one image in five for
-    test, by a hash of its name, or all with a `purpose` of testing. The images of instances_train2017.json are looked
-    for in train2017/ and other folders called train*/, in the folder and in its images/, and in these two themselves.
-    The classes are the categories of the training file in the order of their numbers; those of a test file are taken by
-    name. Segmentations are not used.
+    is no such file with objects; of a single JSON, in annotations/ or in the folder itself, one image in five is for
+    test, by a hash of its name, or all if `purpose` is testing. The images of instances_train2017.json are looked for
+    in train2017/ and other folders called train*/, in the folder and in its images/, and in these two themselves.
+    The classes are the categories of the training file by ascending id; those of a test file are matched by name.
+    Segmentations are not used.
 
-    Left out, each counted in the notes: images that are missing, cannot be read, or whose name leads out of the folder;
-    objects of no image, of no category or without four finite numbers; boxes of no height or width, or wholly outside
-    of the image; in test, objects of a class that training has none of. Boxes that reach over the image are cut to it,
-    crowds (iscrowd) are ignored, images without objects are background, and an image's size is its file's. Raises
-    ReskerasError: status 2 for a folder of another kind, or where nothing is left to train or to test on; 1 for a JSON
-    of another kind, a broken one or one of more than 2 GB.
+    Dropped, each counted in the notes: images that are missing, unreadable, or whose name leads out of the folder;
+    objects without an image, a category or four finite numbers; boxes that are empty or wholly outside the image; in
+    test, objects of classes that training does not have. Boxes that exceed the image are clipped, crowds (iscrowd) are
+    ignored, images without objects are background, and an image's size is that of its file. Raises ReskerasError:
+    status 2 for another kind of folder, or when nothing is left to train or test on; 1 for another kind of JSON, a
+    broken one or one of more than 2 GB.
     """
     tally = Tally()
     train_file, test_files = _files(path)
     instances = read_instances(train_file)
-    train, classes = _found(path, train_file, instances, tally), instances.classes
+    train, classes = _annotated_images(path, train_file, instances, tally), instances.classes
     test, divided = [], ""
     for file in test_files:
         instances = read_instances(file)
         if instances.objects:
-            test, divided = _found(path, file, instances, tally), f"the file {file.name}"
+            test, divided = _annotated_images(path, file, instances, tally), f"the file {file.name}"
             break
         tally.said.append(f"{file.name} has no objects and is not used")
     train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
@@ -68,7 +68,7 @@ def open_coco(path: Path, purpose: Purpose) -> Source[Objects]:
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:
-    """The JSON for training, and those that may be for test, the best first."""
+    """The training JSON, and the candidates for test, best first."""
     if not path.is_dir():
         raise ReskerasError(f"data: there is no folder {path}")
     folder = path / "annotations"
@@ -94,8 +94,8 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
         raise failure(f"data: {folder} cannot be read: {error.strerror}") from error
 
 
-def _found(path: Path, file: Path, instances: Instances, tally: Tally) -> list[Annotated]:
-    """The images of one JSON that have a file, with their objects."""
+def _annotated_images(path: Path, file: Path, instances: Instances, tally: Tally) -> list[Annotated]:
+    """The images of a JSON whose files exist, with their objects."""
     entries = _entries(instances, tally)
     objects: dict[int | str | None, list[dict[str, Any]]] = {number: [] for number in entries}
     for each in instances.objects:
@@ -120,7 +120,7 @@ def _found(path: Path, file: Path, instances: Instances, tally: Tally) -> list[A
 
 
 def _entries(instances: Instances, tally: Tally) -> dict[int | str, dict[str, Any]]:
-    """The images of a JSON by their ids; the first of each."""
+    """The images of a JSON by id; the first of duplicates."""
     entries: dict[int | str, dict[str, Any]] = {}
     for entry in instances.images:
         number = key(entry.get("id"))
@@ -134,7 +134,7 @@ def _entries(instances: Instances, tally: Tally) -> dict[int | str, dict[str, An
 
 
 def _leads_inside(name: str) -> bool:
-    """Whether a path from a file that may come from anywhere stays below the folder that it is joined to."""
+    """Whether a path from an untrusted file stays below the folder that it is joined to."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
@@ -166,11 +166,12 @@ def _annotated(
     return Annotated(
         id=number, where=where, stored=image, size=image.size, ignored=crowd, crowd=crowd,
         boxes=np.array([_corners(each.get("bbox")) for each in objects], np.float64).reshape(-1, 4),
-        names=tuple(instances.names.get(key(each.get("category_id"))) for each in objects))
+        names=tuple(None if (category := key(each.get("category_id"))) is None else instances.names.get(category)
+                    for each in objects))
 
 
 def _corners(box: object) -> tuple[float, float, float, float]:
-    """COCO's left, top, width, height as top, left, bottom, right; NaN for what is no box."""
+    """COCO's left, top, width, height as top, left, bottom, right; NaN for anything else."""
     try:
         if isinstance(box, list) and len(box) == 4 and all(type(number) in (int, float) for number in box):
             left, top, width, height = map(float, box)

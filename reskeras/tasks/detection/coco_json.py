@@ -1,4 +1,4 @@
-"""One JSON of COCO's instances, which may come from anywhere, to plain data."""
+"""Parses a COCO instances JSON, which is untrusted, to plain data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_JSON = 2_000_000_000  # bytes
 
 @dataclass(frozen=True)
 class Instances:
-    """What a JSON says: `names` of classes by category id, `images` and `objects` as dicts that nothing is known of."""
+    """The content of a JSON: `names` of classes by category id, `images` and `objects` as unvalidated dicts."""
 
     names: dict[int | str, str]
     images: list[dict[str, Any]]
@@ -24,7 +24,7 @@ class Instances:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes in the order of their ids; of ids that are no numbers, in that of the file."""
+        """The classes by ascending id; in the order of the file if ids are not numbers."""
         numbers = list(self.names)
         if all(isinstance(number, int) for number in numbers):
             numbers.sort()
@@ -32,31 +32,32 @@ class Instances:
 
 
 def read_instances(file: Path) -> Instances:
-    """The instances in `file`. Raises ReskerasError (status 1), which says why, for a file of any other kind."""
+    """The instances in `file`. Raises ReskerasError (status 1) with the reason for any other file."""
     try:
         data = json.loads(read_bounded(file, LARGEST_JSON))
     except OSError as error:
         raise failure(f"data: {file} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise failure(f"data: {file} is no JSON that can be read: {str(error)[:200] or 'too large'}") from error
-    lists = {}
+    lists: dict[str, list[dict[str, Any]]] = {}
     for name in ("images", "annotations", "categories"):
-        lists[name] = data.get(name) if isinstance(data, dict) else None
-        if not isinstance(lists[name], list) or not all(isinstance(entry, dict) for entry in lists[name]):
+        found = data.get(name) if isinstance(data, dict) else None
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise failure(f"data: {file} is no JSON of COCO's instances: it has no list of {name}")
+        lists[name] = found
     return Instances(_names(file, lists["categories"]), lists["images"], lists["annotations"])
 
 
 def _names(file: Path, categories: list[dict[str, Any]]) -> dict[int | str, str]:
     pairs = [(key(category.get("id")), class_name(category.get("name"))) for category in categories]
+    names = {number: name for number, name in pairs if number is not None and name is not None}
     if any(None in pair for pair in pairs):
         raise failure(f"data: {file} has a category without an id, or without a name that can be shown")
-    names = dict(pairs)
     if not len(pairs) == len(names) == len(set(names.values())):
         raise failure(f"data: {file} has two categories of one id or of one name")
     return names
 
 
 def key(value: object) -> int | str | None:
-    """An id of COCO, a number or a text; None for anything else, which may not even be hashed."""
-    return value if type(value) in (int, str) else None
+    """A COCO id, a number or a string; None for anything else, which may be unhashable."""
+    return value if type(value) is int or type(value) is str else None

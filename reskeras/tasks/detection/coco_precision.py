@@ -1,4 +1,4 @@
-"""COCO's average precision and recall through pycocotools, and annotations and results in COCO's form."""
+"""COCO's average precision and recall by pycocotools, and conversion to COCO's formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVERY_SIZE, MOST_DETECTIONS = 0, 2  # places in COCOeval.eval: all areas, 100 de
 
 @dataclass(frozen=True)
 class CocoClass:
-    """One class: objects to be found, average precision over all overlaps and at 0.5; None without objects."""
+    """One class: objects not ignored, average precision over all overlaps and at 0.5; None without objects."""
 
     name: str
     objects: int
@@ -32,7 +32,7 @@ class CocoClass:
 
 @dataclass(frozen=True)
 class CocoPrecision:
-    """COCO's twelve figures in 0..1, and each class; None where there is no object to find.
+    """COCO's twelve figures in 0..1, and figures by class; None where there is no object.
 
     `map` is the mean over overlaps 0.5, 0.55, ..., 0.95 and over classes, `map50` and `map75` at one overlap;
     `small` of objects below 32 x 32 pixels, `large` above 96 x 96, `medium` between, by the area of the box.
@@ -59,13 +59,12 @@ class CocoPrecision:
 def coco_precision(detections: Detections, objects: Objects, classes: tuple[str, ...]) -> CocoPrecision:
     """The figures of pycocotools' COCOeval for boxes.
 
-    By falling score each detection of an image takes the object not taken yet that it overlaps most, of those
-    that it overlaps enough; VOC's rule never looks at a second object. At most 100 detections of a class in an
-    image count. Ignored objects are crowds, see `coco_objects`. COCO's small, medium and large go by the area
-    of the segmentation, here by that of the box, so that these three differ a little from published ones.
+    By descending score each detection of an image is matched to the unmatched object with the highest overlap, among
+    those with enough overlap; VOC's rule never considers a second object. At most 100 detections of a class in an
+    image count. Ignored objects are crowds, see `coco_objects`. COCO's small, medium and large are by the area of the
+    segmentation, here by that of the box, so these three differ slightly from published ones.
 
-    Detections with a score or corner that is no finite number are left out. `ReskerasError` where pycocotools
-    is not installed.
+    Detections with a non-finite score or corner are left out. `ReskerasError` where pycocotools is not installed.
     """
     try:
         from pycocotools.coco import COCO
@@ -73,14 +72,14 @@ def coco_precision(detections: Detections, objects: Objects, classes: tuple[str,
     except ImportError as error:
         raise ReskerasError(
             "coco: pycocotools is not installed; pip install 'reskeras[detect]'") from error
-    # ids may be numbers and texts, which it would sort, or the same in two of a set's splits
+    # ids may mix numbers and strings, which pycocotools sorts, or repeat in two splits of a set
     objects = replace(objects, ids=tuple(range(1, objects.count + 1)))
     with redirect_stdout(io.StringIO()):  # it prints its progress and a table
         truth, found = COCO(), COCO()
         truth.dataset = coco_objects(objects, classes)
         truth.createIndex()
         if results := coco_results(detections, objects, classes):
-            found = truth.loadRes(results)  # which looks at the first of them
+            found = truth.loadRes(results)  # which fails on an empty list
         judge = COCOeval(truth, found, "bbox")
         judge.evaluate()
         judge.accumulate()
@@ -96,21 +95,21 @@ def coco_precision(detections: Detections, objects: Objects, classes: tuple[str,
 
 
 def coco_objects(objects: Objects, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The annotations in COCO's form (the content of an instances_*.json, without segmentations).
+    """The annotations in COCO's format (the content of an instances_*.json, without segmentations).
 
-    Image ids are those of `objects`, categories count from 1 in the order of `classes`. pycocotools overwrites
-    an annotation's `ignore` with its `iscrowd`, so that every ignored object is a crowd there, VOC's difficult
-    ones too: any number of detections that lie in it by at least the overlap asked for are no mistakes.
+    Image ids are those of `objects`, categories count from 1 in the order of `classes`. pycocotools overwrites an
+    annotation's `ignore` with its `iscrowd`, so every ignored object is a crowd there, including VOC's difficult ones:
+    any number of detections that lie in it by at least the overlap threshold are not false positives.
     """
     owner = np.repeat(np.arange(objects.count), np.diff(objects.starts))
     rows = zip(owner.tolist(), objects.labels.tolist(), _corner_and_size(objects.boxes),
                (objects.ignored | objects.crowd).tolist(), strict=True)
     return {
-        "info": {"description": objects.name},  # pycocotools 2.0.8 copies it without asking whether it is there
+        "info": {"description": objects.name},  # pycocotools 2.0.8 copies it unconditionally
         "images": [{"id": name, "height": height, "width": width}
                    for name, (height, width) in zip(objects.ids, objects.sizes.tolist(), strict=True)],
         "categories": [{"id": label, "name": name} for label, name in enumerate(classes, 1)],
-        # ids from 1: to COCOeval a detection that took annotation 0 took none
+        # ids from 1: COCOeval treats a match with annotation 0 as no match
         "annotations": [{"id": number, "image_id": objects.ids[image], "category_id": label + 1, "bbox": box,
                          "area": box[2] * box[3], "iscrowd": int(crowd)}
                         for number, (image, label, box, crowd) in enumerate(rows, 1)],
@@ -118,10 +117,10 @@ def coco_objects(objects: Objects, classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def coco_results(detections: Detections, objects: Objects, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The detections in COCO's form for results, ready for `json.dump`: image_id as in `objects.ids`, category_id
-    from 1 in the order of `classes`, bbox [left, top, width, height] in pixels, score.
+    """The detections in COCO's results format, ready for `json.dump`: image_id as in `objects.ids`, category_id from 1
+    in the order of `classes`, bbox [left, top, width, height] in pixels, score.
 
-    Detections with a score or corner that is no finite number are left out: JSON has no word for them.
+    Detections with a non-finite score or corner are left out: JSON cannot represent them.
     """
     kept = detections.finite()
     rows = zip(kept.image.tolist(), kept.labels.tolist(), _corner_and_size(kept.boxes), kept.scores.tolist(),
@@ -131,11 +130,11 @@ def coco_results(detections: Detections, objects: Objects, classes: tuple[str, .
 
 
 def _corner_and_size(boxes: np.ndarray) -> list[list[float]]:
-    """Of boxes (n, 4): [left, top, width, height]."""
+    """Boxes (n, 4) as [left, top, width, height]."""
     top, left, bottom, right = boxes.astype(np.float64).reshape(-1, 4).T
     return np.stack([left, top, right - left, bottom - top], axis=1).tolist()
 
 
 def _figure(value: float) -> float | None:
-    """COCOeval says -1 where there is nothing to find."""
+    """A figure of COCOeval, which is -1 without objects."""
     return float(value) if value > -1 else None

@@ -1,4 +1,4 @@
-"""What a detector found in image files, as a folder: the images with boxes drawn in, and detections.json."""
+"""Writes detections in image files to a folder: the images with boxes drawn in, and detections.json."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ DETECTIONS_FILE = "detections.json"
 
 
 def check_folder(out: str | Path) -> Path:
-    """`out` when a new folder can be made there; ReskerasError (status 2) when not."""
+    """`out` if a new folder can be created there; otherwise ReskerasError (status 2)."""
     return place_for(out, "")
 
 
 def save_found(found: Sequence[ImageDetections], classes: Sequence[str], out: str | Path,
                score: float | None = None) -> Path:
-    """Write the new folder `out`, whole or not at all.
+    """Write the new folder `out` atomically.
 
-    Each image is there as NAME-detections.png, at its own size; of files of one name the second is NAME-2. Drawn are
-    detections with a score of at least `score`, by default SURE; detections.json has all of `found`, in COCO's form.
+    Each image is written as NAME-detections.png at its own size; the second of files with one name is NAME-2. Boxes
+    with a score of at least `score`, by default SURE, are drawn; detections.json has all of `found`, in COCO's format.
     """
     out = check_folder(out)
     with atomic_folder(out) as folder:
@@ -41,7 +41,7 @@ def save_found(found: Sequence[ImageDetections], classes: Sequence[str], out: st
 
 
 def _own_name(stem: str, taken: set[str]) -> str:
-    """`stem`, numbered when it is taken, whatever the case of its letters."""
+    """`stem`, numbered if it is taken, ignoring case."""
     name, number = stem, 2
     while name.casefold() in taken:
         name, number = f"{stem}-{number}", number + 1

@@ -1,4 +1,4 @@
-"""A trained detector at work: files of any size in, what is found in them out; with the options of v1 appendix A."""
+"""Inference of a detector: image files of any size to detections, with the options of v1 appendix A."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.select import region_boxes, selected
 
 BATCH = 4
-RECALLED = 1000  # proposals of an image whose recall is measured
+RECALLED = 1000  # proposals per image that recall is measured with
 REFINED_OVERLAP, VOTES = 0.3, 0.5  # v1 appendix A; the overlap of voters is that of its source (arXiv:1505.01749)
-CANONICAL = 224.0  # pixels: a region is looked at in the scale at which it is about as large as an image of ImageNet
+CANONICAL = 224.0  # pixels: regions are pooled at the scales where their side is nearest to this, ImageNet's crop
 
 Found = dict[str, tf.Tensor]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How images are looked at (v1 appendix A).
+    """Test-time options (v1 appendix A).
 
-    `refine`: what was found is looked at once more; both answers together are suppressed at 0.3 and voted. `scales`:
-    factors of the canvas; each region is seen at the two neighbours among them at which its side is nearest to
-    `canonical` pixels, and of their features the larger counts (maxout). Proposals are made at scale 1.
+    `refine`: iterative box refinement: detected boxes are classified and regressed once more; both sets together go
+    through NMS at 0.3 and box voting. `scales`: multi-scale testing: factors of the canvas; each region is pooled at
+    the two adjacent scales where its side is nearest to `canonical` pixels, and the element-wise maximum of the
+    features is taken (maxout). Proposals are made at scale 1.
     """
 
     refine: bool = False
@@ -55,7 +56,7 @@ class Options:
             raise ReskerasError(f"canonical: {self.canonical:g}: should be between 1 and 8192 pixels")
 
     def describe(self) -> str:
-        """In a few words."""
+        """The options in a few words."""
         words = [f"scales {_listed(self.scales)}"] if self.scales else ["single scale"]
         return ", ".join([*words, *(["refined and voted"] if self.refine else [])])
 
@@ -65,7 +66,7 @@ def _listed(scales: tuple[float, ...]) -> str:
 
 
 class Detector:
-    """A detector's networks with given weights, by canonical name, and what they find in image files, in float32."""
+    """A detector's networks with `weights` by canonical name, in float32, and its detections in image files."""
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
                  options: Options = Options()):
@@ -75,27 +76,27 @@ class Detector:
             write(part, {name: weights[name] for name in places(part)})
 
     def found(self, files: tf.Tensor, proposals: int = 0) -> Found:
-        """What is found in image files, strings (B,), whole JPEGs, PNGs, ...: as `selected` says, `boxes` in pixels of
-        the images; and `proposals` (B, P, 4), likewise, with their `objectness` (B, P). Runs in a graph.
+        """Detections in encoded image files, strings (B,): as `selected` returns, with `boxes` in pixels of the images;
+        and `proposals` (B, P, 4), likewise, with their `objectness` (B, P). Runs in a graph.
 
-        Of the proposals the detector's own number is looked at; more are given where `proposals` is more.
+        The detector classifies its own number of proposals; `proposals`, if larger, is how many are returned.
         """
         return self.found_on([self._canvas(files, factor) for factor in (1.0, *self.options.scales)], proposals)
 
     def found_on(self, images: Sequence[Placed], proposals: int = 0) -> Found:
-        """As `found`, in images that are placed already: at scale 1, then at each of the options' scales."""
+        """As `found`, for images on canvases: at scale 1, then at each of the options' scales."""
         first = images[0]
         features = self.networks.features(self._normalised(first))
         anchors = self.networks.anchors(features)
         testing = self.spec.proposals.testing
-        # greedy: the first of many proposals are those of few
+        # NMS is greedy, so the first of many proposals are the same as of few
         every, objectness = self.networks.proposals(anchors, first.window, max(testing, proposals))
         regions = every[:, :testing]
         pyramid = [(one, self.networks.features(self._normalised(one))) for one in images[1:]]
-        boxes, scores = self._told(features, regions, first, pyramid)
+        boxes, scores = self._classified(features, regions, first, pyramid)
         overlap = votes = None
         if self.options.refine:
-            again = self._told(features, _likeliest(boxes, scores), first, pyramid)
+            again = self._classified(features, _likeliest(boxes, scores), first, pyramid)
             boxes, scores = (tf.concat(pair, axis=1) for pair in zip((boxes, scores), again, strict=True))
             overlap, votes = REFINED_OVERLAP, VOTES
         told = selected(boxes, scores, self.spec, overlap, votes)
@@ -107,7 +108,7 @@ class Detector:
         return self.features_on(self._canvas(files, 1.0))
 
     def features_on(self, image: Placed) -> tf.Tensor:
-        """As `features`, of images that are placed already."""
+        """As `features`, for images on canvases."""
         return self.networks.features(self._normalised(image))
 
     def place(self, image: tf.Tensor, factor: float = 1.0) -> Placed:
@@ -115,8 +116,8 @@ class Detector:
         height, width, _ = self.plan.input_shape
         return placed(image, round(height * factor), round(width * factor))
 
-    def _told(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
-              pyramid: list[tuple[Placed, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _classified(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
+                    pyramid: list[tuple[Placed, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the first canvas."""
         if pyramid:
             pooled = self._maxout(features, regions, first, pyramid)
@@ -127,7 +128,7 @@ class Detector:
 
     def _maxout(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
                 pyramid: list[tuple[Placed, tf.Tensor]]) -> tf.Tensor:
-        """The larger of the features of each region at its two scales."""
+        """The element-wise maximum of each region's features at its two scales."""
         maps, logs = [], []
         for one, level in pyramid:
             ratio = tf.tile(one.scale / first.scale, [1, 2])[:, tf.newaxis]
@@ -135,7 +136,7 @@ class Detector:
             side = tf.sqrt(tf.maximum(areas(regions * ratio), 1.0))
             logs.append(tf.abs(tf.math.log(side / self.options.canonical)))
         off = tf.reshape(tf.stack(logs, axis=-1), [-1, len(maps)])
-        # sides rise with the scale, so that the two nearest are neighbours
+        # sides grow with the scale, so that the two nearest scales are adjacent
         chosen = tf.math.top_k(-off, 2).indices
         stacked = tf.stack(maps, axis=1)
         whole = self.networks.whole(features, first.window)
@@ -157,10 +158,10 @@ class Detector:
     def look(
         self, split: Objects, tell: Callable[[int, int], None] = lambda done, of: None,
     ) -> tuple[Detections, list[np.ndarray]]:
-        """What is found in every image of `split`, and each image's proposals float32 (r, 4), the best first.
+        """Detections in every image of `split`, and each image's proposals float32 (r, 4), best first.
 
-        Of proposals there are RECALLED, so that recall can be measured beyond those that the detector looks at.
-        `tell` gets how many images are done, and of how many.
+        There are up to RECALLED proposals, so that recall can be measured beyond those that the detector classifies.
+        `tell` gets the progress: images done, of how many.
         """
         rows: list[tuple[np.ndarray, ...]] = []
         proposals: list[np.ndarray] = []
@@ -186,13 +187,13 @@ class Detector:
 
 
 def _likeliest(boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-    """The box (B, R, 4) of each region's likeliest class; none of a region that is nothing."""
+    """The box (B, R, 4) of each region's most likely class; zeros for padding."""
     best = tf.gather(boxes, tf.argmax(scores, axis=-1), batch_dims=2)
     return tf.where(tf.reduce_max(scores, axis=-1, keepdims=True) > 0, best, 0.0)
 
 
 def _in_image(boxes: tf.Tensor, first: Placed) -> tf.Tensor:
-    """Boxes (B, N, 4) of the canvas in pixels of the images; rows of zeros stay zeros."""
+    """Boxes (B, N, 4) on the canvas, converted to pixels of the images; rows of zeros stay zeros."""
     scale, corner = (tf.tile(numbers, [1, 2])[:, tf.newaxis] for numbers in (first.scale, first.corner))
     real = tf.reduce_any(boxes != 0, axis=-1, keepdims=True)
     return tf.where(real, (boxes - corner) / scale, 0.0)

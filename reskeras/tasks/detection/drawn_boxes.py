@@ -1,4 +1,4 @@
-"""Boxes drawn on an image: what a detector found, and what is really there, dashed; labels where there is room."""
+"""Drawing of boxes on images: detections solid, annotated objects dashed by default; labels where there is room."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reskeras.report.fonts import picture_font, shortened
-from reskeras.tasks.detection.prediction import Box, Detection
+from reskeras.tasks.detection.prediction import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
 
-# Okabe and Ito's colours, which people of any colour vision tell apart; neighbours far from each other
+# Okabe and Ito's palette, safe for colour blindness, ordered so that neighbours are far apart
 COLOURS = ("#d55e00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#cc79a7", "#e69f00")
 DARK, LIGHT, PAPER, INK = "#000000", "#ffffff", "#ffffff", "#222222"
-VEIL = "90"  # alpha of what surrounds a line, so that the line's colour is what is seen
-LEAST_TEXT, LINES = 10, 220  # pixels a text is high; lines beside each other that fill the shorter side
-LARGEST_LABEL = 5  # an image's shorter side has room for so many labels at least, or has none
+VEIL = "90"  # alpha of a line's outline, so that the line's own colour dominates
+LEAST_TEXT, LINES = 10, 220  # smallest text in pixels; the shorter side over a line's width
+LARGEST_LABEL = 5  # images whose shorter side is less than so many text heights have no labels
 GAP = 12  # between the pictures of a grid
 Place = tuple[float, float, float, float]  # left, top, right, bottom, as Pillow has them
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A box to be drawn, in pixels of the image; `label` stands beside it if there is room, else `short`, else none."""
+    """A box to draw, in pixels of the image; labelled with `label` if there is room, else with `short`, else not."""
 
     box: Box
     colour: str
@@ -35,44 +35,44 @@ class Mark:
     dashed: bool = False
 
     def moved(self, top: float, left: float, scale: float) -> Mark:
-        """The same in a part of the image that begins at (top, left) and is made `scale` times as large."""
+        """The mark in a crop that begins at (top, left), scaled by `scale`."""
         corner = (top, left, top, left)
-        return replace(self, box=tuple((side - by) * scale for side, by in zip(self.box, corner, strict=True)))
+        return replace(self, box=box_of((side - by) * scale for side, by in zip(self.box, corner, strict=True)))
 
     def plain(self) -> Mark:
-        """The same without words."""
+        """The mark without labels."""
         return replace(self, label="", short="")
 
 
 def colour_of(name: str, classes: Sequence[str]) -> str:
-    """A class has the same colour wherever it is drawn; where there are many, some share one."""
+    """The colour of a class, the same everywhere; with many classes some share one."""
     return COLOURS[list(classes).index(name) % len(COLOURS)]
 
 
 def found_marks(detections: Iterable[Detection], classes: Sequence[str]) -> list[Mark]:
-    """Solid boxes with class and score."""
+    """Solid marks with class and score."""
     return [Mark(each.box, colour_of(each.name, classes), f"{each.name} {each.score:.2f}", f"{each.score:.2f}")
             for each in detections]
 
 
 def true_marks(boxes: np.ndarray, labels: np.ndarray, classes: Sequence[str], dashed: bool = True,
                named: bool = True) -> list[Mark]:
-    """Boxes (k, 4) of annotated objects of `labels` (k,)."""
-    return [Mark(tuple(map(float, box)), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
+    """Marks of annotated objects with boxes (k, 4) and `labels` (k,)."""
+    return [Mark(box_of(box), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
             for box, label in zip(boxes, labels, strict=True)]
 
 
 def draw_boxes(pixels: np.ndarray, marks: Sequence[Mark], text: int | None = None) -> Picture.Image:
     """uint8 (height, width, 3) with `marks` drawn on it, at its own size.
 
-    The first marks are the most important: they lie on top and get their labels first, `text` pixels high (default:
-    by the image's size). A label covers no other, so that crowded images have boxes that are known by colour alone.
+    The first marks are the most important: they are on top and labelled first, with text `text` pixels high (default:
+    by the image's size). Labels do not overlap, so in crowded images some boxes are identified by colour only.
     """
     from PIL import Image, ImageDraw
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
     shorter = min(image.size)
-    draw = ImageDraw.Draw(image, "RGBA")  # which lays translucent lines over the image
+    draw = ImageDraw.Draw(image, "RGBA")  # blends translucent lines with the image
     width = max(2 if shorter > LINES else 1, round(shorter / LINES), (text or 0) // 8)
     written, font = picture_font([each for mark in marks for each in (mark.label, mark.short)],
                                  text or max(LEAST_TEXT, round(4 + shorter / 50)))
@@ -85,8 +85,8 @@ def draw_boxes(pixels: np.ndarray, marks: Sequence[Mark], text: int | None = Non
 
 
 def placed_labels(marks: Iterable[Mark], font: Any, size: tuple[int, int]) -> list[tuple[Mark, str, Place]]:
-    """Each mark that has something to say and room to say it in an image of `size` (width, height), its words, and
-    their place: whole in the image, and on no other's. Images too small for labels have none."""
+    """The labelled marks in an image of `size` (width, height), with the text and its place, which is inside the image
+    and overlaps no other label. Images too small for labels have none."""
     placed: list[tuple[Mark, str, Place]] = []
     if font.size * LARGEST_LABEL > min(size):
         return placed
@@ -110,8 +110,8 @@ def enlarged(pixels: np.ndarray, marks: Sequence[Mark], side: int) -> tuple[np.n
 
 
 def cropped(pixels: np.ndarray, marks: Sequence[Mark], box: Box, side: int) -> tuple[np.ndarray, list[Mark]]:
-    """The square around `box`, twice as large but at least a quarter of the image, `side` pixels wide, with its marks;
-    the image's own part of it where that is smaller."""
+    """A square crop around `box`, twice as large but at least a quarter of the image, clipped to the image, with its
+    marks; both scaled to a longer side of `side` pixels."""
     height, width = pixels.shape[:2]
     wanted = max(2 * (box[2] - box[0]), 2 * (box[3] - box[1]), min(height, width) / 4, 8)
     spans = []
@@ -124,8 +124,8 @@ def cropped(pixels: np.ndarray, marks: Sequence[Mark], box: Box, side: int) -> t
 
 
 def draw_grid(rows: Sequence[tuple[str, np.ndarray, Sequence[Mark], Sequence[Mark]]], side: int = 480) -> Picture.Image:
-    """Several images in one picture: a row of a title, uint8 (height, width, 3), what is there, and what was found;
-    the two beside each other, each `side` pixels long."""
+    """Several images in one picture: for each row, of a title, uint8 (height, width, 3), annotated marks and detected
+    marks, two images side by side, with a longer side of `side` pixels."""
     from PIL import Image, ImageDraw
 
     line = 22
@@ -146,7 +146,7 @@ def draw_grid(rows: Sequence[tuple[str, np.ndarray, Sequence[Mark], Sequence[Mar
 
 
 def _fitted(text: str, font: Any, width: int) -> str:
-    """`text`, with as much of its middle left out as does not fit."""
+    """`text`, shortened in the middle to fit `width` pixels."""
     most = len(text)
     while most > 1 and font.getlength(shortened(text, most)) > width:
         most -= 1
@@ -154,9 +154,9 @@ def _fitted(text: str, font: Any, width: int) -> str:
 
 
 def _outline(draw: Any, mark: Mark, width: int) -> None:
-    """The box in its colour between lines of the opposite brightness, so that it stands out from anything."""
+    """Draw the box with an outline of contrasting brightness, so that it is visible on any background."""
     top, left, bottom, right = (round(side) for side in mark.box)
-    left, top, right, bottom = left, top, max(right - 1, left), max(bottom - 1, top)  # Pillow's last pixel is inside
+    left, top, right, bottom = left, top, max(right - 1, left), max(bottom - 1, top)  # Pillow's corners are inclusive
     behind = _opposite(mark.colour) + VEIL
     draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=behind, width=width + 2)
     if not mark.dashed:
@@ -171,11 +171,11 @@ def _outline(draw: Any, mark: Mark, width: int) -> None:
 
 
 def _dashes(first: int, last: int, width: int) -> list[tuple[int, int]]:
-    """Dashes and gaps from `first` to `last`, in pixels, a dash at both ends."""
+    """Dashes from `first` to `last`, in pixels, with a dash at both ends."""
     count = max(round((last - first + 1) / (4 + 3 * width) / 2), 1)
     step = (last - first + 1) / (2 * count + 1)
     ends = [(round(first + 2 * place * step), round(first + (2 * place + 1) * step) - 1) for place in range(count + 1)]
-    return [(start, end) for start, end in ends if start <= end]  # an edge of two pixels has no room for a gap
+    return [(start, end) for start, end in ends if start <= end]  # very short edges have no gap
 
 
 def _label(draw: Any, mark: Mark, words: str, place: Place, font: Any) -> None:
@@ -185,7 +185,7 @@ def _label(draw: Any, mark: Mark, words: str, place: Place, font: Any) -> None:
 
 
 def _places(mark: Mark, words: str, font: Any, size: tuple[int, int]) -> Iterator[Place]:
-    """Where `words` have room in the image, the best place first."""
+    """Places for `words` inside the image, best first."""
     across, down = round(font.getlength(words)) + 4, round(font.size * 1.15) + 2
     for x, y in _corners(mark.box, across, down):
         left = max(min(x, size[0] - across), 0)
@@ -194,7 +194,7 @@ def _places(mark: Mark, words: str, font: Any, size: tuple[int, int]) -> Iterato
 
 
 def _corners(box: Box, across: int, down: int) -> list[tuple[int, int]]:
-    """Where a label may begin, the best first: above the box, inside if that leaves most of it, below."""
+    """Corners for a label, best first: above the box, inside if that leaves most of it visible, below."""
     top, left, bottom, right = (round(side) for side in box)
     above, below = [[(x, y) for x in (left, right - across)] for y in (top - down, bottom)]
     inside = [(x, y) for y in (top, bottom - down) for x in (left, right - across)]
@@ -208,7 +208,7 @@ def _touch(one: Place, other: Place) -> bool:
 
 
 def _opposite(colour: str) -> str:
-    """Black or white, whichever stands out more (WCAG 2.1)."""
+    """Black or white, whichever has more contrast (WCAG 2.1)."""
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

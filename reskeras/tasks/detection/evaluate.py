@@ -1,4 +1,4 @@
-"""How good a detector is on a split: average precision as VOC and COCO measure it, and recall of its proposals."""
+"""Evaluation of a detector on a split: average precision by VOC's and COCO's rules, proposal recall, mistakes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from reskeras.tasks.detection.recall import Recall, proposal_recall
 
 @dataclass(frozen=True)
 class DetectionEvaluation:
-    """What a detector finds in `images` images with `objects` objects that are to be found.
+    """Results of a detector on `images` images with `objects` objects that are not ignored.
 
-    `voc` and `mistakes` are at an overlap of 0.5, `coco` None where pycocotools is not installed; `recall` is by number
-    of proposals.
+    `voc` and `mistakes` are at an overlap (IoU) of 0.5, `coco` is None where pycocotools is not installed; `recall` is
+    by number of proposals.
     """
 
     data: str
@@ -53,16 +53,17 @@ def evaluate_detector(
     detector: Detector, split: Objects, classes: Sequence[str], data: str,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> DetectionEvaluation:
-    """Look at every image of `split` once. `tell` gets how many are done, and of how many."""
+    """Evaluate `detector` on every image of `split`. `tell` gets the progress: images done, of how many."""
     detections, proposals = detector.look(split, tell)
     return judged(detections, proposals, split, classes, data, detector.options.describe())
 
 
 def judged(detections: Detections, proposals: Sequence[np.ndarray], split: Objects, classes: Sequence[str], data: str,
            views: str) -> DetectionEvaluation:
-    """The figures of what was found in `split`."""
-    coco = coco_precision(detections, split, classes) if find_spec("pycocotools") else None
+    """The evaluation of detections in `split`."""
+    names = tuple(classes)
+    coco = coco_precision(detections, split, names) if find_spec("pycocotools") else None
     return DetectionEvaluation(
         data, split.name, split.count, int(np.count_nonzero(~split.ignored)), views,
-        voc_precision(detections, split, classes), coco, proposal_recall(proposals, split),
+        voc_precision(detections, split, names), coco, proposal_recall(proposals, split),
         mistakes(detections, split, classes, proposals=proposals), detections)

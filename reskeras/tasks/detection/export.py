@@ -1,4 +1,4 @@
-"""Export of a detector: a SavedModel that takes image files and names what is in them, proven, then published."""
+"""Export of a detector as a SavedModel that maps image files to detections; verified, then published."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +24,7 @@ from reskeras.graph.fold import folded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.runs import RunFolder
-from reskeras.spec.detector import DetectorPlan, lower_detector
+from reskeras.spec.detector import DetectorPlan, DetectorSpec, lower_detector
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.canvas import Placed
 from reskeras.tasks.detection.detector import Detector
@@ -33,11 +33,10 @@ from reskeras.tasks.detection.proof import TOLERANCE, Find, answers, compared, f
 
 
 class ServedDetector(tf.Module):
-    """A detector in one function with a free batch size: files to boxes, scores and names of classes, float32.
+    """A detector in one function with a free batch size: files to boxes, scores and class names, float32.
 
-    `weights` are those of `plan`, by canonical name; batch norm is folded into the convolution before it, wherever one
-    stands there. An empty batch is answered with an INVALID_ARGUMENT that says so, a file that is no image with a
-    `status` of its own.
+    `weights` are those of `plan`, by canonical name; batch norm is folded into a directly preceding convolution. An
+    empty batch raises INVALID_ARGUMENT with the reason; files that are not images are reported in `status`.
     """
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
@@ -45,11 +44,11 @@ class ServedDetector(tf.Module):
         super().__init__()
         self.classes = tuple(classes)
         detector = Detector(*folded_detector(plan, weights), preprocessing)
-        self._detector = lambda: detector  # in an attribute of its own its models would be saved a second time
+        self._detector = lambda: detector  # as a plain attribute its models would be saved a second time
         self.kept = [variable.value for part in detector.networks.parts.values() for variable in part.weights]
 
     def signatures(self, names: Sequence[str] = SIGNATURES) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """What a server offers, or those of it that are named; `serving_default` goes by the name of `bytes` too."""
+        """The signatures for serving, restricted to `names`; `bytes` is the same as `serving_default`."""
         files = tf.TensorSpec([None], tf.string, name="image_bytes")
         found = tf.function(self.__call__, autograph=False).get_concrete_function(files)
         features = tf.function(self.features, autograph=False).get_concrete_function(files)
@@ -61,12 +60,12 @@ class ServedDetector(tf.Module):
         return {name: {"image_bytes": files} for name in ("serving_default", "bytes", "features")}
 
     def __call__(self, image_bytes: tf.Tensor) -> Outputs:
-        """Whole JPEG or PNG files (B,) to what is found in each, the surest first: `boxes` (B, most, 4) top, left,
-        bottom, right in pixels of the image, `scores` (B, most), `classes` (B, most) names, and how many, `count` (B,);
-        beyond these are zeros and empty names.
+        """Encoded JPEG or PNG files (B,) to detections by descending score: `boxes` (B, most, 4) top, left, bottom,
+        right in pixels of the image, `scores` (B, most), `classes` (B, most) names, and their number `count` (B,); the
+        rest is zeros and empty names.
 
-        `status` (B,) is `ok`, or says why a file could not be read; in such a row nothing is found, and the rows
-        beside it are what they are without it.
+        `status` (B,) is `ok`, or says why a file could not be read; such a row has no detections and does not affect
+        other rows.
         """
         images, status = self._read(image_bytes)
         found = self._detector().found_on([images])
@@ -77,7 +76,7 @@ class ServedDetector(tf.Module):
                 "count": _where(was_read, found["count"]), "classes": _where(was_read, names), "status": status}
 
     def features(self, image_bytes: tf.Tensor) -> Outputs:
-        """The map (B, h, w, C) of whole images that regions are cut from, and `status` (B,); zeros where that is not
+        """The shared feature map (B, h, w, C) that regions are pooled from, and `status` (B,); zeros where that is not
         `ok`."""
         images, status = self._read(image_bytes)
         return {"features": _where(tf.equal(status, READ), self._detector().features_on(images)), "status": status}
@@ -98,15 +97,16 @@ def _where(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 def folded_detector(
     plan: DetectorPlan, weights: Mapping[str, np.ndarray],
 ) -> tuple[DetectorPlan, dict[str, np.ndarray]]:
-    """`graph.fold.folded` of each part."""
-    parts, left = {}, dict(weights)
+    """Plan and weights with batch norm folded, by `graph.fold.folded` for each part."""
+    parts: dict[str, Any] = {}
+    left = dict(weights)
     for name, part in plan.parts.items():
         parts[name], left = folded(part, left)
     return replace(plan, **parts), left
 
 
 class SavedDetector:
-    """A SavedModel loaded once, as a function from files to what it finds; a name that is no class has the label -1."""
+    """A SavedModel loaded once, as a function from files to detections; unknown class names get the label -1."""
 
     def __init__(self, path: Path, classes: Sequence[str]):
         self._loaded = tf.saved_model.load(str(path))
@@ -122,7 +122,7 @@ class SavedDetector:
 
 @dataclass(frozen=True)
 class DetectorExporter(Exporter):
-    """A detector, and what it finds in the real images of `sample`."""
+    """Exports a detector and verifies it on the real images of `sample`."""
 
     plan: DetectorPlan
     weights: Mapping[str, np.ndarray]
@@ -135,8 +135,8 @@ class DetectorExporter(Exporter):
 
     @classmethod
     def of(cls, run: RunFolder, source: Source[Objects], name: str, **request: Any) -> DetectorExporter:
-        """For a run's best model, and test images of `source`; `request` are the other fields."""
-        plan = lower_detector(run.spec())
+        """The exporter of a run's best model, with test images of `source`; `request` are the other fields."""
+        plan = lower_detector(cast(DetectorSpec, run.spec()))  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, plan.input_shape)
         check_place(run.export_folder)
         return cls(run.export_folder, name, plan, read(load_model(run.model_file)), preprocessing, run.classes(),
@@ -144,14 +144,14 @@ class DetectorExporter(Exporter):
 
     @cached_property
     def ask_keras(self) -> Find:
-        """The Keras detector, of files."""
+        """Detections of the Keras model in image files."""
         find = tf.function(Detector(self.plan, self.weights, self.preprocessing).found,
                            input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         return lambda files: {name: values.numpy() for name, values in find(files).items()}
 
     @cached_property
     def reference(self) -> Detections:
-        """What the Keras detector finds."""
+        """Detections of the Keras model in the sample."""
         return answers(self.ask_keras, files_of(self.sample))
 
     def some(self, count: int) -> np.ndarray:
@@ -160,7 +160,7 @@ class DetectorExporter(Exporter):
         return np.array(list(files_of(few)), object)
 
     def noise(self, proof: Proof) -> float:
-        """As the difference of partners."""
+        """In terms of the difference of partners."""
         few = self.some(NOISE_SAMPLE)
         alone = answers(self.ask_keras, few, batch=1)
         return compared(alone, self.reference.part(self.reference.image < len(few)), self.sample.sizes)[0]

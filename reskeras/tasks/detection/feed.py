@@ -1,4 +1,4 @@
-"""What a detector is fed: images on canvases with their boxes, changed by (seed, epoch, step) alone."""
+"""The input pipeline of a detector: images on canvases with their boxes; a pure function of (seed, epoch, step)."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ from reskeras.tasks.detection.canvas import normalised, placed
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
 from reskeras.training.strategy import Replicas
 
-LEAST_SEEN = 0.4  # of an object that the canvas cuts: with less of it in view nobody is asked to find it
-# numbers folded into a batch's seed
+LEAST_SEEN = 0.4  # visible share of an object cut by the canvas, below which it is ignored
+# folded into a batch's seed
 SCALE, MIRROR, FLIP_ROWS, ERASE, LEARN = 101, 102, 103, 104, 105
-# of the recipe's augmentation, what makes no sense of images with boxes
+# augmentations that are not implemented for images with boxes
 ONLY_CLASSIFIERS = ("random_resized_crop", "shorter_side", "rand_augment", "mixup", "cutmix")
 
 Inputs = dict[str, tf.Tensor]
 
 
 class DetectionFeed:
-    """Training and watched images of `source` by `recipe`, shared out over `replicas`.
+    """Training and watched images of `source` by `recipe`, sharded over `replicas`.
 
-    A batch is (inputs, weights (B,)): what `training_model` takes, and 1 for each image, 0 for what fills up a batch.
+    A batch is (inputs, weights (B,)): the inputs of `training_model`, and 1 for images, 0 for padding.
     """
 
     def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
         kept, held = held_back(source, recipe)
         self.held_out = len(held) > 0
-        self.train = source.train.part("train", kept) if self.held_out else source.train
-        self.watched = source.train.part("held-out", held) if self.held_out else source.test
+        train = source.training_images("train")
+        self.train = train.part("train", kept) if self.held_out else train
+        self.watched = train.part("held-out", held) if self.held_out else source.test
         self.watches = "held-out" if self.held_out else "test"
-        self.most = max(source.train.most, source.test.most)
+        self.most = max(train.most, source.test.most)
         self.steps_per_epoch = max(self.train.count // recipe.step_images, 1)
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
@@ -62,16 +63,16 @@ class DetectionFeed:
         return self.replicas.dataset(shard, size)
 
     def check(self) -> None:
-        """Raise ReskerasError when these images cannot be augmented or shared out as the recipe says."""
+        """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
         self.training(0, 0, 1)
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
-        """Batches of every watched image once, in order, and how many batches that are."""
+        """Batches of every watched image once, in order, and the number of batches."""
         size = min(self.recipe.step_images, self.watched.count)
         size += -size % self.replicas.count
 
         def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
-            # an image's draws are its own, so that its loss does not depend on what else is watched
+            # seeded by image, so that its loss does not depend on the rest of the batch
             seeds = tf.stack([tf.fill(tf.shape(indices), self.recipe.seed), tf.cast(indices, tf.int32)], axis=1)
             count = indices.shape[0]
             return self.loaded(self.watched, indices, tf.ones([count]), tf.zeros([count, 2])) | {"seed": seeds}, weights
@@ -84,16 +85,16 @@ class DetectionFeed:
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
 
     def read_ahead(self, count: int) -> ReadAhead:
-        """How many batches of `count` images are made at once."""
+        """How many batches of `count` images are prepared in parallel."""
         return ReadAhead.of(count, self.preprocessing.size)
 
     def broken_image(self, epoch: int, step: int) -> str | None:
-        """Where the image is stored that a training could not read after `step` steps of `epoch`."""
+        """Where the image is stored that could not be read after `step` steps of `epoch`."""
         size, watched = min(self.recipe.step_images, self.train.count), self.watched.images()
         return first_broken_in_training(self.train.images(), watched, size, self.recipe.seed, epoch, step)
 
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
-        """Shapes and types of a batch."""
+        """Shapes and dtypes of a batch."""
         spec = tf.TensorSpec
         return {"image": spec([None, *self.preprocessing.size]), "window": spec([None, 4]),
                 "boxes": spec([None, self.most, 4]), "labels": spec([None, self.most], tf.int32),
@@ -118,7 +119,7 @@ class DetectionFeed:
 
 
 class TrainingCanvases:
-    """Makes the rows of a training batch from indices and a seed."""
+    """Builds this shard's rows of a training batch from indices and a seed."""
 
     def __init__(self, feed: DetectionFeed, rows: Rows):
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
@@ -130,7 +131,7 @@ class TrainingCanvases:
         fold, rows, size = partial(tf.random.experimental.stateless_fold_in, seed), self.rows, self.feed.preprocessing
         low, high = self.augment.scale or (1.0, 1.0)
         draws = rows.taken(tf.random.stateless_uniform([rows.of, 3], fold(SCALE)))
-        # as often halved as doubled
+        # log-uniform: halved as often as doubled
         factors = tf.exp(tf.math.log(low) + draws[:, 0] * (tf.math.log(high) - tf.math.log(low)))
         wheres = draws[:, 1:] if self.augment.scale else tf.zeros([rows.count, 2])
         inputs = self.feed.loaded(self.feed.train, tf.ensure_shape(indices, [rows.count]), factors, wheres)
@@ -148,16 +149,16 @@ class TrainingCanvases:
 
 
 def held_back(source: Source[Objects], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training images to learn from, and to hold out, as the recipe says."""
-    train = source.train
+    """Indices of the training images to train on, and of those to hold out, by the recipe."""
+    train = source.training_images("train")
     if source.division == BY_POSITION:
         return held_by_position(train.count, recipe.holdout, recipe.seed)
     return held_out([str(each) for each in train.ids], np.zeros(train.count, np.int32), recipe.holdout, recipe.seed)
 
 
 def in_view(boxes: tf.Tensor, labels: tf.Tensor, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Boxes (G, 4) of a canvas and labels (G,), cut to what `window` (4,) shows: of which less than LEAST_SEEN is left
-    are ignored, of which nothing is left are padding."""
+    """Boxes (G, 4) of a canvas and labels (G,), clipped to `window` (4,): objects with less than LEAST_SEEN of their
+    area left are ignored, those with nothing left become padding."""
     corner = tf.tile(window[:2], [2])
     cut = clipped(boxes - corner, window[2:] - window[:2]) + corner
     share = tf.math.divide_no_nan(areas(cut), areas(boxes))
@@ -167,7 +168,7 @@ def in_view(boxes: tf.Tensor, labels: tf.Tensor, window: tf.Tensor) -> tuple[tf.
 
 
 def check_augment(augment: AugmentSpec) -> None:
-    """ReskerasError for augmentation that is for classifiers alone."""
+    """ReskerasError for augmentations that are for classifiers only."""
     for field in ONLY_CLASSIFIERS:
         if getattr(augment, field):
             raise ReskerasError(f"augment.{field}: is for classifiers; detectors have scale, flip, flip_rows, colour, "
@@ -181,7 +182,7 @@ def _finished(preprocessing: Preprocessing, inputs: Inputs, weights: tf.Tensor) 
 
 
 def _mirrored(inputs: Inputs, chosen: tf.Tensor, width: int) -> Inputs:
-    """Images, windows and boxes of the `chosen` rows, bool (B, 1, 1, 1), left to right."""
+    """Flip images, windows and boxes of the `chosen` rows, bool (B, 1, 1, 1), horizontally."""
     images = tf.where(chosen, tf.reverse(inputs["image"], axis=[2]), inputs["image"])
     whole = tf.fill(tf.shape(chosen)[:1], float(width))
     real = (inputs["labels"] != PADDING)[..., tf.newaxis]
@@ -191,7 +192,7 @@ def _mirrored(inputs: Inputs, chosen: tf.Tensor, width: int) -> Inputs:
 
 
 def _turned(inputs: Inputs) -> Inputs:
-    """Rows and columns exchanged, so that left to right is up and down."""
+    """Transpose rows and columns, so that a horizontal flip becomes a vertical one."""
     order = [1, 0, 3, 2]
     return inputs | {"image": tf.transpose(inputs["image"], [0, 2, 1, 3]),
                      "boxes": tf.gather(inputs["boxes"], order, axis=-1),

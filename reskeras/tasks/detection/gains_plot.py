@@ -1,4 +1,4 @@
-"""What limits a detector, in one plot: the average precision that each kind of mistake takes."""
+"""Plot of the average precision that each kind of mistake costs a detector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reskeras.tasks.detection.mistakes import Mistakes
 
 
 def draw_gains(found: Mapping[str, Mistakes]) -> Any:
-    """A matplotlib figure: points of mean average precision to be won by mending each kind, a bar for each run."""
+    """A matplotlib figure: points of mean average precision gained by fixing each kind, with a bar for each run."""
     from reskeras.report.figures import COLOURS, Figure, add_legend, labelled
 
     kinds = [each.name for each in next(iter(found.values())).table]
@@ -35,7 +35,7 @@ def draw_gains(found: Mapping[str, Mistakes]) -> Any:
 
 
 def gains_in_words(found: Mapping[str, Mistakes]) -> str:
-    """What the plot shows, for those who do not see it."""
+    """Alternative text of the plot."""
     parts = [f"{name}: {', '.join(f'{each.name} {each.mended - mistakes.map_area:.1%}' for each in mistakes.table)}"
              for name, mistakes in found.items()]
     return f"Mean average precision to be won by mending each kind of mistake alone. {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""A detector's training: what is trained, and the job that does it into a run folder."""
+"""Training of a detector: its subject and its job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Measure
 from reskeras.training.transfer import freeze
 
-# layers that a backbone has no weights for, or others for other classes and anchors
+# layers that a pretrained backbone lacks, or whose shapes depend on classes and anchors
 FRESH = ("rpn_pre_bn", "rpn_conv", "objectness", "anchor_deltas", "logits", "box_deltas")
 LOSS = Measure(
     score=lambda logs: (-float(logs["val_loss"]),),
@@ -42,7 +42,7 @@ LOSS = Measure(
 
 @dataclass(frozen=True)
 class DetectorSubject:
-    """A detector and the annotated images it learns from: what the one fit trains."""
+    """A detector and the annotated images that it is trained on."""
 
     detector: DetectorPlan
     name: str
@@ -52,22 +52,23 @@ class DetectorSubject:
 
     @property
     def plan(self) -> Plan:
-        """All units."""
+        """All units of the detector."""
         return self.detector.everything
 
     def described(self) -> dict[str, Any]:
-        """Units, canvas, and all that decides what is learned from."""
+        """Units, canvas, and everything that determines the targets, for the fingerprint of checkpoints."""
         return {"units": [unit_data(unit) for unit in self.plan.units], "input": self.plan.input_shape,
                 "detector": self.detector.spec.model_dump(mode="json", exclude={"backbone", "detections", "name"})}
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> DetectionFeed:
-        """Its training and watched images."""
+        """The input pipeline for training and watched images."""
         return DetectionFeed(recipe, self.source, self.preprocessing, replicas)
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedDetector:
-        """The model in the recipe's precision and form, with its optimiser."""
+        """The training model in the recipe's precision and form, with its optimiser."""
+        most = max(self.source.training_images("train").most, self.source.test.most)
         model = training_model(
-            self.detector, self.name, max(self.source.train.most, self.source.test.most),
+            self.detector, self.name, most,
             precision=training_precision(recipe.precision), seed=recipe.seed, form=training_form(self.plan, recipe),
             recompute=recipe.recompute, synchronized=synchronized, cut=recipe.freeze)
         freeze(model, self.detector.network, recipe.freeze, recipe.frozen_bn)
@@ -75,13 +76,13 @@ class DetectorSubject:
         return model
 
     def saved(self) -> keras.Model:
-        """The model that is saved: of images to proposals and what is told of them."""
+        """The float32 inference model that is saved: images to proposals, their logits and box deltas."""
         return detector_model(self.detector, self.name)
 
 
 @dataclass(frozen=True)
 class DetectorJob(Job):
-    """`spec` as typed, the recipe and annotated images. ReskerasError when they contradict each other."""
+    """Trains a detector on annotated images by a recipe. ReskerasError when they contradict each other."""
 
     spec: DetectorSpec
     source: Source[Objects]
@@ -103,7 +104,7 @@ class DetectorJob(Job):
 
     @cached_property
     def detector(self) -> DetectorPlan:
-        """What is compiled."""
+        """The plans of the detector's parts."""
         return lower_detector(self.fitted)
 
     @cached_property
@@ -113,12 +114,12 @@ class DetectorJob(Job):
         plan = self.detector.everything
         self.recipe.check(plan)
         if self.recipe.freeze is not None:
-            self.detector.network.endpoint(self.recipe.freeze)  # what is new in a detector always learns
+            self.detector.network.endpoint(self.recipe.freeze)  # the detector's own layers are always trainable
         return plan
 
     @property
     def computed_whole(self) -> Plan:
-        """The shared part: the others are computed of regions, and are no network together with it."""
+        """The part that is computed once per image; the others are computed once per region."""
         return self.detector.shared
 
     @property
@@ -128,19 +129,21 @@ class DetectorJob(Job):
 
     def preprocessing(self) -> Preprocessing:
         """How images are normalised, measured on the training images."""
-        return Preprocessing.fit(self.source.train.images(), *self.detector.input_shape, self.recipe.normalise)
+        height, width, channels = self.detector.input_shape
+        images = self.source.training_images("train").images()
+        return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
 
     def subject(self, preprocessing: Preprocessing) -> DetectorSubject:
-        """What is trained."""
+        """The detector to fit."""
         return DetectorSubject(self.detector, detector_name(self.spec), self.source, preprocessing)
 
     def describe(self, preprocessing: Preprocessing) -> str:
-        """How images become the detector's input, in a line."""
+        """How images become the detector's input, in one line."""
         return canvas.describe(preprocessing)
 
 
 def _check_recipe(recipe: Recipe) -> None:
-    """ReskerasError for what a recipe says that means nothing to detectors."""
+    """ReskerasError for fields of a recipe that do not apply to detectors."""
     if recipe.normalise == "per_pixel_mean":
         raise ReskerasError("normalise: 'per_pixel_mean' is for images of one size; choose per_channel or scale")
     for field in ("label_smoothing", "class_weights"):

@@ -1,10 +1,11 @@
-"""What stands between a detector's networks, as Keras layers: proposals, targets of regions, their maps, losses.
+"""Keras layers between a detector's networks: proposals, region targets, RoI pooling, losses.
 
 All compute in float32 on boxes in pixels of the canvas. Importing this file registers them, so that models load.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,31 +23,31 @@ from reskeras.tasks.detection.sampling import sampled
 from reskeras.tasks.detection.suppression import suppressed
 
 REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
-INSIDE = 0.5  # of an anchor, in the image, for it to teach or tell something
-SMALLEST = 1.0  # pixels of the canvas; thinner proposals are no regions
-IGNORED_SHARE = 0.5  # of a box that lies in an ignored object: then it is no background either
-SMOOTH = 1.0  # where smooth L1 turns from a parabola into a line (Fast R-CNN, equation 3)
+INSIDE = 0.5  # share of an anchor inside the image, above which it is trained and proposes
+SMALLEST = 1.0  # pixels of the canvas; thinner proposals are dropped
+IGNORED_SHARE = 0.5  # share of a box inside an ignored object, above which it is not background either
+SMOOTH = 1.0  # where smooth L1 changes from quadratic to linear (Fast R-CNN, equation 3)
 PROPOSAL_SMOOTH = 1 / 9  # in the proposal network (its released code's sigma of 3)
-# numbers folded into an image's seed
+# folded into an image's seed
 ANCHORS_DRAWN, REGIONS_DRAWN = 1, 2
 
 
 class _Float32Layer(keras.layers.Layer):
-    """Base: computes in float32 whatever the networks around do, and is made again from its arguments."""
+    """Base: computes in float32 whatever the precision of the networks; its config is its arguments."""
 
     def __init__(self, name: str, **arguments: Any):
         base = {key: arguments.pop(key) for key in ("trainable", "dtype") if key in arguments}
         super().__init__(name=name, trainable=base.get("trainable", True), dtype="float32", autocast=False)
         self.arguments = arguments
-        vars(self).update(arguments)
+        self.__dict__.update(arguments)
 
     def get_config(self) -> dict[str, Any]:
-        """What makes the layer again."""
+        """The arguments that the layer is recreated from."""
         return {"name": self.name, "trainable": self.trainable, **self.arguments}
 
 
 def window_clipped(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """Boxes (B, N, 4) cut to the `window` (B, 4) of the canvas that holds the image."""
+    """Boxes (B, N, 4) clipped to the `window` (B, 4) of the canvas that shows the image."""
     corner = tf.concat([window[:, :2], window[:, :2]], axis=-1)[:, tf.newaxis]
     return clipped(boxes - corner, window[:, 2:] - window[:, :2]) + corner
 
@@ -59,24 +60,24 @@ def in_rows(values: tf.Tensor, width: int) -> tf.Tensor:
 
 @REGISTERED
 class Proposals(_Float32Layer):
-    """The proposal network's boxes: the best `before` of an image, moved, cut to it, suppressed at `overlap`: `count`.
+    """Proposals of the RPN: the top `before` anchors of an image, decoded, clipped, NMS at `overlap`, the top `count`.
 
-    Takes objectness (B, H, W, A), deltas (B, H, W, 4 A) and windows (B, 4); gives boxes float32 (B, count, 4), the best
-    first, and their probabilities (B, count). Where there are fewer, zero boxes of probability 0. Anchors of which half
-    lies outside the image are left out: `ProposalLosses` teaches them nothing.
+    Takes objectness (B, H, W, A), deltas (B, H, W, 4 A) and windows (B, 4); returns boxes float32 (B, count, 4), best
+    first, and their probabilities (B, count), padded with zero boxes of probability 0. Anchors with half of their area
+    or more outside the image are left out: `ProposalLosses` does not train them.
     """
 
-    def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, before: int, count: int,
-                 overlap: float, **base: Any):
+    def __init__(self, *, name: str, sizes: Sequence[float], ratios: Sequence[float], stride: float, before: int,
+                 count: int, overlap: float, **base: Any):
         super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, before=before, count=count,
                          overlap=overlap, **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Choose."""
+        """Select the proposals."""
         objectness, deltas, window = inputs
         anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
                                           self.ratios))
-        # of anchors beside the image nothing was learned; on a canvas that it fills by half they would be most
+        # anchors outside the image are untrained; on a canvas that it half fills they could dominate the top
         logits = tf.where(_share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
         best, places = tf.math.top_k(tf.stop_gradient(logits), min(self.before, anchors.shape[0]))
         moves = tf.gather(tf.stop_gradient(in_rows(deltas, 4)), places, batch_dims=1)
@@ -89,31 +90,31 @@ class Proposals(_Float32Layer):
 
 @REGISTERED
 class RegionTargets(_Float32Layer):
-    """The regions of an image that a step learns from: `count` of its proposals and objects, and what they are.
+    """Samples the regions that a step trains on, `count` per image, from proposals and objects, with their targets.
 
-    Takes proposals (B, R, 4), objects' boxes (B, G, 4), labels int32 (B, G), seeds int32 (B, 2). Gives regions
-    (B, count, 4), labels int32 (B, count), where `classes` is the background, deltas (B, count, 4) divided by
-    `deviations`, and weights (B, count): 0 where there were too few. At most `positives` are objects. A region that
-    lies in an ignored object is no background.
+    Takes proposals (B, R, 4), objects' boxes (B, G, 4), labels int32 (B, G), seeds int32 (B, 2). Returns regions
+    (B, count, 4), labels int32 (B, count), where the label `classes` is background, deltas (B, count, 4) divided by
+    `deviations`, and weights (B, count), 0 for padding. At most `positives` regions are objects. A region inside an
+    ignored object is not background.
     """
 
     def __init__(self, *, name: str, classes: int, count: int, positives: int, positive: float,
-                 deviations: list[float], **base: Any):
+                 deviations: Sequence[float], **base: Any):
         super().__init__(name, classes=classes, count=count, positives=positives, positive=positive,
                          deviations=list(deviations), **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Draw."""
+        """Sample regions and compute their targets."""
         proposals, boxes, labels, seeds = inputs
         real = labels >= 0
-        # objects are regions too (the paper's code): at first no proposal is near one
+        # objects are added to the proposals, as in the paper's code: at first no proposal is near one
         regions = tf.stop_gradient(tf.concat([proposals, tf.where(real[..., tf.newaxis], boxes, 0.0)], axis=1))
         filled = tf.reduce_all(regions[..., 2:] > regions[..., :2], axis=-1)
         index, kind = matched(overlaps(regions, boxes), real, self.positive, self.positive, best=False)
         kind = tf.where(filled & ~_in_ignored(regions, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.count, self.positives, folded(seeds, REGIONS_DRAWN))
         regions, index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (regions, index, kind))
-        # a row that was not drawn may be anything; as background of weight 0 it is nothing
+        # padding rows are arbitrary; make them background of weight 0
         positive = (kind == POSITIVE) & (weights > 0)
         targets = tf.gather(boxes, index, batch_dims=1)
         deltas = encoded(targets, regions) / tf.constant(self.deviations)
@@ -123,16 +124,17 @@ class RegionTargets(_Float32Layer):
 
 @REGISTERED
 class RegionMaps(_Float32Layer):
-    """Each region's part of the shared map: features (B, H, W, C), boxes (B, R, 4) to (B * R, size, size, C).
+    """RoI pooling of the shared map: features (B, H, W, C), boxes (B, R, 4) to (B * R, size, size, C).
 
-    `pool` is align (RoIAlign with `points` x `points` points a cell) or max (RoI pooling). In the features' precision.
+    `pool` is align (RoIAlign with `points` x `points` samples per bin) or max (RoI max pooling). Computed in the
+    features' precision.
     """
 
     def __init__(self, *, name: str, pool: str, size: int, points: int, stride: float, **base: Any):
         super().__init__(name, pool=pool, size=size, points=points, stride=stride, **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Cut out."""
+        """Pool each region."""
         features, boxes = inputs
         cells = boxes / self.stride
         maps = roi_align(features, cells, self.size, self.points) if self.pool == "align" else roi_pool(
@@ -142,10 +144,11 @@ class RegionMaps(_Float32Layer):
 
 @REGISTERED
 class WithContext(_Float32Layer):
-    """Features (B * R + B, F) of regions (B, R, 4), then of whole images: (B * R, 2 F) side by side (v1 appendix A)."""
+    """Global context (v1 appendix A): features (B * R + B, F) of regions (B, R, 4), then of whole images, to
+    (B * R, 2 F), each region's concatenated with its image's."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Put them side by side."""
+        """Concatenate."""
         features, boxes = inputs
         regions = tf.shape(features)[0] - tf.shape(boxes)[0]
         whole = tf.repeat(features[regions:], boxes.shape[1], axis=0)
@@ -154,24 +157,24 @@ class WithContext(_Float32Layer):
 
 @REGISTERED
 class ByImage(_Float32Layer):
-    """What was computed of regions (B, R, 4), (B * R, n), sorted by image again: float32 (B, R, n)."""
+    """Outputs (B * R, n) of regions (B, R, 4), reshaped to float32 (B, R, n)."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Sort."""
+        """Reshape."""
         values, boxes = inputs
         return tf.reshape(tf.cast(values, tf.float32), [-1, boxes.shape[1], values.shape[-1]])
 
 
 @REGISTERED
 class ProposalLosses(_Float32Layer):
-    """The proposal network's two losses of each image, (B,): cross-entropy and smooth L1 over `sample` anchors.
+    """The RPN's two losses per image, (B,): cross-entropy and smooth L1 over `sample` anchors.
 
     Takes objectness (B, H, W, A), deltas (B, H, W, 4 A), windows (B, 4), objects' boxes (B, G, 4), labels (B, G) and
-    seeds (B, 2). Anchors of which half lies outside the image teach nothing (arXiv:1506.01497, section 3.3 leaves out
-    all that cross its edge). Both are sums over the sample, divided by its size.
+    seeds (B, 2). Anchors with half of their area or more outside the image are not trained (arXiv:1506.01497, section
+    3.3 leaves out all that cross the boundary). Both losses are sums over the sample, divided by its size.
     """
 
-    def __init__(self, *, name: str, sizes: list[float], ratios: list[float], stride: float, positive: float,
+    def __init__(self, *, name: str, sizes: Sequence[float], ratios: Sequence[float], stride: float, positive: float,
                  negative: float, sample: int, positives: int, **base: Any):
         super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, positive=positive,
                          negative=negative, sample=sample, positives=positives, **base)
@@ -182,7 +185,7 @@ class ProposalLosses(_Float32Layer):
         anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
                                           self.ratios))
         inside = _share_inside(anchors, window) > INSIDE
-        # the best anchor of an object is one that may learn it
+        # the best anchor of an object must be one that is trained
         shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
         index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
         kind = tf.where(inside & ~_in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
@@ -200,10 +203,10 @@ class ProposalLosses(_Float32Layer):
 
 @REGISTERED
 class RegionLosses(_Float32Layer):
-    """The two losses of an image's regions, (B,): cross-entropy over classes and background, smooth L1 of the boxes.
+    """The two losses of the regions per image, (B,): cross-entropy over classes and background, smooth L1 of boxes.
 
-    Takes logits (B, R, C + 1), deltas (B, R, 4 C), and what RegionTargets gave: labels, deltas, weights. Both are sums
-    over the regions, divided by their number; only the deltas of the right class are learned.
+    Takes logits (B, R, C + 1), deltas (B, R, 4 C), and labels, deltas and weights from RegionTargets. Both losses are
+    sums over the regions, divided by their number; only the deltas of the true class are trained.
     """
 
     def __init__(self, *, name: str, classes: int, **base: Any):
@@ -228,16 +231,16 @@ def smooth_l1(differences: tf.Tensor, turn: float) -> tf.Tensor:
 
 
 def folded(seeds: tf.Tensor, number: int) -> tf.Tensor:
-    """Seeds int32 (B, 2) of another purpose."""
+    """Seeds int32 (B, 2) with `number` folded in, for independent draws."""
     return tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, number), seeds)
 
 
 def _in_ignored(boxes: tf.Tensor, objects: tf.Tensor, labels: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
-    """Whether boxes (B, N, 4) or (N, 4) that are no object lie in an ignored one, bool (B, N)."""
+    """Whether boxes (B, N, 4) or (N, 4) that are not POSITIVE lie in an ignored object, bool (B, N)."""
     share = tf.where((labels == IGNORED)[:, tf.newaxis], coverage(boxes, objects), 0.0)
     return (tf.reduce_max(share, axis=-1) > IGNORED_SHARE) & (kind != POSITIVE)
 
 
 def _share_inside(anchors: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """Share of each anchor (N, 4) that lies in the image, (B, N)."""
+    """Share of each anchor (N, 4) inside the image, (B, N)."""
     return coverage(anchors, window[:, tf.newaxis])[..., 0]

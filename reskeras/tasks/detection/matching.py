@@ -1,4 +1,4 @@
-"""Which object each anchor or region is to find, if any (arXiv:1506.01497, section 3.1.2)."""
+"""Assignment of anchors or regions to objects (arXiv:1506.01497, section 3.1.2)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def matched(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """(index, kind), both int32 (B, N), of N anchors by their overlaps (B, N, G) with G >= 1 rows of objects.
 
-    Only rows that are `real`, bool (B, G), count. `index` is the row of most overlap, the first of equals, and 0 where
-    no row is real. `kind` is POSITIVE from an overlap of `positive` on, NEGATIVE below `negative`, else NEITHER. With
-    `best` all anchors that share the highest overlap (above 0) of a row are POSITIVE as well and belong to that row,
-    even where they overlap another one more; of several such rows to that of most overlap.
+    Only rows that are `real`, bool (B, G), count. `index` is the row of highest overlap, the first of ties, and 0
+    without real rows. `kind` is POSITIVE for overlaps of at least `positive`, NEGATIVE below `negative`, else NEITHER.
+    With `best` all anchors with the highest overlap (above 0) of a row are POSITIVE as well and assigned to that row,
+    even where they overlap another one more; of several such rows, to the one of highest overlap.
     """
     overlaps = tf.where(real[:, tf.newaxis, :], overlaps, -1.0)
     index = tf.argmax(overlaps, axis=-1, output_type=tf.int32)

@@ -1,4 +1,4 @@
-"""What is wrong with detections: each sorted into a kind of mistake, and what each kind takes from precision."""
+"""Error analysis of detections: each classified by kind of mistake, and the precision that each kind costs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from reskeras.tasks.detection.average_precision import Detections, measured_over
 if TYPE_CHECKING:
     from reskeras.tasks.detection.objects import Objects
 
-NEAR = 0.1  # overlap below which a detection has nothing to do with an object (arXiv:2008.08115)
-SURE = 0.5  # score from which on a detection is counted as a sure one
+NEAR = 0.1  # overlap below which a detection is unrelated to an object (arXiv:2008.08115)
+SURE = 0.5  # score from which a detection counts as confident
 CORRECT, IGNORED, MISSED = "correct", "ignored", "missed"
 LOCALISATION, CONFUSED, BOTH, DUPLICATE, BACKGROUND = KINDS = (
     "localisation", "confused", "both", "duplicate", "background")
@@ -30,8 +30,8 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of mistake: how often it was made, of these with a score of SURE or more (None for missed objects,
-    which have no score), and the mean average precision (area) if it alone were mended."""
+    """One kind of mistake: its count, the count with a score of SURE or more (None for missed objects, which have no
+    score), and the mean average precision (area) if only this kind were fixed."""
 
     name: str
     count: int
@@ -41,13 +41,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Detections sorted at one `overlap`; `map_area` is their mean average precision as it is.
+    """Detections classified at one `overlap`; `map_area` is their mean average precision.
 
-    `detections` are those with finite numbers, the surest first; `kinds` str (d,) says of each CORRECT, IGNORED or
-    one of KINDS, `targets` int64 (d,) the row of the object that it is about, -1 for background. Of the rows of the
-    objects, bool (total,): `found` by a correct detection; `missed`, objects to be found that no correct, confused or
-    ill localised detection is about; `unproposed`, to be found and covered by no proposal (None where these are not
-    known). `table` has KINDS, then MISSED.
+    `detections` are those with finite numbers, by descending score; `kinds` str (d,) is CORRECT, IGNORED or one of
+    KINDS for each, `targets` int64 (d,) the row of the related object, -1 for background. By row of the objects, bool
+    (total,): `found` by a correct detection; `missed`, not ignored and without a correct, confused or badly localised
+    detection; `unproposed`, not ignored and covered by no proposal (None if proposals are not given). `table` has
+    KINDS, then MISSED.
     """
 
     overlap: float
@@ -62,7 +62,7 @@ class Mistakes:
 
     @property
     def missed_unproposed(self) -> int | None:
-        """How many of the missed objects no proposal covers, so that the regions never saw them."""
+        """How many of the missed objects no proposal covers, so that they were never classified."""
         return None if self.unproposed is None else int((self.missed & self.unproposed).sum())
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,17 +77,18 @@ def mistakes(
     detections: Detections, objects: Objects, classes: Sequence[str], overlap: float = 0.5,
     proposals: Sequence[np.ndarray] | None = None,
 ) -> Mistakes:
-    """Sort `detections` and mend each kind of mistake alone, much as TIDE does (arXiv:2008.08115).
+    """Classify `detections` and fix each kind of mistake separately, much like TIDE (arXiv:2008.08115).
 
-    VOC's rule decides what is correct, a duplicate, or about an ignored object. Any other detection is the first of
-    these that holds: confused, if it overlaps an object of another class by `overlap`; ill localised, if one of its
-    own class by NEAR; both, if one of another class by NEAR; background.
+    VOC's rule decides what is correct, a duplicate, or matched to an ignored object. Any other detection is the first
+    of these that applies: confused, if it overlaps an object of another class by `overlap`; badly localised, if one of
+    its own class by NEAR; both, if one of another class by NEAR; background.
 
-    Mended, a confused detection gets the class of its object, an ill localised one its box; where the object is
-    ignored or found by another, or several are about it, all but the surest are removed. What is of the other kinds is
-    removed, and missed objects are not asked for; a class that has none left then is not in the mean.
+    Fixing gives a confused detection the class of its object, and a badly localised one its box; detections whose
+    object is ignored or found already, and all but the most confident of several for one object, are removed.
+    Detections of the other kinds are removed, and missed objects are ignored; a class without any object left is not in
+    the mean.
 
-    `proposals` float32 (r, 4) for each image say which objects the regions could see.
+    `proposals` float32 (r, 4) for each image tell which objects could be found at all.
     """
     detections = detections.finite()
     ranked = detections.part(np.argsort(-detections.scores, kind="stable"))
@@ -115,7 +116,7 @@ def mistakes(
 
 
 def _sorted(ranked: Detections, objects: Objects, overlap: float) -> tuple[np.ndarray, np.ndarray]:
-    """Kinds and targets of detections that come the surest first."""
+    """Kinds and targets of detections, which are in descending order of score."""
     kinds, targets = np.full(len(ranked.scores), BACKGROUND, "U12"), np.full(len(ranked.scores), -1)
     by_image = np.argsort(ranked.image, kind="stable")
     images = ranked.image[by_image]
@@ -135,7 +136,7 @@ def _sorted(ranked: Detections, objects: Objects, overlap: float) -> tuple[np.nd
 def _in_image(
     boxes: np.ndarray, labels: np.ndarray, objects: Objects, rows: np.ndarray, overlap: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of the detections of one image; correct are all that VOC gives to an object, whoever comes first."""
+    """Kinds and targets of one image's detections; duplicates are still CORRECT here."""
     shares = measured_overlaps(boxes, objects.boxes[rows])
     own = labels[:, np.newaxis] == objects.labels[rows]
     nearest, share = [], []
@@ -151,12 +152,12 @@ def _in_image(
 def _mended(
     name: str, ranked: Detections, chosen: np.ndarray, targets: np.ndarray, objects: Objects, open_: np.ndarray,
 ) -> Detections:
-    """The detections with what is `chosen`, all of one kind, put right or removed."""
+    """The detections with the `chosen` ones, all of one kind, fixed or removed."""
     if name not in (LOCALISATION, CONFUSED):
         return ranked.part(~chosen)
     able = np.flatnonzero(chosen)
     able = able[open_[targets[able]]]
-    heirs = able[np.unique(targets[able], return_index=True)[1]]  # the surest about each object
+    heirs = able[np.unique(targets[able], return_index=True)[1]]  # the most confident for each object
     labels, boxes, kept = ranked.labels.copy(), ranked.boxes.copy(), ~chosen
     labels[heirs], kept[heirs] = objects.labels[targets[heirs]], True
     if name == LOCALISATION:
@@ -165,7 +166,7 @@ def _mended(
 
 
 def _covered(proposals: Sequence[np.ndarray], objects: Objects, overlap: float) -> np.ndarray:
-    """Which objects, bool (total,), a proposal of their image overlaps by `overlap`."""
+    """Which objects, bool (total,), are covered by a proposal of their image with at least `overlap`."""
     covered = np.zeros(len(objects.labels), bool)
     for image, boxes in enumerate(proposals):
         rows = slice(objects.starts[image], objects.starts[image + 1])

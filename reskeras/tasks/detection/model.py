@@ -1,8 +1,8 @@
-"""DetectorPlan to Keras models: the networks of a detector, what it computes of an image, and what it learns from."""
+"""DetectorPlan to Keras models: the networks of a detector, its inference model and its training model."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import keras
 import tensorflow as tf
@@ -10,6 +10,7 @@ import tensorflow as tf
 from reskeras.graph.compile import compile_plan
 from reskeras.spec.detector import DetectorPlan
 from reskeras.spec.plan import Plan
+from reskeras.tasks.detection.anchors import anchor_sizes
 from reskeras.tasks.detection.layers import (
     ByImage,
     ProposalLosses,
@@ -21,15 +22,15 @@ from reskeras.tasks.detection.layers import (
 )
 from reskeras.training.trained_model import TrainedModel
 
-OF_IMAGES = ("shared", "rpn", "objectness", "anchor_deltas")  # the parts that look at all of an image
+OF_IMAGES = ("shared", "rpn", "objectness", "anchor_deltas")  # the parts that are applied to whole images
 LOSSES = ("rpn_objectness", "rpn_boxes", "region_classes", "region_boxes")
-Tensor = keras.KerasTensor | tf.Tensor
+Tensor: TypeAlias = "keras.KerasTensor | tf.Tensor"
 
 
 class Networks:
-    """The compiled parts of a detector and the wiring between them, of Keras' symbols and of numbers alike.
+    """The compiled parts of a detector and the wiring between them, for Keras' symbolic tensors and for real ones.
 
-    `how` is as in `compile_plan`; with `any_size` what looks at whole images takes canvases of any size.
+    `how` is as in `compile_plan`; with `any_size` the parts applied to whole images take canvases of any size.
     """
 
     def __init__(self, plan: DetectorPlan, any_size: bool = False, cut: str | None = None, **how: Any):
@@ -53,32 +54,33 @@ class Networks:
         return self.parts["objectness"](looked), self.parts["anchor_deltas"](looked)
 
     def proposals(self, anchors: tuple[Tensor, Tensor], window: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The `count` best boxes (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
+        """The `count` best proposals (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
         spec = self.plan.spec
-        choose = Proposals(name="proposals", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, count=count,
+        choose = Proposals(name="proposals", sizes=anchor_sizes(self.plan), ratios=spec.anchors.ratios, count=count,
                            stride=self.plan.stride, before=spec.proposals.before, overlap=spec.proposals.overlap)
         return choose([*anchors, window])
 
     def pooled(self, features: Tensor, boxes: Tensor, window: Tensor) -> Tensor:
-        """What the last stage makes of boxes (B, R, 4) of a shared map: (B * R, F), with context (B * R, 2 F)."""
+        """Features of the last stage for boxes (B, R, 4) of a shared map: (B * R, F), with context (B * R, 2 F)."""
         return self.of_maps(self.maps([features, boxes]), self.whole(features, window), boxes)
 
     def whole(self, features: Tensor, window: Tensor) -> Tensor | None:
-        """The map (B, size, size, C) of the whole image, where the detector looks at that."""
+        """The RoI-pooled map (B, size, size, C) of the whole image, if the detector uses global context."""
         if self.with_context is None:
             return None
         return self.maps([features, keras.ops.expand_dims(window, 1)])
 
     def of_maps(self, maps: Tensor, whole: Tensor | None, boxes: Tensor) -> Tensor:
-        """As `pooled`, of the regions' maps (B * R, size, size, C) and of what `whole` gave."""
-        if whole is None:
+        """As `pooled`, from the regions' maps (B * R, size, size, C) and the result of `whole`."""
+        if whole is None or self.with_context is None:
             return self.parts["regions"](maps)
-        # both in one batch: each in its own would move batch norm's statistics to the middle, where neither is
+        # in one batch: separate calls would pull batch norm's moving statistics between the two distributions
         return self.with_context([self.parts["regions"](keras.ops.concatenate([maps, whole])), boxes])
 
     def told(self, pooled: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, R, C + 1) and box deltas (B, R, 4 C), float32, of pooled features of boxes (B, R, 4)."""
-        return tuple(layer([self.parts[name](pooled), boxes]) for name, layer in self.by_image.items())
+        logits, deltas = (layer([self.parts[name](pooled), boxes]) for name, layer in self.by_image.items())
+        return logits, deltas
 
 
 def _holds(part: Plan, endpoint: str | None) -> bool:
@@ -86,8 +88,8 @@ def _holds(part: Plan, endpoint: str | None) -> bool:
 
 
 def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:
-    """What a detector computes of an image, float32: {image (B, H, W, C) normalised, window (B, 4)} to proposals
-    (B, R, 4) in pixels of the canvas, their objectness (B, R), logits (B, R, C + 1), box_deltas (B, R, 4 C)."""
+    """The inference model, float32: {image (B, H, W, C) normalised, window (B, 4)} to proposals (B, R, 4) in pixels of
+    the canvas, their objectness (B, R), logits (B, R, C + 1), box_deltas (B, R, 4 C)."""
     networks = Networks(plan, **how)
     image = keras.Input(plan.input_shape, name="image", dtype="float32")
     window = keras.Input((4,), name="window", dtype="float32")
@@ -100,10 +102,11 @@ def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:
 
 
 def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> TrainedDetector:
-    """A detector that gives its losses, each (B,), of {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32
-    (B, 2)}, where G is `most`, the largest number of objects of an image. All four are learned at once
-    (arXiv:1506.01497 section 3.2, approximate joint training)."""
+    """The training model: {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32 (B, 2)} to four losses, each
+    (B,), where G is `most`, the largest number of objects of an image. All are minimised together (arXiv:1506.01497
+    section 3.2, approximate joint training)."""
     networks, spec = Networks(plan, **how), plan.spec
+    classes = cast(int, spec.classes)  # the spec of a plan has everything decided
     shapes = {"image": plan.input_shape, "window": (4,), "boxes": (most, 4), "labels": (most,), "seed": (2,)}
     inputs = {key: keras.Input(shape, name=key, dtype="int32" if key in ("labels", "seed") else "float32")
               for key, shape in shapes.items()}
@@ -111,25 +114,25 @@ def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> Trai
     features = networks.features(inputs["image"])
     anchors = networks.anchors(features)
     about_anchors = ProposalLosses(
-        name="rpn_losses", sizes=spec.anchors.sizes, ratios=spec.anchors.ratios, stride=plan.stride,
+        name="rpn_losses", sizes=anchor_sizes(plan), ratios=spec.anchors.ratios, stride=plan.stride,
         positive=spec.proposals.positive, negative=spec.proposals.negative, sample=spec.proposals.sample,
         positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
     )([*anchors, window, *objects])
     proposals, _ = networks.proposals(anchors, window, spec.proposals.training)
     regions, *targets = RegionTargets(
-        name="region_targets", classes=spec.classes, count=spec.regions.sample, positive=spec.regions.positive,
+        name="region_targets", classes=classes, count=spec.regions.sample, positive=spec.regions.positive,
         positives=max(round(spec.regions.sample * spec.regions.sample_share), 1), deviations=spec.regions.deviations,
     )([proposals, *objects])
     told = networks.told(networks.pooled(features, regions, window), regions)
-    about_regions = RegionLosses(name="region_losses", classes=spec.classes)([*told, *targets])
+    about_regions = RegionLosses(name="region_losses", classes=classes)([*told, *targets])
     losses = dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
     return TrainedDetector(inputs, losses, name=name)
 
 
 class TrainedDetector(TrainedModel):
-    """A detector while it trains: the sum of its losses is minimised, and each of them is logged.
+    """The Keras model of a detector in training: minimises the sum of its losses and logs each of them.
 
-    A batch is (inputs, weights (B,)): images of weight 0 fill up the last batch of an evaluation.
+    A batch is (inputs, weights (B,)): images of weight 0 pad the last batch of an evaluation.
     """
 
     def __init__(self, *arguments: Any, **keywords: Any):
@@ -138,20 +141,20 @@ class TrainedDetector(TrainedModel):
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> tf.Tensor:
-        """The mean over the images of the sum of their losses; divided by the replicas, as Keras wants it."""
+        """The mean over images of the sum of their losses, divided by the number of replicas, as Keras expects."""
         weights = tf.cast(y, tf.float32)
         total = tf.math.divide_no_nan(tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in LOSSES])),
                                       tf.reduce_sum(weights))
         return total / self.distribute_strategy.num_replicas_in_sync
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """The mean of each loss so far, and of their sum."""
+        """The running mean of each loss and of their sum."""
         for tracker, name in zip(self.trackers, LOSSES, strict=True):
             tracker.update_state(y_pred[name], sample_weight=y)
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Losses of a batch (inputs, weights), nothing of rows of weight 0."""
+        """Losses of a batch (inputs, weights), ignoring rows of weight 0."""
         inputs, weights = data
         losses = self(inputs, training=False)
         self._loss_tracker.update_state(tf.add_n([losses[name] for name in LOSSES]), sample_weight=weights)

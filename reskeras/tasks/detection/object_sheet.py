@@ -1,4 +1,4 @@
-"""A contact sheet of annotated images: each as shown, and as a recipe's augmentation puts it on the canvas."""
+"""A contact sheet of annotated images: each one as displayed, and as augmented by a recipe on the canvas."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from reskeras.spec.recipe import Recipe
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases, check_augment
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
+from reskeras.tasks.detection.prediction import box_of
 from reskeras.training.strategy import open_replicas
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ PAPER, INK, PALE = "#ffffff", "#222222", "#bbbbbb"
 
 
 def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: int, width: int) -> None:
-    """Write a PNG: a row for each of at most six training images, with what is annotated in it; first as shown, then
-    three times as it is learned from on a canvas of that size. Ignored objects are dashed.
+    """Write a PNG: a row for each of at most six training images, with its annotations; first as displayed, then three
+    augmented versions on a canvas of that size. Ignored objects are dashed.
 
-    Raises ReskerasError when the recipe is not for detectors, an image cannot be read, or the file not written.
+    Raises ReskerasError when the recipe is not for detectors, an image cannot be read, or the file cannot be written.
     """
     check_augment(recipe.augment)
     try:
-        indices = chosen_images(source.train, len(source.classes))
+        indices = chosen_images(source.training_images("data"), len(source.classes))
         columns = [_stored(source, indices), *_versions(source, indices, recipe, height, width)]
     except tf.errors.OpError as error:
         raise reading_failure(error) from error
@@ -49,8 +50,8 @@ def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: in
 
 
 def chosen_images(split: Objects, classes: int) -> np.ndarray:
-    """Indices int64 of at most ROWS images, rising: of evenly spaced classes the first that has no image yet among
-    those, and evenly spaced others."""
+    """Ascending int64 indices of at most ROWS images: for some evenly spaced classes each the first image that is not
+    chosen yet, then evenly spaced others."""
     owner, chosen = np.repeat(np.arange(split.count), np.diff(split.starts)), []
     for label in np.unique(np.linspace(0, classes - 1, min(classes, ROWS)).astype(int)):
         images = owner[(split.labels == label) & ~split.ignored]
@@ -61,15 +62,16 @@ def chosen_images(split: Objects, classes: int) -> np.ndarray:
 
 
 def _stored(source: Source[Objects], indices: np.ndarray) -> list[tuple[np.ndarray, list[Mark]]]:
-    images = examples(source.train.images(), indices)
-    return [(image.numpy(), _marks(*source.train.rows(index), source.classes))
+    train = source.training_images("data")
+    images = examples(train.images(), indices)
+    return [(image.numpy(), _marks(*train.rows(index), source.classes))
             for index, (image, _) in zip(indices, images, strict=True)]
 
 
 def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, height: int, width: int) -> list:
-    """For each version the canvases, uint8, with their marks."""
-    # nothing is measured for a picture
-    preprocessing = Preprocessing.fit(source.train.images(), height, width, source.channels, "scale")
+    """For each version the canvases, uint8, with their marks, by image."""
+    # `scale` measures nothing on the images
+    preprocessing = Preprocessing.fit(source.training_images("data").images(), height, width, source.channels, "scale")
     whole = recipe.model_copy(update={"holdout": 0.0})
     feed = DetectionFeed(whole, source, preprocessing, open_replicas("one"))
     batch = TrainingCanvases(feed, Rows(0, len(indices), len(indices)))
@@ -86,13 +88,13 @@ def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, heig
 
 
 def _marks(boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, classes: tuple[str, ...]) -> list[Mark]:
-    """Solid marks of objects to be found, dashed ones of the others; of which class these are is not said."""
+    """Solid marks of objects, and dashed, unlabelled marks of ignored ones."""
     return [*true_marks(boxes[~ignored], labels[~ignored], classes, dashed=False),
-            *(Mark(tuple(map(float, box)), PALE, dashed=True) for box in boxes[ignored])]
+            *(Mark(box_of(box), PALE, dashed=True) for box in boxes[ignored])]
 
 
 def _arranged(columns: list, titles: list[str]) -> Picture.Image:
-    """Columns of pictures with titles above the first ones."""
+    """The columns in one picture, with titles above the first ones."""
     from PIL import Image, ImageDraw, ImageFont
 
     heights = [max(picture.height for picture in row) for row in zip(*columns, strict=True)]

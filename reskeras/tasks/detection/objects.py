@@ -1,4 +1,4 @@
-"""Annotated images: one split as flat arrays of boxes, in Python and in a graph."""
+"""Annotated images of a split: flat arrays of boxes, with access from Python and from a graph."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from reskeras.data.fingerprint import entries
 from reskeras.data.source import Split
 from reskeras.printable import short_repr
 
-PADDING = -1  # the label of a row that holds no object
-IGNORED = -2  # of an object that is neither to be found nor a mistake to find
+PADDING = -1  # the label of a row without an object
+IGNORED = -2  # the label of an ignored object: detecting it is neither right nor wrong
 CHANNELS = 3
 
 Read = Callable[[tf.Tensor], tf.Tensor]
@@ -27,10 +27,10 @@ class Objects:
     """The images of one split and the boxes in them.
 
     `ids` names each image: COCO's number, or the stem of its file. `sizes` int32 (n, 2) are heights and widths in
-    pixels. Rows `starts[i]` to `starts[i + 1]` (int64 (n + 1,)) belong to image i, of `boxes` float32 (total, 4): top,
-    left, bottom, right in pixels of the image as shown, inside of it and of some area; of `labels` int32 (total,),
-    the true class also of ignored objects; of `ignored` bool (total,), difficult objects and crowds; and of `crowd`
-    bool (total,), the crowds among them. `read` takes a scalar int64 index to the bytes of the image's file, a scalar
+    pixels. Rows `starts[i]` to `starts[i + 1]` (int64 (n + 1,)) of the following belong to image i: `boxes` float32
+    (total, 4), top, left, bottom, right in pixels of the image as displayed, inside it and not empty; `labels` int32
+    (total,), the true class, also of ignored objects; `ignored` bool (total,), difficult objects and crowds; `crowd`
+    bool (total,), the crowds among them. `read` maps a scalar int64 index to the bytes of the image's file, a scalar
     string, in a graph.
     """
 
@@ -49,17 +49,17 @@ class Objects:
 
     @property
     def count(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self.ids)
 
     @cached_property
     def most(self) -> int:
-        """The largest number of boxes of an image, which padded tensors have rows for; 1 where there are none."""
+        """The largest number of boxes of an image, at least 1: the rows of padded tensors."""
         return max(int(np.diff(self.starts).max(initial=0)), 1)
 
     @cached_property
     def entries(self) -> np.ndarray:
-        """What identifies each image and what is annotated in it: fingerprint.ENTRY (n,)."""
+        """What identifies each image and its annotations: an array (n,) of fingerprint.ENTRY."""
         def content(index: int) -> int:
             place = slice(self.starts[index], self.starts[index + 1])
             told = (self.sizes[index], self.boxes[place], self.labels[place], self.ignored[place], self.crowd[place])
@@ -92,8 +92,8 @@ class Objects:
     def in_graph(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes float32 (most, 4) and labels int32 (most,) of the image at a scalar int64 index.
 
-        The image's rows come first; an ignored object has the label IGNORED, a row beyond the last a box of zeros
-        and the label PADDING.
+        The image's rows come first; ignored objects have the label IGNORED, rows of padding a box of zeros and the
+        label PADDING.
         """
         starts, boxes, labels = self._constants
         start, end = tf.gather(starts, index), tf.gather(starts, index + 1)
@@ -104,14 +104,14 @@ class Objects:
 
     @cached_property
     def _constants(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Starts, boxes and labels with a row of padding at the end; a graph captures them, it does not hold them."""
+        """Starts, boxes and labels with a padding row at the end; graphs capture these tensors, not copies."""
         boxes = np.concatenate([self.boxes, np.zeros((1, 4), np.float32)])
         labels = np.append(np.where(self.ignored, IGNORED, self.labels), PADDING).astype(np.int32)
         with tf.init_scope():
             return tf.constant(self.starts), tf.constant(boxes), tf.constant(labels)
 
     def images(self) -> Split:
-        """The same images, each of label 0, for what looks at images alone."""
+        """The same images as a Split, all with label 0, for code that needs images only."""
 
         def encoded(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return self.read(index), tf.constant(0)

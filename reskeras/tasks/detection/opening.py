@@ -1,4 +1,4 @@
-"""Annotated images by name: `voc:PATH`, `coco:PATH`, `tfds:NAME[/CONFIG]`."""
+"""Opens annotated images by name: `voc:PATH`, `coco:PATH`, `tfds:NAME[/CONFIG]`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def open_objects(
 ) -> Source[Objects]:
     """The source of annotated images called `name`; `data_dir` is where TFDS sets are prepared.
 
-    `division` is the version of the rule by which images are held back, which a run keeps. `testing` are the classes of
-    a detector: all images of a source without any for test are then for test.
+    `division` is the version of the splitting rule, which a run stores. `testing` are the classes of a detector to be
+    evaluated: all images of a source without a test split are then test images.
 
-    Nothing is downloaded. Raises ReskerasError (status 2) for an unknown name or a set that is not there.
+    Nothing is downloaded. Raises ReskerasError (status 2) for an unknown name or a missing data set.
     """
     return opened(name, OBJECTS, Purpose(data_dir, division, None if testing is None else tuple(testing)))
 
 
 def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
-    """Whether the source called `name` is one of annotated images and none of classified ones.
+    """Whether the source called `name` has annotated objects instead of image labels.
 
-    A TFDS set with objects and a label is one of classified images. ReskerasError (status 2) where it is not there.
+    A TFDS set with both counts as labelled images. ReskerasError (status 2) for a missing data set.
     """
     objects, classes = (any(each.takes(name) for each in readers_of(kind)) for kind in (OBJECTS, CLASSES))
     if objects and classes:

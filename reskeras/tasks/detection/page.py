@@ -1,4 +1,4 @@
-"""The page of trained detectors: precision, proposals, losses, pictures, what limits them, networks, provenance."""
+"""The report page of detectors: precision, losses, proposals, mistakes, pictures, networks, provenance."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PARTS = {
 
 
 def page_of_detectors(runs: Sequence[Material]) -> Page:
-    """One page of one detector's run or several, by name."""
+    """One page for one detector's run or several."""
     one = len(runs) == 1
     title = runs[0].name if one else f"{len(runs)} detectors: {', '.join(run.name for run in runs)}"
     judged = {run.name: run.evaluation for run in runs if run.evaluation}
@@ -71,7 +71,7 @@ def _summary(runs: Sequence[Material]) -> Table:
 
 
 def _precision(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:
-    """Average precision by class, and a plot of curves for each run."""
+    """Average precision by class, and a precision-recall plot for each run."""
     columns = ["class", *([] if one else ["run"]), "objects", "found", "AP at 0.5", "eleven points", "COCO AP"]
     rows = []
     for name, found in judged.items():
@@ -103,7 +103,7 @@ def _proposals(runs: Sequence[Material], one: bool) -> Table:
 
 
 def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:
-    """Kinds of mistakes, drawn and counted."""
+    """Kinds of mistakes as a plot and a table."""
     found = {name: each.mistakes for name, each in judged.items()}
     yield plot("What limits it" if one else "What limits them", draw_gains(found), gains_in_words(found),
                "Each kind mended alone (after TIDE, arXiv:2008.08115); they do not add up.")
@@ -120,13 +120,13 @@ def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Se
 
 
 def _together(rows: list[list[str]]) -> list[list[str]]:
-    """Rows of several runs with those of the same first cell beside each other."""
+    """Rows of several runs, grouped by their first cell."""
     order = list(dict.fromkeys(row[0] for row in rows))
     return sorted(rows, key=lambda row: order.index(row[0]))
 
 
 def _parts(runs: Sequence[Material]) -> Iterator[Table]:
-    """What each detector is made of, equal ones once."""
+    """The parts of each detector, equal ones once."""
     described: list[DetectorPlan] = []
     for run in runs:
         if run.plan not in described:
@@ -154,7 +154,7 @@ def _parts_of(run: Material, of: str) -> Table:
 
 
 def _backbones(runs: Sequence[Material]) -> Iterator[Plot]:
-    """The networks that the detectors are slices of, equal ones once."""
+    """The backbones of the detectors, equal ones once."""
     names = [name_of(run.plan.spec.backbone) for run in runs]
     plans = {name if names.count(name) == 1 else f"{name} of {run.name}": run.plan.network
              for name, run in zip(names, runs, strict=True)}

@@ -1,4 +1,4 @@
-"""Test images of a detector with boxes drawn in: examples, its surest mistakes, what it never finds."""
+"""Galleries of test images with boxes drawn in: examples, most confident mistakes, objects never found."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from reskeras.tasks.detection.drawn_boxes import Mark, cropped, draw_boxes, draw
 from reskeras.tasks.detection.evaluate import DetectionEvaluation
 from reskeras.tasks.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.prediction import Box, Detection
+from reskeras.tasks.detection.prediction import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture
 
 EXAMPLES, WORST, IN_GRID = 12, 12, 4
 WIDE, SMALL = 330, 160  # pixels on the page
-SHARP, TEXT = 3 / 2, 12  # a picture has more pixels than the page shows; a text's on the page
+SHARP, TEXT = 3 / 2, 12  # pixels of a picture per pixel on the page; text size on the page
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images of `test` with what `evaluation` found in them; `of` goes into titles, such as ", run"."""
+    """The images of `test` with the detections of `evaluation`; `of` is appended to titles, such as ", run"."""
 
     test: Objects
     evaluation: DetectionEvaluation
@@ -35,7 +35,7 @@ class Pictures:
     of: str = ""
 
     def galleries(self) -> Iterator[Gallery]:
-        """All that there is something to show in."""
+        """All non-empty galleries."""
         yield self.examples()
         yield from filter(None, (self.surest_mistakes(), self.never_found()))
 
@@ -47,10 +47,10 @@ class Pictures:
                        f"with a probability of {SURE:g} or more; dashed are objects that none of these finds.", WIDE)
 
     def grid(self, count: int = IN_GRID) -> Picture.Image:
-        """Evenly spaced test images in one picture: what is annotated beside what was found."""
+        """Evenly spaced test images in one picture: annotations next to detections."""
         rows = []
         for index in self._evenly(count):
-            told, sure, _ = self._told(index)
+            told, sure, _ = self._summary(index)
             rows.append((f"{self._name(index)}: {told}", self._pixels(index), self._true(self._rows(
                 index, ~self.test.ignored), dashed=False), found_marks(self._detections(sure), self.classes)))
         return draw_grid(rows)
@@ -58,8 +58,8 @@ class Pictures:
     def _evenly(self, count: int) -> np.ndarray:
         return np.unique(np.linspace(0, self.test.count - 1, min(count, self.test.count)).astype(int))
 
-    def _told(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
-        """Of an image: how many objects are found, in words; sure detections; objects that none of these finds."""
+    def _summary(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Summary of an image in words; rows of confident detections; rows of objects that none of these finds."""
         found = self.evaluation.mistakes
         sure = np.flatnonzero((found.detections.image == index) & (found.detections.scores >= SURE))
         correct = found.targets[sure[found.kinds[sure] == CORRECT]]
@@ -78,7 +78,7 @@ class Pictures:
                        "that each is about.", SMALL)
 
     def never_found(self) -> Gallery | None:
-        """Objects without a correct detection: those that nothing is about, then those that a mistake is about."""
+        """Objects without a correct detection: first those without any related detection, then those with a mistake."""
         found = self.evaluation.mistakes
         lost = np.flatnonzero(~self.test.ignored & ~found.found)
         if not len(lost):
@@ -91,7 +91,7 @@ class Pictures:
                        "it was not looked at.", SMALL)
 
     def _example(self, index: int) -> Image:
-        told, sure, unfound = self._told(index)
+        told, sure, unfound = self._summary(index)
         marks = [*found_marks(self._detections(sure), self.classes), *self._true(unfound)]
         picture = draw_boxes(*enlarged(self._pixels(index), marks, round(SHARP * WIDE)), text=round(SHARP * TEXT) - 3)
         name = self._name(index)
@@ -118,7 +118,7 @@ class Pictures:
         elif not found.missed[row]:
             about = found.kinds[found.targets == row]
             told += ", taken for another" if CONFUSED in about else ", badly placed"
-        box: Box = tuple(map(float, self.test.boxes[row]))
+        box = box_of(self.test.boxes[row])
         return self._crop(image, [mark.plain() for mark in self._true([row])], box, told, "An object never found")
 
     def _crop(self, image: int, marks: list[Mark], around: Box, told: str, what: str) -> Image:
@@ -128,14 +128,14 @@ class Pictures:
 
     def _detections(self, rows: Iterable[int]) -> list[Detection]:
         told = self.evaluation.mistakes.detections
-        return [Detection(self.classes[told.labels[row]], float(told.scores[row]), tuple(map(float, told.boxes[row])))
+        return [Detection(self.classes[told.labels[row]], float(told.scores[row]), box_of(told.boxes[row]))
                 for row in rows]
 
     def _true(self, rows: Any, dashed: bool = True) -> list[Mark]:
         return true_marks(self.test.boxes[rows], self.test.labels[rows], self.classes, dashed)
 
     def _rows(self, index: int, mask: np.ndarray) -> np.ndarray:
-        """Those rows of an image's objects that `mask` has."""
+        """The rows of an image's objects where `mask` is true."""
         rows = np.arange(self.test.starts[index], self.test.starts[index + 1])
         return rows[mask[rows]]
 

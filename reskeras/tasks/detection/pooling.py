@@ -1,7 +1,7 @@
-"""RoI pooling (arXiv:1504.08083, section 2.1): the largest feature in each bin of a region, bins being whole cells.
+"""RoI max pooling (arXiv:1504.08083, section 2.1), with bins of whole cells.
 
-A bin's maximum is that of four windows which cover it, their sides powers of two: windows at every place of the map are
-made once for all regions, by doubling.
+A bin's maximum is taken over four windows that cover it, with sides that are powers of two (a sparse table): the window
+maxima at every position of the map are computed once for all regions, by doubling.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def roi_pool(features: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _windows(length: int, size: int) -> list[int]:
-    """Powers of two up to the longest bin that `size` bins of at most `length` cells can have."""
+    """Powers of two up to the longest bin of `size` bins over at most `length` cells."""
     longest = min(length, -(-length // size) + 1)
     return [1 << level for level in range(longest.bit_length())]
 
 
 def _levels(features: tf.Tensor, axis: int, windows: list[int]) -> list[tf.Tensor]:
-    """For each window its maximum from every place on; at the far end, where it leaves the map, it is never read."""
+    """For each window size the maxima from every position on; positions where it leaves the map are never read."""
     levels = [features]
     for window in windows[:-1]:
         levels.append(tf.maximum(levels[-1], tf.roll(levels[-1], -window, axis)))
@@ -50,8 +50,8 @@ def _levels(features: tf.Tensor, axis: int, windows: list[int]) -> list[tf.Tenso
 def _bins(
     low: tf.Tensor, high: tf.Tensor, size: int, length: int, windows: list[int],
 ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
-    """Of the bins of sides from `low` to `high` (B, R): where their two windows start, which windows they are, and
-    whether no cell is in them, each (B, R, size)."""
+    """For the bins between `low` and `high` (B, R): the starts of their two windows, the level of the windows, and
+    whether the bin is empty, each (B, R, size)."""
     too_long = high - low > length
     low, high = (tf.where(too_long, tf.clip_by_value(end, 0.0, float(length)), end) for end in (low, high))
     start, end = (tf.cast(tf.floor(place + 0.5), tf.int32)[..., tf.newaxis] for place in (low, high))

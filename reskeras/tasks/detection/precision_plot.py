@@ -1,4 +1,4 @@
-"""Precision by recall of each class of a detector, in one plot."""
+"""Precision-recall curves of a detector's classes in one plot."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from reskeras.tasks.detection.average_precision import VocPrecision
 
-MOST_NAMED = 32  # classes with a colour and dashes of their own; more are thin, grey and not in the legend
+MOST_NAMED = 32  # classes with their own colour and dashes; the rest is thin, grey and not in the legend
 ROWS_OF_NAMES = 16
 MOST_IN_WORDS = 20
 
 
 def draw_precision(precision: VocPrecision) -> Any:
-    """A matplotlib figure: precision by recall in per cent, a curve for each class that has objects."""
+    """A matplotlib figure: precision by recall in per cent, with a curve for each class with objects."""
     from reskeras.report.figures import Figure, labelled, line_style, plot_line
 
     present = _present(precision)
@@ -34,7 +34,7 @@ def draw_precision(precision: VocPrecision) -> Any:
 
 
 def precision_in_words(precision: VocPrecision) -> str:
-    """What the plot shows, for those who do not see it."""
+    """Alternative text of the plot."""
     present = _present(precision)
     parts = [f"{each.name} {each.area:.1%} of {each.objects} object{'s' * (each.objects != 1)}, "
              f"recall {each.recall[-1] if len(each.recall) else 0:.1%}" for each in present[:MOST_IN_WORDS]]
@@ -47,5 +47,5 @@ def precision_in_words(precision: VocPrecision) -> str:
 
 
 def _present(precision: VocPrecision) -> list[Any]:
-    """The classes that have objects, the best first."""
+    """The classes with objects, best first."""
     return sorted((each for each in precision.classes if each.objects), key=lambda each: -each.area)

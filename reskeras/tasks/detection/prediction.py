@@ -1,8 +1,8 @@
-"""The objects in image files, by a trained detector; and the same in COCO's form."""
+"""Detections in image files by a trained detector, also in COCO's format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,16 @@ from reskeras.tasks.detection.objects import CHANNELS
 Box = tuple[float, float, float, float]
 
 
+def box_of(sides: Iterable[float]) -> Box:
+    """Four numbers, such as a row of an array, as a box."""
+    top, left, bottom, right = map(float, sides)
+    return top, left, bottom, right
+
+
 @dataclass(frozen=True)
 class Detection:
-    """One object: the name of its class, its probability, and its box: top, left, bottom, right in pixels of the image
-    as viewers show it, turned by its EXIF tag, where pixel 0 covers 0 to 1."""
+    """One detection: class name, probability, and box: top, left, bottom, right in pixels of the image as displayed,
+    with its EXIF orientation applied, where pixel 0 covers 0 to 1."""
 
     name: str
     score: float
@@ -31,7 +37,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """What was found in one image file of `size` (height, width), the surest first."""
+    """The detections in an image file of `size` (height, width), by descending score."""
 
     path: str
     size: tuple[int, int]
@@ -42,7 +48,7 @@ class ImageDetections:
                           *(f"{each.name} {each.score:.2%}" for each in self.detections[:3]))
 
     def above(self, score: float) -> ImageDetections:
-        """Those of a score of at least `score`."""
+        """The detections with a score of at least `score`."""
         return ImageDetections(self.path, self.size, tuple(each for each in self.detections if each.score >= score))
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,11 +60,11 @@ def predict_images(
     detector: Detector, classes: Sequence[str], paths: Sequence[str | Path],
     broken: Callable[[str, ReskerasError], None] | None = None,
 ) -> list[ImageDetections]:
-    """What is in the image files `paths`, in their order.
+    """The detections in the image files `paths`, in order.
 
-    An image is looked at as viewers show it, turned by its EXIF tag. Every file is read before the first is looked at:
-    ReskerasError names one that is missing (status 2) or cannot be read (1); with `broken`, which is called with its
-    path and that, the others are looked at.
+    EXIF orientations are applied. Every file is decoded before the first one is processed: ReskerasError names one that
+    is missing (status 2) or cannot be read (1); with `broken`, which is called with the path and the error, the others
+    are still processed.
     """
     known: list[tuple[str | Path, tuple[int, int]]] = []
     for path in paths:
@@ -68,21 +74,20 @@ def predict_images(
             if broken is None:
                 raise
             broken(str(path), error)
-    paths, sizes = [path for path, _ in known], [size for _, size in known]
     find = tf.function(detector.found, autograph=False)
     found: list[ImageDetections] = []
-    for start in range(0, len(paths), BATCH):
-        batch = [Path(path).read_bytes() for path in paths[start : start + BATCH]]
+    for start in range(0, len(known), BATCH):
+        batch = [Path(path).read_bytes() for path, _ in known[start : start + BATCH]]
         filled = batch + batch[-1:] * (BATCH - len(batch))  # one graph for all batches
-        told = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
+        outputs = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
         for row in range(len(batch)):
-            index = len(found)
-            found.append(ImageDetections(str(paths[index]), sizes[index], tuple(_detections(told, row, classes))))
+            path, size = known[len(found)]
+            found.append(ImageDetections(str(path), size, tuple(_detections(outputs, row, classes))))
     return found
 
 
 def coco_predictions(found: Sequence[ImageDetections], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """In COCO's form for results, as `coco_results`, with the names of file and class beside their numbers.
+    """The detections in COCO's results format, as `coco_results`, with file and class names added.
 
     `image_id` is the file's stem, as a number where it is one (as in COCO's own sets), so that pycocotools' loadRes
     takes the list beside annotations with such ids. Where two files would have the same it is the place in `found`.
@@ -103,7 +108,7 @@ def coco_predictions(found: Sequence[ImageDetections], classes: Sequence[str]) -
 
 
 def check_score(score: float | None) -> None:
-    """ReskerasError when that is no lowest score."""
+    """ReskerasError for a score threshold out of range."""
     if score is not None and not 0 <= score < 1:
         raise ReskerasError(f"score: {score:g}: should be 0 or more, and below 1")
 
@@ -113,10 +118,10 @@ def _size(path: str | Path) -> tuple[int, int]:
     return height, width
 
 
-def _detections(told: dict[str, np.ndarray], row: int, classes: Sequence[str]) -> list[Detection]:
-    """What is told of one image of a batch; of a diverged network nothing that is no number."""
-    kept = slice(0, told["count"][row])
-    labels, scores, boxes = (told[name][row, kept] for name in ("labels", "scores", "boxes"))
-    return [Detection(classes[label], float(score), tuple(map(float, box)))
+def _detections(outputs: dict[str, np.ndarray], row: int, classes: Sequence[str]) -> list[Detection]:
+    """The detections in one image of a batch, without non-finite ones of a diverged network."""
+    kept = slice(0, outputs["count"][row])
+    labels, scores, boxes = (outputs[name][row, kept] for name in ("labels", "scores", "boxes"))
+    return [Detection(classes[label], float(score), box_of(box))
             for label, score, box in sorted(zip(labels, scores, boxes, strict=True), key=lambda each: -each[1])
             if np.isfinite(score) and np.isfinite(box).all()]

@@ -1,4 +1,4 @@
-"""The proof that an exported detector is the detector: what both find in the same real images, one by one."""
+"""Proof that an exported detector is equivalent to the model: their detections in the same real images compared."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from reskeras.tasks.detection.average_precision import Detections, voc_precision
 from reskeras.tasks.detection.detector import BATCH
 from reskeras.tasks.detection.objects import CHANNELS, Objects
 
-SAMPLE = 200  # real images that an artefact is proven on, evenly spaced
-NEAR = 0.005  # of a box's longer side: no corner of its partner is further off. Two such squares overlap by 0.98
-# of a probability, and of an image's longer side: what logits of 20 that differ by as much as classifiers are allowed,
-# 1e-4 of the largest, come to in probability at most. Folding batch norm comes to 1e-5 in small trained detectors
+SAMPLE = 200  # evenly spaced real images that an artefact is verified on
+NEAR = 0.005  # largest offset of partners' corners, relative to the box's longer side; such squares have an IoU of 0.98
+# of probabilities, and of corners relative to an image's longer side: the largest change of a probability when logits
+# of 20 differ by the tolerance of classifiers, 1e-4 of the largest. Folding batch norm causes 1e-5 in small detectors
 TOLERANCE = 1e-3
-# suppression takes the surer of two boxes: where rounding decides which, the one that is told is another
+# NMS keeps the more confident of two boxes: where rounding decides which, different ones may be returned
 LEAST_AGREEMENT = 0.99
 PRECISION = "mAP at 0.5"
 
@@ -37,20 +37,20 @@ def sample_of(split: Objects) -> Objects:
 
 
 def files_of(split: Objects) -> Iterable[bytes]:
-    """Each image's file as a server takes it: what is neither JPEG nor PNG as a PNG of the same pixels.
+    """Each image's file as a server accepts it: anything but JPEG and PNG is re-encoded as PNG.
 
-    A file that is gone or broken is a ReskerasError (status 1).
+    A missing or broken file raises ReskerasError (status 1).
     """
     def taken(index: int) -> bytes:
         data = split.read(tf.constant(index, tf.int64))
-        image = decode(data, CHANNELS)  # of every file, so that one that is broken is named here
+        image = decode(data, CHANNELS)  # every file, so that a broken one is reported here
         return (data if tf.io.is_jpeg(data) or data.numpy().startswith(PNG) else tf.io.encode_png(image)).numpy()
 
     return named_failures(map(taken, range(split.count)), split.images(), range(split.count), 1)
 
 
 def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detections:
-    """What `find` tells of all files, some at a time."""
+    """The detections of `find` in all files, `batch` at a time."""
     rows: list[tuple[np.ndarray, ...]] = []
     left = iter(files)
     while chosen := list(islice(left, batch)):
@@ -63,12 +63,12 @@ def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detection
 
 def prove_detector(kind: str, path: str, size: int, found: Detections, reference: Detections, split: Objects,
                    classes: Sequence[str], tolerance: float = TOLERANCE) -> Proof:
-    """What an artefact found in `split` beside what Keras did.
+    """Compare an artefact's detections in `split` with those of the Keras model.
 
-    A detection's partner is the nearest of the other side's of the same image and class, if it is NEAR and they are
-    each other's nearest. `difference` is the largest of partners: of probabilities, and of corners over the image's
-    longer side; `agreement` is the share of both sides' detections that have a partner; the accuracies are mean average
-    precision at an overlap of 0.5, area. Without partners, or with numbers that are none, the difference is infinite.
+    Detections of the two sides in the same image and class are partners if they are NEAR and mutually nearest.
+    `difference` is the largest difference of partners: of probabilities, and of corners relative to the image's longer
+    side; `agreement` is the share of both sides' detections that have a partner; the accuracies are mean average
+    precision at an overlap of 0.5, area. Without partners, or with non-finite numbers, the difference is infinite.
 
     ReskerasError (status 1) when Keras finds nothing, which proves nothing.
     """
@@ -82,7 +82,7 @@ def prove_detector(kind: str, path: str, size: int, found: Detections, reference
 
 
 def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tuple[float, float]:
-    """Difference and agreement, as `prove_detector` says, of detections in images of `sizes` (n, 2)."""
+    """Difference and agreement, as in `prove_detector`, of detections in images of `sizes` (n, 2)."""
     mine, theirs = _partners(found, reference)
     total = len(found.image) + len(reference.image)
     if not len(mine):
@@ -95,7 +95,7 @@ def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tup
 
 
 def _partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `found` and, for each, its partner's row of `reference`."""
+    """Rows of `found` and, for each, the row of its partner in `reference`."""
     pairs: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, int), np.zeros(0, int))]
     for image in np.intersect1d(found.image, reference.image):
         mine, theirs = (np.flatnonzero(each.image == image) for each in (found, reference))
@@ -108,4 +108,5 @@ def _partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.
         rows = np.arange(len(mine))
         mutual = near[rows, nearest] & (off.argmin(axis=0)[nearest] == rows)
         pairs.append((mine[mutual], theirs[nearest[mutual]]))
-    return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))
+    mine, theirs = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    return mine, theirs

@@ -1,4 +1,4 @@
-"""How many objects the proposals of a region proposal network cover, by how many proposals are looked at."""
+"""Recall of an RPN's proposals, by number of proposals per image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVERLAPS = np.arange(10, 20) / 20  # 0.5, 0.55, ..., 0.95
 
 
 class Recall(NamedTuple):
-    """Shares of the objects in 0..1: covered at the overlap asked for, and the mean over OVERLAPS."""
+    """Recall in 0..1: at the given overlap, and the mean over OVERLAPS."""
 
     share: float
     average: float
@@ -25,16 +25,16 @@ class Recall(NamedTuple):
 def proposal_recall(
     proposals: Sequence[np.ndarray], objects: Objects, counts: Sequence[int] = (50, 300, 1000), overlap: float = 0.5
 ) -> dict[int, Recall]:
-    """For each of `counts`, the share of objects covered by one of the first so many proposals of their image.
+    """For each of `counts`, the share of objects covered by one of the first that many proposals of their image.
 
     `proposals` has float32 (r, 4) for each image in the order of `objects`, best first, in pixels of the original
-    image; r may differ and be 0. An object is covered by a proposal of at least `overlap` intersection over union,
-    whatever its class; one proposal may cover several (COCO's average recall gives each to one object only).
-    Ignored objects are not counted. Zeros where there are no objects.
+    image; r may vary and be 0. An object is covered by a proposal with an intersection over union of at least
+    `overlap`, whatever its class; one proposal may cover several (in COCO's average recall it matches only one object).
+    Ignored objects are not counted. Zeros without objects.
     """
     if len(proposals) != objects.count:
         raise ValueError(f"proposals of {len(proposals)} images for {objects.count} images")
-    best = {count: [] for count in counts}
+    best: dict[int, list[np.ndarray]] = {count: [] for count in counts}
     for index, boxes in enumerate(proposals):
         rows = slice(objects.starts[index], objects.starts[index + 1])
         wanted = objects.boxes[rows][~objects.ignored[rows]]
@@ -45,7 +45,7 @@ def proposal_recall(
 
 
 def _recall(best: np.ndarray, overlap: float) -> Recall:
-    """Of the highest overlap (n,) that each object has with a proposal."""
+    """Recall from each object's highest overlap (n,) with a proposal."""
     if not len(best):
         return Recall(0.0, 0.0)
     return Recall(float((best >= overlap).mean()), float((best[:, np.newaxis] >= OVERLAPS).mean()))

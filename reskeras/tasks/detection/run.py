@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
@@ -12,7 +13,7 @@ from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof
 from reskeras.graph.weights import read
 from reskeras.image_files import several
-from reskeras.spec.detector import DetectorPlan, lower_detector
+from reskeras.spec.detector import DetectorPlan, DetectorSpec, lower_detector
 from reskeras.spec.overrides import laid_over
 from reskeras.tasks.detection.detector import Detector, Options
 from reskeras.tasks.detection.evaluate import DetectionEvaluation, evaluate_detector
@@ -21,25 +22,28 @@ from reskeras.tasks.detection.prediction import ImageDetections, check_score, pr
 from reskeras.tasks.run import Run
 
 
-class DetectorRun(Run):
+class DetectorRun(Run[Objects]):
     """A trained detector."""
 
     task: ClassVar[str] = "detection"
 
     @property
     def plan(self) -> DetectorPlan:
-        """The detector's plans."""
-        return lower_detector(self.folder.spec())
+        """The plans of the detector's parts."""
+        return lower_detector(self._spec)
+
+    @property
+    def _spec(self) -> DetectorSpec:
+        return cast(DetectorSpec, self.folder.spec())  # a run is opened as of its own task alone
 
     def judge(self, source: Source[Objects], images: Objects) -> DetectionEvaluation:
-        """Average precision and recall at a single scale."""
+        """Average precision and recall, at a single scale."""
         return evaluate_detector(self.detector(), images, source.classes, source.label)
 
     @preserved()
     def detector(self, options: Options = Options(), score: float | None = None) -> Detector:  # noqa: B008 - frozen
-        """The best model ready to look at image files; it tells what it is sure of by `score` (the detector's own)."""
-        spec = self.folder.spec()
-        spec = spec if score is None else laid_over(spec, {"detections.score": score})
+        """The best model, ready for image files; `score` overrides the detector's own score threshold."""
+        spec = self._spec if score is None else laid_over(self._spec, {"detections.score": score})
         return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options)
 
     @preserved()
@@ -50,8 +54,8 @@ class DetectorRun(Run):
     ) -> DetectionEvaluation:
         """Average precision and recall of the best model on a split (`test` or `train`), in float32.
 
-        `options` are those of v1 appendix A. `tell` gets how many images are done, and of how many, `say` what is
-        worth knowing of the images.
+        `options` are those of v1 appendix A. `tell` gets the progress: images done, of how many. `say` gets the notes
+        about the images.
         """
         source = self.source(data, data_dir)
         images = self.images(source, split, say)
@@ -62,20 +66,20 @@ class DetectorRun(Run):
         self, paths: str | Path | Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
         options: Options = Options(), broken: Callable[[str, ReskerasError], None] | None = None,  # noqa: B008 - frozen
     ) -> list[ImageDetections]:
-        """The objects in an image file or in several, the surest first; those with a probability of at least `score`,
-        which is by default the detector's own, 0.05.
+        """The objects in one or several image files, by descending score; those with a probability of at least `score`,
+        by default the detector's own threshold, 0.05 unless set.
 
         `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
-        more) and detections.json, in COCO's form. Nothing is written when a file is missing or broken,
-        unless `broken` is called with its path and that: then the others are looked at.
+        more) and detections.json, in COCO's format. Nothing is written when a file is missing or broken, unless
+        `broken` is given, which is called with the path and the error; the others are then processed.
         """
         from reskeras.tasks.detection.detections_folder import check_folder, save_found
 
         check_score(score)
         if out is not None:
             check_folder(out)
-        classes = self.folder.classes()
-        found = predict_images(self.detector(options, score), classes, several(paths), broken)
+        classes, files = self.folder.classes(), [os.fspath(each) for each in several(paths)]
+        found = predict_images(self.detector(options, score), classes, files, broken)
         if out is not None:
             save_found(found, classes, out, score)
         return found
@@ -86,16 +90,17 @@ class DetectorRun(Run):
         tolerances: Mapping[str, float] | None = None, timing: bool = True,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
-        """A SavedModel that takes image files and gives boxes, scores and names of classes, proven on real test images:
-        `serving`, the only kind there is.
+        """A SavedModel that takes image files and returns boxes, scores and class names, verified on real test images:
+        `serving`, the only kind.
 
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
-        `tell` gets each kind as it begins. What is not the detector is kept aside, and a ReskerasError (status 1).
+        `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
+        (status 1).
         """
         from reskeras.tasks.detection.export import DetectorExporter
 
         kinds = kinds or tuple(DetectorExporter.kinds)
         DetectorExporter.check([*kinds, *(tolerances or {})])
-        self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
+        self.folder.model_file  # noqa: B018 - raises before the data is opened
         return DetectorExporter.of(self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {},
                                    timing=timing).export(kinds, tell)

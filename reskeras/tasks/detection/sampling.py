@@ -1,4 +1,4 @@
-"""Draws the anchors or regions of an image that a step learns from, of which so many may be positive."""
+"""Samples the anchors or regions of an image that a step trains on, with a bound on positive ones."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from reskeras.tasks.detection.matching import NEGATIVE, NEITHER, POSITIVE
 
 
 def sampled(kind: tf.Tensor, count: int, positives: int, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(indices int32, weights float32), both (B, count), of those drawn of N anchors by their `kind`, int32 (B, N).
+    """(indices int32, weights float32), both (B, count), of a sample of N anchors by their `kind`, int32 (B, N).
 
     First at most `positives` POSITIVE ones, then NEGATIVE ones up to `count`, each drawn uniformly without replacement.
-    Weights are 1, and 0 where both have run out: the index there is in 0..N-1 and means nothing. What is drawn of an
-    image depends on its kinds and its row of `seeds`, int32 (B, 2), alone.
+    Weights are 1, and 0 for padding, where the index is arbitrary in 0..N-1. The sample of an image depends only on its
+    kinds and its row of `seeds`, int32 (B, 2).
     """
     last, positives = kind.shape[-1] - 1, min(positives, count)
     kind = tf.pad(kind, [[0, 0], [0, max(0, count - 1 - last)]], constant_values=NEITHER)
@@ -29,7 +29,7 @@ def sampled(kind: tf.Tensor, count: int, positives: int, seeds: tf.Tensor) -> tu
 
 
 def _draws(seeds: tf.Tensor, length: int) -> tf.Tensor:
-    """int32 (B, length), not negative. Whole numbers, because among 2**23 floats many of an image's would be equal."""
+    """Non-negative int32 (B, length); integers, because of 2**23 possible floats many would collide."""
     return tf.map_fn(lambda seed: tf.random.stateless_uniform([length], seed, 0, tf.int32.max, tf.int32), seeds,
                      fn_output_signature=tf.TensorSpec([length], tf.int32))
 

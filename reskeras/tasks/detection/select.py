@@ -1,4 +1,4 @@
-"""From what a detector tells of its regions to what it tells of an image: boxes, scores, classes; suppressed, voted."""
+"""Postprocessing: from the outputs for regions to the detections of an image, with per-class NMS and box voting."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Found = dict[str, tf.Tensor]
 
 def region_boxes(regions: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor, window: tf.Tensor,
                  spec: DetectorSpec) -> tuple[tf.Tensor, tf.Tensor]:
-    """Boxes (B, R, C, 4), one for each class, cut to the windows (B, 4), and their probabilities (B, R, C).
+    """Boxes (B, R, C, 4), one per class, clipped to the windows (B, 4), and their probabilities (B, R, C).
 
-    Of regions (B, R, 4), logits (B, R, C + 1) and deltas (B, R, 4 C). Regions without area, which fill up an image's
-    proposals, have probability 0.
+    From regions (B, R, 4), logits (B, R, C + 1) and deltas (B, R, 4 C). Empty regions, which pad an image's proposals,
+    have probability 0.
     """
     count, classes = regions.shape[1], spec.classes
     moves = tf.reshape(deltas, [-1, count, classes, 4]) * tf.constant(spec.regions.deviations)
@@ -29,23 +29,23 @@ def region_boxes(regions: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor, windo
 
 def selected(boxes: tf.Tensor, scores: tf.Tensor, spec: DetectorSpec, overlap: float | None = None,
              votes: float | None = None) -> Found:
-    """What is told of each image: boxes float32 (B, most, 4), scores (B, most), labels int32 (B, most), count int32
+    """The detections of each image: boxes float32 (B, most, 4), scores (B, most), labels int32 (B, most), count int32
     (B,); rows beyond count are zeros of label -1.
 
-    Of boxes (B, R, C, 4) and probabilities (B, R, C): suppressed by class at `overlap` (the spec's), the best `most`
-    above the spec's score. With `votes` each box becomes the mean, weighted by probability, of all boxes of its class
-    that overlap it by so much (box voting, v1 appendix A).
+    From boxes (B, R, C, 4) and probabilities (B, R, C): NMS by class at `overlap` (default: the spec's), then the best
+    `most` above the spec's score. With `votes` each box becomes the mean, weighted by probability, of all boxes of its
+    class that overlap it by at least that much (box voting, v1 appendix A).
     """
-    told = spec.detections
-    best, score, labels, count = by_class(boxes, scores, told.most, overlap or told.overlap, told.score)
+    limits = spec.detections
+    best, score, labels, count = by_class(boxes, scores, limits.most, overlap or limits.overlap, limits.score)
     if votes is not None:
-        best = voted(best, labels, boxes, tf.where(scores >= told.score, scores, 0.0), votes)
+        best = voted(best, labels, boxes, tf.where(scores >= limits.score, scores, 0.0), votes)
     return {"boxes": best, "scores": score, "labels": labels, "count": count}
 
 
 def voted(best: tf.Tensor, labels: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor, overlap: float) -> tf.Tensor:
-    """Boxes (B, K, 4) of `labels` (B, K) as means, weighted by `scores` (B, R, C), of the `boxes` (B, R, C, 4) of their
-    class that overlap them by `overlap` or more."""
+    """Box voting: `best` (B, K, 4) of `labels` (B, K) replaced by the means, weighted by `scores` (B, R, C), of the
+    `boxes` (B, R, C, 4) of their class that overlap them by `overlap` or more."""
 
     def one(image: tuple[tf.Tensor, ...]) -> tf.Tensor:
         kept, label, every, weight = image

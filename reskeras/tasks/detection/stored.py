@@ -1,4 +1,4 @@
-"""Files of images and annotations by name: bounded reading, sizes from headers, and their bytes in a graph."""
+"""Image files of annotated data sets: sizes and orientations from headers, and reading of their bytes in a graph."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from reskeras.data.orientation import PNG_EXIF, UPRIGHT, orientation_of
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.objects import Read
 
-LEAST_TURNED = 5  # orientations from here on exchange height and width
+LEAST_TURNED = 5  # EXIF orientations from here on swap height and width
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of an image says: Pillow's name of its format, its height and width as shown, and its EXIF
-    orientation, by which it is turned to be shown."""
+    """The header of an image: Pillow's name of its format, its height and width as displayed, and its EXIF orientation,
+    which is applied for display."""
 
     format: str
     size: tuple[int, int]
@@ -40,7 +40,7 @@ class Header:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image file whose header could be read, and how many bytes it has."""
+    """An image file with a valid header, and its size in bytes."""
 
     path: Path
     header: Header
@@ -53,13 +53,13 @@ class StoredImage:
 
 
 def look_at(files: Iterable[Path]) -> dict[Path, StoredImage]:
-    """Those of `files` that are images, by their headers (about 0.1 ms each); nothing is decoded but BMP.
+    """Those of `files` that are images, by their headers (about 0.1 ms each); only BMP is decoded.
 
-    A file that is missing, of another format or larger than LARGEST_IMAGE is not in the answer. One whose
-    pixels are broken behind a sound header is.
+    Files that are missing, of another format or larger than LARGEST_IMAGE are left out. Files with a valid header and
+    broken pixels are included.
     """
     files = list(dict.fromkeys(files))
-    # Pillow warns of what is then refused by name; filters are the process's, not a thread's, so set them here
+    # Pillow warns about files that are refused anyway; filters are per process, not per thread, so they are set here
     with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
         return {file: found for file, found in zip(files, pool.map(_look, files), strict=True) if found}
@@ -69,16 +69,16 @@ def _look(file: Path) -> StoredImage | None:
     try:
         size, found = file.stat().st_size, header(file)
         if found.format == "BMP":
-            read_image(file)  # not every BMP is decoded by TensorFlow, and the header does not say which
+            read_image(file)  # TensorFlow does not decode every BMP, and the header does not tell
     except (OSError, ValueError, ReskerasError):
         return None
     return StoredImage(file, found, size)
 
 
 def header(file: Path | bytes) -> Header:
-    """The header of an image file, or of its bytes. Raises ReskerasError (status 1) for what is none, or too large."""
+    """The header of an image file, or of its bytes. ReskerasError (status 1) for anything else, or if too large."""
     with opened_image(io.BytesIO(file) if isinstance(file, bytes) else file, LARGEST_IMAGE) as image:
-        size, kind = (image.height, image.width), image.format
+        size, kind = (image.height, image.width), image.format or ""
         tagged = _mentions(file, PNG_EXIF) if kind == "PNG" else "exif" in image.info
     orientation = UPRIGHT
     if tagged:
@@ -87,7 +87,7 @@ def header(file: Path | bytes) -> Header:
 
 
 def _mentions(file: Path | bytes, mark: bytes) -> bool:
-    """Whether `mark` is anywhere in a file, which is not read into memory for that."""
+    """Whether `mark` occurs in a file, without reading it into memory."""
     if isinstance(file, bytes):
         return mark in file
     with open(file, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -95,7 +95,7 @@ def _mentions(file: Path | bytes, mark: bytes) -> bool:
 
 
 def file_reader(images: list[StoredImage]) -> Read:
-    """`Objects.read` for files; one that has changed its number of bytes since is an InvalidArgumentError."""
+    """`Objects.read` for files; a file whose size has changed since raises InvalidArgumentError."""
     paths = tf.constant([os.fsencode(image.path) for image in images], tf.string)
     sizes = tf.constant([image.bytes for image in images], tf.int32)
     return lambda index: read_stored(tf.gather(paths, index), tf.gather(sizes, index))

@@ -1,4 +1,4 @@
-"""Non-maximum suppression of the boxes of a batch: of several boxes of one thing, the one of the highest score."""
+"""Non-maximum suppression (NMS) of a batch of boxes, over all boxes or by class."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LOWEST = float("-inf")
 def suppressed(
     boxes: tf.Tensor, scores: tf.Tensor, count: int, overlap: float, lowest: float = LOWEST,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The best boxes of each image by falling score, without those that overlap a better one by more than `overlap`.
+    """The best boxes of each image by descending score, without those that overlap a better one by more than `overlap`.
 
-    Of boxes (B, N, 4) and scores (B, N) at most `count` with a score above `lowest`: boxes float32 (B, count, 4),
-    scores float32 (B, count), their indices in 0..N-1 int32 (B, count), and how many are valid, int32 (B,). Beyond
-    these are zeros. A score of -inf or NaN is never valid: so boxes can be left out beforehand. No gradient flows.
+    From boxes (B, N, 4) and scores (B, N), at most `count` with a score above `lowest`: boxes float32 (B, count, 4),
+    scores float32 (B, count), their indices in 0..N-1 int32 (B, count), and how many are valid, int32 (B,). The rest
+    is zeros. A score of -inf or NaN is never valid, which masks boxes beforehand. Gradients are stopped.
     """
     boxes, scores = (tf.cast(tf.stop_gradient(values), tf.float32) for values in (boxes, scores))
 
     def one(image: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        # tf.image.non_max_suppression_padded takes no kernel but a loop of matrices, about four times as long on a CPU
+        # tf.image.non_max_suppression_padded is a loop of matrix ops, about four times slower on a CPU
         return tuple(tf.raw_ops.NonMaxSuppressionV4(
             boxes=image[0], scores=image[1], max_output_size=count, iou_threshold=overlap, score_threshold=lowest,
             pad_to_max_output_size=True))
@@ -37,14 +37,14 @@ def suppressed(
 def by_class(
     boxes: tf.Tensor, scores: tf.Tensor, count: int, overlap: float, lowest: float,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`suppressed` in each class apart, then the `count` of highest score over all classes.
+    """`suppressed` for each class separately, then the top `count` over all classes.
 
-    Of boxes (B, R, C, 4), one for each class, and scores (B, R, C): boxes float32 (B, count, 4), scores float32
-    (B, count), labels int32 (B, count), and how many are valid, int32 (B,). Beyond these are zero boxes of score 0 and
-    label PADDING. Scores are without the column of the background; equal ones come in the order of the classes.
+    From boxes (B, R, C, 4), one per class, and scores (B, R, C), without background: boxes float32 (B, count, 4),
+    scores float32 (B, count), labels int32 (B, count), and how many are valid, int32 (B,). The rest is zero boxes of
+    score 0 and label PADDING. Ties are in the order of the classes.
     """
-    # tf.image.combined_non_max_suppression takes a third of the time, but scores below 0 for those of its own padding,
-    # and neither XLA nor TFLite knows it
+    # tf.image.combined_non_max_suppression takes a third of the time, but treats scores below 0 as its own padding, and
+    # neither XLA nor TFLite supports it
     rows, classes = boxes.shape[1:3]
     boxes = tf.reshape(tf.transpose(boxes, [0, 2, 1, 3]), [-1, rows, 4])
     scores = tf.reshape(tf.transpose(scores, [0, 2, 1]), [-1, rows])

@@ -1,8 +1,8 @@
-"""What a source of annotated images holds: objects of each class and their sizes, and how well anchors fit them."""
+"""Statistics of annotated images: objects by class and size, and how well a detector's anchors cover them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,19 +11,20 @@ import numpy as np
 from reskeras.data.source import Source
 from reskeras.data.survey import FEW, NAMED, UNEQUAL, Sizes, size_range
 from reskeras.spec.detector import DetectorPlan
+from reskeras.tasks.detection.anchors import anchor_sizes
 from reskeras.tasks.detection.objects import Objects
 
-OVERLAPS = (0.5, 0.7)  # where a region, and where by default an anchor, is taken for an object
+OVERLAPS = (0.5, 0.7)  # default overlaps from which a region, and an anchor, is positive
 QUARTILES = (25, 50, 75)
-LEAST_COVERED = 0.9  # of the objects of a class, at an overlap of 0.5
+LEAST_COVERED = 0.9  # share of a class' objects at an overlap of 0.5, below which a warning is given
 
 
 @dataclass(frozen=True)
 class Cover:
-    """How well the anchors of a detector fit `objects` objects.
+    """How well the anchors of a detector cover `objects` objects.
 
-    `sides` are the quartiles of their sides, the square root of the area in pixels of the canvas; `shares` how many of
-    them, in 0..1, have an anchor that overlaps them by at least each of OVERLAPS.
+    `sides` are the quartiles of their sides, the square root of the area in pixels of the canvas; `shares` the shares
+    of objects, in 0..1, with an anchor that overlaps them by at least each of OVERLAPS.
     """
 
     objects: int
@@ -33,9 +34,9 @@ class Cover:
 
 @dataclass(frozen=True)
 class AnchorSurvey:
-    """The objects of a split that are to be found, on a detector's canvas, beside its anchors; all and by class.
+    """Coverage by a detector's anchors of the objects of a split that are not ignored; of all and by class.
 
-    Images are placed as in testing: scaled to fit. A class without objects has zeros.
+    Images are placed as at test time: scaled to fit the canvas. A class without objects has zeros.
     """
 
     canvas: tuple[int, int]
@@ -50,7 +51,7 @@ class AnchorSurvey:
 
 @dataclass(frozen=True)
 class ObjectCount:
-    """Of one class or of all: images with such objects, and the objects that are to be found, by split."""
+    """Counts of one class or of all: images with such objects, and objects that are not ignored, by split."""
 
     train_images: int
     train: int
@@ -60,10 +61,10 @@ class ObjectCount:
 
 @dataclass(frozen=True)
 class ObjectSurvey:
-    """A source of annotated images in figures.
+    """Statistics of a source of annotated images.
 
-    `images` and `background`, those of them without an object, are (training, test), as are `ignored` objects,
-    difficult ones and crowds, which are in no other figure. `most` is the largest number of objects of an image.
+    `images`, `background` (images without objects) and `ignored` (difficult objects and crowds, which no other figure
+    includes) are pairs (training, test). `most` is the largest number of objects of an image.
     """
 
     data: str
@@ -87,45 +88,47 @@ class ObjectSurvey:
 
 
 def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
-    """Count the images and objects of `source`, and hold the anchors of a detector against them; no image is read."""
-    splits = source.train, source.test
-    sizes = size_range(source.train.sizes)
-    every, classes = _counts(splits, len(source.classes))
-    classes = dict(zip(source.classes, classes, strict=True))
-    anchors = survey_anchors(source.train, source.classes, plan)
+    """Count the images and objects of `source`, and their coverage by a detector's anchors; no image is read."""
+    train = source.training_images("data")
+    splits = train, source.test
+    sizes = size_range(train.sizes)
+    every, counts = _counts(splits, len(source.classes))
+    classes = dict(zip(source.classes, counts, strict=True))
+    anchors = survey_anchors(train, source.classes, plan)
     return ObjectSurvey(
         data=source.label, mirror=source.mirror, divided=source.divided, images=_pair(split.count for split in splits),
         background=_pair((np.diff(split.starts) == 0).sum() for split in splits),
-        ignored=_pair(split.ignored.sum() for split in splits), most=int(np.diff(source.train.starts).max(initial=0)),
+        ignored=_pair(split.ignored.sum() for split in splits), most=int(np.diff(train.starts).max(initial=0)),
         every=every, classes=classes, sizes=sizes, anchors=anchors, notes=source.notes,
         warnings=(*_class_warnings(classes), *_size_warnings(anchors, plan)))
 
 
 def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan) -> AnchorSurvey:
     """How well the anchors of a detector cover the objects of a split."""
-    boxes, labels = canvas_boxes(split, *plan.input_shape[:2])
+    height, width, _ = plan.input_shape
+    boxes, labels = canvas_boxes(split, height, width)
     overlaps = best_overlaps(boxes, plan)
     return AnchorSurvey(
-        plan.input_shape[:2], _cover(boxes, overlaps),
+        (height, width), _cover(boxes, overlaps),
         {name: _cover(boxes[labels == label], overlaps[labels == label]) for label, name in enumerate(classes)})
 
 
 def canvas_boxes(split: Objects, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Boxes float64 (n, 4) on the canvas, and labels int32 (n,), of all objects of a split that are not ignored."""
     sizes, canvas = split.sizes.astype(np.float64), np.array([height, width], np.float64)
-    # as `canvas.placed` does: to whole pixels, in the upper left corner
+    # as in `canvas.placed`: rounded to whole pixels, in the upper left corner
     scales = np.maximum(np.round(sizes * (canvas / sizes).min(axis=1, keepdims=True)), 1) / sizes
     boxes = split.boxes * np.repeat(np.tile(scales, 2), np.diff(split.starts), axis=0)
     return boxes[~split.ignored], split.labels[~split.ignored]
 
 
 def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:
-    """The largest overlap (n,) of boxes (n, 4) of the canvas with any anchor of the plan's grid.
+    """The largest overlap (n,) of boxes (n, 4) on the canvas with any anchor of the plan's grid.
 
-    Of anchors of one shape the nearest in both directions overlaps most, so that one of each shape is looked at.
+    Of anchors of one shape the nearest one in both directions overlaps most, so only one of each shape is evaluated.
     """
-    spec = plan.spec.anchors
-    shapes = np.array([(size * ratio ** 0.5, size / ratio ** 0.5) for size in spec.sizes for ratio in spec.ratios])
+    shapes = np.array([(size * ratio ** 0.5, size / ratio ** 0.5)
+                       for size in anchor_sizes(plan) for ratio in plan.spec.anchors.ratios])
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     cells = np.clip(np.round(centres / plan.stride - 0.5), 0, np.array(plan.map_shape[:2]) - 1)
     off = np.abs((cells + 0.5) * plan.stride - centres)[:, np.newaxis]
@@ -142,13 +145,13 @@ def _cover(boxes: np.ndarray, overlaps: np.ndarray) -> Cover:
                  tuple(float((overlaps >= least).mean()) for least in OVERLAPS))
 
 
-def _pair(numbers: Iterator[int]) -> tuple[int, int]:
+def _pair(numbers: Iterable[int]) -> tuple[int, int]:
     train, test = map(int, numbers)
     return train, test
 
 
 def _counts(splits: tuple[Objects, Objects], classes: int) -> tuple[ObjectCount, list[ObjectCount]]:
-    """Of all objects, and of each class."""
+    """Counts of all objects, and of each class."""
     columns = []
     for split in splits:
         owner = np.repeat(np.arange(split.count), np.diff(split.starts))[~split.ignored]
@@ -162,7 +165,7 @@ def _counts(splits: tuple[Objects, Objects], classes: int) -> tuple[ObjectCount,
 
 def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
     counts = {name: count.train for name, count in classes.items()}
-    least, most = min(counts, key=counts.get), max(counts, key=counts.get)
+    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > UNEQUAL * counts[least]:
         yield (f"classes are very unequal: {counts[most]:,} training objects of {most} and {counts[least]:,} of "
                f"{least}")

@@ -1,4 +1,4 @@
-"""Detection as a task: Faster R-CNN detectors, annotated images, average precision."""
+"""The detection task: Faster R-CNN detectors, annotated images, average precision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Detection(Task):
-    """Where objects of which classes are in an image."""
+    """Object detection."""
 
     name: ClassVar[str] = "detection"
     noun: ClassVar[str] = "detector"
@@ -34,7 +34,7 @@ class Detection(Task):
     recipe: ClassVar[str] = "detector"
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> DetectorSpec:
-        """A detector, or a network as the backbone of one."""
+        """The spec of a detector, from a detector or from a network as its backbone."""
         return detector(source, settings=settings, **fields)
 
     def name_of(self, spec: DetectorSpec) -> str:
@@ -43,13 +43,13 @@ class Detection(Task):
 
     def job(self, spec: DetectorSpec, recipe: Recipe, source: Source[Objects],
             data_dir: str | Path | None) -> DetectorJob:
-        """A detector's training."""
+        """The training job of a detector."""
         from reskeras.tasks.detection.job import DetectorJob
 
         return DetectorJob(spec, recipe, source, data_dir)
 
     def run_type(self) -> type[DetectorRun]:
-        """Detectors."""
+        """The class of detector runs."""
         from reskeras.tasks.detection.run import DetectorRun
 
         return DetectorRun
@@ -61,22 +61,22 @@ class Detection(Task):
         return page_of_detectors(runs)
 
     def served_batches(self) -> tuple[int, ...]:
-        """Few: each image has hundreds of regions."""
+        """Small ones: each image has hundreds of regions."""
         from reskeras.export.server_files import DETECTOR_BATCHES
 
         return DETECTOR_BATCHES
 
     def beginning_recipe(self, recipe: Recipe) -> Recipe:
-        """Batch norm is frozen with its statistics, as in the paper, unless the recipe says `frozen_bn` itself."""
+        """`recipe` with batch norm frozen at its statistics, as in the paper, unless it sets `frozen_bn` itself."""
         return recipe if "frozen_bn" in recipe.sparse() else read_recipe(recipe, frozen_bn=True)
 
     def beginning_spec(self, spec: DetectorSpec, source: Source[Objects]) -> DetectorSpec:
-        """With the classes of the data, however many the run told apart."""
+        """`spec` with the number of classes of the data."""
         return laid_over(spec, {"classes": len(source.classes)})
 
     def start(self, begun: Run) -> Start:
-        """The weights of a detector, or of a classifier with the same network as the backbone, whose classes are none
-        of its regions'; a canvas shows images at any place, so that no pixel has a mean of its own."""
+        """The weights of a detector, or of a classifier with the same network as the backbone, without its logits; a
+        per-pixel mean becomes a per-channel one, because a canvas shows images at any position."""
         from reskeras.graph.weights import read
         from reskeras.tasks.detection.job import FRESH
         from reskeras.training.transfer import Start

@@ -35,17 +35,17 @@ Place = tuple[str, int]  # split, index of the record
 
 
 def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
-    """The TFDS set `name`, which must be prepared in the purpose's `data_dir` (default: TFDS' own folder), with
-    features image and objects: a sequence of bbox, label and, where there are such, is_difficult and is_crowd.
+    """The TFDS data set `name`, which must be prepared in the purpose's `data_dir` (default: TFDS' own folder), with
+    features image and objects: a sequence of bbox, label and optionally is_difficult and is_crowd.
 
     Test is the first of the splits test, validation and val that has objects, else one training image in five, by a
-    hash of its name, or all with a `purpose` of testing. Where that is test, validation is for training as well, as
-    VOC's trainval is. Boxes are taken as they are, fractions of the image: those of TFDS' own voc lie a pixel to the
-    lower right, because it keeps VOC's count from 1. All records are read once, for the headers of their images.
+    hash of its name, or all if `purpose` is testing. If it is the split test, validation is added to training, like
+    VOC's trainval. Boxes are fractions of the image and used as they are: those of TFDS' own voc are offset by a pixel
+    to the lower right, because TFDS keeps VOC's counting from 1. All records are read once, for their images' headers.
 
-    Left out, each counted in the notes: images that cannot be read, objects of no class or without four finite numbers,
-    boxes of no height or width. Difficult objects and crowds are ignored, images without objects are background.
-    Raises ReskerasError: status 2 for a set that is not there or of another kind, 1 for broken record files.
+    Dropped, each counted in the notes: unreadable images, objects without a class or four finite numbers, empty boxes.
+    Difficult objects and crowds are ignored, images without objects are background. Raises ReskerasError: status 2 for
+    a set that is missing or has other features, 1 for broken record files.
     """
     builder = opened_builder(name, purpose.data_dir)
     wanted = _wanted(builder, name)
@@ -54,7 +54,8 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(builder.info.splits)}")
     tally, divided = Tally(), ""
     records = {split: split_records(builder, split) for split in splits}
-    train, test = _annotated(builder, "train", records, wanted, tally), []
+    train = _annotated(builder, "train", records, wanted, tally)
+    test: list[Annotated] = []
     for split in splits[1:]:
         found = _annotated(builder, split, records, wanted, tally)
         if not any(image.names for image in found):
@@ -73,13 +74,15 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
 
 
 def _wanted(builder: Any, name: str) -> dict[str, Any]:
-    """The features to read, as `PartialDecoding` takes them."""
+    """The features to decode, as `PartialDecoding` takes them."""
     from tensorflow_datasets import features as kinds
 
     features = builder.info.features
     known = dict(features.items())
     image, objects = known.get("image"), known.get("objects")
-    inner = objects.feature if type(objects) is kinds.Sequence else None  # a kind of it, Dataset, is read otherwise
+    inner = None
+    if objects is not None and type(objects) is kinds.Sequence:  # its subclass Dataset is read otherwise
+        inner = objects.feature
     inner = dict(inner.items()) if isinstance(inner, kinds.FeaturesDict) else {}
     box, label = inner.get("bbox"), inner.get("label")
     if not (isinstance(image, kinds.Image) and isinstance(box, kinds.BBoxFeature)
@@ -98,13 +101,14 @@ def _wanted(builder: Any, name: str) -> dict[str, Any]:
 
 
 def _examples(builder: Any, records: Records, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The features of each record, its image as bytes."""
+    """The features of each record, with its image as encoded bytes."""
     from tensorflow_datasets import decode
 
     features = decode.PartialDecoding(wanted).extract_features(builder.info.features)
 
     def parsed(index: tf.Tensor) -> dict[str, Any]:
-        return features.deserialize_example(_called(records.read, index), decoders={"image": decode.SkipDecoding()})
+        record = _read_in_graph(records.read, index)
+        return features.deserialize_example(record, decoders={"image": decode.SkipDecoding()})
 
     dataset = tf.data.Dataset.range(len(records)).map(parsed, num_parallel_calls=READERS, deterministic=True)
     yield from dataset.with_options(pipeline_options()).as_numpy_iterator()
@@ -113,7 +117,7 @@ def _examples(builder: Any, records: Records, wanted: dict[str, Any]) -> Iterato
 def _annotated(
     builder: Any, split: str, records: dict[str, Records], wanted: dict[str, Any], tally: Tally,
 ) -> list[Annotated]:
-    """The images of one split that can be read."""
+    """The readable images of a split."""
     found = []
     classes = builder.info.features["objects"].feature["label"].names
     try:
@@ -122,14 +126,14 @@ def _annotated(
             where = f"{printable(str(number))} of {split}"
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of what is then refused by name
+                    warnings.simplefilter("ignore")  # Pillow warns about files that are refused here anyway
                     image = header(example["image"])
             except ReskerasError:
                 tally.add("imageless", where)
                 continue
             one = _image(number, where, (split, index), image.size, example["objects"], classes)
             found.append(replace(one, boxes=as_shown(one.boxes, None, image, where, tally)))
-    except (tf.errors.OpError, UnicodeDecodeError) as error:  # the latter where TensorFlow's words quote the record
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # the latter if TensorFlow's message quotes the record
         why = f": {printable(first_line(error))}" if isinstance(error, tf.errors.OpError) else ""
         raise failure(f"data: a record of split {split} in {builder.data_dir} is broken{why}") from error
     return found
@@ -147,7 +151,7 @@ def _image(
 ) -> Annotated:
     labels, boxes = objects["label"], objects["bbox"].astype(np.float64).reshape(-1, 4)
     if len(labels) != len(boxes):
-        labels = np.full(len(boxes), -1)  # nobody knows whose they are
+        labels = np.full(len(boxes), -1)  # labels that cannot be assigned to boxes
     none = np.zeros(len(boxes), bool)
     given = {ours: objects.get(theirs, none).astype(bool) for theirs, ours in FLAGS.items()}
     flags = {ours: flag if len(flag) == len(boxes) else none for ours, flag in given.items()}
@@ -156,19 +160,19 @@ def _image(
 
 
 def _reader(records: dict[str, Records], places: list[Place]) -> Read:
-    """`Objects.read` for records of any splits."""
+    """`Objects.read` for records of several splits."""
 
-    def stored(index: np.int64) -> bytes:
+    def stored(index: int) -> bytes:
         split, record = places[index]
         return records[split].read(record)
 
     def read(index: tf.Tensor) -> tf.Tensor:
         features = {"image": tf.io.FixedLenFeature([], tf.string)}
-        return tf.io.parse_single_example(_called(stored, index), features)["image"]
+        return tf.io.parse_single_example(_read_in_graph(stored, index), features)["image"]
 
     return read
 
 
-def _called(read: Callable[[np.int64], bytes], index: tf.Tensor) -> tf.Tensor:
-    """What a Python function reads at a scalar index, a scalar string, in a graph."""
+def _read_in_graph(read: Callable[[int], Any], index: tf.Tensor) -> tf.Tensor:
+    """Call a Python function of a scalar index that returns bytes, as an op with a scalar string output."""
     return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), [])

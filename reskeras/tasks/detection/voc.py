@@ -33,16 +33,16 @@ def open_voc(path: Path, purpose: Purpose) -> Source[Objects]:
     """The annotated images of a VOC folder, by headers and annotations alone: a few seconds for VOC 2007.
 
     With a list test.txt, training is trainval.txt, else train.txt and val.txt together. Without one that names
-    annotated images, val.txt is for test and train.txt for training. Without that one image in five is for test, by a
-    hash of its name, or with a `purpose` of testing all; without lists every annotation counts. The classes are the
-    names that occur in training, sorted.
+    annotated images, val.txt is for test and train.txt for training. Without that, one image in five is for test, by a
+    hash of its name, or all if `purpose` is testing; without lists every annotation is used. The classes are the names
+    that occur in training, sorted.
 
-    Left out, each counted in the notes: annotations that are no XML, have a DOCTYPE or more than 10 MB; images that
-    are missing, cannot be read, or have no annotation; objects without a name or four finite numbers; boxes of no
-    height or width, or wholly outside of the image; in test, objects of a class that training has none of. Boxes that
-    reach over the image are cut to it, difficult objects are ignored, images without objects are background, and an
-    image's size is its file's. Raises ReskerasError: status 2 for a folder of another kind, or where nothing is left to
-    train or to test on; 1 for a folder or list that cannot be read.
+    Dropped, each counted in the notes: annotations that are not XML, have a DOCTYPE or more than 10 MB; images that are
+    missing, unreadable, or have no annotation; objects without a name or four finite numbers; boxes that are empty or
+    wholly outside the image; in test, objects of classes that training does not have. Boxes that exceed the image are
+    clipped, difficult objects are ignored, images without objects are background, and an image's size is that of its
+    file. Raises ReskerasError: status 2 for another kind of folder, or when nothing is left to train or test on; 1 for
+    a folder or list that cannot be read.
     """
     tally = Tally()
     annotations, images = _annotations(path), _images(path)
@@ -57,7 +57,7 @@ def open_voc(path: Path, purpose: Purpose) -> Source[Objects]:
     train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
     if not divided:
         train, test, divided = divided_by(purpose, train, tally)
-    classes = tuple(sorted({name for image in train for name in image.names}))
+    classes = tuple(sorted({name for image in train for name in image.names if name is not None}))
     return joined_source(f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
                          purpose)
 
@@ -95,7 +95,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _list(file: Path) -> list[str] | None:
-    """The names in a list, in its order; None where there is no such list."""
+    """The names in a list file, in order; None if there is no such file."""
     if not file.is_file():
         return None
     try:
@@ -114,7 +114,7 @@ def _once(names: list[str], tally: Tally) -> list[str]:
 
 
 def _divided(lists: dict[str, list[str] | None], annotations: dict[str, Path]) -> tuple[list[str], list[str], str]:
-    """Names for training, names for test, and where those are from; without the last two, all are still to divide."""
+    """Training names, test names, and the origin of the latter; empty if all are still to be split."""
     train, val, both, test = (lists[name] for name in LISTS)
     if test:
         return both or [*(train or ()), *(val or ())], test, "the list test.txt"
@@ -129,7 +129,7 @@ def _divided(lists: dict[str, list[str] | None], annotations: dict[str, Path]) -
 def _found(
     names: list[str], annotations: dict[str, Path], images: dict[str, list[Path]], tally: Tally,
 ) -> dict[str, Annotated]:
-    """The named images that have an annotation and a file."""
+    """The named images that have both an annotation and a file."""
     read: dict[str, tuple[Annotation, Path | None]] = {}
     for name in dict.fromkeys(names):
         if name not in annotations:
@@ -152,8 +152,8 @@ def _found(
 
 
 def _image(name: str, filename: str | None, images: dict[str, list[Path]]) -> Path | None:
-    """The image of an annotation: of its stem, of several the one that it names; else the one that it names.
-    It is looked up among the files of JPEGImages, so that no name leads out of the folder."""
+    """The image of an annotation: the file with its stem, of several the one that it names; else the one that it names.
+    Only files of JPEGImages are considered, so that no name leads out of the folder."""
     same = images.get(name, ())
     named = images.get(filename or "", ())
     return next((file for file in same if file in named), None) or next(iter([*same, *named]), None)

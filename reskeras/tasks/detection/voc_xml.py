@@ -1,4 +1,4 @@
-"""One annotation file of Pascal VOC, which may come from anywhere, to plain data."""
+"""Parses a Pascal VOC annotation file, which is untrusted, to plain data."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
 @dataclass(frozen=True)
 class Annotation:
-    """What an annotation says: the image's file name and size (height, width), None where it does not, and its k
+    """The content of an annotation: the image's file name and size (height, width), None where missing, and its k
     objects: `boxes` float64 (k, 4) top, left, bottom, right in continuous pixels (NaN where a number is missing),
-    `names` (None where one is missing) and `difficult` bool (k,)."""
+    `names` (None where missing) and `difficult` bool (k,)."""
 
     filename: str | None
     size: tuple[float, float] | None
@@ -32,15 +32,15 @@ class Annotation:
 def read_annotation(file: Path) -> Annotation:
     """The annotation in `file`.
 
-    VOC's corners are pixels, counted from 1, that belong to the object: (xmin, xmax) = (1, 10) covers 0 to 10. Equal
-    corners would be a box of one pixel; they are what tools write of a click, and stay a box of no width. Raises
-    ValueError, which says in a few words why, for a file that is no annotation or that cannot be read.
+    VOC's corners are inclusive pixels, counted from 1: (xmin, xmax) = (1, 10) covers 0 to 10. Equal corners would be a
+    box of one pixel; annotation tools write them for a mere click, so they are kept as an empty box. Raises ValueError
+    with a short reason for a file that is not an annotation or cannot be read.
     """
     try:
         root = _tree(read_bounded(file, LARGEST_XML))
     except OSError as error:
         raise ValueError(error.strerror or "unreadable") from error
-    except (expat.ExpatError, LookupError) as error:  # the latter for an encoding that there is none of
+    except (expat.ExpatError, LookupError) as error:  # LookupError for unknown encodings
         raise ValueError("no XML") from error
     if root.tag != "annotation":
         raise ValueError("no <annotation>")
@@ -58,8 +58,8 @@ def read_annotation(file: Path) -> Annotation:
 
 
 def _tree(data: bytes) -> Element:
-    """The root of an XML document. One that declares a document type, and so may declare entities, is refused by the
-    parser itself: in whatever encoding it is written."""
+    """The root of an XML document. One with a DOCTYPE, which may declare entities, is refused by the parser itself, in
+    any encoding."""
     builder, parser = TreeBuilder(), expat.ParserCreate()
 
     def refuse(*_: object) -> None:
