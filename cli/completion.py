@@ -36,10 +36,11 @@ def command(context: click.Context, shell: str | None) -> None:
     networks, recipes, spaces, suites, sources of data and files are then completed with the Tab key.
     """
     name = shell or Path(os.environ.get("SHELL", "bash")).name
-    if name not in SHELLS:
+    script = get_completion_class(name) if name in SHELLS else None
+    if script is None:
         raise ReskerasError(f"completion: {name!r} is not one of {', '.join(SHELLS)}")
     program = context.find_root().command
-    echo_text(get_completion_class(name)(program, {}, "reskeras", VARIABLE).source())
+    echo_text(script(program, {}, "reskeras", VARIABLE).source())
 
 
 def completing(names: Callable[[], Iterable[str]], *, or_files: bool = True) -> Completer:

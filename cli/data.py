@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,15 +66,17 @@ def command(
         raise ReskerasError(f"--sheet: {sheet} should end in .png, in a folder that there is")
     from reskeras.tasks.detection.opening import annotates_objects
 
+    show: Callable[[], None]
     if annotates_objects(source, data_dir):
-        found = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
-        show = echo_object_survey
+        objects = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
+        figures, show = objects.as_dict(), partial(echo_object_survey, objects)
     else:
-        found, show = _of_images(source, data_dir, chosen, size, sheet), echo_survey
+        images = _of_images(source, data_dir, chosen, size, sheet)
+        figures, show = images.as_dict(), partial(echo_survey, images)
     if as_json:
-        emit_json({**found.as_dict(), "sheet": str(sheet) if sheet else None})
+        emit_json({**figures, "sheet": str(sheet) if sheet else None})
         return
-    show(found)
+    show()
     if sheet is not None:
         echo()
         echo(f"drawn  {sheet}")
@@ -105,7 +109,8 @@ def _of_objects(
 
     with working(f"reading {source}"):
         opened = open_objects(source, data_dir)
-        canvas = size or _bounded(size_range(opened.train.sizes).median, SMALLEST_CANVAS, LARGEST_CANVAS)
+        typical = size_range(opened.training_images("data").sizes).median
+        canvas = size or _bounded(typical, SMALLEST_CANVAS, LARGEST_CANVAS)
         found = survey_objects(opened, lower_detector(detector(BACKBONE, input_shape=[*canvas, opened.channels])))
     if sheet is not None:
         from reskeras.tasks.detection.object_sheet import object_sheet

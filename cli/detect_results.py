@@ -30,7 +30,7 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
     voc, at = result.voc, f"at an overlap of {result.voc.overlap:g}"
     facts([("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
            ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
-           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, run.folder.spec().proposals)])
+           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, run.plan.spec.proposals)])
     if result.coco is None:
         echo(INSTALL)
     echo()

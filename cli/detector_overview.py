@@ -88,8 +88,8 @@ class DetectorOverview:
         context = ", beside the whole image's" if regions.context else ""
         return [
             ("canvas", shape_text(plan.input_shape), "that images are scaled to fit on"),
-            ("shared", spec.shared, f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} pixels, is "
-             "computed once an image"),
+            ("shared", spec.shared or "", f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} "
+             "pixels, is computed once an image"),
             ("anchors", f"{plan.anchors} a cell", f"sizes {_numbers(spec.anchors.sizes)} x ratios "
              f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in all"),
             ("proposals", f"{proposals.testing:,}", f"best boxes of an image, in training {proposals.training:,}"),
@@ -117,7 +117,7 @@ class DetectorOverview:
         return {
             "name": self.name, "understood": self.spec.backbone.describe(), "detector": self.spec.sparse(),
             "canvas": list(plan.input_shape), "map": list(plan.map_shape), "stride": plan.stride,
-            "anchors": {"sizes": list(plan.spec.anchors.sizes), "ratios": list(plan.spec.anchors.ratios),
+            "anchors": {"sizes": list(plan.spec.anchors.sizes or ()), "ratios": list(plan.spec.anchors.ratios),
                         "count": prod(plan.map_shape[:2]) * plan.anchors},
             "stages": [part.data() for part in self.parts()], "total": cost_data(self.total(), 1),
         }

@@ -59,7 +59,7 @@ def command(
     from reskeras.tasks.classification.confusion_plot import check_kind, save_confusion
     from reskeras.tasks.run import Run
 
-    opened = Run(run)
+    opened = Run(run)  # type: ignore[abstract]  # Run's __new__ gives the class of the run's task
     written = {"confusion": confusion, "predictions": predictions, "classes": by_class}
     _check_task(opened, looked, written)
     if confusion:

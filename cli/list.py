@@ -40,7 +40,7 @@ def _described() -> list[dict[str, Any]]:
     """A row for each named network, without the costs."""
     from reskeras.spec.catalog import catalog
 
-    return [{"name": name, **row.spec.facts(), "input_shape": list(row.spec.decided().input_shape),
+    return [{"name": name, **row.spec.facts(), "input_shape": row.spec.whole()["input_shape"],
              "source": row.source} for name, row in catalog().items()]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -54,12 +55,13 @@ COMMANDS = {
 class Program(Commands):
     """All commands, as a program."""
 
-    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, complete_var: str | None = None,
+             standalone_mode: bool = True, **extra: Any) -> NoReturn:
         """Run a command line; every way it can end becomes an exit status and at most two lines on stderr."""
         try:
             if "" in (sys.argv[1:] if args is None else args):
                 raise ReskerasError("an argument is empty, as that of a variable which is not set; leave it out")
-            status = super().main(args, **{**extra, "prog_name": "reskeras", "standalone_mode": False})
+            status = super().main(args, "reskeras", complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except ReskerasError as error:
             echo_text(f"reskeras: {error}", err=True)
@@ -120,7 +122,8 @@ def main() -> None:
     """Entry point of the `reskeras` program."""
     _open_standard_streams()
     # a name typed in another alphabet must not end in UnicodeEncodeError where the output is ASCII
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     commands.main()
 
 

@@ -137,7 +137,7 @@ def heading(text: str, aside: str = "") -> None:
 
 def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
     """Aligned lines of a label, a figure and a remark; on a terminal long remarks go on below themselves."""
-    pairs = [tuple(map(printable, pair)) for pair in pairs]
+    pairs = [(printable(label), printable(figure), printable(remark)) for label, figure, remark in pairs]
     labels, figures = (max((cell_len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
     for label, figure, remark in pairs:
         line = f"{padded(label, labels)}{GAP}{padded(figure, figures, right=True)}".rstrip()

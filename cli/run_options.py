@@ -55,7 +55,8 @@ class Broken:
     """Files that could not be read: each is told on stderr as it is met, and in the end they make the status 1."""
 
     def __init__(self, found: ImageFiles):
-        self.found, self.errors = found, {}
+        self.found = found
+        self.errors: dict[str, str] = {}
         for line in found.notes:
             note(f"note: {line}", err=True)
 
@@ -79,7 +80,7 @@ class Broken:
             raise failure(f"image: {count:,} of {len(self.found.paths):,} images could not be read")
 
 
-def run_and_images(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
+def run_and_images(paths: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:
     """The run and the image files of `RUN IMAGE...`."""
     if len(paths) < 2:
         raise click.UsageError("say a run and at least one image (RUN IMAGE...), such as: saved_models/photos cat.jpg")

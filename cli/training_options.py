@@ -73,13 +73,14 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
             fields = {name: typed[name] for name in RECIPE_FIELDS}
             if factors:
                 fields["rate_factors"] = numbers_by_name("rate-factor", factors, "stage1_*=0.1")
-            request = TrainingRequest(*(parameters.pop(name) for name in ("recipe", "start", "as_json")), fields,
-                                      {name: typed[name] for name in HOW})
+            recipe, start, as_json = (parameters.pop(name) for name in ("recipe", "start", "as_json"))
+            request = TrainingRequest(recipe, start, as_json, fields, {name: typed[name] for name in HOW})
             return command(training=request, **parameters)
 
+        decorated: Command = with_training
         for decorator in reversed(_flags(recipe, start)):
-            with_training = decorator(with_training)
-        return with_training
+            decorated = decorator(decorated)
+        return decorated
 
     return decorate
 

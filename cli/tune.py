@@ -75,13 +75,13 @@ def command(request: NetworkRequest, space: str | None, show: Path | None, as_js
     if show is not None:
         from reskeras.tuning.search import open_search
 
-        search = open_search(show)
+        search: Search | None = open_search(show)
+    elif space is None:
+        raise ReskerasError("space: not set; name one (reskeras spaces) or a YAML file")
     else:
-        if space is None:
-            raise ReskerasError("space: not set; name one (reskeras spaces) or a YAML file")
         search = _search(request, space, as_json, **options)
-        if search is None:
-            return
+    if search is None:  # it is the chief's to tell
+        return
     if as_json:
         emit_json(search.as_dict())
     else:

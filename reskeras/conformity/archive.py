@@ -118,8 +118,8 @@ def _as_in_a_file(value: Any) -> Any:
 def _graph(model: Any) -> dict[str, Any] | None:
     """What Keras writes of a model that is its graph, the models in it alike; None of any other object."""
     kind = type(model)
-    called = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()
-                   and f"{each.__module__}.{each.__name__}" not in HANDING_ON), None)
+    called: Any = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()
+                        and f"{each.__module__}.{each.__name__}" not in HANDING_ON), None)
     if called is None or called.__name__ not in GRAPHS or not is_own(called.__module__):
         return None
     # a subclass that is made of its inputs and outputs has a configuration of its own, which may say no layer

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import TypeIs
+
 from reskeras.conformity.foreign import legible
 from reskeras.conformity.layers import FLOATS, CallArguments, Config
 from reskeras.conformity.pixels import by_channel, is_array
 
 CONSTANT = "_CONSTANT_VALUE"  # in place of a layer's name, Keras 2's mark of a number that comes first
 Address = tuple[str, int]  # a layer's name, and which of its calls
+Argument = tuple[float, ...] | str | None  # numbers by channel, else words; None for none
 
 
 def keywords(node: Any) -> Config:
@@ -27,24 +30,23 @@ def _entries(node: list[Any]) -> list[Any]:
 def arguments(node: Any, floating: bool, options: tuple[str, ...] = ()) -> tuple[list[Address], CallArguments, bool]:
     """The tensors that one call of a layer takes, in order, what is beside them but for its `options`, and whether the
     tensors are floats, which Keras 2 does not say of each: there it is whether the images are `floating`."""
+    parts: list[Address | Argument] = []
     if isinstance(node, dict):
-        parts, kinds = [], set()
+        kinds: set[str] = set()
         _collect([*node.get("args", []), *_told(node.get("kwargs", {})).values()], parts, kinds)
         floating = kinds <= set(FLOATS)
     else:
-        parts = []
         for name, call, value, *more in _entries(node):
             parts.append(_argument(value) if name == CONSTANT else (str(name), int(call)))
             parts += [(str(each[0]), int(each[1])) if _is_address(each) else _argument(each)
                       for key, each in _told(more[0] if more else {}).items() if key not in options]
-    places = [index for index, part in enumerate(parts) if _is_source(part)]
-    first = places[0] if places else len(parts)
-    beside = CallArguments(tuple(part for part in parts[:first] if part is not None),
-                    tuple(part for part in parts[first:] if part is not None and not _is_source(part)))
-    return [parts[index] for index in places], beside, floating
+    first = next((index for index, part in enumerate(parts) if _is_source(part)), len(parts))
+    before, after = (tuple(part for part in some if part is not None and not _is_source(part))
+                     for some in (parts[:first], parts[first:]))
+    return [part for part in parts if _is_source(part)], CallArguments(before, after), floating
 
 
-def _collect(values: list[Any], parts: list[Any], kinds: set[str]) -> None:
+def _collect(values: list[Any], parts: list[Address | Argument], kinds: set[str]) -> None:
     """Arguments of Keras 3 in order; lists of tensors are opened. `kinds` gets the tensors' dtypes."""
     for value in values:
         if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
@@ -57,7 +59,7 @@ def _collect(values: list[Any], parts: list[Any], kinds: set[str]) -> None:
             parts.append(_argument(value))
 
 
-def _argument(value: Any) -> tuple[float, ...] | str | None:
+def _argument(value: Any) -> Argument:
     """An argument that is no tensor of the graph: numbers by channel, else words; None for none."""
     if value is None:
         return None
@@ -79,7 +81,7 @@ def _is_address(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and isinstance(value[0], str)
 
 
-def _is_source(part: Any) -> bool:
+def _is_source(part: Address | Argument) -> TypeIs[Address]:
     return isinstance(part, tuple) and isinstance(part[0], str)
 
 

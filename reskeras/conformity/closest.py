@@ -22,11 +22,11 @@ from reskeras.conformity.units import Anatomy, UnitFacts, anatomy
 from reskeras.conformity.vgg import read_vgg
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.diff import unit_steps
 from reskeras.spec.excitation import squeeze_of
 from reskeras.spec.families import DEFAULT_SHORTCUT, FAMILIES, OTHER_SHORTCUT
-from reskeras.spec.fields import Spec
 from reskeras.spec.initialisers import INITIALISERS
 from reskeras.spec.merges import GATE
 from reskeras.spec.network import NetworkSpec
@@ -47,7 +47,7 @@ OPEN_INPUT = (224, 224)  # stands for a height and width that the model leaves o
 class Closest:
     """A spec and the graph beside it: both as plans of the same units, in canonical form."""
 
-    spec: Spec
+    spec: AnyNetwork
     planned: Plan
     found: Plan
 
@@ -66,11 +66,13 @@ def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
     try:
         if known := read_vgg(nodes, shape) or read_inception(nodes, shape):
             spec, units = known
-            return Closest(spec, canonical_plan(spec.lower()), Plan(units=units, input_shape=spec.input_shape))
+            planned = canonical_plan(spec.lower())
+            return Closest(spec, planned, Plan(units=units, input_shape=planned.input_shape))
     except ReskerasError as error:
         raise _no_network(error) from error
     parts = anatomy(nodes)
-    best, refusal = None, None
+    best: tuple[Closest, Data] | None = None
+    refusal: ReskerasError | None = None
     for data in _candidates(parts, shape):
         try:
             candidate = _compared(data, parts)
@@ -212,7 +214,7 @@ def _with_shortcuts(rows: list[Data], stages: Stages, changes: list[list[Change]
     counts = Counter(name for options in fitting for name in options)
     chosen = []
     for row, options in zip(rows, fitting, strict=True):
-        default = DEFAULT_SHORTCUT.get((family, row["block"]), OTHER_SHORTCUT)
+        default = DEFAULT_SHORTCUT.get((family or "", row["block"]), OTHER_SHORTCUT)
         best = max((counts[name], name == default) for name in options)
         chosen.append({**row, "shortcut": next(name for name in options if (counts[name], name == default) == best)})
     return chosen

@@ -22,16 +22,16 @@ from reskeras.conformity.foreign import Foreign, Unlike
 from reskeras.conformity.functional import functional
 from reskeras.conformity.graph import read_graph, strange_layers
 from reskeras.conformity.layers import QUANTISED
-from reskeras.conformity.pixels import split
+from reskeras.conformity.pixels import is_known, split
 from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
 from reskeras.printable import short_repr
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
 from reskeras.spec.diff import Step, UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
-from reskeras.spec.fields import Spec
 from reskeras.spec.vgg import VggSpec
 
 
@@ -47,7 +47,7 @@ class Conformity:
     exact, of each operation that has weights the model's layer that it is, MODEL/LAYER for one inside a model.
     """
 
-    spec: Spec | None = None
+    spec: AnyNetwork | None = None
     name: str | None = None
     paper: str | None = None
     source: str | None = None
@@ -112,7 +112,7 @@ def conform(model: Any) -> Conformity:
     try:
         tensors = read_graph(config)
         steps, nodes, shape = split(series(tensors), tensors.shape)
-        nodes = canonical(nodes, None if None in shape else shape)
+        nodes = canonical(nodes, shape if is_known(shape) else None)
         while nodes and isinstance(nodes[-1], op.Dropout):
             nodes = nodes[:-1]
         softmax = bool(nodes) and nodes[-1] == Foreign(name="", what="softmax")
@@ -140,7 +140,7 @@ def _layers(found: Closest) -> dict[str, str]:
     return {one.name: other.name for one, other in zip(ours, theirs, strict=True)}
 
 
-def _name(spec: Spec) -> str:
+def _name(spec: AnyNetwork) -> str:
     """What a spec goes by; a VGG is named for its depth."""
     return spec.fallback_name if isinstance(spec, VggSpec) else name_of(spec)
 

@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from reskeras.conformity.closest import Closest
 from reskeras.conformity.layers import FLOAT32
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import catalog
 from reskeras.spec.diff import field_changes
-from reskeras.spec.fields import Spec
 from reskeras.spec.inception import InceptionSpec
-from reskeras.spec.network import NetworkSpec, ResolvedNetwork
+from reskeras.spec.network import NetworkSpec
 from reskeras.spec.plan import Plan
-from reskeras.spec.request import network
+from reskeras.spec.resolved import ResolvedNetwork
+from reskeras.spec.validation import validated
 
+AnySpec = TypeVar("AnySpec", bound=AnyNetwork, covariant=True)
 SILENT = "the papers do not say"
 # field, or its last part, to where the papers decide it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
 SECTIONS = {
@@ -80,15 +82,15 @@ class Deviation:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Reference(Generic[AnySpec]):
     """A paper's network: its name, its spec, where it stands."""
 
     name: str
-    spec: Spec
+    spec: AnySpec
     source: str
 
 
-def section_of(field: str, spec: Spec) -> str:
+def section_of(field: str, spec: AnyNetwork) -> str:
     """Where a paper decides `field`, a dotted path such as `stages.0..3.order` or `bn.momentum`, of a `spec`."""
     if isinstance(spec, InceptionSpec):
         return INCEPTION_SECTIONS.get(field, INCEPTION_PAPER)
@@ -97,7 +99,7 @@ def section_of(field: str, spec: Spec) -> str:
     return next((SECTIONS[part] for part in reversed(field.split(".")) if part in SECTIONS), SILENT)
 
 
-def reference(spec: Spec) -> Reference:
+def reference(spec: AnyNetwork) -> Reference[AnyNetwork]:
     """The paper's network nearest to `spec`: of its depth if there is one, in the catalogue or by the papers' rule."""
     if isinstance(spec, InceptionSpec):
         rows = {name: row for name, row in catalog().items() if isinstance(row.spec, InceptionSpec)}
@@ -109,29 +111,35 @@ def reference(spec: Spec) -> Reference:
     return min(found, key=lambda each: _distance(each.spec, spec))
 
 
-def _pool(spec: ResolvedNetwork) -> list[Reference]:
-    rows = {name: row for name, row in catalog().items() if isinstance(row.spec, NetworkSpec)}
-    alike = [Reference(name, row.spec, row.source) for name, row in rows.items()
-             if (_decided(name).depth, _decided(name).family) == (spec.depth, spec.family)]
-    return alike or _by_rule(spec) or [Reference(name, row.spec, row.source) for name, row in rows.items()]
+def _pool(spec: ResolvedNetwork) -> list[Reference[NetworkSpec]]:
+    """The candidates: networks of the same depth and family, else all residual networks of the catalogue."""
+    known = _catalogued()
+    alike = [each for each, decided in known if (decided.depth, decided.family) == (spec.depth, spec.family)]
+    return alike or _by_rule(spec) or [each for each, _ in known]
 
 
-def _by_rule(spec: ResolvedNetwork) -> list[Reference]:
+def _by_rule(spec: ResolvedNetwork) -> list[Reference[NetworkSpec]]:
     """Networks of a depth that no table has and the rule of v1 section 4.2 or v2 table 3 gives."""
+    family = {} if spec.family is None else {"family": spec.family}
     try:
-        return [Reference(f"{spec.family}, {spec.depth} layers, {order}",
-                          network(family=spec.family, depth=spec.depth, block=spec.stages[0].block, order=order),
-                          "v1 section 4.2, v2 section 5") for order in ("original", "full_preact")]
+        found = [Reference(f"{spec.family}, {spec.depth} layers, {order}", validated(NetworkSpec, {
+            **family, "depth": spec.depth, "block": spec.stages[0].block, "order": order,
+        }), "v1 section 4.2, v2 section 5") for order in ("original", "full_preact")]
+        for each in found:
+            each.spec.lower().unit_shapes()  # what does not fit together has no such network
     except ReskerasError:
         return []
+    return found
 
 
 @cache
-def _decided(name: str) -> ResolvedNetwork:
-    return catalog()[name].spec.decided()
+def _catalogued() -> list[tuple[Reference[NetworkSpec], ResolvedNetwork]]:
+    """The residual networks of the catalogue, each also with every field decided."""
+    return [(Reference(name, row.spec, row.source), row.spec.decided()) for name, row in catalog().items()
+            if isinstance(row.spec, NetworkSpec)]
 
 
-def _distance(paper: Spec, spec: NetworkSpec) -> float:
+def _distance(paper: NetworkSpec, spec: NetworkSpec) -> float:
     one, other = paper.decided(), spec.decided()
     return abs(one.depth - other.depth) / 1e6 + _changes(paper, spec) + RESIDUAL * (_is_plain(one) != _is_plain(other))
 
@@ -140,13 +148,13 @@ def _is_plain(spec: ResolvedNetwork) -> bool:
     return not spec.residual_rows
 
 
-def _changes(paper: Spec, spec: Spec) -> float:
+def _changes(paper: AnyNetwork, spec: AnyNetwork) -> float:
     """The fields that differ, those that tell most of a network weighing most."""
     changes = [change for change in field_changes(paper, spec) if change.field not in DATA_FIELDS]
     return sum(max(WEIGHTS.get(part, 1) for part in change.field.split(".")) for change in changes)
 
 
-def deviations(closest: Closest, paper: Spec) -> tuple[Deviation, ...]:
+def deviations(closest: Closest, paper: AnyNetwork) -> tuple[Deviation, ...]:
     """In what the network differs from `paper`: the fields of its spec, and the numbers that no field can say."""
     spec = closest.spec
     fields = {change.field: Deviation(change.field, change.before, change.after, section_of(change.field, spec))

@@ -25,7 +25,7 @@ class Foreign(Op):
     """`what` it is in words; `weighted` when it does the work of a convolution, so that no block can be made of it."""
 
     what: str
-    weighted: bool = False
+    weighted: bool = False  # type: ignore[misc]  # a field here, where other kinds of Op have a constant
 
     @property
     def words(self) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reskeras.spec import operations as op
-from reskeras.spec.fields import Spec
-from reskeras.spec.merges import GATE, STREAM
+from reskeras.spec.any_network import AnyNetwork
+from reskeras.spec.merges import GATE
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.nodes import Fork, Sequence, mapped, rewritten
 from reskeras.spec.plan import Plan
@@ -27,7 +27,7 @@ def untrained(node: op.Op) -> op.Op | None:
             return node
 
 
-def functional(plan: Plan, spec: Spec) -> Plan:
+def functional(plan: Plan, spec: AnyNetwork | None) -> Plan:
     """`plan` as a function alone: without what only training knows, and with the biases and scales that `spec` gives
     every layer, and every gate of channels, which are 0 and 1 where the model has none."""
     biased = isinstance(spec, NetworkSpec) and bool(spec.conv_bias)
@@ -48,7 +48,8 @@ def functional(plan: Plan, spec: Spec) -> Plan:
 
 
 def _with_biased_gates(nodes: Sequence) -> Sequence:
-    return tuple(replace(node, branches=(node.branch(STREAM), mapped(node.branch(GATE), _with_bias)))
+    return tuple(replace(node, branches=tuple(mapped(branch, _with_bias) if part == GATE else branch
+                                              for part, branch in zip(node.parts, node.branches, strict=True)))
                  if isinstance(node, Fork) and node.is_gate else node for node in nodes)
 
 

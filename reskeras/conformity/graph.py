@@ -37,22 +37,23 @@ KERAS_REGISTERED = ("Custom>CustomScaleLayer",)  # Keras' own that Keras 2 regis
 class Tensors:
     """A graph in topological order: tensor i comes from `makers[i]` and is made of the tensors `inputs[i]`.
 
-    Tensor 0 is the image; `shape` is its (height, width, channels), None where it is left open. A maker is an operation
-    of one input, which is called what its layer is, or the merging of several. `precisions` are those of the layers, in
-    Keras' words.
+    Tensor 0 is the image, which has no maker; `shape` is its (height, width, channels), None where it is left open. A
+    maker is an operation of one input, named after its layer, or a merge of several. `precisions` are the layers' dtype
+    policies, by Keras' names.
     """
 
     shape: tuple[int | None, ...]
-    makers: list[Op | Merge | None] = field(default_factory=lambda: [None])
+    makers: dict[int, Op | Merge] = field(default_factory=dict)
     inputs: list[tuple[int, ...]] = field(default_factory=lambda: [()])
     output: int = 0
     precisions: list[str] = field(default_factory=list)
 
     def add(self, maker: Op | Merge, *inputs: int) -> int:
         """A new tensor; returns its number."""
-        self.makers.append(maker)
+        number = len(self.inputs)
+        self.makers[number] = maker
         self.inputs.append(inputs)
-        return len(self.makers) - 1
+        return number
 
 
 def read_graph(model: Config) -> Tensors:
@@ -84,8 +85,8 @@ def _image_shape(config: Config) -> tuple[int | None, ...]:
         first = next(layer for layer in config["layers"] if _name(layer) == name)
     while _is_model(first):  # a Sequential that begins with a whole model
         return _image_shape(first["config"])
-    shape = first["config"].get("batch_shape") or first["config"].get("batch_input_shape") \
-        or config.get("build_input_shape") or ()
+    shape: list[Any] = first["config"].get("batch_shape") or first["config"].get("batch_input_shape") \
+        or config.get("build_input_shape") or []
     if len(shape) != 4:
         return (None, None, None) if len(shape) != 2 else (1, 1, shape[1])
     return tuple(None if size is None else int(size) for size in shape[1:])

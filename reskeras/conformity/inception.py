@@ -11,7 +11,7 @@ from reskeras.conformity.canonical import canonical_plan
 from reskeras.conformity.functional import functional
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.inception import INCEPTION, KINDS, SCALING, STEMS, InceptionSpec
 from reskeras.spec.initialisers import INITIALISERS
 from reskeras.spec.merges import Concat
@@ -80,7 +80,7 @@ class _Cells:
             *reduction, cell = (unit for unit in plan.units if unit.stage == stage + 1)
             for unit in reduction:
                 place = None if place is None else self._after(unit, place)
-            count, factors = 0, Counter()
+            count, factors = 0, Counter[float]()
             while place is not None and (following := self._after(cell, place)):
                 factors[_factor(self.nodes[place])] += 1
                 count, place = count + 1, following
@@ -105,7 +105,7 @@ class _Cells:
         return end if there.nodes == unit.nodes else None
 
 
-def _comparable(units: tuple[Unit, ...], spec: Spec | None) -> Plan:
+def _comparable(units: tuple[Unit, ...], spec: AnyNetwork | None) -> Plan:
     """Units as functions alone and without factors of residuals, which are numbers of the network."""
     plan = functional(Plan(units=units, input_shape=(1, 1, 1)), spec)
     return plan.mapped(lambda node: None if isinstance(node, op.Scale) else node)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from reskeras.conformity import pixels
 from reskeras.conformity.foreign import Foreign, Lowest, OnePosition, Stack, legible
@@ -14,7 +14,9 @@ from reskeras.spec.merges import ADD, MERGES, Concat, Merge, Multiply, ScaledAdd
 from reskeras.spec.plan_data import from_fields
 
 Config = dict[str, Any]
-OWN = {made.__name__: made for made in (*op.OPERATIONS.values(), *MERGES.values())}
+OWN: dict[str, type[op.Op] | type[Merge]] = {
+    made.__name__: made for made in (*op.OPERATIONS.values(), *MERGES.values())}
+Reduce = Literal["max", "average"]
 Ops = tuple[op.Op, ...]
 
 FLOAT32, QUANTISED = "float32", " from "
@@ -147,7 +149,7 @@ def _norm(config: Config) -> Ops:
                          gamma_start=_start(config.get("gamma_initializer"), 1.0)),)
 
 
-def _pool(reduce: str) -> Callable[[Config], Ops]:
+def _pool(reduce: Reduce) -> Callable[[Config], Ops]:
     def pool(config: Config) -> Ops:
         kernel = _pair(config["pool_size"])
         stride = kernel if config.get("strides") is None else _pair(config["strides"])
@@ -156,7 +158,7 @@ def _pool(reduce: str) -> Callable[[Config], Ops]:
     return pool
 
 
-def _global_pool(reduce: str) -> Callable[[Config], Ops]:
+def _global_pool(reduce: Reduce) -> Callable[[Config], Ops]:
     return lambda config: (op.GlobalPool(name="pool", reduce=reduce, keep_positions=bool(config.get("keepdims"))),)
 
 
@@ -166,14 +168,18 @@ def _dense(config: Config) -> Ops:
             *_activation(config.get("activation")))
 
 
-def _pad(config: Config) -> Ops:
+def _padding(config: Config) -> op.Pad:
     padding = config["padding"]
     rows, columns = (padding, padding) if isinstance(padding, int) else padding
-    return (op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns)),)
+    return op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns))
+
+
+def _pad(config: Config) -> Ops:
+    return (_padding(config),)
 
 
 def _pad_edges(config: Config) -> Ops:
-    return tuple(replace(pad, border="edge") for pad in _pad(config))
+    return (replace(_padding(config), border="edge"),)
 
 
 def _pad_by_constant(config: Config, beside: CallArguments) -> Ops:
@@ -191,7 +197,7 @@ def _pad_by_constant(config: Config, beside: CallArguments) -> Ops:
         float("-inf"),) else foreign
 
 
-def _reduced(reduce: str) -> Callable[[Config], Ops]:
+def _reduced(reduce: Reduce) -> Callable[[Config], Ops]:
     """A mean or maximum over rows and columns, which is a global pool."""
     def reduced(config: Config) -> Ops:
         if _over_positions(config):
@@ -237,6 +243,10 @@ def _dropout(config: Config) -> Ops:
     return (op.Dropout(name="dropout", rate=rate, per_image=bool(config.get("per_image")) or shape is not None),)
 
 
+def _of_pixels(reader: Callable[[Config], op.Op]) -> Callable[[Config], Ops]:
+    return lambda config: (reader(config),)
+
+
 READERS: dict[str, Callable[[Config], Ops]] = {
     "Conv2D": _conv, "Convolution2D": _conv, "GroupedConv2D": _conv,
     "DepthwiseConv2D": _depthwise, "SeparableConv2D": _depthwise,
@@ -252,7 +262,7 @@ READERS: dict[str, Callable[[Config], Ops]] = {
     "ZeroPadding2D": _pad, "EdgePadding2D": _pad_edges,
     "Dropout": _dropout, "CountedDropout": _dropout,
     "Reshape": _reshape, "ExpandDims": _expanded, "Cast": _cast,
-    **{kind: lambda config, reader=reader: (reader(config),) for kind, reader in pixels.READERS.items()},
+    **{kind: _of_pixels(reader) for kind, reader in pixels.READERS.items()},
     "Identity": lambda config: (), "ActivityRegularization": lambda config: (), "InputLayer": lambda config: (),
 }
 
@@ -271,7 +281,7 @@ def _start(data: Any, default: float) -> float:
     if not isinstance(data, dict):
         return {"zeros": 0.0, "ones": 1.0}.get(data, default)
     config = data.get("config") or {}
-    kinds = {"Zeros": 0.0, "Ones": 1.0, "Constant": config.get("value", 0.0)}
+    kinds: dict[Any, Any] = {"Zeros": 0.0, "Ones": 1.0, "Constant": config.get("value", 0.0)}
     return float(kinds.get(data.get("class_name"), config.get("mean", default)))
 
 
@@ -280,6 +290,7 @@ def _initialiser(data: Any) -> str:
     if not isinstance(data, dict):
         return legible(data or "glorot_uniform")
     kind, config = str(data.get("class_name")), data.get("config") or {}
+    numbers: tuple[Any, ...] | None
     if kind == "VarianceScaling":
         numbers = tuple(config.get(name) for name in ("scale", "mode", "distribution"))
     else:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from typing_extensions import TypeIs
+
 from reskeras.conformity.foreign import Foreign, OnePosition, Stack, legible
 from reskeras.spec import operations as op
 from reskeras.spec.nodes import Fork, Node, Sequence
@@ -66,7 +68,12 @@ class Resized(Foreign):
         return (*self.size, shape[-1])
 
 
-def split(nodes: Sequence, shape: OpenShape) -> tuple[Sequence, Sequence, OpenShape]:
+def is_known(shape: OpenShape) -> TypeIs[Shape]:
+    """Whether no part of a shape is left open."""
+    return None not in shape
+
+
+def split(nodes: Sequence, shape: OpenShape) -> tuple[tuple[Op, ...], Sequence, OpenShape]:
     """The steps that prepare the pixels of an image of `shape`, the nodes after them, and the shape that those take."""
     steps: list[Op] = []
     for index, node in enumerate(nodes):
@@ -75,7 +82,7 @@ def split(nodes: Sequence, shape: OpenShape) -> tuple[Sequence, Sequence, OpenSh
             return tuple(steps), nodes[index:], shape
         steps.append(step)
         if isinstance(step, Resized):
-            shape = step.output_shape(shape)
+            shape = (*step.size, shape[-1])
     return tuple(steps), (), shape
 
 

@@ -52,10 +52,12 @@ def figures_of(row: Row, run: ClassifierRun | None, wanted: tuple[str, ...]) -> 
     """
     found: Figures = {}
     known = _read(run) if run else {}
-    plan = run.folder.spec().lower() if run else row.plan
+    plan = run.plan if run else row.plan
     for name in wanted:
         if MEASURES[name].counted:
             found[name] = float(getattr(plan.complexity(), name))
+            continue
+        if run is None:
             continue
         key = f"{name} {row.views.model_dump(mode='json')}" if name in ("test_error", "top5_error") else name
         if key not in known:

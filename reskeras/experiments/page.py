@@ -60,7 +60,7 @@ def page_of_suite(result: SuiteResult) -> Page:
     sections += analysis_plots({name: read_analysis(run.folder.analysis_folder) for name, run in named.items()
                                 if (run.folder.analysis_folder / SUMMARY_FILE).is_file()}, networks)
     first = {row: run for (row, _), run in reversed(runs.items())}
-    sections += networks_of({row: run.folder.spec().lower() for row, run in reversed(first.items())})
+    sections += networks_of({row: run.plan for row, run in reversed(first.items())})
     sections.append(_provenance(result, named))
     return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}", sections)
 

@@ -6,15 +6,16 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
-from reskeras.errors import ReskerasError, unknown
+from reskeras.errors import ReskerasError
 from reskeras.experiments.measures import figures_of
 from reskeras.experiments.page import page_of_suite
 from reskeras.experiments.results import RowResult, SuiteResult
-from reskeras.experiments.rows import Row, differences, label_of, rows_of
-from reskeras.experiments.suite import SCALES, SuiteSpec, read_suite
+from reskeras.experiments.rows import Row, TrainedRow, differences, label_of, rows_of
+from reskeras.experiments.suite import SuiteSpec, read_scale, read_suite
 from reskeras.files import Unwritable, local_path
 from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
@@ -57,14 +58,14 @@ def reproduce(
 
     spec, ready = prepared(suite, scale, rows, seeds, data)
     place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
-    result = SuiteResult(name, spec, scale, [RowResult(row.name, dict(row.asked.published)) for row in ready])
+    result = SuiteResult(name, spec, scale, [RowResult(row.name, _published(row)) for row in ready])
     for seed in range(seeds if spec.protocol else 1):
         for row, found in zip(ready, result.rows, strict=True):
             if found.error:
                 continue
-            tell(f"{row.name}" + (f", seed {seed}" if row.recipe else ""))
+            tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
             try:
-                run = _trained(row, seed, place, data_dir, tell) if row.recipe else None
+                run = _trained(row, seed, place, data_dir, tell) if isinstance(row, TrainedRow) else None
                 found.figures[seed] = figures_of(row, run, spec.measures)
                 found.runs |= {seed: str(run.path)} if run else {}
                 found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
@@ -86,12 +87,15 @@ def prepared(
     suite: str | Path, scale: str, rows: Sequence[str] = (), seeds: int = 1, data: str | None = None
 ) -> tuple[SuiteSpec, list[Row]]:
     """The suite and its rows, checked. ReskerasError (status 2) for what is wrong."""
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+    known = read_scale(scale)
     if seeds < 1:
         raise ReskerasError(f"seeds: {seeds}: should be at least 1")
     spec = read_suite(suite)
-    return spec, rows_of(spec, scale, rows, data)
+    return spec, rows_of(spec, known, rows, data)
+
+
+def _published(row: Row) -> dict[str, Any]:
+    return {str(measure): figure for measure, figure in row.asked.published.items()}
 
 
 def cost(
@@ -99,13 +103,13 @@ def cost(
 ) -> Cost:
     """What the trainings of `rows` take. The rate is that of the finished runs in `out`, their median."""
     place = local_path(out or PLACE, "out")
-    sources = {name: open_source(name, data_dir) for name in {row.data for row in rows if row.recipe}}
+    trained = {row.identity: row for row in rows if isinstance(row, TrainedRow)}.values()
+    sources = {name: open_source(name, data_dir) for name in {row.data for row in trained}}
     total, left, seconds = 0.0, 0, 0.0
     rates = _rates(place)
-    trained = {row.identity: row for row in rows if row.recipe}.values()
     for row in trained:
         source = sources[row.data]
-        images, plan = source.train.count, fitted_to_data(row.spec, source).lower()
+        images, plan = source.training_images("reproduce").count, fitted_to_data(row.spec, source).lower()
         work = BACKWARD * plan.complexity().multiply_adds * images * row.epochs(images)
         for seed in range(seeds):
             total += work
@@ -120,10 +124,10 @@ def _rates(place: Path) -> list[float]:
     rates = []
     for path in sorted(place.glob("runs/*/seed-*")):
         if _finished(path):
-            run = RunFolder(path)
-            images = run.provenance().get("training_images", 0)
-            seconds = statistics.median(row["seconds"] for row in run.metrics())
-            rates.append(BACKWARD * run.spec().lower().complexity().multiply_adds * images / seconds)
+            run = ClassifierRun(path)
+            images = run.folder.provenance().get("training_images", 0)
+            seconds = statistics.median(row["seconds"] for row in run.folder.metrics())
+            rates.append(BACKWARD * run.plan.complexity().multiply_adds * images / seconds)
     return rates
 
 
@@ -136,7 +140,7 @@ def _finished(path: Path) -> bool:
 
 
 def _trained(
-    row: Row, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
+    row: TrainedRow, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
 ) -> ClassifierRun:
     path = _place(row, seed, place)
     if not _finished(path):

@@ -75,16 +75,16 @@ class SuiteResult:
         return [(each.says, self._outcome(each.less, each.more, each.by)) for each in self.suite.findings]
 
     def _outcome(self, less: str, more: str, by: str) -> str:
-        rows = [self.row(name) for name in (less, more)]
-        pair = [row and row.statistics(by) for row in rows]
-        if None in pair:
+        rows = [row for name in (less, more) if (row := self.row(name)) is not None]
+        pair = [found for row in rows if (found := row.statistics(by)) is not None]
+        if len(pair) < 2:
             return "not measured"
         if rows[0].runs and rows[0].runs == rows[1].runs:
             return "not told apart: the two rows are one network at this scale"
         low, high = (MEASURES[by].shown(each.median) for each in pair)
         runs = min(len(row.runs) for row in rows)
         of = f", medians of {runs} runs" if runs > 1 else ", one run each" if runs else ""
-        return f"{_verdict(*pair, by)} {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
+        return f"{_verdict(pair[0], pair[1], by)} {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
 
     def differences(self) -> tuple[list[str], dict[str, list[str]]]:
         """What is not as in the paper: once what is so in every row, then by row what is so there alone."""
@@ -118,7 +118,7 @@ class SuiteResult:
                     for row in self.rows],
                 "findings": [{"says": says, "outcome": outcome} for says, outcome in self.findings()]}
         write_json(folder / RESULTS_FILE, data)
-        table = [["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"]]
+        table: list[list[Any]] = [["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"]]
         for row in self.rows:
             for name in self.suite.measures:
                 if found := row.statistics(name):

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from reskeras.errors import unknown
 from reskeras.spec.fields import Spec, whole
 from reskeras.spec.shipped import read_document, shipped_names
 
 ROOM = "experiments"
-SCALES = ("paper", "short", "smoke")
 Scale = Literal["paper", "short", "smoke"]
+SCALES: tuple[Scale, ...] = ("paper", "short", "smoke")
 MeasureName = Literal["test_error", "top5_error", "training_error", "gap", "early_error", "response", "removed_error",
                       "parameters", "multiply_adds"]
 Printed = float | Annotated[str, Field(max_length=40)]
@@ -113,6 +114,14 @@ class SuiteSpec(Spec):
         if trained and self.protocol is None:
             raise ValueError(f"{trained[0]} needs a protocol: how the networks are trained")
         return self
+
+
+def read_scale(text: str) -> Scale:
+    """The scale called `text`; ReskerasError (status 2) when there is none."""
+    for scale in SCALES:
+        if scale == text:
+            return scale
+    raise unknown("scale", text, SCALES)
 
 
 def suite_names() -> list[str]:

@@ -21,7 +21,7 @@ from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import application_model, of_keras
 from reskeras.porting.torch_back import write_state_dict
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.orders import ORDERS
@@ -42,7 +42,7 @@ def write_weights(given: TrainedNetwork, kind: str, path: Path) -> Answers:
         raise ReskerasError(re.sub("^port:", "export:", str(error)), error.status) from error
 
 
-def application_of(spec: Spec) -> tuple[str, str]:
+def application_of(spec: AnyNetwork) -> tuple[str, str]:
     """The network of keras.applications that a spec may be, and how its pixels are prepared."""
     if isinstance(spec, InceptionSpec):
         return "InceptionResNetV2", "tf"
@@ -72,7 +72,7 @@ def _write_keras(given: TrainedNetwork, path: Path) -> Answers:
     with atomic_file(path) as beside:
         model.save_weights(beside)
     again = application_model(name, str(path), len(given.labels), plan.input_shape)
-    ask = of_keras(again, name).ask
+    ask = of_keras(again, name).asked()
     return Answers((lambda images: ask(images[..., ::-1])) if reverse else ask, f"Keras {keras.__version__}'s {name}")
 
 

@@ -115,8 +115,9 @@ def with_channels_reversed(plan: Plan, weights: Weights) -> Weights:
 def _followed(plan: Plan) -> Iterator[tuple[op.Conv, op.BatchNorm]]:
     """Convolutions that a batch norm follows at once."""
     for unit in plan.units:
-        yield from (pair for pair in followed(unit.nodes)
-                    if isinstance(pair[0], op.Conv) and isinstance(pair[1], op.BatchNorm))
+        for node, following in followed(unit.nodes):
+            if isinstance(node, op.Conv) and isinstance(following, op.BatchNorm):
+                yield node, following
 
 
 def _listed(names: list[str]) -> str:

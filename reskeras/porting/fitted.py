@@ -15,8 +15,8 @@ from reskeras.porting.convert import Weights, with_epsilon, without_biases
 from reskeras.porting.recognise import Recognised
 from reskeras.porting.source import Ask, Source
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.diff import unit_changes
-from reskeras.spec.fields import Spec
 from reskeras.spec.plan import Plan
 
 
@@ -32,7 +32,7 @@ class TrainedNetwork:
     """A network whose weights are wanted elsewhere: its spec, its weights by canonical name, its preprocessing, and the
     names of its classes."""
 
-    spec: Spec
+    spec: AnyNetwork
     weights: Mapping[str, np.ndarray]
     preprocessing: Preprocessing
     labels: Sequence[str]

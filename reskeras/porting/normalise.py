@@ -58,8 +58,8 @@ def as_published(told: Published, otherwise: Normalise) -> Normalise:
 
     `failure` for what reskeras cannot do: another crop than of the centre, an interpolation that it does not know.
     """
-    mean, std = (tuple(255.0 * value for value in told[key]) if key in told else own
-                 for key, own in (("mean", otherwise.mean), ("std", otherwise.std)))
+    mean = tuple(255.0 * value for value in told["mean"]) if "mean" in told else otherwise.mean
+    std = tuple(255.0 * value for value in told["std"]) if "std" in told else otherwise.std
     interpolation = told.get("interpolation", otherwise.framing.interpolation)
     interpolation = CENTRE.interpolation if interpolation == RANDOM else interpolation
     crop = told.get("crop_pct", otherwise.framing.crop)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -67,15 +67,17 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
             raise ImportError(f"{name} cannot be imported here: {str(error)[:100]}") from error
     import torch
 
-    library = {"timm": Timm, "torchvision": Torchvision}[found.library](found)
+    kinds: dict[str, type[Timm | Torchvision]] = {"timm": Timm, "torchvision": Torchvision}
+    library = kinds[found.library](found)
     with torch.device("meta"):  # their shapes alone: what does not fit takes no memory
         changed = _changed(library.made().state_dict(), library.ends, tensors)
         _check_fit(found, library.made(**changed).state_dict(), tensors)
     network = library.made(**changed)
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
     words = f"{found.library} {version(found.library)}'s {found.made}"
+    published: Published = {**(library.published() or {}), **(found.published or {})}
     described = Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
-                         {**(library.published() or {}), **(found.published or {})} or None)
+                         published or None)
     return described, _filled(network, tensors)
 
 
@@ -107,7 +109,8 @@ class Timm:
 
     def published(self) -> Published:
         """How the library prepares pixels for its own weights of that name and tag."""
-        return {key: value for key, value in self.known.items() if key in Published.__annotations__ and value}
+        told = {key: value for key, value in self.known.items() if key in Published.__annotations__ and value}
+        return cast(Published, told)  # timm's words are Published's
 
 
 class Torchvision:

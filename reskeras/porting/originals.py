@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
-from typing import Any
+from typing import IO, Any, cast
 from weakref import finalize
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from reskeras.errors import ReskerasError, failure, shown, unknown
@@ -38,10 +38,9 @@ LONGEST = 900  # seconds for an answer
 MOST, MOST_IN_A_LIST = 4096, 16  # of a number among the arguments, such as units of a stage, and of a list
 
 
+@with_config(ConfigDict(extra="allow"))
 class Published(TypedDict, total=False):
     """How the pixels of published weights are prepared, in timm's words (`pretrained_cfg`); mean and std of 0..1."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")
 
     tag: str | None
     input_size: tuple[int, int, int]  # channels, height, width
@@ -53,10 +52,9 @@ class Published(TypedDict, total=False):
     label_names: list[str]  # of the classes
 
 
+@with_config(ConfigDict(extra="allow"))
 class HubConfig(TypedDict, total=False):
     """What is read of a `config.json`."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")
 
     architecture: str
     global_pool: str
@@ -120,8 +118,9 @@ def architecture_beside(path: Path) -> Architecture | None:
     told = read_json(config, "port", HubConfig)
     if "architecture" not in told:
         return None
-    labels = {"label_names": told["label_names"]} if "label_names" in told else {}
-    published = {**told.get("pretrained_cfg", {}), **labels}
+    published: Published = {**told.get("pretrained_cfg", {})}
+    if "label_names" in told:
+        published["label_names"] = told["label_names"]
     pool = {"global_pool": told["global_pool"]} if "global_pool" in told else {}
     name = ".".join(filter(None, (told["architecture"], published.get("tag"))))
     return _allowed(Architecture("timm", name, {**pool, **told.get("model_args", {})}, published))
@@ -187,15 +186,18 @@ class _Process:
         self._process = subprocess.Popen(  # -P: the folder one stands in has no part in what is imported
             [sys.executable, "-P", "-m", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
             env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"})
+        # pipes, as asked for
+        self._questions, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         finalize(self, _end, self._process)
 
-    def answer(self, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
+    def answer(self, told: Mapping[str, Any],
+               arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What it answers to one message; _Ended where it does not."""
         late = Timer(LONGEST, self._process.kill)
         late.start()
         try:
-            send(self._process.stdin, told, arrays)
-            return receive(self._process.stdout)
+            send(self._questions, told, arrays)
+            return receive(self._answers)
         except (EOFError, BrokenPipeError) as error:
             raise _Ended(self._how()) from error
         finally:
@@ -210,8 +212,8 @@ class _Process:
         return f"{self._library} fails: {said[-1][:200]}"
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
-    process.stdin.close()
-    process.stdout.close()
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        pipe.close()

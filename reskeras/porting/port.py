@@ -22,8 +22,8 @@ from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered, provenance
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
-from reskeras.spec.fields import Spec
 from reskeras.spec.overrides import laid_over
 
 COLOURS = 3
@@ -43,7 +43,7 @@ class Port:
 
     source: Source
     title: str
-    spec: Spec
+    spec: AnyNetwork
     model: keras.Model
     preprocessing: Preprocessing
     difference: float | None
@@ -62,10 +62,10 @@ class Port:
     def save(self, path: Path, classes: list[str]) -> None:
         """Write the run folder `path`, which is made whole or not at all."""
         original = self.source.original
-        proven = original is not None and self.difference is not None
+        against = None if original is None or self.difference is None else original.words
         proof = {"difference": self.difference, "tolerance": TOLERANCE, "images": len(ASKED),
-                 "against": original.words if proven else None,
-                 "why_unproven": None if proven else self.source.why or "it was not asked for"}
+                 "against": against,
+                 "why_unproven": None if against is not None else self.source.why or "it was not asked for"}
         with new_run(path, self.spec) as run:
             save_model(self.model, run.path / MODEL_FILE)
             self.preprocessing.save(run.path / PREPROCESSING_FILE)
@@ -85,9 +85,8 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     norms into their means. Raises ReskerasError: when nothing recognises the source, tensors do not fit, the source
     cannot be run and `with_proof` asks for it (status 2), or the logits differ by more than TOLERANCE (status 1).
     """
-    if with_proof and source.ask is None:
-        raise ReskerasError(f"port: {source.name} cannot be asked, because {source.why}; install it, or port with "
-                            "--without-proof")
+    if with_proof:
+        source.asked()  # that there is nothing to ask is told before the work
     known = recognise(source, size)
     if known.modelled and normalised:
         raise ReskerasError(f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
@@ -136,14 +135,14 @@ def difference_of(source: Source, model: keras.Model, pixels: Normalise, modelle
     images = random_images(*size)
     prepared = pixels.preprocessing(*size).normalise(images).numpy()
     given = images.astype(np.float32) if modelled else prepared[..., ::-1] if pixels.reverse else prepared
-    theirs = source.ask(given)
+    theirs = source.asked()(given)
     ours = np.asarray(model(prepared, training=False))
     difference = proven_difference(ours, theirs)
     if not difference <= TOLERANCE:
         alone = np.concatenate([model(prepared[place : place + 1], training=False) for place in range(len(prepared))])
         noise = relative_difference(alone, ours)
-        theirs = source.original.words if source.original else "what its names are of by default"
-        raise failure(f"port: {theirs} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
+        whose = source.original.words if source.original else "what its names are of by default"
+        raise failure(f"port: {whose} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
                       f"more than {TOLERANCE:g}; nothing is kept" + (
                           f"; ours differs from itself by {noise:.2g} when asked image by image"
                           if noise > TOLERANCE / 10 else ""))
@@ -164,13 +163,13 @@ def random_images(height: int, width: int, channels: int) -> np.ndarray:
 
 def class_names(path: str | Path | None, count: int | None, published: Sequence[str] = ()) -> list[str]:
     """Names from a file, one on a line, else those `published` with the weights, else numbers; ReskerasError when a
-    file has not `count`, where that is known."""
+    file has not `count`, where that is known. Without a file it must be."""
     if path is None and len(published) == count:
         if bad := next((name for name in published if not name.strip() or not name.isprintable()), None):
             raise ReskerasError(f"classes: {shown(bad)}, published beside the weights, names no class; give --classes")
         return list(published)
     if path is None:
-        return numbered(count)
+        return numbered(count or 0)
     try:
         names = local_path(path, "classes").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -12,9 +12,9 @@ from reskeras.errors import ReskerasError
 from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
 from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
 from reskeras.porting.source import Source
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.excitation import squeeze_of
-from reskeras.spec.fields import Spec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network
 
@@ -34,7 +34,7 @@ class Recognised:
     the source does that itself, to pixels of 0..255. `aside` are its layers that are no part of the network."""
 
     title: str
-    spec: Spec
+    spec: AnyNetwork
     layers: Mapping[str, str]
     normalise: Normalise | None
     modelled: bool = False
@@ -61,8 +61,9 @@ def _by_function(source: Source, size: int | None) -> Recognised:
     marked = (row for marks, row in APPLICATION_MARKS.items() if {*marks} <= names)
     title, pixels = next(marked, ("a Keras model", None))
     modelled = as_modelled(found.preprocessing, source.tensors, spec.lower().input_shape[-1])
-    return Recognised(title, spec, found.layers, modelled or (pixels and NORMALISE[pixels]), modelled is not None,
-                      frozenset(step.name for step in found.preprocessing if isinstance(step, Adapted)))
+    aside = frozenset(step.name for step in found.preprocessing if isinstance(step, Adapted))
+    return Recognised(title, spec, found.layers, modelled or (NORMALISE[pixels] if pixels else None),
+                      modelled is not None, aside)
 
 
 def _by_names(source: Source, size: int | None) -> Recognised:
@@ -87,7 +88,7 @@ def layout_of(source: Source) -> Layout:
                         f"{', '.join(layout.title for layout in LAYOUTS)}; its layers are {some} and so on")
 
 
-def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
+def spec_of(source: Source, layout: Layout, size: int | None = None) -> AnyNetwork:
     """The network whose weights these are, for square images of `size` pixels (by default what is published of
     them, else SIZE); ReskerasError where their shapes make none."""
     published = source.published
@@ -140,14 +141,15 @@ class Shapes:
 
     def inside(self, block: str) -> dict[str, Any]:
         """Groups, inner width and squeeze, where they are not the usual ones."""
-        unit, fields = UNIT.format(s=1, u=1), {}
-        if block == "bottleneck":
-            first, grouped, last = (self.kernel(f"{unit}_conv{number}") for number in (1, 2, 3))
+        unit = UNIT.format(s=1, u=1)
+        fields: dict[str, Any] = {}
+        first, grouped, last = (self.kernel(f"{unit}_conv{number}") for number in (1, 2, 3))
+        if block == "bottleneck" and first and last:
             fields["groups"] = first[-1] // grouped[-2] if grouped else 1
             fields["inner_factor"] = first[-1] * BLOCKS[block].expansion / last[-1]
         fields = {name: value for name, value in fields.items() if value != 1}
         gates = (self.kernel(f"{UNIT.format(s=stage, u=1)}_se_conv1") for stage in range(1, 1 + self.stages()))
-        squeeze, multiple = squeeze_of([gate[-2:] for gate in gates if gate])
+        squeeze, multiple = squeeze_of([(gate[-2], gate[-1]) for gate in gates if gate])
         return {**fields, **({"squeeze": squeeze, "squeeze_multiple": multiple} if squeeze else {})}
 
     def stem(self) -> tuple[dict[str, Any], int]:
@@ -155,8 +157,8 @@ class Shapes:
         strides, rest = self.layout.stem["strides"], {
             name: value for name, value in self.layout.stem.items() if name != "strides"}
         names = ["stem_conv"] if len(strides) == 1 else [f"stem_conv{number + 1}" for number in range(len(strides))]
-        kernels = [self.kernel(name) for name in names]
-        if None in kernels or (len(strides) == 1 and kernels[0][0] != 7):
+        kernels = [kernel for name in names if (kernel := self.kernel(name)) is not None]
+        if len(kernels) < len(names) or (len(strides) == 1 and kernels[0][0] != 7):
             raise ReskerasError(f"port: the stem is not {self.layout.title}'s, a 7x7 convolution or three 3x3 ones")
         convs = [{"kernel": kernel[0], "width": kernel[-1], "stride": stride}
                  for kernel, stride in zip(kernels, strides, strict=True)]

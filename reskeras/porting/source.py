@@ -62,10 +62,17 @@ class Source:
     ask: Ask | None
     original: Original | None = None
     why: str = ""
-    published: Published = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     model: keras.Model | None = None
     size: tuple[int, int] | None = None
     digest: str | None = None
+
+    def asked(self) -> Ask:
+        """`ask`; ReskerasError (status 2) where there is nothing to ask."""
+        if self.ask is None:
+            raise ReskerasError(f"port: {self.name} cannot be asked, because {self.why}; install it, or port with "
+                                "--without-proof")
+        return self.ask
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -40,9 +40,9 @@ def _safetensors(path: Path) -> Mapping[str, np.ndarray]:
             import torch  # noqa: F401 - whether it is there
             from safetensors.torch import load_file
         except ImportError:
-            from safetensors.numpy import load_file
+            from safetensors.numpy import load_file as load_arrays
 
-            return load_file(path)
+            return load_arrays(path)
         return {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         raise failure(f"port: {path} is broken or no safetensors file: {' '.join(str(error).split())[:200]}") from error

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reskeras.errors import ReskerasError
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.complexity import Cost
-from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.space import Domain, Scalar, Space
 from reskeras.tuning.limits import Limits, Refusals, Refused
@@ -25,7 +25,7 @@ Values = Mapping[str, Scalar]
 class Candidate:
     """A network and a recipe, and what the network costs with the data's classes and channels."""
 
-    spec: Spec
+    spec: AnyNetwork
     recipe: Recipe
     cost: Cost
 
@@ -37,8 +37,9 @@ class Candidates:
     plan, in about a millisecond.
     """
 
-    def __init__(self, space: Space, network: Spec, recipe: Recipe, limits: Limits = Limits(),  # noqa: B008 - frozen
-                 fitted: Callable[[Spec, Recipe], Spec] = lambda spec, recipe: spec):
+    def __init__(self, space: Space, network: AnyNetwork, recipe: Recipe,
+                 limits: Limits = Limits(),  # noqa: B008 - frozen
+                 fitted: Callable[[AnyNetwork, Recipe], AnyNetwork] = lambda spec, recipe: spec):
         self.space, self.network, self.recipe, self.limits, self.fitted = space, network, recipe, limits, fitted
         self.refusals = Refusals()
         self._costs: dict[str, Cost | ReskerasError] = {}
@@ -68,7 +69,7 @@ class Candidates:
         """What the network costs as it is, before anything is varied."""
         return self._cost(self.network, self.recipe)
 
-    def _cost(self, spec: Spec, recipe: Recipe) -> Cost:
+    def _cost(self, spec: AnyNetwork, recipe: Recipe) -> Cost:
         key = f"{spec.model_dump_json(exclude_unset=True)} {recipe.drop_path}"
         if key not in self._costs:
             if len(self._costs) >= REMEMBERED:
@@ -125,11 +126,9 @@ def sample(space: Space, drawn: random.Random, pinned: Values | None = None) -> 
 
 
 def _draw(domain: Domain, drawn: random.Random) -> Scalar:
-    if domain.choices is not None:
+    low, high = domain.low, domain.high
+    if low is None or high is None:  # it has choices
         return drawn.choice(domain.labels())
     share = drawn.random()
-    if domain.sampling == "log":
-        value = domain.low * (domain.high / domain.low) ** share
-    else:
-        value = domain.low + (domain.high - domain.low) * share
-    return min(round(value), domain.high) if domain.integers else value
+    value = low * (high / low) ** share if domain.sampling == "log" else low + (high - low) * share
+    return min(round(value), high) if domain.integers else value

@@ -12,8 +12,8 @@ import keras_tuner
 
 from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
-from reskeras.data.source import Source
-from reskeras.spec.fields import Spec
+from reskeras.data.source import Source, Split
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.recipe import Recipe, recipe
@@ -42,8 +42,9 @@ class HyperModel(keras_tuner.HyperModel):
     """
 
     def __init__(
-        self, over: str | Path | Mapping[str, Any] | Space, spec: str | Path | Spec, data: str | Source = "digits",
-        by: str | Path | Recipe = "quick", *, data_dir: str | Path | None = None, limits: Limits = Limits(),  # noqa: B008
+        self, over: str | Path | Mapping[str, Any] | Space, spec: str | Path | AnyNetwork,
+        data: str | Source[Split] = "digits", by: str | Path | Recipe = "quick", *,
+        data_dir: str | Path | None = None, limits: Limits = Limits(),  # noqa: B008
         **recipe_fields: Any,
     ):
         super().__init__(name="reskeras")
@@ -121,7 +122,7 @@ def held_out(chosen: Recipe) -> Recipe:
     return chosen if chosen.holdout else recipe(chosen, holdout=HOLDOUT)
 
 
-def of_one_family(spec: Spec) -> Spec:
+def of_one_family(spec: AnyNetwork) -> AnyNetwork:
     """`spec` with its family said: another depth must not make another kind of network of it."""
     if not isinstance(spec, NetworkSpec) or spec.family or not (family := spec.decided().family):
         return spec

@@ -86,14 +86,14 @@ def read_objective(texts: Sequence[str]) -> Objective:
 
 def _read_term(text: str) -> Term:
     name, _, rest = text.partition(":")
-    direction, _, weight = rest.partition(":")
+    direction, _, factor = rest.partition(":")
     known = LEARNED | COSTS
     if name not in known:
         raise unknown("objective", name, known)
     if direction and direction not in DIRECTIONS:
         raise unknown(f"objective: {name}", direction, DIRECTIONS)
     try:
-        weight = float(weight or 1)
+        weight = float(factor or 1)
     except ValueError:
         weight = 0.0
     if not weight > 0:

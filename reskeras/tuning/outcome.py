@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,27 @@ class Outcome:
     reason: str = ""
     rounds: Mapping[str, int | str] = field(default_factory=dict)
 
+    @property
+    def known_score(self) -> float:
+        """The score; NaN where there is none."""
+        return nan if self.score is None else self.score
+
     def save(self, folder: Path) -> None:
         """Into a trial's folder."""
         write_json(folder / OUTCOME_FILE, asdict(self), durable=True)
 
 
-def outcome_of(trial: str, values: Mapping[str, Any], space: Space, status: str, *rest: Any, **more: Any) -> Outcome:
+def outcome_of(trial: str, values: Mapping[str, Any], space: Space, status: str, score: float | None = None,
+               figures: Mapping[str, Number] | None = None, reason: str = "") -> Outcome:
     """The outcome of a trial with a tuner's `values`: those that count in `space`, and Hyperband's rounds apart."""
     rounds = {name.removeprefix(ROUND): value for name, value in values.items() if name.startswith(ROUND)}
-    return Outcome(trial, space.active(values), status, *rest, rounds=rounds, **more)
+    return Outcome(trial, space.active(values), status, score, figures or {}, reason, rounds)
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
     """Of all trials in a search's folder that have ended, by number."""
-    return [read_outcome(path.parent) for path in sorted(folder.glob(f"trial_*/{OUTCOME_FILE}"))]
+    found = (read_outcome(path.parent) for path in sorted(folder.glob(f"trial_*/{OUTCOME_FILE}")))
+    return [outcome for outcome in found if outcome is not None]
 
 
 def read_outcome(folder: Path) -> Outcome | None:

@@ -96,7 +96,7 @@ def _search_for(how: SearchOptions, model: HyperModel, place: Path, command: Seq
     if mine == CHIEF:
         with serving(oracle, os.environ[IP], int(os.environ[PORT])):
             wait_for_workers(oracle, how.crew.patience, tell, reports.look)
-    elif how.crew.count > 1:
+    elif how.crew.count > 1 and command is not None:
         with serving(oracle, HOST, how.port) as port:
             stopped = LocalCrew(how.crew, command, port, place, tell).watch(oracle, reports.look)
         reports.look()

@@ -10,9 +10,9 @@ from typing import Any
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.files import LOCK_FILE, local_path, write_csv, write_text
 from reskeras.runs import HOME
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
 from reskeras.spec.document import read_yaml, to_yaml
-from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.request import network, typed
 from reskeras.spec.space import Space, laid, space
@@ -114,7 +114,8 @@ class Search:
         """The completed ones, the best first; of equals the one with fewer parameters."""
         sign = -1 if self.objective().direction == "max" else 1
         done = [outcome for outcome in self.outcomes() if outcome.status == COMPLETED]
-        return sorted(done, key=lambda outcome: (sign * outcome.score, outcome.figures["parameters"], outcome.trial))
+        return sorted(done, key=lambda outcome: (
+            sign * outcome.known_score, outcome.figures["parameters"], outcome.trial))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain data for JSON."""
@@ -122,7 +123,7 @@ class Search:
                 "ranked": [asdict(outcome) for outcome in self.ranked()],
                 "failed": [asdict(outcome) for outcome in self.outcomes() if outcome.status != COMPLETED]}
 
-    def candidate(self, outcome: Outcome) -> tuple[Spec, Recipe]:
+    def candidate(self, outcome: Outcome) -> tuple[AnyNetwork, Recipe]:
         """Network and recipe of a trial."""
         asked = self.asked()
         return laid(outcome.values, network_of(asked.network), validated(Recipe, asked.recipe))
@@ -155,7 +156,7 @@ class Search:
         """A line for each trial that has ended."""
         outcomes, names = self.outcomes(), list(self.space().parameters)
         figures = sorted({name for outcome in outcomes for name in outcome.figures})
-        rows = [["trial", "status", "score", *names, *figures, "reason"]]
+        rows: list[list[Any]] = [["trial", "status", "score", *names, *figures, "reason"]]
         for outcome in outcomes:
             rows.append([outcome.trial, outcome.status, outcome.score,
                          *(outcome.values.get(name) for name in names),
@@ -170,15 +171,15 @@ def open_search(path: str | Path) -> Search:
     return Search(Path(path))
 
 
-def place_for_search(out: str | Path | None, spec: Spec, data: str) -> Path:
+def place_for_search(out: str | Path | None, spec: AnyNetwork, data: str) -> Path:
     """Where a search goes: `out`, else `saved_models/tune-NETWORK-DATA`."""
     return local_path(out, "out") if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
 
 
-def network_of(data: dict[str, Any]) -> Spec:
+def network_of(data: dict[str, Any]) -> AnyNetwork:
     """The spec that `search.yaml` keeps."""
-    return typed(data, {}, "search.yaml")
+    return network(typed(data, {}, "search.yaml"))
 
 
-def _input_size(spec: Spec) -> Sequence[int]:
+def _input_size(spec: AnyNetwork) -> Sequence[int]:
     return spec.lower().input_shape[:2]

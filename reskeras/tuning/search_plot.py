@@ -51,7 +51,7 @@ def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
 
     figure = Figure(10, 4.2)
     axes = figure.subplots(1, len(COSTS), sharey=True)
-    scores = [outcome.score for outcome in done]
+    scores = [outcome.known_score for outcome in done]
     for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
         values = [outcome.figures[cost] for outcome in done]
         front = pareto_front(values, scores, objective.direction)
@@ -90,7 +90,7 @@ def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> No
     """One parameter: each trial a dot; for choices, the mean of each as a line."""
     axis.set_title(name, fontsize=10)
     axis.grid(alpha=0.25)
-    scores = np.array([outcome.score for outcome in done])
+    scores = np.array([outcome.known_score for outcome in done])
     if domain.choices is None:
         axis.scatter([outcome.values[name] for outcome in done], scores, color=DOT, s=22)
         if domain.sampling == "log":

@@ -176,7 +176,7 @@ class LocalCrew:
     def _ended(self, oracle: SteadyOracle, index: int, worker: Worker) -> None:
         del self.workers[index]
         worker.tell_last_words()
-        if worker.status == 0:
+        if not worker.status:
             return
         if worker.status == STUCK:  # another start would end so too
             oracle.forgive(f"worker-{index}")
