@@ -1,4 +1,4 @@
-"""What a network does otherwise than its paper: each field with the paper's value and the section that gives it."""
+"""Where a network deviates from its paper: each field with the paper's value and the section that gives it."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ VGG_PAPER = "arXiv:1409.1556 table 1"
 VGG_SECTIONS = dict.fromkeys(("initialiser", "dropout"), "arXiv:1409.1556 section 3.1")
 PARTS = {"stem": "v1 table 1, section 4.2, v2 appendix", "head": "v1 section 3.3"}
 UNIT_SECTION = "v1 figure 5, v2 figure 4"
-DATA_FIELDS = ("classes", "input_shape")  # of the images, not of the network
-# how much more a field says about which network this is than a number does
+DATA_FIELDS = ("classes", "input_shape")  # properties of the data, not of the network
+# how much a field counts in the distance between two networks; any other counts 1
 WEIGHTS = {"family": 20, "depth": 20, "units": 10, "width": 10, "block": 10, "order": 5, "shortcut": 5, "stem": 3,
            "inception": 20, "cells": 5, "last_linear": 3}
-RESIDUAL = 1000  # whether there are shortcuts at all says more than all fields together
+RESIDUAL = 1000  # whether there are shortcuts at all outweighs all fields together
 
-# a spec has one value for all; what is said where a model's layers have several
+# a spec has one value for all layers; remarks for a model whose layers differ
 REMARKS = {
     "conv_bias": "the spec's are 0 where the model has none",
     "bn.scale": "the spec's are 1 where the model has none",
     "logits.bias": "the spec's is 0",
 }
-# what the function does not show, by field: of which operations, and how to read it
+# numbers that the comparison of functions ignores, by field: the operations that have one, and how to read it
 NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "conv_bias": (op.Conv, lambda node: node.bias),
     "bias_start": (op.Conv, lambda node: node.bias_start),
@@ -72,7 +72,7 @@ NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 
 @dataclass(frozen=True)
 class Deviation:
-    """A field in which a network is not its paper's; `remark` says what a spec cannot."""
+    """A field in which a network differs from its paper's; `remark` says what a spec cannot express."""
 
     field: str
     paper: Any
@@ -83,7 +83,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Reference(Generic[AnySpec]):
-    """A paper's network: its name, its spec, where it stands."""
+    """A paper's network: its name, its spec, its place in the paper."""
 
     name: str
     spec: AnySpec
@@ -91,7 +91,7 @@ class Reference(Generic[AnySpec]):
 
 
 def section_of(field: str, spec: AnyNetwork) -> str:
-    """Where a paper decides `field`, a dotted path such as `stages.0..3.order` or `bn.momentum`, of a `spec`."""
+    """The section of the paper that decides `field` of `spec`, a path such as `stages.0..3.order` or `bn.momentum`."""
     if isinstance(spec, InceptionSpec):
         return INCEPTION_SECTIONS.get(field, INCEPTION_PAPER)
     if not isinstance(spec, NetworkSpec):
@@ -149,13 +149,13 @@ def _is_plain(spec: ResolvedNetwork) -> bool:
 
 
 def _changes(paper: AnyNetwork, spec: AnyNetwork) -> float:
-    """The fields that differ, those that tell most of a network weighing most."""
+    """The fields that differ, weighted by how much they say about which network it is."""
     changes = [change for change in field_changes(paper, spec) if change.field not in DATA_FIELDS]
     return sum(max(WEIGHTS.get(part, 1) for part in change.field.split(".")) for change in changes)
 
 
 def deviations(closest: Closest, paper: AnyNetwork) -> tuple[Deviation, ...]:
-    """In what the network differs from `paper`: the fields of its spec, and the numbers that no field can say."""
+    """How the network differs from `paper`: in fields of its spec, and in numbers that no field can express."""
     spec = closest.spec
     fields = {change.field: Deviation(change.field, change.before, change.after, section_of(change.field, spec))
               for change in field_changes(paper, spec) if change.field not in DATA_FIELDS}
@@ -166,26 +166,26 @@ def deviations(closest: Closest, paper: AnyNetwork) -> tuple[Deviation, ...]:
     for field, values in found.items():
         one_by_one = len(values) == len(specs[field])
         if values and (values != specs[field] if one_by_one else set(values) != set(specs[field])):
-            fields[field] = Deviation(field, _told(papers[field]), _told(values), section_of(field, spec),
+            fields[field] = Deviation(field, _counted(papers[field]), _counted(values), section_of(field, spec),
                                       REMARKS.get(field, "in training alone; the spec cannot say it"))
     return tuple(fields.values())
 
 
 def precision_deviation(precisions: Sequence[str]) -> tuple[Deviation, ...]:
-    """That layers compute in something else than float32, in which the papers' networks are held."""
+    """A deviation if layers compute in another precision than float32, as the papers' networks are taken to."""
     if set(precisions) <= {FLOAT32}:
         return ()
-    return (Deviation("precision", FLOAT32, _told(list(precisions)), SILENT, "results are rounded; no part of a spec"),)
+    return (Deviation("precision", FLOAT32, _counted(list(precisions)), SILENT, "results are rounded; no part of a spec"),)
 
 
 def _numbers(plan: Plan) -> dict[str, list[Any]]:
-    """What the function does not show, operation by operation."""
+    """The values of NUMBERS, operation by operation."""
     ops = list(plan.ops())
     return {field: [value(each) for each in ops if isinstance(each, kind)] for field, (kind, value) in NUMBERS.items()}
 
 
-def _told(values: list[Any]) -> Any:
-    """One value by itself; several with how often each comes."""
+def _counted(values: list[Any]) -> Any:
+    """A single value as it is; several with their counts."""
     counts = Counter(values)
     if len(counts) == 1:
         return values[0]

@@ -1,4 +1,4 @@
-"""A plan as a function alone: what only training knows is left out, so that equal functions are equal plans."""
+"""A plan as an inference function: settings of training alone removed, so that equal functions are equal plans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reskeras.spec.plan import Plan
 
 
 def untrained(node: op.Op) -> op.Op | None:
-    """`node` without what only training knows; None where it does nothing else."""
+    """`node` without the settings of training alone; None where it does nothing at inference."""
     match node:
         case op.Dropout():
             return None
@@ -28,8 +28,8 @@ def untrained(node: op.Op) -> op.Op | None:
 
 
 def functional(plan: Plan, spec: AnyNetwork | None) -> Plan:
-    """`plan` as a function alone: without what only training knows, and with the biases and scales that `spec` gives
-    every layer, and every gate of channels, which are 0 and 1 where the model has none."""
+    """`plan` as an inference function: without the settings of training alone, and with the biases and scales that
+    `spec` gives every layer, and every channel gate; where the model has none they are 0 and 1."""
     biased = isinstance(spec, NetworkSpec) and bool(spec.conv_bias)
     scaled = not isinstance(spec, NetworkSpec) or spec.bn is None or spec.bn.scale
 

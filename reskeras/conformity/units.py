@@ -1,4 +1,4 @@
-"""A canonical sequence cut into stem, units and head, and what each unit is: its block, stride, shortcut and skip."""
+"""A canonical sequence cut into stem, units and head, and the facts of each unit: block, stride, shortcut and skip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = list[tuple[int, op.Conv]]  # convolutions one after another, each with its
 
 @dataclass(frozen=True)
 class Block:
-    """What the convolutions of a unit are. `strided` is which of them strides, None where none does."""
+    """The convolutions of a unit. `strided` is the index of the one that strides, None where none does."""
 
     name: str
     width: int
@@ -33,11 +33,12 @@ class Block:
 
 @dataclass(frozen=True)
 class UnitFacts:
-    """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
+    """The facts of one unit. `first` and `last` are the indexes in the sequence of its outermost convolutions, or of
+    its fork.
 
-    `shortcut` has the operations that change the shape of its shortcut, None in a plain unit. `skip` is what the fork
-    does to both. `middle` has the channels in the middle of a squeeze-and-excitation at the residual's end.
-    `preactivated` is whether the residual begins with an activation, of which the shortcut knows nothing.
+    `shortcut` holds the operations that change the shape of its shortcut, None in a plain unit. `skip` is what the fork
+    does to shortcut and residual. `middle` is the number of channels in the middle of a squeeze-and-excitation at the
+    residual's end. `preactivated`: the residual begins with an activation that the shortcut does not share.
     """
 
     first: int
@@ -62,7 +63,7 @@ class UnitFacts:
 
     @property
     def stride(self) -> int:
-        """Of the whole unit."""
+        """The stride of the whole unit."""
         return self.form.stride
 
     @property
@@ -72,20 +73,20 @@ class UnitFacts:
 
     @property
     def pooled(self) -> bool:
-        """Whether an average pool stands before that."""
+        """Whether an average pool precedes the projection."""
         return self.projects and any(isinstance(node, op.Pool) and node.reduce == "average"
                                      for node in self.shortcut or ())
 
     @property
     def out_width(self) -> int:
-        """Channels that come out."""
+        """Output channels."""
         return self.width * BLOCKS[self.block].expansion
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The stem's convolutions (kernel, width, stride) and pool (kernel, stride), what stands around the pool's map and
-    whether it is activated, the units, and where the stem ends."""
+    """The stem's convolutions (kernel, width, stride) and pool (kernel, stride), the border of the pool's input and
+    whether that is activated, the units, and the index at which the stem ends."""
 
     nodes: Sequence
     convs: tuple[tuple[int, int, int], ...]
@@ -97,7 +98,7 @@ class Anatomy:
 
 
 def anatomy(nodes: Sequence) -> Anatomy:
-    """The parts of a canonical sequence; Unlike when they are no stem and units of this space."""
+    """The parts of a canonical sequence; Unlike when they are not a stem and units of this space."""
     body = _body(nodes)
     forks = [index for index in body if isinstance(nodes[index], Fork)]
     convs = {index: node for index in body if isinstance(node := nodes[index], op.Conv)}
@@ -121,14 +122,14 @@ def anatomy(nodes: Sequence) -> Anatomy:
 
 
 def _before_pool(nodes: Sequence, pool: int) -> tuple[str, bool]:
-    """What stands around the map that the stem's pool sees, and whether that is activated."""
+    """The border around the input of the stem's pool, and whether that input is activated."""
     before = nodes[max(index for index in range(pool) if isinstance(nodes[index], op.Conv)) + 1 : pool]
     border = next((node.border for node in before if isinstance(node, op.Pad)), "zero")
     return border, any(isinstance(node, op.Relu | op.BatchNorm) for node in before)
 
 
 def _body(nodes: Sequence) -> range:
-    """Indexes before the head: before the global pool, the dense layers, or what flattens."""
+    """Indexes before the head, which begins with the global pool, the flattening or the first dense layer."""
     ends = (index for index, node in enumerate(nodes) if isinstance(node, op.GlobalPool | op.Flatten | op.Dense))
     body = range(next(ends, len(nodes)))
     strange = [node for index in body for node in weighted(nodes[index]) if not isinstance(node, op.Conv)]
@@ -139,7 +140,7 @@ def _body(nodes: Sequence) -> range:
 
 
 def _units(nodes: Sequence, rest: list[int]) -> tuple[UnitFacts, ...]:
-    """Units of the forks and of the runs of convolutions between them."""
+    """A unit for each fork, and plain units for the runs of convolutions between forks."""
     units: list[UnitFacts] = []
     run: Run = []
     for index in rest:
@@ -174,7 +175,7 @@ def _plain(run: Run) -> list[UnitFacts]:
 
 
 def _block(convs: list[op.Conv]) -> Block | None:
-    """What the convolutions of a unit are; None when no block has them."""
+    """The block that the convolutions of a unit form; None when there is no such block."""
     if any(len(set(conv.kernel)) > 1 or len(set(conv.stride)) > 1 for conv in convs):
         return None
     kernels, filters = tuple(conv.kernel[0] for conv in convs), tuple(conv.filters for conv in convs)

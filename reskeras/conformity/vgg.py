@@ -13,7 +13,7 @@ from reskeras.spec.vgg import VggSpec
 
 
 def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, tuple[Unit, ...]] | None:
-    """The spec of `nodes` and the same nodes in its units; None unless they are a VGG.
+    """The spec of `nodes`, and the nodes cut into its units; None unless they are a VGG.
 
     Stages of 3x3 convolutions of one width, each ended by a 2x2 max-pool, then flatten and dense layers.
     """
@@ -36,7 +36,7 @@ def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, t
     units = tuple(replace(unit, nodes=nodes[begin:end])
                   for unit, begin, end in zip(planned.units, [*starts, flat], ends, strict=True))
     changed = {name: value for name, value in spec.sparse().items() if getattr(VggSpec(), name) != getattr(spec, name)}
-    # by its name a file is read as a VGG again
+    # the name makes a file read as a VGG again
     return validated(VggSpec, {"name": spec.name, **changed}), units
 
 

@@ -1,4 +1,4 @@
-"""Messages between two processes of our own: one line of JSON, then float32 arrays by name."""
+"""Messages between two of our processes: a line of JSON, then named float32 arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of torchvision and timm by their names there, and one of them asked: what a port is proven against."""
+"""The networks of torchvision and timm by name, run in a subprocess: the reference that a port is verified against."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MOST, MOST_IN_A_LIST = 4096, 16  # of a number among the arguments, such as unit
 
 @with_config(ConfigDict(extra="allow"))
 class Published(TypedDict, total=False):
-    """How the pixels of published weights are prepared, in timm's words (`pretrained_cfg`); mean and std of 0..1."""
+    """Preprocessing of published weights under timm's names (`pretrained_cfg`); mean and std on the 0..1 scale."""
 
     tag: str | None
     input_size: tuple[int, int, int]  # channels, height, width
@@ -54,7 +54,7 @@ class Published(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="allow"))
 class HubConfig(TypedDict, total=False):
-    """What is read of a `config.json`."""
+    """The fields that are read of a `config.json`."""
 
     architecture: str
     global_pool: str
@@ -65,8 +65,8 @@ class HubConfig(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network of a library by its name there, with its tag if it has one, and the arguments that it is made with;
-    `published` where a file beside the weights says it."""
+    """A library's network by its name there, with its tag if it has one, and its constructor arguments; `published` is
+    the preprocessing that a file beside the weights gives."""
 
     library: str
     name: str
@@ -78,14 +78,14 @@ class Architecture:
 
     @property
     def made(self) -> str:
-        """Its name with the arguments."""
+        """Its name with its arguments."""
         return self.name + "".join(f", {name}={value}" for name, value in self.arguments.items())
 
 
 @dataclass(frozen=True)
 class Original:
-    """What a port is proven against, in words; of another library's network the epsilon of its batch norms, where they
-    agree, what of it no name tells, and how pixels are prepared for its weights."""
+    """The reference that a port is verified against, in words; for another library's network also the epsilon of its
+    batch norms, where they agree, its `unusual` parts, which tensors do not show, and its preprocessing."""
 
     words: str
     epsilon: float | None = None
@@ -111,7 +111,7 @@ def architecture(text: str) -> Architecture:
 
 
 def architecture_beside(path: Path) -> Architecture | None:
-    """What a CONFIG_FILE beside a file of weights says, as the Hugging Face hub keeps timm's; None without one."""
+    """The architecture in a CONFIG_FILE beside the weights, in the Hugging Face hub's form for timm; None without one."""
     config = path.with_name(CONFIG_FILE)
     if not config.is_file():
         return None
@@ -141,12 +141,12 @@ def _allowed(found: Architecture) -> Architecture:
 
 
 class Absent(Exception):
-    """Why a library's own network cannot be asked here, as a clause."""
+    """A library's own network cannot run here; the message gives the reason, as a clause."""
 
 
 def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Callable[..., np.ndarray]]:
-    """The library's own network, strictly with these tensors, for as many classes and channels as they are for; and
-    what asks it for its logits, as of a Source. It runs in a process of its own as long as that is kept.
+    """The library's own network with exactly these tensors, its classes and channels following their shapes; and its
+    forward pass, as `Source.ask`. It runs in a process of its own for as long as that function is kept.
 
     Raises Absent where the library is missing or does not run; ReskerasError: status 2 for a name or arguments that the
     library does not know, 1 where tensors do not fit.
@@ -174,16 +174,16 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
 
 
 class _Ended(Exception):
-    """How the process ended instead of answering."""
+    """The process ended instead of answering; the message says how."""
 
 
 class _Process:
-    """PROGRAM at work for a library."""
+    """A running PROGRAM for one library's networks."""
 
     def __init__(self, library: str):
         self._library, self._said = library, TemporaryFile()  # noqa: SIM115 - as long as the process
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(  # -P: the folder one stands in has no part in what is imported
+        self._process = subprocess.Popen(  # -P: nothing is imported from the working directory
             [sys.executable, "-P", "-m", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
             env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"})
         # pipes, as asked for
@@ -192,7 +192,7 @@ class _Process:
 
     def answer(self, told: Mapping[str, Any],
                arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What it answers to one message; _Ended where it does not."""
+        """The answer to one message; _Ended where there is none."""
         late = Timer(LONGEST, self._process.kill)
         late.start()
         try:

@@ -1,4 +1,4 @@
-"""Which network some tensors are the weights of: a Keras model's by its graph, a state dict's by names and shapes."""
+"""Finds the network that tensors belong to: a Keras model's by its graph, a state dict's by names and shapes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
-SIZE = 224  # pixels, of which nothing says another number
+SIZE = 224  # pixels, where nothing gives another size
 STATISTIC = "running_mean"  # what every batch norm has in PyTorch, and no other normalisation
-# layers by which keras.applications' networks are known, for what nothing else says: how they want their pixels
+# layers that identify keras.applications' networks, for their preprocessing, which nothing else gives
 APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
                      ("conv1_conv", "conv2_block1_preact_bn", "post_bn"): ("keras.applications ResNetV2", "tf"),
                      ("conv_7b", "block35_1_conv"): ("keras.applications InceptionResNetV2", "tf")}
@@ -29,9 +29,9 @@ APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.ap
 
 @dataclass(frozen=True)
 class Recognised:
-    """The network that a source's tensors are of: what it is called there, its spec, and of each operation that has
-    weights their layer. `normalise` is how such weights want their pixels, None where nothing tells; with `modelled`
-    the source does that itself, to pixels of 0..255. `aside` are its layers that are no part of the network."""
+    """The network that a source's tensors belong to: its title there, its spec, and their layer for each operation that
+    has weights. `normalise` is the preprocessing for such weights, None where unknown; with `modelled` the source does
+    it itself, on pixels in 0..255. `aside` are its layers that are no part of the network."""
 
     title: str
     spec: AnyNetwork
@@ -42,8 +42,8 @@ class Recognised:
 
 
 def recognise(source: Source, size: int | None = None) -> Recognised:
-    """The network of `source`, for square images of `size` pixels (by default the source's, else what is usual);
-    ReskerasError (status 2) where it is none of this space, with what is in the way."""
+    """The network of `source`, for square images of `size` pixels (by default the source's size, else the usual one);
+    ReskerasError (status 2), with the obstacles, where it is none of this space."""
     return (_by_function if source.library is KERAS else _by_names)(source, size)
 
 
@@ -75,7 +75,7 @@ def _by_names(source: Source, size: int | None) -> Recognised:
 
 
 def layout_of(source: Source) -> Layout:
-    """The first layout whose marks are there; ReskerasError when none is."""
+    """The first layout whose marks are all present; ReskerasError when there is none."""
     layers = set(source.layers)
     if not any(name.endswith(STATISTIC) for name in source.tensors):
         raise ReskerasError(f"port: {source.name} has no batch norm, of which a {STATISTIC} would tell; networks that "
@@ -89,8 +89,8 @@ def layout_of(source: Source) -> Layout:
 
 
 def spec_of(source: Source, layout: Layout, size: int | None = None) -> AnyNetwork:
-    """The network whose weights these are, for square images of `size` pixels (by default what is published of
-    them, else SIZE); ReskerasError where their shapes make none."""
+    """The network that the weights belong to, for square images of `size` pixels (by default the published size, else
+    SIZE); ReskerasError where their shapes fit no network."""
     published = source.published
     shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
     usual = published["input_size"][1:] if "input_size" in published else (SIZE, SIZE)
@@ -110,13 +110,13 @@ def spec_of(source: Source, layout: Layout, size: int | None = None) -> AnyNetwo
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes of the tensors of a layout, asked for by our names."""
+    """Shapes of the tensors of a layout, looked up by our names."""
 
     layout: Layout
     shapes: Mapping[str, Shape]
 
     def kernel(self, ours: str, kind: str = "conv") -> Shape | None:
-        """A kernel's shape as ours are: (rows, columns, in, out), or (in, out); None where there is none."""
+        """A kernel's shape in our layout: (rows, columns, in, out), or (in, out); None where there is none."""
         layer = self.layout.layer(ours)
         shape = None if layer is None else self.shapes.get(TORCH.tensor(layer, kind, "kernel"))
         if shape is None:
