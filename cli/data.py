@@ -1,4 +1,4 @@
-"""`reskeras data`: what a source of images holds, and a picture of what a recipe makes of it."""
+"""`reskeras data`: a survey of a data source, and a contact sheet of a recipe's augmentation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 
-SMALLEST, LARGEST = 32, 224  # bounds of the sheet's images where no size is asked for
+SMALLEST, LARGEST = 32, 224  # bounds of the sheet's image size where none is given
 MOST_PIXELS = 2048
-BACKBONE = "resnet-18"  # whose default anchors objects are held against; they follow from the canvas alone
+BACKBONE = "resnet-18"  # for the default anchors that objects are compared with; they depend on the canvas alone
 SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 
 
@@ -83,7 +83,7 @@ def command(
 
 
 def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None) -> Survey:
-    """What a source of classified images holds; its sheet is drawn."""
+    """Survey a source of classified images, and draw its sheet."""
     from reskeras.data.registry import open_source
     from reskeras.data.survey import survey
 
@@ -100,7 +100,7 @@ def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | 
 def _of_objects(
     source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None
 ) -> ObjectSurvey:
-    """What a source of annotated images holds, beside the anchors of a detector on a canvas; its sheet is drawn."""
+    """Survey a source of annotated images with a detector's anchors on a canvas, and draw its sheet."""
     from reskeras.data.survey import size_range
     from reskeras.spec.detector import lower_detector
     from reskeras.spec.request import detector

@@ -1,4 +1,4 @@
-"""The flags that commands about detectors share: their data, and how a trained one looks at images."""
+"""Flags that the commands of detectors share: how a trained detector evaluates images."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _echo(found: Difference, a: str, b: str) -> None:
 
 
 def echo_units(changes: Sequence[UnitChange]) -> None:
-    """The operations that differ, unit by unit."""
+    """Print the operations that differ, unit by unit."""
     for change in changes:
         sentence(change.units, indent="  ")
         width = max(len(step.name) for step in change.steps)
@@ -87,7 +87,7 @@ def echo_units(changes: Sequence[UnitChange]) -> None:
 
 
 def value_text(value: Any) -> str:
-    """The value of a field as a table shows it."""
+    """The value of a field as text for a table."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     if value is None:

@@ -37,7 +37,7 @@ def command(text: str, as_json: bool) -> None:
 
 
 def _described() -> list[dict[str, Any]]:
-    """A row for each named network, without the costs."""
+    """A row for each named network, without its costs."""
     from reskeras.spec.catalog import catalog
 
     return [{"name": name, **row.spec.facts(), "input_shape": row.spec.whole()["input_shape"],

@@ -1,4 +1,4 @@
-"""The flags that say which network is meant, the same in every command, gathered into one request."""
+"""The flags that specify a network, the same in every command, gathered into one request."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from .completion import complete_network
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
-# a flag that stands for one value of another
+# flags that are shorthand for a value of another flag
 STANDS_FOR = {"preact": ("order", "full_preact"), "plain": ("shortcut", "none")}
 
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """What was typed about a network: NETWORK, the flags by field name, and the texts of `--set`."""
+    """A network as typed: NETWORK, the flags by field name, and the values of `--set`."""
 
     source: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
 
     def spec(self) -> AnyNetwork:
-        """The sparse spec; ReskerasError (status 2) when it is not one."""
+        """The sparse spec; ReskerasError (status 2) when the request is invalid."""
         return network(self.source, settings=self.settings, **self.fields)
 
     def over(self, source: str | None) -> NetworkRequest:
@@ -94,7 +94,7 @@ def _request(typed: dict[str, Any]) -> NetworkRequest:
 
 
 class FieldChoice(click.Choice):
-    """A choice of a spec field's values; a wrong one is refused in the words used for YAML files."""
+    """A choice of a spec field's values; a wrong one gets the same error message as in YAML files."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value not in self.choices:

@@ -1,4 +1,4 @@
-"""`reskeras port`: weights from another library as a run, proven."""
+"""`reskeras port`: weights of another library as a run, verified."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def command(
 
 
 def _echo_proof(proof: dict[str, Any]) -> None:
-    """What the port was asked beside: the original, which proves it, or what its names are of by default."""
+    """Print what the port was compared with: the original, which proves it, or the default network for its names."""
     if proof["difference"] is None:
         echo(f"proof      none: {proof['why_unproven']}")
         return

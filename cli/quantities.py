@@ -1,4 +1,4 @@
-"""Numbers as people type them on a command line: `1.5M`, `2GiB`."""
+"""Numbers with units on a command line: `1.5M`, `2GiB`."""
 
 from __future__ import annotations
 

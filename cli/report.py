@@ -1,4 +1,4 @@
-"""`reskeras report`: what is known of runs or of a suite's results, in tables and as one HTML page."""
+"""`reskeras report`: a report on runs or on a suite's results, as tables and as one HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reskeras schema`: JSON Schema of the YAML files that people write."""
+"""`reskeras schema`: JSON Schema of the YAML files that users write."""
 
 from __future__ import annotations
 

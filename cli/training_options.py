@@ -1,4 +1,4 @@
-"""The flags that say how something is trained, the same for classifiers and detectors, and what is told at the end."""
+"""The training flags, the same for classifiers and detectors, and the output after a training."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Command = Callable[..., Any]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What was typed about a training: its recipe and the fields laid over that, the run to start from, and `how`,
-    the rest of the keywords of `reskeras.train`."""
+    """A training as typed: its recipe and the fields laid over that, the run to start from, and `how`, the remaining
+    keywords of `reskeras.train`."""
 
     recipe: str | None
     start: Path | None
@@ -33,7 +33,7 @@ class TrainingRequest:
     how: dict[str, Any] = field(default_factory=dict)
 
     def tell(self, line: str) -> None:
-        """Print a line about the training, where stdout is for a program on stderr."""
+        """Print a line about the training; on stderr where stdout is for JSON."""
         note(line, err=self.as_json)
 
     @property
@@ -42,7 +42,7 @@ class TrainingRequest:
         return {**self.how, **self.recipe_fields, "start": self.start, "tell": self.tell}
 
     def finish(self, run: Run) -> None:
-        """Evaluate the run and print what came out, and the command to go on with; of several processes the chief alone
+        """Evaluate the run, and print the result and the next command; in a distributed training only the chief
         does."""
         from reskeras.tasks.task import find_task
         from reskeras.training.cluster import cluster
@@ -62,7 +62,7 @@ class TrainingRequest:
 def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
     """Give a command the flags of a training, as one parameter `training`, a TrainingRequest.
 
-    `recipe` says which one is meant when none is named, `start` what a run to begin with gives.
+    `recipe` and `start` are help texts: the default recipe, and what a run to start from provides.
     """
 
     def decorate(command: Command) -> Command:

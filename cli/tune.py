@@ -1,4 +1,4 @@
-"""`reskeras tune`: a search over networks and recipes."""
+"""`reskeras tune`: hyperparameter search over networks and recipes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def command(request: NetworkRequest, space: str | None, show: Path | None, as_js
         raise ReskerasError("space: not set; name one (reskeras spaces) or a YAML file")
     else:
         search = _search(request, space, as_json, **options)
-    if search is None:  # it is the chief's to tell
+    if search is None:  # a worker; the chief prints the results
         return
     if as_json:
         emit_json(search.as_dict())
@@ -90,7 +90,7 @@ def command(request: NetworkRequest, space: str | None, show: Path | None, as_js
 
 def _search(request: NetworkRequest, space: str, as_json: bool, *, recipe: str, epochs: int | None,
             patience: int | None, out: Path | None, **options: Any) -> Search | None:
-    """Run the search; None in a worker, of whom the chief tells."""
+    """Run the search; None in a worker, whose chief prints the results."""
     from reskeras.spec.recipe import recipe as read_recipe
     from reskeras.spec.space import space as read_space
     from reskeras.tuning.objective import read_objective

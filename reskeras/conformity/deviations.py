@@ -175,7 +175,8 @@ def precision_deviation(precisions: Sequence[str]) -> tuple[Deviation, ...]:
     """A deviation if layers compute in another precision than float32, as the papers' networks are taken to."""
     if set(precisions) <= {FLOAT32}:
         return ()
-    return (Deviation("precision", FLOAT32, _counted(list(precisions)), SILENT, "results are rounded; no part of a spec"),)
+    return (Deviation("precision", FLOAT32, _counted(list(precisions)), SILENT,
+                      "results are rounded; no part of a spec"),)
 
 
 def _numbers(plan: Plan) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""Runs a suite: trains what is not trained yet, measures it, and sets it beside what was published."""
+"""Runs a suite: trains what is not trained yet, measures it, and compares it with the published figures."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from reskeras.training.guards import SIGNALS
 from reskeras.training.job import fitted_to_data
 
 PLACE = HOME / "reproduce"
-BACKWARD = 3  # a training step is taken as three forward passes
+BACKWARD = 3  # a training step counts as three forward passes
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a suite: multiply-adds of all trainings, how many are to be done, and seconds, where a rate is known."""
+    """The cost of a suite: all trainings and those left, multiply-adds of all, and seconds left if a rate is known."""
 
     trainings: int
     left: int
@@ -46,12 +46,12 @@ def reproduce(
     out: str | Path | None = None, data: str | None = None, data_dir: str | Path | None = None,
     tell: Callable[[str], None] = lambda note: None,
 ) -> SuiteResult:
-    """Do the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
+    """Run the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
 
-    Runs stand in `out`/runs by what decides them, so that suites share them; a finished run is not trained again, an
-    unfinished one goes on. A row that fails does not stop the others: `SuiteResult.failed`; a signal does, or a disk
-    that cannot be written. The result is written to `out`/SUITE/SCALE after every run. Raises ReskerasError (status
-    2) for a wrong request.
+    Runs are kept in `out`/runs under a hash of what decides them, so that suites share them; a finished run is not
+    trained again, an unfinished one is resumed. A failed row does not stop the others (see `SuiteResult.failed`); a
+    signal or an unwritable disk does. The result is written to `out`/SUITE/SCALE after every run. Raises ReskerasError
+    (status 2) for a wrong request.
     """
     import keras  # after reskeras.api, which brings TensorFlow in quietly
     import tensorflow as tf
@@ -73,7 +73,7 @@ def reproduce(
                 if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
                     raise ReskerasError(f"reproduce: stopped as asked in {row.name}; the same command goes on",
                                         error.status) from error
-                if isinstance(error, Unwritable):  # the next row would fare no better
+                if isinstance(error, Unwritable):  # the next row would fail too
                     raise
                 found.error = str(error).strip().partition("\n")[0] or type(error).__name__
                 tell(f"{row.name} failed: {found.error}")
@@ -86,7 +86,7 @@ def reproduce(
 def prepared(
     suite: str | Path, scale: str, rows: Sequence[str] = (), seeds: int = 1, data: str | None = None
 ) -> tuple[SuiteSpec, list[Row]]:
-    """The suite and its rows, checked. ReskerasError (status 2) for what is wrong."""
+    """The suite and its rows, validated; ReskerasError (status 2) for a wrong request."""
     known = read_scale(scale)
     if seeds < 1:
         raise ReskerasError(f"seeds: {seeds}: should be at least 1")
@@ -101,7 +101,7 @@ def _published(row: Row) -> dict[str, Any]:
 def cost(
     rows: Sequence[Row], seeds: int, out: str | Path | None = None, data_dir: str | Path | None = None
 ) -> Cost:
-    """What the trainings of `rows` take. The rate is that of the finished runs in `out`, their median."""
+    """The cost of training `rows`, at the median rate of the finished runs in `out`."""
     place = local_path(out or PLACE, "out")
     trained = {row.identity: row for row in rows if isinstance(row, TrainedRow)}.values()
     sources = {name: open_source(name, data_dir) for name in {row.data for row in trained}}
@@ -120,7 +120,7 @@ def cost(
 
 
 def _rates(place: Path) -> list[float]:
-    """Multiply-adds a second of every finished training in `place`."""
+    """Multiply-adds per second of every finished training in `place`, by its median epoch."""
     rates = []
     for path in sorted(place.glob("runs/*/seed-*")):
         if _finished(path):

@@ -1,4 +1,4 @@
-"""Rows of a suite at a scale: which network is trained on what by which recipe, and how that differs from the paper."""
+"""Rows of a suite at a scale: the network, data and recipe of each, and how they differ from the paper's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOOKKEEPING = ("seed", "keep", "checkpoint_steps", "description", "deterministic
 
 @dataclass(frozen=True)
 class Row:
-    """A row made ready: the spec, and unless its suite only counts (see TrainedRow), recipe, data and views."""
+    """A row ready to run: its spec, and in a suite that trains (see TrainedRow) its recipe, data and views."""
 
     asked: RowSpec
     spec: AnyNetwork
@@ -36,12 +36,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What it is called in the table."""
+        """Its label in the table."""
         return self.asked.row
 
     @property
     def identity(self) -> str:
-        """What decides how the row's run turns out, but for the seed, as eight hexadecimal digits."""
+        """Hash of everything but the seed that decides the row's run: eight hexadecimal digits."""
         recipe = None if self.recipe is None else _decided(self.recipe)
         text = json.dumps([_decided(self.spec), recipe, self.data], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -55,17 +55,17 @@ class TrainedRow(Row):
     data: str
 
     def epochs(self, images: int) -> float:
-        """Epochs of a training on so many images."""
+        """Epochs of a training on `images` images."""
         if self.recipe.iterations:
             return self.recipe.iterations * self.recipe.batch_size / images
         return self.recipe.epochs
 
 
 def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: str | None = None) -> list[Row]:
-    """The rows of `suite` called `wanted`, all without, at a scale; `data` takes the place of the scale's.
+    """The `wanted` rows of `suite` at a scale, by default all; `data` replaces the scale's.
 
-    Raises ReskerasError (status 2) for unknown rows, and for two that differ in nothing but their label (at the smoke
-    scale rows may fall together: it only shows that everything runs).
+    Raises ReskerasError (status 2) for unknown rows, and for two that differ only in their label (at the smoke scale,
+    which only shows that everything runs, rows may coincide).
     """
     names = [row.row for row in suite.rows]
     for name in wanted:
@@ -84,7 +84,7 @@ def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: st
 
 
 def scale_of(suite: SuiteSpec, protocol: ProtocolSpec, row: RowSpec, scale: Scale) -> ScaleSpec:
-    """What the protocol, the suite and the row say of a scale, laid over one another."""
+    """The settings of a scale: the row's laid over the suite's laid over the protocol's."""
     said = ScaleSpec(data=row.data if scale == "paper" else None, fields=row.fields)
     for place in (row.scales, suite.scales, protocol.scales):
         said = said.over(place.get(scale, ScaleSpec()))
@@ -92,7 +92,7 @@ def scale_of(suite: SuiteSpec, protocol: ProtocolSpec, row: RowSpec, scale: Scal
 
 
 def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = None, runs: int = 0) -> list[str]:
-    """In words, what of the paper's protocol a row does otherwise; with `provenance`, as it was really run."""
+    """Differences of a row from the paper's protocol in words; with `provenance`, as it was actually run."""
     if not isinstance(row, TrainedRow) or suite.protocol is None:
         return [row.asked.why] if row.asked.why else []
     protocol = read_protocol(suite.protocol)
@@ -136,7 +136,7 @@ def _spec(asked: RowSpec) -> AnyNetwork:
 
 
 def _kept(spec: AnyNetwork, changes: dict[str, Any]) -> dict[str, Any]:
-    """Family and block, which a depth stood for, where stages take its place."""
+    """Family and block, which `depth` implied, where `stages` replaces it."""
     if "stages" not in changes or not isinstance(spec, NetworkSpec):
         return {}
     resolved = spec.decided()
@@ -208,6 +208,6 @@ def _in_words(views: ViewsSpec) -> str:
 
 
 def label_of(row: Row) -> str:
-    """A folder's name: the network, the data, and the identity."""
+    """The name of a row's folder: its network, data and identity."""
     kept = "".join(each if each.isalnum() or each in "-.@" else "-" for each in f"{name_of(row.spec)}-{row.data}")
     return f"{kept[:80]}-{row.identity}"

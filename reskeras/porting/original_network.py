@@ -23,7 +23,7 @@ from reskeras.porting.exchange import receive, send
 from reskeras.porting.originals import Architecture, Original, Published
 
 Ask = Callable[[np.ndarray], np.ndarray]
-End = tuple[str, str, int]  # an argument for channels or classes, the layer whose weight shows their number, and the axis
+End = tuple[str, str, int]  # an argument for channels or classes, the layer whose weight has them, and the axis
 # module classes of ordinary residual networks in torchvision and timm
 USUAL = {"Conv2d", "BatchNorm2d", "BatchNormAct2d", "ReLU", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Linear",
          "Identity", "Sequential", "ModuleList", "Dropout", "Flatten", "Sigmoid", "BasicBlock", "Bottleneck", "ResNet",

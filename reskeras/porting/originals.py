@@ -111,7 +111,7 @@ def architecture(text: str) -> Architecture:
 
 
 def architecture_beside(path: Path) -> Architecture | None:
-    """The architecture in a CONFIG_FILE beside the weights, in the Hugging Face hub's form for timm; None without one."""
+    """The architecture in a CONFIG_FILE beside the weights, in the form of the Hugging Face hub; None without one."""
     config = path.with_name(CONFIG_FILE)
     if not config.is_file():
         return None

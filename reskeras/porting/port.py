@@ -101,7 +101,7 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     if published and not normalised:
         pixels = as_published(published, pixels)
     plan = spec.lower()
-    if plan.input_shape[-1] != COLOURS and not known.modelled:  # nothing is known of other channels, and BGR means nothing
+    if plan.input_shape[-1] != COLOURS and not known.modelled:  # nothing is known, and BGR means nothing
         pixels = replace(pixels, reverse=False)
     shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
     weights = our_weights(source, known.title, known.layers, plan, shapes, known.aside)

@@ -159,6 +159,7 @@ def _hub_config(found: Architecture, given: TrainedNetwork, layers: Mapping[str,
         "model_args": dict(found.arguments),
         "pretrained_cfg": {
             "input_size": [prepared.channels, prepared.height, prepared.width],
-            "interpolation": prepared.framing.interpolation, "crop_pct": prepared.framing.crop, "crop_mode": "center", "num_classes": classes,
+            "interpolation": prepared.framing.interpolation, "crop_pct": prepared.framing.crop,
+            "crop_mode": "center", "num_classes": classes,
             "mean": [float(each) / 255 for each in prepared.mean], "std": [float(each) / 255 for each in prepared.std],
             "first_conv": first, "classifier": last}}
