@@ -1,1 +1,1 @@
-"""The command line of reskeras, installed as `reskeras_cli`: each command is a file that parses and calls `reskeras`."""
+"""The command line of reskeras, installed as `reskeras_cli`: one file for each command, which parses and delegates."""

@@ -59,7 +59,7 @@ def command(
     from reskeras.tasks.classification.confusion_plot import check_kind, save_confusion
     from reskeras.tasks.run import Run
 
-    opened = Run(run)  # type: ignore[abstract]  # Run's __new__ gives the class of the run's task
+    opened: Run[Any] = Run(run)
     written = {"confusion": confusion, "predictions": predictions, "classes": by_class}
     _check_task(opened, looked, written)
     if confusion:

@@ -49,7 +49,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     from reskeras.api import write_report
     from reskeras.tasks.run import Run
 
-    opened = [Run(run) for run in runs]  # type: ignore[abstract]  # Run's __new__ gives the class of each run's task
+    opened: list[Run[Any]] = [Run(run) for run in runs]
     if as_json:
         known = [_known(run) for run in opened]
         emit_json(known[0] if len(known) == 1 else known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from reskeras.conformity import pixels
@@ -168,18 +168,14 @@ def _dense(config: Config) -> Ops:
             *_activation(config.get("activation")))
 
 
-def _padding(config: Config) -> op.Pad:
+def _pad(config: Config, border: Literal["zero", "edge"] = "zero") -> Ops:
     padding = config["padding"]
     rows, columns = (padding, padding) if isinstance(padding, int) else padding
-    return op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns))
-
-
-def _pad(config: Config) -> Ops:
-    return (_padding(config),)
+    return (op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns), border=border),)
 
 
 def _pad_edges(config: Config) -> Ops:
-    return (replace(_padding(config), border="edge"),)
+    return _pad(config, "edge")
 
 
 def _pad_by_constant(config: Config, beside: CallArguments) -> Ops:

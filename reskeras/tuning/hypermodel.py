@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import keras_tuner
@@ -53,9 +53,12 @@ class HyperModel(keras_tuner.HyperModel):
         self.data_dir = data_dir
         chosen = held_out(recipe(by, **recipe_fields))
         self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits,
-                                     lambda spec, recipe: ClassifierJob(spec, recipe, self.source).fitted)
+                                     self._fitted)
         self.candidates.check()
         self._exploring = False
+
+    def _fitted(self, spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
+        return cast(AnyNetwork, ClassifierJob(spec, chosen, self.source).fitted)  # a job's may be a detector
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declare every parameter of the space. A tuner calls this, then `build` once, to discover the parameters."""
