@@ -52,8 +52,7 @@ class HyperModel(keras_tuner.HyperModel):
         self.source = data if isinstance(data, Source) else open_source(data, data_dir)
         self.data_dir = data_dir
         chosen = held_out(recipe(by, **recipe_fields))
-        self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits,
-                                     self._fitted)
+        self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits, self._fitted)
         self.candidates.check()
         self._exploring = False
 
