@@ -1,4 +1,4 @@
-"""`reskeras analyse`: what goes on inside networks, in numbers and pictures, several in one."""
+"""`reskeras analyse`: responses, gradients and lesion studies of one or several networks, as numbers and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reskeras conform`: what a Keras model is by its graph, and where it leaves the papers."""
+"""`reskeras conform`: identifies a Keras model by its graph, and lists where it deviates from the papers."""
 
 from __future__ import annotations
 

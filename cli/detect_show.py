@@ -1,4 +1,4 @@
-"""`reskeras detect show`: one detector, what it was taken to mean, what it costs, and how its anchors fit objects."""
+"""`reskeras detect show`: describes a detector, its costs, and how its anchors fit objects."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class DetectorOverview:
                     for part in self.parts()), Cost())
 
     def echo(self) -> None:
-        """Print it."""
+        """Print the overview."""
         heading(self.name)
         sentence(self.spec.backbone.describe())
         echo()

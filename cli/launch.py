@@ -1,4 +1,4 @@
-"""`reskeras launch`: several workers of one training on this machine, kept alive as a group."""
+"""`reskeras launch`: several workers of one training on this machine, supervised as a group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reskeras list`: every network that has a name."""
+"""`reskeras list`: the catalogue of named networks."""
 
 from __future__ import annotations
 

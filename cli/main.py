@@ -122,7 +122,7 @@ def commands(ctx: click.Context) -> None:
 def main() -> None:
     """Entry point of the `reskeras` program."""
     _open_standard_streams()
-    # a name typed in another alphabet must not end in UnicodeEncodeError where the output is ASCII
+    # a name in another alphabet must not raise UnicodeEncodeError where the output is ASCII
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     commands.main()

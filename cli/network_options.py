@@ -40,7 +40,7 @@ class NetworkRequest:
         return network(self.source, settings=self.settings, **self.fields)
 
     def over(self, source: str | None) -> NetworkRequest:
-        """The same flags laid over another network."""
+        """The same flags for another network."""
         return replace(self, source=source)
 
     @property

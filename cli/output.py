@@ -51,7 +51,7 @@ def _figures(number: float) -> str:
 
 
 def on_terminal() -> bool:
-    """Whether a person is reading stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 

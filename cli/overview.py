@@ -68,7 +68,7 @@ class Overview:
         return [Line(unit.name, cost.output_shape, sequence_words(unit.nodes), cost.cost) for unit, cost in pairs]
 
     def echo(self, by_unit: bool = False) -> None:
-        """Print it."""
+        """Print the overview."""
         heading(self.name)
         sentence(self.spec.describe())
         echo()

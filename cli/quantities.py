@@ -12,7 +12,7 @@ FORM = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]*)")
 
 
 class Quantity(click.ParamType):
-    """A whole number above 0, with k, M or G, or for bytes KiB, MiB or GiB."""
+    """An integer, given with k, M or G, or in bytes with KiB, MiB or GiB."""
 
     name = "quantity"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reskeras.data.survey import Sizes, Survey
     from reskeras.tasks.detection.survey import ObjectSurvey
 
-LISTED = 24  # classes; of more only the largest and the smallest
+LISTED = 24  # classes; of more only the largest and smallest are listed
 
 
 def echo_survey(found: Survey) -> None:

@@ -38,7 +38,7 @@ class TrainingRequest:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """What `reskeras.train` and `reskeras.train_detector` take besides network, data and recipe."""
+        """Keywords of `reskeras.train` and `reskeras.train_detector` besides network, data and recipe."""
         return {**self.how, **self.recipe_fields, "start": self.start, "tell": self.tell}
 
     def finish(self, run: Run) -> None:

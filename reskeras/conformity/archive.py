@@ -40,7 +40,7 @@ def read_config(source: Any) -> dict[str, Any]:
     path = local_path(source, "model")
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:  # a name too long, a folder that may not be entered
+    except OSError as error:  # a name that is too long, or a folder without permission
         raise ReskerasError(f"model: {str(path)[:100]} cannot be read: {error.strerror}") from error
     if is_folder:
         if (path / "saved_model.pb").is_file():
@@ -69,7 +69,7 @@ def _zipped(path: Path) -> bytes:
         if CONFIG_ENTRY not in archive.namelist():
             raise failure(f"model: {path} has no {CONFIG_ENTRY}, so it is no Keras archive")
         with archive.open(CONFIG_ENTRY) as entry:
-            return _bounded(entry.read(LARGEST_CONFIG + 1), path)  # the size that the archive states may be a lie
+            return _bounded(entry.read(LARGEST_CONFIG + 1), path)  # the archive's stated size cannot be trusted
 
 
 def _in_hdf5(path: Path) -> bytes:

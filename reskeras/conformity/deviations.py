@@ -23,7 +23,7 @@ from reskeras.spec.validation import validated
 
 AnySpec = TypeVar("AnySpec", bound=AnyNetwork, covariant=True)
 SILENT = "the papers do not say"
-# field, or its last part, to where the papers decide it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
+# a field, or its last part, to the section that decides it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
 SECTIONS = {
     "family": "v1 table 1, section 4.2", "depth": "v1 table 1, section 4.2",
     "units": "v1 table 1, section 4.2", "width": "v1 table 1, section 4.2", "stride": "v1 section 3.3, table 1",
@@ -119,7 +119,7 @@ def _pool(spec: ResolvedNetwork) -> list[Reference[NetworkSpec]]:
 
 
 def _by_rule(spec: ResolvedNetwork) -> list[Reference[NetworkSpec]]:
-    """Networks of a depth that no table has and the rule of v1 section 4.2 or v2 table 3 gives."""
+    """Networks of a depth that is in no table, by the rule of v1 section 4.2 or v2 table 3."""
     family = {} if spec.family is None else {"family": spec.family}
     try:
         found = [Reference(f"{spec.family}, {spec.depth} layers, {order}", validated(NetworkSpec, {
@@ -160,7 +160,7 @@ def deviations(closest: Closest, paper: AnyNetwork) -> tuple[Deviation, ...]:
     fields = {change.field: Deviation(change.field, change.before, change.after, section_of(change.field, spec))
               for change in field_changes(paper, spec) if change.field not in DATA_FIELDS}
     if "depth" in fields and any(field.endswith("units") for field in fields):
-        fields.pop("depth")  # it follows from the units
+        fields.pop("depth")  # it follows from `units`
     found = _numbers(closest.found)
     papers, specs = _numbers(paper.lower()), _numbers(closest.planned)
     for field, values in found.items():

@@ -42,7 +42,7 @@ class Lowest(Foreign):
     columns: tuple[int, int]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Larger by the padding."""
+        """Height and width grow by the padding."""
         height, width, channels = shape
         return (height + sum(self.rows), width + sum(self.columns), channels)
 

@@ -18,9 +18,9 @@ from reskeras.spec.operation import Op
 DEEPEST_MODELS = 20
 MOST_NAMED = 5
 MOST_CALLS = 200_000
-INSIDE = "/"  # between the names of a model and of a layer in it
-OURS = "reskeras"  # the package that our own layers are registered in
-# functions of TensorFlow, which Keras 2 keeps as TFOpLambda or SlicingOpLambda layers, as Keras 3's operations
+INSIDE = "/"  # separates the name of a model from that of a layer in it
+OURS = "reskeras"  # the package that our own layers are registered under
+# TensorFlow functions, which Keras 2 keeps as TFOpLambda or SlicingOpLambda layers, to Keras 3's operations
 FUNCTIONS = {
     "__operators__.add": "Add", "math.add": "Add", "nn.bias_add": "Add", "math.subtract": "Subtract",
     "math.multiply": "Multiply", "math.truediv": "TrueDivide", "math.divide": "TrueDivide", "nn.relu": "Relu",
@@ -172,8 +172,8 @@ def strange_layers(model: Config) -> dict[str, str]:
 
 
 def _is_model(layer: Config) -> bool:
-    """Whether a layer is a whole model whose configuration is its function: Keras' own class, not one of that name or
-    with such fields."""
+    """Whether a layer is a whole model that its configuration defines: Keras' own class, not another one of that name
+    or with such fields."""
     return _kind(layer) in MODELS and isinstance(layer["config"].get("layers"), list)
 
 
@@ -237,7 +237,7 @@ def _as_called(layer: Config, node: Any) -> Config:
     """A layer as one call configures it: training mode is part of the class name, and the options of a Keras 2
     function are part of the configuration."""
     given, kind = keywords(node), layer["class_name"]
-    # Keras 3 notes the default of a layer's call, which inference overrules
+    # Keras 3 records the default `training` of a layer's call, which inference overrides
     if given.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
         return {**layer, "class_name": f"{kind} in training mode"}
     if kind in LAMBDAS:

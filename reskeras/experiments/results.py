@@ -67,7 +67,7 @@ class SuiteResult:
         return [row for row in self.rows if row.error]
 
     def row(self, name: str) -> RowResult | None:
-        """The row of that name, if it was asked for."""
+        """The row called `name`, if it was requested."""
         return next((row for row in self.rows if row.row == name), None)
 
     def findings(self) -> list[tuple[str, str]]:

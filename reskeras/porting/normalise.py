@@ -15,7 +15,7 @@ from reskeras.porting.originals import Published
 from reskeras.spec import operations as op
 
 CENTRE = Framing(224 / 256)  # published accuracies are for the centre crop of a slightly larger image
-RANDOM = "random"  # timm's word for weights that were trained with several interpolations
+RANDOM = "random"  # timm's value for weights trained with random interpolation
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def main() -> None:
     images, and is answered with their logits.
     """
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print does not get between the messages
+    os.dup2(2, 1)  # what libraries print must not mix with the messages
     told, tensors = receive(sys.stdin.buffer)
     try:
         described, ask = original(Architecture(**told), tensors)
@@ -64,7 +64,7 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
     for name in ("torch", found.library):
         try:
             import_module(name)
-        except (ImportError, RuntimeError) as error:  # a build for another PyTorch is a RuntimeError
+        except (ImportError, RuntimeError) as error:  # a build for another PyTorch raises RuntimeError
             raise ImportError(f"{name} cannot be imported here: {str(error)[:100]}") from error
     import torch
 

@@ -26,16 +26,16 @@ from reskeras.spec.document import parse_yaml
 from reskeras.stored import read_json
 
 LIBRARIES = ("timm", "torchvision")
-CONFIG_FILE = "config.json"  # beside weights, in the form of the Hugging Face hub
+CONFIG_FILE = "config.json"  # beside the weights, in the Hugging Face hub's format
 EXAMPLE = "timm:resnet50, timm:resnet50.a1_in1k, timm:resnet50,output_stride=16 or torchvision:resnet50"
 NAME, ARGUMENTS = re.compile(r"[\w.-]+"), re.compile(r",(?=\s*\w+\s*=)")
-# arguments by which timm would read or download weights, or look for classes of its own
+# arguments that would make timm read or download weights, or change device or dtype
 FORBIDDEN = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "device",
              "dtype"}
 PROGRAM = "reskeras.porting.original_network"
-ROOT = Path(__file__).parents[2]  # where this package is found
+ROOT = Path(__file__).parents[2]  # the import path of this package
 LONGEST = 900  # seconds for an answer
-MOST, MOST_IN_A_LIST = 4096, 16  # of a number among the arguments, such as units of a stage, and of a list
+MOST, MOST_IN_A_LIST = 4096, 16  # bounds of numbers among the arguments, such as units of a stage, and of lists
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -94,7 +94,7 @@ class Original:
 
 
 def architecture(text: str) -> Architecture:
-    """`timm:resnet50.a1_in1k` or `timm:resnet50,output_stride=16`; ReskerasError for what is no such name."""
+    """Parse `timm:resnet50.a1_in1k` or `timm:resnet50,output_stride=16`; ReskerasError for any other text."""
     library, _, rest = text.partition(":")
     name, *given = ARGUMENTS.split(rest)  # not at the commas of a list
     plain, _, beyond = name.partition(",")

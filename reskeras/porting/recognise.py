@@ -20,7 +20,7 @@ from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
 SIZE = 224  # pixels, where nothing gives another size
-STATISTIC = "running_mean"  # what every batch norm has in PyTorch, and no other normalisation
+STATISTIC = "running_mean"  # every batch norm has one in PyTorch, and no other normalisation
 # layers that identify keras.applications' networks, for their preprocessing, which nothing else gives
 APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
                      ("conv1_conv", "conv2_block1_preact_bn", "post_bn"): ("keras.applications ResNetV2", "tf"),
@@ -124,7 +124,7 @@ class Shapes:
         return (*shape[2:], shape[1], shape[0]) if kind == "conv" else shape[1::-1]
 
     def stages(self) -> int:
-        """How many stages there are."""
+        """Number of stages."""
         return self._count(lambda stage: UNIT.format(s=stage, u=1))
 
     def stage(self, stage: int) -> tuple[int, int]:

@@ -159,7 +159,7 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source
         raise ReskerasError(f"port: {name} is not built, so it has no weights; begin it with keras.Input")
     exact = in_float32(model)
     words = "the Keras model itself" + ("" if exact is model else ", computing in float32")
-    # Keras 2 calls variables by their layers, as layer/role:0
+    # Keras 2 names variables layer/role:0
     named = ((place, variable.name.rpartition("/")[2].partition(":")[0], variable)
              for place, layer in placed(model, nested=_own(model).Model) for variable in layer.weights)
     tensors = {f"{place}/{role}": variable.numpy() for place, role, variable in named if role not in UNSAVED}
@@ -236,7 +236,7 @@ def _ask_keras(model: Any) -> Ask:
 
 
 def _keras_file(path: Path) -> keras.Model:
-    """A whole model from a file, in safe mode."""
+    """Load a whole model from a file, in safe mode."""
     try:
         if path.suffix == ".keras":
             return load_model(path)

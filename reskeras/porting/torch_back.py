@@ -28,7 +28,7 @@ WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
 LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}
 STAGES = 4
 USUAL_WIDTHS = FAMILIES["imagenet"].widths
-TIMM_SQUEEZE, TIMM_MULTIPLE = 16, 8  # of all its networks that are named se...
+TIMM_SQUEEZE, TIMM_MULTIPLE = 16, 8  # of all timm networks named se...
 STEM = 64  # channels
 
 
@@ -144,7 +144,7 @@ def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
 
 
 def _group_width(decided: ResolvedNetwork) -> float:
-    """Channels of a group in the first stage's 3x3 convolutions, in both libraries' words."""
+    """`width_per_group` of torchvision, `base_width` of timm: channels per group of the first stage's 3x3 convolutions."""
     width = 64 * decided.inner_factor / decided.groups
     return round(width) if width == round(width) else width
 

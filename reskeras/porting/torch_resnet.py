@@ -76,7 +76,7 @@ class ResNet:
         return x if stride == 1 else self.ops.avg_pool2d(x, 2, stride, ceil_mode=True, count_include_pad=False)
 
     def count(self, stage: str) -> int:
-        """How many units a stage has."""
+        """Number of units of a stage."""
         return len({name.split(".")[1 + stage.count(".")] for name in self.state if name.startswith(f"{stage}.")})
 
     def conv(self, x: Any, name: str, stride: int = 1) -> Any:
@@ -86,7 +86,7 @@ class ResNet:
                                groups=x.shape[1] // kernel.shape[1])
 
     def norm(self, x: Any, name: str) -> Any:
-        """Batch norm by its moving statistics."""
+        """Batch norm with its running statistics."""
         parts = (self.state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
         return self.ops.batch_norm(x, *parts, eps=EPSILON)
 

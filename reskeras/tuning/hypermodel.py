@@ -31,7 +31,7 @@ HOLDOUT = 0.1  # of the training images, for recipes without a holdout: selectin
 
 
 class HyperModel(keras_tuner.HyperModel):
-    """A space over a network and a recipe, on data, for any KerasTuner tuner.
+    """A space over a network and a recipe, with data, for any KerasTuner tuner.
 
     >>> model = reskeras.HyperModel("depth-width", "cifar-resnet-20", "digits", epochs=3)
     >>> keras_tuner.RandomSearch(model, "val_accuracy", max_trials=5).search()

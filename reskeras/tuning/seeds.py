@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 SCHEME = 2  # the current way of deriving the oracle's seed from the search's
-MOST = 2**32 - 1  # NumPy's RandomState takes no more
+MOST = 2**32 - 1  # largest seed of NumPy's RandomState
 
 
 def oracle_seed(seed: int, scheme: int = SCHEME) -> int:

@@ -33,7 +33,7 @@ from reskeras.tuning.outcome import COMPLETED, FAILED, ROUND, Outcome, outcome_o
 
 LOGS = "logs"
 IDLE_SECONDS = 0.5
-SIGN_OF_LIFE = 5.0  # seconds between two
+SIGN_OF_LIFE = 5.0  # seconds between heartbeats
 LONGEST_REASON = 500
 
 Ended = Callable[[Outcome], None]
