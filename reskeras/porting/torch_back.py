@@ -144,7 +144,7 @@ def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
 
 
 def _group_width(decided: ResolvedNetwork) -> float:
-    """torchvision's `width_per_group`, timm's `base_width`: channels per group of the first stage's 3x3 convolutions."""
+    """torchvision's `width_per_group`, timm's `base_width`: channels per group of the first stage's 3x3 layers."""
     width = 64 * decided.inner_factor / decided.groups
     return round(width) if width == round(width) else width
 
