@@ -1,1 +1,1 @@
-"""The command line of reskeras, installed as `reskeras_cli`: one command a file, parsed here, done by `reskeras`."""
+"""The command line of reskeras, installed as `reskeras_cli`: one file for each command, which parses and delegates."""

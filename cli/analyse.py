@@ -1,9 +1,9 @@
-"""`reskeras analyse`: what goes on inside networks, in numbers and pictures, several in one."""
+"""`reskeras analyse`: responses, gradients and lesion studies of one or several networks, as numbers and plots."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,9 @@ from .completion import complete_data, complete_network
 from .output import echo, emit_json, facts, heading, progress
 from .paths import Written
 from .tables import Column, table
+
+if TYPE_CHECKING:
+    from reskeras.analysis.analysis import Analysis
 
 
 @click.command(
@@ -51,7 +54,8 @@ def command(
 
     if out is None and not (len(networks) == 1 and Path(networks[0]).is_dir()):
         check_place(HOME / "analysis")
-    found, places = {}, {}
+    found: dict[str, Analysis] = {}
+    places: dict[str, Path] = {}
     for place, name in enumerate(networks):
         with progress(f"{name}: units removed and swapped") as tell:
             if Path(name).is_dir():
@@ -78,11 +82,11 @@ def command(
           + [("plots", str(where), " ".join(path.name for path in plots if path.suffix == ".png"))])
 
 
-def _label(name: str, network: str, taken: dict[str, Any]) -> str | None:
+def _label(name: str, network: str, taken: dict[str, Analysis]) -> str | None:
     return next((label for label in (network, name) if label not in taken), None)
 
 
-def _summarise(found: dict[str, Any]) -> None:
+def _summarise(found: dict[str, Analysis]) -> None:
     import statistics
 
     rows = []

@@ -1,4 +1,4 @@
-"""How what is found in image files is told: printed, as JSON or as CSV, with the files that could not be read."""
+"""Output of predictions on image files: printed, as JSON or as CSV, with the files that could not be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .run_options import Broken
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """What answers, dataclasses with a `path`, look like: lines of CSV under `titles`, and printed by `echo`."""
+    """The format of answers, dataclasses with a `path`: CSV `rows` under `titles`, and `echo` to print them."""
 
     titles: tuple[str, ...]
     rows: Callable[[Any], list[list[Any]]]
@@ -25,9 +25,9 @@ class AnswerFormat:
 
     def tell(self, paths: Sequence[Path], ask: Callable[[Sequence[Path], Broken], Sequence[Any]], csv: Path | None,
              as_json: bool, out: Path | None = None) -> None:
-        """`ask` of all images that `paths` name, and tell what it answers; `out` is what it wrote besides.
+        """Call `ask` on all images that `paths` name, and output its answers; `out` is a folder that it wrote besides.
 
-        Ends in a ReskerasError (status 1) when a file could not be read, after the others were told.
+        Raises ReskerasError (status 1) when a file could not be read, after the others were output.
         """
         with image_files(paths) as files:
             broken = Broken(files)

@@ -1,4 +1,4 @@
-"""`reskeras completion`: names completed by the shell; and what names there are for each argument and option."""
+"""`reskeras completion`: shell completion, and the completers of arguments and options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reskeras.readers import CLASSES, OBJECTS, READERS, readers_of
 from .output import echo_text
 
 SHELLS = ("bash", "zsh", "fish")
-VARIABLE = "_RESKERAS_COMPLETE"  # click's name for it, by the program's
+VARIABLE = "_RESKERAS_COMPLETE"  # click's variable for a program of this name
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -36,14 +36,15 @@ def command(context: click.Context, shell: str | None) -> None:
     networks, recipes, spaces, suites, sources of data and files are then completed with the Tab key.
     """
     name = shell or Path(os.environ.get("SHELL", "bash")).name
-    if name not in SHELLS:
+    script = get_completion_class(name) if name in SHELLS else None
+    if script is None:
         raise ReskerasError(f"completion: {name!r} is not one of {', '.join(SHELLS)}")
     program = context.find_root().command
-    echo_text(get_completion_class(name)(program, {}, "reskeras", VARIABLE).source())
+    echo_text(script(program, {}, "reskeras", VARIABLE).source())
 
 
 def completing(names: Callable[[], Iterable[str]], *, or_files: bool = True) -> Completer:
-    """A `shell_complete` that offers `names`; where none begins as typed, files, if `or_files`."""
+    """A `shell_complete` that offers matching `names`; where none matches, files, if `or_files`."""
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""`reskeras conform`: what a Keras model is by its graph, and where it leaves the papers."""
+"""`reskeras conform`: identifies a Keras model by its graph, and lists where it deviates from the papers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.conformity.conform import Conformity
+    from reskeras.spec.any_network import AnyNetwork
 
 
 @click.command(
@@ -41,7 +42,7 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
     elif found.spec is None:
         echo(f"no residual network of this space: {found.why}")
     else:
-        _echo(found)
+        _echo(found, found.spec)
     if out:
         written = found.write(out)
         if not as_json:
@@ -49,16 +50,16 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
             echo(f"written  {written}")
 
 
-def _echo(found: Conformity) -> None:
+def _echo(found: Conformity, spec: AnyNetwork) -> None:
     from reskeras.conformity.conform import section_of_units
 
-    heading(found.name)
-    sentence(found.spec.describe())
+    heading(found.name or "")
+    sentence(spec.describe())
     echo()
     yes = ", ".join(["yes", *(["after its preprocessing"] if found.preprocessing else []),
                      *(["up to its softmax"] if found.softmax else [])])
     ahead = "; ".join(dict.fromkeys(found.preprocessing_in_words()))
-    facts([("paper's network", found.paper, found.source),
+    facts([("paper's network", found.paper or "", found.source or ""),
            *([("preprocessing", ahead, "in the model, ahead of the network and no part of the spec")] if ahead else []),
            ("same function", yes if found.exact else "no", "as the spec compiles to, given the same weights")])
     echo()

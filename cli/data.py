@@ -1,7 +1,9 @@
-"""`reskeras data`: what a source of images holds, and a picture of what a recipe makes of it."""
+"""`reskeras data`: a survey of a data source, and a contact sheet of a recipe's augmentation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 
-SMALLEST, LARGEST = 32, 224  # bounds of the sheet's images where no size is asked for
+SMALLEST, LARGEST = 32, 224  # bounds of the sheet's image size where none is given
 MOST_PIXELS = 2048
-BACKBONE = "resnet-18"  # whose default anchors objects are held against; they follow from the canvas alone
+BACKBONE = "resnet-18"  # for the default anchors that objects are compared with; they depend on the canvas alone
 SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 
 
@@ -64,22 +66,24 @@ def command(
         raise ReskerasError(f"--sheet: {sheet} should end in .png, in a folder that there is")
     from reskeras.tasks.detection.opening import annotates_objects
 
+    show: Callable[[], None]
     if annotates_objects(source, data_dir):
-        found = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
-        show = echo_object_survey
+        objects = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
+        figures, show = objects.as_dict(), partial(echo_object_survey, objects)
     else:
-        found, show = _of_images(source, data_dir, chosen, size, sheet), echo_survey
+        images = _of_images(source, data_dir, chosen, size, sheet)
+        figures, show = images.as_dict(), partial(echo_survey, images)
     if as_json:
-        emit_json({**found.as_dict(), "sheet": str(sheet) if sheet else None})
+        emit_json({**figures, "sheet": str(sheet) if sheet else None})
         return
-    show(found)
+    show()
     if sheet is not None:
         echo()
         echo(f"drawn  {sheet}")
 
 
 def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None) -> Survey:
-    """What a source of classified images holds; its sheet is drawn."""
+    """Survey a source of classified images, and draw its sheet."""
     from reskeras.data.registry import open_source
     from reskeras.data.survey import survey
 
@@ -96,7 +100,7 @@ def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | 
 def _of_objects(
     source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None
 ) -> ObjectSurvey:
-    """What a source of annotated images holds, beside the anchors of a detector on a canvas; its sheet is drawn."""
+    """Survey a source of annotated images with a detector's anchors on a canvas, and draw its sheet."""
     from reskeras.data.survey import size_range
     from reskeras.spec.detector import lower_detector
     from reskeras.spec.request import detector
@@ -105,7 +109,8 @@ def _of_objects(
 
     with working(f"reading {source}"):
         opened = open_objects(source, data_dir)
-        canvas = size or _bounded(size_range(opened.train.sizes).median, SMALLEST_CANVAS, LARGEST_CANVAS)
+        typical = size_range(opened.training_images("data").sizes).median
+        canvas = size or _bounded(typical, SMALLEST_CANVAS, LARGEST_CANVAS)
         found = survey_objects(opened, lower_detector(detector(BACKBONE, input_shape=[*canvas, opened.channels])))
     if sheet is not None:
         from reskeras.tasks.detection.object_sheet import object_sheet

@@ -1,4 +1,4 @@
-"""`reskeras detect`: the commands for detectors of objects."""
+"""`reskeras detect`: the commands for object detectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reskeras detect export`: artefacts of a trained detector, each proven on real images."""
+"""`reskeras detect export`: artefacts of a trained detector, each verified on real images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flags that commands about detectors share: their data, and how a trained one looks at images."""
+"""Flags that the commands of detectors share: how a trained detector evaluates images."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ Command = Callable[..., Any]
 
 
 def looking_options(command: Command) -> Command:
-    """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the fields of `detector.Options` that were
-    typed."""
+    """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the given fields of `detector.Options`."""
 
     @wraps(command)
     def with_options(refine: bool, scales: str | None, canonical: float | None, **parameters: Any) -> Any:

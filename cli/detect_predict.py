@@ -1,4 +1,4 @@
-"""`reskeras detect predict`: the objects in image files."""
+"""`reskeras detect predict`: detects objects in image files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _rows(image: Any) -> list[list[str]]:
-    """The lines of a CSV for one image: an object each, or one that names the image alone."""
+    """The CSV lines of one image: one per object, or one with the image's name alone."""
     return [[image.path, each.name, f"{each.score:.6f}", *(f"{side:.2f}" for side in each.box)]
             for each in image.detections] or [[image.path, *[""] * 6]]
 
@@ -67,6 +67,6 @@ def command(
     from reskeras.tasks.detection.prediction import check_score
     from reskeras.tasks.detection.run import DetectorRun
 
-    opened, options = DetectorRun(run), Options(**looked)  # what is wrong with them is told before the files
+    opened, options = DetectorRun(run), Options(**looked)  # errors in these are raised before the files are read
     check_score(score)
     ANSWERS.tell(paths, lambda files, broken: opened.predict(files, out, score, options, broken), csv, as_json, out)

@@ -1,4 +1,4 @@
-"""What evaluations and predictions of detectors look like when printed."""
+"""Printed output of detectors' evaluations and predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSTALL = "COCO's figures need pycocotools: pip install 'reskeras[detect]'"
 
 
 def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> None:
-    """Average precision by class, its means, recall of the proposals, and what the mistakes are."""
+    """Print average precision by class, its means, recall of the proposals, and the mistakes by kind."""
     facts([("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
            ("objects", f"{result.objects:,}", "to be found")])
     echo()
@@ -30,7 +30,7 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
     voc, at = result.voc, f"at an overlap of {result.voc.overlap:g}"
     facts([("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
            ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
-           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, run.folder.spec().proposals)])
+           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, run.plan.spec.proposals)])
     if result.coco is None:
         echo(INSTALL)
     echo()
@@ -80,7 +80,7 @@ def _echo_mistakes(found: Mistakes) -> None:
 
 
 def echo_detections(found: Sequence[ImageDetections]) -> None:
-    """A line for each object of each image, the surest first."""
+    """Print a line for each object of each image, by descending score."""
     rows = []
     for image in found:
         if not image.detections:

@@ -1,4 +1,4 @@
-"""`reskeras detect show`: one detector, what it was taken to mean, what it costs, and how its anchors fit objects."""
+"""`reskeras detect show`: describes a detector, its costs, and how its anchors fit objects."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
             source = open_objects(data, data_dir)
             if spec.classes is None:
                 overview = DetectorOverview(laid_over(spec, {"classes": len(source.classes)}))
-            found, label = survey_anchors(source.train, source.classes, overview.plan), source.label
+            found, label = survey_anchors(
+                source.training_images("detect show"), source.classes, overview.plan), source.label
     if form == "json":
         emit_json({**overview.data(), **({"data": {"label": label, **found.as_dict()}} if found else {})})
         return

@@ -1,4 +1,4 @@
-"""`reskeras detect train`: a detector, annotated images and a recipe into a run folder."""
+"""`reskeras detect train`: trains a detector on annotated images by a recipe into a run folder."""
 
 from __future__ import annotations
 

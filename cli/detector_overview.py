@@ -1,4 +1,4 @@
-"""A detector for reading: what was understood, its parts stage by stage with their costs, how anchors fit objects."""
+"""A readable overview of a detector: its parts stage by stage with their costs, and how anchors fit objects."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ POOLS = {"align": "RoIAlign", "max": "RoI pooling"}
 
 @dataclass(frozen=True)
 class Part:
-    """A stage of a detector: the part it belongs to, its line, and how often it is computed for an image in testing
-    and in training."""
+    """A stage of a detector: the part it belongs to, its line, and how often it is computed per image in testing and in
+    training."""
 
     name: str
     line: Line
@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True)
 class DetectorOverview:
-    """Everything `detect show` says of a detector before it is built."""
+    """Everything `detect show` prints of a detector before it is built."""
 
     spec: DetectorSpec
 
@@ -48,25 +48,25 @@ class DetectorOverview:
 
     @property
     def name(self) -> str:
-        """What the detector is called."""
+        """The detector's name."""
         return detector_name(self.spec)
 
     def parts(self) -> list[Part]:
-        """One for each stage, in the order in which they are computed."""
+        """The stages, in order of computation."""
         training = self.plan.times(self.plan.spec.regions.sample)
         return [Part(name, line, times, training[name])
                 for name, (complexity, times) in self.plan.costs().items()
                 for line in stage_lines(self.plan.parts[name], complexity)]
 
     def total(self) -> Cost:
-        """Parameters and statistics of the whole detector, multiply-adds of an image in testing, activations of one in
+        """Parameters and statistics of the whole detector, multiply-adds per image in testing, activations per image in
         training."""
         return sum((Cost(part.line.cost.parameters, part.line.cost.statistics,
                          part.line.cost.multiply_adds * part.times, part.line.cost.activations * part.training)
                     for part in self.parts()), Cost())
 
     def echo(self) -> None:
-        """Print it."""
+        """Print the overview."""
         heading(self.name)
         sentence(self.spec.backbone.describe())
         echo()
@@ -88,8 +88,8 @@ class DetectorOverview:
         context = ", beside the whole image's" if regions.context else ""
         return [
             ("canvas", shape_text(plan.input_shape), "that images are scaled to fit on"),
-            ("shared", spec.shared, f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} pixels, is "
-             "computed once an image"),
+            ("shared", spec.shared or "", f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} "
+             "pixels, is computed once an image"),
             ("anchors", f"{plan.anchors} a cell", f"sizes {_numbers(spec.anchors.sizes)} x ratios "
              f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in all"),
             ("proposals", f"{proposals.testing:,}", f"best boxes of an image, in training {proposals.training:,}"),
@@ -117,14 +117,14 @@ class DetectorOverview:
         return {
             "name": self.name, "understood": self.spec.backbone.describe(), "detector": self.spec.sparse(),
             "canvas": list(plan.input_shape), "map": list(plan.map_shape), "stride": plan.stride,
-            "anchors": {"sizes": list(plan.spec.anchors.sizes), "ratios": list(plan.spec.anchors.ratios),
+            "anchors": {"sizes": list(plan.spec.anchors.sizes or ()), "ratios": list(plan.spec.anchors.ratios),
                         "count": prod(plan.map_shape[:2]) * plan.anchors},
             "stages": [part.data() for part in self.parts()], "total": cost_data(self.total(), 1),
         }
 
 
 def echo_anchors(found: AnchorSurvey, data: str) -> None:
-    """How well anchors fit the objects of each class."""
+    """Print how well anchors fit the objects of each class."""
     heading(f"training objects of {data}",
             f"their sides on a canvas of {shape_text(found.canvas)}, and the best anchor of each")
     covers = {**found.classes, **({"all": found.every} if len(found.classes) > 1 else {})}

@@ -16,6 +16,8 @@ from .output import Styled, echo, emit_json, heading, sentence, short, short_byt
 from .tables import Column, table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reskeras.spec.diff import Difference, UnitChange
 
 COLOURS = {"-": "red", "+": "green", "~": "yellow"}
@@ -62,16 +64,17 @@ def _echo(found: Difference, a: str, b: str) -> None:
         heading("operations", f"- only in {a}, + only in {b}, ~ in both with other numbers")
         echo_units(found.units)
     heading("costs")
-    pairs = [(name, getattr(found.before, field), getattr(found.after, field), show) for name, field, show in (
-        ("parameters", "parameters", "{:,}".format), ("statistics", "statistics", "{:,}".format),
-        ("multiply-adds", "multiply_adds", short))]
-    pairs.append(("memory (batch 1)", found.before.activation_bytes(1), found.after.activation_bytes(1), short_bytes))
+    totals: list[tuple[str, int, int, Callable[[int], str]]] = [
+        (name, getattr(found.before, field), getattr(found.after, field), show) for name, field, show in (
+            ("parameters", "parameters", "{:,}".format), ("statistics", "statistics", "{:,}".format),
+            ("multiply-adds", "multiply_adds", short))]
+    totals.append(("memory (batch 1)", found.before.activation_bytes(1), found.after.activation_bytes(1), short_bytes))
     table([Column("total"), Column(a, right=True), Column(b, right=True), Column("change", right=True)],
-          [[name, show(old), show(new), _change(old, new)] for name, old, new, show in pairs])
+          [[name, show(old), show(new), _change(old, new)] for name, old, new, show in totals])
 
 
 def echo_units(changes: Sequence[UnitChange]) -> None:
-    """The operations that differ, unit by unit."""
+    """Print the operations that differ, unit by unit."""
     for change in changes:
         sentence(change.units, indent="  ")
         width = max(len(step.name) for step in change.steps)
@@ -84,7 +87,7 @@ def echo_units(changes: Sequence[UnitChange]) -> None:
 
 
 def value_text(value: Any) -> str:
-    """The value of a field as a table shows it."""
+    """The value of a field as text for a table."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     if value is None:

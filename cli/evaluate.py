@@ -59,7 +59,7 @@ def command(
     from reskeras.tasks.classification.confusion_plot import check_kind, save_confusion
     from reskeras.tasks.run import Run
 
-    opened = Run(run)
+    opened: Run[Any] = Run(run)
     written = {"confusion": confusion, "predictions": predictions, "classes": by_class}
     _check_task(opened, looked, written)
     if confusion:
@@ -81,7 +81,7 @@ def command(
 
 
 def _check_task(run: Run, looked: Mapping[str, Any], written: Mapping[str, Any]) -> None:
-    """ReskerasError (status 2) for a run whose task has commands of its own, and for flags that mean nothing to it."""
+    """ReskerasError (status 2) for a run whose task has its own commands, and for flags that do not apply to it."""
     own = find_task(run.task)
     if own.program != find_task(OWN).program:
         raise ReskerasError(f"run: {run.path} is a {own.noun}, not a {find_task(OWN).noun}; see "

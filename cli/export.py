@@ -1,4 +1,4 @@
-"""`reskeras export`: artefacts of a trained run, each proven on real images."""
+"""`reskeras export`: artefacts of a trained run, each verified on real images."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def command(
 
 
 def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
-    """The proofs of what was exported on `data`, and how a server is started with it."""
+    """Print the proofs of the exported artefacts, measured on `data`, and how to start a server with them."""
     from reskeras.export.server import commands_for
 
     echo_proofs(proofs)

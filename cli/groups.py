@@ -1,4 +1,4 @@
-"""Groups of commands as tables: each command is imported when it is used, and help imports none."""
+"""Command groups defined by tables: a command is imported when it is used, and help imports none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .verbosity import with_verbosity
 
 @dataclass(frozen=True)
 class Entry:
-    """A command before it is imported: the module whose `command` it is, its line of help, its section."""
+    """A command that is not imported yet: the module that has it as `command`, its help line, its section."""
 
     module: str
     help: str
@@ -25,14 +25,14 @@ class Entry:
 
 
 class Commands(click.Group):
-    """A group that knows its commands by the table alone."""
+    """A group whose commands are listed in a table and imported lazily."""
 
     def __init__(self, *arguments: Any, table: Mapping[str, Entry], **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Their names, in the order of the table."""
+        """Names of the commands, in the order of the table."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -43,7 +43,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does; a name that is in no table is refused with the nearest one."""
+        """As click does; for an unknown name the error suggests the nearest one."""
         name = args[0]
         if name not in self.table and not name.startswith("-"):
             within = f"{ctx.info_name} " if ctx.parent else ""
@@ -53,13 +53,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names of commands and options as a shell offers them; no command is imported for it."""
+        """Completions of commands and options, without importing any command."""
         names = [CompletionItem(name, help=entry.help) for name, entry in self.table.items()
                  if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The lines of help, section by section."""
+        """Write the help lines, section by section."""
         width = max(map(len, self.table))
         for section in dict.fromkeys(entry.section for entry in self.table.values()):
             with formatter.section(section):

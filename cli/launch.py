@@ -1,4 +1,4 @@
-"""`reskeras launch`: several workers of one training on this machine, kept alive as a group."""
+"""`reskeras launch`: several workers of one training on this machine, supervised as a group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .output import command_line, echo, note
 
 LAUNCHED = (("train",), ("detect", "train"))
 EXAMPLE = "reskeras launch --workers 2 -- train cifar-resnet-20 --data digits --out saved_models/demo"
-# -P: no module of the working directory stands in for one of ours
+# -P: no module of the working directory can shadow one of ours
 PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main()")
 
 
@@ -62,7 +62,7 @@ def command(
 
 
 def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[str]:
-    """The arguments of each worker's `reskeras`; ReskerasError (status 2) when they are none that can be launched."""
+    """The arguments of each worker's `reskeras`; ReskerasError (status 2) for a command that cannot be launched."""
     if not arguments:
         raise ReskerasError(f"launch: nothing to launch; say it after --, such as\n{EXAMPLE}")
     command = next((each for each in LAUNCHED if arguments[: len(each)] == each), None)
@@ -72,7 +72,7 @@ def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[s
     added = [] if "--strategy" in given else ["--strategy", "multi-worker"]
     if resume and "--resume" not in given:
         added.append("--resume")
-    # behind the command's name: after a -- they would be no options
+    # right after the command's name: after a -- they would not be options
     return [*command, *added, *arguments[len(command):]]
 
 

@@ -1,4 +1,4 @@
-"""`reskeras list`: every network that has a name."""
+"""`reskeras list`: the catalogue of named networks."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def command(text: str, as_json: bool) -> None:
 
 
 def _described() -> list[dict[str, Any]]:
-    """A row for each named network, without the costs."""
+    """A row for each named network, without its costs."""
     from reskeras.spec.catalog import catalog
 
-    return [{"name": name, **row.spec.facts(), "input_shape": list(row.spec.decided().input_shape),
+    return [{"name": name, **row.spec.facts(), "input_shape": row.spec.whole()["input_shape"],
              "source": row.source} for name, row in catalog().items()]
 
 

@@ -1,13 +1,14 @@
-"""The `reskeras` command: the table of commands, and the one place that prints errors."""
+"""The `reskeras` program: its table of commands, and the only place that prints errors."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -52,14 +53,16 @@ COMMANDS = {
 
 
 class Program(Commands):
-    """All commands, as a program."""
+    """The group of all commands, run as a program."""
 
-    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
-        """Run a command line; every way it can end becomes an exit status and at most two lines on stderr."""
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, complete_var: str | None = None,
+             standalone_mode: bool = True, **extra: Any) -> NoReturn:
+        """Run a command line and exit; every error becomes an exit status and at most two lines on stderr. `prog_name`
+        and `standalone_mode` are fixed."""
         try:
             if "" in (sys.argv[1:] if args is None else args):
                 raise ReskerasError("an argument is empty, as that of a variable which is not set; leave it out")
-            status = super().main(args, **{**extra, "prog_name": "reskeras", "standalone_mode": False})
+            status = super().main(args, "reskeras", complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except ReskerasError as error:
             echo_text(f"reskeras: {error}", err=True)
@@ -76,12 +79,12 @@ class Program(Commands):
 
 
 def _unwritten(error: OSError) -> int:
-    """The exit status when stdout takes no more; other errors of the system are raised again."""
+    """The exit status when stdout cannot be written; other OS errors are raised again."""
     if error.filename is not None or error.errno not in UNWRITABLE:
         raise error
-    # what is still in the buffer must not be tried again when Python ends
+    # the rest of the buffer must not be flushed again at exit
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error.errno != errno.EPIPE:  # a reader that has seen enough, such as head, is no error to tell of
+    if error.errno != errno.EPIPE:  # a reader that closes the pipe early, such as head, is not an error to report
         echo(f"reskeras: standard output cannot be written: {error.strerror}", err=True)
     return FAILED
 
@@ -119,19 +122,20 @@ def commands(ctx: click.Context) -> None:
 def main() -> None:
     """Entry point of the `reskeras` program."""
     _open_standard_streams()
-    # a name typed in another alphabet must not end in UnicodeEncodeError where the output is ASCII
-    sys.stdout.reconfigure(errors="backslashreplace")
+    # a name in another alphabet must not raise UnicodeEncodeError where the output is ASCII
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     commands.main()
 
 
 def _open_standard_streams() -> None:
-    """Where a standard stream was closed by the caller, the null device: else the next file opened takes its number,
-    and what TensorFlow prints goes into it."""
+    """Open the null device for each standard stream that the caller closed: else the next file opened would get its
+    descriptor, and TensorFlow's output would go into that file."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 

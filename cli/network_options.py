@@ -1,4 +1,4 @@
-"""The flags that say which network is meant, the same in every command, gathered into one request."""
+"""The flags that specify a network, the same in every command, gathered into one request."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Literal
 import click
 
 from reskeras.errors import ReskerasError, unknown
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.detector import BACKBONE
 from reskeras.spec.families import FAMILIES
-from reskeras.spec.fields import Spec
 from reskeras.spec.orders import ORDERS
 from reskeras.spec.request import network
 from reskeras.spec.shortcuts import SHORTCUTS
@@ -22,24 +22,25 @@ from reskeras.spec.skips import SKIPS
 from .completion import complete_network
 
 Command = Callable[..., Any]
-# a flag that stands for one value of another
+Decorator = Callable[[Command], Command]
+# flags that are shorthand for a value of another flag
 STANDS_FOR = {"preact": ("order", "full_preact"), "plain": ("shortcut", "none")}
 
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """What was typed about a network: NETWORK, the flags by field name, and the texts of `--set`."""
+    """A network as typed: NETWORK, the flags by field name, and the values of `--set`."""
 
     source: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
 
-    def spec(self) -> Spec:
-        """The sparse spec; ReskerasError (status 2) when it is not one."""
+    def spec(self) -> AnyNetwork:
+        """The sparse spec; ReskerasError (status 2) when the request is invalid."""
         return network(self.source, settings=self.settings, **self.fields)
 
     def over(self, source: str | None) -> NetworkRequest:
-        """The same flags laid over another network."""
+        """The same flags for another network."""
         return replace(self, source=source)
 
     @property
@@ -50,7 +51,7 @@ class NetworkRequest:
 
 def network_options(
     network: Literal["required", "optional", "absent"] = "optional", metavar: str | None = None,
-) -> Callable[[Command], Command]:
+) -> Decorator:
     """Give a command the argument NETWORK, or what `metavar` calls it, and the network flags, as one parameter
     `request`.
 
@@ -63,12 +64,13 @@ def network_options(
             typed = {name: parameters.pop(name, None) for name in ("network", *FLAGS, *STANDS_FOR, "settings")}
             return command(request=_request(typed), **parameters)
 
-        decorators = [] if network == "absent" else [
+        decorated: Command = with_request
+        decorators: list[Decorator] = [] if network == "absent" else [
             click.argument("network", required=network == "required", metavar=metavar,
                            shell_complete=complete_network)]
         for decorator in reversed([*decorators, *_flags()]):
-            with_request = decorator(with_request)
-        return with_request
+            decorated = decorator(decorated)
+        return decorated
 
     return decorate
 
@@ -92,7 +94,7 @@ def _request(typed: dict[str, Any]) -> NetworkRequest:
 
 
 class FieldChoice(click.Choice):
-    """A choice of a spec field's values; a wrong one is refused in the words used for YAML files."""
+    """A choice of a spec field's values; a wrong one gets the same error message as in YAML files."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value not in self.choices:
@@ -100,8 +102,8 @@ class FieldChoice(click.Choice):
         return value
 
 
-def _flags() -> list[Callable[[Command], Command]]:
-    def choice(flag: str, values: Iterable[str], text: str) -> Callable[[Command], Command]:
+def _flags() -> list[Decorator]:
+    def choice(flag: str, values: Iterable[str], text: str) -> Decorator:
         return click.option(f"--{flag}", type=FieldChoice(values), metavar=flag.upper(),
                             help=f"{text}: {', '.join(values)}.")
 

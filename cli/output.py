@@ -1,4 +1,4 @@
-"""What commands print, made safe for a terminal: lines, facts, JSON, spinners; numbers in short."""
+"""Output of commands, made safe for terminals: lines, facts, JSON, spinners; abbreviated numbers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from reskeras.strict_json import to_json
 from reskeras.verbosity import Verbosity, verbosity
 
 GAP = "  "
-PROSE = 110  # columns that running text takes at most
-NARROWEST = 24  # columns that a remark needs beside its figure; with fewer it goes below
+PROSE = 110  # widest line of running text
+NARROWEST = 24  # columns that a remark needs beside its figure; with fewer it moves below
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 BYTE_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
@@ -51,7 +51,7 @@ def _figures(number: float) -> str:
 
 
 def on_terminal() -> bool:
-    """Whether a person is reading stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -75,7 +75,7 @@ def echo(*parts: str | Styled, err: bool = False, nl: bool = True) -> None:
 
 
 def echo_text(text: str, err: bool = False, nl: bool = True) -> None:
-    """The same of a text of several lines, such as a YAML file."""
+    """The same for text of several lines, such as a YAML file."""
     _put([text], "\n\t", err, nl)
 
 
@@ -87,18 +87,18 @@ def _put(parts: Sequence[str | Styled], keep: str, err: bool, nl: bool) -> None:
 
 
 def note(*parts: str | Styled, err: bool = False) -> None:
-    """Print what is good to know but no result: progress, hints. Left out with --quiet."""
+    """Print what is useful but not a result: progress, hints. Omitted with --quiet."""
     if verbosity() > Verbosity.QUIET:
         echo(*parts, err=err)
 
 
 def prose(text: str, indent: str = "") -> None:
-    """Print running text, its lines broken to fit the terminal."""
+    """Print running text, wrapped to fit the terminal."""
     echo_text(click.wrap_text(text, min(columns_here(), PROSE), indent, indent))
 
 
 def sentence(text: str, indent: str = "") -> None:
-    """Print a line that may be long: on a terminal its words are not broken, in a pipe it stays one line."""
+    """Print a line that may be long: wrapped at words on a terminal, a single line in a pipe."""
     for line in terminal_lines(printable(text), indent):
         echo(line)
 
@@ -110,22 +110,22 @@ def terminal_lines(text: str, indent: str = "") -> list[str]:
 
 
 def command_line(*words: object) -> str:
-    """A command as a shell takes it: words with spaces, `$` or quotes are quoted."""
+    """A command line quoted for a shell."""
     return shlex.join(map(str, words))
 
 
 def columns_here() -> int:
-    """Width of the terminal, or what COLUMNS says; in a pipe there is no limit but that of running text."""
+    """Width of the terminal, or COLUMNS; in a pipe PROSE."""
     return shutil.get_terminal_size((PROSE, 24)).columns
 
 
 def emit_json(data: Any) -> None:
-    """One JSON document on stdout, ASCII; a number that is not finite is null."""
+    """Print one JSON document on stdout, in ASCII; numbers that are not finite become null."""
     click.echo(to_json(data, indent=2))
 
 
 def heading(text: str, aside: str = "") -> None:
-    """A line that names what follows, bold on a terminal, with `aside` after it."""
+    """Print a heading, bold on a terminal, with `aside` after it."""
     *above, text = terminal_lines(printable(text))
     for line in above:
         echo(Styled(line, bold=True))
@@ -136,8 +136,8 @@ def heading(text: str, aside: str = "") -> None:
 
 
 def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
-    """Aligned lines of a label, a figure and a remark; on a terminal long remarks go on below themselves."""
-    pairs = [tuple(map(printable, pair)) for pair in pairs]
+    """Print aligned lines of a label, a figure and a remark; on a terminal long remarks are wrapped below."""
+    pairs = [(printable(label), printable(figure), printable(remark)) for label, figure, remark in pairs]
     labels, figures = (max((cell_len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
     for label, figure, remark in pairs:
         line = f"{padded(label, labels)}{GAP}{padded(figure, figures, right=True)}".rstrip()
@@ -148,7 +148,7 @@ def facts(pairs: Sequence[tuple[str, str, str]]) -> None:
 
 
 def remark_lines(text: str, line: str) -> list[str]:
-    """What stands after `line`, and the lines below it: in a pipe none, on a terminal as many as fit it."""
+    """The text to print after `line`, and wrapped lines to print below it; in a pipe there are none below."""
     if not on_terminal():
         return [GAP + text]
     start, width = cell_len(line) + len(GAP), columns_here()
@@ -160,7 +160,7 @@ def remark_lines(text: str, line: str) -> list[str]:
 
 
 def cell_len(text: str) -> int:
-    """Columns of a terminal that a text takes: ideographs take two, and combining marks none."""
+    """Width of a text in terminal columns: ideographs take two, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(2 if east_asian_width(each) in "WF" else 0 if category(each) in ("Mn", "Me", "Cf") else 1
@@ -187,7 +187,7 @@ def working(text: str) -> Iterator[None]:
 
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with `text` on a terminal, moved by calling (done, of how many); nothing in a pipe."""
+    """A progress bar with `text` on a terminal, advanced by calling (done, total); nothing in a pipe."""
     if not on_terminal() or verbosity() == Verbosity.QUIET:
         yield lambda done, of: None
         return

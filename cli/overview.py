@@ -1,4 +1,4 @@
-"""A network for reading: what was understood, its stages, units and costs, and the published figures."""
+"""A readable overview of a network: its description, stages, units and costs, and published figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .tables import Column, table
 
 @dataclass(frozen=True)
 class Line:
-    """A stage or a unit: its name, the shape it gives, its operations in words, its cost."""
+    """A stage or a unit: its name, output shape, operations in words, and cost."""
 
     name: str
     shape: Shape
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything `show` and `build` say of a network before it is built."""
+    """Everything `show` and `build` print of a network before it is built."""
 
     spec: AnyNetwork
     batch: int = 1
@@ -55,20 +55,20 @@ class Overview:
 
     @property
     def name(self) -> str:
-        """What the network is called."""
+        """The network's name."""
         return name_of(self.spec)
 
     def stages(self) -> list[Line]:
-        """One line a stage."""
+        """One line per stage."""
         return stage_lines(self.plan, self.complexity)
 
     def units(self) -> list[Line]:
-        """One line a unit."""
+        """One line per unit."""
         pairs = zip(self.plan.units, self.complexity.units, strict=True)
         return [Line(unit.name, cost.output_shape, sequence_words(unit.nodes), cost.cost) for unit, cost in pairs]
 
     def echo(self, by_unit: bool = False) -> None:
-        """Print it."""
+        """Print the overview."""
         heading(self.name)
         sentence(self.spec.describe())
         echo()
@@ -84,7 +84,7 @@ class Overview:
         for line in lines:
             figures = [short(line.cost.parameters), short(line.cost.statistics), short(line.cost.multiply_adds),
                        short_bytes(line.cost.activation_bytes(self.batch))]
-            # all operations of a unit are a long text, which stands best at the end of a line
+            # the operations of a unit are a long text, which reads best at the end of a line
             texts = [*figures, line.words] if by_unit else [line.words, *figures]
             rows.append([line.name, shape_text(line.shape), *texts])
         columns = [Column(what), Column("output"), *([*costs, operations] if by_unit else [operations, *costs])]
@@ -130,14 +130,14 @@ def stage_lines(plan: Plan, complexity: Complexity) -> list[Line]:
 
 @dataclass(frozen=True)
 class Published:
-    """A catalogue row with printed figures that this network can be measured against."""
+    """A catalogue row with published figures that this network can be compared with."""
 
     name: str
     row: Row
     same: bool
 
     def compare(self, counted: float, printed: float | None, unit: str) -> str:
-        """The printed figure and how far the counted one is from it; nothing where none was printed."""
+        """The published figure and the relative difference of the counted one; empty where none was published."""
         if not printed:
             return ""
         whose = "" if self.same else f" for {self.name}"
@@ -145,9 +145,9 @@ class Published:
 
 
 def published(spec: AnyNetwork) -> Published | None:
-    """The figures printed for a network, else those for the same network in the original activation order.
+    """The figures published for a network, else those for the same network in the original activation order.
 
-    A network with other classes or another input has none.
+    None for a network with other classes or another input shape.
     """
     name = name_of(spec)
     row = catalog().get(name)

@@ -1,4 +1,4 @@
-"""Paths on the command line: of this machine, and, where a command writes, refused before the work and not after."""
+"""Paths on the command line: local ones only, and output paths checked before the work starts."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ STDOUT = Path("/dev/stdout")
 
 
 class LocalPath(click.Path):
-    """A path of this machine; an address such as gs://bucket/run is refused by the option's name."""
+    """A local path; a URL such as gs://bucket/run is refused, with the option's name."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As click does, once the value is known to be no address."""
+        """As click does, after refusing URLs."""
         name = (param.opts[-1].lstrip("-") if isinstance(param, click.Option) else param.name) if param else "path"
         local_path(value, name)
         return super().convert(value, param, ctx)
 
 
 class Written(LocalPath):
-    """The path of a file or a folder that the command makes; `-`, where it may be, is STDOUT."""
+    """The path of a file or folder that the command writes; `-`, where allowed, is STDOUT."""
 
     def __init__(self, **limits: Any):
         super().__init__(path_type=Path, **limits)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; ReskerasError (status 1) when the system lets nobody write there."""
+        """The path; ReskerasError (status 1) when it cannot be written."""
         if self.allow_dash and str(value) == "-":
             return STDOUT
         path = super().convert(value, param, ctx)
@@ -44,7 +44,7 @@ csv_option = click.option(
 
 
 def with_local_paths(command: click.Command) -> click.Command:
-    """`command`, whose every path is a `LocalPath`: by the group, so that no command has to think of it."""
+    """`command` with every path parameter made a `LocalPath`; the group does this for all commands."""
     for param in command.params:
         if isinstance(param.type, click.Path) and not isinstance(param.type, LocalPath):
             settings = vars(param.type)

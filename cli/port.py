@@ -1,4 +1,4 @@
-"""`reskeras port`: weights from another library as a run, proven."""
+"""`reskeras port`: weights of another library as a run, verified."""
 
 from __future__ import annotations
 
@@ -49,17 +49,16 @@ def command(
     is executed.
     """
     from reskeras.api import port
-    from reskeras.spec.catalog import name_of
 
     run = port(source, application=application, architecture=architecture, classes=classes, size=size,
                normalise=normalise, fold_biases=fold_biases, with_proof=not without_proof, out=out)
     ported = run.folder.provenance()["ported"]
-    spec, proof = run.folder.spec(), ported["proof"]
+    proof = ported["proof"]
     if as_json:
-        emit_json({"run": str(run.path), "network": name_of(spec), **ported})
+        emit_json({"run": str(run.path), "network": run.name, **ported})
         return
     echo(f"source     {ported['source']}, named as {ported['layout']}")
-    echo(f"network    {name_of(spec)}, {spec.describe()}")
+    echo(f"network    {run.name}, {run.folder.spec().describe()}")
     assumed = "; assumed, nothing says it" if ported["pixels"] == "assumed" else ""
     echo(f"pixels     {run.preprocessing().describe()}{assumed}")
     _echo_proof(proof)
@@ -68,7 +67,7 @@ def command(
 
 
 def _echo_proof(proof: dict[str, Any]) -> None:
-    """What the port was asked beside: the original, which proves it, or what its names are of by default."""
+    """Print what the port was compared with: the original, which proves it, or the default network for its names."""
     if proof["difference"] is None:
         echo(f"proof      none: {proof['why_unproven']}")
         return

@@ -1,4 +1,4 @@
-"""`reskeras predict`: the likeliest classes of image files."""
+"""`reskeras predict`: classifies image files."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
         run, paths = run_and_images(paths)
         from reskeras.tasks.classification.run import ClassifierRun
 
-    asked = ClassifierRun(run) if served is None else served  # what is wrong with it is told before the files
+    asked = ClassifierRun(run) if served is None else served  # errors in the run are raised before the files are read
     ANSWERS.tell(paths, lambda files, broken: asked.predict(files, top, broken), csv, as_json)

@@ -1,4 +1,4 @@
-"""Numbers as people type them on a command line: `1.5M`, `2GiB`."""
+"""Numbers with units on a command line: `1.5M`, `2GiB`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORM = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]*)")
 
 
 class Quantity(click.ParamType):
-    """A whole number above 0, with k, M or G, or for bytes KiB, MiB or GiB."""
+    """An integer, given with k, M or G, or in bytes with KiB, MiB or GiB."""
 
     name = "quantity"
 

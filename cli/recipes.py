@@ -1,4 +1,4 @@
-"""`reskeras recipes`: the shipped ways of training."""
+"""`reskeras recipes`: the built-in training recipes."""
 
 from __future__ import annotations
 

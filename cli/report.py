@@ -1,4 +1,4 @@
-"""`reskeras report`: what is known of runs or of a suite's results, in tables and as one HTML page."""
+"""`reskeras report`: a report on runs or on a suite's results, as tables and as one HTML page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     from reskeras.api import write_report
     from reskeras.tasks.run import Run
 
-    opened = [Run(run) for run in runs]
+    opened: list[Run[Any]] = [Run(run) for run in runs]
     if as_json:
         known = [_known(run) for run in opened]
         emit_json(known[0] if len(known) == 1 else known)

@@ -1,4 +1,4 @@
-"""`reskeras reproduce`: the rows of a table or figure, trained, measured, and set beside what was published."""
+"""`reskeras reproduce`: the rows of a table or figure, trained, measured, and compared with the published figures."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def command(
 
 
 def _split(rows: tuple[str, ...], suite: str) -> list[str]:
-    """Names as typed: a row may have a comma in its own name."""
+    """Split names at commas, except where a row's own name has one."""
     from reskeras.experiments.suite import read_suite
 
     known = {row.row for row in read_suite(suite).rows}

@@ -1,4 +1,4 @@
-"""What evaluations, predictions and proofs look like when printed."""
+"""Printed output of evaluations, predictions and proofs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def echo_evaluation(result: Evaluation, run: ClassifierRun | None = None) -> None:
-    """Accuracy, error and loss on a split."""
+    """Print accuracy, error and loss on a split."""
     rows = [("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
             ("accuracy", f"{result.top1:.2%}", f"top-1; error {1 - result.top1:.2%}")]
     if result.top5 is not None:
@@ -30,7 +30,7 @@ def echo_evaluation(result: Evaluation, run: ClassifierRun | None = None) -> Non
 
 
 def echo_classes(result: Evaluation) -> None:
-    """A line for each class, and the commonest mistakes."""
+    """Print a line for each class, and the most common confusions."""
     table([Column("class"), Column("images", right=True), Column("accuracy", right=True)],
           [(name, f"{count:,}", "" if accuracy is None else f"{accuracy:.2%}")
            for name, count, accuracy in result.by_class()])
@@ -39,14 +39,14 @@ def echo_classes(result: Evaluation) -> None:
 
 
 def echo_predictions(predictions: Sequence[Prediction]) -> None:
-    """A line for each image and class, best first."""
+    """Print a line for each image and class, best first."""
     rows = [(prediction.path if rank == 0 else "", name, f"{probability:.2%}")
             for prediction in predictions for rank, (name, probability) in enumerate(prediction.top)]
     table([Column("image"), Column("class"), Column("probability", right=True)], rows)
 
 
 def echo_proofs(proofs: Sequence[Proof]) -> None:
-    """Each artefact beside the Keras model, on the same real images, and how fast it is on this machine."""
+    """Print each artefact compared with the Keras model on the same images, and its timings on this machine."""
     of = proofs[0].accuracy_of
     agreement, accuracy = ("top-1 agreement", "accuracy") if of == "top-1" else ("agreement", of)
     figures = ("size", "largest difference", agreement, accuracy, "of Keras", "images")
@@ -69,7 +69,7 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
 
 
 def _allowed(proof: Proof, measure: str) -> str:
-    """The tolerance, beside the figure that it is of."""
+    """The tolerance, to print beside the figure that it applies to."""
     if measure == "difference":
         return f" (allowed {proof.tolerance:.0e})" if proof.measure == measure else ""
     least = 1 - proof.tolerance if proof.measure == measure else proof.least_agreement
@@ -77,7 +77,7 @@ def _allowed(proof: Proof, measure: str) -> str:
 
 
 def echo_noise(layers: Sequence[LayerNoise]) -> None:
-    """The noisiest layers of a quantised network."""
+    """Print the noisiest layers of a quantised network."""
     table([Column("layer"), Column("operation"), Column("signal/noise", right=True), Column("error", right=True),
            Column("step", right=True)],
           [(each.layer, each.operation.lower(), f"{each.decibels:.1f} dB", f"{each.error:.3g}", f"{each.step:.3g}")

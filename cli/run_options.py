@@ -1,4 +1,4 @@
-"""The argument RUN, the flags that say what a run is used with or asked instead, and flags of several numbers."""
+"""The argument RUN, the flags for a run's data or a served model instead, and flags of several numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
 def data_options(command: Command) -> Command:
-    """`--data` and `--data-dir`, which default to what the run was trained on."""
+    """`--data` and `--data-dir`, which default to the run's training data."""
     command = click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR",
                            help="Folder of prepared TFDS data sets.")(command)
     return click.option("--data", metavar="SOURCE", shell_complete=complete_data,
@@ -52,10 +52,11 @@ def served_options(command: Command) -> Command:
 
 
 class Broken:
-    """Files that could not be read: each is told on stderr as it is met, and in the end they make the status 1."""
+    """Files that could not be read: each is reported on stderr when it is met, and any makes the exit status 1."""
 
     def __init__(self, found: ImageFiles):
-        self.found, self.errors = found, {}
+        self.found = found
+        self.errors: dict[str, str] = {}
         for line in found.notes:
             note(f"note: {line}", err=True)
 
@@ -67,19 +68,19 @@ class Broken:
         echo(f"reskeras: {message}", err=True)
 
     def told(self, results: Iterable[Any]) -> list[dict[str, Any]]:
-        """An entry for each file, in their order: its result, a dataclass, or its path and the `error`."""
+        """An entry for each file, in order: its result, a dataclass, or its path and the `error`."""
         of_files = iter(results)
         return [{"path": self.found.name(str(path)), "error": self.errors[str(path)]} if str(path) in self.errors
                 else asdict(next(of_files)) for path in self.found.paths]
 
     def finish(self) -> None:
-        """Raise the `failure` that counts them, if there were any."""
+        """Raise a `failure` with their number, if there are any."""
         if self.errors:
             count = sum(str(path) in self.errors for path in self.found.paths)
             raise failure(f"image: {count:,} of {len(self.found.paths):,} images could not be read")
 
 
-def run_and_images(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
+def run_and_images(paths: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:
     """The run and the image files of `RUN IMAGE...`."""
     if len(paths) < 2:
         raise click.UsageError("say a run and at least one image (RUN IMAGE...), such as: saved_models/photos cat.jpg")
@@ -87,7 +88,7 @@ def run_and_images(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
 
 
 def numbers_by_name(flag: str, texts: Sequence[str], example: str) -> dict[str, float]:
-    """`NAME=NUMBER`, given any number of times, as a mapping."""
+    """Values of a repeatable `NAME=NUMBER` flag as a mapping."""
     found = {}
     for text in texts:
         name, _, value = text.rpartition("=")
@@ -99,7 +100,7 @@ def numbers_by_name(flag: str, texts: Sequence[str], example: str) -> dict[str, 
 
 
 def listed_numbers(flag: str, text: str | None, kind: type, example: str) -> tuple[Any, ...]:
-    """`1,2,3` as numbers of a kind, int or float; none of None."""
+    """`1,2,3` as numbers of `kind`, int or float; none for None."""
     try:
         return tuple(kind(part) for part in text.split(",")) if text else ()
     except ValueError:

@@ -1,4 +1,4 @@
-"""`reskeras schema`: JSON Schema of the YAML files that people write."""
+"""`reskeras schema`: JSON Schema of the YAML files that users write."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ def command(document: str) -> None:
     """JSON Schema of a network file, of one with the field `inception`, of a detector's (with the field `backbone`), or
     of a recipe file, so that an editor completes and checks it."""
     from reskeras.spec.detector import DetectorSpec
+    from reskeras.spec.fields import Spec
     from reskeras.spec.inception import InceptionSpec
     from reskeras.spec.network import NetworkSpec
     from reskeras.spec.recipe import Recipe
 
-    kinds = {"network": NetworkSpec, "inception": InceptionSpec, "detector": DetectorSpec, "recipe": Recipe}
+    kinds: dict[str, type[Spec]] = {
+        "network": NetworkSpec, "inception": InceptionSpec, "detector": DetectorSpec, "recipe": Recipe}
     emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **kinds[document].model_json_schema()})

@@ -1,4 +1,4 @@
-"""`reskeras show`: one network, what it was taken to mean, and what it costs."""
+"""`reskeras show`: describes a network and its costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How what a run is worth is shown: each task's results by its own tables, those of other tasks figure by figure."""
+"""Prints the evaluation of a run: known tasks have their own tables, other tasks a list of figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = {
 
 
 def echo_result(result: Any, run: Run) -> None:
-    """Print what an evaluation of `run` found."""
+    """Print the evaluation `result` of `run`."""
     if run.task in SHOWN:
         module, _, function = SHOWN[run.task].partition(":")
         getattr(import_module(module, __package__), function)(result, run)

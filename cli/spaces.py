@@ -1,4 +1,4 @@
-"""`reskeras spaces`: what comes ready to be searched."""
+"""`reskeras spaces`: the built-in search spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reskeras suites`: the papers' tables and figures that can be run again."""
+"""`reskeras suites`: the papers' tables and figures that can be reproduced."""
 
 from __future__ import annotations
 

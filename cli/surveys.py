@@ -1,4 +1,4 @@
-"""What sources of images look like when printed: their figures, a line for each class, notes and warnings."""
+"""Printed surveys of data sources: their figures, a line for each class, notes and warnings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from reskeras.data.survey import Sizes, Survey
     from reskeras.tasks.detection.survey import ObjectSurvey
 
-LISTED = 24  # classes; of more only the largest and the smallest
+LISTED = 24  # classes; of more only the largest and smallest are listed
 
 
 def echo_survey(found: Survey) -> None:
-    """Of classified images."""
+    """Print a survey of classified images."""
     heading(found.data)
     facts([
         ("training", f"{found.train:,}", found.origins.get("train", "images")),
@@ -36,7 +36,7 @@ def echo_survey(found: Survey) -> None:
 
 
 def echo_object_survey(found: ObjectSurvey) -> None:
-    """Of annotated images, and how the anchors of a detector fit their objects."""
+    """Print a survey of annotated images, and how a detector's anchors fit their objects."""
     every, anchors, (train, test) = found.every, found.anchors.every, found.images
     backgrounds, ignored = ([f"{number:,}" for number in pair] for pair in (found.background, found.ignored))
     quartiles = ", ".join(f"{side:.0f}" for side in anchors.sides)
@@ -70,7 +70,7 @@ def _mirrors(mirror: bool) -> str:
 
 
 def _sized(sizes: Sizes, count: int) -> tuple[str, str]:
-    """The median size of images, and of how many it is."""
+    """The median image size, and the number of images measured."""
     of = "all training images" if sizes.measured == count else f"{sizes.measured:,} training images"
     if sizes.different == 1:
         return shape_text(sizes.median), f"height x width, of {of}"
@@ -79,7 +79,7 @@ def _sized(sizes: Sizes, count: int) -> tuple[str, str]:
 
 
 def _echo_classes(titles: Sequence[str], classes: dict[str, tuple]) -> None:
-    """A line of figures for each class, after how many there are of it; of many the largest and the smallest."""
+    """Print a line for each class, whose first entry is its size; of many classes only the largest and the smallest."""
     lines = [(name, *figures) for name, (_, *figures) in (
         sorted(classes.items(), key=lambda entry: -entry[1][0]) if len(classes) > LISTED else classes.items())]
     if len(lines) > LISTED:

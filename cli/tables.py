@@ -1,4 +1,4 @@
-"""Tables: rich ones on a terminal, as wide as it is, and plain aligned lines in a pipe."""
+"""Tables: rich ones fitted to a terminal, plain aligned lines in a pipe."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from reskeras.printable import printable
 from .output import GAP, Styled, cell_len, columns_here, echo, note, on_terminal, padded, remark_lines, terminal_lines
 
 BETWEEN = 3  # spaces between columns of a table on a terminal
-TITLE_PARTS = re.compile(r"[^\s-]+-?")  # where a title may be broken
+TITLE_PARTS = re.compile(r"[^\s-]+-?")  # parts between which a title may be broken
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `spare` columns are left out of a narrow terminal, the highest first."""
+    """A column of a table. On a narrow terminal `spare` columns are left out, the highest `spare` first."""
 
     title: str
     right: bool = False
@@ -24,7 +24,7 @@ class Column:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table. Cells are text from anywhere; each is shown on one line, or folded by the terminal's width."""
+    """Print a table. Cells may be untrusted text; each is a single line, or folded to fit the terminal."""
     rows = [[printable(cell) for cell in row] for row in rows]
     columns = [replace(column, title=printable(column.title)) for column in columns]
     if on_terminal():
@@ -63,7 +63,7 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
 
 def _that_fit(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Indexes of the columns to show: spare ones go, the most spare first, until the lines fit."""
+    """Indexes of the columns to show: spare ones are dropped, the highest first, until the lines fit."""
     shown = list(range(len(columns)))
     widths = [max(cell_len(line[index]) for line in lines) + BETWEEN for index in shown]
     for index in sorted((index for index in shown if columns[index].spare), key=lambda index: -columns[index].spare):
@@ -75,7 +75,7 @@ def _that_fit(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: 
 
 def _widths(columns: Sequence[Column], lines: Sequence[Sequence[str]], shown: Sequence[int], width: int,
             ) -> list[int] | None:
-    """Widths of the columns shown, in which figures and words are whole; None where there is no room for that."""
+    """Widths of the columns shown that break no figure and no word; None where there is no room for that."""
     titles, *rows = lines
     least, natural = [], []
     for index in shown:
@@ -104,7 +104,7 @@ def _broken(title: str, width: int) -> str:
 
 
 def _records(columns: Sequence[Column], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> None:
-    """A table for terminals too narrow for it: each row's first cell, and below it a line for each other."""
+    """Print a table on a terminal too narrow for it: each row's first cell, and below it a line for each other cell."""
     first, *others = shown
     labels = max((cell_len(columns[index].title) for index in others), default=0)
     for row in rows:

@@ -1,4 +1,4 @@
-"""`reskeras train`: a network, data and a recipe into a run folder; and the road that every task's training takes."""
+"""`reskeras train`: trains a network on data by a recipe into a run folder; `train_as` does so for any task."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def command(request: NetworkRequest, data: str, task: str, training: TrainingReq
 
 
 def train_as(name: str, request: NetworkRequest, data: str, training: TrainingRequest) -> None:
-    """Train what `request` is for the task called `name`, evaluate it, and print what came out."""
+    """Train the requested network for the task called `name`, evaluate it, and print the result."""
     from reskeras.spec.recipe import recipe as read_recipe
     from reskeras.spec.request import recipe_of
     from reskeras.tasks.task import find_task

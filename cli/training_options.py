@@ -1,4 +1,4 @@
-"""The flags that say how something is trained, the same for classifiers and detectors, and what is told at the end."""
+"""The training flags, the same for classifiers and detectors, and the output after a training."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Command = Callable[..., Any]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What was typed about a training: its recipe and the fields laid over that, the run to start from, and `how`,
-    the rest of the keywords of `reskeras.train`."""
+    """A training as typed: its recipe and the fields laid over that, the run to start from, and `how`, the remaining
+    keywords of `reskeras.train`."""
 
     recipe: str | None
     start: Path | None
@@ -33,16 +33,16 @@ class TrainingRequest:
     how: dict[str, Any] = field(default_factory=dict)
 
     def tell(self, line: str) -> None:
-        """Print a line about the training, where stdout is for a program on stderr."""
+        """Print a line about the training; on stderr where stdout is for JSON."""
         note(line, err=self.as_json)
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """What `reskeras.train` and `reskeras.train_detector` take besides network, data and recipe."""
+        """Keywords of `reskeras.train` and `reskeras.train_detector` besides network, data and recipe."""
         return {**self.how, **self.recipe_fields, "start": self.start, "tell": self.tell}
 
     def finish(self, run: Run) -> None:
-        """Evaluate the run and print what came out, and the command to go on with; of several processes the chief alone
+        """Evaluate the run, and print the result and the next command; in a distributed training only the chief
         does."""
         from reskeras.tasks.task import find_task
         from reskeras.training.cluster import cluster
@@ -62,7 +62,7 @@ class TrainingRequest:
 def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
     """Give a command the flags of a training, as one parameter `training`, a TrainingRequest.
 
-    `recipe` says which one is meant when none is named, `start` what a run to begin with gives.
+    `recipe` and `start` are help texts: the default recipe, and what a run to start from provides.
     """
 
     def decorate(command: Command) -> Command:
@@ -73,13 +73,14 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
             fields = {name: typed[name] for name in RECIPE_FIELDS}
             if factors:
                 fields["rate_factors"] = numbers_by_name("rate-factor", factors, "stage1_*=0.1")
-            request = TrainingRequest(*(parameters.pop(name) for name in ("recipe", "start", "as_json")), fields,
-                                      {name: typed[name] for name in HOW})
+            recipe, start, as_json = (parameters.pop(name) for name in ("recipe", "start", "as_json"))
+            request = TrainingRequest(recipe, start, as_json, fields, {name: typed[name] for name in HOW})
             return command(training=request, **parameters)
 
+        decorated: Command = with_training
         for decorator in reversed(_flags(recipe, start)):
-            with_training = decorator(with_training)
-        return with_training
+            decorated = decorator(decorated)
+        return decorated
 
     return decorate
 

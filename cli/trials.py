@@ -1,4 +1,4 @@
-"""What trials of a search look like when printed: a line as each ends, and the best at last."""
+"""Printed trials of a search: a line as each ends, and the best ones at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEST = 10
 
 
 class Board:
-    """Lines of a table that grows: trials as they end."""
+    """A table that grows by a line as each trial ends."""
 
     def __init__(self, space: Space, err: bool = False):
         self.err = err
@@ -29,7 +29,7 @@ class Board:
         self.began = False
 
     def add(self, outcome: Outcome) -> None:
-        """A line for a trial that has ended."""
+        """Print the line of a finished trial."""
         if not self.began:
             self._line(self.columns)
             self.began = True
@@ -49,7 +49,7 @@ class Board:
 
 
 def echo_search(search: Search) -> None:
-    """The best trials, how many failed and why, and where everything is."""
+    """Print the best trials, the failures with their reasons, and where the files are."""
     outcomes, ranked, names = search.outcomes(), search.ranked(), list(search.space().parameters)
     objective = search.objective()
     heading(f"{search.path}", f"{objective}, {len(outcomes)} trials, {len(outcomes) - len(ranked)} failed")

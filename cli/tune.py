@@ -1,4 +1,4 @@
-"""`reskeras tune`: a search over networks and recipes."""
+"""`reskeras tune`: hyperparameter search over networks and recipes."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def command(request: NetworkRequest, space: str | None, show: Path | None, as_js
     if show is not None:
         from reskeras.tuning.search import open_search
 
-        search = open_search(show)
+        search: Search | None = open_search(show)
+    elif space is None:
+        raise ReskerasError("space: not set; name one (reskeras spaces) or a YAML file")
     else:
-        if space is None:
-            raise ReskerasError("space: not set; name one (reskeras spaces) or a YAML file")
         search = _search(request, space, as_json, **options)
-        if search is None:
-            return
+    if search is None:  # a worker; the chief prints the results
+        return
     if as_json:
         emit_json(search.as_dict())
     else:
@@ -90,7 +90,7 @@ def command(request: NetworkRequest, space: str | None, show: Path | None, as_js
 
 def _search(request: NetworkRequest, space: str, as_json: bool, *, recipe: str, epochs: int | None,
             patience: int | None, out: Path | None, **options: Any) -> Search | None:
-    """Run the search; None in a worker, of whom the chief tells."""
+    """Run the search; None in a worker, whose chief prints the results."""
     from reskeras.spec.recipe import recipe as read_recipe
     from reskeras.spec.space import space as read_space
     from reskeras.tuning.objective import read_objective

@@ -1,4 +1,4 @@
-"""`--quiet` and `--verbose`, which every command has, and which may stand before the command's name too."""
+"""`--quiet` and `--verbose`, which every command has, also before the command's name."""
 
 from __future__ import annotations
 

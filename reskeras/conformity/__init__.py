@@ -1,1 +1,1 @@
-"""What a Keras model really is: its graph read without running it, the closest spec, the deviations from the papers."""
+"""Identification of Keras models: the graph read without running it, the closest spec, deviations from the papers."""

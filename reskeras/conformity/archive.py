@@ -1,4 +1,4 @@
-"""The configuration of a Keras model, read from a file or an object; nothing of it is deserialised or executed."""
+"""The configuration of a Keras model, read from a file or an object; nothing in it is deserialised or executed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LARGEST_CONFIG = 128 << 20  # bytes; a layer takes about 1,500, and 5,000 units 
 # zipfile raises NotImplementedError and RuntimeError for what it cannot read, h5py OSError and RuntimeError
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, LookupError, TypeError, OSError, RuntimeError,
           EOFError)
-# classes whose own `__call__` looks at its arguments and hands them on to Keras'
+# classes whose own `__call__` inspects its arguments and delegates to Keras'
 HANDING_ON = ("keras_hub.src.utils.pipeline_model.PipelineModel",)
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def read_config(source: Any) -> dict[str, Any]:
-    """What Keras writes of the model in `source`, of which `class_name` and `config` are read, and `module` and
-    `registered_name` where they are: of a `keras.Model`, of a `.keras` or `.h5` file, or of a run folder; a mapping is
-    what `keras.saving.serialize_keras_object` gives.
+    """The configuration that Keras serialises for the model in `source`: `class_name` and `config`, and where present
+    `module` and `registered_name`. `source` is a `keras.Model`, a `.keras` or `.h5` file, a run folder, or a mapping
+    as returned by `keras.saving.serialize_keras_object`.
 
-    Raises ReskerasError: status 2 when there is no such file or it is another kind of thing, 1 when it is broken.
+    Raises ReskerasError: status 2 for a missing file or an unsupported kind of file or object, 1 for a broken file.
     """
     if isinstance(source, Mapping):
         return dict(source)
@@ -40,7 +40,7 @@ def read_config(source: Any) -> dict[str, Any]:
     path = local_path(source, "model")
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:  # a name too long, a folder that may not be entered
+    except OSError as error:  # a name that is too long, or a folder without permission
         raise ReskerasError(f"model: {str(path)[:100]} cannot be read: {error.strerror}") from error
     if is_folder:
         if (path / "saved_model.pb").is_file():
@@ -69,7 +69,7 @@ def _zipped(path: Path) -> bytes:
         if CONFIG_ENTRY not in archive.namelist():
             raise failure(f"model: {path} has no {CONFIG_ENTRY}, so it is no Keras archive")
         with archive.open(CONFIG_ENTRY) as entry:
-            return _bounded(entry.read(LARGEST_CONFIG + 1), path)  # the size that the archive states may be a lie
+            return _bounded(entry.read(LARGEST_CONFIG + 1), path)  # the archive's stated size cannot be trusted
 
 
 def _in_hdf5(path: Path) -> bytes:
@@ -96,16 +96,16 @@ def _too_large(path: Path) -> ReskerasError:
 
 
 def _of_object(model: Any) -> dict[str, Any]:
-    """The same of an object. A subclass is its graph as long as it leaves Keras' own call to it."""
-    if (told := _graph(model)) is None:
+    """The same for an object; a subclass counts as its graph as long as it does not override Keras' own call."""
+    if (config := _graph(model)) is None:
         raise ReskerasError(f"model: a {type(model).__name__} has no configuration to read: it is no Keras model made "
                             "of layers, or a subclassed one with a call of its own, whose graph is Python code; where "
                             "that call is its layers', give keras.Model(model.inputs, model.outputs)")
-    return json.loads(json.dumps(told, default=_as_in_a_file))  # tuples become lists
+    return json.loads(json.dumps(config, default=_as_in_a_file))  # tuples become lists
 
 
 def _as_in_a_file(value: Any) -> Any:
-    """What Keras 2 writes of an index and of numbers, which an object's configuration has as they are."""
+    """Slices, ellipses and arrays as Keras 2 writes them to files; an object's configuration holds Python objects."""
     match value:
         case EllipsisType():
             return {"class_name": "__ellipsis__"}
@@ -116,13 +116,13 @@ def _as_in_a_file(value: Any) -> Any:
 
 
 def _graph(model: Any) -> dict[str, Any] | None:
-    """What Keras writes of a model that is its graph, the models in it alike; None of any other object."""
+    """The configuration of a model that its graph defines, nested models included; None for any other object."""
     kind = type(model)
-    called = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()
-                   and f"{each.__module__}.{each.__name__}" not in HANDING_ON), None)
+    called: Any = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()
+                        and f"{each.__module__}.{each.__name__}" not in HANDING_ON), None)
     if called is None or called.__name__ not in GRAPHS or not is_own(called.__module__):
         return None
-    # a subclass that is made of its inputs and outputs has a configuration of its own, which may say no layer
+    # a subclass made of its inputs and outputs may override get_config and list no layers
     made = called(model.inputs, model.outputs) if kind is not called and called.__name__ != "Sequential" else model
     config = called.get_config(made)
     inside = {layer.name: graph for layer in made.layers if (graph := _graph(layer)) is not None}

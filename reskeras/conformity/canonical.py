@@ -1,5 +1,5 @@
-"""One form for what can be written in several: padding beside a convolution, scaled branches, pools of everything, what
-is computed of one position."""
+"""Canonical form: one representation of equivalent graphs, with explicit padding, scaled branches, global pools and
+operations on a single position each written in one way."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from reskeras.spec.nodes import Fork, Node, Sequence, sequence_ops, sequence_sha
 from reskeras.spec.operation import Shape
 from reskeras.spec.plan import Plan
 
-# what does to one position what it does to channels without any
+# operations that do the same to a 1x1 map as to a vector of channels
 POSITIONWISE = op.Conv | op.Dense | op.Relu | op.Sigmoid | op.Dropout | op.Scale
 
 
 def canonical(nodes: Sequence, shape: Shape | None = None) -> Sequence:
-    """`nodes` in the one form that equal functions have, for an input of `shape` where that is known.
+    """`nodes` in canonical form, which equal functions share, for an input of `shape` where that is known.
 
-    Zeros around an odd window of stride 1 are `same`, and so is what needs no padding; a factor of a scaled addition is
-    a scale on its branch; the shortcut comes first; an average over all of a map is a global pool; what is computed of
-    one position is convolutions where it stays a map, and dense layers where it does not.
+    Zero padding around an odd window of stride 1 becomes `same`, and so does a window that needs no padding; a factor
+    of a scaled addition becomes a Scale on its branch; the shortcut comes first; an average pool over a whole map
+    becomes a global pool; operations on a single position become 1x1 convolutions where the result stays a map, dense
+    layers where it does not.
     """
     made: list[Node] = []
     for node in nodes:
@@ -37,7 +38,7 @@ def canonical(nodes: Sequence, shape: Shape | None = None) -> Sequence:
 
 
 def canonical_plan(plan: Plan) -> Plan:
-    """`plan` with every unit in that form."""
+    """`plan` with every unit in canonical form."""
     shapes = (plan.input_shape, *plan.unit_shapes())
     units = tuple(replace(unit, nodes=canonical(unit.nodes, shape))
                   for unit, shape in zip(plan.units, shapes, strict=False))
@@ -45,15 +46,15 @@ def canonical_plan(plan: Plan) -> Plan:
 
 
 def weighted(node: Node) -> list[op.Op]:
-    """The operations of a node that do the work: convolutions, dense layers, and what stands for one."""
+    """The weighted operations of a node: convolutions, dense layers, and foreign ones that stand for one."""
     return [each for each in sequence_ops((node,)) if each.weighted]
 
 
 def _after(node: Node, shape: Shape | None) -> Shape | None:
-    """The shape after `node`, where it is known."""
+    """The shape after `node`, where it can be computed."""
     try:
         return None if shape is None else sequence_shape((node,), shape)
-    except (ReskerasError, ValueError, IndexError):  # an operation that has no room, or another rank
+    except (ReskerasError, ValueError, IndexError):  # a window that does not fit, or another rank
         return None
 
 
@@ -61,7 +62,7 @@ def _op(node: op.Op, shape: Shape | None) -> op.Op:
     match node:
         case op.Conv(kernel=(1, 1)):
             return replace(node, padding="same")
-        case op.Pool(kernel=(1, 1)):  # of one position, a maximum is an average
+        case op.Pool(kernel=(1, 1)):  # over a single position, maximum and average are the same
             return replace(node, reduce="max", padding="valid")
         case op.Conv(padding="valid") | op.Pool(padding="valid") if shape is not None and len(shape) == 3 and all(
                 size % stride == 0 and kernel <= stride
@@ -75,7 +76,7 @@ def _op(node: op.Op, shape: Shape | None) -> op.Op:
 
 
 def _join(made: list[Node]) -> None:
-    """Make one of the last two operations where they are one."""
+    """Fuse the last two operations where one does the same, and drop no-ops."""
     match made[-2:]:
         case [*_, op.Pad(rows=(0, 0), columns=(0, 0))]:
             made.pop()
@@ -97,14 +98,14 @@ def _join(made: list[Node]) -> None:
 
 
 def _of_one_position(made: list[Node]) -> None:
-    """Give all that follows a global pool the shape that it ends in, where nothing in between looks at positions: a map
-    of 1x1 and convolutions, or channels and dense layers."""
+    """Rewrite the positionwise operations after a global pool in the form that they end in: a 1x1 map and
+    convolutions, or a vector of channels and dense layers."""
     begin = len(made) - 1
     while begin > 0 and isinstance(made[begin - 1], POSITIONWISE) and not _has_window(made[begin - 1]):
         begin -= 1
     if begin == 0 or not isinstance(pool := made[begin - 1], op.GlobalPool):
         return
-    if isinstance(made[-1], OnePosition) and pool.keep_positions:  # of a map, such a reshape makes something else
+    if isinstance(made[-1], OnePosition) and pool.keep_positions:  # applied to a map, this reshape does something else
         return
     *between, last = made[begin:]
     keep = pool.keep_positions if isinstance(last, op.Dense) else isinstance(last, OnePosition)
@@ -142,6 +143,6 @@ def _fork(fork: Fork, shape: Shape | None) -> Fork:
 
 
 def _work(branch: Sequence) -> tuple[int, int]:
-    """How much a branch does: a shortcut does less than its residual."""
+    """How much a branch computes, to sort by: a shortcut less than its residual."""
     ops = [each for node in branch for each in weighted(node)]
     return len(ops), sum(prod(each.kernel) for each in ops if isinstance(each, op.Conv))

@@ -1,7 +1,7 @@
-"""The spec that is closest to a graph: fields read off its parts, the rest tried, every candidate compared.
+"""The spec closest to a graph: fields read off its parts, the rest found by trial, every candidate compared.
 
-A spec is as far from a graph as there are operations in which its plan and the graph differ. A distance of 0 is a proof
-that both are the same function, whatever either is called.
+The distance is the number of operations in which a spec's plan and the graph differ. A distance of 0 proves that both
+compute the same function, whatever their names.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from reskeras.conformity.units import Anatomy, UnitFacts, anatomy
 from reskeras.conformity.vgg import read_vgg
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.diff import unit_steps
 from reskeras.spec.excitation import squeeze_of
 from reskeras.spec.families import DEFAULT_SHORTCUT, FAMILIES, OTHER_SHORTCUT
-from reskeras.spec.fields import Spec
 from reskeras.spec.initialisers import INITIALISERS
 from reskeras.spec.merges import GATE
 from reskeras.spec.network import NetworkSpec
@@ -39,38 +39,40 @@ from reskeras.spec.wording import sequence_words
 
 Data = dict[str, Any]
 Stages = list[list[UnitFacts]]
-OPEN_CLASSES = 1000  # stands for those of a model without a head
-OPEN_INPUT = (224, 224)  # stands for a height and width that the model leaves open, where no family gives one
+OPEN_CLASSES = 1000  # stands in for the classes of a model without a head
+OPEN_INPUT = (224, 224)  # stands in for an open height and width where no family sets them
 
 
 @dataclass(frozen=True)
 class Closest:
-    """A spec and the graph beside it: both as plans of the same units, in canonical form."""
+    """A spec and the graph, both as plans of the same units, in canonical form."""
 
-    spec: Spec
+    spec: AnyNetwork
     planned: Plan
     found: Plan
 
     @property
     def distance(self) -> int:
-        """Operations in which they differ; those that only training knows are no difference."""
+        """Number of operations in which they differ at inference; settings of training alone do not count."""
         pairs = zip(functional(self.planned, self.spec).units, functional(self.found, self.spec).units, strict=True)
         return sum(_apart(*pair) for pair in pairs)
 
 
 def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
-    """The spec nearest to the canonical sequence `nodes`, whose images are of `shape`.
+    """The spec nearest to the canonical sequence `nodes`, for images of `shape` (height, width, channels).
 
     Raises Unlike, with the reason, when no network of this space is near.
     """
     try:
         if known := read_vgg(nodes, shape) or read_inception(nodes, shape):
             spec, units = known
-            return Closest(spec, canonical_plan(spec.lower()), Plan(units=units, input_shape=spec.input_shape))
+            planned = canonical_plan(spec.lower())
+            return Closest(spec, planned, Plan(units=units, input_shape=planned.input_shape))
     except ReskerasError as error:
         raise _no_network(error) from error
     parts = anatomy(nodes)
-    best, refusal = None, None
+    best: tuple[Closest, Data] | None = None
+    refusal: ReskerasError | None = None
     for data in _candidates(parts, shape):
         try:
             candidate = _compared(data, parts)
@@ -98,13 +100,13 @@ def _compared(data: Data, parts: Anatomy) -> Closest:
 
 
 def _stage_by_stage(best: Closest, data: Data, parts: Anatomy) -> tuple[Closest, Data]:
-    """What is nearer when single stages have another activation order than the rest."""
+    """A nearer candidate in which single stages have another activation order, if there is one."""
     for stage, order in product(range(len(data["stages"])), ORDERS):
         rows = [dict(row) for row in data["stages"]]
         rows[stage]["order"] = order
         try:
             candidate = _compared({**data, "stages": rows}, parts)
-        except ReskerasError:  # two orders that do not follow one another
+        except ReskerasError:  # this order cannot stand beside its neighbours'
             continue
         if candidate.distance < best.distance:
             best, data = candidate, {**data, "stages": rows}
@@ -112,10 +114,10 @@ def _stage_by_stage(best: Closest, data: Data, parts: Anatomy) -> tuple[Closest,
 
 
 def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]:
-    """Specs with every field given: those that can be read off, and each choice of those that cannot."""
+    """Fully specified candidates: fields that can be read off, and every combination of those that cannot."""
     read = _read(parts)
     grouped = {downsample: _grouped(parts.units, downsample) for downsample in ("first", "last")}
-    likely = sorted(grouped, key=lambda downsample: len(grouped[downsample]))  # which says it in fewer stages
+    likely = sorted(grouped, key=lambda downsample: len(grouped[downsample]))  # the reading with fewer stages first
     for downsample, order, padding in product(likely, ORDERS, ("symmetric", "same")):
         stages = grouped[downsample]
         rows = [_row(stage, stages[index - 1][-1] if index else None, downsample)
@@ -134,7 +136,7 @@ def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]
 
 
 def _read(parts: Anatomy) -> Data:
-    """The fields that stand in the graph as numbers; where layers do not agree, what most of them have."""
+    """The fields whose values are visible in the graph; where layers disagree, the most common value."""
     ops = list(sequence_ops(parts.nodes))
     gates = set(_gates(parts.nodes))
     convs = [each for each in ops if isinstance(each, op.Conv)]
@@ -173,7 +175,7 @@ def _read(parts: Anatomy) -> Data:
 
 
 def _gates(nodes: Sequence) -> Iterator[int]:
-    """Identities of the convolutions that make gates, of shortcuts or of channels; their biases are their own."""
+    """`id` of the convolutions in gates, of shortcuts or of channels; their biases do not follow `conv_bias`."""
     for node in nodes:
         if isinstance(node, Fork):
             for part, branch in zip(node.parts, node.branches, strict=True):
@@ -181,7 +183,7 @@ def _gates(nodes: Sequence) -> Iterator[int]:
 
 
 def _grouped(units: tuple[UnitFacts, ...], downsample: str) -> Stages:
-    """Runs of units that can be one stage; a stride begins one, or with `downsample: last` ends one."""
+    """Runs of units that can form a stage; a stride begins one, or with `downsample: last` ends one."""
     stages: Stages = [[units[0]]]
     for before, unit in pairwise(units):
         alike = all(getattr(before, name) == getattr(unit, name) for name in ("block", "width", "skip"))
@@ -195,7 +197,7 @@ def _grouped(units: tuple[UnitFacts, ...], downsample: str) -> Stages:
 
 
 def _row(stage: list[UnitFacts], before: UnitFacts | None, downsample: str) -> Data:
-    """A stage without its shortcut, which takes a look at the others."""
+    """A stage without its shortcut option, which depends on the other stages."""
     first = stage[0]
     if downsample == "last":
         stride = before.stride if before else first.stride if len(stage) > 1 else 1
@@ -206,27 +208,27 @@ def _row(stage: list[UnitFacts], before: UnitFacts | None, downsample: str) -> D
 
 
 def _with_shortcuts(rows: list[Data], stages: Stages, changes: list[list[Change]], family: str | None) -> list[Data]:
-    """`rows` with the shortcut option that makes what their units have; where several do, the one that does in most
-    stages, and of those the default."""
+    """`rows` with the shortcut option that reproduces their units; of several, the one that fits most stages, and of
+    those the default."""
     fitting = [_fitting(*pair) for pair in zip(stages, changes, strict=True)]
     counts = Counter(name for options in fitting for name in options)
     chosen = []
     for row, options in zip(rows, fitting, strict=True):
-        default = DEFAULT_SHORTCUT.get((family, row["block"]), OTHER_SHORTCUT)
+        default = DEFAULT_SHORTCUT.get((family or "", row["block"]), OTHER_SHORTCUT)
         best = max((counts[name], name == default) for name in options)
         chosen.append({**row, "shortcut": next(name for name in options if (counts[name], name == default) == best)})
     return chosen
 
 
 def _fitting(stage: list[UnitFacts], changes: list[Change]) -> list[str]:
-    """The options that make the shortcuts of most units of a stage."""
+    """The options that reproduce the shortcuts of the most units of a stage."""
     fits = {name: sum(_fits(option, *pair) for pair in zip(stage, changes, strict=True))
             for name, option in SHORTCUTS.items()}
     return [name for name, count in fits.items() if count == max(fits.values())]
 
 
 def _fits(option: ShortcutOption, unit: UnitFacts, change: Change) -> bool:
-    """Whether an option makes the shortcut of a unit."""
+    """Whether an option reproduces the shortcut of a unit."""
     if unit.shortcut is None or not option.residual:
         return unit.shortcut is None and not option.residual
     return option.projects(change) == unit.projects and (
@@ -240,7 +242,7 @@ def _changes(parts: Anatomy, stages: Stages, downsample: str) -> list[list[Chang
 
 
 def _family(parts: Anatomy, rows: list[Data]) -> str | None:
-    """The preset whose stem or whose widths these are."""
+    """The preset with this stem or these widths."""
     widths = tuple(row["width"] for row in rows)
     for name, preset in FAMILIES.items():
         convs = tuple((conv.kernel, conv.width, conv.stride) for conv in preset.stem.convs)
@@ -251,7 +253,7 @@ def _family(parts: Anatomy, rows: list[Data]) -> str | None:
 
 
 def _cut(parts: Anatomy, planned: Plan) -> Plan:
-    """The graph in the units of `planned`; what stands between two units goes to the first as far as it has room."""
+    """The graph cut into the units of `planned`; nodes between two units go to the first as far as it has room."""
     edges = [(0, parts.stem_last), *((unit.first, unit.last) for unit in parts.units)]
     units, begin = [], 0
     for place, (unit, (_, last)) in enumerate(zip(planned.units, edges, strict=False)):
@@ -277,6 +279,6 @@ def _apart(planned: Unit, found: Unit) -> int:
 
 
 def _commonest(values: Iterable[Any]) -> Any:
-    """The value that comes most often, None when there is none."""
+    """The most common value; None when there is none."""
     counts = Counter(values).most_common(1)
     return counts[0][0] if counts else None

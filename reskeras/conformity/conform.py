@@ -1,4 +1,4 @@
-"""A model held against the papers: its closest spec, its deviations, and whether the spec is the same function."""
+"""A model compared with the papers: its closest spec, its deviations, and whether that spec is the same function."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from reskeras.conformity.foreign import Foreign, Unlike
 from reskeras.conformity.functional import functional
 from reskeras.conformity.graph import read_graph, strange_layers
 from reskeras.conformity.layers import QUANTISED
-from reskeras.conformity.pixels import split
+from reskeras.conformity.pixels import is_known, split
 from reskeras.conformity.series import series
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
 from reskeras.printable import short_repr
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
 from reskeras.spec.diff import Step, UnitChange, unit_changes
 from reskeras.spec.document import to_yaml
-from reskeras.spec.fields import Spec
 from reskeras.spec.vgg import VggSpec
 
 
 @dataclass(frozen=True)
 class Conformity:
-    """What a Keras model is, by its graph alone.
+    """What a Keras model is, judged by its graph alone.
 
-    spec: the closest of this space, None where none is near; `why` then says so. name: what that spec goes by.
-    paper and source: the paper's network that it is held against. deviations: where it is not that network.
-    obstacles: operations in which the spec and the model differ as functions, in the language of `reskeras diff` from
-    the spec to the model. preprocessing: what the model does to its pixels ahead of the network, which is no part of
-    the spec. softmax: the model ends in one, and the spec's model gives the logits before it. layers: where the spec is
-    exact, of each operation that has weights the model's layer that it is, MODEL/LAYER for one inside a model.
+    spec: the closest one of this space, None where none is near; `why` then gives the reason. name: that spec's name.
+    paper and source: the paper's network that it is compared with. deviations: where it differs from that network.
+    obstacles: operations in which the spec and the model differ as functions, as `reskeras diff` writes them from the
+    spec to the model. preprocessing: what the model does to its pixels ahead of the network; not part of the spec.
+    softmax: the model ends in one, and the spec's model returns the logits before it. layers: where the spec is exact,
+    the model's layer for each operation that has weights, MODEL/LAYER for a layer of a nested model.
     """
 
-    spec: Spec | None = None
+    spec: AnyNetwork | None = None
     name: str | None = None
     paper: str | None = None
     source: str | None = None
@@ -64,12 +64,12 @@ class Conformity:
 
     @property
     def exact(self) -> bool:
-        """Whether the spec compiles to the model's function, given its weights, between the model's own preprocessing
-        and softmax."""
+        """Whether the spec, given the model's weights, compiles to the same function, from after the model's own
+        preprocessing to before its softmax."""
         return self.spec is not None and not self.obstacles
 
     def write(self, path: str | Path) -> Path:
-        """Write the spec as YAML; ReskerasError when none compiles to the same function, with what is in the way."""
+        """Write the spec as YAML; ReskerasError that names the obstacles when none compiles to the same function."""
         if self.spec is None:
             raise ReskerasError(f"write: the model is no network of this space: {self.why}")
         if self.obstacles:
@@ -79,7 +79,7 @@ class Conformity:
         return Path(path)
 
     def obstacles_in_words(self) -> Iterator[str]:
-        """What is in the way of the same function, the first few."""
+        """The first few obstacles to the same function, in words."""
         signs = {"-": "without", "+": "with", "~": "other"}
         for change in self.obstacles[:3]:
             yield f"{change.units} {', '.join(f'{signs[step.sign]} {step.words}' for step in change.steps[:3])}"
@@ -87,7 +87,7 @@ class Conformity:
             yield f"{len(self.obstacles) - 3} more"
 
     def preprocessing_in_words(self) -> Iterator[str]:
-        """What the model does to its pixels, step by step."""
+        """The model's own preprocessing, step by step."""
         return (step.words for step in self.preprocessing)
 
     def data(self) -> dict[str, Any]:
@@ -102,17 +102,17 @@ class Conformity:
 
 def conform(model: Any) -> Conformity:
     """What `model` is: a `keras.Model`, a `.keras` or `.h5` file, a run folder, or what
-    `keras.saving.serialize_keras_object` gives.
+    `keras.saving.serialize_keras_object` returns.
 
-    Only the configuration is read, and no layer of it is made: names of layers, weights and what a custom layer would
-    execute play no part. Raises ReskerasError for what has no graph to read (status 2) or is broken (status 1); a
-    model that is no network of this space is a Conformity without a spec.
+    Only the configuration is read, and no layer is instantiated: layer names, weights and the code of custom layers
+    play no part. Raises ReskerasError for what has no graph to read (status 2) or is broken (status 1); a model that
+    is no network of this space gives a Conformity without a spec.
     """
     config = read_config(model)
     try:
         tensors = read_graph(config)
         steps, nodes, shape = split(series(tensors), tensors.shape)
-        nodes = canonical(nodes, None if None in shape else shape)
+        nodes = canonical(nodes, shape if is_known(shape) else None)
         while nodes and isinstance(nodes[-1], op.Dropout):
             nodes = nodes[:-1]
         softmax = bool(nodes) and nodes[-1] == Foreign(name="", what="softmax")
@@ -134,14 +134,14 @@ def conform(model: Any) -> Conformity:
 
 
 def _layers(found: Closest) -> dict[str, str]:
-    """Our operations that have weights by name, and the names of the layers that they are; both plans are alike."""
+    """The names of our operations with trained weights to the model's layers; both plans are alike."""
     ours, theirs = ([each for each in plan.ops() if each.learned]
                     for plan in (found.planned, found.found))
     return {one.name: other.name for one, other in zip(ours, theirs, strict=True)}
 
 
-def _name(spec: Spec) -> str:
-    """What a spec goes by; a VGG is named for its depth."""
+def _name(spec: AnyNetwork) -> str:
+    """The name of a spec; a VGG is named for its depth."""
     return spec.fallback_name if isinstance(spec, VggSpec) else name_of(spec)
 
 

@@ -1,19 +1,19 @@
-"""A plan as a function alone: what only training knows is left out, so that equal functions are equal plans."""
+"""A plan as an inference function: settings of training alone removed, so that equal functions are equal plans."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from reskeras.spec import operations as op
-from reskeras.spec.fields import Spec
-from reskeras.spec.merges import GATE, STREAM
+from reskeras.spec.any_network import AnyNetwork
+from reskeras.spec.merges import GATE
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.nodes import Fork, Sequence, mapped, rewritten
 from reskeras.spec.plan import Plan
 
 
 def untrained(node: op.Op) -> op.Op | None:
-    """`node` without what only training knows; None where it does nothing else."""
+    """`node` without the settings of training alone; None where it does nothing at inference."""
     match node:
         case op.Dropout():
             return None
@@ -27,9 +27,9 @@ def untrained(node: op.Op) -> op.Op | None:
             return node
 
 
-def functional(plan: Plan, spec: Spec) -> Plan:
-    """`plan` as a function alone: without what only training knows, and with the biases and scales that `spec` gives
-    every layer, and every gate of channels, which are 0 and 1 where the model has none."""
+def functional(plan: Plan, spec: AnyNetwork | None) -> Plan:
+    """`plan` as an inference function: without the settings of training alone, and with the biases and scales that
+    `spec` gives every layer, and every channel gate; where the model has none they are 0 and 1."""
     biased = isinstance(spec, NetworkSpec) and bool(spec.conv_bias)
     scaled = not isinstance(spec, NetworkSpec) or spec.bn is None or spec.bn.scale
 
@@ -48,7 +48,8 @@ def functional(plan: Plan, spec: Spec) -> Plan:
 
 
 def _with_biased_gates(nodes: Sequence) -> Sequence:
-    return tuple(replace(node, branches=(node.branch(STREAM), mapped(node.branch(GATE), _with_bias)))
+    return tuple(replace(node, branches=tuple(mapped(branch, _with_bias) if part == GATE else branch
+                                              for part, branch in zip(node.parts, node.branches, strict=True)))
                  if isinstance(node, Fork) and node.is_gate else node for node in nodes)
 
 

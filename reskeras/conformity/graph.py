@@ -1,4 +1,4 @@
-"""The configuration of a Keras model as a graph of operations: nested models opened, layer names used as addresses."""
+"""The configuration of a Keras model as a graph of operations: nested models flattened, layer names as addresses."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from reskeras.spec.operation import Op
 DEEPEST_MODELS = 20
 MOST_NAMED = 5
 MOST_CALLS = 200_000
-INSIDE = "/"  # between the names of a model and of a layer in it
-OURS = "reskeras"  # the package that our own layers are registered in
-# functions of TensorFlow, which Keras 2 keeps as TFOpLambda or SlicingOpLambda layers, as Keras 3's operations
+INSIDE = "/"  # separates the name of a model from that of a layer in it
+OURS = "reskeras"  # the package that our own layers are registered under
+# TensorFlow functions, which Keras 2 keeps as TFOpLambda or SlicingOpLambda layers, to Keras 3's operations
 FUNCTIONS = {
     "__operators__.add": "Add", "math.add": "Add", "nn.bias_add": "Add", "math.subtract": "Subtract",
     "math.multiply": "Multiply", "math.truediv": "TrueDivide", "math.divide": "TrueDivide", "nn.relu": "Relu",
@@ -28,35 +28,36 @@ FUNCTIONS = {
     "math.reduce_max": "Max", "cast": "Cast", "expand_dims": "ExpandDims",
     "__operators__.getitem": "GetItem"}
 LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
-OPTIONS = ("axis", "keepdims", "data_format", "dtype")  # arguments of a call in Keras 2 that Keras 3 configures
+OPTIONS = ("axis", "keepdims", "data_format", "dtype")  # call arguments in Keras 2 that are configuration in Keras 3
 ORDERS = {"NHWC": "channels_last", "NCHW": "channels_first"}
-KERAS_REGISTERED = ("Custom>CustomScaleLayer",)  # Keras' own that Keras 2 registers as anybody would
+KERAS_REGISTERED = ("Custom>CustomScaleLayer",)  # Keras' own classes that Keras 2 registers like custom ones
 
 
 @dataclass
 class Tensors:
     """A graph in topological order: tensor i comes from `makers[i]` and is made of the tensors `inputs[i]`.
 
-    Tensor 0 is the image; `shape` is its (height, width, channels), None where it is left open. A maker is an operation
-    of one input, which is called what its layer is, or the merging of several. `precisions` are those of the layers, in
-    Keras' words.
+    Tensor 0 is the image, which has no maker; `shape` is its (height, width, channels), None where it is left open. A
+    maker is an operation of one input, named after its layer, or a merge of several. `precisions` are the layers' dtype
+    policies, by Keras' names.
     """
 
     shape: tuple[int | None, ...]
-    makers: list[Op | Merge | None] = field(default_factory=lambda: [None])
+    makers: dict[int, Op | Merge] = field(default_factory=dict)
     inputs: list[tuple[int, ...]] = field(default_factory=lambda: [()])
     output: int = 0
     precisions: list[str] = field(default_factory=list)
 
     def add(self, maker: Op | Merge, *inputs: int) -> int:
-        """A new tensor; returns its number."""
-        self.makers.append(maker)
+        """Add a tensor; returns its number."""
+        number = len(self.inputs)
+        self.makers[number] = maker
         self.inputs.append(inputs)
-        return len(self.makers) - 1
+        return number
 
 
 def read_graph(model: Config) -> Tensors:
-    """The graph of a model, Functional or Sequential, as Keras writes it down.
+    """The graph of a Functional or Sequential model from its configuration.
 
     Raises Unlike for a graph that a network of this space cannot have, and ReskerasError: status 2 for a model without
     a graph, 1 for a broken configuration.
@@ -77,15 +78,15 @@ def read_graph(model: Config) -> Tensors:
 
 
 def _image_shape(config: Config) -> tuple[int | None, ...]:
-    """(height, width, channels) of a model's one input; a part that is open is None."""
+    """(height, width, channels) of a model's one input; an open dimension is None."""
     first = config["layers"][0]
     if "input_layers" in config:
         [(name, _)] = _addresses(config["input_layers"], "input")
         first = next(layer for layer in config["layers"] if _name(layer) == name)
     while _is_model(first):  # a Sequential that begins with a whole model
         return _image_shape(first["config"])
-    shape = first["config"].get("batch_shape") or first["config"].get("batch_input_shape") \
-        or config.get("build_input_shape") or ()
+    shape: list[Any] = first["config"].get("batch_shape") or first["config"].get("batch_input_shape") \
+        or config.get("build_input_shape") or []
     if len(shape) != 4:
         return (None, None, None) if len(shape) != 2 else (1, 1, shape[1])
     return tuple(None if size is None else int(size) for size in shape[1:])
@@ -96,10 +97,10 @@ class _Reader:
 
     def __init__(self, tensors: Tensors):
         self.tensors, self.depth, self.calls = tensors, 0, 0
-        self.path: list[str] = []  # names of the models that are inside one another
+        self.path: list[str] = []  # names of the nested models around the current layer
 
     def model(self, config: Config, inputs: list[int]) -> list[int]:
-        """The tensors that a model gives for `inputs`."""
+        """The output tensors of a model for `inputs`."""
         self.depth += 1
         if self.depth > DEEPEST_MODELS:
             raise failure(f"model: models are nested deeper than {DEEPEST_MODELS} levels")
@@ -160,7 +161,7 @@ class _Reader:
 
 
 def strange_layers(model: Config) -> dict[str, str]:
-    """The layers of a model, and of those inside, by name, whose class is neither Keras' own nor ours: which it is."""
+    """Layers whose class is neither Keras' own nor ours, in nested models too: name to class."""
     found, waiting = {}, list(model["config"]["layers"]) if _is_model(model) else []
     for layer in waiting:
         if _is_model(layer):
@@ -171,15 +172,15 @@ def strange_layers(model: Config) -> dict[str, str]:
 
 
 def _is_model(layer: Config) -> bool:
-    """Whether a layer is a whole model whose configuration is its function: Keras' own class, not one of that name or
-    with such fields."""
+    """Whether a layer is a whole model that its configuration defines: Keras' own class, not another one of that name
+    or with such fields."""
     return _kind(layer) in MODELS and isinstance(layer["config"].get("layers"), list)
 
 
 def _kind(layer: Config) -> str:
-    """The class of a layer. One that is not known to be Keras' own or ours keeps its package or module, so that it is
-    not taken for theirs, whatever it is called: Keras names a module and registers none of its own classes by package
-    (but for KERAS_REGISTERED); Keras 2 names neither, and marks what is not its own by a package."""
+    """The class name of a layer. A class that is not known to be Keras' own or ours keeps its package or module, so
+    that it is never mistaken for one of theirs: Keras 3 records a module and registers none of its own classes under a
+    package (except KERAS_REGISTERED); Keras 2 records no module, and marks custom classes by a package."""
     kind, module, registered = str(layer["class_name"]), layer.get("module"), layer.get("registered_name")
     packages = _packages(layer)
     own = packages == {OURS} or (not packages and (is_own(module) if module else registered is None))
@@ -193,7 +194,7 @@ def _kind(layer: Config) -> str:
 
 
 def _packages(layer: Config) -> set[str]:
-    """The packages that the class of a layer is registered in; none of Keras' own."""
+    """The packages that the class of a layer is registered under; none for Keras' own."""
     kind, registered = str(layer["class_name"]), layer.get("registered_name")
     names = () if registered in KERAS_REGISTERED and is_own(layer.get("module")) else (kind, str(registered or ""))
     return {name.rpartition(">")[0] for name in names} - {""}
@@ -212,7 +213,7 @@ def _name(layer: Config) -> str:
 
 
 def _addresses(places: Any, what: str | None) -> list[Address]:
-    """Addresses of a model's inputs or outputs; with `what`, Unlike unless there is one."""
+    """Addresses of a model's inputs or outputs; with `what`, Unlike unless there is exactly one."""
     if isinstance(places, dict):
         places = list(places.values())
     if len(places) == 3 and isinstance(places[0], str):
@@ -226,27 +227,29 @@ def _addresses(places: Any, what: str | None) -> list[Address]:
 
 
 def _called(address: Address, nested: Mapping[str, int]) -> Address:
-    """Where a tensor comes from. Of a nested Functional model Keras counts calls from 1, and in some places from 0,
-    which it then reads as the last; `nested` has how often each is called."""
+    """The call that a tensor comes from. Keras counts the calls of a nested Functional model from 1, in some places
+    from 0, which it then reads as the last; `nested` has the number of calls of each."""
     name, call = address
     return (name, (call - 1) % nested[name]) if name in nested else address
 
 
 def _as_called(layer: Config, node: Any) -> Config:
-    """A layer as one call of it has it: what trains has a class of its own, options of a function are configured."""
-    told, kind = keywords(node), layer["class_name"]
-    # Keras 3 notes the default of a layer's call, which inference overrules
-    if told.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
+    """A layer as one call configures it: training mode is part of the class name, and the options of a Keras 2
+    function are part of the configuration."""
+    given, kind = keywords(node), layer["class_name"]
+    # Keras 3 records the default `training` of a layer's call, which inference overrides
+    if given.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
         return {**layer, "class_name": f"{kind} in training mode"}
     if kind in LAMBDAS:
-        options = {key: ORDERS.get(told[key], told[key]) if key == "data_format" else told[key]
-                   for key in OPTIONS if key in told}
+        options = {key: ORDERS.get(given[key], given[key]) if key == "data_format" else given[key]
+                   for key in OPTIONS if key in given}
         return {**layer, "config": {**layer["config"], **options}}
     return layer
 
 
 def _taken(layer: Config, node: Any, floating: bool) -> tuple[list[Address], CallArguments]:
-    """The tensors that one call of a layer takes, and what is beside them; whole numbers wrap around."""
+    """The tensors that one layer call takes, and its other arguments; arithmetic on integers, which wraps around, is
+    marked."""
     sources, beside, floating = arguments(node, floating, OPTIONS if layer["class_name"] in LAMBDAS else ())
     if beside and not floating and _kind(layer) != "TrueDivide":
         beside = replace(beside, after=(*beside.after, "of integers"))
@@ -254,7 +257,7 @@ def _taken(layer: Config, node: Any, floating: bool) -> tuple[list[Address], Cal
 
 
 def _in_order(sources: dict[Address, list[Address]], known: set[Address]) -> Iterator[Address]:
-    """Calls so that each comes after those it takes from, whatever order the file has; only what can be computed."""
+    """Calls in topological order, whatever order the file has; those that cannot be computed are left out."""
     waiting = {call: len([source for source in taken if source not in known]) for call, taken in sources.items()}
     takers: dict[Address, list[Address]] = {}
     for call, taken in sources.items():

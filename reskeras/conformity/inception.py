@@ -1,4 +1,4 @@
-"""A graph read as an Inception network (arXiv:1602.07261): its stem, then cells counted until others begin."""
+"""A graph read as an Inception network (arXiv:1602.07261): its stem, then each kind of cell counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reskeras.conformity.canonical import canonical_plan
 from reskeras.conformity.functional import functional
 from reskeras.errors import ReskerasError
 from reskeras.spec import operations as op
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.inception import INCEPTION, KINDS, SCALING, STEMS, InceptionSpec
 from reskeras.spec.initialisers import INITIALISERS
 from reskeras.spec.merges import Concat
@@ -26,9 +26,9 @@ OPEN_INPUT = (299, 299)
 
 
 def read_inception(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[InceptionSpec, tuple[Unit, ...]] | None:
-    """The spec of the canonical sequence `nodes` and the same nodes in its units; None unless they are such a network.
+    """The spec of the canonical sequence `nodes`, and the nodes cut into its units; None if they are no such network.
 
-    The kind and the stem are tried; cells are counted, and factors of residuals read, where its cells stand.
+    Kinds and stems are tried in turn; cells are counted, and scaling factors of residuals are read off them.
     """
     if not any(isinstance(node, Fork) and node.merge == Concat() for node in walk(nodes)):
         return None
@@ -48,7 +48,7 @@ def read_inception(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[Ince
 
 
 def _cut(nodes: Sequence, data: Data) -> tuple[InceptionSpec, tuple[Unit, ...]] | None:
-    """`nodes` in the units of the spec of `data`; None when there are more or fewer."""
+    """`nodes` cut into the units of the spec of `data`; None when there are more or fewer operations."""
     spec = validated(InceptionSpec, _simplest(data))
     units, begin = [], 0
     for unit in canonical_plan(spec.lower()).units:
@@ -66,13 +66,13 @@ def _cut(nodes: Sequence, data: Data) -> tuple[InceptionSpec, tuple[Unit, ...]] 
 
 @dataclass(frozen=True)
 class _Cells:
-    """Finds the cells of one kind and stem in `nodes`; `base` has what is known."""
+    """Finds the cells of one kind and stem in `nodes`; `base` holds the fields known so far."""
 
     nodes: Sequence
     base: Data
 
     def data(self) -> Data | None:
-        """The fields of the spec; None when something else stands there."""
+        """The fields of the spec; None when the nodes are something else."""
         plan = self._plan({**self.base, "cells": [1, 1, 1]})
         place = self._after(plan.units[0], 0)
         counts, scaling, last_linear = [], [], False
@@ -80,7 +80,7 @@ class _Cells:
             *reduction, cell = (unit for unit in plan.units if unit.stage == stage + 1)
             for unit in reduction:
                 place = None if place is None else self._after(unit, place)
-            count, factors = 0, Counter()
+            count, factors = 0, Counter[float]()
             while place is not None and (following := self._after(cell, place)):
                 factors[_factor(self.nodes[place])] += 1
                 count, place = count + 1, following
@@ -90,7 +90,7 @@ class _Cells:
             if not count:
                 return None
             counts.append(count)
-            scaling.append(factors.most_common(1)[0][0] if factors else SCALING[stage])  # one that shows nowhere
+            scaling.append(factors.most_common(1)[0][0] if factors else SCALING[stage])  # not visible in the graph
         scaled = {"scaling": scaling} if KINDS[self.base[INCEPTION]].residual else {}
         return {**self.base, **scaled, "cells": counts, "last_linear": last_linear}
 
@@ -99,14 +99,14 @@ class _Cells:
         return _comparable(canonical_plan(spec.lower()).units, spec)
 
     def _after(self, unit: Unit, place: int) -> int | None:
-        """Where `unit` ends that begins at `place`; None when it does not stand there, factors aside."""
+        """Index after `unit` if it begins at `place`, scaling factors aside; None if it does not."""
         end = place + len(unit.nodes)
         there = _comparable((replace(unit, nodes=self.nodes[place:end]),), None).units[0]
         return end if there.nodes == unit.nodes else None
 
 
-def _comparable(units: tuple[Unit, ...], spec: Spec | None) -> Plan:
-    """Units as functions alone and without factors of residuals, which are numbers of the network."""
+def _comparable(units: tuple[Unit, ...], spec: AnyNetwork | None) -> Plan:
+    """Units as inference functions, without scaling factors of residuals, which are read separately."""
     plan = functional(Plan(units=units, input_shape=(1, 1, 1)), spec)
     return plan.mapped(lambda node: None if isinstance(node, op.Scale) else node)
 
@@ -116,13 +116,13 @@ def _without_relu(cell: Unit) -> Unit:
 
 
 def _factor(cell: Any) -> float:
-    """What the residual of a cell is multiplied by."""
+    """The scaling factor of a cell's residual."""
     last = cell.branches[-1][-1] if isinstance(cell, Fork) and cell.branches[-1] else None
     return last.factor if isinstance(last, op.Scale) else 1.0
 
 
 def _factors(ops: list[op.Op]) -> list[float]:
-    """Width factors that the first convolution may come of, the roundest first."""
+    """Width factors that explain the filters of the first convolution, the roundest first."""
     first = next((each.filters for each in ops if isinstance(each, op.Conv)), 0)
     low, high = (first - 0.5) / FIRST_WIDTH, (first + 0.5) / FIRST_WIDTH
     widest = max((each.filters for each in ops if isinstance(each, op.Conv)), default=0)
@@ -154,7 +154,7 @@ def _head(nodes: Sequence, ops: list[op.Op], factor: float) -> Data:
 
 
 def _simplest(data: Data) -> Data:
-    """`data` without what is so anyway."""
+    """`data` without fields that equal their defaults."""
     wanted = validated(InceptionSpec, data)
     for name in list(data):
         shorter = {key: value for key, value in data.items() if key != name}

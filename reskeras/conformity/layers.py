@@ -1,10 +1,10 @@
-"""The configuration of one Keras layer as operations of a plan: every form that Keras has for a thing, one for us."""
+"""The configuration of one Keras layer as operations of a plan; Keras' several forms of a thing become one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from reskeras.conformity import pixels
 from reskeras.conformity.foreign import Foreign, Lowest, OnePosition, Stack, legible
@@ -14,7 +14,9 @@ from reskeras.spec.merges import ADD, MERGES, Concat, Merge, Multiply, ScaledAdd
 from reskeras.spec.plan_data import from_fields
 
 Config = dict[str, Any]
-OWN = {made.__name__: made for made in (*op.OPERATIONS.values(), *MERGES.values())}
+OWN: dict[str, type[op.Op] | type[Merge]] = {  # the classes that our own layers are called as
+    **{made.__name__: made for made in op.OPERATIONS.values()}, **{made.__name__: made for made in MERGES.values()}}
+Reduce = Literal["max", "average"]
 Ops = tuple[op.Op, ...]
 
 FLOAT32, QUANTISED = "float32", " from "
@@ -29,7 +31,7 @@ KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
 
 @dataclass(frozen=True)
 class CallArguments:
-    """What a call takes beside its tensors, before the first and after it: numbers by channel, all else in words."""
+    """Arguments of a call that are no tensors, before its first tensor and after it: numbers by channel, else text."""
 
     before: tuple[tuple[float, ...] | str, ...] = ()
     after: tuple[tuple[float, ...] | str, ...] = ()
@@ -39,18 +41,18 @@ class CallArguments:
 
 
 def precision(policy: Any) -> str:
-    """The dtype policy of a layer by name, such as float32 or mixed_float16; of a quantised one by its mode, such as
-    `int8 from float32`."""
+    """The dtype policy of a layer by name, such as float32 or mixed_float16; of a quantised layer with its mode, such
+    as `int8 from float32`."""
     if policy is None:
         return FLOAT32
     if not isinstance(policy, dict):
         return legible(policy)
-    told = policy.get("config") or {}
-    return legible(f"{told['mode']}{QUANTISED}{told['source_name']}" if "mode" in told else told["name"])
+    config = policy.get("config") or {}
+    return legible(f"{config['mode']}{QUANTISED}{config['source_name']}" if "mode" in config else config["name"])
 
 
 def operations(kind: str, config: Config, beside: CallArguments) -> Ops:
-    """What a layer of class `kind` does to its one input, called with what is `beside` it."""
+    """The operations of a layer of class `kind` on its one input, called with the arguments `beside` it."""
     if config.get("lora_rank"):
         return (Foreign(name="layer", what=f"{kind} layer with LoRA that is not merged", weighted=True),)
     if not _channels_first(config):
@@ -65,7 +67,7 @@ def operations(kind: str, config: Config, beside: CallArguments) -> Ops:
 
 
 def merging(kind: str, config: Config) -> Merge | None:
-    """How a layer of class `kind` merges its inputs; None for one that no plan has."""
+    """The merge that a layer of class `kind` performs; None for one that no plan has."""
     match kind:
         case "Add" | "AddV2":
             return ADD
@@ -82,8 +84,8 @@ def merging(kind: str, config: Config) -> Merge | None:
 
 
 def own_record(kind: str, config: Config) -> op.Op | Merge | None:
-    """What one of our own layers is that is called as the class of its operation or merge, and has its fields; KeyError
-    where it lacks one."""
+    """The operation or merge that one of our own layers stands for, by its class name and fields; None for another
+    class, KeyError where a field is missing."""
     made = OWN.get(kind)
     if made is None:
         return None
@@ -92,7 +94,7 @@ def own_record(kind: str, config: Config) -> op.Op | Merge | None:
 
 
 def _activation(kind: Any) -> Ops:
-    """An activation by name, which is Keras' own; any other function, whatever it is called, Keras writes as a
+    """An activation by name, which is Keras' own; Keras serialises any other function, whatever its name, as a
     mapping."""
     if isinstance(kind, dict):
         name = kind.get("config", kind.get("class_name"))
@@ -147,7 +149,7 @@ def _norm(config: Config) -> Ops:
                          gamma_start=_start(config.get("gamma_initializer"), 1.0)),)
 
 
-def _pool(reduce: str) -> Callable[[Config], Ops]:
+def _pool(reduce: Reduce) -> Callable[[Config], Ops]:
     def pool(config: Config) -> Ops:
         kernel = _pair(config["pool_size"])
         stride = kernel if config.get("strides") is None else _pair(config["strides"])
@@ -156,7 +158,7 @@ def _pool(reduce: str) -> Callable[[Config], Ops]:
     return pool
 
 
-def _global_pool(reduce: str) -> Callable[[Config], Ops]:
+def _global_pool(reduce: Reduce) -> Callable[[Config], Ops]:
     return lambda config: (op.GlobalPool(name="pool", reduce=reduce, keep_positions=bool(config.get("keepdims"))),)
 
 
@@ -166,18 +168,18 @@ def _dense(config: Config) -> Ops:
             *_activation(config.get("activation")))
 
 
-def _pad(config: Config) -> Ops:
+def _pad(config: Config, border: Literal["zero", "edge"] = "zero") -> Ops:
     padding = config["padding"]
     rows, columns = (padding, padding) if isinstance(padding, int) else padding
-    return (op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns)),)
+    return (op.Pad(name="pad", rows=_pair(rows), columns=_pair(columns), border=border),)
 
 
 def _pad_edges(config: Config) -> Ops:
-    return tuple(replace(pad, border="edge") for pad in _pad(config))
+    return _pad(config, "edge")
 
 
 def _pad_by_constant(config: Config, beside: CallArguments) -> Ops:
-    """`ops.pad`: with zeros, or with the lowest number, beside which a maximum takes any other."""
+    """`ops.pad` with zeros, or with -inf, which a maximum never selects."""
     widths, value = config.get("pad_width"), [*beside.after, 0.0][0]
     foreign = (Foreign(name="pad", what="padding"),)
     if config.get("mode") != "constant" or beside.before or len(beside.after) > 1 or not isinstance(widths, list):
@@ -191,8 +193,8 @@ def _pad_by_constant(config: Config, beside: CallArguments) -> Ops:
         float("-inf"),) else foreign
 
 
-def _reduced(reduce: str) -> Callable[[Config], Ops]:
-    """A mean or maximum over rows and columns, which is a global pool."""
+def _reduced(reduce: Reduce) -> Callable[[Config], Ops]:
+    """A mean or maximum over rows and columns: a global pool."""
     def reduced(config: Config) -> Ops:
         if _over_positions(config):
             return (op.GlobalPool(name="pool", reduce=reduce, keep_positions=bool(config.get("keepdims"))),)
@@ -202,7 +204,7 @@ def _reduced(reduce: str) -> Callable[[Config], Ops]:
 
 
 def _reshape(config: Config) -> Ops:
-    """A `Reshape` layer, or `ops.reshape`, whose shape has the batch too."""
+    """A `Reshape` layer, or `ops.reshape`, whose target shape includes the batch axis."""
     target = list(config.get("target_shape") or ())
     if not target and (shape := list(config.get("newshape") or ())) and shape[0] == -1 and -1 not in shape[1:]:
         target = shape[1:]
@@ -237,6 +239,10 @@ def _dropout(config: Config) -> Ops:
     return (op.Dropout(name="dropout", rate=rate, per_image=bool(config.get("per_image")) or shape is not None),)
 
 
+def _of_pixels(reader: Callable[[Config], op.Op]) -> Callable[[Config], Ops]:
+    return lambda config: (reader(config),)
+
+
 READERS: dict[str, Callable[[Config], Ops]] = {
     "Conv2D": _conv, "Convolution2D": _conv, "GroupedConv2D": _conv,
     "DepthwiseConv2D": _depthwise, "SeparableConv2D": _depthwise,
@@ -252,7 +258,7 @@ READERS: dict[str, Callable[[Config], Ops]] = {
     "ZeroPadding2D": _pad, "EdgePadding2D": _pad_edges,
     "Dropout": _dropout, "CountedDropout": _dropout,
     "Reshape": _reshape, "ExpandDims": _expanded, "Cast": _cast,
-    **{kind: lambda config, reader=reader: (reader(config),) for kind, reader in pixels.READERS.items()},
+    **{kind: _of_pixels(reader) for kind, reader in pixels.READERS.items()},
     "Identity": lambda config: (), "ActivityRegularization": lambda config: (), "InputLayer": lambda config: (),
 }
 
@@ -267,19 +273,20 @@ def _channels_first(config: Config) -> bool:
 
 
 def _start(data: Any, default: float) -> float:
-    """What an initialiser starts a weight with; one that draws counts as what it draws on average."""
+    """The initial value of a weight by its initialiser; a random one counts as its mean."""
     if not isinstance(data, dict):
         return {"zeros": 0.0, "ones": 1.0}.get(data, default)
     config = data.get("config") or {}
-    kinds = {"Zeros": 0.0, "Ones": 1.0, "Constant": config.get("value", 0.0)}
+    kinds: dict[Any, Any] = {"Zeros": 0.0, "Ones": 1.0, "Constant": config.get("value", 0.0)}
     return float(kinds.get(data.get("class_name"), config.get("mean", default)))
 
 
 def _initialiser(data: Any) -> str:
-    """An initialiser by a spec's name for it, else in words."""
+    """An initialiser by a spec's name for it, else as text."""
     if not isinstance(data, dict):
         return legible(data or "glorot_uniform")
     kind, config = str(data.get("class_name")), data.get("config") or {}
+    numbers: tuple[Any, ...] | None
     if kind == "VarianceScaling":
         numbers = tuple(config.get(name) for name in ("scale", "mode", "distribution"))
     else:

@@ -1,4 +1,4 @@
-"""What a model does to its pixels ahead of the network: scaling, reordering of channels, resizing, augmentation."""
+"""Preprocessing inside a model, ahead of the network: rescaling, reordering of channels, resizing, augmentation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
+
+from typing_extensions import TypeIs
 
 from reskeras.conformity.foreign import Foreign, OnePosition, Stack, legible
 from reskeras.spec import operations as op
@@ -15,14 +17,14 @@ from reskeras.spec.operation import Op, Shape
 Config = dict[str, Any]
 Numbers = tuple[float, ...]  # one for each channel, or one for all
 OpenShape = tuple[int | None, ...]
-# layers that give back their input at inference
+# layers that are the identity at inference
 AUGMENTATIONS = (
     "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
     "RandomShear", "RandomSharpness", "RandomHue", "RandomSaturation", "RandomColorJitter", "RandomColorDegeneration",
     "RandomGrayscale", "RandomErasing", "RandomElasticTransform", "RandomGaussianBlur", "RandomInvert",
     "RandomPerspective", "RandAugment", "AugMix", "GaussianNoise", "GaussianDropout")
-AT_INFERENCE = (*AUGMENTATIONS, "Resizing", "CenterCrop")  # whether they train makes no difference
-SMALLEST_DEVIATION = 1e-7  # Keras' epsilon, below which its Normalization divides by this instead
+AT_INFERENCE = (*AUGMENTATIONS, "Resizing", "CenterCrop")  # their recorded `training` argument makes no difference
+SMALLEST_DEVIATION = 1e-7  # Keras' epsilon: its Normalization divides by at least this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Affine(Foreign):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapted(Foreign):
-    """A Normalization whose mean and variance are weights, of each channel or one for all."""
+    """A Normalization layer whose mean and variance are weights, by channel or one for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +68,13 @@ class Resized(Foreign):
         return (*self.size, shape[-1])
 
 
-def split(nodes: Sequence, shape: OpenShape) -> tuple[Sequence, Sequence, OpenShape]:
-    """The steps that prepare the pixels of an image of `shape`, the nodes after them, and the shape that those take."""
+def is_known(shape: OpenShape) -> TypeIs[Shape]:
+    """Whether no part of a shape is left open."""
+    return None not in shape
+
+
+def split(nodes: Sequence, shape: OpenShape) -> tuple[tuple[Op, ...], Sequence, OpenShape]:
+    """The preprocessing steps of an image of `shape`, the nodes after them, and the input shape of those."""
     steps: list[Op] = []
     for index, node in enumerate(nodes):
         step = _step(node, shape[-1])
@@ -75,12 +82,12 @@ def split(nodes: Sequence, shape: OpenShape) -> tuple[Sequence, Sequence, OpenSh
             return tuple(steps), nodes[index:], shape
         steps.append(step)
         if isinstance(step, Resized):
-            shape = step.output_shape(shape)
+            shape = (*step.size, shape[-1])
     return tuple(steps), (), shape
 
 
 def _step(node: Node, channels: int | None) -> Op | None:
-    """A node as a step of preparing pixels; None where the network begins."""
+    """A node as a preprocessing step; None where the network begins."""
     match node:
         case op.Scale() | Adapted() | ReversedChannels() | Augmentation() | Resized():
             return node
@@ -94,7 +101,7 @@ def _step(node: Node, channels: int | None) -> Op | None:
 
 
 def affine(scale: Numbers, offset: Numbers = (0.0,)) -> Op:
-    """x * scale + offset, as an operation that plans have where there is one."""
+    """x * scale + offset, as a plan's own operation where there is one."""
     if not all(map(isfinite, (*scale, *offset))) or 0.0 in scale:
         return Foreign(name="affine", what="arithmetic that loses the pixels")
     if len(scale) == 1 and not any(offset):
@@ -105,8 +112,8 @@ def affine(scale: Numbers, offset: Numbers = (0.0,)) -> Op:
 
 
 def arithmetic(kind: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> Op | None:
-    """What an operation of `kind` does to a tensor that stands between the arguments `before` and `after` it; None for
-    one that is not known."""
+    """The operation that a call of `kind` performs on a tensor between the arguments `before` and `after` it; None for
+    an unknown one."""
     match kind, before, after:
         case ("Add", (), (tuple() as numbers,)) | ("Add", (tuple() as numbers,), ()):
             return affine((1.0,), numbers)
@@ -171,7 +178,7 @@ def standardised(mean: Numbers, variance: Numbers) -> Op:
 
 
 def by_channel(value: Any) -> Numbers | None:
-    """Numbers, or an array of them, by channel; None for anything that is not, such as numbers by position."""
+    """Numbers, or a serialised array of them, by channel; None for anything else, such as numbers by position."""
     if is_array(value):
         value = value["config"]["value"]
     while isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], list | tuple):
@@ -182,7 +189,7 @@ def by_channel(value: Any) -> Numbers | None:
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is how Keras writes an array down."""
+    """Whether a value is an array as Keras serialises it."""
     return isinstance(value, dict) and value.get("class_name") in ("__tensor__", "__numpy__")
 
 

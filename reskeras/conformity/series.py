@@ -1,4 +1,4 @@
-"""A graph as nested sequences: one tensor followed to the end, each detour from it a fork of a plan."""
+"""A graph as nested sequences: a chain of operations in which parallel branches are forks of a plan."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from reskeras.spec.merges import Merge
 from reskeras.spec.nodes import Fork, Node, Sequence
 
 DEEPEST_FORKS = 20
-MOST_STEPS = 20_000_000  # of the walk up the dominators, which is short in every network that people make
+MOST_STEPS = 20_000_000  # of the walk up the dominator tree, which is short in every real network
 
 
 def series(tensors: Tensors) -> Sequence:
     """`tensors` from the image to the output as a sequence of operations and forks, named by their kind.
 
-    A merge belongs to the tensor nearest above it that all its inputs come from (its immediate dominator; Cooper,
-    Harvey and Kennedy 2001). Raises Unlike when two branches share more than where they begin.
+    The branches of a merge begin at its immediate dominator (Cooper, Harvey and Kennedy 2001). Raises Unlike when two
+    branches share more than where they begin.
     """
     return _Series(tensors).between(0, tensors.output, 0)
 
@@ -28,7 +28,7 @@ class _Series:
         self.used: set[int] = set()
 
     def between(self, first: int, last: int, depth: int) -> Sequence:
-        """What leads from tensor `first` to tensor `last`."""
+        """The nodes between tensor `first` and tensor `last`."""
         if depth > DEEPEST_FORKS:
             raise failure(f"model: branches within branches, more than {DEEPEST_FORKS} levels of them")
         nodes: list[Node] = []
@@ -49,7 +49,7 @@ class _Series:
 
 
 def _dominators(tensors: Tensors) -> list[int]:
-    """For each tensor the nearest one above that every way to it passes; tensors are numbered in topological order."""
+    """The immediate dominator of each tensor; tensors are numbered in topological order."""
     above, steps = [0] * len(tensors.inputs), 0
     for tensor, inputs in enumerate(tensors.inputs):
         if not inputs:

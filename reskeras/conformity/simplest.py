@@ -1,4 +1,4 @@
-"""A spec with every field given, said in as few as a person would use."""
+"""A fully specified spec reduced to the few fields that a person would write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARED = ("block", "shortcut", "skip", "order")  # of a stage, and of the networ
 
 
 def simplest(data: Data) -> Data:
-    """`data`, which has `stages`, with what follows from the rest left out: it resolves to the same network."""
+    """`data`, which has `stages`, without fields that follow from the others: it resolves to the same network."""
     wanted = _resolved(data)
     for shorter in (_hoisted(data), *_by_depth(_hoisted(data), wanted.layers)):
         if _resolved(shorter) == wanted:
@@ -27,12 +27,12 @@ def simplest(data: Data) -> Data:
 def _resolved(data: Data) -> Any:
     try:
         return validated(NetworkSpec, data).decided()
-    except ReskerasError:  # something that is needed was left out
+    except ReskerasError:  # a required field was left out
         return None
 
 
 def _hoisted(data: Data) -> Data:
-    """What all stages say, said once."""
+    """Fields that all stages share moved to the network."""
     rows = [dict(row) for row in data["stages"]]
     shared = {}
     for name in SHARED:
@@ -50,7 +50,7 @@ def _by_depth(data: Data, depth: int) -> Iterator[Data]:
 
 
 def _shorter(data: Data) -> Iterator[Data]:
-    """`data` less one field, of a stage or of the network; what tells most goes last."""
+    """`data` without one field, of a stage or of the network; the most telling ones are left out last."""
     for index, row in enumerate(data.get("stages", [])):
         for name in row:
             if name != "units":

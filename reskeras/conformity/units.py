@@ -1,4 +1,4 @@
-"""A canonical sequence cut into stem, units and head, and what each unit is: its block, stride, shortcut and skip."""
+"""A canonical sequence cut into stem, units and head, and the facts of each unit: block, stride, shortcut and skip."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from reskeras.conformity.foreign import Unlike
 from reskeras.spec import operations as op
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.merges import GATE, RESIDUAL, SHORTCUT
-from reskeras.spec.nodes import Fork, Node, Sequence
+from reskeras.spec.nodes import Fork, Sequence
 from reskeras.spec.operation import changes_shape
 from reskeras.spec.skips import IDENTITY, SkipSpec, read_skip
 from reskeras.spec.wording import sequence_words
 
+Run = list[tuple[int, op.Conv]]  # convolutions one after another, each with its index in the sequence
+
 
 @dataclass(frozen=True)
 class Block:
-    """What the convolutions of a unit are. `strided` is which of them strides, None where none does."""
+    """The convolutions of a unit. `strided` is the index of the one that strides, None where none does."""
 
     name: str
     width: int
@@ -31,11 +33,12 @@ class Block:
 
 @dataclass(frozen=True)
 class UnitFacts:
-    """What one unit is. `first` and `last` are the indexes of its outermost convolutions or its fork in the sequence.
+    """The facts of one unit. `first` and `last` are the indexes in the sequence of its outermost convolutions, or of
+    its fork.
 
-    `shortcut` has the operations that change the shape of its shortcut, None in a plain unit. `skip` is what the fork
-    does to both. `middle` has the channels in the middle of a squeeze-and-excitation at the residual's end.
-    `preactivated` is whether the residual begins with an activation, of which the shortcut knows nothing.
+    `shortcut` holds the operations that change the shape of its shortcut, None in a plain unit. `skip` is what the fork
+    does to shortcut and residual. `middle` is the number of channels in the middle of a squeeze-and-excitation at the
+    residual's end. `preactivated`: the residual begins with an activation that the shortcut does not share.
     """
 
     first: int
@@ -60,7 +63,7 @@ class UnitFacts:
 
     @property
     def stride(self) -> int:
-        """Of the whole unit."""
+        """The stride of the whole unit."""
         return self.form.stride
 
     @property
@@ -70,19 +73,20 @@ class UnitFacts:
 
     @property
     def pooled(self) -> bool:
-        """Whether an average pool stands before that."""
-        return self.projects and any(isinstance(node, op.Pool) and node.reduce == "average" for node in self.shortcut)
+        """Whether an average pool precedes the projection."""
+        return self.projects and any(isinstance(node, op.Pool) and node.reduce == "average"
+                                     for node in self.shortcut or ())
 
     @property
     def out_width(self) -> int:
-        """Channels that come out."""
+        """Output channels."""
         return self.width * BLOCKS[self.block].expansion
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The stem's convolutions (kernel, width, stride) and pool (kernel, stride), what stands around the pool's map and
-    whether it is activated, the units, and where the stem ends."""
+    """The stem's convolutions (kernel, width, stride) and pool (kernel, stride), the border of the pool's input and
+    whether that is activated, the units, and the index at which the stem ends."""
 
     nodes: Sequence
     convs: tuple[tuple[int, int, int], ...]
@@ -94,37 +98,38 @@ class Anatomy:
 
 
 def anatomy(nodes: Sequence) -> Anatomy:
-    """The parts of a canonical sequence; Unlike when they are no stem and units of this space."""
+    """The parts of a canonical sequence; Unlike when they are not a stem and units of this space."""
     body = _body(nodes)
     forks = [index for index in body if isinstance(nodes[index], Fork)]
-    convs = [index for index in body if isinstance(nodes[index], op.Conv)]
-    pools = [index for index in body if isinstance(nodes[index], op.Pool)]
+    convs = {index: node for index in body if isinstance(node := nodes[index], op.Conv)}
+    pools = {index: node for index in body if isinstance(node := nodes[index], op.Pool)}
     if not convs:
         raise Unlike("it has no convolution on its main path")
-    late = pools and forks and pools[0] > forks[0]
-    if late or len(pools) > 1 or any(nodes[index].reduce != "max" for index in pools):
-        raise Unlike("it pools between or after its units: " + ", ".join(nodes[index].words for index in pools))
-    stem_end = pools[0] if pools else (forks[0] - 1 if forks else convs[0])
+    pool = min(pools, default=None)
+    late = pool is not None and forks and pool > forks[0]
+    if late or len(pools) > 1 or any(node.reduce != "max" for node in pools.values()):
+        raise Unlike("it pools between or after its units: " + ", ".join(node.words for node in pools.values()))
+    stem_end = pool if pool is not None else (forks[0] - 1 if forks else min(convs))
     if not any(index <= stem_end for index in convs) or (forks and forks[0] < stem_end):
         raise Unlike("it does not begin with a convolution, and perhaps a pool, before its first unit")
-    stem = [nodes[index] for index in convs if index <= stem_end]
-    rest = [index for index in body if index > stem_end and isinstance(nodes[index], op.Conv | Fork)]
+    stem = {index: conv for index, conv in convs.items() if index <= stem_end}
+    rest = [index for index in body if index > stem_end]
     return Anatomy(
-        nodes, tuple((_square(conv), conv.filters, _stride(conv)) for conv in stem),
-        (_square(nodes[pools[0]]), _stride(nodes[pools[0]])) if pools else None,
-        pools[0] if pools else max(index for index in convs if index <= stem_end), _units(nodes, rest),
-        *(_before_pool(nodes, pools[0]) if pools else ()))
+        nodes, tuple((_square(conv), conv.filters, conv.stride[0]) for conv in stem.values()),
+        None if pool is None else (_square(pools[pool]), pools[pool].stride[0]),
+        max(stem) if pool is None else pool, _units(nodes, rest),
+        *(() if pool is None else _before_pool(nodes, pool)))
 
 
 def _before_pool(nodes: Sequence, pool: int) -> tuple[str, bool]:
-    """What stands around the map that the stem's pool sees, and whether that is activated."""
+    """The border around the input of the stem's pool, and whether that input is activated."""
     before = nodes[max(index for index in range(pool) if isinstance(nodes[index], op.Conv)) + 1 : pool]
     border = next((node.border for node in before if isinstance(node, op.Pad)), "zero")
     return border, any(isinstance(node, op.Relu | op.BatchNorm) for node in before)
 
 
 def _body(nodes: Sequence) -> range:
-    """Indexes before the head: before the global pool, the dense layers, or what flattens."""
+    """Indexes before the head, which begins with the global pool, the flattening or the first dense layer."""
     ends = (index for index, node in enumerate(nodes) if isinstance(node, op.GlobalPool | op.Flatten | op.Dense))
     body = range(next(ends, len(nodes)))
     strange = [node for index in body for node in weighted(nodes[index]) if not isinstance(node, op.Conv)]
@@ -135,40 +140,42 @@ def _body(nodes: Sequence) -> range:
 
 
 def _units(nodes: Sequence, rest: list[int]) -> tuple[UnitFacts, ...]:
-    """Units of the forks and of the runs of convolutions between them."""
+    """A unit for each fork, and plain units for the runs of convolutions between forks."""
     units: list[UnitFacts] = []
-    run: list[int] = []
-    for index in [*rest, None]:
-        if index is not None and isinstance(nodes[index], op.Conv):
-            run.append(index)
-            continue
-        units += _plain(nodes, run)
-        run = []
-        if index is not None:
-            units.append(_residual(nodes[index], index))
+    run: Run = []
+    for index in rest:
+        node = nodes[index]
+        if isinstance(node, op.Conv):
+            run.append((index, node))
+        elif isinstance(node, Fork):
+            units += _plain(run)
+            run = []
+            units.append(_residual(node, index))
+    units += _plain(run)
     if not units:
         raise Unlike("it has no unit after its stem")
     return tuple(units)
 
 
-def _plain(nodes: Sequence, run: list[int]) -> list[UnitFacts]:
+def _plain(run: Run) -> list[UnitFacts]:
     """A run of convolutions as plain units of the first block that fits all of it."""
     if not run:
         return []
     for name in BLOCKS:
         size = len(BLOCKS[name].kernels)
         groups = [run[start : start + size] for start in range(0, len(run), size)]
-        found = [_block([nodes[index] for index in group]) for group in groups]
+        found = [_block([conv for _, conv in group]) for group in groups]
+        blocks = [each for each in found if each is not None and each.name == name]
         # a width changes only where a unit begins
-        if all(each and each.name == name for each in found):
-            return [UnitFacts(group[0], group[-1], each, None, IDENTITY)
-                    for group, each in zip(groups, found, strict=True)]
+        if len(blocks) == len(groups):
+            return [UnitFacts(group[0][0], group[-1][0], each, None, IDENTITY)
+                    for group, each in zip(groups, blocks, strict=True)]
     raise Unlike("its convolutions are no blocks of this space: "
-                 + ", ".join(nodes[index].words for index in run[:6]) + (", ..." if len(run) > 6 else ""))
+                 + ", ".join(conv.words for _, conv in run[:6]) + (", ..." if len(run) > 6 else ""))
 
 
 def _block(convs: list[op.Conv]) -> Block | None:
-    """What the convolutions of a unit are; None when no block has them."""
+    """The block that the convolutions of a unit form; None when there is no such block."""
     if any(len(set(conv.kernel)) > 1 or len(set(conv.stride)) > 1 for conv in convs):
         return None
     kernels, filters = tuple(conv.kernel[0] for conv in convs), tuple(conv.filters for conv in convs)
@@ -193,7 +200,7 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
     if not fork.is_residual or (skip := read_skip(fork)) is None:
         raise Unlike(f"it has a {fork.merge.kind} of {len(fork.branches)} branches: "
                      + " | ".join(map(sequence_words, fork.branches)))
-    residual, shortcut = fork.branch(RESIDUAL), fork.branch(SHORTCUT)
+    residual, shortcut = _branch(fork, RESIDUAL), _branch(fork, SHORTCUT)
     gates = [node for node in residual if isinstance(node, Fork)]
     block = None
     if not gates or (len(gates) == 1 and gates[0].is_gate):
@@ -203,11 +210,16 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
                      f"{sequence_words(residual)}")
     last = residual[-1]
     norms = [node for node in residual if isinstance(node, op.BatchNorm)]
-    middle = next((node.filters for gate in gates for node in gate.branch(GATE) if isinstance(node, op.Conv)), None)
+    middle = next((node.filters for gate in gates for node in _branch(gate, GATE) if isinstance(node, op.Conv)), None)
     return UnitFacts(index, index, block, _shortcut(shortcut), skip,
                      last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
                      bool(norms) and norms[-1].gamma_start == 0.0,
                      middle, isinstance(residual[0], op.BatchNorm | op.Relu))
+
+
+def _branch(fork: Fork, part: str) -> Sequence:
+    """The branch that is `part` of a fork that has it."""
+    return fork.branches[fork.parts.index(part)]
 
 
 def _shortcut(nodes: Sequence) -> Sequence:
@@ -217,14 +229,10 @@ def _shortcut(nodes: Sequence) -> Sequence:
     convs = [node for node in nodes if isinstance(node, op.Conv)]
     if len(convs) > 1 or any(conv.kernel != (1, 1) for conv in convs):
         raise Unlike(f"a shortcut has more than a 1x1 convolution: {sequence_words(nodes)}")
-    return tuple(node for node in nodes if changes_shape(type(node)))
+    return tuple(node for node in nodes if not isinstance(node, Fork) and changes_shape(type(node)))
 
 
-def _square(node: Node) -> int:
+def _square(node: op.Conv | op.Pool) -> int:
     if len(set(node.kernel)) > 1:
         raise Unlike(f"its stem has an oblong window: {node.words}")
     return node.kernel[0]
-
-
-def _stride(node: Node) -> int:
-    return node.stride[0]

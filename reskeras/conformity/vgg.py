@@ -13,7 +13,7 @@ from reskeras.spec.vgg import VggSpec
 
 
 def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, tuple[Unit, ...]] | None:
-    """The spec of `nodes` and the same nodes in its units; None unless they are a VGG.
+    """The spec of `nodes`, and the nodes cut into its units; None unless they are a VGG.
 
     Stages of 3x3 convolutions of one width, each ended by a 2x2 max-pool, then flatten and dense layers.
     """
@@ -23,25 +23,28 @@ def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, t
         return None
     body = [node for node in nodes[:flat] if isinstance(node, op.Conv | op.Pool)]
     pools = [index for index, node in enumerate(body) if isinstance(node, op.Pool)]
-    stages = [body[begin:end] for begin, end in pairwise([0, *(index + 1 for index in pools)])]
+    stages = [_stage(body[begin:end]) for begin, end in pairwise([0, *(index + 1 for index in pools)])]
     dense = [node.units for node in nodes[flat:] if isinstance(node, op.Dense)]
-    if not stages or pools[-1] != len(body) - 1 or not dense or not all(map(_is_stage, stages)):
+    if not stages or pools[-1] != len(body) - 1 or not dense or not all(stages):
         return None
     fixed = {} if None in shape else {"input_shape": list(shape)}
-    spec = validated(VggSpec, {"units": [len(stage) - 1 for stage in stages], "classes": dense[-1],
-                               "widths": [stage[0].filters for stage in stages], "dense": dense[:-1], **fixed})
+    spec = validated(VggSpec, {"units": [len(convs) for convs in stages], "classes": dense[-1],
+                               "widths": [convs[0].filters for convs in stages], "dense": dense[:-1], **fixed})
     starts = [index for index, node in enumerate(nodes[:flat]) if isinstance(node, op.Conv)]
     ends = [*starts[1:], flat, len(nodes)]
     planned = spec.lower()
     units = tuple(replace(unit, nodes=nodes[begin:end])
                   for unit, begin, end in zip(planned.units, [*starts, flat], ends, strict=True))
     changed = {name: value for name, value in spec.sparse().items() if getattr(VggSpec(), name) != getattr(spec, name)}
-    # by its name a file is read as a VGG again
+    # the name makes a file read as a VGG again
     return validated(VggSpec, {"name": spec.name, **changed}), units
 
 
-def _is_stage(stage: list[op.Op]) -> bool:
-    *convs, pool = stage
-    return (len(convs) > 0 and all(isinstance(conv, op.Conv) and conv.kernel == (3, 3) and conv.stride == (1, 1)
-                                   and conv.groups == 1 and conv.filters == convs[0].filters for conv in convs)
+def _stage(nodes: list[op.Conv | op.Pool]) -> list[op.Conv]:
+    """The convolutions of a stage that ends in a pool; none where it is no stage of a VGG."""
+    *before, pool = nodes
+    convs = [conv for conv in before if isinstance(conv, op.Conv) and conv.kernel == (3, 3) and conv.stride == (1, 1)
+             and conv.groups == 1]
+    fits = (len(convs) == len(before) and len({conv.filters for conv in convs}) == 1
             and isinstance(pool, op.Pool) and pool.reduce == "max" and pool.kernel == (2, 2) == pool.stride)
+    return convs if fits else []

@@ -1,1 +1,1 @@
-"""The papers' tables and figures as rows of network, recipe, data and published number, to be run again."""
+"""The papers' tables and figures as suites: rows of network, recipe, data and published numbers, to reproduce."""

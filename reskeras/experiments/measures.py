@@ -1,4 +1,4 @@
-"""What a suite measures of a network: name to a function of a row and its trained run."""
+"""The measures of a suite: by name, functions of a row and its trained run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from reskeras.stored import read_json
 from reskeras.tasks.classification.run import ClassifierRun
 
 FIGURES_FILE = "figures.json"
-EARLY = 0.25  # of the training
+EARLY = 0.25  # share of the epochs
 
 
 @dataclass(frozen=True)
 class Measure:
-    """`words` for a reader; `percent` figures are shares, printed as per cent; `counted` ones need no training."""
+    """A measure in `words`; `percent` ones are fractions, printed as per cent; `counted` ones need no training."""
 
     words: str
     percent: bool = True
     counted: bool = False
 
     def shown(self, value: float) -> str:
-        """A figure as it is printed in tables."""
+        """A value as tables print it."""
         if self.percent:
             return f"{value:.2%}"
         return f"{value:,.0f}" if self.counted else f"{value:.3f}"
@@ -46,16 +46,18 @@ Figures = dict[str, float]
 
 
 def figures_of(row: Row, run: ClassifierRun | None, wanted: tuple[str, ...]) -> Figures:
-    """The `wanted` measures of a row; what a trained run costs to measure is kept in its folder.
+    """The `wanted` measures of a row; those of a trained run are cached in its folder.
 
-    Counts are of the network as it was trained, with the classes and channels of its data.
+    Counts are for the network as trained, with the classes and channels of its data.
     """
     found: Figures = {}
     known = _read(run) if run else {}
-    plan = run.folder.spec().lower() if run else row.plan
+    plan = run.plan if run else row.plan
     for name in wanted:
         if MEASURES[name].counted:
             found[name] = float(getattr(plan.complexity(), name))
+            continue
+        if run is None:
             continue
         key = f"{name} {row.views.model_dump(mode='json')}" if name in ("test_error", "top5_error") else name
         if key not in known:

@@ -1,4 +1,4 @@
-"""The page of a suite's results: published beside measured, findings, curves and analyses of its runs."""
+"""The HTML page of a suite's results: published and measured figures, findings, curves and analyses of its runs."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def read_result(folder: str | Path) -> SuiteResult:
 
 
 def write_suite_page(folder: str | Path, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
-    """Write the page of the results in `folder`, there by default; where it was written."""
+    """Write the page of the results in `folder`, by default into it; returns the path."""
     page = out or Path(folder) / REPORT_FILE
     check_place(page)
     return write_page(page_of_suite(read_result(folder)), page)
 
 
 def page_of_suite(result: SuiteResult) -> Page:
-    """The page of a result; runs that are not there any more are left out of the plots."""
+    """The page of a result; runs that no longer exist are left out of the plots."""
     columns, lines = result.table()
     sections: list[Section] = [
         Table("Published and measured", columns, lines,
@@ -60,7 +60,7 @@ def page_of_suite(result: SuiteResult) -> Page:
     sections += analysis_plots({name: read_analysis(run.folder.analysis_folder) for name, run in named.items()
                                 if (run.folder.analysis_folder / SUMMARY_FILE).is_file()}, networks)
     first = {row: run for (row, _), run in reversed(runs.items())}
-    sections += networks_of({row: run.folder.spec().lower() for row, run in reversed(first.items())})
+    sections += networks_of({row: run.plan for row, run in reversed(first.items())})
     sections.append(_provenance(result, named))
     return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}", sections)
 

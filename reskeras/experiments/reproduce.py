@@ -1,4 +1,4 @@
-"""Runs a suite: trains what is not trained yet, measures it, and sets it beside what was published."""
+"""Runs a suite: trains what is not trained yet, measures it, and compares it with the published figures."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
-from reskeras.errors import ReskerasError, unknown
+from reskeras.errors import ReskerasError
 from reskeras.experiments.measures import figures_of
 from reskeras.experiments.page import page_of_suite
 from reskeras.experiments.results import RowResult, SuiteResult
-from reskeras.experiments.rows import Row, differences, label_of, rows_of
-from reskeras.experiments.suite import SCALES, SuiteSpec, read_suite
+from reskeras.experiments.rows import Row, TrainedRow, differences, label_of, rows_of
+from reskeras.experiments.suite import SuiteSpec, read_scale, read_suite
 from reskeras.files import Unwritable, local_path
 from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
@@ -26,12 +27,12 @@ from reskeras.training.guards import SIGNALS
 from reskeras.training.job import fitted_to_data
 
 PLACE = HOME / "reproduce"
-BACKWARD = 3  # a training step is taken as three forward passes
+BACKWARD = 3  # a training step counts as three forward passes
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a suite: multiply-adds of all trainings, how many are to be done, and seconds, where a rate is known."""
+    """The cost of a suite: all trainings and those left, multiply-adds of all, and seconds left if a rate is known."""
 
     trainings: int
     left: int
@@ -45,26 +46,26 @@ def reproduce(
     out: str | Path | None = None, data: str | None = None, data_dir: str | Path | None = None,
     tell: Callable[[str], None] = lambda note: None,
 ) -> SuiteResult:
-    """Do the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
+    """Run the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
 
-    Runs stand in `out`/runs by what decides them, so that suites share them; a finished run is not trained again, an
-    unfinished one goes on. A row that fails does not stop the others: `SuiteResult.failed`; a signal does, or a disk
-    that cannot be written. The result is written to `out`/SUITE/SCALE after every run. Raises ReskerasError (status
-    2) for a wrong request.
+    Runs are kept in `out`/runs under a hash of what decides them, so that suites share them; a finished run is not
+    trained again, an unfinished one is resumed. A failed row does not stop the others (see `SuiteResult.failed`); a
+    signal or an unwritable disk does. The result is written to `out`/SUITE/SCALE after every run. Raises ReskerasError
+    (status 2) for a wrong request.
     """
     import keras  # after reskeras.api, which brings TensorFlow in quietly
     import tensorflow as tf
 
     spec, ready = prepared(suite, scale, rows, seeds, data)
     place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
-    result = SuiteResult(name, spec, scale, [RowResult(row.name, dict(row.asked.published)) for row in ready])
+    result = SuiteResult(name, spec, scale, [RowResult(row.name, _published(row)) for row in ready])
     for seed in range(seeds if spec.protocol else 1):
         for row, found in zip(ready, result.rows, strict=True):
             if found.error:
                 continue
-            tell(f"{row.name}" + (f", seed {seed}" if row.recipe else ""))
+            tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
             try:
-                run = _trained(row, seed, place, data_dir, tell) if row.recipe else None
+                run = _trained(row, seed, place, data_dir, tell) if isinstance(row, TrainedRow) else None
                 found.figures[seed] = figures_of(row, run, spec.measures)
                 found.runs |= {seed: str(run.path)} if run else {}
                 found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
@@ -72,7 +73,7 @@ def reproduce(
                 if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
                     raise ReskerasError(f"reproduce: stopped as asked in {row.name}; the same command goes on",
                                         error.status) from error
-                if isinstance(error, Unwritable):  # the next row would fare no better
+                if isinstance(error, Unwritable):  # the next row would fail too
                     raise
                 found.error = str(error).strip().partition("\n")[0] or type(error).__name__
                 tell(f"{row.name} failed: {found.error}")
@@ -85,27 +86,30 @@ def reproduce(
 def prepared(
     suite: str | Path, scale: str, rows: Sequence[str] = (), seeds: int = 1, data: str | None = None
 ) -> tuple[SuiteSpec, list[Row]]:
-    """The suite and its rows, checked. ReskerasError (status 2) for what is wrong."""
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+    """The suite and its rows, validated; ReskerasError (status 2) for a wrong request."""
+    known = read_scale(scale)
     if seeds < 1:
         raise ReskerasError(f"seeds: {seeds}: should be at least 1")
     spec = read_suite(suite)
-    return spec, rows_of(spec, scale, rows, data)
+    return spec, rows_of(spec, known, rows, data)
+
+
+def _published(row: Row) -> dict[str, Any]:
+    return {str(measure): figure for measure, figure in row.asked.published.items()}
 
 
 def cost(
     rows: Sequence[Row], seeds: int, out: str | Path | None = None, data_dir: str | Path | None = None
 ) -> Cost:
-    """What the trainings of `rows` take. The rate is that of the finished runs in `out`, their median."""
+    """The cost of training `rows`, at the median rate of the finished runs in `out`."""
     place = local_path(out or PLACE, "out")
-    sources = {name: open_source(name, data_dir) for name in {row.data for row in rows if row.recipe}}
+    trained = {row.identity: row for row in rows if isinstance(row, TrainedRow)}.values()
+    sources = {name: open_source(name, data_dir) for name in {row.data for row in trained}}
     total, left, seconds = 0.0, 0, 0.0
     rates = _rates(place)
-    trained = {row.identity: row for row in rows if row.recipe}.values()
     for row in trained:
         source = sources[row.data]
-        images, plan = source.train.count, fitted_to_data(row.spec, source).lower()
+        images, plan = source.training_images("reproduce").count, fitted_to_data(row.spec, source).lower()
         work = BACKWARD * plan.complexity().multiply_adds * images * row.epochs(images)
         for seed in range(seeds):
             total += work
@@ -116,14 +120,14 @@ def cost(
 
 
 def _rates(place: Path) -> list[float]:
-    """Multiply-adds a second of every finished training in `place`."""
+    """Multiply-adds per second of every finished training in `place`, by its median epoch."""
     rates = []
     for path in sorted(place.glob("runs/*/seed-*")):
         if _finished(path):
-            run = RunFolder(path)
-            images = run.provenance().get("training_images", 0)
-            seconds = statistics.median(row["seconds"] for row in run.metrics())
-            rates.append(BACKWARD * run.spec().lower().complexity().multiply_adds * images / seconds)
+            run = ClassifierRun(path)
+            images = run.folder.provenance().get("training_images", 0)
+            seconds = statistics.median(row["seconds"] for row in run.folder.metrics())
+            rates.append(BACKWARD * run.plan.complexity().multiply_adds * images / seconds)
     return rates
 
 
@@ -136,7 +140,7 @@ def _finished(path: Path) -> bool:
 
 
 def _trained(
-    row: Row, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
+    row: TrainedRow, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
 ) -> ClassifierRun:
     path = _place(row, seed, place)
     if not _finished(path):

@@ -1,4 +1,4 @@
-"""What a suite's runs came to: figures by row and seed, beside what was published; whether its findings came out."""
+"""Results of a suite: figures by row and seed beside the published ones, and whether the findings are reproduced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESULTS_FILE, TABLE_FILE = "results.json", "results.csv"
 
 @dataclass(frozen=True)
 class Statistics:
-    """Median, mean and sample standard deviation (0 of one) of the figures of `count` seeds."""
+    """Median, mean and sample standard deviation (0 for a single value) over `count` seeds."""
 
     median: float
     mean: float
@@ -27,14 +27,14 @@ class Statistics:
 
     @classmethod
     def of(cls, values: list[float]) -> Statistics:
-        """Of at least one figure."""
+        """Statistics of at least one value."""
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         return cls(statistics.median(values), statistics.fmean(values), deviation, len(values))
 
 
 @dataclass
 class RowResult:
-    """A row's figures by seed; `differences` from the paper's protocol; `error` is why it failed."""
+    """A row's figures and runs by seed; `differences` from the paper's protocol; `error` if it failed."""
 
     row: str
     published: dict[str, Any]
@@ -44,14 +44,14 @@ class RowResult:
     error: str = ""
 
     def statistics(self, measure: str) -> Statistics | None:
-        """Over the seeds that have the measure."""
+        """Statistics over the seeds that have the measure."""
         values = [figures[measure] for figures in self.figures.values() if measure in figures]
         return Statistics.of(values) if values else None
 
 
 @dataclass
 class SuiteResult:
-    """All rows of a suite at a scale."""
+    """The results of a suite's rows at a scale."""
 
     name: str
     suite: SuiteSpec
@@ -63,38 +63,38 @@ class SuiteResult:
 
     @property
     def failed(self) -> list[RowResult]:
-        """Rows that could not be done."""
+        """The rows that failed."""
         return [row for row in self.rows if row.error]
 
     def row(self, name: str) -> RowResult | None:
-        """The row of that name, if it was asked for."""
+        """The row called `name`, if it was requested."""
         return next((row for row in self.rows if row.row == name), None)
 
     def findings(self) -> list[tuple[str, str]]:
-        """(what the paper found, what came out here with its numbers) for every finding."""
+        """For every finding: (the paper's claim, the outcome here with its numbers)."""
         return [(each.says, self._outcome(each.less, each.more, each.by)) for each in self.suite.findings]
 
     def _outcome(self, less: str, more: str, by: str) -> str:
-        rows = [self.row(name) for name in (less, more)]
-        pair = [row and row.statistics(by) for row in rows]
-        if None in pair:
+        rows = [row for name in (less, more) if (row := self.row(name)) is not None]
+        pair = [found for row in rows if (found := row.statistics(by)) is not None]
+        if len(pair) < 2:
             return "not measured"
         if rows[0].runs and rows[0].runs == rows[1].runs:
             return "not told apart: the two rows are one network at this scale"
         low, high = (MEASURES[by].shown(each.median) for each in pair)
         runs = min(len(row.runs) for row in rows)
         of = f", medians of {runs} runs" if runs > 1 else ", one run each" if runs else ""
-        return f"{_verdict(*pair, by)} {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
+        return f"{_verdict(pair[0], pair[1], by)} {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
 
     def differences(self) -> tuple[list[str], dict[str, list[str]]]:
-        """What is not as in the paper: once what is so in every row, then by row what is so there alone."""
+        """Differences from the paper's protocol: those that all rows share, then by row the remaining ones."""
         known = [row.differences for row in self.rows]
         everywhere = [each for each in known[0] if all(each in others for others in known)]
         own = {row.row: [each for each in row.differences if each not in everywhere] for row in self.rows}
         return everywhere, {name: alone for name, alone in own.items() if alone}
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Columns and rows of the table: printed and measured side by side, never one without the other's name."""
+        """Columns and rows of the table: published and measured figures side by side, both labelled."""
         measures = self.suite.measures
         printed = [name for name in measures if any(name in row.published for row in self.rows)]
         columns = ["row"]
@@ -111,14 +111,14 @@ class SuiteResult:
         return columns, lines
 
     def save(self, folder: Path) -> None:
-        """Write results.json and results.csv, each whole."""
+        """Write results.json and results.csv, each atomically."""
         data = {"suite": self.name, "scale": self.scale, "spec": self.suite.sparse(),
                 "rows": [{**asdict(row), "statistics": {
                     name: asdict(found) for name in self.suite.measures if (found := row.statistics(name))}}
                     for row in self.rows],
                 "findings": [{"says": says, "outcome": outcome} for says, outcome in self.findings()]}
         write_json(folder / RESULTS_FILE, data)
-        table = [["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"]]
+        table: list[list[Any]] = [["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"]]
         for row in self.rows:
             for name in self.suite.measures:
                 if found := row.statistics(name):
@@ -128,10 +128,10 @@ class SuiteResult:
 
 
 def _verdict(less: Statistics, more: Statistics, by: str) -> str:
-    """Whether the first is below the second: yes or no, or undecided where the runs do not tell.
+    """Whether the first is below the second: yes, no, or undecided.
 
-    That is where the medians are equal as printed, or where several runs of each differ in the mean by less than
-    twice the standard error of that difference.
+    Undecided are medians that are equal as printed, and means over several runs that differ by less than twice the
+    standard error of their difference.
     """
     shown = MEASURES[by].shown
     if shown(less.median) == shown(more.median):

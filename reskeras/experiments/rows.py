@@ -1,4 +1,4 @@
-"""Rows of a suite at a scale: which network is trained on what by which recipe, and how that differs from the paper."""
+"""Rows of a suite at a scale: the network, data and recipe of each, and how they differ from the paper's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reskeras.errors import ReskerasError, unknown
-from reskeras.experiments.suite import RowSpec, ScaleSpec, SuiteSpec, ViewsSpec, read_protocol
+from reskeras.experiments.suite import ProtocolSpec, RowSpec, Scale, ScaleSpec, SuiteSpec, ViewsSpec, read_protocol
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
 from reskeras.spec.fields import Spec
 from reskeras.spec.network import NetworkSpec
@@ -24,10 +25,10 @@ BOOKKEEPING = ("seed", "keep", "checkpoint_steps", "description", "deterministic
 
 @dataclass(frozen=True)
 class Row:
-    """A row made ready: the spec, and unless its suite only counts, recipe, data and views."""
+    """A row ready to run: its spec, and in a suite that trains (see TrainedRow) its recipe, data and views."""
 
     asked: RowSpec
-    spec: Spec
+    spec: AnyNetwork
     plan: Plan
     recipe: Recipe | None
     data: str | None
@@ -35,27 +36,36 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What it is called in the table."""
+        """Its label in the table."""
         return self.asked.row
 
     @property
     def identity(self) -> str:
-        """What decides how the row's run turns out, but for the seed, as eight hexadecimal digits."""
-        text = json.dumps([_decided(self.spec), _decided(self.recipe), self.data], sort_keys=True)
+        """Hash of everything but the seed that decides the row's run: eight hexadecimal digits."""
+        recipe = None if self.recipe is None else _decided(self.recipe)
+        text = json.dumps([_decided(self.spec), recipe, self.data], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
+
+@dataclass(frozen=True)
+class TrainedRow(Row):
+    """A row whose network is trained."""
+
+    recipe: Recipe
+    data: str
+
     def epochs(self, images: int) -> float:
-        """Epochs of a training on so many images."""
+        """Epochs of a training on `images` images."""
         if self.recipe.iterations:
             return self.recipe.iterations * self.recipe.batch_size / images
         return self.recipe.epochs
 
 
-def rows_of(suite: SuiteSpec, scale: str, wanted: Iterable[str] = (), data: str | None = None) -> list[Row]:
-    """The rows of `suite` called `wanted`, all without, at a scale; `data` takes the place of the scale's.
+def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: str | None = None) -> list[Row]:
+    """The `wanted` rows of `suite` at a scale, by default all; `data` replaces the scale's.
 
-    Raises ReskerasError (status 2) for unknown rows, and for two that differ in nothing but their label (at the smoke
-    scale rows may fall together: it only shows that everything runs).
+    Raises ReskerasError (status 2) for unknown rows, and for two that differ only in their label (at the smoke scale,
+    which only shows that everything runs, rows may coincide).
     """
     names = [row.row for row in suite.rows]
     for name in wanted:
@@ -73,19 +83,20 @@ def rows_of(suite: SuiteSpec, scale: str, wanted: Iterable[str] = (), data: str 
     return [row for row in rows if row.name in chosen]
 
 
-def scale_of(suite: SuiteSpec, row: RowSpec, scale: str) -> ScaleSpec:
-    """What the protocol, the suite and the row say of a scale, laid over one another."""
+def scale_of(suite: SuiteSpec, protocol: ProtocolSpec, row: RowSpec, scale: Scale) -> ScaleSpec:
+    """The settings of a scale: the row's laid over the suite's laid over the protocol's."""
     said = ScaleSpec(data=row.data if scale == "paper" else None, fields=row.fields)
-    for place in (row.scales, suite.scales, read_protocol(suite.protocol).scales):
+    for place in (row.scales, suite.scales, protocol.scales):
         said = said.over(place.get(scale, ScaleSpec()))
     return said
 
 
 def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = None, runs: int = 0) -> list[str]:
-    """In words, what of the paper's protocol a row does otherwise; with `provenance`, as it was really run."""
-    if row.recipe is None:
+    """Differences of a row from the paper's protocol in words; with `provenance`, as it was actually run."""
+    if not isinstance(row, TrainedRow) or suite.protocol is None:
         return [row.asked.why] if row.asked.why else []
-    paper, protocol = _row(suite, row.asked, "paper", None), read_protocol(suite.protocol)
+    protocol = read_protocol(suite.protocol)
+    paper = _trained_row(suite, protocol, row.asked, "paper", None)
     said = _data_differences(row, paper, protocol.images, provenance or {})
     said += _network_differences(row, paper)
     said += _recipe_differences(row, paper)
@@ -98,36 +109,47 @@ def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = 
     return said + ([row.asked.differs] if row.asked.differs else [])
 
 
-def _row(suite: SuiteSpec, asked: RowSpec, scale: str, data: str | None) -> Row:
-    spec = network(asked.network) if isinstance(asked.network, str) else typed(asked.network, {}, f"row {asked.row}")
-    if suite.protocol is None:
-        return Row(asked, spec, spec.lower(), None, None, ViewsSpec())
-    said = scale_of(suite, asked, scale)
+def _row(suite: SuiteSpec, asked: RowSpec, scale: Scale, data: str | None) -> Row:
+    if suite.protocol is not None:
+        return _trained_row(suite, read_protocol(suite.protocol), asked, scale, data)
+    spec = _spec(asked)
+    return Row(asked, spec, spec.lower(), None, None, ViewsSpec())
+
+
+def _trained_row(suite: SuiteSpec, protocol: ProtocolSpec, asked: RowSpec, scale: Scale,
+                 data: str | None) -> TrainedRow:
+    spec, said = _spec(asked), scale_of(suite, protocol, asked, scale)
     if said.network:
         spec = laid_over(spec, _kept(spec, said.network) | said.network, f"row {asked.row}, scale {scale}")
+    source = data or said.data
+    if source is None or said.recipe is None:  # no protocol leaves them out
+        raise ReskerasError(f"scales.{scale} needs data and recipe")
     chosen = read_recipe(said.recipe)
     if said.fields:
         chosen = read_recipe(chosen, **said.fields)
-    return Row(asked, spec, spec.lower(), chosen, data or said.data, said.evaluation or ViewsSpec())
+    return TrainedRow(asked, spec, spec.lower(), chosen, source, said.evaluation or ViewsSpec())
 
 
-def _kept(spec: Spec, changes: dict[str, Any]) -> dict[str, Any]:
-    """Family and block, which a depth stood for, where stages take its place."""
+def _spec(asked: RowSpec) -> AnyNetwork:
+    named = asked.network
+    return network(named if isinstance(named, str) else typed(named, {}, f"row {asked.row}"))
+
+
+def _kept(spec: AnyNetwork, changes: dict[str, Any]) -> dict[str, Any]:
+    """Family and block, which `depth` implied, where `stages` replaces it."""
     if "stages" not in changes or not isinstance(spec, NetworkSpec):
         return {}
     resolved = spec.decided()
     return {"family": resolved.family, "block": resolved.stages[0].block}
 
 
-def _decided(spec: Spec | None) -> dict[str, Any] | None:
-    if spec is None:
-        return None
+def _decided(spec: Spec) -> dict[str, Any]:
     whole = spec.whole()
     dropped = BOOKKEEPING if isinstance(spec, Recipe) else ("name",)
     return {field: value for field, value in whole.items() if field not in dropped}
 
 
-def _data_differences(row: Row, paper: Row, images: int, provenance: dict[str, Any]) -> list[str]:
+def _data_differences(row: TrainedRow, paper: TrainedRow, images: int, provenance: dict[str, Any]) -> list[str]:
     facts = provenance.get("data", {})
     whole, _, part = row.data.partition("@")
     expected = paper.data.partition("@")[0]
@@ -153,7 +175,7 @@ def _network_differences(row: Row, paper: Row) -> list[str]:
     return said if here == there else [*said, f"{here / there:g} of the width"]
 
 
-def _recipe_differences(row: Row, paper: Row) -> list[str]:
+def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:
     mine, theirs = _decided(row.recipe), _decided(paper.recipe)
     said = []
     if (mine["epochs"], mine["iterations"]) != (theirs["epochs"], theirs["iterations"]):
@@ -186,6 +208,6 @@ def _in_words(views: ViewsSpec) -> str:
 
 
 def label_of(row: Row) -> str:
-    """A folder's name: the network, the data, and the identity."""
+    """The name of a row's folder: its network, data and identity."""
     kept = "".join(each if each.isalnum() or each in "-.@" else "-" for each in f"{name_of(row.spec)}-{row.data}")
     return f"{kept[:80]}-{row.identity}"

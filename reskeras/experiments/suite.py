@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from reskeras.errors import unknown
 from reskeras.spec.fields import Spec, whole
 from reskeras.spec.shipped import read_document, shipped_names
 
 ROOM = "experiments"
-SCALES = ("paper", "short", "smoke")
 Scale = Literal["paper", "short", "smoke"]
+SCALES: tuple[Scale, ...] = ("paper", "short", "smoke")
 MeasureName = Literal["test_error", "top5_error", "training_error", "gap", "early_error", "response", "removed_error",
                       "parameters", "multiply_adds"]
 Printed = float | Annotated[str, Field(max_length=40)]
@@ -21,7 +22,7 @@ Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
 
 
 class ViewsSpec(Spec):
-    """How test images are looked at (v1 section 3.4); see `evaluation.views`."""
+    """The views that test images are evaluated in (v1 section 3.4); see `evaluation.views`."""
 
     views: Literal[1, 10] = 1
     resize: Annotated[int, whole(1, 4096)] | None = None
@@ -29,7 +30,7 @@ class ViewsSpec(Spec):
 
 
 class ScaleSpec(Spec):
-    """How a suite is run at one scale: data, recipe, fields laid over the recipe, and paths laid over each network."""
+    """How a suite runs at one scale: data, recipe, fields laid over the recipe, and paths laid over each network."""
 
     data: Annotated[str, Field(max_length=300)] | None = None
     recipe: Annotated[str, Field(max_length=300)] | None = None
@@ -45,7 +46,7 @@ class ScaleSpec(Spec):
 
 
 class ProtocolSpec(Spec):
-    """How a paper trains and measures, and what stands for it at the smaller scales. `images` is the paper's number of
+    """How a paper trains and measures, and what replaces that at the smaller scales. `images` is the paper's number of
     training images."""
 
     description: Text
@@ -62,9 +63,9 @@ class ProtocolSpec(Spec):
 
 
 class RowSpec(Spec):
-    """One row: a catalogued name or the fields of a network, and what was printed of it by measure, in the paper's
-    unit (errors in per cent). `why` says what makes a count differ from the printed digits, `differs` what of the
-    paper's protocol no scale does."""
+    """One row: a catalogued name or the fields of a network, and its published figures by measure, in the paper's unit
+    (errors in per cent). `why` explains a count that differs from the published digits, `differs` what no scale
+    reproduces of the paper's protocol."""
 
     row: Name
     network: str | dict[str, Any]
@@ -77,7 +78,7 @@ class RowSpec(Spec):
 
 
 class FindingSpec(Spec):
-    """A finding: by a measure, row `less` is below row `more`; `results.SuiteResult.findings` tells whether it is."""
+    """A finding: row `less` is below row `more` in measure `by`; `results.SuiteResult.findings` checks it."""
 
     less: Name
     more: Name
@@ -86,7 +87,7 @@ class FindingSpec(Spec):
 
 
 class SuiteSpec(Spec):
-    """A table or figure. Without a protocol its rows are only counted."""
+    """A table or figure. Without a protocol nothing is trained: its networks are only counted."""
 
     title: Text
     source: Text
@@ -115,8 +116,16 @@ class SuiteSpec(Spec):
         return self
 
 
+def read_scale(text: str) -> Scale:
+    """The scale called `text`; ReskerasError (status 2) when there is none."""
+    for scale in SCALES:
+        if scale == text:
+            return scale
+    raise unknown("scale", text, SCALES)
+
+
 def suite_names() -> list[str]:
-    """The suites that come with reskeras, in the order of the papers."""
+    """The suites that come with reskeras, by name."""
     return shipped_names("suite", ROOM)
 
 

@@ -1,1 +1,1 @@
-"""Weights from elsewhere: read by name, put into the network they belong to, proven; and the way back."""
+"""Pretrained weights of other libraries: read by name, ported to a spec, verified numerically; and exported back."""

@@ -1,4 +1,4 @@
-"""The way back: our weights as another library reads them, a file for keras.applications or a state dict."""
+"""Export of our weights for other libraries: a file for keras.applications, or a PyTorch state dict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import application_model, of_keras
 from reskeras.porting.torch_back import write_state_dict
-from reskeras.spec.fields import Spec
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.inception import InceptionSpec
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.orders import ORDERS
@@ -30,20 +30,20 @@ KERAS_WEIGHTS = "keras-weights"
 
 
 def write_weights(given: TrainedNetwork, kind: str, path: Path) -> Answers:
-    """Write `path`, weights of a `kind`, and give what asks the other library's network with them.
+    """Write weights of a `kind` to `path`; returns the forward pass of the other library's network with them.
 
-    Biases that the other library has not are folded, ones that it has are 0; another epsilon goes into the variances.
-    Pixels that keras.applications wants blue first get a first convolution turned around. Raises ReskerasError
-    (status 2) where its networks are other ones, with what differs, or a library is missing.
+    Biases that the other library lacks are folded into batch norms, ones that only it has are 0; a different epsilon
+    is absorbed by the variances. Where keras.applications takes BGR images, the first convolution is reversed. Raises
+    ReskerasError (status 2), with what differs, where it has no such network, or where a library is missing.
     """
     try:
         return KINDS[kind].write(given, path)
-    except ReskerasError as error:  # what recognises and converts is the port's
+    except ReskerasError as error:  # raised by code that ports and exports share
         raise ReskerasError(re.sub("^port:", "export:", str(error)), error.status) from error
 
 
-def application_of(spec: Spec) -> tuple[str, str]:
-    """The network of keras.applications that a spec may be, and how its pixels are prepared."""
+def application_of(spec: AnyNetwork) -> tuple[str, str]:
+    """The network of keras.applications that a spec may be, and its preprocessing mode."""
     if isinstance(spec, InceptionSpec):
         return "InceptionResNetV2", "tf"
     if not isinstance(spec, NetworkSpec):
@@ -67,24 +67,24 @@ def _write_keras(given: TrainedNetwork, path: Path) -> Answers:
     for layer in model.layers:
         for variable in layer.weights:
             own = tensors.get(f"{layer.name}/{variable.name}")
-            # a bias or a scale that our network has not
+            # a bias or a scale that our network lacks
             variable.assign(own if own is not None else np.full(variable.shape, float(variable.name == "gamma")))
     with atomic_file(path) as beside:
         model.save_weights(beside)
     again = application_model(name, str(path), len(given.labels), plan.input_shape)
-    ask = of_keras(again, name).ask
+    ask = of_keras(again, name).asked()
     return Answers((lambda images: ask(images[..., ::-1])) if reverse else ask, f"Keras {keras.__version__}'s {name}")
 
 
 def _wants_blue_first(preprocessing: Preprocessing, wanted: Normalise) -> bool:
-    """Whether pixels are prepared as the other library's are, whose channels come in the other order."""
+    """Whether our preprocessing is the other library's, but for its BGR order of channels."""
     return wanted.reverse and preprocessing.mean.shape == (3,) and bool(
         np.allclose(preprocessing.mean, wanted.mean) and np.allclose(preprocessing.std, wanted.std))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Weights for another library: what their file's name ends in, nothing for a folder, and what writes them."""
+    """Weights for another library: the suffix of their file, empty for a folder, and the function that writes them."""
 
     suffix: str
     write: Callable[[TrainedNetwork, Path], Answers]

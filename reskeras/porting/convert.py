@@ -1,4 +1,4 @@
-"""Tensors to our weights and back: names, transposes, and what differs without changing the function."""
+"""Another library's tensors to our weights and back: names, transposes, and rewrites that keep the function."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from reskeras.spec.plan import Plan
 
 Weights = dict[str, np.ndarray]  # by canonical name
 MOST_LISTED = 5
-DEFAULTS = {"bias": 0.0, "gamma": 1.0}  # what a layer that has none computes with
+DEFAULTS = {"bias": 0.0, "gamma": 1.0}  # the values that a layer without them implies
 
 
 def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Plan, own: Mapping[str, tuple[int, ...]],
                 aside: Set[str] = frozenset()) -> Weights:
-    """The source's tensors under our names, by the layer of each operation; `own` has the shapes that the plan's
-    weights have, and the layers `aside` are no part of the network.
+    """The source's tensors under our names; `layers` maps operations to its layers, `own` weights to their shapes. The
+    layers `aside` are no part of the network.
 
-    A bias that the source has not is 0, a scale of a batch norm 1. ReskerasError (status 1) names tensors that are
-    missing, left over, or of another shape.
+    A missing bias is 0, a missing scale of a batch norm 1. ReskerasError (status 1) names tensors that are missing,
+    left over, or of another shape.
     """
     left = {name: values for name, values in source.tensors.items()
             if name.rpartition(source.library.separator)[0] not in aside}
@@ -56,7 +56,7 @@ def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Pla
 def their_tensors(
     weights: Mapping[str, np.ndarray], library: Library, layers: Mapping[str, str], plan: Plan,
 ) -> dict[str, np.ndarray]:
-    """Our weights under a library's names, by the layer of each operation."""
+    """Our weights under a library's names; `layers` maps operations to its layers."""
     kinds = {each.name: each.kind for each in with_weights(plan)}
     tensors = {}
     for name, values in weights.items():
@@ -68,7 +68,7 @@ def their_tensors(
 
 
 def as_ours(values: np.ndarray, kind: str) -> np.ndarray:
-    """A PyTorch tensor as Keras keeps it. Logits may be a 1x1 convolution there."""
+    """A PyTorch tensor in Keras' layout. The layer of the logits may be a 1x1 convolution in PyTorch."""
     if values.ndim == 4:
         turned = values.transpose(2, 3, 1, 0)
         return turned[0, 0] if kind == "dense" else turned
@@ -76,12 +76,12 @@ def as_ours(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 def as_theirs(values: np.ndarray) -> np.ndarray:
-    """A Keras tensor as PyTorch keeps it."""
+    """A Keras tensor in PyTorch's layout."""
     return values.transpose(3, 2, 0, 1) if values.ndim == 4 else values.T
 
 
 def without_biases(plan: Plan, weights: Weights, keep: Set[str] = frozenset()) -> Weights:
-    """`weights` without the biases of convolutions, which go into the mean of the batch norm that follows; those of
+    """`weights` with the biases of convolutions folded into the moving mean of the batch norm that follows; those of
     the convolutions named in `keep` stay.
 
     ReskerasError where a bias is not 0 and no batch norm follows.
@@ -99,24 +99,25 @@ def without_biases(plan: Plan, weights: Weights, keep: Set[str] = frozenset()) -
 
 
 def with_epsilon(plan: Plan, weights: Weights, epsilon: float) -> Weights:
-    """`weights` of batch norms that add `epsilon` to their variance instead of the plan's: the sums stay."""
+    """`weights` for batch norms with `epsilon` instead of the plan's: variance + epsilon is unchanged."""
     changed = {f"{each.name}/moving_variance": weights[f"{each.name}/moving_variance"] + np.float32(
         each.epsilon - epsilon) for each in plan.ops() if isinstance(each, op.BatchNorm) and each.epsilon != epsilon}
     return {**weights, **changed}
 
 
 def with_channels_reversed(plan: Plan, weights: Weights) -> Weights:
-    """`weights` for images whose channels come in the other order: RGB instead of BGR."""
+    """`weights` for images with the channels reversed: RGB instead of BGR."""
     first = next(each for each in plan.ops() if isinstance(each, op.Conv))
     name = f"{first.name}/kernel"
     return {**weights, name: np.ascontiguousarray(weights[name][:, :, ::-1])}
 
 
 def _followed(plan: Plan) -> Iterator[tuple[op.Conv, op.BatchNorm]]:
-    """Convolutions that a batch norm follows at once."""
+    """Convolutions directly followed by a batch norm, each with it."""
     for unit in plan.units:
-        yield from (pair for pair in followed(unit.nodes)
-                    if isinstance(pair[0], op.Conv) and isinstance(pair[1], op.BatchNorm))
+        for node, following in followed(unit.nodes):
+            if isinstance(node, op.Conv) and isinstance(following, op.BatchNorm):
+                yield node, following
 
 
 def _listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Messages between two processes of our own: one line of JSON, then float32 arrays by name."""
+"""Messages between two of our processes: a line of JSON, then named float32 arrays."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
 NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
-def send(stream: BinaryIO, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray] = NOTHING) -> None:
+def send(stream: IO[bytes], told: Mapping[str, Any], arrays: Mapping[str, np.ndarray] = NOTHING) -> None:
     """Write one message."""
     ready = {name: np.asarray(values, np.float32, order="C") for name, values in arrays.items()}
     shapes = {name: values.shape for name, values in ready.items()}
@@ -23,7 +23,7 @@ def send(stream: BinaryIO, told: Mapping[str, Any], arrays: Mapping[str, np.ndar
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read one message; EOFError where the other process has closed the stream or died while it wrote."""
     line = stream.readline()
     if not line.endswith(b"\n"):
@@ -32,7 +32,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return message["told"], {name: _array(stream, shape) for name, shape in message["shapes"].items()}
 
 
-def _array(stream: BinaryIO, shape: list[int]) -> np.ndarray:
+def _array(stream: IO[bytes], shape: list[int]) -> np.ndarray:
     wanted = math.prod(shape) * np.dtype(np.float32).itemsize
     given = stream.read(wanted)
     if len(given) != wanted:

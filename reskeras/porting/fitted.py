@@ -1,4 +1,4 @@
-"""Our weights as those of another library's network: what differs without changing the function is folded into them."""
+"""Our weights fitted to another library's network: biases and epsilons that it has otherwise are folded into them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from reskeras.porting.convert import Weights, with_epsilon, without_biases
 from reskeras.porting.recognise import Recognised
 from reskeras.porting.source import Ask, Source
 from reskeras.spec import operations as op
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.diff import unit_changes
-from reskeras.spec.fields import Spec
 from reskeras.spec.plan import Plan
 
 
 class Answers(NamedTuple):
-    """What asks another network for its logits, with normalised images, and whose it is, in words."""
+    """The forward pass of another network, normalised images to logits, and whose network it is, in words."""
 
     ask: Ask
     words: str
@@ -29,22 +29,22 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network whose weights are wanted elsewhere: its spec, its weights by canonical name, its preprocessing, and the
-    names of its classes."""
+    """A network to export: its spec, its weights by canonical name, its preprocessing, and the names of its
+    classes."""
 
-    spec: Spec
+    spec: AnyNetwork
     weights: Mapping[str, np.ndarray]
     preprocessing: Preprocessing
     labels: Sequence[str]
 
     @property
     def plan(self) -> Plan:
-        """What the weights are of."""
+        """The plan that the weights belong to."""
         return self.spec.lower()
 
 
 def fitted(given: TrainedNetwork, known: Recognised, theirs: Source) -> Weights:
-    """Our weights as the network of `theirs` computes the same with them; ReskerasError where it cannot."""
+    """Our weights for the network of `theirs`, which then computes the same; ReskerasError where it cannot."""
     plan = given.plan
     other = replace(known.spec.lower(), input_shape=plan.input_shape)
     changes = list(unit_changes(_bare(other), _bare(plan)))
@@ -63,8 +63,8 @@ def fitted(given: TrainedNetwork, known: Recognised, theirs: Source) -> Weights:
 
 
 def _bare(plan: Plan) -> Plan:
-    """`plan` without what does not change the function once weights are fitted: what only training knows, biases and
-    epsilon."""
+    """`plan` without what fitted weights make up for: settings of training alone, biases of convolutions, scales and
+    epsilons of batch norms."""
     def bare(node: op.Op) -> op.Op | None:
         match untrained(node):
             case op.Conv() as conv:

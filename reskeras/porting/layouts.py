@@ -1,4 +1,4 @@
-"""How libraries hold weights, and how PyTorch's name those of residual networks: one row each, names as data."""
+"""Weight layouts of other libraries as data: tensor names and axes, and the layer names of residual networks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PLACES = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Library:
-    """Where weights come from: what parts a layer's name from its tensor's, and what the tensors of each kind of
-    operation are called there; None where they are called as ours. `transposed` ones keep a convolution as (out, in,
-    rows, columns)."""
+    """A library's tensors: the separator between a layer's name and its tensor's, and the tensors' names by kind of
+    operation, None where they are ours. With `transposed` a convolution's kernel is (out, in, rows, columns). `ignored`
+    are tensors that are no weights."""
 
     separator: str
     tensors: Mapping[str, Mapping[str, str]] | None = None
@@ -42,11 +42,11 @@ TORCH = Library(".", {"conv": WEIGHT, "dense": WEIGHT,
 class Layout:
     """One way of naming a residual network's layers in a state dict.
 
-    `names` leads from our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a
-    number; theirs has also {s0} and {u0}, from 0. `marks` are layers that tell this layout from others. `fields` is
-    what is so in each of its networks, `blocks` in those of a block, `stem` what no tensor tells: strides and pool.
-    `normalise` and `interpolation` are how its library prepares pixels for most such weights. `pointwise` are layers
-    that are a 1x1 convolution there, and dense in ours.
+    `names` maps our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a number;
+    theirs may also have {s0} and {u0}, from 0. `marks` are layers that tell this layout from others. `fields` holds for
+    all its networks, `blocks` for those of a block; `stem` is what no tensor shows: strides and pool. `normalise` and
+    `interpolation` are the library's usual preprocessing for such weights. `pointwise` are layers that are a 1x1
+    convolution there and dense in ours.
     """
 
     title: str
@@ -60,11 +60,11 @@ class Layout:
     pointwise: tuple[str, ...] = ()
 
     def layer(self, ours: str) -> str | None:
-        """Their name of our operation; None when they have none such."""
+        """Their layer for our operation; None when they have none."""
         return next(_translated(self.names, ours), None)
 
     def layers(self, plan: Plan) -> dict[str, str]:
-        """Our operations that have weights to their layers."""
+        """Our operations that have weights, mapped to their layers."""
         pairs = {}
         for each in with_weights(plan):
             theirs = self.layer(each.name)

@@ -1,4 +1,4 @@
-"""How weights want their pixels: keras.applications' three ways, two of people's own, and what a source says itself."""
+"""Pixel normalisation of pretrained weights: keras.applications' three modes, two common ones, and published ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.porting.originals import Published
 from reskeras.spec import operations as op
 
-CENTRE = Framing(224 / 256)  # published accuracies are of the centre of a slightly larger image
-RANDOM = "random"  # timm's word for weights that were trained with several interpolations
+CENTRE = Framing(224 / 256)  # published accuracies are for the centre crop of a slightly larger image
+RANDOM = "random"  # timm's value for weights trained with random interpolation
 
 
 @dataclass(frozen=True)
 class Normalise:
-    """Mean and deviation of each channel (red, green, blue) on the 0..255 scale, and how images come to the network's
-    size. With `reverse` the weights want blue first; a port turns its first convolution around instead."""
+    """Mean and standard deviation of each channel (red, green, blue) on the 0..255 scale, and how images are brought
+    to the network's size. With `reverse` the weights expect BGR; a port reverses its first convolution instead."""
 
     kind: str
     mean: tuple[float, ...]
@@ -30,7 +30,7 @@ class Normalise:
     framing: Framing = CENTRE
 
     def preprocessing(self, height: int, width: int, channels: int) -> Preprocessing:
-        """As a run keeps it; images of another number of channels get the mean of them all."""
+        """The same as a run keeps it; images that have not three channels get the average over the channels."""
         mean, std = (np.asarray(values, np.float32) for values in (self.mean, self.std))
         if channels != len(mean):
             mean, std = (np.full(channels, values.mean(), np.float32) for values in (mean, std))
@@ -47,19 +47,19 @@ NORMALISE = {
 
 
 def normalise(name: str) -> Normalise:
-    """One of them; ReskerasError for another."""
+    """The mode called `name`; ReskerasError for an unknown one."""
     if name not in NORMALISE:
         raise unknown("normalise", name, NORMALISE)
     return NORMALISE[name]
 
 
 def as_published(told: Published, otherwise: Normalise) -> Normalise:
-    """What a library or a file says of its weights' pixels; what it does not say is as `otherwise`.
+    """The preprocessing that a library or a file publishes with its weights; what it does not say is as in `otherwise`.
 
-    `failure` for what reskeras cannot do: another crop than of the centre, an interpolation that it does not know.
+    `failure` for what reskeras cannot do: a crop other than the centre's, an unknown interpolation.
     """
-    mean, std = (tuple(255.0 * value for value in told[key]) if key in told else own
-                 for key, own in (("mean", otherwise.mean), ("std", otherwise.std)))
+    mean = tuple(255.0 * value for value in told["mean"]) if "mean" in told else otherwise.mean
+    std = tuple(255.0 * value for value in told["std"]) if "std" in told else otherwise.std
     interpolation = told.get("interpolation", otherwise.framing.interpolation)
     interpolation = CENTRE.interpolation if interpolation == RANDOM else interpolation
     crop = told.get("crop_pct", otherwise.framing.crop)
@@ -73,10 +73,10 @@ def as_published(told: Published, otherwise: Normalise) -> Normalise:
 
 
 def as_modelled(steps: Iterable[op.Op], tensors: Mapping[str, np.ndarray], channels: int) -> Normalise | None:
-    """What a model's own preprocessing does to pixels of 0..255; None where it leaves them as they are. `tensors` has
-    the numbers of a Normalization that was adapted.
+    """A model's own preprocessing of pixels in 0..255 as a Normalise; None where it leaves them unchanged. `tensors`
+    has the statistics of an adapted Normalization layer.
 
-    ReskerasError for what a run does otherwise or not at all.
+    ReskerasError for steps that a run cannot do, or does in another way.
     """
     scale, offset, reverse, changed = np.ones(channels), np.zeros(channels), False, False
     for step in steps:

@@ -1,7 +1,7 @@
-"""A network of torchvision or timm itself with a state dict in it; as a program, asked through standard input.
+"""A torchvision or timm network with a state dict loaded; run as a program, it answers over standard input.
 
-It runs in a process of its own: torchvision 0.29 ends a process that has loaded TensorFlow before it, and whatever else
-another library does (its threads, its memory, its crashes) stays apart from ours.
+It runs in a process of its own: torchvision 0.29 crashes a process that has loaded TensorFlow before it, and the other
+library's threads, memory and crashes stay apart from ours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from reskeras.porting.exchange import receive, send
 from reskeras.porting.originals import Architecture, Original, Published
 
 Ask = Callable[[np.ndarray], np.ndarray]
-End = tuple[str, str, int]  # an argument for channels or classes, the layer whose weight has them, and its axis
-# what a residual network of the papers, of torchvision or of timm is made of where nothing is unusual
+End = tuple[str, str, int]  # an argument for channels or classes, the layer whose weight has them, and the axis
+# module classes of ordinary residual networks in torchvision and timm
 USUAL = {"Conv2d", "BatchNorm2d", "BatchNormAct2d", "ReLU", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Linear",
          "Identity", "Sequential", "ModuleList", "Dropout", "Flatten", "Sigmoid", "BasicBlock", "Bottleneck", "ResNet",
          "SEModule", "ResNetV2", "ResNetStage", "PreActBasic", "PreActBottleneck", "DownsampleConv", "DownsampleAvg",
@@ -32,11 +32,12 @@ USUAL = {"Conv2d", "BatchNorm2d", "BatchNormAct2d", "ReLU", "MaxPool2d", "AvgPoo
 
 
 def main() -> None:
-    """The first message names an Architecture and has its tensors; the answer describes it as an Original, says why it
-    is wrong (`error`, `status`) or why it cannot be made here (`absent`). Each later one has images, for their logits.
+    """The first message names an Architecture and carries its tensors; the answer describes it as an Original, or says
+    why the request is wrong (`error`, `status`) or the network cannot run here (`absent`). Each later message carries
+    images, and is answered with their logits.
     """
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print does not get between the messages
+    os.dup2(2, 1)  # what libraries print must not mix with the messages
     told, tensors = receive(sys.stdin.buffer)
     try:
         described, ask = original(Architecture(**told), tensors)
@@ -54,8 +55,8 @@ def main() -> None:
 
 
 def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Ask]:
-    """The library's own network, strictly with these tensors, for as many classes and channels as they are for; and
-    what asks it for its logits, as of a Source.
+    """The library's own network with exactly these tensors, its classes and channels following their shapes; and its
+    forward pass, as `Source.ask`.
 
     Raises ReskerasError: status 2 for a name or arguments that the library does not know, 1 where tensors do not fit;
     ImportError where a library is missing or does not load.
@@ -63,19 +64,21 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
     for name in ("torch", found.library):
         try:
             import_module(name)
-        except (ImportError, RuntimeError) as error:  # a build for another PyTorch is a RuntimeError
+        except (ImportError, RuntimeError) as error:  # a build for another PyTorch raises RuntimeError
             raise ImportError(f"{name} cannot be imported here: {str(error)[:100]}") from error
     import torch
 
-    library = {"timm": Timm, "torchvision": Torchvision}[found.library](found)
-    with torch.device("meta"):  # their shapes alone: what does not fit takes no memory
+    kinds: dict[str, type[Timm | Torchvision]] = {"timm": Timm, "torchvision": Torchvision}
+    library = kinds[found.library](found)
+    with torch.device("meta"):  # shapes alone, so that a misfit allocates no memory
         changed = _changed(library.made().state_dict(), library.ends, tensors)
         _check_fit(found, library.made(**changed).state_dict(), tensors)
     network = library.made(**changed)
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
     words = f"{found.library} {version(found.library)}'s {found.made}"
+    published: Published = {**(library.published() or {}), **(found.published or {})}
     described = Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
-                         {**(library.published() or {}), **(found.published or {})} or None)
+                         published or None)
     return described, _filled(network, tensors)
 
 
@@ -95,19 +98,20 @@ class Timm:
         """The network, with fresh weights; nothing is downloaded."""
         import timm
 
-        with _told(self.found):
+        with _refusing(self.found):
             return timm.create_model(self.base, pretrained=False, **{**self.found.arguments, **changed})
 
     @property
     def ends(self) -> tuple[End, ...]:
-        """Channels and classes."""
+        """The arguments for channels and classes."""
         first = self.known["first_conv"]
         return (("in_chans", first if isinstance(first, str) else first[0], 1),
                 ("num_classes", self.known["classifier"], 0))
 
     def published(self) -> Published:
-        """How the library prepares pixels for its own weights of that name and tag."""
-        return {key: value for key, value in self.known.items() if key in Published.__annotations__ and value}
+        """The library's preprocessing for its own weights of that name and tag."""
+        told = {key: value for key, value in self.known.items() if key in Published.__annotations__ and value}
+        return cast(Published, told)  # timm's words are Published's
 
 
 class Torchvision:
@@ -131,7 +135,7 @@ class Torchvision:
         from torchvision.models import get_model, resnet
 
         arguments = {**self.found.arguments, **changed}
-        with _told(self.found):
+        with _refusing(self.found):
             if self.base == "ResNet":
                 blocks = {"basic": resnet.BasicBlock, "bottleneck": resnet.Bottleneck}
                 return resnet.ResNet(**{**arguments, "block": blocks[arguments["block"]]})
@@ -140,7 +144,7 @@ class Torchvision:
     ends: tuple[End, ...] = (("num_classes", "fc", 0),)
 
     def published(self) -> Published | None:
-        """How the library prepares pixels for its own weights of that name and tag; None where it has no such."""
+        """The library's preprocessing for its own weights of that name and tag; None where it has none."""
         tag = self.found.name.partition(".")[2]
         chosen = next((each for each in self.weights if each.name == tag or not tag), None)
         if chosen is None:
@@ -152,7 +156,7 @@ class Torchvision:
 
 
 def _changed(usual: Mapping[str, Any], ends: Iterable[End], tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """The arguments of `ends` that the tensors have otherwise than a network with the `usual` ones."""
+    """The arguments of `ends` in which the tensors differ from a network with the `usual` ones."""
     changed = {}
     for argument, layer, axis in ends:
         given, own = tensors.get(f"{layer}.weight"), usual.get(f"{layer}.weight")
@@ -175,7 +179,7 @@ def _check_fit(found: Architecture, own: Mapping[str, Any], tensors: Mapping[str
 
 
 def _filled(network: Any, tensors: Mapping[str, np.ndarray]) -> Ask:
-    """What asks a network with all these tensors in it."""
+    """The forward pass of a network with these tensors loaded."""
     import torch
 
     state = {name: torch.from_numpy(np.array(values)) for name, values in tensors.items()}
@@ -191,7 +195,7 @@ def _filled(network: Any, tensors: Mapping[str, np.ndarray]) -> Ask:
 
 
 @contextmanager
-def _told(found: Architecture) -> Iterator[None]:
+def _refusing(found: Architecture) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # whatever a library's own constructors find wrong
@@ -199,7 +203,7 @@ def _told(found: Architecture) -> Iterator[None]:
 
 
 def _unusual(network: Any) -> list[str]:
-    """What of a network cannot be seen in the names and shapes of its tensors, and is not as usual."""
+    """Unusual parts of a network that the names and shapes of its tensors do not show."""
     import torch
 
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The networks of torchvision and timm by their names there, and one of them asked: what a port is proven against."""
+"""The networks of torchvision and timm by name, run in a subprocess: the reference that a port is verified against."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
-from typing import Any
+from typing import IO, Any, cast
 from weakref import finalize
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from reskeras.errors import ReskerasError, failure, shown, unknown
@@ -26,22 +26,21 @@ from reskeras.spec.document import parse_yaml
 from reskeras.stored import read_json
 
 LIBRARIES = ("timm", "torchvision")
-CONFIG_FILE = "config.json"  # beside weights, in the form of the Hugging Face hub
+CONFIG_FILE = "config.json"  # beside the weights, in the Hugging Face hub's format
 EXAMPLE = "timm:resnet50, timm:resnet50.a1_in1k, timm:resnet50,output_stride=16 or torchvision:resnet50"
 NAME, ARGUMENTS = re.compile(r"[\w.-]+"), re.compile(r",(?=\s*\w+\s*=)")
-# arguments by which timm would read or download weights, or look for classes of its own
+# arguments that would make timm read or download weights, or change device or dtype
 FORBIDDEN = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "device",
              "dtype"}
 PROGRAM = "reskeras.porting.original_network"
-ROOT = Path(__file__).parents[2]  # where this package is found
+ROOT = Path(__file__).parents[2]  # the import path of this package
 LONGEST = 900  # seconds for an answer
-MOST, MOST_IN_A_LIST = 4096, 16  # of a number among the arguments, such as units of a stage, and of a list
+MOST, MOST_IN_A_LIST = 4096, 16  # bounds of numbers among the arguments, such as units of a stage, and of lists
 
 
+@with_config(ConfigDict(extra="allow"))
 class Published(TypedDict, total=False):
-    """How the pixels of published weights are prepared, in timm's words (`pretrained_cfg`); mean and std of 0..1."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")
+    """Preprocessing of published weights under timm's names (`pretrained_cfg`); mean and std on the 0..1 scale."""
 
     tag: str | None
     input_size: tuple[int, int, int]  # channels, height, width
@@ -53,10 +52,9 @@ class Published(TypedDict, total=False):
     label_names: list[str]  # of the classes
 
 
+@with_config(ConfigDict(extra="allow"))
 class HubConfig(TypedDict, total=False):
-    """What is read of a `config.json`."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")
+    """The fields that are read of a `config.json`."""
 
     architecture: str
     global_pool: str
@@ -67,8 +65,8 @@ class HubConfig(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network of a library by its name there, with its tag if it has one, and the arguments that it is made with;
-    `published` where a file beside the weights says it."""
+    """A library's network by its name there, with its tag if it has one, and its constructor arguments; `published` is
+    the preprocessing that a file beside the weights gives."""
 
     library: str
     name: str
@@ -80,14 +78,14 @@ class Architecture:
 
     @property
     def made(self) -> str:
-        """Its name with the arguments."""
+        """Its name with its arguments."""
         return self.name + "".join(f", {name}={value}" for name, value in self.arguments.items())
 
 
 @dataclass(frozen=True)
 class Original:
-    """What a port is proven against, in words; of another library's network the epsilon of its batch norms, where they
-    agree, what of it no name tells, and how pixels are prepared for its weights."""
+    """The reference that a port is verified against, in words; for another library's network also the epsilon of its
+    batch norms, where they agree, its `unusual` parts, which tensors do not show, and its preprocessing."""
 
     words: str
     epsilon: float | None = None
@@ -96,7 +94,7 @@ class Original:
 
 
 def architecture(text: str) -> Architecture:
-    """`timm:resnet50.a1_in1k` or `timm:resnet50,output_stride=16`; ReskerasError for what is no such name."""
+    """Parse `timm:resnet50.a1_in1k` or `timm:resnet50,output_stride=16`; ReskerasError for any other text."""
     library, _, rest = text.partition(":")
     name, *given = ARGUMENTS.split(rest)  # not at the commas of a list
     plain, _, beyond = name.partition(",")
@@ -113,15 +111,16 @@ def architecture(text: str) -> Architecture:
 
 
 def architecture_beside(path: Path) -> Architecture | None:
-    """What a CONFIG_FILE beside a file of weights says, as the Hugging Face hub keeps timm's; None without one."""
+    """The architecture in a CONFIG_FILE beside the weights, in the form of the Hugging Face hub; None without one."""
     config = path.with_name(CONFIG_FILE)
     if not config.is_file():
         return None
     told = read_json(config, "port", HubConfig)
     if "architecture" not in told:
         return None
-    labels = {"label_names": told["label_names"]} if "label_names" in told else {}
-    published = {**told.get("pretrained_cfg", {}), **labels}
+    published: Published = {**told.get("pretrained_cfg", {})}
+    if "label_names" in told:
+        published["label_names"] = told["label_names"]
     pool = {"global_pool": told["global_pool"]} if "global_pool" in told else {}
     name = ".".join(filter(None, (told["architecture"], published.get("tag"))))
     return _allowed(Architecture("timm", name, {**pool, **told.get("model_args", {})}, published))
@@ -142,12 +141,12 @@ def _allowed(found: Architecture) -> Architecture:
 
 
 class Absent(Exception):
-    """Why a library's own network cannot be asked here, as a clause."""
+    """A library's own network cannot run here; the message gives the reason, as a clause."""
 
 
 def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Callable[..., np.ndarray]]:
-    """The library's own network, strictly with these tensors, for as many classes and channels as they are for; and
-    what asks it for its logits, as of a Source. It runs in a process of its own as long as that is kept.
+    """The library's own network with exactly these tensors, its classes and channels following their shapes; and its
+    forward pass, as `Source.ask`. It runs in a process of its own for as long as that function is kept.
 
     Raises Absent where the library is missing or does not run; ReskerasError: status 2 for a name or arguments that the
     library does not know, 1 where tensors do not fit.
@@ -175,27 +174,30 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
 
 
 class _Ended(Exception):
-    """How the process ended instead of answering."""
+    """The process ended instead of answering; the message says how."""
 
 
 class _Process:
-    """PROGRAM at work for a library."""
+    """A running PROGRAM for one library's networks."""
 
     def __init__(self, library: str):
         self._library, self._said = library, TemporaryFile()  # noqa: SIM115 - as long as the process
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(  # -P: the folder one stands in has no part in what is imported
+        self._process = subprocess.Popen(  # -P: nothing is imported from the working directory
             [sys.executable, "-P", "-m", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
             env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"})
+        # pipes, as asked for
+        self._questions, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         finalize(self, _end, self._process)
 
-    def answer(self, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
-        """What it answers to one message; _Ended where it does not."""
+    def answer(self, told: Mapping[str, Any],
+               arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The answer to one message; _Ended where there is none."""
         late = Timer(LONGEST, self._process.kill)
         late.start()
         try:
-            send(self._process.stdin, told, arrays)
-            return receive(self._process.stdout)
+            send(self._questions, told, arrays)
+            return receive(self._answers)
         except (EOFError, BrokenPipeError) as error:
             raise _Ended(self._how()) from error
         finally:
@@ -210,8 +212,8 @@ class _Process:
         return f"{self._library} fails: {said[-1][:200]}"
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
-    process.stdin.close()
-    process.stdout.close()
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        pipe.close()

@@ -1,4 +1,4 @@
-"""A port: a source recognised, its weights in our network, both asked the same, and a run folder of what agreed."""
+"""A port: a source recognised, its weights in our network, both compared on the same images, and saved as a run."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered, provenance
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
-from reskeras.spec.fields import Spec
 from reskeras.spec.overrides import laid_over
 
 COLOURS = 3
-# random images that both are asked: squares of a share of the height, 0 a pixel, from darkest to brightest
+# random test images: squares with a side of this share of the height (0: one pixel), from darkest to brightest
 ASKED = ((0, 0, 255), (0, 0, 255), (0, 0, 60), (0, 200, 255), (1 / 16, 0, 255), (1 / 4, 0, 255), (1 / 2, 0, 255),
          (1, 250, 255))
-UNSAID = "unit"  # how pixels are prepared for a Keras model of which nothing says it: most people divide by 255
+UNSAID = "unit"  # the mode assumed for a Keras model where nothing gives one: most people divide by 255
 
 
 @dataclass(frozen=True)
 class Port:
-    """A source in our network: its spec, the model with its weights, and how its pixels are prepared.
+    """A source ported to our network: its spec, the model with its weights, and its preprocessing.
 
-    `difference` is the largest one of a logit over the largest logit, on random images; None where nothing was
-    asked. It proves the port where the source has an original. `assumed` are the pixels that nothing says.
+    `difference` is the largest difference of a logit, relative to the largest logit, on random images; None where
+    nothing was compared. It proves the port where the source has an original. `assumed`: the preprocessing is a guess,
+    because nothing states it.
     """
 
     source: Source
     title: str
-    spec: Spec
+    spec: AnyNetwork
     model: keras.Model
     preprocessing: Preprocessing
     difference: float | None
@@ -51,21 +52,21 @@ class Port:
 
     @property
     def name(self) -> str:
-        """What the network goes by."""
+        """The network's name."""
         return name_of(self.spec)
 
     @property
     def labels(self) -> Sequence[str]:
-        """Names of the classes that are published with the weights; none where nothing says them."""
+        """The class names published with the weights; none where there are none."""
         return self.source.published.get("label_names", ())
 
     def save(self, path: Path, classes: list[str]) -> None:
-        """Write the run folder `path`, which is made whole or not at all."""
+        """Write the run folder `path`, atomically."""
         original = self.source.original
-        proven = original is not None and self.difference is not None
+        against = None if original is None or self.difference is None else original.words
         proof = {"difference": self.difference, "tolerance": TOLERANCE, "images": len(ASKED),
-                 "against": original.words if proven else None,
-                 "why_unproven": None if proven else self.source.why or "it was not asked for"}
+                 "against": against,
+                 "why_unproven": None if against is not None else self.source.why or "it was not asked for"}
         with new_run(path, self.spec) as run:
             save_model(self.model, run.path / MODEL_FILE)
             self.preprocessing.save(run.path / PREPROCESSING_FILE)
@@ -81,13 +82,12 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
          with_proof: bool = True) -> Port:
     """`source` as our network for images of `size` pixels.
 
-    Blue-first weights are turned around, so that our network takes red first. `fold_biases` puts biases before batch
-    norms into their means. Raises ReskerasError: when nothing recognises the source, tensors do not fit, the source
-    cannot be run and `with_proof` asks for it (status 2), or the logits differ by more than TOLERANCE (status 1).
+    BGR weights are reversed, so that our network takes RGB. `fold_biases` folds biases before batch norms into their
+    means. Raises ReskerasError when the source is not recognised, tensors do not fit, `with_proof` is set and the
+    source cannot be run (status 2), or the logits differ by more than TOLERANCE (status 1).
     """
-    if with_proof and source.ask is None:
-        raise ReskerasError(f"port: {source.name} cannot be asked, because {source.why}; install it, or port with "
-                            "--without-proof")
+    if with_proof:
+        source.asked()  # fails before the work where the source cannot be run
     known = recognise(source, size)
     if known.modelled and normalised:
         raise ReskerasError(f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
@@ -101,7 +101,7 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     if published and not normalised:
         pixels = as_published(published, pixels)
     plan = spec.lower()
-    if plan.input_shape[-1] != COLOURS and not known.modelled:  # nothing is known, and "blue first" means nothing
+    if plan.input_shape[-1] != COLOURS and not known.modelled:  # nothing is known, and BGR means nothing
         pixels = replace(pixels, reverse=False)
     shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
     weights = our_weights(source, known.title, known.layers, plan, shapes, known.aside)
@@ -113,7 +113,7 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
     model = filled(compile_plan(plan, name_of(spec)), weights)
     preprocessing = pixels.preprocessing(*plan.input_shape)
     difference = None
-    if with_proof:  # at the size that a Keras source is fixed to, whatever the run's is
+    if with_proof:  # at the input size that a Keras source fixes, whatever the run's is
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
         proven = filled(compile_plan(asked, "proven"), weights)
         difference = difference_of(source, proven, pixels, known.modelled)
@@ -123,27 +123,27 @@ def port(source: Source, size: int | None = None, normalised: str | None = None,
 
 
 def filled(model: keras.Model, weights: Mapping[str, np.ndarray]) -> keras.Model:
-    """`model` with `weights`; what only counts (a dropout's draws) stays as it is."""
+    """`model` with `weights`; counters (a dropout's draws) stay as they are."""
     own = {name: values for name, values in read(model).items() if name.endswith("/draws")}
     write(model, {**own, **weights})
     return model
 
 
 def difference_of(source: Source, model: keras.Model, pixels: Normalise, modelled: bool = False) -> float:
-    """How far our logits are from the source's on random images, which it prepares itself where that is `modelled`;
-    ReskerasError (status 1) past TOLERANCE."""
+    """Difference of our logits from the source's on random images, which it preprocesses itself where `modelled`;
+    ReskerasError (status 1) above TOLERANCE."""
     size = model.inputs[0].shape[1:]
     images = random_images(*size)
     prepared = pixels.preprocessing(*size).normalise(images).numpy()
     given = images.astype(np.float32) if modelled else prepared[..., ::-1] if pixels.reverse else prepared
-    theirs = source.ask(given)
+    theirs = source.asked()(given)
     ours = np.asarray(model(prepared, training=False))
     difference = proven_difference(ours, theirs)
     if not difference <= TOLERANCE:
         alone = np.concatenate([model(prepared[place : place + 1], training=False) for place in range(len(prepared))])
         noise = relative_difference(alone, ours)
-        theirs = source.original.words if source.original else "what its names are of by default"
-        raise failure(f"port: {theirs} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
+        whose = source.original.words if source.original else "what its names are of by default"
+        raise failure(f"port: {whose} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
                       f"more than {TOLERANCE:g}; nothing is kept" + (
                           f"; ours differs from itself by {noise:.2g} when asked image by image"
                           if noise > TOLERANCE / 10 else ""))
@@ -151,8 +151,8 @@ def difference_of(source: Source, model: keras.Model, pixels: Normalise, modelle
 
 
 def random_images(height: int, width: int, channels: int) -> np.ndarray:
-    """uint8 images as ASKED says. Noise alone is grey to a network that averages it, which then meets no large numbers:
-    what cuts those off would not be seen."""
+    """uint8 images by ASKED. A network averages pixel noise to grey, so that its activations stay small: with noise
+    alone, a clipped activation such as ReLU6 would go unnoticed."""
     rng = np.random.default_rng(0)
     images = []
     for share, darkest, brightest in ASKED:
@@ -164,13 +164,13 @@ def random_images(height: int, width: int, channels: int) -> np.ndarray:
 
 def class_names(path: str | Path | None, count: int | None, published: Sequence[str] = ()) -> list[str]:
     """Names from a file, one on a line, else those `published` with the weights, else numbers; ReskerasError when a
-    file has not `count`, where that is known."""
+    file does not have `count` of them, where that is known. Without a file it has to be known."""
     if path is None and len(published) == count:
         if bad := next((name for name in published if not name.strip() or not name.isprintable()), None):
             raise ReskerasError(f"classes: {shown(bad)}, published beside the weights, names no class; give --classes")
         return list(published)
     if path is None:
-        return numbered(count)
+        return numbered(count or 0)
     try:
         names = local_path(path, "classes").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Which network some tensors are the weights of: a Keras model's by its graph, a state dict's by names and shapes."""
+"""Finds the network that tensors belong to: a Keras model's by its graph, a state dict's by names and shapes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from reskeras.errors import ReskerasError
 from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
 from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
 from reskeras.porting.source import Source
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.blocks import BLOCKS
 from reskeras.spec.excitation import squeeze_of
-from reskeras.spec.fields import Spec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
-SIZE = 224  # pixels, of which nothing says another number
-STATISTIC = "running_mean"  # what every batch norm has in PyTorch, and no other normalisation
-# layers by which keras.applications' networks are known, for what nothing else says: how they want their pixels
+SIZE = 224  # pixels, where nothing gives another size
+STATISTIC = "running_mean"  # every batch norm has one in PyTorch, and no other normalisation
+# layers that identify keras.applications' networks, for their preprocessing, which nothing else gives
 APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
                      ("conv1_conv", "conv2_block1_preact_bn", "post_bn"): ("keras.applications ResNetV2", "tf"),
                      ("conv_7b", "block35_1_conv"): ("keras.applications InceptionResNetV2", "tf")}
@@ -29,12 +29,12 @@ APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.ap
 
 @dataclass(frozen=True)
 class Recognised:
-    """The network that a source's tensors are of: what it is called there, its spec, and of each operation that has
-    weights their layer. `normalise` is how such weights want their pixels, None where nothing tells; with `modelled`
-    the source does that itself, to pixels of 0..255. `aside` are its layers that are no part of the network."""
+    """The network that a source's tensors belong to: its title there, its spec, and their layer for each operation that
+    has weights. `normalise` is the preprocessing for such weights, None where unknown; with `modelled` the source does
+    it itself, on pixels in 0..255. `aside` are its layers that are no part of the network."""
 
     title: str
-    spec: Spec
+    spec: AnyNetwork
     layers: Mapping[str, str]
     normalise: Normalise | None
     modelled: bool = False
@@ -42,8 +42,8 @@ class Recognised:
 
 
 def recognise(source: Source, size: int | None = None) -> Recognised:
-    """The network of `source`, for square images of `size` pixels (by default the source's, else what is usual);
-    ReskerasError (status 2) where it is none of this space, with what is in the way."""
+    """The network of `source`, for square images of `size` pixels (by default the source's size, else the usual one);
+    ReskerasError (status 2), with the obstacles, where it is none of this space."""
     return (_by_function if source.library is KERAS else _by_names)(source, size)
 
 
@@ -61,8 +61,9 @@ def _by_function(source: Source, size: int | None) -> Recognised:
     marked = (row for marks, row in APPLICATION_MARKS.items() if {*marks} <= names)
     title, pixels = next(marked, ("a Keras model", None))
     modelled = as_modelled(found.preprocessing, source.tensors, spec.lower().input_shape[-1])
-    return Recognised(title, spec, found.layers, modelled or (pixels and NORMALISE[pixels]), modelled is not None,
-                      frozenset(step.name for step in found.preprocessing if isinstance(step, Adapted)))
+    aside = frozenset(step.name for step in found.preprocessing if isinstance(step, Adapted))
+    return Recognised(title, spec, found.layers, modelled or (NORMALISE[pixels] if pixels else None),
+                      modelled is not None, aside)
 
 
 def _by_names(source: Source, size: int | None) -> Recognised:
@@ -74,7 +75,7 @@ def _by_names(source: Source, size: int | None) -> Recognised:
 
 
 def layout_of(source: Source) -> Layout:
-    """The first layout whose marks are there; ReskerasError when none is."""
+    """The first layout whose marks are all present; ReskerasError when there is none."""
     layers = set(source.layers)
     if not any(name.endswith(STATISTIC) for name in source.tensors):
         raise ReskerasError(f"port: {source.name} has no batch norm, of which a {STATISTIC} would tell; networks that "
@@ -87,9 +88,9 @@ def layout_of(source: Source) -> Layout:
                         f"{', '.join(layout.title for layout in LAYOUTS)}; its layers are {some} and so on")
 
 
-def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
-    """The network whose weights these are, for square images of `size` pixels (by default what is published of
-    them, else SIZE); ReskerasError where their shapes make none."""
+def spec_of(source: Source, layout: Layout, size: int | None = None) -> AnyNetwork:
+    """The network that the weights belong to, for square images of `size` pixels (by default the published size, else
+    SIZE); ReskerasError where their shapes fit no network."""
     published = source.published
     shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
     usual = published["input_size"][1:] if "input_size" in published else (SIZE, SIZE)
@@ -109,13 +110,13 @@ def spec_of(source: Source, layout: Layout, size: int | None = None) -> Spec:
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes of the tensors of a layout, asked for by our names."""
+    """Shapes of the tensors of a layout, looked up by our names."""
 
     layout: Layout
     shapes: Mapping[str, Shape]
 
     def kernel(self, ours: str, kind: str = "conv") -> Shape | None:
-        """A kernel's shape as ours are: (rows, columns, in, out), or (in, out); None where there is none."""
+        """A kernel's shape in our layout: (rows, columns, in, out), or (in, out); None where there is none."""
         layer = self.layout.layer(ours)
         shape = None if layer is None else self.shapes.get(TORCH.tensor(layer, kind, "kernel"))
         if shape is None:
@@ -123,7 +124,7 @@ class Shapes:
         return (*shape[2:], shape[1], shape[0]) if kind == "conv" else shape[1::-1]
 
     def stages(self) -> int:
-        """How many stages there are."""
+        """Number of stages."""
         return self._count(lambda stage: UNIT.format(s=stage, u=1))
 
     def stage(self, stage: int) -> tuple[int, int]:
@@ -140,14 +141,15 @@ class Shapes:
 
     def inside(self, block: str) -> dict[str, Any]:
         """Groups, inner width and squeeze, where they are not the usual ones."""
-        unit, fields = UNIT.format(s=1, u=1), {}
-        if block == "bottleneck":
-            first, grouped, last = (self.kernel(f"{unit}_conv{number}") for number in (1, 2, 3))
+        unit = UNIT.format(s=1, u=1)
+        fields: dict[str, Any] = {}
+        first, grouped, last = (self.kernel(f"{unit}_conv{number}") for number in (1, 2, 3))
+        if block == "bottleneck" and first and last:
             fields["groups"] = first[-1] // grouped[-2] if grouped else 1
             fields["inner_factor"] = first[-1] * BLOCKS[block].expansion / last[-1]
         fields = {name: value for name, value in fields.items() if value != 1}
         gates = (self.kernel(f"{UNIT.format(s=stage, u=1)}_se_conv1") for stage in range(1, 1 + self.stages()))
-        squeeze, multiple = squeeze_of([gate[-2:] for gate in gates if gate])
+        squeeze, multiple = squeeze_of([(gate[-2], gate[-1]) for gate in gates if gate])
         return {**fields, **({"squeeze": squeeze, "squeeze_multiple": multiple} if squeeze else {})}
 
     def stem(self) -> tuple[dict[str, Any], int]:
@@ -155,8 +157,8 @@ class Shapes:
         strides, rest = self.layout.stem["strides"], {
             name: value for name, value in self.layout.stem.items() if name != "strides"}
         names = ["stem_conv"] if len(strides) == 1 else [f"stem_conv{number + 1}" for number in range(len(strides))]
-        kernels = [self.kernel(name) for name in names]
-        if None in kernels or (len(strides) == 1 and kernels[0][0] != 7):
+        kernels = [kernel for name in names if (kernel := self.kernel(name)) is not None]
+        if len(kernels) < len(names) or (len(strides) == 1 and kernels[0][0] != 7):
             raise ReskerasError(f"port: the stem is not {self.layout.title}'s, a 7x7 convolution or three 3x3 ones")
         convs = [{"kernel": kernel[0], "width": kernel[-1], "stride": stride}
                  for kernel, stride in zip(kernels, strides, strict=True)]

@@ -1,4 +1,4 @@
-"""What is ported: the tensors of a Keras model or of a state dict by name, and what is asked for its logits."""
+"""The source of a port: the tensors of a Keras model or a state dict by name, and its forward pass."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ Ask = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Source:
-    """Tensors by their own names and what is asked for its logits: float32 images (n, height, width, channels),
-    normalised as it wants them, to (n, classes). That is the `original`; or, where `why` says why there is none, the
-    network that tensors of such names are of by default; or nothing. `published` is how pixels are prepared for a state
-    dict's weights and what their classes are called, where the library or a file beside them says it. `model` is what a
-    Keras source is, `size` its (height, width) where it fixes them. `digest` is the file's SHA-256.
+    """Tensors by their own names, and `ask`, the forward pass: float32 images (n, height, width, channels), normalised
+    as the source expects them, to logits (n, classes). It runs the `original`; or, where `why` says why there is none,
+    the default network for tensors of such names; or there is none. `published` is the preprocessing and the class
+    names of a state dict's weights, where the library or a file beside them gives them. `model` is a Keras source's
+    model, `size` its (height, width) where it fixes them. `digest` is the file's SHA-256.
     """
 
     name: str
@@ -62,24 +62,31 @@ class Source:
     ask: Ask | None
     original: Original | None = None
     why: str = ""
-    published: Published = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     model: keras.Model | None = None
     size: tuple[int, int] | None = None
     digest: str | None = None
 
+    def asked(self) -> Ask:
+        """`ask`; ReskerasError (status 2) where there is nothing to ask."""
+        if self.ask is None:
+            raise ReskerasError(f"port: {self.name} cannot be asked, because {self.why}; install it, or port with "
+                                "--without-proof")
+        return self.ask
+
     @property
     def layers(self) -> tuple[str, ...]:
-        """What has tensors, each once, in the source's order."""
+        """The layers that have tensors, in the source's order."""
         return tuple(dict.fromkeys(name.rpartition(self.library.separator)[0] for name in self.tensors))
 
 
 def read_source(
     source: Any, application: str | None = None, classes: int | None = None, architecture: Architecture | None = None,
 ) -> Source:
-    """The source of a port: a `keras.Model`, be it of `tf_keras`, a file, or one of APPLICATIONS to download.
+    """The source of a port: a `keras.Model`, of Keras 3 or `tf_keras`, a file, or one of APPLICATIONS to download.
 
-    A file that has Keras weights alone is of an `application` with so many `classes`; a state dict is of an
-    `architecture`, which a CONFIG_FILE beside it may say. Raises ReskerasError: status 2 for what is not there or no
+    A file with Keras weights alone needs an `application`, with its number of `classes`; a state dict has an
+    `architecture`, which a CONFIG_FILE beside it may give. Raises ReskerasError: status 2 for what is missing or no
     source, 1 for what is broken or cannot be downloaded.
     """
     is_object = not isinstance(source, str | PathLike)
@@ -114,7 +121,7 @@ def read_source(
 
 
 def _built(path: Path) -> Path:
-    """The model of a run that `build` made, which knows no pixels and no classes until it is ported."""
+    """The model file of a run that `build` made, which has no preprocessing and no classes until it is ported."""
     run = open_run(path)
     if not run.is_built:
         raise ReskerasError(f"port: {path} is a run that needs no port")
@@ -124,8 +131,8 @@ def _built(path: Path) -> Path:
 def application_model(
     name: str, weights: str | None, classes: int | None = None, input_shape: tuple[int, ...] | None = None,
 ) -> keras.Model:
-    """keras.applications' network `name` with `weights`, None for fresh ones, "imagenet" to download or a file; it
-    gives logits, without a softmax."""
+    """keras.applications' network `name` with `weights`: None for fresh ones, "imagenet" to download, or a file. It
+    returns logits, without a softmax."""
     known = {each.lower(): each for each in APPLICATIONS}
     if name.lower() not in known:
         raise unknown("port", name, APPLICATIONS)
@@ -143,7 +150,7 @@ def application_model(
 
 
 def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source:
-    """A Keras model's tensors as layer/role, model/layer/role in a model inside it.
+    """A Keras model as a source, its tensors named layer/role, in a nested model model/layer/role.
 
     ReskerasError for a model whose graph cannot be read, or that has no weights yet.
     """
@@ -152,7 +159,7 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source
         raise ReskerasError(f"port: {name} is not built, so it has no weights; begin it with keras.Input")
     exact = in_float32(model)
     words = "the Keras model itself" + ("" if exact is model else ", computing in float32")
-    # Keras 2 calls variables by their layers, as layer/role:0
+    # Keras 2 names variables layer/role:0
     named = ((place, variable.name.rpartition("/")[2].partition(":")[0], variable)
              for place, layer in placed(model, nested=_own(model).Model) for variable in layer.weights)
     tensors = {f"{place}/{role}": variable.numpy() for place, role, variable in named if role not in UNSAVED}
@@ -165,8 +172,8 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source
 def of_state_dict(
     tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None, architecture: Architecture | None = None,
 ) -> Source:
-    """A PyTorch state dict's tensors, in the library's own network where an `architecture` says which and the library
-    is installed; else PyTorch, where that is installed, runs what such names are of by default."""
+    """A PyTorch state dict as a source: run by the library's own network where an `architecture` names it and the
+    library is installed; else by the default network for such names, where PyTorch is installed."""
     source = Source(name, TORCH, tensors, None, why=UNTOLD, digest=digest)
     if architecture is not None:
         try:
@@ -182,12 +189,12 @@ def of_state_dict(
 
 
 def _own(model: Any) -> Any:
-    """The Keras that a model is of: `keras`, or Keras 2's `tf_keras`."""
+    """The Keras package of a model: `keras`, or Keras 2's `tf_keras`."""
     return keras if isinstance(model, keras.Model) else import_module("tf_keras")
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """`model`, or where layers of it compute in less than float32 a copy that does not: roundings are no function."""
+    """`model`, or a float32 copy where layers compute in half precision, whose rounding is no part of the function."""
     if not isinstance(model, keras.Model) or not any(layer.compute_dtype in ROUNDING for _, layer in placed(model)):
         return model
     copy = keras.models.clone_model(
@@ -198,8 +205,8 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def _end(model: Any) -> tuple[Any, Any]:
-    """The layer, or operation of keras.ops, that a model ends in, and the tensor that it takes there: `input` is of its
-    first call, and of a model its own."""
+    """The last layer, or operation of keras.ops, of a model, and its input tensor there: `layer.input` would be that of
+    its first call, and of a nested model its own."""
     if not isinstance(model, keras.Model):
         return model.layers[-1], model.layers[-1].input
     made = model.outputs[0]._keras_history
@@ -207,7 +214,7 @@ def _end(model: Any) -> tuple[Any, Any]:
 
 
 def _ask_keras(model: Any) -> Ask:
-    """What gives the logits of `model`, of either Keras: those before the softmax that it may end in."""
+    """The forward pass of `model`, of either Keras, to the logits before the softmax that it may end in."""
     own = _own(model)
     last, taken = _end(model)
     activation = getattr(last, "activation", own.activations.linear)
@@ -217,7 +224,7 @@ def _ask_keras(model: Any) -> Ask:
     ends = type(last).__name__ == "Softmax" or isinstance(last, own.layers.Activation | own.layers.Dense | own.Model)
     if not ends or (isinstance(last, own.layers.Dense) and activation is own.activations.linear):
         return lambda images: np.asarray(model(images, training=False))
-    # not `model.input`, which is of its first call: a Sequential has had none
+    # not `model.input`, which belongs to the first call: a Sequential may have had none
     before = own.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, taken)
     if isinstance(last, own.Model):
         inner = _ask_keras(last)
@@ -229,7 +236,7 @@ def _ask_keras(model: Any) -> Ask:
 
 
 def _keras_file(path: Path) -> keras.Model:
-    """A whole model from a file, in safe mode."""
+    """Load a whole model from a file, in safe mode."""
     try:
         if path.suffix == ".keras":
             return load_model(path)
@@ -239,16 +246,16 @@ def _keras_file(path: Path) -> keras.Model:
             check_hdf5(path, "port")
             return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # h5py's and Keras' own
-        _say_what_else(path, error)
+        _refuse_unloadable(path, error)
         if isinstance(error, ReskerasError):
             raise
         raise failure(f"port: {path} is broken or no Keras model: {_in_a_line(error)}") from error
     raise ReskerasError(f"port: {path} has weights and no model; say whose with --as, one of {', '.join(APPLICATIONS)}")
 
 
-def _say_what_else(path: Path, error: Exception) -> None:
-    """ReskerasError with the way out, where Keras cannot load a file that is not broken: one of Keras 2, or of a model
-    whose graph is not in it."""
+def _refuse_unloadable(path: Path, error: Exception) -> None:
+    """ReskerasError, with advice, for a file that is not broken but that Keras 3 cannot load: one written by Keras 2,
+    or without the model's graph."""
     try:
         version = _keras_version(path)
         conform(path)
@@ -265,7 +272,7 @@ def _say_what_else(path: Path, error: Exception) -> None:
 
 
 def _keras_version(path: Path) -> str:
-    """Of the Keras that wrote a file, as far as it says so."""
+    """The version of the Keras that wrote a file; empty if it does not say."""
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as entry:
             return str(json.loads(entry.read(LARGEST_METADATA))["keras_version"])

@@ -1,4 +1,4 @@
-"""The tensors of a PyTorch file by name, as training scripts wrap and prefix them; nothing of it is executed."""
+"""Reads the tensors of a PyTorch file by name, unwrapping what training scripts add; nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.porting.layouts import TORCH
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
-# what training scripts keep weights under, those that were trained before their averages, and before each name
+# keys under which training scripts keep weights, trained ones before moving averages; and prefixes of names
 WRAPPED = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "state_dict_ema",
            "model_ema", "ema_state_dict", "ema")
 PREFIXES = ("module.", "model.", "net.", "network.", "backbone.", "_orig_mod.", "model_ema.", "ema.")
@@ -25,8 +25,8 @@ NOT_LOADED = re.compile(r"GLOBAL (\S+) was not an allowed global")
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """float32 tensors by name; ReskerasError: status 2 where a package is missing that reads them, 1 for a file that is
-    broken, has no weights, or more than tensors."""
+    """float32 tensors by name. ReskerasError: status 2 where the package that reads the file is missing, 1 for a file
+    that is broken, has no weights, or holds more than tensors."""
     return _floats((_safetensors if path.suffix == ".safetensors" else _pickled)(path), path)
 
 
@@ -36,20 +36,20 @@ def _safetensors(path: Path) -> Mapping[str, np.ndarray]:
     except ImportError as error:
         raise ReskerasError("port: safetensors is not installed; pip install 'reskeras[port]'") from error
     try:
-        try:  # of which NumPy has no such numbers as bfloat16 and float8
+        try:  # NumPy lacks bfloat16 and float8
             import torch  # noqa: F401 - whether it is there
             from safetensors.torch import load_file
         except ImportError:
-            from safetensors.numpy import load_file
+            from safetensors.numpy import load_file as load_arrays
 
-            return load_file(path)
+            return load_arrays(path)
         return {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         raise failure(f"port: {path} is broken or no safetensors file: {' '.join(str(error).split())[:200]}") from error
 
 
 def _pickled(path: Path) -> Mapping[str, np.ndarray]:
-    """PyTorch's own format. It is a pickle, of which `weights_only` makes tensors and nothing else."""
+    """PyTorch's own format: a pickle, from which `weights_only` creates nothing but tensors."""
     try:
         import torch
     except ImportError as error:
@@ -60,7 +60,7 @@ def _pickled(path: Path) -> Mapping[str, np.ndarray]:
             check_archive(path, "port")
         loaded = _unwrapped(torch.load(path, map_location="cpu", weights_only=True), path)
         tensors = {str(name): tensor for name, tensor in loaded.items() if isinstance(tensor, torch.Tensor)}
-        # a view may be of any shape, whatever it is a view of
+        # a view may claim any shape, whatever its storage
         check_arrays(sum(tensor.numel() * 4 for tensor in tensors.values()), path, "port")
         return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
     except ReskerasError:
@@ -74,7 +74,7 @@ def _pickled(path: Path) -> Mapping[str, np.ndarray]:
 
 
 def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Any]:
-    """What holds tensors in a checkpoint: itself, or what it has by a usual name, or the only one that does."""
+    """The mapping of tensors in a checkpoint: itself, the one under a usual key, or the only one with tensors."""
     for _ in range(DEEPEST):
         if not isinstance(loaded, Mapping) or _holds_tensors(loaded):
             break

@@ -1,4 +1,4 @@
-"""Our weights for torchvision and timm: which of their networks a spec is, how it is written, and its own answers."""
+"""Export to torchvision and timm: the network of theirs that a spec is, its files, and its forward pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
 LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}
 STAGES = 4
 USUAL_WIDTHS = FAMILIES["imagenet"].widths
-TIMM_SQUEEZE, TIMM_MULTIPLE = 16, 8  # of all its networks that are named se...
+TIMM_SQUEEZE, TIMM_MULTIPLE = 16, 8  # of all timm networks named se...
 STEM = 64  # channels
 
 
@@ -47,7 +47,7 @@ def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers
     layout = _layout(decided, LIBRARY_LAYOUTS[library])
     found = (_timm if library == "timm" else _torchvision)(decided)
     layers = layout.layers(plan)
-    # those of gates, which no batch norm follows, are theirs too
+    # gates have biases there too; no batch norm follows them
     gates = {each.name for each in laid_over(given.spec, {"conv_bias": False}).lower().ops()
              if isinstance(each, op.Conv) and each.bias}
     tensors = their_tensors(without_biases(plan, dict(given.weights), keep=gates), TORCH, layers, plan)
@@ -80,7 +80,7 @@ def _asked(found: Architecture, tensors: Mapping[str, np.ndarray], path: Path) -
 
 
 def _layout(decided: ResolvedNetwork, layouts: tuple[Layout, ...]) -> Layout:
-    """The layout whose networks are most like this one; what still differs is told by whoever compares them."""
+    """The layout closest to this network; `fitted` reports what still differs."""
     def alike(layout: Layout) -> int:
         return sum((len(layout.stem["strides"]) == len(decided.stem.convs),
                     layout.fields["order"] == decided.stages[0].order,
@@ -103,7 +103,7 @@ def _torchvision(decided: ResolvedNetwork) -> Architecture:
 
 
 def _timm(decided: ResolvedNetwork) -> Architecture:
-    """The base name in timm of the same block and generation, with the arguments in which this one differs."""
+    """timm's network of the same block and version, with the arguments in which this one differs from it."""
     rows, stem = decided.stages, decided.stem.convs
     bottleneck, second = rows[0].block == "bottleneck", ORDERS[rows[0].order].preactivates
     if decided.squeeze and (second or decided.squeeze != TIMM_SQUEEZE):
@@ -138,27 +138,28 @@ def _timm(decided: ResolvedNetwork) -> Architecture:
 
 
 def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
-    """Arguments whose value is not the usual one, of pairs of both."""
+    """Of arguments given as (value, usual value), those that differ from the usual one."""
     return {name: list(value) if isinstance(value, tuple) else value
             for name, (value, usual) in values.items() if value != usual}
 
 
 def _group_width(decided: ResolvedNetwork) -> float:
-    """Channels of a group in the first stage's 3x3 convolutions, in both libraries' words."""
+    """torchvision's `width_per_group`, timm's `base_width`: channels per group of the first stage's 3x3 layers."""
     width = 64 * decided.inner_factor / decided.groups
     return round(width) if width == round(width) else width
 
 
 def _hub_config(found: Architecture, given: TrainedNetwork, layers: Mapping[str, str]) -> dict[str, Any]:
-    """What timm reads beside the weights: the architecture, its arguments, its classes, and how pixels are prepared for
-    it."""
-    told, classes = given.preprocessing, len(given.labels)
+    """The configuration that timm reads beside the weights: the architecture, its arguments, its classes, and its
+    preprocessing."""
+    prepared, classes = given.preprocessing, len(given.labels)
     first, *_, last = layers.values()  # in the plan's order
     return {
         "architecture": found.name, "num_classes": classes, "label_names": list(given.labels),
         "model_args": dict(found.arguments),
         "pretrained_cfg": {
-            "input_size": [told.channels, told.height, told.width], "interpolation": told.framing.interpolation,
-            "crop_pct": told.framing.crop, "crop_mode": "center", "num_classes": classes,
-            "mean": [float(each) / 255 for each in told.mean], "std": [float(each) / 255 for each in told.std],
+            "input_size": [prepared.channels, prepared.height, prepared.width],
+            "interpolation": prepared.framing.interpolation, "crop_pct": prepared.framing.crop,
+            "crop_mode": "center", "num_classes": classes,
+            "mean": [float(each) / 255 for each in prepared.mean], "std": [float(each) / 255 for each in prepared.std],
             "first_conv": first, "classifier": last}}

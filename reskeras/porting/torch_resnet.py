@@ -1,7 +1,7 @@
-"""The forward pass of torchvision's and timm's residual networks, from their tensors' names alone, by PyTorch.
+"""The forward pass of torchvision's and timm's residual networks in PyTorch, from a state dict alone.
 
-It is what ports are proven against, so it shares nothing with reskeras' plans: strides, padding and order are written
-down here as those libraries document them.
+Ports are checked against it where the original library is missing, so it shares no code with reskeras' plans: strides,
+padding and order are written down here as those libraries document them.
 """
 
 from __future__ import annotations
@@ -72,27 +72,28 @@ class ResNet:
         return x
 
     def averaged(self, x: Any, stride: int) -> Any:
-        """Means over what there is, at an odd edge over less."""
+        """Average pool, ceil mode, padding not counted."""
         return x if stride == 1 else self.ops.avg_pool2d(x, 2, stride, ceil_mode=True, count_include_pad=False)
 
     def count(self, stage: str) -> int:
-        """How many units a stage has."""
+        """Number of units of a stage."""
         return len({name.split(".")[1 + stage.count(".")] for name in self.state if name.startswith(f"{stage}.")})
 
     def conv(self, x: Any, name: str, stride: int = 1) -> Any:
-        """A convolution with as many zeros on all sides as its kernel reaches; its groups follow from the shapes."""
+        """A convolution with symmetric zero padding of half its kernel; its groups follow from the shapes."""
         kernel = self.state[f"{name}.weight"]
         return self.ops.conv2d(x, kernel, self.state.get(f"{name}.bias"), stride, kernel.shape[-1] // 2,
                                groups=x.shape[1] // kernel.shape[1])
 
     def norm(self, x: Any, name: str) -> Any:
-        """Batch norm by its moving statistics."""
+        """Batch norm with its running statistics."""
         parts = (self.state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
         return self.ops.batch_norm(x, *parts, eps=EPSILON)
 
 
 class PreactResNet(ResNet):
-    """The second version, as timm writes it: stages.0.blocks.0.norm1, its stem not activated before the pool."""
+    """The second version (pre-activation), as timm writes it: stages.0.blocks.0.norm1, its stem not activated before
+    the pool."""
 
     def logits(self, x: Any) -> Any:
         x = self.ops.max_pool2d(self.stem(x), 3, 2, 1)

@@ -2,6 +2,6 @@
 
 from reskeras.environment import defaults
 
-# a chief starts workers, and gRPC, which KerasTuner imports, would print a line at each fork
+# a chief forks workers, and gRPC, which KerasTuner imports, would print a line at each fork
 with defaults(GRPC_ENABLE_FORK_SUPPORT="0"):
     import grpc  # noqa: F401

@@ -13,7 +13,7 @@ from reskeras.tuning.outcome import Outcome
 
 
 def write_board(folder: Path, outcome: Outcome, curves: Sequence[Sequence[Mapping[str, float]]]) -> None:
-    """Into `folder`: scalars of each epoch of the first execution, the trial's figures, and what was varied."""
+    """Write to `folder`: scalars by epoch of the first execution, the trial's figures, and its hyperparameters."""
     values = {name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
               for name, value in outcome.values.items()}
     with tf.summary.create_file_writer(str(folder)).as_default():

@@ -1,4 +1,4 @@
-"""Candidates of a search: the network and recipe that a tuner's values stand for, and whether they may be tried."""
+"""Candidates of a search: the network and recipe for a tuner's hyperparameter values, and whether they are valid."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from reskeras.errors import ReskerasError
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.complexity import Cost
-from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.space import Domain, Scalar, Space
 from reskeras.tuning.limits import Limits, Refusals, Refused
 
-PROBES = 50  # combinations tried before a value counts as never valid
-TRIES = 2000  # combinations tried before a space counts as empty
+PROBES = 50  # combinations sampled before a value counts as never valid
+TRIES = 2000  # combinations sampled before a space counts as empty
 REMEMBERED = 20_000
 
 Values = Mapping[str, Scalar]
@@ -23,28 +23,29 @@ Values = Mapping[str, Scalar]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network and a recipe, and what the network costs with the data's classes and channels."""
+    """A network and a recipe, and the network's cost with the data's classes and channels."""
 
-    spec: Spec
+    spec: AnyNetwork
     recipe: Recipe
     cost: Cost
 
 
 class Candidates:
-    """What the values of `space` over `network` and `recipe` stand for, within `limits`.
+    """Maps values of `space` to candidates, based on `network` and `recipe` and within `limits`.
 
-    `fitted` gives a spec the classes and channels of the data. Nothing is built: a candidate is counted from its
-    plan, in about a millisecond.
+    `fitted` gives a spec the classes and channels of the data. No model is built: a candidate's cost is counted from
+    its plan, in about a millisecond.
     """
 
-    def __init__(self, space: Space, network: Spec, recipe: Recipe, limits: Limits = Limits(),  # noqa: B008 - frozen
-                 fitted: Callable[[Spec, Recipe], Spec] = lambda spec, recipe: spec):
+    def __init__(self, space: Space, network: AnyNetwork, recipe: Recipe,
+                 limits: Limits = Limits(),  # noqa: B008 - frozen
+                 fitted: Callable[[AnyNetwork, Recipe], AnyNetwork] = lambda spec, recipe: spec):
         self.space, self.network, self.recipe, self.limits, self.fitted = space, network, recipe, limits, fitted
         self.refusals = Refusals()
         self._costs: dict[str, Cost | ReskerasError] = {}
 
     def of(self, values: Values) -> Candidate:
-        """The candidate of a tuner's `values`; Refused when it contradicts itself or breaks a limit."""
+        """The candidate for a tuner's `values`; Refused when it is contradictory or exceeds a limit."""
         try:
             spec, recipe = self.space.applied(values, self.network, self.recipe)
             cost = self._cost(spec, recipe)
@@ -56,7 +57,7 @@ class Candidates:
         return Candidate(spec, recipe, cost)
 
     def fits(self, values: Values) -> bool:
-        """Whether the candidate of `values` may be tried; those that may not are counted."""
+        """Whether the candidate for `values` is valid; those refused are counted."""
         try:
             self.of(values)
         except Refused as refused:
@@ -65,10 +66,10 @@ class Candidates:
         return True
 
     def base_cost(self) -> Cost:
-        """What the network costs as it is, before anything is varied."""
+        """The cost of the base network, before anything is varied."""
         return self._cost(self.network, self.recipe)
 
-    def _cost(self, spec: Spec, recipe: Recipe) -> Cost:
+    def _cost(self, spec: AnyNetwork, recipe: Recipe) -> Cost:
         key = f"{spec.model_dump_json(exclude_unset=True)} {recipe.drop_path}"
         if key not in self._costs:
             if len(self._costs) >= REMEMBERED:
@@ -83,7 +84,7 @@ class Candidates:
         return found
 
     def check(self) -> None:
-        """Raise ReskerasError when a path or value is never valid, or nothing in the space fits."""
+        """Raise ReskerasError when a path or value is never valid, or no sampled candidate is."""
         drawn = random.Random(0)
         for name, domain in self.space.parameters.items():
             for label in domain.probes():
@@ -109,7 +110,7 @@ class Candidates:
 
 
 def pinned_by(space: Space, name: str) -> dict[str, Scalar]:
-    """Values of other parameters under which parameter `name` matters."""
+    """Values of other parameters under which parameter `name` is active."""
     pinned: dict[str, Scalar] = {}
     for other, allowed in space.parameters[name].when.items():
         pinned |= pinned_by(space, other) | {other: allowed[0]}
@@ -117,7 +118,7 @@ def pinned_by(space: Space, name: str) -> dict[str, Scalar]:
 
 
 def sample(space: Space, drawn: random.Random, pinned: Values | None = None) -> dict[str, Any]:
-    """Values drawn evenly from all domains of `space`, as a random search does, with some `pinned`."""
+    """Values sampled uniformly from the domains of `space`, as in random search, with some `pinned`."""
     values: dict[str, Any] = {}
     for name, domain in space.parameters.items():
         values[name] = (pinned or {}).get(name, _draw(domain, drawn))
@@ -125,11 +126,9 @@ def sample(space: Space, drawn: random.Random, pinned: Values | None = None) -> 
 
 
 def _draw(domain: Domain, drawn: random.Random) -> Scalar:
-    if domain.choices is not None:
+    low, high = domain.low, domain.high
+    if low is None or high is None:  # it has choices
         return drawn.choice(domain.labels())
     share = drawn.random()
-    if domain.sampling == "log":
-        value = domain.low * (domain.high / domain.low) ** share
-    else:
-        value = domain.low + (domain.high - domain.low) * share
-    return min(round(value), domain.high) if domain.integers else value
+    value = low * (high / low) ** share if domain.sampling == "log" else low + (high - low) * share
+    return min(round(value), high) if domain.integers else value

@@ -1,19 +1,19 @@
-"""A HyperModel for any of KerasTuner's tuners: build compiles a candidate as `train` does, fit trains it so."""
+"""A HyperModel for any of KerasTuner's tuners, which builds and trains candidates exactly as `reskeras train` does."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import keras_tuner
 
 from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
-from reskeras.data.source import Source
-from reskeras.spec.fields import Spec
+from reskeras.data.source import Source, Split
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.network import NetworkSpec
 from reskeras.spec.overrides import laid_over
 from reskeras.spec.recipe import Recipe, recipe
@@ -27,23 +27,24 @@ from reskeras.tuning.hyperparameters import declare
 from reskeras.tuning.latency import latency_ms
 from reskeras.tuning.limits import Limits, Refused, activation_bytes
 
-HOLDOUT = 0.1  # of the training images, for a recipe that holds out none: to choose by test images is to train on them
+HOLDOUT = 0.1  # of the training images, for recipes without a holdout: selecting by test images would overfit to them
 
 
 class HyperModel(keras_tuner.HyperModel):
-    """A space over a network and a recipe, on data, for any KerasTuner tuner.
+    """A space over a network and a recipe, with data, for any KerasTuner tuner.
 
     >>> model = reskeras.HyperModel("depth-width", "cifar-resnet-20", "digits", epochs=3)
     >>> keras_tuner.RandomSearch(model, "val_accuracy", max_trials=5).search()
 
-    `search` needs no data: it is this model's. A candidate beyond `limits`, or one that contradicts itself, raises
-    KerasTuner's FailedTrialError before anything is built. The history that a tuner sees has the training's figures
-    and the costs `parameters`, `multiply_adds` and `activation_memory`.
+    The tuner's `search` takes no data: the model has its own. A candidate that exceeds `limits` or is contradictory
+    raises KerasTuner's FailedTrialError before anything is built. The history that a tuner sees has the training's
+    metrics and the costs `parameters`, `multiply_adds` and `activation_memory`.
     """
 
     def __init__(
-        self, over: str | Path | Mapping[str, Any] | Space, spec: str | Path | Spec, data: str | Source = "digits",
-        by: str | Path | Recipe = "quick", *, data_dir: str | Path | None = None, limits: Limits = Limits(),  # noqa: B008
+        self, over: str | Path | Mapping[str, Any] | Space, spec: str | Path | AnyNetwork,
+        data: str | Source[Split] = "digits", by: str | Path | Recipe = "quick", *,
+        data_dir: str | Path | None = None, limits: Limits = Limits(),  # noqa: B008
         **recipe_fields: Any,
     ):
         super().__init__(name="reskeras")
@@ -51,18 +52,20 @@ class HyperModel(keras_tuner.HyperModel):
         self.source = data if isinstance(data, Source) else open_source(data, data_dir)
         self.data_dir = data_dir
         chosen = held_out(recipe(by, **recipe_fields))
-        self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits,
-                                     lambda spec, recipe: ClassifierJob(spec, recipe, self.source).fitted)
+        self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits, self._fitted)
         self.candidates.check()
         self._exploring = False
 
+    def _fitted(self, spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
+        return cast(AnyNetwork, ClassifierJob(spec, chosen, self.source).fitted)  # a job's may be a detector
+
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
-        """Every parameter of the space. A tuner calls this, then once `build`, to learn of parameters."""
+        """Declare every parameter of the space. A tuner calls this, then `build` once, to discover the parameters."""
         declare(self.space, hp)
         self._exploring = True
 
     def job(self, candidate: Candidate, seed: int = 0) -> ClassifierJob:
-        """The training of a candidate; `seed` is added to the recipe's."""
+        """The training job of a candidate; `seed` is added to the recipe's."""
         chosen = candidate.recipe
         if seed:
             chosen = recipe(chosen, seed=chosen.seed + seed)
@@ -70,16 +73,16 @@ class HyperModel(keras_tuner.HyperModel):
 
     @preserved()
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:
-        """The compiled model of the candidate; keras_tuner.errors.FailedTrialError when it may not be tried."""
+        """The compiled model of the candidate; keras_tuner.errors.FailedTrialError when it is refused."""
         exploring, self._exploring = self._exploring, False
         if not self.space.parameters.keys() <= {each.name for each in hp.space}:
-            declare(self.space, hp)  # not when it is known: a tuner that explores would build once for each condition
+            declare(self.space, hp)  # only when unknown: else an exploring tuner would build once for each condition
         try:
             job = self.job(self.candidates.of(hp.values))
             if self.candidates.limits.latency_ms is not None and not exploring:
                 self.candidates.limits.check_latency(latency_ms(job.plan))
         except Refused as refused:
-            if exploring:  # with the defaults, which no trial has asked for
+            if exploring:  # these are the defaults, which no trial has proposed
                 return None
             raise keras_tuner.errors.FailedTrialError(str(refused)) from refused
         subject = job.subject(job.preprocessing())
@@ -91,7 +94,7 @@ class HyperModel(keras_tuner.HyperModel):
         callbacks: Sequence[keras.callbacks.Callback] = (), epochs: int | None = None, initial_epoch: int = 0,
         verbose: Any = None,
     ) -> keras.callbacks.History:
-        """Train `model` by the candidate's recipe, up to `epochs` if a tuner says so; what each epoch gave."""
+        """Train `model` by the candidate's recipe, up to `epochs` if the tuner sets it; the history by epoch."""
         candidate = self.candidates.of(hp.values)
         job, figures = self.job(candidate), costs(candidate)
         history = keras.callbacks.History()
@@ -104,25 +107,25 @@ class HyperModel(keras_tuner.HyperModel):
         return history
 
     def base_costs(self) -> dict[str, float]:
-        """What the network costs before anything is varied."""
+        """The costs of the base network, before anything is varied."""
         base = self.candidates
         return costs(Candidate(base.network, base.recipe, base.base_cost()))
 
 
 def costs(candidate: Candidate) -> dict[str, float]:
-    """What a candidate costs, as figures of a trial."""
+    """The costs of a candidate, as figures of a trial."""
     cost = candidate.cost
     return {"parameters": float(cost.parameters), "multiply_adds": float(cost.multiply_adds),
             "activation_memory": float(activation_bytes(cost, candidate.recipe))}
 
 
 def held_out(chosen: Recipe) -> Recipe:
-    """`chosen` with images held out, if it does not say so itself."""
+    """`chosen`, with a holdout if it has none."""
     return chosen if chosen.holdout else recipe(chosen, holdout=HOLDOUT)
 
 
-def of_one_family(spec: Spec) -> Spec:
-    """`spec` with its family said: another depth must not make another kind of network of it."""
+def of_one_family(spec: AnyNetwork) -> AnyNetwork:
+    """`spec` with its family made explicit: varying the depth must not change the family."""
     if not isinstance(spec, NetworkSpec) or spec.family or not (family := spec.decided().family):
         return spec
     return laid_over(spec, {"family": family})

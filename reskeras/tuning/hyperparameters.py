@@ -1,4 +1,4 @@
-"""A space in KerasTuner's terms."""
+"""A space as KerasTuner's hyperparameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reskeras.spec.space import Domain, Space
 
 
 def declare(space: Space, hp: keras_tuner.HyperParameters) -> keras_tuner.HyperParameters:
-    """Every parameter of `space` added to `hp`, with its conditions; `hp`."""
+    """Add every parameter of `space`, with its conditions, to `hp`; returns `hp`."""
     for name, domain in space.parameters.items():
         with ExitStack() as conditions:
             for other, allowed in domain.when.items():

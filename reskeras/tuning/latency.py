@@ -1,4 +1,4 @@
-"""How long a network takes for one image, measured on this machine."""
+"""Inference latency of a network for one image, measured on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WARMING, TIMED = 3, 20
 
 
 def latency_ms(plan: Plan) -> float:
-    """Milliseconds of the network for one float32 image: the median of twenty, after three that do not count."""
+    """Median latency in milliseconds for one float32 image: of TIMED runs, after WARMING warm-up runs."""
     run = forward(compile_plan(plan, "timed"))
     image = tf.zeros([1, *plan.input_shape])
     times = []

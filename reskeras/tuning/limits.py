@@ -1,4 +1,4 @@
-"""What a candidate may cost at most, and what one that costs more is told."""
+"""Upper bounds on a candidate's cost, and the refusals of candidates that exceed them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from reskeras.spec.recipe import Recipe
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a candidate; None is no bound.
+    """Upper bounds on a candidate; None is no bound.
 
-    params: trainable parameters. multiply_adds: of one image. activation_memory: bytes that one training step keeps
-    for the backward pass. These are counted from the plan. latency_ms: of one image in float32 on this machine,
-    measured after building.
+    params: trainable parameters. multiply_adds: for one image. activation_memory: bytes that one training step keeps
+    for the backward pass. These are counted from the plan. latency_ms: for one image in float32 on this machine,
+    measured on the built model.
     """
 
     params: int | None = None
@@ -25,14 +25,14 @@ class Limits:
     latency_ms: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a bound that nothing keeps."""
+        """Refuse a bound that no network can meet."""
         for field in fields(self):
             bound = getattr(self, field.name)
             if bound is not None and not bound > 0:
                 raise ReskerasError(f"max_{field.name}: {bound}: should be more than 0")
 
     def check(self, cost: Cost, recipe: Recipe) -> None:
-        """Raise Refused when `cost` is above a bound."""
+        """Raise Refused when `cost` exceeds a bound."""
         found = {"params": cost.parameters, "multiply_adds": cost.multiply_adds,
                  "activation_memory": activation_bytes(cost, recipe)}
         for name, value in found.items():
@@ -41,13 +41,13 @@ class Limits:
                 raise Refused(f"max_{name}", f"{name} {value:,} is more than {bound:,}")
 
     def check_latency(self, milliseconds: float) -> None:
-        """Raise Refused when an image takes longer than allowed."""
+        """Raise Refused when the latency of an image exceeds the bound."""
         if self.latency_ms is not None and milliseconds > self.latency_ms:
             raise Refused("max_latency_ms", f"latency {milliseconds:.2f} ms is more than {self.latency_ms:g} ms")
 
 
 class Refused(ReskerasError):
-    """A candidate that may not be tried; `kind` is the limit that it breaks, or `invalid`."""
+    """A refused candidate; `kind` is the limit that it exceeds, or `invalid`."""
 
     def __init__(self, kind: str, reason: str):
         super().__init__(reason)
@@ -55,14 +55,14 @@ class Refused(ReskerasError):
 
 
 class Refusals:
-    """How many candidates were refused, by kind, with the last reason of each."""
+    """Counts of refused candidates by kind, with the last reason of each."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.reasons: dict[str, str] = {}
 
     def add(self, refused: Refused) -> None:
-        """One more."""
+        """Count one."""
         self.counts[refused.kind] += 1
         self.reasons[refused.kind] = str(refused)
 

@@ -1,4 +1,4 @@
-"""What a search looks for: one figure of a trial, or a weighted sum of several."""
+"""The objective of a search: one figure of a trial, or a weighted sum of several."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reskeras.errors import ReskerasError, unknown
 
-# figure: which way is better
+# figure: its better direction
 LEARNED = {"val_accuracy": "max", "val_loss": "min", "accuracy": "max", "loss": "min"}
 COSTS = {"parameters": "min", "multiply_adds": "min", "activation_memory": "min", "latency_ms": "min", "seconds": "min"}
 DIRECTIONS = ("min", "max")
@@ -16,7 +16,7 @@ SUM = "objective"
 
 @dataclass(frozen=True)
 class Term:
-    """A figure of a trial, which way is better, and how much it counts in a sum."""
+    """A figure of a trial, its better direction, and its weight in a sum."""
 
     name: str
     direction: str
@@ -29,17 +29,17 @@ class Term:
 
 @dataclass(frozen=True)
 class Objective:
-    """One term, looked at as it is; or several, whose weighted sum is to be small.
+    """A single term, used as it is; or several, whose weighted sum is minimised.
 
-    In a sum, what a network costs counts as a multiple of what the network costs before anything is varied, so that
-    `val_accuracy` and `multiply_adds:min:0.01` give up a point of accuracy for as many multiply-adds again.
+    In a sum, costs are relative to those of the base network, before anything is varied, so that with `val_accuracy`
+    and `multiply_adds:min:0.01` a percentage point of accuracy is worth as many multiply-adds as the base network has.
     """
 
     terms: tuple[Term, ...]
 
     @property
     def name(self) -> str:
-        """The figure that a tuner compares."""
+        """The name of the figure that a tuner compares."""
         return self.terms[0].name if len(self.terms) == 1 else SUM
 
     @property
@@ -49,17 +49,17 @@ class Objective:
 
     @property
     def learned(self) -> Term:
-        """By which figure the best epoch of a training is picked."""
+        """The term by which the best epoch of a training is picked."""
         return next((term for term in self.terms if term.name in LEARNED), Term("val_accuracy", "max"))
 
     def best_epoch(self, rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-        """Of the epochs of a training, the best; of equals the first."""
+        """The best epoch of a training; of ties the first."""
         term = self.learned
         pick = max if term.direction == "max" else min
         return pick(rows, key=lambda row: row[term.name])
 
     def value(self, figures: Mapping[str, float], base: Mapping[str, float]) -> float:
-        """What a tuner compares, of a trial's `figures`; `base` are the costs of the unvaried network."""
+        """The objective's value for a trial's `figures`; `base` are the costs of the base network."""
         if len(self.terms) == 1:
             return figures[self.terms[0].name]
         total = 0.0
@@ -77,7 +77,7 @@ class Objective:
 
 
 def read_objective(texts: Sequence[str]) -> Objective:
-    """`NAME[:min|max[:WEIGHT]]` for each term; ReskerasError (status 2) for names that no trial has."""
+    """Parse `NAME[:min|max[:WEIGHT]]` for each term; ReskerasError (status 2) for unknown names."""
     terms = tuple(map(_read_term, texts or ["val_accuracy"]))
     if len({term.name for term in terms}) < len(terms):
         raise ReskerasError(f"objective: {', '.join(texts)}: a figure is named twice")
@@ -86,14 +86,14 @@ def read_objective(texts: Sequence[str]) -> Objective:
 
 def _read_term(text: str) -> Term:
     name, _, rest = text.partition(":")
-    direction, _, weight = rest.partition(":")
+    direction, _, factor = rest.partition(":")
     known = LEARNED | COSTS
     if name not in known:
         raise unknown("objective", name, known)
     if direction and direction not in DIRECTIONS:
         raise unknown(f"objective: {name}", direction, DIRECTIONS)
     try:
-        weight = float(weight or 1)
+        weight = float(factor or 1)
     except ValueError:
         weight = 0.0
     if not weight > 0:

@@ -1,6 +1,6 @@
-"""KerasTuner's four oracles, made to choose only candidates that may be tried, and to survive what kills a search.
+"""KerasTuner's four oracles, made to propose only valid candidates and to recover from crashes and kills.
 
-Uses private methods of KerasTuner 1.4 (setup.py bounds the version); nothing else in reskeras does.
+They rely on private methods of KerasTuner 1.4 (setup.py bounds the version), as `run` and `workers` do.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from reskeras.tuning.candidates import Candidates
 from reskeras.tuning.outcome import FAILED as FAILED_OUTCOME
 from reskeras.tuning.outcome import outcome_of
 
-TRIES = 1000  # candidates refused in a row before the space counts as exhausted
-PROPOSALS = 10  # of these, how many a model of the objective may make before one is drawn
-MOST_BEGUN = 3  # times that a trial is begun; a trial that kills its process would do so for ever
+TRIES = 1000  # consecutive refused candidates before the space counts as exhausted
+PROPOSALS = 10  # refused proposals of a surrogate model before a candidate is sampled at random
+MOST_BEGUN = 3  # starts of a trial; one that kills its process would otherwise do so for ever
 RUNNING, IDLE, STOPPED = trials.TrialStatus.RUNNING, trials.TrialStatus.IDLE, trials.TrialStatus.STOPPED
 COMPLETED, FAILED = trials.TrialStatus.COMPLETED, trials.TrialStatus.FAILED
 
 
 def synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`keras_tuner.synchronized` that gives its lock back when the method raises; KerasTuner's own would keep it, and
-    every later call, of whatever thread, would wait for ever."""
+    """`keras_tuner.synchronized` that releases its lock when the method raises; KerasTuner's own keeps it, and every
+    later call, from any thread, would block for ever."""
     locked = keras_tuner.synchronized(method)
 
     @wraps(method)
@@ -59,15 +59,15 @@ def synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class SteadyOracle(keras_tuner.Oracle):
-    """What all four have in common.
+    """Base of all four.
 
-    Random values are drawn again until they fit; what is refused is neither a trial nor fatal, and not drawn again.
-    Files are written whole or not at all. A trial whose process died is given out again, three times at most.
-    `trouble` is why the search cannot go on, found while a worker was answered.
+    Random values are resampled until the candidate is valid; a refused one is neither a trial nor an error, and is not
+    proposed again. Files are written atomically. A trial whose process died is started again, up to MOST_BEGUN starts
+    in all. `trouble` is an error met while answering a worker, which ends the search.
     """
 
     def __init__(self, candidates: Candidates, **options: Any):
-        # a failed trial is told, and does not end the search
+        # a failed trial is reported, and does not end the search
         super().__init__(max_consecutive_failed_trials=10**9, allow_new_entries=False, **options)
         self.candidates = candidates
         self.begun: dict[str, int] = {}
@@ -84,16 +84,16 @@ class SteadyOracle(keras_tuner.Oracle):
         return None
 
     def refuse(self, values: Mapping[str, Any]) -> None:
-        """Never draw `values` again."""
+        """Never propose `values` again."""
         self._tried_so_far.add(self._compute_values_hash(values))
 
     @synchronized
     def create_trial(self, tuner_id: str) -> trials.Trial:
-        """The next trial for a tuner; one that it was given before and did not end, once more."""
+        """The next trial for a tuner; a trial that it was given and did not end is given again."""
         self.seen[tuner_id] = time.monotonic()
         while True:
             trial = super().create_trial(tuner_id)
-            if trial.status == STOPPED and self.ongoing_trials:  # one of them may come back to the queue
+            if trial.status == STOPPED and self.ongoing_trials:  # one of them may return to the queue
                 self.tuner_ids.add(tuner_id)
                 trial.status = IDLE
             if trial.status != RUNNING:
@@ -110,7 +110,7 @@ class SteadyOracle(keras_tuner.Oracle):
 
     @synchronized
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> trials.Trial:
-        """Metrics of a trial; without any, a sign of life."""
+        """Report metrics of a trial; without any it is a heartbeat."""
         for tuner_id, trial in self.ongoing_trials.items():
             if trial.trial_id == trial_id:
                 self.seen[tuner_id] = time.monotonic()
@@ -118,7 +118,7 @@ class SteadyOracle(keras_tuner.Oracle):
 
     @synchronized
     def end_trial(self, trial: trials.Trial) -> None:
-        """The trial is over; said twice, by a worker that had been given up, it counts once."""
+        """End a trial; a second report, from a worker that had been given up, is ignored."""
         known = self.trials[trial.trial_id]
         if known.status != RUNNING and trial is not known:
             return
@@ -128,7 +128,7 @@ class SteadyOracle(keras_tuner.Oracle):
 
     @synchronized
     def release(self, tuner_id: str) -> str | None:
-        """Give up a tuner: its trial goes back to the queue; the trial's number, or None when it had none."""
+        """Give up a tuner and requeue its trial; the trial's number, or None when it had none."""
         trial = self.ongoing_trials.pop(tuner_id, None)
         self.tuner_ids.discard(tuner_id)
         self.seen.pop(tuner_id, None)
@@ -140,7 +140,7 @@ class SteadyOracle(keras_tuner.Oracle):
 
     @synchronized
     def forgive(self, tuner_id: str) -> None:
-        """Not count the start of the trial that a tuner has: what ended it was not the trial."""
+        """Do not count the last start of a tuner's trial, because the trial did not cause its end."""
         if trial := self.ongoing_trials.get(tuner_id):
             self.begun[trial.trial_id] = max(self.begun.get(trial.trial_id, 0) - 1, 0)
             with suppress(Unwritable):
@@ -148,31 +148,31 @@ class SteadyOracle(keras_tuner.Oracle):
 
     @synchronized
     def silent(self, seconds: float) -> list[str]:
-        """Tuners that have a trial and gave no sign of life for so long."""
+        """Tuners that have a trial and sent no heartbeat for `seconds`."""
         now = time.monotonic()
         return [tuner for tuner in self.ongoing_trials if now - self.seen.get(tuner, now) > seconds]
 
     @property
     def over(self) -> bool:
-        """Whether trials were given out, none is being run, and every tuner knows that there is no more."""
+        """Whether trials were started, none is running, and every tuner has been told to stop."""
         return bool(self.start_order) and not self.ongoing_trials and not self.tuner_ids and not self._retry_queue
 
     @property
     def unfinished(self) -> list[str]:
-        """Numbers of the trials that were begun and have not ended."""
+        """Numbers of the trials that were started and have not ended."""
         return sorted(set(self.start_order) - set(self.end_order))
 
     def get_state(self) -> dict[str, Any]:
-        """What `oracle.json` keeps."""
+        """The state that `oracle.json` keeps."""
         return {**super().get_state(), "begun": self.begun}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Restore such a state."""
         super().set_state(state)
         self.begun = state["begun"]
 
     def save(self) -> None:
-        """Replace `oracle.json`."""
+        """Replace `oracle.json`, atomically."""
         write_json(self._get_oracle_fname(), self.get_state(), indent=None, durable=True)
 
     def _save_trial(self, trial: trials.Trial) -> None:
@@ -180,16 +180,16 @@ class SteadyOracle(keras_tuner.Oracle):
         write_json(path, trial.get_state(), indent=None, durable=True)
 
     def reload(self) -> None:
-        """Go on from the folder, wherever between two files the search was killed."""
+        """Restore the state from the folder, also where the search was killed between two files."""
         try:
             super().reload()
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError) as error:
             raise failure(f"tune: {self._project_dir} is broken: {error}") from error
-        for trial_id in self.trials.keys() - set(self.start_order):  # killed before oracle.json knew of it
+        for trial_id in self.trials.keys() - set(self.start_order):  # killed before it was in oracle.json
             del self.trials[trial_id]
         ended = {trial_id for trial_id, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)}
-        self.end_order += sorted(ended - set(self.end_order))  # killed after the trial, before oracle.json
-        self._retry_queue = sorted(self.trials.keys() - ended, reverse=True)  # taken from the end
+        self.end_order += sorted(ended - set(self.end_order))  # killed between the trial's end and oracle.json
+        self._retry_queue = sorted(self.trials.keys() - ended, reverse=True)  # a stack
 
 
 class RandomOracle(SteadyOracle, RandomSearchOracle):
@@ -197,10 +197,10 @@ class RandomOracle(SteadyOracle, RandomSearchOracle):
 
 
 class GridOracle(SteadyOracle, GridSearchOracle):
-    """Every combination, the defaults first. KerasTuner's own forgets where it was when it is reloaded."""
+    """Grid search, the defaults first. KerasTuner's own loses its position when reloaded."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The next combination that fits."""
+        """The next valid combination."""
         answer = super().populate_space(trial_id)
         values = answer.get("values")
         if answer["status"] == RUNNING and not self.start_order and not self.candidates.fits(values):
@@ -215,7 +215,7 @@ class GridOracle(SteadyOracle, GridSearchOracle):
         return values
 
     def get_state(self) -> dict[str, Any]:
-        """With the order of the combinations."""
+        """The state with the order of the combinations."""
         ordered, index = [], 0 if self._ordered_ids._memory else None
         while index is not None:
             ordered.append(self._ordered_ids._memory[index])
@@ -223,7 +223,7 @@ class GridOracle(SteadyOracle, GridSearchOracle):
         return {**super().get_state(), "ordered": ordered}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Every trial may have a next combination that was not made."""
+        """Restore the state; every started trial may have a next combination that was not proposed."""
         super().set_state(state)
         for trial_id in state["ordered"]:
             self._ordered_ids.insert(trial_id)
@@ -231,12 +231,12 @@ class GridOracle(SteadyOracle, GridSearchOracle):
 
 
 class BayesianOracle(SteadyOracle, BayesianOptimizationOracle):
-    """Bayesian optimisation. What its model proposes and may not or need not be tried is drawn at random."""
+    """Bayesian optimisation; after too many invalid or repeated proposals of its model, a random candidate."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Where the model hopes for most, of what fits and was not tried."""
+        """Best untried valid proposal."""
         for _ in range(PROPOSALS):
-            with warnings.catch_warnings():  # few trials leave the model's length scale open, which changes nothing
+            with warnings.catch_warnings():  # harmless: few trials leave the model's length scale undetermined
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 answer = super().populate_space(trial_id)
             values = answer.get("values")
@@ -247,4 +247,4 @@ class BayesianOracle(SteadyOracle, BayesianOptimizationOracle):
 
 
 class HalvingOracle(SteadyOracle, HyperbandOracle):
-    """Hyperband: many short trainings, the best of which go on."""
+    """Hyperband: many short trainings, of which the best are continued."""

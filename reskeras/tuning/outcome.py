@@ -1,9 +1,10 @@
-"""What came of a trial, as the worker that ran it wrote it down."""
+"""The outcome of a trial, as recorded by the worker that ran it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ from reskeras.spec.space import Space, Value
 from reskeras.stored import Number, read_json
 
 OUTCOME_FILE = "outcome.json"
-ROUND = "tuner/"  # what Hyperband adds to the values of a trial
+ROUND = "tuner/"  # prefix of the values that Hyperband adds to a trial's
 COMPLETED, FAILED = "completed", "failed"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial: its number, what was varied, its figures, and where it failed why.
+    """A finished trial: its number, its values, its figures, and the reason if it failed.
 
-    `figures` are means over the executions, of the best epoch of each; `score` is the objective's value.
+    `figures` are means over the executions, each at its best epoch; `score` is the objective's value; `rounds` are
+    Hyperband's own values.
     """
 
     trial: str
@@ -31,23 +33,30 @@ class Outcome:
     reason: str = ""
     rounds: Mapping[str, int | str] = field(default_factory=dict)
 
+    @property
+    def known_score(self) -> float:
+        """The score; NaN where there is none."""
+        return nan if self.score is None else self.score
+
     def save(self, folder: Path) -> None:
-        """Into a trial's folder."""
+        """Write it to the trial's folder."""
         write_json(folder / OUTCOME_FILE, asdict(self), durable=True)
 
 
-def outcome_of(trial: str, values: Mapping[str, Any], space: Space, status: str, *rest: Any, **more: Any) -> Outcome:
-    """The outcome of a trial with a tuner's `values`: those that count in `space`, and Hyperband's rounds apart."""
+def outcome_of(trial: str, values: Mapping[str, Any], space: Space, status: str, score: float | None = None,
+               figures: Mapping[str, Number] | None = None, reason: str = "") -> Outcome:
+    """The outcome of a trial with a tuner's `values`: those active in `space`, and Hyperband's rounds."""
     rounds = {name.removeprefix(ROUND): value for name, value in values.items() if name.startswith(ROUND)}
-    return Outcome(trial, space.active(values), status, *rest, rounds=rounds, **more)
+    return Outcome(trial, space.active(values), status, score, figures or {}, reason, rounds)
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
-    """Of all trials in a search's folder that have ended, by number."""
-    return [read_outcome(path.parent) for path in sorted(folder.glob(f"trial_*/{OUTCOME_FILE}"))]
+    """The outcomes of all finished trials in a search's folder, by number."""
+    found = (read_outcome(path.parent) for path in sorted(folder.glob(f"trial_*/{OUTCOME_FILE}")))
+    return [outcome for outcome in found if outcome is not None]
 
 
 def read_outcome(folder: Path) -> Outcome | None:
-    """Of the trial in `folder`; None when it has not ended. A broken file is a ReskerasError (status 1)."""
+    """The outcome of the trial in `folder`; None when it has not ended. ReskerasError (status 1) for a broken file."""
     path = folder / OUTCOME_FILE
     return read_json(path, "tune", Outcome) if path.exists() else None

@@ -1,4 +1,4 @@
-"""A search from beginning to end: alone, as chief of workers on this machine, or in its part on a cluster."""
+"""Runs a search: in one process, as chief of workers on this machine, or as chief or worker on a cluster."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ FACTOR = 3  # Hyperband's
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search: which tuner, for what, how long, and with whose help.
+    """How to search: the tuner, the objective, the budget and the workers.
 
-    `trials` None is the tuner's own: ten, all of a grid, what Hyperband needs.
+    `trials` None is the tuner's default: ten, a whole grid, or what Hyperband's brackets need.
     """
 
     tuner: str = "bayesian"
@@ -47,7 +47,7 @@ class SearchOptions:
     port: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
+        """Refuse invalid options."""
         if self.tuner not in ORACLES:
             raise unknown("tuner", self.tuner, ORACLES)
         if self.tuner == "hyperband" and self.trials is not None:
@@ -60,11 +60,11 @@ class SearchOptions:
 def search_for(how: SearchOptions, model: HyperModel, place: Path, command: Sequence[str] | None = None,
                tell: Callable[[str], None] = lambda line: None,
                ended: Callable[[Outcome], None] = lambda outcome: None) -> Search:
-    """Search as `how` says for the best of `model`'s candidates, in folder `place`, where it goes on if it was begun.
+    """Search for the best of `model`'s candidates in folder `place`, resuming a search that was begun there.
 
-    `command` starts this search in another process, for workers. `tell` gets what is worth knowing, `ended` each
-    outcome. Raises ReskerasError: status 2 for a wrong request, 1 when no trial could be completed, 143 or 130 when
-    a signal stopped it.
+    `command` starts this search in another process, for workers. `tell` gets progress notes, `ended` each outcome.
+    Raises ReskerasError: status 2 for a wrong request, 1 when no trial could be completed, 143 or 130 when a signal
+    stopped it.
     """
     if how.crew.count > 1 and command is None:
         raise ReskerasError("workers: several of them need a command that starts them; use the command line")
@@ -80,7 +80,7 @@ def _search_for(how: SearchOptions, model: HyperModel, place: Path, command: Seq
     search, asked = Search(place), _asked(how, model)
     if mine in (None, CHIEF):
         search.keep(asked)
-        asked = search.asked()  # a search that was begun keeps the seed scheme it was begun with
+        asked = search.asked()  # a resumed search keeps its seed scheme
         reports = _Reports(search, model, ended)
     oracle = _oracle(how, model, asked.seed_scheme)
     folder = place / TRIALS_FOLDER
@@ -96,7 +96,7 @@ def _search_for(how: SearchOptions, model: HyperModel, place: Path, command: Seq
     if mine == CHIEF:
         with serving(oracle, os.environ[IP], int(os.environ[PORT])):
             wait_for_workers(oracle, how.crew.patience, tell, reports.look)
-    elif how.crew.count > 1:
+    elif how.crew.count > 1 and command is not None:
         with serving(oracle, HOST, how.port) as port:
             stopped = LocalCrew(how.crew, command, port, place, tell).watch(oracle, reports.look)
         reports.look()
@@ -110,14 +110,14 @@ def _search_for(how: SearchOptions, model: HyperModel, place: Path, command: Seq
 
 
 class _Reports:
-    """Looks at what came of trials, wherever they ran, and writes what can be known of the search so far."""
+    """Collects the outcomes of trials, wherever they ran, and writes the search's results so far."""
 
     def __init__(self, search: Search, model: HyperModel, ended: Callable[[Outcome], None]):
         self.search, self.model, self.ended = search, model, ended
         self.known: set[str] = set()
 
     def look(self) -> None:
-        """Tell of new outcomes, the earlier ones of a search that goes on included."""
+        """Report new outcomes, including those of a resumed search's earlier trials."""
         fresh = [outcome for outcome in self.search.outcomes() if outcome.trial not in self.known]
         for outcome in fresh:
             self.known.add(outcome.trial)
@@ -150,7 +150,7 @@ def _oracle(how: SearchOptions, model: HyperModel, scheme: int = SCHEME) -> Stea
         options |= {"max_epochs": model.candidates.recipe.epochs, "factor": FACTOR}
     else:
         options["max_trials"] = how.trials or (None if how.tuner == "grid" else TRIALS)
-    if how.tuner == "bayesian":  # KerasTuner's own, three for each parameter, would leave a short search no model
+    if how.tuner == "bayesian":  # KerasTuner's default, three for each parameter, would make a short search all random
         options["num_initial_points"] = min(max(options["max_trials"] // 3, 3), 3 * len(model.space.parameters))
     return ORACLES[how.tuner](model.candidates, **options)
 

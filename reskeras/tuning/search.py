@@ -1,4 +1,4 @@
-"""A search on disk: what was asked, what came of each trial, and the best; no TensorFlow is needed to read it."""
+"""A search's folder: its request, the outcome of each trial, and the best; read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.files import LOCK_FILE, local_path, write_csv, write_text
 from reskeras.runs import HOME
+from reskeras.spec.any_network import AnyNetwork
 from reskeras.spec.catalog import name_of
 from reskeras.spec.document import read_yaml, to_yaml
-from reskeras.spec.fields import Spec
 from reskeras.spec.recipe import Recipe
 from reskeras.spec.request import network, typed
 from reskeras.spec.space import Space, laid, space
@@ -25,17 +25,17 @@ from reskeras.tuning.seeds import SCHEME
 SEARCH_FILE = "search.yaml"
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
-TRIALS_FOLDER = "search"  # the oracle's and the trials' files; a cluster's worker may make it before its chief
-FREE = ("trials", "data_dir", "seed_scheme")  # what may differ when a search is gone on with
+TRIALS_FOLDER = "search"  # files of the oracle and the trials; on a cluster a worker may create it before the chief
+FREE = ("trials", "data_dir", "seed_scheme")  # fields that may differ when a search is resumed
 SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What a search was asked for, beside its space: all that decides which trials there are.
+    """The request that defines a search: everything that decides its trials.
 
     `seed_scheme` is that of `seeds.oracle_seed`; searches older than the field used scheme 1. `images` is the
-    fingerprint of the data, which older searches do not have.
+    fingerprint of the data, None in older searches.
     """
 
     network: dict[str, Any]
@@ -53,7 +53,7 @@ class SearchRequest:
     images: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a search that a later version began."""
+        """Refuse a search begun by a later version."""
         if self.seed_scheme not in range(1, SCHEME + 1):
             raise ReskerasError(f"tune: seed_scheme: {shown(self.seed_scheme)} is not known to this version of "
                                 "reskeras, which cannot continue the search")
@@ -78,7 +78,7 @@ def _differences(name: str, old: Any, new: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Search:
-    """A search's folder; everything in it is reached from here."""
+    """A search's folder and access to everything in it."""
 
     path: Path
 
@@ -91,7 +91,7 @@ class Search:
         return self.path / BEST_FILE
 
     def asked(self) -> SearchRequest:
-        """What it was asked for."""
+        """The search's request."""
         data, _ = read_yaml(self.path / SEARCH_FILE)
         try:
             return as_shape(data, SearchRequest)
@@ -99,22 +99,23 @@ class Search:
             raise failure(f"tune: {self.path / SEARCH_FILE} is no search of this version: {error}") from error
 
     def space(self) -> Space:
-        """What it varies."""
+        """The space that it searches."""
         return space(self.asked().space)
 
     def objective(self) -> Objective:
-        """What it looks for."""
+        """Its objective."""
         return read_objective(self.asked().objective)
 
     def outcomes(self) -> list[Outcome]:
-        """Of all trials that have ended."""
+        """The outcomes of all finished trials."""
         return read_outcomes(self.path / TRIALS_FOLDER)
 
     def ranked(self) -> list[Outcome]:
-        """The completed ones, the best first; of equals the one with fewer parameters."""
+        """The completed trials, the best first; of ties the one with fewer parameters."""
         sign = -1 if self.objective().direction == "max" else 1
         done = [outcome for outcome in self.outcomes() if outcome.status == COMPLETED]
-        return sorted(done, key=lambda outcome: (sign * outcome.score, outcome.figures["parameters"], outcome.trial))
+        return sorted(done, key=lambda outcome: (
+            sign * outcome.known_score, outcome.figures["parameters"], outcome.trial))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain data for JSON."""
@@ -122,13 +123,13 @@ class Search:
                 "ranked": [asdict(outcome) for outcome in self.ranked()],
                 "failed": [asdict(outcome) for outcome in self.outcomes() if outcome.status != COMPLETED]}
 
-    def candidate(self, outcome: Outcome) -> tuple[Spec, Recipe]:
+    def candidate(self, outcome: Outcome) -> tuple[AnyNetwork, Recipe]:
         """Network and recipe of a trial."""
         asked = self.asked()
         return laid(outcome.values, network_of(asked.network), validated(Recipe, asked.recipe))
 
     def keep(self, asked: SearchRequest) -> None:
-        """Write down what is asked, or raise ReskerasError when the folder holds another search."""
+        """Write the request, or raise ReskerasError when the folder holds another search."""
         if (self.path / SEARCH_FILE).exists():
             before = self.asked()
             if difference := before.difference(asked):
@@ -139,7 +140,7 @@ class Search:
         write_text(self.path / SEARCH_FILE, to_yaml(vars(asked)), durable=True)
 
     def write_results(self, classes: int, channels: int) -> None:
-        """trials.csv, and best.yaml when a trial has been completed."""
+        """Write trials.csv, and best.yaml when a trial has been completed."""
         self.write_trials()
         if ranked := self.ranked():
             best, asked = ranked[0], self.asked()
@@ -152,10 +153,10 @@ class Search:
             write_text(self.best_file, head + text)
 
     def write_trials(self) -> None:
-        """A line for each trial that has ended."""
+        """Write trials.csv, a line for each finished trial."""
         outcomes, names = self.outcomes(), list(self.space().parameters)
         figures = sorted({name for outcome in outcomes for name in outcome.figures})
-        rows = [["trial", "status", "score", *names, *figures, "reason"]]
+        rows: list[list[Any]] = [["trial", "status", "score", *names, *figures, "reason"]]
         for outcome in outcomes:
             rows.append([outcome.trial, outcome.status, outcome.score,
                          *(outcome.values.get(name) for name in names),
@@ -170,15 +171,15 @@ def open_search(path: str | Path) -> Search:
     return Search(Path(path))
 
 
-def place_for_search(out: str | Path | None, spec: Spec, data: str) -> Path:
+def place_for_search(out: str | Path | None, spec: AnyNetwork, data: str) -> Path:
     """Where a search goes: `out`, else `saved_models/tune-NETWORK-DATA`."""
     return local_path(out, "out") if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
 
 
-def network_of(data: dict[str, Any]) -> Spec:
-    """The spec that `search.yaml` keeps."""
-    return typed(data, {}, "search.yaml")
+def network_of(data: dict[str, Any]) -> AnyNetwork:
+    """The base network that `search.yaml` keeps."""
+    return network(typed(data, {}, "search.yaml"))
 
 
-def _input_size(spec: Spec) -> Sequence[int]:
+def _input_size(spec: AnyNetwork) -> Sequence[int]:
     return spec.lower().input_shape[:2]

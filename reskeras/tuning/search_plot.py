@@ -1,4 +1,4 @@
-"""Pictures of a search: the objective against what networks cost, and what each parameter does to it."""
+"""Plots of a search: the objective against the networks' costs, and the effect of each parameter on it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from reskeras.tuning.search import Search
 COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 PARETO_FILE, EFFECTS_FILE = "pareto", "effects"
 COLUMNS = 3
-LONGEST_CHOICE = 18  # characters of a choice below its dots
+LONGEST_CHOICE = 18  # characters of a choice's tick label
 DOT, FRONT = "#4c78a8", "#d1495b"
 
 
 def draw_search(search: Search) -> list[Path]:
-    """Draw both pictures as PNG and SVG into the search's folder; nothing when no trial was completed."""
+    """Draw both plots as PNG and SVG into the search's folder; nothing when no trial was completed."""
     from reskeras.report.figures import save_figures
 
     done = search.ranked()
@@ -36,7 +36,7 @@ def draw_search(search: Search) -> list[Path]:
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float], direction: str) -> list[int]:
-    """Indexes, by rising cost, of the trials that no other beats in both; of equals the first."""
+    """Indexes of the Pareto-optimal trials by increasing cost; of ties the first."""
     sign = -1.0 if direction == "max" else 1.0
     order = sorted(range(len(costs)), key=lambda index: (costs[index], sign * scores[index]))
     front: list[int] = []
@@ -51,7 +51,7 @@ def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
 
     figure = Figure(10, 4.2)
     axes = figure.subplots(1, len(COSTS), sharey=True)
-    scores = [outcome.score for outcome in done]
+    scores = [outcome.known_score for outcome in done]
     for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
         values = [outcome.figures[cost] for outcome in done]
         front = pareto_front(values, scores, objective.direction)
@@ -87,10 +87,10 @@ def _effects(done: Sequence[Outcome], objective: Objective, parameters: dict[str
 
 
 def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> None:
-    """One parameter: each trial a dot; for choices, the mean of each as a line."""
+    """Plot one parameter: a dot for each trial; for choices, a line at the mean of each."""
     axis.set_title(name, fontsize=10)
     axis.grid(alpha=0.25)
-    scores = np.array([outcome.score for outcome in done])
+    scores = np.array([outcome.known_score for outcome in done])
     if domain.choices is None:
         axis.scatter([outcome.values[name] for outcome in done], scores, color=DOT, s=22)
         if domain.sampling == "log":
@@ -109,7 +109,7 @@ def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> No
 
 
 def _logarithmic(axis: Any) -> None:
-    """A logarithmic x axis with ticks at 1, 2 and 5, written in short."""
+    """A logarithmic x axis with ticks at 1, 2 and 5, abbreviated."""
     from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
     low, high = axis.dataLim.intervalx

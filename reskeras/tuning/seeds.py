@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
-SCHEME = 2  # how the oracle's seed of a new search is derived from the search's
-MOST = 2**32 - 1  # NumPy's RandomState takes no more
+SCHEME = 2  # the current way of deriving the oracle's seed from the search's
+MOST = 2**32 - 1  # largest seed of NumPy's RandomState
 
 
 def oracle_seed(seed: int, scheme: int = SCHEME) -> int:
     """The oracle's seed for a search's `seed`, 1 to 2**32 - 1: KerasTuner takes 0 for "any".
 
-    KerasTuner raises its seed by one for each value that it draws, so that searches whose seeds are neighbours would
-    draw the same values, shifted by a trial. Scheme 2 keeps them far apart with a hash; scheme 1, which is kept for
-    searches that were begun with it, adds one to the seed.
+    KerasTuner increments its seed for each value that it samples, so that searches with adjacent seeds would sample the
+    same values, shifted by a trial. Scheme 2 separates them with a hash; scheme 1, kept for searches that were begun
+    with it, adds one to the seed.
     """
     if scheme == 1:
         return seed + 1

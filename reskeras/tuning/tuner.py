@@ -1,4 +1,4 @@
-"""The tuner: trials that an oracle chooses, each a training job into a run folder of its own."""
+"""The tuner: runs the trials that an oracle proposes, each a training job with run folders of its own."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from reskeras.tuning.outcome import COMPLETED, FAILED, ROUND, Outcome, outcome_o
 
 LOGS = "logs"
 IDLE_SECONDS = 0.5
-SIGN_OF_LIFE = 5.0  # seconds between two
+SIGN_OF_LIFE = 5.0  # seconds between heartbeats
 LONGEST_REASON = 500
 
 Ended = Callable[[Outcome], None]
 
 
 class JobTuner(base_tuner.BaseTuner):
-    """Runs trials by the one fit, so that a trial trained again by `reskeras train` gives the same curve.
+    """Runs trials through the same `fit` as `reskeras train`, which reproduces a trial's curve.
 
-    A trial that was cut short goes on from its run folder's state; one of Hyperband's later rounds goes on from the
-    run folder of the round before, for which `keep_states` keeps them. `ended` gets each outcome.
+    An interrupted trial resumes from the state in its run folder; a later Hyperband round resumes from the run folder
+    of the round before, for which `keep_states` keeps checkpoints. `ended` gets each outcome.
     """
 
     def __init__(self, oracle: keras_tuner.Oracle, model: HyperModel, objective: Objective, folder: Path,
@@ -59,7 +59,7 @@ class JobTuner(base_tuner.BaseTuner):
             if trial.status == trials.TrialStatus.STOPPED:
                 return
             if trial.status == trials.TrialStatus.IDLE:
-                time.sleep(IDLE_SECONDS)  # others' trials decide what comes next
+                time.sleep(IDLE_SECONDS)  # other tuners' trials decide what comes next
                 continue
             with self._alive(trial):
                 self._run(trial)
@@ -67,11 +67,11 @@ class JobTuner(base_tuner.BaseTuner):
 
     @contextmanager
     def _alive(self, trial: trials.Trial) -> Iterator[None]:
-        """Tell the oracle every few seconds that this trial is being worked on."""
+        """Send the oracle a heartbeat every few seconds while the block runs."""
         over = threading.Event()
 
         def tell() -> None:
-            with suppress(grpc.RpcError):  # a chief that has gone is told when the trial ends
+            with suppress(grpc.RpcError):  # a lost chief is reported when the trial ends
                 while not over.wait(SIGN_OF_LIFE):
                     self.oracle.update_trial(trial.trial_id, {})
 
@@ -84,7 +84,7 @@ class JobTuner(base_tuner.BaseTuner):
             thread.join()
 
     def _run(self, trial: trials.Trial) -> None:
-        """Run a trial, unless it was run and killed before the oracle knew."""
+        """Run a trial, unless it ended before and its process was killed before the oracle knew."""
         folder = self._folder(trial.trial_id)
         done = read_outcome(folder) or self._outcome(trial)
         if done.status == COMPLETED:
@@ -110,7 +110,7 @@ class JobTuner(base_tuner.BaseTuner):
             if error.status in SIGNALS.values():
                 raise ReskerasError(f"tune: stopped as asked in trial {trial.trial_id}; the same command goes on",
                                     error.status) from error
-            if isinstance(error, Unwritable):  # no fault of the trial, nor would the next fare better
+            if isinstance(error, Unwritable):  # not the trial's fault, and the next would fail too
                 self.stuck()
                 raise Unwritable(f"tune: stopped in trial {trial.trial_id}, which stays open: {error}; the same "
                                  "command goes on", error.status) from error
@@ -145,11 +145,11 @@ class JobTuner(base_tuner.BaseTuner):
         write_board(folder.parent.parent / LOGS / done.trial, done, curves)
         if self.keep_states:
             return
-        for path in folder.glob("execution-*"):  # a trial that has ended is not gone on with
+        for path in folder.glob("execution-*"):  # a finished trial is not resumed
             remove(RunFolder(path).checkpoint_folder)
 
     def _go_on_from(self, values: Mapping[str, Any], execution: int, folder: Path) -> None:
-        """Copy the run of the round before, if there is one."""
+        """Copy the run of the previous Hyperband round, if there is one."""
         before = values.get(f"{ROUND}trial_id")
         if before is None or folder.exists():
             return
@@ -159,9 +159,9 @@ class JobTuner(base_tuner.BaseTuner):
         return Path(self.get_trial_dir(trial_id))
 
     def stuck(self) -> None:
-        """Let the start of the trial not count; a worker's is forgiven by its chief, who sees how it ended."""
+        """Do not count this start of the trial; for a worker the chief does that, by its exit status."""
         if isinstance(self.oracle, SteadyOracle):
             self.oracle.forgive(self.tuner_id)
 
     def save(self) -> None:
-        """Nothing: the oracle keeps what there is to keep."""
+        """Does nothing: the oracle saves all state."""

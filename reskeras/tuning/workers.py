@@ -1,4 +1,4 @@
-"""KerasTuner's chief and workers over gRPC: on this machine as processes kept alive, on a cluster by its variables."""
+"""KerasTuner's chief and workers over gRPC: supervised processes on this machine, or a cluster's by environment."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ ID, IP, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE
 CHIEF = "chief"
 POLL = 0.2
 GRACE = 20.0  # seconds from asking a worker to end to killing it
-TF_CONFIG = "TF_CONFIG"  # what a worker of one training would read
+TF_CONFIG = "TF_CONFIG"  # for the workers of a single distributed training
 
 
 @dataclass(frozen=True)
 class Crew:
     """Workers of a search: `count` on this machine, each started again at most `restarts` times.
 
-    A worker that gives no sign of life for `patience` seconds is given up, and its trial given to another; when
-    none gives any for so long, the search ends.
+    A worker without a heartbeat for `patience` seconds is given up, and its trial given to another; when no worker has
+    sent one for so long, the search ends.
     """
 
     count: int = 1
@@ -60,8 +60,8 @@ def role(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 class GuardedServicer(OracleServicer):
-    """KerasTuner's answers to workers; one that fails is refused in a line, and a disk that cannot be written ends the
-    search, by the oracle's `trouble`."""
+    """KerasTuner's gRPC servicer; an invalid request is refused in one line, and an error of ours, such as an
+    unwritable disk, ends the search through the oracle's `trouble`."""
 
 
 def _guarded(answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,8 +84,8 @@ for _name in ("GetSpace", "UpdateSpace", "CreateTrial", "UpdateTrial", "EndTrial
 
 @contextmanager
 def serving(oracle: SteadyOracle, host: str, port: int) -> Iterator[int]:
-    """Answer workers while the block runs; the port. ReskerasError (status 2) when it is somebody else's."""
-    # without the option two chiefs would share a port, and a worker would ask either
+    """Serve the oracle to workers while the block runs; yields the port. ReskerasError (status 2) when it is taken."""
+    # without this option two chiefs could share a port
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=(("grpc.so_reuseport", 0),))
     protos.get_service_grpc().add_OracleServicer_to_server(GuardedServicer(oracle), server)
     try:
@@ -103,7 +103,7 @@ def serving(oracle: SteadyOracle, host: str, port: int) -> Iterator[int]:
 
 @contextmanager
 def asking_chief(patience: float) -> Iterator[None]:
-    """What a worker does while a chief answers within `patience` seconds; KerasTuner would wait for an hour."""
+    """Fail when the chief does not answer within `patience` seconds; KerasTuner would wait for an hour."""
     oracle_client.TIMEOUT = patience
     try:
         yield
@@ -114,7 +114,7 @@ def asking_chief(patience: float) -> Iterator[None]:
 
 def wait_for_workers(oracle: SteadyOracle, patience: float, tell: Callable[[str], None],
                      look: Callable[[], None] = lambda: None) -> None:
-    """On a cluster: until every worker has been told that there is no more, or none shows a sign of life."""
+    """On a cluster: wait until every worker has been told to stop, or no worker sends heartbeats any more."""
     began = time.monotonic()
     while not oracle.over:
         give_up_silent(oracle, patience, tell)
@@ -128,7 +128,7 @@ def wait_for_workers(oracle: SteadyOracle, patience: float, tell: Callable[[str]
 
 
 def give_up_silent(oracle: SteadyOracle, patience: float, tell: Callable[[str], None]) -> None:
-    """Give trials of workers without a sign of life to others."""
+    """Requeue the trials of workers without a heartbeat."""
     for tuner_id in oracle.silent(patience):
         trial = oracle.release(tuner_id)
         tell(f"tune: {tuner_id} has shown no sign of life for {patience:g} s; trial {trial} goes to another")
@@ -149,7 +149,7 @@ class LocalCrew:
             worker.listen()
 
     def watch(self, oracle: SteadyOracle, look: Callable[[], None]) -> int:
-        """Until all are done; what was asked meanwhile by a signal, else 0."""
+        """Supervise the workers until all are done; returns the number of a signal received meanwhile, else 0."""
         with Requests() as asked:
             try:
                 while self.workers and not asked.number and not oracle.trouble:
@@ -176,9 +176,9 @@ class LocalCrew:
     def _ended(self, oracle: SteadyOracle, index: int, worker: Worker) -> None:
         del self.workers[index]
         worker.tell_last_words()
-        if worker.status == 0:
+        if not worker.status:
             return
-        if worker.status == STUCK:  # another start would end so too
+        if worker.status == STUCK:  # a restart would fail too
             oracle.forgive(f"worker-{index}")
             oracle.trouble = failure(self.last_words.removeprefix("reskeras: "))
             return
