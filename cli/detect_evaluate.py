@@ -45,7 +45,7 @@ def command(
     """
     _check("curves", curves, (".png", ".svg"))
     _check("pictures", pictures, (".png",))
-    from reskeras.tasks.detection.detector import Options
+    from reskeras.tasks.detection.options import Options
     from reskeras.tasks.detection.run import DetectorRun
 
     opened, options = DetectorRun(run), Options(**looked)

@@ -63,8 +63,7 @@ def command(
         ANSWERS.tell(paths, served.detect, csv, as_json)
         return
     run, paths = run_and_images(paths)
-    from reskeras.tasks.detection.detector import Options
-    from reskeras.tasks.detection.prediction import check_score
+    from reskeras.tasks.detection.options import Options, check_score
     from reskeras.tasks.detection.run import DetectorRun
 
     opened, options = DetectorRun(run), Options(**looked)  # errors in these are raised before the files are read

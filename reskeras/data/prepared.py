@@ -44,14 +44,13 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
     testing, division = purpose.testing is not None, purpose.division
     builder = opened_builder(name, purpose.data_dir)
     (image_key, image), (label_key, label) = _features(builder, name)
-    keys = image_key, label_key
     splits = builder.info.splits
     if "train" not in splits and not testing:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
     (channels, notes), divided, validation = _channels(image, name), "", None
     sizes: dict[str, np.ndarray] = {}
-    labelled = partial(_labelled, builder, keys=keys, channels=channels, classes=label.num_classes, notes=notes,
-                       sizes=sizes)
+    labelled = partial(_labelled, builder, keys=(image_key, label_key), channels=channels, classes=label.num_classes,
+                       notes=notes, sizes=sizes)
     train = labelled("train") if "train" in splits else None
     if train is not None and not train.count:
         if not testing:

@@ -39,3 +39,37 @@ def test_training_a_classifier_loads_what_it_uses(tmp_path):
     assert not [name for name in found if name.startswith(UNUSED)]
     assert not found & {"keras_tuner", "grpc", "tensorflow_datasets", "tensorflow_serving", "ai_edge_litert", "jinja2"}
     assert sum(name.startswith("reskeras") for name in found) <= 160  # 257 before tasks were apart
+
+
+FIRST = """
+import ast, importlib, sys
+from pathlib import Path
+import reskeras_cli
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("tensorflow", "keras"):
+            raise ImportError("quietly" if "reskeras.engine" in sys.modules else "TensorFlow before the engine")
+
+sys.meta_path.insert(0, Watch())
+for file in sorted(Path(reskeras_cli.__path__[0]).glob("*.py")):
+    for function in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for name in [name for name in sys.modules if name.startswith("reskeras.")]:
+            del sys.modules[name]
+        for node in ast.walk(function):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("reskeras."):
+                try:
+                    importlib.import_module(node.module)
+                except ImportError as error:
+                    print(file.name, function.name, node.module, error)
+                    break
+"""
+
+
+def test_whatever_a_command_imports_first_tensorflow_starts_quietly():
+    # TensorFlow's chatter is kept off stderr by reskeras.engine, which must be the first to import it
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
+    assert done.stdout.count("quietly") > 15
+    assert "before the engine" not in done.stdout, done.stdout

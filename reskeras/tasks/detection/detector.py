@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +13,6 @@ from reskeras.data.decode import decode
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
-from reskeras.errors import ReskerasError
 from reskeras.graph.weights import places, write
 from reskeras.spec.detector import DetectorPlan
 from reskeras.tasks.detection.average_precision import Detections
@@ -22,54 +20,21 @@ from reskeras.tasks.detection.boxes import areas
 from reskeras.tasks.detection.canvas import Placed, normalised, on_canvas, placed
 from reskeras.tasks.detection.model import Networks
 from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.options import Options
 from reskeras.tasks.detection.select import region_boxes, selected
 
 BATCH = 4
 RECALLED = 1000  # proposals per image that recall is measured with
 REFINED_OVERLAP, VOTES = 0.3, 0.5  # v1 appendix A; the overlap of voters is that of its source (arXiv:1505.01749)
-CANONICAL = 224.0  # pixels: regions are pooled at the scales where their side is nearest to this, ImageNet's crop
 
 Found = dict[str, tf.Tensor]
-
-
-@dataclass(frozen=True)
-class Options:
-    """Test-time options (v1 appendix A).
-
-    `refine`: iterative box refinement: detected boxes are classified and regressed once more; both sets together go
-    through NMS at 0.3 and box voting. `scales`: multi-scale testing: factors of the canvas; each region is pooled at
-    the two adjacent scales where its side is nearest to `canonical` pixels, and the element-wise maximum of the
-    features is taken (maxout). Proposals are made at scale 1.
-    """
-
-    refine: bool = False
-    scales: tuple[float, ...] = ()
-    canonical: float = CANONICAL
-
-    def __post_init__(self) -> None:
-        if self.scales and (len(self.scales) < 2 or sorted(set(self.scales)) != list(self.scales)):
-            raise ReskerasError(f"scales: {_listed(self.scales)}: should be two or more rising factors, such as "
-                                "0.75,1,1.5")
-        if any(not 0.1 <= factor <= 8 for factor in self.scales):
-            raise ReskerasError(f"scales: {_listed(self.scales)}: should be between 0.1 and 8")
-        if not 1 <= self.canonical <= 8192:
-            raise ReskerasError(f"canonical: {self.canonical:g}: should be between 1 and 8192 pixels")
-
-    def describe(self) -> str:
-        """The options in a few words."""
-        words = [f"scales {_listed(self.scales)}"] if self.scales else ["single scale"]
-        return ", ".join([*words, *(["refined and voted"] if self.refine else [])])
-
-
-def _listed(scales: tuple[float, ...]) -> str:
-    return ", ".join(f"{factor:g}" for factor in scales)
 
 
 class Detector:
     """A detector's networks with `weights` by canonical name, in float32, and its detections in image files."""
 
     def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
-                 options: Options = Options()):
+                 options: Options = Options()):  # noqa: B008 - frozen
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
         self.networks = Networks(plan, any_size=bool(options.scales))
         for part in self.networks.parts.values():

@@ -107,12 +107,6 @@ def coco_predictions(found: Sequence[ImageDetections], classes: Sequence[str]) -
     return rows
 
 
-def check_score(score: float | None) -> None:
-    """ReskerasError for a score threshold out of range."""
-    if score is not None and not 0 <= score < 1:
-        raise ReskerasError(f"score: {score:g}: should be 0 or more, and below 1")
-
-
 def _size(path: str | Path) -> tuple[int, int]:
     height, width, _ = decode_file(path, CHANNELS).shape
     return height, width

@@ -1,0 +1,48 @@
+"""How a trained detector looks at images, as data: wrong requests are refused before TensorFlow loads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reskeras.errors import ReskerasError
+
+CANONICAL = 224.0  # pixels: regions are pooled at the scales where their side is nearest to this, ImageNet's crop
+
+
+@dataclass(frozen=True)
+class Options:
+    """Test-time options (v1 appendix A).
+
+    `refine`: iterative box refinement: detected boxes are classified and regressed once more; both sets together go
+    through NMS at 0.3 and box voting. `scales`: multi-scale testing: factors of the canvas; each region is pooled at
+    the two adjacent scales where its side is nearest to `canonical` pixels, and the element-wise maximum of the
+    features is taken (maxout). Proposals are made at scale 1.
+    """
+
+    refine: bool = False
+    scales: tuple[float, ...] = ()
+    canonical: float = CANONICAL
+
+    def __post_init__(self) -> None:
+        if self.scales and (len(self.scales) < 2 or sorted(set(self.scales)) != list(self.scales)):
+            raise ReskerasError(f"scales: {_listed(self.scales)}: should be two or more rising factors, such as "
+                                "0.75,1,1.5")
+        if any(not 0.1 <= factor <= 8 for factor in self.scales):
+            raise ReskerasError(f"scales: {_listed(self.scales)}: should be between 0.1 and 8")
+        if not 1 <= self.canonical <= 8192:
+            raise ReskerasError(f"canonical: {self.canonical:g}: should be between 1 and 8192 pixels")
+
+    def describe(self) -> str:
+        """The options in a few words."""
+        words = [f"scales {_listed(self.scales)}"] if self.scales else ["single scale"]
+        return ", ".join([*words, *(["refined and voted"] if self.refine else [])])
+
+
+def _listed(scales: tuple[float, ...]) -> str:
+    return ", ".join(f"{factor:g}" for factor in scales)
+
+
+def check_score(score: float | None) -> None:
+    """ReskerasError for a score threshold out of range."""
+    if score is not None and not 0 <= score < 1:
+        raise ReskerasError(f"score: {score:g}: should be 0 or more, and below 1")
