@@ -17,7 +17,7 @@ setup(
     packages=[*find_packages(include=["reskeras", "reskeras.*"]), "reskeras_cli"],
     package_dir={"reskeras_cli": "cli"},
     package_data={"reskeras_cli": ["py.typed"],
-                  "reskeras": ["py.typed", "spec/recipes/*.yaml", "spec/spaces/*.yaml", "experiments/suites/*.yaml",
+                  "reskeras": ["py.typed", "recipes/*.yaml", "spaces/*.yaml", "experiments/suites/*.yaml",
                                "experiments/protocols/*.yaml", "report/templates/page.*"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",

@@ -23,7 +23,7 @@ def measured(depth: int, form: str, recompute: bool, precision: str) -> dict[str
 
     import reskeras
     import reskeras.engine
-    from reskeras.spec.recipe import recipe
+    from reskeras.recipes.recipe import recipe
     from reskeras.tasks.classification.subject import compiled
 
     random = np.random.default_rng(0)

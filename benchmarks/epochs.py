@@ -72,7 +72,7 @@ def _ours(spec, source, batch: int, clock) -> None:
 
 def _prepared(spec, source, batch: int):
     from reskeras.data.preprocessing import Preprocessing
-    from reskeras.spec.recipe import recipe
+    from reskeras.recipes.recipe import recipe
 
     chosen = recipe("step-cifar", epochs=EPOCHS, batch_size=batch)
     return spec.lower(), chosen, Preprocessing.fit(source.train, 32, 32, source.channels, chosen.normalise)
@@ -107,7 +107,7 @@ def _stock(spec, source, batch: int, clock) -> None:
 
 def spec_name(spec) -> str:
     """The catalogue's name of a spec."""
-    from reskeras.spec.catalog import name_of
+    from reskeras.networks.catalog import name_of
 
     return name_of(spec)
 

@@ -22,7 +22,7 @@ def main() -> None:
     from reskeras.data.pipeline import training_batches
     from reskeras.data.preprocessing import Preprocessing
     from reskeras.data.registry import open_source
-    from reskeras.spec.recipe import recipe
+    from reskeras.recipes.recipe import recipe
 
     chosen, source = recipe("step-cifar"), open_source(options.data, options.data_dir)
     preprocessing = Preprocessing.fit(source.train, 32, 32, source.channels, chosen.normalise)

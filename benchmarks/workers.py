@@ -30,7 +30,7 @@ def keras_steps(library: str, network: str, precision: str, task: str, batch: in
     import keras
     import tensorflow as tf
 
-    from reskeras.spec.recipe import recipe
+    from reskeras.recipes.recipe import recipe
     from reskeras.tasks.classification.subject import compiled
 
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]

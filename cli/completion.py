@@ -54,16 +54,16 @@ def completing(names: Callable[[], Iterable[str]], *, or_files: bool = True) -> 
 
 
 def _networks() -> Iterable[str]:
-    from reskeras.spec.catalog import catalog
+    from reskeras.networks.catalog import catalog
 
     return catalog()
 
 
-def _shipped(kind: str, room: str = "spec") -> Callable[[], Sequence[str]]:
+def _shipped(kind: str) -> Callable[[], Sequence[str]]:
     def names() -> Sequence[str]:
-        from reskeras.spec.shipped import shipped_names
+        from reskeras.documents.shipped import shipped_names
 
-        return shipped_names(kind, room)
+        return shipped_names(kind)
 
     return names
 
@@ -71,7 +71,7 @@ def _shipped(kind: str, room: str = "spec") -> Callable[[], Sequence[str]]:
 complete_network = completing(_networks)
 complete_recipe = completing(_shipped("recipe"))
 complete_space = completing(_shipped("space"))
-complete_suite = completing(_shipped("suite", "experiments"))
+complete_suite = completing(_shipped("suite"))
 complete_scale = completing(lambda: ("paper", "short", "smoke"), or_files=False)
 complete_source = completing(lambda: dict.fromkeys(reader.start for reader in READERS), or_files=False)
 complete_data = completing(lambda: [reader.start for reader in readers_of(CLASSES)], or_files=False)

@@ -13,8 +13,8 @@ from .paths import Written
 from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.conformity.conform import Conformity
-    from reskeras.spec.any_network import AnyNetwork
+    from reskeras.identification.conform import Conformity
+    from reskeras.networks.any_network import AnyNetwork
 
 
 @click.command(
@@ -34,7 +34,7 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
     Only its graph is read: names, weights and metadata play no part, and nothing in the file is executed. The exit
     status is 0 whatever the model is, 2 when --write has no spec to write.
     """
-    from reskeras.conformity.conform import conform
+    from reskeras.identification.conform import conform
 
     found = conform(model)
     if as_json:
@@ -51,7 +51,7 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
 
 
 def _echo(found: Conformity, spec: AnyNetwork) -> None:
-    from reskeras.conformity.conform import section_of_units
+    from reskeras.identification.conform import section_of_units
 
     heading(found.name or "")
     sentence(spec.describe())

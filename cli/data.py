@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reskeras.documents.fields import shape_from_text
 from reskeras.errors import ReskerasError
-from reskeras.spec.fields import shape_from_text
 
 from .completion import complete_recipe, complete_source
 from .output import echo, emit_json, working
@@ -19,7 +19,7 @@ from .surveys import echo_object_survey, echo_survey
 
 if TYPE_CHECKING:
     from reskeras.data.survey import Survey
-    from reskeras.spec.recipe import Recipe
+    from reskeras.recipes.recipe import Recipe
     from reskeras.tasks.detection.survey import ObjectSurvey
 
 Size = tuple[int, int]
@@ -58,7 +58,7 @@ def command(
     coco:PATH or tfds:NAME[/CONFIG] with objects, which are counted by class and held against the anchors that a
     detector has by default. Sizes are those of at most 2,000 images, evenly spaced, of annotated ones all.
     """
-    from reskeras.spec.recipe import recipe as read_recipe
+    from reskeras.recipes.recipe import recipe as read_recipe
 
     size = _size(input_shape)
     chosen = read_recipe(recipe or "quick")  # wrong requests fail before TensorFlow loads
@@ -102,8 +102,8 @@ def _of_objects(
 ) -> ObjectSurvey:
     """Survey a source of annotated images with a detector's anchors on a canvas, and draw its sheet."""
     from reskeras.data.survey import size_range
-    from reskeras.spec.detector import lower_detector
-    from reskeras.spec.request import detector
+    from reskeras.networks.detector import lower_detector
+    from reskeras.networks.request import detector
     from reskeras.tasks.detection.opening import open_objects
     from reskeras.tasks.detection.survey import survey_objects
 

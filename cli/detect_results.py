@@ -9,7 +9,7 @@ from .output import echo, facts, heading
 from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.spec.detector import ProposalSpec
+    from reskeras.networks.detector import ProposalSpec
     from reskeras.tasks.detection.coco_precision import CocoPrecision
     from reskeras.tasks.detection.evaluate import DetectionEvaluation
     from reskeras.tasks.detection.mistakes import Mistakes

@@ -37,9 +37,9 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
     With --data the table says which share of the training objects has an anchor that overlaps them by 0.5 and by 0.7
     or more: choose sizes and ratios with which most have one.
     """
-    from reskeras.spec.document import to_yaml
-    from reskeras.spec.overrides import laid_over
-    from reskeras.spec.request import detector
+    from reskeras.documents.document import to_yaml
+    from reskeras.networks.overrides import laid_over
+    from reskeras.networks.request import detector
 
     from .detector_overview import DetectorOverview, echo_anchors
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from reskeras.spec.complexity import Cost
-from reskeras.spec.detector import OF_REGIONS, DetectorPlan, DetectorSpec, detector_name, lower_detector
+from reskeras.networks.detector import OF_REGIONS, DetectorPlan, DetectorSpec, detector_name, lower_detector
+from reskeras.plans.complexity import Cost
 
 from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
 from .overview import Line, cost_data, stage_lines

@@ -18,7 +18,7 @@ from .tables import Column, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reskeras.spec.diff import Difference, UnitChange
+    from reskeras.networks.diff import Difference, UnitChange
 
 COLOURS = {"-": "red", "+": "green", "~": "yellow"}
 
@@ -40,8 +40,8 @@ def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> No
     A and B are names, YAML files or run folders. Flags are laid over B, or over A when B is left out:
     the comparison is then of A with and without them. The exit status is 0 whether or not they differ.
     """
-    from reskeras.spec.diff import difference
-    from reskeras.spec.request import network
+    from reskeras.networks.diff import difference
+    from reskeras.networks.request import network
 
     if b is None and not request.has_flags:
         raise ReskerasError("diff: one network and nothing to compare it with; name a second, or give flags")

@@ -38,14 +38,14 @@ def command(text: str, as_json: bool) -> None:
 
 def _described() -> list[dict[str, Any]]:
     """A row for each named network, without its costs."""
-    from reskeras.spec.catalog import catalog
+    from reskeras.networks.catalog import catalog
 
     return [{"name": name, **row.spec.facts(), "input_shape": row.spec.whole()["input_shape"],
              "source": row.source} for name, row in catalog().items()]
 
 
 def _costs(name: str) -> dict[str, int]:
-    from reskeras.spec.catalog import catalog
+    from reskeras.networks.catalog import catalog
 
     costs = catalog()[name].spec.lower().complexity()
     return {"parameters": costs.parameters, "multiply_adds": costs.multiply_adds}

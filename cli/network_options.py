@@ -10,14 +10,14 @@ from typing import Any, Literal
 import click
 
 from reskeras.errors import ReskerasError, unknown
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.blocks import BLOCKS
-from reskeras.spec.detector import BACKBONE
-from reskeras.spec.families import FAMILIES
-from reskeras.spec.orders import ORDERS
-from reskeras.spec.request import network
-from reskeras.spec.shortcuts import SHORTCUTS
-from reskeras.spec.skips import SKIPS
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.blocks import BLOCKS
+from reskeras.networks.detector import BACKBONE
+from reskeras.networks.families import FAMILIES
+from reskeras.networks.orders import ORDERS
+from reskeras.networks.request import network
+from reskeras.networks.shortcuts import SHORTCUTS
+from reskeras.networks.skips import SKIPS
 
 from .completion import complete_network
 

@@ -8,14 +8,14 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import Row, catalog, name_of
-from reskeras.spec.complexity import Complexity, Cost
-from reskeras.spec.network import NetworkSpec
-from reskeras.spec.operation import Shape
-from reskeras.spec.plan import Plan
-from reskeras.spec.request import network
-from reskeras.spec.wording import sequence_words, stage_words
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import Row, catalog, name_of
+from reskeras.networks.network import NetworkSpec
+from reskeras.networks.request import network
+from reskeras.plans.complexity import Complexity, Cost
+from reskeras.plans.operation import Shape
+from reskeras.plans.plan import Plan
+from reskeras.plans.wording import sequence_words, stage_words
 
 from .output import echo, facts, heading, sentence, shape_text, short, short_bytes
 from .tables import Column, table

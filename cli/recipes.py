@@ -20,9 +20,9 @@ from .tables import Column, table
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
     """The recipes that come with reskeras, or the YAML of NAME with every field, to start your own from."""
-    from reskeras.spec.document import to_yaml
-    from reskeras.spec.recipe import recipe
-    from reskeras.spec.shipped import shipped_names
+    from reskeras.documents.document import to_yaml
+    from reskeras.documents.shipped import shipped_names
+    from reskeras.recipes.recipe import recipe
 
     if name:
         chosen = recipe(name).model_dump(mode="json")

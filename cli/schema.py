@@ -19,11 +19,11 @@ from .output import emit_json
 def command(document: str) -> None:
     """JSON Schema of a network file, of one with the field `inception`, of a detector's (with the field `backbone`), or
     of a recipe file, so that an editor completes and checks it."""
-    from reskeras.spec.detector import DetectorSpec
-    from reskeras.spec.fields import Spec
-    from reskeras.spec.inception import InceptionSpec
-    from reskeras.spec.network import NetworkSpec
-    from reskeras.spec.recipe import Recipe
+    from reskeras.documents.fields import Spec
+    from reskeras.networks.detector import DetectorSpec
+    from reskeras.networks.inception import InceptionSpec
+    from reskeras.networks.network import NetworkSpec
+    from reskeras.recipes.recipe import Recipe
 
     kinds: dict[str, type[Spec]] = {
         "network": NetworkSpec, "inception": InceptionSpec, "detector": DetectorSpec, "recipe": Recipe}

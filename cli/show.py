@@ -28,7 +28,7 @@ def command(request: NetworkRequest, units: bool, batch: int, form: str | None) 
     NETWORK is a name of the catalogue (reskeras list), a YAML file or a run folder; flags are laid over it,
     or describe a network of their own.
     """
-    from reskeras.spec.document import to_yaml
+    from reskeras.documents.document import to_yaml
 
     from .overview import Overview
 

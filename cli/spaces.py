@@ -14,8 +14,8 @@ from .tables import Column, table
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
     """The spaces that `reskeras tune` can search, or SPACE (a name or a YAML file), parameter by parameter."""
-    from reskeras.spec.shipped import shipped_names
-    from reskeras.spec.space import space
+    from reskeras.documents.shipped import shipped_names
+    from reskeras.spaces.space import space
 
     every = {each: space(each) for each in ([name] if name else shipped_names("space"))}
     if as_json:

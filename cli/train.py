@@ -42,8 +42,8 @@ def command(request: NetworkRequest, data: str, task: str, training: TrainingReq
 
 def train_as(name: str, request: NetworkRequest, data: str, training: TrainingRequest) -> None:
     """Train the requested network for the task called `name`, evaluate it, and print the result."""
-    from reskeras.spec.recipe import recipe as read_recipe
-    from reskeras.spec.request import recipe_of
+    from reskeras.networks.request import recipe_of
+    from reskeras.recipes.recipe import recipe as read_recipe
     from reskeras.tasks.task import find_task
 
     task = find_task(name)

@@ -8,7 +8,7 @@ from .output import GAP, command_line, echo, facts, heading, note, short
 from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.spec.space import Space
+    from reskeras.spaces.space import Space
     from reskeras.tuning.outcome import Outcome
     from reskeras.tuning.search import Search
 

@@ -91,8 +91,8 @@ def command(request: NetworkRequest, space: str | None, show: Path | None, as_js
 def _search(request: NetworkRequest, space: str, as_json: bool, *, recipe: str, epochs: int | None,
             patience: int | None, out: Path | None, **options: Any) -> Search | None:
     """Run the search; None in a worker, whose chief prints the results."""
-    from reskeras.spec.recipe import recipe as read_recipe
-    from reskeras.spec.space import space as read_space
+    from reskeras.recipes.recipe import recipe as read_recipe
+    from reskeras.spaces.space import space as read_space
     from reskeras.tuning.objective import read_objective
 
     # wrong requests fail before TensorFlow loads

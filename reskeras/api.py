@@ -16,10 +16,15 @@ from reskeras.files import check_place, local_path, write_json
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import name_of
+from reskeras.networks.request import network
 from reskeras.porting.originals import architecture as read_architecture
 from reskeras.porting.port import class_names
 from reskeras.porting.port import port as ported
 from reskeras.porting.source import read_source
+from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page
 from reskeras.runs import (
     HOME,
@@ -30,12 +35,7 @@ from reskeras.runs import (
     place_for,
     provenance,
 )
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import name_of
-from reskeras.spec.recipe import Recipe
-from reskeras.spec.recipe import recipe as read_recipe
-from reskeras.spec.request import network
-from reskeras.spec.space import Space
+from reskeras.spaces.space import Space
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import TASKS, find_task

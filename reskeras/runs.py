@@ -17,13 +17,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, with_config
 from typing_extensions import TypedDict
 
+from reskeras.documents.document import read_yaml, to_yaml
+from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError, shown
 from reskeras.files import atomic_folder, local_path, write_json, write_text
 from reskeras.machine import cores
-from reskeras.spec.document import read_yaml, to_yaml
-from reskeras.spec.fields import Spec
-from reskeras.spec.recipe import Recipe, recipe
-from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, kind_of, spec_of, typed
+from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, kind_of, spec_of, typed
+from reskeras.recipes.recipe import Recipe, recipe
 from reskeras.stored import Number, read_json, read_json_lines, read_names
 from reskeras.strict_json import to_json
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from reskeras.errors import ReskerasError
+from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, network
 from reskeras.runs import (
     CLASSES_FILE,
     METRICS_FILE,
@@ -15,7 +16,6 @@ from reskeras.runs import (
     new_run,
     open_run,
 )
-from reskeras.spec.request import NETWORK_FILE, RESOLVED_FILE, network
 
 READERS = {
     NETWORK_FILE: (RunFolder.spec, lambda run: run.is_detector), RESOLVED_FILE: (RunFolder.spec, RunFolder.classes),

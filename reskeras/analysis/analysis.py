@@ -21,8 +21,8 @@ from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import local_path, write_csv, write_json
 from reskeras.machine import memory
+from reskeras.plans.plan import Plan
 from reskeras.printable import short_repr
-from reskeras.spec.plan import Plan
 from reskeras.stored import as_shape, read_json
 
 BATCH = 128  # images of a pass, and of the gradient, where their activations fit into memory

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.analysis.tapped import as_tensors, batch_signature, run
-from reskeras.spec.nodes import sequence_ops
-from reskeras.spec.plan import Plan, Unit
+from reskeras.plans.nodes import sequence_ops
+from reskeras.plans.plan import Plan, Unit
 
 
 def gradients(

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from reskeras.analysis.tapped import as_tensors, batch_signature, removable, run
 from reskeras.graph.functions import Weights
-from reskeras.spec.nodes import sequence_ops
-from reskeras.spec.plan import Plan, Unit
+from reskeras.plans.nodes import sequence_ops
+from reskeras.plans.plan import Plan, Unit
 
 REMOVED, SWAPPED = "removed", "swapped"
 

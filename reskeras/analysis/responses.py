@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reskeras.spec import operations as op
-from reskeras.spec.nodes import Sequence, followed
-from reskeras.spec.plan import Plan
+from reskeras.plans import operations as op
+from reskeras.plans.nodes import Sequence, followed
+from reskeras.plans.plan import Plan
 
 AFTER_BN, AFTER_CONV = "after batch norm", "after the convolution"
 

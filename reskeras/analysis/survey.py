@@ -19,9 +19,9 @@ from reskeras.analysis.tapped import (
     run,
     without_residual,
 )
-from reskeras.spec.merges import ADD
-from reskeras.spec.nodes import Fork, weighted_layers
-from reskeras.spec.plan import Plan, Unit
+from reskeras.plans.merges import ADD
+from reskeras.plans.nodes import Fork, weighted_layers
+from reskeras.plans.plan import Plan, Unit
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.graph.functions import GradientLogger, UnitTensors, Weights, execute, merged
-from reskeras.spec import operations as op
-from reskeras.spec.nodes import Fork
-from reskeras.spec.plan import Plan, Unit
+from reskeras.graph.functions import UnitTensors, Watch, Weights, execute, merged
+from reskeras.plans import operations as op
+from reskeras.plans.nodes import Fork
+from reskeras.plans.plan import Plan, Unit
 
 SHORTCUT, RESIDUAL = 0, 1  # branches of a residual fork
 
@@ -46,7 +46,7 @@ def removable(plan: Plan) -> list[str]:
 
 
 def run(
-    plan: Plan, weights: Weights, images: tf.Tensor, watch: GradientLogger | None = None, kept: tf.Tensor | None = None,
+    plan: Plan, weights: Weights, images: tf.Tensor, watch: Watch | None = None, kept: tf.Tensor | None = None,
     batch_statistics: bool = False,
 ) -> tf.Tensor:
     """Logits (n, classes), float32, of normalised images (n, height, width, channels).
@@ -66,7 +66,7 @@ def run(
     return x
 
 
-def _watching(fork: Fork | None, watch: GradientLogger | None, keep: tf.Tensor | None) -> GradientLogger | None:
+def _watching(fork: Fork | None, watch: Watch | None, keep: tf.Tensor | None) -> Watch | None:
     if keep is None:
         return watch
 

@@ -13,7 +13,7 @@ from reskeras.data.rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
 from reskeras.errors import ReskerasError
-from reskeras.spec.augment import AugmentSpec, RandAugmentSpec
+from reskeras.recipes.augment import AugmentSpec, RandAugmentSpec
 
 # numbers folded into a batch's seed, so that the draws of different augmentations are independent
 WINDOW, RAND_AUGMENT, COLOUR, LIGHTING, ERASE, MIX, FLIP_ROWS = range(2, 9)

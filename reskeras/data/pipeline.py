@@ -15,7 +15,7 @@ from reskeras.data.broken import first_broken
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Split
-from reskeras.spec.augment import AugmentSpec
+from reskeras.recipes.augment import AugmentSpec
 
 __all__ = ["augmented", "evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
 

@@ -11,7 +11,7 @@ from reskeras.data.decode import COLOURS, EXACT, by_format, to_pixels, with_chan
 from reskeras.data.orientation import stored_window, turned, turned_size
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
-from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
+from reskeras.recipes.augment import AugmentSpec, ResizedCropSpec
 
 TRIES = 10  # windows drawn per image; the first that fits is used
 NUMBERS = 4  # random numbers in 0..1 for a window

@@ -9,8 +9,8 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.functions import UnitTensors, execute
 from reskeras.graph.weights import places, read, write
-from reskeras.spec import operations as op
-from reskeras.spec.plan import Plan
+from reskeras.plans import operations as op
+from reskeras.plans.plan import Plan
 
 
 class DenseNetwork:

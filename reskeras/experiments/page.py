@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
+from reskeras.documents.validation import validated
 from reskeras.errors import failure
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.results import RESULTS_FILE, RowResult, SuiteResult
@@ -15,7 +16,6 @@ from reskeras.report.page import write_page
 from reskeras.report.plots import analysis_plots, curves_of, networks_of
 from reskeras.report.sections import Facts, Page, Section, Table
 from reskeras.runs import REPORT_FILE
-from reskeras.spec.validation import validated
 from reskeras.stored import as_shape, read_json
 from reskeras.tasks.classification.run import ClassifierRun
 

@@ -17,9 +17,9 @@ from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.rows import Row, TrainedRow, differences, label_of, rows_of
 from reskeras.experiments.suite import SuiteSpec, read_scale, read_suite
 from reskeras.files import Unwritable, local_path
+from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
-from reskeras.spec.recipe import recipe as read_recipe
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.training.fit import FitOptions

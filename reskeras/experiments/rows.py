@@ -8,17 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError, unknown
 from reskeras.experiments.suite import ProtocolSpec, RowSpec, Scale, ScaleSpec, SuiteSpec, ViewsSpec, read_protocol
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import name_of
-from reskeras.spec.fields import Spec
-from reskeras.spec.network import NetworkSpec
-from reskeras.spec.overrides import laid_over
-from reskeras.spec.plan import Plan
-from reskeras.spec.recipe import Recipe
-from reskeras.spec.recipe import recipe as read_recipe
-from reskeras.spec.request import network, typed
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import name_of
+from reskeras.networks.network import NetworkSpec
+from reskeras.networks.overrides import laid_over
+from reskeras.networks.request import network, typed
+from reskeras.plans.plan import Plan
+from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import recipe as read_recipe
 
 BOOKKEEPING = ("seed", "keep", "checkpoint_steps", "description", "deterministic")
 

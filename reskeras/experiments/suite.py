@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from reskeras.documents.fields import Spec, whole
+from reskeras.documents.shipped import read_document, shipped_names
 from reskeras.errors import unknown
-from reskeras.spec.fields import Spec, whole
-from reskeras.spec.shipped import read_document, shipped_names
 
-ROOM = "experiments"
 Scale = Literal["paper", "short", "smoke"]
 SCALES: tuple[Scale, ...] = ("paper", "short", "smoke")
 MeasureName = Literal["test_error", "top5_error", "training_error", "gap", "early_error", "response", "removed_error",
@@ -126,14 +125,14 @@ def read_scale(text: str) -> Scale:
 
 def suite_names() -> list[str]:
     """The suites that come with reskeras, by name."""
-    return shipped_names("suite", ROOM)
+    return shipped_names("suite")
 
 
 def read_suite(source: str | Path) -> SuiteSpec:
     """The suite that `source` names, or of a YAML file; ReskerasError (status 2) for what is wrong in it."""
-    return read_document("suite", SuiteSpec, source, ROOM)
+    return read_document("suite", SuiteSpec, source)
 
 
 def read_protocol(source: str | Path) -> ProtocolSpec:
     """The protocol that `source` names, or of a YAML file."""
-    return read_document("protocol", ProtocolSpec, source, ROOM)
+    return read_document("protocol", ProtocolSpec, source)

@@ -16,8 +16,8 @@ from reskeras.export.serving import SIGNATURES
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.fold import folded
 from reskeras.graph.weights import read, write
-from reskeras.spec import operations as op
-from reskeras.spec.plan import Plan, Unit
+from reskeras.plans import operations as op
+from reskeras.plans.plan import Plan, Unit
 
 TOP = 5  # classes in the answer of the `bytes` signature, at most
 FEATURES = "features"

@@ -15,8 +15,8 @@ import keras
 from reskeras.errors import ReskerasError
 from reskeras.graph.keras_layers import Context
 from reskeras.graph.scanned import ScannedUnits, skeleton
-from reskeras.spec.nodes import fold, sequence_shape
-from reskeras.spec.plan import Plan, Unit
+from reskeras.plans.nodes import fold, sequence_shape
+from reskeras.plans.plan import Plan, Unit
 
 FLAT_PATH = 400  # layers on the path Keras follows first, below which one flat graph is safe
 NESTED_PATH = 200  # layers on that path in one nested model

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from reskeras.spec import operations as op
-from reskeras.spec.nodes import Node, Sequence, rewritten
-from reskeras.spec.plan import Plan
+from reskeras.plans import operations as op
+from reskeras.plans.nodes import Node, Sequence, rewritten
+from reskeras.plans.plan import Plan
 
 Weights = Mapping[str, np.ndarray]  # by canonical name
 

@@ -13,13 +13,13 @@ from reskeras.graph.layers.batch_norm import fused_batch_norm
 from reskeras.graph.layers.dropout import drop
 from reskeras.graph.layers.grouped import grouped_conv
 from reskeras.graph.layers.padding import pad_edges
-from reskeras.spec import merges
-from reskeras.spec import operations as op
-from reskeras.spec.nodes import Fork, Sequence, fold
+from reskeras.plans import merges
+from reskeras.plans import operations as op
+from reskeras.plans.nodes import Fork, Sequence, fold
 
 Weights = dict[tuple[str, str], tf.Tensor]  # (operation, role) to tensor
 # (node, its branches' outputs or its input, its output) to the output to continue with
-GradientLogger = Callable[[Any, list[tf.Tensor], tf.Tensor], tf.Tensor]
+Watch = Callable[[Any, list[tf.Tensor], tf.Tensor], tf.Tensor]
 
 
 @dataclass
@@ -37,7 +37,7 @@ class UnitTensors:
     learns: bool
     draw: Callable[[op.Dropout], tuple[tf.Tensor, tf.Tensor]]
     statistics: dict[str, tuple[tf.Tensor, tf.Tensor]] = field(default_factory=dict)
-    watch: GradientLogger | None = None
+    watch: Watch | None = None
 
 
 def execute(nodes: Sequence, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:

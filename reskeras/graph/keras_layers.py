@@ -13,11 +13,11 @@ from keras import layers
 
 from reskeras.graph.layers import CountedDropout, EdgePadding2D, FusedBatchNormalization, GroupedConv2D
 from reskeras.graph.own_layers import OperationLayer, own_layer
-from reskeras.spec import merges
-from reskeras.spec import operations as op
-from reskeras.spec.initialisers import INITIALISERS
-from reskeras.spec.nodes import Fork
-from reskeras.spec.plan_data import field_values
+from reskeras.plans import merges
+from reskeras.plans import operations as op
+from reskeras.plans.initialisers import INITIALISERS
+from reskeras.plans.nodes import Fork
+from reskeras.plans.plan_data import field_values
 
 
 @dataclass(frozen=True)

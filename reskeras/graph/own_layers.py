@@ -11,9 +11,9 @@ import keras
 import tensorflow as tf
 
 from reskeras.graph.functions import OPERATIONS, UnitTensors, merged
-from reskeras.spec.merges import Merge
-from reskeras.spec.operation import Op, Weight
-from reskeras.spec.plan_data import field_values, from_fields
+from reskeras.plans.merges import Merge
+from reskeras.plans.operation import Op, Weight
+from reskeras.plans.plan_data import field_values, from_fields
 
 
 class _OwnLayer(keras.layers.Layer):

@@ -14,10 +14,10 @@ from reskeras.graph.functions import UnitTensors, execute
 from reskeras.graph.keras_layers import Context
 from reskeras.graph.layers.batch_norm import moved
 from reskeras.graph.layers.replicas import mean_over_replicas, replica_seed
-from reskeras.spec import operations as op
-from reskeras.spec import plan_data
-from reskeras.spec.nodes import mapped, placed_ops, sequence_ops
-from reskeras.spec.plan import Unit
+from reskeras.plans import operations as op
+from reskeras.plans import plan_data
+from reskeras.plans.nodes import mapped, placed_ops, sequence_ops
+from reskeras.plans.plan import Unit
 
 Key = tuple[str, str]  # operation within a unit, role of the weight
 OVERLAP = 4  # iterations of the loop that may overlap, so that a unit's filter gradients do not hold up the next unit

@@ -14,6 +14,10 @@ import numpy as np
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.inception import InceptionSpec
+from reskeras.networks.network import NetworkSpec
+from reskeras.networks.orders import ORDERS
 from reskeras.porting.convert import their_tensors, with_channels_reversed
 from reskeras.porting.fitted import Answers, TrainedNetwork, fitted
 from reskeras.porting.layouts import KERAS
@@ -21,10 +25,6 @@ from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import application_model, of_keras
 from reskeras.porting.torch_back import write_state_dict
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.inception import InceptionSpec
-from reskeras.spec.network import NetworkSpec
-from reskeras.spec.orders import ORDERS
 
 KERAS_WEIGHTS = "keras-weights"
 

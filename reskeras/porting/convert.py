@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Set
 import numpy as np
 
 from reskeras.errors import ReskerasError, failure
+from reskeras.plans import operations as op
+from reskeras.plans.nodes import followed
+from reskeras.plans.plan import Plan
 from reskeras.porting.layouts import Library, with_weights
 from reskeras.porting.source import Source
-from reskeras.spec import operations as op
-from reskeras.spec.nodes import followed
-from reskeras.spec.plan import Plan
 
 Weights = dict[str, np.ndarray]  # by canonical name
 MOST_LISTED = 5

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reskeras.conformity.functional import untrained
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
+from reskeras.identification.functional import untrained
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.diff import unit_changes
+from reskeras.plans import operations as op
+from reskeras.plans.plan import Plan
 from reskeras.porting.convert import Weights, with_epsilon, without_biases
 from reskeras.porting.recognise import Recognised
 from reskeras.porting.source import Ask, Source
-from reskeras.spec import operations as op
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.diff import unit_changes
-from reskeras.spec.plan import Plan
 
 
 class Answers(NamedTuple):

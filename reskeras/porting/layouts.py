@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.operation import Op
-from reskeras.spec.plan import Plan
+from reskeras.plans.operation import Op
+from reskeras.plans.plan import Plan
 
 PLACES = re.compile(r"\{(\w+)\}")
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reskeras.conformity.pixels import Adapted, Affine, Augmentation, Resized, ReversedChannels, standardised
 from reskeras.data.decode import INTERPOLATIONS, WHOLE, Framing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.identification.pixels import Adapted, Affine, Augmentation, Resized, ReversedChannels, standardised
+from reskeras.plans import operations as op
 from reskeras.porting.originals import Published
-from reskeras.spec import operations as op
 
 CENTRE = Framing(224 / 256)  # published accuracies are for the centre crop of a slightly larger image
 RANDOM = "random"  # timm's value for weights trained with random interpolation

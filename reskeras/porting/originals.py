@@ -20,9 +20,9 @@ import numpy as np
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
+from reskeras.documents.document import parse_yaml
 from reskeras.errors import ReskerasError, failure, shown, unknown
 from reskeras.porting.exchange import receive, send
-from reskeras.spec.document import parse_yaml
 from reskeras.stored import read_json
 
 LIBRARIES = ("timm", "torchvision")

@@ -16,15 +16,15 @@ from reskeras.files import local_path, write_json, write_text
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import places, read, write
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import name_of
+from reskeras.networks.overrides import laid_over
 from reskeras.porting.convert import our_weights, with_channels_reversed, without_biases
 from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered, provenance
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import name_of
-from reskeras.spec.overrides import laid_over
 
 COLOURS = 3
 # random test images: squares with a side of this share of the height (0: one pixel), from darkest to brightest

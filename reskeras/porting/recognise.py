@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reskeras.conformity.conform import conform
-from reskeras.conformity.pixels import Adapted
 from reskeras.errors import ReskerasError
+from reskeras.identification.conform import conform
+from reskeras.identification.pixels import Adapted
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.blocks import BLOCKS
+from reskeras.networks.excitation import squeeze_of
+from reskeras.networks.overrides import laid_over
+from reskeras.networks.request import network
 from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
 from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
 from reskeras.porting.source import Source
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.blocks import BLOCKS
-from reskeras.spec.excitation import squeeze_of
-from reskeras.spec.overrides import laid_over
-from reskeras.spec.request import network
 
 Shape = tuple[int, ...]
 SIZE = 224  # pixels, where nothing gives another size

@@ -17,12 +17,12 @@ import keras
 import numpy as np
 
 from reskeras.bounded import HDF5_SUFFIXES, check_hdf5
-from reskeras.conformity.archive import BROKEN, read_config
-from reskeras.conformity.conform import conform
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import local_path
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import placed
+from reskeras.identification.archive import BROKEN, read_config
+from reskeras.identification.conform import conform
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
 from reskeras.porting.originals import (
     CONFIG_FILE,

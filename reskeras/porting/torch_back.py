@@ -10,19 +10,19 @@ import numpy as np
 
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file, make_folder, write_json
+from reskeras.networks.blocks import BLOCKS
+from reskeras.networks.excitation import middle
+from reskeras.networks.families import FAMILIES
+from reskeras.networks.network import NetworkSpec, ResolvedNetwork
+from reskeras.networks.orders import ORDERS
+from reskeras.networks.overrides import laid_over
+from reskeras.plans import operations as op
 from reskeras.porting.convert import their_tensors, without_biases
 from reskeras.porting.fitted import Answers, TrainedNetwork, fitted
 from reskeras.porting.layouts import LAYOUTS, TORCH, TORCHVISION, Layout
 from reskeras.porting.originals import CONFIG_FILE, Absent, Architecture, original
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import Source, of_state_dict
-from reskeras.spec import operations as op
-from reskeras.spec.blocks import BLOCKS
-from reskeras.spec.excitation import middle
-from reskeras.spec.families import FAMILIES
-from reskeras.spec.network import NetworkSpec, ResolvedNetwork
-from reskeras.spec.orders import ORDERS
-from reskeras.spec.overrides import laid_over
 
 WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
 LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}

@@ -9,10 +9,10 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from reskeras.errors import ReskerasError
+from reskeras.plans import operations as op
+from reskeras.plans.nodes import Fork, Sequence, mapped, walk
+from reskeras.plans.plan import Plan, Unit
 from reskeras.report.glyphs import BOX_GAP, LINE, Pen, measure
-from reskeras.spec import operations as op
-from reskeras.spec.nodes import Fork, Sequence, mapped, walk
-from reskeras.spec.plan import Plan, Unit
 
 SUFFIXES = (".png", ".svg", ".pdf")
 LONGEST_RUN = 6  # longer runs of equal units are shortened

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reskeras.spec import operations as op
-from reskeras.spec.merges import RESIDUAL, STREAM, Concat, ScaledAdd
-from reskeras.spec.nodes import Fork, Node, Sequence
-from reskeras.spec.operation import changes_shape
+from reskeras.plans import operations as op
+from reskeras.plans.merges import RESIDUAL, STREAM, Concat, ScaledAdd
+from reskeras.plans.nodes import Fork, Node, Sequence
+from reskeras.plans.operation import changes_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

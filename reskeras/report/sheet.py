@@ -15,8 +15,8 @@ from reskeras.data.rows import Rows
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of, spaced
 from reskeras.printable import printable
+from reskeras.recipes.recipe import Recipe
 from reskeras.report.fonts import shortened
-from reskeras.spec.recipe import Recipe
 
 ROWS, VERSIONS = 8, 6
 NORMALISED_BY = 500  # training images that the mean is measured on

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.errors import unknown
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.detector import DetectorSpec
-from reskeras.spec.recipe import Recipe
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.detector import DetectorSpec
+from reskeras.recipes.recipe import Recipe
 
 if TYPE_CHECKING:  # a task is looked up without TensorFlow
     from reskeras.data.source import Source
@@ -47,7 +47,7 @@ class Task(ABC):
     @abstractmethod
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (),
              **fields: Any) -> AnyNetwork | DetectorSpec:
-        """The sparse spec that `source` names, with `settings` and `fields` laid over it, as `spec.request` does."""
+        """The sparse spec that `source` names, with `settings` and `fields` laid over it; see `networks.request`."""
 
     @abstractmethod
     def name_of(self, spec: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reskeras.spec.recipe import recipe as read_recipe
+from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.training.fit import FitOptions
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.caller_state import preserved
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.request import recipe_of
+from reskeras.recipes.recipe import Recipe, batch_note
 from reskeras.runs import RunFolder, place_for
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.detector import DetectorSpec
-from reskeras.spec.recipe import Recipe, batch_note
-from reskeras.spec.request import recipe_of
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import find_task
 from reskeras.training.boards import tensorboard

@@ -15,9 +15,9 @@ import keras
 from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
+from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import recipe as recipe_with
 from reskeras.runs import RunFolder
-from reskeras.spec.recipe import Recipe
-from reskeras.spec.recipe import recipe as recipe_with
 from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.epochs import run_epochs

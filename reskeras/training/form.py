@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reskeras.spec.plan import Plan
-from reskeras.spec.recipe import Recipe
+from reskeras.plans.plan import Plan
+from reskeras.recipes.recipe import Recipe
 
 SCANNED_UNITS = 50  # from here on a loop trains as fast as unrolled units and compiles several times faster
 

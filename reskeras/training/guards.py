@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.spec.recipe import Recipe
+from reskeras.recipes.recipe import Recipe
 from reskeras.training.background import Background
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.position import Position

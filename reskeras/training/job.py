@@ -13,9 +13,17 @@ from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
+from reskeras.documents.document import to_yaml
+from reskeras.documents.fields import InputShape
 from reskeras.errors import ReskerasError
 from reskeras.files import only_writer, write_json, write_text
 from reskeras.launch.isolation import exposed
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import name_of
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.overrides import laid_over
+from reskeras.plans.plan import Plan
+from reskeras.recipes.recipe import Recipe
 from reskeras.runs import (
     BOOKKEEPING,
     CLASSES_FILE,
@@ -29,14 +37,6 @@ from reskeras.runs import (
     provenance,
     revision,
 )
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import name_of
-from reskeras.spec.detector import DetectorSpec
-from reskeras.spec.document import to_yaml
-from reskeras.spec.fields import InputShape
-from reskeras.spec.overrides import laid_over
-from reskeras.spec.plan import Plan
-from reskeras.spec.recipe import Recipe
 from reskeras.training.agreement import check_agreement
 from reskeras.training.fit import FitOptions, fit
 from reskeras.training.form import training_form

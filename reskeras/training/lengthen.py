@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from reskeras.documents.document import to_yaml
 from reskeras.errors import ReskerasError
 from reskeras.files import write_text
+from reskeras.recipes.recipe import Recipe
 from reskeras.runs import BOOKKEEPING, RECIPE_FILE, RunFolder
-from reskeras.spec.document import to_yaml
-from reskeras.spec.recipe import Recipe
 
 FACT = "lengthened_from"  # in provenance.json: the earlier numbers of epochs
 

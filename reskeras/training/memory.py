@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from reskeras.errors import ReskerasError, failure
 from reskeras.machine import memory
-from reskeras.spec.plan import Plan
-from reskeras.spec.recipe import Recipe
+from reskeras.plans.plan import Plan
+from reskeras.recipes.recipe import Recipe
 from reskeras.training.precision import training_precision
 
 FLOAT = 4

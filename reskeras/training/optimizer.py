@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.graph.weights import names_of
-from reskeras.spec.recipe import Recipe
+from reskeras.recipes.recipe import Recipe
 from reskeras.training.schedule import RecipeSchedule
 
 Rule = float | np.ndarray  # one number for a variable, or one for each entry of stacked weights

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from reskeras.spec.recipe import Recipe
+from reskeras.recipes.recipe import Recipe
 
 
 class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):

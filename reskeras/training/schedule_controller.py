@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from reskeras.spec.recipe import Recipe
+from reskeras.recipes.recipe import Recipe
 from reskeras.training.position import Position
 from reskeras.training.schedule import RecipeSchedule
 from reskeras.training.subject import Logs, Measure

@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.plan import Plan
-from reskeras.spec.recipe import Recipe
+from reskeras.plans.plan import Plan
+from reskeras.recipes.recipe import Recipe
 from reskeras.training.strategy import Replicas
 from reskeras.training.trained_model import TrainedModel
 

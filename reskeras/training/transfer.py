@@ -14,8 +14,8 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.layers.batch_norm import FusedBatchNormalization
 from reskeras.graph.scanned import ScannedUnits
 from reskeras.graph.weights import leaves
-from reskeras.spec.nodes import sequence_ops
-from reskeras.spec.plan import Plan
+from reskeras.plans.nodes import sequence_ops
+from reskeras.plans.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.complexity import Cost
-from reskeras.spec.recipe import Recipe
-from reskeras.spec.space import Domain, Scalar, Space
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.plans.complexity import Cost
+from reskeras.recipes.recipe import Recipe
+from reskeras.spaces.space import Domain, Scalar, Space
 from reskeras.tuning.limits import Limits, Refusals, Refused
 
 PROBES = 50  # combinations sampled before a value counts as never valid

@@ -13,12 +13,12 @@ import keras_tuner
 from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source, Split
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.network import NetworkSpec
-from reskeras.spec.overrides import laid_over
-from reskeras.spec.recipe import Recipe, recipe
-from reskeras.spec.request import network
-from reskeras.spec.space import Space, space
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.network import NetworkSpec
+from reskeras.networks.overrides import laid_over
+from reskeras.networks.request import network
+from reskeras.recipes.recipe import Recipe, recipe
+from reskeras.spaces.space import Space, space
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.training.fit import FitOptions, fit
 from reskeras.training.strategy import open_replicas

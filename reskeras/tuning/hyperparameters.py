@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import keras_tuner
 
-from reskeras.spec.space import Domain, Space
+from reskeras.spaces.space import Domain, Space
 
 
 def declare(space: Space, hp: keras_tuner.HyperParameters) -> keras_tuner.HyperParameters:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from reskeras.evaluation.views import forward
 from reskeras.graph.compile import compile_plan
-from reskeras.spec.plan import Plan
+from reskeras.plans.plan import Plan
 
 WARMING, TIMED = 3, 20
 

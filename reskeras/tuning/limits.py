@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, fields
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.complexity import Cost
-from reskeras.spec.recipe import Recipe
+from reskeras.plans.complexity import Cost
+from reskeras.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.files import write_json
-from reskeras.spec.space import Space, Value
+from reskeras.spaces.space import Space, Value
 from reskeras.stored import Number, read_json
 
 OUTCOME_FILE = "outcome.json"

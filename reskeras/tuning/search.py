@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reskeras.documents.document import read_yaml, to_yaml
+from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.files import LOCK_FILE, local_path, write_csv, write_text
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import name_of
+from reskeras.networks.request import network, typed
+from reskeras.recipes.recipe import Recipe
 from reskeras.runs import HOME
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import name_of
-from reskeras.spec.document import read_yaml, to_yaml
-from reskeras.spec.recipe import Recipe
-from reskeras.spec.request import network, typed
-from reskeras.spec.space import Space, laid, space
-from reskeras.spec.validation import validated
+from reskeras.spaces.space import Space, laid, space
 from reskeras.stored import as_shape
 from reskeras.tuning.objective import Objective, read_objective
 from reskeras.tuning.outcome import COMPLETED, Outcome, read_outcomes

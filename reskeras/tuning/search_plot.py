@@ -10,7 +10,7 @@ import numpy as np
 
 from reskeras.printable import printable
 from reskeras.report.fonts import shortened
-from reskeras.spec.space import Domain
+from reskeras.spaces.space import Domain
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.outcome import Outcome
 from reskeras.tuning.search import Search

@@ -10,13 +10,13 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 
 from reskeras.errors import ReskerasError
+from reskeras.networks.request import plan
+from reskeras.plans import operations as op
+from reskeras.plans.merges import Concat, Multiply, ScaledAdd
+from reskeras.plans.nodes import Fork
+from reskeras.plans.plan import Plan, Unit
 from reskeras.report import figures
 from reskeras.report.architecture import _items, draw
-from reskeras.spec import operations as op
-from reskeras.spec.merges import Concat, Multiply, ScaledAdd
-from reskeras.spec.nodes import Fork
-from reskeras.spec.plan import Plan, Unit
-from reskeras.spec.request import plan
 
 
 @pytest.mark.parametrize("name", ["cifar-resnet-20", "vgg-19", "cifar-resnet-1202"])

@@ -17,8 +17,8 @@ print(json.dumps([name for name in sys.modules]))
 """
 TINY = ("--family", "cifar", "--set", "stages=[1]", "--input-shape", "8x8x1")
 HEAVY = {"tensorflow", "keras", "numpy"}
-UNUSED = ("reskeras.tasks.detection", "reskeras.tuning", "reskeras.porting", "reskeras.conformity", "reskeras.report",
-          "reskeras.analysis", "reskeras.experiments")
+UNUSED = ("reskeras.tasks.detection", "reskeras.tuning", "reskeras.porting", "reskeras.identification",
+          "reskeras.report", "reskeras.analysis", "reskeras.experiments")
 
 
 def loaded(*words):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from reskeras.spec.catalog import catalog
+from reskeras.networks.catalog import catalog
 from reskeras_cli.main import commands
 from reskeras_cli.output import short, short_bytes
 from reskeras_cli.tables import Column, _that_fit

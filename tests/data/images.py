@@ -10,8 +10,8 @@ from reskeras.data.decode import decode as decoded
 from reskeras.data.pipeline import training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
-from reskeras.spec.augment import AugmentSpec
-from reskeras.spec.validation import validated
+from reskeras.documents.validation import validated
+from reskeras.recipes.augment import AugmentSpec
 
 SIZE = 16
 STILL = {"pad_crop": 0, "flip": False}

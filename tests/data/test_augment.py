@@ -10,10 +10,10 @@ from reskeras.data.augment import EIGENVALUES, EIGENVECTORS, augmented, lighting
 from reskeras.data.boxes import erase
 from reskeras.data.layers import colour_jitter, mixing
 from reskeras.data.rows import Rows
+from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
-from reskeras.spec.augment import AugmentSpec
-from reskeras.spec.recipe import Recipe, recipe
-from reskeras.spec.validation import validated
+from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.recipe import Recipe, recipe
 from tests.data.images import KINDS, SIZE, STILL, batches, centred, coloured, raw, spec
 
 SEED = tf.constant([3, 4], tf.int32)

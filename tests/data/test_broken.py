@@ -7,7 +7,7 @@ import tensorflow as tf
 from reskeras.data.broken import reading_failure
 from reskeras.data.pipeline import evaluation_batches, training_batches
 from reskeras.data.registry import open_source
-from reskeras.spec.augment import AugmentSpec
+from reskeras.recipes.augment import AugmentSpec
 from tests.data.images import picture, raw
 
 

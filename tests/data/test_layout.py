@@ -98,7 +98,7 @@ def test_a_test_folder_without_classes_gives_way_to_validation(tmp_path, unlabel
 
 def test_validation_is_watched_and_test_is_for_test(tmp_path):
     from reskeras.data.preprocessing import Preprocessing
-    from reskeras.spec.recipe import recipe
+    from reskeras.recipes.recipe import recipe
     from reskeras.tasks.classification.feed import Feed
     from reskeras.training.strategy import open_replicas
 

@@ -14,7 +14,7 @@ from reskeras.data.registry import open_source
 from reskeras.data.sample import split_off
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
-from reskeras.spec.recipe import AugmentSpec
+from reskeras.recipes.recipe import AugmentSpec
 
 STILL = AugmentSpec(pad_crop=0, flip=False)
 

@@ -9,8 +9,8 @@ from reskeras.data import survey as surveys
 from reskeras.data.registry import open_source
 from reskeras.data.survey import survey
 from reskeras.errors import ReskerasError
+from reskeras.recipes.recipe import recipe
 from reskeras.report.sheet import contact_sheet
-from reskeras.spec.recipe import recipe
 from tests.data.images import picture
 
 

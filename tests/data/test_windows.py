@@ -11,7 +11,7 @@ from reskeras.data import windows
 from reskeras.data.decode import decode
 from reskeras.data.windows import decode_window, resized_crop_window, shorter_side_window, window_of
 from reskeras.errors import ReskerasError
-from reskeras.spec.augment import AugmentSpec, ResizedCropSpec
+from reskeras.recipes.augment import AugmentSpec, ResizedCropSpec
 from tests.data.images import batches, encoded_split, picture, raw
 
 

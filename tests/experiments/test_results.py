@@ -7,10 +7,10 @@ import pytest
 
 import reskeras
 from reskeras.analysis.lesions import Lesion
+from reskeras.documents.validation import validated
 from reskeras.experiments.measures import MEASURED, figures_of
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec, ViewsSpec
-from reskeras.spec.validation import validated
 
 SUITE = validated(SuiteSpec, {
     "title": "t", "source": "s", "expects": "e", "measures": ["test_error", "response", "parameters"],

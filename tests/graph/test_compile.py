@@ -12,9 +12,9 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph import compile as compiler
 from reskeras.graph.compile import compile_plan
-from reskeras.spec.catalog import catalog
-from reskeras.spec.inception import InceptionSpec
-from reskeras.spec.network import NetworkSpec
+from reskeras.networks.catalog import catalog
+from reskeras.networks.inception import InceptionSpec
+from reskeras.networks.network import NetworkSpec
 from tests.graph.by_hand import distance, randomised
 
 DEEP = 56
@@ -214,10 +214,10 @@ def test_slices_joined_where_stages_end_are_the_whole():
 
 
 def test_inception_cells_and_squeeze_and_excitation_need_no_new_node():
-    from reskeras.spec import operations as op
-    from reskeras.spec.merges import Concat, Multiply
-    from reskeras.spec.nodes import Fork
-    from reskeras.spec.plan import Plan, Unit
+    from reskeras.plans import operations as op
+    from reskeras.plans.merges import Concat, Multiply
+    from reskeras.plans.nodes import Fork
+    from reskeras.plans.plan import Plan, Unit
 
     conv = {"kernel": (1, 1)}
     squeeze = (op.GlobalPool(name="squeeze", keep_positions=True), op.Conv(name="excite", filters=6, **conv),

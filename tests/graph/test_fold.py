@@ -7,8 +7,8 @@ import reskeras
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.fold import folded
 from reskeras.graph.weights import read, write
-from reskeras.spec import operations as op
-from reskeras.spec.plan import Plan, Unit
+from reskeras.plans import operations as op
+from reskeras.plans.plan import Plan, Unit
 
 ORDERS = ("original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact")
 SKIPS = ("scale", "exclusive_gate", "shortcut_gate", "dropout")

@@ -13,7 +13,7 @@ from reskeras.graph import weights
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.scanned import ScannedUnits
-from reskeras.spec.plan_data import unit_data, unit_from_data
+from reskeras.plans.plan_data import unit_data, unit_from_data
 from reskeras.training.optimizer import CoupledDecaySGD
 from tests.graph.by_hand import distance, randomised
 

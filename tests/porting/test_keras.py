@@ -9,10 +9,10 @@ import reskeras
 from reskeras.data.decode import WHOLE
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
+from reskeras.networks.catalog import name_of
+from reskeras.networks.diff import difference
 from reskeras.porting.layouts import APPLICATIONS
 from reskeras.porting.source import of_keras
-from reskeras.spec.catalog import name_of
-from reskeras.spec.diff import difference
 from tests.graph.by_hand import distance
 from tests.graph.test_against_keras_applications import calibrated
 

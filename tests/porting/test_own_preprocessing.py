@@ -6,9 +6,9 @@ import pytest
 from keras import layers, ops
 
 import reskeras
-from reskeras.conformity.pixels import AUGMENTATIONS, Affine, ReversedChannels, standardised
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.difference import relative_difference
+from reskeras.identification.pixels import AUGMENTATIONS, Affine, ReversedChannels, standardised
 from reskeras.porting.normalise import NORMALISE, as_modelled
 from reskeras.porting.recognise import recognise
 from reskeras.porting.source import of_keras

@@ -11,7 +11,7 @@ import torch
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import places, read
-from reskeras.spec.catalog import name_of
+from reskeras.networks.catalog import name_of
 from tests.graph.by_hand import distance
 from tests.porting import torch_networks as networks
 
@@ -239,10 +239,10 @@ def biased_run(folder, **fields):
 
     run = reskeras.port(application("ResNet50", 64, 4), out=folder / "biased")
     if fields:
+        from reskeras.documents.document import to_yaml
         from reskeras.graph.load import save_model
         from reskeras.graph.weights import read, write
-        from reskeras.spec.document import to_yaml
-        from reskeras.spec.request import NETWORK_FILE
+        from reskeras.networks.request import NETWORK_FILE
 
         spec = reskeras.network(run.path, **fields)
         model = reskeras.build(spec)

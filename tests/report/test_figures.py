@@ -25,7 +25,7 @@ from reskeras.report.architecture import draw
 from reskeras.report.curves import draw_curves, draw_losses
 from reskeras.report.figures import LONGEST_NAME, Figure, line_styles, save_figure
 from reskeras.report.fonts import drawable, shortened
-from reskeras.spec.space import Domain
+from reskeras.spaces.space import Domain
 from reskeras.tasks.classification.confusion_plot import draw_confusion
 from reskeras.tasks.detection.average_precision import ClassPrecision, VocPrecision, voc_precision
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, draw_grid

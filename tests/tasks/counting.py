@@ -9,11 +9,11 @@ import tensorflow as tf
 from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.source import Source, Split
 from reskeras.graph.compile import compile_plan
+from reskeras.networks.catalog import name_of
+from reskeras.networks.request import network
+from reskeras.plans.plan_data import unit_data
 from reskeras.report.provenance import provenance_of
 from reskeras.report.sections import Page, Table
-from reskeras.spec.catalog import name_of
-from reskeras.spec.plan_data import unit_data
-from reskeras.spec.request import network
 from reskeras.tasks.classification.feed import Feed
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import Task

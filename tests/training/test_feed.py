@@ -7,7 +7,7 @@ import pytest
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
-from reskeras.spec.recipe import recipe
+from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification.feed import Feed, weighted_shares
 from reskeras.training.strategy import open_replicas
 from tests.data.images import memory_split

@@ -11,8 +11,8 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.scanned import ScannedUnits
+from reskeras.recipes.recipe import recipe
 from reskeras.runs import RunFolder
-from reskeras.spec.recipe import recipe
 from reskeras.tasks.classification.subject import ACCURACY, compiled
 from reskeras.training.callbacks import AveragedEvaluation, RunRecorder
 from reskeras.training.form import SCANNED_UNITS, training_form

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import reskeras
 from reskeras.errors import ReskerasError
-from reskeras.spec.recipe import recipe
+from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification import subject
 from reskeras.training import memory
 from reskeras.training.memory import check_memory, ran_out, step_bytes

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reskeras.spec.recipe import recipe
+from reskeras.recipes.recipe import recipe
 from reskeras.training import precision
 from reskeras.training.optimizer import CoupledDecaySGD
 from reskeras.training.schedule import RecipeSchedule

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 import reskeras
-from reskeras.spec.recipe import recipe
-from reskeras.spec.shipped import shipped_names
+from reskeras.documents.shipped import shipped_names
+from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification.subject import ACCURACY
 from reskeras.training.callbacks import GradientLogger, Patience
 from reskeras.training.epochs import pieces

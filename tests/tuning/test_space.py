@@ -6,7 +6,7 @@ import keras_tuner
 import pytest
 
 from reskeras import ReskerasError, network, recipe, space
-from reskeras.spec.shipped import shipped_names
+from reskeras.documents.shipped import shipped_names
 from reskeras.tuning.candidates import Candidates, pinned_by, sample
 from reskeras.tuning.hyperparameters import declare
 

@@ -27,11 +27,11 @@ from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.files import move, remove, scratch
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
+from reskeras.networks.any_network import AnyNetwork
 from reskeras.porting.back import KINDS as WEIGHT_KINDS
 from reskeras.porting.back import write_weights
 from reskeras.porting.fitted import TrainedNetwork
 from reskeras.runs import RunFolder
-from reskeras.spec.any_network import AnyNetwork
 
 SAMPLE = 1000  # real images that an artefact is verified on, of each class alike
 CHUNK = 100

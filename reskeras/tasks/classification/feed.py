@@ -18,7 +18,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.sample import split_off
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
-from reskeras.spec.recipe import Recipe
+from reskeras.recipes.recipe import Recipe
 from reskeras.training.strategy import Replicas
 
 

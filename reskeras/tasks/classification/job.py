@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import name_of
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import name_of
 from reskeras.tasks.classification.subject import Classifier
 from reskeras.training.job import Job
 

@@ -24,8 +24,8 @@ from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.plan import Plan
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.plans.plan import Plan
 from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # not needed for training, so imported where it is used

@@ -10,9 +10,9 @@ import keras
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
 from reskeras.graph.compile import compile_plan
-from reskeras.spec.plan import Plan
-from reskeras.spec.plan_data import unit_data
-from reskeras.spec.recipe import Recipe
+from reskeras.plans.plan import Plan
+from reskeras.plans.plan_data import unit_data
+from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.classification.feed import Feed
 from reskeras.training.form import training_form
 from reskeras.training.optimizer import optimizer_of

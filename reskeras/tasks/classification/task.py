@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.catalog import name_of
+from reskeras.networks.request import network
 from reskeras.readers import CLASSES
-from reskeras.spec.any_network import AnyNetwork
-from reskeras.spec.catalog import name_of
-from reskeras.spec.recipe import Recipe
-from reskeras.spec.request import network
+from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.task import Task
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from reskeras.spec.detector import DetectorPlan
+from reskeras.networks.detector import DetectorPlan
 
 
 def anchor_sizes(plan: DetectorPlan) -> tuple[float, ...]:

@@ -17,8 +17,8 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.spec.augment import AugmentSpec
-from reskeras.spec.recipe import Recipe
+from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.boxes import areas, clipped, mirrored
 from reskeras.tasks.detection.canvas import normalised, placed
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects

@@ -12,11 +12,11 @@ import keras
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.spec.detector import DetectorPlan, DetectorSpec, detector_name, lower_detector
-from reskeras.spec.overrides import laid_over
-from reskeras.spec.plan import Plan
-from reskeras.spec.plan_data import unit_data
-from reskeras.spec.recipe import Recipe
+from reskeras.networks.detector import DetectorPlan, DetectorSpec, detector_name, lower_detector
+from reskeras.networks.overrides import laid_over
+from reskeras.plans.plan import Plan
+from reskeras.plans.plan_data import unit_data
+from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection import canvas
 from reskeras.tasks.detection.feed import DetectionFeed
 from reskeras.tasks.detection.model import LOSSES, TrainedDetector, detector_model, training_model

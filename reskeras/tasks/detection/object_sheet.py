@@ -14,7 +14,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rows import Rows
 from reskeras.data.source import Source
 from reskeras.files import atomic_file
-from reskeras.spec.recipe import Recipe
+from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases, check_augment
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects

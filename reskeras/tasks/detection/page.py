@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from reskeras.networks.catalog import name_of
+from reskeras.networks.detector import DetectorPlan
 from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.report.plots import networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Plot, Section, Table, plot
-from reskeras.spec.catalog import name_of
-from reskeras.spec.detector import DetectorPlan
 from reskeras.tasks.detection.evaluate import DetectionEvaluation
 from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words
 from reskeras.tasks.detection.mistakes import SURE, WORDS

@@ -13,8 +13,8 @@ from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof
 from reskeras.graph.weights import read
 from reskeras.image_files import several
-from reskeras.spec.detector import DetectorPlan, DetectorSpec, lower_detector
-from reskeras.spec.overrides import laid_over
+from reskeras.networks.detector import DetectorPlan, DetectorSpec, lower_detector
+from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detector import Detector
 from reskeras.tasks.detection.evaluate import DetectionEvaluation, evaluate_detector
 from reskeras.tasks.detection.objects import Objects

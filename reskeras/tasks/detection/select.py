@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from reskeras.spec.detector import DetectorSpec
+from reskeras.networks.detector import DetectorSpec
 from reskeras.tasks.detection.boxes import decoded, overlaps
 from reskeras.tasks.detection.layers import window_clipped
 from reskeras.tasks.detection.suppression import by_class

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.overrides import laid_over
+from reskeras.networks.request import detector
 from reskeras.readers import OBJECTS
-from reskeras.spec.detector import DetectorSpec, detector_name
-from reskeras.spec.overrides import laid_over
-from reskeras.spec.recipe import Recipe
-from reskeras.spec.recipe import recipe as read_recipe
-from reskeras.spec.request import detector
+from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.tasks.task import Task
 
 if TYPE_CHECKING:

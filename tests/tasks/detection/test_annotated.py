@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from reskeras.errors import ReskerasError
-from reskeras.spec.recipe import recipe
+from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.object_sheet import ROWS, SIDE, VERSIONS, chosen_images, object_sheet
 from reskeras.tasks.detection.opening import open_objects
 from tests.tasks.detection.scenes import annotated

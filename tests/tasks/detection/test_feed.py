@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
-from reskeras.spec.recipe import recipe
+from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.feed import DetectionFeed, in_view
 from reskeras.tasks.detection.objects import IGNORED, PADDING
 from reskeras.tasks.detection.opening import open_objects

@@ -10,7 +10,7 @@ from PIL import Image
 
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read, write
-from reskeras.spec.detector import DetectorSpec, lower_detector
+from reskeras.networks.detector import DetectorSpec, lower_detector
 from reskeras.tasks.detection.export import folded_detector
 from reskeras.tasks.detection.model import Networks
 from reskeras.tasks.detection.proof import answers, compared, files_of, prove_detector

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from reskeras.spec.detector import DetectorSpec
+from reskeras.networks.detector import DetectorSpec
 from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.select import region_boxes, selected, voted
 from tests.tasks.detection.shapes import DETECTOR

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from reskeras.data.source import Source
-from reskeras.spec.detector import lower_detector
-from reskeras.spec.request import detector
+from reskeras.networks.detector import lower_detector
+from reskeras.networks.request import detector
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.survey import best_overlaps, canvas_boxes, survey_anchors, survey_objects

@@ -1,0 +1,119 @@
+"""Validates data as specs; pydantic's errors become messages with field, value, choices and place."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from reskeras.documents.document import Lines, kind_of
+from reskeras.errors import ReskerasError, shown, unknown
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# pydantic's types of error, in words for users
+EXPECTED = {
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+    "model_type": "should be a mapping with fields {fields}",
+    "model_attributes_type": "should be a mapping with fields {fields}",
+    "dict_type": "should be a mapping with fields {fields}",
+    "too_short": "needs at least {min_length} entries",
+    "too_long": "can have at most {max_length} entries",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "int_type": "should be an integer",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "string_type": "should be text",
+    "string_pattern_mismatch": "can have letters, digits, dots, dashes and underscores",
+    "invalid_key": "is not the name of a field",
+}
+BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
+
+def validated(model: type[Model], data: Any, where: str = "", lines: Lines | None = None) -> Model:
+    """`data` as a `model`; the first thing wrong becomes a ReskerasError (status 2)."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _explain(model, error.errors()[0], where, lines or {}) from error
+
+
+def _explain(model: type[BaseModel], error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
+    loc = error["loc"]
+    # pydantic puts the kind of a skip into the path, as in ('skip', 'dropout', 'rate')
+    path = tuple(part for index, part in enumerate(loc) if index == 0 or loc[index - 1] != "skip" or part == "kind")
+    place = _place(path, where, lines)
+    field, value, kind, context = ".".join(map(str, path)), error["input"], error["type"], error.get("ctx", {})
+    schema = model.model_json_schema()
+    if kind == "extra_forbidden":
+        return unknown("field", field, sorted(_properties(schema, _at(schema, path[:-1]))), place)
+    if kind in ("literal_error", "enum"):
+        return unknown(field, value, context["expected"].replace("'", "").replace(" or ", ", ").split(", "), place)
+    if kind == "union_tag_invalid":
+        return unknown(field, context["tag"], context["expected_tags"].replace("'", "").split(", "), place)
+    inside = f" (in {place})" if place else ""
+    if kind in ("missing", "union_tag_not_found"):
+        lacking = f"{field}.kind" if kind == "union_tag_not_found" else field
+        return ReskerasError(f"{lacking}: not set, and it is needed{inside}")
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message[0].lower() + message[1:]
+    if kind in EXPECTED:
+        fields = ", ".join(sorted(_properties(schema, _at(schema, path))))
+        message = EXPECTED[kind].format(fields=fields, **context)
+    elif kind in BOUNDS:
+        message = _range(schema, _at(schema, path)) or message
+    whole = not isinstance(value, (dict, list, BaseModel)) or len(shown(value)) < 60
+    subject = f"{field}: {shown(value) if whole else kind_of(value)}: " if field else ""
+    return ReskerasError(f"{subject}{message}{inside}")
+
+
+def _range(schema: dict, here: dict) -> str | None:
+    """The bounds of a number in words, both of them."""
+    for option in _options(schema, here):
+        low, high = option.get("minimum"), option.get("maximum")
+        above, below = option.get("exclusiveMinimum"), option.get("exclusiveMaximum")
+        if {low, above} != {None} and {high, below} != {None}:
+            start = f"at least {low:,}" if above is None else f"more than {above:,}"
+            return f"should be {start} and " + (f"at most {high:,}" if below is None else f"less than {below:,}")
+    return None
+
+
+def _at(schema: dict, path: tuple) -> dict:
+    """The part of the schema that describes the value at `path`."""
+    here = schema
+    for part in path:
+        here = next((found for option in _options(schema, here) if (found := _inside(option, part)) is not None), {})
+    return here
+
+
+def _inside(option: dict, part: Any) -> dict | None:
+    if isinstance(part, int):
+        entries = option.get("prefixItems", [])
+        return entries[part] if part < len(entries) else option.get("items")
+    return option.get("properties", {}).get(part)
+
+
+def _properties(schema: dict, here: dict) -> set[str]:
+    return {name for option in _options(schema, here) for name in option.get("properties", {})}
+
+
+def _options(schema: dict, here: dict) -> list[dict]:
+    if "$ref" in here:
+        return _options(schema, schema["$defs"][here["$ref"].rsplit("/", 1)[1]])
+    nested = here.get("anyOf", []) + here.get("oneOf", [])
+    return [here] if not nested else [option for one in nested for option in _options(schema, one)]
+
+
+def place_of(field: str, where: str, lines: Lines) -> str:
+    """The file and, where it is known, the line of a dotted field, or of the nearest field around it."""
+    return _place(tuple(int(part) if part.isdecimal() else part for part in field.split(".")), where, lines)
+
+
+def _place(path: tuple, where: str, lines: Lines) -> str:
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return f"{where}, line {lines[path[:length]]}"
+    return where

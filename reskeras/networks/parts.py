@@ -1,0 +1,60 @@
+"""The parts that every kind of network has: stem, batch norm, head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from reskeras.documents.fields import Kernel, Spec, Stride, Width, within
+from reskeras.plans.initialisers import INITIALISERS
+
+SMALL_NORMAL = "small_normal"  # for a detector's last layers only: an untrained one predicts nothing with confidence
+if TYPE_CHECKING:  # the choices are the table's keys, which only run time knows
+    Initialiser: TypeAlias = str
+else:
+    Initialiser = Literal[tuple(name for name in INITIALISERS if name != SMALL_NORMAL)]
+
+
+class ConvSpec(Spec):
+    """One convolution of the stem: a square kernel, its output channels and stride."""
+
+    kernel: Kernel = 3
+    width: Width
+    stride: Stride = 1
+
+
+class PoolSpec(Spec):
+    """The stem's max-pool. `border` is what stands around the map where the padding is symmetric: zeros, or what does
+    not count (`edge`, as in PyTorch). After a ReLU both are the same."""
+
+    kernel: Kernel = 3
+    stride: Stride = 2
+    border: Literal["zero", "edge"] = "zero"
+
+
+class StemSpec(Spec):
+    """What stands before the first stage: convolutions, then perhaps a max-pool (v1 table 1).
+
+    `activated` is whether batch norm and ReLU stand between the last convolution and the pool: the papers' do; those of
+    keras.applications' and timm's second versions do not.
+    """
+
+    convs: Annotated[tuple[ConvSpec, ...], Field(min_length=1, max_length=8)]
+    pool: PoolSpec | None = None
+    activated: bool = True
+
+
+class BatchNormSpec(Spec):
+    """Batch normalisation everywhere in the network: moving-average momentum, epsilon, learned scale."""
+
+    momentum: Annotated[float, within(0, 1, below=True)] = 0.9
+    epsilon: Annotated[float, within(0, 1, above=True)] = 1e-5
+    scale: bool = True
+
+
+class HeadSpec(Spec):
+    """What stands after the last stage: global pooling, perhaps dropout of the features, one dense layer."""
+
+    pool: Literal["average", "max"] = "average"
+    dropout: Annotated[float, within(0, 1, below=True)] = 0.0

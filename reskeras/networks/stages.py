@@ -1,0 +1,57 @@
+"""Stages of a network: sparse as users write them (StageSpec), and fully resolved (StageRow)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator
+
+from reskeras.documents.fields import Spec, Stride, Width, whole
+from reskeras.networks.blocks import BLOCKS
+from reskeras.networks.orders import ORDERS
+from reskeras.networks.shortcuts import SHORTCUTS
+from reskeras.networks.skips import Skip
+
+if TYPE_CHECKING:  # the choices are the tables' keys, which only run time knows
+    Block: TypeAlias = str
+    Shortcut: TypeAlias = str
+    OrderName: TypeAlias = str
+else:
+    Block = Literal[tuple(BLOCKS)]
+    Shortcut = Literal[tuple(SHORTCUTS)]
+    OrderName = Literal[tuple(ORDERS)]
+
+
+def _units_alone(value: Any) -> Any:
+    return {"units": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class StageSpec(Spec):
+    """One stage: how many units, and whatever differs from the rest of the network in this stage alone.
+
+    `width` is that of the block's first convolution; a bottleneck's output is four times as wide. `inner_factor`
+    of the network widens what stands inside a bottleneck, and leaves its output.
+    """
+
+    units: Annotated[int, whole(1, 2000)]
+    width: Width | None = None
+    stride: Stride | None = None
+    block: Block | None = None
+    shortcut: Shortcut | None = None
+    skip: Skip | None = None
+    order: OrderName | None = None
+
+
+Stage = Annotated[StageSpec, BeforeValidator(_units_alone, json_schema_input_type=int | StageSpec)]
+
+
+class StageRow(Spec):
+    """A resolved stage: nothing is left to a default."""
+
+    units: int
+    width: int
+    stride: int
+    block: Block
+    shortcut: Shortcut
+    skip: Skip
+    order: OrderName

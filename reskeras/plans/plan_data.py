@@ -1,0 +1,62 @@
+"""Units of a plan as plain data for JSON, and back; the configuration of layers that hold units."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Any
+
+from reskeras.errors import failure
+from reskeras.plans.merges import MERGES
+from reskeras.plans.nodes import Fork, Node, Sequence
+from reskeras.plans.operations import OPERATIONS
+from reskeras.plans.plan import Unit
+
+FORK = "fork"
+
+
+def unit_data(unit: Unit) -> dict[str, Any]:
+    """A unit as dicts, lists and numbers."""
+    return {"name": unit.name, "nodes": [_node_data(node) for node in unit.nodes]}
+
+
+def unit_from_data(data: dict[str, Any]) -> Unit:
+    """The unit that `unit_data` described; ReskerasError (status 1) for anything else."""
+    try:
+        numbers = re.fullmatch(r"stage(\d+)_unit(\d+)", data["name"])
+        place = {"stage": int(numbers[1]), "index": int(numbers[2])} if numbers else {"stage": data["name"]}
+        return Unit(**place, nodes=_sequence(data["nodes"]))
+    except (KeyError, TypeError) as error:
+        raise failure(f"unit: broken description of a unit: {error}") from error
+
+
+def field_values(record: Any) -> dict[str, Any]:
+    """The fields of an operation or a merge, tuples as lists."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def from_fields(kind: type, data: dict[str, Any]) -> Any:
+    """The record of `kind` with these fields; TypeError where one is missing or unknown."""
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+
+
+def _node_data(node: Node) -> dict[str, Any]:
+    if isinstance(node, Fork):
+        branches = [[_node_data(inner) for inner in branch] for branch in node.branches]
+        return {"kind": FORK, "name": node.name, "branches": branches, "merge": node.merge.kind,
+                **field_values(node.merge)}
+    return {"kind": node.kind, **field_values(node)}
+
+
+def _sequence(data: list[dict[str, Any]]) -> Sequence:
+    return tuple(_node(node) for node in data)
+
+
+def _node(data: dict[str, Any]) -> Node:
+    rest = {name: value for name, value in data.items() if name != "kind"}
+    if data["kind"] != FORK:
+        return from_fields(OPERATIONS[data["kind"]], rest)
+    kind = MERGES[data["merge"]]  # in older files every fork has the fields of all merges
+    return Fork(name=data["name"], branches=tuple(_sequence(branch) for branch in data["branches"]),
+                merge=from_fields(kind, {field.name: data[field.name] for field in fields(kind)}))

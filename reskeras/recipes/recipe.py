@@ -1,0 +1,170 @@
+"""Recipe: how to train, as data. Named recipes are the YAML files in `recipes/`."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from reskeras.documents.fields import Spec, whole, within
+from reskeras.documents.shipped import read_document
+from reskeras.documents.validation import validated
+from reskeras.errors import ReskerasError
+from reskeras.plans.plan import Plan
+from reskeras.recipes.augment import AugmentSpec
+
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # shell style, of names such as stage1_unit1_conv1/kernel
+Form = Literal["auto", "unrolled", "scanned"]
+
+
+class ErrorWarmupSpec(Spec):
+    """A warm-up that ends when the network has begun to learn: `rate` times the learning rate until the training
+    error is below `error` (v1 section 4.2: 0.01 instead of 0.1 until 80 %, for 110 layers)."""
+
+    rate: Annotated[float, within(0, 1, above=True, below=True)] = 0.1
+    error: Annotated[float, within(0, 1, above=True, below=True)] = 0.8
+    from_layers: Annotated[int, whole(0, 10_000), Field(description="Networks of fewer layers do not warm up")] = 0
+
+
+class ScheduleSpec(Spec):
+    """The learning rate as a multiple of `learning_rate`: a linear warm-up from 0, then `kind`.
+
+    constant: 1. cosine: half a cosine from 1 to 0. linear: a line from 1 to 0. steps: times `factor` at each of
+    `drops`. plateau: times `factor` when the watched error has not fallen by `least` for `patience` epochs (v1
+    section 3.4). Where things happen is told as a share of the whole training (v1 section 4.2 drops at 1/2 and
+    3/4), so that a recipe keeps its shape for any number of epochs.
+    """
+
+    kind: Literal["constant", "cosine", "linear", "steps", "plateau"] = "cosine"
+    warmup: Annotated[float, within(0, 1, below=True)] = 0.0
+    warmup_until: ErrorWarmupSpec | None = None
+    drops: tuple[Annotated[float, within(0, 1)], ...] = (0.5, 0.75)
+    factor: Annotated[float, within(0, 1, above=True, below=True)] = 0.1
+    patience: Annotated[int, whole(1, 10_000)] = 5
+    least: Annotated[float, within(0, 1)] = 0.001
+
+    @property
+    def follows_length(self) -> bool:
+        """Whether the rate at a step depends on how long the whole training is."""
+        return self.warmup > 0 or self.kind in ("cosine", "linear", "steps")
+
+    @property
+    def in_words(self) -> str:
+        """`cosine after a warm-up`."""
+        return f"{self.kind} after a warm-up" if self.warmup else self.kind
+
+
+class Recipe(Spec):
+    """A training recipe; every field has a default, so that a file says only what differs."""
+
+    description: Annotated[str, Field(max_length=500)] = ""
+    epochs: Annotated[int, whole(1, 100_000)] = 15
+    iterations: Annotated[Annotated[int, whole(1, 100_000_000)] | None, Field(
+        description="Updates to train for, instead of epochs; the last epoch ends with them")] = None
+    batch_size: Annotated[int, whole(1, 65_536), Field(description="Of all replicas together")] = 128
+    accumulate: Annotated[int, whole(1, 1024), Field(
+        description="Parts of a batch, one after another, to an update")] = 1
+    learning_rate: Annotated[float, within(0, 100, above=True)] = 0.1
+    schedule: ScheduleSpec = ScheduleSpec()
+    momentum: Annotated[float, within(0, 1, below=True)] = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, within(0, 1), Field(
+        description="Coupled: this times a weight joins its gradient")] = 1e-4
+    decayed: Annotated[tuple[Pattern, ...], Field(description="Names of the weights that decay")] = ("*/kernel",)
+    rate_factors: Annotated[dict[Pattern, Annotated[float, within(0, 1000)]], Field(
+        default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them")]
+    freeze: Annotated[str | None, Field(max_length=100, description="Stage or unit up to which, and with it, nothing "
+                                        "is learned, such as stage2")] = None
+    frozen_bn: Annotated[bool, Field(
+        description="Batch norm keeps its statistics, scale and shift, as of the run that is begun from")] = False
+    clip_norm: Annotated[Annotated[float, within(0, 1e6, above=True)] | None, Field(
+        description="Bound on the gradient's norm")] = None
+    ema: Annotated[float, within(0, 1, below=True), Field(
+        description="Momentum of a moving average of the weights, which is what is watched and saved; 0: none")] = 0.0
+    label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
+    class_weights: Annotated[Literal["none", "balanced"], Field(
+        description="balanced: the loss of an image counts by how rare its class is")] = "none"
+    drop_path: Annotated[Annotated[float, within(0, 1, below=True)] | None, Field(
+        description="Stochastic depth of the last unit, where the network says nothing itself")] = None
+    sync_bn: Annotated[bool, Field(description="Batch norm over all replicas' images; slower")] = False
+    augment: AugmentSpec = AugmentSpec()
+    normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
+    holdout: Annotated[float, within(0, 0.9), Field(
+        description="Share of training images that picks the best epoch")] = 0.0
+    patience: Annotated[Annotated[int, whole(1, 100_000)] | None, Field(
+        description="Stop when the held-out images have not been told better for so many epochs")] = None
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
+    recompute: Annotated[bool, Field(description="The backward pass computes units again; saves memory")] = False
+    deterministic: Annotated[bool, Field(description="The same numbers to the last bit each time; slower")] = False
+    checkpoint_steps: Annotated[Annotated[int, whole(1, 10_000_000)] | None, Field(
+        description="Also keep the training's state every so many steps, not only after each epoch")] = None
+    keep: Annotated[int, whole(1, 1000), Field(description="How many of the newest states are kept")] = 3
+    seed: Annotated[int, whole(0, 2**31 - 1)] = 0
+
+    @model_validator(mode="after")
+    def _fields_that_go_together(self) -> Recipe:
+        if self.recompute and self.form == "unrolled":
+            raise ValueError("recompute goes with form scanned or auto, not with unrolled")
+        if self.form == "scanned" and self.sync_bn:
+            raise ValueError("sync_bn goes with form unrolled or auto: replicas cannot meet inside a loop over units")
+        if self.patience and not self.holdout:
+            raise ValueError("patience watches held-out images; set holdout, such as 0.1")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}")
+        return self
+
+    @property
+    def step_images(self) -> int:
+        """Images of one forward and backward pass, over all replicas."""
+        return self.batch_size // self.accumulate
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """Steps of the whole training."""
+        return self.iterations * self.accumulate if self.iterations else self.epochs * steps_per_epoch
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether labels are distributions over the classes: smoothed or mixed."""
+        return bool(self.label_smoothing or self.augment.mixes)
+
+    def check(self, plan: Plan) -> None:
+        """Raise ReskerasError when a pattern matches no weight of `plan`, or what is to be frozen is not in it."""
+        names = plan.weight_names()
+        if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
+            raise ReskerasError(f"freeze: with {self.freeze} the whole network is frozen, and nothing is left to learn")
+        for field in ("decayed", "rate_factors"):
+            for pattern in getattr(self, field):
+                if not fnmatch.filter(names, pattern):
+                    raise ReskerasError(f"{field}: {pattern!r} matches no weight of this network; "
+                                        f"its weights are called {names[0]}, ..., {names[-1]}")
+
+
+def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
+    """The recipe that `source` names (a shipped name or a YAML file), with `fields` laid over it.
+
+    Raises ReskerasError (status 2) for unknown names, fields and values.
+    """
+    chosen = source if isinstance(source, Recipe) else read_document("recipe", Recipe, source)
+    changes = {name: value for name, value in fields.items() if value is not None}
+    if "epochs" in changes and chosen.iterations:
+        changes.setdefault("iterations", None)  # who asks for epochs means epochs
+    return validated(Recipe, {**chosen.sparse(), **changes}) if changes else chosen
+
+
+def batch_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
+    """What to know when a batch size was changed and the learning rate was not; empty when there is nothing.
+
+    The gradient of a batch is a mean, so that a learning rate goes with a batch size: in proportion, as a rule
+    (arXiv:1706.02677).
+    """
+    if fields.get("batch_size") is None or fields.get("learning_rate") is not None:
+        return ""
+    meant = recipe(source).batch_size
+    if 0.5 < chosen.batch_size / meant < 2:
+        return ""
+    rate = chosen.learning_rate
+    return (f"learning_rate {rate:g} is meant for batches of {meant} images; the usual rule for {chosen.batch_size} is "
+            f"--learning-rate {rate * chosen.batch_size / meant:.2g}")

@@ -1,0 +1,1 @@
+"""Search spaces, as data; the YAML files beside this one are those that come with reskeras."""
