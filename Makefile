@@ -11,7 +11,7 @@ DEMO := saved_models/demo
 # a virtual environment in $(1) with the extra $(2)
 define installed
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; name one: PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -m venv $(1)
+	$(PYTHON) -m venv --clear $(1)
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
 	touch $@
 endef

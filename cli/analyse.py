@@ -48,7 +48,7 @@ def command(
     """
     from reskeras.api import analyse_fresh
     from reskeras.files import check_place
-    from reskeras.report.analysis import save_analyses
+    from reskeras.report.analysis_plots import save_analyses
     from reskeras.runs import HOME
     from reskeras.tasks.classification.run import ClassifierRun
 

@@ -20,7 +20,7 @@ from .surveys import echo_object_survey, echo_survey
 if TYPE_CHECKING:
     from reskeras.data.survey import Survey
     from reskeras.recipes.recipe import Recipe
-    from reskeras.tasks.detection.survey import ObjectSurvey
+    from reskeras.tasks.detection.object_statistics import ObjectSurvey
 
 Size = tuple[int, int]
 
@@ -104,8 +104,8 @@ def _of_objects(
     from reskeras.data.survey import size_range
     from reskeras.networks.detector import lower_detector
     from reskeras.networks.request import detector
+    from reskeras.tasks.detection.object_statistics import survey_objects
     from reskeras.tasks.detection.opening import open_objects
-    from reskeras.tasks.detection.survey import survey_objects
 
     with working(f"reading {source}"):
         opened = open_objects(source, data_dir)

@@ -11,9 +11,9 @@ from .tables import Column, table
 if TYPE_CHECKING:
     from reskeras.networks.detector import ProposalSpec
     from reskeras.tasks.detection.coco_precision import CocoPrecision
-    from reskeras.tasks.detection.evaluate import DetectionEvaluation
+    from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
+    from reskeras.tasks.detection.detections import ImageDetections
     from reskeras.tasks.detection.mistakes import Mistakes
-    from reskeras.tasks.detection.prediction import ImageDetections
     from reskeras.tasks.detection.run import DetectorRun
 
 Facts = list[tuple[str, str, str]]

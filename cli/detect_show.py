@@ -51,8 +51,8 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
     overview, found, label = DetectorOverview(spec), None, ""
     if data:
         with working(f"reading {data}"):
+            from reskeras.tasks.detection.object_statistics import survey_anchors
             from reskeras.tasks.detection.opening import open_objects  # imports TensorFlow, which takes seconds
-            from reskeras.tasks.detection.survey import survey_anchors
 
             source = open_objects(data, data_dir)
             if spec.classes is None:

@@ -15,7 +15,7 @@ from .overview import Line, cost_data, stage_lines
 from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.tasks.detection.survey import AnchorSurvey
+    from reskeras.tasks.detection.object_statistics import AnchorSurvey
 
 POOLS = {"align": "RoIAlign", "max": "RoI pooling"}
 

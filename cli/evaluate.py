@@ -11,9 +11,9 @@ import click
 from reskeras.errors import ReskerasError
 from reskeras.tasks.task import find_task
 
+from .classification_results import echo_classes
 from .output import echo, emit_json, note
 from .paths import Written
-from .results import echo_classes
 from .run_options import data_options, listed_numbers, run_argument
 from .shown import echo_result
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .classification_results import echo_noise, echo_proofs
 from .output import command_line, echo, emit_json, heading, prose
-from .results import echo_noise, echo_proofs
 from .run_options import data_options, numbers_by_name, run_argument
 
 if TYPE_CHECKING:

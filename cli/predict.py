@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .answers import AnswerFormat
+from .classification_results import echo_predictions
 from .paths import csv_option
-from .results import echo_predictions
 from .run_options import run_and_images, served_options
 
 if TYPE_CHECKING:

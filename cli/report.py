@@ -10,9 +10,9 @@ import click
 
 from reskeras.tasks.task import find_task
 
+from .classification_results import echo_proofs
 from .output import command_line, echo, emit_json, facts, heading, note, working
 from .paths import Written
-from .results import echo_proofs
 
 if TYPE_CHECKING:
     from reskeras.tasks.run import Run

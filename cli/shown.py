@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reskeras.tasks.run import Run
 
 SHOWN = {
-    "classification": ".results:echo_evaluation",
+    "classification": ".classification_results:echo_evaluation",
     "detection": ".detect_results:echo_detection_evaluation",
 }
 

@@ -10,7 +10,7 @@ from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.data.survey import Sizes, Survey
-    from reskeras.tasks.detection.survey import ObjectSurvey
+    from reskeras.tasks.detection.object_statistics import ObjectSurvey
 
 LISTED = 24  # classes; of more only the largest and smallest are listed
 

@@ -19,10 +19,10 @@ from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
 from reskeras.networks.request import network
+from reskeras.porting.foreign_model import read_source
 from reskeras.porting.originals import architecture as read_architecture
 from reskeras.porting.port import class_names
 from reskeras.porting.port import port as ported
-from reskeras.porting.source import read_source
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page

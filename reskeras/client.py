@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from reskeras.answers import Answer, ask, without_password
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import reason
+from reskeras.http_request import Answer, ask, without_password
 from reskeras.image_files import several
 
 BATCH = 32

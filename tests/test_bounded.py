@@ -10,7 +10,7 @@ from reskeras.bounded import check_archive, check_hdf5, read_bounded
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.load import load_model, save_model
-from reskeras.porting.source import read_source
+from reskeras.porting.foreign_model import read_source
 from reskeras.training.checkpoints import Checkpoints
 
 ZEROS = 300 << 20  # bytes, which deflate to 300 KB

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.analysis.activations import UnitSignal, survey
 from reskeras.analysis.gradients import gradients
 from reskeras.analysis.lesions import Lesion, lesions
 from reskeras.analysis.responses import Response
-from reskeras.analysis.survey import UnitSignal, survey
 from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.sample import part_of_each_class

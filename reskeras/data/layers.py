@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from reskeras.data.boxes import cutmix_masks
-from reskeras.data.rows import Rows
+from reskeras.data.pixel_boxes import cutmix_masks
+from reskeras.data.shard_rows import Rows
 
 Change = Callable[[tf.Tensor, tf.Tensor, Rows], tf.Tensor]
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.augment import TrainingBatch, augmented, probabilities
 from reskeras.data.batches import Batches, ReadAhead, fitted, fitted_batch, pipeline_options
 from reskeras.data.broken import first_broken
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.rows import Rows
+from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
+from reskeras.data.training_batch import TrainingBatch, augmented, probabilities
 from reskeras.recipes.augment import AugmentSpec
 
 __all__ = ["augmented", "evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from reskeras.experiments.rows import Row
+from reskeras.experiments.suite_rows import Row
 from reskeras.files import write_json
 from reskeras.stored import read_json
 from reskeras.tasks.classification.run import ClassifierRun
@@ -17,7 +17,7 @@ EARLY = 0.25  # share of the epochs
 
 
 @dataclass(frozen=True)
-class Measure:
+class SuiteMeasure:
     """A measure in `words`; `percent` ones are fractions, printed as per cent; `counted` ones need no training."""
 
     words: str
@@ -32,15 +32,15 @@ class Measure:
 
 
 MEASURES = {
-    "test_error": Measure("top-1 error of the test images"),
-    "top5_error": Measure("top-5 error of the test images"),
-    "training_error": Measure("error of the last epoch's augmented batches, as they were trained on"),
-    "gap": Measure("test error less training error"),
-    "early_error": Measure("mean test error over the first quarter of the training: less is faster"),
-    "response": Measure("mean standard deviation of the layers' responses", percent=False),
-    "removed_error": Measure("median test error with one unit removed"),
-    "parameters": Measure("trainable parameters", percent=False, counted=True),
-    "multiply_adds": Measure("multiply-adds of an image", percent=False, counted=True),
+    "test_error": SuiteMeasure("top-1 error of the test images"),
+    "top5_error": SuiteMeasure("top-5 error of the test images"),
+    "training_error": SuiteMeasure("error of the last epoch's augmented batches, as they were trained on"),
+    "gap": SuiteMeasure("test error less training error"),
+    "early_error": SuiteMeasure("mean test error over the first quarter of the training: less is faster"),
+    "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False),
+    "removed_error": SuiteMeasure("median test error with one unit removed"),
+    "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
+    "multiply_adds": SuiteMeasure("multiply-adds of an image", percent=False, counted=True),
 }
 Figures = dict[str, float]
 

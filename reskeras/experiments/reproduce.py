@@ -14,8 +14,8 @@ from reskeras.errors import ReskerasError
 from reskeras.experiments.measures import figures_of
 from reskeras.experiments.page import page_of_suite
 from reskeras.experiments.results import RowResult, SuiteResult
-from reskeras.experiments.rows import Row, TrainedRow, differences, label_of, rows_of
 from reskeras.experiments.suite import SuiteSpec, read_scale, read_suite
+from reskeras.experiments.suite_rows import Row, TrainedRow, differences, label_of, rows_of
 from reskeras.files import Unwritable, local_path
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page

@@ -7,7 +7,7 @@ from typing import Any
 from typing_extensions import TypeIs
 
 from reskeras.identification.foreign import legible
-from reskeras.identification.layers import FLOATS, CallArguments, Config
+from reskeras.identification.layer_configs import FLOATS, CallArguments, Config
 from reskeras.identification.pixels import by_channel, is_array
 
 CONSTANT = "_CONSTANT_VALUE"  # Keras 2 writes this for a layer's name where the first operand is a constant

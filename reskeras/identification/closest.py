@@ -18,10 +18,10 @@ from reskeras.errors import ReskerasError
 from reskeras.identification.canonical import canonical_plan
 from reskeras.identification.foreign import Unlike
 from reskeras.identification.functional import functional
-from reskeras.identification.inception import read_inception
+from reskeras.identification.inception_reader import read_inception
 from reskeras.identification.simplest import simplest
 from reskeras.identification.units import Anatomy, UnitFacts, anatomy
-from reskeras.identification.vgg import read_vgg
+from reskeras.identification.vgg_reader import read_vgg
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.blocks import BLOCKS
 from reskeras.networks.diff import unit_steps

@@ -10,7 +10,15 @@ from typing import Any
 from reskeras.errors import ReskerasError, failure
 from reskeras.identification.arguments import Address, arguments, keywords
 from reskeras.identification.foreign import MODELS, Unlike, is_own, legible
-from reskeras.identification.layers import FLOATS, CallArguments, Config, merging, operations, own_record, precision
+from reskeras.identification.layer_configs import (
+    FLOATS,
+    CallArguments,
+    Config,
+    merging,
+    operations,
+    own_record,
+    precision,
+)
 from reskeras.identification.pixels import AT_INFERENCE
 from reskeras.plans.merges import Merge
 from reskeras.plans.operation import Op

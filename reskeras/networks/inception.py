@@ -47,7 +47,7 @@ STEMS: dict[StemName, Branch] = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class CellKind:
     """One network of the paper: its stem, the number of cells A, B and C, the cells, and the two reductions between
     them. `residual` cells end in a linear 1x1 convolution and are added to the stream."""
 
@@ -58,9 +58,9 @@ class Kind:
     residual: bool
 
 
-KINDS: dict[Name, Kind] = {
+KINDS: dict[Name, CellKind] = {
     # figures 4 to 8; figure 7 has its numbers in table 1
-    "v4": Kind("v4", (4, 7, 3), (
+    "v4": CellKind("v4", (4, 7, 3), (
         (("1x1 96",), ("1x1 64", "3x3 96"), ("1x1 64", "3x3 96", "3x3 96"), ("average", "1x1 96")),
         (("1x1 384",), ("1x1 192", "1x7 224", "7x1 256"), ("1x1 192", "1x7 192", "7x1 224", "1x7 224", "7x1 256"),
          ("average", "1x1 128")),
@@ -71,7 +71,7 @@ KINDS: dict[Name, Kind] = {
         (("1x1 192", "3x3 192 /2 V"), ("1x1 256", "1x7 256", "7x1 320", "3x3 320 /2 V"), ("max /2 V",)),
     ), residual=False),
     # figures 10 to 13
-    "resnet-v1": Kind("resnet-v1", (5, 10, 5), (
+    "resnet-v1": CellKind("resnet-v1", (5, 10, 5), (
         (("1x1 32",), ("1x1 32", "3x3 32"), ("1x1 32", "3x3 32", "3x3 32")),
         (("1x1 128",), ("1x1 128", "1x7 128", "7x1 128")),
         (("1x1 192",), ("1x1 192", "1x3 192", "3x1 192")),
@@ -82,7 +82,7 @@ KINDS: dict[Name, Kind] = {
     ), residual=True),
     # figures 16 to 19. The stream after the reductions is 1,152 and 2,144 wide; figures 17 and 19 print 1,154 and
     # 2,048 for the convolution that is added to it, which fits no stream, so it is made as wide as the stream
-    "resnet-v2": Kind("v4", (5, 10, 5), (
+    "resnet-v2": CellKind("v4", (5, 10, 5), (
         (("1x1 32",), ("1x1 32", "3x3 32"), ("1x1 32", "3x3 48", "3x3 64")),
         (("1x1 192",), ("1x1 128", "1x7 160", "7x1 192")),
         (("1x1 192",), ("1x1 192", "1x3 224", "3x1 256")),

@@ -20,10 +20,10 @@ from reskeras.networks.network import NetworkSpec
 from reskeras.networks.orders import ORDERS
 from reskeras.porting.convert import their_tensors, with_channels_reversed
 from reskeras.porting.fitted import Answers, TrainedNetwork, fitted
+from reskeras.porting.foreign_model import application_model, of_keras
 from reskeras.porting.layouts import KERAS
 from reskeras.porting.normalise import NORMALISE, Normalise
 from reskeras.porting.recognise import recognise
-from reskeras.porting.source import application_model, of_keras
 from reskeras.porting.torch_back import write_state_dict
 
 KERAS_WEIGHTS = "keras-weights"
@@ -83,7 +83,7 @@ def _wants_blue_first(preprocessing: Preprocessing, wanted: Normalise) -> bool:
 
 
 @dataclass(frozen=True)
-class Kind:
+class WeightKind:
     """Weights for another library: the suffix of their file, empty for a folder, and the function that writes them."""
 
     suffix: str
@@ -91,7 +91,7 @@ class Kind:
 
 
 KINDS = {
-    KERAS_WEIGHTS: Kind(".weights.h5", _write_keras),
-    "torchvision-state-dict": Kind(".safetensors", partial(write_state_dict, library="torchvision")),
-    "timm-state-dict": Kind("", partial(write_state_dict, library="timm")),
+    KERAS_WEIGHTS: WeightKind(".weights.h5", _write_keras),
+    "torchvision-state-dict": WeightKind(".safetensors", partial(write_state_dict, library="torchvision")),
+    "timm-state-dict": WeightKind("", partial(write_state_dict, library="timm")),
 }

@@ -10,15 +10,16 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.plans import operations as op
 from reskeras.plans.nodes import followed
 from reskeras.plans.plan import Plan
+from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import Library, with_weights
-from reskeras.porting.source import Source
 
 Weights = dict[str, np.ndarray]  # by canonical name
 MOST_LISTED = 5
 DEFAULTS = {"bias": 0.0, "gamma": 1.0}  # the values that a layer without them implies
 
 
-def our_weights(source: Source, title: str, layers: Mapping[str, str], plan: Plan, own: Mapping[str, tuple[int, ...]],
+def our_weights(source: ForeignModel, title: str, layers: Mapping[str, str], plan: Plan,
+                own: Mapping[str, tuple[int, ...]],
                 aside: Set[str] = frozenset()) -> Weights:
     """The source's tensors under our names; `layers` maps operations to its layers, `own` weights to their shapes. The
     layers `aside` are no part of the network.

@@ -16,8 +16,8 @@ from reskeras.networks.diff import unit_changes
 from reskeras.plans import operations as op
 from reskeras.plans.plan import Plan
 from reskeras.porting.convert import Weights, with_epsilon, without_biases
+from reskeras.porting.foreign_model import Ask, ForeignModel
 from reskeras.porting.recognise import Recognised
-from reskeras.porting.source import Ask, Source
 
 
 class Answers(NamedTuple):
@@ -43,7 +43,7 @@ class TrainedNetwork:
         return self.spec.lower()
 
 
-def fitted(given: TrainedNetwork, known: Recognised, theirs: Source) -> Weights:
+def fitted(given: TrainedNetwork, known: Recognised, theirs: ForeignModel) -> Weights:
     """Our weights for the network of `theirs`, which then computes the same; ReskerasError where it cannot."""
     plan = given.plan
     other = replace(known.spec.lower(), input_shape=plan.input_shape)

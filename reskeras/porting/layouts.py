@@ -39,7 +39,7 @@ TORCH = Library(".", {"conv": WEIGHT, "dense": WEIGHT,
 
 
 @dataclass(frozen=True)
-class Layout:
+class WeightLayout:
     """One way of naming a residual network's layers in a state dict.
 
     `names` maps our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a number;
@@ -100,7 +100,7 @@ STRIDES = {"bottleneck": {"stride_on": "3x3"}}
 TORCH_UNIT = "layer{s}.{u0}"
 TIMM_UNIT = "stages.{s0}.blocks.{u0}"
 
-TORCHVISION = Layout(
+TORCHVISION = WeightLayout(
     "torchvision ResNet", ("conv1", "bn1", "layer1.0.conv1"),
     {"stem_conv": "conv1", "stem_bn": "bn1", f"{UNIT}_conv{{i}}": f"{TORCH_UNIT}.conv{{i}}",
      f"{UNIT}_bn{{i}}": f"{TORCH_UNIT}.bn{{i}}", f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.0",
@@ -121,7 +121,7 @@ TIMM_RESNET_POOLED = replace(  # avg_down
     TORCHVISION, title="timm ResNet with pooled projections", marks=(*TORCHVISION.marks, "layer2.0.downsample.2"),
     names={**TORCHVISION.names, **POOLED_SHORTCUT}, fields={**TORCHVISION.fields, "projection": "pooled"},
     interpolation="bicubic")
-TIMM_RESNET_V2 = Layout(
+TIMM_RESNET_V2 = WeightLayout(
     "timm ResNetV2", ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
     {"stem_conv": "stem.conv", f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
      f"{UNIT}_pre_bn{{i}}": f"{TIMM_UNIT}.norm{{i}}", f"{UNIT}_shortcut_conv": f"{TIMM_UNIT}.downsample.conv",

@@ -20,10 +20,10 @@ from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
 from reskeras.networks.overrides import laid_over
 from reskeras.porting.convert import our_weights, with_channels_reversed, without_biases
+from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import recognise
-from reskeras.porting.source import Source
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered, provenance
 
 COLOURS = 3
@@ -42,7 +42,7 @@ class Port:
     because nothing states it.
     """
 
-    source: Source
+    source: ForeignModel
     title: str
     spec: AnyNetwork
     model: keras.Model
@@ -78,7 +78,7 @@ class Port:
             write_json(run.path / PROVENANCE_FILE, facts)
 
 
-def port(source: Source, size: int | None = None, normalised: str | None = None, fold_biases: bool = False,
+def port(source: ForeignModel, size: int | None = None, normalised: str | None = None, fold_biases: bool = False,
          with_proof: bool = True) -> Port:
     """`source` as our network for images of `size` pixels.
 
@@ -129,7 +129,7 @@ def filled(model: keras.Model, weights: Mapping[str, np.ndarray]) -> keras.Model
     return model
 
 
-def difference_of(source: Source, model: keras.Model, pixels: Normalise, modelled: bool = False) -> float:
+def difference_of(source: ForeignModel, model: keras.Model, pixels: Normalise, modelled: bool = False) -> float:
     """Difference of our logits from the source's on random images, which it preprocesses itself where `modelled`;
     ReskerasError (status 1) above TOLERANCE."""
     size = model.inputs[0].shape[1:]

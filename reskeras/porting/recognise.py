@@ -14,9 +14,9 @@ from reskeras.networks.blocks import BLOCKS
 from reskeras.networks.excitation import squeeze_of
 from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import network
-from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, Layout
+from reskeras.porting.foreign_model import ForeignModel
+from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, WeightLayout
 from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
-from reskeras.porting.source import Source
 
 Shape = tuple[int, ...]
 SIZE = 224  # pixels, where nothing gives another size
@@ -41,13 +41,13 @@ class Recognised:
     aside: frozenset[str] = frozenset()
 
 
-def recognise(source: Source, size: int | None = None) -> Recognised:
+def recognise(source: ForeignModel, size: int | None = None) -> Recognised:
     """The network of `source`, for square images of `size` pixels (by default the source's size, else the usual one);
     ReskerasError (status 2), with the obstacles, where it is none of this space."""
     return (_by_function if source.library is KERAS else _by_names)(source, size)
 
 
-def _by_function(source: Source, size: int | None) -> Recognised:
+def _by_function(source: ForeignModel, size: int | None) -> Recognised:
     found = conform(source.model)
     if found.spec is None:
         raise ReskerasError(f"port: {source.name} is no network of this space: {found.why}")
@@ -66,7 +66,7 @@ def _by_function(source: Source, size: int | None) -> Recognised:
                       modelled is not None, aside)
 
 
-def _by_names(source: Source, size: int | None) -> Recognised:
+def _by_names(source: ForeignModel, size: int | None) -> Recognised:
     layout = layout_of(source)
     spec = spec_of(source, layout, size)
     pixels = NORMALISE[layout.normalise]
@@ -74,7 +74,7 @@ def _by_names(source: Source, size: int | None) -> Recognised:
     return Recognised(layout.title, spec, layout.layers(spec.lower()), pixels)
 
 
-def layout_of(source: Source) -> Layout:
+def layout_of(source: ForeignModel) -> WeightLayout:
     """The first layout whose marks are all present; ReskerasError when there is none."""
     layers = set(source.layers)
     if not any(name.endswith(STATISTIC) for name in source.tensors):
@@ -88,7 +88,7 @@ def layout_of(source: Source) -> Layout:
                         f"{', '.join(layout.title for layout in LAYOUTS)}; its layers are {some} and so on")
 
 
-def spec_of(source: Source, layout: Layout, size: int | None = None) -> AnyNetwork:
+def spec_of(source: ForeignModel, layout: WeightLayout, size: int | None = None) -> AnyNetwork:
     """The network that the weights belong to, for square images of `size` pixels (by default the published size, else
     SIZE); ReskerasError where their shapes fit no network."""
     published = source.published
@@ -112,7 +112,7 @@ def spec_of(source: Source, layout: Layout, size: int | None = None) -> AnyNetwo
 class Shapes:
     """Shapes of the tensors of a layout, looked up by our names."""
 
-    layout: Layout
+    layout: WeightLayout
     shapes: Mapping[str, Shape]
 
     def kernel(self, ours: str, kind: str = "conv") -> Shape | None:

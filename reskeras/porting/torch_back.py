@@ -19,10 +19,10 @@ from reskeras.networks.overrides import laid_over
 from reskeras.plans import operations as op
 from reskeras.porting.convert import their_tensors, without_biases
 from reskeras.porting.fitted import Answers, TrainedNetwork, fitted
-from reskeras.porting.layouts import LAYOUTS, TORCH, TORCHVISION, Layout
+from reskeras.porting.foreign_model import ForeignModel, of_state_dict
+from reskeras.porting.layouts import LAYOUTS, TORCH, TORCHVISION, WeightLayout
 from reskeras.porting.originals import CONFIG_FILE, Absent, Architecture, original
 from reskeras.porting.recognise import recognise
-from reskeras.porting.source import Source, of_state_dict
 
 WEIGHTS_FILE = "model.safetensors"  # in a folder that timm reads
 LIBRARY_LAYOUTS = {"torchvision": (TORCHVISION,), "timm": LAYOUTS}
@@ -51,7 +51,7 @@ def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers
     gates = {each.name for each in laid_over(given.spec, {"conv_bias": False}).lower().ops()
              if isinstance(each, op.Conv) and each.bias}
     tensors = their_tensors(without_biases(plan, dict(given.weights), keep=gates), TORCH, layers, plan)
-    theirs = Source(str(found), TORCH, tensors, None)
+    theirs = ForeignModel(str(found), TORCH, tensors, None)
     tensors = their_tensors(fitted(given, recognise(theirs), theirs), TORCH, layers, plan)
     for name in (f"{layer}.weight" for layer in layout.pointwise):
         tensors[name] = tensors[name][..., None, None]
@@ -79,9 +79,9 @@ def _asked(found: Architecture, tensors: Mapping[str, np.ndarray], path: Path) -
         return Answers(assumed.ask, f"what such names are of by default, because {reason}")
 
 
-def _layout(decided: ResolvedNetwork, layouts: tuple[Layout, ...]) -> Layout:
+def _layout(decided: ResolvedNetwork, layouts: tuple[WeightLayout, ...]) -> WeightLayout:
     """The layout closest to this network; `fitted` reports what still differs."""
-    def alike(layout: Layout) -> int:
+    def alike(layout: WeightLayout) -> int:
         return sum((len(layout.stem["strides"]) == len(decided.stem.convs),
                     layout.fields["order"] == decided.stages[0].order,
                     layout.fields.get("projection", "strided") == decided.projection))

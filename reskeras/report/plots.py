@@ -9,7 +9,7 @@ import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.plans.plan import Plan
-from reskeras.report.analysis import draw_analyses
+from reskeras.report.analysis_plots import draw_analyses
 from reskeras.report.architecture import draw
 from reskeras.report.curves import curves_in_words, draw_curves
 from reskeras.report.sections import Plot, drawing, plot

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.augment import TrainingBatch
 from reskeras.data.batches import examples
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.rows import Rows
+from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of, spaced
+from reskeras.data.training_batch import TrainingBatch
 from reskeras.printable import printable
 from reskeras.recipes.recipe import Recipe
 from reskeras.report.fonts import shortened

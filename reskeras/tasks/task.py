@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # a task is looked up without TensorFlow
 
 # imported on first use: training a classifier does not import the detection code
 TASKS = {
-    "classification": "reskeras.tasks.classification.task:Classification",
-    "detection": "reskeras.tasks.detection.task:Detection",
+    "classification": "reskeras.tasks.classification.task:ClassificationTask",
+    "detection": "reskeras.tasks.detection.task:DetectionTask",
 }
 
 

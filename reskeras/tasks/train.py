@@ -23,9 +23,9 @@ from reskeras.recipes.recipe import Recipe, batch_note
 from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import find_task
-from reskeras.training.boards import tensorboard
 from reskeras.training.job import begun_division
 from reskeras.training.strategy import open_replicas
+from reskeras.training.tensorboard_logs import tensorboard
 
 
 @preserved()

@@ -24,12 +24,12 @@ from reskeras.files import Unwritable, copy_folder, remove
 from reskeras.runs import RunFolder
 from reskeras.training.fit import FitOptions
 from reskeras.training.guards import SIGNALS
-from reskeras.tuning.boards import write_board
 from reskeras.tuning.hypermodel import HyperModel, costs
 from reskeras.tuning.latency import latency_ms
 from reskeras.tuning.objective import Objective
 from reskeras.tuning.oracles import SteadyOracle
 from reskeras.tuning.outcome import COMPLETED, FAILED, ROUND, Outcome, outcome_of, read_outcome
+from reskeras.tuning.trial_boards import write_board
 
 LOGS = "logs"
 IDLE_SECONDS = 0.5

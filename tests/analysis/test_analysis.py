@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 import reskeras
+from reskeras.analysis.activations import survey
 from reskeras.analysis.gradients import gradients
 from reskeras.analysis.lesions import REMOVED, SWAPPED, exchanged, lesions, spaced, swappable
 from reskeras.analysis.responses import AFTER_BN, AFTER_CONV, taps
-from reskeras.analysis.survey import survey
 from reskeras.analysis.tapped import as_tensors, removable, run
 from reskeras.graph.weights import read
 from reskeras.machine import memory

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from reskeras.data.augment import EIGENVALUES, EIGENVECTORS, augmented, lighting
-from reskeras.data.boxes import erase
 from reskeras.data.layers import colour_jitter, mixing
-from reskeras.data.rows import Rows
+from reskeras.data.pixel_boxes import erase
+from reskeras.data.shard_rows import Rows
+from reskeras.data.training_batch import EIGENVALUES, EIGENVECTORS, augmented, lighting
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec

@@ -116,7 +116,7 @@ def test_pixels_of_a_window_are_those_that_pillow_resizes(monkeypatch):
     image = picture(64, 48)
     split = encoded_split([image], "PNG")
     box = (8, 4, 30, 40)
-    monkeypatch.setattr("reskeras.data.augment.window_of", lambda *_: lambda shape, draws: tf.constant(box))
+    monkeypatch.setattr("reskeras.data.training_batch.window_of", lambda *_: lambda shape, draws: tf.constant(box))
     resized = batches(split, AugmentSpec(pad_crop=0, flip=False), raw(16), batch_size=1)[0][0][0]
     window = image.crop((4, 8, 44, 38))
     expected = np.asarray(window.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)

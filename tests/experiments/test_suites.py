@@ -6,8 +6,8 @@ import pytest
 
 from reskeras.errors import ReskerasError
 from reskeras.experiments.results import Statistics
-from reskeras.experiments.rows import differences, label_of, rows_of
 from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_names
+from reskeras.experiments.suite_rows import differences, label_of, rows_of
 from reskeras.networks.catalog import catalog
 
 PAPERS = ["inception-figure-26", "v1-figure-4", "v1-figure-6", "v1-figure-7", "v1-table-1", "v1-table-2", "v1-table-3",

@@ -15,7 +15,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.export import lite_model
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, write_lite_model
-from reskeras.export.noise import layers_of
+from reskeras.export.quantisation_noise import layers_of
 from reskeras.tasks.classification.export import lite_kind
 from reskeras_cli.main import commands
 

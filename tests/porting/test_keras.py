@@ -11,8 +11,8 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.networks.catalog import name_of
 from reskeras.networks.diff import difference
+from reskeras.porting.foreign_model import of_keras
 from reskeras.porting.layouts import APPLICATIONS
-from reskeras.porting.source import of_keras
 from tests.graph.by_hand import distance
 from tests.graph.test_against_keras_applications import calibrated
 

@@ -9,9 +9,9 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.difference import relative_difference
 from reskeras.identification.pixels import AUGMENTATIONS, Affine, ReversedChannels, standardised
+from reskeras.porting.foreign_model import of_keras
 from reskeras.porting.normalise import NORMALISE, as_modelled
 from reskeras.porting.recognise import recognise
-from reskeras.porting.source import of_keras
 from tests.cli.running import printed
 from tests.porting.test_people import body, lively, probabilities
 

@@ -8,8 +8,8 @@ import safetensors.torch as safetensors
 import torch
 
 from reskeras.errors import ReskerasError
+from reskeras.porting.foreign_model import of_state_dict
 from reskeras.porting.recognise import layout_of
-from reskeras.porting.source import of_state_dict
 from reskeras.porting.state_dict import read_state_dict
 
 STATE = {"conv1.weight": torch.arange(27.0).reshape(1, 3, 3, 3), "bn1.running_mean": torch.ones(1),

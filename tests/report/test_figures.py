@@ -14,13 +14,13 @@ from matplotlib.legend import Legend
 from PIL import Image
 
 import reskeras
+from reskeras.analysis.activations import UnitSignal
 from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.lesions import Lesion
 from reskeras.analysis.responses import Response
-from reskeras.analysis.survey import UnitSignal
 from reskeras.evaluation.accuracy import Evaluation
 from reskeras.report import fonts
-from reskeras.report.analysis import draw_analyses
+from reskeras.report.analysis_plots import draw_analyses
 from reskeras.report.architecture import draw
 from reskeras.report.curves import draw_curves, draw_losses
 from reskeras.report.figures import LONGEST_NAME, Figure, line_styles, save_figure
@@ -30,7 +30,7 @@ from reskeras.tasks.classification.confusion_plot import draw_confusion
 from reskeras.tasks.detection.average_precision import ClassPrecision, VocPrecision, voc_precision
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, draw_grid
 from reskeras.tasks.detection.gains_plot import draw_gains
-from reskeras.tasks.detection.mistakes import Kind, mistakes
+from reskeras.tasks.detection.mistakes import MistakeKind, mistakes
 from reskeras.tasks.detection.model import LOSSES
 from reskeras.tasks.detection.precision_plot import draw_precision
 from reskeras.tuning import search_plot as search
@@ -305,7 +305,8 @@ def test_curves_are_errors_thin_of_training_images_and_bold_of_the_watched_ones(
 
 def test_gains_are_what_mending_adds():
     one = replace(limited(["one"])["one"], map_area=0.25, table=(
-        Kind("confused", 3, 1, 0.75), Kind("background", 0, 0, 0.25), Kind("missed", 1200, None, 0.375)))
+        MistakeKind("confused", 3, 1, 0.75), MistakeKind("background", 0, 0, 0.25),
+        MistakeKind("missed", 1200, None, 0.375)))
     axis = draw_gains({"one": one, "other": replace(one, map_area=0.125)}).axes[0]
     assert [[bar.get_width() for bar in bars] for bars in axis.containers] == [[50, 0, 12.5], [62.5, 12.5, 25]]
     assert [text.get_text().strip() for text in axis.texts][:3] == ["50.0  (3)", "0.0  (0)", "12.5  (1,200)"]

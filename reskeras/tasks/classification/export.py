@@ -20,8 +20,8 @@ from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_plac
 from reskeras.export.inference import Inference
 from reskeras.export.lite import LITE_KINDS, describe, write_lite_model
 from reskeras.export.lite_model import LiteCrash, LiteModel, logits_aside
-from reskeras.export.noise import LayerNoise, check_debugged, explain, keeping_float
 from reskeras.export.proof import DIFFERENCE, Proof, prove
+from reskeras.export.quantisation_noise import LayerNoise, check_debugged, explain, keeping_float
 from reskeras.export.samples import REPRESENTATIVE, images_of_each_class
 from reskeras.export.serving import SavedModel, publish, write_saved_model
 from reskeras.files import move, remove, scratch

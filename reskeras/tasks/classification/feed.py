@@ -7,7 +7,6 @@ from functools import cached_property, partial
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.augment import smoothed
 from reskeras.data.pipeline import (
     evaluation_batches,
     first_broken_in_training,
@@ -18,6 +17,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.sample import split_off
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
+from reskeras.data.training_batch import smoothed
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.strategy import Replicas
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from reskeras.caller_state import preserved
-from reskeras.data.noise import noise_source
+from reskeras.data.random_images import noise_source
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
@@ -30,7 +30,7 @@ from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # not needed for training, so imported where it is used
     from reskeras.analysis.analysis import Analysis
-    from reskeras.export.noise import LayerNoise
+    from reskeras.export.quantisation_noise import LayerNoise
     from reskeras.tasks.classification.page import ClassifierMaterial
 
 
@@ -107,7 +107,7 @@ class ClassifierRun(Run[Split]):
         logit, by kind. Quantised kinds are calibrated on `representative` training images; int8 kinds keep the layers
         `keep_float` in float32. `tell` gets each kind as it begins.
         """
-        from reskeras.export.noise import check_debugged
+        from reskeras.export.quantisation_noise import check_debugged
         from reskeras.tasks.classification.export import ClassifierExporter, lite_kind
 
         kinds = kinds or ("serving", "tflite")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reskeras.tasks.classification.run import ClassifierRun
 
 
-class Classification(Task):
+class ClassificationTask(Task):
     """Image classification."""
 
     name: ClassVar[str] = "classification"

@@ -14,8 +14,8 @@ from reskeras.data.orientation import UPRIGHT, turned_boxes
 from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, shown
+from reskeras.tasks.detection.image_headers import Header
 from reskeras.tasks.detection.objects import CHANNELS, Objects, Read
-from reskeras.tasks.detection.stored import Header
 
 MOST_BOXES = 100_000  # per image
 MOST_CLASSES = 10_000

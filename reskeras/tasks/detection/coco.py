@@ -24,8 +24,8 @@ from reskeras.tasks.detection.cleaning import (
     printable,
 )
 from reskeras.tasks.detection.coco_json import Instances, key, read_instances
+from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.stored import StoredImage, file_reader, look_at
 
 ROLES = {"train": ("train",), "test": ("test", "val")}  # file name prefixes, by preference
 NO_BOX = (float("nan"),) * 4

@@ -8,10 +8,10 @@ from pathlib import Path
 from reskeras.data.decode import decode_file
 from reskeras.files import atomic_folder, write_json
 from reskeras.runs import place_for
+from reskeras.tasks.detection.detections import ImageDetections, coco_predictions
 from reskeras.tasks.detection.drawn_boxes import draw_boxes, found_marks
 from reskeras.tasks.detection.mistakes import SURE
 from reskeras.tasks.detection.objects import CHANNELS
-from reskeras.tasks.detection.prediction import ImageDetections, coco_predictions
 
 DETECTIONS_FILE = "detections.json"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reskeras.report.fonts import picture_font, shortened
-from reskeras.tasks.detection.prediction import Box, Detection, box_of
+from reskeras.tasks.detection.detections import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture

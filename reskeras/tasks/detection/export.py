@@ -27,9 +27,17 @@ from reskeras.networks.detector import DetectorPlan, DetectorSpec, lower_detecto
 from reskeras.runs import RunFolder
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.canvas import Placed
-from reskeras.tasks.detection.detector import Detector
+from reskeras.tasks.detection.detection_proof import (
+    TOLERANCE,
+    Find,
+    answers,
+    compared,
+    files_of,
+    prove_detector,
+    sample_of,
+)
+from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.proof import TOLERANCE, Find, answers, compared, files_of, prove_detector, sample_of
 
 
 class ServedDetector(tf.Module):

@@ -7,15 +7,15 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.augment import coins, pixel_changes
 from reskeras.data.batches import ReadAhead, mapped
-from reskeras.data.boxes import erase
 from reskeras.data.decode import decode
 from reskeras.data.division import BY_POSITION, held_by_position, held_out
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, shuffled_batches
+from reskeras.data.pixel_boxes import erase
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.rows import Rows
+from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
+from reskeras.data.training_batch import coins, pixel_changes
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe

@@ -29,7 +29,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class MistakeKind:
     """One kind of mistake: its count, the count with a score of SURE or more (None for missed objects, which have no
     score), and the mean average precision (area) if only this kind were fixed."""
 
@@ -52,7 +52,7 @@ class Mistakes:
 
     overlap: float
     map_area: float
-    table: tuple[Kind, ...]
+    table: tuple[MistakeKind, ...]
     detections: Detections = field(repr=False, compare=False)
     kinds: np.ndarray = field(repr=False, compare=False)
     targets: np.ndarray = field(repr=False, compare=False)
@@ -107,10 +107,10 @@ def mistakes(
     for name in KINDS:
         chosen = kinds == name
         mended = _mended(name, ranked, chosen, targets, objects, open_)
-        table.append(Kind(name, int(chosen.sum()), int((chosen & (ranked.scores >= SURE)).sum()),
+        table.append(MistakeKind(name, int(chosen.sum()), int((chosen & (ranked.scores >= SURE)).sum()),
                           area(mended, objects)))
     sought = replace(objects, ignored=objects.ignored | missed)
-    table.append(Kind(MISSED, int(missed.sum()), None, area(ranked, sought)))
+    table.append(MistakeKind(MISSED, int(missed.sum()), None, area(ranked, sought)))
     unproposed = None if proposals is None else ~objects.ignored & ~_covered(proposals, objects, overlap)
     return Mistakes(overlap, area(ranked, objects), tuple(table), ranked, kinds, targets, found, missed, unproposed)
 

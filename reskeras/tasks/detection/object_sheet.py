@@ -11,14 +11,14 @@ import tensorflow as tf
 from reskeras.data.batches import examples
 from reskeras.data.broken import reading_failure
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.rows import Rows
+from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.files import atomic_file
 from reskeras.recipes.recipe import Recipe
+from reskeras.tasks.detection.detections import box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases, check_augment
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
-from reskeras.tasks.detection.prediction import box_of
 from reskeras.training.strategy import open_replicas
 
 if TYPE_CHECKING:

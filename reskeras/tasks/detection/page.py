@@ -11,7 +11,7 @@ from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.report.plots import networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Plot, Section, Table, plot
-from reskeras.tasks.detection.evaluate import DetectionEvaluation
+from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
 from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words
 from reskeras.tasks.detection.mistakes import SURE, WORDS
 from reskeras.tasks.detection.model import LOSSES

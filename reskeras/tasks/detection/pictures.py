@@ -11,11 +11,11 @@ import numpy as np
 
 from reskeras.data.batches import examples
 from reskeras.report.sections import Gallery, Image, photograph
+from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
+from reskeras.tasks.detection.detections import Box, Detection, box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, cropped, draw_boxes, draw_grid, enlarged, found_marks, true_marks
-from reskeras.tasks.detection.evaluate import DetectionEvaluation
 from reskeras.tasks.detection.mistakes import CONFUSED, CORRECT, DUPLICATE, KINDS, LOCALISATION, SURE
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.prediction import Box, Detection, box_of
 
 if TYPE_CHECKING:
     from PIL import Image as Picture

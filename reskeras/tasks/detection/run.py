@@ -15,11 +15,11 @@ from reskeras.graph.weights import read
 from reskeras.image_files import several
 from reskeras.networks.detector import DetectorPlan, DetectorSpec, lower_detector
 from reskeras.networks.overrides import laid_over
-from reskeras.tasks.detection.detector import Detector
-from reskeras.tasks.detection.evaluate import DetectionEvaluation, evaluate_detector
+from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation, evaluate_detector
+from reskeras.tasks.detection.detections import ImageDetections, predict_images
+from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.options import Options, check_score
-from reskeras.tasks.detection.prediction import ImageDetections, predict_images
 from reskeras.tasks.run import Run
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reskeras.training.transfer import Start
 
 
-class Detection(Task):
+class DetectionTask(Task):
     """Object detection."""
 
     name: ClassVar[str] = "detection"

@@ -26,8 +26,8 @@ from reskeras.tasks.detection.cleaning import (
     joined_source,
     printable,
 )
+from reskeras.tasks.detection.image_headers import header
 from reskeras.tasks.detection.objects import Objects, Read
-from reskeras.tasks.detection.stored import header
 
 FLAGS = {"is_difficult": "ignored", "is_crowd": "crowd"}
 IDS = ("image/id", "image/filename")

@@ -20,8 +20,8 @@ from reskeras.tasks.detection.cleaning import (
     joined_source,
     printable,
 )
+from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.stored import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.voc_xml import Annotation, read_annotation
 from reskeras.walk import SUFFIXES
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+from reskeras.tasks.detection.detections import Detection
 from reskeras.tasks.detection.drawn_boxes import (
     COLOURS,
     Mark,
@@ -18,7 +19,6 @@ from reskeras.tasks.detection.drawn_boxes import (
     placed_labels,
     true_marks,
 )
-from reskeras.tasks.detection.prediction import Detection
 
 GREY = 128
 CLASSES = tuple(f"class {number}" for number in range(20))

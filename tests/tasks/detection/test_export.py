@@ -19,7 +19,7 @@ from reskeras.errors import ReskerasError
 from reskeras.networks.detector import lower_detector
 from reskeras.tasks.detection import export
 from reskeras.tasks.detection.average_precision import voc_precision
-from reskeras.tasks.detection.proof import files_of
+from reskeras.tasks.detection.detection_proof import files_of
 from reskeras_cli.main import commands
 from reskeras_cli.results import echo_proofs
 from tests.export.spoiling import spoil_a_folded_weight

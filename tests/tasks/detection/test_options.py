@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import reskeras
 from reskeras.errors import ReskerasError
-from reskeras.tasks.detection import detector as at_work
+from reskeras.tasks.detection import detector_inference as at_work
 from reskeras.tasks.detection.options import Options
 from tests.tasks.detection.shapes import DETECTOR, LEARNING
 

@@ -13,8 +13,8 @@ from PIL import Image
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.coco_precision import coco_objects, coco_precision
+from reskeras.tasks.detection.detections import Detection, ImageDetections, coco_predictions, predict_images
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.prediction import Detection, ImageDetections, coco_predictions, predict_images
 from tests.tasks.detection.folders import picture
 
 KINDS = {"png": {}, "bmp": {}, "webp": {"lossless": True}, "jpg": {"quality": 95}, "gif": {}}

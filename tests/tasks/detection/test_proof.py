@@ -11,9 +11,9 @@ from PIL import Image
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read, write
 from reskeras.networks.detector import DetectorSpec, lower_detector
+from reskeras.tasks.detection.detection_proof import answers, compared, files_of, prove_detector
 from reskeras.tasks.detection.export import folded_detector
 from reskeras.tasks.detection.model import Networks
-from reskeras.tasks.detection.proof import answers, compared, files_of, prove_detector
 from tests.tasks.detection.scenes import annotated, detected
 from tests.tasks.detection.shapes import DETECTOR
 

@@ -140,7 +140,7 @@ def test_objects_that_nothing_finds_are_pictured(known, detector_run):
     """With all detections gone every object is lost."""
     from dataclasses import replace
 
-    from reskeras.tasks.detection.evaluate import judged
+    from reskeras.tasks.detection.detection_evaluation import judged
 
     none = known.evaluation.detections.part(np.zeros(0, int))
     proposals = [np.zeros((0, 4), np.float32)] * known.test.count
@@ -157,7 +157,7 @@ def test_objects_that_nothing_finds_are_pictured(known, detector_run):
 def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
     from dataclasses import replace
 
-    from reskeras.tasks.detection.evaluate import judged
+    from reskeras.tasks.detection.detection_evaluation import judged
 
     test = replace(known.test, starts=np.zeros_like(known.test.starts), **{
         name: getattr(known.test, name)[:0] for name in ("boxes", "labels", "ignored", "crowd")})

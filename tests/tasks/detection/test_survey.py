@@ -8,7 +8,7 @@ from reskeras.networks.detector import lower_detector
 from reskeras.networks.request import detector
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.average_precision import measured_overlaps
-from reskeras.tasks.detection.survey import best_overlaps, canvas_boxes, survey_anchors, survey_objects
+from reskeras.tasks.detection.object_statistics import best_overlaps, canvas_boxes, survey_anchors, survey_objects
 from tests.tasks.detection.scenes import SIDE, annotated, drawn
 
 

@@ -119,7 +119,7 @@ def test_nothing_of_a_classifier_is_kept_that_means_nothing_to_a_detector(tmp_pa
     assert weights["logits/kernel"].std() < 0.05
     preprocessing = run.detector().preprocessing
     assert (preprocessing.kind, preprocessing.mean.shape) == ("per_channel", (3,))
-    assert run.evaluate(options=reskeras.tasks.detection.detector.Options(scales=(0.5, 1))).images == 6
+    assert run.evaluate(options=reskeras.tasks.detection.detector_inference.Options(scales=(0.5, 1))).images == 6
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tensorflow as tf
 
 from reskeras.data.batches import ReadAhead, fitted_batch
-from reskeras.data.boxes import erase
 from reskeras.data.layers import Change, colour_jitter, mixing
+from reskeras.data.pixel_boxes import erase
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rand_augment import OPERATIONS, rand_augment
-from reskeras.data.rows import Rows
+from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
 from reskeras.errors import ReskerasError

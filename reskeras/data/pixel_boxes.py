@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from reskeras.data.rows import Rows
+from reskeras.data.shard_rows import Rows
 
 ERASED = (0.02, 0.4)  # share of an image, and
 ASPECT = 0.3  # the flattest box, height by width: arXiv:1708.04896, section 4.2

@@ -13,7 +13,7 @@ import tensorflow as tf
 from reskeras.data.decode import decode_file
 from reskeras.errors import ReskerasError
 from reskeras.printable import short_repr
-from reskeras.tasks.detection.detector import BATCH, Detector
+from reskeras.tasks.detection.detector_inference import BATCH, Detector
 from reskeras.tasks.detection.objects import CHANNELS
 
 Box = tuple[float, float, float, float]

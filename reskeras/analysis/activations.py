@@ -47,7 +47,7 @@ class UnitSignal:
 
 
 @dataclass(frozen=True)
-class Survey:
+class ActivationStatistics:
     """Responses of all layers, signals of all units, and the accuracy on the images."""
 
     responses: tuple[Response, ...]
@@ -56,7 +56,7 @@ class Survey:
     images: int
 
 
-def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset) -> Survey:
+def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset) -> ActivationStatistics:
     """Measure over `batches` of (normalised images, labels), in inference mode."""
     tensors, tapped = as_tensors(weights), taps(plan)
 
@@ -82,7 +82,7 @@ def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset)
         for name, value in found["sums"].items():
             sums[name] = np.maximum(sums.get(name, 0.0), value)
     responses = tuple(Response(tap.layer, tap.where, _deviation(moments[tap.node] / images)) for tap in tapped)
-    return Survey(responses, tuple(_signals(plan, products, sums)), right / images, images)
+    return ActivationStatistics(responses, tuple(_signals(plan, products, sums)), right / images, images)
 
 
 def _deviation(moments: np.ndarray) -> float:

@@ -48,7 +48,7 @@ Ask = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Source:
+class ForeignModel:
     """Tensors by their own names, and `ask`, the forward pass: float32 images (n, height, width, channels), normalised
     as the source expects them, to logits (n, classes). It runs the `original`; or, where `why` says why there is none,
     the default network for tensors of such names; or there is none. `published` is the preprocessing and the class
@@ -82,7 +82,7 @@ class Source:
 
 def read_source(
     source: Any, application: str | None = None, classes: int | None = None, architecture: Architecture | None = None,
-) -> Source:
+) -> ForeignModel:
     """The source of a port: a `keras.Model`, of Keras 3 or `tf_keras`, a file, or one of APPLICATIONS to download.
 
     A file with Keras weights alone needs an `application`, with its number of `classes`; a state dict has an
@@ -149,7 +149,7 @@ def application_model(
         raise failure(f"port: {known[name.lower()]} {what}: {' '.join(str(error).split())[:200]}") from error
 
 
-def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source:
+def of_keras(model: keras.Model, name: str, digest: str | None = None) -> ForeignModel:
     """A Keras model as a source, its tensors named layer/role, in a nested model model/layer/role.
 
     ReskerasError for a model whose graph cannot be read, or that has no weights yet.
@@ -165,16 +165,16 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Source
     tensors = {f"{place}/{role}": variable.numpy() for place, role, variable in named if role not in UNSAVED}
     sizes = [tuple(each.shape[1:3]) for each in model.inputs]
     fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
-    return Source(name, KERAS, tensors, _ask_keras(exact), Original(words), model=model,
+    return ForeignModel(name, KERAS, tensors, _ask_keras(exact), Original(words), model=model,
                   size=sizes[0] if fixed else None, digest=digest)
 
 
 def of_state_dict(
     tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None, architecture: Architecture | None = None,
-) -> Source:
+) -> ForeignModel:
     """A PyTorch state dict as a source: run by the library's own network where an `architecture` names it and the
     library is installed; else by the default network for such names, where PyTorch is installed."""
-    source = Source(name, TORCH, tensors, None, why=UNTOLD, digest=digest)
+    source = ForeignModel(name, TORCH, tensors, None, why=UNTOLD, digest=digest)
     if architecture is not None:
         try:
             theirs, ask = original(architecture, tensors)

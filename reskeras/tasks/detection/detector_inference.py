@@ -12,7 +12,7 @@ from reskeras.data.broken import named_failures
 from reskeras.data.decode import decode
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.rows import Rows
+from reskeras.data.shard_rows import Rows
 from reskeras.graph.weights import places, write
 from reskeras.networks.detector import DetectorPlan
 from reskeras.tasks.detection.average_precision import Detections

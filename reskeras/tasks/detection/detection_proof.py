@@ -15,7 +15,7 @@ from reskeras.errors import failure
 from reskeras.export.proof import Proof
 from reskeras.export.served_files import PNG
 from reskeras.tasks.detection.average_precision import Detections, voc_precision
-from reskeras.tasks.detection.detector import BATCH
+from reskeras.tasks.detection.detector_inference import BATCH
 from reskeras.tasks.detection.objects import CHANNELS, Objects
 
 SAMPLE = 200  # evenly spaced real images that an artefact is verified on

@@ -12,7 +12,7 @@ import numpy as np
 from reskeras.printable import short_repr
 from reskeras.tasks.detection.average_precision import Detections, VocPrecision, voc_precision
 from reskeras.tasks.detection.coco_precision import CocoPrecision, coco_precision
-from reskeras.tasks.detection.detector import Detector
+from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.mistakes import Mistakes, mistakes
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.recall import Recall, proposal_recall

@@ -13,8 +13,8 @@ NOISIEST = 15
 if TYPE_CHECKING:
     from reskeras.evaluation.accuracy import Evaluation
     from reskeras.evaluation.prediction import Prediction
-    from reskeras.export.noise import LayerNoise
     from reskeras.export.proof import Proof
+    from reskeras.export.quantisation_noise import LayerNoise
     from reskeras.tasks.classification.run import ClassifierRun
 
 
