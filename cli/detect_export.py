@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from reskeras.artefacts import kinds_listed
+
 from .export import echo_exported
 from .output import emit_json, working
 from .run_options import data_options, numbers_by_name, run_argument
@@ -19,7 +21,7 @@ from .run_options import data_options, numbers_by_name, run_argument
 )
 @run_argument
 @click.option("--to", "kinds", multiple=True, metavar="KIND",
-              help="serving, a SavedModel for TensorFlow Serving, which is the only kind.  [default: serving]")
+              help=f"{kinds_listed('detection')}; may be repeated.  [default: serving]")
 @click.option("--tolerance", "tolerances", multiple=True, metavar="KIND=VALUE",
               help="How much a probability, or a corner as a share of the image's longer side, may differ.")
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")

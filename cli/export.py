@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reskeras.artefacts import kinds_listed
+
 from .classification_results import echo_noise, echo_proofs
 from .output import command_line, echo, emit_json, heading, prose
 from .run_options import data_options, numbers_by_name, run_argument
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
 )
 @run_argument
 @click.option("--to", "kinds", multiple=True, metavar="KIND",
-              help="serving (SavedModel for TensorFlow Serving), tflite (float32), tflite-float16, tflite-dynamic, "
-              "tflite-int8, tflite-int8-io, tflite-int16x8; and keras-weights, "
-              "torchvision-state-dict, timm-state-dict; may be repeated.  [default: serving and tflite]")
+              help=f"{kinds_listed('classification')}; may be repeated.  [default: serving and tflite]")
 @click.option("--pixels", default="uint8", show_default=True, metavar="TYPE",
               help="What the server takes: uint8 or float32, both 0 to 255.")
 @click.option("--representative", type=int, default=200, show_default=True, metavar="N",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from reskeras.artefacts import artefacts_of
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.export.proof import Proof, write_proofs
 from reskeras.export.timing import timed
@@ -32,15 +33,15 @@ class Written:
 class Exporter(ABC):
     """A run's best model and real images, for any number of artefacts called `name` in the run's export `folder`.
 
-    `tolerances` are by kind. A task's subclass has a table `kinds` of the functions that write and verify each kind,
-    called with the exporter, the kind and a folder for the artefact.
+    `tolerances` are by kind. What writes and verifies each kind stands in the table of `reskeras/artefacts.py`, under
+    the name of the `task`.
     """
 
     folder: Path
     name: str
     tolerances: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     timing: bool = field(default=True, kw_only=True)
-    kinds: ClassVar[Mapping[str, Callable[[Any, str, Path], Written]]]
+    task: ClassVar[str]
     batches: ClassVar[tuple[int, ...]] = (1, 32)  # batch sizes of the timings
     told: ClassVar[str] = ""  # added to the message that refuses a kind
 
@@ -56,8 +57,8 @@ class Exporter(ABC):
     def check(cls, kinds: Sequence[str]) -> None:
         """ReskerasError (status 2) for an unknown kind."""
         for kind in kinds:
-            if kind not in cls.kinds:
-                raise unknown("to", kind, cls.kinds, *([cls.told] if cls.told else []))
+            if kind not in artefacts_of(cls.task):
+                raise unknown("to", kind, artefacts_of(cls.task), *([cls.told] if cls.told else []))
 
     def export(self, kinds: Sequence[str], tell: Callable[[str], None] = lambda note: None) -> list[Proof]:
         """Export each of `kinds`, without duplicates; the proofs are also written to report.json.
@@ -78,7 +79,7 @@ class Exporter(ABC):
 
     def _export(self, kind: str) -> Proof:
         with workspace(self.folder) as place:
-            written = self.kinds[kind](self, kind, place)
+            written = artefacts_of(self.task)[kind].write(self, kind, place)
             proof = written.proof
             if self.timing and written.ask:
                 images = self.some(max(self.batches))

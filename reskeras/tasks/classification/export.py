@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from reskeras.runs import RunFolder
 
 SAMPLE = 1000  # real images that an artefact is verified on, of each class alike
 CHUNK = 100
-SERVING, LITE = "serving", "tflite"
+LITE = "tflite"
 Ask = Callable[[np.ndarray], np.ndarray]
 
 
@@ -65,7 +65,7 @@ class ClassifierExporter(Exporter):
     pixels: str = "uint8"
     representative: int = REPRESENTATIVE
     keep_float: tuple[str, ...] = ()
-    kinds: ClassVar[Mapping[str, Callable[[ClassifierExporter, str, Path], Written]]] = {}
+    task: ClassVar[str] = "classification"
 
     @classmethod
     def of(cls, run: RunFolder, source: Source[Split], name: str, **request: Any) -> ClassifierExporter:
@@ -177,14 +177,6 @@ def write_foreign(exporter: ClassifierExporter, kind: str, place: Path) -> Writt
         return move(path, final)
 
     return Written(path, replace(proof, against=against), publish_foreign)
-
-
-ClassifierExporter.kinds = {
-    SERVING: write_served,
-    LITE: write_lite,
-    **{f"{LITE}-{kind}": write_lite for kind in LITE_KINDS if kind != "float32"},
-    **dict.fromkeys(WEIGHT_KINDS, write_foreign),
-}
 
 
 def in_chunks(ask: Ask, images: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -137,7 +137,7 @@ class DetectorExporter(Exporter):
     preprocessing: Preprocessing
     classes: Sequence[str]
     sample: Objects
-    kinds: ClassVar[Mapping[str, Callable[[DetectorExporter, str, Path], Written]]] = {}
+    task: ClassVar[str] = "detection"
     batches: ClassVar[tuple[int, ...]] = (1, 4)
     told: ClassVar[str] = "detectors"
 
@@ -182,6 +182,3 @@ def write_served(exporter: DetectorExporter, kind: str, place: Path) -> Written:
     proof = prove_detector(kind, str(path), size_of(path), answers(ask, files_of(exporter.sample)), exporter.reference,
                            exporter.sample, exporter.classes, exporter.tolerances.get(kind, TOLERANCE))
     return Written(path, proof, lambda: publish(path, exporter.folder / exporter.name, DETECTOR_BATCHES), ask)
-
-
-DetectorExporter.kinds = {"serving": write_served}

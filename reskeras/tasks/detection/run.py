@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
+from reskeras.artefacts import artefacts_of
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
@@ -100,7 +101,7 @@ class DetectorRun(Run[Objects]):
         """
         from reskeras.tasks.detection.export import DetectorExporter
 
-        kinds = kinds or tuple(DetectorExporter.kinds)
+        kinds = kinds or tuple(artefacts_of(self.task))
         DetectorExporter.check([*kinds, *(tolerances or {})])
         self.folder.model_file  # noqa: B018 - raises before the data is opened
         return DetectorExporter.of(self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {},
