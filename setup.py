@@ -16,9 +16,17 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=[*find_packages(include=["reskeras", "reskeras.*"]), "reskeras_cli"],
     package_dir={"reskeras_cli": "cli"},
-    package_data={"reskeras_cli": ["py.typed"],
-                  "reskeras": ["py.typed", "recipes/*.yaml", "spaces/*.yaml", "experiments/suites/*.yaml",
-                               "experiments/protocols/*.yaml", "report/templates/page.*"]},
+    package_data={
+        "reskeras_cli": ["py.typed"],
+        "reskeras": [
+            "py.typed",
+            "recipes/*.yaml",
+            "spaces/*.yaml",
+            "experiments/suites/*.yaml",
+            "experiments/protocols/*.yaml",
+            "report/templates/page.*",
+        ],
+    },
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -46,13 +54,29 @@ setup(
         "port": ["safetensors>=0.4,<1"],  # and torch, where .pth is read or a state dict is proven
         "bench": ["torch>=2.13,<2.14"],
         "detect": ["pycocotools>=2.0.8,<3"],  # COCO's figures of detectors
-        "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.6,<1", "import-linter>=2,<3",
-                 "openvino>=2025,<2027", "selenium>=4.20,<5",
-                 "safetensors>=0.4,<1", "pycocotools>=2.0.8,<3",
-                 "torch>=2.13,<2.14", "jsonschema>=4.20,<5"],
+        "test": [
+            "pytest>=8,<10",
+            "pytest-xdist>=3.5,<4",
+            "ruff>=0.6,<1",
+            "import-linter>=2,<3",
+            "openvino>=2025,<2027",
+            "selenium>=4.20,<5",
+            "safetensors>=0.4,<1",
+            "pycocotools>=2.0.8,<3",
+            "torch>=2.13,<2.14",
+            "jsonschema>=4.20,<5",
+        ],
         # libraries whose networks are ported, in an environment of their own: they want a newer PyTorch than `test`
-        "peers": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "safetensors>=0.4,<1", "torch>=2.14,<2.15",
-                  "torchvision>=0.29,<0.30", "timm>=1.0.20,<2", "keras-hub>=0.20,<1", "tf_keras>=2.21,<2.22"],
+        "peers": [
+            "pytest>=8,<10",
+            "pytest-xdist>=3.5,<4",
+            "safetensors>=0.4,<1",
+            "torch>=2.14,<2.15",
+            "torchvision>=0.29,<0.30",
+            "timm>=1.0.20,<2",
+            "keras-hub>=0.20,<1",
+            "tf_keras>=2.21,<2.22",
+        ],
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},
 )

@@ -31,15 +31,23 @@ def measured(depth: int, form: str, recompute: bool, precision: str) -> dict[str
     labels = tf.constant(random.integers(0, 10, BATCH))
     plan = reskeras.plan(family="cifar", depth=depth)
     began = time.perf_counter()
-    model = compiled(plan, "net", recipe("step-cifar", form=form, recompute=recompute, precision=precision,
-                                         learning_rate=0.001), steps=1)
+    model = compiled(
+        plan,
+        "net",
+        recipe("step-cifar", form=form, recompute=recompute, precision=precision, learning_rate=0.001),
+        steps=1,
+    )
     built, steps = time.perf_counter(), []
     for _ in range(1 + LATER):
         start = time.perf_counter()
         model.train_on_batch(images, labels)
         steps.append(time.perf_counter() - start)
-    return {"build": built - began, "first": steps[0], "later": sorted(steps[1:])[LATER // 2],
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
+    return {
+        "build": built - began,
+        "first": steps[0],
+        "later": sorted(steps[1:])[LATER // 2],
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    }
 
 
 def main() -> None:
@@ -61,11 +69,20 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.depth", "--one", json.dumps(facts)]
             told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
             points.append({"depth": depth, "form": name, **json.loads(told.splitlines()[-1])})
-    rows = [[point["depth"], point["form"], *(f"{point[key]:.2f}" for key in ("build", "first", "later", "memory")),
-             f"{point['build'] + point['first'] - point['later']:.2f}"] for point in points]
+    rows = [
+        [
+            point["depth"],
+            point["form"],
+            *(f"{point[key]:.2f}" for key in ("build", "first", "later", "memory")),
+            f"{point['build'] + point['first'] - point['later']:.2f}",
+        ]
+        for point in points
+    ]
     columns = ["layers", "form", "build s", "first step s", "later step s", "peak GB", "start-up s"]
-    note = (f"cifar-resnet at batch {BATCH}, precision {options.precision}; start-up is build and first step less a "
-            "later step; memory is the whole process's, Python and TensorFlow included.")
+    note = (
+        f"cifar-resnet at batch {BATCH}, precision {options.precision}; start-up is build and first step less a "
+        "later step; memory is the whole process's, Python and TensorFlow included."
+    )
     publish("depth", "Depth", columns, rows, note, points=points)
 
 

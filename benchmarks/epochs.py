@@ -48,8 +48,11 @@ def measured(who: str, network: str, data: str, data_dir: str | None, batch: int
 
     clock = Clock()
     source = open_source(data, data_dir)
-    source = replace(source, train=source.train.part("train", np.arange(STEPS * batch)),
-                     test=source.test.part("test", np.arange(min(EVALUATED, source.test.count))))
+    source = replace(
+        source,
+        train=source.train.part("train", np.arange(STEPS * batch)),
+        test=source.test.part("test", np.arange(min(EVALUATED, source.test.count))),
+    )
     train = _ours if who == "reskeras" else _stock
     train(reskeras.network(network, input_shape=(32, 32, source.channels)), source, batch, clock)
     (start, before), (end, inside) = clock.marks[1], clock.marks[-1]
@@ -91,18 +94,34 @@ def _stock(spec, source, batch: int, clock) -> None:
         data = tf.data.Dataset.range(split.count)
         data = data.shuffle(split.count) if augment else data
         data = data.map(split.example, tf.data.AUTOTUNE)
-        data = data.map(lambda image, label: (tf.image.resize(image, (32, 32)) - preprocessing.mean, label),
-                        tf.data.AUTOTUNE)
+        data = data.map(
+            lambda image, label: (tf.image.resize(image, (32, 32)) - preprocessing.mean, label), tf.data.AUTOTUNE
+        )
         if augment:
-            data = data.map(lambda image, label: (tf.image.random_flip_left_right(tf.image.random_crop(
-                tf.pad(image, [[4, 4], [4, 4], [0, 0]]), (32, 32, source.channels))), label), tf.data.AUTOTUNE)
+            data = data.map(
+                lambda image, label: (
+                    tf.image.random_flip_left_right(
+                        tf.image.random_crop(tf.pad(image, [[4, 4], [4, 4], [0, 0]]), (32, 32, source.channels))
+                    ),
+                    label,
+                ),
+                tf.data.AUTOTUNE,
+            )
         return data.batch(batch).prefetch(tf.data.AUTOTUNE)
 
     model = build(spec_name(spec), source.channels)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                  metrics=["accuracy"])
-    model.fit(batches(source.train, True), epochs=EPOCHS, validation_data=batches(source.test, False), verbose=0,
-              callbacks=[clock])
+    model.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(
+        batches(source.train, True),
+        epochs=EPOCHS,
+        validation_data=batches(source.test, False),
+        verbose=0,
+        callbacks=[clock],
+    )
 
 
 def spec_name(spec) -> str:
@@ -132,8 +151,10 @@ def main() -> None:
             rows.append([options.network, who, turn + 1, f"{whole:.2f}", f"{inside:.2f}", f"{whole / inside:.3f}"])
     rows.sort(key=lambda row: row[1])
     columns = ["network", "contender", "repetition", "seconds", "inside steps", "ratio"]
-    note = (f"Five epochs of {STEPS} steps of {options.batch} images of {options.data}, each with an evaluation on "
-            f"{EVALUATED} images at most; reskeras also writes metrics and two models an epoch.")
+    note = (
+        f"Five epochs of {STEPS} steps of {options.batch} images of {options.data}, each with an evaluation on "
+        f"{EVALUATED} images at most; reskeras also writes metrics and two models an epoch."
+    )
     publish("epochs", "Epochs with evaluation", columns, rows, note)
 
 

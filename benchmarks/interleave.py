@@ -35,8 +35,9 @@ class Contender:
     def __init__(self, name: str, facts: dict[str, Any]):
         self.name = name
         command = [sys.executable, "-m", "benchmarks.workers", json.dumps(facts)]
-        self.process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         if self.process.stdout.readline().strip() != "ready":
             raise RuntimeError(f"{name} did not start:\n{self.process.stderr.read()[-2000:]}")
 

@@ -26,8 +26,17 @@ def main() -> None:
 
     chosen, source = recipe("step-cifar"), open_source(options.data, options.data_dir)
     preprocessing = Preprocessing.fit(source.train, 32, 32, source.channels, chosen.normalise)
-    batches = iter(training_batches(source.train, preprocessing, batch_size=options.batch, seed=0, epochs=1000,
-                                    augment=chosen.augment, mirror=source.mirror))
+    batches = iter(
+        training_batches(
+            source.train,
+            preprocessing,
+            batch_size=options.batch,
+            seed=0,
+            epochs=1000,
+            augment=chosen.augment,
+            mirror=source.mirror,
+        )
+    )
     rates = []
     for _ in range(PASSES + 1):
         began = time.perf_counter()
@@ -35,8 +44,12 @@ def main() -> None:
             next(batches)
         rates.append(BATCHES * options.batch / (time.perf_counter() - began))
     rates = rates[1:]  # the first pass traces
-    publish("pipeline", "Input pipeline on one core", ["data", "batch", "images/s", "slowest to fastest"],
-            [[source.label, options.batch, f"{statistics.median(rates):.0f}", f"{min(rates):.0f} to {max(rates):.0f}"]])
+    publish(
+        "pipeline",
+        "Input pipeline on one core",
+        ["data", "batch", "images/s", "slowest to fastest"],
+        [[source.label, options.batch, f"{statistics.median(rates):.0f}", f"{min(rates):.0f} to {max(rates):.0f}"]],
+    )
 
 
 if __name__ == "__main__":

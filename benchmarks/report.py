@@ -47,15 +47,24 @@ def plot_throughput(found: dict[str, Any]) -> None:
 def plot_depth(found: dict[str, Any]) -> None:
     """Start-up and memory against depth, a line for each form."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
-    wanted = {"seconds to build and for the first step": lambda point: point["build"] + point["first"],
-              "seconds for a later step": lambda point: point["later"],
-              "peak memory, GB": lambda point: point["memory"]}
+    wanted = {
+        "seconds to build and for the first step": lambda point: point["build"] + point["first"],
+        "seconds for a later step": lambda point: point["later"],
+        "peak memory, GB": lambda point: point["memory"],
+    }
     for axis, (title, value) in zip(axes, wanted.items(), strict=True):
-        for form, colour in zip(dict.fromkeys(point["form"] for point in found["points"]),
-                                ("#b0b0b0", "#2b7bba", "#0b6e4f"), strict=False):
+        for form, colour in zip(
+            dict.fromkeys(point["form"] for point in found["points"]), ("#b0b0b0", "#2b7bba", "#0b6e4f"), strict=False
+        ):
             points = [point for point in found["points"] if point["form"] == form]
-            axis.plot([point["depth"] for point in points], [value(point) for point in points], "o-", color=colour,
-                      label=form, markersize=4)
+            axis.plot(
+                [point["depth"] for point in points],
+                [value(point) for point in points],
+                "o-",
+                color=colour,
+                label=form,
+                markersize=4,
+            )
         axis.set(xscale="log", yscale="log", xlabel="layers", title=title)
         axis.title.set_fontsize(9)
         axis.grid(alpha=0.3)

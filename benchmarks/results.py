@@ -28,23 +28,41 @@ def add_data_options(parser: ArgumentParser) -> None:
 
 def machine() -> str:
     """Processor, cores, Python and the versions of what is timed."""
-    cpu = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else "?"
+    cpu = (
+        next(
+            (
+                line.partition(":")[2].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            platform.processor(),
+        )
+        if Path("/proc/cpuinfo").exists()
+        else "?"
+    )
     flags = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in Path("/proc/cpuinfo").read_text().split()]
     libraries = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "torch"))
     return f"{cpu}, {os.cpu_count()} cores ({', '.join(flags) or 'no bf16 units'}), {libraries}"
 
 
-def publish(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "",
-            **data: Any) -> None:
+def publish(
+    name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "", **data: Any
+) -> None:
     """Print a table and keep it, with `data` for plots, as docs/benchmarks/NAME.json."""
     table = Table(*columns, title=title, caption=machine())
     for row in rows:
         table.add_row(*map(str, row))
     Console(width=140).print(table)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    kept = {"title": title, "date": date.today().isoformat(), "machine": machine(), "columns": list(columns),
-            "rows": [list(map(str, row)) for row in rows], "note": note, **data}
+    kept = {
+        "title": title,
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "columns": list(columns),
+        "rows": [list(map(str, row)) for row in rows],
+        "note": note,
+        **data,
+    }
     (FOLDER / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

@@ -10,9 +10,12 @@ from benchmarks.results import publish
 
 STOCK = "stock Keras float32"
 CONTENDERS = {
-    "reskeras bfloat16": ("reskeras", "bfloat16"), "reskeras float32": ("reskeras", "float32"),
-    STOCK: ("stock", "float32"), "stock Keras bfloat16": ("stock", "bfloat16"),
-    "PyTorch bfloat16": ("torch", "bfloat16"), "PyTorch float32": ("torch", "float32"),
+    "reskeras bfloat16": ("reskeras", "bfloat16"),
+    "reskeras float32": ("reskeras", "float32"),
+    STOCK: ("stock", "float32"),
+    "stock Keras bfloat16": ("stock", "bfloat16"),
+    "PyTorch bfloat16": ("torch", "bfloat16"),
+    "PyTorch float32": ("torch", "float32"),
     "keras.applications float32": ("applications", "float32"),
 }
 # network: batch, steps a turn in training and in inference
@@ -25,8 +28,10 @@ def measured(network: str, task: str, repetitions: int) -> list[list[Any]]:
     batch, train_steps, infer_steps = NETWORKS[network]
     steps = train_steps if task == "training" else infer_steps
     names = [name for name in CONTENDERS if name != STOCK and (network == "resnet-50" or "applications" not in name)]
-    facts = {name: {"library": library, "network": network, "precision": precision, "task": task, "batch": batch}
-             for name, (library, precision) in CONTENDERS.items()}
+    facts = {
+        name: {"library": library, "network": network, "precision": precision, "task": task, "batch": batch}
+        for name, (library, precision) in CONTENDERS.items()
+    }
     rows = {}
     # who is compared directly shares a group: ours in bf16 with PyTorch's
     names.sort(key=lambda name: "bfloat16" not in name)
@@ -41,8 +46,16 @@ def measured(network: str, task: str, repetitions: int) -> list[list[Any]]:
 def row(network: str, task: str, batch: int, timing: Timing, stock: Timing, torch: Timing | None) -> list[Any]:
     """One line: images per second (median, and from slowest to fastest repetition) and ratios."""
     slowest, fastest = batch / max(timing.seconds), batch / min(timing.seconds)
-    return [network, task, batch, timing.name, f"{batch / timing.median:.1f}", f"{slowest:.1f} to {fastest:.1f}",
-            f"{timing.times_as_fast(stock):.2f}", f"{timing.times_as_fast(torch):.2f}" if torch else ""]
+    return [
+        network,
+        task,
+        batch,
+        timing.name,
+        f"{batch / timing.median:.1f}",
+        f"{slowest:.1f} to {fastest:.1f}",
+        f"{timing.times_as_fast(stock):.2f}",
+        f"{timing.times_as_fast(torch):.2f}" if torch else "",
+    ]
 
 
 def main() -> None:
@@ -52,12 +65,29 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["training", "inference"], choices=["training", "inference"])
     parser.add_argument("--repetitions", type=int, default=7)
     options = parser.parse_args()
-    rows = [line for network in options.networks for task in options.tasks
-            for line in measured(network, task, options.repetitions)]
-    columns = ["network", "task", "batch", "contender", "images/s", "slowest to fastest", "times stock Keras float32",
-               "times PyTorch bfloat16"]
-    publish("throughput", "Throughput", columns, rows,
-            note=f"{options.repetitions} rounds in turns, at most {AT_ONCE} processes; ratios are medians of rounds.")
+    rows = [
+        line
+        for network in options.networks
+        for task in options.tasks
+        for line in measured(network, task, options.repetitions)
+    ]
+    columns = [
+        "network",
+        "task",
+        "batch",
+        "contender",
+        "images/s",
+        "slowest to fastest",
+        "times stock Keras float32",
+        "times PyTorch bfloat16",
+    ]
+    publish(
+        "throughput",
+        "Throughput",
+        columns,
+        rows,
+        note=f"{options.repetitions} rounds in turns, at most {AT_ONCE} processes; ratios are medians of rounds.",
+    )
 
 
 if __name__ == "__main__":

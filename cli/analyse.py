@@ -24,20 +24,39 @@ if TYPE_CHECKING:
     "  reskeras analyse runs/plain-20 runs/resnet-20 --images 2000 --out saved_models/figure-7",
 )
 @click.argument("networks", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_network)
-@click.option("--data", metavar="SOURCE", shell_complete=complete_data,
-              help="Other data than the run was trained on; for fresh networks.  "
-              "[default: the run's; digits]")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    shell_complete=complete_data,
+    help="Other data than the run was trained on; for fresh networks.  [default: the run's; digits]",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--images", type=int, default=1000, show_default=True, metavar="N", help="Number of test images.")
-@click.option("--lesions", type=int, default=100, show_default=True, metavar="N",
-              help="At most so many units are removed, and so many pairs swapped; 0: none.")
+@click.option(
+    "--lesions",
+    type=int,
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="At most so many units are removed, and so many pairs swapped; 0: none.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of fresh weights.")
-@click.option("--out", type=Written(), metavar="DIR",
-              help="For the plots.  [default: RUN/analysis; of several: saved_models/analysis]")
+@click.option(
+    "--out",
+    type=Written(),
+    metavar="DIR",
+    help="For the plots.  [default: RUN/analysis; of several: saved_models/analysis]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    networks: tuple[str, ...], data: str | None, data_dir: Path | None, images: int, lesions: int, seed: int,
-    out: Path | None, as_json: bool,
+    networks: tuple[str, ...],
+    data: str | None,
+    data_dir: Path | None,
+    images: int,
+    lesions: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure what goes on inside trained runs, or inside fresh networks (names or YAML files).
 
@@ -63,8 +82,9 @@ def command(
                 each = run.analyse(data, data_dir, images=images, lesions=lesions, tell=tell)
                 folder = run.folder.analysis_folder
             else:
-                each = analyse_fresh(name, data or "digits", data_dir, seed=seed, images=images, lesions=lesions,
-                                     tell=tell)
+                each = analyse_fresh(
+                    name, data or "digits", data_dir, seed=seed, images=images, lesions=lesions, tell=tell
+                )
                 folder = (out or HOME / "analysis") / each.network
                 each.save(folder)
         label = _label(name, each.network, found) or f"{each.network} ({place + 1})"
@@ -78,8 +98,10 @@ def command(
         return
     _summarise(found)
     echo()
-    facts([("numbers", str(folder), "responses.csv, units.csv, lesions.csv") for folder in places.values()]
-          + [("plots", str(where), " ".join(path.name for path in plots if path.suffix == ".png"))])
+    facts(
+        [("numbers", str(folder), "responses.csv, units.csv, lesions.csv") for folder in places.values()]
+        + [("plots", str(where), " ".join(path.name for path in plots if path.suffix == ".png"))]
+    )
 
 
 def _label(name: str, network: str, taken: dict[str, Analysis]) -> str | None:
@@ -93,18 +115,35 @@ def _summarise(found: dict[str, Analysis]) -> None:
     for name, each in found.items():
         removed = [1 - lesion.accuracy for lesion in each.lesions if lesion.kind == "removed"]
         shares = [unit.shortcut_share for unit in each.units if unit.shortcut_share is not None]
-        rows.append([
-            name, f"{each.accuracy:.2%}", f"{statistics.fmean(response.deviation for response in each.responses):.3f}",
-            f"{each.depth:.1f} of {each.layers}", f"{statistics.median(shares):.2f}" if shares else "none",
-            "no sum" if each.sum_error is None else f"{each.sum_error:.1e}",
-            f"{each.units[1].gradient:.2g}",
-            f"{statistics.median(removed):.1%} to {max(removed):.1%}" if removed else "not measured"])
+        rows.append(
+            [
+                name,
+                f"{each.accuracy:.2%}",
+                f"{statistics.fmean(response.deviation for response in each.responses):.3f}",
+                f"{each.depth:.1f} of {each.layers}",
+                f"{statistics.median(shares):.2f}" if shares else "none",
+                "no sum" if each.sum_error is None else f"{each.sum_error:.1e}",
+                f"{each.units[1].gradient:.2g}",
+                f"{statistics.median(removed):.1%} to {max(removed):.1%}" if removed else "not measured",
+            ]
+        )
     first = next(iter(found.values()))
     heading(first.data, f"{first.images:,} test images")
-    table([Column("network"), Column("accuracy", right=True), Column("mean response", right=True),
-           Column("effective depth", right=True), Column("shortcut share", right=True),
-           Column("x_L - sum", right=True, spare=1), Column("first unit's gradient", right=True, spare=2),
-           Column("error, one unit removed", right=True)], rows)
+    table(
+        [
+            Column("network"),
+            Column("accuracy", right=True),
+            Column("mean response", right=True),
+            Column("effective depth", right=True),
+            Column("shortcut share", right=True),
+            Column("x_L - sum", right=True, spare=1),
+            Column("first unit's gradient", right=True, spare=2),
+            Column("error, one unit removed", right=True),
+        ],
+        rows,
+    )
     taps = {response.tap for each in found.values() for response in each.responses}
-    echo(f"responses are read {' or, where no batch norm follows, '.join(sorted(taps, reverse=True))}; "
-               "median and worst of the removed units")
+    echo(
+        f"responses are read {' or, where no batch norm follows, '.join(sorted(taps, reverse=True))}; "
+        "median and worst of the removed units"
+    )

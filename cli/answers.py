@@ -23,8 +23,14 @@ class AnswerFormat:
     rows: Callable[[Any], list[list[Any]]]
     echo: Callable[[Sequence[Any]], None]
 
-    def tell(self, paths: Sequence[Path], ask: Callable[[Sequence[Path], Broken], Sequence[Any]], csv: Path | None,
-             as_json: bool, out: Path | None = None) -> None:
+    def tell(
+        self,
+        paths: Sequence[Path],
+        ask: Callable[[Sequence[Path], Broken], Sequence[Any]],
+        csv: Path | None,
+        as_json: bool,
+        out: Path | None = None,
+    ) -> None:
         """Call `ask` on all images that `paths` name, and output its answers; `out` is a folder that it wrote besides.
 
         Raises ReskerasError (status 1) when a file could not be read, after the others were output.

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     "  reskeras build resnet-34 --classes 10 --out saved_models/mine --plot resnet-34.png",
 )
 @network_options()
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="The new run folder.  [default: saved_models/NAME]")
-@click.option("--plot", type=Written(), metavar="FILE",
-              help="Also draw the network unit by unit: .png, .svg or .pdf.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="The new run folder.  [default: saved_models/NAME]"
+)
+@click.option("--plot", type=Written(), metavar="FILE", help="Also draw the network unit by unit: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_json: bool) -> None:
     """Compile a network with fresh weights, describe it, and save it as a new run folder.
@@ -52,8 +52,9 @@ def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_jso
         path = build_run(overview.spec, out)
     seconds = time.perf_counter() - started
     if as_json:
-        emit_json({**overview.data(), "run": str(path), "seconds": round(seconds, 2),
-                   "plot": str(plot) if plot else None})
+        emit_json(
+            {**overview.data(), "run": str(path), "seconds": round(seconds, 2), "plot": str(plot) if plot else None}
+        )
         return
     size = short_bytes(sum(file.stat().st_size for file in path.rglob("*") if file.is_file()))
     echo(f"saved  {path}  ({size}, in {seconds:.1f} s)")

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 def echo_evaluation(result: Evaluation, run: ClassifierRun | None = None) -> None:
     """Print accuracy, error and loss on a split."""
-    rows = [("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
-            ("accuracy", f"{result.top1:.2%}", f"top-1; error {1 - result.top1:.2%}")]
+    rows = [
+        ("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
+        ("accuracy", f"{result.top1:.2%}", f"top-1; error {1 - result.top1:.2%}"),
+    ]
     if result.top5 is not None:
         rows.append(("top-5", f"{result.top5:.2%}", f"error {1 - result.top5:.2%}"))
     if result.undefined:
@@ -31,17 +33,24 @@ def echo_evaluation(result: Evaluation, run: ClassifierRun | None = None) -> Non
 
 def echo_classes(result: Evaluation) -> None:
     """Print a line for each class, and the most common confusions."""
-    table([Column("class"), Column("images", right=True), Column("accuracy", right=True)],
-          [(name, f"{count:,}", "" if accuracy is None else f"{accuracy:.2%}")
-           for name, count, accuracy in result.by_class()])
+    table(
+        [Column("class"), Column("images", right=True), Column("accuracy", right=True)],
+        [
+            (name, f"{count:,}", "" if accuracy is None else f"{accuracy:.2%}")
+            for name, count, accuracy in result.by_class()
+        ],
+    )
     for true, taken, count in result.most_confused():
         echo(f"{true} taken for {taken}: {count:,}")
 
 
 def echo_predictions(predictions: Sequence[Prediction]) -> None:
     """Print a line for each image and class, best first."""
-    rows = [(prediction.path if rank == 0 else "", name, f"{probability:.2%}")
-            for prediction in predictions for rank, (name, probability) in enumerate(prediction.top)]
+    rows = [
+        (prediction.path if rank == 0 else "", name, f"{probability:.2%}")
+        for prediction in predictions
+        for rank, (name, probability) in enumerate(prediction.top)
+    ]
     table([Column("image"), Column("class"), Column("probability", right=True)], rows)
 
 
@@ -51,21 +60,41 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
     agreement, accuracy = ("top-1 agreement", "accuracy") if of == "top-1" else ("agreement", of)
     figures = ("size", "largest difference", agreement, accuracy, "of Keras", "images")
     columns = [Column("artefact"), Column("verdict"), *(Column(figure, right=True) for figure in figures)]
-    table(columns, [
-        (proof.kind, "agrees" if proof.holds else "REJECTED", short_bytes(proof.bytes),
-         f"{proof.difference:.1e}{_allowed(proof, 'difference')}",
-         f"{proof.agreement:.2%}{_allowed(proof, 'disagreement')}", f"{proof.accuracy:.2%}",
-         f"{proof.keras_accuracy:.2%}", str(proof.images)) for proof in proofs])
+    table(
+        columns,
+        [
+            (
+                proof.kind,
+                "agrees" if proof.holds else "REJECTED",
+                short_bytes(proof.bytes),
+                f"{proof.difference:.1e}{_allowed(proof, 'difference')}",
+                f"{proof.agreement:.2%}{_allowed(proof, 'disagreement')}",
+                f"{proof.accuracy:.2%}",
+                f"{proof.keras_accuracy:.2%}",
+                str(proof.images),
+            )
+            for proof in proofs
+        ],
+    )
     if any(proof.timings for proof in proofs):
         echo()
         titles = ("batch", "p50", "p99", "images/s")
-        table([Column("artefact"), *(Column(title, right=True) for title in titles)], [
-            (proof.kind, str(each.batch), f"{each.p50_ms:.2f} ms", f"{each.p99_ms:.2f} ms",
-             each.rate) for proof in proofs for each in proof.timings])
+        table(
+            [Column("artefact"), *(Column(title, right=True) for title in titles)],
+            [
+                (proof.kind, str(each.batch), f"{each.p50_ms:.2f} ms", f"{each.p99_ms:.2f} ms", each.rate)
+                for proof in proofs
+                for each in proof.timings
+            ],
+        )
         echo()
     width = max(len(proof.path) for proof in proofs)
-    facts([(proof.kind, proof.path.ljust(width), f"asked in {proof.against}" if proof.against else "")
-           for proof in proofs])
+    facts(
+        [
+            (proof.kind, proof.path.ljust(width), f"asked in {proof.against}" if proof.against else "")
+            for proof in proofs
+        ]
+    )
 
 
 def _allowed(proof: Proof, measure: str) -> str:
@@ -78,7 +107,16 @@ def _allowed(proof: Proof, measure: str) -> str:
 
 def echo_noise(layers: Sequence[LayerNoise]) -> None:
     """Print the noisiest layers of a quantised network."""
-    table([Column("layer"), Column("operation"), Column("signal/noise", right=True), Column("error", right=True),
-           Column("step", right=True)],
-          [(each.layer, each.operation.lower(), f"{each.decibels:.1f} dB", f"{each.error:.3g}", f"{each.step:.3g}")
-           for each in layers[:NOISIEST]])
+    table(
+        [
+            Column("layer"),
+            Column("operation"),
+            Column("signal/noise", right=True),
+            Column("error", right=True),
+            Column("step", right=True),
+        ],
+        [
+            (each.layer, each.operation.lower(), f"{each.decibels:.1f} dB", f"{each.error:.3g}", f"{each.step:.3g}")
+            for each in layers[:NOISIEST]
+        ],
+    )

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     "  reskeras conform saved_models/cifar-resnet-20-digits --json",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--write", "out", type=Written(dir_okay=False), metavar="FILE",
-              help="Write the spec, if it compiles to the same function.")
+@click.option(
+    "--write",
+    "out",
+    type=Written(dir_okay=False),
+    metavar="FILE",
+    help="Write the spec, if it compiles to the same function.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(model: Path, out: Path | None, as_json: bool) -> None:
     """What network MODEL is, a .keras or .h5 file or a run folder, and how it deviates from the papers' network.
@@ -56,20 +61,49 @@ def _echo(found: Conformity, spec: AnyNetwork) -> None:
     heading(found.name or "")
     sentence(spec.describe())
     echo()
-    yes = ", ".join(["yes", *(["after its preprocessing"] if found.preprocessing else []),
-                     *(["up to its softmax"] if found.softmax else [])])
+    yes = ", ".join(
+        [
+            "yes",
+            *(["after its preprocessing"] if found.preprocessing else []),
+            *(["up to its softmax"] if found.softmax else []),
+        ]
+    )
     ahead = "; ".join(dict.fromkeys(found.preprocessing_in_words()))
-    facts([("paper's network", found.paper or "", found.source or ""),
-           *([("preprocessing", ahead, "in the model, ahead of the network and no part of the spec")] if ahead else []),
-           ("same function", yes if found.exact else "no", "as the spec compiles to, given the same weights")])
+    facts(
+        [
+            ("paper's network", found.paper or "", found.source or ""),
+            *(
+                [("preprocessing", ahead, "in the model, ahead of the network and no part of the spec")]
+                if ahead
+                else []
+            ),
+            ("same function", yes if found.exact else "no", "as the spec compiles to, given the same weights"),
+        ]
+    )
     echo()
     if found.deviations:
         heading("deviations")
         remarks = any(each.remark for each in found.deviations)
-        columns = [Column("field"), Column("paper"), Column("model"), Column("section"),
-                   *([Column("remark", spare=1)] if remarks else [])]
-        table(columns, [[each.field, value_text(each.paper), value_text(each.value), each.section,
-                         *([each.remark] if remarks else [])] for each in found.deviations])
+        columns = [
+            Column("field"),
+            Column("paper"),
+            Column("model"),
+            Column("section"),
+            *([Column("remark", spare=1)] if remarks else []),
+        ]
+        table(
+            columns,
+            [
+                [
+                    each.field,
+                    value_text(each.paper),
+                    value_text(each.value),
+                    each.section,
+                    *([each.remark] if remarks else []),
+                ]
+                for each in found.deviations
+            ],
+        )
     if found.obstacles:
         echo()
         heading("what no spec says", "- only in the spec's network, + only in the model, ~ in both with other numbers")

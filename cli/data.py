@@ -40,17 +40,24 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 )
 @click.argument("source", shell_complete=complete_source)
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
-@click.option("--recipe", metavar="RECIPE", shell_complete=complete_recipe,
-              help="Whose augmentation the sheet shows: a name or a YAML file.  "
-              "[default: quick, of annotated images detector]")
-@click.option("--sheet", type=Written(dir_okay=False), metavar="FILE.png",
-              help="Draw images next to augmented versions of them.")
-@click.option("--input-shape", metavar="HxW[xC]",
-              help="Size of the augmented images, of annotated ones the canvas.  [default: the median size, within 32 "
-              "and 224, of annotated images as it is]")
+@click.option(
+    "--recipe",
+    metavar="RECIPE",
+    shell_complete=complete_recipe,
+    help="Whose augmentation the sheet shows: a name or a YAML file.  [default: quick, of annotated images detector]",
+)
+@click.option(
+    "--sheet", type=Written(dir_okay=False), metavar="FILE.png", help="Draw images next to augmented versions of them."
+)
+@click.option(
+    "--input-shape",
+    metavar="HxW[xC]",
+    help="Size of the augmented images, of annotated ones the canvas.  [default: the median size, within 32 "
+    "and 224, of annotated images as it is]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    source: str, data_dir: Path | None, recipe: str | None, sheet: Path | None, input_shape: str | None, as_json: bool,
+    source: str, data_dir: Path | None, recipe: str | None, sheet: Path | None, input_shape: str | None, as_json: bool
 ) -> None:
     """Images of SOURCE by class and size, and what may go wrong in training on them.
 
@@ -128,8 +135,9 @@ def _size(typed: str | None) -> Size | None:
     except ValueError as error:
         raise ReskerasError(f"--input-shape: {typed!r} {error}") from None
     if not all(1 <= side <= MOST_PIXELS for side in (height, width)) or channels == 0:
-        raise ReskerasError(f"--input-shape: {typed!r} should be from 1 to {MOST_PIXELS} pixels high and wide, and "
-                            "not of 0 channels")
+        raise ReskerasError(
+            f"--input-shape: {typed!r} should be from 1 to {MOST_PIXELS} pixels high and wide, and not of 0 channels"
+        )
     return height, width
 
 

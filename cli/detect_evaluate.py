@@ -26,17 +26,24 @@ from .run_options import data_options, run_argument
 )
 @run_argument
 @data_options
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
-              help="Which images to use.")
+@click.option(
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images to use."
+)
 @looking_options
-@click.option("--curves", type=Written(), metavar="FILE",
-              help="Draw precision by recall of each class: png or svg.")
-@click.option("--pictures", type=Written(), metavar="FILE.png",
-              help="Draw some images: what is annotated beside what was found.")
+@click.option("--curves", type=Written(), metavar="FILE", help="Draw precision by recall of each class: png or svg.")
+@click.option(
+    "--pictures", type=Written(), metavar="FILE.png", help="Draw some images: what is annotated beside what was found."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    run: Path, data: str | None, data_dir: Path | None, split: str, looked: dict[str, Any], curves: Path | None,
-    pictures: Path | None, as_json: bool,
+    run: Path,
+    data: str | None,
+    data_dir: Path | None,
+    split: str,
+    looked: dict[str, Any],
+    curves: Path | None,
+    pictures: Path | None,
+    as_json: bool,
 ) -> None:
     """Average precision of a detector's best model, by the rules of VOC and COCO, in float32, on the data it was
     trained on or on other data; recall of its proposals; and its mistakes by kind.
@@ -50,8 +57,7 @@ def command(
 
     opened, options = DetectorRun(run), Options(**looked)
     with progress("looking at images") as tell:
-        result = opened.evaluate(data, data_dir, split, options, tell,
-                                 lambda line: note(f"note: {line}", err=as_json))
+        result = opened.evaluate(data, data_dir, split, options, tell, lambda line: note(f"note: {line}", err=as_json))
     if curves:
         from reskeras.report.figures import save_figure
         from reskeras.tasks.detection.precision_plot import draw_precision
@@ -64,8 +70,13 @@ def command(
         with atomic_file(pictures) as beside:
             drawn.save(beside)
     if as_json:
-        emit_json({**result.as_dict(), "curves": str(curves) if curves else None,
-                   "pictures": str(pictures) if pictures else None})
+        emit_json(
+            {
+                **result.as_dict(),
+                "curves": str(curves) if curves else None,
+                "pictures": str(pictures) if pictures else None,
+            }
+        )
         return
     echo_detection_evaluation(result, opened)
     for place, path in enumerate(filter(None, (curves, pictures))):

@@ -20,16 +20,31 @@ from .run_options import data_options, numbers_by_name, run_argument
     "  reskeras detect export saved_models/resnet-18-detector-bccd --tolerance serving=0.01 --no-timing",
 )
 @run_argument
-@click.option("--to", "kinds", multiple=True, metavar="KIND",
-              help=f"{kinds_listed('detection')}; may be repeated.  [default: serving]")
-@click.option("--tolerance", "tolerances", multiple=True, metavar="KIND=VALUE",
-              help="How much a probability, or a corner as a share of the image's longer side, may differ.")
+@click.option(
+    "--to",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help=f"{kinds_listed('detection')}; may be repeated.  [default: serving]",
+)
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="KIND=VALUE",
+    help="How much a probability, or a corner as a share of the image's longer side, may differ.",
+)
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    run: Path, kinds: tuple[str, ...], tolerances: tuple[str, ...], no_timing: bool, data: str | None,
-    data_dir: Path | None, as_json: bool,
+    run: Path,
+    kinds: tuple[str, ...],
+    tolerances: tuple[str, ...],
+    no_timing: bool,
+    data: str | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Export a detector's best model, and compare each artefact with it on real test images, detection by detection.
 
@@ -42,8 +57,9 @@ def command(
 
     made = DetectorRun(run)
     with working("exporting"):
-        proofs = made.export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, tolerances=allowed,
-                             timing=not no_timing)
+        proofs = made.export(
+            *dict.fromkeys(kinds), data=data, data_dir=data_dir, tolerances=allowed, timing=not no_timing
+        )
     if as_json:
         emit_json([proof.as_dict() for proof in proofs])
         return

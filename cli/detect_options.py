@@ -22,12 +22,20 @@ def looking_options(command: Command) -> Command:
         return command(looked=looked | ({} if canonical is None else {"canonical": canonical}), **parameters)
 
     for decorator in (
-        click.option("--canonical", type=float, metavar="PIXELS", help="Side at which regions are best seen, by which "
-                     "each picks its two scales.  [default: 224]"),
-        click.option("--scales", metavar="F,F,...", help="See each region at the two best of these factors of the "
-                     "canvas, and keep the larger features."),
-        click.option("--refine", is_flag=True, help="Look once more at what was found, and let overlapping boxes "
-                     "vote."),
+        click.option(
+            "--canonical",
+            type=float,
+            metavar="PIXELS",
+            help="Side at which regions are best seen, by which each picks its two scales.  [default: 224]",
+        ),
+        click.option(
+            "--scales",
+            metavar="F,F,...",
+            help="See each region at the two best of these factors of the canvas, and keep the larger features.",
+        ),
+        click.option(
+            "--refine", is_flag=True, help="Look once more at what was found, and let overlapping boxes vote."
+        ),
     ):
         with_options = decorator(with_options)
     return with_options

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 def _rows(image: Any) -> list[list[str]]:
     """The CSV lines of one image: one per object, or one with the image's name alone."""
-    return [[image.path, each.name, f"{each.score:.6f}", *(f"{side:.2f}" for side in each.box)]
-            for each in image.detections] or [[image.path, *[""] * 6]]
+    return [
+        [image.path, each.name, f"{each.score:.6f}", *(f"{side:.2f}" for side in each.box)] for each in image.detections
+    ] or [[image.path, *[""] * 6]]
 
 
 ANSWERS = AnswerFormat(("image", "class", "score", "top", "left", "bottom", "right"), _rows, echo_detections)
@@ -34,20 +35,34 @@ ANSWERS = AnswerFormat(("image", "class", "score", "top", "left", "bottom", "rig
     "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg --refine --json\n"
     "  reskeras detect predict --url http://localhost:8501/v1/models/resnet-18-detector cells.jpg",
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True),
-                metavar="[RUN] IMAGE...")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True), metavar="[RUN] IMAGE..."
+)
 @served_options
-@click.option("--score", type=float, metavar="P", help="Lowest probability that is told.  [default: the detector's, "
-              "0.05 unless it says otherwise]")
+@click.option(
+    "--score",
+    type=float,
+    metavar="P",
+    help="Lowest probability that is told.  [default: the detector's, 0.05 unless it says otherwise]",
+)
 @looking_options
-@click.option("--out", type=Written(), metavar="DIR",
-              help="A new folder for the images with boxes drawn in (without --score those of 0.5 or more), and for "
-              "detections.json, in COCO's form.")
+@click.option(
+    "--out",
+    type=Written(),
+    metavar="DIR",
+    help="A new folder for the images with boxes drawn in (without --score those of 0.5 or more), and for "
+    "detections.json, in COCO's form.",
+)
 @csv_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    paths: tuple[Path, ...], score: float | None, looked: dict[str, Any], out: Path | None, csv: Path | None,
-    as_json: bool, served: Client | None,
+    paths: tuple[Path, ...],
+    score: float | None,
+    looked: dict[str, Any],
+    out: Path | None,
+    csv: Path | None,
+    as_json: bool,
+    served: Client | None,
 ) -> None:
     """The objects in image files, by a detector's best model, in float32: their classes, probabilities and boxes.
 

@@ -22,15 +22,24 @@ INSTALL = "COCO's figures need pycocotools: pip install 'reskeras[detect]'"
 
 def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> None:
     """Print average precision by class, its means, recall of the proposals, and the mistakes by kind."""
-    facts([("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
-           ("objects", f"{result.objects:,}", "to be found")])
+    facts(
+        [
+            ("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
+            ("objects", f"{result.objects:,}", "to be found"),
+        ]
+    )
     echo()
     _echo_classes(result)
     echo()
     voc, at = result.voc, f"at an overlap of {result.voc.overlap:g}"
-    facts([("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
-           ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
-           *(_coco_facts(result.coco) if result.coco else []), *_recall_facts(result, run.plan.spec.proposals)])
+    facts(
+        [
+            ("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
+            ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
+            *(_coco_facts(result.coco) if result.coco else []),
+            *_recall_facts(result, run.plan.spec.proposals),
+        ]
+    )
     if result.coco is None:
         echo(INSTALL)
     echo()
@@ -50,9 +59,11 @@ def _echo_classes(result: DetectionEvaluation) -> None:
 def _coco_facts(coco: CocoPrecision) -> Facts:
     sizes = {"small": coco.small, "medium": coco.medium, "large": coco.large}
     by_size = ", ".join(f"{name} {_share(value)}" for name, value in sizes.items() if value is not None)
-    return [("mAP at 0.5 to 0.95", _share(coco.map), f"COCO's: mean over overlaps; of objects by size {by_size}"),
-            ("mAP at 0.5", _share(coco.map50), "COCO's"),
-            ("mAP at 0.75", _share(coco.map75), "COCO's")]
+    return [
+        ("mAP at 0.5 to 0.95", _share(coco.map), f"COCO's: mean over overlaps; of objects by size {by_size}"),
+        ("mAP at 0.5", _share(coco.map50), "COCO's"),
+        ("mAP at 0.75", _share(coco.map75), "COCO's"),
+    ]
 
 
 def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts:
@@ -61,8 +72,13 @@ def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts
         note = f"; the detector looks at {proposals.testing:,}" if count > proposals.testing else ""
         if count > proposals.before:
             note = f"; there are no more than {proposals.before:,}"
-        rows.append((f"recall of {count:,} proposals", f"{recall.share:.2%}",
-                     f"at 0.5; mean over 0.5 to 0.95 {recall.average:.2%}{note}"))
+        rows.append(
+            (
+                f"recall of {count:,} proposals",
+                f"{recall.share:.2%}",
+                f"at 0.5; mean over 0.5 to 0.95 {recall.average:.2%}{note}",
+            )
+        )
     return rows
 
 
@@ -70,11 +86,24 @@ def _echo_mistakes(found: Mistakes) -> None:
     from reskeras.tasks.detection.mistakes import SURE, WORDS
 
     heading("mistakes", "and the mAP that there would be without this kind")
-    columns = [Column("mistake"), *(Column(title, right=True) for title in (
-        "count", f"score {SURE:g} or more", "mAP without")), Column("what it is")]
-    table(columns, [[each.name, f"{each.count:,}", "" if each.sure is None else f"{each.sure:,}",
-                     f"{each.mended:.2%} ({each.mended - found.map_area:+.2%})", WORDS[each.name]]
-                    for each in found.table])
+    columns = [
+        Column("mistake"),
+        *(Column(title, right=True) for title in ("count", f"score {SURE:g} or more", "mAP without")),
+        Column("what it is"),
+    ]
+    table(
+        columns,
+        [
+            [
+                each.name,
+                f"{each.count:,}",
+                "" if each.sure is None else f"{each.sure:,}",
+                f"{each.mended:.2%} ({each.mended - found.map_area:+.2%})",
+                WORDS[each.name],
+            ]
+            for each in found.table
+        ],
+    )
     if found.missed_unproposed:
         echo(f"{found.missed_unproposed:,} of the missed objects are covered by no proposal")
 
@@ -85,8 +114,10 @@ def echo_detections(found: Sequence[ImageDetections]) -> None:
     for image in found:
         if not image.detections:
             rows.append([image.path, "nothing", *[""] * 5])
-        rows += [[image.path if place == 0 else "", each.name, f"{each.score:.2%}",
-                  *(f"{side:.1f}" for side in each.box)] for place, each in enumerate(image.detections)]
+        rows += [
+            [image.path if place == 0 else "", each.name, f"{each.score:.2%}", *(f"{side:.1f}" for side in each.box)]
+            for place, each in enumerate(image.detections)
+        ]
     titles = ("score", "top", "left", "bottom", "right")
     table([Column("image"), Column("class"), *(Column(title, right=True) for title in titles)], rows)
 

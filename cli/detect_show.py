@@ -21,8 +21,12 @@ from .output import echo, echo_text, emit_json, working
     "  reskeras detect show resnet-101 --input-shape 600x1000x3 --set regions.context=true --yaml > mine.yaml",
 )
 @network_options(metavar="[DETECTOR]")
-@click.option("--data", metavar="SOURCE", shell_complete=complete_objects,
-              help=f"Hold the anchors against the training objects of {usages(OBJECTS)}.")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    shell_complete=complete_objects,
+    help=f"Hold the anchors against the training objects of {usages(OBJECTS)}.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
 @click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
@@ -57,8 +61,10 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
             source = open_objects(data, data_dir)
             if spec.classes is None:
                 overview = DetectorOverview(laid_over(spec, {"classes": len(source.classes)}))
-            found, label = survey_anchors(
-                source.training_images("detect show"), source.classes, overview.plan), source.label
+            found, label = (
+                survey_anchors(source.training_images("detect show"), source.classes, overview.plan),
+                source.label,
+            )
     if form == "json":
         emit_json({**overview.data(), **({"data": {"label": label, **found.as_dict()}} if found else {})})
         return

@@ -21,12 +21,18 @@ from .training_options import TrainingRequest, training_options
     "  reskeras detect train mine.yaml --data tfds:voc/2007 --epochs 12 --out saved_models/voc --resume",
 )
 @network_options(metavar="[DETECTOR]")
-@click.option("--data", required=True, metavar="SOURCE", shell_complete=complete_objects,
-              help=f"Annotated images: {usages(OBJECTS)}.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="SOURCE",
+    shell_complete=complete_objects,
+    help=f"Annotated images: {usages(OBJECTS)}.",
+)
 @training_options(
     recipe="that of DETECTOR's file if it has one, else detector",
     start="Begin with this run's weights and preprocessing, a classifier's or a detector's; its network unless "
-    "DETECTOR is given. Batch norm is then frozen, unless the recipe or --no-frozen-bn says otherwise.")
+    "DETECTOR is given. Batch norm is then frozen, unless the recipe or --no-frozen-bn says otherwise.",
+)
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
     """Train a Faster R-CNN DETECTOR on annotated images, by a recipe: proposals and regions together.
 

@@ -54,16 +54,27 @@ class DetectorOverview:
     def parts(self) -> list[Part]:
         """The stages, in order of computation."""
         training = self.plan.times(self.plan.spec.regions.sample)
-        return [Part(name, line, times, training[name])
-                for name, (complexity, times) in self.plan.costs().items()
-                for line in stage_lines(self.plan.parts[name], complexity)]
+        return [
+            Part(name, line, times, training[name])
+            for name, (complexity, times) in self.plan.costs().items()
+            for line in stage_lines(self.plan.parts[name], complexity)
+        ]
 
     def total(self) -> Cost:
         """Parameters and statistics of the whole detector, multiply-adds per image in testing, activations per image in
         training."""
-        return sum((Cost(part.line.cost.parameters, part.line.cost.statistics,
-                         part.line.cost.multiply_adds * part.times, part.line.cost.activations * part.training)
-                    for part in self.parts()), Cost())
+        return sum(
+            (
+                Cost(
+                    part.line.cost.parameters,
+                    part.line.cost.statistics,
+                    part.line.cost.multiply_adds * part.times,
+                    part.line.cost.activations * part.training,
+                )
+                for part in self.parts()
+            ),
+            Cost(),
+        )
 
     def echo(self) -> None:
         """Print the overview."""
@@ -73,11 +84,28 @@ class DetectorOverview:
         facts(self._facts())
         echo()
         right = {"right": True}
-        columns = [Column("stage"), Column("output"), Column("operations"), Column("parameters", **right),
-                   Column("multiply-adds", **right), Column("times an image", **right)]
-        table(columns, [[part.line.name, shape_text(part.line.shape), part.line.words,
-                         short(part.line.cost.parameters), short(part.line.cost.multiply_adds), f"{part.times:,}"]
-                        for part in self.parts()])
+        columns = [
+            Column("stage"),
+            Column("output"),
+            Column("operations"),
+            Column("parameters", **right),
+            Column("multiply-adds", **right),
+            Column("times an image", **right),
+        ]
+        table(
+            columns,
+            [
+                [
+                    part.line.name,
+                    shape_text(part.line.shape),
+                    part.line.words,
+                    short(part.line.cost.parameters),
+                    short(part.line.cost.multiply_adds),
+                    f"{part.times:,}",
+                ]
+                for part in self.parts()
+            ],
+        )
         echo()
         facts(self._totals())
 
@@ -88,15 +116,29 @@ class DetectorOverview:
         context = ", beside the whole image's" if regions.context else ""
         return [
             ("canvas", shape_text(plan.input_shape), "that images are scaled to fit on"),
-            ("shared", spec.shared or "", f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} "
-             "pixels, is computed once an image"),
-            ("anchors", f"{plan.anchors} a cell", f"sizes {_numbers(spec.anchors.sizes)} x ratios "
-             f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in all"),
+            (
+                "shared",
+                spec.shared or "",
+                f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} "
+                "pixels, is computed once an image",
+            ),
+            (
+                "anchors",
+                f"{plan.anchors} a cell",
+                f"sizes {_numbers(spec.anchors.sizes)} x ratios "
+                f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in all",
+            ),
             ("proposals", f"{proposals.testing:,}", f"best boxes of an image, in training {proposals.training:,}"),
-            ("regions", f"{regions.size}x{regions.size}", f"cells, by {POOLS[regions.pool]}{points}{context}; "
-             f"{regions.sample} of an image are trained on"),
-            ("classes", f"{spec.classes:,}", "and the background" + (
-                "" if self.spec.classes else "; in training those of the data")),
+            (
+                "regions",
+                f"{regions.size}x{regions.size}",
+                f"cells, by {POOLS[regions.pool]}{points}{context}; {regions.sample} of an image are trained on",
+            ),
+            (
+                "classes",
+                f"{spec.classes:,}",
+                "and the background" + ("" if self.spec.classes else "; in training those of the data"),
+            ),
         ]
 
     def _totals(self) -> list[tuple[str, str, str]]:
@@ -105,33 +147,56 @@ class DetectorOverview:
         return [
             ("parameters", f"{total.parameters:,}", ""),
             ("statistics", f"{total.statistics:,}", "moving means and variances"),
-            ("multiply-adds", short(total.multiply_adds),
-             f"an image, {of_regions / total.multiply_adds:.0%} of them for its regions"),
-            ("memory", short_bytes(total.activation_bytes(1)),
-             f"float32 activations for the backward pass, an image and its {regions} regions"),
+            (
+                "multiply-adds",
+                short(total.multiply_adds),
+                f"an image, {of_regions / total.multiply_adds:.0%} of them for its regions",
+            ),
+            (
+                "memory",
+                short_bytes(total.activation_bytes(1)),
+                f"float32 activations for the backward pass, an image and its {regions} regions",
+            ),
         ]
 
     def data(self) -> dict[str, Any]:
         """For JSON."""
         plan = self.plan
         return {
-            "name": self.name, "understood": self.spec.backbone.describe(), "detector": self.spec.sparse(),
-            "canvas": list(plan.input_shape), "map": list(plan.map_shape), "stride": plan.stride,
-            "anchors": {"sizes": list(plan.spec.anchors.sizes or ()), "ratios": list(plan.spec.anchors.ratios),
-                        "count": prod(plan.map_shape[:2]) * plan.anchors},
-            "stages": [part.data() for part in self.parts()], "total": cost_data(self.total(), 1),
+            "name": self.name,
+            "understood": self.spec.backbone.describe(),
+            "detector": self.spec.sparse(),
+            "canvas": list(plan.input_shape),
+            "map": list(plan.map_shape),
+            "stride": plan.stride,
+            "anchors": {
+                "sizes": list(plan.spec.anchors.sizes or ()),
+                "ratios": list(plan.spec.anchors.ratios),
+                "count": prod(plan.map_shape[:2]) * plan.anchors,
+            },
+            "stages": [part.data() for part in self.parts()],
+            "total": cost_data(self.total(), 1),
         }
 
 
 def echo_anchors(found: AnchorSurvey, data: str) -> None:
     """Print how well anchors fit the objects of each class."""
-    heading(f"training objects of {data}",
-            f"their sides on a canvas of {shape_text(found.canvas)}, and the best anchor of each")
+    heading(
+        f"training objects of {data}",
+        f"their sides on a canvas of {shape_text(found.canvas)}, and the best anchor of each",
+    )
     covers = {**found.classes, **({"all": found.every} if len(found.classes) > 1 else {})}
-    columns = [Column("class"), *(Column(title, right=True) for title in (
-        "objects", "side, quartiles", "overlap 0.5 or more", "0.7 or more"))]
-    table(columns, [[name, f"{cover.objects:,}", _numbers(map(round, cover.sides)),
-                     *(f"{share:.1%}" for share in cover.shares)] for name, cover in covers.items()])
+    columns = [
+        Column("class"),
+        *(Column(title, right=True) for title in ("objects", "side, quartiles", "overlap 0.5 or more", "0.7 or more")),
+    ]
+    table(
+        columns,
+        [
+            [name, f"{cover.objects:,}", _numbers(map(round, cover.sides)), *(f"{share:.1%}" for share in cover.shares)]
+            for name, cover in covers.items()
+        ],
+    )
 
 
 def _numbers(values: Any) -> str:

@@ -57,20 +57,28 @@ def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> No
 def _echo(found: Difference, a: str, b: str) -> None:
     if found.fields:
         heading("fields")
-        table([Column("field"), Column(a), Column(b)],
-              [[change.field, value_text(change.before), value_text(change.after)] for change in found.fields])
+        table(
+            [Column("field"), Column(a), Column(b)],
+            [[change.field, value_text(change.before), value_text(change.after)] for change in found.fields],
+        )
         echo()
     if found.units:
         heading("operations", f"- only in {a}, + only in {b}, ~ in both with other numbers")
         echo_units(found.units)
     heading("costs")
     totals: list[tuple[str, int, int, Callable[[int], str]]] = [
-        (name, getattr(found.before, field), getattr(found.after, field), show) for name, field, show in (
-            ("parameters", "parameters", "{:,}".format), ("statistics", "statistics", "{:,}".format),
-            ("multiply-adds", "multiply_adds", short))]
+        (name, getattr(found.before, field), getattr(found.after, field), show)
+        for name, field, show in (
+            ("parameters", "parameters", "{:,}".format),
+            ("statistics", "statistics", "{:,}".format),
+            ("multiply-adds", "multiply_adds", short),
+        )
+    ]
     totals.append(("memory (batch 1)", found.before.activation_bytes(1), found.after.activation_bytes(1), short_bytes))
-    table([Column("total"), Column(a, right=True), Column(b, right=True), Column("change", right=True)],
-          [[name, show(old), show(new), _change(old, new)] for name, old, new, show in totals])
+    table(
+        [Column("total"), Column(a, right=True), Column(b, right=True), Column("change", right=True)],
+        [[name, show(old), show(new), _change(old, new)] for name, old, new, show in totals],
+    )
 
 
 def echo_units(changes: Sequence[UnitChange]) -> None:

@@ -33,29 +33,45 @@ OWN = "classification"
 )
 @run_argument
 @data_options
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
-              help="Which images to use.")
-@click.option("--views", type=int, default=1, show_default=True, metavar="[1|10]",
-              help="Crops of each image to average over.")
+@click.option(
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images to use."
+)
+@click.option(
+    "--views", type=int, default=1, show_default=True, metavar="[1|10]", help="Crops of each image to average over."
+)
 @click.option("--resize", type=int, metavar="PIXELS", help="The square that ten crops are cut from.")
 @click.option("--scales", metavar="S,S,...", help="Whole images and mirror images with these shorter sides, averaged.")
 @click.option("--recalibrate", type=int, default=0, metavar="N", help="Measure batch norm's statistics over N images.")
 @click.option("--save-recalibrated", is_flag=True, help="Save the measured statistics in the run's model.")
-@click.option("--classes", "by_class", is_flag=True,
-              help="Print the accuracy of each class and the commonest mistakes.")
-@click.option("--confusion", type=Written(), metavar="FILE",
-              help="Write the confusion matrix: .png, .svg or .csv.")
-@click.option("--predictions", type=Written(), metavar="FILE",
-              help="Write a CSV file with a line for each image.")
+@click.option(
+    "--classes", "by_class", is_flag=True, help="Print the accuracy of each class and the commonest mistakes."
+)
+@click.option("--confusion", type=Written(), metavar="FILE", help="Write the confusion matrix: .png, .svg or .csv.")
+@click.option("--predictions", type=Written(), metavar="FILE", help="Write a CSV file with a line for each image.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    run: Path, data: str | None, data_dir: Path | None, split: str, views: int, resize: int | None, scales: str | None,
-    recalibrate: int, save_recalibrated: bool, by_class: bool, confusion: Path | None, predictions: Path | None,
+    run: Path,
+    data: str | None,
+    data_dir: Path | None,
+    split: str,
+    views: int,
+    resize: int | None,
+    scales: str | None,
+    recalibrate: int,
+    save_recalibrated: bool,
+    by_class: bool,
+    confusion: Path | None,
+    predictions: Path | None,
     as_json: bool,
 ) -> None:
     """Accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data."""
-    looked = {"views": views, "resize": resize, "scales": listed_numbers("scales", scales, int, "224,256,384"),
-              "recalibrate": recalibrate, "save": save_recalibrated}
+    looked = {
+        "views": views,
+        "resize": resize,
+        "scales": listed_numbers("scales", scales, int, "224,256,384"),
+        "recalibrate": recalibrate,
+        "save": save_recalibrated,
+    }
     from reskeras.tasks.classification.confusion_plot import check_kind, save_confusion
     from reskeras.tasks.run import Run
 
@@ -64,8 +80,13 @@ def command(
     _check_task(opened, looked, written)
     if confusion:
         check_kind(confusion)
-    result = opened.evaluate(data, data_dir, split, tell=lambda line: note(f"note: {line}", err=as_json),
-                             **(looked if opened.task == OWN else {}))
+    result = opened.evaluate(
+        data,
+        data_dir,
+        split,
+        tell=lambda line: note(f"note: {line}", err=as_json),
+        **(looked if opened.task == OWN else {}),
+    )
     if confusion:
         save_confusion(result, confusion)
     if predictions:
@@ -84,8 +105,9 @@ def _check_task(run: Run, looked: Mapping[str, Any], written: Mapping[str, Any])
     """ReskerasError (status 2) for a run whose task has its own commands, and for flags that do not apply to it."""
     own = find_task(run.task)
     if own.program != find_task(OWN).program:
-        raise ReskerasError(f"run: {run.path} is a {own.noun}, not a {find_task(OWN).noun}; see "
-                            f"{' '.join(own.words('evaluate'))}")
+        raise ReskerasError(
+            f"run: {run.path} is a {own.noun}, not a {find_task(OWN).noun}; see {' '.join(own.words('evaluate'))}"
+        )
     given = [name for name, value in {**looked, **written}.items() if value and (name, value) != ("views", 1)]
     if run.task != OWN and given:
         raise ReskerasError(f"{given[0]}: is for classifiers, and this is a {own.noun}")

@@ -29,23 +29,52 @@ if TYPE_CHECKING:
     "  reskeras export saved_models/photos --to tflite-int8 --representative 500 --tolerance tflite-int8=0.02",
 )
 @run_argument
-@click.option("--to", "kinds", multiple=True, metavar="KIND",
-              help=f"{kinds_listed('classification')}; may be repeated.  [default: serving and tflite]")
-@click.option("--pixels", default="uint8", show_default=True, metavar="TYPE",
-              help="What the server takes: uint8 or float32, both 0 to 255.")
-@click.option("--representative", type=int, default=200, show_default=True, metavar="N",
-              help="Training images, of each class alike, that quantised kinds measure ranges on.")
-@click.option("--tolerance", "tolerances", multiple=True, metavar="KIND=VALUE",
-              help="What a kind may differ by, instead of its own; may be repeated.")
+@click.option(
+    "--to",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help=f"{kinds_listed('classification')}; may be repeated.  [default: serving and tflite]",
+)
+@click.option(
+    "--pixels",
+    default="uint8",
+    show_default=True,
+    metavar="TYPE",
+    help="What the server takes: uint8 or float32, both 0 to 255.",
+)
+@click.option(
+    "--representative",
+    type=int,
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Training images, of each class alike, that quantised kinds measure ranges on.",
+)
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="KIND=VALUE",
+    help="What a kind may differ by, instead of its own; may be repeated.",
+)
 @click.option("--keep-float", multiple=True, metavar="LAYER", help="Layers that int8 kinds leave in float32.")
 @click.option("--explain", "explained", is_flag=True, help="Rank the layers of int8 kinds by quantisation noise.")
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    run: Path, kinds: tuple[str, ...], data: str | None, data_dir: Path | None, as_json: bool, pixels: str,
-    representative: int, tolerances: tuple[str, ...], keep_float: tuple[str, ...],
-    explained: bool, no_timing: bool,
+    run: Path,
+    kinds: tuple[str, ...],
+    data: str | None,
+    data_dir: Path | None,
+    as_json: bool,
+    pixels: str,
+    representative: int,
+    tolerances: tuple[str, ...],
+    keep_float: tuple[str, ...],
+    explained: bool,
+    no_timing: bool,
 ) -> None:
     """Export a run's best model, and compare each artefact with it on real test images.
 
@@ -57,12 +86,21 @@ def command(
 
     allowed = numbers_by_name("tolerance", tolerances, "tflite-int8=0.02")
     made = ClassifierRun(run)
-    proofs = made.export(*dict.fromkeys(kinds), data=data, data_dir=data_dir, pixels=pixels, tolerances=allowed,
-                             representative=representative, keep_float=keep_float, timing=not no_timing)
+    proofs = made.export(
+        *dict.fromkeys(kinds),
+        data=data,
+        data_dir=data_dir,
+        pixels=pixels,
+        tolerances=allowed,
+        representative=representative,
+        keep_float=keep_float,
+        timing=not no_timing,
+    )
     noise = {kind: made.explain(kind, data, data_dir, representative) for kind in kinds if explained and "int8" in kind}
     if as_json:
-        emit_json([{**proof.as_dict(), "layers": [asdict(each) for each in noise.get(proof.kind, [])]}
-                   for proof in proofs])
+        emit_json(
+            [{**proof.as_dict(), "layers": [asdict(each) for each in noise.get(proof.kind, [])]} for proof in proofs]
+        )
         return
     echo_exported(made, proofs, data)
     for kind, layers in noise.items():
@@ -78,8 +116,10 @@ def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
     echo_proofs(proofs)
     if data is None and "data" not in run.folder.provenance():
         echo()
-        prose("Proven on random images, because the run was ported and has none: accuracies say nothing. --data gives "
-              "real ones.")
+        prose(
+            "Proven on random images, because the run was ported and has none: accuracies say nothing. --data gives "
+            "real ones."
+        )
     if any(proof.kind == "serving" for proof in proofs):
         echo()
         for words in commands_for(run.folder.export_folder):

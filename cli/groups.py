@@ -54,8 +54,9 @@ class Commands(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Completions of commands and options, without importing any command."""
-        names = [CompletionItem(name, help=entry.help) for name, entry in self.table.items()
-                 if name.startswith(incomplete)]
+        names = [
+            CompletionItem(name, help=entry.help) for name, entry in self.table.items() if name.startswith(incomplete)
+        ]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

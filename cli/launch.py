@@ -27,12 +27,28 @@ PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main
     "  reskeras launch --workers 2 --dry-run -- train cifar-resnet-56 --data cifar10",
 )
 @click.option("--workers", type=click.IntRange(min=1), required=True, metavar="N", help="Processes to start.")
-@click.option("--restarts", type=click.IntRange(min=0), default=3, show_default=True, metavar="R",
-              help="How often a group that failed is started again.")
-@click.option("--grace", type=click.FloatRange(min=0), default=20.0, show_default=True, metavar="SECONDS",
-              help="From asking a worker to end (SIGTERM) to killing it.")
-@click.option("--port", type=click.IntRange(1, 65535), metavar="P",
-              help="Use the first free ports from P on.  [default: any free ones]")
+@click.option(
+    "--restarts",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    metavar="R",
+    help="How often a group that failed is started again.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="From asking a worker to end (SIGTERM) to killing it.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="P",
+    help="Use the first free ports from P on.  [default: any free ones]",
+)
 @click.option("--dry-run", is_flag=True, help="Print the commands and their environments; start nothing.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- train ...")
 def command(
@@ -55,8 +71,11 @@ def command(
         _echo_commands(workers, port, first)
         return 0
     if restarts and not {"--out", "--resume"} & _options(arguments):
-        note("launch: no --out; a restart goes on in the folder's name without a number, so give one if "
-                   "that is another run", err=True)
+        note(
+            "launch: no --out; a restart goes on in the folder's name without a number, so give one if "
+            "that is another run",
+            err=True,
+        )
     launch = Launch((*PROGRAM, *first), workers, (*PROGRAM, *again), restarts, grace, port=port)
     return supervise(launch, lambda line, is_error: echo(line, err=is_error))
 
@@ -73,7 +92,7 @@ def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[s
     if resume and "--resume" not in given:
         added.append("--resume")
     # right after the command's name: after a -- they would not be options
-    return [*command, *added, *arguments[len(command):]]
+    return [*command, *added, *arguments[len(command) :]]
 
 
 def _options(arguments: tuple[str, ...]) -> set[str]:

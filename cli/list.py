@@ -26,22 +26,45 @@ def command(text: str, as_json: bool) -> None:
         emit_json(rows)
         return
     columns = [
-        Column("name"), Column("layers", right=True), Column("block", spare=4), Column("shortcut", spare=5),
-        Column("skip", spare=6), Column("order", spare=3), Column("input", spare=7),
-        Column("parameters", right=True), Column("multiply-adds", right=True), Column("source", spare=2),
+        Column("name"),
+        Column("layers", right=True),
+        Column("block", spare=4),
+        Column("shortcut", spare=5),
+        Column("skip", spare=6),
+        Column("order", spare=3),
+        Column("input", spare=7),
+        Column("parameters", right=True),
+        Column("multiply-adds", right=True),
+        Column("source", spare=2),
     ]
-    table(columns, [[
-        row["name"], str(row["layers"]), row["block"], row["shortcut"], row["skip"], row["order"],
-        shape_text(row["input_shape"]), short(row["parameters"]), short(row["multiply_adds"]), row["source"],
-    ] for row in rows])
+    table(
+        columns,
+        [
+            [
+                row["name"],
+                str(row["layers"]),
+                row["block"],
+                row["shortcut"],
+                row["skip"],
+                row["order"],
+                shape_text(row["input_shape"]),
+                short(row["parameters"]),
+                short(row["multiply_adds"]),
+                row["source"],
+            ]
+            for row in rows
+        ],
+    )
 
 
 def _described() -> list[dict[str, Any]]:
     """A row for each named network, without its costs."""
     from reskeras.networks.catalog import catalog
 
-    return [{"name": name, **row.spec.facts(), "input_shape": row.spec.whole()["input_shape"],
-             "source": row.source} for name, row in catalog().items()]
+    return [
+        {"name": name, **row.spec.facts(), "input_shape": row.spec.whole()["input_shape"], "source": row.source}
+        for name, row in catalog().items()
+    ]
 
 
 def _costs(name: str) -> dict[str, int]:

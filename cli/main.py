@@ -55,8 +55,14 @@ COMMANDS = {
 class Program(Commands):
     """The group of all commands, run as a program."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, complete_var: str | None = None,
-             standalone_mode: bool = True, **extra: Any) -> NoReturn:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
         """Run a command line and exit; every error becomes an exit status and at most two lines on stderr. `prog_name`
         and `standalone_mode` are fixed."""
         try:

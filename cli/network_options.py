@@ -50,7 +50,7 @@ class NetworkRequest:
 
 
 def network_options(
-    network: Literal["required", "optional", "absent"] = "optional", metavar: str | None = None,
+    network: Literal["required", "optional", "absent"] = "optional", metavar: str | None = None
 ) -> Decorator:
     """Give a command the argument NETWORK, or what `metavar` calls it, and the network flags, as one parameter
     `request`.
@@ -65,9 +65,15 @@ def network_options(
             return command(request=_request(typed), **parameters)
 
         decorated: Command = with_request
-        decorators: list[Decorator] = [] if network == "absent" else [
-            click.argument("network", required=network == "required", metavar=metavar,
-                           shell_complete=complete_network)]
+        decorators: list[Decorator] = (
+            []
+            if network == "absent"
+            else [
+                click.argument(
+                    "network", required=network == "required", metavar=metavar, shell_complete=complete_network
+                )
+            ]
+        )
         for decorator in reversed([*decorators, *_flags()]):
             decorated = decorator(decorated)
         return decorated
@@ -104,8 +110,9 @@ class FieldChoice(click.Choice):
 
 def _flags() -> list[Decorator]:
     def choice(flag: str, values: Iterable[str], text: str) -> Decorator:
-        return click.option(f"--{flag}", type=FieldChoice(values), metavar=flag.upper(),
-                            help=f"{text}: {', '.join(values)}.")
+        return click.option(
+            f"--{flag}", type=FieldChoice(values), metavar=flag.upper(), help=f"{text}: {', '.join(values)}."
+        )
 
     return [
         choice("family", FAMILIES, "Preset of stem, widths and input size"),
@@ -117,8 +124,16 @@ def _flags() -> list[Decorator]:
         click.option("--preact", is_flag=True, help="Full pre-activation: --order full_preact."),
         click.option("--plain", is_flag=True, help="No shortcuts at all: --shortcut none."),
         click.option("--classes", type=int, metavar="N", help="Number of classes."),
-        click.option("--input-shape", metavar="HxW[xC]",
-                     help="Height, width and, unless they follow the data, channels: 64x64 or 224x224x3."),
-        click.option("--set", "settings", multiple=True, metavar="PATH=VALUE",
-                     help="Any other field, such as bn.momentum=0.99 or stages.1.width=48; may be repeated."),
+        click.option(
+            "--input-shape",
+            metavar="HxW[xC]",
+            help="Height, width and, unless they follow the data, channels: 64x64 or 224x224x3.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="PATH=VALUE",
+            help="Any other field, such as bn.momentum=0.99 or stages.1.width=48; may be repeated.",
+        ),
     ]

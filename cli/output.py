@@ -82,8 +82,16 @@ def echo_text(text: str, err: bool = False, nl: bool = True) -> None:
 def _put(parts: Sequence[str | Styled], keep: str, err: bool, nl: bool) -> None:
     styled = (part if isinstance(part, Styled) else Styled(part) for part in parts)
     texts = [(printable(part.text, keep), part) for part in styled]
-    click.echo("".join(click.style(text, fg=part.colour, bold=part.bold or None, dim=part.dim or None)
-                       if part.bold or part.dim or part.colour else text for text, part in texts), err=err, nl=nl)
+    click.echo(
+        "".join(
+            click.style(text, fg=part.colour, bold=part.bold or None, dim=part.dim or None)
+            if part.bold or part.dim or part.colour
+            else text
+            for text, part in texts
+        ),
+        err=err,
+        nl=nl,
+    )
 
 
 def note(*parts: str | Styled, err: bool = False) -> None:
@@ -163,8 +171,9 @@ def cell_len(text: str) -> int:
     """Width of a text in terminal columns: ideographs take two, combining marks none."""
     if text.isascii():
         return len(text)
-    return sum(2 if east_asian_width(each) in "WF" else 0 if category(each) in ("Mn", "Me", "Cf") else 1
-               for each in text)
+    return sum(
+        2 if east_asian_width(each) in "WF" else 0 if category(each) in ("Mn", "Me", "Cf") else 1 for each in text
+    )
 
 
 def padded(text: str, width: int, right: bool = False) -> str:

@@ -32,8 +32,12 @@ class Line:
 
     def data(self, batch: int) -> dict[str, Any]:
         """For JSON."""
-        return {"name": self.name, "output_shape": list(self.shape), "operations": self.words,
-                **cost_data(self.cost, batch)}
+        return {
+            "name": self.name,
+            "output_shape": list(self.shape),
+            "operations": self.words,
+            **cost_data(self.cost, batch),
+        }
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,21 @@ class Overview:
         facts(self._totals())
 
     def _table(self, lines: Iterable[Line], what: str) -> None:
-        costs = [Column("parameters", right=True), Column("statistics", right=True, spare=2),
-                 Column("multiply-adds", right=True), Column(f"memory (batch {self.batch})", right=True, spare=1)]
+        costs = [
+            Column("parameters", right=True),
+            Column("statistics", right=True, spare=2),
+            Column("multiply-adds", right=True),
+            Column(f"memory (batch {self.batch})", right=True, spare=1),
+        ]
         operations, by_unit = Column("operations"), what == "unit"
         rows = []
         for line in lines:
-            figures = [short(line.cost.parameters), short(line.cost.statistics), short(line.cost.multiply_adds),
-                       short_bytes(line.cost.activation_bytes(self.batch))]
+            figures = [
+                short(line.cost.parameters),
+                short(line.cost.statistics),
+                short(line.cost.multiply_adds),
+                short_bytes(line.cost.activation_bytes(self.batch)),
+            ]
             # the operations of a unit are a long text, which reads best at the end of a line
             texts = [*figures, line.words] if by_unit else [line.words, *figures]
             rows.append([line.name, shape_text(line.shape), *texts])
@@ -94,24 +106,40 @@ class Overview:
         total, printed = self.complexity.total, published(self.spec)
         figures = {"parameters": "", "multiply-adds": ""}
         if printed:
-            figures = {"parameters": printed.compare(total.parameters / 1e6, printed.row.millions, "M"),
-                       "multiply-adds": printed.compare(total.multiply_adds / 1e9, (printed.row.flops or 0) / 1e9, "G")}
+            figures = {
+                "parameters": printed.compare(total.parameters / 1e6, printed.row.millions, "M"),
+                "multiply-adds": printed.compare(total.multiply_adds / 1e9, (printed.row.flops or 0) / 1e9, "G"),
+            }
         return [
             ("parameters", f"{total.parameters:,}", figures["parameters"]),
             ("statistics", f"{total.statistics:,}", "moving means and variances"),
             ("multiply-adds", short(total.multiply_adds), figures["multiply-adds"]),
-            ("memory", short_bytes(total.activation_bytes(self.batch)),
-             f"float32 activations for the backward pass, batch {self.batch}"),
+            (
+                "memory",
+                short_bytes(total.activation_bytes(self.batch)),
+                f"float32 activations for the backward pass, batch {self.batch}",
+            ),
         ]
 
     def data(self, by_unit: bool = False) -> dict[str, Any]:
         """For JSON."""
         printed = published(self.spec)
-        figures = {"network": printed.name, "source": printed.row.source, "parameters_millions": printed.row.millions,
-                   "multiply_adds": printed.row.flops} if printed else None
+        figures = (
+            {
+                "network": printed.name,
+                "source": printed.row.source,
+                "parameters_millions": printed.row.millions,
+                "multiply_adds": printed.row.flops,
+            }
+            if printed
+            else None
+        )
         return {
-            "name": self.name, "understood": self.spec.describe(),
-            "network": self.spec.sparse(), "batch": self.batch, "published": figures,
+            "name": self.name,
+            "understood": self.spec.describe(),
+            "network": self.spec.sparse(),
+            "batch": self.batch,
+            "published": figures,
             "stages": [line.data(self.batch) for line in self.stages()],
             **({"units": [line.data(self.batch) for line in self.units()]} if by_unit else {}),
             "total": cost_data(self.complexity.total, self.batch),
@@ -165,5 +193,9 @@ def published(spec: AnyNetwork) -> Published | None:
 
 def cost_data(cost: Cost, batch: int) -> dict[str, int]:
     """A cost for JSON."""
-    return {"parameters": cost.parameters, "statistics": cost.statistics, "multiply_adds": cost.multiply_adds,
-            "activation_bytes": cost.activation_bytes(batch)}
+    return {
+        "parameters": cost.parameters,
+        "statistics": cost.statistics,
+        "multiply_adds": cost.multiply_adds,
+        "activation_bytes": cost.activation_bytes(batch),
+    }

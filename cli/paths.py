@@ -39,8 +39,11 @@ class Written(LocalPath):
 
 
 csv_option = click.option(
-    "--csv", type=Written(dir_okay=False, allow_dash=True), metavar="FILE",
-    help="Write what is found as CSV too, with the names of the files; - is standard output, for nothing else then.")
+    "--csv",
+    type=Written(dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Write what is found as CSV too, with the names of the files; - is standard output, for nothing else then.",
+)
 
 
 def with_local_paths(command: click.Command) -> click.Command:

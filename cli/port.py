@@ -19,25 +19,51 @@ from .output import command_line, echo, emit_json, note
     "  reskeras port weights.h5 --as ResNet101V2",
 )
 @click.argument("source")
-@click.option("--as", "application", metavar="NAME",
-              help="Whose weights they are, where a Keras file has no model: ResNet50, ResNet101V2, ...")
-@click.option("--architecture", metavar="LIBRARY:NAME",
-              help="Whose weights a state dict's are: timm:resnet50.a1_in1k, torchvision:resnet50, arguments after "
-              "commas (timm:resnet50,output_stride=16).  [default: what a config.json beside it says]")
-@click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
-              help="Names of the classes, one on a line.  [default: their numbers]")
+@click.option(
+    "--as",
+    "application",
+    metavar="NAME",
+    help="Whose weights they are, where a Keras file has no model: ResNet50, ResNet101V2, ...",
+)
+@click.option(
+    "--architecture",
+    metavar="LIBRARY:NAME",
+    help="Whose weights a state dict's are: timm:resnet50.a1_in1k, torchvision:resnet50, arguments after "
+    "commas (timm:resnet50,output_stride=16).  [default: what a config.json beside it says]",
+)
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Names of the classes, one on a line.  [default: their numbers]",
+)
 @click.option("--size", type=int, metavar="N", help="Images of N x N pixels.  [default: the source's, else 224 or 299]")
-@click.option("--normalise", metavar="MODE",
-              help="How the weights want their pixels: caffe, tf, torch, unit (divided by 255) or raw.  "
-              "[default: as the model does itself or the library says, else unit]")
+@click.option(
+    "--normalise",
+    metavar="MODE",
+    help="How the weights want their pixels: caffe, tf, torch, unit (divided by 255) or raw.  "
+    "[default: as the model does itself or the library says, else unit]",
+)
 @click.option("--fold-biases", is_flag=True, help="Put biases before batch norms into their means.")
 @click.option("--without-proof", is_flag=True, help="Keep the port where the source cannot be run.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="The new run folder.  [default: saved_models/NETWORK-ported]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The new run folder.  [default: saved_models/NETWORK-ported]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    source: str, application: str | None, architecture: str | None, classes: Path | None, size: int | None,
-    normalise: str | None, fold_biases: bool, without_proof: bool, out: Path | None, as_json: bool,
+    source: str,
+    application: str | None,
+    architecture: str | None,
+    classes: Path | None,
+    size: int | None,
+    normalise: str | None,
+    fold_biases: bool,
+    without_proof: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Port SOURCE, a network that somebody else trained, to a run.
 
@@ -50,8 +76,17 @@ def command(
     """
     from reskeras.api import port
 
-    run = port(source, application=application, architecture=architecture, classes=classes, size=size,
-               normalise=normalise, fold_biases=fold_biases, with_proof=not without_proof, out=out)
+    run = port(
+        source,
+        application=application,
+        architecture=architecture,
+        classes=classes,
+        size=size,
+        normalise=normalise,
+        fold_biases=fold_biases,
+        with_proof=not without_proof,
+        out=out,
+    )
     ported = run.folder.provenance()["ported"]
     proof = ported["proof"]
     if as_json:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 ANSWERS = AnswerFormat(
     ("image", "rank", "class", "probability"),
-    lambda each: [[each.path, rank, name, f"{probability:.6f}"]
-                  for rank, (name, probability) in enumerate(each.top, 1)],
-    echo_predictions)
+    lambda each: [
+        [each.path, rank, name, f"{probability:.6f}"] for rank, (name, probability) in enumerate(each.top, 1)
+    ],
+    echo_predictions,
+)
 
 
 @click.command(
@@ -32,11 +34,13 @@ ANSWERS = AnswerFormat(
     "  curl -s https://example.org/cat.jpg | reskeras predict saved_models/photos -\n"
     "  reskeras predict --url http://localhost:8501/v1/models/photos cat.jpg",
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True),
-                metavar="[RUN] IMAGE...")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True), metavar="[RUN] IMAGE..."
+)
 @served_options
-@click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="K",
-              help="Number of classes to print.")
+@click.option(
+    "--top", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="K", help="Number of classes to print."
+)
 @csv_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, served: Client | None) -> None:

@@ -11,10 +11,7 @@ from .tables import Column, table
 
 @click.command(
     "recipes",
-    epilog="\b\nExamples:\n"
-    "  reskeras recipes\n"
-    "  reskeras recipes paper-cifar > mine.yaml\n"
-    "  reskeras recipes --json",
+    epilog="\b\nExamples:\n  reskeras recipes\n  reskeras recipes paper-cifar > mine.yaml\n  reskeras recipes --json",
 )
 @click.argument("name", required=False, shell_complete=complete_recipe)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -32,11 +29,28 @@ def command(name: str | None, as_json: bool) -> None:
     if as_json:
         emit_json({each: one.sparse() for each, one in chosen.items()})
         return
-    columns = [Column("recipe"), Column("length"), Column("batch", right=True), Column("rate", right=True),
-               Column("schedule"), Column("decay", right=True)]
-    table(columns, [[each, f"{one.iterations:,} iterations" if one.iterations else f"{one.epochs} epochs",
-                     str(one.batch_size), f"{one.learning_rate:g}", one.schedule.kind, f"{one.weight_decay:g}"]
-                    for each, one in chosen.items()])
+    columns = [
+        Column("recipe"),
+        Column("length"),
+        Column("batch", right=True),
+        Column("rate", right=True),
+        Column("schedule"),
+        Column("decay", right=True),
+    ]
+    table(
+        columns,
+        [
+            [
+                each,
+                f"{one.iterations:,} iterations" if one.iterations else f"{one.epochs} epochs",
+                str(one.batch_size),
+                f"{one.learning_rate:g}",
+                one.schedule.kind,
+                f"{one.weight_decay:g}",
+            ]
+            for each, one in chosen.items()
+        ],
+    )
     for each, one in chosen.items():
         echo()
         heading(each)

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     "  reskeras report saved_models/cifar-resnet-20-digits --json",
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--out", type=Written(), metavar="FILE",
-              help="The page.  [default: report.html in the run; of several: saved_models/report.html]")
+@click.option(
+    "--out",
+    type=Written(),
+    metavar="FILE",
+    help="The page.  [default: report.html in the run; of several: saved_models/report.html]",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--json", "as_json", is_flag=True, help="Print what is known as JSON, and write no page.")
 def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_json: bool) -> None:
@@ -64,8 +68,12 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
 
 def _known(run: Run) -> dict[str, Any]:
     metrics = run.folder.metrics(partial(note, err=True))
-    return {"run": str(run.path), "provenance": run.folder.provenance(), "metrics": metrics,
-            "exports": [each.as_dict() for each in run.proofs()]}
+    return {
+        "run": str(run.path),
+        "provenance": run.folder.provenance(),
+        "metrics": metrics,
+        "exports": [each.as_dict() for each in run.proofs()],
+    }
 
 
 def _echo(run: Run) -> None:
@@ -85,7 +93,18 @@ def _echo(run: Run) -> None:
 
 def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     data = made.get("data", {})
-    facts([("data", str(data.get("label", "none")), f"{data.get('train', 0):,} training, {data.get('test', 0):,} test"),
-           ("epochs", str(len(rows)), f"the best is {made['best_epoch']}" if "best_epoch" in made else ""),
-           *((name, f"{rows[-1][name]:.4f}", "in the last epoch") for name in (
-               "loss", "accuracy", "val_loss", "val_accuracy") if rows and name in rows[-1])])
+    facts(
+        [
+            (
+                "data",
+                str(data.get("label", "none")),
+                f"{data.get('train', 0):,} training, {data.get('test', 0):,} test",
+            ),
+            ("epochs", str(len(rows)), f"the best is {made['best_epoch']}" if "best_epoch" in made else ""),
+            *(
+                (name, f"{rows[-1][name]:.4f}", "in the last epoch")
+                for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+                if rows and name in rows[-1]
+            ),
+        ]
+    )

@@ -28,20 +28,38 @@ if TYPE_CHECKING:
     "  reskeras reproduce v2-table-2 --scale paper --dry-run",
 )
 @click.argument("suite", shell_complete=complete_suite)
-@click.option("--scale", default="short", shell_complete=complete_scale, show_default=True, metavar="SCALE",
-              help="paper: as the paper did. short: a budgeted schedule. smoke: seconds, to see that it runs.")
+@click.option(
+    "--scale",
+    default="short",
+    shell_complete=complete_scale,
+    show_default=True,
+    metavar="SCALE",
+    help="paper: as the paper did. short: a budgeted schedule. smoke: seconds, to see that it runs.",
+)
 @click.option("--rows", multiple=True, metavar="ROW", help="Only these; may be repeated, or divided by commas.")
 @click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Runs per row.")
-@click.option("--data", metavar="SOURCE", shell_complete=complete_data,
-              help="Other images than the scale's, for every row.")
+@click.option(
+    "--data", metavar="SOURCE", shell_complete=complete_data, help="Other images than the scale's, for every row."
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="Where runs and results stand.  [default: saved_models/reproduce]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where runs and results stand.  [default: saved_models/reproduce]",
+)
 @click.option("--dry-run", is_flag=True, help="Print the cost and the expected result, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def command(
-    suite: str, scale: str, rows: tuple[str, ...], seeds: int, data: str | None, data_dir: Path | None,
-    out: Path | None, dry_run: bool, as_json: bool,
+    suite: str,
+    scale: str,
+    rows: tuple[str, ...],
+    seeds: int,
+    data: str | None,
+    data_dir: Path | None,
+    out: Path | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Run the rows of SUITE (reskeras suites, or a YAML file of yours), and show published and measured side by side.
 
@@ -60,12 +78,26 @@ def command(
         echo()
     if dry_run:
         return
-    result = reproduce(suite, scale, rows=[row.name for row in ready], seeds=seeds, out=out, data=data,
-                       data_dir=data_dir, tell=lambda line: note(line, err=True))
+    result = reproduce(
+        suite,
+        scale,
+        rows=[row.name for row in ready],
+        seeds=seeds,
+        out=out,
+        data=data,
+        data_dir=data_dir,
+        tell=lambda line: note(line, err=True),
+    )
     place = Path(out or PLACE) / result.name / scale
     if as_json:
-        emit_json({"suite": result.name, "scale": scale, "rows": [asdict(row) for row in result.rows],
-                   "findings": result.findings()})
+        emit_json(
+            {
+                "suite": result.name,
+                "scale": scale,
+                "rows": [asdict(row) for row in result.rows],
+                "findings": result.findings(),
+            }
+        )
     else:
         columns, lines = result.table()
         table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
@@ -87,11 +119,18 @@ def _split(rows: tuple[str, ...], suite: str) -> list[str]:
 
 def _echo_cost(expected: Cost) -> None:
     done = expected.trainings - expected.left
-    time = "no rate known yet" if expected.seconds is None else (
-        f"about {expected.seconds / 60:,.0f} min, at the rate of the runs done here")
-    facts([("trainings", str(expected.trainings), f"{done} done already" if done else ""),
-           ("work", short(expected.multiply_adds), "multiply-adds of all, a step as three forward passes"),
-           ("left", str(expected.left), time if expected.left else "")])
+    time = (
+        "no rate known yet"
+        if expected.seconds is None
+        else (f"about {expected.seconds / 60:,.0f} min, at the rate of the runs done here")
+    )
+    facts(
+        [
+            ("trainings", str(expected.trainings), f"{done} done already" if done else ""),
+            ("work", short(expected.multiply_adds), "multiply-adds of all, a step as three forward passes"),
+            ("left", str(expected.left), time if expected.left else ""),
+        ]
+    )
 
 
 def _echo_differences(result: SuiteResult) -> None:

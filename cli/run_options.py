@@ -23,10 +23,12 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 def data_options(command: Command) -> Command:
     """`--data` and `--data-dir`, which default to the run's training data."""
-    command = click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR",
-                           help="Folder of prepared TFDS data sets.")(command)
-    return click.option("--data", metavar="SOURCE", shell_complete=complete_data,
-                        help="Other data with the same classes.")(command)
+    command = click.option(
+        "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets."
+    )(command)
+    return click.option(
+        "--data", metavar="SOURCE", shell_complete=complete_data, help="Other data with the same classes."
+    )(command)
 
 
 def served_options(command: Command) -> Command:
@@ -41,10 +43,22 @@ def served_options(command: Command) -> Command:
         return command(served=Client(url, timeout, retries), **parameters)
 
     for decorator in (
-        click.option("--retries", type=click.IntRange(0, 20), default=3, show_default=True, metavar="N",
-                     help="When --url is busy or cannot be reached."),
-        click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
-                     metavar="SECONDS", help="That each answer of --url may take."),
+        click.option(
+            "--retries",
+            type=click.IntRange(0, 20),
+            default=3,
+            show_default=True,
+            metavar="N",
+            help="When --url is busy or cannot be reached.",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=30.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="That each answer of --url may take.",
+        ),
         click.option("--url", metavar="URL", help="Ask a served model instead of a run's."),
     ):
         with_client = decorator(with_client)
@@ -70,8 +84,12 @@ class Broken:
     def told(self, results: Iterable[Any]) -> list[dict[str, Any]]:
         """An entry for each file, in order: its result, a dataclass, or its path and the `error`."""
         of_files = iter(results)
-        return [{"path": self.found.name(str(path)), "error": self.errors[str(path)]} if str(path) in self.errors
-                else asdict(next(of_files)) for path in self.found.paths]
+        return [
+            {"path": self.found.name(str(path)), "error": self.errors[str(path)]}
+            if str(path) in self.errors
+            else asdict(next(of_files))
+            for path in self.found.paths
+        ]
 
     def finish(self) -> None:
         """Raise a `failure` with their number, if there are any."""

@@ -14,8 +14,12 @@ from .output import emit_json
     "  reskeras schema network > network.schema.json\n"
     "  echo '# yaml-language-server: $schema=network.schema.json' > my-net.yaml",
 )
-@click.argument("document", type=FieldChoice(["network", "inception", "detector", "recipe"]), default="network",
-                metavar="[network|inception|detector|recipe]")
+@click.argument(
+    "document",
+    type=FieldChoice(["network", "inception", "detector", "recipe"]),
+    default="network",
+    metavar="[network|inception|detector|recipe]",
+)
 def command(document: str) -> None:
     """JSON Schema of a network file, of one with the field `inception`, of a detector's (with the field `backbone`), or
     of a recipe file, so that an editor completes and checks it."""
@@ -26,5 +30,9 @@ def command(document: str) -> None:
     from reskeras.recipes.recipe import Recipe
 
     kinds: dict[str, type[Spec]] = {
-        "network": NetworkSpec, "inception": InceptionSpec, "detector": DetectorSpec, "recipe": Recipe}
+        "network": NetworkSpec,
+        "inception": InceptionSpec,
+        "detector": DetectorSpec,
+        "recipe": Recipe,
+    }
     emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **kinds[document].model_json_schema()})

@@ -41,8 +41,10 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     words = way_to_serve(folder, port, grpc_port)
     echo(command_line(*words))
     if words[0] == PROGRAM:
-        echo(f"{PROGRAM} cannot be bound to one address: every network that this machine is in reaches its ports",
-             err=True)
+        echo(
+            f"{PROGRAM} cannot be bound to one address: every network that this machine is in reaches its ports",
+            err=True,
+        )
     url = f"http://localhost:{port}/v1/models/{quote(model_name(folder))}"
     echo(f"ask: {command_line(*task.words('predict'), '--url', url)} IMAGE...")
     os.execvp(words[0], words)

@@ -17,8 +17,9 @@ from .output import echo_text, emit_json
 )
 @network_options()
 @click.option("--units", is_flag=True, help="List every unit with its operations.")
-@click.option("--batch", type=click.IntRange(min=1), default=1, metavar="N",
-              help="Images per step, for the memory figures.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1, metavar="N", help="Images per step, for the memory figures."
+)
 @click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
 @click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
 @click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")

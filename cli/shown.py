@@ -22,5 +22,10 @@ def echo_result(result: Any, run: Run) -> None:
         module, _, function = SHOWN[run.task].partition(":")
         getattr(import_module(module, __package__), function)(result, run)
         return
-    facts([(name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value), "")
-           for name, value in result.as_dict().items() if isinstance(value, int | float | str)])
+    facts(
+        [
+            (name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value), "")
+            for name, value in result.as_dict().items()
+            if isinstance(value, int | float | str)
+        ]
+    )

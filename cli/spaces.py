@@ -24,8 +24,12 @@ def command(name: str | None, as_json: bool) -> None:
     if name:
         chosen = every[name]
         heading(name, chosen.description)
-        table([Column("parameter"), Column("values"), Column("when")],
-              [(path, domain.describe(), domain.describe_when()) for path, domain in chosen.parameters.items()])
+        table(
+            [Column("parameter"), Column("values"), Column("when")],
+            [(path, domain.describe(), domain.describe_when()) for path, domain in chosen.parameters.items()],
+        )
         return
-    table([Column("space"), Column("parameters", right=True), Column("what it varies")],
-          [(each, str(len(chosen.parameters)), chosen.description) for each, chosen in every.items()])
+    table(
+        [Column("space"), Column("parameters", right=True), Column("what it varies")],
+        [(each, str(len(chosen.parameters)), chosen.description) for each, chosen in every.items()],
+    )

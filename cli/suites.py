@@ -10,11 +10,7 @@ from .tables import Column, table
 
 
 @click.command(
-    "suites",
-    epilog="\b\nExamples:\n"
-    "  reskeras suites\n"
-    "  reskeras suites v1-figure-6\n"
-    "  reskeras suites --json",
+    "suites", epilog="\b\nExamples:\n  reskeras suites\n  reskeras suites v1-figure-6\n  reskeras suites --json"
 )
 @click.argument("name", required=False, shell_complete=complete_suite)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -27,16 +23,26 @@ def command(name: str | None, as_json: bool) -> None:
         emit_json({each: suite.sparse() for each, suite in suites.items()})
         return
     if not name:
-        table([Column("suite"), Column("rows", right=True), Column("title")],
-              [[each, str(len(suite.rows)), suite.title] for each, suite in suites.items()])
+        table(
+            [Column("suite"), Column("rows", right=True), Column("title")],
+            [[each, str(len(suite.rows)), suite.title] for each, suite in suites.items()],
+        )
         return
     suite = suites[name]
     heading(suite.title, suite.source)
     prose(suite.expects)
     echo()
-    table([Column("row"), Column("network"), *(Column(each.replace("_", " "), right=True) for each in suite.measures)],
-          [[row.row, row.network if isinstance(row.network, str) else "of its own",
-            *(str(row.published.get(each, "")) for each in suite.measures)] for row in suite.rows])
+    table(
+        [Column("row"), Column("network"), *(Column(each.replace("_", " "), right=True) for each in suite.measures)],
+        [
+            [
+                row.row,
+                row.network if isinstance(row.network, str) else "of its own",
+                *(str(row.published.get(each, "")) for each in suite.measures),
+            ]
+            for row in suite.rows
+        ],
+    )
     if suite.findings:
         echo()
         facts([("finding", finding.says, "") for finding in suite.findings])

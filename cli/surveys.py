@@ -18,20 +18,35 @@ LISTED = 24  # classes; of more only the largest and smallest are listed
 def echo_survey(found: Survey) -> None:
     """Print a survey of classified images."""
     heading(found.data)
-    facts([
-        ("training", f"{found.train:,}", found.origins.get("train", "images")),
-        *([("validation", f"{found.validation:,}", f"{found.origins.get('validation', 'images')}, watched in training")]
-          if found.validation else []),
-        ("test", f"{found.test:,}", found.divided),
-        ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
-        ("channels", str(found.channels), "grey" if found.channels == 1 else "colour"),
-        ("size", *_sized(found.sizes, found.train)),
-    ])
+    facts(
+        [
+            ("training", f"{found.train:,}", found.origins.get("train", "images")),
+            *(
+                [
+                    (
+                        "validation",
+                        f"{found.validation:,}",
+                        f"{found.origins.get('validation', 'images')}, watched in training",
+                    )
+                ]
+                if found.validation
+                else []
+            ),
+            ("test", f"{found.test:,}", found.divided),
+            ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
+            ("channels", str(found.channels), "grey" if found.channels == 1 else "colour"),
+            ("size", *_sized(found.sizes, found.train)),
+        ]
+    )
     echo()
     estimated = "about " if found.counted != (found.train, found.test) else ""
-    _echo_classes(("training", "test"), {
-        name: (train, f"{estimated}{train:,}", f"{estimated}{test:,}")
-        for name, (train, test) in found.classes.items()})
+    _echo_classes(
+        ("training", "test"),
+        {
+            name: (train, f"{estimated}{train:,}", f"{estimated}{test:,}")
+            for name, (train, test) in found.classes.items()
+        },
+    )
     _echo_remarks(found.notes, found.warnings)
 
 
@@ -43,25 +58,48 @@ def echo_object_survey(found: ObjectSurvey) -> None:
     relative = ", ".join(f"{side / min(found.anchors.canvas):.0%}" for side in anchors.sides)
     canvas = shape_text(found.anchors.canvas)
     heading(found.data)
-    facts([
-        ("training", f"{train:,}", f"images, {backgrounds[0]} of them without an object"),
-        ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without an object"),
-        ("objects", f"{every.train:,}", f"to be found in training, at most {found.most:,} in an image; {every.test:,} "
-         "in test"),
-        ("ignored", ignored[0], f"objects in training, {ignored[1]} in test"),
-        ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
-        ("size", *_sized(found.sizes, train)),
-        ("sides", quartiles, f"quartiles of the square root of an object's area on a canvas of {canvas}: {relative} of "
-         "its shorter side"),
-        ("anchors", f"{anchors.shares[0]:.1%}", "of the training objects are overlapped by half by one of the default "
-         f"anchors, {anchors.shares[1]:.1%} by 0.7"),
-    ])
+    facts(
+        [
+            ("training", f"{train:,}", f"images, {backgrounds[0]} of them without an object"),
+            ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without an object"),
+            (
+                "objects",
+                f"{every.train:,}",
+                f"to be found in training, at most {found.most:,} in an image; {every.test:,} in test",
+            ),
+            ("ignored", ignored[0], f"objects in training, {ignored[1]} in test"),
+            ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
+            ("size", *_sized(found.sizes, train)),
+            (
+                "sides",
+                quartiles,
+                f"quartiles of the square root of an object's area on a canvas of {canvas}: {relative} of "
+                "its shorter side",
+            ),
+            (
+                "anchors",
+                f"{anchors.shares[0]:.1%}",
+                "of the training objects are overlapped by half by one of the default "
+                f"anchors, {anchors.shares[1]:.1%} by 0.7",
+            ),
+        ]
+    )
     echo()
     _echo_classes(
         ("training objects", "images", "test objects", "images", "side, median", "anchor of 0.5"),
-        {name: (count.train, f"{count.train:,}", f"{count.train_images:,}", f"{count.test:,}",
-                f"{count.test_images:,}", f"{found.anchors.classes[name].sides[1]:.0f}",
-                f"{found.anchors.classes[name].shares[0]:.1%}") for name, count in found.classes.items()})
+        {
+            name: (
+                count.train,
+                f"{count.train:,}",
+                f"{count.train_images:,}",
+                f"{count.test:,}",
+                f"{count.test_images:,}",
+                f"{found.anchors.classes[name].sides[1]:.0f}",
+                f"{found.anchors.classes[name].shares[0]:.1%}",
+            )
+            for name, count in found.classes.items()
+        },
+    )
     _echo_remarks(found.notes, found.warnings)
 
 
@@ -74,14 +112,20 @@ def _sized(sizes: Sizes, count: int) -> tuple[str, str]:
     of = "all training images" if sizes.measured == count else f"{sizes.measured:,} training images"
     if sizes.different == 1:
         return shape_text(sizes.median), f"height x width, of {of}"
-    return shape_text(sizes.median), (f"the median; {shape_text(sizes.smallest)} to {shape_text(sizes.largest)}, "
-                                      f"{sizes.different:,} different, of {of}")
+    return shape_text(sizes.median), (
+        f"the median; {shape_text(sizes.smallest)} to {shape_text(sizes.largest)}, "
+        f"{sizes.different:,} different, of {of}"
+    )
 
 
 def _echo_classes(titles: Sequence[str], classes: dict[str, tuple]) -> None:
     """Print a line for each class, whose first entry is its size; of many classes only the largest and the smallest."""
-    lines = [(name, *figures) for name, (_, *figures) in (
-        sorted(classes.items(), key=lambda entry: -entry[1][0]) if len(classes) > LISTED else classes.items())]
+    lines = [
+        (name, *figures)
+        for name, (_, *figures) in (
+            sorted(classes.items(), key=lambda entry: -entry[1][0]) if len(classes) > LISTED else classes.items()
+        )
+    ]
     if len(lines) > LISTED:
         half = LISTED // 2
         lines = [*lines[:half], (f"... {len(lines) - 2 * half} more", *[""] * len(titles)), *lines[-half:]]

@@ -52,8 +52,13 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     else:
         grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
         for index, wide in zip(shown, widths, strict=True):
-            grid.add_column(Text(_broken(columns[index].title, wide)), width=wide, overflow="fold",
-                            justify="right" if columns[index].right else "left", style="cyan" if index == 0 else "")
+            grid.add_column(
+                Text(_broken(columns[index].title, wide)),
+                width=wide,
+                overflow="fold",
+                justify="right" if columns[index].right else "left",
+                style="cyan" if index == 0 else "",
+            )
         for row in rows:
             grid.add_row(*(Text(row[index]) for index in shown))
         Console(highlight=False, width=width).print(grid)
@@ -73,8 +78,9 @@ def _that_fit(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: 
     return shown
 
 
-def _widths(columns: Sequence[Column], lines: Sequence[Sequence[str]], shown: Sequence[int], width: int,
-            ) -> list[int] | None:
+def _widths(
+    columns: Sequence[Column], lines: Sequence[Sequence[str]], shown: Sequence[int], width: int
+) -> list[int] | None:
     """Widths of the columns shown that break no figure and no word; None where there is no room for that."""
     titles, *rows = lines
     least, natural = [], []

@@ -22,13 +22,25 @@ from .training_options import TrainingRequest, training_options
     "  reskeras train --depth 18 --data folder:photos --input-shape 64x64x3 --out saved_models/photos",
 )
 @network_options()
-@click.option("--data", default="digits", show_default=True, metavar="SOURCE", shell_complete=complete_data,
-              help=f"{usages(CLASSES)}; with @N at its end, N training images.")
-@click.option("--task", default="classification", show_default=True, metavar="TASK",
-              help="What is trained and judged; for detection see reskeras detect.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    metavar="SOURCE",
+    shell_complete=complete_data,
+    help=f"{usages(CLASSES)}; with @N at its end, N training images.",
+)
+@click.option(
+    "--task",
+    default="classification",
+    show_default=True,
+    metavar="TASK",
+    help="What is trained and judged; for detection see reskeras detect.",
+)
 @training_options(
     recipe="that of NETWORK's file if it has one, else quick",
-    start="Begin with this run's weights and preprocessing; its network unless NETWORK is given.")
+    start="Begin with this run's weights and preprocessing; its network unless NETWORK is given.",
+)
 def command(request: NetworkRequest, data: str, task: str, training: TrainingRequest) -> None:
     """Train NETWORK on images, by a recipe.
 

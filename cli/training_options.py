@@ -86,8 +86,18 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
 
 
 HOW = ("data_dir", "strategy", "devices", "resume", "profile", "histograms", "out")
-RECIPE_FIELDS = ("freeze", "frozen_bn", "epochs", "batch_size", "learning_rate", "seed", "precision", "form",
-                 "recompute", "deterministic")
+RECIPE_FIELDS = (
+    "freeze",
+    "frozen_bn",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "seed",
+    "precision",
+    "form",
+    "recompute",
+    "deterministic",
+)
 
 
 def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
@@ -99,32 +109,50 @@ def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
 
     return [
         path("--data-dir", metavar="DIR", text="Folder of prepared TFDS data sets."),
-        click.option("--recipe", metavar="RECIPE", shell_complete=complete_recipe,
-                     help="A recipe's name (reskeras recipes) or a YAML file.  "
-                     f"[default: {recipe}]"),
+        click.option(
+            "--recipe",
+            metavar="RECIPE",
+            shell_complete=complete_recipe,
+            help=f"A recipe's name (reskeras recipes) or a YAML file.  [default: {recipe}]",
+        ),
         path("--from", "start", metavar="RUN", text=start),
-        click.option("--freeze", metavar="STAGE", help="Learn nothing up to and with this stage or unit, such as "
-                     "stage2."),
-        click.option("--frozen-bn/--no-frozen-bn", default=None,
-                     help="Whether batch norm keeps its statistics, scale and shift."),
-        click.option("--rate-factor", "factors", multiple=True, metavar="PATTERN=F",
-                     help="Times the learning rate for weights of such names, as 'stage1_*=0.1'; may be repeated."),
+        click.option(
+            "--freeze", metavar="STAGE", help="Learn nothing up to and with this stage or unit, such as stage2."
+        ),
+        click.option(
+            "--frozen-bn/--no-frozen-bn", default=None, help="Whether batch norm keeps its statistics, scale and shift."
+        ),
+        click.option(
+            "--rate-factor",
+            "factors",
+            multiple=True,
+            metavar="PATTERN=F",
+            help="Times the learning rate for weights of such names, as 'stage1_*=0.1'; may be repeated.",
+        ),
         instead("--epochs", int),
         instead("--batch-size", int),
         instead("--learning-rate", float, "RATE"),
         instead("--seed", int),
         instead("--precision", str, "P", "auto, float32 or mixed_bfloat16, instead of the recipe's."),
-        click.option("--form", metavar="FORM",
-                     help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."),
-        click.option("--recompute", is_flag=True, default=None,
-                     help="Compute units again in the backward pass; saves memory."),
-        click.option("--strategy", default="auto", show_default=True, metavar="S",
-                     help="one, mirrored (all GPUs), multi-worker (TF_CONFIG or Slurm), or auto."),
+        click.option(
+            "--form", metavar="FORM", help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."
+        ),
+        click.option(
+            "--recompute", is_flag=True, default=None, help="Compute units again in the backward pass; saves memory."
+        ),
+        click.option(
+            "--strategy",
+            default="auto",
+            show_default=True,
+            metavar="S",
+            help="one, mirrored (all GPUs), multi-worker (TF_CONFIG or Slurm), or auto.",
+        ),
         click.option("--devices", type=int, metavar="N", help="How many GPUs; without a GPU, logical CPUs."),
         click.option("--resume", is_flag=True, help="Continue from the newest state in the run folder."),
         click.option("--deterministic", is_flag=True, default=None, help="Give bit-identical results every time."),
-        click.option("--profile", type=int, default=0, metavar="STEPS",
-                     help="Write a TensorBoard profile of some steps."),
+        click.option(
+            "--profile", type=int, default=0, metavar="STEPS", help="Write a TensorBoard profile of some steps."
+        ),
         click.option("--histograms", is_flag=True, help="Write TensorBoard histograms of the weights each epoch."),
         path("--out", metavar="DIR", text="The new run folder.  [default: saved_models/NAME-DATA]"),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr."),

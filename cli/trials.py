@@ -22,10 +22,12 @@ class Board:
         self.err = err
         self.columns = ["trial", "score", *(name.partition(".")[2] for name in space.parameters), "parameters", "time"]
         self.names = list(space.parameters)
-        longest = [max([len(_shown(choice)) for choice in domain.choices or ()] or [7])
-                   for domain in space.parameters.values()]
-        self.widths = [max(len(title), width) for title, width in
-                       zip(self.columns, [5, 8, *longest, 8, 7], strict=True)]
+        longest = [
+            max([len(_shown(choice)) for choice in domain.choices or ()] or [7]) for domain in space.parameters.values()
+        ]
+        self.widths = [
+            max(len(title), width) for title, width in zip(self.columns, [5, 8, *longest, 8, 7], strict=True)
+        ]
         self.began = False
 
     def add(self, outcome: Outcome) -> None:
@@ -37,8 +39,15 @@ class Board:
             self._line([outcome.trial, "failed", *self._values(outcome)], f"{GAP}{outcome.reason}")
             return
         figures = outcome.figures
-        self._line([outcome.trial, f"{outcome.score:.4f}", *self._values(outcome), short(figures["parameters"]),
-                    f"{figures['seconds']:.1f} s"])
+        self._line(
+            [
+                outcome.trial,
+                f"{outcome.score:.4f}",
+                *self._values(outcome),
+                short(figures["parameters"]),
+                f"{figures['seconds']:.1f} s",
+            ]
+        )
 
     def _values(self, outcome: Outcome) -> list[str]:
         return [_shown(outcome.values.get(name, "")) for name in self.names]
@@ -53,13 +62,28 @@ def echo_search(search: Search) -> None:
     outcomes, ranked, names = search.outcomes(), search.ranked(), list(search.space().parameters)
     objective = search.objective()
     heading(f"{search.path}", f"{objective}, {len(outcomes)} trials, {len(outcomes) - len(ranked)} failed")
-    columns = [Column("trial"), Column(objective.name, right=True),
-               *(Column(name.partition(".")[2], spare=1) for name in names),
-               Column("parameters", right=True), Column("multiply-adds", right=True), Column("seconds", right=True)]
-    table(columns, [
-        [each.trial, f"{each.score:.4f}", *(_shown(each.values.get(name, "")) for name in names),
-         short(each.figures["parameters"]), short(each.figures["multiply_adds"]), f"{each.figures['seconds']:.1f}"]
-        for each in ranked[:BEST]])
+    columns = [
+        Column("trial"),
+        Column(objective.name, right=True),
+        *(Column(name.partition(".")[2], spare=1) for name in names),
+        Column("parameters", right=True),
+        Column("multiply-adds", right=True),
+        Column("seconds", right=True),
+    ]
+    table(
+        columns,
+        [
+            [
+                each.trial,
+                f"{each.score:.4f}",
+                *(_shown(each.values.get(name, "")) for name in names),
+                short(each.figures["parameters"]),
+                short(each.figures["multiply_adds"]),
+                f"{each.figures['seconds']:.1f}",
+            ]
+            for each in ranked[:BEST]
+        ],
+    )
     for each in outcomes:
         if each.reason:
             echo(f"trial {each.trial} failed: {each.reason}")

@@ -30,36 +30,78 @@ if TYPE_CHECKING:
     "  reskeras tune --show saved_models/tune-cifar-resnet-20-digits",
 )
 @network_options()
-@click.option("--space", metavar="SPACE", shell_complete=complete_space,
-              help="What to vary: a name (reskeras spaces) or a YAML file.")
-@click.option("--data", default="digits", show_default=True, metavar="SOURCE", shell_complete=complete_data,
-              help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training "
-              "images.")
+@click.option(
+    "--space",
+    metavar="SPACE",
+    shell_complete=complete_space,
+    help="What to vary: a name (reskeras spaces) or a YAML file.",
+)
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    metavar="SOURCE",
+    shell_complete=complete_data,
+    help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training images.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
-@click.option("--recipe", default="quick", show_default=True, metavar="RECIPE", shell_complete=complete_recipe,
-              help="A recipe's name (reskeras recipes) or a YAML file.")
+@click.option(
+    "--recipe",
+    default="quick",
+    show_default=True,
+    metavar="RECIPE",
+    shell_complete=complete_recipe,
+    help="A recipe's name (reskeras recipes) or a YAML file.",
+)
 @click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's; for hyperband the most.")
 @click.option("--patience", type=int, metavar="N", help="Stop a trial that has not improved for N epochs.")
 @click.option("--tuner", default="bayesian", show_default=True, metavar="T", help="random, grid, bayesian, hyperband.")
-@click.option("--objective", multiple=True, metavar="NAME[:min|max[:WEIGHT]]",
-              help="What to look for; several are added up.  [default: val_accuracy]")
+@click.option(
+    "--objective",
+    multiple=True,
+    metavar="NAME[:min|max[:WEIGHT]]",
+    help="What to look for; several are added up.  [default: val_accuracy]",
+)
 @click.option("--trials", type=int, metavar="N", help="At most.  [default: 10; all of a grid]")
-@click.option("--executions", type=int, default=1, show_default=True, metavar="N",
-              help="Trainings of a trial, from different starts; figures are their means.")
+@click.option(
+    "--executions",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Trainings of a trial, from different starts; figures are their means.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the choice of trials.")
 @click.option("--max-params", type=Quantity(), metavar="N", help="Most parameters, such as 300k.")
 @click.option("--max-multiply-adds", type=Quantity(), metavar="N", help="Most multiply-adds of an image, such as 50M.")
-@click.option("--max-activation-memory", type=Quantity(), metavar="BYTES",
-              help="Most that a training step keeps, such as 500MiB.")
+@click.option(
+    "--max-activation-memory", type=Quantity(), metavar="BYTES", help="Most that a training step keeps, such as 500MiB."
+)
 @click.option("--max-latency-ms", type=float, metavar="MS", help="Longest that one image may take, measured.")
-@click.option("--workers", type=int, default=1, show_default=True, metavar="N",
-              help="Processes on this machine, each with its share of the GPUs or cores.")
+@click.option(
+    "--workers",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes on this machine, each with its share of the GPUs or cores.",
+)
 @click.option("--restarts", type=int, default=3, show_default=True, metavar="N", help="Restarts of a worker that died.")
-@click.option("--worker-timeout", type=float, default=120.0, show_default=True, metavar="SECONDS",
-              help="After which a worker without a sign of life is given up.")
+@click.option(
+    "--worker-timeout",
+    type=float,
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="After which a worker without a sign of life is given up.",
+)
 @click.option("--port", type=int, default=0, metavar="P", help="Where workers ask.  [default: a free one]")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="The search's folder.  [default: saved_models/tune-NETWORK-DATA]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The search's folder.  [default: saved_models/tune-NETWORK-DATA]",
+)
 @click.option("--show", type=click.Path(path_type=Path), metavar="SEARCH", help="Print what came of a search again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def command(request: NetworkRequest, space: str | None, show: Path | None, as_json: bool, **options: Any) -> None:
@@ -88,8 +130,17 @@ def command(request: NetworkRequest, space: str | None, show: Path | None, as_js
         echo_search(search)
 
 
-def _search(request: NetworkRequest, space: str, as_json: bool, *, recipe: str, epochs: int | None,
-            patience: int | None, out: Path | None, **options: Any) -> Search | None:
+def _search(
+    request: NetworkRequest,
+    space: str,
+    as_json: bool,
+    *,
+    recipe: str,
+    epochs: int | None,
+    patience: int | None,
+    out: Path | None,
+    **options: Any,
+) -> Search | None:
     """Run the search; None in a worker, whose chief prints the results."""
     from reskeras.recipes.recipe import recipe as read_recipe
     from reskeras.spaces.space import space as read_space
@@ -102,6 +153,15 @@ def _search(request: NetworkRequest, space: str, as_json: bool, *, recipe: str, 
     from reskeras.tuning.workers import CHIEF, role
 
     board = Board(over, err=as_json)
-    search = tune(over, spec, recipe=chosen, patience=patience, out=out, command=[*PROGRAM, *sys.argv[1:]],
-                  tell=lambda line: note(line, err=True), ended=board.add, **options)
+    search = tune(
+        over,
+        spec,
+        recipe=chosen,
+        patience=patience,
+        out=out,
+        command=[*PROGRAM, *sys.argv[1:]],
+        tell=lambda line: note(line, err=True),
+        ended=board.add,
+        **options,
+    )
     return search if role() in (None, CHIEF) else None

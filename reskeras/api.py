@@ -26,15 +26,7 @@ from reskeras.porting.port import port as ported
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page
-from reskeras.runs import (
-    HOME,
-    MODEL_FILE,
-    PROVENANCE_FILE,
-    REPORT_FILE,
-    new_run,
-    place_for,
-    provenance,
-)
+from reskeras.runs import HOME, MODEL_FILE, PROVENANCE_FILE, REPORT_FILE, new_run, place_for, provenance
 from reskeras.spaces.space import Space
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.run import Run
@@ -56,9 +48,16 @@ if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
 
 @preserved()
 def build(
-    source: str | Path | AnyNetwork | None = None, *, outputs: Iterable[str] | None = None, after: str | None = None,
-    until: str | None = None, precision: str = "float32", seed: int | None = None, form: str = "unrolled",
-    recompute: bool = False, **fields: Any,
+    source: str | Path | AnyNetwork | None = None,
+    *,
+    outputs: Iterable[str] | None = None,
+    after: str | None = None,
+    until: str | None = None,
+    precision: str = "float32",
+    seed: int | None = None,
+    form: str = "unrolled",
+    recompute: bool = False,
+    **fields: Any,
 ) -> keras.Model:
     """Compile a network to a Keras functional model, with fresh weights.
 
@@ -70,8 +69,9 @@ def build(
     """
     spec = network(source, **fields)
     plan = spec.lower().slice(after=after, until=until)
-    return compile_plan(plan, name_of(spec), outputs=outputs, precision=precision, seed=seed, form=form,
-                        recompute=recompute)
+    return compile_plan(
+        plan, name_of(spec), outputs=outputs, precision=precision, seed=seed, form=form, recompute=recompute
+    )
 
 
 @preserved()
@@ -114,8 +114,9 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
         nouns = [find_task(run.task).noun for run in (of, *others)]
         raise ReskerasError(f"report: {of.path} is a {nouns[0]} and {others[0].path} a {nouns[1]}; make a page of each")
     names = [run.name for run in opened]
-    labels = [name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(
-        opened, names, strict=True)]
+    labels = [
+        name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(opened, names, strict=True)
+    ]
     labels = [label if labels.count(label) == 1 else str(run.path) for run, label in zip(opened, labels, strict=True)]
     known = [run.material(label, data_dir) for run, label in zip(opened, labels, strict=True)]
     return write_page(find_task(of.task).page(known), page)
@@ -123,8 +124,14 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
 
 @preserved()
 def analyse_fresh(
-    spec: str | Path | AnyNetwork, data: str = "digits", data_dir: str | Path | None = None, *, seed: int = 0,
-    images: int = 1000, lesions: int = 0, tell: Callable[[int, int], None] = lambda done, of: None,
+    spec: str | Path | AnyNetwork,
+    data: str = "digits",
+    data_dir: str | Path | None = None,
+    *,
+    seed: int = 0,
+    images: int = 1000,
+    lesions: int = 0,
+    tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Analysis:
     """Analyse an untrained network, with the initial weights of `seed`; as a run's `analyse`.
 
@@ -143,9 +150,15 @@ def analyse_fresh(
 
 @preserved()
 def port(
-    source: str | Path | keras.Model, *, application: str | None = None, architecture: str | None = None,
+    source: str | Path | keras.Model,
+    *,
+    application: str | None = None,
+    architecture: str | None = None,
     classes: str | Path | None = None,
-    size: int | None = None, normalise: str | None = None, fold_biases: bool = False, with_proof: bool = True,
+    size: int | None = None,
+    normalise: str | None = None,
+    fold_biases: bool = False,
+    with_proof: bool = True,
     out: str | Path | None = None,
 ) -> Run:
     """Import a network that was trained with another library, as a run.
@@ -171,13 +184,30 @@ def port(
 
 @preserved()
 def tune(
-    over: str | Path | Mapping[str, Any] | Space, spec: str | Path | AnyNetwork, data: str = "digits",
-    recipe: str | Path | Recipe = "quick", *, tuner: str = "bayesian", objective: Sequence[str] = (),
-    trials: int | None = None, executions: int = 1, epochs: int | None = None, patience: int | None = None,
-    max_params: int | None = None, max_multiply_adds: int | None = None, max_activation_memory: int | None = None,
-    max_latency_ms: float | None = None, seed: int = 0, workers: int = 1, restarts: int = 3,
-    worker_timeout: float = 120.0, port: int = 0, out: str | Path | None = None, data_dir: str | Path | None = None,
-    command: Sequence[str] | None = None, tell: Callable[[str], None] = lambda note: None,
+    over: str | Path | Mapping[str, Any] | Space,
+    spec: str | Path | AnyNetwork,
+    data: str = "digits",
+    recipe: str | Path | Recipe = "quick",
+    *,
+    tuner: str = "bayesian",
+    objective: Sequence[str] = (),
+    trials: int | None = None,
+    executions: int = 1,
+    epochs: int | None = None,
+    patience: int | None = None,
+    max_params: int | None = None,
+    max_multiply_adds: int | None = None,
+    max_activation_memory: int | None = None,
+    max_latency_ms: float | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    restarts: int = 3,
+    worker_timeout: float = 120.0,
+    port: int = 0,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    command: Sequence[str] | None = None,
+    tell: Callable[[str], None] = lambda note: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Search:
     """Search a space (a name, a file, or a mapping) for the best network and recipe, beginning from `spec`.
@@ -186,8 +216,9 @@ def tune(
     `command` starts the same search in a process, for several workers. `tell` gets notes, `ended` each trial's
     outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
     """
-    how = SearchOptions(tuner, read_objective(objective), trials, executions, seed,
-                        Crew(workers, restarts, worker_timeout), port)
+    how = SearchOptions(
+        tuner, read_objective(objective), trials, executions, seed, Crew(workers, restarts, worker_timeout), port
+    )
     chosen = held_out(read_recipe(recipe, epochs=epochs))
     limits = Limits(max_params, max_multiply_adds, max_activation_memory, max_latency_ms)
     place = place_for_search(out, network(spec), data)

@@ -31,10 +31,14 @@ class Artefact:
 ARTEFACTS = [
     Artefact("serving", "classification", f"{CLASSIFIER}:write_served", "SavedModel for TensorFlow Serving"),
     Artefact("tflite", "classification", f"{CLASSIFIER}:write_lite", "float32"),
-    *(Artefact(f"tflite-{kind}", "classification", f"{CLASSIFIER}:write_lite")
-      for kind in ("float16", "dynamic", "int8", "int8-io", "int16x8")),
-    *(Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign")
-      for kind in ("keras-weights", "torchvision-state-dict", "timm-state-dict")),
+    *(
+        Artefact(f"tflite-{kind}", "classification", f"{CLASSIFIER}:write_lite")
+        for kind in ("float16", "dynamic", "int8", "int8-io", "int16x8")
+    ),
+    *(
+        Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign")
+        for kind in ("keras-weights", "torchvision-state-dict", "timm-state-dict")
+    ),
     Artefact("serving", "detection", f"{DETECTOR}:write_served", "SavedModel for TensorFlow Serving"),
 ]
 

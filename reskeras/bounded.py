@@ -131,5 +131,6 @@ def check_arrays(arrays: int, path: Path, what: str) -> None:
 
 def _check(unpacked: int, size: int, path: Path, what: str) -> None:
     if unpacked > (allowed := allowed_size(size)):
-        raise failure(f"{what}: {path} has {size:,} bytes and unpacks to {unpacked:,}, more than the {allowed:,} that "
-                      "are allowed")
+        raise failure(
+            f"{what}: {path} has {size:,} bytes and unpacks to {unpacked:,}, more than the {allowed:,} that are allowed"
+        )

@@ -73,13 +73,20 @@ class Client:
         """Raise ReskerasError unless `url` is the address of a model."""
         try:
             parts = urlsplit(self.url)
-            known = parts.scheme in ("http", "https") and parts.hostname and "/models/" in parts.path \
-                and not parts.query and not parts.fragment and parts.port != 0  # asking for the port may raise
+            known = (
+                parts.scheme in ("http", "https")
+                and parts.hostname
+                and "/models/" in parts.path
+                and not parts.query
+                and not parts.fragment
+                and parts.port != 0
+            )  # asking for the port may raise
         except ValueError:
             known = False
         if not known:
-            raise ReskerasError(f"url: {self.shown!r} is no address of a served model, such as "
-                                "http://localhost:8501/v1/models/NAME")
+            raise ReskerasError(
+                f"url: {self.shown!r} is no address of a served model, such as http://localhost:8501/v1/models/NAME"
+            )
         if not 0 < self.timeout < math.inf:
             raise ReskerasError(f"timeout: {self.timeout}: should be a number of seconds above 0")
 
@@ -88,8 +95,9 @@ class Client:
         """The address as messages show it: without user and password."""
         return without_password(self.url)
 
-    def predict(self, paths: str | Path | Sequence[str | Path], top: int = 5, broken: Broken | None = None
-                ) -> list[Served]:
+    def predict(
+        self, paths: str | Path | Sequence[str | Path], top: int = 5, broken: Broken | None = None
+    ) -> list[Served]:
         """The likeliest classes of an image file, or of several, in their order.
 
         Raises ReskerasError: status 2 for a file that is not there, 1 for a server that refuses or does not answer, and
@@ -101,8 +109,13 @@ class Client:
         """The objects in an image file or in several, of a served detector. As `predict`."""
         return self._results(several(paths), DETECTOR_BATCH, _located, broken)
 
-    def _results(self, paths: Sequence[str | os.PathLike[str]], batch: int, parse: Callable[[str, Any], Any],
-              broken: Broken | None) -> list[Any]:
+    def _results(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        batch: int,
+        parse: Callable[[str, Any], Any],
+        broken: Broken | None,
+    ) -> list[Any]:
         def unread(name: str, why: str) -> None:
             error = failure(f"image: {name}: {why}")
             if broken is None:
@@ -162,8 +175,9 @@ class Client:
         raise AssertionError("the last attempt returns or raises")
 
 
-def _requests(names: Sequence[str], most: int, unread: Callable[[str, str], None],
-              ) -> Iterator[tuple[list[str], list[bytes]]]:
+def _requests(
+    names: Sequence[str], most: int, unread: Callable[[str, str], None]
+) -> Iterator[tuple[list[str], list[bytes]]]:
     """Names and bytes of at most `most` files and LARGEST_REQUEST bytes at a time; `unread` is told of others, by name
     and reason."""
     part: list[str] = []
@@ -201,8 +215,9 @@ def _served(path: str, row: Any, top: int) -> Served:
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         if isinstance(row, dict) and "boxes" in row:
             raise failure("url: a detector is served there; reskeras.Client(url).detect asks it") from error
-        raise failure("url: the served model has no classes and probabilities in its answer; was it exported by "
-                      "reskeras?") from error
+        raise failure(
+            "url: the served model has no classes and probabilities in its answer; was it exported by reskeras?"
+        ) from error
     return Served(path, pairs[:top])
 
 
@@ -213,11 +228,13 @@ def _located(path: str, row: Any) -> ServedObjects:
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= min(map(len, columns)):
             raise ValueError("count")
         rows = zip(*(column[:count] for column in columns), strict=True)
-        return ServedObjects(path, tuple(
-            ServedObject(_name(name), _share(score), _four(box)) for name, score, box in rows))
+        return ServedObjects(
+            path, tuple(ServedObject(_name(name), _share(score), _four(box)) for name, score, box in rows)
+        )
     except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise failure("url: the served model has no boxes in its answer; is it a detector, exported by reskeras?"
-                      ) from error
+        raise failure(
+            "url: the served model has no boxes in its answer; is it a detector, exported by reskeras?"
+        ) from error
 
 
 def _name(value: Any) -> str:

@@ -55,8 +55,10 @@ def _start() -> None:
 
         tensorflow.config.list_physical_devices()  # logs about missing GPUs now, not in mid-output
     if keras.backend.backend() != "tensorflow":
-        raise ReskerasError(f"Keras is configured for {keras.backend.backend()!r}; reskeras runs on tensorflow "
-                            "(set KERAS_BACKEND=tensorflow)")
+        raise ReskerasError(
+            f"Keras is configured for {keras.backend.backend()!r}; reskeras runs on tensorflow "
+            "(set KERAS_BACKEND=tensorflow)"
+        )
 
 
 _start()

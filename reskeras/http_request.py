@@ -53,8 +53,9 @@ def ask(session: requests.Session, url: str, body: dict[str, Any], timeout: floa
 
 def _answer(session: requests.Session, url: str, body: dict[str, Any], timeout: float) -> Answer:
     # an answer that is not compressed cannot unpack to more than was sent
-    with session.post(url, json=body, timeout=timeout, stream=True, allow_redirects=False,
-                      headers={"Accept-Encoding": "identity"}) as response:
+    with session.post(
+        url, json=body, timeout=timeout, stream=True, allow_redirects=False, headers={"Accept-Encoding": "identity"}
+    ) as response:
         if (encoding := response.headers.get("Content-Encoding", "").strip().lower()) not in PLAIN:
             raise ValueError(f"compressed its answer, unasked ({encoding[:20]})")
         received = bytearray()
@@ -62,8 +63,13 @@ def _answer(session: requests.Session, url: str, body: dict[str, Any], timeout: 
             received += chunk
             if len(received) > LARGEST_ANSWER:
                 raise ValueError(f"answered with more than {LARGEST_ANSWER >> 20} MiB")
-        return Answer(response.status_code, str(response.reason), bytes(received),
-                      response.headers.get("Location", ""), _seconds(response.headers.get("Retry-After", "")))
+        return Answer(
+            response.status_code,
+            str(response.reason),
+            bytes(received),
+            response.headers.get("Location", ""),
+            _seconds(response.headers.get("Retry-After", "")),
+        )
 
 
 class _Guarded(HTTPAdapter):
@@ -101,11 +107,13 @@ class _Guarded(HTTPAdapter):
         pools: dict[str, type[urllib3.HTTPConnectionPool]] = manager.pool_classes_by_scheme
         manager.pool_classes_by_scheme = {
             scheme: type(pool.__name__, (pool,), {"ConnectionCls": guarding(pool.ConnectionCls)})
-            for scheme, pool in pools.items()}
+            for scheme, pool in pools.items()
+        }
 
     @contextmanager
     def cut_after(self, seconds: float) -> Iterator[threading.Event]:
         """Shut every connection of the block when `seconds` have passed; the event is set if it happened."""
+
         def cut() -> None:
             self._cut.set()
             for guard in list(self._guards):

@@ -77,8 +77,10 @@ def _below(folder: Path, notes: list[str]) -> list[Path]:
     files = walk.files(folder)
     images = [file for file in files if is_image(file)]
     if not images:
-        raise ReskerasError(f"image: {folder} has no images ({', '.join(sorted(SUFFIXES))})"
-                            + "".join(f"; {note}" for note in walk.left_out.notes()[:2]))
+        raise ReskerasError(
+            f"image: {folder} has no images ({', '.join(sorted(SUFFIXES))})"
+            + "".join(f"; {note}" for note in walk.left_out.notes()[:2])
+        )
     notes += walk.left_out.notes()
     if len(images) < len(files):
         notes.append(f"left out {len(files) - len(images):,} files of {folder} that are no images")

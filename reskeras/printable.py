@@ -37,6 +37,9 @@ def short_repr(shown: object, *parts: str, **facts: object) -> str:
     >>> short_repr(1.5, "half of three", loss=0.123456, name=None)
     'float(half of three, loss=0.1235)'
     """
-    named = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
-             for name, value in facts.items() if value is not None]
+    named = [
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
+        for name, value in facts.items()
+        if value is not None
+    ]
     return f"{type(shown).__name__}({', '.join([*map(printable, parts), *named])})"

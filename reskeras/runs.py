@@ -214,8 +214,9 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
         if path.exists():
             if resume:
                 return open_run(path).path
-            raise ReskerasError(f"out: {path} exists already; give another --out, or remove it first; a "
-                                "training goes on with --resume")
+            raise ReskerasError(
+                f"out: {path} exists already; give another --out, or remove it first; a training goes on with --resume"
+            )
         for parent in path.absolute().parents:
             if parent.exists():
                 if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -239,8 +240,11 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     for name in BOOKKEEPING:
         recipes[0][name] = recipes[1][name]
     known = run.provenance().get("data", {}).get("name")
-    differences = [*_differences("network", before, now), *_differences("recipe", *recipes),
-                   *_differences("data", known, data)]
+    differences = [
+        *_differences("network", before, now),
+        *_differences("recipe", *recipes),
+        *_differences("data", known, data),
+    ]
     if differences:
         raise ReskerasError(f"resume: {path} is another training: now {'; '.join(differences[:3])}")
 

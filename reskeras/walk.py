@@ -12,8 +12,18 @@ from reskeras.errors import failure
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 # made by storage devices, archivers and interpreters, not by whoever sorted the images; compared in lower case
-SYSTEM_FOLDERS = {"@eadir", "@__thumb", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "__pycache__",
-                  "lost+found", "system volume information"}
+SYSTEM_FOLDERS = {
+    "@eadir",
+    "@__thumb",
+    "@recycle",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "__macosx",
+    "__pycache__",
+    "lost+found",
+    "system volume information",
+}
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 NAMED = 5  # places named in a note
 
@@ -27,8 +37,10 @@ KINDS = {
     "loop": ("link to a folder that is walked anyway", "links to folders that are walked anyway"),
     "dangling": ("link that leads nowhere", "links that lead nowhere"),
     "special": ("device, pipe or socket", "devices, pipes or sockets"),
-    "unreadable": ("folder that cannot be read (permission denied?)",
-                   "folders that cannot be read (permission denied?)"),
+    "unreadable": (
+        "folder that cannot be read (permission denied?)",
+        "folders that cannot be read (permission denied?)",
+    ),
 }
 
 

@@ -93,8 +93,17 @@ def trained_detector(made_once, detector_files):
     from tests.cli.running import invoke
 
     def make(folder):
-        told = invoke("detect", "train", detector_files / "detector.yaml", "--data", f"voc:{detector_files / 'shapes'}",
-                      "--recipe", detector_files / "recipe.yaml", "--out", folder / "tiny")
+        told = invoke(
+            "detect",
+            "train",
+            detector_files / "detector.yaml",
+            "--data",
+            f"voc:{detector_files / 'shapes'}",
+            "--recipe",
+            detector_files / "recipe.yaml",
+            "--out",
+            folder / "tiny",
+        )
         assert told.exit_code == 0, told.output
         (folder / "stdout").write_text(told.stdout)
         (folder / "stderr").write_text(told.stderr)

@@ -64,8 +64,10 @@ def hostile(path, how):
     return path
 
 
-@pytest.mark.parametrize(("how", "words"), [("shape", "unpacks to 4,000,000,000,000"), ("external", "in another file"),
-                                            ("link", "in another file")])
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [("shape", "unpacks to 4,000,000,000,000"), ("external", "in another file"), ("link", "in another file")],
+)
 def test_arrays_of_hdf5_are_bounded_and_stand_in_their_own_file(tmp_path, how, words):
     path = hostile(tmp_path / "model.h5", how)
     assert words in refusal(read_source, path)
@@ -110,8 +112,11 @@ def test_text_files_of_a_run_are_bounded(copied, name, spoil):
         with open(file, "wb") as opened:
             opened.write(b"\xff")
             opened.truncate(300 << 20 if spoil == "too large" else 1)
-    read = {"classes.txt": copied.folder.classes, "metrics.jsonl": copied.folder.metrics,
-            "provenance.json": copied.folder.provenance}[name]
+    read = {
+        "classes.txt": copied.folder.classes,
+        "metrics.jsonl": copied.folder.metrics,
+        "provenance.json": copied.folder.provenance,
+    }[name]
     with pytest.raises(ReskerasError) as caught:
         read()
     assert len(str(caught.value).splitlines()) == 1

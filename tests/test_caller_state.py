@@ -22,8 +22,13 @@ from tensorflow.python.framework import config
 
 import reskeras
 
-SMALL = {"family": "cifar", "stages": [{"units": 1, "width": 4}], "stem": {"convs": [{"width": 4}]},
-         "input_shape": [8, 8, 1], "drop_path": 0.1}
+SMALL = {
+    "family": "cifar",
+    "stages": [{"units": 1, "width": 4}],
+    "stem": {"convs": [{"width": 4}]},
+    "input_shape": [8, 8, 1],
+    "drop_path": 0.1,
+}
 
 
 def state():
@@ -31,24 +36,37 @@ def state():
     generator = global_state.get_global_attribute("global_seed_generator")
     eager = context.context()
     return {
-        "random": random.getstate(), "numpy": tuple(map(str, np.random.get_state())),
-        "tf seed": eager._seed, "tf operation seeds": eager._rng.getstate(),
-        "determinism": config.is_op_determinism_enabled(), "eagerly": tf.config.functions_run_eagerly(),
+        "random": random.getstate(),
+        "numpy": tuple(map(str, np.random.get_state())),
+        "tf seed": eager._seed,
+        "tf operation seeds": eager._rng.getstate(),
+        "determinism": config.is_op_determinism_enabled(),
+        "eagerly": tf.config.functions_run_eagerly(),
         "soft placement": tf.config.get_soft_device_placement(),
-        "threads": (tf.config.threading.get_intra_op_parallelism_threads(),
-                    tf.config.threading.get_inter_op_parallelism_threads()),
+        "threads": (
+            tf.config.threading.get_intra_op_parallelism_threads(),
+            tf.config.threading.get_inter_op_parallelism_threads(),
+        ),
         "keras seed": global_state.get_global_attribute("global_random_seed"),
         "keras generator": (id(generator), generator.state.numpy().tolist()),
         "keras names": dict(global_state.get_global_attribute("object_name_uids")),
-        "policy": keras.config.dtype_policy().name, "floatx": keras.config.floatx(),
-        "data format": keras.config.image_data_format(), "environment": dict(os.environ), "folder": os.getcwd(),
-        "warnings": list(warnings.filters), "numpy errors": np.geterr(), "numpy printing": np.get_printoptions(),
+        "policy": keras.config.dtype_policy().name,
+        "floatx": keras.config.floatx(),
+        "data format": keras.config.image_data_format(),
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "warnings": list(warnings.filters),
+        "numpy errors": np.geterr(),
+        "numpy printing": np.get_printoptions(),
         "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
         "log levels": {name: logging.getLogger(name).level for name in ("", "absl", "tensorflow", "reskeras")},
         "log handlers": {name: list(logging.getLogger(name).handlers) for name in ("", "absl", "tensorflow")},
-        "matplotlib": dict(matplotlib.rcParams.items()), "backend": dict.__getitem__(matplotlib.rcParams, "backend"),
-        "recursion": sys.getrecursionlimit(), "hooks": (sys.excepthook, sys.displayhook),
-        "time-out": socket.getdefaulttimeout(), "truncated images": ImageFile.LOAD_TRUNCATED_IMAGES,
+        "matplotlib": dict(matplotlib.rcParams.items()),
+        "backend": dict.__getitem__(matplotlib.rcParams, "backend"),
+        "recursion": sys.getrecursionlimit(),
+        "hooks": (sys.excepthook, sys.displayhook),
+        "time-out": socket.getdefaulttimeout(),
+        "truncated images": ImageFile.LOAD_TRUNCATED_IMAGES,
         "largest image": Image.MAX_IMAGE_PIXELS,
     }
 
@@ -90,8 +108,13 @@ def train(out, **fields):
 
 def tune(out, **asked):
     asked = {"tuner": "random", "trials": 1, "epochs": 1, **asked}
-    return reskeras.tune({"parameters": {"recipe.learning_rate": [0.01, 0.05]}}, reskeras.network(**SMALL),
-                         "digits@100", out=out / "search", **asked)
+    return reskeras.tune(
+        {"parameters": {"recipe.learning_rate": [0.01, 0.05]}},
+        reskeras.network(**SMALL),
+        "digits@100",
+        out=out / "search",
+        **asked,
+    )
 
 
 WORK = {
@@ -173,9 +196,13 @@ assert {name: after[0][name] for name in before[0]} == before[0] and before[1:] 
 
 
 def test_importing_leaves_the_environment_alone():
-    environ = {name: value for name, value in os.environ.items()
-               if name not in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "GRPC_ENABLE_FORK_SUPPORT")}
-    done = subprocess.run([sys.executable, "-c", IMPORTED], env=environ, capture_output=True, text=True, timeout=120,
-                          check=False)
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "GRPC_ENABLE_FORK_SUPPORT")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

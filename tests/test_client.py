@@ -46,10 +46,17 @@ def test_a_good_answer_is_read(image):
         assert found.detections[0].box == (1, 2, 3, 4)
 
 
-@pytest.mark.parametrize("answer", [
-    (HEAD, b"x" * 1000, 0.1), (b"", b"HTTP/1.1 200 OK\r\nA-Header: " + b"x" * 1000, 0.1), (HEAD, b"", 0),
-    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000, 0.05), (b"", b"x" * 100, 0.1),
-], ids=["body", "header", "nothing more", "chunks", "no http"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (HEAD, b"x" * 1000, 0.1),
+        (b"", b"HTTP/1.1 200 OK\r\nA-Header: " + b"x" * 1000, 0.1),
+        (HEAD, b"", 0),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000, 0.05),
+        (b"", b"x" * 100, 0.1),
+    ],
+    ids=["body", "header", "nothing more", "chunks", "no http"],
+)
 def test_a_server_that_drips_keeps_nobody_waiting(image, answer):
     if answer == (HEAD, b"", 0):
         answer = (HEAD, b"x" * 10, 5)
@@ -76,23 +83,36 @@ def test_a_server_may_ask_for_a_wait_but_not_for_any(image, after, monkeypatch):
     assert waits == ([10, 10] if after == "100000" else [0.25, 0.5])
 
 
-@pytest.mark.parametrize("answer, said", [
-    (http(gzip.compress(bytes(10**6)), Content_Encoding="gzip"), "compressed its answer"),
-    (http(b"x", Content_Encoding="br"), "compressed its answer"),
-    (http(b" " * (33 << 20)), "more than 32 MiB"),
-    (http(b"x", Content_Length=10**30), "did not answer|cannot be reached"),
-    (http(b"x" * 10, Content_Length=100), "cannot be reached"),
-    (http(b'{"predictions": ' + b"[" * 100_000), "no prediction for each image"),
-    (http(b'{"predictions": [' + b"9" * 10_000 + b"]}"), "no prediction for each image"),
-    (http(b'{"a":' * 100_000), "no prediction"), (http(b"\xff\xfe\x00"), "no prediction"), (http(b""), "no prediction"),
-    (http(b"null"), "no prediction"), (http(b'{"predictions": {"0": 1}}'), "no prediction"),
-    (predictions(GOOD, GOOD), "no prediction for each image"), (b"HTTP/1.1 999 Odd\r\n\r\n", "answered 999"),
-    (http(b'{"error": ["a", {"b": 1}]}', "400 Bad"), "answered 400"), (b"\r\n\r\n", "cannot be reached"),
-    (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n", "cannot be reached"), (b"", "cannot be reached"),
-    (http(status="307 Over There", Location="http://me:secret@elsewhere/v1/models/x"), "redirects to http://elsewhere/"),
-    (http(status="302 Found", Location="file:///etc/passwd"), "redirects to file:///etc/passwd"),
-    (http(status="301 Moved"), "redirects; ask there"),
-], ids=map(str, range(21)))
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (http(gzip.compress(bytes(10**6)), Content_Encoding="gzip"), "compressed its answer"),
+        (http(b"x", Content_Encoding="br"), "compressed its answer"),
+        (http(b" " * (33 << 20)), "more than 32 MiB"),
+        (http(b"x", Content_Length=10**30), "did not answer|cannot be reached"),
+        (http(b"x" * 10, Content_Length=100), "cannot be reached"),
+        (http(b'{"predictions": ' + b"[" * 100_000), "no prediction for each image"),
+        (http(b'{"predictions": [' + b"9" * 10_000 + b"]}"), "no prediction for each image"),
+        (http(b'{"a":' * 100_000), "no prediction"),
+        (http(b"\xff\xfe\x00"), "no prediction"),
+        (http(b""), "no prediction"),
+        (http(b"null"), "no prediction"),
+        (http(b'{"predictions": {"0": 1}}'), "no prediction"),
+        (predictions(GOOD, GOOD), "no prediction for each image"),
+        (b"HTTP/1.1 999 Odd\r\n\r\n", "answered 999"),
+        (http(b'{"error": ["a", {"b": 1}]}', "400 Bad"), "answered 400"),
+        (b"\r\n\r\n", "cannot be reached"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n", "cannot be reached"),
+        (b"", "cannot be reached"),
+        (
+            http(status="307 Over There", Location="http://me:secret@elsewhere/v1/models/x"),
+            "redirects to http://elsewhere/",
+        ),
+        (http(status="302 Found", Location="file:///etc/passwd"), "redirects to file:///etc/passwd"),
+        (http(status="301 Moved"), "redirects; ask there"),
+    ],
+    ids=map(str, range(21)),
+)
 def test_answers_that_are_none_are_told_in_a_line(image, answer, said):
     with Hostile(answer) as server:
         message, seconds = refused(server, image, timeout=20)
@@ -102,42 +122,81 @@ def test_answers_that_are_none_are_told_in_a_line(image, answer, said):
 
 
 def test_redirects_are_not_followed(image):
-    with Hostile(predictions(GOOD)) as other, \
-            Hostile(http(status="307 Over There", Location=other.url + ":predict")) as server:
+    with (
+        Hostile(predictions(GOOD)) as other,
+        Hostile(http(status="307 Over There", Location=other.url + ":predict")) as server,
+    ):
         refused(server, image)
         assert not other.requests
 
 
-@pytest.mark.parametrize("row", [
-    '{"classes": ["cat"], "probabilities": [NaN]}', '{"classes": ["cat"], "probabilities": [Infinity]}',
-    '{"classes": ["cat"], "probabilities": [1e999]}', '{"classes": ["cat"], "probabilities": [-0.1]}',
-    '{"classes": ["cat"], "probabilities": [17]}', '{"classes": ["cat"], "probabilities": ["0.5"]}',
-    '{"classes": ["cat"], "probabilities": [true]}', '{"classes": [1], "probabilities": [0.5]}',
-    '{"classes": ["cat", "dog"], "probabilities": [0.5]}', '{"classes": null, "probabilities": 1}', "[]", "1", "null",
-    f'{{"classes": ["cat"], "probabilities": [{"9" * 400}]}}',
-])
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"classes": ["cat"], "probabilities": [NaN]}',
+        '{"classes": ["cat"], "probabilities": [Infinity]}',
+        '{"classes": ["cat"], "probabilities": [1e999]}',
+        '{"classes": ["cat"], "probabilities": [-0.1]}',
+        '{"classes": ["cat"], "probabilities": [17]}',
+        '{"classes": ["cat"], "probabilities": ["0.5"]}',
+        '{"classes": ["cat"], "probabilities": [true]}',
+        '{"classes": [1], "probabilities": [0.5]}',
+        '{"classes": ["cat", "dog"], "probabilities": [0.5]}',
+        '{"classes": null, "probabilities": 1}',
+        "[]",
+        "1",
+        "null",
+        f'{{"classes": ["cat"], "probabilities": [{"9" * 400}]}}',
+    ],
+)
 def test_rows_that_are_no_classes_are_refused(image, row):
     with Hostile(predictions(row)) as server:
         assert "was it exported by reskeras?" in refused(server, image)[0]
 
 
-@pytest.mark.parametrize("change", [
-    '"count": -1', '"count": 2', '"count": 1e3', '"count": true', '"count": Infinity', '"count": NaN', '"count": "1"',
-    f'"count": {"9" * 400}', '"count": null', '"scores": [NaN]', '"boxes": [[1, 2, 3]]', '"boxes": [[1, 2, 3, NaN]]',
-    '"boxes": [["1", 2, 3, 4]]', '"boxes": [1]', '"classes": [["cat"]]', '"classes": 1', '"scores": [2.5]',
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        '"count": -1',
+        '"count": 2',
+        '"count": 1e3',
+        '"count": true',
+        '"count": Infinity',
+        '"count": NaN',
+        '"count": "1"',
+        f'"count": {"9" * 400}',
+        '"count": null',
+        '"scores": [NaN]',
+        '"boxes": [[1, 2, 3]]',
+        '"boxes": [[1, 2, 3, NaN]]',
+        '"boxes": [["1", 2, 3, 4]]',
+        '"boxes": [1]',
+        '"classes": [["cat"]]',
+        '"classes": 1',
+        '"scores": [2.5]',
+    ],
+)
 def test_rows_that_are_no_objects_are_refused(image, change):
     row = FOUND[:-1] + f", {change}}}"  # of keys that come twice, the last counts
     with Hostile(predictions(row)) as server:
         assert "is it a detector, exported by reskeras?" in refused(server, image, "detect")[0]
 
 
-@pytest.mark.parametrize("url", [
-    "http://me:secret@127.0.0.1:9/v1/models/x", "http://me:se%40cret@[::1]:9/v1/models/x",
-    "http://me:secret@127.0.0.1:99999/v1/models/x", "ftp://me:secret@host/v1/models/x", "http://me:secret@host/",
-    "http://me:secret@[::1/v1/models/x", "http://me:secret@host/v1/models/x?key=1", "//me:secret@/models/",
-    "http://me:secret@exa mple/v1/models/x", "http://me:secret@" + "a" * 300 + "/v1/models/x",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:secret@127.0.0.1:9/v1/models/x",
+        "http://me:se%40cret@[::1]:9/v1/models/x",
+        "http://me:secret@127.0.0.1:99999/v1/models/x",
+        "ftp://me:secret@host/v1/models/x",
+        "http://me:secret@host/",
+        "http://me:secret@[::1/v1/models/x",
+        "http://me:secret@host/v1/models/x?key=1",
+        "//me:secret@/models/",
+        "http://me:secret@exa mple/v1/models/x",
+        "http://me:secret@" + "a" * 300 + "/v1/models/x",
+    ],
+)
 def test_a_password_is_never_shown(image, url):
     shown = CliRunner().invoke(commands, ["predict", "--url", url, "--retries", "0", str(image)])
     assert shown.exit_code in (1, 2)

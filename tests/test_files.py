@@ -141,12 +141,17 @@ def test_a_disk_that_turns_read_only_meanwhile_is_told_not_raised(tmp_path):
         remove(disk / "file")
 
 
-@pytest.mark.parametrize(("name", "told"), [
-    ("x" * 300, "the name is too long"), ("folder", "it is a folder"),
-    ("file/below", "a part of the path is not a folder"),
-    ("file/far/below", "a part of the path is not a folder"), ("nul\0", "a path has no NUL"),
-    ("loop/file", "a part of the path is not a folder"),
-])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("x" * 300, "the name is too long"),
+        ("folder", "it is a folder"),
+        ("file/below", "a part of the path is not a folder"),
+        ("file/far/below", "a part of the path is not a folder"),
+        ("nul\0", "a path has no NUL"),
+        ("loop/file", "a part of the path is not a folder"),
+    ],
+)
 def test_impossible_places_are_told_in_a_line(tmp_path, name, told):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
@@ -271,8 +276,21 @@ def test_workspaces_and_scratch_leave_nothing(tmp_path, monkeypatch):
 def test_cells_that_a_spreadsheet_would_run_are_made_inert():
     cells = ["=1+1", "+cmd", "-cmd", "@sum", "\ttab", "\rreturn", "＝1", "plain", "-0.5", "+1e-3", -3, None, 'a"b,c']
     read = next(csv.reader(io.StringIO(csv_text([cells]), newline=""), strict=True))
-    assert read == ["'=1+1", "'+cmd", "'-cmd", "'@sum", "'\ttab", "'\rreturn", "'＝1", "plain", "-0.5", "+1e-3", "-3",
-                    "", 'a"b,c']
+    assert read == [
+        "'=1+1",
+        "'+cmd",
+        "'-cmd",
+        "'@sum",
+        "'\ttab",
+        "'\rreturn",
+        "'＝1",
+        "plain",
+        "-0.5",
+        "+1e-3",
+        "-3",
+        "",
+        'a"b,c',
+    ]
 
 
 def test_names_that_are_no_text_are_written_escaped(tmp_path):
@@ -280,8 +298,25 @@ def test_names_that_are_no_text_are_written_escaped(tmp_path):
     assert (tmp_path / "file.csv").read_text(encoding="utf-8") == "caf\\udce9.png\n"
 
 
-WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "symlink_to", "rename", "copyfile", "copytree",
-           "copy", "copy2", "move", "mkstemp", "mkdtemp", "TemporaryDirectory", "NamedTemporaryFile", "unlink"}
+WRITERS = {
+    "write_text",
+    "write_bytes",
+    "mkdir",
+    "makedirs",
+    "touch",
+    "symlink_to",
+    "rename",
+    "copyfile",
+    "copytree",
+    "copy",
+    "copy2",
+    "move",
+    "mkstemp",
+    "mkdtemp",
+    "TemporaryDirectory",
+    "NamedTemporaryFile",
+    "unlink",
+}
 ROOMS = ("atomic_file", "atomic_folder", "new_run", "workspace", "scratch")  # a block of which may write
 # what may write for itself, and why
 ALLOWED = {
@@ -294,17 +329,28 @@ ALLOWED = {
 def bypasses(path):
     """Calls in a source file that write without `reskeras.files`: (line, what)."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = {alias.asname or alias.name for node in ast.walk(tree)
-                if isinstance(node, ast.ImportFrom) and node.module == "reskeras.files" for alias in node.names}
-    safe = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.With)
-            and any(room in ast.dump(item) for item in node.items for room in ROOMS) for inner in ast.walk(node)}
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "reskeras.files"
+        for alias in node.names
+    }
+    safe = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With) and any(room in ast.dump(item) for item in node.items for room in ROOMS)
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or id(node) in safe:
             continue
         function = node.func
         name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        literals = [each.value for each in [*node.args, *(key.value for key in node.keywords)]
-                    if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        literals = [
+            each.value
+            for each in [*node.args, *(key.value for key in node.keywords)]
+            if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ]
         if name == "open" and any(set(text) & set("wax+") and set(text) <= set("rwaxbt+") for text in literals):
             yield node.lineno, name
         elif name in WRITERS and name not in imported and isinstance(function, ast.Attribute):
@@ -331,9 +377,11 @@ def test_no_write_bypasses_the_room():
 
 def test_the_search_for_bypasses_finds_them(tmp_path):
     source = tmp_path / "source.py"
-    source.write_text("path.write_text('')\nopen(path, 'w')\npath.open(mode='ab')\nos.replace\nbeside.replace(path)\n"
-                      "text.replace('a', 'b')\nopen(path)\nshutil.copyfile(a, b)\nfigure.savefig(path)\npath.mkdir()\n"
-                      "figure.savefig(stream)\nwith atomic_file(path) as beside:\n    figure.savefig(beside)\n")
+    source.write_text(
+        "path.write_text('')\nopen(path, 'w')\npath.open(mode='ab')\nos.replace\nbeside.replace(path)\n"
+        "text.replace('a', 'b')\nopen(path)\nshutil.copyfile(a, b)\nfigure.savefig(path)\npath.mkdir()\n"
+        "figure.savefig(stream)\nwith atomic_file(path) as beside:\n    figure.savefig(beside)\n"
+    )
     assert [line for line, _ in bypasses(source)] == [1, 2, 3, 5, 8, 9, 10]
 
 
@@ -350,15 +398,20 @@ with only_writer(Path(sys.argv[1]), "run"):
 def test_a_second_writer_is_told_who_holds_a_folder_and_a_killed_holder_holds_nothing(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
     assert holder.stdout.readline() == b"held\n"
-    with (pytest.raises(InUse, match=rf"run: .* is being written by process {holder.pid} on .* since \d") as told,
-          only_writer(tmp_path, "run")):
+    with (
+        pytest.raises(InUse, match=rf"run: .* is being written by process {holder.pid} on .* since \d") as told,
+        only_writer(tmp_path, "run"),
+    ):
         raise AssertionError
     assert told.value.status == 1
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    with only_writer(tmp_path, "run"), pytest.raises(InUse, match=f"process {os.getpid()} "), only_writer(
-            tmp_path, "run"):
+    with (
+        only_writer(tmp_path, "run"),
+        pytest.raises(InUse, match=f"process {os.getpid()} "),
+        only_writer(tmp_path, "run"),
+    ):
         raise AssertionError
     assert names(tmp_path) == []
 

@@ -7,36 +7,50 @@ import pytest
 
 from reskeras.errors import ReskerasError
 from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, network
-from reskeras.runs import (
-    CLASSES_FILE,
-    METRICS_FILE,
-    PROVENANCE_FILE,
-    RECIPE_FILE,
-    RunFolder,
-    new_run,
-    open_run,
-)
+from reskeras.runs import CLASSES_FILE, METRICS_FILE, PROVENANCE_FILE, RECIPE_FILE, RunFolder, new_run, open_run
 
 READERS = {
-    NETWORK_FILE: (RunFolder.spec, lambda run: run.is_detector), RESOLVED_FILE: (RunFolder.spec, RunFolder.classes),
-    RECIPE_FILE: (RunFolder.recipe,), CLASSES_FILE: (RunFolder.classes,),
+    NETWORK_FILE: (RunFolder.spec, lambda run: run.is_detector),
+    RESOLVED_FILE: (RunFolder.spec, RunFolder.classes),
+    RECIPE_FILE: (RunFolder.recipe,),
+    CLASSES_FILE: (RunFolder.classes,),
     PROVENANCE_FILE: (RunFolder.provenance, RunFolder.classes, lambda run: run.update_provenance(more=1)),
     METRICS_FILE: (RunFolder.metrics, lambda run: run.keep_metrics(1), lambda run: run.add_metrics(EPOCH)),
 }
 EPOCH = {"epoch": 2, "seconds": 1.0, "loss": 0.5}
 HOSTILE = {
-    "empty": b"", "NUL": bytes(100), "no UTF-8": b"\xff\xfe\x00d", "null": b"null", "a number": b"3",
+    "empty": b"",
+    "NUL": bytes(100),
+    "no UTF-8": b"\xff\xfe\x00d",
+    "null": b"null",
+    "a number": b"3",
     "a list": b"[1, 2]",
-    "text": b'"text"', "deep JSON": b"[" * 100_000, "deep YAML": b"{a: " * 5000, "torn": b'{"data": {"na',
-    "digits": b"depth: " + b"9" * 5000, "hexadecimal": b"depth: 0x" + b"f" * 5000, "base 60": b"depth: 1:30",
-    "escape": b'name: "\\UFFFFFFFF"', "tag": b"!!python/object/apply:os.system [touch executed]",
-    "aliases": b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "twice": b"depth: 20\ndepth: 20",
-    "twice in other words": b"stages: {1: 2, 0x1: 3}", "not finite": b"depth: .nan", "infinite": b"depth: .inf",
-    "huge": b"# " + b"x" * (1 << 19), "wrong fields": b'{"data": 3, "versions": [], "command": {}, "made": null}',
-    "data of wrong fields": b'{"data": {"name": 3, "train": "x", "notes": "x"}}', "no number": b'{"epoch": "x"}',
-    "epoch 0": b'{"epoch": 0, "seconds": 1}', "infinite epoch": b'{"epoch": 1e400, "seconds": 1}',
-    "a deep number": b'{"epoch": ' + b"9" * 5000 + b"}", "no name": b"cat\n\ndog\n", "one name": b"cat\n",
-    "the same name": b"cat\ncat\n", "a name with NUL": b"c\x00t\ndog\n", "deeper than any": b"depth: 20000\n",
+    "text": b'"text"',
+    "deep JSON": b"[" * 100_000,
+    "deep YAML": b"{a: " * 5000,
+    "torn": b'{"data": {"na',
+    "digits": b"depth: " + b"9" * 5000,
+    "hexadecimal": b"depth: 0x" + b"f" * 5000,
+    "base 60": b"depth: 1:30",
+    "escape": b'name: "\\UFFFFFFFF"',
+    "tag": b"!!python/object/apply:os.system [touch executed]",
+    "aliases": b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]",
+    "twice": b"depth: 20\ndepth: 20",
+    "twice in other words": b"stages: {1: 2, 0x1: 3}",
+    "not finite": b"depth: .nan",
+    "infinite": b"depth: .inf",
+    "huge": b"# " + b"x" * (1 << 19),
+    "wrong fields": b'{"data": 3, "versions": [], "command": {}, "made": null}',
+    "data of wrong fields": b'{"data": {"name": 3, "train": "x", "notes": "x"}}',
+    "no number": b'{"epoch": "x"}',
+    "epoch 0": b'{"epoch": 0, "seconds": 1}',
+    "infinite epoch": b'{"epoch": 1e400, "seconds": 1}',
+    "a deep number": b'{"epoch": ' + b"9" * 5000 + b"}",
+    "no name": b"cat\n\ndog\n",
+    "one name": b"cat\n",
+    "the same name": b"cat\ncat\n",
+    "a name with NUL": b"c\x00t\ndog\n",
+    "deeper than any": b"depth: 20000\n",
 }
 
 
@@ -76,7 +90,8 @@ def test_a_file_that_is_a_folder_a_pipe_or_a_link_in_a_circle_is_told(run):
 
     for make in (os.mkdir, os.mkfifo, lambda path: os.symlink(path, path)):
         (run.path / CLASSES_FILE).unlink() if not (run.path / CLASSES_FILE).is_dir() else os.rmdir(
-            run.path / CLASSES_FILE)
+            run.path / CLASSES_FILE
+        )
         make(run.path / CLASSES_FILE)
         with pytest.raises(ReskerasError, match=r"classes\.txt"):
             run.classes()

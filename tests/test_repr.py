@@ -22,15 +22,22 @@ def test_results_are_one_short_line(copied, tmp_path):
     classes = tuple(f"class \x1b {place}\n" for place in range(MANY))
     zeros = np.zeros(MANY, np.int64)
     shown = [
-        copied, copied.evaluate(), copied.source(), copied.analyse(images=20, lesions=1),
+        copied,
+        copied.evaluate(),
+        copied.source(),
+        copied.analyse(images=20, lesions=1),
         reskeras.plan("resnet-152"),
-        Evaluation("data", "test", MANY, 1.0, 0.5, None, classes=classes, labels=zeros, predicted=zeros,
-                   confidence=zeros),
-        Prediction("a.png", tuple((name, 0.5) for name in classes)), Search(tmp_path), objects,
+        Evaluation(
+            "data", "test", MANY, 1.0, 0.5, None, classes=classes, labels=zeros, predicted=zeros, confidence=zeros
+        ),
+        Prediction("a.png", tuple((name, 0.5) for name in classes)),
+        Search(tmp_path),
+        objects,
         Source("voc:x", "x", classes, 3, objects, objects),
         SuiteResult("s", read_suite("v1-table-1"), "smoke", []),
         reskeras.conform(copied.model()),
-        Proof("serving", "path", 1, 2, float("inf"), 1e-4, 0.5, 0.9, 0.9)]
+        Proof("serving", "path", 1, 2, float("inf"), 1e-4, 0.5, 0.9, 0.9),
+    ]
     assert isinstance(objects, Objects) and isinstance(detections, Detections)
     for each in shown:
         told = repr(each)

@@ -28,12 +28,22 @@ def test_json_of_the_right_shape_is_read(tmp_path):
     assert read_json(path, "run", Point) == Point(1.0, ("a",))
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    (b"", "Expecting value"), (b"null", "null|None"), (b"[]", "it is"), (b'{"names": []}', "x is missing"),
-    (b'{"x": "y"}', "x is 'y': input should be a valid number"), (b'{"x": 1, "names": [1]}', "names.0 is 1"),
-    (b"[" * 100_000, "nested too deeply"), (b'{"x": ' + b"9" * 5000 + b"}", "4300 digits"), (b"\xff\xfe", "UTF-8"),
-    (b'{"x": 1', "Expecting|delimiter"), (b"\x00" * 50, "Expecting value"),
-])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "Expecting value"),
+        (b"null", "null|None"),
+        (b"[]", "it is"),
+        (b'{"names": []}', "x is missing"),
+        (b'{"x": "y"}', "x is 'y': input should be a valid number"),
+        (b'{"x": 1, "names": [1]}', "names.0 is 1"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"x": ' + b"9" * 5000 + b"}", "4300 digits"),
+        (b"\xff\xfe", "UTF-8"),
+        (b'{"x": 1', "Expecting|delimiter"),
+        (b"\x00" * 50, "Expecting value"),
+    ],
+)
 def test_whatever_else_a_file_holds_is_told(tmp_path, content, why):
     path = tmp_path / "point.json"
     path.write_bytes(content)
@@ -64,10 +74,17 @@ def test_names_are_lines_and_nothing_else_ends_one(tmp_path):
     assert read_names(path, "run", 3) == ["cat", "sea\u2028lion", "d\x0bog"]
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    ("", "line 1 is ''"), ("\n", "line 1 is ''"), ("cat\n\ndog\n", "line 2 is ''"), ("cat\ncat\n", "lines 1 and 2"),
-    ("c\0t\ndog\n", "line 1 is 'c\\x00t'"), ("cat\n", "1 names, and the network has 2"),
-])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "line 1 is ''"),
+        ("\n", "line 1 is ''"),
+        ("cat\n\ndog\n", "line 2 is ''"),
+        ("cat\ncat\n", "lines 1 and 2"),
+        ("c\0t\ndog\n", "line 1 is 'c\\x00t'"),
+        ("cat\n", "1 names, and the network has 2"),
+    ],
+)
 def test_names_that_are_none_are_told(tmp_path, content, why):
     path = tmp_path / "classes.txt"
     path.write_text(content)

@@ -21,8 +21,9 @@ def found(root):
     return [file.relative_to(root).as_posix() for file in walk.files(root)], walk.left_out.notes()
 
 
-@pytest.mark.parametrize("folder", [".ipynb_checkpoints", ".thumbnails", ".@__thumb", "@eaDir", "__MACOSX",
-                                    "a/b/.cache", "$RECYCLE.BIN"])
+@pytest.mark.parametrize(
+    "folder", [".ipynb_checkpoints", ".thumbnails", ".@__thumb", "@eaDir", "__MACOSX", "a/b/.cache", "$RECYCLE.BIN"]
+)
 def test_hidden_and_system_folders_are_left_out_at_any_depth_with_their_images(tmp_path, folder):
     files(tmp_path, "a/0.png", f"{folder}/0.png", f"{folder}/deep/1.JPG", f"{folder}/note.txt")
     names, [note] = found(tmp_path)
@@ -50,7 +51,10 @@ def test_links_inside_are_followed_and_those_that_lead_out_nowhere_or_round_are_
     (root / "a" / "up").symlink_to("..")
     walk = Walk(root)
     assert [file.relative_to(root).as_posix() for file in walk.files(root / "a")] == [
-        "a/0.png", "a/more/1.png", "a/one.png"]
+        "a/0.png",
+        "a/more/1.png",
+        "a/one.png",
+    ]
     told = " ".join(walk.left_out.notes())
     assert "2 links that lead out of the folder" in told
     assert "2 links that lead nowhere" in told
@@ -105,7 +109,12 @@ def test_folders_and_patterns_give_their_images_in_order(tmp_path):
     files(tmp_path, "p/b.png", "p/sub/a.jpg", "p/note.txt", "p/.x/h.png", "q/1.png", "q/2.png", "odd[1].png")
     with image_files([str(tmp_path / "p"), str(tmp_path / "q" / "*.png"), str(tmp_path / "odd[1].png")]) as images:
         assert [path.relative_to(tmp_path).as_posix() for path in images.paths] == [
-            "p/b.png", "p/sub/a.jpg", "q/1.png", "q/2.png", "odd[1].png"]
+            "p/b.png",
+            "p/sub/a.jpg",
+            "q/1.png",
+            "q/2.png",
+            "odd[1].png",
+        ]
         assert len(images.notes) == 2
 
 

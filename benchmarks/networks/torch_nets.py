@@ -39,8 +39,11 @@ class Bottleneck(nn.Module):
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = nn.Conv2d(width, wide, 1, bias=False), nn.BatchNorm2d(wide)
         same = narrow == wide
-        self.shortcut = nn.Identity() if same else nn.Sequential(
-            nn.Conv2d(narrow, wide, 1, stride, bias=False), nn.BatchNorm2d(wide))
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(narrow, wide, 1, stride, bias=False), nn.BatchNorm2d(wide))
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The unit's output."""

@@ -131,8 +131,12 @@ class _Seen:
     def _merge(self, unit: Unit, fork: Fork, parts: list[tf.Tensor], made: tf.Tensor) -> None:
         shortcut = without_residual(fork, parts)
         residual = made - shortcut
-        self.products[unit.name] = tf.stack([tf.reduce_mean(one * other) for one, other in (
-            (shortcut, shortcut), (residual, residual), (shortcut, made), (made, made))])
+        self.products[unit.name] = tf.stack(
+            [
+                tf.reduce_mean(one * other)
+                for one, other in ((shortcut, shortcut), (residual, residual), (shortcut, made), (made, made))
+            ]
+        )
         if fork.merge == ADD and not fork.branches[SHORTCUT] and unit.nodes[0] is fork:
             self.residual = parts[RESIDUAL]
 
@@ -141,5 +145,6 @@ class _Seen:
             self.start, self.total = made, tf.zeros(())
             return
         self.total, self.residual = self.total + self.residual, None
-        self.sums[unit.name] = tf.stack([
-            tf.reduce_max(tf.abs(made - (self.start + self.total))), tf.reduce_max(tf.abs(made))])
+        self.sums[unit.name] = tf.stack(
+            [tf.reduce_max(tf.abs(made - (self.start + self.total))), tf.reduce_max(tf.abs(made))]
+        )

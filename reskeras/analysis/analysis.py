@@ -47,8 +47,15 @@ class Analysis:
     lesions: tuple[Lesion, ...] = ()
 
     def __repr__(self) -> str:
-        return short_repr(self, self.network, f"{self.images:,} images of {self.data}", accuracy=self.accuracy,
-                          depth=self.depth if self.units else None, layers=self.layers, lesions=len(self.lesions))
+        return short_repr(
+            self,
+            self.network,
+            f"{self.images:,} images of {self.data}",
+            accuracy=self.accuracy,
+            depth=self.depth if self.units else None,
+            layers=self.layers,
+            lesions=len(self.lesions),
+        )
 
     @property
     def depth(self) -> float:
@@ -71,8 +78,14 @@ class Analysis:
 
 
 def analyse(
-    network: str, plan: Plan, weights: Mapping[str, np.ndarray], source: Source, preprocessing: Preprocessing,
-    images: int = 1000, most: int = 100, tell: Callable[[int, int], None] = lambda done, of: None,
+    network: str,
+    plan: Plan,
+    weights: Mapping[str, np.ndarray],
+    source: Source,
+    preprocessing: Preprocessing,
+    images: int = 1000,
+    most: int = 100,
+    tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Analysis:
     """Analyse the network `plan` with `weights` by canonical name, on `images` test images, stratified by class.
 
@@ -89,10 +102,19 @@ def analyse(
     batch, labels = next(iter(evaluation_batches(sloped, preprocessing, size)))
     found = survey(plan, dict(weights), batches)
     slopes = gradients(plan, dict(weights), batch, labels)
-    units = tuple(replace(unit, gradient=slopes[unit.unit][0], stream_gradient=slopes[unit.unit][1])
-                  for unit in found.units)
-    return Analysis(network, source.label, found.images, found.accuracy, plan.weighted_layers(), found.responses, units,
-                    tuple(lesions(plan, dict(weights), batches, most, tell)) if most else ())
+    units = tuple(
+        replace(unit, gradient=slopes[unit.unit][0], stream_gradient=slopes[unit.unit][1]) for unit in found.units
+    )
+    return Analysis(
+        network,
+        source.label,
+        found.images,
+        found.accuracy,
+        plan.weighted_layers(),
+        found.responses,
+        units,
+        tuple(lesions(plan, dict(weights), batches, most, tell)) if most else (),
+    )
 
 
 def batch_size(plan: Plan) -> int:
@@ -108,9 +130,15 @@ def read_analysis(folder: Path) -> Analysis:
         raise ReskerasError(f"analysis: there is none in {folder}; make it with: reskeras analyse")
     summary = read_json(folder / SUMMARY_FILE, "analysis", dict[str, Any])
     try:
-        return as_shape({**summary, "responses": tuple(_read_rows(folder / RESPONSES_FILE, Response)),
-                         "units": tuple(_read_rows(folder / UNITS_FILE, UnitSignal)),
-                         "lesions": tuple(_read_rows(folder / LESIONS_FILE, Lesion))}, Analysis)
+        return as_shape(
+            {
+                **summary,
+                "responses": tuple(_read_rows(folder / RESPONSES_FILE, Response)),
+                "units": tuple(_read_rows(folder / UNITS_FILE, UnitSignal)),
+                "lesions": tuple(_read_rows(folder / LESIONS_FILE, Lesion)),
+            },
+            Analysis,
+        )
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise failure(f"analysis: {folder} is broken: {error}") from error
 

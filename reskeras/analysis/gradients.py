@@ -39,8 +39,15 @@ def gradients(
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         of_weights, of_streams = tape.gradient(loss, (chosen, streams))
         names = {unit.name: {each.name for each in sequence_ops(unit.nodes)} for unit in plan.units}
-        return {unit: (tf.linalg.global_norm([slope for (name, _), slope in of_weights.items() if name in inside]),
-                       tf.norm(of_streams[unit])) for unit, inside in names.items()}
+        return {
+            unit: (
+                tf.linalg.global_norm([slope for (name, _), slope in of_weights.items() if name in inside]),
+                tf.norm(of_streams[unit]),
+            )
+            for unit, inside in names.items()
+        }
 
-    return {unit: (float(of_weights), float(of_stream))
-            for unit, (of_weights, of_stream) in norms.get_concrete_function()(images, labels).items()}
+    return {
+        unit: (float(of_weights), float(of_stream))
+        for unit, (of_weights, of_stream) in norms.get_concrete_function()(images, labels).items()
+    }

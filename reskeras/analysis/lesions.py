@@ -30,7 +30,10 @@ class Lesion:
 
 
 def lesions(
-    plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset, most: int,
+    plan: Plan,
+    weights: dict[str, np.ndarray],
+    batches: tf.data.Dataset,
+    most: int,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Lesion]:
     """At most `most` removals and `most` swaps, evenly spaced over the network, with the accuracy on `batches`.
@@ -41,8 +44,11 @@ def lesions(
     single = [(REMOVED, (name,)) for name in spaced(removable(plan), most)]
     pairs = [(SWAPPED, (one.name, other.name)) for one, other in spaced(swappable(plan), most)]
 
-    signature = [*batch_signature(plan), tf.nest.map_structure(tf.TensorSpec.from_tensor, tensors),
-                 tf.TensorSpec([len(names)])]
+    signature = [
+        *batch_signature(plan),
+        tf.nest.map_structure(tf.TensorSpec.from_tensor, tensors),
+        tf.TensorSpec([len(names)]),
+    ]
 
     @tf.function(input_signature=signature, autograph=False)
     def right(images: tf.Tensor, labels: tf.Tensor, tensors: Weights, kept: tf.Tensor) -> tf.Tensor:
@@ -62,8 +68,11 @@ def lesions(
 
 def swappable(plan: Plan) -> list[tuple[Unit, Unit]]:
     """Neighbouring units of a stage that are equal but for their weights."""
-    return [(one, other) for one, other in zip(plan.units, plan.units[1:], strict=False)
-            if one.stage == other.stage and one == other]
+    return [
+        (one, other)
+        for one, other in zip(plan.units, plan.units[1:], strict=False)
+        if one.stage == other.stage and one == other
+    ]
 
 
 def exchanged(plan: Plan, tensors: Weights, one: str, other: str) -> Weights:

@@ -18,8 +18,11 @@ SHORTCUT, RESIDUAL = 0, 1  # branches of a residual fork
 
 def as_tensors(weights: Mapping[str, np.ndarray]) -> Weights:
     """Weights by canonical name, such as `stage1_unit1_conv1/kernel`, as `execute` takes them."""
-    return {(operation, role): tf.constant(value) for name, value in weights.items()
-            for operation, _, role in [name.rpartition("/")]}
+    return {
+        (operation, role): tf.constant(value)
+        for name, value in weights.items()
+        for operation, _, role in [name.rpartition("/")]
+    }
 
 
 def batch_signature(plan: Plan) -> list[tf.TensorSpec]:
@@ -41,12 +44,19 @@ def removable(plan: Plan) -> list[str]:
     """Units that can be removed: of a residual unit the shortcut remains; a unit without shortcut is bypassed, which
     requires equal input and output shapes."""
     shapes = (plan.input_shape, *plan.unit_shapes())
-    return [unit.name for place, unit in enumerate(plan.units) if unit.index is not None and (
-        residual_fork(unit) or shapes[place] == shapes[place + 1])]
+    return [
+        unit.name
+        for place, unit in enumerate(plan.units)
+        if unit.index is not None and (residual_fork(unit) or shapes[place] == shapes[place + 1])
+    ]
 
 
 def run(
-    plan: Plan, weights: Weights, images: tf.Tensor, watch: Watch | None = None, kept: tf.Tensor | None = None,
+    plan: Plan,
+    weights: Weights,
+    images: tf.Tensor,
+    watch: Watch | None = None,
+    kept: tf.Tensor | None = None,
     batch_statistics: bool = False,
 ) -> tf.Tensor:
     """Logits (n, classes), float32, of normalised images (n, height, width, channels).
@@ -57,8 +67,13 @@ def run(
     x = images
     for place, unit in enumerate(plan.units):
         keep = None if kept is None else kept[place]
-        tensors = UnitTensors(weights, training=False, learns=batch_statistics, draw=_no_draw,
-                              watch=_watching(residual_fork(unit), watch, keep))
+        tensors = UnitTensors(
+            weights,
+            training=False,
+            learns=batch_statistics,
+            draw=_no_draw,
+            watch=_watching(residual_fork(unit), watch, keep),
+        )
         made = execute(unit.nodes, x, tensors)
         if keep is not None and residual_fork(unit) is None and made.shape[1:] == x.shape[1:]:
             made = tf.where(keep > 0, made, x)

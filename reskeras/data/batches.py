@@ -49,7 +49,7 @@ def pipeline_options() -> tf.data.Options:
 
 
 def fitted_batch(
-    split: Split, indices: tf.Tensor, size: tuple[int, int, int], framing: Framing = WHOLE, at_once: int = READERS,
+    split: Split, indices: tf.Tensor, size: tuple[int, int, int], framing: Framing = WHOLE, at_once: int = READERS
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and int32 labels (n,), in a graph
     that decodes `at_once` images at the same time."""
@@ -64,8 +64,9 @@ def fitted_batch(
 
 def mapped(load: Callable[[Any], Any], elements: Any, shapes: Any, at_once: int = READERS) -> Any:
     """`tf.map_fn` of `at_once` elements at the same time; by default it would hold ten decoded images a batch."""
-    return tf.map_fn(load, elements, fn_output_signature=shapes,
-                     parallel_iterations=None if tf.executing_eagerly() else at_once)  # one by one, when eager
+    return tf.map_fn(
+        load, elements, fn_output_signature=shapes, parallel_iterations=None if tf.executing_eagerly() else at_once
+    )  # one by one, when eager
 
 
 @dataclass(frozen=True)
@@ -87,22 +88,32 @@ class Batches:
 
 
 def fitted(
-    split: Split, indices: Sequence[int] | np.ndarray, size: tuple[int, int, int], batch_size: int,
+    split: Split,
+    indices: Sequence[int] | np.ndarray,
+    size: tuple[int, int, int],
+    batch_size: int,
     framing: Framing = WHOLE,
 ) -> Batches:
     """Batches (uint8 images of `size`, int32 labels) of the images at `indices`, in this order; all are used."""
     read_ahead = ReadAhead.of(batch_size, size)
-    return read_batches(split, indices, batch_size, read_ahead.parallel,
-                        lambda batch: fitted_batch(split, batch, size, framing, read_ahead.images))
+    return read_batches(
+        split,
+        indices,
+        batch_size,
+        read_ahead.parallel,
+        lambda batch: fitted_batch(split, batch, size, framing, read_ahead.images),
+    )
 
 
 def read_batches(
-    split: Split, indices: Sequence[int] | np.ndarray, batch_size: int, parallel: int,
-    load: Callable[[tf.Tensor], Any],
+    split: Split, indices: Sequence[int] | np.ndarray, batch_size: int, parallel: int, load: Callable[[tf.Tensor], Any]
 ) -> Batches:
     """`load` of int64 indices (batch_size,), in order; the last batch may be smaller."""
-    every = (tf.data.Dataset.range(indices.start, indices.stop) if isinstance(indices, range)
-             else tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64)))
+    every = (
+        tf.data.Dataset.range(indices.start, indices.stop)
+        if isinstance(indices, range)
+        else tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64))
+    )
     dataset = every.batch(batch_size).map(load, num_parallel_calls=parallel, deterministic=True)
     return Batches(dataset.with_options(pipeline_options()), split, indices, batch_size)
 

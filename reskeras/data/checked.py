@@ -129,18 +129,33 @@ def _remembered(place: Path | None) -> dict[str, Checked]:
         if saved["readers"] != _readers():
             return {}
         contents = saved["contents"]
-        entries = {name: Checked(size, mtime_ns, mode, plain, contents[name])
-                   for name, (size, mtime_ns, mode, plain) in saved["files"].items()}
+        entries = {
+            name: Checked(size, mtime_ns, mode, plain, contents[name])
+            for name, (size, mtime_ns, mode, plain) in saved["files"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    sound = all(type(entry.size) is type(entry.mtime_ns) is type(entry.content) is int and isinstance(entry.mode, str)
-                and entry.plain in (None, JPEG, PNG) and 0 <= entry.content < 1 << 64 for entry in entries.values())
+    sound = all(
+        type(entry.size) is type(entry.mtime_ns) is type(entry.content) is int
+        and isinstance(entry.mode, str)
+        and entry.plain in (None, JPEG, PNG)
+        and 0 <= entry.content < 1 << 64
+        for entry in entries.values()
+    )
     return entries if sound else {}
 
 
 def _remember(place: Path, entries: dict[str, Checked]) -> None:
     """Write the file atomically: of two processes the later one wins, and nobody reads a partial file."""
     with suppress(ReskerasError):  # a home that cannot be written to: the files are checked again next time
-        write_json(place, {"readers": _readers(), "files": {
-            name: [entry.size, entry.mtime_ns, entry.mode, entry.plain] for name, entry in entries.items()},
-            "contents": {name: entry.content for name, entry in entries.items()}}, indent=None)
+        write_json(
+            place,
+            {
+                "readers": _readers(),
+                "files": {
+                    name: [entry.size, entry.mtime_ns, entry.mode, entry.plain] for name, entry in entries.items()
+                },
+                "contents": {name: entry.content for name, entry in entries.items()},
+            },
+            indent=None,
+        )

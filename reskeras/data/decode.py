@@ -13,15 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from reskeras.data.image_opener import PixelBudget, opened_image
-from reskeras.data.orientation import (
-    JPEG_EXIF,
-    PNG_EXIF,
-    UPRIGHT,
-    contains,
-    orientation_of,
-    traced_once,
-    turned,
-)
+from reskeras.data.orientation import JPEG_EXIF, PNG_EXIF, UPRIGHT, contains, orientation_of, traced_once, turned
 from reskeras.data.plain import JPEG, PNG
 from reskeras.errors import ReskerasError, failure
 
@@ -37,8 +29,10 @@ LONGEST_HEADER = 4096  # bytes before that, in JPEGs with nothing special
 HEAD = 32  # bytes that tell what an image is. In the patterns \C is a byte
 SIMPLE_PNG, DEEP_PNG = (rf"\CPNG\r\n\x1a\n\C{{16}}{bits}\C*" for bits in (r"[\x01-\x08]", r"\x10"))
 # a flag of VP8X in byte 20 (0x10 alpha, 0x02 animation), or of VP8L in byte 24
-ALPHA_WEBP = (r"RIFF\C{4}WEBP(VP8X\C{4}[\x10\x11\x14\x15\x18\x19\x1c\x1d\x30\x31\x34\x35\x38\x39\x3c\x3d]\C*"
-              r"|VP8L\C{8}[\x10-\x1f]\C*)")
+ALPHA_WEBP = (
+    r"RIFF\C{4}WEBP(VP8X\C{4}[\x10\x11\x14\x15\x18\x19\x1c\x1d\x30\x31\x34\x35\x38\x39\x3c\x3d]\C*"
+    r"|VP8L\C{8}[\x10-\x1f]\C*)"
+)
 GIF = r"GIF8\C*"
 
 
@@ -50,6 +44,7 @@ def decode(data: tf.Tensor, channels: int, plain: str | None = None) -> tf.Tenso
     are known to be, see plain.py. Runs in a graph; raises InvalidArgumentError for what cannot be decoded, and
     ReskerasError (status 2) unless `channels` is 1 or 3.
     """
+
     def whole(_: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
         return turned(tf.io.decode_jpeg(data, COLOURS, dct_method=EXACT), orientation)
 
@@ -58,8 +53,10 @@ def decode(data: tf.Tensor, channels: int, plain: str | None = None) -> tf.Tenso
 
 
 def by_format(
-    data: tf.Tensor, from_jpeg: Callable[[tf.Tensor, tf.Tensor | int], tf.Tensor],
-    from_other: Callable[[tf.Tensor], tf.Tensor], plain: str | None = None,
+    data: tf.Tensor,
+    from_jpeg: Callable[[tf.Tensor, tf.Tensor | int], tf.Tensor],
+    from_other: Callable[[tf.Tensor], tf.Tensor],
+    plain: str | None = None,
 ) -> tf.Tensor:
     """Dispatch by format: `from_jpeg` gets the size as stored, int32 (height, width), and the orientation of a JPEG,
     `from_other` the pixels, uint8 (height, width, 3), of any other image as shown.
@@ -84,8 +81,15 @@ def by_format(
     tagged = contains(first, JPEG_EXIF) | ~contains(first, JPEG_SCAN)
     simple = tf.strings.regex_full_match(tf.strings.substr(data, 0, HEAD), SIMPLE_PNG)
     branch = tf.where(is_jpeg, tf.where(tagged, 1, 0), tf.where(simple, 2, 3))
-    return tf.switch_case(branch, [jpeg, lambda: jpeg(orientation_of), lambda: from_other(_decode_simple(data)),
-                                   lambda: from_other(_decode_other(data))])
+    return tf.switch_case(
+        branch,
+        [
+            jpeg,
+            lambda: jpeg(orientation_of),
+            lambda: from_other(_decode_simple(data)),
+            lambda: from_other(_decode_other(data)),
+        ],
+    )
 
 
 def _bounded(size: tf.Tensor) -> AbstractContextManager[None]:
@@ -118,9 +122,16 @@ def _decode_other(data: tf.Tensor) -> tf.Tensor:
     head = tf.strings.substr(data, 0, HEAD)
     kinds = [tf.strings.regex_full_match(head, pattern) for pattern in (SIMPLE_PNG, DEEP_PNG, ALPHA_WEBP, GIF)]
     branch = tf.argmax(tf.stack([*kinds, True]), output_type=tf.int32)
-    image = tf.switch_case(branch, [
-        lambda: _decode_png(data), lambda: _decode_deep(data), lambda: _decode_any(data, COLOURS + 1),
-        lambda: _decode_gif(data), lambda: _decode_any(data, COLOURS)])
+    image = tf.switch_case(
+        branch,
+        [
+            lambda: _decode_png(data),
+            lambda: _decode_deep(data),
+            lambda: _decode_any(data, COLOURS + 1),
+            lambda: _decode_gif(data),
+            lambda: _decode_any(data, COLOURS),
+        ],
+    )
     return turned(image, orientation_of(data))
 
 
@@ -210,8 +221,13 @@ def _cover(image: tf.Tensor, height: int, width: int, framing: Framing) -> tf.Te
     top, left = tf.unstack(tf.cast(first, tf.int32))
     bottom, right = tf.unstack(tf.cast(last, tf.int32))
     resized = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis, top:bottom, left:right], size=[height, width], scale=tf.cast(scale, tf.float32),
-        translation=tf.cast(first * scale - corner, tf.float32), kernel_type=kernel, antialias=True)[0]
+        images=image[tf.newaxis, top:bottom, left:right],
+        size=[height, width],
+        scale=tf.cast(scale, tf.float32),
+        translation=tf.cast(first * scale - corner, tf.float32),
+        kernel_type=kernel,
+        antialias=True,
+    )[0]
     return to_pixels(resized)
 
 

@@ -51,18 +51,26 @@ def _check(file: Path, name: str) -> None:
         if file.name == FEATURES:
             for named in _classes(described):
                 if not (isinstance(named, str) and OWN.fullmatch(named)):
-                    raise failure(f"data: {file} has a feature of class {shown(named)}, which TFDS would import; only "
-                                  "TFDS' own features are read")
+                    raise failure(
+                        f"data: {file} has a feature of class {shown(named)}, which TFDS would import; only "
+                        "TFDS' own features are read"
+                    )
         elif file.name == Path(CONFIGS).name:
             default = described.get("default_config_name", described.get("defaultConfigName"))
-            if default is not None and not (isinstance(default, str) and re.fullmatch(r"[\w.+-]+", default)
-                                            and default.strip(".")):
+            if default is not None and not (
+                isinstance(default, str) and re.fullmatch(r"[\w.+-]+", default) and default.strip(".")
+            ):
                 raise failure(f"data: {file} has a configuration {shown(default)}, which is no name")
     except ReskerasError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "nested too deep" if isinstance(
-            error, RecursionError) else error
+        reason = (
+            error.strerror
+            if isinstance(error, OSError)
+            else "nested too deep"
+            if isinstance(error, RecursionError)
+            else error
+        )
         raise failure(f"data: the description of tfds:{name} is broken: {file}: {reason}") from error
 
 
@@ -77,5 +85,6 @@ def _classes(described: Any) -> Iterator[Any]:
             yield from (value[key] for key in CLASS_KEYS if key in value)
             if "content" in value and isinstance(value.get("type"), str):
                 yield value["type"]
-            waiting += [json.loads(inner) if key == "json" and isinstance(inner, str) else inner
-                        for key, inner in value.items()]
+            waiting += [
+                json.loads(inner) if key == "json" and isinstance(inner, str) else inner for key, inner in value.items()
+            ]

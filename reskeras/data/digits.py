@@ -12,7 +12,7 @@ from reskeras.data.source import Source, Split
 TEST_SHARE = 0.2
 
 
-def open_digits(name: str = "digits", purpose: Purpose = Purpose()) -> Source[Split]:  # noqa: B008 - frozen
+def open_digits(name: str = "digits", purpose: Purpose = Purpose()) -> Source[Split]:
     """The digits as uint8 (8, 8, 1), one in five of each class for test, always the same ones, whatever
     the purpose."""
     from sklearn.datasets import load_digits
@@ -20,13 +20,21 @@ def open_digits(name: str = "digits", purpose: Purpose = Purpose()) -> Source[Sp
     digits = load_digits()
     images = tf.constant(np.round(digits.images * 255 / 16).astype(np.uint8)[..., None])
     labels = tf.constant(digits.target.astype(np.int32))
-    everything = Split("all", len(digits.target), lambda index: (tf.gather(images, index), tf.gather(labels, index)),
-                       label=lambda index: tf.gather(labels, index),
-                       where="digits[{}]".format)
+    everything = Split(
+        "all",
+        len(digits.target),
+        lambda index: (tf.gather(images, index), tf.gather(labels, index)),
+        label=lambda index: tf.gather(labels, index),
+        where="digits[{}]".format,
+    )
     train, test = divided_by_position(digits.target, TEST_SHARE)
     return Source(
-        name=name, label="digits", classes=tuple(str(digit) for digit in range(10)), channels=1,
-        train=everything.part("train", train), test=everything.part("test", test),
+        name=name,
+        label="digits",
+        classes=tuple(str(digit) for digit in range(10)),
+        channels=1,
+        train=everything.part("train", train),
+        test=everything.part("test", test),
         mirror=False,  # a mirrored 2 is no 2
         notes=(f"scikit-learn digits: {len(train)} training and {len(test)} test images, split by class",),
         divided="one in five of each class, always the same",

@@ -58,8 +58,10 @@ def held_out(names: Sequence[str], labels: np.ndarray, share: float, seed: int) 
     for place in np.lexsort((firsts, -(quotas - counts)))[: max(missing, 0)]:
         counts[place] += 1
     left = int(any(len(group) > 1 for group in groups))  # of each class, for training
-    held = [group[np.argsort(hashes[group], kind="stable")][: min(count, len(group) - left)]
-            for group, count in zip(groups, counts, strict=True)]
+    held = [
+        group[np.argsort(hashes[group], kind="stable")][: min(count, len(group) - left)]
+        for group, count in zip(groups, counts, strict=True)
+    ]
     indices = np.sort(np.concatenate(held)) if held else np.empty(0, np.int64)
     return np.setdiff1d(np.arange(len(labels)), indices), indices
 

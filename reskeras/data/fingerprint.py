@@ -91,8 +91,12 @@ def fingerprint(source: Identified) -> Fingerprint:
     splits = source.splits()
     entries = {name: split.entries for name, split in splits.items() if split.entries is not None}
     names = hashlib.sha256("\n".join(source.classes).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    facts = {"version": VERSION, "classes": names, **{name: split.count for name, split in splits.items()},
-             **source.facts}
+    facts = {
+        "version": VERSION,
+        "classes": names,
+        **{name: split.count for name, split in splits.items()},
+        **source.facts,
+    }
     return Fingerprint(facts | ({"digest": _digest(entries)} if entries else {}), entries)
 
 

@@ -74,8 +74,9 @@ def _for_testing(path: Path, classes: Sequence[str]) -> Source[Split]:
     layout, train = opened.layout, None
     tested = layout.test or layout.train
     if tested is None:
-        raise ReskerasError(f"data: {path} has no images in folders of classes" + "".join(
-            f"; {note}" for note in opened.notes[:2]))
+        raise ReskerasError(
+            f"data: {path} has no images in folders of classes" + "".join(f"; {note}" for note in opened.notes[:2])
+        )
     if layout.test and layout.train:
         train = opened.split("train", layout.train)
         train = train if train.count else None
@@ -116,19 +117,22 @@ class _Opened:
         trained = found[layout.train] if layout.train else ()
         known = {folded(name): name for name in (classes or trained)}
         for folder in splits if known else ():
-            found[folder] = {known[name]: files for name, files in found[folder].items()
-                             if name in known or _refuse(name, folder, layout, list(known.values()), bool(classes))}
+            found[folder] = {
+                known[name]: files
+                for name, files in found[folder].items()
+                if name in known or _refuse(name, folder, layout, list(known.values()), bool(classes))
+            }
         images = [file for files in found.values() for each in files.values() for file in each if is_image(file)]
         others = [file for files in found.values() for each in files.values() for file in each if not is_image(file)]
         checked = check_files(path, list(dict.fromkeys(images)))
         readable = {file: entry for file, entry in checked.items() if entry.mode is not None}
         unread = tuple(_skipped(images, others, readable))
         notes = [*layout.notes, *_case_notes(known.values()), *unread, *walk.left_out.notes()]
-        present = {name for files in found.values() for name, each in files.items()
-                   if not readable.keys().isdisjoint(each)}
+        present = {
+            name for files in found.values() for name, each in files.items() if not readable.keys().isdisjoint(each)
+        }
         names = known.values() if known and not classes else present
-        return cls(path, walk, layout, found, tuple(sorted(names)), readable, unread, notes,
-                   division)
+        return cls(path, walk, layout, found, tuple(sorted(names)), readable, unread, notes, division)
 
     def split_names(self) -> str:
         """The folders of splits that there are, for a refusal."""
@@ -141,15 +145,18 @@ class _Opened:
         if not files:
             raise ReskerasError(f"data: {folder} has no image that can be read{self._why()}")
         checked = [self.readable[file] for file in files]
-        return _split(name, files, labels, self._channels(), checked,
-                      entries(names, [each.content for each in checked], labels))
+        return _split(
+            name, files, labels, self._channels(), checked, entries(names, [each.content for each in checked], labels)
+        )
 
     def every_class_has_images(self, folder: Path) -> None:
         """ReskerasError for a class without a readable image in a split's folder."""
         for name in self.classes:
             if not any(file in self.readable for file in self.found[folder].get(name, ())):
-                raise ReskerasError(f"data: class {name} of {self.path} has no image that can be read "
-                                    f"({', '.join(sorted(SUFFIXES))}){self._why()}")
+                raise ReskerasError(
+                    f"data: class {name} of {self.path} has no image that can be read "
+                    f"({', '.join(sorted(SUFFIXES))}){self._why()}"
+                )
 
     def source(self, train: Split | None, test: Split, validation: Split | None, how: str) -> Source[Split]:
         """The source of these splits."""
@@ -159,15 +166,29 @@ class _Opened:
         if validation and layout.validation:
             origins["validation"] = f"the folder {layout.name(layout.validation)}"
             self.notes.append(f"training watches the {validation.count:,} images of {origins['validation']}")
-        return Source(name=f"folder:{self.path}", label=self.path.absolute().name, classes=self.classes,
-                      channels=self._channels(), train=train, test=test, notes=tuple(self.notes), divided=how,
-                      validation=validation, origins=origins, division=self.division)
+        return Source(
+            name=f"folder:{self.path}",
+            label=self.path.absolute().name,
+            classes=self.classes,
+            channels=self._channels(),
+            train=train,
+            test=test,
+            notes=tuple(self.notes),
+            divided=how,
+            validation=validation,
+            origins=origins,
+            division=self.division,
+        )
 
     def images(self, folder: Path) -> tuple[list[Path], list[str], np.ndarray]:
         """The readable images of a split, their names within their classes in Unicode's composed form, and int32
         labels."""
-        rows = [(file, label) for label, name in enumerate(self.classes) for file in self.found[folder].get(name, ())
-                if file in self.readable]
+        rows = [
+            (file, label)
+            for label, name in enumerate(self.classes)
+            for file in self.found[folder].get(name, ())
+            if file in self.readable
+        ]
         names = [folded(_below(file, folder)) for file, _ in rows]
         return [file for file, _ in rows], names, np.array([label for _, label in rows], np.int32)
 
@@ -185,8 +206,10 @@ def _class_files(walk: Walk, folder: Path, division: int) -> Files:
     """The files of each class below a split's folder, by the class' name in composed form."""
     children = walk.children(folder)
     if not children.folders:
-        raise ReskerasError(f"data: {folder} has no sub-folders; each class is a folder of images"
-                            + "".join(f"; {note}" for note in walk.left_out.notes()[:2]))
+        raise ReskerasError(
+            f"data: {folder} has no sub-folders; each class is a folder of images"
+            + "".join(f"; {note}" for note in walk.left_out.notes()[:2])
+        )
     for file in children.images:
         walk.left_out.add("loose", file)
     found: Files = {}
@@ -235,7 +258,7 @@ def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checke
 
 
 def _split(
-    name: str, files: list[Path], labels: np.ndarray, channels: int, checked: list[Checked], identified: np.ndarray,
+    name: str, files: list[Path], labels: np.ndarray, channels: int, checked: list[Checked], identified: np.ndarray
 ) -> Split:
     names = [str(file) for file in files]
     paths, targets = tf.constant(names), tf.constant(labels)
@@ -249,5 +272,14 @@ def _split(
         data, label = encoded(index)
         return decode(data, channels, plain), label
 
-    return Split(name, len(files), load, encoded=encoded, label=lambda indices: tf.gather(targets, indices),
-                 where=names.__getitem__, checked=True, plain=plain, entries=identified)
+    return Split(
+        name,
+        len(files),
+        load,
+        encoded=encoded,
+        label=lambda indices: tf.gather(targets, indices),
+        where=names.__getitem__,
+        checked=True,
+        plain=plain,
+        entries=identified,
+    )

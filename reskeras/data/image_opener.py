@@ -88,11 +88,13 @@ def opened_image(file: str | Path | BinaryIO, most: int) -> Iterator[Image.Image
         with Image.open(file, formats=FORMATS) as image:
             pixels = image.width * image.height
             if not 0 < pixels <= most:
-                raise failure(f"image: {name} has {pixels} pixels, more than {most}" if pixels else
-                              f"image: {name} has no pixels")
+                raise failure(
+                    f"image: {name} has {pixels} pixels, more than {most}" if pixels else f"image: {name} has no pixels"
+                )
             if image.format == "WEBP" and getattr(image, "is_animated", False):
-                raise failure(f"image: {name} is an animated WebP, of which TensorFlow decodes no frame; save one as "
-                              "PNG")
+                raise failure(
+                    f"image: {name} is an animated WebP, of which TensorFlow decodes no frame; save one as PNG"
+                )
             yield image
     except ReskerasError:
         raise

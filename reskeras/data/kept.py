@@ -68,8 +68,10 @@ def check_unchanged(path: Path, known: Known, file: Path, source: Identified) ->
     if differences is None:
         return f"resume: {path} keeps no fingerprint of its data, so that nobody can tell whether it has changed"
     if differences:
-        raise ReskerasError(f"resume: the data of {path} has changed since its training began: "
-                            f"{', '.join(differences)}; put it back, or begin anew with another --out")
+        raise ReskerasError(
+            f"resume: the data of {path} has changed since its training began: "
+            f"{', '.join(differences)}; put it back, or begin anew with another --out"
+        )
     return ""
 
 
@@ -81,8 +83,10 @@ def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path)
     """
     strange = set(map(folded, source.classes)) ^ set(map(folded, classes))
     if strange:
-        raise ReskerasError(f"data: the classes of {source.name} are not those the run was trained on; "
-                            f"they differ in {', '.join(sorted(strange)[:5])}")
+        raise ReskerasError(
+            f"data: the classes of {source.name} are not those the run was trained on; "
+            f"they differ in {', '.join(sorted(strange)[:5])}"
+        )
     source = source.matched(classes)
     known_notes = known.get("notes") or ()
     notes = [note for note in source.notes if note not in known_notes]

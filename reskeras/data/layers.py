@@ -40,8 +40,10 @@ def colour_jitter(strength: float, channels: int) -> Change:
     With s for `strength`: brightness is shifted by up to s of the scale, the distance from each channel's mean
     is multiplied by 1-s..1+s, and the saturation (HSV) by as much.
     """
-    layers = [keras.layers.RandomBrightness(strength, (0, 255), **STILL),
-              keras.layers.RandomContrast((strength, strength), (0, 255), **STILL)]  # one number would only raise it
+    layers = [
+        keras.layers.RandomBrightness(strength, (0, 255), **STILL),
+        keras.layers.RandomContrast((strength, strength), (0, 255), **STILL),
+    ]  # one number would only raise it
     # Keras multiplies saturation by f / (1 - f)
     bounds = tuple((1 + change) / (2 + change) for change in (-strength, strength))
     saturation = keras.layers.RandomSaturation(bounds, (0, 1), **STILL)
@@ -74,8 +76,11 @@ def mixing(mixup: float, cutmix: float) -> Mix:
     def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if len(mixers) == 1:
             return mixers[0](images, labels, seed)
-        return tf.cond(tf.random.stateless_uniform([], seed) < 0.5, lambda: mixers[0](images, labels, seed),
-                       lambda: mixers[1](images, labels, seed))
+        return tf.cond(
+            tf.random.stateless_uniform([], seed) < 0.5,
+            lambda: mixers[0](images, labels, seed),
+            lambda: mixers[1](images, labels, seed),
+        )
 
     return mix
 

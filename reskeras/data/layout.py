@@ -88,22 +88,32 @@ def _refuse_annotated(walk: Walk, folder: Path) -> None:
         return
     labels = walk.files(inside["labels"])
     if labels and not any(map(is_image, labels)):
-        raise ReskerasError(f"data: {folder} has images and labels as YOLO keeps boxes, not a folder for each class; "
-                            "reskeras detect reads boxes in the forms of VOC and COCO")
+        raise ReskerasError(
+            f"data: {folder} has images and labels as YOLO keeps boxes, not a folder for each class; "
+            "reskeras detect reads boxes in the forms of VOC and COCO"
+        )
 
 
 def _look_inside(walk: Walk, layout: Layout) -> None:
     """Note what classes are made of where they have folders inside; a ReskerasError where these are splits."""
-    inside = [child for each in walk.children(layout.top).folders for child in walk.children(each).folders
-              if walk.files(child)]
+    inside = [
+        child
+        for each in walk.children(layout.top).folders
+        for child in walk.children(each).folders
+        if walk.files(child)
+    ]
     roles = {found_role[0] for child in inside if (found_role := role_of(child.name)) and not found_role[1]}
     if "train" in roles and len(roles) > 1:
         shown = listed(layout.name(child) for child in inside)
-        raise ReskerasError(f"data: {layout.top} has splits inside its classes, {shown}; turn them round, such as "
-                            f"{inside[0].name}/{inside[0].parent.name}")
+        raise ReskerasError(
+            f"data: {layout.top} has splits inside its classes, {shown}; turn them round, such as "
+            f"{inside[0].name}/{inside[0].parent.name}"
+        )
     if inside:
-        layout.notes.append(f"images in folders inside of classes are of those classes: "
-                            f"{listed(layout.name(child) for child in inside)}")
+        layout.notes.append(
+            f"images in folders inside of classes are of those classes: "
+            f"{listed(layout.name(child) for child in inside)}"
+        )
 
 
 def folded(name: str) -> str:

@@ -35,8 +35,12 @@ REVERSED = np.array([[value in (3, 4, 7, 8), value in (2, 3, 6, 7), False] for v
 
 # A function of a scalar string whose graph is made once in a process, and stays one operation in the graphs that call
 # it: hardly any image needs it.
-traced_once = partial(tf.function, input_signature=[tf.TensorSpec([], tf.string)], autograph=False,
-                      experimental_attributes={"_noinline": True})
+traced_once = partial(
+    tf.function,
+    input_signature=[tf.TensorSpec([], tf.string)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+)
 
 
 def contains(data: tf.Tensor, mark: bytes | tf.Tensor) -> tf.Tensor:
@@ -56,23 +60,31 @@ def weights(size: int, **fields: tuple[int, int, str]) -> np.ndarray:
 
 
 # What the first HEAD bytes of a part tell, in JPEG, PNG and WebP: its name, the rest of the name of EXIF, its length
-NAMES = np.stack([
-    weights(HEAD, name=(0, 2, "big"), rest=(4, 6, "big"), length=(2, 2, "big")),
-    weights(HEAD, name=(4, 4, "big"), rest=(0, 0, "big"), length=(0, 4, "big")),
-    weights(HEAD, name=(0, 4, "big"), rest=(0, 0, "big"), length=(4, 4, "little")),
-])
+NAMES = np.stack(
+    [
+        weights(HEAD, name=(0, 2, "big"), rest=(4, 6, "big"), length=(2, 2, "big")),
+        weights(HEAD, name=(4, 4, "big"), rest=(0, 0, "big"), length=(0, 4, "big")),
+        weights(HEAD, name=(0, 4, "big"), rest=(0, 0, "big"), length=(4, 4, "little")),
+    ]
+)
 number = partial(int.from_bytes, byteorder="big")
 # In these: the name and the rest that begin EXIF, two names after which none comes, the lowest name, the least length;
 # where the block begins, and how much shorter it is than its part; from one part to the next apart from the length, and
 # whether that is made even; where the first part begins
-PARTS = np.array([
-    [0xFFE1, number(JPEG_EXIF), 0xFFD9, 0xFFDA, 0xFF00, 2, 10, 8, 2, 0, 2],
-    [number(PNG_EXIF), 0, number(b"IEND"), number(b"IEND"), 0, 0, 8, 0, 12, 0, 8],
-    [number(WEBP_EXIF), 0, -1, -1, 0, 0, 8, 0, 8, 1, 12],
-])
+PARTS = np.array(
+    [
+        [0xFFE1, number(JPEG_EXIF), 0xFFD9, 0xFFDA, 0xFF00, 2, 10, 8, 2, 0, 2],
+        [number(PNG_EXIF), 0, number(b"IEND"), number(b"IEND"), 0, 0, 8, 0, 12, 0, 8],
+        [number(WEBP_EXIF), 0, -1, -1, 0, 0, 8, 0, 8, 1, 12],
+    ]
+)
 # of an entry in a TIFF directory, in both byte orders: tag, type, how many values, the value as SHORT and as LONG
-ENTRIES = {order: weights(ENTRY, tag=(0, 2, order), kind=(2, 2, order), values=(4, 4, order), short=(8, 2, order),
-                          long=(8, 4, order)) for order in ("little", "big")}
+ENTRIES = {
+    order: weights(
+        ENTRY, tag=(0, 2, order), kind=(2, 2, order), values=(4, 4, order), short=(8, 2, order), long=(8, 4, order)
+    )
+    for order in ("little", "big")
+}
 OFFSET = {order: weights(8, magic=(0, 4, "big"), offset=(4, 4, order)) for order in ("little", "big")}
 COUNT = {order: weights(2, count=(0, 2, order)) for order in ("little", "big")}
 
@@ -85,8 +97,9 @@ def orientation_of(data: tf.Tensor) -> tf.Tensor:
     pixels, of a WebP the first EXIF chunk.
     """
     head = tf.strings.substr(data, 0, HEAD)
-    kinds = tf.stack([tf.io.is_jpeg(data), tf.strings.regex_full_match(head, PNG),
-                      tf.strings.regex_full_match(head, WEBP)])
+    kinds = tf.stack(
+        [tf.io.is_jpeg(data), tf.strings.regex_full_match(head, PNG), tf.strings.regex_full_match(head, WEBP)]
+    )
     kind = tf.argmax(kinds)
     marked = tf.reduce_any(kinds) & contains(data, tf.gather([JPEG_EXIF, PNG_EXIF, WEBP_EXIF], kind))
     return tf.cond(marked, lambda: _tiff_orientation(_exif(data, kind)), lambda: tf.constant(UPRIGHT))
@@ -104,11 +117,15 @@ def _exif(data: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
         found = (name == exif_name) & (rest == exif_rest)
         ended = found | (name == last) | (name == other_last) | (name < lowest) | (length < least)
         following = tf.where(ended, NOWHERE, place + step + length + even * (length % 2))
-        return (tf.where(name == PADDING, place + 1, following), tf.where(found, place + begins, size),
-                length - shorter)
+        return (
+            tf.where(name == PADDING, place + 1, following),
+            tf.where(found, place + begins, size),
+            length - shorter,
+        )
 
-    _, start, length = tf.while_loop(lambda place, *_: place < size, advance, (first, size, START),
-                                     maximum_iterations=MOST_PARTS)
+    _, start, length = tf.while_loop(
+        lambda place, *_: place < size, advance, (first, size, START), maximum_iterations=MOST_PARTS
+    )
     start = tf.minimum(start, size)
     return tf.strings.substr(data, start, tf.clip_by_value(length, START, np.int64(LARGEST_EXIF)))
 

@@ -28,9 +28,19 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, preprocessing: Preprocessing, *, batch_size: int, seed: int, epochs: int,
-    augment: AugmentSpec, mirror: bool, start_epoch: int = 0, start_step: int = 0,
-    classes: int | None = None, label_smoothing: float = 0.0, shard: tuple[int, int] = (0, 1),
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    augment: AugmentSpec,
+    mirror: bool,
+    start_epoch: int = 0,
+    start_step: int = 0,
+    classes: int | None = None,
+    label_smoothing: float = 0.0,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches (float32 images, labels) of every epoch from `start_epoch` on, in one dataset.
 
@@ -45,15 +55,21 @@ def training_batches(
     the whole split where that is smaller) cannot be shared out evenly, or an augmentation cannot be done.
     """
     rows = Rows.shard(min(batch_size, split.count), *shard)
-    batch = TrainingBatch(split, preprocessing, augment, mirror=mirror, rows=rows, classes=classes,
-                          label_smoothing=label_smoothing)
+    batch = TrainingBatch(
+        split, preprocessing, augment, mirror=mirror, rows=rows, classes=classes, label_smoothing=label_smoothing
+    )
 
     return shuffled_batches(batch, split.count, rows, seed, range(start_epoch, epochs), batch.read_ahead, start_step)
 
 
 def shuffled_batches(
-    load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, seed: int, epochs: range,
-    read_ahead: ReadAhead, start_step: int = 0,
+    load: Callable[[tf.Tensor, tf.Tensor], Any],
+    count: int,
+    rows: Rows,
+    seed: int,
+    epochs: range,
+    read_ahead: ReadAhead,
+    start_step: int = 0,
 ) -> tf.data.Dataset:
     """`load` of each batch of `count` images in `epochs`, in the order given by (seed, epoch), from step
     `start_step` of the first epoch on. `load` takes int64 indices of this shard's `rows` and the batch's own seed,
@@ -76,7 +92,7 @@ def shuffled_batches(
 
 
 def ordered_batches(
-    load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, read_ahead: ReadAhead,
+    load: Callable[[tf.Tensor, tf.Tensor], Any], count: int, rows: Rows, read_ahead: ReadAhead
 ) -> tf.data.Dataset:
     """`load` of each batch of `count` images in order, padded with the last image: `load` takes int64
     indices of this shard's `rows`, and their weights, float32: 0 where it was filled up."""
@@ -93,7 +109,11 @@ def _ordered(count: int, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def evaluation_batches(
-    split: Split, preprocessing: Preprocessing, batch_size: int, *, classes: int | None = None,
+    split: Split,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    classes: int | None = None,
     shard: tuple[int, int] | None = None,
 ) -> Batches:
     """Batches (float32 images, int32 labels) of every image once, in order; the last may be smaller.
@@ -102,6 +122,7 @@ def evaluation_batches(
     labels, float32 weights (n,)), each of batch_size / count rows and as many for every shard: the split is filled
     up with its last image, at weight 0. Raises ReskerasError when count does not divide batch_size.
     """
+
     def finished(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return preprocessing.normalise(images), labels if classes is None else probabilities(labels, classes)
 
@@ -132,7 +153,7 @@ def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) ->
 
 
 def first_broken_in_training(
-    train: Split, watched: Split, batch_size: int, seed: int, epoch: int, step: int,
+    train: Split, watched: Split, batch_size: int, seed: int, epoch: int, step: int
 ) -> str | None:
     """Where the broken image is stored that ended a training after `step` steps of `epoch`, as `first_broken`; searched
     for in the order in which the training reads."""

@@ -39,8 +39,10 @@ def cutmix_masks(weights: tf.Tensor, height: int, width: int, seed: tf.Tensor) -
     centres = tf.random.stateless_uniform([tf.shape(weights)[0], 2], seed)
     side = tf.sqrt(1 - weights)
     high, wide = tf.floor(height * side), tf.floor(width * side)
-    top, left = (tf.floor(centres[:, axis] * length) - tf.floor(size / 2)
-                 for axis, (length, size) in enumerate(((height, high), (width, wide))))
+    top, left = (
+        tf.floor(centres[:, axis] * length) - tf.floor(size / 2)
+        for axis, (length, size) in enumerate(((height, high), (width, wide)))
+    )
     return _mask(top, high, left, wide, height, width)
 
 

@@ -49,8 +49,15 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
     (channels, notes), divided, validation = _channels(image, name), "", None
     sizes: dict[str, np.ndarray] = {}
-    labelled = partial(_labelled, builder, keys=(image_key, label_key), channels=channels, classes=label.num_classes,
-                       notes=notes, sizes=sizes)
+    labelled = partial(
+        _labelled,
+        builder,
+        keys=(image_key, label_key),
+        channels=channels,
+        classes=label.num_classes,
+        notes=notes,
+        sizes=sizes,
+    )
     train = labelled("train") if "train" in splits else None
     if train is not None and not train.count:
         if not testing:
@@ -79,26 +86,41 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
         train, test, divided = _without_test(train, name, testing, notes)
     base = builder.info.name
     recoded = base.startswith("cifar") and _is_jpeg(builder, image_key)  # the release is lossless
-    return Source(name=f"tfds:{name}", label=f"{name} (jpeg)" if recoded else name, classes=tuple(label.names),
-                  channels=channels, train=train, test=test, mirror=mirrors(base), notes=tuple(notes), divided=divided,
-                  validation=validation, origins=origins, division=division, facts=record_facts(builder, sizes))
+    return Source(
+        name=f"tfds:{name}",
+        label=f"{name} (jpeg)" if recoded else name,
+        classes=tuple(label.names),
+        channels=channels,
+        train=train,
+        test=test,
+        mirror=mirrors(base),
+        notes=tuple(notes),
+        divided=divided,
+        validation=validation,
+        origins=origins,
+        division=division,
+        facts=record_facts(builder, sizes),
+    )
 
 
-def _without_test(
-    train: Split, name: str, testing: bool, notes: list[str],
-) -> tuple[Split | None, Split, str]:
+def _without_test(train: Split, name: str, testing: bool, notes: list[str]) -> tuple[Split | None, Split, str]:
     """Images for training and for test of a set without a test split, and how they were divided, in words."""
     if testing:
         notes.append(f"tfds:{name} has no test split with labels: all its training images are for test")
         return None, replace(train, name="test"), "all images"
     if train.count < 2:
-        raise ReskerasError(f"data: tfds:{name} has one training image with a label and no test split; at least two "
-                            "images are needed, one of them for test")
+        raise ReskerasError(
+            f"data: tfds:{name} has one training image with a label and no test split; at least two "
+            "images are needed, one of them for test"
+        )
     held = max(round(train.count * HELD_OUT), 1)
     order = np.random.default_rng(0).permutation(train.count)
     notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are kept for test")
-    return (train.part("train", np.sort(order[held:])), train.part("test", np.sort(order[:held])),
-            "a tenth of the training images, always the same")
+    return (
+        train.part("train", np.sort(order[held:])),
+        train.part("test", np.sort(order[:held])),
+        "a tenth of the training images, always the same",
+    )
 
 
 def mirrors(base: str) -> bool:
@@ -125,7 +147,12 @@ def _encoding(image: Any) -> str | None:
 
 
 def _labelled(
-    builder: Any, name: str, keys: tuple[str, str], channels: int, classes: int, notes: list[str],
+    builder: Any,
+    name: str,
+    keys: tuple[str, str],
+    channels: int,
+    classes: int,
+    notes: list[str],
     sizes: dict[str, np.ndarray],
 ) -> Split:
     """The images of a split of the set that have one of the `classes`; `notes` counts the others, and
@@ -153,8 +180,9 @@ def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     if data_dir is not None and not local_path(data_dir, "data_dir").is_dir():
         raise ReskerasError(f"data_dir: there is no folder {data_dir}")
     if re.match(r"\w+:[A-Za-z_]", name):  # what comes after a colon is a version, of other sources a name
-        raise ReskerasError(f"data: tfds:{name} is of another namespace than TFDS' own, such as Hugging Face's; "
-                            "such sets are not read")
+        raise ReskerasError(
+            f"data: tfds:{name} is of another namespace than TFDS' own, such as Hugging Face's; such sets are not read"
+        )
     import logging
 
     import tensorflow_datasets as tfds
@@ -172,8 +200,10 @@ def opened_builder(name: str, data_dir: str | Path | None) -> Any:
         raise ReskerasError(f"data: TFDS opens no {name!r}: {first_line(error)}") from error
     if not builder.is_prepared():
         where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ReskerasError(f"data: tfds:{name} is not prepared in {builder.data_dir}; point --data-dir to where it "
-                            f"is, or prepare it with: tfds build {name}{where} ({_download(builder)})")
+        raise ReskerasError(
+            f"data: tfds:{name} is not prepared in {builder.data_dir}; point --data-dir to where it "
+            f"is, or prepare it with: tfds build {name}{where} ({_download(builder)})"
+        )
     return builder
 
 
@@ -236,8 +266,9 @@ def _split(name: str, records: Records, keys: tuple[str, str], channels: int, cl
         return tf.ensure_shape(tf.numpy_function(records.read_all, [indices], tf.string, stateful=False), [None])
 
     def encoded(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_single_example(record, {image_key: tf.io.FixedLenFeature([], tf.string),
-                                                     label_key: tf.io.FixedLenFeature([], tf.int64)})
+        parsed = tf.io.parse_single_example(
+            record, {image_key: tf.io.FixedLenFeature([], tf.string), label_key: tf.io.FixedLenFeature([], tf.int64)}
+        )
         label = parsed[label_key]
         if classes is not None:
             known = tf.debugging.Assert((label >= 0) & (label < classes), ["no label:", label])
@@ -253,9 +284,16 @@ def _split(name: str, records: Records, keys: tuple[str, str], channels: int, cl
         parsed = tf.io.parse_example(stored, {label_key: tf.io.FixedLenFeature([], tf.int64)})
         return tf.cast(parsed[label_key], tf.int32)
 
-    return Split("train" if name == "train" else "test", len(records), decode_record, fetch, encoded, labels,
-                 plain=plain,
-                 where=lambda index: f"record {index} of split {name}, in {records.file_of(index)}")
+    return Split(
+        "train" if name == "train" else "test",
+        len(records),
+        decode_record,
+        fetch,
+        encoded,
+        labels,
+        plain=plain,
+        where=lambda index: f"record {index} of split {name}, in {records.file_of(index)}",
+    )
 
 
 def _plain_format(records: Records, image_key: str) -> str | None:

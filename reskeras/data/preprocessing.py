@@ -68,8 +68,9 @@ class Preprocessing:
             return cls(height, width, channels, kind, (total / count).astype(np.float32), ones)
         mean = total.mean(axis=(0, 1)) / count
         deviation = np.sqrt(np.maximum(squares / (count * height * width) - np.square(mean), 0))
-        return cls(height, width, channels, kind, mean.astype(np.float32),
-                   np.maximum(deviation, 1.0).astype(np.float32))  # a constant channel is not blown up
+        return cls(
+            height, width, channels, kind, mean.astype(np.float32), np.maximum(deviation, 1.0).astype(np.float32)
+        )  # a constant channel is not blown up
 
     def by_channel(self) -> Preprocessing:
         """The same with the per-pixel mean averaged to one per channel, for images of any size."""
@@ -91,7 +92,8 @@ class Preprocessing:
         steps = {
             "per_pixel_mean": f"subtract the mean of each of {self.height}x{self.width}x{self.channels} pixels",
             "per_channel": f"subtract {_numbers(self.mean)}"
-            + ("" if (self.std == 1).all() else f", divide by {_numbers(self.std)}") + " (by channel)",
+            + ("" if (self.std == 1).all() else f", divide by {_numbers(self.std)}")
+            + " (by channel)",
             "scale": "scale 0..255 to -1..1",
         }
         sides = self.height, self.width
@@ -103,9 +105,18 @@ class Preprocessing:
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
         with atomic_file(path) as beside:
-            np.savez(beside, height=self.height, width=self.width, channels=self.channels, kind=self.kind,
-                     mean=self.mean, std=self.std, crop=self.framing.crop,
-                     interpolation=self.framing.interpolation, description=self.describe())
+            np.savez(
+                beside,
+                height=self.height,
+                width=self.width,
+                channels=self.channels,
+                kind=self.kind,
+                mean=self.mean,
+                std=self.std,
+                crop=self.framing.crop,
+                interpolation=self.framing.interpolation,
+                description=self.describe(),
+            )
 
     @classmethod
     def load(cls, path: Path, size: tuple[int, ...] | None = None) -> Preprocessing:
@@ -124,14 +135,32 @@ class Preprocessing:
             if not numeric or not (std > 0).all():
                 raise ValueError("its mean and standard deviation are not finite numbers, the latter above 0")
             if size not in (None, (height, width, channels)):
-                raise ValueError(f"it is for images of {height}x{width}x{channels}, and the network's have "
-                                 f"{'x'.join(map(str, size))}")
-            if kind not in KINDS or mean.shape != shape or std.shape != (channels,) or not 0 < crop <= 1 \
-                    or how not in INTERPOLATIONS:
+                raise ValueError(
+                    f"it is for images of {height}x{width}x{channels}, and the network's have "
+                    f"{'x'.join(map(str, size))}"
+                )
+            if (
+                kind not in KINDS
+                or mean.shape != shape
+                or std.shape != (channels,)
+                or not 0 < crop <= 1
+                or how not in INTERPOLATIONS
+            ):
                 raise ValueError(f"{kind!r} with a mean of shape {mean.shape} for {height}x{width}x{channels}")
             return cls(height, width, channels, kind, mean, std, Framing(crop, how))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error,
-                RuntimeError, MemoryError, OverflowError) as error:  # what zipfile and NumPy make of wrong bits
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+            RuntimeError,
+            MemoryError,
+            OverflowError,
+        ) as error:  # what zipfile and NumPy make of wrong bits
             raise failure(f"preprocessing: {path} is broken: {' '.join(str(error).split())}") from error
 
 

@@ -28,8 +28,10 @@ def rand_augment(images: tf.Tensor, kinds: tf.Tensor, signs: tf.Tensor, magnitud
     groups = len(OPERATIONS)
     places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), kinds, groups)
     parts, directions = (tf.dynamic_partition(each, kinds, groups) for each in (images, signs))
-    done = [operation(part, direction, magnitude / MOST)
-            for operation, part, direction in zip(OPERATIONS.values(), parts, directions, strict=True)]
+    done = [
+        operation(part, direction, magnitude / MOST)
+        for operation, part, direction in zip(OPERATIONS.values(), parts, directions, strict=True)
+    ]
     return tf.ensure_shape(tf.dynamic_stitch(places, done), images.shape)
 
 
@@ -69,8 +71,13 @@ def _moved(images: tf.Tensor, matrix: tuple = ((1.0, 0.0), (0.0, 1.0)), by: tupl
         rows += [x, y, own + shift - x * middle[0] - y * middle[1]]
     transforms = tf.stack([tf.broadcast_to(tf.cast(value, tf.float32), [count]) for value in (*rows, 0.0, 0.0)], axis=1)
     moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images, transforms=transforms, output_shape=[height, width], interpolation="BILINEAR",
-        fill_mode="CONSTANT", fill_value=GREY)
+        images=images,
+        transforms=transforms,
+        output_shape=[height, width],
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=GREY,
+    )
     return _pixels(tf.ensure_shape(moved, images.shape))
 
 
@@ -92,8 +99,9 @@ def _sharpness(images: tf.Tensor, signs: tf.Tensor, strength: float) -> tf.Tenso
     if min(height, width) < 3:
         return images
     # whole numbers up to 13 * 255: the sum is exact in any order
-    around = sum(images[:, row : height - 2 + row, column : width - 2 + column]
-                 for row in range(3) for column in range(3))
+    around = sum(
+        images[:, row : height - 2 + row, column : width - 2 + column] for row in range(3) for column in range(3)
+    )
     inner = _pixels((around + 4 * images[:, 1:-1, 1:-1]) / 13)
     middle = tf.concat([images[:, 1:-1, :1], inner, images[:, 1:-1, -1:]], axis=2)  # the rim stays, as in Pillow
     smooth = tf.concat([images[:, :1], middle, images[:, -1:]], axis=1)
@@ -150,8 +158,18 @@ def _pixels(images: tf.Tensor) -> tf.Tensor:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "identity": _identity, "shear_x": _shear_x, "shear_y": _shear_y, "translate_x": _translate_x,
-    "translate_y": _translate_y, "rotate": _rotate, "brightness": _brightness, "colour": _colour,
-    "contrast": _contrast, "sharpness": _sharpness, "posterize": _posterize, "solarize": _solarize,
-    "auto_contrast": _auto_contrast, "equalize": _equalize,
+    "identity": _identity,
+    "shear_x": _shear_x,
+    "shear_y": _shear_y,
+    "translate_x": _translate_x,
+    "translate_y": _translate_y,
+    "rotate": _rotate,
+    "brightness": _brightness,
+    "colour": _colour,
+    "contrast": _contrast,
+    "sharpness": _sharpness,
+    "posterize": _posterize,
+    "solarize": _solarize,
+    "auto_contrast": _auto_contrast,
+    "equalize": _equalize,
 }

@@ -14,6 +14,7 @@ LABEL = "random images"
 
 def noise_source(classes: Sequence[str], size: tuple[int, int, int]) -> Source:
     """Random pixels of `size`, the same each time, labelled by number alone: accuracies on them say nothing."""
+
     def split(name: str, seed: int) -> Split:
         def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             drawn = tf.random.stateless_uniform(size, tf.stack([tf.constant(seed, tf.int64), index]), 0, 256, tf.int32)

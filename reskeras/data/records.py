@@ -20,8 +20,10 @@ def split_records(builder: Any, name: str) -> Records:
     records = Records([Path(path) for path in builder.info.splits[name].filepaths], builder)
     count = builder.info.splits[name].num_examples
     if len(records) != count:
-        raise failure(f"data: the files of split {name} in {builder.data_dir} hold {len(records)} records, "
-                      f"and their description says {count}")
+        raise failure(
+            f"data: the files of split {name} in {builder.data_dir} hold {len(records)} records, "
+            f"and their description says {count}"
+        )
     return records
 
 
@@ -40,8 +42,9 @@ class Records:
     def __init__(self, files: list[Path], builder: Any):
         layout = builder.info.file_format.value if builder.info.file_format else "tfrecord"
         if layout != "tfrecord":
-            raise ReskerasError(f"data: {builder.info.name} is prepared as {layout}; "
-                                "prepare it with --file_format=tfrecord")
+            raise ReskerasError(
+                f"data: {builder.info.name} is prepared as {layout}; prepare it with --file_format=tfrecord"
+            )
         self.files = [_mapped(file) for file in files]
         self.paths, none = files, np.empty(0, np.int64)
         places = [_places(data, file) for data, file in zip(self.files, files, strict=True)]

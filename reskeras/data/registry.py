@@ -26,7 +26,7 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
 
 
 def open_source(
-    name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None,
+    name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None
 ) -> Source[Split]:
     """The source of classified images called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
 
@@ -60,14 +60,18 @@ def _check_kind(name: str) -> None:
     if name.partition(":")[0] in ("voc", "coco"):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     if name and not any(reader.takes(name) for reader in readers_of(CLASSES)) and Path(name).expanduser().is_dir():
-        raise ReskerasError(f"data: {name} is a folder; with a folder of images for each class in it, it is "
-                            f"folder:{name}")
+        raise ReskerasError(
+            f"data: {name} is a folder; with a folder of images for each class in it, it is folder:{name}"
+        )
 
 
 def _with_part(source: Source[Split], name: str, count: int) -> Source[Split]:
     train = source.training_images(f"data: {name}")
     if not len(source.classes) <= count <= train.count:
-        raise ReskerasError(f"data: {name}: {count:,} is not from {len(source.classes)}, an image of each class, to "
-                            f"{train.count:,}, all its training images")
-    return replace(source, name=name, label=f"{source.label}, {count:,} training images",
-                   train=part_of_each_class(train, count))
+        raise ReskerasError(
+            f"data: {name}: {count:,} is not from {len(source.classes)}, an image of each class, to "
+            f"{train.count:,}, all its training images"
+        )
+    return replace(
+        source, name=name, label=f"{source.label}, {count:,} training images", train=part_of_each_class(train, count)
+    )

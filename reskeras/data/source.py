@@ -65,9 +65,14 @@ class Split:
     def part(self, name: str, indices: np.ndarray) -> Split:
         """The images at `indices`, as a split of their own."""
         chosen, indices = tf.constant(indices, tf.int64), np.asarray(indices, np.int64)
-        return replace(self, name=name, count=len(indices), fetch=lambda places: self.fetch(tf.gather(chosen, places)),
-                       where=lambda place: self.where(int(indices[place])),
-                       entries=None if self.entries is None else self.entries[indices])
+        return replace(
+            self,
+            name=name,
+            count=len(indices),
+            fetch=lambda places: self.fetch(tf.gather(chosen, places)),
+            where=lambda place: self.where(int(indices[place])),
+            entries=None if self.entries is None else self.entries[indices],
+        )
 
     def with_channels(self, channels: int) -> Split:
         """The same images with 1 or 3 channels: grey repeated three times, colour converted to luminance, as
@@ -91,8 +96,12 @@ class Split:
             return load
 
         encoded, own = self.encoded, self.label
-        return replace(self, decode=changed(self.decode), encoded=encoded and changed(encoded),
-                       label=own and (lambda stored: tf.gather(table, own(stored))))
+        return replace(
+            self,
+            decode=changed(self.decode),
+            encoded=encoded and changed(encoded),
+            label=own and (lambda stored: tf.gather(table, own(stored))),
+        )
 
 
 class Images(Protocol):
@@ -156,8 +165,10 @@ class Source(Generic[AnySplit]):
         """The training images; where there are none, a ReskerasError (status 2) that begins with `use`, such as
         "recalibrate"."""
         if self.train is None:
-            raise ReskerasError(f"{use}: needs training images, and {self.name} was opened for testing and has none; "
-                                "leave out --data, or give data that has some")
+            raise ReskerasError(
+                f"{use}: needs training images, and {self.name} was opened for testing and has none; "
+                "leave out --data, or give data that has some"
+            )
         return self.train
 
     def matched(self, classes: Sequence[str]) -> Source[AnySplit]:
@@ -176,8 +187,10 @@ class Source(Generic[AnySplit]):
         notes = self.notes
         if absent:
             more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-            notes += (f"{self.name} has no images of {len(absent)} of the {len(classes)} classes: "
-                      f"{', '.join(absent[:NAMED])}{more}",)
+            notes += (
+                f"{self.name} has no images of {len(absent)} of the {len(classes)} classes: "
+                f"{', '.join(absent[:NAMED])}{more}",
+            )
         splits: dict[str, Any] = {name: split.relabelled(labels) for name, split in self.splits().items()}
         return replace(self, classes=tuple(classes), notes=notes, **splits)
 
@@ -190,8 +203,12 @@ class Source(Generic[AnySplit]):
         return replace(self, channels=channels, notes=(*self.notes, f"{self.name} has {read}"), **splits)
 
     def __repr__(self) -> str:
-        return short_repr(self, self.name, f"{len(self.classes):,} classes", *(
-            f"{split.count:,} {name.replace('train', 'training')} images" for name, split in self.splits().items()))
+        return short_repr(
+            self,
+            self.name,
+            f"{len(self.classes):,} classes",
+            *(f"{split.count:,} {name.replace('train', 'training')} images" for name, split in self.splits().items()),
+        )
 
 
 NAMED = 5  # classes that a note names

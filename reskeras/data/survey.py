@@ -76,8 +76,10 @@ def survey(source: Source[Split]) -> Survey:
     """
     training = source.training_images("data")
     labels = [labels_of(split) for split in (training, source.test)]
-    train, test = (_by_class(found, split, len(source.classes))
-                   for (_, found), split in zip(labels, (training, source.test), strict=True))
+    train, test = (
+        _by_class(found, split, len(source.classes))
+        for (_, found), split in zip(labels, (training, source.test), strict=True)
+    )
     classes = {name: (int(own), int(other)) for name, own, other in zip(source.classes, train, test, strict=True)}
     warnings = list(_class_warnings(classes))
     looked_at, broken = unreadable(training)
@@ -85,8 +87,10 @@ def survey(source: Source[Split]) -> Survey:
         if len(found):
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
             named = ", ".join(split.where(int(index)) for index in found[:NAMED])
-            warnings.append(f"{len(found):,} of {seen:,} {split.name} images looked at cannot be read, and will end a "
-                            f"training: {named}{more}")
+            warnings.append(
+                f"{len(found):,} of {seen:,} {split.name} images looked at cannot be read, and will end a "
+                f"training: {named}{more}"
+            )
     sound = training.part("train", np.setdiff1d(np.arange(training.count), broken))
     contents = [list(_contents(split)) for split in (training, source.test)]
     digests = [[digest for digest, _ in each] for each in contents]
@@ -95,14 +99,28 @@ def survey(source: Source[Split]) -> Survey:
     trained = set(digests[0])
     shared = sum(digest in trained for digest in digests[1])
     if shared:
-        warnings.append(f"{shared} of {len(digests[1])} test images are training images too, byte for byte: "
-                        "accuracy on them says nothing")
+        warnings.append(
+            f"{shared} of {len(digests[1])} test images are training images too, byte for byte: "
+            "accuracy on them says nothing"
+        )
     return Survey(
-        data=source.label, channels=source.channels, mirror=source.mirror, divided=source.divided,
-        train=training.count, test=source.test.count, counted=(len(labels[0][0]), len(labels[1][0])),
-        classes=classes, sizes=sizes_of(sound), compared=(len(digests[0]), len(digests[1])), shared=shared,
-        turned=turned, notes=(*source.notes, *_turned_note(turned, sum(map(len, digests)))), warnings=tuple(warnings),
-        validation=source.validation.count if source.validation else 0, origins=dict(source.origins))
+        data=source.label,
+        channels=source.channels,
+        mirror=source.mirror,
+        divided=source.divided,
+        train=training.count,
+        test=source.test.count,
+        counted=(len(labels[0][0]), len(labels[1][0])),
+        classes=classes,
+        sizes=sizes_of(sound),
+        compared=(len(digests[0]), len(digests[1])),
+        shared=shared,
+        turned=turned,
+        notes=(*source.notes, *_turned_note(turned, sum(map(len, digests)))),
+        warnings=tuple(warnings),
+        validation=source.validation.count if source.validation else 0,
+        origins=dict(source.origins),
+    )
 
 
 def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -128,8 +146,11 @@ def unreadable(split: Split) -> tuple[int, np.ndarray]:
     def decoded(place: tf.Tensor, stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return place, tf.size(split.decode(stored)[0], tf.int64)
 
-    dataset = tf.data.Dataset.range(split.count).batch(FILES).map(
-        lambda places: (places, split.fetch(tf.gather(tf.constant(order), places))), READERS, deterministic=True)
+    dataset = (
+        tf.data.Dataset.range(split.count)
+        .batch(FILES)
+        .map(lambda places: (places, split.fetch(tf.gather(tf.constant(order), places))), READERS, deterministic=True)
+    )
     dataset = dataset.unbatch().map(decoded, READERS, deterministic=True).ignore_errors().batch(BATCH)
     sound, pixels = np.zeros(split.count, bool), 0
     for places, sizes in dataset.with_options(pipeline_options()).as_numpy_iterator():
@@ -166,8 +187,13 @@ def sizes_of(split: Split) -> Sizes:
 def size_range(shapes: np.ndarray) -> Sizes:
     """Of images of heights and widths (n, 2)."""
     by_area = shapes[np.argsort(shapes.astype(np.int64).prod(axis=1), kind="stable")]
-    return Sizes(len(shapes), _pair(by_area[0]), _pair(np.median(shapes, axis=0)), _pair(by_area[-1]),
-                 different=len(np.unique(shapes, axis=0)))
+    return Sizes(
+        len(shapes),
+        _pair(by_area[0]),
+        _pair(np.median(shapes, axis=0)),
+        _pair(by_area[-1]),
+        different=len(np.unique(shapes, axis=0)),
+    )
 
 
 def _pair(shape: np.ndarray) -> tuple[int, int]:
@@ -178,6 +204,7 @@ def _pair(shape: np.ndarray) -> tuple[int, int]:
 def _contents(split: Split) -> Iterator[tuple[bytes, int]]:
     """SHA-256 of what is stored of each image (its pixels where that is all there is), and its EXIF orientation,
     within the bounds."""
+
     def content(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if split.encoded is not None:
             data = split.encoded(stored)[0]
@@ -198,8 +225,11 @@ def _contents(split: Split) -> Iterator[tuple[bytes, int]]:
 
 def _turned_note(turned: tuple[int, int], of: int) -> Iterator[str]:
     if count := sum(turned):
-        said = "is turned by its EXIF tag, as viewers show it" if count == 1 else \
-            "are turned by their EXIF tags, as viewers show them"
+        said = (
+            "is turned by its EXIF tag, as viewers show it"
+            if count == 1
+            else "are turned by their EXIF tags, as viewers show them"
+        )
         yield f"{count:,} of {of:,} images {said}"
 
 
@@ -212,12 +242,16 @@ def _class_warnings(classes: dict[str, tuple[int, int]]) -> Iterator[str]:
     counts = {name: train for name, (train, _) in classes.items()}
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > UNEQUAL * counts[least]:
-        yield (f"classes are very unequal: {counts[most]:,} training images of {most} and {counts[least]:,} of "
-               f"{least}; accuracy mostly tells of the large ones")
+        yield (
+            f"classes are very unequal: {counts[most]:,} training images of {most} and {counts[least]:,} of "
+            f"{least}; accuracy mostly tells of the large ones"
+        )
     if few := [name for name, count in counts.items() if count < FEW]:
         more = f" and {len(few) - NAMED} more" if len(few) > NAMED else ""
-        yield (f"fewer than {FEW} training images of {len(few)} class{'es' if len(few) > 1 else ''}: "
-               f"{', '.join(few[:NAMED])}{more}")
+        yield (
+            f"fewer than {FEW} training images of {len(few)} class{'es' if len(few) > 1 else ''}: "
+            f"{', '.join(few[:NAMED])}{more}"
+        )
     if untested := [name for name, (_, test) in classes.items() if not test]:
         more = f" and {len(untested) - NAMED} more" if len(untested) > NAMED else ""
         yield f"no test image of {', '.join(untested[:NAMED])}{more}"

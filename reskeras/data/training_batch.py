@@ -33,8 +33,15 @@ class TrainingBatch:
     """
 
     def __init__(
-        self, split: Split, preprocessing: Preprocessing, augment: AugmentSpec, *, mirror: bool, rows: Rows,
-        classes: int | None = None, label_smoothing: float = 0.0,
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        augment: AugmentSpec,
+        *,
+        mirror: bool,
+        rows: Rows,
+        classes: int | None = None,
+        label_smoothing: float = 0.0,
     ):
         if classes is None and (augment.mixes or label_smoothing):
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
@@ -75,8 +82,7 @@ class TrainingBatch:
             images, labels = fitted_batch(self.split, indices, size, at_once=at_once)
         else:
             draws = tf.random.stateless_uniform([self.rows.of, TRIES, NUMBERS], _folded(seed, WINDOW))
-            images, labels = cropped_batch(self.split, indices, size, self.window, self.rows.taken(draws),
-                                           at_once)
+            images, labels = cropped_batch(self.split, indices, size, self.window, self.rows.taken(draws), at_once)
         return tf.ensure_shape(images, [self.rows.count, *size]), tf.ensure_shape(labels, [self.rows.count])
 
 
@@ -123,8 +129,9 @@ def pixel_changes(augment: AugmentSpec, channels: int) -> dict[int, Change]:
         changes[COLOUR] = colour_jitter(augment.colour, channels)
     if augment.lighting:
         if channels != 3:
-            raise ReskerasError(f"augment.lighting: needs colour images, and these have {channels} channel"
-                                f"{'s' if channels > 1 else ''}")
+            raise ReskerasError(
+                f"augment.lighting: needs colour images, and these have {channels} channel{'s' if channels > 1 else ''}"
+            )
         changes[LIGHTING] = lambda images, seed, rows: lighting(images, augment.lighting, seed, rows)
     return changes
 

@@ -50,8 +50,12 @@ def resized_crop_window(shape: tf.Tensor, draws: tf.Tensor, spec: ResizedCropSpe
     fits = (heights >= 1) & (widths >= 1) & (heights <= high) & (widths <= wide)
     chosen = tf.argmax(tf.cast(fits, tf.int32), output_type=tf.int32)
     allowed = tf.clip_by_value(wide / high, *spec.aspect)
-    central = tf.stack([tf.minimum(high, tf.maximum(tf.round(wide / allowed), 1)),
-                        tf.minimum(wide, tf.maximum(tf.round(high * allowed), 1))])
+    central = tf.stack(
+        [
+            tf.minimum(high, tf.maximum(tf.round(wide / allowed), 1)),
+            tf.minimum(wide, tf.maximum(tf.round(high * allowed), 1)),
+        ]
+    )
     drawn = tf.stack([heights[chosen], widths[chosen]])
     found = tf.reduce_any(fits)
     size = tf.where(found, drawn, central)
@@ -59,7 +63,7 @@ def resized_crop_window(shape: tf.Tensor, draws: tf.Tensor, spec: ResizedCropSpe
 
 
 def shorter_side_window(
-    shape: tf.Tensor, draws: tf.Tensor, sides: tuple[int, int], wanted: tuple[int, int],
+    shape: tf.Tensor, draws: tf.Tensor, sides: tuple[int, int], wanted: tuple[int, int]
 ) -> tf.Tensor:
     """The window that is a random crop of `wanted` (height, width) once the shorter side has been resized to a
     length drawn from `sides`, both ends among them; rounded to whole pixels of the image."""
@@ -86,21 +90,23 @@ def shape_of(data: tf.Tensor) -> tf.Tensor:
 
 
 def decode_window(
-    data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], tf.Tensor], plain: str | None = None,
+    data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], tf.Tensor], plain: str | None = None
 ) -> tf.Tensor:
     """The window of an encoded image that `choose` picks for its shape, as uint8 (height, width, channels).
 
     It equals the same window of the image as `decode` gives it. Of a JPEG the rest is never made; another format is
     decoded whole, then cropped.
     """
+
     def from_jpeg(stored: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
         shown = turned_size(stored, orientation)
         top, left, height, width = tf.unstack(stored_window(choose(shown), shown, orientation))
         # colour is stored at half the resolution, and a column's depends on its neighbours: without them the
         # window's edge would differ from the whole image's
         first, last = tf.maximum(left - MARGIN, 0), tf.minimum(left + width + MARGIN, stored[1])
-        decoded = tf.image.decode_and_crop_jpeg(data, tf.stack([top, first, height, last - first]), channels=COLOURS,
-                                                dct_method=EXACT)
+        decoded = tf.image.decode_and_crop_jpeg(
+            data, tf.stack([top, first, height, last - first]), channels=COLOURS, dct_method=EXACT
+        )
         return turned(decoded[:, left - first : left - first + width], orientation)
 
     image = tf.ensure_shape(by_format(data, from_jpeg, lambda image: cut(image, choose), plain), [None, None, COLOURS])
@@ -114,11 +120,16 @@ def cut(image: tf.Tensor, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor
 
 
 def cropped_batch(
-    split: Split, indices: tf.Tensor, size: tuple[int, int, int], choose: Window, draws: tf.Tensor,
+    split: Split,
+    indices: tf.Tensor,
+    size: tuple[int, int, int],
+    choose: Window,
+    draws: tf.Tensor,
     at_once: int = READERS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """As `fitted_batch`, but of each image only the window that `choose` picks by `draws` (n, TRIES, NUMBERS),
     resized to `size` (bilinear, antialiased)."""
+
     def load(element: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         stored, numbers = element
         if split.encoded is None:

@@ -11,15 +11,18 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.files import local_path
 
 SHIPPED = {  # where the files of each kind stand
-    "recipe": "reskeras.recipes", "space": "reskeras.spaces",
-    "suite": "reskeras.experiments.suites", "protocol": "reskeras.experiments.protocols",
+    "recipe": "reskeras.recipes",
+    "space": "reskeras.spaces",
+    "suite": "reskeras.experiments.suites",
+    "protocol": "reskeras.experiments.protocols",
 }
 
 
 def shipped_names(kind: str) -> list[str]:
     """Names of the documents of a `kind` that come with reskeras, such as all recipes."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in files(SHIPPED[kind]).iterdir()
-                  if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in files(SHIPPED[kind]).iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def read_document(kind: str, model: type[Model], source: str | Path) -> Model:

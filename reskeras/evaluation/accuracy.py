@@ -40,15 +40,23 @@ class Evaluation:
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __repr__(self) -> str:
-        return short_repr(self, f"{self.images:,} {self.split} images of {self.data}", top1=self.top1, top5=self.top5,
-                          loss=self.loss, undefined=self.undefined or None)
+        return short_repr(
+            self,
+            f"{self.images:,} {self.split} images of {self.data}",
+            top1=self.top1,
+            top5=self.top5,
+            loss=self.loss,
+            undefined=self.undefined or None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON, with each class' images and accuracy."""
         arrays = ("labels", "predicted", "confidence", "classes", "names")
         plain = {name: value for name, value in asdict(self).items() if name not in arrays}
-        return {**plain, "classes": {name: {"images": count, "top1": accuracy}
-                                     for name, count, accuracy in self.by_class()}}
+        return {
+            **plain,
+            "classes": {name: {"images": count, "top1": accuracy} for name, count, accuracy in self.by_class()},
+        }
 
     def confusion(self) -> np.ndarray:
         """int64 (classes, classes): images by true class (rows) and predicted class (columns)."""
@@ -59,29 +67,47 @@ class Evaluation:
     def by_class(self) -> list[tuple[str, int, float | None]]:
         """(name, images, accuracy) of each class; accuracy None without images."""
         table = self.confusion()
-        return [(name, int(row.sum()), float(row[index] / row.sum()) if row.sum() else None)
-                for index, (name, row) in enumerate(zip(self.classes, table, strict=True))]
+        return [
+            (name, int(row.sum()), float(row[index] / row.sum()) if row.sum() else None)
+            for index, (name, row) in enumerate(zip(self.classes, table, strict=True))
+        ]
 
     def most_confused(self, count: int = 3) -> list[tuple[str, str, int]]:
         """The most frequent mistakes: (true class, predicted class, images)."""
         table = self.confusion() * (1 - np.eye(len(self.classes), dtype=np.int64))
         worst = np.argsort(-table, axis=None, kind="stable")[:count]
         pairs = [divmod(int(place), len(self.classes)) for place in worst]
-        return [(self.classes[true], self.classes[taken], int(table[true, taken]))
-                for true, taken in pairs if table[true, taken]]
+        return [
+            (self.classes[true], self.classes[taken], int(table[true, taken]))
+            for true, taken in pairs
+            if table[true, taken]
+        ]
 
     def save_predictions(self, path: Path) -> None:
         """A CSV with a line for each image: its index in the split, its file (or the number of its record), true class,
         top class, probability."""
         rows = zip(self.names, self.labels, self.predicted, self.confidence, strict=True)
-        write_csv(path, [["index", "image", "class", "predicted", "probability"],
-                         *([index, name, self.classes[label], self.classes[predicted], f"{sure:.6f}"]
-                           for index, (name, label, predicted, sure) in enumerate(rows))])
+        write_csv(
+            path,
+            [
+                ["index", "image", "class", "predicted", "probability"],
+                *(
+                    [index, name, self.classes[label], self.classes[predicted], f"{sure:.6f}"]
+                    for index, (name, label, predicted, sure) in enumerate(rows)
+                ),
+            ],
+        )
 
 
 def evaluate(
-    model: keras.Model, split: Split, preprocessing: Preprocessing, data: str, batch_size: int = 128,
-    classes: tuple[str, ...] = (), views: Views = Views(), dense: DenseNetwork | None = None,  # noqa: B008 - frozen
+    model: keras.Model,
+    split: Split,
+    preprocessing: Preprocessing,
+    data: str,
+    batch_size: int = 128,
+    classes: tuple[str, ...] = (),
+    views: Views = Views(),
+    dense: DenseNetwork | None = None,
 ) -> Evaluation:
     """Evaluate `model` on every image of `split`, in order; `dense` is needed for views with scales."""
     loss, undefined, hits = 0.0, 0, np.zeros(2, np.int64)
@@ -99,6 +125,15 @@ def evaluate(
         every["confidence"].append(np.exp(logs.max(axis=1)))
     names = classes or tuple(map(str, range(model.outputs[0].shape[-1])))
     return Evaluation(
-        data, split.name, split.count, loss / split.count, float(hits[0] / split.count),
-        float(hits[1] / split.count) if len(names) > 5 else None, views.describe(), undefined, names,
-        **{name: np.concatenate(values) for name, values in every.items()}, names=tuple(split.names()))
+        data,
+        split.name,
+        split.count,
+        loss / split.count,
+        float(hits[0] / split.count),
+        float(hits[1] / split.count) if len(names) > 5 else None,
+        views.describe(),
+        undefined,
+        names,
+        **{name: np.concatenate(values) for name, values in every.items()},
+        names=tuple(split.names()),
+    )

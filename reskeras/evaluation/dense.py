@@ -24,8 +24,10 @@ class DenseNetwork:
         head = plan.units[-1].nodes
         pools = [(index, node) for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
         if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0][0] + 1 :]):
-            raise ReskerasError("scales: this network's head does not pool its feature maps, so that it cannot be "
-                                "applied to images of other sizes; use --views")
+            raise ReskerasError(
+                "scales: this network's head does not pool its feature maps, so that it cannot be "
+                "applied to images of other sizes; use --views"
+            )
         weights = read(model)
         place, self.pool = pools[0]
         self.before, self.after = head[:place], head[place + 1 :]
@@ -34,11 +36,15 @@ class DenseNetwork:
         write(self.body, {name: weights[name] for name in places(self.body)})
         self.window = body.output_shape[:2]
         self.smallest = plan.input_shape[:2]
-        tensors = {(operation, role): tf.constant(value) for name, value in weights.items()
-                   for operation, _, role in [name.rpartition("/")]}
+        tensors = {
+            (operation, role): tf.constant(value)
+            for name, value in weights.items()
+            for operation, _, role in [name.rpartition("/")]
+        }
         self.tensors = UnitTensors(tensors, training=False, learns=False, draw=lambda node: (0.0, 0))
         self.probabilities = tf.function(
-            self._probabilities, input_signature=[tf.TensorSpec([None, None, None, plan.input_shape[-1]], tf.float32)])
+            self._probabilities, input_signature=[tf.TensorSpec([None, None, None, plan.input_shape[-1]], tf.float32)]
+        )
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
         """Normalised images (n, h, w, c) of any one size to probabilities (n, classes), averaged over positions."""
@@ -50,7 +56,9 @@ class DenseNetwork:
         # the window cannot exceed the feature map: small images give a single position
         high, wide = (tf.minimum(own, tf.shape(maps)[axis]) for own, axis in zip(self.window, (1, 2), strict=True))
         whole = tf.reduce_all([tf.equal(high, self.window[0]), tf.equal(wide, self.window[1])])
-        reduce, pool = ((tf.reduce_mean, tf.nn.avg_pool2d) if self.pool.reduce == "average"
-                        else (tf.reduce_max, tf.nn.max_pool2d))
-        return tf.cond(whole, lambda: pool(maps, self.window, 1, "VALID"),
-                       lambda: reduce(maps, axis=(1, 2), keepdims=True))
+        reduce, pool = (
+            (tf.reduce_mean, tf.nn.avg_pool2d) if self.pool.reduce == "average" else (tf.reduce_max, tf.nn.max_pool2d)
+        )
+        return tf.cond(
+            whole, lambda: pool(maps, self.window, 1, "VALID"), lambda: reduce(maps, axis=(1, 2), keepdims=True)
+        )

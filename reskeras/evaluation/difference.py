@@ -20,8 +20,9 @@ def proven_difference(values: np.ndarray, reference: np.ndarray) -> float:
 
     Infinite where logits are not finite or the same for every image, which proves nothing.
     """
-    sound = all(np.isfinite(each).all() and (len(each) == 1 or np.ptp(each, axis=0).any())
-                for each in (values, reference))
+    sound = all(
+        np.isfinite(each).all() and (len(each) == 1 or np.ptp(each, axis=0).any()) for each in (values, reference)
+    )
     if not sound:
         return float("inf")
     largest = np.abs(reference).max(axis=0)

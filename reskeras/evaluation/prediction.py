@@ -30,7 +30,11 @@ class Prediction:
 
 
 def predict_files(
-    model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str], paths: Sequence[str | Path], top: int = 5,
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    classes: Sequence[str],
+    paths: Sequence[str | Path],
+    top: int = 5,
     broken: Callable[[str, ReskerasError], None] | None = None,
 ) -> list[Prediction]:
     """Predictions for `paths`, in order. A file that cannot be read raises a ReskerasError that names it; with

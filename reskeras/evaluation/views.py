@@ -52,7 +52,11 @@ class Views:
 
 
 def scored(
-    model: keras.Model, split: Split, preprocessing: Preprocessing, views: Views, dense: DenseNetwork | None,
+    model: keras.Model,
+    split: Split,
+    preprocessing: Preprocessing,
+    views: Views,
+    dense: DenseNetwork | None,
     batch_size: int,
 ) -> Scored:
     """Log probabilities and labels of every image of `split`, in order; several views' probabilities are averaged."""
@@ -105,9 +109,7 @@ def _ten_crops(
         yield _log(predict(images).numpy()), labels.numpy()
 
 
-def _whole(
-    split: Split, preprocessing: Preprocessing, scales: tuple[int, ...], network: DenseNetwork
-) -> Scored:
+def _whole(split: Split, preprocessing: Preprocessing, scales: tuple[int, ...], network: DenseNetwork) -> Scored:
     if preprocessing.kind == "per_pixel_mean":  # at other sizes there are other pixels: the mean of each channel
         preprocessing = replace(preprocessing, kind="per_channel", mean=preprocessing.mean.mean(axis=(0, 1)))
     for image, label in examples(split):  # each image has a shape of its own

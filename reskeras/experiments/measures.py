@@ -82,19 +82,28 @@ def _errors(row: Row, run: ClassifierRun) -> dict[str, float | None]:
 def _curves(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     rows = run.folder.metrics()
     early = rows[: max(round(EARLY * len(rows)), 1)]
-    return {"training_error": 1 - rows[-1]["accuracy"],
-            "early_error": statistics.fmean(1 - each["val_accuracy"] for each in early),
-            "gap": rows[-1]["accuracy"] - rows[-1]["val_accuracy"]}
+    return {
+        "training_error": 1 - rows[-1]["accuracy"],
+        "early_error": statistics.fmean(1 - each["val_accuracy"] for each in early),
+        "gap": rows[-1]["accuracy"] - rows[-1]["val_accuracy"],
+    }
 
 
 def _inside(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     found = run.analyse()
     removed = [1 - lesion.accuracy for lesion in found.lesions if lesion.kind == "removed"]
-    return {"response": statistics.fmean(each.deviation for each in found.responses),
-            "removed_error": statistics.median(removed) if removed else None}
+    return {
+        "response": statistics.fmean(each.deviation for each in found.responses),
+        "removed_error": statistics.median(removed) if removed else None,
+    }
 
 
 MEASURED: dict[str, Callable[[Row, ClassifierRun], dict[str, float | None]]] = {
-    "test_error": _errors, "top5_error": _errors, "training_error": _curves, "early_error": _curves, "gap": _curves,
-    "response": _inside, "removed_error": _inside,
+    "test_error": _errors,
+    "top5_error": _errors,
+    "training_error": _curves,
+    "early_error": _curves,
+    "gap": _curves,
+    "response": _inside,
+    "removed_error": _inside,
 }

@@ -25,9 +25,17 @@ def read_result(folder: str | Path) -> SuiteResult:
     path = Path(folder) / RESULTS_FILE
     data = read_json(path, "report", dict[str, Any])
     try:
-        rows = [RowResult(row["row"], row["published"], row["differences"],
-                          {int(seed): figures for seed, figures in row["figures"].items()},
-                          {int(seed): run for seed, run in row["runs"].items()}, row["error"]) for row in data["rows"]]
+        rows = [
+            RowResult(
+                row["row"],
+                row["published"],
+                row["differences"],
+                {int(seed): figures for seed, figures in row["figures"].items()},
+                {int(seed): run for seed, run in row["runs"].items()},
+                row["error"],
+            )
+            for row in data["rows"]
+        ]
         rows = as_shape(rows, list[RowResult])
         return SuiteResult(data["suite"], validated(SuiteSpec, data["spec"]), data["scale"], rows)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -45,20 +53,36 @@ def page_of_suite(result: SuiteResult) -> Page:
     """The page of a result; runs that no longer exist are left out of the plots."""
     columns, lines = result.table()
     sections: list[Section] = [
-        Table("Published and measured", columns, lines,
-              f"Scale {result.scale}. Median over the seeds (mean \u00b1 standard deviation where there are several); "
-              "printed figures are the paper's, by its own protocol.", _notes(result))]
+        Table(
+            "Published and measured",
+            columns,
+            lines,
+            f"Scale {result.scale}. Median over the seeds (mean \u00b1 standard deviation where there are several); "
+            "printed figures are the paper's, by its own protocol.",
+            _notes(result),
+        )
+    ]
     if findings := result.findings():
         sections.append(Facts("Findings", findings, "What the paper found, and what came out here."))
-    runs = {(row.row, seed): ClassifierRun(path) for row in result.rows for seed, path in row.runs.items()
-            if Path(path).is_dir()}
+    runs = {
+        (row.row, seed): ClassifierRun(path)
+        for row in result.rows
+        for seed, path in row.runs.items()
+        if Path(path).is_dir()
+    }
     several = len({seed for _, seed in runs}) > 1
     named = {f"{row}, seed {seed}" if several else row: run for (row, seed), run in runs.items()}
     networks = dict(zip(named, (row for row, _ in runs), strict=True))
     if curves := curves_of({name: run.folder.metrics() for name, run in named.items()}, networks):
         sections.append(curves)
-    sections += analysis_plots({name: read_analysis(run.folder.analysis_folder) for name, run in named.items()
-                                if (run.folder.analysis_folder / SUMMARY_FILE).is_file()}, networks)
+    sections += analysis_plots(
+        {
+            name: read_analysis(run.folder.analysis_folder)
+            for name, run in named.items()
+            if (run.folder.analysis_folder / SUMMARY_FILE).is_file()
+        },
+        networks,
+    )
     first = {row: run for (row, _), run in reversed(runs.items())}
     sections += networks_of({row: run.plan for row, run in reversed(first.items())})
     sections.append(_provenance(result, named))
@@ -77,7 +101,12 @@ def _provenance(result: SuiteResult, runs: dict[str, ClassifierRun]) -> Facts:
     pairs = []
     for name, run in runs.items():
         made, machine = run.folder.provenance(), run.folder.provenance().get("machine", {})
-        pairs.append((name, f"{made.get('training_seconds', 0):,.0f} s on {machine.get('processor')} with "
-                            f"{machine.get('cpus')} cores, {made.get('precision')}, made {made.get('made')}, "
-                            f"revision {made.get('git_revision')}"))
+        pairs.append(
+            (
+                name,
+                f"{made.get('training_seconds', 0):,.0f} s on {machine.get('processor')} with "
+                f"{machine.get('cpus')} cores, {made.get('precision')}, made {made.get('made')}, "
+                f"revision {made.get('git_revision')}",
+            )
+        )
     return Facts("Provenance", pairs, f"Suite {result.name}, {len(runs)} runs.")

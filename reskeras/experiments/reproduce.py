@@ -42,8 +42,14 @@ class Cost:
 
 @preserved()
 def reproduce(
-    suite: str | Path, scale: str = "short", *, rows: Sequence[str] = (), seeds: int = 1,
-    out: str | Path | None = None, data: str | None = None, data_dir: str | Path | None = None,
+    suite: str | Path,
+    scale: str = "short",
+    *,
+    rows: Sequence[str] = (),
+    seeds: int = 1,
+    out: str | Path | None = None,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
     tell: Callable[[str], None] = lambda note: None,
 ) -> SuiteResult:
     """Run the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
@@ -71,8 +77,9 @@ def reproduce(
                 found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
             except (ReskerasError, tf.errors.OpError, MemoryError) as error:
                 if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
-                    raise ReskerasError(f"reproduce: stopped as asked in {row.name}; the same command goes on",
-                                        error.status) from error
+                    raise ReskerasError(
+                        f"reproduce: stopped as asked in {row.name}; the same command goes on", error.status
+                    ) from error
                 if isinstance(error, Unwritable):  # the next row would fail too
                     raise
                 found.error = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -98,9 +105,7 @@ def _published(row: Row) -> dict[str, Any]:
     return {str(measure): figure for measure, figure in row.asked.published.items()}
 
 
-def cost(
-    rows: Sequence[Row], seeds: int, out: str | Path | None = None, data_dir: str | Path | None = None
-) -> Cost:
+def cost(rows: Sequence[Row], seeds: int, out: str | Path | None = None, data_dir: str | Path | None = None) -> Cost:
     """The cost of training `rows`, at the median rate of the finished runs in `out`."""
     place = local_path(out or PLACE, "out")
     trained = {row.identity: row for row in rows if isinstance(row, TrainedRow)}.values()

@@ -112,18 +112,38 @@ class SuiteResult:
 
     def save(self, folder: Path) -> None:
         """Write results.json and results.csv, each atomically."""
-        data = {"suite": self.name, "scale": self.scale, "spec": self.suite.sparse(),
-                "rows": [{**asdict(row), "statistics": {
-                    name: asdict(found) for name in self.suite.measures if (found := row.statistics(name))}}
-                    for row in self.rows],
-                "findings": [{"says": says, "outcome": outcome} for says, outcome in self.findings()]}
+        data = {
+            "suite": self.name,
+            "scale": self.scale,
+            "spec": self.suite.sparse(),
+            "rows": [
+                {
+                    **asdict(row),
+                    "statistics": {
+                        name: asdict(found) for name in self.suite.measures if (found := row.statistics(name))
+                    },
+                }
+                for row in self.rows
+            ],
+            "findings": [{"says": says, "outcome": outcome} for says, outcome in self.findings()],
+        }
         write_json(folder / RESULTS_FILE, data)
         table: list[list[Any]] = [["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"]]
         for row in self.rows:
             for name in self.suite.measures:
                 if found := row.statistics(name):
-                    table.append([row.row, name, row.published.get(name, ""), found.median, found.mean,
-                                  found.deviation, found.count, "; ".join(row.differences)])
+                    table.append(
+                        [
+                            row.row,
+                            name,
+                            row.published.get(name, ""),
+                            found.median,
+                            found.mean,
+                            found.deviation,
+                            found.count,
+                            "; ".join(row.differences),
+                        ]
+                    )
         write_csv(folder / TABLE_FILE, table)
 
 

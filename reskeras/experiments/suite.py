@@ -13,8 +13,17 @@ from reskeras.errors import unknown
 
 Scale = Literal["paper", "short", "smoke"]
 SCALES: tuple[Scale, ...] = ("paper", "short", "smoke")
-MeasureName = Literal["test_error", "top5_error", "training_error", "gap", "early_error", "response", "removed_error",
-                      "parameters", "multiply_adds"]
+MeasureName = Literal[
+    "test_error",
+    "top5_error",
+    "training_error",
+    "gap",
+    "early_error",
+    "response",
+    "removed_error",
+    "parameters",
+    "multiply_adds",
+]
 Printed = float | Annotated[str, Field(max_length=40)]
 Text = Annotated[str, Field(max_length=600)]
 Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
@@ -40,8 +49,12 @@ class ScaleSpec(Spec):
     def over(self, other: ScaleSpec) -> ScaleSpec:
         """This laid over `other`: fields and paths one by one."""
         return ScaleSpec(
-            data=self.data or other.data, recipe=self.recipe or other.recipe, fields={**other.fields, **self.fields},
-            network={**other.network, **self.network}, evaluation=self.evaluation or other.evaluation)
+            data=self.data or other.data,
+            recipe=self.recipe or other.recipe,
+            fields={**other.fields, **self.fields},
+            network={**other.network, **self.network},
+            evaluation=self.evaluation or other.evaluation,
+        )
 
 
 class ProtocolSpec(Spec):

@@ -116,8 +116,9 @@ def _row(suite: SuiteSpec, asked: RowSpec, scale: Scale, data: str | None) -> Ro
     return Row(asked, spec, spec.lower(), None, None, ViewsSpec())
 
 
-def _trained_row(suite: SuiteSpec, protocol: ProtocolSpec, asked: RowSpec, scale: Scale,
-                 data: str | None) -> TrainedRow:
+def _trained_row(
+    suite: SuiteSpec, protocol: ProtocolSpec, asked: RowSpec, scale: Scale, data: str | None
+) -> TrainedRow:
     spec, said = _spec(asked), scale_of(suite, protocol, asked, scale)
     if said.network:
         spec = laid_over(spec, _kept(spec, said.network) | said.network, f"row {asked.row}, scale {scale}")
@@ -169,8 +170,10 @@ def _network_differences(row: Row, paper: Row) -> list[str]:
     if (here := row.plan.weighted_layers()) != (there := paper.plan.weighted_layers()):
         said.append(f"{here} layers instead of {there:,}")
     if row.plan.input_shape[:2] != paper.plan.input_shape[:2]:
-        said.append(f"{row.plan.input_shape[0]}x{row.plan.input_shape[1]} pixels instead of "
-                    f"{paper.plan.input_shape[0]}x{paper.plan.input_shape[1]}")
+        said.append(
+            f"{row.plan.input_shape[0]}x{row.plan.input_shape[1]} pixels instead of "
+            f"{paper.plan.input_shape[0]}x{paper.plan.input_shape[1]}"
+        )
     here, there = (each.spec.sparse().get("width_factor", 1.0) for each in (row, paper))
     return said if here == there else [*said, f"{here / there:g} of the width"]
 

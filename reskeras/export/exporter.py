@@ -73,8 +73,9 @@ class Exporter(ABC):
             proofs.append(self._export(kind))
         write_proofs(self.folder, proofs)
         if rejected := [proof for proof in proofs if not proof.holds]:
-            raise failure("export: rejected, because not the model: "
-                          + ", ".join(proof.objection for proof in rejected))
+            raise failure(
+                "export: rejected, because not the model: " + ", ".join(proof.objection for proof in rejected)
+            )
         return proofs
 
     def _export(self, kind: str) -> Proof:

@@ -33,8 +33,16 @@ class Inference(tf.Module):
     or images of another size, are answered with an INVALID_ARGUMENT that says so.
     """
 
-    def __init__(self, plan: Plan, model: keras.Model, preprocessing: Preprocessing, classes: Sequence[str],
-                 pixels: str = "uint8", fold: bool = True, guarded: bool = True):
+    def __init__(
+        self,
+        plan: Plan,
+        model: keras.Model,
+        preprocessing: Preprocessing,
+        classes: Sequence[str],
+        pixels: str = "uint8",
+        fold: bool = True,
+        guarded: bool = True,
+    ):
         super().__init__()
         if pixels not in PIXEL_TYPES:
             raise ReskerasError(f"pixels: {pixels!r} is not one of {', '.join(PIXEL_TYPES)}")
@@ -57,17 +65,22 @@ class Inference(tf.Module):
         """The signatures for serving, restricted to `names`."""
         images = tf.TensorSpec([None, *self.preprocessing.size], self.pixels, name="images")
         files = tf.TensorSpec([None], tf.string, name="image_bytes")
-        offered = {"serving_default": (self.__call__, images), "bytes": (self.from_bytes, files),
-                   "features": (self.features, images)}
-        return {name: tf.function(call).get_concrete_function(asked) for name, (call, asked) in offered.items()
-                if name in names}
+        offered = {
+            "serving_default": (self.__call__, images),
+            "bytes": (self.from_bytes, files),
+            "features": (self.features, images),
+        }
+        return {
+            name: tf.function(call).get_concrete_function(asked)
+            for name, (call, asked) in offered.items()
+            if name in names
+        }
 
     def example(self, batch: int) -> dict[str, dict[str, tensor_pb2.TensorProto]]:
         """A request of `batch` grey images to each signature; its tensors store the constant value once."""
         images = tf.make_tensor_proto(GREY, self.pixels, [batch, *self.preprocessing.size])
         files = tf.make_tensor_proto(grey_file(*self.preprocessing.size[:2]), shape=[batch])
-        return {"serving_default": {"images": images}, "features": {"images": images},
-                "bytes": {"image_bytes": files}}
+        return {"serving_default": {"images": images}, "features": {"images": images}, "bytes": {"image_bytes": files}}
 
     def __call__(self, images: tf.Tensor) -> Outputs:
         """`images` (batch, height, width, channels), pixels 0 to 255, at the network's size: logits, probabilities."""
@@ -92,17 +105,23 @@ class Inference(tf.Module):
         `status` (batch,) is `ok`, or says why a file could not be read; such a row has empty class names and
         probabilities 0 (not NaN, which JSON cannot represent), and does not affect other rows.
         """
-        images, status = read_each(checked_files(image_bytes), self.preprocessing.channels,
-                                   self.preprocessing.fit_image)
+        images, status = read_each(
+            checked_files(image_bytes), self.preprocessing.channels, self.preprocessing.fit_image
+        )
         best = tf.math.top_k(self(images)["probabilities"], min(TOP, len(self.classes)))
         was_read = tf.equal(status, READ)[:, tf.newaxis]
-        return {"classes": tf.where(was_read, tf.gather(tf.constant(self.classes), best.indices), ""),
-                "probabilities": tf.where(was_read, best.values, 0.0), "status": status}
+        return {
+            "classes": tf.where(was_read, tf.gather(tf.constant(self.classes), best.indices), ""),
+            "probabilities": tf.where(was_read, best.values, 0.0),
+            "status": status,
+        }
 
 
 def with_features(plan: Plan) -> Plan:
     """`plan` with the head split before its last dense layer, so that the pooled features are an endpoint."""
     head = plan.units[-1]
     last = max(index for index, node in enumerate(head.nodes) if isinstance(node, op.Dense))
-    return replace(plan, units=(*plan.units[:-1], Unit(stage=FEATURES, nodes=head.nodes[:last]),
-                                replace(head, nodes=head.nodes[last:])))
+    return replace(
+        plan,
+        units=(*plan.units[:-1], Unit(stage=FEATURES, nodes=head.nodes[:last]), replace(head, nodes=head.nodes[last:])),
+    )

@@ -70,8 +70,10 @@ def converter_of(saved: Path, kind: LiteKind, images: np.ndarray | None) -> tf.l
         converter.target_spec.supported_types = [tf.float16]
     if kind.measured:
         converter.target_spec.supported_ops = [
-            Ops.TFLITE_BUILTINS_INT8 if kind.activations == "int8"
-            else Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+            Ops.TFLITE_BUILTINS_INT8
+            if kind.activations == "int8"
+            else Ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
         converter.representative_dataset = lambda: _one_by_one(() if images is None else images)
     if kind.io == "int8":
         converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -84,9 +86,13 @@ def _one_by_one(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]
 
 
 def write_lite_model(
-    inference: Inference, path: Path, kind: str = "float32", images: np.ndarray | None = None,
+    inference: Inference,
+    path: Path,
+    kind: str = "float32",
+    images: np.ndarray | None = None,
     convert: Callable[[Path, LiteKind, np.ndarray | None], bytes] = lambda saved, kind, images: converter_of(
-        saved, kind, images).convert(),
+        saved, kind, images
+    ).convert(),
 ) -> Path:
     """Write `path`, a `.tflite` of `kind` with builtin ops only.
 
@@ -103,8 +109,9 @@ def write_lite_model(
                 content = convert(saved, how, images)
         except ConverterError as error:
             raise failure(f"export: tflite: {_cause(str(error))}") from error
-    write_bytes(path, with_metadata(content, path.stem, f"Image classifier, {kind}; made by reskeras.",
-                                    inference.classes))
+    write_bytes(
+        path, with_metadata(content, path.stem, f"Image classifier, {kind}; made by reskeras.", inference.classes)
+    )
     return path
 
 
@@ -113,8 +120,10 @@ def _cause(message: str) -> str:
     operation, layer = OPERATION.search(message), LAYER.search(message)
     if operation:
         where = f"layer {layer['layer']}" if layer else "something around the network"
-        return (f"{where} needs {operation['name']}, which is none of LiteRT's builtin operations; an interpreter on a "
-                "phone would refuse the file")
+        return (
+            f"{where} needs {operation['name']}, which is none of LiteRT's builtin operations; an interpreter on a "
+            "phone would refuse the file"
+        )
     return f"the converter failed: {message.splitlines()[0][:200]}"
 
 
@@ -129,17 +138,26 @@ def describe(inference: Inference, kind: str, file: Path, path: Path) -> None:
     steps = [f"{sizing.replace(f' ({how})', '')} centre ({how}, antialiased)", f"give pixels as {colours}, 0 to 255"]
     if pixels.scale is not None:
         steps.append(f"as {pixels.type}, clipped: round(pixel / {pixels.scale:.9g}) {pixels.zero_point:+d}")
-    write_json(path, {
-        "kind": kind, "signature": "serving_default",
-        "use": f"{'; '.join(steps)}. Do not normalise: that is inside.",
-        "input": {**_facts(pixels), "range": [0, 255], "channels": colours},
-        "inside": [normalisation, "network", "softmax"],
-        "outputs": [{"index": index, **_facts(tensor)} for index, tensor in enumerate(told)],
-        "classes": list(inference.classes),
-    }, indent=1)
+    write_json(
+        path,
+        {
+            "kind": kind,
+            "signature": "serving_default",
+            "use": f"{'; '.join(steps)}. Do not normalise: that is inside.",
+            "input": {**_facts(pixels), "range": [0, 255], "channels": colours},
+            "inside": [normalisation, "network", "softmax"],
+            "outputs": [{"index": index, **_facts(tensor)} for index, tensor in enumerate(told)],
+            "classes": list(inference.classes),
+        },
+        indent=1,
+    )
 
 
 def _facts(tensor: LiteTensor) -> dict[str, Any]:
     quantised = {"scale": tensor.scale, "zero_point": tensor.zero_point, "real": "(value - zero_point) * scale"}
-    return {"name": tensor.name, "shape": ["batch", *tensor.shape[1:]], "type": tensor.type,
-            "quantisation": None if tensor.scale is None else quantised}
+    return {
+        "name": tensor.name,
+        "shape": ["batch", *tensor.shape[1:]],
+        "type": tensor.type,
+        "quantisation": None if tensor.scale is None else quantised,
+    }

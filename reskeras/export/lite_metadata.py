@@ -43,8 +43,10 @@ def tensors_of(content: bytes) -> tuple[list[LiteTensor], list[LiteTensor]]:
     """Inputs and outputs in the file's order, named as in its signature."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
-    return ([_tensor(graph, place, signature.inputs) for place in graph.inputs],
-            [_tensor(graph, place, signature.outputs) for place in graph.outputs])
+    return (
+        [_tensor(graph, place, signature.inputs) for place in graph.inputs],
+        [_tensor(graph, place, signature.outputs) for place in graph.outputs],
+    )
 
 
 def _tensor(graph: Any, place: int, named: Sequence[Any]) -> LiteTensor:
@@ -52,9 +54,13 @@ def _tensor(graph: Any, place: int, named: Sequence[Any]) -> LiteTensor:
     tensor = graph.tensors[place]
     shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
     quantised = tensor.quantization is not None and tensor.quantization.scale is not None
-    return LiteTensor(name, tuple(int(side) for side in shape), TYPES[tensor.type],
-                      float(tensor.quantization.scale[0]) if quantised else None,
-                      int(tensor.quantization.zeroPoint[0]) if quantised else None)
+    return LiteTensor(
+        name,
+        tuple(int(side) for side in shape),
+        TYPES[tensor.type],
+        float(tensor.quantization.scale[0]) if quantised else None,
+        int(tensor.quantization.zeroPoint[0]) if quantised else None,
+    )
 
 
 def with_metadata(content: bytes, name: str, description: str, classes: Sequence[str]) -> bytes:
@@ -97,8 +103,15 @@ def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence
     image = _Table({0: _Byte(RGB if channels == 3 else GREY), 1: _Table({0: width, 1: height})})
     # normalised pixels are (x - 0) / 1: all that is done to them is inside the model
     unit = _Table({0: _Byte(NORMALISATION), 1: _Table({0: [0.0], 1: [1.0]})})
-    given = _Table({0: images.name, 1: "Pixels 0 to 255; normalisation is inside.",
-                    3: _Table({0: _Byte(IMAGE), 1: image}), 4: [unit], 5: _Table({0: [255.0], 1: [0.0]})})
+    given = _Table(
+        {
+            0: images.name,
+            1: "Pixels 0 to 255; normalisation is inside.",
+            3: _Table({0: _Byte(IMAGE), 1: image}),
+            4: [unit],
+            5: _Table({0: [255.0], 1: [0.0]}),
+        }
+    )
     labels = _Table({0: LABELS, 1: "Names of the classes, in order.", 2: _Byte(AXIS_LABELS)})
     told = [_Table({0: each.name, 1: f"{each.name.capitalize()} of the classes.", 6: [labels]}) for each in outputs]
     graph = _Table({0: name, 2: [given], 3: told})

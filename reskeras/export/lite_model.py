@@ -55,8 +55,9 @@ def logits_aside(path: Path, images: np.ndarray) -> np.ndarray:
     asked = io.BytesIO()
     np.save(asked, images)
     # -P keeps this file's folder, with modules such as `timing`, off the module search path
-    done = subprocess.run([sys.executable, "-P", __file__, path], input=asked.getbuffer(), capture_output=True,
-                          check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", __file__, path], input=asked.getbuffer(), capture_output=True, check=False
+    )
     if done.returncode < 0:
         raise LiteCrash(f"ends the process that runs it ({signal.Signals(-done.returncode).name})")
     if done.returncode:

@@ -55,8 +55,14 @@ class Proof:
 
     def __repr__(self) -> str:
         verdict = "agrees" if self.holds else "REJECTED"
-        return short_repr(self, f"{self.kind} {verdict}", difference=self.difference, agreement=self.agreement,
-                          accuracy=self.accuracy, path=self.path)
+        return short_repr(
+            self,
+            f"{self.kind} {verdict}",
+            difference=self.difference,
+            agreement=self.agreement,
+            accuracy=self.accuracy,
+            path=self.path,
+        )
 
     @property
     def measured(self) -> float:
@@ -73,12 +79,21 @@ class Proof:
         """Why the proof does not hold, in words."""
         if self.crash:
             return f"{self.path} {self.crash}"
-        noise = f" (Keras differs from itself by {self.keras_noise:.2g} when asked image by image)" \
-            if self.keras_noise is not None else ""
-        found = [f"a {self.measure} of {self.measured:.2g}, more than {self.tolerance:g}"] \
-            if not self.measured <= self.tolerance else []
-        found += [f"an agreement of {self.agreement:.2%}, less than {self.least_agreement:.0%}"] \
-            if self.agreement < self.least_agreement else []
+        noise = (
+            f" (Keras differs from itself by {self.keras_noise:.2g} when asked image by image)"
+            if self.keras_noise is not None
+            else ""
+        )
+        found = (
+            [f"a {self.measure} of {self.measured:.2g}, more than {self.tolerance:g}"]
+            if not self.measured <= self.tolerance
+            else []
+        )
+        found += (
+            [f"an agreement of {self.agreement:.2%}, less than {self.least_agreement:.0%}"]
+            if self.agreement < self.least_agreement
+            else []
+        )
         return f"{self.path} has {' and '.join(found)}{noise}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,8 +102,15 @@ class Proof:
 
 
 def prove(
-    kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray,
-    tolerance: float = TOLERANCE, measure: str = DIFFERENCE, crash: str | None = None,
+    kind: str,
+    path: str,
+    size: int,
+    logits: np.ndarray,
+    reference: np.ndarray,
+    labels: np.ndarray,
+    tolerance: float = TOLERANCE,
+    measure: str = DIFFERENCE,
+    crash: str | None = None,
 ) -> Proof:
     """Compare the `logits` of an artefact with the Keras model's `reference`, both (images, classes).
 
@@ -97,8 +119,19 @@ def prove(
     difference = proven_difference(logits, reference)
     finite = np.isfinite(logits).all(axis=1)
     top, expected = np.where(finite, logits.argmax(axis=1), -1), reference.argmax(axis=1)
-    return Proof(kind, path, size, len(labels), difference, tolerance, float((top == expected).mean()),
-                 float((expected == labels).mean()), float((top == labels).mean()), measure, crash=crash)
+    return Proof(
+        kind,
+        path,
+        size,
+        len(labels),
+        difference,
+        tolerance,
+        float((top == expected).mean()),
+        float((expected == labels).mean()),
+        float((top == labels).mean()),
+        measure,
+        crash=crash,
+    )
 
 
 def read_proofs(folder: Path) -> list[Proof]:

@@ -52,8 +52,9 @@ def explain(inference: Inference, saved: Path, kind: str, images: np.ndarray) ->
     for row, layer in named:
         noise = float(row["mean_squared_error"])
         decibels = 10 * math.log10(power[layer] / noise) if noise > 0 and power.get(layer) else math.inf
-        found.append(LayerNoise(layer, row["op_name"], decibels, math.sqrt(noise), float(row["scale"]),
-                                row["tensor_name"]))
+        found.append(
+            LayerNoise(layer, row["op_name"], decibels, math.sqrt(noise), float(row["scale"]), row["tensor_name"])
+        )
     return sorted(found, key=lambda each: each.decibels)
 
 
@@ -75,19 +76,23 @@ def keeping_float(inference: Inference, saved: Path, kind: str, images: np.ndarr
 def check_debugged(kind: str) -> None:
     """ReskerasError (status 2) for a kind that the debugger does not support."""
     if kind not in DEBUGGED:
-        raise ReskerasError(f"explain, keep-float: {kind} is not one of {', '.join(DEBUGGED)}, the kinds that "
-                            "TensorFlow's quantisation debugger knows")
+        raise ReskerasError(
+            f"explain, keep-float: {kind} is not one of {', '.join(DEBUGGED)}, the kinds that "
+            "TensorFlow's quantisation debugger knows"
+        )
 
 
-def _debugger(saved: Path, kind: str, images: np.ndarray,
-              kept: Sequence[str] = ()) -> tf.lite.experimental.QuantizationDebugger:
+def _debugger(
+    saved: Path, kind: str, images: np.ndarray, kept: Sequence[str] = ()
+) -> tf.lite.experimental.QuantizationDebugger:
     check_debugged(kind)
     few = images[:IMAGES]
     with _quietly():
         return tf.lite.experimental.QuantizationDebugger(
             converter=converter_of(saved, LITE_KINDS[kind], images),
             debug_dataset=lambda: ([image[np.newaxis].astype(np.float32)] for image in few),
-            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(kept) or None))
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(kept) or None),
+        )
 
 
 def _statistics(debugger: tf.lite.experimental.QuantizationDebugger) -> list[dict[str, str]]:

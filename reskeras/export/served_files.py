@@ -52,8 +52,13 @@ def _read(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
     """
     is_jpeg, is_png = tf.io.is_jpeg(data), tf.equal(tf.strings.substr(data, 0, len(PNG)), PNG)
     is_image = tf.logical_or(is_jpeg, is_png)
-    size = tf.case([(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2]),
-                    (is_png, lambda: tf.ensure_shape(png_size(data), [2]))], default=lambda: tf.constant([1, 1]))
+    size = tf.case(
+        [
+            (is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2]),
+            (is_png, lambda: tf.ensure_shape(png_size(data), [2])),
+        ],
+        default=lambda: tf.constant([1, 1]),
+    )
     small = tf.reduce_prod(tf.cast(size, tf.int64)) <= LARGEST_IMAGE
     image = tf.cond(tf.logical_and(is_image, small), lambda: decode(data, channels), lambda: _pixel(channels))
     return image, tf.where(is_image, tf.where(small, READ, TOO_LARGE), NO_IMAGE)

@@ -27,8 +27,10 @@ PROGRAM, IMAGE = "tensorflow_model_server", "tensorflow/serving"
 ONLY_HERE = "127.0.0.1"  # docker publishes a port to the whole network unless it is given an address
 ANSWERS_WITHIN = 10  # seconds that docker has to answer
 LOOKS_EVERY = 10  # seconds between a server's polls of models.config, which a new export changes
-HOW_TO_GET = (f"neither {PROGRAM} nor a docker that answers is on this machine; the container is {IMAGE} on Docker "
-              "Hub, the Debian package is described at tensorflow.org/tfx/serving/setup; --dry-run prints the commands")
+HOW_TO_GET = (
+    f"neither {PROGRAM} nor a docker that answers is on this machine; the container is {IMAGE} on Docker "
+    "Hub, the Debian package is described at tensorflow.org/tfx/serving/setup; --dry-run prints the commands"
+)
 
 
 def exported(run: RunFolder, export: Sequence[str] = ("reskeras", "export"), batches: Sequence[int] = BATCHES) -> Path:
@@ -62,8 +64,18 @@ def container_command(folder: Path, rest_port: int, grpc_port: int) -> list[str]
     """The same in docker, with ports published on this machine's loopback only."""
     inside = Path(CONTAINER_FOLDER)
     published = [word for port in (rest_port, grpc_port) for word in ("--publish", f"{ONLY_HERE}:{port}:{port}")]
-    return ["docker", "run", "--rm", *published, "--mount", _mount(folder.absolute(), inside), "--entrypoint", PROGRAM,
-            IMAGE, *_flags(inside / MODELS_CONFIG, inside, rest_port, grpc_port)]
+    return [
+        "docker",
+        "run",
+        "--rm",
+        *published,
+        "--mount",
+        _mount(folder.absolute(), inside),
+        "--entrypoint",
+        PROGRAM,
+        IMAGE,
+        *_flags(inside / MODELS_CONFIG, inside, rest_port, grpc_port),
+    ]
 
 
 def commands_for(folder: Path, rest_port: int = REST_PORT, grpc_port: int = GRPC_PORT) -> list[list[str]]:
@@ -72,10 +84,15 @@ def commands_for(folder: Path, rest_port: int = REST_PORT, grpc_port: int = GRPC
 
 
 def _flags(models: Path, folder: Path, rest_port: int, grpc_port: int) -> list[str]:
-    return [f"--rest_api_port={rest_port}", f"--port={grpc_port}", f"--model_config_file={models}",
-            f"--model_config_file_poll_wait_seconds={LOOKS_EVERY}",
-            "--allow_version_labels_for_unavailable_models=true",
-            "--enable_batching=true", f"--batching_parameters_file={folder / BATCHING_CONFIG}"]
+    return [
+        f"--rest_api_port={rest_port}",
+        f"--port={grpc_port}",
+        f"--model_config_file={models}",
+        f"--model_config_file_poll_wait_seconds={LOOKS_EVERY}",
+        "--allow_version_labels_for_unavailable_models=true",
+        "--enable_batching=true",
+        f"--batching_parameters_file={folder / BATCHING_CONFIG}",
+    ]
 
 
 def _mount(source: Path, target: Path) -> str:

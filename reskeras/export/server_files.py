@@ -23,16 +23,19 @@ LATEST, PREVIOUS = "latest", "previous"
 LOADED = 2  # versions at a time: labels may only refer to loaded versions
 WAIT_MICROSECONDS = 2000
 HIGHEST_VERSION = 2**63 - 1  # TensorFlow Serving reads them as int64
-HEAD = ("# For a server that has this folder as {folder}. Labels need the server's flag\n"
-        "# --allow_version_labels_for_unavailable_models=true: it assigns them before it has loaded a version.\n")
+HEAD = (
+    "# For a server that has this folder as {folder}. Labels need the server's flag\n"
+    "# --allow_version_labels_for_unavailable_models=true: it assigns them before it has loaded a version.\n"
+)
 
 
 def versions(folder: Path) -> list[int]:
     """The versions of a model under `folder` that TensorFlow Serving sees, ascending: folders with numeric names."""
     if not folder.is_dir():
         return []
-    names = [entry.name for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit()
-             and entry.is_dir()]
+    names = [
+        entry.name for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
+    ]
     return sorted({int(name) for name in names if len(name) < 20 and int(name) <= HIGHEST_VERSION})
 
 
@@ -40,8 +43,10 @@ def next_version(folder: Path) -> int:
     """One more than the highest version under `folder`; ReskerasError (status 1) where no number is left."""
     version = max(versions(folder), default=0) + 1
     if version > HIGHEST_VERSION:
-        raise failure(f"export: {folder / str(version - 1)} has the highest version that TensorFlow Serving knows; "
-                      "remove or rename that folder")
+        raise failure(
+            f"export: {folder / str(version - 1)} has the highest version that TensorFlow Serving knows; "
+            "remove or rename that folder"
+        )
     return version
 
 
@@ -63,8 +68,9 @@ def models_config(model: Path) -> str:
     from tensorflow_serving.config import model_server_config_pb2
 
     config = model_server_config_pb2.ModelServerConfig()
-    entry = config.model_config_list.config.add(name=model.name, base_path=f"{CONTAINER_FOLDER}/{model.name}",
-                                                model_platform="tensorflow")
+    entry = config.model_config_list.config.add(
+        name=model.name, base_path=f"{CONTAINER_FOLDER}/{model.name}", model_platform="tensorflow"
+    )
     entry.model_version_policy.latest.num_versions = LOADED
     for label, version in zip((LATEST, PREVIOUS), reversed(versions(model)), strict=False):
         entry.version_labels[label] = version
@@ -78,8 +84,7 @@ def batching_config(batches: Sequence[int]) -> str:
     sizes. The number of batching threads is left to the server's default, the number of cores.
     """
     sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in batches)
-    return (f"max_batch_size {{ value: {batches[-1]} }}\n"
-            f"batch_timeout_micros {{ value: {WAIT_MICROSECONDS} }}\n{sizes}")
+    return f"max_batch_size {{ value: {batches[-1]} }}\nbatch_timeout_micros {{ value: {WAIT_MICROSECONDS} }}\n{sizes}"
 
 
 def read_models(folder: Path) -> ModelServerConfig:

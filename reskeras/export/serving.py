@@ -31,7 +31,10 @@ class Servable(Protocol):
 
 
 def write_saved_model(
-    inference: Servable, folder: Path, model: str = "model", batches: Sequence[int] = BATCHES,
+    inference: Servable,
+    folder: Path,
+    model: str = "model",
+    batches: Sequence[int] = BATCHES,
     signatures: Sequence[str] = SIGNATURES,
 ) -> Path:
     """Write a SavedModel with these signatures below `folder`, a workspace; `publish` gives it a version.

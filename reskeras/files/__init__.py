@@ -37,8 +37,9 @@ def local_path(path: str | Path, field: str) -> Path:
     if scheme and scheme[0].lower() == "file:/":
         raise ReskerasError(f"{field}: {path}: addresses are not supported; give the path alone, without file://")
     if scheme:
-        raise ReskerasError(f"{field}: {path}: remote folders are not supported; use a folder of this machine, and "
-                            "copy to or from it")
+        raise ReskerasError(
+            f"{field}: {path}: remote folders are not supported; use a folder of this machine, and copy to or from it"
+        )
     return Path(path)
 
 

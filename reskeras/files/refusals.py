@@ -14,10 +14,17 @@ LAUNCHED, STUCK = "RESKERAS_LAUNCHED", 75  # sysexits.h: try again later
 NO_SPACE = "there is no space left; make room"
 READ_ONLY = "the file system is read-only"
 REASONS = {
-    errno.ENOSPC: NO_SPACE, errno.EDQUOT: NO_SPACE, errno.EROFS: READ_ONLY,
-    errno.EACCES: "permission denied", errno.EPERM: "permission denied", errno.ENAMETOOLONG: "the name is too long",
-    errno.EISDIR: "it is a folder", errno.ENOTDIR: "a part of the path is not a folder",
-    errno.EEXIST: "it exists already", errno.ENOTEMPTY: "it exists already", errno.ELOOP: "its links go in a circle",
+    errno.ENOSPC: NO_SPACE,
+    errno.EDQUOT: NO_SPACE,
+    errno.EROFS: READ_ONLY,
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a part of the path is not a folder",
+    errno.EEXIST: "it exists already",
+    errno.ENOTEMPTY: "it exists already",
+    errno.ELOOP: "its links go in a circle",
 }
 # messages of native libraries, which give no error number
 WORDS = {"No space left": NO_SPACE, "Disk quota exceeded": NO_SPACE, "Read-only file system": READ_ONLY}

@@ -25,9 +25,17 @@ Tensor: TypeAlias = keras.KerasTensor
 
 
 def compile_plan(
-    plan: Plan, name: str, *, outputs: Iterable[str] | None = None, precision: str = "float32",
-    seed: int | None = None, form: str = "unrolled", recompute: bool = False,
-    synchronized: bool = False, any_size: bool = False, cut: str | None = None,
+    plan: Plan,
+    name: str,
+    *,
+    outputs: Iterable[str] | None = None,
+    precision: str = "float32",
+    seed: int | None = None,
+    form: str = "unrolled",
+    recompute: bool = False,
+    synchronized: bool = False,
+    any_size: bool = False,
+    cut: str | None = None,
     model_class: type[keras.Model] = keras.Model,
 ) -> keras.Model:
     """A functional model of `plan`: float32 images (batch, height, width, channels) to float32 logits.
@@ -91,14 +99,16 @@ def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context, recomput
         tensor, units = _units(units[:1], tensor, context), units[1:]
     if len(units) == 1:
         return _units(units, tensor, context)
-    return ScannedUnits(units, context.seed, recompute, name=f"{units[0].name}_to_{units[-1].name}",
-                        dtype=context.precision)(tensor)
+    return ScannedUnits(
+        units, context.seed, recompute, name=f"{units[0].name}_to_{units[-1].name}", dtype=context.precision
+    )(tensor)
 
 
 def _path(units: Iterable[Unit]) -> int:
     # the first branch is the one that Keras follows before the others
-    return sum(fold(unit.nodes, 0, lambda node, length: length + 1, lambda fork, lengths: lengths[0] + 1)
-               for unit in units)
+    return sum(
+        fold(unit.nodes, 0, lambda node, length: length + 1, lambda fork, lengths: lengths[0] + 1) for unit in units
+    )
 
 
 def _nested(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
@@ -109,6 +119,10 @@ def _nested(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor
 
 def _units(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
     for unit in units:
-        tensor = fold(unit.nodes, tensor, lambda node, before: context.layer(node)(before),
-                      lambda fork, branches: context.layer(fork)(branches))
+        tensor = fold(
+            unit.nodes,
+            tensor,
+            lambda node, before: context.layer(node)(before),
+            lambda fork, branches: context.layer(fork)(branches),
+        )
     return tensor

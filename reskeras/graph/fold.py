@@ -37,8 +37,9 @@ def _sequence(nodes: Sequence, weights: dict[str, np.ndarray]) -> Sequence:
 
 def _merged(conv: op.Conv, norm: op.BatchNorm, weights: dict[str, np.ndarray]) -> op.Conv:
     """`conv` with a bias, equivalent to both; their entries of `weights` are replaced."""
-    beta, mean, variance = (weights.pop(f"{norm.name}/{role}").astype(np.float64)
-                            for role in ("beta", "moving_mean", "moving_variance"))
+    beta, mean, variance = (
+        weights.pop(f"{norm.name}/{role}").astype(np.float64) for role in ("beta", "moving_mean", "moving_variance")
+    )
     gamma = weights.pop(f"{norm.name}/gamma").astype(np.float64) if norm.scale else 1.0
     factor = gamma / np.sqrt(variance + norm.epsilon)
     kernel, bias = f"{conv.name}/kernel", f"{conv.name}/bias"

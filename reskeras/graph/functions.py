@@ -42,11 +42,16 @@ class UnitTensors:
 
 def execute(nodes: Sequence, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     """Apply `nodes` to `x` (batch, height, width, channels)."""
+
     def seen(node: op.Op | Fork, parts: list[tf.Tensor], made: tf.Tensor) -> tf.Tensor:
         return unit.watch(node, parts, made) if unit.watch else made
 
-    return fold(nodes, x, lambda node, x: seen(node, [x], OPERATIONS[type(node)](node, x, unit)),
-                lambda fork, parts: seen(fork, parts, merged(fork.merge, parts)))
+    return fold(
+        nodes,
+        x,
+        lambda node, x: seen(node, [x], OPERATIONS[type(node)](node, x, unit)),
+        lambda fork, parts: seen(fork, parts, merged(fork.merge, parts)),
+    )
 
 
 def merged(merge: merges.Merge, values: list[tf.Tensor]) -> tf.Tensor:
@@ -62,8 +67,9 @@ def _conv(node: op.Conv, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
 def _batch_norm(node: op.BatchNorm, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     gamma = unit.weights[node.name, "gamma"] if node.scale else tf.ones([x.shape[-1]])
     moving = tuple(unit.weights[node.name, role] for role in ("moving_mean", "moving_variance"))
-    y, *statistics = fused_batch_norm(x, gamma, unit.weights[node.name, "beta"], None if unit.learns else moving,
-                                      node.epsilon)
+    y, *statistics = fused_batch_norm(
+        x, gamma, unit.weights[node.name, "beta"], None if unit.learns else moving, node.epsilon
+    )
     if unit.learns:
         unit.statistics[node.name] = tuple(statistics)
     return y
@@ -97,8 +103,11 @@ def _dense(node: op.Dense, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
 
 
 def _pad(node: op.Pad, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
-    return pad_edges(x, node.rows, node.columns) if node.border == "edge" else tf.pad(
-        x, [[0, 0], node.rows, node.columns, [0, 0]])
+    return (
+        pad_edges(x, node.rows, node.columns)
+        if node.border == "edge"
+        else tf.pad(x, [[0, 0], node.rows, node.columns, [0, 0]])
+    )
 
 
 def _pad_channels(node: op.PadChannels, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
@@ -117,9 +126,18 @@ def _dropout(node: op.Dropout, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
 
 
 OPERATIONS: dict[type[op.Op], Callable[[Any, tf.Tensor, UnitTensors], tf.Tensor]] = {
-    op.Conv: _conv, op.BatchNorm: _batch_norm, op.Relu: _relu, op.Sigmoid: _sigmoid, op.Pool: _pool,
-    op.GlobalPool: _global_pool, op.Flatten: _flatten, op.Dense: _dense, op.Pad: _pad, op.PadChannels: _pad_channels,
-    op.Scale: _scale, op.Dropout: _dropout,
+    op.Conv: _conv,
+    op.BatchNorm: _batch_norm,
+    op.Relu: _relu,
+    op.Sigmoid: _sigmoid,
+    op.Pool: _pool,
+    op.GlobalPool: _global_pool,
+    op.Flatten: _flatten,
+    op.Dense: _dense,
+    op.Pad: _pad,
+    op.PadChannels: _pad_channels,
+    op.Scale: _scale,
+    op.Dropout: _dropout,
 }
 
 
@@ -151,7 +169,10 @@ def _concat(merge: merges.Concat, values: list[tf.Tensor]) -> tf.Tensor:
 
 
 MERGES: dict[type[merges.Merge], Callable[[Any, list[tf.Tensor]], tf.Tensor]] = {
-    merges.Add: _add, merges.ScaledAdd: _scaled_add, merges.GatedAdd: _gated_add, merges.Multiply: _multiply,
+    merges.Add: _add,
+    merges.ScaledAdd: _scaled_add,
+    merges.GatedAdd: _gated_add,
+    merges.Multiply: _multiply,
     merges.Concat: _concat,
 }
 

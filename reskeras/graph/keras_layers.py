@@ -62,18 +62,28 @@ class Context:
 def _conv(node: op.Conv, context: Context) -> keras.layers.Layer:
     make = GroupedConv2D if node.groups > 1 else layers.Conv2D
     return make(
-        node.filters, node.kernel, strides=node.stride, padding=node.padding, groups=node.groups, use_bias=node.bias,
+        node.filters,
+        node.kernel,
+        strides=node.stride,
+        padding=node.padding,
+        groups=node.groups,
+        use_bias=node.bias,
         kernel_initializer=context.initialiser(node.initialiser, node.name),
         bias_initializer=keras.initializers.Constant(node.bias_start),
-        name=node.name, dtype=context.precision,
+        name=node.name,
+        dtype=context.precision,
     )
 
 
 def _batch_norm(node: op.BatchNorm, context: Context) -> keras.layers.Layer:
     return FusedBatchNormalization(
-        momentum=node.momentum, epsilon=node.epsilon, scale=node.scale,
-        gamma_initializer=keras.initializers.Constant(node.gamma_start), synchronized=context.synchronized,
-        name=node.name, dtype=context.precision,
+        momentum=node.momentum,
+        epsilon=node.epsilon,
+        scale=node.scale,
+        gamma_initializer=keras.initializers.Constant(node.gamma_start),
+        synchronized=context.synchronized,
+        name=node.name,
+        dtype=context.precision,
     )
 
 
@@ -116,8 +126,9 @@ def _scale(node: op.Scale, context: Context) -> keras.layers.Layer:
 
 
 def _dropout(node: op.Dropout, context: Context) -> keras.layers.Layer:
-    return CountedDropout(node.rate, node.per_image, context.drawn_seed(node.name), name=node.name,
-                          dtype=context.precision)
+    return CountedDropout(
+        node.rate, node.per_image, context.drawn_seed(node.name), name=node.name, dtype=context.precision
+    )
 
 
 def _merging(make: type[keras.layers.Layer]) -> Maker:
@@ -126,9 +137,19 @@ def _merging(make: type[keras.layers.Layer]) -> Maker:
 
 Maker = Callable[[Any, Context], keras.layers.Layer]
 STOCK: dict[type, Maker] = {
-    op.Conv: _conv, op.BatchNorm: _batch_norm, op.Relu: _relu, op.Sigmoid: _sigmoid, op.Pool: _pool,
-    op.GlobalPool: _global_pool, op.Flatten: _flatten, op.Dense: _dense, op.Pad: _pad, op.Scale: _scale,
-    op.Dropout: _dropout, merges.Add: _merging(layers.Add), merges.Multiply: _merging(layers.Multiply),
+    op.Conv: _conv,
+    op.BatchNorm: _batch_norm,
+    op.Relu: _relu,
+    op.Sigmoid: _sigmoid,
+    op.Pool: _pool,
+    op.GlobalPool: _global_pool,
+    op.Flatten: _flatten,
+    op.Dense: _dense,
+    op.Pad: _pad,
+    op.Scale: _scale,
+    op.Dropout: _dropout,
+    merges.Add: _merging(layers.Add),
+    merges.Multiply: _merging(layers.Multiply),
     merges.Concat: _merging(layers.Concatenate),
 }
 KINDS: tuple[type[op.Op] | type[merges.Merge], ...] = (*op.OPERATIONS.values(), *merges.MERGES.values())

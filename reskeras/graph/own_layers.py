@@ -50,10 +50,14 @@ class OperationLayer(_OwnLayer):
         """Make the operation's weights, where it has any; TypeError for one that is not trained."""
         wanted = self.record.weights(tuple(input_shape[1:]))
         if moved := [name for name, weight in wanted.items() if weight.role != "trained"]:
-            raise TypeError(f"{self.kind.__name__}: {moved[0]} moves without a gradient, and needs a layer of its "
-                            "own in reskeras.graph.keras_layers")
-        self.made = {name: self.add_weight(shape=weight.shape, initializer=self.start(weight), name=name)
-                     for name, weight in wanted.items()}
+            raise TypeError(
+                f"{self.kind.__name__}: {moved[0]} moves without a gradient, and needs a layer of its "
+                "own in reskeras.graph.keras_layers"
+            )
+        self.made = {
+            name: self.add_weight(shape=weight.shape, initializer=self.start(weight), name=name)
+            for name, weight in wanted.items()
+        }
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Apply the operation."""

@@ -67,15 +67,22 @@ class ScannedUnits(keras.layers.Layer):
             for role, weight in alike[0].items():
                 starts = [context.start(each[role], name) for each, name in zip(alike, names, strict=True)]
                 self.stacks[local_name(first.name, self.template), role] = self.add_weight(
-                    name=f"{local_name(first.name, self.template)}_{role}", shape=(len(self.units), *weight.shape),
-                    autocast=False, dtype="int32" if weight.role == "counter" else None,
-                    initializer=partial(stacked_start, starts), trainable=weight.role == "trained")
+                    name=f"{local_name(first.name, self.template)}_{role}",
+                    shape=(len(self.units), *weight.shape),
+                    autocast=False,
+                    dtype="int32" if weight.role == "counter" else None,
+                    initializer=partial(stacked_start, starts),
+                    trainable=weight.role == "trained",
+                )
         drops = [[node for node, _ in ops if isinstance(node, op.Dropout)] for ops in placed]
         alike_drops = {local_name(alike[0].name, self.template): alike for alike in zip(*drops, strict=True)}
-        self.drawing = {name: tf.constant([context.drawn_seed(drop.name) for drop in alike], tf.int32)
-                        for name, alike in alike_drops.items()}
-        self.rates = {name: tf.constant([drop.rate for drop in alike], tf.float32)
-                      for name, alike in alike_drops.items()}
+        self.drawing = {
+            name: tf.constant([context.drawn_seed(drop.name) for drop in alike], tf.int32)
+            for name, alike in alike_drops.items()
+        }
+        self.rates = {
+            name: tf.constant([drop.rate for drop in alike], tf.float32) for name, alike in alike_drops.items()
+        }
 
     def freeze_batch_norm(self) -> None:
         """Normalise by the moving statistics in training too, and keep scale and shift as they are."""
@@ -93,8 +100,9 @@ class ScannedUnits(keras.layers.Layer):
         if training:
             for name, seeds in self.drawing.items():
                 # float64 holds every int32, and recompute_grad takes only inputs that could have a gradient
-                stacked[name, "seeds"] = tf.cast(tf.stack([replica_seed(seeds), stacked[name, "draws"]], axis=1),
-                                                  tf.float64)
+                stacked[name, "seeds"] = tf.cast(
+                    tf.stack([replica_seed(seeds), stacked[name, "draws"]], axis=1), tf.float64
+                )
                 stacked[name, "rate"] = self.rates[name]
                 keys += [(name, "seeds"), (name, "rate")]
         stream, statistics = self._loop(inputs, {key: stacked[key] for key in keys}, training, learns)
@@ -110,16 +118,23 @@ class ScannedUnits(keras.layers.Layer):
         norms = [each for each in sequence_ops(self.template.nodes) if isinstance(each, op.BatchNorm)] if learns else []
 
         def unit(x: tf.Tensor, *values: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            weights = {(f"{self.template.name}_{name}", role): value
-                       for (name, role), value in zip(keys, values, strict=True)}
-            tensors = UnitTensors(weights, training, learns, draw=lambda node: (
-                weights[node.name, "rate"], tf.cast(weights[node.name, "seeds"], tf.int32)))
+            weights = {
+                (f"{self.template.name}_{name}", role): value for (name, role), value in zip(keys, values, strict=True)
+            }
+            tensors = UnitTensors(
+                weights,
+                training,
+                learns,
+                draw=lambda node: (weights[node.name, "rate"], tf.cast(weights[node.name, "seeds"], tf.int32)),
+            )
             x = execute(self.template.nodes, x, tensors)
             return (x, *(value for norm in norms for value in tensors.statistics[norm.name]))
 
         run = tf.recompute_grad(unit) if self.recompute and training else unit
-        weights = [tf.TensorArray(value.dtype, count, element_shape=value.shape[1:], clear_after_read=False)
-                   .unstack(value) for value in stacked.values()]
+        weights = [
+            tf.TensorArray(value.dtype, count, element_shape=value.shape[1:], clear_after_read=False).unstack(value)
+            for value in stacked.values()
+        ]
         written = tuple(tf.TensorArray(tf.float32, count) for _ in range(2 * len(norms)))
 
         def body(index: tf.Tensor, x: tf.Tensor, written: tuple) -> tuple:
@@ -128,16 +143,26 @@ class ScannedUnits(keras.layers.Layer):
             x.set_shape(x_shape)
             return index + 1, x, tuple(array.write(index, value) for array, value in zip(written, values, strict=True))
 
-        _, stream, written = tf.while_loop(lambda index, *_: index < count, body, (tf.constant(0), stream, written),
-                                           maximum_iterations=count, parallel_iterations=OVERLAP)
+        _, stream, written = tf.while_loop(
+            lambda index, *_: index < count,
+            body,
+            (tf.constant(0), stream, written),
+            maximum_iterations=count,
+            parallel_iterations=OVERLAP,
+        )
         values = [array.stack() for array in written]
-        return stream, {(local_name(norm.name, self.template), role): values[2 * place + which]
-                        for place, norm in enumerate(norms)
-                        for which, role in enumerate(("moving_mean", "moving_variance"))}
+        return stream, {
+            (local_name(norm.name, self.template), role): values[2 * place + which]
+            for place, norm in enumerate(norms)
+            for which, role in enumerate(("moving_mean", "moving_variance"))
+        }
 
     def _move(self, statistics: dict[Key, tf.Tensor], training: bool) -> None:
-        momenta = {local_name(each.name, self.template): each.momentum
-                   for each in sequence_ops(self.template.nodes) if isinstance(each, op.BatchNorm)}
+        momenta = {
+            local_name(each.name, self.template): each.momentum
+            for each in sequence_ops(self.template.nodes)
+            if isinstance(each, op.BatchNorm)
+        }
         for key, batch in zip(statistics, mean_over_replicas(list(statistics.values())), strict=True):
             stack = self.stacks[key]
             batch = tf.ensure_shape(batch, stack.shape)
@@ -152,8 +177,12 @@ class ScannedUnits(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The layer's configuration."""
-        return {**super().get_config(), "units": [plan_data.unit_data(unit) for unit in self.units],
-                "seed": self.seed, "recompute": self.recompute}
+        return {
+            **super().get_config(),
+            "units": [plan_data.unit_data(unit) for unit in self.units],
+            "seed": self.seed,
+            "recompute": self.recompute,
+        }
 
 
 class TensorSeed(keras.random.SeedGenerator):
@@ -180,7 +209,10 @@ def stacked_start(initialisers: list[keras.initializers.Initializer], shape: tup
         # traced once by intent: called as a tf.function, a sixth stack would be warned of as retracing
         draw = tf.function(lambda seeds: tf.map_fn(start, seeds, fn_output_signature=tf.float32))
         return tf.cast(draw.get_concrete_function(tf.constant(seeds))(tf.constant(seeds)), dtype)
-    if seeds[0] is None and all(config == configs[0] for config in configs) and not isinstance(
-            initialisers[0], keras.initializers.VarianceScaling):
+    if (
+        seeds[0] is None
+        and all(config == configs[0] for config in configs)
+        and not isinstance(initialisers[0], keras.initializers.VarianceScaling)
+    ):
         return tf.cast(initialisers[0](shape), dtype)
     return tf.stack([tf.cast(initialiser(shape[1:]), dtype) for initialiser in initialisers])

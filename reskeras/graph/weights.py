@@ -20,7 +20,7 @@ def places(model: keras.Model) -> dict[str, Place]:
 
 
 def placed(
-    model: keras.Model, above: str = "", nested: type[Any] = keras.Model,
+    model: keras.Model, above: str = "", nested: type[Any] = keras.Model
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
     """The layers of `model` and of the models nested in it (instances of `nested`), with the path of model names:
     MODEL/LAYER."""
@@ -63,8 +63,9 @@ def write(model: keras.Model, values: dict[str, np.ndarray]) -> None:
     """Give every weight of `model` its value, bit for bit; ReskerasError when names or shapes do not match."""
     wanted = places(model)
     if strange := sorted(wanted.keys() ^ values.keys()):
-        raise ReskerasError(f"weights: {len(strange)} names are in one network and not in the other, "
-                            f"such as {strange[0]}")
+        raise ReskerasError(
+            f"weights: {len(strange)} names are in one network and not in the other, such as {strange[0]}"
+        )
     whole: dict[int, np.ndarray] = {}
     for name, (variable, index) in wanted.items():
         target = whole.setdefault(id(variable), np.empty(variable.shape, variable.dtype))

@@ -19,8 +19,17 @@ from reskeras.runs import open_run
 CONFIG_ENTRY = "config.json"
 LARGEST_CONFIG = 128 << 20  # bytes; a layer takes about 1,500, and 5,000 units have about 50,000 layers
 # zipfile raises NotImplementedError and RuntimeError for what it cannot read, h5py OSError and RuntimeError
-BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, LookupError, TypeError, OSError, RuntimeError,
-          EOFError)
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OSError,
+    RuntimeError,
+    EOFError,
+)
 # classes whose own `__call__` inspects its arguments and delegates to Keras'
 HANDING_ON = ("keras_hub.src.utils.pipeline_model.PipelineModel",)
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -44,8 +53,10 @@ def read_config(source: Any) -> dict[str, Any]:
         raise ReskerasError(f"model: {str(path)[:100]} cannot be read: {error.strerror}") from error
     if is_folder:
         if (path / "saved_model.pb").is_file():
-            raise ReskerasError(f"model: {path} is a SavedModel, which keeps TensorFlow's operations and no Keras "
-                                "layers; save the Keras model as .keras")
+            raise ReskerasError(
+                f"model: {path} is a SavedModel, which keeps TensorFlow's operations and no Keras "
+                "layers; save the Keras model as .keras"
+            )
         path, is_file = open_run(path).model_file, True
     if not is_file:
         raise ReskerasError(f"model: there is no file {path}")
@@ -98,9 +109,11 @@ def _too_large(path: Path) -> ReskerasError:
 def _of_object(model: Any) -> dict[str, Any]:
     """The same for an object; a subclass counts as its graph as long as it does not override Keras' own call."""
     if (config := _graph(model)) is None:
-        raise ReskerasError(f"model: a {type(model).__name__} has no configuration to read: it is no Keras model made "
-                            "of layers, or a subclassed one with a call of its own, whose graph is Python code; where "
-                            "that call is its layers', give keras.Model(model.inputs, model.outputs)")
+        raise ReskerasError(
+            f"model: a {type(model).__name__} has no configuration to read: it is no Keras model made "
+            "of layers, or a subclassed one with a call of its own, whose graph is Python code; where "
+            "that call is its layers', give keras.Model(model.inputs, model.outputs)"
+        )
     return json.loads(json.dumps(config, default=_as_in_a_file))  # tuples become lists
 
 
@@ -118,15 +131,27 @@ def _as_in_a_file(value: Any) -> Any:
 def _graph(model: Any) -> dict[str, Any] | None:
     """The configuration of a model that its graph defines, nested models included; None for any other object."""
     kind = type(model)
-    called: Any = next((each for each in kind.__mro__ if {"call", "__call__"} & vars(each).keys()
-                        and f"{each.__module__}.{each.__name__}" not in HANDING_ON), None)
+    called: Any = next(
+        (
+            each
+            for each in kind.__mro__
+            if {"call", "__call__"} & vars(each).keys() and f"{each.__module__}.{each.__name__}" not in HANDING_ON
+        ),
+        None,
+    )
     if called is None or called.__name__ not in GRAPHS or not is_own(called.__module__):
         return None
     # a subclass made of its inputs and outputs may override get_config and list no layers
     made = called(model.inputs, model.outputs) if kind is not called and called.__name__ != "Sequential" else model
     config = called.get_config(made)
     inside = {layer.name: graph for layer in made.layers if (graph := _graph(layer)) is not None}
-    layers = [{**layer, **inside[layer["config"]["name"]]} if layer["config"].get("name") in inside else layer
-              for layer in config["layers"]]
-    return {"module": called.__module__, "class_name": called.__name__, "registered_name": None,
-            "config": {**config, "layers": layers}}
+    layers = [
+        {**layer, **inside[layer["config"]["name"]]} if layer["config"].get("name") in inside else layer
+        for layer in config["layers"]
+    ]
+    return {
+        "module": called.__module__,
+        "class_name": called.__name__,
+        "registered_name": None,
+        "config": {**config, "layers": layers},
+    }

@@ -38,11 +38,16 @@ def arguments(node: Any, floating: bool, options: tuple[str, ...] = ()) -> tuple
     else:
         for name, call, value, *more in _entries(node):
             parts.append(_argument(value) if name == CONSTANT else (str(name), int(call)))
-            parts += [(str(each[0]), int(each[1])) if _is_address(each) else _argument(each)
-                      for key, each in _inputs(more[0] if more else {}).items() if key not in options]
+            parts += [
+                (str(each[0]), int(each[1])) if _is_address(each) else _argument(each)
+                for key, each in _inputs(more[0] if more else {}).items()
+                if key not in options
+            ]
     first = next((index for index, part in enumerate(parts) if _is_source(part)), len(parts))
-    before, after = (tuple(part for part in some if part is not None and not _is_source(part))
-                     for some in (parts[:first], parts[first:]))
+    before, after = (
+        tuple(part for part in some if part is not None and not _is_source(part))
+        for some in (parts[:first], parts[first:])
+    )
     return [part for part in parts if _is_source(part)], CallArguments(before, after), floating
 
 

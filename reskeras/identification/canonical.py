@@ -40,8 +40,9 @@ def canonical(nodes: Sequence, shape: Shape | None = None) -> Sequence:
 def canonical_plan(plan: Plan) -> Plan:
     """`plan` with every unit in canonical form."""
     shapes = (plan.input_shape, *plan.unit_shapes())
-    units = tuple(replace(unit, nodes=canonical(unit.nodes, shape))
-                  for unit, shape in zip(plan.units, shapes, strict=False))
+    units = tuple(
+        replace(unit, nodes=canonical(unit.nodes, shape)) for unit, shape in zip(plan.units, shapes, strict=False)
+    )
     return replace(plan, units=units)
 
 
@@ -64,10 +65,15 @@ def _op(node: op.Op, shape: Shape | None) -> op.Op:
             return replace(node, padding="same")
         case op.Pool(kernel=(1, 1)):  # over a single position, maximum and average are the same
             return replace(node, reduce="max", padding="valid")
-        case op.Conv(padding="valid") | op.Pool(padding="valid") if shape is not None and len(shape) == 3 and all(
+        case op.Conv(padding="valid") | op.Pool(padding="valid") if (
+            shape is not None
+            and len(shape) == 3
+            and all(
                 size % stride == 0 and kernel <= stride
-                for size, kernel, stride in zip(shape, node.kernel, node.stride, strict=False)) and not (
-                    isinstance(node, op.Pool) and node.kernel == shape[:-1]):
+                for size, kernel, stride in zip(shape, node.kernel, node.stride, strict=False)
+            )
+            and not (isinstance(node, op.Pool) and node.kernel == shape[:-1])
+        ):
             return replace(node, padding="same")
         case op.Pool(reduce="average") if shape is not None and node.kernel == shape[:-1] and node.padding == "valid":
             return op.GlobalPool(name=node.name, reduce="average", keep_positions=True)
@@ -83,15 +89,18 @@ def _join(made: list[Node]) -> None:
         case [*_, op.Scale(factor=1.0)]:
             made.pop()
         case [op.Pad(border="zero") as first, op.Pad(border="zero") as second]:
-            rows, columns = ((one[0] + two[0], one[1] + two[1])
-                             for one, two in ((first.rows, second.rows), (first.columns, second.columns)))
+            rows, columns = (
+                (one[0] + two[0], one[1] + two[1])
+                for one, two in ((first.rows, second.rows), (first.columns, second.columns))
+            )
             made[-2:] = [replace(second, rows=rows, columns=columns)]
         case [op.Pad(border="zero") as pad, op.Conv(stride=(1, 1), padding="valid") as conv]:
             around = tuple((size // 2, size // 2) for size in conv.kernel)
             if all(size % 2 for size in conv.kernel) and (pad.rows, pad.columns) == around:
                 made[-2:] = [replace(conv, padding="same")]
         case [Lowest() as pad, op.Pool(reduce="max", padding="valid") as pool] if all(
-                2 * max(around) <= size for around, size in zip((pad.rows, pad.columns), pool.kernel, strict=True)):
+            2 * max(around) <= size for around, size in zip((pad.rows, pad.columns), pool.kernel, strict=True)
+        ):
             made[-2:] = [op.Pad(name=pad.name, rows=pad.rows, columns=pad.columns, border="edge"), pool]
         case [*_, op.Flatten() | OnePosition() | op.Dense()]:
             _of_one_position(made)
@@ -111,8 +120,10 @@ def _of_one_position(made: list[Node]) -> None:
     keep = pool.keep_positions if isinstance(last, op.Dense) else isinstance(last, OnePosition)
     if isinstance(last, op.Dense):
         between.append(last)
-    made[begin - 1 :] = [replace(pool, keep_positions=keep), *(
-        _as_convolution(node) if keep else _as_dense(node) for node in between)]
+    made[begin - 1 :] = [
+        replace(pool, keep_positions=keep),
+        *(_as_convolution(node) if keep else _as_dense(node) for node in between),
+    ]
 
 
 def _has_window(node: Node) -> bool:
@@ -134,8 +145,10 @@ def _as_dense(node: Node) -> Node:
 def _fork(fork: Fork, shape: Shape | None) -> Fork:
     branches = tuple(canonical(branch, shape) for branch in fork.branches)
     if isinstance(fork.merge, ScaledAdd):
-        branches = tuple(branch if factor == 1.0 else (*branch, op.Scale(name="scale", factor=factor))
-                         for branch, factor in zip(branches, fork.merge.factors, strict=True))
+        branches = tuple(
+            branch if factor == 1.0 else (*branch, op.Scale(name="scale", factor=factor))
+            for branch, factor in zip(branches, fork.merge.factors, strict=True)
+        )
         fork = replace(fork, merge=ADD)
     if fork.merge.commutes:
         branches = tuple(sorted(branches, key=_work))

@@ -120,16 +120,22 @@ def _candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]
     likely = sorted(grouped, key=lambda downsample: len(grouped[downsample]))  # the reading with fewer stages first
     for downsample, order, padding in product(likely, ORDERS, ("symmetric", "same")):
         stages = grouped[downsample]
-        rows = [_row(stage, stages[index - 1][-1] if index else None, downsample)
-                for index, stage in enumerate(stages)]
+        rows = [_row(stage, stages[index - 1][-1] if index else None, downsample) for index, stage in enumerate(stages)]
         changes, family = _changes(parts, stages, downsample), _family(parts, rows)
-        data = {**read, "downsample": downsample, "padding": padding, "family": family,
-                "stages": [{**row, "order": order} for row in _with_shortcuts(rows, stages, changes, family)]}
+        data = {
+            **read,
+            "downsample": downsample,
+            "padding": padding,
+            "family": family,
+            "stages": [{**row, "order": order} for row in _with_shortcuts(rows, stages, changes, family)],
+        }
         if None not in shape:
             data["input_shape"] = list(shape)
         elif family is None:
-            data["input_shape"] = [*(size or open_ for size, open_ in zip(shape, OPEN_INPUT, strict=False)),
-                                   shape[-1] or 3]
+            data["input_shape"] = [
+                *(size or open_ for size, open_ in zip(shape, OPEN_INPUT, strict=False)),
+                shape[-1] or 3,
+            ]
         if family is None:
             data["classes"] = data["classes"] or OPEN_CLASSES
         yield {key: value for key, value in data.items() if value is not None}
@@ -150,10 +156,11 @@ def _read(parts: Anatomy) -> Data:
     squeeze, multiple = squeeze_of([(unit.out_width, unit.middle) for unit in residual if unit.middle])
     first = parts.units[0]
     return {
-        "stem": {"convs": [dict(zip(("kernel", "width", "stride"), conv, strict=True)) for conv in parts.convs],
-                 "pool": parts.pool and dict(zip(("kernel", "stride", "border"), (*parts.pool, parts.border),
-                                                 strict=True)),
-                 "activated": parts.activated},
+        "stem": {
+            "convs": [dict(zip(("kernel", "width", "stride"), conv, strict=True)) for conv in parts.convs],
+            "pool": parts.pool and dict(zip(("kernel", "stride", "border"), (*parts.pool, parts.border), strict=True)),
+            "activated": parts.activated,
+        },
         "projection": "pooled" if any(unit.pooled for unit in residual) else "strided",
         "groups": _commonest(unit.form.groups for unit in parts.units),
         "inner_factor": _commonest(unit.form.inner_factor for unit in parts.units),
@@ -162,12 +169,18 @@ def _read(parts: Anatomy) -> Data:
         "first_shortcut": "raw" if first.preactivated and not first.projects else "activated",
         "stride_on": None if strided is None else ("first_1x1", "3x3")[strided],
         "classes": dense and dense.units,
-        "head": {"pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),
-                 "dropout": next((each.rate for each in heads if isinstance(each, op.Dropout)), 0.0)},
+        "head": {
+            "pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),
+            "dropout": next((each.rate for each in heads if isinstance(each, op.Dropout)), 0.0),
+        },
         "conv_bias": any(conv.bias for conv in convs if id(conv) not in gates),
-        "bn": {"momentum": _commonest(norm.momentum for norm in norms),
-               "epsilon": _commonest(norm.epsilon for norm in norms),
-               "scale": any(norm.scale for norm in norms)} if norms else None,
+        "bn": {
+            "momentum": _commonest(norm.momentum for norm in norms),
+            "epsilon": _commonest(norm.epsilon for norm in norms),
+            "scale": any(norm.scale for norm in norms),
+        }
+        if norms
+        else None,
         "zero_gamma": bool(residual) and all(unit.silent for unit in residual),
         "initialiser": initialiser if initialiser in INITIALISERS else None,
         "drop_path": residual[-1].drop_path if residual else 0.0,
@@ -203,8 +216,13 @@ def _row(stage: list[UnitFacts], before: UnitFacts | None, downsample: str) -> D
         stride = before.stride if before else first.stride if len(stage) > 1 else 1
     else:
         stride = first.stride
-    return {"units": len(stage), "width": first.width, "stride": stride, "block": first.block,
-            "skip": first.skip.model_dump()}
+    return {
+        "units": len(stage),
+        "width": first.width,
+        "stride": stride,
+        "block": first.block,
+        "skip": first.skip.model_dump(),
+    }
 
 
 def _with_shortcuts(rows: list[Data], stages: Stages, changes: list[list[Change]], family: str | None) -> list[Data]:
@@ -222,8 +240,10 @@ def _with_shortcuts(rows: list[Data], stages: Stages, changes: list[list[Change]
 
 def _fitting(stage: list[UnitFacts], changes: list[Change]) -> list[str]:
     """The options that reproduce the shortcuts of the most units of a stage."""
-    fits = {name: sum(_fits(option, *pair) for pair in zip(stage, changes, strict=True))
-            for name, option in SHORTCUTS.items()}
+    fits = {
+        name: sum(_fits(option, *pair) for pair in zip(stage, changes, strict=True))
+        for name, option in SHORTCUTS.items()
+    }
     return [name for name, count in fits.items() if count == max(fits.values())]
 
 
@@ -232,7 +252,8 @@ def _fits(option: ShortcutOption, unit: UnitFacts, change: Change) -> bool:
     if unit.shortcut is None or not option.residual:
         return unit.shortcut is None and not option.residual
     return option.projects(change) == unit.projects and (
-        unit.projects or sequence_words(option.fitted("", change)) == sequence_words(unit.shortcut))
+        unit.projects or sequence_words(option.fitted("", change)) == sequence_words(unit.shortcut)
+    )
 
 
 def _changes(parts: Anatomy, stages: Stages, downsample: str) -> list[list[Change]]:

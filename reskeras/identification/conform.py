@@ -59,8 +59,13 @@ class Conformity:
     layers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        return short_repr(self, self.name or f"no network of this space: {self.why}", exact=self.exact,
-                          deviations=len(self.deviations), obstacles=len(self.obstacles))
+        return short_repr(
+            self,
+            self.name or f"no network of this space: {self.why}",
+            exact=self.exact,
+            deviations=len(self.deviations),
+            obstacles=len(self.obstacles),
+        )
 
     @property
     def exact(self) -> bool:
@@ -73,8 +78,9 @@ class Conformity:
         if self.spec is None:
             raise ReskerasError(f"write: the model is no network of this space: {self.why}")
         if self.obstacles:
-            raise ReskerasError("write: no spec compiles to the same function; in the way: "
-                                + "; ".join(self.obstacles_in_words()))
+            raise ReskerasError(
+                "write: no spec compiles to the same function; in the way: " + "; ".join(self.obstacles_in_words())
+            )
         write_text(path, to_yaml(self.spec.sparse()))
         return Path(path)
 
@@ -93,11 +99,17 @@ class Conformity:
     def data(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "network": self.name, "spec": None if self.spec is None else self.spec.sparse(), "exact": self.exact,
-            "paper": self.paper, "source": self.source, "why": self.why,
-            "preprocessing": list(self.preprocessing_in_words()), "softmax": self.softmax,
+            "network": self.name,
+            "spec": None if self.spec is None else self.spec.sparse(),
+            "exact": self.exact,
+            "paper": self.paper,
+            "source": self.source,
+            "why": self.why,
+            "preprocessing": list(self.preprocessing_in_words()),
+            "softmax": self.softmax,
             "deviations": [asdict(each) for each in self.deviations],
-            "obstacles": [{**asdict(each), "section": section_of_units(each.units)} for each in self.obstacles]}
+            "obstacles": [{**asdict(each), "section": section_of_units(each.units)} for each in self.obstacles],
+        }
 
 
 def conform(model: Any) -> Conformity:
@@ -125,18 +137,27 @@ def conform(model: Any) -> Conformity:
     paper = reference(found.spec)
     plans = (functional(plan, found.spec) for plan in (found.planned, found.found))
     quantised = sorted({each for each in tensors.precisions if QUANTISED in each})
-    obstacles = (*unit_changes(*plans), *(UnitChange("network", (Step("+", "", "precision", f"layers in {each}"),))
-                                          for each in quantised))
+    obstacles = (
+        *unit_changes(*plans),
+        *(UnitChange("network", (Step("+", "", "precision", f"layers in {each}"),)) for each in quantised),
+    )
     layers = {} if obstacles else _layers(found)
-    return Conformity(found.spec, _name(found.spec), paper.name, paper.source, (
-        *deviations(found, paper.spec), *precision_deviation(tensors.precisions)), obstacles, steps, softmax,
-        layers=layers)
+    return Conformity(
+        found.spec,
+        _name(found.spec),
+        paper.name,
+        paper.source,
+        (*deviations(found, paper.spec), *precision_deviation(tensors.precisions)),
+        obstacles,
+        steps,
+        softmax,
+        layers=layers,
+    )
 
 
 def _layers(found: Closest) -> dict[str, str]:
     """The names of our operations with trained weights to the model's layers; both plans are alike."""
-    ours, theirs = ([each for each in plan.ops() if each.learned]
-                    for plan in (found.planned, found.found))
+    ours, theirs = ([each for each in plan.ops() if each.learned] for plan in (found.planned, found.found))
     return {one.name: other.name for one, other in zip(ours, theirs, strict=True)}
 
 

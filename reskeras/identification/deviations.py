@@ -25,30 +25,60 @@ AnySpec = TypeVar("AnySpec", bound=AnyNetwork, covariant=True)
 SILENT = "the papers do not say"
 # a field, or its last part, to the section that decides it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
 SECTIONS = {
-    "family": "v1 table 1, section 4.2", "depth": "v1 table 1, section 4.2",
-    "units": "v1 table 1, section 4.2", "width": "v1 table 1, section 4.2", "stride": "v1 section 3.3, table 1",
-    "block": "v1 figure 5", "shortcut": "v1 section 3.3", "skip": "v2 section 3, figure 2",
-    "order": "v1 section 3.4, v2 section 4, figure 4", "stride_on": "v1 table 1",
-    "downsample": "v1 table 1", "stem": "v1 table 1, section 4.2",
-    "head": "v1 section 3.3", "padding": f"{SILENT}; the authors' Caffe models pad both sides alike",
-    "conv_bias": "v1 section 3.4", "bn": SILENT,
-    "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1", "initialiser": "v1 section 3.4, section 4.2",
-    "groups": "arXiv:1611.05431 section 3", "inner_factor": "arXiv:1605.07146 section 2",
-    "squeeze": "arXiv:1709.01507 section 3", "squeeze_multiple": "arXiv:1709.01507 section 3",
-    "first_shortcut": "v2 appendix", "projection": "v1 section 3.3; arXiv:1812.01187 figure 2 c",
-    "drop_path": f"{SILENT}; arXiv:1603.09382", "dropout": "v1 section 3.4: no dropout", "bias_start": "v2 section 3.1",
+    "family": "v1 table 1, section 4.2",
+    "depth": "v1 table 1, section 4.2",
+    "units": "v1 table 1, section 4.2",
+    "width": "v1 table 1, section 4.2",
+    "stride": "v1 section 3.3, table 1",
+    "block": "v1 figure 5",
+    "shortcut": "v1 section 3.3",
+    "skip": "v2 section 3, figure 2",
+    "order": "v1 section 3.4, v2 section 4, figure 4",
+    "stride_on": "v1 table 1",
+    "downsample": "v1 table 1",
+    "stem": "v1 table 1, section 4.2",
+    "head": "v1 section 3.3",
+    "padding": f"{SILENT}; the authors' Caffe models pad both sides alike",
+    "conv_bias": "v1 section 3.4",
+    "bn": SILENT,
+    "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1",
+    "initialiser": "v1 section 3.4, section 4.2",
+    "groups": "arXiv:1611.05431 section 3",
+    "inner_factor": "arXiv:1605.07146 section 2",
+    "squeeze": "arXiv:1709.01507 section 3",
+    "squeeze_multiple": "arXiv:1709.01507 section 3",
+    "first_shortcut": "v2 appendix",
+    "projection": "v1 section 3.3; arXiv:1812.01187 figure 2 c",
+    "drop_path": f"{SILENT}; arXiv:1603.09382",
+    "dropout": "v1 section 3.4: no dropout",
+    "bias_start": "v2 section 3.1",
 }
 INCEPTION_PAPER = "arXiv:1602.07261"
-INCEPTION_SECTIONS = {"scaling": f"{INCEPTION_PAPER} section 3.3", "cells": f"{INCEPTION_PAPER} figures 9, 15",
-                      "stem": f"{INCEPTION_PAPER} figures 3, 14", "dropout": f"{INCEPTION_PAPER} figure 9"}
+INCEPTION_SECTIONS = {
+    "scaling": f"{INCEPTION_PAPER} section 3.3",
+    "cells": f"{INCEPTION_PAPER} figures 9, 15",
+    "stem": f"{INCEPTION_PAPER} figures 3, 14",
+    "dropout": f"{INCEPTION_PAPER} figure 9",
+}
 VGG_PAPER = "arXiv:1409.1556 table 1"
 VGG_SECTIONS = dict.fromkeys(("initialiser", "dropout"), "arXiv:1409.1556 section 3.1")
 PARTS = {"stem": "v1 table 1, section 4.2, v2 appendix", "head": "v1 section 3.3"}
 UNIT_SECTION = "v1 figure 5, v2 figure 4"
 DATA_FIELDS = ("classes", "input_shape")  # properties of the data, not of the network
 # how much a field counts in the distance between two networks; any other counts 1
-WEIGHTS = {"family": 20, "depth": 20, "units": 10, "width": 10, "block": 10, "order": 5, "shortcut": 5, "stem": 3,
-           "inception": 20, "cells": 5, "last_linear": 3}
+WEIGHTS = {
+    "family": 20,
+    "depth": 20,
+    "units": 10,
+    "width": 10,
+    "block": 10,
+    "order": 5,
+    "shortcut": 5,
+    "stem": 3,
+    "inception": 20,
+    "cells": 5,
+    "last_linear": 3,
+}
 RESIDUAL = 1000  # whether there are shortcuts at all outweighs all fields together
 
 # a spec has one value for all layers; remarks for a model whose layers differ
@@ -103,8 +133,10 @@ def reference(spec: AnyNetwork) -> Reference[AnyNetwork]:
     """The paper's network nearest to `spec`: of its depth if there is one, in the catalogue or by the papers' rule."""
     if isinstance(spec, InceptionSpec):
         rows = {name: row for name, row in catalog().items() if isinstance(row.spec, InceptionSpec)}
-        return min((Reference(name, row.spec, row.source) for name, row in rows.items()),
-                   key=lambda each: _changes(each.spec, spec))
+        return min(
+            (Reference(name, row.spec, row.source) for name, row in rows.items()),
+            key=lambda each: _changes(each.spec, spec),
+        )
     if not isinstance(spec, NetworkSpec):
         return Reference("vgg-19", catalog()["vgg-19"].spec, catalog()["vgg-19"].source)
     found = _pool(spec.decided())
@@ -122,9 +154,14 @@ def _by_rule(spec: ResolvedNetwork) -> list[Reference[NetworkSpec]]:
     """Networks of a depth that is in no table, by the rule of v1 section 4.2 or v2 table 3."""
     family = {} if spec.family is None else {"family": spec.family}
     try:
-        found = [Reference(f"{spec.family}, {spec.depth} layers, {order}", validated(NetworkSpec, {
-            **family, "depth": spec.depth, "block": spec.stages[0].block, "order": order,
-        }), "v1 section 4.2, v2 section 5") for order in ("original", "full_preact")]
+        found = [
+            Reference(
+                f"{spec.family}, {spec.depth} layers, {order}",
+                validated(NetworkSpec, {**family, "depth": spec.depth, "block": spec.stages[0].block, "order": order}),
+                "v1 section 4.2, v2 section 5",
+            )
+            for order in ("original", "full_preact")
+        ]
         for each in found:
             each.spec.lower().unit_shapes()  # what does not fit together has no such network
     except ReskerasError:
@@ -135,8 +172,11 @@ def _by_rule(spec: ResolvedNetwork) -> list[Reference[NetworkSpec]]:
 @cache
 def _catalogued() -> list[tuple[Reference[NetworkSpec], ResolvedNetwork]]:
     """The residual networks of the catalogue, each also with every field decided."""
-    return [(Reference(name, row.spec, row.source), row.spec.decided()) for name, row in catalog().items()
-            if isinstance(row.spec, NetworkSpec)]
+    return [
+        (Reference(name, row.spec, row.source), row.spec.decided())
+        for name, row in catalog().items()
+        if isinstance(row.spec, NetworkSpec)
+    ]
 
 
 def _distance(paper: NetworkSpec, spec: NetworkSpec) -> float:
@@ -157,8 +197,11 @@ def _changes(paper: AnyNetwork, spec: AnyNetwork) -> float:
 def deviations(closest: Closest, paper: AnyNetwork) -> tuple[Deviation, ...]:
     """How the network differs from `paper`: in fields of its spec, and in numbers that no field can express."""
     spec = closest.spec
-    fields = {change.field: Deviation(change.field, change.before, change.after, section_of(change.field, spec))
-              for change in field_changes(paper, spec) if change.field not in DATA_FIELDS}
+    fields = {
+        change.field: Deviation(change.field, change.before, change.after, section_of(change.field, spec))
+        for change in field_changes(paper, spec)
+        if change.field not in DATA_FIELDS
+    }
     if "depth" in fields and any(field.endswith("units") for field in fields):
         fields.pop("depth")  # it follows from `units`
     found = _numbers(closest.found)
@@ -166,8 +209,13 @@ def deviations(closest: Closest, paper: AnyNetwork) -> tuple[Deviation, ...]:
     for field, values in found.items():
         one_by_one = len(values) == len(specs[field])
         if values and (values != specs[field] if one_by_one else set(values) != set(specs[field])):
-            fields[field] = Deviation(field, _counted(papers[field]), _counted(values), section_of(field, spec),
-                                      REMARKS.get(field, "in training alone; the spec cannot say it"))
+            fields[field] = Deviation(
+                field,
+                _counted(papers[field]),
+                _counted(values),
+                section_of(field, spec),
+                REMARKS.get(field, "in training alone; the spec cannot say it"),
+            )
     return tuple(fields.values())
 
 
@@ -175,8 +223,9 @@ def precision_deviation(precisions: Sequence[str]) -> tuple[Deviation, ...]:
     """A deviation if layers compute in another precision than float32, as the papers' networks are taken to."""
     if set(precisions) <= {FLOAT32}:
         return ()
-    return (Deviation("precision", FLOAT32, _counted(list(precisions)), SILENT,
-                      "results are rounded; no part of a spec"),)
+    return (
+        Deviation("precision", FLOAT32, _counted(list(precisions)), SILENT, "results are rounded; no part of a spec"),
+    )
 
 
 def _numbers(plan: Plan) -> dict[str, list[Any]]:
@@ -190,5 +239,10 @@ def _counted(values: list[Any]) -> Any:
     counts = Counter(values)
     if len(counts) == 1:
         return values[0]
-    return ", ".join(f"{str(value).lower() if isinstance(value, bool) else value} ({count})"
-                     for value, count in counts.most_common()) or None
+    return (
+        ", ".join(
+            f"{str(value).lower() if isinstance(value, bool) else value} ({count})"
+            for value, count in counts.most_common()
+        )
+        or None
+    )

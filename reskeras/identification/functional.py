@@ -48,9 +48,18 @@ def functional(plan: Plan, spec: AnyNetwork | None) -> Plan:
 
 
 def _with_biased_gates(nodes: Sequence) -> Sequence:
-    return tuple(replace(node, branches=tuple(mapped(branch, _with_bias) if part == GATE else branch
-                                              for part, branch in zip(node.parts, node.branches, strict=True)))
-                 if isinstance(node, Fork) and node.is_gate else node for node in nodes)
+    return tuple(
+        replace(
+            node,
+            branches=tuple(
+                mapped(branch, _with_bias) if part == GATE else branch
+                for part, branch in zip(node.parts, node.branches, strict=True)
+            ),
+        )
+        if isinstance(node, Fork) and node.is_gate
+        else node
+        for node in nodes
+    )
 
 
 def _with_bias(node: op.Op) -> op.Op:

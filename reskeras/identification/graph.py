@@ -30,11 +30,23 @@ INSIDE = "/"  # separates the name of a model from that of a layer in it
 OURS = "reskeras"  # the package that our own layers are registered under
 # TensorFlow functions, which Keras 2 keeps as TFOpLambda or SlicingOpLambda layers, to Keras 3's operations
 FUNCTIONS = {
-    "__operators__.add": "Add", "math.add": "Add", "nn.bias_add": "Add", "math.subtract": "Subtract",
-    "math.multiply": "Multiply", "math.truediv": "TrueDivide", "math.divide": "TrueDivide", "nn.relu": "Relu",
-    "nn.softmax": "Softmax", "nn.sigmoid": "Sigmoid", "math.sigmoid": "Sigmoid", "math.reduce_mean": "Mean",
-    "math.reduce_max": "Max", "cast": "Cast", "expand_dims": "ExpandDims",
-    "__operators__.getitem": "GetItem"}
+    "__operators__.add": "Add",
+    "math.add": "Add",
+    "nn.bias_add": "Add",
+    "math.subtract": "Subtract",
+    "math.multiply": "Multiply",
+    "math.truediv": "TrueDivide",
+    "math.divide": "TrueDivide",
+    "nn.relu": "Relu",
+    "nn.softmax": "Softmax",
+    "nn.sigmoid": "Sigmoid",
+    "math.sigmoid": "Sigmoid",
+    "math.reduce_mean": "Mean",
+    "math.reduce_max": "Max",
+    "cast": "Cast",
+    "expand_dims": "ExpandDims",
+    "__operators__.getitem": "GetItem",
+}
 LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
 OPTIONS = ("axis", "keepdims", "data_format", "dtype")  # call arguments in Keras 2 that are configuration in Keras 3
 ORDERS = {"NHWC": "channels_last", "NCHW": "channels_first"}
@@ -71,9 +83,11 @@ def read_graph(model: Config) -> Tensors:
     a graph, 1 for a broken configuration.
     """
     if not _is_model(model):
-        raise ReskerasError(f"model: {_kind(model)} is a subclassed model, whose graph is Python code and not in the "
-                            "file; where it is made of its inputs and outputs, load it with its own library and give "
-                            "the object: reskeras.conform(model), reskeras.port(model)")
+        raise ReskerasError(
+            f"model: {_kind(model)} is a subclassed model, whose graph is Python code and not in the "
+            "file; where it is made of its inputs and outputs, load it with its own library and give "
+            "the object: reskeras.conform(model), reskeras.port(model)"
+        )
     try:
         tensors = Tensors(_image_shape(model["config"]))
         [tensors.output] = _Reader(tensors).model(model["config"], [0])
@@ -93,8 +107,12 @@ def _image_shape(config: Config) -> tuple[int | None, ...]:
         first = next(layer for layer in config["layers"] if _name(layer) == name)
     while _is_model(first):  # a Sequential that begins with a whole model
         return _image_shape(first["config"])
-    shape: list[Any] = first["config"].get("batch_shape") or first["config"].get("batch_input_shape") \
-        or config.get("build_input_shape") or []
+    shape: list[Any] = (
+        first["config"].get("batch_shape")
+        or first["config"].get("batch_input_shape")
+        or config.get("build_input_shape")
+        or []
+    )
     if len(shape) != 4:
         return (None, None, None) if len(shape) != 2 else (1, 1, shape[1])
     return tuple(None if size is None else int(size) for size in shape[1:])
@@ -123,8 +141,11 @@ class _Reader:
 
     def _functional(self, config: Config, inputs: list[int]) -> list[int]:
         calls: dict[Address, tuple[Config, list[Address], CallArguments]] = {}
-        floating = all(layer["config"].get("dtype") in (None, *FLOATS) for layer in config["layers"]
-                       if layer["class_name"] == "InputLayer")
+        floating = all(
+            layer["config"].get("dtype") in (None, *FLOATS)
+            for layer in config["layers"]
+            if layer["class_name"] == "InputLayer"
+        )
         for layer in config["layers"]:
             nodes = layer.get("inbound_nodes") or []
             if len(nodes) > 1 and _has_weights(layer):
@@ -135,8 +156,11 @@ class _Reader:
         if len(begins) != len(inputs):
             raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
         values: dict[Address, int] = dict(zip(begins, inputs, strict=True))
-        nested = {_name(layer): len(layer.get("inbound_nodes") or [None]) for layer in config["layers"]
-                  if "input_layers" in layer["config"]}
+        nested = {
+            _name(layer): len(layer.get("inbound_nodes") or [None])
+            for layer in config["layers"]
+            if "input_layers" in layer["config"]
+        }
         sources = {call: [_called(source, nested) for source in found[1]] for call, found in calls.items()}
         for call in _in_order(sources, set(values)):
             layer, _, beside = calls[call]
@@ -249,8 +273,11 @@ def _as_called(layer: Config, node: Any) -> Config:
     if given.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
         return {**layer, "class_name": f"{kind} in training mode"}
     if kind in LAMBDAS:
-        options = {key: ORDERS.get(given[key], given[key]) if key == "data_format" else given[key]
-                   for key in OPTIONS if key in given}
+        options = {
+            key: ORDERS.get(given[key], given[key]) if key == "data_format" else given[key]
+            for key in OPTIONS
+            if key in given
+        }
         return {**layer, "config": {**layer["config"], **options}}
     return layer
 

@@ -35,8 +35,14 @@ def read_inception(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[Ince
     ops = list(sequence_ops(nodes))
     height, width = (size or open_ for size, open_ in zip(shape, OPEN_INPUT, strict=False))
     for kind, stem, factor in product(KINDS, STEMS, _factors(ops)):
-        base = {INCEPTION: kind, "stem": stem, "width_factor": factor, "bn": _norm(ops),
-                "input_shape": [height, width, shape[-1] or 3], **_head(nodes, ops, factor)}
+        base = {
+            INCEPTION: kind,
+            "stem": stem,
+            "width_factor": factor,
+            "bn": _norm(ops),
+            "input_shape": [height, width, shape[-1] or 3],
+            **_head(nodes, ops, factor),
+        }
         try:
             data = _Cells(nodes, base).data()
             found = data and _cut(nodes, data)

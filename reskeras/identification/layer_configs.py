@@ -15,7 +15,9 @@ from reskeras.plans.plan_data import from_fields
 
 Config = dict[str, Any]
 OWN: dict[str, type[op.Op] | type[Merge]] = {  # the classes that our own layers are called as
-    **{made.__name__: made for made in op.OPERATIONS.values()}, **{made.__name__: made for made in MERGES.values()}}
+    **{made.__name__: made for made in op.OPERATIONS.values()},
+    **{made.__name__: made for made in MERGES.values()},
+}
 Reduce = Literal["max", "average"]
 Ops = tuple[op.Op, ...]
 
@@ -23,9 +25,12 @@ FLOAT32, QUANTISED = "float32", " from "
 FLOATS = ("float16", "bfloat16", FLOAT32, "float64")
 
 KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
-    "HeNormal": (2.0, "fan_in", "truncated_normal"), "HeUniform": (2.0, "fan_in", "uniform"),
-    "GlorotNormal": (1.0, "fan_avg", "truncated_normal"), "GlorotUniform": (1.0, "fan_avg", "uniform"),
-    "LecunNormal": (1.0, "fan_in", "truncated_normal"), "LecunUniform": (1.0, "fan_in", "uniform"),
+    "HeNormal": (2.0, "fan_in", "truncated_normal"),
+    "HeUniform": (2.0, "fan_in", "uniform"),
+    "GlorotNormal": (1.0, "fan_avg", "truncated_normal"),
+    "GlorotUniform": (1.0, "fan_avg", "uniform"),
+    "LecunNormal": (1.0, "fan_in", "truncated_normal"),
+    "LecunUniform": (1.0, "fan_in", "uniform"),
 }
 
 
@@ -127,10 +132,16 @@ def _conv(config: Config) -> Ops:
     if config["padding"] not in ("same", "valid"):
         return (Foreign(name="conv", what=legible(f"{shape}, {config['padding']}"), weighted=True),)
     conv = op.Conv(
-        name="conv", filters=int(config["filters"]), kernel=kernel, stride=stride, padding=config["padding"],
-        groups=int(config.get("groups", 1)), bias=bool(config.get("use_bias", True)),
+        name="conv",
+        filters=int(config["filters"]),
+        kernel=kernel,
+        stride=stride,
+        padding=config["padding"],
+        groups=int(config.get("groups", 1)),
+        bias=bool(config.get("use_bias", True)),
         bias_start=_start(config.get("bias_initializer"), 0.0),
-        initialiser=_initialiser(config.get("kernel_initializer")))
+        initialiser=_initialiser(config.get("kernel_initializer")),
+    )
     return (conv, *_activation(config.get("activation")))
 
 
@@ -144,9 +155,15 @@ def _norm(config: Config) -> Ops:
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if axis not in (-1, 3) or not config.get("center", True) or config.get("renorm"):
         return (Foreign(name="bn", what=legible(f"bn on axis {axis}") if axis not in (-1, 3) else "bn without shift"),)
-    return (op.BatchNorm(name="bn", momentum=float(config.get("momentum", 0.99)),
-                         epsilon=float(config.get("epsilon", 1e-3)), scale=bool(config.get("scale", True)),
-                         gamma_start=_start(config.get("gamma_initializer"), 1.0)),)
+    return (
+        op.BatchNorm(
+            name="bn",
+            momentum=float(config.get("momentum", 0.99)),
+            epsilon=float(config.get("epsilon", 1e-3)),
+            scale=bool(config.get("scale", True)),
+            gamma_start=_start(config.get("gamma_initializer"), 1.0),
+        ),
+    )
 
 
 def _pool(reduce: Reduce) -> Callable[[Config], Ops]:
@@ -163,9 +180,15 @@ def _global_pool(reduce: Reduce) -> Callable[[Config], Ops]:
 
 
 def _dense(config: Config) -> Ops:
-    return (op.Dense(name="dense", units=int(config["units"]), bias=bool(config.get("use_bias", True)),
-                     initialiser=_initialiser(config.get("kernel_initializer"))),
-            *_activation(config.get("activation")))
+    return (
+        op.Dense(
+            name="dense",
+            units=int(config["units"]),
+            bias=bool(config.get("use_bias", True)),
+            initialiser=_initialiser(config.get("kernel_initializer")),
+        ),
+        *_activation(config.get("activation")),
+    )
 
 
 def _pad(config: Config, border: Literal["zero", "edge"] = "zero") -> Ops:
@@ -189,12 +212,16 @@ def _pad_by_constant(config: Config, beside: CallArguments) -> Ops:
         return foreign
     if value in (0.0, (0.0,)):
         return (op.Pad(name="pad", rows=pairs[1], columns=pairs[2]),)
-    return (Lowest(name="pad", what="padding with -inf", rows=pairs[1], columns=pairs[2]),) if value == (
-        float("-inf"),) else foreign
+    return (
+        (Lowest(name="pad", what="padding with -inf", rows=pairs[1], columns=pairs[2]),)
+        if value == (float("-inf"),)
+        else foreign
+    )
 
 
 def _reduced(reduce: Reduce) -> Callable[[Config], Ops]:
     """A mean or maximum over rows and columns: a global pool."""
+
     def reduced(config: Config) -> Ops:
         if _over_positions(config):
             return (op.GlobalPool(name="pool", reduce=reduce, keep_positions=bool(config.get("keepdims"))),)
@@ -244,22 +271,40 @@ def _of_pixels(reader: Callable[[Config], op.Op]) -> Callable[[Config], Ops]:
 
 
 READERS: dict[str, Callable[[Config], Ops]] = {
-    "Conv2D": _conv, "Convolution2D": _conv, "GroupedConv2D": _conv,
-    "DepthwiseConv2D": _depthwise, "SeparableConv2D": _depthwise,
-    "BatchNormalization": _norm, "BatchNormalizationV1": _norm, "FusedBatchNormalization": _norm,
-    "ReLU": _relu, "Relu": lambda config: (op.Relu(name="relu"),),
+    "Conv2D": _conv,
+    "Convolution2D": _conv,
+    "GroupedConv2D": _conv,
+    "DepthwiseConv2D": _depthwise,
+    "SeparableConv2D": _depthwise,
+    "BatchNormalization": _norm,
+    "BatchNormalizationV1": _norm,
+    "FusedBatchNormalization": _norm,
+    "ReLU": _relu,
+    "Relu": lambda config: (op.Relu(name="relu"),),
     "Activation": lambda config: _activation(config["activation"]),
     "Softmax": lambda config: _activation("softmax" if config.get("axis", -1) == -1 else "softmax on another axis"),
     "Sigmoid": lambda config: _activation("sigmoid"),
-    "MaxPooling2D": _pool("max"), "AveragePooling2D": _pool("average"),
-    "MaxPool": _pool("max"), "AveragePool": _pool("average"), "Mean": _reduced("average"), "Max": _reduced("max"),
-    "GlobalMaxPooling2D": _global_pool("max"), "GlobalAveragePooling2D": _global_pool("average"),
-    "Dense": _dense, "Flatten": lambda config: (op.Flatten(name="flatten"),),
-    "ZeroPadding2D": _pad, "EdgePadding2D": _pad_edges,
-    "Dropout": _dropout, "CountedDropout": _dropout,
-    "Reshape": _reshape, "ExpandDims": _expanded, "Cast": _cast,
+    "MaxPooling2D": _pool("max"),
+    "AveragePooling2D": _pool("average"),
+    "MaxPool": _pool("max"),
+    "AveragePool": _pool("average"),
+    "Mean": _reduced("average"),
+    "Max": _reduced("max"),
+    "GlobalMaxPooling2D": _global_pool("max"),
+    "GlobalAveragePooling2D": _global_pool("average"),
+    "Dense": _dense,
+    "Flatten": lambda config: (op.Flatten(name="flatten"),),
+    "ZeroPadding2D": _pad,
+    "EdgePadding2D": _pad_edges,
+    "Dropout": _dropout,
+    "CountedDropout": _dropout,
+    "Reshape": _reshape,
+    "ExpandDims": _expanded,
+    "Cast": _cast,
     **{kind: _of_pixels(reader) for kind, reader in pixels.READERS.items()},
-    "Identity": lambda config: (), "ActivityRegularization": lambda config: (), "InputLayer": lambda config: (),
+    "Identity": lambda config: (),
+    "ActivityRegularization": lambda config: (),
+    "InputLayer": lambda config: (),
 }
 
 

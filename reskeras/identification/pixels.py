@@ -19,10 +19,29 @@ Numbers = tuple[float, ...]  # one for each channel, or one for all
 OpenShape = tuple[int | None, ...]
 # layers that are the identity at inference
 AUGMENTATIONS = (
-    "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
-    "RandomShear", "RandomSharpness", "RandomHue", "RandomSaturation", "RandomColorJitter", "RandomColorDegeneration",
-    "RandomGrayscale", "RandomErasing", "RandomElasticTransform", "RandomGaussianBlur", "RandomInvert",
-    "RandomPerspective", "RandAugment", "AugMix", "GaussianNoise", "GaussianDropout")
+    "RandomFlip",
+    "RandomRotation",
+    "RandomZoom",
+    "RandomTranslation",
+    "RandomContrast",
+    "RandomBrightness",
+    "RandomShear",
+    "RandomSharpness",
+    "RandomHue",
+    "RandomSaturation",
+    "RandomColorJitter",
+    "RandomColorDegeneration",
+    "RandomGrayscale",
+    "RandomErasing",
+    "RandomElasticTransform",
+    "RandomGaussianBlur",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandAugment",
+    "AugMix",
+    "GaussianNoise",
+    "GaussianDropout",
+)
 AT_INFERENCE = (*AUGMENTATIONS, "Resizing", "CenterCrop")  # their recorded `training` argument makes no difference
 SMALLEST_DEVIATION = 1e-7  # Keras' epsilon: its Normalization divides by at least this
 
@@ -94,7 +113,8 @@ def _step(node: Node, channels: int | None) -> Op | None:
         case Affine() if {len(node.scale), len(node.offset)} <= {1, channels}:
             return node
         case Fork(merge=Stack()) if channels and node.branches == tuple(
-                (_channel(index),) for index in reversed(range(channels))):
+            (_channel(index),) for index in reversed(range(channels))
+        ):
             return _reversed()
         case _:
             return None
@@ -106,8 +126,11 @@ def affine(scale: Numbers, offset: Numbers = (0.0,)) -> Op:
         return Foreign(name="affine", what="arithmetic that loses the pixels")
     if len(scale) == 1 and not any(offset):
         return op.Scale(name="scale", factor=scale[0])
-    words = [f"{word} {' '.join(f'{number:.4g}' for number in numbers)}"
-             for word, numbers, neutral in (("times", scale, 1.0), ("plus", offset, 0.0)) if set(numbers) != {neutral}]
+    words = [
+        f"{word} {' '.join(f'{number:.4g}' for number in numbers)}"
+        for word, numbers, neutral in (("times", scale, 1.0), ("plus", offset, 0.0))
+        if set(numbers) != {neutral}
+    ]
     return Affine(name="affine", what=", ".join(words), scale=scale, offset=offset)
 
 
@@ -157,8 +180,10 @@ def _normalization(config: Config) -> Op:
     axes = [axis] if isinstance(axis, int) else [] if axis is None else list(axis)
     mean, variance = (by_channel(config.get(name)) for name in ("mean", "variance"))
     if axes not in ([], [-1], [3]) or config.get("invert"):
-        return Foreign(name="normalization", what="inverted normalization" if config.get("invert") else legible(
-            f"normalization on axis {axes}"))
+        return Foreign(
+            name="normalization",
+            what="inverted normalization" if config.get("invert") else legible(f"normalization on axis {axes}"),
+        )
     if config.get("mean") is None and config.get("variance") is None:
         return Adapted(name="normalization", what="normalization by its weights")
     if mean is None or variance is None or min(variance) < 0:
@@ -168,13 +193,15 @@ def _normalization(config: Config) -> Op:
 
 def standardised(mean: Numbers, variance: Numbers) -> Op:
     """(x - mean) / sqrt(variance), as Keras' Normalization computes it."""
-    deviation = [max(number ** 0.5, SMALLEST_DEVIATION) for number in variance]
+    deviation = [max(number**0.5, SMALLEST_DEVIATION) for number in variance]
     count = max(len(mean), len(deviation))
     if not {len(mean), len(deviation)} <= {1, count}:
         return Foreign(name="normalization", what="normalization by other than channels")
     means, deviations = (tuple(each) * (count // len(each)) for each in (mean, deviation))
-    return affine(tuple(1.0 / each for each in deviations),
-                  tuple(-one / other for one, other in zip(means, deviations, strict=True)))
+    return affine(
+        tuple(1.0 / each for each in deviations),
+        tuple(-one / other for one, other in zip(means, deviations, strict=True)),
+    )
 
 
 def by_channel(value: Any) -> Numbers | None:
@@ -204,7 +231,10 @@ def _flip(config: Config) -> Op:
 
 
 READERS: dict[str, Callable[[Config], Op]] = {
-    "Rescaling": _rescaling, "Normalization": _normalization, "Resizing": _resizing, "CenterCrop": _resizing,
+    "Rescaling": _rescaling,
+    "Normalization": _normalization,
+    "Resizing": _resizing,
+    "CenterCrop": _resizing,
     "Flip": _flip,
     **dict.fromkeys(AUGMENTATIONS, lambda config: Augmentation(name="augmentation", what="augmentation")),
 }

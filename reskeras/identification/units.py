@@ -74,8 +74,9 @@ class UnitFacts:
     @property
     def pooled(self) -> bool:
         """Whether an average pool precedes the projection."""
-        return self.projects and any(isinstance(node, op.Pool) and node.reduce == "average"
-                                     for node in self.shortcut or ())
+        return self.projects and any(
+            isinstance(node, op.Pool) and node.reduce == "average" for node in self.shortcut or ()
+        )
 
     @property
     def out_width(self) -> int:
@@ -115,10 +116,13 @@ def anatomy(nodes: Sequence) -> Anatomy:
     stem = {index: conv for index, conv in convs.items() if index <= stem_end}
     rest = [index for index in body if index > stem_end]
     return Anatomy(
-        nodes, tuple((_square(conv), conv.filters, conv.stride[0]) for conv in stem.values()),
+        nodes,
+        tuple((_square(conv), conv.filters, conv.stride[0]) for conv in stem.values()),
         None if pool is None else (_square(pools[pool]), pools[pool].stride[0]),
-        max(stem) if pool is None else pool, _units(nodes, rest),
-        *(() if pool is None else _before_pool(nodes, pool)))
+        max(stem) if pool is None else pool,
+        _units(nodes, rest),
+        *(() if pool is None else _before_pool(nodes, pool)),
+    )
 
 
 def _before_pool(nodes: Sequence, pool: int) -> tuple[str, bool]:
@@ -168,10 +172,15 @@ def _plain(run: Run) -> list[UnitFacts]:
         blocks = [each for each in found if each is not None and each.name == name]
         # a width changes only where a unit begins
         if len(blocks) == len(groups):
-            return [UnitFacts(group[0][0], group[-1][0], each, None, IDENTITY)
-                    for group, each in zip(groups, blocks, strict=True)]
-    raise Unlike("its convolutions are no blocks of this space: "
-                 + ", ".join(conv.words for _, conv in run[:6]) + (", ..." if len(run) > 6 else ""))
+            return [
+                UnitFacts(group[0][0], group[-1][0], each, None, IDENTITY)
+                for group, each in zip(groups, blocks, strict=True)
+            ]
+    raise Unlike(
+        "its convolutions are no blocks of this space: "
+        + ", ".join(conv.words for _, conv in run[:6])
+        + (", ..." if len(run) > 6 else "")
+    )
 
 
 def _block(convs: list[op.Conv]) -> Block | None:
@@ -188,8 +197,11 @@ def _block(convs: list[op.Conv]) -> Block | None:
         inner_factor, groups = 1.0, 1
         if form.inner is not None and width:
             inner_factor, groups = filters[0] / width, convs[form.inner].groups
-        fits = not rest and filters == form.channels(width, inner_factor) and all(
-            conv.groups == (groups if place == form.inner else 1) for place, conv in enumerate(convs))
+        fits = (
+            not rest
+            and filters == form.channels(width, inner_factor)
+            and all(conv.groups == (groups if place == form.inner else 1) for place, conv in enumerate(convs))
+        )
         if not fits or len(strided) > 1 or (strided and strided[0] not in (0, form.inner)):
             return None
         return Block(name, width, prod(strides), strided[0] if strided else None, inner_factor, groups)
@@ -198,23 +210,33 @@ def _block(convs: list[op.Conv]) -> Block | None:
 
 def _residual(fork: Fork, index: int) -> UnitFacts:
     if not fork.is_residual or (skip := read_skip(fork)) is None:
-        raise Unlike(f"it has a {fork.merge.kind} of {len(fork.branches)} branches: "
-                     + " | ".join(map(sequence_words, fork.branches)))
+        raise Unlike(
+            f"it has a {fork.merge.kind} of {len(fork.branches)} branches: "
+            + " | ".join(map(sequence_words, fork.branches))
+        )
     residual, shortcut = _branch(fork, RESIDUAL), _branch(fork, SHORTCUT)
     gates = [node for node in residual if isinstance(node, Fork)]
     block = None
     if not gates or (len(gates) == 1 and gates[0].is_gate):
         block = _block([node for node in residual if isinstance(node, op.Conv)])
     if block is None or any(isinstance(each, op.Pool) for each in residual):
-        raise Unlike(f"the residual of a unit is no block of this space ({', '.join(BLOCKS)}): "
-                     f"{sequence_words(residual)}")
+        raise Unlike(
+            f"the residual of a unit is no block of this space ({', '.join(BLOCKS)}): {sequence_words(residual)}"
+        )
     last = residual[-1]
     norms = [node for node in residual if isinstance(node, op.BatchNorm)]
     middle = next((node.filters for gate in gates for node in _branch(gate, GATE) if isinstance(node, op.Conv)), None)
-    return UnitFacts(index, index, block, _shortcut(shortcut), skip,
-                     last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
-                     bool(norms) and norms[-1].gamma_start == 0.0,
-                     middle, isinstance(residual[0], op.BatchNorm | op.Relu))
+    return UnitFacts(
+        index,
+        index,
+        block,
+        _shortcut(shortcut),
+        skip,
+        last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
+        bool(norms) and norms[-1].gamma_start == 0.0,
+        middle,
+        isinstance(residual[0], op.BatchNorm | op.Relu),
+    )
 
 
 def _branch(fork: Fork, part: str) -> Sequence:

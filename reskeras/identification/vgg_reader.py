@@ -28,13 +28,23 @@ def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, t
     if not stages or pools[-1] != len(body) - 1 or not dense or not all(stages):
         return None
     fixed = {} if None in shape else {"input_shape": list(shape)}
-    spec = validated(VggSpec, {"units": [len(convs) for convs in stages], "classes": dense[-1],
-                               "widths": [convs[0].filters for convs in stages], "dense": dense[:-1], **fixed})
+    spec = validated(
+        VggSpec,
+        {
+            "units": [len(convs) for convs in stages],
+            "classes": dense[-1],
+            "widths": [convs[0].filters for convs in stages],
+            "dense": dense[:-1],
+            **fixed,
+        },
+    )
     starts = [index for index, node in enumerate(nodes[:flat]) if isinstance(node, op.Conv)]
     ends = [*starts[1:], flat, len(nodes)]
     planned = spec.lower()
-    units = tuple(replace(unit, nodes=nodes[begin:end])
-                  for unit, begin, end in zip(planned.units, [*starts, flat], ends, strict=True))
+    units = tuple(
+        replace(unit, nodes=nodes[begin:end])
+        for unit, begin, end in zip(planned.units, [*starts, flat], ends, strict=True)
+    )
     changed = {name: value for name, value in spec.sparse().items() if getattr(VggSpec(), name) != getattr(spec, name)}
     # the name makes a file read as a VGG again
     return validated(VggSpec, {"name": spec.name, **changed}), units
@@ -43,8 +53,16 @@ def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, t
 def _stage(nodes: list[op.Conv | op.Pool]) -> list[op.Conv]:
     """The convolutions of a stage that ends in a pool; none where it is no stage of a VGG."""
     *before, pool = nodes
-    convs = [conv for conv in before if isinstance(conv, op.Conv) and conv.kernel == (3, 3) and conv.stride == (1, 1)
-             and conv.groups == 1]
-    fits = (len(convs) == len(before) and len({conv.filters for conv in convs}) == 1
-            and isinstance(pool, op.Pool) and pool.reduce == "max" and pool.kernel == (2, 2) == pool.stride)
+    convs = [
+        conv
+        for conv in before
+        if isinstance(conv, op.Conv) and conv.kernel == (3, 3) and conv.stride == (1, 1) and conv.groups == 1
+    ]
+    fits = (
+        len(convs) == len(before)
+        and len({conv.filters for conv in convs}) == 1
+        and isinstance(pool, op.Pool)
+        and pool.reduce == "max"
+        and pool.kernel == (2, 2) == pool.stride
+    )
     return convs if fits else []

@@ -85,8 +85,11 @@ def _own_network(tell: Tell) -> Iterator[Enter]:
         try:
             enter = stack.enter_context(loopback())
         except OSError as error:
-            tell(f"launch: the workers' ports are open to all who reach this machine, and TensorFlow runs what anyone "
-                 f"sends there as you; let a firewall close them, for {error.strerror or error}", True)
+            tell(
+                f"launch: the workers' ports are open to all who reach this machine, and TensorFlow runs what anyone "
+                f"sends there as you; let a firewall close them, for {error.strerror or error}",
+                True,
+            )
             yield lambda: None
             return
         yield enter
@@ -123,8 +126,13 @@ class Group:
     """One start of all workers."""
 
     def __init__(
-        self, launch: Launch, command: Sequence[str], settings: Sequence[Mapping[str, str]],
-        environ: Mapping[str, str], tell: Tell, enter: Enter,
+        self,
+        launch: Launch,
+        command: Sequence[str],
+        settings: Sequence[Mapping[str, str]],
+        environ: Mapping[str, str],
+        tell: Tell,
+        enter: Enter,
     ):
         self.launch = launch
         self.tell = tell
@@ -187,8 +195,10 @@ class Group:
         if final:
             return WRONG_REQUEST if final[0].status == WRONG_REQUEST else FAILED
         if self.first is not None and self.first.status in STOPPED:
-            self.tell(f"launch: worker {self.first.index} was asked to stop, though the launcher was not; all are "
-                      "stopped", True)
+            self.tell(
+                f"launch: worker {self.first.index} was asked to stop, though the launcher was not; all are stopped",
+                True,
+            )
             return self.first.status
         return 0 if all(worker.status == 0 for worker in self.workers) else None
 

@@ -57,8 +57,10 @@ def environments(ports: Sequence[int], environ: Mapping[str, str]) -> list[dict[
     count = len(ports)
     gpus = visible_gpus(environ)
     if gpus and count > len(gpus):
-        raise ReskerasError(f"workers: {count} are more than the GPUs of this machine ({', '.join(gpus)}); give at "
-                            f"most {len(gpus)}, or set CUDA_VISIBLE_DEVICES=-1 to train on its cores")
+        raise ReskerasError(
+            f"workers: {count} are more than the GPUs of this machine ({', '.join(gpus)}); give at "
+            f"most {len(gpus)}, or set CUDA_VISIBLE_DEVICES=-1 to train on its cores"
+        )
     shared = {"PYTHONUNBUFFERED": "1"}
     shared.update({name: str(max(cores() // count, 1)) for name in THREADS if name not in environ})
     workers = [f"{HOST}:{port}" for port in ports]

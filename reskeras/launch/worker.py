@@ -29,16 +29,27 @@ class Worker:
     signal, None while it runs.
     """
 
-    def __init__(self, index: int, command: Sequence[str], environ: Mapping[str, str], tell: Tell,
-                 enter: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        index: int,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        tell: Tell,
+        enter: Callable[[], None] = lambda: None,
+    ):
         self.index = index
         self.status: int | None = None
         self._tell = tell
         self._last_words: list[str] = []
         self._listening: list[threading.Thread] = []
         self._process = subprocess.Popen(
-            list(command), env={**environ, LAUNCHED: "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_prepared(os.getpid(), enter),
+            list(command),
+            env={**environ, LAUNCHED: "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=_prepared(os.getpid(), enter),
         )
 
     @property

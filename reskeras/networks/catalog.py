@@ -52,12 +52,26 @@ BOTTLENECK_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "wide-resnet-101-2": ("arXiv:1605.07146", {"depth": 101, "inner_factor": 2.0}),
     "se-resnet-50": ("arXiv:1709.01507", {"depth": 50, "squeeze": 16}),
     # 52 layers with its deep stem, so that depth: 50 cannot describe it
-    "resnet-50-d": ("arXiv:1812.01187", {"family": "imagenet", "block": "bottleneck", "stages": [3, 4, 6, 3],
-                                         "stem": DEEP_STEM, "projection": "pooled"}),
+    "resnet-50-d": (
+        "arXiv:1812.01187",
+        {
+            "family": "imagenet",
+            "block": "bottleneck",
+            "stages": [3, 4, 6, 3],
+            "stem": DEEP_STEM,
+            "projection": "pooled",
+        },
+    ),
 }
 # what the released Inception-ResNet-v2 (tf-slim, keras.applications) has and the paper has not
-RELEASED: dict[str, Any] = {"stem": "released", "cells": [10, 20, 10], "scaling": [0.17, 0.1, 0.2], "last_linear": True,
-            "final_width": 1536, "bn": {"momentum": 0.99, "epsilon": 1e-3, "scale": False}}
+RELEASED: dict[str, Any] = {
+    "stem": "released",
+    "cells": [10, 20, 10],
+    "scaling": [0.17, 0.1, 0.2],
+    "last_linear": True,
+    "final_width": 1536,
+    "bn": {"momentum": 0.99, "epsilon": 1e-3, "scale": False},
+}
 SMALL: dict[str, Any] = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25}
 
 
@@ -72,8 +86,9 @@ def catalog() -> dict[str, Row]:
         rows[f"resnet-{depth}"] = _row(source, TABLE_1_FLOPS.get(depth), depth=depth)
         for shortcut in {18: "AB", 34: "ABC"}.get(depth, "B"):
             rows[f"resnet-{depth}-{shortcut}"] = _row(source, TABLE_1_FLOPS.get(depth), depth=depth, shortcut=shortcut)
-        rows[f"preact-{depth}"] = _row("v2 table 5" if depth in (152, 200) else "v2 section 5", depth=depth,
-                                       order="full_preact")
+        rows[f"preact-{depth}"] = _row(
+            "v2 table 5" if depth in (152, 200) else "v2 section 5", depth=depth, order="full_preact"
+        )
     for name, (source, fields) in BOTTLENECK_VARIANTS.items():
         rows[name] = _row(source, stride_on="3x3", **fields)
     rows |= _inceptions()
@@ -101,8 +116,9 @@ def _inceptions() -> dict[str, Row]:
         "inception-v4": Row(InceptionSpec(inception="v4"), f"{paper} figure 9", millions=42.68),
         "inception-resnet-v1": Row(InceptionSpec(inception="resnet-v1"), f"{paper} figure 15"),
         "inception-resnet-v2": Row(InceptionSpec(inception="resnet-v2"), f"{paper} figure 15"),
-        "inception-resnet-v2-released": Row(InceptionSpec(inception="resnet-v2", **RELEASED), "tf-slim, Keras",
-                                            millions=55.84),
+        "inception-resnet-v2-released": Row(
+            InceptionSpec(inception="resnet-v2", **RELEASED), "tf-slim, Keras", millions=55.84
+        ),
     }
     for kind in KINDS:
         rows[f"cifar-inception-{kind}"] = Row(InceptionSpec(inception=kind, **SMALL), f"cells of {paper}")

@@ -66,11 +66,19 @@ class AnchorSpec(Spec):
     `sizes` are the sides, in pixels of the canvas, of squares of the anchors' areas; `ratios` are height over width.
     """
 
-    sizes: Annotated[tuple[Annotated[float, within(1, 8192)], ...], Field(
-        min_length=1, max_length=16, description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas' shorter side"),
-        AfterValidator(_once)] | None = None
-    ratios: Annotated[tuple[Annotated[float, within(0.05, 20)], ...], Field(min_length=1, max_length=16),
-                      AfterValidator(_once)] = (0.5, 1.0, 2.0)
+    sizes: (
+        Annotated[
+            tuple[Annotated[float, within(1, 8192)], ...],
+            Field(
+                min_length=1, max_length=16, description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas' shorter side"
+            ),
+            AfterValidator(_once),
+        ]
+        | None
+    ) = None
+    ratios: Annotated[
+        tuple[Annotated[float, within(0.05, 20)], ...], Field(min_length=1, max_length=16), AfterValidator(_once)
+    ] = (0.5, 1.0, 2.0)
 
     @property
     def per_position(self) -> int:
@@ -81,14 +89,17 @@ class AnchorSpec(Spec):
 class ProposalSpec(Spec):
     """The region proposal network, and which of its boxes become regions (arXiv:1506.01497 section 3)."""
 
-    width: Annotated[Width | None, Field(
-        description="Channels of its 3x3 convolution; default: those of the shared map, at most 512")] = None
+    width: Annotated[
+        Width | None,
+        Field(description="Channels of its 3x3 convolution; default: those of the shared map, at most 512"),
+    ] = None
     positive: Annotated[Share, Field(description="Overlap with an object from which on an anchor is one")] = 0.7
     negative: Annotated[Share, Field(description="Overlap below which an anchor is background")] = 0.3
     sample: Annotated[int, whole(2, 4096), Field(description="Anchors of an image that the loss looks at")] = 256
     sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.5
-    before: Annotated[int, whole(1, 20_000), Field(
-        description="Best boxes of an image that suppression looks at")] = 2000
+    before: Annotated[int, whole(1, 20_000), Field(description="Best boxes of an image that suppression looks at")] = (
+        2000
+    )
     overlap: Annotated[Share, Field(description="Overlap at which of two boxes the worse is suppressed")] = 0.7
     training: Annotated[int, whole(1, 4096), Field(description="Boxes of an image left for training")] = 1000
     testing: Annotated[int, whole(1, 4096), Field(description="Boxes of an image left for testing")] = 300
@@ -97,25 +108,31 @@ class ProposalSpec(Spec):
 class RegionSpec(Spec):
     """What is done with each region: its part of the shared map, and how it is learned."""
 
-    pool: Annotated[Literal["align", "max"], Field(
-        description="align: RoIAlign (arXiv:1703.06870); max: RoI pooling, as in the paper")] = "align"
+    pool: Annotated[
+        Literal["align", "max"],
+        Field(description="align: RoIAlign (arXiv:1703.06870); max: RoI pooling, as in the paper"),
+    ] = "align"
     size: Annotated[int, whole(2, 64), Field(description="Rows and columns of a region's map")] = 14
     points: Annotated[int, whole(1, 8), Field(description="RoIAlign's points in a cell, along one side")] = 2
-    context: Annotated[bool, Field(
-        description="Features of the whole image beside those of each region (v1 appendix A)")] = False
+    context: Annotated[
+        bool, Field(description="Features of the whole image beside those of each region (v1 appendix A)")
+    ] = False
     sample: Annotated[int, whole(2, 1024), Field(description="Regions of an image that are trained on")] = 128
     sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.25
     positive: Annotated[Share, Field(description="Overlap with an object from which on a region is one")] = 0.5
-    deviations: Annotated[tuple[Deviation, Deviation, Deviation, Deviation], Field(
-        description="What offsets of top, left, height and width are divided by")] = (0.1, 0.1, 0.2, 0.2)
+    deviations: Annotated[
+        tuple[Deviation, Deviation, Deviation, Deviation],
+        Field(description="What offsets of top, left, height and width are divided by"),
+    ] = (0.1, 0.1, 0.2, 0.2)
 
 
 class DetectionSpec(Spec):
     """What a detector tells of an image."""
 
     score: Annotated[float, within(0, 1, below=True), Field(description="Lowest probability that is told")] = 0.05
-    overlap: Annotated[Share, Field(
-        description="Overlap at which of two boxes of a class the worse is suppressed")] = 0.5
+    overlap: Annotated[Share, Field(description="Overlap at which of two boxes of a class the worse is suppressed")] = (
+        0.5
+    )
     most: Annotated[int, whole(1, 1000), Field(description="Boxes of an image")] = 100
 
 
@@ -128,21 +145,28 @@ class DetectorSpec(Spec):
     task: ClassVar[str] = "detection"
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     backbone: Annotated[Backbone, Field(description="A residual network: a name of the catalogue or its fields")]
-    shared: Annotated[str | None, Field(
-        max_length=100, description="Stage or unit up to which the network is shared; default: the last stage but one")
+    shared: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="Stage or unit up to which the network is shared; default: the last stage but one",
+        ),
     ] = None
     anchors: AnchorSpec = AnchorSpec()
     proposals: ProposalSpec = ProposalSpec()
     regions: RegionSpec = RegionSpec()
     detections: DetectionSpec = DetectionSpec()
-    classes: Annotated[Annotated[int, whole(1, 10_000)] | None, Field(
-        description="Of objects; default: those of the data")] = None
+    classes: Annotated[
+        Annotated[int, whole(1, 10_000)] | None, Field(description="Of objects; default: those of the data")
+    ] = None
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> DetectorSpec:
         if self.proposals.negative > self.proposals.positive:
-            raise ValueError(f"proposals.negative {self.proposals.negative:g} is above proposals.positive "
-                             f"{self.proposals.positive:g}")
+            raise ValueError(
+                f"proposals.negative {self.proposals.negative:g} is above proposals.positive "
+                f"{self.proposals.positive:g}"
+            )
         return self
 
     def decided(self) -> DetectorSpec:
@@ -154,16 +178,22 @@ class DetectorSpec(Spec):
         shared = self.shared or _shared_by_default(network)
         end = plan.endpoint(shared)
         if not 1 <= end < len(plan.units) - 2:
-            raise ReskerasError(f"shared: {shared!r} leaves no unit for the regions, or none for the image; choose a "
-                                f"stage such as stage{len(network.stages) - 1}")
+            raise ReskerasError(
+                f"shared: {shared!r} leaves no unit for the regions, or none for the image; choose a "
+                f"stage such as stage{len(network.stages) - 1}"
+            )
         shorter = min(network.input_shape[:2])
         sizes = self.anchors.sizes or tuple(round(shorter * share, 1) for share in SHARES)
         width = self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN)
-        return self.model_copy(update={
-            "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
-            "shared": shared, "classes": self.classes or network.classes,
-            "anchors": self.anchors.model_copy(update={"sizes": sizes}),
-            "proposals": self.proposals.model_copy(update={"width": width})})
+        return self.model_copy(
+            update={
+                "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
+                "shared": shared,
+                "classes": self.classes or network.classes,
+                "anchors": self.anchors.model_copy(update={"sizes": sizes}),
+                "proposals": self.proposals.model_copy(update={"width": width}),
+            }
+        )
 
     def describe(self) -> str:
         """How its backbone was interpreted, in one line."""
@@ -221,8 +251,9 @@ class DetectorPlan:
     @property
     def everything(self) -> Plan:
         """All units in one plan, to look up weights and units in; its shapes do not chain."""
-        return Plan(units=tuple(unit for plan in self.parts.values() for unit in plan.units),
-                    input_shape=self.input_shape)
+        return Plan(
+            units=tuple(unit for plan in self.parts.values() for unit in plan.units), input_shape=self.input_shape
+        )
 
     def times(self, regions: int) -> dict[str, int]:
         """How often each part runs for an image with so many regions."""
@@ -257,18 +288,30 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     stages = [unit.stage for unit in shared.units if isinstance(unit.stage, int)]
     before = maker.activation(ORDERS[resolved.stages[stages[-1] - 1].order].head, "rpn_pre_")
     width = spec.proposals.width or min(shared.output_shape[-1], WIDEST_RPN)
-    rpn = _plan("rpn", (*before, *maker.conv("rpn_conv", 3, width, 1, bias_start=0.0), op.Relu(name="rpn_relu")),
-                shared.output_shape)
+    rpn = _plan(
+        "rpn",
+        (*before, *maker.conv("rpn_conv", 3, width, 1, bias_start=0.0), op.Relu(name="rpn_relu")),
+        shared.output_shape,
+    )
     head = network.units[-1]
     pooling = replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
-    regions = Plan(units=(*network.units[end + 1 : -1], pooling),
-                   input_shape=(spec.regions.size, spec.regions.size, shared.output_shape[-1]))
+    regions = Plan(
+        units=(*network.units[end + 1 : -1], pooling),
+        input_shape=(spec.regions.size, spec.regions.size, shared.output_shape[-1]),
+    )
     pooled = (regions.output_shape[0] * (2 if spec.regions.context else 1),)
-    dense = {name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), pooled)
-             for name, units in (("logits", classes + 1), ("box_deltas", 4 * classes))}
-    convs = {name: _plan(name, (op.Conv(name=name, filters=filters, kernel=(1, 1), bias=True,
-                                        initialiser=SMALL_NORMAL),), rpn.output_shape)
-             for name, filters in (("objectness", each), ("anchor_deltas", 4 * each))}
+    dense = {
+        name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), pooled)
+        for name, units in (("logits", classes + 1), ("box_deltas", 4 * classes))
+    }
+    convs = {
+        name: _plan(
+            name,
+            (op.Conv(name=name, filters=filters, kernel=(1, 1), bias=True, initialiser=SMALL_NORMAL),),
+            rpn.output_shape,
+        )
+        for name, filters in (("objectness", each), ("anchor_deltas", 4 * each))
+    }
     plan = DetectorPlan(spec=spec, network=network, shared=shared, rpn=rpn, regions=regions, **convs, **dense)
     _check_counts(plan)
     return plan
@@ -286,11 +329,15 @@ def _check_counts(plan: DetectorPlan) -> None:
     count, spec = prod(plan.map_shape[:2]) * plan.anchors, plan.spec
     for field in ("training", "testing"):
         if getattr(spec.proposals, field) > spec.proposals.before:
-            raise ReskerasError(f"proposals.{field}: {getattr(spec.proposals, field)} is more than proposals.before, "
-                                f"{spec.proposals.before}")
+            raise ReskerasError(
+                f"proposals.{field}: {getattr(spec.proposals, field)} is more than proposals.before, "
+                f"{spec.proposals.before}"
+            )
     if count < 2:
-        raise ReskerasError(f"anchors: the shared map of {plan.map_shape[0]}x{plan.map_shape[1]} has {count} anchors; "
-                            "choose a larger backbone.input_shape, or more sizes")
+        raise ReskerasError(
+            f"anchors: the shared map of {plan.map_shape[0]}x{plan.map_shape[1]} has {count} anchors; "
+            "choose a larger backbone.input_shape, or more sizes"
+        )
 
 
 def detector_name(spec: DetectorSpec) -> str:

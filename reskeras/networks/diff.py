@@ -187,8 +187,7 @@ def _places(nodes: Sequence, branch: str = "", part: str = "") -> Iterator[Place
 
 
 def _numbers(before: Node, after: Node) -> str:
-    changed = [(one.name, getattr(before, one.name), getattr(after, one.name))
-               for one in fields(before) if one.compare]
+    changed = [(one.name, getattr(before, one.name), getattr(after, one.name)) for one in fields(before) if one.compare]
     return ", ".join(f"{name} {old} -> {new}" for name, old, new in changed if old != new)
 
 

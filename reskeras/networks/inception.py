@@ -23,8 +23,10 @@ INCEPTION = "inception"  # the field that identifies an InceptionSpec
 
 # A word is a convolution with batch norm and ReLU, kernel rows x columns and filters, or a 3x3 pool; `V` is without
 # padding, as in the figures. A tuple in a branch is a fork whose branches are concatenated.
-WORD = re.compile(r"(?:(?P<rows>\d)x(?P<columns>\d) (?P<filters>\d+)|(?P<pool>max|average))"
-                  r"(?: /(?P<stride>\d))?(?P<valid> V)?")
+WORD = re.compile(
+    r"(?:(?P<rows>\d)x(?P<columns>\d) (?P<filters>\d+)|(?P<pool>max|average))"
+    r"(?: /(?P<stride>\d))?(?P<valid> V)?"
+)
 Branch = tuple[Any, ...]  # of words and of tuples of branches
 Branches = tuple[Branch, ...]
 Name = Literal["v4", "resnet-v1", "resnet-v2"]
@@ -32,15 +34,27 @@ StemName = Literal["v4", "resnet-v1", "released", "small"]
 
 STEMS: dict[StemName, Branch] = {
     # figure 3
-    "v4": ("3x3 32 /2 V", "3x3 32 V", "3x3 64",
-           (("max /2 V",), ("3x3 96 /2 V",)),
-           (("1x1 64", "3x3 96 V"), ("1x1 64", "7x1 64", "1x7 64", "3x3 96 V")),
-           (("3x3 192 /2 V",), ("max /2 V",))),
+    "v4": (
+        "3x3 32 /2 V",
+        "3x3 32 V",
+        "3x3 64",
+        (("max /2 V",), ("3x3 96 /2 V",)),
+        (("1x1 64", "3x3 96 V"), ("1x1 64", "7x1 64", "1x7 64", "3x3 96 V")),
+        (("3x3 192 /2 V",), ("max /2 V",)),
+    ),
     # figure 14
     "resnet-v1": ("3x3 32 /2 V", "3x3 32 V", "3x3 64", "max /2 V", "1x1 80", "3x3 192 V", "3x3 256 /2 V"),
     # the released Inception-ResNet-v2 has Inception-v3's stem and first cell
-    "released": ("3x3 32 /2 V", "3x3 32 V", "3x3 64", "max /2 V", "1x1 80", "3x3 192 V", "max /2 V",
-                 (("1x1 96",), ("1x1 48", "5x5 64"), ("1x1 64", "3x3 96", "3x3 96"), ("average", "1x1 64"))),
+    "released": (
+        "3x3 32 /2 V",
+        "3x3 32 V",
+        "3x3 64",
+        "max /2 V",
+        "1x1 80",
+        "3x3 192 V",
+        "max /2 V",
+        (("1x1 96",), ("1x1 48", "5x5 64"), ("1x1 64", "3x3 96", "3x3 96"), ("average", "1x1 64")),
+    ),
     # our own, for images of about 32 pixels: cells A work at half that size
     "small": ("3x3 32", "3x3 64 /2"),
 }
@@ -60,37 +74,71 @@ class CellKind:
 
 KINDS: dict[Name, CellKind] = {
     # figures 4 to 8; figure 7 has its numbers in table 1
-    "v4": CellKind("v4", (4, 7, 3), (
-        (("1x1 96",), ("1x1 64", "3x3 96"), ("1x1 64", "3x3 96", "3x3 96"), ("average", "1x1 96")),
-        (("1x1 384",), ("1x1 192", "1x7 224", "7x1 256"), ("1x1 192", "1x7 192", "7x1 224", "1x7 224", "7x1 256"),
-         ("average", "1x1 128")),
-        (("1x1 256",), ("1x1 384", (("1x3 256",), ("3x1 256",))),
-         ("1x1 384", "1x3 448", "3x1 512", (("3x1 256",), ("1x3 256",))), ("average", "1x1 256")),
-    ), (
-        (("3x3 384 /2 V",), ("1x1 192", "3x3 224", "3x3 256 /2 V"), ("max /2 V",)),
-        (("1x1 192", "3x3 192 /2 V"), ("1x1 256", "1x7 256", "7x1 320", "3x3 320 /2 V"), ("max /2 V",)),
-    ), residual=False),
+    "v4": CellKind(
+        "v4",
+        (4, 7, 3),
+        (
+            (("1x1 96",), ("1x1 64", "3x3 96"), ("1x1 64", "3x3 96", "3x3 96"), ("average", "1x1 96")),
+            (
+                ("1x1 384",),
+                ("1x1 192", "1x7 224", "7x1 256"),
+                ("1x1 192", "1x7 192", "7x1 224", "1x7 224", "7x1 256"),
+                ("average", "1x1 128"),
+            ),
+            (
+                ("1x1 256",),
+                ("1x1 384", (("1x3 256",), ("3x1 256",))),
+                ("1x1 384", "1x3 448", "3x1 512", (("3x1 256",), ("1x3 256",))),
+                ("average", "1x1 256"),
+            ),
+        ),
+        (
+            (("3x3 384 /2 V",), ("1x1 192", "3x3 224", "3x3 256 /2 V"), ("max /2 V",)),
+            (("1x1 192", "3x3 192 /2 V"), ("1x1 256", "1x7 256", "7x1 320", "3x3 320 /2 V"), ("max /2 V",)),
+        ),
+        residual=False,
+    ),
     # figures 10 to 13
-    "resnet-v1": CellKind("resnet-v1", (5, 10, 5), (
-        (("1x1 32",), ("1x1 32", "3x3 32"), ("1x1 32", "3x3 32", "3x3 32")),
-        (("1x1 128",), ("1x1 128", "1x7 128", "7x1 128")),
-        (("1x1 192",), ("1x1 192", "1x3 192", "3x1 192")),
-    ), (
-        (("3x3 384 /2 V",), ("1x1 192", "3x3 192", "3x3 256 /2 V"), ("max /2 V",)),
-        (("1x1 256", "3x3 384 /2 V"), ("1x1 256", "3x3 256 /2 V"), ("1x1 256", "3x3 256", "3x3 256 /2 V"),
-         ("max /2 V",)),
-    ), residual=True),
+    "resnet-v1": CellKind(
+        "resnet-v1",
+        (5, 10, 5),
+        (
+            (("1x1 32",), ("1x1 32", "3x3 32"), ("1x1 32", "3x3 32", "3x3 32")),
+            (("1x1 128",), ("1x1 128", "1x7 128", "7x1 128")),
+            (("1x1 192",), ("1x1 192", "1x3 192", "3x1 192")),
+        ),
+        (
+            (("3x3 384 /2 V",), ("1x1 192", "3x3 192", "3x3 256 /2 V"), ("max /2 V",)),
+            (
+                ("1x1 256", "3x3 384 /2 V"),
+                ("1x1 256", "3x3 256 /2 V"),
+                ("1x1 256", "3x3 256", "3x3 256 /2 V"),
+                ("max /2 V",),
+            ),
+        ),
+        residual=True,
+    ),
     # figures 16 to 19. The stream after the reductions is 1,152 and 2,144 wide; figures 17 and 19 print 1,154 and
     # 2,048 for the convolution that is added to it, which fits no stream, so it is made as wide as the stream
-    "resnet-v2": CellKind("v4", (5, 10, 5), (
-        (("1x1 32",), ("1x1 32", "3x3 32"), ("1x1 32", "3x3 48", "3x3 64")),
-        (("1x1 192",), ("1x1 128", "1x7 160", "7x1 192")),
-        (("1x1 192",), ("1x1 192", "1x3 224", "3x1 256")),
-    ), (
-        (("3x3 384 /2 V",), ("1x1 256", "3x3 256", "3x3 384 /2 V"), ("max /2 V",)),
-        (("1x1 256", "3x3 384 /2 V"), ("1x1 256", "3x3 288 /2 V"), ("1x1 256", "3x3 288", "3x3 320 /2 V"),
-         ("max /2 V",)),
-    ), residual=True),
+    "resnet-v2": CellKind(
+        "v4",
+        (5, 10, 5),
+        (
+            (("1x1 32",), ("1x1 32", "3x3 32"), ("1x1 32", "3x3 48", "3x3 64")),
+            (("1x1 192",), ("1x1 128", "1x7 160", "7x1 192")),
+            (("1x1 192",), ("1x1 192", "1x3 224", "3x1 256")),
+        ),
+        (
+            (("3x3 384 /2 V",), ("1x1 256", "3x3 256", "3x3 384 /2 V"), ("max /2 V",)),
+            (
+                ("1x1 256", "3x3 384 /2 V"),
+                ("1x1 256", "3x3 288 /2 V"),
+                ("1x1 256", "3x3 288", "3x3 320 /2 V"),
+                ("max /2 V",),
+            ),
+        ),
+        residual=True,
+    ),
 }
 SCALING = (0.17, 0.1, 0.2)  # the released factors; section 3.3 has "between 0.1 and 0.3"
 Factor = Annotated[float, within(0, 1, above=True)]
@@ -117,20 +165,24 @@ class InceptionSpec(AnyNetwork):
     inception: Annotated[Name, Field(description="Whose cells (figures 4 to 19)")]
     stem: StemName = Field(
         default_factory=lambda data: KINDS[data[INCEPTION]].stem,
-        description="Figure 3, figure 14, that of the released Inception-ResNet-v2, or one for images of 32 pixels")
+        description="Figure 3, figure 14, that of the released Inception-ResNet-v2, or one for images of 32 pixels",
+    )
     cells: tuple[Count, Count, Count] = Field(
-        default_factory=lambda data: KINDS[data[INCEPTION]].counts, description="Cells A, B and C")
+        default_factory=lambda data: KINDS[data[INCEPTION]].counts, description="Cells A, B and C"
+    )
     scaling: Annotated[
         tuple[Factor, Factor, Factor] | None,
         BeforeValidator(_thrice, json_schema_input_type=Factor | tuple[Factor, Factor, Factor] | None),
     ] = Field(
         default_factory=lambda data: SCALING if KINDS[data[INCEPTION]].residual else None,
-        description="Factors of the residuals of cells A, B and C, or one for all (section 3.3)")
+        description="Factors of the residuals of cells A, B and C, or one for all (section 3.3)",
+    )
     last_linear: Annotated[bool, Field(description="The last cell is neither scaled nor activated (released)")] = False
     final_width: Annotated[Width | None, Field(description="A 1x1 convolution before pooling (released: 1536)")] = None
     width_factor: Annotated[float, within(0, 64, above=True), Field(description="Multiplies all widths")] = 1.0
-    dropout: Annotated[float, within(0, 1, below=True), Field(
-        description="Of the pooled features (figure 9: 0.2)")] = 0.2
+    dropout: Annotated[float, within(0, 1, below=True), Field(description="Of the pooled features (figure 9: 0.2)")] = (
+        0.2
+    )
     classes: Annotated[int, whole(1, 1_000_000)] = Field(default_factory=lambda data: _preset(data).classes)
     input_shape: InputShape = Field(default_factory=lambda data: _preset(data).input_shape)
     bn: BatchNormSpec = DEFAULTS["bn"]
@@ -155,11 +207,15 @@ class InceptionSpec(AnyNetwork):
         return f"inception-{self.inception}-variant"
 
     def describe(self) -> str:
-        parts = {f"inception {self.inception}": True, f"stem {self.stem}": True,
-                 f"cells {comma_listed(self.cells)}": True,
-                 f"residuals times {comma_listed(self.scaling or ())}": self.scaling,
-                 "last cell linear": self.last_linear, f"final convolution {self.final_width}": self.final_width,
-                 f"widths times {self.width_factor:g}": self.width_factor != 1}
+        parts = {
+            f"inception {self.inception}": True,
+            f"stem {self.stem}": True,
+            f"cells {comma_listed(self.cells)}": True,
+            f"residuals times {comma_listed(self.scaling or ())}": self.scaling,
+            "last cell linear": self.last_linear,
+            f"final convolution {self.final_width}": self.final_width,
+            f"widths times {self.width_factor:g}": self.width_factor != 1,
+        }
         return f"depth {self.depth}: {comma_listed(text for text, said in parts.items() if said)}"
 
     def facts(self) -> dict[str, Any]:
@@ -203,16 +259,25 @@ class _Maker:
 
     def added(self, name: str, cell: Sequence, width: int, factor: float, linear: bool) -> Sequence:
         """A cell as a residual: a linear 1x1 convolution to the stream's width, scaled, added (figure 20)."""
-        widened = op.Conv(name=f"{name}_expansion_conv", filters=width, kernel=(1, 1), bias=True,
-                          initialiser=self.spec.initialiser)
-        fork = Fork(name=f"{name}_add", branches=((), (*cell, widened)),
-                    merge=ADD if factor == 1 else ScaledAdd(factors=(1.0, factor)))
+        widened = op.Conv(
+            name=f"{name}_expansion_conv", filters=width, kernel=(1, 1), bias=True, initialiser=self.spec.initialiser
+        )
+        fork = Fork(
+            name=f"{name}_add",
+            branches=((), (*cell, widened)),
+            merge=ADD if factor == 1 else ScaledAdd(factors=(1.0, factor)),
+        )
         return (fork,) if linear else (fork, op.Relu(name=f"{name}_out_relu"))
 
     def cell(self, name: str, branches: Branches) -> Fork:
         """Branches, concatenated."""
-        return Fork(name=f"{name}_concat", merge=Concat(), branches=tuple(
-            self.sequence(f"{name}_branch{index}", branch) for index, branch in enumerate(branches, start=1)))
+        return Fork(
+            name=f"{name}_concat",
+            merge=Concat(),
+            branches=tuple(
+                self.sequence(f"{name}_branch{index}", branch) for index, branch in enumerate(branches, start=1)
+            ),
+        )
 
     def sequence(self, name: str, branch: Branch) -> Sequence:
         """A branch's words and forks as nodes."""
@@ -235,20 +300,42 @@ class _Maker:
         padding: op.WindowPadding = "valid" if word["valid"] else "same"
         if word["pool"]:
             suffix = "" if number == 1 else str(number)
-            return (op.Pool(name=f"{name}_pool{suffix}", reduce="max" if word["pool"] == "max" else "average",
-                            kernel=(3, 3), stride=(stride, stride), padding=padding),)
+            return (
+                op.Pool(
+                    name=f"{name}_pool{suffix}",
+                    reduce="max" if word["pool"] == "max" else "average",
+                    kernel=(3, 3),
+                    stride=(stride, stride),
+                    padding=padding,
+                ),
+            )
         kernel = int(word["rows"]), int(word["columns"])
         filters = max(round(int(word["filters"]) * self.spec.width_factor), 1)
         return self.conv(f"{name}_", str(number), filters, kernel, stride, padding)
 
-    def conv(self, prefix: str, number: str, filters: int, kernel: tuple[int, int] = (1, 1), stride: int = 1,
-             padding: op.WindowPadding = "same") -> Sequence:
+    def conv(
+        self,
+        prefix: str,
+        number: str,
+        filters: int,
+        kernel: tuple[int, int] = (1, 1),
+        stride: int = 1,
+        padding: op.WindowPadding = "same",
+    ) -> Sequence:
         """A convolution without bias, batch norm, ReLU."""
         bn = self.spec.bn
-        return (op.Conv(name=f"{prefix}conv{number}", filters=filters, kernel=kernel, stride=(stride, stride),
-                        padding=padding, initialiser=self.spec.initialiser),
-                op.BatchNorm(name=f"{prefix}bn{number}", momentum=bn.momentum, epsilon=bn.epsilon, scale=bn.scale),
-                op.Relu(name=f"{prefix}relu{number}"))
+        return (
+            op.Conv(
+                name=f"{prefix}conv{number}",
+                filters=filters,
+                kernel=kernel,
+                stride=(stride, stride),
+                padding=padding,
+                initialiser=self.spec.initialiser,
+            ),
+            op.BatchNorm(name=f"{prefix}bn{number}", momentum=bn.momentum, epsilon=bn.epsilon, scale=bn.scale),
+            op.Relu(name=f"{prefix}relu{number}"),
+        )
 
     def head(self) -> Unit:
         """The optional last convolution, global average pooling, dropout, logits."""

@@ -31,8 +31,9 @@ def lowered(network: ResolvedNetwork) -> Plan:
         row = network.stages[stage]
         # stochastic depth's linear rule: the rate grows from 0 to drop_path at the last unit
         drop_rate = network.drop_path * (place + 1) / len(places)
-        change = Change(width, row.width * BLOCKS[row.block].expansion, network.unit_stride(stage, unit),
-                        network.downsample)
+        change = Change(
+            width, row.width * BLOCKS[row.block].expansion, network.unit_stride(stage, unit), network.downsample
+        )
         units.append(make.unit(stage + 1, unit + 1, row, change, place == 0, drop_rate))
         width = change.out_width
     return Plan(units=(*units, make.head()), input_shape=whole_shape(network.input_shape))
@@ -80,21 +81,26 @@ class Maker:
         projected = option.projects(change)
         shortcut = self.projection(name, row, change) if projected else option.fitted(f"{name}_shortcut", change)
         shared = projected or (first and self.network.first_shortcut == "activated")
-        fork = row.skip.fork(name, shortcut, residual if shared else (*before, *residual),
-                             lambda bias: self.gate(name, change, bias))
+        fork = row.skip.fork(
+            name, shortcut, residual if shared else (*before, *residual), lambda bias: self.gate(name, change, bias)
+        )
         return replace(unit, nodes=(*(before if shared else ()), fork, *added))
 
     def projection(self, name: str, row: StageRow, change: Change) -> Sequence:
         """A 1x1 convolution as shortcut, strided, or unstrided after an average pool."""
         pooled = change.stride > 1 and self.network.projection == "pooled"
-        return (*(averaged(f"{name}_shortcut", change.stride) if pooled else ()),
-                *self.conv(f"{name}_shortcut_conv", 1, change.out_width, 1 if pooled else change.stride),
-                *self.activation(ORDERS[row.order].projection, f"{name}_shortcut_"))
+        return (
+            *(averaged(f"{name}_shortcut", change.stride) if pooled else ()),
+            *self.conv(f"{name}_shortcut_conv", 1, change.out_width, 1 if pooled else change.stride),
+            *self.activation(ORDERS[row.order].projection, f"{name}_shortcut_"),
+        )
 
     def gate(self, name: str, change: Change, bias: float) -> Sequence:
         """The gating branch: a 1x1 convolution of the unit's input, then a sigmoid (v2 section 3.1)."""
-        return (*self.conv(f"{name}_gate_conv", 1, change.out_width, change.stride, bias_start=bias),
-                op.Sigmoid(name=f"{name}_gate_sigmoid"))
+        return (
+            *self.conv(f"{name}_gate_conv", 1, change.out_width, change.stride, bias_start=bias),
+            op.Sigmoid(name=f"{name}_gate_sigmoid"),
+        )
 
     def residual(self, name: str, row: StageRow, stride: int) -> Sequence:
         """The block's convolutions with BN and ReLU in the order given, without the first pre-activation."""
@@ -106,8 +112,13 @@ class Maker:
             number, last = str(index + 1), index == len(form.kernels) - 1
             if index:
                 nodes += self.activation(order.before, f"{name}_pre_", number)
-            nodes += self.conv(f"{name}_conv{number}", kernel, width, stride if index == strided else 1,
-                               groups=self.network.groups if index == form.inner else 1)
+            nodes += self.conv(
+                f"{name}_conv{number}",
+                kernel,
+                width,
+                stride if index == strided else 1,
+                groups=self.network.groups if index == form.inner else 1,
+            )
             silent = last and self.network.zero_gamma
             nodes += self.activation(order.last if last else order.between, f"{name}_", number, silent)
         return tuple(nodes)
@@ -117,18 +128,22 @@ class Maker:
         if not self.network.squeeze:
             return ()
         inside = middle(width, self.network.squeeze, self.network.squeeze_multiple)
-        gate = (op.GlobalPool(name=f"{name}_pool", keep_positions=True),
-                *self.conv(f"{name}_conv1", 1, inside, 1, bias_start=0.0),
-                op.Relu(name=f"{name}_relu"),
-                *self.conv(f"{name}_conv2", 1, width, 1, bias_start=0.0),
-                op.Sigmoid(name=f"{name}_sigmoid"))
+        gate = (
+            op.GlobalPool(name=f"{name}_pool", keep_positions=True),
+            *self.conv(f"{name}_conv1", 1, inside, 1, bias_start=0.0),
+            op.Relu(name=f"{name}_relu"),
+            *self.conv(f"{name}_conv2", 1, width, 1, bias_start=0.0),
+            op.Sigmoid(name=f"{name}_sigmoid"),
+        )
         return (Fork(name=f"{name}_multiply", branches=((), gate), merge=Multiply()),)
 
     def head(self) -> Unit:
         """The last activation of a pre-activation network, global pooling, dropout, logits."""
         head, network = self.network.head, self.network
-        nodes = [*self.activation(ORDERS[network.stages[-1].order].head, "head_"),
-                 op.GlobalPool(name="head_pool", reduce=head.pool)]
+        nodes = [
+            *self.activation(ORDERS[network.stages[-1].order].head, "head_"),
+            op.GlobalPool(name="head_pool", reduce=head.pool),
+        ]
         if head.dropout:
             nodes.append(op.Dropout(name="head_dropout", rate=head.dropout))
         nodes.append(op.Dense(name="logits", units=network.classes, initialiser=network.initialiser))
@@ -139,24 +154,43 @@ class Maker:
         numbers = {"bn": {**self.network.bn.model_dump(), "gamma_start": 0.0 if silent else 1.0}}
         return tuple(op.OPERATIONS[word](name=f"{prefix}{word}{number}", **numbers.get(word, {})) for word in words)
 
-    def conv(self, name: str, kernel: int, width: int, stride: int, bias_start: float | None = None,
-             groups: int = 1) -> Sequence:
+    def conv(
+        self, name: str, kernel: int, width: int, stride: int, bias_start: float | None = None, groups: int = 1
+    ) -> Sequence:
         """A square convolution, with the padding that its stride needs; a `bias_start` gives it a bias."""
         pad, padding = self.padding(name, kernel, stride)
-        return (*pad, op.Conv(
-            name=name, filters=width, kernel=(kernel, kernel), stride=(stride, stride), padding=padding,
-            groups=groups, bias=self.network.conv_bias or bias_start is not None, bias_start=bias_start or 0.0,
-            initialiser=self.network.initialiser,
-        ))
+        return (
+            *pad,
+            op.Conv(
+                name=name,
+                filters=width,
+                kernel=(kernel, kernel),
+                stride=(stride, stride),
+                padding=padding,
+                groups=groups,
+                bias=self.network.conv_bias or bias_start is not None,
+                bias_start=bias_start or 0.0,
+                initialiser=self.network.initialiser,
+            ),
+        )
 
     def pool(self, name: str, pool: PoolSpec) -> Sequence:
         """A max-pool. Zero padding is harmless after a ReLU."""
         pad, padding = self.padding(name, pool.kernel, pool.stride, pool.border)
-        return (*pad, op.Pool(name=name, reduce="max", kernel=(pool.kernel, pool.kernel),
-                              stride=(pool.stride, pool.stride), padding=padding))
+        return (
+            *pad,
+            op.Pool(
+                name=name,
+                reduce="max",
+                kernel=(pool.kernel, pool.kernel),
+                stride=(pool.stride, pool.stride),
+                padding=padding,
+            ),
+        )
 
-    def padding(self, name: str, kernel: int, stride: int, border: op.Border = "zero"
-                ) -> tuple[Sequence, op.WindowPadding]:
+    def padding(
+        self, name: str, kernel: int, stride: int, border: op.Border = "zero"
+    ) -> tuple[Sequence, op.WindowPadding]:
         """The Pad before a window and the window's own padding.
 
         With an odd kernel and stride 1 TensorFlow's `same` is symmetric; with a stride it pads more at

@@ -25,40 +25,60 @@ class NetworkSpec(AnyNetwork):
 
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     family: Annotated[Family | None, Field(description="Preset of stem, widths and input (v1 table 1, 4.2)")] = None
-    depth: Annotated[Annotated[int, whole(2, 20000)] | None, Field(
-        description="Weighted layers; sugar for stages")] = None
+    depth: Annotated[Annotated[int, whole(2, 20000)] | None, Field(description="Weighted layers; sugar for stages")] = (
+        None
+    )
     block: Annotated[Block | None, Field(description="v1 figure 5; single is v2 table 3")] = None
     shortcut: Annotated[Shortcut | None, Field(description="v1 section 3.3; none is a plain net")] = None
     skip: Annotated[Skip | None, Field(description="What the shortcut does (v2 figure 2, table 1)")] = None
     order: Annotated[OrderName | None, Field(description="Activation order (v2 figure 4, table 2)")] = None
     stride_on: Annotated[StrideOn | None, Field(description="Where a bottleneck strides")] = None
     downsample: Annotated[Downsample | None, Field(description="Which unit of a stage strides")] = None
-    projection: Annotated[Projection | None, Field(
-        description="A strided projection's own stride, or an average pool before it (ResNet-D, arXiv:1812.01187)"
-    )] = None
-    groups: Annotated[Annotated[int, whole(1, 65536)] | None, Field(
-        description="Groups of a bottleneck's 3x3 convolution (ResNeXt's cardinality, arXiv:1611.05431)"
-    )] = None
-    inner_factor: Annotated[Annotated[float, within(0, 64, above=True)] | None, Field(
-        description="Multiplies widths inside a bottleneck, not its output (wide residual networks, arXiv:1605.07146)"
-    )] = None
-    squeeze: Annotated[Annotated[int, whole(1, 65536)] | None, Field(
-        description="Squeeze-and-excitation of each residual: channels over this are its middle (arXiv:1709.01507)"
-    )] = None
-    squeeze_multiple: Annotated[Annotated[int, whole(1, 1024)] | None, Field(
-        description="That middle is the nearest multiple of this, at least one (timm's networks: 8)"
-    )] = None
-    first_shortcut: Annotated[FirstShortcut | None, Field(
-        description="What the first unit's shortcut takes in a pre-activation net: the activated stream (v2 appendix) "
-        "or the raw one, as everywhere else (timm's basic units)"
-    )] = None
+    projection: Annotated[
+        Projection | None,
+        Field(
+            description="A strided projection's own stride, or an average pool before it (ResNet-D, arXiv:1812.01187)"
+        ),
+    ] = None
+    groups: Annotated[
+        Annotated[int, whole(1, 65536)] | None,
+        Field(description="Groups of a bottleneck's 3x3 convolution (ResNeXt's cardinality, arXiv:1611.05431)"),
+    ] = None
+    inner_factor: Annotated[
+        Annotated[float, within(0, 64, above=True)] | None,
+        Field(
+            description="Multiplies widths inside a bottleneck, not its output (wide residual networks, "
+            "arXiv:1605.07146)"
+        ),
+    ] = None
+    squeeze: Annotated[
+        Annotated[int, whole(1, 65536)] | None,
+        Field(
+            description="Squeeze-and-excitation of each residual: channels over this are its middle (arXiv:1709.01507)"
+        ),
+    ] = None
+    squeeze_multiple: Annotated[
+        Annotated[int, whole(1, 1024)] | None,
+        Field(description="That middle is the nearest multiple of this, at least one (timm's networks: 8)"),
+    ] = None
+    first_shortcut: Annotated[
+        FirstShortcut | None,
+        Field(
+            description="What the first unit's shortcut takes in a pre-activation net: the activated stream (v2 "
+            "appendix) "
+            "or the raw one, as everywhere else (timm's basic units)"
+        ),
+    ] = None
     stem: StemSpec | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] | None = None
     head: HeadSpec | None = None
-    width_factor: Annotated[Annotated[float, within(0, 64, above=True)] | None, Field(
-        description="Multiplies the family's stage widths (wide residual networks, arXiv:1605.07146); the stem keeps "
-        "its own, but is never wider than a first stage with shortcut A"
-    )] = None
+    width_factor: Annotated[
+        Annotated[float, within(0, 64, above=True)] | None,
+        Field(
+            description="Multiplies the family's stage widths (wide residual networks, arXiv:1605.07146); the stem "
+            "keeps its own, but is never wider than a first stage with shortcut A"
+        ),
+    ] = None
     classes: Annotated[int, whole(1, 1_000_000)] | None = None
     input_shape: InputShape | None = None
     padding: Annotated[Padding | None, Field(description="Where a strided window starts")] = None
@@ -66,8 +86,9 @@ class NetworkSpec(AnyNetwork):
     bn: BatchNormSpec | None = None
     zero_gamma: Annotated[bool | None, Field(description="Scale of each residual's last BN starts at 0")] = None
     initialiser: Initialiser | None = None
-    drop_path: Annotated[Annotated[float, within(0, 1, below=True)] | None, Field(
-        description="Rate at the last unit")] = None
+    drop_path: Annotated[
+        Annotated[float, within(0, 1, below=True)] | None, Field(description="Rate at the last unit")
+    ] = None
 
     def decided(self) -> ResolvedNetwork:
         """Every field resolved; ReskerasError (status 2) naming a field that cannot be, and its choices."""

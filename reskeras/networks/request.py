@@ -30,7 +30,7 @@ KINDS: dict[str, Kind] = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}
 
 
 def network(
-    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any,
+    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any
 ) -> AnyNetwork:
     """The sparse spec that `source` names, with `fields` and `path=value` `settings` laid over it.
 
@@ -53,7 +53,7 @@ def network(
 
 
 def detector(
-    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any,
+    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any
 ) -> DetectorSpec:
     """The sparse detector that `source` names: a YAML file with the field `backbone`, a detector's run folder, or
     whatever `network` understands, which is then the backbone. `fields` are the backbone's, but for `classes`;

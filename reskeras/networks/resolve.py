@@ -37,8 +37,11 @@ def resolved(spec: NetworkSpec) -> ResolvedNetwork:
     if stem is None:
         raise ReskerasError("family: not set, and without a family 'stem' is needed; choose imagenet or cifar")
     rows = tuple(_row(spec, stage, index, family, block) for index, stage in enumerate(stages))
-    others: dict[str, Any] = {field: getattr(spec, field) if getattr(spec, field) is not None else default
-                              for field, default in DEFAULTS.items() if field != "order"}
+    others: dict[str, Any] = {
+        field: getattr(spec, field) if getattr(spec, field) is not None else default
+        for field, default in DEFAULTS.items()
+        if field != "order"
+    }
     network = ResolvedNetwork(
         name=spec.name,
         family=family,
@@ -61,8 +64,10 @@ def _stages(spec: NetworkSpec) -> tuple[str | None, str, tuple[StageSpec, ...]]:
     if spec.stages is not None:
         return spec.family, spec.block or "basic", spec.stages
     if spec.depth is None:
-        raise ReskerasError("depth: not set; give depth (such as 50), stages (such as [3, 4, 6, 3]) "
-                            "or a network's name (such as resnet-50)")
+        raise ReskerasError(
+            "depth: not set; give depth (such as 50), stages (such as [3, 4, 6, 3]) "
+            "or a network's name (such as resnet-50)"
+        )
     family, block, units = read_depth(spec.depth, spec.family, spec.block)
     if sum(units) > MOST_UNITS:
         raise ReskerasError(f"depth: {spec.depth} makes {sum(units):,} units, more than {MOST_UNITS:,}")
@@ -77,16 +82,22 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
     shortcut = stage.shortcut or spec.shortcut
     if skip.stands_for:
         if shortcut not in (None, skip.stands_for):
-            raise ReskerasError(f"{where}skip: {skip.kind} is shortcut {skip.stands_for} and contradicts shortcut "
-                                f"{shortcut!r}; set one")
+            raise ReskerasError(
+                f"{where}skip: {skip.kind} is shortcut {skip.stands_for} and contradicts shortcut {shortcut!r}; set one"
+            )
         shortcut, skip = skip.stands_for, IDENTITY
     shortcut = shortcut or DEFAULT_SHORTCUT.get((family, block), OTHER_SHORTCUT)
     option = SHORTCUTS[shortcut]
     if skip != IDENTITY and (option.always_projects or not option.residual):
-        reason = f"{shortcut} already projects every shortcut" if option.residual else (
-            "a plain net has no shortcut to change")
-        raise ReskerasError(f"{where}skip: {skip.kind!r} does not go with shortcut {shortcut!r}: {reason}; "
-                            f"choose skip identity, or shortcut {_options(lambda each: not each.always_projects)}")
+        reason = (
+            f"{shortcut} already projects every shortcut"
+            if option.residual
+            else ("a plain net has no shortcut to change")
+        )
+        raise ReskerasError(
+            f"{where}skip: {skip.kind!r} does not go with shortcut {shortcut!r}: {reason}; "
+            f"choose skip identity, or shortcut {_options(lambda each: not each.always_projects)}"
+        )
     return StageRow(
         units=stage.units,
         width=stage.width or _preset_width(family, index, here, spec.width_factor or 1.0),
@@ -120,16 +131,19 @@ def _preset_stem(stem: StemSpec, factor: float | None, row: StageRow) -> StemSpe
     output = row.width * BLOCKS[row.block].expansion
     if factor is None or SHORTCUTS[row.shortcut].narrows or stem.convs[-1].width <= output:
         return stem
-    return stem.model_copy(update={"convs": tuple(
-        conv.model_copy(update={"width": min(conv.width, output)}) for conv in stem.convs)})
+    return stem.model_copy(
+        update={"convs": tuple(conv.model_copy(update={"width": min(conv.width, output)}) for conv in stem.convs)}
+    )
 
 
 def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> StrideOn | None:
     if any(BLOCKS[row.block].inner is not None for row in rows):
         return spec.stride_on or STRIDE_ON
     if spec.stride_on is not None:
-        raise ReskerasError(f"stride_on: {spec.stride_on!r} needs block bottleneck; "
-                            f"a {rows[0].block} unit strides in its first convolution")
+        raise ReskerasError(
+            f"stride_on: {spec.stride_on!r} needs block bottleneck; "
+            f"a {rows[0].block} unit strides in its first convolution"
+        )
     return None
 
 
@@ -141,8 +155,10 @@ def _first(value: Any, preset: Any, field: str) -> Any:
 
 def _refuse_idle_factor(spec: NetworkSpec, stages: tuple[StageSpec, ...]) -> None:
     if spec.width_factor is not None and all(stage.width for stage in stages):
-        raise ReskerasError(f"width_factor: {spec.width_factor:g} multiplies the family's widths, and every stage "
-                            "gives its own; set one")
+        raise ReskerasError(
+            f"width_factor: {spec.width_factor:g} multiplies the family's widths, and every stage "
+            "gives its own; set one"
+        )
 
 
 def _refuse_contradictions(network: ResolvedNetwork) -> None:
@@ -153,12 +169,15 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
         if ORDERS[row.order].preactivates and not ORDERS[following.order].preactivates:
             raise ReskerasError(
                 f"stages.{index + 1}.order: {following.order!r} after a stage of {row.order!r} is undefined, because "
-                "the stream between them is not activated; choose relu_preact or full_preact for the later stages too")
+                "the stream between them is not activated; choose relu_preact or full_preact for the later stages too"
+            )
     _refuse_narrowing(network)
     height, width, _ = network.input_shape
     if min(height, width) < (stride := network.total_stride):
-        raise ReskerasError(f"input_shape: {height}x{width} is smaller than the network's stride of {stride} pixels; "
-                            f"choose at least {stride}x{stride}, or a smaller stem or fewer strided stages")
+        raise ReskerasError(
+            f"input_shape: {height}x{width} is smaller than the network's stride of {stride} pixels; "
+            f"choose at least {stride}x{stride}, or a smaller stem or fewer strided stages"
+        )
     _refuse_inside(network)
     _refuse_idle_border(network)
     if network.projection == "pooled" and not any(SHORTCUTS[row.shortcut].projects(WIDER) for row in rows):
@@ -175,15 +194,22 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
 
 def _refuse_inside(network: ResolvedNetwork) -> None:
     """Refuse settings of an inner convolution where blocks have none, and groups that do not divide its width."""
-    inside = [form.channels(row.width, network.inner_factor)[form.inner]
-              for row in network.stages if (form := BLOCKS[row.block]).inner is not None]
+    inside = [
+        form.channels(row.width, network.inner_factor)[form.inner]
+        for row in network.stages
+        if (form := BLOCKS[row.block]).inner is not None
+    ]
     for field, idle in (("groups", 1), ("inner_factor", 1.0)):
         if getattr(network, field) != idle and not inside:
-            raise ReskerasError(f"{field}: {getattr(network, field):g} needs block bottleneck; "
-                                f"{network.stages[0].block} units have nothing inside")
+            raise ReskerasError(
+                f"{field}: {getattr(network, field):g} needs block bottleneck; "
+                f"{network.stages[0].block} units have nothing inside"
+            )
     if bad := [width for width in inside if width % network.groups]:
-        raise ReskerasError(f"groups: {network.groups} does not divide the {bad[0]} channels inside a unit; "
-                            "choose another, or another inner_factor or width")
+        raise ReskerasError(
+            f"groups: {network.groups} does not divide the {bad[0]} channels inside a unit; "
+            "choose another, or another inner_factor or width"
+        )
 
 
 def _refuse_idle_border(network: ResolvedNetwork) -> None:
@@ -192,8 +218,10 @@ def _refuse_idle_border(network: ResolvedNetwork) -> None:
     if not stem.activated and not stem.pool:
         raise ReskerasError("stem.activated: false needs a pool; without one the activation order decides")
     if stem.pool and stem.pool.border == "edge" and (stem.activated or network.padding == "same"):
-        raise ReskerasError("stem.pool.border: 'edge' differs from 'zero' only where the stem has activated: false and "
-                            "padding is symmetric")
+        raise ReskerasError(
+            "stem.pool.border: 'edge' differs from 'zero' only where the stem has activated: false and "
+            "padding is symmetric"
+        )
 
 
 def _refuse_idle_first_shortcut(network: ResolvedNetwork) -> None:
@@ -202,12 +230,17 @@ def _refuse_idle_first_shortcut(network: ResolvedNetwork) -> None:
     if network.first_shortcut == "activated":
         return
     if not ORDERS[row.order].preactivates or not SHORTCUTS[row.shortcut].residual:
-        raise ReskerasError("first_shortcut: 'raw' needs a pre-activation order and a shortcut in the first stage, "
-                            f"which has order {row.order!r} and shortcut {row.shortcut!r}")
-    if SHORTCUTS[row.shortcut].projects(Change(width, row.width * BLOCKS[row.block].expansion,
-                                               network.unit_stride(0, 0), network.downsample)):
-        raise ReskerasError("first_shortcut: 'raw' is for a first unit without a projection, which takes the activated "
-                            "stream (v2 appendix)")
+        raise ReskerasError(
+            "first_shortcut: 'raw' needs a pre-activation order and a shortcut in the first stage, "
+            f"which has order {row.order!r} and shortcut {row.shortcut!r}"
+        )
+    if SHORTCUTS[row.shortcut].projects(
+        Change(width, row.width * BLOCKS[row.block].expansion, network.unit_stride(0, 0), network.downsample)
+    ):
+        raise ReskerasError(
+            "first_shortcut: 'raw' is for a first unit without a projection, which takes the activated "
+            "stream (v2 appendix)"
+        )
 
 
 def _refuse_narrowing(network: ResolvedNetwork) -> None:
@@ -217,8 +250,10 @@ def _refuse_narrowing(network: ResolvedNetwork) -> None:
         if not SHORTCUTS[row.shortcut].narrows and output < width:
             stem = "" if index else ", or a narrower stem"
             choices = _options(lambda option: option.narrows)
-            raise ReskerasError(f"stages.{index}.shortcut: {row.shortcut!r} only adds zero channels and cannot go from "
-                                f"{width} to {output}; choose shortcut {choices}, or a width of at least {width}{stem}")
+            raise ReskerasError(
+                f"stages.{index}.shortcut: {row.shortcut!r} only adds zero channels and cannot go from "
+                f"{width} to {output}; choose shortcut {choices}, or a width of at least {width}{stem}"
+            )
         width = output
 
 
@@ -226,8 +261,10 @@ def _refuse_zero_gamma(network: ResolvedNetwork) -> None:
     allowed = ", ".join(name for name, order in ORDERS.items() if "bn" in order.last)
     for index, row in enumerate(network.stages):
         if "bn" not in ORDERS[row.order].last:
-            raise ReskerasError(f"zero_gamma: true needs a residual that ends in BN; order {row.order!r} of "
-                                f"stages.{index} does not; choose one of {allowed}")
+            raise ReskerasError(
+                f"zero_gamma: true needs a residual that ends in BN; order {row.order!r} of "
+                f"stages.{index} does not; choose one of {allowed}"
+            )
         if not SHORTCUTS[row.shortcut].residual:
             raise ReskerasError(f"zero_gamma: true would silence the plain units of stages.{index}")
     if not network.bn.scale:

@@ -92,21 +92,30 @@ class ResolvedNetwork(AnyNetwork):
 
     def describe(self) -> str:
         rows = self.stages
-        parts = [self.family or "no family", f"{agreed([row.block for row in rows])} units "
-                 + comma_listed(row.units for row in rows)]
+        parts = [
+            self.family or "no family",
+            f"{agreed([row.block for row in rows])} units " + comma_listed(row.units for row in rows),
+        ]
         parts.append(f"shortcut {agreed([row.shortcut for row in rows])}" if self.residual_rows else "no shortcuts")
         if any(row.skip.kind != "identity" for row in rows):
             parts.append(f"skip {agreed([row.skip.text for row in rows])}")
-        inside = {f"groups {self.groups}": self.groups > 1,
-                  f"inner widths times {self.inner_factor:g}": self.inner_factor != 1,
-                  f"squeeze {self.squeeze}": self.squeeze,
-                  f"in multiples of {self.squeeze_multiple}": self.squeeze_multiple > 1,
-                  "first shortcut raw": self.first_shortcut == "raw",
-                  "pooled projections": self.projection == "pooled"}
+        inside = {
+            f"groups {self.groups}": self.groups > 1,
+            f"inner widths times {self.inner_factor:g}": self.inner_factor != 1,
+            f"squeeze {self.squeeze}": self.squeeze,
+            f"in multiples of {self.squeeze_multiple}": self.squeeze_multiple > 1,
+            "first shortcut raw": self.first_shortcut == "raw",
+            "pooled projections": self.projection == "pooled",
+        }
         parts += [f"order {agreed([row.order for row in rows])}", *(text for text, said in inside.items() if said)]
         return f"depth {self.depth}: {', '.join(parts)}"
 
     def facts(self) -> dict[str, Any]:
         first = self.stages[0]  # all stages of a named network agree in these
-        return {"layers": self.depth, "block": first.block, "shortcut": first.shortcut, "skip": first.skip.text,
-                "order": first.order}
+        return {
+            "layers": self.depth,
+            "block": first.block,
+            "shortcut": first.shortcut,
+            "skip": first.skip.text,
+            "order": first.order,
+        }

@@ -140,8 +140,10 @@ class Dropout(SkipSpec):
 
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
         # Dropout scales what it keeps by 1 / (1 - rate); the paper's does not, so scale back
-        dropped = (op.Dropout(name=f"{unit}_shortcut_dropout", rate=self.rate),
-                   op.Scale(name=f"{unit}_shortcut_scale", factor=1 - self.rate))
+        dropped = (
+            op.Dropout(name=f"{unit}_shortcut_dropout", rate=self.rate),
+            op.Scale(name=f"{unit}_shortcut_scale", factor=1 - self.rate),
+        )
         return _merged(unit, (*shortcut, *dropped), residual)
 
     @classmethod

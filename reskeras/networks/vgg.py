@@ -26,8 +26,10 @@ class VggSpec(AnyNetwork):
     @model_validator(mode="after")
     def _one_width_a_stage(self) -> Self:
         if len(self.units) != len(self.widths):
-            raise ValueError(f"widths: {len(self.widths)} widths do not go with units of {len(self.units)} stages; "
-                             "give one of each a stage")
+            raise ValueError(
+                f"widths: {len(self.widths)} widths do not go with units of {len(self.units)} stages; "
+                "give one of each a stage"
+            )
         return self
 
     @property
@@ -40,8 +42,10 @@ class VggSpec(AnyNetwork):
         return f"vgg-{self.depth}"
 
     def describe(self) -> str:
-        return (f"depth {self.depth}: vgg, plain 3x3 convolutions {comma_listed(self.units)}, "
-                f"dense {comma_listed(self.dense)}")
+        return (
+            f"depth {self.depth}: vgg, plain 3x3 convolutions {comma_listed(self.units)}, "
+            f"dense {comma_listed(self.dense)}"
+        )
 
     def facts(self) -> dict[str, Any]:
         return {"layers": self.depth, "block": "-", "shortcut": "none", "skip": "-", "order": "-"}
@@ -54,13 +58,17 @@ class VggSpec(AnyNetwork):
                 unit = Unit(stage=stage, index=index, nodes=())
                 nodes: list[op.Op] = [
                     op.Conv(name=f"{unit.name}_conv1", filters=width, kernel=(3, 3), bias=True),
-                    op.Relu(name=f"{unit.name}_relu1")]
+                    op.Relu(name=f"{unit.name}_relu1"),
+                ]
                 if index == count:
                     nodes.append(op.Pool(name=f"stage{stage}_pool", reduce="max", kernel=(2, 2), stride=(2, 2)))
                 units.append(replace(unit, nodes=tuple(nodes)))
         head: list[op.Op] = [op.Flatten(name="head_flatten")]
         for index, width in enumerate(self.dense, start=1):
-            head += [op.Dense(name=f"head_dense{index}", units=width), op.Relu(name=f"head_relu{index}"),
-                     op.Dropout(name=f"head_dropout{index}", rate=0.5)]
+            head += [
+                op.Dense(name=f"head_dense{index}", units=width),
+                op.Relu(name=f"head_relu{index}"),
+                op.Dropout(name=f"head_dropout{index}", rate=0.5),
+            ]
         head.append(op.Dense(name="logits", units=self.classes))
         return Plan(units=(*units, Unit(stage=HEAD, nodes=tuple(head))), input_shape=whole_shape(self.input_shape))

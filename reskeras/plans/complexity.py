@@ -28,8 +28,12 @@ class Cost:
     activations: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.parameters + other.parameters, self.statistics + other.statistics,
-                    self.multiply_adds + other.multiply_adds, self.activations + other.activations)
+        return Cost(
+            self.parameters + other.parameters,
+            self.statistics + other.statistics,
+            self.multiply_adds + other.multiply_adds,
+            self.activations + other.activations,
+        )
 
     def activation_bytes(self, batch: int, precision: str = "float32") -> int:
         """Bytes kept from the forward to the backward pass of one training step on `batch` images."""
@@ -84,8 +88,10 @@ def complexity(units: Iterable[Named], input_shape: Shape) -> Complexity:
     kept = tensors.kept_by_maker()
     first = counted[0][0]
     kept[first] = kept.get(first, 0) + kept.pop("", 0)  # the input image is counted with the first unit
-    costs = tuple(UnitCost(name, shape, Cost(counts["trained"], counts["statistic"], counts["multiply_adds"],
-                                             kept.get(name, 0))) for name, shape, counts in counted)
+    costs = tuple(
+        UnitCost(name, shape, Cost(counts["trained"], counts["statistic"], counts["multiply_adds"], kept.get(name, 0)))
+        for name, shape, counts in counted
+    )
     return Complexity(units=costs, total=sum((unit.cost for unit in costs), Cost()))
 
 

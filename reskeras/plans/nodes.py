@@ -34,8 +34,11 @@ class Fork:
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of the branches: their roles in a residual unit or a gate, otherwise numbers."""
-        return self.merge.parts if self.is_residual or self.is_gate else tuple(
-            f"branch {number + 1}" for number in range(len(self.branches)))
+        return (
+            self.merge.parts
+            if self.is_residual or self.is_gate
+            else tuple(f"branch {number + 1}" for number in range(len(self.branches)))
+        )
 
     @property
     def is_residual(self) -> bool:
@@ -45,8 +48,12 @@ class Fork:
     @property
     def is_gate(self) -> bool:
         """Whether it multiplies the stream by a gate computed from it, as squeeze-and-excitation does."""
-        return GATE in self.merge.parts and SHORTCUT not in self.merge.parts and len(self.branches) == len(
-            self.merge.parts) and self.branches[0] == ()
+        return (
+            GATE in self.merge.parts
+            and SHORTCUT not in self.merge.parts
+            and len(self.branches) == len(self.merge.parts)
+            and self.branches[0] == ()
+        )
 
     def branch(self, part: str) -> Sequence | None:
         """The branch with the role `part`; None if there is none."""
@@ -64,8 +71,9 @@ Node = Op | Fork
 Sequence = tuple[Node, ...]
 
 
-def fold(nodes: Sequence, value: Value, through: Callable[[Op, Value], Value],
-         join: Callable[[Fork, list[Value]], Value]) -> Value:
+def fold(
+    nodes: Sequence, value: Value, through: Callable[[Op, Value], Value], join: Callable[[Fork, list[Value]], Value]
+) -> Value:
     """Fold `value` over a sequence: `through` at each operation, `join` of the values that a fork's branches end with.
     Shapes, tensors and costs are all computed this way."""
     for node in nodes:
@@ -87,14 +95,24 @@ def walk(nodes: Sequence) -> Iterator[Node]:
 
 def rewritten(nodes: Sequence, rewrite: Callable[[Sequence], Sequence]) -> Sequence:
     """`nodes` after `rewrite` of every sequence in it, innermost first."""
-    return rewrite(tuple(replace(node, branches=tuple(rewritten(branch, rewrite) for branch in node.branches))
-                         if isinstance(node, Fork) else node for node in nodes))
+    return rewrite(
+        tuple(
+            replace(node, branches=tuple(rewritten(branch, rewrite) for branch in node.branches))
+            if isinstance(node, Fork)
+            else node
+            for node in nodes
+        )
+    )
 
 
 def mapped(nodes: Sequence, change: Callable[[Op], Op | None]) -> Sequence:
     """`nodes` with `change` applied to each operation, also inside forks; None drops it."""
-    return rewritten(nodes, lambda inner: tuple(
-        made for node in inner if (made := node if isinstance(node, Fork) else change(node)) is not None))
+    return rewritten(
+        nodes,
+        lambda inner: tuple(
+            made for node in inner if (made := node if isinstance(node, Fork) else change(node)) is not None
+        ),
+    )
 
 
 def sequence_ops(nodes: Sequence) -> Iterator[Op]:
@@ -131,5 +149,9 @@ def followed(nodes: Sequence) -> Iterator[tuple[Op, Node | None]]:
 
 def weighted_layers(nodes: Sequence) -> int:
     """Convolutions and dense layers on the longest path through a sequence; gates do not count."""
-    return fold(nodes, 0, lambda node, count: count + node.weighted, lambda fork, counts: max(
-        count for count, part in zip(counts, fork.parts, strict=True) if part != GATE))
+    return fold(
+        nodes,
+        0,
+        lambda node, count: count + node.weighted,
+        lambda fork, counts: max(count for count, part in zip(counts, fork.parts, strict=True) if part != GATE),
+    )

@@ -77,8 +77,12 @@ class BatchNorm(Op):
     def weights(self, shape: Shape) -> dict[str, Weight]:
         channels = shape[-1:]
         gamma = {"gamma": Weight(channels, self.gamma_start)} if self.scale else {}
-        return {**gamma, "beta": Weight(channels), "moving_mean": Weight(channels, 0.0, "statistic"),
-                "moving_variance": Weight(channels, 1.0, "statistic")}
+        return {
+            **gamma,
+            "beta": Weight(channels),
+            "moving_mean": Weight(channels, 0.0, "statistic"),
+            "moving_variance": Weight(channels, 1.0, "statistic"),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +276,7 @@ def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:
 
 def _positions(op: Conv | Pool, size: int, kernel: int, stride: int) -> int:
     if op.padding == "valid" and size < kernel:
-        raise ReskerasError(f"{op.name}: a window of {kernel} does not fit an input of {size} pixels; "
-                            "choose a larger input_shape")
+        raise ReskerasError(
+            f"{op.name}: a window of {kernel} does not fit an input of {size} pixels; choose a larger input_shape"
+        )
     return -(-size // stride) if op.padding == "same" else (size - kernel) // stride + 1

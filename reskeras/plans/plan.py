@@ -42,8 +42,12 @@ class Plan:
     input_shape: Shape
 
     def __repr__(self) -> str:
-        return short_repr(self, f"{len(self.units)} units", f"{self.weighted_layers()} weighted layers",
-                          input_shape=tuple(self.input_shape))
+        return short_repr(
+            self,
+            f"{len(self.units)} units",
+            f"{self.weighted_layers()} weighted layers",
+            input_shape=tuple(self.input_shape),
+        )
 
     def rewritten(self, change: Callable[[Sequence], Sequence]) -> Plan:
         """The plan with `change` applied to the nodes of each unit."""

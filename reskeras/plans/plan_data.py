@@ -44,8 +44,13 @@ def from_fields(kind: type, data: dict[str, Any]) -> Any:
 def _node_data(node: Node) -> dict[str, Any]:
     if isinstance(node, Fork):
         branches = [[_node_data(inner) for inner in branch] for branch in node.branches]
-        return {"kind": FORK, "name": node.name, "branches": branches, "merge": node.merge.kind,
-                **field_values(node.merge)}
+        return {
+            "kind": FORK,
+            "name": node.name,
+            "branches": branches,
+            "merge": node.merge.kind,
+            **field_values(node.merge),
+        }
     return {"kind": node.kind, **field_values(node)}
 
 
@@ -58,5 +63,8 @@ def _node(data: dict[str, Any]) -> Node:
     if data["kind"] != FORK:
         return from_fields(OPERATIONS[data["kind"]], rest)
     kind = MERGES[data["merge"]]  # in older files every fork has the fields of all merges
-    return Fork(name=data["name"], branches=tuple(_sequence(branch) for branch in data["branches"]),
-                merge=from_fields(kind, {field.name: data[field.name] for field in fields(kind)}))
+    return Fork(
+        name=data["name"],
+        branches=tuple(_sequence(branch) for branch in data["branches"]),
+        merge=from_fields(kind, {field.name: data[field.name] for field in fields(kind)}),
+    )

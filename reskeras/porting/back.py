@@ -78,8 +78,11 @@ def _write_keras(given: TrainedNetwork, path: Path) -> Answers:
 
 def _wants_blue_first(preprocessing: Preprocessing, wanted: Normalise) -> bool:
     """Whether our preprocessing is the other library's, but for its BGR order of channels."""
-    return wanted.reverse and preprocessing.mean.shape == (3,) and bool(
-        np.allclose(preprocessing.mean, wanted.mean) and np.allclose(preprocessing.std, wanted.std))
+    return (
+        wanted.reverse
+        and preprocessing.mean.shape == (3,)
+        and bool(np.allclose(preprocessing.mean, wanted.mean) and np.allclose(preprocessing.std, wanted.std))
+    )
 
 
 @dataclass(frozen=True)

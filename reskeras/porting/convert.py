@@ -18,17 +18,25 @@ MOST_LISTED = 5
 DEFAULTS = {"bias": 0.0, "gamma": 1.0}  # the values that a layer without them implies
 
 
-def our_weights(source: ForeignModel, title: str, layers: Mapping[str, str], plan: Plan,
-                own: Mapping[str, tuple[int, ...]],
-                aside: Set[str] = frozenset()) -> Weights:
+def our_weights(
+    source: ForeignModel,
+    title: str,
+    layers: Mapping[str, str],
+    plan: Plan,
+    own: Mapping[str, tuple[int, ...]],
+    aside: Set[str] = frozenset(),
+) -> Weights:
     """The source's tensors under our names; `layers` maps operations to its layers, `own` weights to their shapes. The
     layers `aside` are no part of the network.
 
     A missing bias is 0, a missing scale of a batch norm 1. ReskerasError (status 1) names tensors that are missing,
     left over, or of another shape.
     """
-    left = {name: values for name, values in source.tensors.items()
-            if name.rpartition(source.library.separator)[0] not in aside}
+    left = {
+        name: values
+        for name, values in source.tensors.items()
+        if name.rpartition(source.library.separator)[0] not in aside
+    }
     found = {}
     missing, misshapen = [], []
     for each in with_weights(plan):
@@ -47,15 +55,18 @@ def our_weights(source: ForeignModel, title: str, layers: Mapping[str, str], pla
             if turned.shape != own[name]:
                 misshapen.append(f"{theirs} {values.shape}")
             found[name] = np.ascontiguousarray(turned, np.float32)
-    wrong = [f"{label}: {_listed(names)}" for label, names in (
-        ("missing", missing), ("left over", sorted(left)), ("of another shape", misshapen)) if names]
+    wrong = [
+        f"{label}: {_listed(names)}"
+        for label, names in (("missing", missing), ("left over", sorted(left)), ("of another shape", misshapen))
+        if names
+    ]
     if wrong:
         raise failure(f"port: the tensors of {source.name} do not fit its network ({title}); " + "; ".join(wrong))
     return found
 
 
 def their_tensors(
-    weights: Mapping[str, np.ndarray], library: Library, layers: Mapping[str, str], plan: Plan,
+    weights: Mapping[str, np.ndarray], library: Library, layers: Mapping[str, str], plan: Plan
 ) -> dict[str, np.ndarray]:
     """Our weights under a library's names; `layers` maps operations to its layers."""
     kinds = {each.name: each.kind for each in with_weights(plan)}
@@ -101,8 +112,11 @@ def without_biases(plan: Plan, weights: Weights, keep: Set[str] = frozenset()) -
 
 def with_epsilon(plan: Plan, weights: Weights, epsilon: float) -> Weights:
     """`weights` for batch norms with `epsilon` instead of the plan's: variance + epsilon is unchanged."""
-    changed = {f"{each.name}/moving_variance": weights[f"{each.name}/moving_variance"] + np.float32(
-        each.epsilon - epsilon) for each in plan.ops() if isinstance(each, op.BatchNorm) and each.epsilon != epsilon}
+    changed = {
+        f"{each.name}/moving_variance": weights[f"{each.name}/moving_variance"] + np.float32(each.epsilon - epsilon)
+        for each in plan.ops()
+        if isinstance(each, op.BatchNorm) and each.epsilon != epsilon
+    }
     return {**weights, **changed}
 
 

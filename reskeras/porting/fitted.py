@@ -49,11 +49,14 @@ def fitted(given: TrainedNetwork, known: Recognised, theirs: ForeignModel) -> We
     other = replace(known.spec.lower(), input_shape=plan.input_shape)
     changes = list(unit_changes(_bare(other), _bare(plan)))
     if changes:
-        steps = "; ".join(f"{change.units} {', '.join(f'{step.sign} {step.words}' for step in change.steps[:3])}"
-                          for change in changes[:3])
+        steps = "; ".join(
+            f"{change.units} {', '.join(f'{step.sign} {step.words}' for step in change.steps[:3])}"
+            for change in changes[:3]
+        )
         raise ReskerasError(f"to: the network is not {theirs.name}: {steps}")
-    biased = {name for name, layer in known.layers.items()
-              if theirs.library.tensor(layer, "conv", "bias") in theirs.tensors}
+    biased = {
+        name for name, layer in known.layers.items() if theirs.library.tensor(layer, "conv", "bias") in theirs.tensors
+    }
     weights = without_biases(plan, dict(given.weights), keep=biased)
     for each in plan.ops():
         if isinstance(each, op.BatchNorm) and not each.scale:
@@ -65,6 +68,7 @@ def fitted(given: TrainedNetwork, known: Recognised, theirs: ForeignModel) -> We
 def _bare(plan: Plan) -> Plan:
     """`plan` without what fitted weights make up for: settings of training alone, biases of convolutions, scales and
     epsilons of batch norms."""
+
     def bare(node: op.Op) -> op.Op | None:
         match untrained(node):
             case op.Conv() as conv:

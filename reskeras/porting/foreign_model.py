@@ -70,8 +70,9 @@ class ForeignModel:
     def asked(self) -> Ask:
         """`ask`; ReskerasError (status 2) where there is nothing to ask."""
         if self.ask is None:
-            raise ReskerasError(f"port: {self.name} cannot be asked, because {self.why}; install it, or port with "
-                                "--without-proof")
+            raise ReskerasError(
+                f"port: {self.name} cannot be asked, because {self.why}; install it, or port with --without-proof"
+            )
         return self.ask
 
     @property
@@ -81,7 +82,7 @@ class ForeignModel:
 
 
 def read_source(
-    source: Any, application: str | None = None, classes: int | None = None, architecture: Architecture | None = None,
+    source: Any, application: str | None = None, classes: int | None = None, architecture: Architecture | None = None
 ) -> ForeignModel:
     """The source of a port: a `keras.Model`, of Keras 3 or `tf_keras`, a file, or one of APPLICATIONS to download.
 
@@ -112,8 +113,10 @@ def read_source(
         try:
             return of_state_dict(tensors, str(path), digest, beside)
         except ReskerasError as error:
-            raise ReskerasError(f"{error} (in {path.with_name(CONFIG_FILE)}, beside the weights; --architecture says "
-                                "otherwise)", error.status) from error
+            raise ReskerasError(
+                f"{error} (in {path.with_name(CONFIG_FILE)}, beside the weights; --architecture says otherwise)",
+                error.status,
+            ) from error
     if path.suffix not in KERAS_FILES:
         raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *STATE_DICTS))}")
     model = application_model(application, str(path), classes) if application else _keras_file(path)
@@ -129,7 +132,7 @@ def _built(path: Path) -> Path:
 
 
 def application_model(
-    name: str, weights: str | None, classes: int | None = None, input_shape: tuple[int, ...] | None = None,
+    name: str, weights: str | None, classes: int | None = None, input_shape: tuple[int, ...] | None = None
 ) -> keras.Model:
     """keras.applications' network `name` with `weights`: None for fresh ones, "imagenet" to download, or a file. It
     returns logits, without a softmax."""
@@ -140,8 +143,11 @@ def application_model(
         if weights and weights.endswith(HDF5_SUFFIXES):
             check_hdf5(Path(weights), "port")
         return getattr(keras.applications, known[name.lower()])(
-            weights=weights, classifier_activation=None, input_shape=input_shape,
-            **({} if classes is None else {"classes": classes}))
+            weights=weights,
+            classifier_activation=None,
+            input_shape=input_shape,
+            **({} if classes is None else {"classes": classes}),
+        )
     except ReskerasError:
         raise
     except Exception as error:  # whatever urllib, h5py and Keras find wrong
@@ -160,17 +166,28 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Foreig
     exact = in_float32(model)
     words = "the Keras model itself" + ("" if exact is model else ", computing in float32")
     # Keras 2 names variables layer/role:0
-    named = ((place, variable.name.rpartition("/")[2].partition(":")[0], variable)
-             for place, layer in placed(model, nested=_own(model).Model) for variable in layer.weights)
+    named = (
+        (place, variable.name.rpartition("/")[2].partition(":")[0], variable)
+        for place, layer in placed(model, nested=_own(model).Model)
+        for variable in layer.weights
+    )
     tensors = {f"{place}/{role}": variable.numpy() for place, role, variable in named if role not in UNSAVED}
     sizes = [tuple(each.shape[1:3]) for each in model.inputs]
     fixed = len(sizes) == 1 and len(sizes[0]) == 2 and None not in sizes[0]
-    return ForeignModel(name, KERAS, tensors, _ask_keras(exact), Original(words), model=model,
-                  size=sizes[0] if fixed else None, digest=digest)
+    return ForeignModel(
+        name,
+        KERAS,
+        tensors,
+        _ask_keras(exact),
+        Original(words),
+        model=model,
+        size=sizes[0] if fixed else None,
+        digest=digest,
+    )
 
 
 def of_state_dict(
-    tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None, architecture: Architecture | None = None,
+    tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None, architecture: Architecture | None = None
 ) -> ForeignModel:
     """A PyTorch state dict as a source: run by the library's own network where an `architecture` names it and the
     library is installed; else by the default network for such names, where PyTorch is installed."""
@@ -198,8 +215,10 @@ def in_float32(model: keras.Model) -> keras.Model:
     if not isinstance(model, keras.Model) or not any(layer.compute_dtype in ROUNDING for _, layer in placed(model)):
         return model
     copy = keras.models.clone_model(
-        model, recursive=True,
-        clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"}))
+        model,
+        recursive=True,
+        clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"}),
+    )
     copy.set_weights(model.get_weights())
     return copy
 
@@ -219,7 +238,8 @@ def _ask_keras(model: Any) -> Ask:
     last, taken = _end(model)
     activation = getattr(last, "activation", own.activations.linear)
     if type(last).__name__ in ("Identity", "Dropout") or (
-            isinstance(last, own.layers.Activation) and activation is own.activations.linear):
+        isinstance(last, own.layers.Activation) and activation is own.activations.linear
+    ):
         return _ask_keras(own.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, taken))
     ends = type(last).__name__ == "Softmax" or isinstance(last, own.layers.Activation | own.layers.Dense | own.Model)
     if not ends or (isinstance(last, own.layers.Dense) and activation is own.activations.linear):
@@ -268,7 +288,8 @@ def _refuse_unloadable(path: Path, error: Exception) -> None:
     if version.startswith("2."):
         raise ReskerasError(
             f"port: {path} is of Keras {version}, and Keras 3 does not load it; with `pip install tf_keras`, from "
-            f"Python: reskeras.port(tf_keras.models.load_model({str(path)!r}))") from error
+            f"Python: reskeras.port(tf_keras.models.load_model({str(path)!r}))"
+        ) from error
 
 
 def _keras_version(path: Path) -> str:

@@ -33,9 +33,16 @@ class Library:
 
 KERAS = Library("/")
 WEIGHT = {"kernel": "weight", "bias": "bias"}
-TORCH = Library(".", {"conv": WEIGHT, "dense": WEIGHT,
-                      "bn": {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
-                             "moving_variance": "running_var"}}, True, ("num_batches_tracked",))
+TORCH = Library(
+    ".",
+    {
+        "conv": WEIGHT,
+        "dense": WEIGHT,
+        "bn": {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"},
+    },
+    True,
+    ("num_batches_tracked",),
+)
 
 
 @dataclass(frozen=True)
@@ -101,39 +108,84 @@ TORCH_UNIT = "layer{s}.{u0}"
 TIMM_UNIT = "stages.{s0}.blocks.{u0}"
 
 TORCHVISION = WeightLayout(
-    "torchvision ResNet", ("conv1", "bn1", "layer1.0.conv1"),
-    {"stem_conv": "conv1", "stem_bn": "bn1", f"{UNIT}_conv{{i}}": f"{TORCH_UNIT}.conv{{i}}",
-     f"{UNIT}_bn{{i}}": f"{TORCH_UNIT}.bn{{i}}", f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.0",
-     f"{UNIT}_shortcut_bn": f"{TORCH_UNIT}.downsample.1", f"{UNIT}_se_conv{{i}}": f"{TORCH_UNIT}.se.fc{{i}}",
-     "logits": "fc"},
-    "torch", {**IMAGENET, "order": "original"}, STRIDES, STEM_7X7)
-DEEP_TORCH_STEM = {"stem_conv1": "conv1.0", "stem_bn1": "conv1.1", "stem_conv2": "conv1.3", "stem_bn2": "conv1.4",
-                   "stem_conv3": "conv1.6", "stem_bn3": "bn1"}
-POOLED_SHORTCUT = {f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.1",
-                   f"{UNIT}_shortcut_bn": f"{TORCH_UNIT}.downsample.2"}
+    "torchvision ResNet",
+    ("conv1", "bn1", "layer1.0.conv1"),
+    {
+        "stem_conv": "conv1",
+        "stem_bn": "bn1",
+        f"{UNIT}_conv{{i}}": f"{TORCH_UNIT}.conv{{i}}",
+        f"{UNIT}_bn{{i}}": f"{TORCH_UNIT}.bn{{i}}",
+        f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.0",
+        f"{UNIT}_shortcut_bn": f"{TORCH_UNIT}.downsample.1",
+        f"{UNIT}_se_conv{{i}}": f"{TORCH_UNIT}.se.fc{{i}}",
+        "logits": "fc",
+    },
+    "torch",
+    {**IMAGENET, "order": "original"},
+    STRIDES,
+    STEM_7X7,
+)
+DEEP_TORCH_STEM = {
+    "stem_conv1": "conv1.0",
+    "stem_bn1": "conv1.1",
+    "stem_conv2": "conv1.3",
+    "stem_bn2": "conv1.4",
+    "stem_conv3": "conv1.6",
+    "stem_bn3": "bn1",
+}
+POOLED_SHORTCUT = {
+    f"{UNIT}_shortcut_conv": f"{TORCH_UNIT}.downsample.1",
+    f"{UNIT}_shortcut_bn": f"{TORCH_UNIT}.downsample.2",
+}
 TIMM_RESNET_C = replace(
-    TORCHVISION, title="timm ResNet-C", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.0"),
-    names={**TORCHVISION.names, **DEEP_TORCH_STEM}, stem=STEM_DEEP, interpolation="bicubic")
+    TORCHVISION,
+    title="timm ResNet-C",
+    marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.0"),
+    names={**TORCHVISION.names, **DEEP_TORCH_STEM},
+    stem=STEM_DEEP,
+    interpolation="bicubic",
+)
 TIMM_RESNET_D = replace(
-    TIMM_RESNET_C, title="timm ResNet-D", marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.2"),
-    names={**TIMM_RESNET_C.names, **POOLED_SHORTCUT}, fields={**TORCHVISION.fields, "projection": "pooled"})
+    TIMM_RESNET_C,
+    title="timm ResNet-D",
+    marks=("conv1.6", "layer1.0.conv1", "layer2.0.downsample.2"),
+    names={**TIMM_RESNET_C.names, **POOLED_SHORTCUT},
+    fields={**TORCHVISION.fields, "projection": "pooled"},
+)
 TIMM_RESNET_POOLED = replace(  # avg_down
-    TORCHVISION, title="timm ResNet with pooled projections", marks=(*TORCHVISION.marks, "layer2.0.downsample.2"),
-    names={**TORCHVISION.names, **POOLED_SHORTCUT}, fields={**TORCHVISION.fields, "projection": "pooled"},
-    interpolation="bicubic")
+    TORCHVISION,
+    title="timm ResNet with pooled projections",
+    marks=(*TORCHVISION.marks, "layer2.0.downsample.2"),
+    names={**TORCHVISION.names, **POOLED_SHORTCUT},
+    fields={**TORCHVISION.fields, "projection": "pooled"},
+    interpolation="bicubic",
+)
 TIMM_RESNET_V2 = WeightLayout(
-    "timm ResNetV2", ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
-    {"stem_conv": "stem.conv", f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
-     f"{UNIT}_pre_bn{{i}}": f"{TIMM_UNIT}.norm{{i}}", f"{UNIT}_shortcut_conv": f"{TIMM_UNIT}.downsample.conv",
-     "head_bn": "norm", "logits": "head.fc"},
-    "tf", {**IMAGENET, "order": "full_preact"}, {**STRIDES, "basic": {"first_shortcut": "raw"}},
+    "timm ResNetV2",
+    ("stem.conv", "stages.0.blocks.0.norm1", "norm"),
+    {
+        "stem_conv": "stem.conv",
+        f"{UNIT}_conv{{i}}": f"{TIMM_UNIT}.conv{{i}}",
+        f"{UNIT}_pre_bn{{i}}": f"{TIMM_UNIT}.norm{{i}}",
+        f"{UNIT}_shortcut_conv": f"{TIMM_UNIT}.downsample.conv",
+        "head_bn": "norm",
+        "logits": "head.fc",
+    },
+    "tf",
+    {**IMAGENET, "order": "full_preact"},
+    {**STRIDES, "basic": {"first_shortcut": "raw"}},
     {"strides": [2], "pool": {"kernel": 3, "stride": 2, "border": "edge"}, "activated": False},
-    interpolation="bicubic", pointwise=("head.fc",))
+    interpolation="bicubic",
+    pointwise=("head.fc",),
+)
 TIMM_RESNET_V2_D = replace(
-    TIMM_RESNET_V2, title="timm ResNetV2-D", marks=("stem.conv3", "stages.0.blocks.0.norm1", "norm"),
+    TIMM_RESNET_V2,
+    title="timm ResNetV2-D",
+    marks=("stem.conv3", "stages.0.blocks.0.norm1", "norm"),
     names={**TIMM_RESNET_V2.names, "stem_conv{i}": "stem.conv{i}", "stem_bn{i}": "stem.norm{i}"},
     fields={**TIMM_RESNET_V2.fields, "projection": "pooled"},
-    stem={**TIMM_RESNET_V2.stem, "strides": STEM_DEEP["strides"]})
+    stem={**TIMM_RESNET_V2.stem, "strides": STEM_DEEP["strides"]},
+)
 
 LAYOUTS = (TIMM_RESNET_D, TIMM_RESNET_C, TIMM_RESNET_POOLED, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
 APPLICATIONS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionResNetV2")

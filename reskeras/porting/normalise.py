@@ -63,12 +63,21 @@ def as_published(told: Published, otherwise: Normalise) -> Normalise:
     interpolation = told.get("interpolation", otherwise.framing.interpolation)
     interpolation = CENTRE.interpolation if interpolation == RANDOM else interpolation
     crop = told.get("crop_pct", otherwise.framing.crop)
-    if told.get("crop_mode", "center") != "center" or interpolation not in INTERPOLATIONS or not 0 < crop <= 1 \
-            or len(mean) != len(std) or not all(value > 0 for value in std) \
-            or not np.isfinite([*mean, *std, *np.divide(255, std)]).all():
-        raise failure("port: the published preparation of pixels is none that reskeras can do: " + ", ".join(
-            f"{key} {told[key]}" for key in ("crop_mode", "crop_pct", "interpolation", "mean", "std") if key in told)
-            + "; --normalise sets one")
+    if (
+        told.get("crop_mode", "center") != "center"
+        or interpolation not in INTERPOLATIONS
+        or not 0 < crop <= 1
+        or len(mean) != len(std)
+        or not all(value > 0 for value in std)
+        or not np.isfinite([*mean, *std, *np.divide(255, std)]).all()
+    ):
+        raise failure(
+            "port: the published preparation of pixels is none that reskeras can do: "
+            + ", ".join(
+                f"{key} {told[key]}" for key in ("crop_mode", "crop_pct", "interpolation", "mean", "std") if key in told
+            )
+            + "; --normalise sets one"
+        )
     return Normalise(_kind(mean, std), mean, std, framing=Framing(crop, interpolation))
 
 
@@ -81,8 +90,9 @@ def as_modelled(steps: Iterable[op.Op], tensors: Mapping[str, np.ndarray], chann
     scale, offset, reverse, changed = np.ones(channels), np.zeros(channels), False, False
     for step in steps:
         if isinstance(step, Adapted):
-            step = standardised(*(tuple(map(float, np.ravel(tensors[f"{step.name}/{role}"])))
-                                  for role in ("mean", "variance")))
+            step = standardised(
+                *(tuple(map(float, np.ravel(tensors[f"{step.name}/{role}"]))) for role in ("mean", "variance"))
+            )
         match step:
             case op.Scale():
                 scale, offset, changed = scale * step.factor, offset * step.factor, True
@@ -93,7 +103,8 @@ def as_modelled(steps: Iterable[op.Op], tensors: Mapping[str, np.ndarray], chann
             case Resized():
                 raise ReskerasError(
                     f"port: the model resizes its images itself ({step.what}) and a run does it otherwise; port what "
-                    f"follows: keras.Model(model.get_layer({step.name!r}).output, model.output)")
+                    f"follows: keras.Model(model.get_layer({step.name!r}).output, model.output)"
+                )
             case Augmentation():
                 pass
             case _:

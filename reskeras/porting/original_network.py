@@ -25,10 +25,36 @@ from reskeras.porting.originals import Architecture, Original, Published
 Ask = Callable[[np.ndarray], np.ndarray]
 End = tuple[str, str, int]  # an argument for channels or classes, the layer whose weight has them, and the axis
 # module classes of ordinary residual networks in torchvision and timm
-USUAL = {"Conv2d", "BatchNorm2d", "BatchNormAct2d", "ReLU", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Linear",
-         "Identity", "Sequential", "ModuleList", "Dropout", "Flatten", "Sigmoid", "BasicBlock", "Bottleneck", "ResNet",
-         "SEModule", "ResNetV2", "ResNetStage", "PreActBasic", "PreActBottleneck", "DownsampleConv", "DownsampleAvg",
-         "ClassifierHead", "SelectAdaptivePool2d", "FastAdaptiveAvgPool", "DropPath"}
+USUAL = {
+    "Conv2d",
+    "BatchNorm2d",
+    "BatchNormAct2d",
+    "ReLU",
+    "MaxPool2d",
+    "AvgPool2d",
+    "AdaptiveAvgPool2d",
+    "Linear",
+    "Identity",
+    "Sequential",
+    "ModuleList",
+    "Dropout",
+    "Flatten",
+    "Sigmoid",
+    "BasicBlock",
+    "Bottleneck",
+    "ResNet",
+    "SEModule",
+    "ResNetV2",
+    "ResNetStage",
+    "PreActBasic",
+    "PreActBottleneck",
+    "DownsampleConv",
+    "DownsampleAvg",
+    "ClassifierHead",
+    "SelectAdaptivePool2d",
+    "FastAdaptiveAvgPool",
+    "DropPath",
+}
 
 
 def main() -> None:
@@ -77,8 +103,9 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
     words = f"{found.library} {version(found.library)}'s {found.made}"
     published: Published = {**(library.published() or {}), **(found.published or {})}
-    described = Original(words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)),
-                         published or None)
+    described = Original(
+        words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)), published or None
+    )
     return described, _filled(network, tensors)
 
 
@@ -105,8 +132,10 @@ class Timm:
     def ends(self) -> tuple[End, ...]:
         """The arguments for channels and classes."""
         first = self.known["first_conv"]
-        return (("in_chans", first if isinstance(first, str) else first[0], 1),
-                ("num_classes", self.known["classifier"], 0))
+        return (
+            ("in_chans", first if isinstance(first, str) else first[0], 1),
+            ("num_classes", self.known["classifier"], 0),
+        )
 
     def published(self) -> Published:
         """The library's preprocessing for its own weights of that name and tag."""
@@ -150,9 +179,14 @@ class Torchvision:
         if chosen is None:
             return None
         shown = chosen.transforms()
-        return {"tag": chosen.name, "input_size": (3, *shown.crop_size * 2), "interpolation": shown.interpolation.value,
-                "crop_pct": shown.crop_size[0] / shown.resize_size[0], "mean": tuple(shown.mean),
-                "std": tuple(shown.std)}
+        return {
+            "tag": chosen.name,
+            "input_size": (3, *shown.crop_size * 2),
+            "interpolation": shown.interpolation.value,
+            "crop_pct": shown.crop_size[0] / shown.resize_size[0],
+            "mean": tuple(shown.mean),
+            "std": tuple(shown.std),
+        }
 
 
 def _changed(usual: Mapping[str, Any], ends: Iterable[End], tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -170,8 +204,11 @@ def _check_fit(found: Architecture, own: Mapping[str, Any], tensors: Mapping[str
     wrong = {
         "missing": [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")],
         "left over": [name for name in tensors if name not in own],
-        "of another shape": [f"{name} {values.shape}" for name, values in tensors.items()
-                             if name in own and own[name].shape != values.shape],
+        "of another shape": [
+            f"{name} {values.shape}"
+            for name, values in tensors.items()
+            if name in own and own[name].shape != values.shape
+        ],
     }
     if any(wrong.values()):
         told = "; ".join(f"{label}: {', '.join(names[:3])}" for label, names in wrong.items() if names)

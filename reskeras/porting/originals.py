@@ -30,8 +30,15 @@ CONFIG_FILE = "config.json"  # beside the weights, in the Hugging Face hub's for
 EXAMPLE = "timm:resnet50, timm:resnet50.a1_in1k, timm:resnet50,output_stride=16 or torchvision:resnet50"
 NAME, ARGUMENTS = re.compile(r"[\w.-]+"), re.compile(r",(?=\s*\w+\s*=)")
 # arguments that would make timm read or download weights, or change device or dtype
-FORBIDDEN = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "device",
-             "dtype"}
+FORBIDDEN = {
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+    "device",
+    "dtype",
+}
 PROGRAM = "reskeras.porting.original_network"
 ROOT = Path(__file__).parents[2]  # the import path of this package
 LONGEST = 900  # seconds for an answer
@@ -103,11 +110,17 @@ def architecture(text: str) -> Architecture:
     if library not in LIBRARIES:
         raise unknown("architecture", library, LIBRARIES)
     if beyond:
-        raise ReskerasError(f"architecture: {shown(beyond)} is not of the form ARGUMENT=VALUE, such as "
-                            "output_stride=16")
+        raise ReskerasError(
+            f"architecture: {shown(beyond)} is not of the form ARGUMENT=VALUE, such as output_stride=16"
+        )
     pairs = (each.partition("=") for each in given)
-    return _allowed(Architecture(library, plain, {
-        key.strip(): parse_yaml(f"value: {value}", "architecture")[0]["value"] for key, _, value in pairs}))
+    return _allowed(
+        Architecture(
+            library,
+            plain,
+            {key.strip(): parse_yaml(f"value: {value}", "architecture")[0]["value"] for key, _, value in pairs},
+        )
+    )
 
 
 def architecture_beside(path: Path) -> Architecture | None:
@@ -135,8 +148,10 @@ def _allowed(found: Architecture) -> Architecture:
         parts = value if isinstance(value, list) else [value]
         numbers = [each for each in parts if isinstance(each, int | float)]
         if len(parts) > MOST_IN_A_LIST or not all(abs(each) <= MOST for each in numbers):
-            raise ReskerasError(f"architecture: {name}: {shown(value)} has a number beyond {MOST:,} or more than "
-                                f"{MOST_IN_A_LIST} of them")
+            raise ReskerasError(
+                f"architecture: {name}: {shown(value)} has a number beyond {MOST:,} or more than "
+                f"{MOST_IN_A_LIST} of them"
+            )
     return found
 
 
@@ -184,14 +199,19 @@ class _Process:
         self._library, self._said = library, TemporaryFile()  # noqa: SIM115 - as long as the process
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # -P: nothing is imported from the working directory
-            [sys.executable, "-P", "-m", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
-            env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"})
+            [sys.executable, "-P", "-m", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+        )
         # pipes, as asked for
         self._questions, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         finalize(self, _end, self._process)
 
-    def answer(self, told: Mapping[str, Any],
-               arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def answer(
+        self, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The answer to one message; _Ended where there is none."""
         late = Timer(LONGEST, self._process.kill)
         late.start()

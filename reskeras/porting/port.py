@@ -28,8 +28,16 @@ from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENAN
 
 COLOURS = 3
 # random test images: squares with a side of this share of the height (0: one pixel), from darkest to brightest
-ASKED = ((0, 0, 255), (0, 0, 255), (0, 0, 60), (0, 200, 255), (1 / 16, 0, 255), (1 / 4, 0, 255), (1 / 2, 0, 255),
-         (1, 250, 255))
+ASKED = (
+    (0, 0, 255),
+    (0, 0, 255),
+    (0, 0, 60),
+    (0, 200, 255),
+    (1 / 16, 0, 255),
+    (1 / 4, 0, 255),
+    (1 / 2, 0, 255),
+    (1, 250, 255),
+)
 UNSAID = "unit"  # the mode assumed for a Keras model where nothing gives one: most people divide by 255
 
 
@@ -64,22 +72,37 @@ class Port:
         """Write the run folder `path`, atomically."""
         original = self.source.original
         against = None if original is None or self.difference is None else original.words
-        proof = {"difference": self.difference, "tolerance": TOLERANCE, "images": len(ASKED),
-                 "against": against,
-                 "why_unproven": None if against is not None else self.source.why or "it was not asked for"}
+        proof = {
+            "difference": self.difference,
+            "tolerance": TOLERANCE,
+            "images": len(ASKED),
+            "against": against,
+            "why_unproven": None if against is not None else self.source.why or "it was not asked for",
+        }
         with new_run(path, self.spec) as run:
             save_model(self.model, run.path / MODEL_FILE)
             self.preprocessing.save(run.path / PREPROCESSING_FILE)
             write_text(run.path / CLASSES_FILE, "\n".join(classes) + "\n")
-            facts = provenance(ported={"source": self.source.name, "layout": self.title,
-                                       "sha256": self.source.digest, "proof": proof,
-                                       "pixels": "assumed" if self.assumed else "told",
-                                       "published": self.source.published or None})
+            facts = provenance(
+                ported={
+                    "source": self.source.name,
+                    "layout": self.title,
+                    "sha256": self.source.digest,
+                    "proof": proof,
+                    "pixels": "assumed" if self.assumed else "told",
+                    "published": self.source.published or None,
+                }
+            )
             write_json(run.path / PROVENANCE_FILE, facts)
 
 
-def port(source: ForeignModel, size: int | None = None, normalised: str | None = None, fold_biases: bool = False,
-         with_proof: bool = True) -> Port:
+def port(
+    source: ForeignModel,
+    size: int | None = None,
+    normalised: str | None = None,
+    fold_biases: bool = False,
+    with_proof: bool = True,
+) -> Port:
     """`source` as our network for images of `size` pixels.
 
     BGR weights are reversed, so that our network takes RGB. `fold_biases` folds biases before batch norms into their
@@ -90,11 +113,15 @@ def port(source: ForeignModel, size: int | None = None, normalised: str | None =
         source.asked()  # fails before the work where the source cannot be run
     known = recognise(source, size)
     if known.modelled and normalised:
-        raise ReskerasError(f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
-                            "prepares its own, leave it out")
+        raise ReskerasError(
+            f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
+            "prepares its own, leave it out"
+        )
     if source.original and source.original.unusual:
-        raise failure(f"port: {source.original.words} is none that such names are of by default: the original has "
-                      f"{', '.join(source.original.unusual[:3])}; nothing is kept")
+        raise failure(
+            f"port: {source.original.words} is none that such names are of by default: the original has "
+            f"{', '.join(source.original.unusual[:3])}; nothing is kept"
+        )
     spec = known.spec
     published = source.published
     pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
@@ -143,10 +170,11 @@ def difference_of(source: ForeignModel, model: keras.Model, pixels: Normalise, m
         alone = np.concatenate([model(prepared[place : place + 1], training=False) for place in range(len(prepared))])
         noise = relative_difference(alone, ours)
         whose = source.original.words if source.original else "what its names are of by default"
-        raise failure(f"port: {whose} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
-                      f"more than {TOLERANCE:g}; nothing is kept" + (
-                          f"; ours differs from itself by {noise:.2g} when asked image by image"
-                          if noise > TOLERANCE / 10 else ""))
+        raise failure(
+            f"port: {whose} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
+            f"more than {TOLERANCE:g}; nothing is kept"
+            + (f"; ours differs from itself by {noise:.2g} when asked image by image" if noise > TOLERANCE / 10 else "")
+        )
     return difference
 
 

@@ -22,9 +22,11 @@ Shape = tuple[int, ...]
 SIZE = 224  # pixels, where nothing gives another size
 STATISTIC = "running_mean"  # every batch norm has one in PyTorch, and no other normalisation
 # layers that identify keras.applications' networks, for their preprocessing, which nothing else gives
-APPLICATION_MARKS = {("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
-                     ("conv1_conv", "conv2_block1_preact_bn", "post_bn"): ("keras.applications ResNetV2", "tf"),
-                     ("conv_7b", "block35_1_conv"): ("keras.applications InceptionResNetV2", "tf")}
+APPLICATION_MARKS = {
+    ("conv1_conv", "conv1_bn", "conv2_block1_1_bn"): ("keras.applications ResNet", "caffe"),
+    ("conv1_conv", "conv2_block1_preact_bn", "post_bn"): ("keras.applications ResNetV2", "tf"),
+    ("conv_7b", "block35_1_conv"): ("keras.applications InceptionResNetV2", "tf"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ def _by_function(source: ForeignModel, size: int | None) -> Recognised:
     if found.spec is None:
         raise ReskerasError(f"port: {source.name} is no network of this space: {found.why}")
     if not found.exact:
-        raise ReskerasError(f"port: {source.name} is near {found.name}, and no spec computes the same; in the way: "
-                            + "; ".join(found.obstacles_in_words()))
+        raise ReskerasError(
+            f"port: {source.name} is near {found.name}, and no spec computes the same; in the way: "
+            + "; ".join(found.obstacles_in_words())
+        )
     spec = found.spec
     if size:
         spec = laid_over(spec, {"input_shape": [size, size, spec.lower().input_shape[-1]]})
@@ -62,8 +66,9 @@ def _by_function(source: ForeignModel, size: int | None) -> Recognised:
     title, pixels = next(marked, ("a Keras model", None))
     modelled = as_modelled(found.preprocessing, source.tensors, spec.lower().input_shape[-1])
     aside = frozenset(step.name for step in found.preprocessing if isinstance(step, Adapted))
-    return Recognised(title, spec, found.layers, modelled or (NORMALISE[pixels] if pixels else None),
-                      modelled is not None, aside)
+    return Recognised(
+        title, spec, found.layers, modelled or (NORMALISE[pixels] if pixels else None), modelled is not None, aside
+    )
 
 
 def _by_names(source: ForeignModel, size: int | None) -> Recognised:
@@ -78,14 +83,18 @@ def layout_of(source: ForeignModel) -> WeightLayout:
     """The first layout whose marks are all present; ReskerasError when there is none."""
     layers = set(source.layers)
     if not any(name.endswith(STATISTIC) for name in source.tensors):
-        raise ReskerasError(f"port: {source.name} has no batch norm, of which a {STATISTIC} would tell; networks that "
-                            "normalise otherwise, such as by groups or by weights, are none of this space")
+        raise ReskerasError(
+            f"port: {source.name} has no batch norm, of which a {STATISTIC} would tell; networks that "
+            "normalise otherwise, such as by groups or by weights, are none of this space"
+        )
     for layout in LAYOUTS:
         if layers.issuperset(layout.marks):
             return layout
     some = ", ".join(list(source.layers)[:4]) or "none"
-    raise ReskerasError(f"port: the weights of {source.name} are named as in none of "
-                        f"{', '.join(layout.title for layout in LAYOUTS)}; its layers are {some} and so on")
+    raise ReskerasError(
+        f"port: the weights of {source.name} are named as in none of "
+        f"{', '.join(layout.title for layout in LAYOUTS)}; its layers are {some} and so on"
+    )
 
 
 def spec_of(source: ForeignModel, layout: WeightLayout, size: int | None = None) -> AnyNetwork:
@@ -103,9 +112,16 @@ def spec_of(source: ForeignModel, layout: WeightLayout, size: int | None = None)
     if source.original and source.original.epsilon is not None:
         fields["bn"] = {"epsilon": source.original.epsilon}
     stem, channels = shapes.stem()
-    return network(None, **fields, **shapes.inside(block), block=block, stages=[
-        {"units": units, "width": out // BLOCKS[block].expansion} for units, out in stages], stem=stem,
-        classes=shapes.classes(), input_shape=[height, width, channels])
+    return network(
+        None,
+        **fields,
+        **shapes.inside(block),
+        block=block,
+        stages=[{"units": units, "width": out // BLOCKS[block].expansion} for units, out in stages],
+        stem=stem,
+        classes=shapes.classes(),
+        input_shape=[height, width, channels],
+    )
 
 
 @dataclass(frozen=True)
@@ -154,20 +170,26 @@ class Shapes:
 
     def stem(self) -> tuple[dict[str, Any], int]:
         """The stem's fields, and the channels of the images."""
-        strides, rest = self.layout.stem["strides"], {
-            name: value for name, value in self.layout.stem.items() if name != "strides"}
+        strides, rest = (
+            self.layout.stem["strides"],
+            {name: value for name, value in self.layout.stem.items() if name != "strides"},
+        )
         names = ["stem_conv"] if len(strides) == 1 else [f"stem_conv{number + 1}" for number in range(len(strides))]
         kernels = [kernel for name in names if (kernel := self.kernel(name)) is not None]
         if len(kernels) < len(names) or (len(strides) == 1 and kernels[0][0] != 7):
             raise ReskerasError(f"port: the stem is not {self.layout.title}'s, a 7x7 convolution or three 3x3 ones")
-        convs = [{"kernel": kernel[0], "width": kernel[-1], "stride": stride}
-                 for kernel, stride in zip(kernels, strides, strict=True)]
+        convs = [
+            {"kernel": kernel[0], "width": kernel[-1], "stride": stride}
+            for kernel, stride in zip(kernels, strides, strict=True)
+        ]
         return {"convs": convs, **rest}, kernels[0][-2]
 
     def classes(self) -> int:
         """Outputs of the last layer."""
         shape = self.kernel("logits", "dense")
         if shape is None:
-            raise ReskerasError(f"port: there is no {self.layout.layer('logits')}, the layer that gives the logits; "
-                                "port the whole network")
+            raise ReskerasError(
+                f"port: there is no {self.layout.layer('logits')}, the layer that gives the logits; "
+                "port the whole network"
+            )
         return shape[-1]

@@ -16,8 +16,19 @@ from reskeras.porting.layouts import TORCH
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 # keys under which training scripts keep weights, trained ones before moving averages; and prefixes of names
-WRAPPED = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "state_dict_ema",
-           "model_ema", "ema_state_dict", "ema")
+WRAPPED = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
+)
 PREFIXES = ("module.", "model.", "net.", "network.", "backbone.", "_orig_mod.", "model_ema.", "ema.")
 COUNTERS = (*TORCH.ignored, "n_averaged")
 DEEPEST = 5  # wrappers in wrappers
@@ -53,8 +64,9 @@ def _pickled(path: Path) -> Mapping[str, np.ndarray]:
     try:
         import torch
     except ImportError as error:
-        raise ReskerasError(f"port: {path} needs PyTorch to be read; pip install torch, or save it as .safetensors"
-                            ) from error
+        raise ReskerasError(
+            f"port: {path} needs PyTorch to be read; pip install torch, or save it as .safetensors"
+        ) from error
     try:
         if zipfile.is_zipfile(path):
             check_archive(path, "port")
@@ -67,8 +79,10 @@ def _pickled(path: Path) -> Mapping[str, np.ndarray]:
         raise
     except Exception as error:  # pickle, zipfile and PyTorch each have errors of their own; anything but tensors is one
         if found := NOT_LOADED.search(str(error)):
-            raise failure(f"port: {path} has a {found[1]} beside its tensors, which is not executed; save the weights "
-                          "alone, with torch.save(model.state_dict(), FILE)") from error
+            raise failure(
+                f"port: {path} has a {found[1]} beside its tensors, which is not executed; save the weights "
+                "alone, with torch.save(model.state_dict(), FILE)"
+            ) from error
         reason = " ".join(str(error).split())[:200]
         raise failure(f"port: {path} is broken or has more than tensors, which are not executed: {reason}") from error
 
@@ -80,14 +94,17 @@ def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Any]:
             break
         inside = {key: value for key, value in loaded.items() if isinstance(value, Mapping)}
         known = [key for key in WRAPPED if key in inside] or [
-            key for key, value in inside.items() if _holds_tensors(value)][:2]
+            key for key, value in inside.items() if _holds_tensors(value)
+        ][:2]
         if not known or (known[0] not in WRAPPED and len(known) > 1):
             break
         loaded = inside[known[0]]
     if not isinstance(loaded, Mapping) or not _holds_tensors(loaded):
         keys = ", ".join(map(str, list(loaded)[:8])) if isinstance(loaded, Mapping) else type(loaded).__name__
-        raise failure(f"port: {path} has no tensors by name; it has {keys or 'nothing'}; weights are looked for in "
-                      f"{', '.join(WRAPPED)}")
+        raise failure(
+            f"port: {path} has no tensors by name; it has {keys or 'nothing'}; weights are looked for in "
+            f"{', '.join(WRAPPED)}"
+        )
     return loaded
 
 
@@ -98,10 +115,14 @@ def _holds_tensors(mapping: Mapping[Any, Any]) -> bool:
 
 
 def _floats(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    found = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()
-             if name.rpartition(".")[2] not in COUNTERS}
-    while found and (prefix := next((each for each in PREFIXES if all(map(str.startswith, found, [each] * len(found)))),
-                                    None)):
+    found = {
+        name: np.asarray(tensor, np.float32)
+        for name, tensor in tensors.items()
+        if name.rpartition(".")[2] not in COUNTERS
+    }
+    while found and (
+        prefix := next((each for each in PREFIXES if all(map(str.startswith, found, [each] * len(found)))), None)
+    ):
         found = {name.removeprefix(prefix): values for name, values in found.items()}
     if not found:
         raise failure(f"port: {path} has no tensors")

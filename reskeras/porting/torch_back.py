@@ -42,14 +42,18 @@ def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers
         raise ReskerasError("to: state dicts need safetensors; pip install 'reskeras[port]'") from error
     decided, plan = given.spec.decided(), given.plan
     if len(decided.stages) != STAGES:
-        raise ReskerasError(f"to: {library}'s residual networks have {STAGES} stages, and this has "
-                            f"{len(decided.stages)}")
+        raise ReskerasError(
+            f"to: {library}'s residual networks have {STAGES} stages, and this has {len(decided.stages)}"
+        )
     layout = _layout(decided, LIBRARY_LAYOUTS[library])
     found = (_timm if library == "timm" else _torchvision)(decided)
     layers = layout.layers(plan)
     # gates have biases there too; no batch norm follows them
-    gates = {each.name for each in laid_over(given.spec, {"conv_bias": False}).lower().ops()
-             if isinstance(each, op.Conv) and each.bias}
+    gates = {
+        each.name
+        for each in laid_over(given.spec, {"conv_bias": False}).lower().ops()
+        if isinstance(each, op.Conv) and each.bias
+    }
     tensors = their_tensors(without_biases(plan, dict(given.weights), keep=gates), TORCH, layers, plan)
     theirs = ForeignModel(str(found), TORCH, tensors, None)
     tensors = their_tensors(fitted(given, recognise(theirs), theirs), TORCH, layers, plan)
@@ -58,8 +62,10 @@ def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers
     file = path / WEIGHTS_FILE if library == "timm" else path
     if library == "timm":
         if given.preprocessing.kind == "per_pixel_mean":
-            raise ReskerasError("to: timm subtracts a mean of each channel, and this run one of each pixel, which its "
-                                "folder cannot say; torchvision-state-dict says nothing of pixels")
+            raise ReskerasError(
+                "to: timm subtracts a mean of each channel, and this run one of each pixel, which its "
+                "folder cannot say; torchvision-state-dict says nothing of pixels"
+            )
         make_folder(path)
         write_json(path / CONFIG_FILE, _hub_config(found, given, layers))
     with atomic_file(file) as beside:
@@ -74,17 +80,24 @@ def _asked(found: Architecture, tensors: Mapping[str, np.ndarray], path: Path) -
     except Absent as reason:
         assumed = of_state_dict(tensors, str(path))
         if assumed.ask is None:
-            raise ReskerasError(f"to: {path.name} cannot be proven, because {reason}, and {assumed.why}; "
-                                f"pip install torch {found.library}") from reason
+            raise ReskerasError(
+                f"to: {path.name} cannot be proven, because {reason}, and {assumed.why}; "
+                f"pip install torch {found.library}"
+            ) from reason
         return Answers(assumed.ask, f"what such names are of by default, because {reason}")
 
 
 def _layout(decided: ResolvedNetwork, layouts: tuple[WeightLayout, ...]) -> WeightLayout:
     """The layout closest to this network; `fitted` reports what still differs."""
+
     def alike(layout: WeightLayout) -> int:
-        return sum((len(layout.stem["strides"]) == len(decided.stem.convs),
-                    layout.fields["order"] == decided.stages[0].order,
-                    layout.fields.get("projection", "strided") == decided.projection))
+        return sum(
+            (
+                len(layout.stem["strides"]) == len(decided.stem.convs),
+                layout.fields["order"] == decided.stages[0].order,
+                layout.fields.get("projection", "strided") == decided.projection,
+            )
+        )
 
     return max(layouts, key=alike)
 
@@ -95,11 +108,19 @@ def _torchvision(decided: ResolvedNetwork) -> Architecture:
     widths, channels = tuple(row.width for row in decided.stages), decided.input_shape[-1]
     if (widths, channels) != (USUAL_WIDTHS, 3):
         usual, own = (", ".join(map(str, each)) for each in (USUAL_WIDTHS, widths))
-        raise ReskerasError(f"to: torchvision's ResNet has stages of width {usual} and takes 3 channels; this has "
-                            f"{own} and takes {channels}; timm's may have others: timm-state-dict")
-    return Architecture("torchvision", "ResNet", {
-        "block": decided.stages[0].block, "layers": [row.units for row in decided.stages],
-        **_changed(groups=(decided.groups, 1), width_per_group=(_group_width(decided), 64))})
+        raise ReskerasError(
+            f"to: torchvision's ResNet has stages of width {usual} and takes 3 channels; this has "
+            f"{own} and takes {channels}; timm's may have others: timm-state-dict"
+        )
+    return Architecture(
+        "torchvision",
+        "ResNet",
+        {
+            "block": decided.stages[0].block,
+            "layers": [row.units for row in decided.stages],
+            **_changed(groups=(decided.groups, 1), width_per_group=(_group_width(decided), 64)),
+        },
+    )
 
 
 def _timm(decided: ResolvedNetwork) -> Architecture:
@@ -107,27 +128,36 @@ def _timm(decided: ResolvedNetwork) -> Architecture:
     rows, stem = decided.stages, decided.stem.convs
     bottleneck, second = rows[0].block == "bottleneck", ORDERS[rows[0].order].preactivates
     if decided.squeeze and (second or decided.squeeze != TIMM_SQUEEZE):
-        raise ReskerasError(f"to: timm's squeeze-and-excitation is of networks of order 'original' and divides by "
-                            f"{TIMM_SQUEEZE}; this has squeeze {decided.squeeze} in order {rows[0].order!r}")
+        raise ReskerasError(
+            f"to: timm's squeeze-and-excitation is of networks of order 'original' and divides by "
+            f"{TIMM_SQUEEZE}; this has squeeze {decided.squeeze} in order {rows[0].order!r}"
+        )
     if decided.squeeze:
         for width in (row.width * BLOCKS[row.block].expansion for row in rows):
             own, theirs = (middle(width, TIMM_SQUEEZE, each) for each in (decided.squeeze_multiple, TIMM_MULTIPLE))
             if own != theirs:
-                raise ReskerasError(f"to: timm rounds the middle of squeeze-and-excitation to {theirs} of {width} "
-                                    f"channels, and this has {own}; squeeze_multiple: {TIMM_MULTIPLE} makes such a "
-                                    "network")
+                raise ReskerasError(
+                    f"to: timm rounds the middle of squeeze-and-excitation to {theirs} of {width} "
+                    f"channels, and this has {own}; squeeze_multiple: {TIMM_MULTIPLE} makes such a "
+                    "network"
+                )
     if len(stem) == 1 and not second and stem[0].width != STEM:
         raise ReskerasError(f"to: timm's plain stem has {STEM} channels, and this has {stem[0].width}")
     if second and decided.groups > 1:
         raise ReskerasError(f"to: timm's ResNetV2 has no groups, and this has {decided.groups}")
     deep, widths = len(stem) > 1, tuple(row.width for row in rows)
     units, usual = [row.units for row in rows], [3, 4, 6, 3] if bottleneck else [2, 2, 2, 2]
-    arguments = _changed(layers=(units, usual), channels=(widths, USUAL_WIDTHS), stem_type=("deep" if deep else "", ""),
-                         avg_down=(decided.projection == "pooled", False))
+    arguments = _changed(
+        layers=(units, usual),
+        channels=(widths, USUAL_WIDTHS),
+        stem_type=("deep" if deep else "", ""),
+        avg_down=(decided.projection == "pooled", False),
+    )
     depth = "50" if bottleneck else "18"
     if not second:
-        arguments |= _changed(cardinality=(decided.groups, 1), base_width=(_group_width(decided), 64),
-                              stem_width=(stem[0].width, STEM))
+        arguments |= _changed(
+            cardinality=(decided.groups, 1), base_width=(_group_width(decided), 64), stem_width=(stem[0].width, STEM)
+        )
         return Architecture("timm", f"{'se' if decided.squeeze else ''}resnet{depth}", arguments)
     expansion = BLOCKS[rows[0].block].expansion
     if "channels" in arguments:
@@ -139,8 +169,11 @@ def _timm(decided: ResolvedNetwork) -> Architecture:
 
 def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
     """Of arguments given as (value, usual value), those that differ from the usual one."""
-    return {name: list(value) if isinstance(value, tuple) else value
-            for name, (value, usual) in values.items() if value != usual}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, (value, usual) in values.items()
+        if value != usual
+    }
 
 
 def _group_width(decided: ResolvedNetwork) -> float:
@@ -155,11 +188,19 @@ def _hub_config(found: Architecture, given: TrainedNetwork, layers: Mapping[str,
     prepared, classes = given.preprocessing, len(given.labels)
     first, *_, last = layers.values()  # in the plan's order
     return {
-        "architecture": found.name, "num_classes": classes, "label_names": list(given.labels),
+        "architecture": found.name,
+        "num_classes": classes,
+        "label_names": list(given.labels),
         "model_args": dict(found.arguments),
         "pretrained_cfg": {
             "input_size": [prepared.channels, prepared.height, prepared.width],
-            "interpolation": prepared.framing.interpolation, "crop_pct": prepared.framing.crop,
-            "crop_mode": "center", "num_classes": classes,
-            "mean": [float(each) / 255 for each in prepared.mean], "std": [float(each) / 255 for each in prepared.std],
-            "first_conv": first, "classifier": last}}
+            "interpolation": prepared.framing.interpolation,
+            "crop_pct": prepared.framing.crop,
+            "crop_mode": "center",
+            "num_classes": classes,
+            "mean": [float(each) / 255 for each in prepared.mean],
+            "std": [float(each) / 255 for each in prepared.std],
+            "first_conv": first,
+            "classifier": last,
+        },
+    }

@@ -82,8 +82,14 @@ class ResNet:
     def conv(self, x: Any, name: str, stride: int = 1) -> Any:
         """A convolution with symmetric zero padding of half its kernel; its groups follow from the shapes."""
         kernel = self.state[f"{name}.weight"]
-        return self.ops.conv2d(x, kernel, self.state.get(f"{name}.bias"), stride, kernel.shape[-1] // 2,
-                               groups=x.shape[1] // kernel.shape[1])
+        return self.ops.conv2d(
+            x,
+            kernel,
+            self.state.get(f"{name}.bias"),
+            stride,
+            kernel.shape[-1] // 2,
+            groups=x.shape[1] // kernel.shape[1],
+        )
 
     def norm(self, x: Any, name: str) -> Any:
         """Batch norm with its running statistics."""

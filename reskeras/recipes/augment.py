@@ -22,10 +22,12 @@ Rising = Annotated[tuple[T, T], AfterValidator(_rising)]  # two numbers, the low
 class ResizedCropSpec(Spec):
     """A window of random area and shape, resized to the network's size (arXiv:1409.4842, section 6)."""
 
-    area: Annotated[Rising[Annotated[float, within(0, 1, above=True)]], Field(
-        description="Share of the image's area")] = (0.08, 1.0)
-    aspect: Annotated[Rising[Annotated[float, within(0.01, 100)]], Field(
-        description="Width by height, log-uniform")] = (3 / 4, 4 / 3)
+    area: Annotated[
+        Rising[Annotated[float, within(0, 1, above=True)]], Field(description="Share of the image's area")
+    ] = (0.08, 1.0)
+    aspect: Annotated[
+        Rising[Annotated[float, within(0.01, 100)]], Field(description="Width by height, log-uniform")
+    ] = (3 / 4, 4 / 3)
 
 
 class RandAugmentSpec(Spec):
@@ -43,17 +45,27 @@ class AugmentSpec(Spec):
 
     pad_crop: Annotated[int, whole(0, 64), Field(description="Pixels of zeros around, then a random crop (v1 4.2)")] = 4
     random_resized_crop: ResizedCropSpec | None = None
-    shorter_side: Annotated[Rising[Pixels] | None, Field(
-        description="Resize the shorter side to a random length in this range, then a random crop (v1 3.4)")] = None
+    shorter_side: Annotated[
+        Rising[Pixels] | None,
+        Field(description="Resize the shorter side to a random length in this range, then a random crop (v1 3.4)"),
+    ] = None
     flip: bool | Literal["auto"] = "auto"
     flip_rows: Annotated[bool, Field(description="Also mirror upside down, every other time")] = False
-    scale: Annotated[Rising[Annotated[float, within(0.05, 20)]] | None, Field(
-        description="Detection only: a random factor of an image's size on its canvas, log-uniform")] = None
+    scale: Annotated[
+        Rising[Annotated[float, within(0.05, 20)]] | None,
+        Field(description="Detection only: a random factor of an image's size on its canvas, log-uniform"),
+    ] = None
     rand_augment: RandAugmentSpec | None = None
-    colour: Annotated[float, within(0, 1, below=True), Field(
-        description="Largest change of brightness, contrast and saturation, as a share")] = 0.0
-    lighting: Annotated[float, within(0, 10), Field(
-        description="Deviation of AlexNet's shift along ImageNet's principal colours; 0.1 in v1 3.4")] = 0.0
+    colour: Annotated[
+        float,
+        within(0, 1, below=True),
+        Field(description="Largest change of brightness, contrast and saturation, as a share"),
+    ] = 0.0
+    lighting: Annotated[
+        float,
+        within(0, 10),
+        Field(description="Deviation of AlexNet's shift along ImageNet's principal colours; 0.1 in v1 3.4"),
+    ] = 0.0
     erase: Annotated[float, within(0, 1), Field(description="Probability that a box of an image is erased")] = 0.0
     mixup: Annotated[float, within(0, 100), Field(description="Alpha of mixup's Beta(alpha, alpha); 0 is off")] = 0.0
     cutmix: Annotated[float, within(0, 100), Field(description="Alpha of CutMix's Beta(alpha, alpha); 0 is off")] = 0.0

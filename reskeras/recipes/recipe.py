@@ -61,46 +61,67 @@ class Recipe(Spec):
 
     description: Annotated[str, Field(max_length=500)] = ""
     epochs: Annotated[int, whole(1, 100_000)] = 15
-    iterations: Annotated[Annotated[int, whole(1, 100_000_000)] | None, Field(
-        description="Updates to train for, instead of epochs; the last epoch ends with them")] = None
+    iterations: Annotated[
+        Annotated[int, whole(1, 100_000_000)] | None,
+        Field(description="Updates to train for, instead of epochs; the last epoch ends with them"),
+    ] = None
     batch_size: Annotated[int, whole(1, 65_536), Field(description="Of all replicas together")] = 128
-    accumulate: Annotated[int, whole(1, 1024), Field(
-        description="Parts of a batch, one after another, to an update")] = 1
+    accumulate: Annotated[
+        int, whole(1, 1024), Field(description="Parts of a batch, one after another, to an update")
+    ] = 1
     learning_rate: Annotated[float, within(0, 100, above=True)] = 0.1
     schedule: ScheduleSpec = ScheduleSpec()
     momentum: Annotated[float, within(0, 1, below=True)] = 0.9
     nesterov: bool = False
-    weight_decay: Annotated[float, within(0, 1), Field(
-        description="Coupled: this times a weight joins its gradient")] = 1e-4
+    weight_decay: Annotated[
+        float, within(0, 1), Field(description="Coupled: this times a weight joins its gradient")
+    ] = 1e-4
     decayed: Annotated[tuple[Pattern, ...], Field(description="Names of the weights that decay")] = ("*/kernel",)
-    rate_factors: Annotated[dict[Pattern, Annotated[float, within(0, 1000)]], Field(
-        default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them")]
-    freeze: Annotated[str | None, Field(max_length=100, description="Stage or unit up to which, and with it, nothing "
-                                        "is learned, such as stage2")] = None
-    frozen_bn: Annotated[bool, Field(
-        description="Batch norm keeps its statistics, scale and shift, as of the run that is begun from")] = False
-    clip_norm: Annotated[Annotated[float, within(0, 1e6, above=True)] | None, Field(
-        description="Bound on the gradient's norm")] = None
-    ema: Annotated[float, within(0, 1, below=True), Field(
-        description="Momentum of a moving average of the weights, which is what is watched and saved; 0: none")] = 0.0
+    rate_factors: Annotated[
+        dict[Pattern, Annotated[float, within(0, 1000)]],
+        Field(default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them"),
+    ]
+    freeze: Annotated[
+        str | None,
+        Field(max_length=100, description="Stage or unit up to which, and with it, nothing is learned, such as stage2"),
+    ] = None
+    frozen_bn: Annotated[
+        bool, Field(description="Batch norm keeps its statistics, scale and shift, as of the run that is begun from")
+    ] = False
+    clip_norm: Annotated[
+        Annotated[float, within(0, 1e6, above=True)] | None, Field(description="Bound on the gradient's norm")
+    ] = None
+    ema: Annotated[
+        float,
+        within(0, 1, below=True),
+        Field(description="Momentum of a moving average of the weights, which is what is watched and saved; 0: none"),
+    ] = 0.0
     label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
-    class_weights: Annotated[Literal["none", "balanced"], Field(
-        description="balanced: the loss of an image counts by how rare its class is")] = "none"
-    drop_path: Annotated[Annotated[float, within(0, 1, below=True)] | None, Field(
-        description="Stochastic depth of the last unit, where the network says nothing itself")] = None
+    class_weights: Annotated[
+        Literal["none", "balanced"], Field(description="balanced: the loss of an image counts by how rare its class is")
+    ] = "none"
+    drop_path: Annotated[
+        Annotated[float, within(0, 1, below=True)] | None,
+        Field(description="Stochastic depth of the last unit, where the network says nothing itself"),
+    ] = None
     sync_bn: Annotated[bool, Field(description="Batch norm over all replicas' images; slower")] = False
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
-    holdout: Annotated[float, within(0, 0.9), Field(
-        description="Share of training images that picks the best epoch")] = 0.0
-    patience: Annotated[Annotated[int, whole(1, 100_000)] | None, Field(
-        description="Stop when the held-out images have not been told better for so many epochs")] = None
+    holdout: Annotated[
+        float, within(0, 0.9), Field(description="Share of training images that picks the best epoch")
+    ] = 0.0
+    patience: Annotated[
+        Annotated[int, whole(1, 100_000)] | None,
+        Field(description="Stop when the held-out images have not been told better for so many epochs"),
+    ] = None
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
     recompute: Annotated[bool, Field(description="The backward pass computes units again; saves memory")] = False
     deterministic: Annotated[bool, Field(description="The same numbers to the last bit each time; slower")] = False
-    checkpoint_steps: Annotated[Annotated[int, whole(1, 10_000_000)] | None, Field(
-        description="Also keep the training's state every so many steps, not only after each epoch")] = None
+    checkpoint_steps: Annotated[
+        Annotated[int, whole(1, 10_000_000)] | None,
+        Field(description="Also keep the training's state every so many steps, not only after each epoch"),
+    ] = None
     keep: Annotated[int, whole(1, 1000), Field(description="How many of the newest states are kept")] = 3
     seed: Annotated[int, whole(0, 2**31 - 1)] = 0
 
@@ -138,8 +159,10 @@ class Recipe(Spec):
         for field in ("decayed", "rate_factors"):
             for pattern in getattr(self, field):
                 if not fnmatch.filter(names, pattern):
-                    raise ReskerasError(f"{field}: {pattern!r} matches no weight of this network; "
-                                        f"its weights are called {names[0]}, ..., {names[-1]}")
+                    raise ReskerasError(
+                        f"{field}: {pattern!r} matches no weight of this network; "
+                        f"its weights are called {names[0]}, ..., {names[-1]}"
+                    )
 
 
 def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
@@ -166,5 +189,7 @@ def batch_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Reci
     if 0.5 < chosen.batch_size / meant < 2:
         return ""
     rate = chosen.learning_rate
-    return (f"learning_rate {rate:g} is meant for batches of {meant} images; the usual rule for {chosen.batch_size} is "
-            f"--learning-rate {rate * chosen.batch_size / meant:.2g}")
+    return (
+        f"learning_rate {rate:g} is meant for batches of {meant} images; the usual rule for {chosen.batch_size} is "
+        f"--learning-rate {rate * chosen.batch_size / meant:.2g}"
+    )

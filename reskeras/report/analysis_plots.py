@@ -59,8 +59,11 @@ def _responses(lines: Lines) -> Any:
         places = np.arange(1, len(deviations) + 1)
         plot_line(inorder, places, deviations, **style)
         plot_line(sorted_, places, np.sort(deviations)[::-1], **style)
-    inorder.set(xlabel="layer (convolutions of 3x3 or more, in order)", ylabel="standard deviation",
-                title="Layer responses, before nonlinearity and addition (v1 figure 7)")
+    inorder.set(
+        xlabel="layer (convolutions of 3x3 or more, in order)",
+        ylabel="standard deviation",
+        title="Layer responses, before nonlinearity and addition (v1 figure 7)",
+    )
     sorted_.set(xlabel="layers sorted by response", ylabel="standard deviation")
     for axis in (inorder, sorted_):
         log_where_wide(axis)
@@ -116,8 +119,9 @@ def _lesions(lines: Lines) -> Any:
         places = {unit.unit: place for place, unit in enumerate(analysis.units)}
         for axis, kind in ((removed, REMOVED), (swapped, SWAPPED)):
             found = [each for each in analysis.lesions if each.kind == kind]
-            axis.plot([places[each.units[0]] for each in found], [1 - each.accuracy for each in found], marker=".",
-                      **style)
+            axis.plot(
+                [places[each.units[0]] for each in found], [1 - each.accuracy for each in found], marker=".", **style
+            )
             axis.axhline(1 - analysis.accuracy, color=style["color"], linewidth=0.8, alpha=0.6, linestyle=":")
     removed.set(title="Error with one unit removed (dotted: whole)", xlabel="unit", ylabel="test error")
     swapped.set(title="Error with a unit and the next exchanged", xlabel="unit")

@@ -21,8 +21,14 @@ ASPECT = 1.5  # width over height that the columns aim at
 LABEL, UNIT_GAP, STAGE_GAP, MORE_HEIGHT = 0.26, 0.07, 0.12, 0.42
 GUTTER, MARGIN, NAME_WIDTH, HEADER, FOOTER = 0.3, 0.25, 0.42, 0.62, 0.3
 # bands of stages, and their convolutions
-COLOURS = (("#eaf1fb", "#b5cff2"), ("#eaf6ea", "#b4deb4"), ("#fdf1e3", "#f8cd96"), ("#f6ebf8", "#dfb8e6"),
-           ("#fbebeb", "#f2b6b6"), ("#e8f6f6", "#aadcdc"))
+COLOURS = (
+    ("#eaf1fb", "#b5cff2"),
+    ("#eaf6ea", "#b4deb4"),
+    ("#fdf1e3", "#f8cd96"),
+    ("#f6ebf8", "#dfb8e6"),
+    ("#fbebeb", "#f2b6b6"),
+    ("#e8f6f6", "#aadcdc"),
+)
 PLAIN = ("#f4f4f4", "#d6d6d6")
 
 
@@ -152,8 +158,15 @@ class _Page:
         """Title, input shape, parameters and multiply-adds."""
         cost = self.plan.complexity().total
         self.pen.text(MARGIN, 0.24, title, 12, ha="left", weight="bold")
-        self.pen.text(MARGIN, 0.46, f"input {_by(self.plan.input_shape)},  {_short(cost.parameters)} parameters,  "
-                      f"{_short(cost.multiply_adds)} multiply-adds", 7, ha="left", color="#555555")
+        self.pen.text(
+            MARGIN,
+            0.46,
+            f"input {_by(self.plan.input_shape)},  {_short(cost.parameters)} parameters,  "
+            f"{_short(cost.multiply_adds)} multiply-adds",
+            7,
+            ha="left",
+            color="#555555",
+        )
 
     def body(self, columns: list[list[Item]]) -> None:
         """All columns, and the lines from the end of each to the start of the next."""
@@ -170,8 +183,12 @@ class _Page:
             ends.append((axis, y))
         for (x, y), (next_x, _) in pairwise(ends):
             gutter, below, above = x + self.right + GUTTER / 2, y + 0.17, HEADER - 0.08
-            self.pen.line([(x, y), (x, below), (gutter, below), (gutter, above), (next_x, above),
-                           (next_x, HEADER + LABEL)], color="#888888", arrow=True, zorder=1.5)
+            self.pen.line(
+                [(x, y), (x, below), (gutter, below), (gutter, above), (next_x, above), (next_x, HEADER + LABEL)],
+                color="#888888",
+                arrow=True,
+                zorder=1.5,
+            )
 
     def footer(self, height: float) -> None:
         """The legend of the line styles and letters that occur in this network."""

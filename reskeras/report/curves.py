@@ -34,28 +34,41 @@ def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
         _pairs(axis, runs, name, lambda loss: loss)
         axis.set(title="sum of all" if name == "loss" else name.replace("_", " "))
         axis.tick_params(labelbottom=True)
-    for axis in axes[len(names):]:
+    for axis in axes[len(names) :]:
         axis.set_axis_off()
     axes[len(names) - 1].set(xlabel="epoch")
     handles, labels = axes[0].get_legend_handles_labels()
     if len(runs) == 1:
         thin = axes[0].lines[0]
         handles, labels = [thin, *handles], ["training", "test or held out"]
-    axes[len(names)].legend(handles, labels, loc="upper left", frameon=False, fontsize=9,
-                            title=None if len(runs) == 1 else "thin training, bold test or held out")
+    axes[len(names)].legend(
+        handles,
+        labels,
+        loc="upper left",
+        frameon=False,
+        fontsize=9,
+        title=None if len(runs) == 1 else "thin training, bold test or held out",
+    )
     return figure
 
 
-def _pairs(axis: Any, runs: Mapping[str, Metrics], key: str, scaled: Callable[[float], float],
-           networks: Mapping[str, str] | None = None) -> None:
+def _pairs(
+    axis: Any,
+    runs: Mapping[str, Metrics],
+    key: str,
+    scaled: Callable[[float], float],
+    networks: Mapping[str, str] | None = None,
+) -> None:
     """For each run a thin line of `key` on training images and, with the run's name, a bold one on watched images."""
     from reskeras.report.figures import line_styles, plot_line, whole_numbers
 
     styles = line_styles(runs, networks)
     for name, rows in runs.items():
         epochs, style = [row["epoch"] for row in rows], styles[name]
-        thin, bold = ([None if (value := row.get(each)) is None else scaled(value) for row in rows]
-                      for each in (key, f"val_{key}"))
+        thin, bold = (
+            [None if (value := row.get(each)) is None else scaled(value) for row in rows]
+            for each in (key, f"val_{key}")
+        )
         plot_line(axis, epochs, thin, **{**style, "label": "_"}, linewidth=0.9)
         plot_line(axis, epochs, bold, **style, linewidth=2.2)
     whole_numbers(axis.xaxis)
@@ -72,7 +85,8 @@ def curves_in_words(runs: Mapping[str, Metrics]) -> str:
 def losses_in_words(runs: Mapping[str, Metrics]) -> str:
     """Alternative text of the plot of losses."""
     return "Curves of losses by epoch, their sum and each part. " + _ends(
-        runs, "a training loss of", "loss", lambda value: f"{value:.3f}")
+        runs, "a training loss of", "loss", lambda value: f"{value:.3f}"
+    )
 
 
 def _ends(runs: Mapping[str, Metrics], what: str, log: str, told: Callable[[float], str]) -> str:
@@ -80,9 +94,11 @@ def _ends(runs: Mapping[str, Metrics], what: str, log: str, told: Callable[[floa
     ends = []
     for name, rows in runs.items():
         last = rows[-1]
-        trained, tested = (told(value) if value is not None else "unknown"
-                           for value in (last.get(log), last.get(f"val_{log}")))
+        trained, tested = (
+            told(value) if value is not None else "unknown" for value in (last.get(log), last.get(f"val_{log}"))
+        )
         after = f"{last['epoch']} epoch{'s' * (last['epoch'] != 1)}"
-        ends.append(f"{name} ends after {after} at {what} {trained}"
-                    + (f", test {tested}" if f"val_{log}" in last else ""))
+        ends.append(
+            f"{name} ends after {after} at {what} {trained}" + (f", test {tested}" if f"val_{log}" in last else "")
+        )
     return "; ".join(ends) + "."

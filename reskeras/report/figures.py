@@ -14,14 +14,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
-from matplotlib.ticker import (
-    FixedFormatter,
-    Formatter,
-    FuncFormatter,
-    LogFormatter,
-    LogFormatterMathtext,
-    MaxNLocator,
-)
+from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter, LogFormatter, LogFormatterMathtext, MaxNLocator
 
 from reskeras.files import atomic_file
 from reskeras.report.fonts import drawable, shortened
@@ -36,8 +29,12 @@ COLOURS = ("#1b7f79", "#d1495b", "#4c78a8", "#e0a030", "#7b5ea7", "#5b8c3a", "#8
 DASHES = ("-", "--", "-.", ":")
 # override a user's matplotlibrc; the salt makes SVG files reproducible
 SETTINGS: dict[Any, Any] = {
-    "text.parse_math": False, "text.usetex": False, "svg.hashsalt": "reskeras", "svg.fonttype": "path",
-    "savefig.dpi": "figure", "savefig.bbox": None,
+    "text.parse_math": False,
+    "text.usetex": False,
+    "svg.hashsalt": "reskeras",
+    "svg.fonttype": "path",
+    "savefig.dpi": "figure",
+    "savefig.bbox": None,
 }
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -97,10 +94,16 @@ def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style
     """Plot a line; None is a gap, and isolated points are shown as dots."""
     heights = [math.nan if each is None else float(each) for each in y]
     known = [math.isfinite(each) for each in heights]
-    alone = [place for place, here in enumerate(known)
-             if here and not any(known[max(place - 1, 0) : place]) and not any(known[place + 1 : place + 2])]
-    axis.plot(list(x), heights, **({"marker": "o", "markersize": 3 + style.get("linewidth", 1.0), "markevery": alone}
-                                   if alone else {}) | style)
+    alone = [
+        place
+        for place, here in enumerate(known)
+        if here and not any(known[max(place - 1, 0) : place]) and not any(known[place + 1 : place + 2])
+    ]
+    axis.plot(
+        list(x),
+        heights,
+        **({"marker": "o", "markersize": 3 + style.get("linewidth", 1.0), "markevery": alone} if alone else {}) | style,
+    )
 
 
 def add_legend(axes: Axes) -> None:

@@ -44,8 +44,9 @@ def picture_font(texts: Iterable[str], size: int) -> tuple[dict[str, str], Any]:
     wanted = {ord(character) for character in "".join(texts)}
     family = max(families, key=lambda name: len(_characters(name) & wanted))
     has = _characters(family)
-    written = {text: "".join(each if ord(each) in has else _escaped(each) for each in printable(text))
-               for text in texts}
+    written = {
+        text: "".join(each if ord(each) in has else _escaped(each) for each in printable(text)) for text in texts
+    }
     return written, ImageFont.truetype(_files()[family], size)
 
 
@@ -54,7 +55,7 @@ def shortened(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     head = (most - 1) * 2 // 3
-    return f"{text[:head]}…{text[len(text) - (most - 1 - head):]}"
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
 
 
 def _escaped(character: str) -> str:

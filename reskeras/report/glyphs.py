@@ -49,8 +49,9 @@ def measure(nodes: Sequence) -> Extent:
 def _measure_node(node: Node) -> Extent:
     if isinstance(node, Fork):
         return _Layout(node).extent
-    font, least, gap, height = (BOX_FONT, 1.05, BOX_GAP, BOX_HEIGHT) if node.drawn == "box" else (
-        STRIP_FONT, 0.62, STRIP_GAP, STRIP_HEIGHT)
+    font, least, gap, height = (
+        (BOX_FONT, 1.05, BOX_GAP, BOX_HEIGHT) if node.drawn == "box" else (STRIP_FONT, 0.62, STRIP_GAP, STRIP_HEIGHT)
+    )
     half = max(least, len(node.words) * font * CHARACTER + 0.1) / 2
     return Extent(half, half, gap + height)
 
@@ -125,8 +126,17 @@ class Pen:
             codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
         path = Path([*vertices, points[-1]], [*codes, Path.LINETO])
         style = {"color": LINE, "linewidth": 0.7, "zorder": 2, **style}
-        self.axes.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>,head_length=2,head_width=1.2" if arrow else "-",
-                                            shrinkA=0, shrinkB=0, mutation_scale=1, fill=arrow, **style))
+        self.axes.add_patch(
+            FancyArrowPatch(
+                path=path,
+                arrowstyle="-|>,head_length=2,head_width=1.2" if arrow else "-",
+                shrinkA=0,
+                shrinkB=0,
+                mutation_scale=1,
+                fill=arrow,
+                **style,
+            )
+        )
 
     def box(self, x: float, y: float, width: float, height: float, fill: str, *, rounded: float = 0.0, **style) -> None:
         """Draw a box with the middle of its top edge at (x, y)."""

@@ -15,12 +15,14 @@ def render(page: Page) -> str:
     """The page as self-contained HTML5; text from outside, such as class names, is escaped."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                              finalize=_shown)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     template = environment.from_string(_part("page.html"))
     sections = [(f"section-{place}", section) for place, section in enumerate(page.sections, 1)]
-    return template.render(page=page, sections=sections, style=_part("page.css"), script=_part("page.js"),
-                           version=__version__)
+    return template.render(
+        page=page, sections=sections, style=_part("page.css"), script=_part("page.js"), version=__version__
+    )
 
 
 def write_page(page: Page, path: str | Path) -> Path:

@@ -15,7 +15,9 @@ from reskeras.report.curves import curves_in_words, draw_curves
 from reskeras.report.sections import Plot, drawing, plot
 
 PLOTS = {
-    "responses": "Layer responses", "signal": "Shortcuts and effective depth", "gradients": "Gradients",
+    "responses": "Layer responses",
+    "signal": "Shortcuts and effective depth",
+    "gradients": "Gradients",
     "lesions": "Units removed and exchanged",
 }
 
@@ -40,8 +42,11 @@ def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]
     """Plots of analyses, overlaid; runs of one of `networks` share a colour."""
     if not analyses:
         return
-    words = "; ".join(f"{name}: mean response {np.mean([each.deviation for each in found.responses]):.3f}, "
-                      f"effective depth {found.depth:.1f} of {found.layers} layers" for name, found in analyses.items())
+    words = "; ".join(
+        f"{name}: mean response {np.mean([each.deviation for each in found.responses]):.3f}, "
+        f"effective depth {found.depth:.1f} of {found.layers} layers"
+        for name, found in analyses.items()
+    )
     taps = dict.fromkeys(each.tap for found in analyses.values() for each in found.responses)
     images = next(iter(analyses.values())).images
     for key, figure in draw_analyses(analyses, networks).items():
@@ -58,7 +63,9 @@ def networks_of(plans: Mapping[str, Plan]) -> Iterator[Plot]:
         drawn.append(plan)
         total = plan.complexity()
         yield drawing(
-            f"Network {name}", lambda path, plan=plan, name=name: draw(plan, name, path),
+            f"Network {name}",
+            lambda path, plan=plan, name=name: draw(plan, name, path),
             f"The network {name} drawn stage by stage: {plan.weighted_layers()} weighted layers, from "
             f"{plan.input_shape} to {plan.output_shape[0]} classes.",
-            f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds of an image.")
+            f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds of an image.",
+        )

@@ -17,18 +17,41 @@ def trained_on(provenances: Iterable[Mapping[str, Any]]) -> str:
 
 def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
     """The table of exports, by name of the run; empty without exports."""
-    columns = ["artefact", "run", "verdict", "bytes", "largest difference", "agreement", "accuracy", "of Keras",
-               "accuracy is", "p50, batch 1", "images/s", "batch"]
+    columns = [
+        "artefact",
+        "run",
+        "verdict",
+        "bytes",
+        "largest difference",
+        "agreement",
+        "accuracy",
+        "of Keras",
+        "accuracy is",
+        "p50, batch 1",
+        "images/s",
+        "batch",
+    ]
     rows = []
     for name, known in proofs.items():
         for proof in known:
             speed = {timing.batch: timing for timing in proof.timings}
             largest = speed[max(speed)] if speed else None
-            rows.append([proof.kind, name, "agrees" if proof.holds else "rejected", f"{proof.bytes:,}",
-                         f"{proof.difference:.1e}", f"{proof.agreement:.2%}", f"{proof.accuracy:.2%}",
-                         f"{proof.keras_accuracy:.2%}", proof.accuracy_of,
-                         f"{speed[1].p50_ms:.2f} ms" if 1 in speed else "",
-                         largest.rate if largest else "", str(largest.batch) if largest else ""])
+            rows.append(
+                [
+                    proof.kind,
+                    name,
+                    "agrees" if proof.holds else "rejected",
+                    f"{proof.bytes:,}",
+                    f"{proof.difference:.1e}",
+                    f"{proof.agreement:.2%}",
+                    f"{proof.accuracy:.2%}",
+                    f"{proof.keras_accuracy:.2%}",
+                    proof.accuracy_of,
+                    f"{speed[1].p50_ms:.2f} ms" if 1 in speed else "",
+                    largest.rate if largest else "",
+                    str(largest.batch) if largest else "",
+                ]
+            )
     caption = "Each artefact beside the Keras model on the same real images, and timed on the machine that made it."
     return [Table("Exports", columns, rows, caption)] if rows else []
 
@@ -38,15 +61,21 @@ def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:
     machine = made.get("machine", {})
     data = made.get("data", {})
     pairs = [
-        ("made", made.get("made")), ("data", data.get("label")),
+        ("made", made.get("made")),
+        ("data", data.get("label")),
         ("ported from", f"{ported['source']}, {ported['layout']}" if (ported := made.get("ported")) else None),
         ("images", f"{data['train']:,} training, {data['test']:,} test" if "train" in data else None),
-        ("about the data", "; ".join(data.get("notes", []))), ("begun from", made.get("begun_from")),
-        ("preprocessing", made.get("preprocessing")), ("seed", made.get("seed")), ("precision", made.get("precision")),
+        ("about the data", "; ".join(data.get("notes", []))),
+        ("begun from", made.get("begun_from")),
+        ("preprocessing", made.get("preprocessing")),
+        ("seed", made.get("seed")),
+        ("precision", made.get("precision")),
         ("training time", f"{made['training_seconds']:,.0f} s" if "training_seconds" in made else None),
         ("processor", f"{machine.get('processor')}, {machine.get('cpus')} cores" if machine else None),
         ("system", machine.get("system")),
         ("versions", ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())),
-        ("git revision", made.get("git_revision")), ("command", " ".join(map(str, made.get("command", [])))),
-        ("folder", path)]
+        ("git revision", made.get("git_revision")),
+        ("command", " ".join(map(str, made.get("command", [])))),
+        ("folder", path),
+    ]
     return Facts(f"Provenance{of}", [(name, str(value)) for name, value in pairs if value not in (None, "")])

@@ -39,8 +39,14 @@ def _images(source: Source[Split], recipe: Recipe, height: int, width: int) -> t
     indices, labels = _one_of_each(train, len(source.classes))
     few = train.part("train", spaced(train, NORMALISED_BY))
     preprocessing = Preprocessing.fit(few, height, width, source.channels, recipe.normalise)
-    batch = TrainingBatch(train, preprocessing, recipe.augment, mirror=source.mirror,
-                          rows=Rows(0, len(indices), len(indices)), classes=len(source.classes))
+    batch = TrainingBatch(
+        train,
+        preprocessing,
+        recipe.augment,
+        mirror=source.mirror,
+        rows=Rows(0, len(indices), len(indices)),
+        classes=len(source.classes),
+    )
     originals = [image.numpy() for image, _ in examples(train, indices)]  # a broken one is reported by name
     versions = []
     for column in range(VERSIONS):
@@ -63,21 +69,26 @@ def _draw(path: Path, source: Source[Split], originals: list, labels: np.ndarray
 
     rows, columns = len(originals), VERSIONS + 1
     size = versions[0][0].shape[1:3]
-    figure = Figure(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55, dpi=160,
-                    facecolor="white")
+    figure = Figure(CELL * (columns + 0.9), (CELL + (0.2 if mixes else 0.06)) * rows + 0.55, dpi=160, facecolor="white")
     axes = figure.subplots(rows, columns, squeeze=False)
     shapes = {original.shape[:2] for original in originals}
     for row, (original, label) in enumerate(zip(originals, labels, strict=True)):
         _cell(axes[row][0], original)
-        axes[row][0].set_ylabel(shortened(printable(source.classes[label]), 16), rotation=0, ha="right",
-                                va="center", fontsize=9, color=INK, labelpad=8)
+        axes[row][0].set_ylabel(
+            shortened(printable(source.classes[label]), 16),
+            rotation=0,
+            ha="right",
+            va="center",
+            fontsize=9,
+            color=INK,
+            labelpad=8,
+        )
         if len(shapes) > 1:
             axes[row][0].set_xlabel(_side_by_side(original.shape), fontsize=6, color=PALE, labelpad=2)
         for column, (images, targets) in enumerate(versions, 1):
             _cell(axes[row][column], images[row])
             if mixes:
-                axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE,
-                                             labelpad=2)
+                axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE, labelpad=2)
     stored = "as shown" if len(shapes) > 1 else f"as shown, {_side_by_side(*shapes)}"
     for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
         axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
@@ -86,8 +97,13 @@ def _draw(path: Path, source: Source[Split], originals: list, labels: np.ndarray
 
 def _cell(axes: Any, image: np.ndarray) -> None:
     small = max(image.shape[:2]) < SMALL
-    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255,
-                interpolation="nearest" if small else "antialiased")
+    axes.imshow(
+        image.squeeze(-1) if image.shape[-1] == 1 else image,
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        interpolation="nearest" if small else "antialiased",
+    )
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():

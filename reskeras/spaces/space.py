@@ -42,7 +42,8 @@ class Domain(Spec):
     sampling: Literal["linear", "log"] = "linear"
     default: Value = None
     when: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1), BeforeValidator(_listed)]] = Field(
-        default_factory=dict)
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> Domain:
@@ -67,8 +68,9 @@ class Domain(Spec):
             raise ValueError(f"step {self.step} of a range of integers should be an integer")
         if self.step is not None and self.step <= (1 if self.sampling == "log" else 0):
             raise ValueError(f"step {self.step} leads nowhere")
-        if self.default is not None and not (isinstance(self.default, int | float)
-                                             and self.low <= self.default <= self.high):
+        if self.default is not None and not (
+            isinstance(self.default, int | float) and self.low <= self.default <= self.high
+        ):
             raise ValueError(f"default {shown(self.default)} is not between {self.low} and {self.high}")
 
     @property
@@ -100,8 +102,9 @@ class Domain(Spec):
     def describe(self) -> str:
         """The values in words: `8, 14, 20` or `0.01 to 0.5, logarithmic`."""
         if self.choices is not None:
-            return ", ".join(str(choice) if isinstance(choice, Scalar) else json.dumps(choice)
-                             for choice in self.choices)
+            return ", ".join(
+                str(choice) if isinstance(choice, Scalar) else json.dumps(choice) for choice in self.choices
+            )
         kind = ", logarithmic" if self.sampling == "log" else ""
         step = "" if self.step is None else f", {'times' if self.sampling == 'log' else 'in steps of'} {self.step:g}"
         return f"{self.low:g} to {self.high:g}{step}{kind}"
@@ -131,13 +134,17 @@ class Space(Spec):
         for name, domain in self.parameters.items():
             for other, values in domain.when.items():
                 if other not in before:
-                    raise ValueError(f"{name}: when: {other!r} is no parameter that stands before it; there "
-                                     f"{'are ' + ', '.join(before) if before else 'is none'}")
+                    raise ValueError(
+                        f"{name}: when: {other!r} is no parameter that stands before it; there "
+                        f"{'are ' + ', '.join(before) if before else 'is none'}"
+                    )
                 parent = self.parameters[other]
                 allowed = parent.labels() if parent.choices is not None else None
                 if allowed is not None and (strange := [value for value in values if value not in allowed]):
-                    raise ValueError(f"{name}: when: {other} has no choice {shown(strange[0])}; "
-                                     f"it has {', '.join(map(str, allowed))}")
+                    raise ValueError(
+                        f"{name}: when: {other} has no choice {shown(strange[0])}; "
+                        f"it has {', '.join(map(str, allowed))}"
+                    )
             before.append(name)
         return self
 
@@ -145,8 +152,9 @@ class Space(Spec):
         """The parameters that are active under a tuner's `values`, with the values of their fields, in order."""
         chosen: dict[str, Value] = {}
         for name, domain in self.parameters.items():
-            if name in values and all(other in chosen and values[other] in allowed
-                                      for other, allowed in domain.when.items()):
+            if name in values and all(
+                other in chosen and values[other] in allowed for other, allowed in domain.when.items()
+            ):
                 chosen[name] = domain.value(values[name])
         return chosen
 
@@ -161,8 +169,10 @@ def laid(chosen: Mapping[str, Value], network: Network, recipe: Recipe) -> tuple
     for name, value in chosen.items():
         part, _, path = name.partition(".")
         changes[part][path] = value
-    return (laid_over(network, changes["network"]) if changes["network"] else network,
-            laid_over(recipe, changes["recipe"]) if changes["recipe"] else recipe)
+    return (
+        laid_over(network, changes["network"]) if changes["network"] else network,
+        laid_over(recipe, changes["recipe"]) if changes["recipe"] else recipe,
+    )
 
 
 def space(source: str | Path | Space | Mapping[str, Any]) -> Space:

@@ -57,8 +57,10 @@ class Run(Generic[AnySplit]):
         self.folder: RunFolder = open_run(path)
         if self.folder.task != self.task:
             own, asked = find_task(self.folder.task), find_task(self.task)
-            raise ReskerasError(f"run: {path} is a {own.noun}, not a {asked.noun}; see "
-                                f"{' '.join(own.words('evaluate'))}, predict and export")
+            raise ReskerasError(
+                f"run: {path} is a {own.noun}, not a {asked.noun}; see "
+                f"{' '.join(own.words('evaluate'))}, predict and export"
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -101,13 +103,12 @@ class Run(Generic[AnySplit]):
         unnamed = not known and classes == numbered(len(classes))
         source = opened(data, data_dir, testing=() if unnamed else classes)
         if unnamed and len(source.classes) != len(classes):
-            raise ReskerasError(f"data: {source.name} has {len(source.classes)} classes, and {self.path} "
-                                f"{len(classes)} without names")
+            raise ReskerasError(
+                f"data: {source.name} has {len(source.classes)} classes, and {self.path} {len(classes)} without names"
+            )
         return source
 
-    def images(
-        self, source: Source[AnySplit], split: str, say: Callable[[str], None] = lambda note: None,
-    ) -> AnySplit:
+    def images(self, source: Source[AnySplit], split: str, say: Callable[[str], None] = lambda note: None) -> AnySplit:
         """The images of a split (`test` or `train`); `say` gets the notes about them."""
         images = source.training_images("split") if split == "train" else source.test
         for note in source.notes:
@@ -115,8 +116,14 @@ class Run(Generic[AnySplit]):
         return images
 
     @preserved()
-    def evaluate(self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *,
-                 tell: Callable[..., None] = lambda note: None) -> Any:
+    def evaluate(
+        self,
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        split: str = "test",
+        *,
+        tell: Callable[..., None] = lambda note: None,
+    ) -> Any:
         """How good the best model is on a split (`test` or `train`); `tell` gets the notes about the images, or the
         progress in tasks whose `evaluate` reports it.
 
@@ -143,5 +150,16 @@ class Run(Generic[AnySplit]):
             evaluation = self.judge(source, test)
         except ReskerasError as error:
             missing = str(error)
-        return Material(label or self.name, str(self.path), self.plan, tuple(folder.classes()), folder.metrics(),
-                        folder.provenance(), self.preprocessing(), self.proofs(), evaluation, test, missing)
+        return Material(
+            label or self.name,
+            str(self.path),
+            self.plan,
+            tuple(folder.classes()),
+            folder.metrics(),
+            folder.provenance(),
+            self.preprocessing(),
+            self.proofs(),
+            evaluation,
+            test,
+            missing,
+        )

@@ -45,8 +45,7 @@ class Task(ABC):
         return [*self.program, command]
 
     @abstractmethod
-    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (),
-             **fields: Any) -> AnyNetwork | DetectorSpec:
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork | DetectorSpec:
         """The sparse spec that `source` names, with `settings` and `fields` laid over it; see `networks.request`."""
 
     @abstractmethod

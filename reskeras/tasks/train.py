@@ -30,11 +30,22 @@ from reskeras.training.tensorboard_logs import tensorboard
 
 @preserved()
 def train(
-    spec: str | Path | AnyNetwork | DetectorSpec, data: str = "digits", recipe: str | Path | Recipe | None = None, *,
-    task: str = "classification", out: str | Path | None = None, data_dir: str | Path | None = None,
-    resume: bool = False, strategy: str = "auto", devices: int | None = None, histograms: bool = False,
-    profile: int = 0, callbacks: Sequence[keras.callbacks.Callback] = (),
-    tell: Callable[[str], None] = lambda note: None, start: str | Path | Run | None = None, **recipe_fields: Any,
+    spec: str | Path | AnyNetwork | DetectorSpec,
+    data: str = "digits",
+    recipe: str | Path | Recipe | None = None,
+    *,
+    task: str = "classification",
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    resume: bool = False,
+    strategy: str = "auto",
+    devices: int | None = None,
+    histograms: bool = False,
+    profile: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    tell: Callable[[str], None] = lambda note: None,
+    start: str | Path | Run | None = None,
+    **recipe_fields: Any,
 ) -> Run:
     """Train a network on data by a recipe, into a run folder.
 
@@ -78,7 +89,7 @@ def train(
 
 
 def train_detector(
-    spec: str | Path | AnyNetwork | DetectorSpec, data: str, recipe: str | Path | Recipe | None = None, **how: Any,
+    spec: str | Path | AnyNetwork | DetectorSpec, data: str, recipe: str | Path | Recipe | None = None, **how: Any
 ) -> Run:
     """Train a Faster R-CNN detector on annotated images by a recipe, into a run folder: a `DetectorRun`.
 

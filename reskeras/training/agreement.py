@@ -26,13 +26,16 @@ def check_agreement(replicas: Replicas, facts: Callable[[], Mapping[str, Any]]) 
     for worker, other in enumerate(others, 1):
         for name in sorted(first.keys() | other.keys()):
             if first.get(name) != other.get(name):
-                differences.setdefault(name, f"{name} is {shown(first.get(name))} on worker 0 and "
-                                             f"{shown(other.get(name))} on worker {worker}")
+                differences.setdefault(
+                    name,
+                    f"{name} is {shown(first.get(name))} on worker 0 and {shown(other.get(name))} on worker {worker}",
+                )
     if differences:
         more = f", and {len(differences) - MOST_TOLD} more fields differ" if len(differences) > MOST_TOLD else ""
         found = "; ".join(list(differences.values())[:MOST_TOLD])
-        raise ReskerasError(f"workers: {found}{more}; start all workers of a training with the same command, code and "
-                            "data")
+        raise ReskerasError(
+            f"workers: {found}{more}; start all workers of a training with the same command, code and data"
+        )
 
 
 def _flat(facts: Any, name: str = "") -> Iterator[tuple[str, Any]]:

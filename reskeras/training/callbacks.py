@@ -29,8 +29,9 @@ class ProgressPrinter(keras.callbacks.Callback):
     `watched` says which images the validation figures are of: validation, held-out or test.
     """
 
-    def __init__(self, images_per_step: int, watched: str, position: Position, measure: Measure,
-                 console: Console | None = None):
+    def __init__(
+        self, images_per_step: int, watched: str, position: Position, measure: Measure, console: Console | None = None
+    ):
         super().__init__()
         self.images_per_step, self.watched, self.position = images_per_step, watched, position
         self.measure = measure
@@ -61,16 +62,20 @@ class ProgressPrinter(keras.callbacks.Callback):
         rate = self.steps * self.images_per_step / (now - self.began)
         if self.verbose and not self.bar and now - self.told >= EVERY:
             self.told = now
-            self.console.print(f"step {self.position.steps}/{self.position.total}  loss {logs['loss']:.4f}  "
-                               f"{rate:.0f} images/s", highlight=False)
+            self.console.print(
+                f"step {self.position.steps}/{self.position.total}  loss {logs['loss']:.4f}  {rate:.0f} images/s",
+                highlight=False,
+            )
         if self.bar:
             self.bar.update(self.task, advance=1, note=f"{rate:.0f} images/s  loss {logs['loss']:.3f}")
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Print a line: the figures of the training images and of the watched ones."""
         seconds = time.perf_counter() - self.began
-        self.console.print(f"epoch {epoch + 1}/{self.position.epochs}  {self.measure.told(logs, self.watched)}  "
-                           f"{seconds:.1f} s", highlight=False)
+        self.console.print(
+            f"epoch {epoch + 1}/{self.position.epochs}  {self.measure.told(logs, self.watched)}  {seconds:.1f} s",
+            highlight=False,
+        )
 
     def __exit__(self, *error: object) -> None:
         """Remove the bar."""

@@ -48,7 +48,16 @@ class Checkpoints:
                 check_archive(path, "checkpoint")
                 with np.load(path, allow_pickle=False) as file:
                     return {name: file[name] for name in file.files}  # reading checks each entry's CRC
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError,
-                    ReskerasError) as error:
+            except (
+                OSError,
+                ValueError,
+                EOFError,
+                KeyError,
+                zipfile.BadZipFile,
+                zlib.error,
+                RuntimeError,
+                MemoryError,
+                ReskerasError,
+            ) as error:
                 tell(f"checkpoint {path.name} is broken and passed over: {error}")
         return None

@@ -73,8 +73,9 @@ def _from_tf_config(text: str) -> Cluster | None:
     index = int(index) if isinstance(index, str) and WHOLE.fullmatch(index) else index  # TensorFlow takes "0" too
     count = len(addresses[kind])
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
-        raise ReskerasError(f"TF_CONFIG: task.index: {shown(index)} is not one of 0 to {count - 1}, "
-                            f"for {count} of {kind}")
+        raise ReskerasError(
+            f"TF_CONFIG: task.index: {shown(index)} is not one of 0 to {count - 1}, for {count} of {kind}"
+        )
     chiefs = addresses.get("chief", ())
     if len(chiefs) > 1:
         raise ReskerasError(f"TF_CONFIG: cluster.chief: {len(chiefs)} chiefs; there is one")
@@ -116,8 +117,10 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
     port = FIRST_PORT + (job + STEP_STRIDE * step) % PORTS  # two jobs may share a node
     places = [(node, local) for node, here in enumerate(tasks) for local in range(here)]
     if _number(environ, "SLURM_NODEID", places[rank][0]) != places[rank][0]:
-        raise ReskerasError(f"SLURM_NODEID: task {rank} runs on node {environ['SLURM_NODEID']}, by blocks it would be "
-                            f"on node {places[rank][0]}; start the tasks with srun --distribution=block")
+        raise ReskerasError(
+            f"SLURM_NODEID: task {rank} runs on node {environ['SLURM_NODEID']}, by blocks it would be "
+            f"on node {places[rank][0]}; start the tasks with srun --distribution=block"
+        )
     return Cluster(tuple(f"{nodes[node]}:{port + local}" for node, local in places), rank)
 
 
@@ -150,11 +153,13 @@ def _tasks_per_node(environ: Mapping[str, str], nodes: int, count: int) -> list[
         if len(tasks) == nodes and sum(tasks) == count:
             return tasks
         if name.startswith("SLURM_STEP"):
-            raise ReskerasError(f"{name}: {environ[name]} is {sum(tasks)} tasks on {len(tasks)} nodes, not {count} "
-                                f"tasks on {nodes}")
+            raise ReskerasError(
+                f"{name}: {environ[name]} is {sum(tasks)} tasks on {len(tasks)} nodes, not {count} tasks on {nodes}"
+            )
     if not nodes or count % nodes:  # the job's own variable need not hold for a step of fewer tasks
-        raise ReskerasError(f"SLURM_STEP_TASKS_PER_NODE: missing, and {count} tasks are not equally many on "
-                            f"{nodes} nodes")
+        raise ReskerasError(
+            f"SLURM_STEP_TASKS_PER_NODE: missing, and {count} tasks are not equally many on {nodes} nodes"
+        )
     return [count // nodes] * nodes
 
 

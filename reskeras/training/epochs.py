@@ -11,7 +11,10 @@ from reskeras.training.subject import Feeding
 
 
 def run_epochs(
-    model: keras.Model, feed: Feeding, position: Position, callbacks: Sequence[keras.callbacks.Callback],
+    model: keras.Model,
+    feed: Feeding,
+    position: Position,
+    callbacks: Sequence[keras.callbacks.Callback],
     last: int | None = None,
 ) -> None:
     """Train from `position` to the end of training, or to the end of epoch number `last`.
@@ -21,8 +24,14 @@ def run_epochs(
     watched, batches = feed.watching()
     for first, until, steps in pieces(position, last):
         model.fit(
-            feed.training(first, position.step, until), initial_epoch=first, epochs=until, steps_per_epoch=steps,
-            validation_data=watched, validation_steps=batches, callbacks=list(callbacks), verbose=0,
+            feed.training(first, position.step, until),
+            initial_epoch=first,
+            epochs=until,
+            steps_per_epoch=steps,
+            validation_data=watched,
+            validation_steps=batches,
+            callbacks=list(callbacks),
+            verbose=0,
             shuffle=False,  # shuffled already
         )
         if model.stop_training:

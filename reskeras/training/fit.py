@@ -59,8 +59,12 @@ class FitOptions:
 
 @preserved()
 def fit(
-    subject: Subject, recipe: Recipe, run: RunFolder | None, replicas: Replicas | None = None,
-    options: FitOptions = FitOptions(), model: TrainedModel | None = None,
+    subject: Subject,
+    recipe: Recipe,
+    run: RunFolder | None,
+    replicas: Replicas | None = None,
+    options: FitOptions = FitOptions(),
+    model: TrainedModel | None = None,
 ) -> str:
     """Train `subject` by `recipe`, writing metrics, models and checkpoints to `run`; returns the digest of the result.
 
@@ -82,9 +86,13 @@ def fit(
     course = ScheduleController(recipe, layers, model.optimizer.schedule, position, measure)
     watch = GradientLogger(position)
     parts: dict[str, Part | None] = {"course": course, "watch": watch, "record": record, "patience": patience}
-    state = TrainingState(model, position, {role: part for role, part in parts.items() if part},
-                          fingerprint(subject, recipe),
-                          {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier})
+    state = TrainingState(
+        model,
+        position,
+        {role: part for role, part in parts.items() if part},
+        fingerprint(subject, recipe),
+        {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier},
+    )
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
     if options.resume and checkpoints:
         _resume(state, checkpoints, kept, options.tell)
@@ -93,14 +101,31 @@ def fit(
     writes = checkpoints if kept else None
     began = time.perf_counter()
     shown = ProgressPrinter(recipe.step_images, feed.watches, position, measure) if record and options.show else None
-    with shown or nullcontext(), StateKeeper(
-            state, writes, recipe.checkpoint_steps, replicas.any, record.writing if record else None) as keeper:
+    with (
+        shown or nullcontext(),
+        StateKeeper(state, writes, recipe.checkpoint_steps, replicas.any, record.writing if record else None) as keeper,
+    ):
         if patience and patience.over:
             options.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
         else:
-            _run(model, feed, position, options, [
-                position, DivergenceStop(recipe, position, writes), watch, course,
-                AveragedEvaluation(), record, shown, patience, *options.callbacks, keeper])
+            _run(
+                model,
+                feed,
+                position,
+                options,
+                [
+                    position,
+                    DivergenceStop(recipe, position, writes),
+                    watch,
+                    course,
+                    AveragedEvaluation(),
+                    record,
+                    shown,
+                    patience,
+                    *options.callbacks,
+                    keeper,
+                ],
+            )
         if record:
             record.finish()
     digest = state.digest()
@@ -109,8 +134,15 @@ def fit(
     return digest
 
 
-def _prepared(model: TrainedModel | None, subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding,
-              position: Position, options: FitOptions) -> TrainedModel:
+def _prepared(
+    model: TrainedModel | None,
+    subject: Subject,
+    recipe: Recipe,
+    replicas: Replicas,
+    feed: Feeding,
+    position: Position,
+    options: FitOptions,
+) -> TrainedModel:
     """The compiled model with its initial weights, positioned at the first epoch to train."""
     model = model or subject.compiled(recipe, position.total, recipe.sync_bn and replicas.count > 1)
     if options.start:
@@ -124,13 +156,22 @@ def _prepared(model: TrainedModel | None, subject: Subject, recipe: Recipe, repl
 
 def _facts(subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding) -> dict[str, Any]:
     """How the run was trained, for its provenance."""
-    return {"precision": training_precision(recipe.precision), "form": training_form(subject.plan, recipe),
-            "replicas": replicas.count, "training_images": feed.train.count,
-            "watched": f"{feed.watched.count} {feed.watches} images"}
+    return {
+        "precision": training_precision(recipe.precision),
+        "form": training_form(subject.plan, recipe),
+        "replicas": replicas.count,
+        "training_images": feed.train.count,
+        "watched": f"{feed.watched.count} {feed.watches} images",
+    }
 
 
-def _run(model: TrainedModel, feed: Feeding, position: Position, options: FitOptions,
-         callbacks: Sequence[keras.callbacks.Callback | None]) -> None:
+def _run(
+    model: TrainedModel,
+    feed: Feeding,
+    position: Position,
+    options: FitOptions,
+    callbacks: Sequence[keras.callbacks.Callback | None],
+) -> None:
     """Train the remaining epochs; an unreadable image is reported by name."""
     try:
         run_epochs(model, feed, position, [each for each in callbacks if each], options.until)
@@ -144,14 +185,14 @@ def _run(model: TrainedModel, feed: Feeding, position: Position, options: FitOpt
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
     free = {"description", "keep", "checkpoint_steps"}
-    told = {**subject.described(),
-            "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in free}}
+    told = {
+        **subject.described(),
+        "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in free},
+    }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _resume(
-    state: TrainingState, checkpoints: Checkpoints, run: RunFolder | None, tell: Callable[[str], None]
-) -> None:
+def _resume(state: TrainingState, checkpoints: Checkpoints, run: RunFolder | None, tell: Callable[[str], None]) -> None:
     arrays = checkpoints.newest(tell)
     if arrays is None:
         tell("resume: there is no state to go on from; the training begins anew")

@@ -36,9 +36,11 @@ class DivergenceStop(keras.callbacks.Callback):
             return
         last = self.checkpoints.all() if self.checkpoints else []
         good = f"; the last good state is {last[-1].name}" if last else ""
-        raise failure(f"train: the loss is not finite at step {self.position.steps} (epoch {self.position.epoch + 1}, "
-                      f"step {self.position.step}){good}; try a lower learning_rate or a longer schedule.warmup "
-                      f"(recipe: {self.recipe.learning_rate:g}, {self.recipe.schedule.warmup:g}), or clip_norm")
+        raise failure(
+            f"train: the loss is not finite at step {self.position.steps} (epoch {self.position.epoch + 1}, "
+            f"step {self.position.step}){good}; try a lower learning_rate or a longer schedule.warmup "
+            f"(recipe: {self.recipe.learning_rate:g}, {self.recipe.schedule.warmup:g}), or clip_norm"
+        )
 
 
 class StateKeeper(keras.callbacks.Callback):
@@ -49,8 +51,14 @@ class StateKeeper(keras.callbacks.Callback):
     epoch is written after what `writing` still writes of that epoch, so that the models it refers to always exist.
     """
 
-    def __init__(self, state: TrainingState, checkpoints: Checkpoints | None, every: int | None,
-                 agreed: Callable[[bool], bool] = bool, writing: Background | None = None):
+    def __init__(
+        self,
+        state: TrainingState,
+        checkpoints: Checkpoints | None,
+        every: int | None,
+        agreed: Callable[[bool], bool] = bool,
+        writing: Background | None = None,
+    ):
         super().__init__()
         self.training, self.checkpoints, self.every, self.agreed = state, checkpoints, every, agreed
         self.writing = writing or Background()
@@ -112,5 +120,8 @@ class StateKeeper(keras.callbacks.Callback):
     def _stop(self) -> None:
         self.writing.wait()
         position, status = self.training.position, SIGNALS[self.asked or signal.SIGTERM]
-        raise ReskerasError(f"train: stopped as asked in epoch {position.epoch + 1} after {position.step} of its "
-                            "steps; the same command with --resume goes on", status=status)
+        raise ReskerasError(
+            f"train: stopped as asked in epoch {position.epoch + 1} after {position.step} of its "
+            "steps; the same command with --resume goes on",
+            status=status,
+        )

@@ -46,8 +46,10 @@ from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
 
-EXPOSED = ("cluster: each worker's port is open to all who reach its machine, and TensorFlow runs what anyone sends "
-           "there as you; let a firewall admit the workers alone")
+EXPOSED = (
+    "cluster: each worker's port is open to all who reach its machine, and TensorFlow runs what anyone sends "
+    "there as you; let a firewall admit the workers alone"
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Job(ABC):
         images = self.source.training_images("train")
         return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
 
-    def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:  # noqa: B008
+    def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:
         """Train into the run folder `path`, which is created, or continued with `options.resume` if it exists.
 
         Raises ReskerasError before anything is written when the request is invalid; later as `fit` does, or with
@@ -136,8 +138,10 @@ class Job(ABC):
         with only_writer(path, "run") if replicas.is_chief else nullcontext():
             earlier = lengthen(RunFolder(path), shorter, self.recipe, replicas.is_chief) if going_on else ()
             if shorter:
-                options.tell(f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
-                            f"({self.recipe.schedule.in_words}) does not depend on their number")
+                options.tell(
+                    f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
+                    f"({self.recipe.schedule.in_words}) does not depend on their number"
+                )
             fit(subject, self.recipe, RunFolder(path), replicas, options.going_on(going_on, earlier))
 
     def _shorter(self, path: Path) -> Recipe | None:
@@ -164,27 +168,38 @@ class Job(ABC):
             preprocessing.save(run.path / PREPROCESSING_FILE)
             kept, found = identity(self.source)
             found.save(run.data_file)
-            made = provenance(task=self.task, seed=self.recipe.seed, data=self._data_facts() | kept,
-                              preprocessing=self.describe(preprocessing), **facts)
+            made = provenance(
+                task=self.task,
+                seed=self.recipe.seed,
+                data=self._data_facts() | kept,
+                preprocessing=self.describe(preprocessing),
+                **facts,
+            )
             write_json(run.path / PROVENANCE_FILE, made)
 
     def _decisive(self, options: FitOptions) -> dict[str, Any]:
         """Everything that determines the result: it must be the same on every worker."""
         recipe, source = self.recipe, self.source
         return {
-            "network": self.fitted.whole(), "form": training_form(self.plan, recipe),
+            "network": self.fitted.whole(),
+            "form": training_form(self.plan, recipe),
             "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING}),
-            "computed in": training_precision(recipe.precision), "classes": list(source.classes),
+            "computed in": training_precision(recipe.precision),
+            "classes": list(source.classes),
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
-            "begun from": options.start.name if options.start else None, "resume": options.resume,
+            "begun from": options.start.name if options.start else None,
+            "resume": options.resume,
             "git revision": revision(),
         }
 
     def _data_facts(self) -> dict[str, Any]:
         source, folder = self.source, self.data_dir
         return {
-            "name": source.name, "label": source.label, "data_dir": str(Path(folder).absolute()) if folder else None,
-            **{name: split.count for name, split in source.splits().items()}, "notes": list(source.notes),
+            "name": source.name,
+            "label": source.label,
+            "data_dir": str(Path(folder).absolute()) if folder else None,
+            **{name: split.count for name, split in source.splits().items()},
+            "notes": list(source.notes),
         }
 
 
@@ -201,8 +216,9 @@ def fitted_to_data(spec: AnyNetwork, source: Source) -> AnyNetwork:
     if asked.get("classes", classes) != classes:
         raise ReskerasError(f"classes: {asked['classes']} contradicts {source.name}, which has {classes} classes")
     if asked.get("input_shape", (channels,))[-1] not in (channels, None):
-        raise ReskerasError(f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, "
-                            f"whose images have {channels}")
+        raise ReskerasError(
+            f"input_shape: {asked['input_shape'][-1]} channels contradict {source.name}, whose images have {channels}"
+        )
     return laid_over(spec, {"classes": classes, "input_shape": [height, width, channels]})
 
 

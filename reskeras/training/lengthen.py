@@ -29,12 +29,22 @@ def check_longer(path: Path, before: Recipe, now: Recipe, command: Sequence[obje
     """
     if now.schedule.follows_length:
         more = now.epochs - before.epochs
-        words = [*command, "--from", path, "--recipe", path / RECIPE_FILE, "--epochs", more, "--out",
-                 path.with_name(f"{path.name}-longer")]
+        words = [
+            *command,
+            "--from",
+            path,
+            "--recipe",
+            path / RECIPE_FILE,
+            "--epochs",
+            more,
+            "--out",
+            path.with_name(f"{path.name}-longer"),
+        ]
         raise ReskerasError(
             f"epochs: {now.epochs} instead of {before.epochs} would change the learning rate of epochs that are done, "
             f"because the schedule ({now.schedule.in_words}) is a share of the whole training; to train "
-            f"{more} more epoch{'s' * (more > 1)} with a schedule of its own: {shlex.join(map(str, words))}")
+            f"{more} more epoch{'s' * (more > 1)} with a schedule of its own: {shlex.join(map(str, words))}"
+        )
 
 
 def lengthen(run: RunFolder, before: Recipe | None, now: Recipe, writes: bool) -> tuple[int, ...]:

@@ -26,8 +26,9 @@ def step_bytes(plan: Plan, recipe: Recipe, images: int) -> int:
     this never exceeds what is used.
     """
     total = plan.complexity().total
-    kept = 0 if recipe.recompute or recipe.freeze else total.activation_bytes(
-        images, training_precision(recipe.precision))
+    kept = (
+        0 if recipe.recompute or recipe.freeze else total.activation_bytes(images, training_precision(recipe.precision))
+    )
     return COPIES * FLOAT * total.parameters + kept
 
 
@@ -44,8 +45,10 @@ def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
     fixed = step_bytes(plan, recipe, 0)
     fitting = int(images * (WARNED * available - fixed) / (needed - fixed)) if needed > fixed else 0
     advice = advised(recipe, fitting)
-    told = (f"a step on {images:,} images keeps at least {_gib(needed)} for its backward pass, and this process may "
-            f"use {_gib(available)}")
+    told = (
+        f"a step on {images:,} images keeps at least {_gib(needed)} for its backward pass, and this process may "
+        f"use {_gib(available)}"
+    )
     if needed > available:
         raise ReskerasError(f"batch_size: {recipe.batch_size}: {told}; {advice}")
     return f"memory: {told}; should it run out, {advice}"
@@ -57,8 +60,11 @@ def advised(recipe: Recipe, fitting: int = 0) -> str:
     if not recipe.recompute and recipe.form != "unrolled" and not recipe.sync_bn:
         ways.append("--recompute")
     largest = fitting or recipe.step_images // 2
-    parts = [count for count in range(recipe.accumulate + 1, min(recipe.batch_size, MOST_PARTS) + 1)
-             if recipe.batch_size % count == 0 and recipe.batch_size // count <= largest]
+    parts = [
+        count
+        for count in range(recipe.accumulate + 1, min(recipe.batch_size, MOST_PARTS) + 1)
+        if recipe.batch_size % count == 0 and recipe.batch_size // count <= largest
+    ]
     if parts:
         ways.append(f"accumulate: {parts[0]} in the recipe")
     return f"use {', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else f"use {ways[0]}"
@@ -72,8 +78,9 @@ def memory_failures(recipe: Recipe) -> Iterator[None]:
     except (MemoryError, tf.errors.OpError) as error:
         if not ran_out(error):
             raise
-        raise failure(f"memory ran out in a training with steps of {recipe.step_images:,} images; "
-                      f"{advised(recipe)}") from error
+        raise failure(
+            f"memory ran out in a training with steps of {recipe.step_images:,} images; {advised(recipe)}"
+        ) from error
 
 
 def ran_out(error: BaseException) -> bool:

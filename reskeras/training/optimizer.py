@@ -31,9 +31,15 @@ class CoupledDecaySGD(keras.optimizers.SGD):
     """
 
     def __init__(
-        self, *args: Any, coupled_decay: float = 0.0, decayed: Sequence[str] = ("*kernel",),
-        rate_factors: Mapping[str, float] | None = None, names: Mapping[int, Sequence[str]] | None = None,
-        clip_norm: float | None = None, ema: float = 0.0, **kwargs: Any,
+        self,
+        *args: Any,
+        coupled_decay: float = 0.0,
+        decayed: Sequence[str] = ("*kernel",),
+        rate_factors: Mapping[str, float] | None = None,
+        names: Mapping[int, Sequence[str]] | None = None,
+        clip_norm: float | None = None,
+        ema: float = 0.0,
+        **kwargs: Any,
     ):
         averaging = {"use_ema": True, "ema_momentum": ema} if ema else {}
         super().__init__(*args, **kwargs, **averaging)
@@ -83,11 +89,16 @@ class CoupledDecaySGD(keras.optimizers.SGD):
     def _apply(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Keras' momentum update as one operation instead of seven."""
         velocity = self.momentums[self._get_variable_index(variable)]
-        handles = (each.value.handle if isinstance(each, keras.Variable) else each.handle
-                   for each in (variable, velocity))
+        handles = (
+            each.value.handle if isinstance(each, keras.Variable) else each.handle for each in (variable, velocity)
+        )
         tf.raw_ops.ResourceApplyKerasMomentum(
-            **dict(zip(("var", "accum"), handles, strict=True)), lr=learning_rate, grad=gradient,
-            momentum=tf.cast(self.momentum, variable.dtype), use_nesterov=self.nesterov)
+            **dict(zip(("var", "accum"), handles, strict=True)),
+            lr=learning_rate,
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
+        )
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[tuple[tf.Tensor, tf.Variable]]:
         """All-reduce the gradients, record their global norm, and clip; Keras would clip on each replica."""
@@ -124,8 +135,14 @@ class CoupledDecaySGD(keras.optimizers.SGD):
     def get_config(self) -> dict[str, Any]:
         """The arguments that the optimiser is recreated from."""
         config = {key: value for key, value in super().get_config().items() if key not in ("use_ema", "ema_momentum")}
-        return {**config, "coupled_decay": self.coupled_decay, "decayed": self.decayed,
-                "rate_factors": self.rate_factors, "clip_norm": self.clip_norm, "ema": self.ema}
+        return {
+            **config,
+            "coupled_decay": self.coupled_decay,
+            "decayed": self.decayed,
+            "rate_factors": self.rate_factors,
+            "clip_norm": self.clip_norm,
+            "ema": self.ema,
+        }
 
 
 def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float, variable: keras.Variable) -> Rule:
@@ -141,8 +158,14 @@ def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float,
 def optimizer_of(model: keras.Model, recipe: Recipe, steps: int) -> CoupledDecaySGD:
     """The recipe's optimiser for `model`; `steps` is the total number of updates."""
     return CoupledDecaySGD(
-        RecipeSchedule(recipe, steps), momentum=recipe.momentum, nesterov=recipe.nesterov,
-        coupled_decay=recipe.weight_decay, decayed=recipe.decayed, rate_factors=recipe.rate_factors,
-        names=names_of(model), clip_norm=recipe.clip_norm, ema=recipe.ema,
+        RecipeSchedule(recipe, steps),
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        coupled_decay=recipe.weight_decay,
+        decayed=recipe.decayed,
+        rate_factors=recipe.rate_factors,
+        names=names_of(model),
+        clip_norm=recipe.clip_norm,
+        ema=recipe.ema,
         gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
     )

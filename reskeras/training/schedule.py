@@ -21,8 +21,13 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, recipe: Recipe, steps: int):
         self.recipe, self.total = recipe, steps
         self.warmup = min(round(recipe.schedule.warmup * steps), steps - 1)
-        self.scale = tf.Variable(1.0, trainable=False, name="learning_rate_scale", dtype=tf.float32,
-                                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        self.scale = tf.Variable(
+            1.0,
+            trainable=False,
+            name="learning_rate_scale",
+            dtype=tf.float32,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
 
     def __call__(self, step: Any) -> tf.Tensor:
         """The learning rate of update number `step`, counted from 0, float32."""

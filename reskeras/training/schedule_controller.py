@@ -28,8 +28,14 @@ class ScheduleController(keras.callbacks.Callback):
 
     def state(self) -> dict[str, Any]:
         """State for the checkpoint."""
-        return {"warming": self.warming, "error": self.error, "seen": self.seen, "best": self.best,
-                "bad_epochs": self.bad_epochs, "drops": self.drops}
+        return {
+            "warming": self.warming,
+            "error": self.error,
+            "seen": self.seen,
+            "best": self.best,
+            "bad_epochs": self.bad_epochs,
+            "drops": self.drops,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a checkpoint's state."""

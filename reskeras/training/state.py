@@ -32,16 +32,26 @@ class TrainingState:
     Only checkpoints with the same `fingerprint`, or one of `others`, can be restored.
     """
 
-    def __init__(self, model: keras.Model, position: Position, parts: Mapping[str, Part], fingerprint: str,
-                 others: Collection[str] = ()):
+    def __init__(
+        self,
+        model: keras.Model,
+        position: Position,
+        parts: Mapping[str, Part],
+        fingerprint: str,
+        others: Collection[str] = (),
+    ):
         self.model, self.position, self.parts, self.fingerprint = model, position, parts, fingerprint
         self.others = others
         self._metrics: dict[str, np.ndarray] = {}
 
     def capture(self) -> dict[str, np.ndarray]:
         """A copy of the state, unaffected by the next step."""
-        facts = {"fingerprint": self.fingerprint, "epoch": self.position.epoch, "step": self.position.step,
-                 "parts": {name: part.state() for name, part in self.parts.items()}}
+        facts = {
+            "fingerprint": self.fingerprint,
+            "epoch": self.position.epoch,
+            "step": self.position.step,
+            "parts": {name: part.state() for name, part in self.parts.items()},
+        }
         arrays = {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in self._variables()}
         return {**arrays, FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8)}
 
@@ -52,8 +62,9 @@ class TrainingState:
             raise failure("resume: the checkpoint is of another network or recipe")
         variables = dict(self._variables())
         if strange := sorted(variables.keys() ^ (arrays.keys() - {FACTS})):
-            raise failure(f"resume: the checkpoint and the training differ in {len(strange)} variables, "
-                          f"such as {strange[0]}")
+            raise failure(
+                f"resume: the checkpoint and the training differ in {len(strange)} variables, such as {strange[0]}"
+            )
         for name, variable in variables.items():
             if tuple(variable.shape) != arrays[name].shape:
                 raise failure(f"resume: {name} has shape {arrays[name].shape} in the checkpoint, not {variable.shape}")

@@ -38,22 +38,29 @@ class Replicas:
         if self.count == 1:
             return
         if accumulate > 1:
-            raise ReskerasError(f"accumulate: {accumulate} goes with one replica only, and there are {self.count}: "
-                                "Keras' optimisers add up gradients before replicas meet; use a smaller batch_size")
+            raise ReskerasError(
+                f"accumulate: {accumulate} goes with one replica only, and there are {self.count}: "
+                "Keras' optimisers add up gradients before replicas meet; use a smaller batch_size"
+            )
         if batch_size % self.count:
-            raise ReskerasError(f"batch_size: {batch_size} cannot be shared by {self.count} replicas; "
-                                f"choose a multiple, such as {-(-batch_size // self.count) * self.count}")
+            raise ReskerasError(
+                f"batch_size: {batch_size} cannot be shared by {self.count} replicas; "
+                f"choose a multiple, such as {-(-batch_size // self.count) * self.count}"
+            )
 
     def dataset(self, shard: Callable[[tuple[int, int]], tf.data.Dataset], rows: int) -> tf.data.Dataset:
         """This process' dataset: `shard((worker, workers))` is a worker's shard of each global batch of `rows` rows."""
         if self.count == 1:
             return shard((0, 1))
         if rows % self.count:  # a batch of all images, where there are fewer than batch_size
-            raise ReskerasError(f"batch_size: {rows} images cannot be shared by {self.count} replicas; choose a "
-                                f"multiple of {self.count} that is at most {rows}")
+            raise ReskerasError(
+                f"batch_size: {rows} images cannot be shared by {self.count} replicas; choose a "
+                f"multiple of {self.count} that is at most {rows}"
+            )
         each = rows // self.count
         return self.strategy.distribute_datasets_from_function(
-            lambda _: shard((self.worker, self.workers)).rebatch(each, drop_remainder=True).prefetch(self.count))
+            lambda _: shard((self.worker, self.workers)).rebatch(each, drop_remainder=True).prefetch(self.count)
+        )
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set on any worker. A collective: all workers must call it."""
@@ -104,11 +111,16 @@ def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
         return Replicas(tf.distribute.get_strategy())
     if name == "multi-worker":
         if here is None:
-            raise ReskerasError("strategy: multi-worker needs TF_CONFIG or Slurm's variables; on one machine use "
-                                "reskeras launch --workers N -- train ...")
+            raise ReskerasError(
+                "strategy: multi-worker needs TF_CONFIG or Slurm's variables; on one machine use "
+                "reskeras launch --workers N -- train ..."
+            )
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-            tf.train.ClusterSpec({"worker": list(here.workers)}), task_type="worker", task_id=here.index,
-            rpc_layer="grpc")
+            tf.train.ClusterSpec({"worker": list(here.workers)}),
+            task_type="worker",
+            task_id=here.index,
+            rpc_layer="grpc",
+        )
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         return Replicas(strategy, here.index, len(here.workers))
     return Replicas(tf.distribute.MirroredStrategy(_mirrored_devices(len(gpus), devices)))
@@ -120,8 +132,10 @@ def _mirrored_devices(gpus: int, devices: int | None) -> list[str]:
             raise ReskerasError(f"devices: {devices}, and this machine has {gpus} GPUs")
         return [f"/gpu:{index}" for index in range(devices or gpus)]
     if not devices or devices < 2:
-        raise ReskerasError("strategy: mirrored needs several devices, and this machine has no GPU; "
-                            "--devices 2 makes logical CPUs, which share its cores")
+        raise ReskerasError(
+            "strategy: mirrored needs several devices, and this machine has no GPU; "
+            "--devices 2 makes logical CPUs, which share its cores"
+        )
     cpu = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.list_logical_devices("CPU") if _started() else []) not in (0, devices):
         raise failure(f"devices: {devices} logical CPUs can only be made before TensorFlow has computed anything")

@@ -41,8 +41,11 @@ class Measure:
     def told(self, logs: Logs, watched: str) -> str:
         """The figures of an epoch in one line: of the training images, then of the `watched` ones."""
         figures = [f"{label} {logs[name]:{form}}" for name, label, form in self.shown]
-        figures += [f"{watched} {label} {logs[f'val_{name}']:{form}}" for name, label, form
-                    in self.shown[: self.watched_shown] if f"val_{name}" in logs]
+        figures += [
+            f"{watched} {label} {logs[f'val_{name}']:{form}}"
+            for name, label, form in self.shown[: self.watched_shown]
+            if f"val_{name}" in logs
+        ]
         return "  ".join(figures)
 
 

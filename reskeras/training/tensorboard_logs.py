@@ -22,5 +22,4 @@ def tensorboard(run: RunFolder, histograms: bool, profile: int) -> list[keras.ca
     if profile < 0:
         raise ReskerasError(f"profile: {profile}: should be a number of steps")
     steps = (PROFILED_FROM, PROFILED_FROM + profile - 1) if profile else 0
-    return [Boards(log_dir=str(run.log_folder), histogram_freq=int(histograms), write_graph=False,
-                   profile_batch=steps)]
+    return [Boards(log_dir=str(run.log_folder), histogram_freq=int(histograms), write_graph=False, profile_batch=steps)]

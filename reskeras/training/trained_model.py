@@ -24,8 +24,11 @@ class TrainedModel(keras.Model):
 
         `batch` is a batch as tf.TensorSpec, of images and labels, in whatever structure the model takes.
         """
-        self._symbolic_build(data_batch=tf.nest.map_structure(
-            lambda spec: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype), batch))
+        self._symbolic_build(
+            data_batch=tf.nest.map_structure(
+                lambda spec: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype), batch
+            )
+        )
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and metrics of a batch (images, labels), or (images, labels, weights), where weight 0 is padding."""
@@ -43,7 +46,8 @@ class TrainedModel(keras.Model):
     def _over_workers(self) -> bool:
         strategy = self.distribute_strategy
         return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and (
-            strategy.extended._in_multi_worker_mode())
+            strategy.extended._in_multi_worker_mode()
+        )
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Do nothing: `prepare` has built it; Keras would draw a batch of the data, or fail on several workers."""

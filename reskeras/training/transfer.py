@@ -97,5 +97,6 @@ def freeze(model: keras.Model, plan: Plan, until: str | None, batch_norm: bool) 
             elif batch_norm:
                 layer.freeze_batch_norm()
         elif layer.name in inside or (
-                batch_norm and layer.name in names and isinstance(layer, FusedBatchNormalization)):
+            batch_norm and layer.name in names and isinstance(layer, FusedBatchNormalization)
+        ):
             layer.trainable = False

@@ -37,9 +37,14 @@ class Candidates:
     its plan, in about a millisecond.
     """
 
-    def __init__(self, space: Space, network: AnyNetwork, recipe: Recipe,
-                 limits: Limits = Limits(),  # noqa: B008 - frozen
-                 fitted: Callable[[AnyNetwork, Recipe], AnyNetwork] = lambda spec, recipe: spec):
+    def __init__(
+        self,
+        space: Space,
+        network: AnyNetwork,
+        recipe: Recipe,
+        limits: Limits = Limits(),
+        fitted: Callable[[AnyNetwork, Recipe], AnyNetwork] = lambda spec, recipe: spec,
+    ):
         self.space, self.network, self.recipe, self.limits, self.fitted = space, network, recipe, limits, fitted
         self.refusals = Refusals()
         self._costs: dict[str, Cost | ReskerasError] = {}

@@ -42,9 +42,14 @@ class HyperModel(keras_tuner.HyperModel):
     """
 
     def __init__(
-        self, over: str | Path | Mapping[str, Any] | Space, spec: str | Path | AnyNetwork,
-        data: str | Source[Split] = "digits", by: str | Path | Recipe = "quick", *,
-        data_dir: str | Path | None = None, limits: Limits = Limits(),  # noqa: B008
+        self,
+        over: str | Path | Mapping[str, Any] | Space,
+        spec: str | Path | AnyNetwork,
+        data: str | Source[Split] = "digits",
+        by: str | Path | Recipe = "quick",
+        *,
+        data_dir: str | Path | None = None,
+        limits: Limits = Limits(),
         **recipe_fields: Any,
     ):
         super().__init__(name="reskeras")
@@ -90,8 +95,13 @@ class HyperModel(keras_tuner.HyperModel):
         return subject.compiled(job.recipe, job.recipe.steps(steps))
 
     def fit(
-        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any,
-        callbacks: Sequence[keras.callbacks.Callback] = (), epochs: int | None = None, initial_epoch: int = 0,
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        epochs: int | None = None,
+        initial_epoch: int = 0,
         verbose: Any = None,
     ) -> keras.callbacks.History:
         """Train `model` by the candidate's recipe, up to `epochs` if the tuner sets it; the history by epoch."""
@@ -99,10 +109,19 @@ class HyperModel(keras_tuner.HyperModel):
         job, figures = self.job(candidate), costs(candidate)
         history = keras.callbacks.History()
         history.history = defaultdict(list)
-        record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: [
-            history.history[name].append(float(value)) for name, value in {**logs, **figures}.items()])
-        fit(job.subject(job.preprocessing()), job.recipe, None, open_replicas("one"),
-            FitOptions(callbacks=[*callbacks, record], until=epochs, show=False, begin=initial_epoch), model)
+        record = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: [
+                history.history[name].append(float(value)) for name, value in {**logs, **figures}.items()
+            ]
+        )
+        fit(
+            job.subject(job.preprocessing()),
+            job.recipe,
+            None,
+            open_replicas("one"),
+            FitOptions(callbacks=[*callbacks, record], until=epochs, show=False, begin=initial_epoch),
+            model,
+        )
         history.history = dict(history.history)
         return history
 
@@ -115,8 +134,11 @@ class HyperModel(keras_tuner.HyperModel):
 def costs(candidate: Candidate) -> dict[str, float]:
     """The costs of a candidate, as figures of a trial."""
     cost = candidate.cost
-    return {"parameters": float(cost.parameters), "multiply_adds": float(cost.multiply_adds),
-            "activation_memory": float(activation_bytes(cost, candidate.recipe))}
+    return {
+        "parameters": float(cost.parameters),
+        "multiply_adds": float(cost.multiply_adds),
+        "activation_memory": float(activation_bytes(cost, candidate.recipe)),
+    }
 
 
 def held_out(chosen: Recipe) -> Recipe:

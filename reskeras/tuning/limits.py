@@ -33,8 +33,11 @@ class Limits:
 
     def check(self, cost: Cost, recipe: Recipe) -> None:
         """Raise Refused when `cost` exceeds a bound."""
-        found = {"params": cost.parameters, "multiply_adds": cost.multiply_adds,
-                 "activation_memory": activation_bytes(cost, recipe)}
+        found = {
+            "params": cost.parameters,
+            "multiply_adds": cost.multiply_adds,
+            "activation_memory": activation_bytes(cost, recipe),
+        }
         for name, value in found.items():
             bound = getattr(self, name)
             if bound is not None and value > bound:

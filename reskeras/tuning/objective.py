@@ -97,6 +97,5 @@ def _read_term(text: str) -> Term:
     except ValueError:
         weight = 0.0
     if not weight > 0:
-        raise ReskerasError(f"objective: {text}: the weight should be a number above 0, as in "
-                            f"{name}:{known[name]}:0.5")
+        raise ReskerasError(f"objective: {text}: the weight should be a number above 0, as in {name}:{known[name]}:0.5")
     return Term(name, direction or known[name], weight)

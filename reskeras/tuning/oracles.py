@@ -16,12 +16,7 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner.engine import trial as trials
-from keras_tuner.oracles import (
-    BayesianOptimizationOracle,
-    GridSearchOracle,
-    HyperbandOracle,
-    RandomSearchOracle,
-)
+from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 from keras_tuner.src.engine.oracle import LOCKS, THREADS
 from sklearn.exceptions import ConvergenceWarning
 
@@ -105,7 +100,8 @@ class SteadyOracle(keras_tuner.Oracle):
             trial.status, trial.message = FAILED, f"its process died {MOST_BEGUN} times"
             values = trial.hyperparameters.values
             outcome_of(trial.trial_id, values, self.candidates.space, FAILED_OUTCOME, reason=trial.message).save(
-                Path(self._get_trial_dir(trial.trial_id)))
+                Path(self._get_trial_dir(trial.trial_id))
+            )
             self.end_trial(trial)
 
     @synchronized

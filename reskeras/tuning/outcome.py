@@ -43,8 +43,15 @@ class Outcome:
         write_json(folder / OUTCOME_FILE, asdict(self), durable=True)
 
 
-def outcome_of(trial: str, values: Mapping[str, Any], space: Space, status: str, score: float | None = None,
-               figures: Mapping[str, Number] | None = None, reason: str = "") -> Outcome:
+def outcome_of(
+    trial: str,
+    values: Mapping[str, Any],
+    space: Space,
+    status: str,
+    score: float | None = None,
+    figures: Mapping[str, Number] | None = None,
+    reason: str = "",
+) -> Outcome:
     """The outcome of a trial with a tuner's `values`: those active in `space`, and Hyperband's rounds."""
     rounds = {name.removeprefix(ROUND): value for name, value in values.items() if name.startswith(ROUND)}
     return Outcome(trial, space.active(values), status, score, figures or {}, reason, rounds)

@@ -57,9 +57,14 @@ class SearchOptions:
                 raise ReskerasError(f"{name}: {value}: should be at least 1")
 
 
-def search_for(how: SearchOptions, model: HyperModel, place: Path, command: Sequence[str] | None = None,
-               tell: Callable[[str], None] = lambda line: None,
-               ended: Callable[[Outcome], None] = lambda outcome: None) -> Search:
+def search_for(
+    how: SearchOptions,
+    model: HyperModel,
+    place: Path,
+    command: Sequence[str] | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+    ended: Callable[[Outcome], None] = lambda outcome: None,
+) -> Search:
     """Search for the best of `model`'s candidates in folder `place`, resuming a search that was begun there.
 
     `command` starts this search in another process, for workers. `tell` gets progress notes, `ended` each outcome.
@@ -75,8 +80,15 @@ def search_for(how: SearchOptions, model: HyperModel, place: Path, command: Sequ
         return _search_for(how, model, place, command, mine, tell, ended)
 
 
-def _search_for(how: SearchOptions, model: HyperModel, place: Path, command: Sequence[str] | None, mine: str | None,
-                tell: Callable[[str], None], ended: Callable[[Outcome], None]) -> Search:
+def _search_for(
+    how: SearchOptions,
+    model: HyperModel,
+    place: Path,
+    command: Sequence[str] | None,
+    mine: str | None,
+    tell: Callable[[str], None],
+    ended: Callable[[Outcome], None],
+) -> Search:
     search, asked = Search(place), _asked(how, model)
     if mine in (None, CHIEF):
         search.keep(asked)
@@ -129,15 +141,18 @@ class _Reports:
 def _conclude(search: Search, oracle: SteadyOracle, tell: Callable[[str], None]) -> None:
     outcomes = search.outcomes()
     if unfinished := oracle.unfinished:
-        tell(f"tune: {len(unfinished)} trials were begun and not finished: {', '.join(unfinished)}; the same command "
-             "goes on with them")
+        tell(
+            f"tune: {len(unfinished)} trials were begun and not finished: {', '.join(unfinished)}; the same command "
+            "goes on with them"
+        )
     if said := oracle.candidates.refusals.describe():
         tell(f"tune: {said}")
     if not outcomes:
         raise failure("tune: no trial has ended")
     if not search.best_file.exists():
-        raise failure(f"tune: all {len(outcomes)} trials failed, such as trial {outcomes[0].trial}: "
-                      f"{outcomes[0].reason}")
+        raise failure(
+            f"tune: all {len(outcomes)} trials failed, such as trial {outcomes[0].trial}: {outcomes[0].reason}"
+        )
 
 
 def _oracle(how: SearchOptions, model: HyperModel, scheme: int = SCHEME) -> SteadyOracle:
@@ -159,8 +174,17 @@ def _asked(how: SearchOptions, model: HyperModel) -> SearchRequest:
     candidates = model.candidates
     limits = {name: value for name, value in vars(candidates.limits).items() if value is not None}
     return SearchRequest(
-        network=candidates.network.sparse(), recipe=candidates.recipe.sparse(), space=model.space.sparse(),
-        data=model.source.name, tuner=how.tuner, objective=[str(term) for term in how.objective.terms],
-        trials=how.trials, executions=how.executions, seed=how.seed, limits=limits,
-        data_dir=str(model.data_dir) if model.data_dir else None, seed_scheme=SCHEME,
-        images=fingerprint(model.source).facts)
+        network=candidates.network.sparse(),
+        recipe=candidates.recipe.sparse(),
+        space=model.space.sparse(),
+        data=model.source.name,
+        tuner=how.tuner,
+        objective=[str(term) for term in how.objective.terms],
+        trials=how.trials,
+        executions=how.executions,
+        seed=how.seed,
+        limits=limits,
+        data_dir=str(model.data_dir) if model.data_dir else None,
+        seed_scheme=SCHEME,
+        images=fingerprint(model.source).facts,
+    )

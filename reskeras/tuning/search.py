@@ -55,8 +55,10 @@ class SearchRequest:
     def __post_init__(self) -> None:
         """Refuse a search begun by a later version."""
         if self.seed_scheme not in range(1, SCHEME + 1):
-            raise ReskerasError(f"tune: seed_scheme: {shown(self.seed_scheme)} is not known to this version of "
-                                "reskeras, which cannot continue the search")
+            raise ReskerasError(
+                f"tune: seed_scheme: {shown(self.seed_scheme)} is not known to this version of "
+                "reskeras, which cannot continue the search"
+            )
 
     def difference(self, other: SearchRequest) -> str:
         """How `other` differs, in words; empty when it does not."""
@@ -71,8 +73,12 @@ class SearchRequest:
 
 def _differences(name: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        return [line for key in {**old, **new} if old.get(key) != new.get(key)
-                for line in _differences(f"{name}.{key}", old.get(key), new.get(key))]
+        return [
+            line
+            for key in {**old, **new}
+            if old.get(key) != new.get(key)
+            for line in _differences(f"{name}.{key}", old.get(key), new.get(key))
+        ]
     return [f"{name} {shown(new)} was {shown(old)}"]
 
 
@@ -114,14 +120,19 @@ class Search:
         """The completed trials, the best first; of ties the one with fewer parameters."""
         sign = -1 if self.objective().direction == "max" else 1
         done = [outcome for outcome in self.outcomes() if outcome.status == COMPLETED]
-        return sorted(done, key=lambda outcome: (
-            sign * outcome.known_score, outcome.figures["parameters"], outcome.trial))
+        return sorted(
+            done, key=lambda outcome: (sign * outcome.known_score, outcome.figures["parameters"], outcome.trial)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain data for JSON."""
-        return {"search": str(self.path), "objective": str(self.objective()), "best": str(self.best_file),
-                "ranked": [asdict(outcome) for outcome in self.ranked()],
-                "failed": [asdict(outcome) for outcome in self.outcomes() if outcome.status != COMPLETED]}
+        return {
+            "search": str(self.path),
+            "objective": str(self.objective()),
+            "best": str(self.best_file),
+            "ranked": [asdict(outcome) for outcome in self.ranked()],
+            "failed": [asdict(outcome) for outcome in self.outcomes() if outcome.status != COMPLETED],
+        }
 
     def candidate(self, outcome: Outcome) -> tuple[AnyNetwork, Recipe]:
         """Network and recipe of a trial."""
@@ -147,8 +158,10 @@ class Search:
             spec, recipe = self.candidate(best)
             shape = (*_input_size(spec), channels)
             fitted = network(spec, classes=classes, input_shape=shape)
-            head = (f"# trial {best.trial} of {self.path.name}: {self.objective().name} {best.score:.4f}; "
-                    f"data: {asked.data}\n")
+            head = (
+                f"# trial {best.trial} of {self.path.name}: {self.objective().name} {best.score:.4f}; "
+                f"data: {asked.data}\n"
+            )
             text = to_yaml({"network": fitted.sparse(), "recipe": recipe.sparse()})
             write_text(self.best_file, head + text)
 
@@ -158,9 +171,16 @@ class Search:
         figures = sorted({name for outcome in outcomes for name in outcome.figures})
         rows: list[list[Any]] = [["trial", "status", "score", *names, *figures, "reason"]]
         for outcome in outcomes:
-            rows.append([outcome.trial, outcome.status, outcome.score,
-                         *(outcome.values.get(name) for name in names),
-                         *(outcome.figures.get(name) for name in figures), outcome.reason])
+            rows.append(
+                [
+                    outcome.trial,
+                    outcome.status,
+                    outcome.score,
+                    *(outcome.values.get(name) for name in names),
+                    *(outcome.figures.get(name) for name in figures),
+                    outcome.reason,
+                ]
+            )
         write_csv(self.path / TRIALS_FILE, rows)
 
 

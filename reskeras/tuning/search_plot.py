@@ -30,8 +30,10 @@ def draw_search(search: Search) -> list[Path]:
     if not done:
         return []
     objective, space = search.objective(), search.space()
-    figures = {PARETO_FILE: _pareto(done, objective, search.path.name),
-               EFFECTS_FILE: _effects(done, objective, dict(space.parameters))}
+    figures = {
+        PARETO_FILE: _pareto(done, objective, search.path.name),
+        EFFECTS_FILE: _effects(done, objective, dict(space.parameters)),
+    }
     return save_figures(figures, search.path)
 
 
@@ -56,11 +58,24 @@ def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
         values = [outcome.figures[cost] for outcome in done]
         front = pareto_front(values, scores, objective.direction)
         axis.scatter(values, scores, color=DOT, s=30, label="trial")
-        axis.plot([values[index] for index in front], [scores[index] for index in front], "o-", color=FRONT,
-                  drawstyle="steps-post", markersize=6, label="Pareto front")
+        axis.plot(
+            [values[index] for index in front],
+            [scores[index] for index in front],
+            "o-",
+            color=FRONT,
+            drawstyle="steps-post",
+            markersize=6,
+            label="Pareto front",
+        )
         for index in front:
-            axis.annotate(done[index].trial.lstrip("0") or "0", (values[index], scores[index]),
-                          textcoords="offset points", xytext=(5, -11), fontsize=8, color=FRONT)
+            axis.annotate(
+                done[index].trial.lstrip("0") or "0",
+                (values[index], scores[index]),
+                textcoords="offset points",
+                xytext=(5, -11),
+                fontsize=8,
+                color=FRONT,
+            )
         axis.set_xlabel(label)
         _logarithmic(axis)
         axis.grid(alpha=0.25)
@@ -102,9 +117,16 @@ def _effect(axis: Any, done: Sequence[Outcome], name: str, domain: Domain) -> No
         axis.hlines(scores[places == place].mean(), place - 0.3, place + 0.3, color=FRONT)
     axis.set_xlim(-0.6, len(domain.choices) - 0.4)
     labels = [shortened(printable(_label(choice)), LONGEST_CHOICE) for choice in domain.choices]
-    turned = {} if max(map(len, labels)) <= 6 else {"ha": "right", "rotation_mode": "anchor",
-                                                    "rotation": 30 if len(labels) <= 6 else 90,
-                                                    "va": "top" if len(labels) <= 6 else "center"}
+    turned = (
+        {}
+        if max(map(len, labels)) <= 6
+        else {
+            "ha": "right",
+            "rotation_mode": "anchor",
+            "rotation": 30 if len(labels) <= 6 else 90,
+            "va": "top" if len(labels) <= 6 else "center",
+        }
+    )
     axis.set_xticks(range(len(labels)), labels, fontsize=8, **turned)
 
 

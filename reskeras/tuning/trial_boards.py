@@ -14,8 +14,10 @@ from reskeras.tuning.outcome import Outcome
 
 def write_board(folder: Path, outcome: Outcome, curves: Sequence[Sequence[Mapping[str, float]]]) -> None:
     """Write to `folder`: scalars by epoch of the first execution, the trial's figures, and its hyperparameters."""
-    values = {name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
-              for name, value in outcome.values.items()}
+    values = {
+        name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for name, value in outcome.values.items()
+    }
     with tf.summary.create_file_writer(str(folder)).as_default():
         hparams.hparams(values, trial_id=outcome.trial)
         for row in curves[0] if curves else ():

@@ -46,8 +46,16 @@ class JobTuner(base_tuner.BaseTuner):
     of the round before, for which `keep_states` keeps checkpoints. `ended` gets each outcome.
     """
 
-    def __init__(self, oracle: keras_tuner.Oracle, model: HyperModel, objective: Objective, folder: Path,
-                 executions: int = 1, keep_states: bool = False, ended: Ended = lambda outcome: None):
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        model: HyperModel,
+        objective: Objective,
+        folder: Path,
+        executions: int = 1,
+        keep_states: bool = False,
+        ended: Ended = lambda outcome: None,
+    ):
         self.model, self.goal, self.executions = model, objective, executions
         self.keep_states, self.ended = keep_states, ended
         super().__init__(oracle, directory=str(folder.parent), project_name=folder.name)
@@ -108,12 +116,15 @@ class JobTuner(base_tuner.BaseTuner):
             return outcome(COMPLETED, score, figures)
         except ReskerasError as error:
             if error.status in SIGNALS.values():
-                raise ReskerasError(f"tune: stopped as asked in trial {trial.trial_id}; the same command goes on",
-                                    error.status) from error
+                raise ReskerasError(
+                    f"tune: stopped as asked in trial {trial.trial_id}; the same command goes on", error.status
+                ) from error
             if isinstance(error, Unwritable):  # not the trial's fault, and the next would fail too
                 self.stuck()
-                raise Unwritable(f"tune: stopped in trial {trial.trial_id}, which stays open: {error}; the same "
-                                 "command goes on", error.status) from error
+                raise Unwritable(
+                    f"tune: stopped in trial {trial.trial_id}, which stays open: {error}; the same command goes on",
+                    error.status,
+                ) from error
             return outcome(FAILED, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the search goes on, and says so
             return outcome(FAILED, reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_REASON])

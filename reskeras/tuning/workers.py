@@ -52,8 +52,9 @@ def role(environ: Mapping[str, str] = os.environ) -> str | None:
     missing = [name for name in (ID, IP, PORT) if not environ.get(name)]
     if missing:
         known = next(name for name in (IP, PORT) if name in environ)
-        raise ReskerasError(f"tune: {missing[0]} is not set, and {known} is; a search on a cluster needs {ID}, {IP} "
-                            f"and {PORT}")
+        raise ReskerasError(
+            f"tune: {missing[0]} is not set, and {known} is; a search on a cluster needs {ID}, {IP} and {PORT}"
+        )
     if not environ[PORT].isdecimal():
         raise ReskerasError(f"tune: {PORT}: {environ[PORT]!r} should be a number")
     return CHIEF if CHIEF in environ[ID] else environ[ID]
@@ -112,8 +113,9 @@ def asking_chief(patience: float) -> Iterator[None]:
         raise failure(f"tune: the chief at {where} does not answer ({error.code().name})") from error
 
 
-def wait_for_workers(oracle: SteadyOracle, patience: float, tell: Callable[[str], None],
-                     look: Callable[[], None] = lambda: None) -> None:
+def wait_for_workers(
+    oracle: SteadyOracle, patience: float, tell: Callable[[str], None], look: Callable[[], None] = lambda: None
+) -> None:
     """On a cluster: wait until every worker has been told to stop, or no worker sends heartbeats any more."""
     began = time.monotonic()
     while not oracle.over:
@@ -140,8 +142,16 @@ class LocalCrew:
     def __init__(self, crew: Crew, command: Sequence[str], port: int, folder: Path, tell: Callable[[str], None]):
         self.crew, self.command, self.folder, self.tell = crew, command, folder, tell
         shared = environments([0] * crew.count, os.environ)
-        self.settings = [{**os.environ, **{name: value for name, value in each.items() if name != TF_CONFIG},
-                          ID: f"worker-{index}", IP: HOST, PORT: str(port)} for index, each in enumerate(shared)]
+        self.settings = [
+            {
+                **os.environ,
+                **{name: value for name, value in each.items() if name != TF_CONFIG},
+                ID: f"worker-{index}",
+                IP: HOST,
+                PORT: str(port),
+            }
+            for index, each in enumerate(shared)
+        ]
         self.restarts = [0] * crew.count
         self.last_words = ""
         self.workers: dict[int, Worker] = {index: self._start(index) for index in range(crew.count)}
@@ -197,8 +207,11 @@ class LocalCrew:
         for worker in self.workers.values():
             worker.send(signal.SIGTERM)
         deadline = time.monotonic() + GRACE
-        while not asked.hurry and time.monotonic() < deadline and not all(
-                worker.ended() for worker in self.workers.values()):
+        while (
+            not asked.hurry
+            and time.monotonic() < deadline
+            and not all(worker.ended() for worker in self.workers.values())
+        ):
             time.sleep(POLL)
         for worker in self.workers.values():
             if not worker.ended():

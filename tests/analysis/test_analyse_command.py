@@ -61,10 +61,13 @@ def test_json_has_every_number(analysed):
     assert {"unit", "shortcut_share", "sum_error", "depth", "gradient"} <= row["units"][1].keys()
 
 
-@pytest.mark.parametrize(("words", "why"), [
-    (("--images", "0"), "images: 0: should be at least 1"),
-    (("--lesions", "-1"), "lesions: -1: should be at least 0"),
-])
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--images", "0"), "images: 0: should be at least 1"),
+        (("--lesions", "-1"), "lesions: -1: should be at least 0"),
+    ],
+)
 def test_wrong_numbers_are_refused(analysed, words, why):
     done = ask(analysed[0].path, *words)
     assert (done.exit_code, done.stderr) == (2, f"reskeras: {why}\n")

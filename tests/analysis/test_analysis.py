@@ -39,8 +39,16 @@ def inside(model, *names):
     return {name: value.numpy().astype(np.float64) for name, value in seen.items()}
 
 
-@pytest.mark.parametrize("fields", [*({"order": order} for order in ORDERS), {"shortcut": "none"},
-                                    {"skip": "scale"}, {"skip": "exclusive_gate"}, {"block": "bottleneck"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"order": order} for order in ORDERS),
+        {"shortcut": "none"},
+        {"skip": "scale"},
+        {"skip": "exclusive_gate"},
+        {"block": "bottleneck"},
+    ],
+)
 def test_a_plan_run_as_a_function_is_the_model(fields):
     plan, model, weights = made(**fields)
     expected = model(IMAGES, training=False).numpy()
@@ -61,10 +69,14 @@ def test_responses_are_deviations_of_what_keras_layers_give(order):
 def test_responses_of_the_original_are_read_after_batch_norm_and_those_of_preactivation_where_none_follows():
     original = taps(reskeras.plan(reskeras.network(**SMALL)))
     assert [(tap.node, tap.where) for tap in original if "stage1_unit1" in tap.layer] == [
-        ("stage1_unit1_bn1", AFTER_BN), ("stage1_unit1_bn2", AFTER_BN)]
+        ("stage1_unit1_bn1", AFTER_BN),
+        ("stage1_unit1_bn2", AFTER_BN),
+    ]
     preact = taps(reskeras.plan(reskeras.network(**SMALL, order="full_preact")))
     assert [(tap.node, tap.where) for tap in preact if "stage1_unit1" in tap.layer] == [
-        ("stage1_unit1_pre_bn2", AFTER_BN), ("stage1_unit1_conv2", AFTER_CONV)]
+        ("stage1_unit1_pre_bn2", AFTER_BN),
+        ("stage1_unit1_conv2", AFTER_CONV),
+    ]
 
 
 def test_only_the_spatial_convolutions_of_a_bottleneck_respond():
@@ -82,13 +94,18 @@ def test_the_shortcut_share_and_ratio_are_those_of_the_branches():
     assert unit.residual_ratio == pytest.approx(np.sqrt((residual**2).mean() / (shortcut**2).mean()), rel=1e-4)
 
 
-@pytest.mark.parametrize(("order", "exact"), [("full_preact", True), ("relu_preact", True), ("original", False),
-                                              ("bn_after_add", False)])
+@pytest.mark.parametrize(
+    ("order", "exact"), [("full_preact", True), ("relu_preact", True), ("original", False), ("bn_after_add", False)]
+)
 def test_the_stream_is_a_sum_of_residuals_where_nothing_follows_the_addition(order, exact):
     plan, _, weights = made(order=order)
     errors = {unit.unit: unit.sum_error for unit in survey(plan, weights, batches()).units}
-    assert [name for name, error in errors.items() if error is not None] == [
-        "stage1_unit2", "stage1_unit3", "stage2_unit2"] if exact else errors["stage1_unit3"] is not None
+    assert (
+        [name for name, error in errors.items() if error is not None]
+        == ["stage1_unit2", "stage1_unit3", "stage2_unit2"]
+        if exact
+        else errors["stage1_unit3"] is not None
+    )
     worst = max(error for error in errors.values() if error is not None)
     assert (worst < 1e-6) == exact
 
@@ -145,13 +162,17 @@ def test_measuring_does_not_depend_on_how_images_are_batched():
 def test_gradient_norms_are_those_of_keras_in_training():
     plan, model, weights = made()
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(
-            LABELS, model(IMAGES, training=True), from_logits=True))
+        loss = tf.reduce_mean(
+            keras.losses.sparse_categorical_crossentropy(LABELS, model(IMAGES, training=True), from_logits=True)
+        )
     slopes = zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True)
     squares = {}
     for variable, slope in slopes:
-        unit = "_".join(variable.path.split("_")[:2]) if variable.path.startswith("stage") else (
-            "stem" if variable.path.startswith("stem") else "head")
+        unit = (
+            "_".join(variable.path.split("_")[:2])
+            if variable.path.startswith("stage")
+            else ("stem" if variable.path.startswith("stem") else "head")
+        )
         squares[unit] = squares.get(unit, 0.0) + float(tf.reduce_sum(slope**2))
     found = gradients(plan, weights, tf.constant(IMAGES), tf.constant(LABELS))
     assert found.keys() == squares.keys()
@@ -171,14 +192,25 @@ def test_the_gradient_of_a_units_output_is_that_of_the_network_after_it():
     assert found == pytest.approx(float(tf.norm(tape.gradient(loss, stream))), rel=1e-4)
 
 
-@pytest.mark.parametrize(("fields", "unit"), [
-    ({}, "stage1_unit2"), ({}, "stage2_unit1"), ({"order": "full_preact"}, "stage1_unit2"),
-    ({"skip": "exclusive_gate"}, "stage1_unit3")])
+@pytest.mark.parametrize(
+    ("fields", "unit"),
+    [
+        ({}, "stage1_unit2"),
+        ({}, "stage2_unit1"),
+        ({"order": "full_preact"}, "stage1_unit2"),
+        ({"skip": "exclusive_gate"}, "stage1_unit3"),
+    ],
+)
 def test_a_removed_unit_is_a_network_whose_residual_is_zero(fields, unit):
     plan, model, weights = made(**fields)
-    silent = {name: np.zeros_like(value) if name.startswith(f"{unit}_") and (
-        "_conv2/" in name or name.endswith(("_bn2/gamma", "_bn2/beta"))) and "pre" not in name else value
-        for name, value in weights.items()}
+    silent = {
+        name: np.zeros_like(value)
+        if name.startswith(f"{unit}_")
+        and ("_conv2/" in name or name.endswith(("_bn2/gamma", "_bn2/beta")))
+        and "pre" not in name
+        else value
+        for name, value in weights.items()
+    }
     from reskeras.graph.weights import write
 
     write(model, silent)
@@ -213,7 +245,9 @@ def test_swapped_units_run_in_the_other_order():
 def test_units_that_differ_are_not_swapped():
     plan = reskeras.plan(reskeras.network(**SMALL))
     assert [(one.name, other.name) for one, other in swappable(plan)] == [
-        ("stage1_unit1", "stage1_unit2"), ("stage1_unit2", "stage1_unit3")]
+        ("stage1_unit1", "stage1_unit2"),
+        ("stage1_unit2", "stage1_unit3"),
+    ]
 
 
 def test_equal_neighbours_of_two_stages_are_not_swapped():
@@ -223,7 +257,10 @@ def test_equal_neighbours_of_two_stages_are_not_swapped():
     assert swappable(plan) == []
     longer = reskeras.plan(reskeras.network(**{**SMALL, "stages": [3, 3]}))
     assert [(one.name, other.name) for one, other in swappable(longer)] == [
-        ("stage1_unit1", "stage1_unit2"), ("stage1_unit2", "stage1_unit3"), ("stage2_unit2", "stage2_unit3")]
+        ("stage1_unit1", "stage1_unit2"),
+        ("stage1_unit2", "stage1_unit3"),
+        ("stage2_unit2", "stage2_unit3"),
+    ]
 
 
 def test_lesions_are_bounded_counted_and_scored():
@@ -231,16 +268,20 @@ def test_lesions_are_bounded_counted_and_scored():
     told = []
     found = lesions(plan, weights, batches(), 2, lambda done, of: told.append((done, of)))
     assert [(each.kind, each.units) for each in found] == [
-        (REMOVED, ("stage1_unit1",)), (REMOVED, ("stage2_unit2",)),
-        (SWAPPED, ("stage1_unit1", "stage1_unit2")), (SWAPPED, ("stage1_unit2", "stage1_unit3"))]
+        (REMOVED, ("stage1_unit1",)),
+        (REMOVED, ("stage2_unit2",)),
+        (SWAPPED, ("stage1_unit1", "stage1_unit2")),
+        (SWAPPED, ("stage1_unit2", "stage1_unit3")),
+    ]
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     kept = tf.constant([float(unit.name != "stage1_unit1") for unit in plan.units])
     top = run(plan, as_tensors(weights), IMAGES, kept=kept).numpy().argmax(axis=1)
     assert found[0].accuracy == pytest.approx((top == LABELS).mean())
 
 
-@pytest.mark.parametrize(("count", "most", "expected"), [
-    (5, 9, [0, 1, 2, 3, 4]), (9, 3, [0, 4, 8]), (5, 0, []), (5, 1, [0])])
+@pytest.mark.parametrize(
+    ("count", "most", "expected"), [(5, 9, [0, 1, 2, 3, 4]), (9, 3, [0, 4, 8]), (5, 0, []), (5, 1, [0])]
+)
 def test_spaced_items_keep_the_ends(count, most, expected):
     assert spaced(list(range(count)), most) == expected
 

@@ -50,12 +50,17 @@ def test_forks_of_other_families_are_drawn(tmp_path):
     def conv(filters: int) -> op.Conv:
         return op.Conv(name="conv", filters=filters, kernel=(1, 1))
 
-    squeeze = Fork(name="se", merge=Multiply(), branches=((), (op.GlobalPool(name="pool", keep_positions=True),
-                                                             conv(8), op.Sigmoid(name="sigmoid"))))
+    squeeze = Fork(
+        name="se",
+        merge=Multiply(),
+        branches=((), (op.GlobalPool(name="pool", keep_positions=True), conv(8), op.Sigmoid(name="sigmoid"))),
+    )
     cell = Fork(name="cell", merge=Concat(), branches=((conv(4),), (conv(2), conv(4)), ()))
     inside = Fork(name="add", merge=ScaledAdd(factors=(1.0, 0.2)), branches=((), (conv(8), squeeze)))
-    odd = Plan(units=(Unit(stage="stem", nodes=(conv(8),)), Unit(stage=1, index=1, nodes=(inside, cell))),
-               input_shape=(8, 8, 3))
+    odd = Plan(
+        units=(Unit(stage="stem", nodes=(conv(8),)), Unit(stage=1, index=1, nodes=(inside, cell))),
+        input_shape=(8, 8, 3),
+    )
     assert draw(odd, "odd", tmp_path / "odd.png").is_file()
 
 
@@ -82,13 +87,19 @@ class Drawing:
 
     def beside_merges(self, text):
         """How many merges have a text to their right, hardly lower than they are."""
-        return sum(any(words == text and 0 < x - merge.center[0] < 0.5 and 0 <= y - merge.center[1] < 0.1
-                       for words, x, y in self.placed) for merge in self.merges)
+        return sum(
+            any(
+                words == text and 0 < x - merge.center[0] < 0.5 and 0 <= y - merge.center[1] < 0.1
+                for words, x, y in self.placed
+            )
+            for merge in self.merges
+        )
 
 
 @pytest.fixture
 def drawing(monkeypatch, tmp_path):
     """A function from a plan to its Drawing."""
+
     def made(plan: Plan, title: str = "a title") -> Drawing:
         kept = []
         monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure))
@@ -104,22 +115,49 @@ SHORTCUTS, GATES = "shortcuts: solid keeps the shape, dashed changes it", "s sho
 def test_resnet_18_is_drawn_as_v1_table_1_has_it(drawing):
     found = drawing(plan("resnet-18"), "my network")
     expected = {
-        "my network": 1, "input 224x224x3,  11.7 M parameters,  1.81 G multiply-adds": 1,
-        "7x7 conv, 64, /2": 1, "3x3 max pool, /2": 1, "3x3 conv, 64": 4, "3x3 conv, 128, /2": 1, "3x3 conv, 128": 3,
-        "3x3 conv, 256, /2": 1, "3x3 conv, 256": 3, "3x3 conv, 512, /2": 1, "3x3 conv, 512": 3,
-        "1x1 conv, 128, /2": 1, "1x1 conv, 256, /2": 1, "1x1 conv, 512, /2": 1,
-        "bn": 1 + 16 + 3, "relu": 1 + 16, "+": 8, "global average pool": 1, "dense, 1000": 1,
-        "unit 1": 4, "unit 2": 4, "stem": 1, "stage 1": 1, "stage 2": 1, "stage 3": 1, "stage 4": 1, "head": 1,
-        SHORTCUTS: 1}
+        "my network": 1,
+        "input 224x224x3,  11.7 M parameters,  1.81 G multiply-adds": 1,
+        "7x7 conv, 64, /2": 1,
+        "3x3 max pool, /2": 1,
+        "3x3 conv, 64": 4,
+        "3x3 conv, 128, /2": 1,
+        "3x3 conv, 128": 3,
+        "3x3 conv, 256, /2": 1,
+        "3x3 conv, 256": 3,
+        "3x3 conv, 512, /2": 1,
+        "3x3 conv, 512": 3,
+        "1x1 conv, 128, /2": 1,
+        "1x1 conv, 256, /2": 1,
+        "1x1 conv, 512, /2": 1,
+        "bn": 1 + 16 + 3,
+        "relu": 1 + 16,
+        "+": 8,
+        "global average pool": 1,
+        "dense, 1000": 1,
+        "unit 1": 4,
+        "unit 2": 4,
+        "stem": 1,
+        "stage 1": 1,
+        "stage 2": 1,
+        "stage 3": 1,
+        "stage 4": 1,
+        "head": 1,
+        SHORTCUTS: 1,
+    }
     shapes = {"56x56x64", "28x28x128", "14x14x256", "7x7x512", "1000"}  # again where a stage goes on in another column
     assert shapes <= found.texts.keys()
-    assert {text: count for text, count in found.texts.items()
-            if text not in shapes and not text.startswith("\u2026 stage ")} == expected
+    assert {
+        text: count
+        for text, count in found.texts.items()
+        if text not in shapes and not text.startswith("\u2026 stage ")
+    } == expected
     assert len(found.merges) == 8
 
 
-@pytest.mark.parametrize(("fields", "solid", "dashed"), [
-    ({"shortcut": "A"}, 5, 3), ({"shortcut": "B"}, 5, 3), ({"shortcut": "C"}, 0, 8), ({"skip": "dropout"}, 5, 3)])
+@pytest.mark.parametrize(
+    ("fields", "solid", "dashed"),
+    [({"shortcut": "A"}, 5, 3), ({"shortcut": "B"}, 5, 3), ({"shortcut": "C"}, 0, 8), ({"skip": "dropout"}, 5, 3)],
+)
 def test_shortcuts_that_change_the_shape_are_dashed(drawing, fields, solid, dashed):
     found = drawing(plan(family="imagenet", depth=18, **fields))
     assert len(found.merges) == solid + dashed
@@ -134,8 +172,9 @@ def test_a_plain_network_has_no_shortcuts_to_explain(drawing):
     assert found.texts["3x3 conv, 512"] == 5
 
 
-@pytest.mark.parametrize(("skip", "formula"), [
-    ("exclusive_gate", "(1 - g) s + g r"), ("shortcut_gate", "(1 - g) s + r")])
+@pytest.mark.parametrize(
+    ("skip", "formula"), [("exclusive_gate", "(1 - g) s + g r"), ("shortcut_gate", "(1 - g) s + r")]
+)
 def test_gated_units_have_their_formula_at_the_merge(drawing, skip, formula):
     found = drawing(plan(family="cifar", stages=[2, 2], skip=skip))
     assert len(found.merges) == found.beside_merges(formula) == found.texts[formula] == 4
@@ -167,10 +206,16 @@ def test_gates_of_squeeze_and_excitation_and_concatenations_have_their_signs(dra
     assert cells.texts["concat"] > 3 and not cells.merges
 
 
-@pytest.mark.parametrize("fields", [
-    {"family": "imagenet", "depth": 34}, {"family": "cifar", "stages": [2, 1], "skip": "exclusive_gate"},
-    {"family": "imagenet", "stages": [1, 2], "block": "bottleneck", "squeeze": 16, "projection": "pooled"},
-    {"inception": "resnet-v2", "stem": "small", "cells": [1, 1, 1]}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"family": "imagenet", "depth": 34},
+        {"family": "cifar", "stages": [2, 1], "skip": "exclusive_gate"},
+        {"family": "imagenet", "stages": [1, 2], "block": "bottleneck", "squeeze": 16, "projection": "pooled"},
+        {"inception": "resnet-v2", "stem": "small", "cells": [1, 1, 1]},
+    ],
+    ids=str,
+)
 def test_no_box_lies_on_another_and_each_has_its_words_in_its_middle(drawing, fields):
     found = drawing(plan(**fields))
     spans = [(*box.get_bbox().min, *box.get_bbox().max) for box in found.boxes]

@@ -55,15 +55,18 @@ def test_a_sheet_is_drawn_at_the_size_asked_for(folder, tmp_path, shape):
         assert sheet.format == "PNG"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["digit"], "did you mean digits"),
-    (["digits", "--recipe", "quik"], "did you mean quick"),
-    (["digits", "--sheet", "sheet.jpg"], "should end in .png"),
-    (["digits", "--sheet", "nowhere/sheet.png"], "in a folder that there is"),
-    (["digits", "--input-shape", "large"], "'large' should be height and width"),
-    (["digits", "--input-shape", "0x10"], "should be from 1 to 2048 pixels"),
-    (["folder:nowhere"], "there is no folder nowhere"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digit"], "did you mean digits"),
+        (["digits", "--recipe", "quik"], "did you mean quick"),
+        (["digits", "--sheet", "sheet.jpg"], "should end in .png"),
+        (["digits", "--sheet", "nowhere/sheet.png"], "in a folder that there is"),
+        (["digits", "--input-shape", "large"], "'large' should be height and width"),
+        (["digits", "--input-shape", "0x10"], "should be from 1 to 2048 pixels"),
+        (["folder:nowhere"], "there is no folder nowhere"),
+    ],
+)
 def test_wrong_requests_are_refused_in_a_line(arguments, message):
     result = run(*arguments)
     assert result.exit_code == 2

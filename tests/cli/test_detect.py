@@ -46,8 +46,9 @@ class TestTrainAndUse:
 
     def test_evaluate_says_the_same_to_people_and_programs(self, trained, tmp_path):
         _, run = trained
-        shown = printed("detect", "evaluate", run, "--curves", tmp_path / "curves.svg",
-                        "--pictures", tmp_path / "some.png")
+        shown = printed(
+            "detect", "evaluate", run, "--curves", tmp_path / "curves.svg", "--pictures", tmp_path / "some.png"
+        )
         assert "test split, single scale, float32" in shown
         found = json.loads(printed("detect", "evaluate", run, "--json"))
         assert re.search(r"(?m)^mAP +(\d+\.\d\d)%", shown)[1] == f"{100 * found['voc']['map_area']:.2f}"
@@ -102,8 +103,22 @@ class TestTrainAndUse:
             target.parent.mkdir(parents=True, exist_ok=True)
             data = file.read_bytes()
             target.write_bytes(data.replace(b">square<", b">disc<") if file.suffix == ".xml" else data)
-        told = invoke("detect", "train", "--from", trained[1], "--data", f"voc:{tmp_path / 'discs'}", "--epochs", 1,
-                      "--recipe", detector_files / "recipe.yaml", "--no-frozen-bn", "--out", tmp_path / "run", "--json")
+        told = invoke(
+            "detect",
+            "train",
+            "--from",
+            trained[1],
+            "--data",
+            f"voc:{tmp_path / 'discs'}",
+            "--epochs",
+            1,
+            "--recipe",
+            detector_files / "recipe.yaml",
+            "--no-frozen-bn",
+            "--out",
+            tmp_path / "run",
+            "--json",
+        )
         assert told.exit_code == 0, told.output
         assert list(json.loads(told.stdout)["voc"]["classes"]) == ["disc"]
         assert f"from {trained[1]}" in told.stderr
@@ -111,29 +126,35 @@ class TestTrainAndUse:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(("arguments", "said"), [
-        (["shwo"], ["no command 'detect shwo'", "did you mean detect show?"]),
-        (["show"], ["depth: not set"]),
-        (["show", "resnet-5o"], ["'resnet-5o'", "did you mean resnet-50?"]),
-        (["show", "vgg-19"], ["backbone: vgg-19 has no stages"]),
-        (["show", "resnet-18", "--set", "anchors.size=[3]"], ["did you mean sizes?"]),
-        (["show", "resnet-18", "--set", "backbone.depth=34", "--depth", "50"], ["--set backbone.depth=34", "--depth"]),
-        (["show", "resnet-18", "--set", "shared=stage9"], ["'stage9' is not one of"]),
-        (["show", "resnet-18", "--data", "folder:photos"], ["'folder:photos' is not one of voc:PATH, coco:PATH"]),
-        (["train", "resnet-18"], ["missing option '--data'"]),
-        (["train", "resnet-18", "--data", "voc:nowhere"], ["there is no folder nowhere"]),
-        (["train", "resnet-18", "--data", "voc:x", "--epochs", "0"], ["epochs: 0"]),
-        (["train", "resnet-18", "--data", "voc:x", "--recipe", "detektor"], ["did you mean detector?"]),
-        (["train", "resnet-18", "--data", "voc:x", "--rate-factor", "stage1"], ["NAME=NUMBER"]),
-        (["train", "--from", "nowhere", "--data", "voc:x"], ["nowhere"]),
-        (["evaluate", "nowhere"], ["there is no folder nowhere"]),
-        (["evaluate", "nowhere", "--scales", "big"], ["scales: 'big'", "0.75,1,1.5"]),
-        (["evaluate", "nowhere", "--curves", "curves.pdf"], [".png or .svg"]),
-        (["evaluate", "nowhere", "--pictures", "some.svg"], ["pictures: some.svg should end in .png"]),
-        (["evaluate", "nowhere", "--curves", "no-such-folder/curves.png"], ["in a folder that there is"]),
-        (["predict", "nowhere"], ["IMAGE..."]),
-        (["export", "nowhere", "--tolerance", "serving"], ["NAME=NUMBER"]),
-    ])
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["shwo"], ["no command 'detect shwo'", "did you mean detect show?"]),
+            (["show"], ["depth: not set"]),
+            (["show", "resnet-5o"], ["'resnet-5o'", "did you mean resnet-50?"]),
+            (["show", "vgg-19"], ["backbone: vgg-19 has no stages"]),
+            (["show", "resnet-18", "--set", "anchors.size=[3]"], ["did you mean sizes?"]),
+            (
+                ["show", "resnet-18", "--set", "backbone.depth=34", "--depth", "50"],
+                ["--set backbone.depth=34", "--depth"],
+            ),
+            (["show", "resnet-18", "--set", "shared=stage9"], ["'stage9' is not one of"]),
+            (["show", "resnet-18", "--data", "folder:photos"], ["'folder:photos' is not one of voc:PATH, coco:PATH"]),
+            (["train", "resnet-18"], ["missing option '--data'"]),
+            (["train", "resnet-18", "--data", "voc:nowhere"], ["there is no folder nowhere"]),
+            (["train", "resnet-18", "--data", "voc:x", "--epochs", "0"], ["epochs: 0"]),
+            (["train", "resnet-18", "--data", "voc:x", "--recipe", "detektor"], ["did you mean detector?"]),
+            (["train", "resnet-18", "--data", "voc:x", "--rate-factor", "stage1"], ["NAME=NUMBER"]),
+            (["train", "--from", "nowhere", "--data", "voc:x"], ["nowhere"]),
+            (["evaluate", "nowhere"], ["there is no folder nowhere"]),
+            (["evaluate", "nowhere", "--scales", "big"], ["scales: 'big'", "0.75,1,1.5"]),
+            (["evaluate", "nowhere", "--curves", "curves.pdf"], [".png or .svg"]),
+            (["evaluate", "nowhere", "--pictures", "some.svg"], ["pictures: some.svg should end in .png"]),
+            (["evaluate", "nowhere", "--curves", "no-such-folder/curves.png"], ["in a folder that there is"]),
+            (["predict", "nowhere"], ["IMAGE..."]),
+            (["export", "nowhere", "--tolerance", "serving"], ["NAME=NUMBER"]),
+        ],
+    )
     def test_a_wrong_request_is_refused_by_name(self, arguments, said, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         message = refused("detect", *arguments)
@@ -141,14 +162,22 @@ class TestRefusals:
             assert part in message
         assert os.listdir(tmp_path) == []
 
-    @pytest.mark.parametrize("arguments", [
-        ["show", "vgg-19"], ["train", "vgg-19", "--data", "voc:x"],
-        ["train", "resnet-18", "--data", "voc:x", "--epochs", "0"], ["evaluate", "x", "--scales", "big"],
-        ["evaluate", "x", "--curves", "curves.pdf"], ["export", "x", "--tolerance", "serving"],
-    ])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["show", "vgg-19"],
+            ["train", "vgg-19", "--data", "voc:x"],
+            ["train", "resnet-18", "--data", "voc:x", "--epochs", "0"],
+            ["evaluate", "x", "--scales", "big"],
+            ["evaluate", "x", "--curves", "curves.pdf"],
+            ["export", "x", "--tolerance", "serving"],
+        ],
+    )
     def test_wrong_requests_fail_before_tensorflow_loads(self, arguments):
-        code = ("import sys\nfrom reskeras_cli.main import main\nsys.argv = ['reskeras', 'detect', *sys.argv[1:]]\n"
-                "try: main()\nexcept SystemExit as end: print(end.code, 'tensorflow' in sys.modules)")
+        code = (
+            "import sys\nfrom reskeras_cli.main import main\nsys.argv = ['reskeras', 'detect', *sys.argv[1:]]\n"
+            "try: main()\nexcept SystemExit as end: print(end.code, 'tensorflow' in sys.modules)"
+        )
         answer = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
         assert answer.stdout.split() == ["2", "False"]
 

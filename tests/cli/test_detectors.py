@@ -31,9 +31,11 @@ class TestHelp:
             assert entry.help in text
 
     def test_the_groups_help_imports_none(self):
-        code = ("import sys\nfrom reskeras_cli.main import commands\nfrom reskeras_cli.detect import COMMANDS\n"
-                "try: commands.main(['detect', '--help'])\nexcept SystemExit: pass\n"
-                "print([each.module for each in COMMANDS.values() if 'reskeras_cli' + each.module in sys.modules])")
+        code = (
+            "import sys\nfrom reskeras_cli.main import commands\nfrom reskeras_cli.detect import COMMANDS\n"
+            "try: commands.main(['detect', '--help'])\nexcept SystemExit: pass\n"
+            "print([each.module for each in COMMANDS.values() if 'reskeras_cli' + each.module in sys.modules])"
+        )
         answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         assert answer.splitlines()[-1] == "[]"
 
@@ -49,9 +51,11 @@ class TestShow:
         text = " ".join(printed("detect", "show", "resnet-50", "--input-shape", "600x800x3", "--classes", 20).split())
         for part in (
             "resnet-50-detector depth 50: imagenet, bottleneck units 3, 4, 6, 3",
-            "canvas 600x800x3", "shared stage3 its map of 38x50x1024, a cell for 16 pixels",
+            "canvas 600x800x3",
+            "shared stage3 its map of 38x50x1024, a cell for 16 pixels",
             "anchors 12 a cell sizes 75, 150, 300, 525 x ratios 0.5, 1, 2; 22,800 in all",
-            "classes 20 and the background", "stage4 7x7x2048 [1x1, 512; 3x3, 512; 1x1, 2048] x 3",
+            "classes 20 and the background",
+            "stage4 7x7x2048 [1x1, 512; 3x3, 512; 1x1, 2048] x 3",
             "logits 21 dense, 21",
         ):
             assert part in text
@@ -67,11 +71,14 @@ class TestShow:
     def test_yaml_is_a_detector_again(self, tmp_path):
         flags = ["resnet-18", "--order", "full_preact", "--set", "anchors.sizes=[16, 32]", "--set", "bn.momentum=0.99"]
         sparse = printed("detect", "show", *flags, "--yaml")
-        assert yaml.safe_load(sparse) == {"backbone": {"depth": 18, "order": "full_preact", "bn": {"momentum": 0.99}},
-                                          "anchors": {"sizes": [16, 32]}}
+        assert yaml.safe_load(sparse) == {
+            "backbone": {"depth": 18, "order": "full_preact", "bn": {"momentum": 0.99}},
+            "anchors": {"sizes": [16, 32]},
+        }
         (tmp_path / "mine.yaml").write_text(sparse)
         assert printed("detect", "show", tmp_path / "mine.yaml", "--resolved") == printed(
-            "detect", "show", *flags, "--resolved")
+            "detect", "show", *flags, "--resolved"
+        )
 
     def test_anchors_are_held_against_data(self, detector_files):
         source = f"voc:{detector_files / 'shapes'}"
@@ -82,8 +89,9 @@ class TestShow:
         found = [ElementTree.parse(detector_files / "shapes" / "Annotations" / f"{name}.xml") for name in listed]
         assert objects == sum(len(each.findall("object")) for each in found)
         words = ["detect", "show", detector_files / "detector.yaml", "--data", source, "--json"]
-        fitting, huge = (json.loads(printed(*words, *changes))["data"]
-                         for changes in ([], ["--set", "anchors.sizes=[48]"]))
+        fitting, huge = (
+            json.loads(printed(*words, *changes))["data"] for changes in ([], ["--set", "anchors.sizes=[48]"])
+        )
         assert fitting["shares"][0] > 0.9
         assert huge["shares"][0] < 0.2
         assert {each["name"] for each in fitting["classes"]} == {"disc", "square"}
@@ -99,8 +107,10 @@ class TestData:
         found = json.loads(printed("data", f"voc:{detector_files / 'shapes'}", "--input-shape", "96x128", "--json"))
         assert found["anchors"]["canvas"] == [96, 128]
         every = found["every"]
-        assert (f"objects {every['train']} to be found in training, at most {found['most']} in an image; "
-                f"{every['test']} in test") in lines
+        assert (
+            f"objects {every['train']} to be found in training, at most {found['most']} in an image; "
+            f"{every['test']} in test"
+        ) in lines
         assert every["train"] == sum(each["train"] for each in found["classes"])
 
     def test_a_sheet_of_annotated_images_is_drawn(self, detector_files, tmp_path):
@@ -109,10 +119,14 @@ class TestData:
         with Image.open(tmp_path / "sheet.png") as sheet:
             assert sheet.format == "PNG"
 
-    @pytest.mark.parametrize(("arguments", "said"), [
-        (["voc:nowhere"], "there is no folder nowhere"), (["voc:"], "'voc:' is not one of"),
-        (["voc:nowhere", "--recipe", "quik"], "did you mean quick"),
-    ])
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["voc:nowhere"], "there is no folder nowhere"),
+            (["voc:"], "'voc:' is not one of"),
+            (["voc:nowhere", "--recipe", "quik"], "did you mean quick"),
+        ],
+    )
     def test_wrong_requests_are_refused(self, arguments, said):
         assert said in refused("data", *arguments)
 
@@ -127,4 +141,10 @@ def test_the_launcher_knows_training_of_detectors():
     from reskeras_cli.launch import worker_arguments
 
     assert worker_arguments(("detect", "train", "x"), resume=True) == [
-        "detect", "train", "--strategy", "multi-worker", "--resume", "x"]
+        "detect",
+        "train",
+        "--strategy",
+        "multi-worker",
+        "--resume",
+        "x",
+    ]

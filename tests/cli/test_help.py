@@ -38,18 +38,30 @@ def test_the_groups_help_names_every_command_and_imports_none():
     result = CliRunner().invoke(commands, ["--help"])
     assert all(f"  {name} " in result.output for name in COMMANDS)
     assert all(entry.help in result.output for entry in COMMANDS.values())
-    code = ("import sys, reskeras_cli.main as m\n"
-            "try: m.commands.main(['--help'])\n"
-            "except SystemExit: pass\n"
-            "print([each.module for each in m.COMMANDS.values() if 'reskeras_cli' + each.module in sys.modules])")
+    code = (
+        "import sys, reskeras_cli.main as m\n"
+        "try: m.commands.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([each.module for each in m.COMMANDS.values() if 'reskeras_cli' + each.module in sys.modules])"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert answer.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--help"], ["list"], ["show", "resnet-50"], ["diff", "resnet-50", "preact-50"], ["schema"], ["train", "--help"],
-    ["detect"], ["detect", "train", "--help"], ["detect", "show", "resnet-50"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["show", "resnet-50"],
+        ["diff", "resnet-50", "preact-50"],
+        ["schema"],
+        ["train", "--help"],
+        ["detect"],
+        ["detect", "train", "--help"],
+        ["detect", "show", "resnet-50"],
+    ],
+)
 def test_looking_at_networks_imports_no_tensorflow(arguments):
     answer = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr

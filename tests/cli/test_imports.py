@@ -17,8 +17,15 @@ print(json.dumps([name for name in sys.modules]))
 """
 TINY = ("--family", "cifar", "--set", "stages=[1]", "--input-shape", "8x8x1")
 HEAVY = {"tensorflow", "keras", "numpy"}
-UNUSED = ("reskeras.tasks.detection", "reskeras.tuning", "reskeras.porting", "reskeras.identification",
-          "reskeras.report", "reskeras.analysis", "reskeras.experiments")
+UNUSED = (
+    "reskeras.tasks.detection",
+    "reskeras.tuning",
+    "reskeras.porting",
+    "reskeras.identification",
+    "reskeras.report",
+    "reskeras.analysis",
+    "reskeras.experiments",
+)
 
 
 def loaded(*words):
@@ -27,8 +34,9 @@ def loaded(*words):
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("words", [("--help",), ("list",), ("show", "resnet-18"), ("train", "--help"), ("recipes",)],
-                         ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("--help",), ("list",), ("show", "resnet-18"), ("train", "--help"), ("recipes",)], ids=" ".join
+)
 def test_looking_at_networks_loads_neither_tensorflow_nor_numpy(words):
     assert not loaded(*words) & HEAVY
 

@@ -24,7 +24,13 @@ def test_strategy_and_resume_are_added_unless_given():
     assert worker_arguments(("train", "--strategy", "one"), resume=True) == ["train", "--resume", "--strategy", "one"]
     assert worker_arguments(("train", "--resume"), resume=True).count("--resume") == 1
     assert worker_arguments(("train", "--", "x"), resume=True) == [
-        "train", "--strategy", "multi-worker", "--resume", "--", "x"]
+        "train",
+        "--strategy",
+        "multi-worker",
+        "--resume",
+        "--",
+        "x",
+    ]
 
 
 def test_dry_run_prints_commands_that_a_shell_takes():
@@ -41,17 +47,20 @@ def test_dry_run_prints_commands_that_a_shell_takes():
         assert setting["PYTHONUNBUFFERED"] == "1"
         assert "OMP_NUM_THREADS" not in setting
         assert int(setting["TF_NUM_INTRAOP_THREADS"]) >= 1
-        assert words[words.index("train"):] == ["train", "--strategy", "multi-worker", "my net", "--epochs", "2"]
+        assert words[words.index("train") :] == ["train", "--strategy", "multi-worker", "my net", "--epochs", "2"]
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (["--workers", "2"], "nothing to launch; say it after --"),
-    (["--workers", "2", "--", "evaluate", "x"], "launch: 'evaluate' is not one of train"),
-    (["--workers", "2", "--", "--epochs", "2"], "launch: '--epochs' is not one of train"),
-    (["--workers", "0", "--", "train"], "--workers"),
-    (["--", "train"], "missing option '--workers'"),
-    (["--workers", "2", "--port", "65535", "--dry-run", "--", "train"], "port: 65535 has only"),
-])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--workers", "2"], "nothing to launch; say it after --"),
+        (["--workers", "2", "--", "evaluate", "x"], "launch: 'evaluate' is not one of train"),
+        (["--workers", "2", "--", "--epochs", "2"], "launch: '--epochs' is not one of train"),
+        (["--workers", "0", "--", "train"], "--workers"),
+        (["--", "train"], "missing option '--workers'"),
+        (["--workers", "2", "--port", "65535", "--dry-run", "--", "train"], "port: 65535 has only"),
+    ],
+)
 def test_wrong_requests_are_refused(words, told):
     done = run(*words)
     assert done.returncode == 2

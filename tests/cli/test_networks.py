@@ -147,9 +147,10 @@ def test_a_reader_that_leaves_early_causes_no_traceback():
     assert answer.stderr == ""
 
 
-@pytest.mark.parametrize(("number", "text"), [
-    (640, "640"), (9536, "9.54 k"), (269722, "270 k"), (999_600, "1.00 M"), (25557032, "25.6 M"), (3.858e9, "3.86 G"),
-])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(640, "640"), (9536, "9.54 k"), (269722, "270 k"), (999_600, "1.00 M"), (25557032, "25.6 M"), (3.858e9, "3.86 G")],
+)
 def test_short_numbers_have_three_figures(number, text):
     assert short(number) == text
 

@@ -28,8 +28,10 @@ SHOWN = r"cat\x1b[31m\x1b]0;owned\x07\x9b2J\r\n\u202etxt.exe\xff"
 
 def steers(text):
     """Whether a text holds anything that a terminal obeys, line breaks and tabs aside."""
-    return any((ord(each) < 32 and each not in "\n\t") or 127 <= ord(each) < 160 or each in "\u202a\u202e\u2066\u2028"
-               for each in text)
+    return any(
+        (ord(each) < 32 and each not in "\n\t") or 127 <= ord(each) < 160 or each in "\u202a\u202e\u2066\u2028"
+        for each in text
+    )
 
 
 class TestPrintable:
@@ -70,8 +72,11 @@ class TestEcho:
     def test_every_command_prints_through_one_place(self):
         folder = Path(reskeras_cli.__file__).parent
         for path in folder.glob("*.py"):
-            calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text("utf-8")))
-                     if isinstance(node, ast.Call)}
+            calls = {
+                ast.unparse(node.func)
+                for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                if isinstance(node, ast.Call)
+            }
             assert not calls & {"click.style", "click.secho", "print"} or path.name == "output.py", path
             assert "click.echo" not in calls or path.name == "output.py", path
 
@@ -83,11 +88,20 @@ class TestAtSixtyColumns:
             monkeypatch.setattr(room, "on_terminal", lambda: True)
         monkeypatch.setenv("COLUMNS", "60")
 
-    @pytest.mark.parametrize("words", [
-        ["show", "resnet-152"], ["list", "--filter", "preact-1"], ["recipes"], ["spaces"], ["suites"],
-        ["spaces", "skips"],
-        ["suites", "v1-table-1"], ["detect", "show", "resnet-101", "--classes", "20", "--input-shape", "608x1008"],
-        ["diff", "resnet-50", "preact-50"]])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["show", "resnet-152"],
+            ["list", "--filter", "preact-1"],
+            ["recipes"],
+            ["spaces"],
+            ["suites"],
+            ["spaces", "skips"],
+            ["suites", "v1-table-1"],
+            ["detect", "show", "resnet-101", "--classes", "20", "--input-shape", "608x1008"],
+            ["diff", "resnet-50", "preact-50"],
+        ],
+    )
     def test_every_line_fits(self, words):
         lines = printed(*words).splitlines()
         assert max(map(output.cell_len, lines)) <= 60, max(lines, key=len)
@@ -100,11 +114,16 @@ class TestAtSixtyColumns:
 class TestJson:
     def test_what_is_no_number_is_null(self):
         data = {"a": float("nan"), "b": [float("inf"), (-float("inf"), 1.5)], "c": "NaN"}
-        assert json.loads(to_json(data), parse_constant=pytest.fail) == {"a": None, "b": [None, [None, 1.5]],
-                                                                          "c": "NaN"}
+        assert json.loads(to_json(data), parse_constant=pytest.fail) == {
+            "a": None,
+            "b": [None, [None, 1.5]],
+            "c": "NaN",
+        }
 
-    @pytest.mark.parametrize("data", [
-        None, True, 0, -1, 10**30, 1.5, 1e308, 5e-324, "", "\x00\u2028\udc80", [], {}, [[[]]], {"a": {"b": [1, "x"]}}])
+    @pytest.mark.parametrize(
+        "data",
+        [None, True, 0, -1, 10**30, 1.5, 1e308, 5e-324, "", "\x00\u2028\udc80", [], {}, [[[]]], {"a": {"b": [1, "x"]}}],
+    )
     def test_everything_else_comes_back(self, data):
         assert json.loads(to_json(data)) == data
 
@@ -168,59 +187,95 @@ class TestNextLines:
                     if isinstance(node, ast.JoinedStr) and "Examples:" not in ast.unparse(node):
                         texts = [getattr(part, "value", None) for part in node.values]
                         for text, after in pairwise(texts):  # a value that follows a command's words
-                            assert not (isinstance(text, str) and COMMAND.search(text)
-                                        and not isinstance(after, str)), (path, text)
+                            assert not (
+                                isinstance(text, str) and COMMAND.search(text) and not isinstance(after, str)
+                            ), (path, text)
 
 
 class TestStart:
     def test_as_a_module(self):
-        done = subprocess.run([sys.executable, "-m", "reskeras", "show", "resnet-18"], capture_output=True, text=True,
-                              check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "reskeras", "show", "resnet-18"], capture_output=True, text=True, check=True
+        )
         assert done.stdout == printed("show", "resnet-18")
 
     def test_a_full_standard_output_is_an_error_in_one_line(self):
         with open("/dev/full", "w") as full:
-            done = subprocess.run([sys.executable, "-m", "reskeras", "list"], stdout=full, stderr=subprocess.PIPE,
-                                  text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-m", "reskeras", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
         assert done.returncode == 1
         assert done.stderr == "reskeras: standard output cannot be written: No space left on device\n"
 
     @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
     def test_closed_standard_streams_do_no_harm(self, closed):
-        done = subprocess.run(f"{shlex.quote(sys.executable)} -m reskeras list {closed}", shell=True,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            f"{shlex.quote(sys.executable)} -m reskeras list {closed}",
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_a_reader_that_stops_early_is_no_error(self):
-        done = subprocess.run(f"{shlex.quote(sys.executable)} -m reskeras list | head -1", shell=True,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            f"{shlex.quote(sys.executable)} -m reskeras list | head -1",
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.stderr == "" and done.stdout.startswith("name")
 
-    @pytest.mark.parametrize(("words", "meant"), [
-        (["trian"], "train"), (["show", "--dpeth", "20"], "--depth"), (["train", "--reseum"], "--resume"),
-        (["detect", "predcit"], "predict")])
+    @pytest.mark.parametrize(
+        ("words", "meant"),
+        [
+            (["trian"], "train"),
+            (["show", "--dpeth", "20"], "--depth"),
+            (["train", "--reseum"], "--resume"),
+            (["detect", "predcit"], "predict"),
+        ],
+    )
     def test_what_was_meant_is_told(self, words, meant):
         assert f"did you mean {meant}?" in refused(*words).replace("detect predict", "predict")
 
 
 class TestCompletion:
     def complete(self, *words):
-        done = subprocess.run([sys.executable, "-X", "importtime", "-m", "reskeras"], capture_output=True, text=True,
-                              env={**os.environ, "_RESKERAS_COMPLETE": "bash_complete",
-                                   "COMP_WORDS": " ".join(["reskeras", *words]), "COMP_CWORD": str(len(words))},
-                              check=False)
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "reskeras"],
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "_RESKERAS_COMPLETE": "bash_complete",
+                "COMP_WORDS": " ".join(["reskeras", *words]),
+                "COMP_CWORD": str(len(words)),
+            },
+            check=False,
+        )
         assert "tensorflow" not in done.stderr and "Traceback" not in done.stderr
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
     def test_commands_without_importing_them(self):
         assert self.complete("tr") == ["train"]
 
-    @pytest.mark.parametrize(("words", "names"), [
-        (["show", "cifar-resnet-12"], ["cifar-resnet-1202"]), (["train", "--recipe", "modern-c"], ["modern-cifar"]),
-        (["tune", "--space", "ski"], ["skips"]), (["reproduce", "v1-table-1"], ["v1-table-1"]),
-        (["diff", "resnet-50", "preact-50"], ["preact-50"]), (["train", "--data", "cifar100"], ["cifar100"]),
-        (["detect", "show", "preact-101"], ["preact-101"]), (["show", "--orde"], ["--order"]),
-        (["recipes", "qui"], ["quick"]), (["suites", "v2-figure-6"], ["v2-figure-6"])])
+    @pytest.mark.parametrize(
+        ("words", "names"),
+        [
+            (["show", "cifar-resnet-12"], ["cifar-resnet-1202"]),
+            (["train", "--recipe", "modern-c"], ["modern-cifar"]),
+            (["tune", "--space", "ski"], ["skips"]),
+            (["reproduce", "v1-table-1"], ["v1-table-1"]),
+            (["diff", "resnet-50", "preact-50"], ["preact-50"]),
+            (["train", "--data", "cifar100"], ["cifar100"]),
+            (["detect", "show", "preact-101"], ["preact-101"]),
+            (["show", "--orde"], ["--order"]),
+            (["recipes", "qui"], ["quick"]),
+            (["suites", "v2-figure-6"], ["v2-figure-6"]),
+        ],
+    )
     def test_names(self, words, names):
         assert self.complete(*words) == names
 
@@ -241,8 +296,16 @@ class TestInputShape:
     def test_every_way_to_type_it_is_one_shape(self, typed):
         told = json.loads(printed("show", "resnet-18", "--input-shape", typed, "--json"))
         assert told["stages"][0]["output_shape"][:2] == [16, 12]
-        assert json.loads(printed("detect", "show", "resnet-18", "--input-shape", typed.replace("64", "320").replace(
-            "48", "480"), "--json"))["canvas"] == [320, 480, 3]
+        assert json.loads(
+            printed(
+                "detect",
+                "show",
+                "resnet-18",
+                "--input-shape",
+                typed.replace("64", "320").replace("48", "480"),
+                "--json",
+            )
+        )["canvas"] == [320, 480, 3]
 
     def test_without_channels_these_follow_the_data(self):
         spec = reskeras.network(family="cifar", depth=8, input_shape="16x16")

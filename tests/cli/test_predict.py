@@ -34,7 +34,8 @@ def test_a_folder_is_predicted_file_by_file_and_written_as_csv(trained, photos, 
     assert [row["rank"] for row in rows] == ["1", "2"] * 3
     [expected] = trained.predict(photos / "b.png", top=2)
     assert [(row["class"], float(row["probability"])) for row in rows[:2]] == [
-        (name, pytest.approx(share, abs=1e-6)) for name, share in expected.top]
+        (name, pytest.approx(share, abs=1e-6)) for name, share in expected.top
+    ]
 
 
 def test_a_pattern_that_no_shell_expanded_is_understood(trained, photos):

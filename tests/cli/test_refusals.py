@@ -18,50 +18,56 @@ def refused(*arguments: str) -> str:
     return result.stderr
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    (["shov"], ["'shov'", "did you mean show?"]),
-    (["--frob"], ["--frob"]),
-    (["show", "resnet-5o"], ["'resnet-5o'", "did you mean resnet-50?"]),
-    (["show", "nowhere.yaml"], ["no file nowhere.yaml"]),
-    (["show"], ["depth: not set"]),
-    (["show", "--depth", "33"], ["33", "32 and 34"]),
-    (["show", "--depth", "fifty"], ["--depth", "'fifty'"]),
-    (["show", "--depth", "50", "--shortcut", "D"], ["--shortcut: 'D'", "A, B, C, none"]),
-    (["show", "--depth", "50", "--order", "full-preact"], ["did you mean full_preact?"]),
-    (["show", "--depth", "50", "--preact", "--order", "original"], ["--preact", "--order original"]),
-    (["show", "--depth", "50", "--plain", "--shortcut", "A"], ["--plain", "--shortcut A"]),
-    (["show", "--depth", "50", "--set", "depth=101"], ["--set depth=101", "--depth"]),
-    (["show", "--depth", "20", "--preact", "--set", "order=original"], ["--set order=original", "--preact"]),
-    (["show", "resnet-50", "--classes", "0"], ["classes: 0"]),
-    (["show", "resnet-50", "--input-shape", "16x16x3"], ["input_shape: 16x16", "32"]),
-    (["show", "resnet-50", "--set", "bn.momentun=0.9"], ["momentun", "did you mean"]),
-    (["show", "resnet-50", "--set", "nonsense"], ["--set: 'nonsense'", "path=value"]),
-    (["show", "--depth", "20", "--plain", "--skip", "dropout"], ["skip", "plain net"]),
-    (["show", "--depth", "20", "--skip", "dropout", "--set", "skip.rate=2"], ["skip.rate: 2"]),
-    (["show", "resnet-18", "--batch", "0"], ["--batch"]),
-    (["list", "--filter", "squeezenet"], ["'squeezenet'"]),
-    (["diff", "resnet-50"], ["a second", "flags"]),
-    (["diff"], ["'A'"]),
-    (["schema", "recip"], ["'recip'", "did you mean recipe?"]),
-    (["build"], ["depth: not set"]),
-    (["build", "resnet-18", "--out", "/"], ["out: / exists"]),
-    (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg, .pdf"]),
-    (["build", "resnet-18", "--plot", "no-such-folder/net.png"], ["no folder no-such-folder"]),
-])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["shov"], ["'shov'", "did you mean show?"]),
+        (["--frob"], ["--frob"]),
+        (["show", "resnet-5o"], ["'resnet-5o'", "did you mean resnet-50?"]),
+        (["show", "nowhere.yaml"], ["no file nowhere.yaml"]),
+        (["show"], ["depth: not set"]),
+        (["show", "--depth", "33"], ["33", "32 and 34"]),
+        (["show", "--depth", "fifty"], ["--depth", "'fifty'"]),
+        (["show", "--depth", "50", "--shortcut", "D"], ["--shortcut: 'D'", "A, B, C, none"]),
+        (["show", "--depth", "50", "--order", "full-preact"], ["did you mean full_preact?"]),
+        (["show", "--depth", "50", "--preact", "--order", "original"], ["--preact", "--order original"]),
+        (["show", "--depth", "50", "--plain", "--shortcut", "A"], ["--plain", "--shortcut A"]),
+        (["show", "--depth", "50", "--set", "depth=101"], ["--set depth=101", "--depth"]),
+        (["show", "--depth", "20", "--preact", "--set", "order=original"], ["--set order=original", "--preact"]),
+        (["show", "resnet-50", "--classes", "0"], ["classes: 0"]),
+        (["show", "resnet-50", "--input-shape", "16x16x3"], ["input_shape: 16x16", "32"]),
+        (["show", "resnet-50", "--set", "bn.momentun=0.9"], ["momentun", "did you mean"]),
+        (["show", "resnet-50", "--set", "nonsense"], ["--set: 'nonsense'", "path=value"]),
+        (["show", "--depth", "20", "--plain", "--skip", "dropout"], ["skip", "plain net"]),
+        (["show", "--depth", "20", "--skip", "dropout", "--set", "skip.rate=2"], ["skip.rate: 2"]),
+        (["show", "resnet-18", "--batch", "0"], ["--batch"]),
+        (["list", "--filter", "squeezenet"], ["'squeezenet'"]),
+        (["diff", "resnet-50"], ["a second", "flags"]),
+        (["diff"], ["'A'"]),
+        (["schema", "recip"], ["'recip'", "did you mean recipe?"]),
+        (["build"], ["depth: not set"]),
+        (["build", "resnet-18", "--out", "/"], ["out: / exists"]),
+        (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg, .pdf"]),
+        (["build", "resnet-18", "--plot", "no-such-folder/net.png"], ["no folder no-such-folder"]),
+    ],
+)
 def test_a_wrong_request_is_refused_by_name(arguments, said):
     message = refused(*arguments)
     for part in said:
         assert part in message
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("depth: !!python/object/apply:os.system ['ls']", ["not a safe YAML document", "line 1"]),
-    ("[18, 34]", ["expected a mapping", "a list"]),
-    ("depth: 50\nshortcutt: A", ["'shortcutt'", "did you mean shortcut?", "line 2"]),
-    ("depth: 50\nshortcut: D", ["shortcut: 'D'", "A, B, C, none", "line 2"]),
-    ("depth: true", ["depth: True"]),
-    ("depth: [50", ["not a safe YAML document"]),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("depth: !!python/object/apply:os.system ['ls']", ["not a safe YAML document", "line 1"]),
+        ("[18, 34]", ["expected a mapping", "a list"]),
+        ("depth: 50\nshortcutt: A", ["'shortcutt'", "did you mean shortcut?", "line 2"]),
+        ("depth: 50\nshortcut: D", ["shortcut: 'D'", "A, B, C, none", "line 2"]),
+        ("depth: true", ["depth: True"]),
+        ("depth: [50", ["not a safe YAML document"]),
+    ],
+)
 def test_a_wrong_file_is_refused_with_its_line(tmp_path, text, said):
     path = tmp_path / "net.yaml"
     path.write_text(text, encoding="utf-8")

@@ -44,8 +44,14 @@ def test_recipe_flags_reach_the_recipe(tmp_path):
     import reskeras
 
     recipe = reskeras.Run(tmp_path / "run").folder.recipe()
-    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.seed, recipe.precision,
-            recipe.normalise) == (1, 50, 0.02, 7, "float32", "per_pixel_mean")
+    assert (
+        recipe.epochs,
+        recipe.batch_size,
+        recipe.learning_rate,
+        recipe.seed,
+        recipe.precision,
+        recipe.normalise,
+    ) == (1, 50, 0.02, 7, "float32", "per_pixel_mean")
     assert reskeras.Run(tmp_path / "run").folder.provenance()["precision"] == "float32"
 
 
@@ -78,12 +84,15 @@ def test_evaluate_in_views_by_class_and_into_files(copied, tmp_path):
     assert found["views"].endswith("shorter side 16 24")
 
 
-@pytest.mark.parametrize("flags, said", [
-    (["--views", 3], "views: 3 is not one of 1, 10"),
-    (["--scales", "big"], "scales: 'big': should be numbers such as 224,256,384"),
-    (["--confusion", "matrix.gif"], "a file name should end in one of .png, .svg, .csv"),
-    (["--save-recalibrated"], "there is nothing to save without recalibrate"),
-])
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--views", 3], "views: 3 is not one of 1, 10"),
+        (["--scales", "big"], "scales: 'big': should be numbers such as 224,256,384"),
+        (["--confusion", "matrix.gif"], "a file name should end in one of .png, .svg, .csv"),
+        (["--save-recalibrated"], "there is nothing to save without recalibrate"),
+    ],
+)
 def test_evaluations_that_cannot_be_are_refused(trained, flags, said):
     assert said in refused("evaluate", trained.path, *flags)
 
@@ -99,14 +108,19 @@ def test_build_saves_a_run_that_loads(tmp_path):
     result = invoke("build", *TINY, "--classes", 3, "--out", tmp_path / "built", "--plot", tmp_path / "net.png")
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "built").iterdir()) == [
-        "model.keras", "network.yaml", "provenance.json", "resolved.yaml"]
+        "model.keras",
+        "network.yaml",
+        "provenance.json",
+        "resolved.yaml",
+    ]
     assert (tmp_path / "net.png").stat().st_size > 10_000
     import reskeras
 
     model = reskeras.load(tmp_path / "built")
     assert model.output_shape == (None, 3)
     assert reskeras.plan(tmp_path / "built").complexity().parameters == sum(
-        int(np.prod(weight.shape)) for weight in model.trainable_weights)
+        int(np.prod(weight.shape)) for weight in model.trainable_weights
+    )
 
 
 def test_a_reference_network_is_built_and_read_again(tmp_path):
@@ -155,16 +169,19 @@ class TestRefusals:
         (tmp_path / "file").write_text("")
         assert "no folder to write in" in refused("build", *TINY, "--out", tmp_path / "file" / "run")
 
-    @pytest.mark.parametrize(("flags", "named"), [
-        (["--classes", "5"], "classes: 5 contradicts digits, which has 10 classes"),
-        (["--data", "folder:absent"], "there is no folder absent"),
-        (["--data", "nothing"], "'nothing' is not one of digits"),
-        (["--data", "cifar10", "--data-dir", "absent"], "data_dir: there is no folder absent"),
-        (["--recipe", "nothing"], "recipe: 'nothing' is not one of detector, modern-cifar, modern-imagenet"),
-        (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
-        (["--epochs", "0"], "epochs: 0"),
-        (["--precision", "float8"], "precision: 'float8' is not one of auto"),
-    ])
+    @pytest.mark.parametrize(
+        ("flags", "named"),
+        [
+            (["--classes", "5"], "classes: 5 contradicts digits, which has 10 classes"),
+            (["--data", "folder:absent"], "there is no folder absent"),
+            (["--data", "nothing"], "'nothing' is not one of digits"),
+            (["--data", "cifar10", "--data-dir", "absent"], "data_dir: there is no folder absent"),
+            (["--recipe", "nothing"], "recipe: 'nothing' is not one of detector, modern-cifar, modern-imagenet"),
+            (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
+            (["--epochs", "0"], "epochs: 0"),
+            (["--precision", "float8"], "precision: 'float8' is not one of auto"),
+        ],
+    )
     def test_a_wrong_request_leaves_nothing_behind(self, tmp_path, monkeypatch, flags, named):
         monkeypatch.chdir(tmp_path)
         assert named in refused("train", *TINY, *flags)

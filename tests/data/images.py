@@ -16,13 +16,25 @@ from reskeras.recipes.augment import AugmentSpec
 SIZE = 16
 STILL = {"pad_crop": 0, "flip": False}
 KINDS = {
-    "pad_crop": {"pad_crop": 3}, "flip": {"pad_crop": 0, "flip": True},
-    "random_resized_crop": {"random_resized_crop": {}}, "shorter_side": {"shorter_side": [16, 24]},
-    "rand_augment": {"rand_augment": {"operations": 2, "magnitude": 12}, **STILL}, "colour": {"colour": 0.4, **STILL},
-    "lighting": {"lighting": 0.1, **STILL}, "erase": {"erase": 0.7, **STILL}, "mixup": {"mixup": 0.4, **STILL},
+    "pad_crop": {"pad_crop": 3},
+    "flip": {"pad_crop": 0, "flip": True},
+    "random_resized_crop": {"random_resized_crop": {}},
+    "shorter_side": {"shorter_side": [16, 24]},
+    "rand_augment": {"rand_augment": {"operations": 2, "magnitude": 12}, **STILL},
+    "colour": {"colour": 0.4, **STILL},
+    "lighting": {"lighting": 0.1, **STILL},
+    "erase": {"erase": 0.7, **STILL},
+    "mixup": {"mixup": 0.4, **STILL},
     "cutmix": {"cutmix": 1.0, **STILL},
-    "everything": {"shorter_side": [18, 30], "rand_augment": {}, "colour": 0.2, "lighting": 0.1, "erase": 0.5,
-                   "mixup": 0.2, "cutmix": 1.0},
+    "everything": {
+        "shorter_side": [18, 30],
+        "rand_augment": {},
+        "colour": 0.2,
+        "lighting": 0.1,
+        "erase": 0.5,
+        "mixup": 0.2,
+        "cutmix": 1.0,
+    },
 }
 
 
@@ -34,8 +46,12 @@ def spec(**fields):
 def memory_split(pixels, labels):
     """uint8 `pixels` (n, height, width, channels) with their labels, as a split."""
     pixels, labels = tf.constant(pixels, tf.uint8), tf.constant(labels, tf.int32)
-    return Split("train", len(labels), lambda index: (tf.gather(pixels, index), tf.gather(labels, index)),
-                 label=lambda indices: tf.gather(labels, indices))
+    return Split(
+        "train",
+        len(labels),
+        lambda index: (tf.gather(pixels, index), tf.gather(labels, index)),
+        label=lambda indices: tf.gather(labels, indices),
+    )
 
 
 def coloured(count=24, size=SIZE, channels=3, seed=0):

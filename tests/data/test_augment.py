@@ -61,7 +61,8 @@ def test_with_everything_off_a_batch_is_what_it_was_before_there_was_more():
         plain, same = batches(split, spec(**STILL))[step]
         np.testing.assert_array_equal(labels, same)
         seed = tf.random.experimental.stateless_fold_in(
-            tf.random.experimental.stateless_fold_in(tf.constant([1, 0x5EED]), 0), step * 12)
+            tf.random.experimental.stateless_fold_in(tf.constant([1, 0x5EED]), 0), step * 12
+        )
         seeds = tf.random.experimental.stateless_split(seed, 2)
         corners = tf.random.stateless_uniform([12, 2], seeds[0], 0, 9, tf.int32).numpy()
         mirrored = (tf.random.stateless_uniform([12, 1, 1, 1], seeds[1]) < 0.5).numpy().ravel()
@@ -95,8 +96,12 @@ def test_images_are_turned_upside_down_every_other_time_whether_they_are_mirrore
     for (images, labels), (found, same) in zip(plain, turned, strict=True):
         np.testing.assert_array_equal(labels, same)
         for image, other in zip(images, found, strict=True):
-            [way] = [(down, across) for down in (0, 1) for across in (0, 1)
-                     if np.array_equal(other, image[:: 1 - 2 * down, :: 1 - 2 * across])]
+            [way] = [
+                (down, across)
+                for down in (0, 1)
+                for across in (0, 1)
+                if np.array_equal(other, image[:: 1 - 2 * down, :: 1 - 2 * across])
+            ]
             ways[way] += 1
     expected = ways.sum() * np.array([[0.25, 0.25], [0.25, 0.25]] if flip else [[0.5, 0], [0.5, 0]])
     np.testing.assert_allclose(ways, expected, atol=0.08 * ways.sum())
@@ -249,8 +254,9 @@ def test_labels_are_one_hot_smoothed_as_asked():
         np.testing.assert_allclose(targets, 0.9 * np.eye(7)[labels] + 0.1 / 7, atol=1e-6)
 
 
-@pytest.mark.parametrize(("fields", "more"), [({"mixup": 0.2}, {}), ({"cutmix": 1}, {}),
-                                              ({}, {"label_smoothing": 0.1})])
+@pytest.mark.parametrize(
+    ("fields", "more"), [({"mixup": 0.2}, {}), ({"cutmix": 1}, {}), ({}, {"label_smoothing": 0.1})]
+)
 def test_probabilities_without_the_number_of_classes_are_a_programming_error(fields, more):
     with pytest.raises(ValueError, match="number of classes"):
         batches(coloured(), spec(**fields), **more)
@@ -271,26 +277,39 @@ def test_existing_recipes_mean_what_they_meant():
     for name in ("quick", "step-cifar"):
         augment = recipe(name).augment
         assert (augment.padding, augment.flip) == (4, "auto")
-        assert not any((augment.random_resized_crop, augment.shorter_side, augment.lighting, augment.colour,
-                        augment.mixup, augment.cutmix, augment.rand_augment, augment.erase))
+        assert not any(
+            (
+                augment.random_resized_crop,
+                augment.shorter_side,
+                augment.lighting,
+                augment.colour,
+                augment.mixup,
+                augment.cutmix,
+                augment.rand_augment,
+                augment.erase,
+            )
+        )
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"pad_crop": 4, "random_resized_crop": {}}, "pad_crop and random_resized_crop both crop"),
-    ({"pad_crop": 2, "shorter_side": [256, 480]}, "pad_crop and shorter_side both crop"),
-    ({"random_resized_crop": {}, "shorter_side": [256, 480]}, "random_resized_crop and shorter_side both crop"),
-    ({"shorter_side": [480, 256]}, r"augment\.shorter_side: .*480 is above 256"),
-    ({"shorter_side": [0, 256]}, r"augment\.shorter_side\.0: 0: should be at least 1"),
-    ({"random_resized_crop": {"area": [0, 1]}}, r"area\.0: 0: should be more than 0"),
-    ({"random_resized_crop": {"aspect": [2, 1]}}, "2.0 is above 1.0"),
-    ({"mixup": -1}, r"augment\.mixup: -1: should be at least 0"),
-    ({"erase": 2}, r"augment\.erase: 2: should be at least 0 and at most 1"),
-    ({"colour": 1}, r"augment\.colour: 1: should be at least 0 and less than 1"),
-    ({"rand_augment": {"operations": 0}}, r"rand_augment\.operations: 0: should be at least 1"),
-    ({"rand_augment": {"magnitude": 31}}, r"rand_augment\.magnitude: 31"),
-    ({"rand_augment": {"magnitud": 3}}, "did you mean rand_augment.magnitude|magnitude"),
-    ({"lightning": 0.1}, "did you mean .*lighting"),
-])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pad_crop": 4, "random_resized_crop": {}}, "pad_crop and random_resized_crop both crop"),
+        ({"pad_crop": 2, "shorter_side": [256, 480]}, "pad_crop and shorter_side both crop"),
+        ({"random_resized_crop": {}, "shorter_side": [256, 480]}, "random_resized_crop and shorter_side both crop"),
+        ({"shorter_side": [480, 256]}, r"augment\.shorter_side: .*480 is above 256"),
+        ({"shorter_side": [0, 256]}, r"augment\.shorter_side\.0: 0: should be at least 1"),
+        ({"random_resized_crop": {"area": [0, 1]}}, r"area\.0: 0: should be more than 0"),
+        ({"random_resized_crop": {"aspect": [2, 1]}}, "2.0 is above 1.0"),
+        ({"mixup": -1}, r"augment\.mixup: -1: should be at least 0"),
+        ({"erase": 2}, r"augment\.erase: 2: should be at least 0 and at most 1"),
+        ({"colour": 1}, r"augment\.colour: 1: should be at least 0 and less than 1"),
+        ({"rand_augment": {"operations": 0}}, r"rand_augment\.operations: 0: should be at least 1"),
+        ({"rand_augment": {"magnitude": 31}}, r"rand_augment\.magnitude: 31"),
+        ({"rand_augment": {"magnitud": 3}}, "did you mean rand_augment.magnitude|magnitude"),
+        ({"lightning": 0.1}, "did you mean .*lighting"),
+    ],
+)
 def test_contradictions_and_wrong_values_are_refused_by_name(fields, message):
     with pytest.raises(ReskerasError, match=message) as caught:
         validated(Recipe, {"augment": fields})

@@ -9,8 +9,9 @@ from reskeras.data.batches import AHEAD, COPIES, ReadAhead
 
 @pytest.mark.parametrize("readers", [1, 2, 16, 256])
 @pytest.mark.parametrize("room", [1, 100_000_000, 10**10, 10**13])
-@pytest.mark.parametrize(("count", "size"), [(1, (8, 8, 1)), (128, (32, 32, 3)), (256, (224, 224, 3)),
-                                             (8, (608, 1008, 3))])
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, (8, 8, 1)), (128, (32, 32, 3)), (256, (224, 224, 3)), (8, (608, 1008, 3))]
+)
 def test_batches_in_the_making_and_those_that_wait_fit_in_the_room(readers, room, count, size):
     found, each = ReadAhead.of(count, size, readers, room), 4 * count * prod(size)
     assert found.parallel == 1 or COPIES * found.parallel * each <= room

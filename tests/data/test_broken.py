@@ -32,8 +32,9 @@ def told(dataset):
 def every_way(source):
     yield evaluation_batches(source.train, raw(), 4).dataset
     for fields in ({}, {"random_resized_crop": {}}):
-        yield training_batches(source.train, raw(), batch_size=4, seed=0, epochs=1, mirror=True,
-                               augment=AugmentSpec.model_validate(fields))
+        yield training_batches(
+            source.train, raw(), batch_size=4, seed=0, epochs=1, mirror=True, augment=AugmentSpec.model_validate(fields)
+        )
 
 
 def test_a_deleted_file_is_named(folder):
@@ -65,8 +66,9 @@ def test_bytes_that_are_no_image_any_more_are_told_in_a_line(folder):
         assert told(dataset).startswith("data: an image could not be read: ")
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "is gone"), (b"GIF89a", "changed since"),
-                                                (b"", "changed since")])
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "is gone"), (b"GIF89a", "changed since"), (b"", "changed since")]
+)
 def test_inside_fit_the_file_is_named_too(folder, content, words):
     import keras
 

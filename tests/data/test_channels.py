@@ -32,9 +32,16 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(folders, tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
-    return {mode: reskeras.train(
-        reskeras.network(family="cifar", stages=[1, 1], input_shape=[12, 12, channels]), f"folder:{folders[mode]}",
-        epochs=1, batch_size=4, out=place / mode) for mode, channels in (("L", 1), ("RGB", 3))}
+    return {
+        mode: reskeras.train(
+            reskeras.network(family="cifar", stages=[1, 1], input_shape=[12, 12, channels]),
+            f"folder:{folders[mode]}",
+            epochs=1,
+            batch_size=4,
+            out=place / mode,
+        )
+        for mode, channels in (("L", 1), ("RGB", 3))
+    }
 
 
 @pytest.mark.parametrize(("stored", "channels"), [("L", 3), ("RGB", 1), ("L", 1), ("RGB", 3)])

@@ -67,12 +67,24 @@ def test_broken_files_are_not_remembered(folder, files, read):
     assert read == files[:1]
 
 
-@pytest.mark.parametrize("text", [
-    "", "{", "[]", "null", '{"readers": 1}', '{"readers": READERS, "files": []}', '{"readers": READERS, "files": null}',
-    '{"readers": READERS, "files": {"cat/0.png": [1]}}', '{"readers": READERS, "files": {"cat/0.png": ["1", 2, "L"]}}',
-    '{"readers": READERS, "files": {"cat/0.png": 5}}', '{"readers": READERS, "files": {"cat/0.png": [1, 2, 3]}}',
-    "\xff", "[" * 100_000,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"readers": 1}',
+        '{"readers": READERS, "files": []}',
+        '{"readers": READERS, "files": null}',
+        '{"readers": READERS, "files": {"cat/0.png": [1]}}',
+        '{"readers": READERS, "files": {"cat/0.png": ["1", 2, "L"]}}',
+        '{"readers": READERS, "files": {"cat/0.png": 5}}',
+        '{"readers": READERS, "files": {"cat/0.png": [1, 2, 3]}}',
+        "\xff",
+        "[" * 100_000,
+    ],
+)
 def test_a_broken_cache_is_ignored_and_written_anew(folder, files, read, own_cache, text):
     first = check_files(folder, files)
     [place] = own_cache.rglob("*.json")
@@ -132,4 +144,8 @@ def test_opening_a_folder_uses_what_is_remembered(folder, files, read):
     again = open_source(f"folder:{folder}")
     assert read == []
     assert (again.train.count, again.test.count, again.channels, again.classes) == (
-        first.train.count, first.test.count, first.channels, first.classes)
+        first.train.count,
+        first.test.count,
+        first.channels,
+        first.classes,
+    )

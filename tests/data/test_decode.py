@@ -41,15 +41,27 @@ def pillow(data):
 def with_alpha(image):
     """RGBA whose alpha runs from left to right, and whose colours differ where it is zero."""
     image = image.convert("RGBA")
-    image.putalpha(Image.fromarray(np.linspace(0, 255, image.width * image.height).astype(np.uint8).reshape(
-        image.height, image.width)))
+    image.putalpha(
+        Image.fromarray(
+            np.linspace(0, 255, image.width * image.height).astype(np.uint8).reshape(image.height, image.width)
+        )
+    )
     return image
 
 
-@pytest.mark.parametrize("options", [
-    {"subsampling": "4:4:4"}, {"subsampling": "4:2:2"}, {"subsampling": "4:2:0"}, {"subsampling": "4:1:1"},
-    {"progressive": True}, {"quality": 99}, {"optimize": True, "restart_marker_blocks": 2},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": "4:4:4"},
+        {"subsampling": "4:2:2"},
+        {"subsampling": "4:2:0"},
+        {"subsampling": "4:1:1"},
+        {"progressive": True},
+        {"quality": 99},
+        {"optimize": True, "restart_marker_blocks": 2},
+    ],
+    ids=str,
+)
 def test_jpegs_have_pillows_pixels_to_the_last_bit(decoded, options):
     data = encoded(PHOTO, "JPEG", **{"quality": 90, **options})
     np.testing.assert_array_equal(decoded(data), pillow(data))
@@ -147,10 +159,12 @@ def half(form):
 UNREAD = {
     "x.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "is PostScript; JPEG, PNG"),
     "scan.png": (encoded(PHOTO, "TIFF"), "is a TIFF; JPEG, PNG, BMP, WebP and GIF are read"),
-    "book.jpg": (b"%PDF-1.7\n", "is a PDF; "), "icon.png": (encoded(PHOTO, "ICO"), "is an icon; "),
+    "book.jpg": (b"%PDF-1.7\n", "is a PDF; "),
+    "icon.png": (encoded(PHOTO, "ICO"), "is an icon; "),
     "new.jpg": (b"\0\0\0\x1cftypheic\0\0\0\0", "is a HEIF or AVIF; "),
     "lost.jpg": (b"<!DOCTYPE html><html>", "is a web page; "),
-    "empty.jpg": (b"", "is empty; "), "words.jpg": (b"words", "is no image; "),
+    "empty.jpg": (b"", "is empty; "),
+    "words.jpg": (b"words", "is no image; "),
     "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
     "drawing.png": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg>', "is an SVG; "),
     **{f"cut.{form.lower()}": (half(form), f"is a broken {form}$") for form in ("JPEG", "PNG", "GIF", "WebP")},
@@ -204,8 +218,12 @@ def test_size_is_looked_at_before_pixels_are_decoded(tmp_path):
 def test_nothing_else_opens_images():
     """One opener with a list of formats: a second one would run whatever plug-in fits."""
     room = os.path.dirname(os.path.dirname(image_opener.__file__))
-    found = subprocess.run(["grep", "-rnE", r"Image\.open\(|imread\(|load_img\(", "--include=*.py", room],
-                           capture_output=True, text=True, check=True).stdout.splitlines()
+    found = subprocess.run(
+        ["grep", "-rnE", r"Image\.open\(|imread\(|load_img\(", "--include=*.py", room],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
     assert len(found) == 1 and "image_opener.py" in found[0] and "formats=FORMATS" in found[0]
 
 
@@ -232,6 +250,8 @@ def test_threads_share_a_budget_of_pixels():
 def test_files_in_memory_are_opened_too():
     with opened_image(io.BytesIO(encoded(PHOTO, "PNG")), LARGEST_IMAGE) as image:
         assert image.size == (93, 71)
-    with pytest.raises(ReskerasError, match="an image is a TIFF"), opened_image(
-            io.BytesIO(encoded(PHOTO, "TIFF")), LARGEST_IMAGE):
+    with (
+        pytest.raises(ReskerasError, match="an image is a TIFF"),
+        opened_image(io.BytesIO(encoded(PHOTO, "TIFF")), LARGEST_IMAGE),
+    ):
         pass

@@ -62,11 +62,18 @@ def gone_and_new(folder):
     new(folder)
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    (gone, ["3 images are gone"]), (new, ["1 image is new"]), (swapped, ["the labels of 16 images are others"]),
-    (edited, ["1 image changed its content"]), (renamed, ["1 image has another name"]),
-    (moved, ["1 image changed its split"]), (gone_and_new, ["3 images are gone", "1 image is new"]),
-])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (gone, ["3 images are gone"]),
+        (new, ["1 image is new"]),
+        (swapped, ["the labels of 16 images are others"]),
+        (edited, ["1 image changed its content"]),
+        (renamed, ["1 image has another name"]),
+        (moved, ["1 image changed its split"]),
+        (gone_and_new, ["3 images are gone", "1 image is new"]),
+    ],
+)
 def test_changes_are_counted(folder, tmp_path, change, told):
     before = now(folder)
     before.save(tmp_path / "data.npz")

@@ -36,8 +36,10 @@ def two_classes(root, count=5, mode="RGB"):
 
 
 def everything(split):
-    return [(image.numpy(), int(label)) for image, label in
-            (split.example(tf.constant(index, tf.int64)) for index in range(split.count))]
+    return [
+        (image.numpy(), int(label))
+        for image, label in (split.example(tf.constant(index, tf.int64)) for index in range(split.count))
+    ]
 
 
 def refusal(path):
@@ -82,9 +84,20 @@ def test_grey_folders_have_one_channel_and_one_coloured_image_makes_three(tmp_pa
     assert {image.shape[-1] for image, _ in everything(source.train)} == {3}
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("P", "png"), ("I;16", "png"), ("CMYK", "jpg"),
-                                              ("RGB", "bmp"), ("L", "bmp"), ("P", "gif"), ("L", "jpg"),
-                                              ("RGB", "webp")])
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        ("RGBA", "png"),
+        ("P", "png"),
+        ("I;16", "png"),
+        ("CMYK", "jpg"),
+        ("RGB", "bmp"),
+        ("L", "bmp"),
+        ("P", "gif"),
+        ("L", "jpg"),
+        ("RGB", "webp"),
+    ],
+)
 def test_every_kind_of_image_that_is_accepted_decodes(tmp_path, mode, suffix):
     two_classes(tmp_path / "train", 1)
     two_classes(tmp_path / "test", 1)

@@ -23,12 +23,28 @@ def folders(root, *names):
             (root / name / each / "0.png").write_bytes(b"")
 
 
-@pytest.mark.parametrize(("train", "test"), [
-    ("Training", "Testing"), ("Train", "Test"), ("TRAIN", "VAL"), ("train", "Test"), ("train", "testing"),
-    ("train", "Val"), ("train", "dev"), ("train", "eval"), ("train", "val1"), ("training", "validation"),
-    ("seg_train", "seg_test"), ("training_set", "test_set"), ("Train Images", "Test Images"), ("trainset", "testset"),
-    ("TrainData", "ValidData"), ("train2017", "val2017"), ("birds-train", "birds-test"),
-])
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Training", "Testing"),
+        ("Train", "Test"),
+        ("TRAIN", "VAL"),
+        ("train", "Test"),
+        ("train", "testing"),
+        ("train", "Val"),
+        ("train", "dev"),
+        ("train", "eval"),
+        ("train", "val1"),
+        ("training", "validation"),
+        ("seg_train", "seg_test"),
+        ("training_set", "test_set"),
+        ("Train Images", "Test Images"),
+        ("trainset", "testset"),
+        ("TrainData", "ValidData"),
+        ("train2017", "val2017"),
+        ("birds-train", "birds-test"),
+    ],
+)
 def test_splits_are_known_whatever_the_case_the_separators_and_the_words_beside(tmp_path, train, test):
     folders(tmp_path, train, test)
     assert layout(tmp_path) == {"train": train, "test": test}
@@ -39,8 +55,17 @@ def test_a_validation_split_beside_a_test_split_is_one_of_its_own(tmp_path):
     assert layout(tmp_path) == {"train": "train", "validation": "Val", "test": "Test"}
 
 
-@pytest.mark.parametrize("names", [("train", "bus", "car"), ("valid", "invalid"), ("test", "control"),
-                                   ("train", "test tube", "bus"), ("crash_train", "rescue_test"), ("dev", "ops")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train", "bus", "car"),
+        ("valid", "invalid"),
+        ("test", "control"),
+        ("train", "test tube", "bus"),
+        ("crash_train", "rescue_test"),
+        ("dev", "ops"),
+    ],
+)
 def test_classes_that_are_called_like_splits_stay_classes(tmp_path, names):
     for name in names:
         (tmp_path / name).mkdir()
@@ -50,13 +75,17 @@ def test_classes_that_are_called_like_splits_stay_classes(tmp_path, names):
 
 def test_splits_inside_classes_are_refused_and_other_folders_inside_are_told(tmp_path):
     folders(tmp_path / "turned", "cat/train", "cat/test", "dog/train", "dog/test")
-    with pytest.raises(ReskerasError, match=r"splits inside its classes, cat/test, cat/train, dog/test, dog/train; "
-                                            r"turn them round, such as test/cat"):
+    with pytest.raises(
+        ReskerasError,
+        match=r"splits inside its classes, cat/test, cat/train, dog/test, dog/train; "
+        r"turn them round, such as test/cat",
+    ):
         layout(tmp_path / "turned")
     folders(tmp_path / "masks", "cat/images", "cat/masks", "dog/images", "dog/train")
     told = read_layout(Walk(tmp_path / "masks")).notes
-    assert told == ["images in folders inside of classes are of those classes: cat/images, cat/masks, dog/images, "
-                    "dog/train"]
+    assert told == [
+        "images in folders inside of classes are of those classes: cat/images, cat/masks, dog/images, dog/train"
+    ]
 
 
 def test_known_classes_are_never_splits(tmp_path):
@@ -107,8 +136,12 @@ def test_validation_is_watched_and_test_is_for_test(tmp_path):
     source = open_source(f"folder:{tmp_path}")
     assert {name: split.count for name, split in source.splits().items()} == {"train": 8, "validation": 4, "test": 6}
     assert "training watches the 4 images of the folder val" in source.notes
-    feed = Feed(recipe("quick", holdout=0.25, batch_size=4), source,
-                Preprocessing.fit(source.train, 8, 8, 3, "scale"), open_replicas("one"))
+    feed = Feed(
+        recipe("quick", holdout=0.25, batch_size=4),
+        source,
+        Preprocessing.fit(source.train, 8, 8, 3, "scale"),
+        open_replicas("one"),
+    )
     assert (feed.train.count, feed.watched.count, feed.watches) == (8, 4, "validation")
 
 

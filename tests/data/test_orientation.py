@@ -25,9 +25,11 @@ TAG, SHORT, LONG = 0x0112, 3, 4
 def tiff(order, entries=((TAG, SHORT, 1, 6),), offset=8, count=None, following=b"\0\0\0\0"):
     """An EXIF block: a header, `offset` to its first directory, and entries of (tag, type, count, value)."""
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", offset)
-    rows = b"".join(struct.pack(order + "HHI", *entry[:3]) + (
-        struct.pack(order + "HH", entry[3], 0) if entry[1] == SHORT else struct.pack(order + "I", entry[3]))
-        for entry in entries)
+    rows = b"".join(
+        struct.pack(order + "HHI", *entry[:3])
+        + (struct.pack(order + "HH", entry[3], 0) if entry[1] == SHORT else struct.pack(order + "I", entry[3]))
+        for entry in entries
+    )
     return head + struct.pack(order + "H", len(entries) if count is None else count) + rows + following
 
 
@@ -76,8 +78,11 @@ def shown(data):
 @pytest.fixture(scope="module")
 def read():
     """Bytes to (pixels, size, orientation) through one graph."""
-    made = tf.function(lambda data: (decode(data, 3), shape_of(data), orientation_of(data)),
-                       [tf.TensorSpec([], tf.string)], autograph=False)
+    made = tf.function(
+        lambda data: (decode(data, 3), shape_of(data), orientation_of(data)),
+        [tf.TensorSpec([], tf.string)],
+        autograph=False,
+    )
 
     def reading(data):
         pixels, size, found = (each.numpy() for each in made(data))
@@ -105,13 +110,16 @@ def test_the_eight_orientations_are_eight_images():
 PLACES = {
     "first": encoded(PHOTO, "JPEG", exif=b"Exif\0\0" + tiff(">")),
     "after a profile": jpeg(segment(0xE2, b"ICC_PROFILE\0" + bytes(60_000)), segment(0xE1, b"Exif\0\0" + tiff("<"))),
-    "after a comment that has one": jpeg(segment(0xFE, b"Exif\0\0" + tiff("<", [(TAG, SHORT, 1, 3)])),
-                                         segment(0xE1, b"Exif\0\0" + tiff("<"))),
-    "after XMP": jpeg(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x>Exif\0\0</x>"),
-                      segment(0xE1, b"Exif\0\0" + tiff(">"))),
+    "after a comment that has one": jpeg(
+        segment(0xFE, b"Exif\0\0" + tiff("<", [(TAG, SHORT, 1, 3)])), segment(0xE1, b"Exif\0\0" + tiff("<"))
+    ),
+    "after XMP": jpeg(
+        segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x>Exif\0\0</x>"), segment(0xE1, b"Exif\0\0" + tiff(">"))
+    ),
     "after fill bytes": jpeg(b"\xff\xff\xff" + segment(0xE1, b"Exif\0\0" + tiff(">"))),
-    "after tables": (lambda data: data[:-2].replace(
-        b"\xff\xc0", segment(0xE1, b"Exif\0\0" + tiff("<")) + b"\xff\xc0", 1) + data[-2:])(encoded(PHOTO, "JPEG")),
+    "after tables": (
+        lambda data: data[:-2].replace(b"\xff\xc0", segment(0xE1, b"Exif\0\0" + tiff("<")) + b"\xff\xc0", 1) + data[-2:]
+    )(encoded(PHOTO, "JPEG")),
     "after the pixels of a PNG": png_with(tiff("<"), last=True),
     "with its name in a PNG": png_with(b"Exif\0\0" + tiff("<")),
     "with its name in a WebP": webp_with(b"Exif\0\0" + tiff("<")),
@@ -132,13 +140,21 @@ def test_the_tag_is_found_wherever_it_may_stand(read, place):
 
 
 BROKEN = {
-    "empty": b"", "one byte": b"I", "no header": b"XX*\0" + tiff("<")[4:], "a header alone": tiff("<")[:8],
-    "a directory beyond the end": tiff("<", offset=2**32 - 1), "a directory before the header": tiff(">", offset=0),
-    "a directory at the end": tiff("<", offset=len(tiff("<"))), "an entry that is cut off": tiff("<")[:20],
+    "empty": b"",
+    "one byte": b"I",
+    "no header": b"XX*\0" + tiff("<")[4:],
+    "a header alone": tiff("<")[:8],
+    "a directory beyond the end": tiff("<", offset=2**32 - 1),
+    "a directory before the header": tiff(">", offset=0),
+    "a directory at the end": tiff("<", offset=len(tiff("<"))),
+    "an entry that is cut off": tiff("<")[:20],
     "more entries than there are": tiff("<", [(0x0100, SHORT, 1, 6)], count=65_535),
-    "no such tag": tiff("<", [(0x0113, SHORT, 1, 6)]), "of text": tiff("<", [(TAG, 2, 1, 6)]),
-    "of two numbers": tiff("<", [(TAG, SHORT, 2, 6)]), "of no number": tiff("<", [(TAG, SHORT, 0, 6)]),
-    "too large": tiff("<", [(TAG, SHORT, 1, 9)]), "much too large": tiff("<", [(TAG, LONG, 1, 2**31 + 6)]),
+    "no such tag": tiff("<", [(0x0113, SHORT, 1, 6)]),
+    "of text": tiff("<", [(TAG, 2, 1, 6)]),
+    "of two numbers": tiff("<", [(TAG, SHORT, 2, 6)]),
+    "of no number": tiff("<", [(TAG, SHORT, 0, 6)]),
+    "too large": tiff("<", [(TAG, SHORT, 1, 9)]),
+    "much too large": tiff("<", [(TAG, LONG, 1, 2**31 + 6)]),
     "other byte order": tiff("<", [(TAG, SHORT, 1, 6 * 256)]),
     "a loop of directories": tiff("<", [(0x8769, LONG, 1, 8)], following=struct.pack("<I", 8)),
 }
@@ -154,9 +170,12 @@ def test_an_image_with_a_broken_tag_is_read_as_it_lies(read, kind, what):
 
 def test_bytes_that_only_look_like_a_tag_are_not_followed(read):
     hidden = b"Exif\0\0" + tiff("<")
-    for data in (jpeg(segment(0xFE, segment(0xE1, hidden))), jpeg() + segment(0xE1, hidden),
-                 encoded(PHOTO, "GIF") + b"eXIf" + tiff("<"),
-                 encoded(PHOTO, "PNG") + chunk(b"eXIf", tiff("<"))):
+    for data in (
+        jpeg(segment(0xFE, segment(0xE1, hidden))),
+        jpeg() + segment(0xE1, hidden),
+        encoded(PHOTO, "GIF") + b"eXIf" + tiff("<"),
+        encoded(PHOTO, "PNG") + chunk(b"eXIf", tiff("<")),
+    ):
         assert read(data)[1] == 1
 
 
@@ -175,9 +194,11 @@ def test_random_tags_are_read_as_pillow_reads_them_and_never_fail(read):
 def test_the_search_for_a_tag_is_bounded():
     """Files of megabytes whose parts are as small as can be."""
     exif = b"Exif\0\0" + tiff("<")
-    endless = {"jpeg": jpeg(segment(0xFE, b"") * 1_000_000, segment(0xE1, exif)),
-               "png": png_with(tiff("<"))[:33] + chunk(b"teXt", b"") * 400_000 + chunk(b"eXIf", tiff("<")),
-               "webp": webp_with(tiff("<"))[:12] + (b"JUNK" + bytes(4)) * 600_000 + b"EXIF" + bytes(4)}
+    endless = {
+        "jpeg": jpeg(segment(0xFE, b"") * 1_000_000, segment(0xE1, exif)),
+        "png": png_with(tiff("<"))[:33] + chunk(b"teXt", b"") * 400_000 + chunk(b"eXIf", tiff("<")),
+        "webp": webp_with(tiff("<"))[:12] + (b"JUNK" + bytes(4)) * 600_000 + b"EXIF" + bytes(4),
+    }
     assert orientation_of(endless["png"][:33]) == 1  # which makes its graph
     start = time.process_time()
     assert [int(orientation_of(data)) for data in endless.values()] == [1, 1, 1]
@@ -196,8 +217,11 @@ def windows(height, width, count, seed):
 
 @pytest.fixture(scope="module")
 def window():
-    made = tf.function(lambda data, box: decode_window(data, 3, lambda size: box),
-                       [tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)], autograph=False)
+    made = tf.function(
+        lambda data, box: decode_window(data, 3, lambda size: box),
+        [tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
+        autograph=False,
+    )
     return lambda data, box: made(data, np.array(box, np.int32)).numpy()
 
 
@@ -205,8 +229,14 @@ def window():
 @pytest.mark.parametrize("value", ALL)
 def test_a_window_of_a_turned_jpeg_is_that_of_the_turned_image(window, subsampling, value):
     image = picture(131, 94, value)
-    data = encoded(image, "JPEG", quality=92, subsampling=subsampling, progressive=value % 2 == 0,
-                   exif=b"Exif\0\0" + tiff(">", [(TAG, SHORT, 1, value)]))
+    data = encoded(
+        image,
+        "JPEG",
+        quality=92,
+        subsampling=subsampling,
+        progressive=value % 2 == 0,
+        exif=b"Exif\0\0" + tiff(">", [(TAG, SHORT, 1, value)]),
+    )
     whole = shown(data)
     for box in windows(*whole.shape[:2], 25, value):
         top, left, height, width = box
@@ -237,8 +267,11 @@ def test_sizes_windows_and_boxes_follow_the_pixels(value):
 def test_batches_and_loops_decode_turned_images():
     files = [jpeg_with(tiff("<", [(TAG, SHORT, 1, value)])) for value in (5, 6, 7, 8)]
     dataset = tf.data.Dataset.from_tensor_slices(files).map(lambda data: decode(data, 3), num_parallel_calls=2).batch(4)
-    loop = tf.function(lambda data: tf.map_fn(lambda one: decode(one, 3), data,
-                                              fn_output_signature=tf.TensorSpec([61, 34, 3], tf.uint8)))
+    loop = tf.function(
+        lambda data: tf.map_fn(
+            lambda one: decode(one, 3), data, fn_output_signature=tf.TensorSpec([61, 34, 3], tf.uint8)
+        )
+    )
     expected = np.stack([shown(data) for data in files])
     np.testing.assert_array_equal(next(iter(dataset)), expected)
     np.testing.assert_array_equal(loop(tf.constant(files)), expected)

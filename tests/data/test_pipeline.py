@@ -21,9 +21,11 @@ STILL = AugmentSpec(pad_crop=0, flip=False)
 
 def numbered(count, size=6):
     """Images whose label is their index, and whose pixels hold it too."""
+
     def example(index):
         marked = tf.constant(np.eye(size, dtype=np.uint8)[..., None])
         return tf.cast(tf.fill([size, size, 1], index), tf.uint8) + marked, tf.cast(index, tf.int32)
+
     return Split("train", count, example)
 
 
@@ -52,8 +54,11 @@ def test_an_epoch_is_a_function_of_seed_and_epoch_alone():
 
 def test_seeds_share_no_shuffle():
     # seed + epoch would give epoch 1 of seed 1 and epoch 0 of seed 2 the same order
-    orders = {tuple(np.concatenate(labels(seed=seed, start_epoch=epoch, epochs=epoch + 1)))
-              for seed in range(3) for epoch in range(3)}
+    orders = {
+        tuple(np.concatenate(labels(seed=seed, start_epoch=epoch, epochs=epoch + 1)))
+        for seed in range(3)
+        for epoch in range(3)
+    }
     assert len(orders) == 9
 
 
@@ -71,8 +76,16 @@ def test_a_position_inside_an_epoch_is_reached_without_decoding_what_comes_befor
 
 def test_augmentation_too_is_the_same_after_a_jump():
     def images(**arguments):
-        batches = training_batches(numbered(40), as_they_are(), batch_size=10, seed=1, epochs=2,
-                                   augment=AugmentSpec(pad_crop=2, flip=True), mirror=True, **arguments)
+        batches = training_batches(
+            numbered(40),
+            as_they_are(),
+            batch_size=10,
+            seed=1,
+            epochs=2,
+            augment=AugmentSpec(pad_crop=2, flip=True),
+            mirror=True,
+            **arguments,
+        )
         return np.concatenate([batch for batch, _ in batches])
 
     np.testing.assert_array_equal(images()[60:], images(start_epoch=1, start_step=2))
@@ -100,11 +113,20 @@ def test_half_of_the_images_are_mirrored_whole():
     assert 0.45 < mirrored.mean() < 0.55
 
 
-@pytest.mark.parametrize(("flip", "mirror", "expected"), [("auto", True, True), ("auto", False, False),
-                                                          (True, False, True), (False, True, False)])
+@pytest.mark.parametrize(
+    ("flip", "mirror", "expected"),
+    [("auto", True, True), ("auto", False, False), (True, False, True), (False, True, False)],
+)
 def test_flip_auto_follows_the_source(flip, mirror, expected):
-    batches = training_batches(numbered(64), as_they_are(), batch_size=64, seed=0, epochs=1,
-                               augment=AugmentSpec(pad_crop=0, flip=flip), mirror=mirror)
+    batches = training_batches(
+        numbered(64),
+        as_they_are(),
+        batch_size=64,
+        seed=0,
+        epochs=1,
+        augment=AugmentSpec(pad_crop=0, flip=flip),
+        mirror=mirror,
+    )
     images, _ = next(iter(batches))
     diagonal = images.numpy()[:, 0, 0, 0] > images.numpy()[:, 0, 1, 0]
     assert (not diagonal.all()) == expected
@@ -123,9 +145,11 @@ def test_preprocessing_equals_numpy(kind, tmp_path):
     split = Split("train", 700, lambda index: (tf.gather(held, index), tf.constant(0)))
     fitted = Preprocessing.fit(split, 5, 4, 3, kind)
     exact = pixels.astype(np.float64)
-    expected = {"per_pixel_mean": exact - exact.mean(axis=0),
-                "per_channel": (exact - exact.mean(axis=(0, 1, 2))) / exact.std(axis=(0, 1, 2)),
-                "scale": exact / 127.5 - 1}[kind]
+    expected = {
+        "per_pixel_mean": exact - exact.mean(axis=0),
+        "per_channel": (exact - exact.mean(axis=(0, 1, 2))) / exact.std(axis=(0, 1, 2)),
+        "scale": exact / 127.5 - 1,
+    }[kind]
     np.testing.assert_allclose(fitted.normalise(held), expected, atol=2e-4)
     fitted.save(tmp_path / "preprocessing.npz")
     loaded = Preprocessing.load(tmp_path / "preprocessing.npz")
@@ -183,8 +207,10 @@ def test_fitting_covers_then_crops_the_centre():
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("crop", [1.0, 0.875, 0.95])
-@pytest.mark.parametrize(("shape", "size"), [((120, 50), (32, 32)), ((41, 83), (32, 32)), ((9, 40), (20, 30)),
-                                             ((64, 64), (24, 10)), ((8, 8), (32, 32))])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((120, 50), (32, 32)), ((41, 83), (32, 32)), ((9, 40), (20, 30)), ((64, 64), (24, 10)), ((8, 8), (32, 32))],
+)
 def test_fitting_is_pillows_resize_and_torchvisions_centre_crop(shape, size, crop, interpolation):
     """Of the covering size the longer side is rounded down, the corner to the nearest, ties to even."""
     # of middling values, past whose ends no kernel goes: Pillow would cut them off between its two passes
@@ -206,8 +232,11 @@ def test_a_strip_of_pixels_is_fitted_without_making_the_image_it_would_cover():
 
 def test_every_pipeline_runs_without_the_autotuner():
     split, still = numbered(20), as_they_are()
-    for dataset in (training_batches(split, still, batch_size=5, seed=0, epochs=1, augment=STILL, mirror=False),
-                    evaluation_batches(split, still, 5).dataset, fitted(split, range(20), (6, 6, 1), 5).dataset):
+    for dataset in (
+        training_batches(split, still, batch_size=5, seed=0, epochs=1, augment=STILL, mirror=False),
+        evaluation_batches(split, still, 5).dataset,
+        fitted(split, range(20), (6, 6, 1), 5).dataset,
+    ):
         assert dataset.options().autotune.enabled is False
         assert dataset.options().deterministic is True
 
@@ -227,8 +256,9 @@ def test_a_batch_is_fetched_in_one_call_and_only_the_batches_asked_for():
 
 def test_held_out_images_are_a_fixed_part_of_training():
     train, held = split_off(numbered(100), 0.1, seed=5)
-    seen = [int(split.example(tf.constant(index, tf.int64))[1])
-            for split in (train, held) for index in range(split.count)]
+    seen = [
+        int(split.example(tf.constant(index, tf.int64))[1]) for split in (train, held) for index in range(split.count)
+    ]
     assert (train.count, held.count) == (90, 10)
     assert sorted(seen) == list(range(100))
     again = split_off(numbered(100), 0.1, seed=5)[1]
@@ -249,7 +279,11 @@ def test_digits_are_scikit_learns():
     source, original = open_source("digits"), load_digits()
     images = {original.images[index].astype(int).tobytes(): int(original.target[index]) for index in range(1797)}
     assert (source.train.count + source.test.count, len(source.classes), source.channels, source.mirror) == (
-        1797, 10, 1, False)
+        1797,
+        10,
+        1,
+        False,
+    )
     for index in range(0, source.test.count, 20):
         image, label = source.test.example(tf.constant(index, tf.int64))
         assert images[np.round(image.numpy()[..., 0] * 16.0 / 255).astype(int).tobytes()] == int(label)

@@ -17,11 +17,14 @@ class TinyShapes(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
-        features = {"image": tfds.features.Image(shape=(None, None, 3)),
-                    "label": tfds.features.ClassLabel(names=["disc", "ring", "star"]),
-                    "id": tf.int64}
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features),
-                                              supervised_keys=("image", "label"))
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(names=["disc", "ring", "star"]),
+            "id": tf.int64,
+        }
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+        )
 
     def _split_generators(self, dl_manager):
         return {"train": self._generate_examples(12), "test": self._generate_examples(5)}
@@ -68,8 +71,12 @@ def stored(folder, name, splits, classes=2, dtype=np.uint8, label=True):
         return tf.data.Dataset.from_tensor_slices({key: held[key] for key in features})
 
     tfds.dataset_builders.store_as_tfds_dataset(
-        name=name, version="1.0.0", features=tfds.features.FeaturesDict(features), data_dir=folder,
-        split_datasets={split: examples(only) for split, only in splits.items()})
+        name=name,
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        data_dir=folder,
+        split_datasets={split: examples(only) for split, only in splits.items()},
+    )
     return folder
 
 
@@ -107,9 +114,11 @@ def test_writing_is_not_mirrored(tmp_path, name, mirror):
 
 
 def test_sets_that_are_no_labelled_8_bit_images_of_two_classes_are_refused_by_name(tmp_path):
-    for name, words, more in (("deep", "has images of uint16", {"dtype": np.uint16}),
-                              ("bare", "its features are image: Image", {"label": False}),
-                              ("alone", "has one class", {"classes": 1})):
+    for name, words, more in (
+        ("deep", "has images of uint16", {"dtype": np.uint16}),
+        ("bare", "its features are image: Image", {"label": False}),
+        ("alone", "has one class", {"classes": 1}),
+    ):
         splits = {"train": 0} if name == "alone" else {"train": None}
         stored(tmp_path, name, splits, **more)
         with pytest.raises(ReskerasError, match=f"tfds:{name} .*{words}") as caught:

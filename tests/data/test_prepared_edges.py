@@ -21,14 +21,24 @@ BOTH = {"train": [0, 1] * 5, "test": [0, 1] * 3}
 NET = {"family": "cifar", "stages": [1], "input_shape": [8, 8, 3]}
 
 
-@pytest.mark.parametrize(("shape", "channels", "words"), [
-    ((6, 5, 1), 1, ""), ((6, 5, 3), 3, ""), ((6, 5, 4), 3, "alpha"), ((None, None, 4), 3, "alpha"),
-    ((None, None, None), 3, "channels open")])
+@pytest.mark.parametrize(
+    ("shape", "channels", "words"),
+    [
+        ((6, 5, 1), 1, ""),
+        ((6, 5, 3), 3, ""),
+        ((6, 5, 4), 3, "alpha"),
+        ((None, None, 4), 3, "alpha"),
+        ((None, None, None), 3, "channels open"),
+    ],
+)
 def test_images_are_read_as_pillow_reads_them(tmp_path, shape, channels, words):
     prepared_set(tmp_path, "odd", BOTH, shape, None if shape[-1] is None else "png")
     source = open_source("tfds:odd", tmp_path)
-    stored = tfds.builder("odd", data_dir=tmp_path).as_dataset(
-        split="train", decoders={"image": tfds.decode.SkipDecoding()}).as_numpy_iterator()
+    stored = (
+        tfds.builder("odd", data_dir=tmp_path)
+        .as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+        .as_numpy_iterator()
+    )
     for index, example in enumerate(stored):
         expected = np.atleast_3d(np.asarray(Image.open(io.BytesIO(example["image"]))))[..., :3]
         np.testing.assert_array_equal(source.train.example(tf.constant(index, tf.int64))[0], expected)
@@ -46,8 +56,10 @@ def test_two_channels_are_refused_before_anything_is_trained(tmp_path):
 def test_images_without_a_label_are_left_out_and_counted(tmp_path):
     prepared_set(tmp_path, "holes", {"train": [0, -1, 1, 1, -1, 0], "test": [-1, 1]})
     source = open_source("tfds:holes", tmp_path)
-    labels = [[int(split.example(tf.constant(index, tf.int64))[1]) for index in range(split.count)]
-              for split in (source.train, source.test)]
+    labels = [
+        [int(split.example(tf.constant(index, tf.int64))[1]) for index in range(split.count)]
+        for split in (source.train, source.test)
+    ]
     assert [sorted(each) for each in labels] == [[0, 0, 1, 1], [1]]
     assert any("2 of 6 images in the split train" in note for note in source.notes)
     whole = tfds.builder("holes", data_dir=tmp_path).as_dataset(split="train", shuffle_files=False).as_numpy_iterator()
@@ -61,13 +73,19 @@ def test_of_very_many_an_unknown_label_is_an_error_that_names_its_record(tmp_pat
     source = open_source("tfds:holes", tmp_path)
     assert source.train.count + source.test.count == 6  # the test split's first has no label
     with pytest.raises(ReskerasError, match=r"record \d of split train.*no label"):
-        reskeras.train(reskeras.network(**NET), "tfds:holes", data_dir=tmp_path, epochs=1, batch_size=2,
-                       out=tmp_path / "run")
+        reskeras.train(
+            reskeras.network(**NET), "tfds:holes", data_dir=tmp_path, epochs=1, batch_size=2, out=tmp_path / "run"
+        )
 
 
-@pytest.mark.parametrize(("splits", "words"), [
-    ({"train": [0]}, "one training image"), ({"train": [-1, -1]}, "no training image"),
-    ({"test": [0, 1]}, "no train split")])
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        ({"train": [0]}, "one training image"),
+        ({"train": [-1, -1]}, "no training image"),
+        ({"test": [0, 1]}, "no train split"),
+    ],
+)
 def test_too_few_images_are_refused_in_a_line(tmp_path, splits, words):
     prepared_set(tmp_path, "few", splits)
     with pytest.raises(ReskerasError, match=words) as caught:
@@ -104,19 +122,38 @@ def spoiled(tmp_path_factory):
         version = prepared_set(folder, name, BOTH, (9, 8, 3), "jpeg")
         if name != "whole":
             truncate_image(version, name.removeprefix("bad_"), 4)
-    run = reskeras.train(reskeras.network(**NET), "tfds:whole", data_dir=folder, epochs=1, batch_size=5,
-                         out=folder / "run")
+    run = reskeras.train(
+        reskeras.network(**NET), "tfds:whole", data_dir=folder, epochs=1, batch_size=5, out=folder / "run"
+    )
     return folder, run
 
 
 PASSES = {
-    "train": ("train", lambda run, data, folder: reskeras.train(
-        reskeras.network(**NET), data, data_dir=folder, epochs=1, batch_size=5, out=folder / "never")),
-    "in mid-epoch": ("train", lambda run, data, folder: reskeras.train(
-        reskeras.network(**NET), data, data_dir=folder, epochs=1, batch_size=5, normalise="scale", holdout=0,
-        out=folder / "begun")),
-    "watched": ("test", lambda run, data, folder: reskeras.train(
-        reskeras.network(**NET), data, data_dir=folder, epochs=1, batch_size=5, holdout=0, out=folder / "watched")),
+    "train": (
+        "train",
+        lambda run, data, folder: reskeras.train(
+            reskeras.network(**NET), data, data_dir=folder, epochs=1, batch_size=5, out=folder / "never"
+        ),
+    ),
+    "in mid-epoch": (
+        "train",
+        lambda run, data, folder: reskeras.train(
+            reskeras.network(**NET),
+            data,
+            data_dir=folder,
+            epochs=1,
+            batch_size=5,
+            normalise="scale",
+            holdout=0,
+            out=folder / "begun",
+        ),
+    ),
+    "watched": (
+        "test",
+        lambda run, data, folder: reskeras.train(
+            reskeras.network(**NET), data, data_dir=folder, epochs=1, batch_size=5, holdout=0, out=folder / "watched"
+        ),
+    ),
     "evaluate": ("test", lambda run, data, folder: run.evaluate(data, folder)),
     "views": ("test", lambda run, data, folder: run.evaluate(data, folder, views=10)),
     "scales": ("test", lambda run, data, folder: run.evaluate(data, folder, scales=[8])),
@@ -178,8 +215,10 @@ def hidden(described, module, how):
     elif how == "legacy":
         return {"type": name, "content": {}}
     elif how == "json in json":
-        features["label"] = {"pythonClassName": "tensorflow_datasets.core.features.sequence_feature.Sequence",
-                             "jsonFeature": {"json": json.dumps({"feature": {"type": name, "content": {}}})}}
+        features["label"] = {
+            "pythonClassName": "tensorflow_datasets.core.features.sequence_feature.Sequence",
+            "jsonFeature": {"json": json.dumps({"feature": {"type": name, "content": {}}})},
+        }
     return described
 
 
@@ -209,12 +248,21 @@ def test_the_trap_would_have_sprung(tmp_path, marked):
     assert mark.exists()
 
 
-@pytest.mark.parametrize(("file", "text"), [
-    ("features.json", "null"), ("dataset_info.json", "[1]"), ("features.json", '{"featuresDict": null}'),
-    ("features.json", "[" * 100_000), ("features.json", '{"a": ' + "9" * 5000 + "}"), ("dataset_info.json", "\0" * 99),
-    ("features.json", " " * (65 << 20)), ("dataset_info.json", " " * (65 << 20)),
-    ("label.labels.txt", "a\n" * (33 << 20)),
-    ("../.config/metadata.json", '{"default_config_name": "../../elsewhere"}')])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("features.json", "null"),
+        ("dataset_info.json", "[1]"),
+        ("features.json", '{"featuresDict": null}'),
+        ("features.json", "[" * 100_000),
+        ("features.json", '{"a": ' + "9" * 5000 + "}"),
+        ("dataset_info.json", "\0" * 99),
+        ("features.json", " " * (65 << 20)),
+        ("dataset_info.json", " " * (65 << 20)),
+        ("label.labels.txt", "a\n" * (33 << 20)),
+        ("../.config/metadata.json", '{"default_config_name": "../../elsewhere"}'),
+    ],
+)
 def test_hostile_descriptions_are_refused_in_a_line(tmp_path, file, text):
     version = prepared_set(tmp_path, "odd", BOTH)
     (version / file).parent.mkdir(exist_ok=True)

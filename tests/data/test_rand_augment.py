@@ -93,8 +93,10 @@ def test_grey_images_are_pillows_too(name):
     found = ours(name, image=IMAGE.convert("L"))
     assert found.shape == (20, 24, 1)
     if name in ("equalize", "posterize"):
-        expected = {"equalize": ImageOps.equalize(IMAGE.convert("L")),
-                    "posterize": ImageOps.posterize(IMAGE.convert("L"), 5)}[name]
+        expected = {
+            "equalize": ImageOps.equalize(IMAGE.convert("L")),
+            "posterize": ImageOps.posterize(IMAGE.convert("L"), 5),
+        }[name]
         np.testing.assert_array_equal(found[..., 0], np.asarray(expected))
 
 

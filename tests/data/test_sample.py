@@ -27,14 +27,17 @@ def test_all_images_as_a_part_are_all_images():
     assert open_source("digits@1438").train.count == 1438
 
 
-@pytest.mark.parametrize(("name", "why"), [
-    ("digits@9", "digits@9: 9 is not from 10, an image of each class, to 1,438"),
-    ("digits@1439", "1,439 is not from 10"),
-    ("digits@", "'digits@' is not one of"),
-    ("@5", "'' is not one of"),
-    ("", "'' is not one of"),
-    ("digits@-5", "'digits@-5' is not one of"),
-])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("digits@9", "digits@9: 9 is not from 10, an image of each class, to 1,438"),
+        ("digits@1439", "1,439 is not from 10"),
+        ("digits@", "'digits@' is not one of"),
+        ("@5", "'' is not one of"),
+        ("", "'' is not one of"),
+        ("digits@-5", "'digits@-5' is not one of"),
+    ],
+)
 def test_a_part_that_is_not_there_is_refused(name, why):
     with pytest.raises(ReskerasError, match=why):
         open_source(name)

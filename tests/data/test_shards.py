@@ -9,8 +9,10 @@ from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from tests.data.images import KINDS, batches, centred, coloured, encoded_split, picture, spec
 
-UNMIXED = {**{name: fields for name, fields in KINDS.items() if name not in ("mixup", "cutmix")},
-           "everything": {key: value for key, value in KINDS["everything"].items() if key not in ("mixup", "cutmix")}}
+UNMIXED = {
+    **{name: fields for name, fields in KINDS.items() if name not in ("mixup", "cutmix")},
+    "everything": {key: value for key, value in KINDS["everything"].items() if key not in ("mixup", "cutmix")},
+}
 
 
 @pytest.mark.sample(4)
@@ -46,8 +48,9 @@ def test_only_a_shards_own_rows_are_decoded():
 
 def test_shards_mix_their_own_rows_and_differently():
     split = coloured(24)
-    mixed = [batches(split, spec(mixup=1.0, pad_crop=0, flip=False), classes=24, shard=(index, 2))[0]
-             for index in range(2)]
+    mixed = [
+        batches(split, spec(mixup=1.0, pad_crop=0, flip=False), classes=24, shard=(index, 2))[0] for index in range(2)
+    ]
     plain = [batches(split, spec(pad_crop=0, flip=False), classes=24, shard=(index, 2))[0] for index in range(2)]
     for (_, labels), (_, own) in zip(mixed, plain, strict=True):
         present = own.sum(axis=0) > 0
@@ -57,8 +60,10 @@ def test_shards_mix_their_own_rows_and_differently():
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused_with_both_numbers():
-    for wanted in (lambda: batches(coloured(), spec(), batch_size=10, shard=(0, 3)),
-                   lambda: evaluation_batches(coloured(), centred(), 10, shard=(0, 3))):
+    for wanted in (
+        lambda: batches(coloured(), spec(), batch_size=10, shard=(0, 3)),
+        lambda: evaluation_batches(coloured(), centred(), 10, shard=(0, 3)),
+    ):
         with pytest.raises(ReskerasError, match="batch_size: 10 images cannot be shared out evenly among 3") as caught:
             wanted()
         assert caught.value.status == 2
@@ -73,8 +78,13 @@ def test_evaluation_shards_have_equally_many_full_batches_and_count_each_image_o
     assert {len(shard) for shard in shards} == {-(-images // 8)}
     assert {tuple(batch[0].shape) for shard in shards for batch in shard} == {(2, 16, 16, 3)}
     expected, labels = (part.numpy() for part in next(iter(evaluation_batches(split, centred(), 1000))))
-    rows = [[np.concatenate([shards[index][step][part].numpy() for index in range(count)])
-             for step in range(len(shards[0]))] for part in range(3)]
+    rows = [
+        [
+            np.concatenate([shards[index][step][part].numpy() for index in range(count)])
+            for step in range(len(shards[0]))
+        ]
+        for part in range(3)
+    ]
     pixels, seen, weights = (np.concatenate(part) for part in rows)
     assert weights.dtype == np.float32 and weights.sum() == images
     np.testing.assert_array_equal(pixels[weights == 1], expected)

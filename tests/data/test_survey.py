@@ -55,8 +55,9 @@ def test_a_test_image_that_is_a_training_image_is_found(tmp_path):
     (tmp_path / "test" / "cat" / "copy.jpg").write_bytes((tmp_path / "train" / "dog" / "0.jpg").read_bytes())
     found = survey(open_source(f"folder:{tmp_path}"))
     assert found.shared == 1
-    assert found.warnings == ("1 of 7 test images are training images too, byte for byte: "
-                              "accuracy on them says nothing",)
+    assert found.warnings == (
+        "1 of 7 test images are training images too, byte for byte: accuracy on them says nothing",
+    )
 
 
 def test_unequal_and_small_classes_are_warned_of(tmp_path):
@@ -106,12 +107,17 @@ def test_an_image_that_breaks_while_it_is_looked_at_is_told_in_a_line(tmp_path):
 def test_labels_of_prepared_records_are_read_without_images(tmp_path):
     import tensorflow_datasets as tfds
 
-    features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-                                           "label": tfds.features.ClassLabel(num_classes=2)})
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+    )
     images = np.random.default_rng(0).integers(0, 255, (12, 9, 11, 3)).astype(np.uint8)
     held = tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(12) % 3 // 2})
-    tfds.dataset_builders.store_as_tfds_dataset(name="kept", version="1.0.0", features=features, data_dir=tmp_path,
-                                                split_datasets={"train": held, "test": held})
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="kept", version="1.0.0", features=features, data_dir=tmp_path, split_datasets={"train": held, "test": held}
+    )
     source = open_source("tfds:kept", tmp_path)
     found = survey(source)
     assert found.classes == {"0": (8, 8), "1": (4, 4)}

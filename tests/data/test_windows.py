@@ -47,7 +47,8 @@ def test_the_aspect_of_a_resized_crop_is_its_width_by_its_height():
 
 def test_both_ends_of_the_shorter_sides_lengths_are_drawn():
     _, _, height, width = drawn(
-        lambda size, draws: shorter_side_window(size, draws, (16, 17), (16, 8)), (340, 400), 200).T
+        lambda size, draws: shorter_side_window(size, draws, (16, 17), (16, 8)), (340, 400), 200
+    ).T
     sides, counts = np.unique(np.stack([height, width]), axis=1, return_counts=True)
     assert sides.T.tolist() == [[320, 160], [340, 170]]
     assert counts.min() > 70
@@ -65,7 +66,8 @@ def test_where_no_window_fits_the_largest_central_one_of_an_allowed_aspect_is_ta
 @pytest.mark.parametrize("shape", [(300, 400), (700, 350), (40, 50)])
 def test_shorter_side_windows_are_random_crops_of_the_resized_image(shape):
     top, left, height, width = drawn(
-        lambda size, draws: shorter_side_window(size, draws, (256, 480), (224, 192)), shape).T
+        lambda size, draws: shorter_side_window(size, draws, (256, 480), (224, 192)), shape
+    ).T
     assert (top >= 0).all() and (left >= 0).all()
     assert (top + height <= shape[0]).all() and (left + width <= shape[1]).all()
     sides = 224 * min(shape) / height  # the length that the shorter side was resized to
@@ -89,8 +91,14 @@ def test_a_window_of_a_jpeg_equals_the_same_window_of_the_whole_image(mode, subs
     data, _ = split.encoded(tf.constant(0))
     channels = 1 if mode == "L" else 3
     whole = decode(data, channels).numpy()
-    for top, left, height, width in ([0, 0, 71, 93], [3, 5, 20, 31], [16, 32, 8, 8], [16, 33, 9, 15], [70, 92, 1, 1],
-                                     [33, 1, 38, 92]):
+    for top, left, height, width in (
+        [0, 0, 71, 93],
+        [3, 5, 20, 31],
+        [16, 32, 8, 8],
+        [16, 33, 9, 15],
+        [70, 92, 1, 1],
+        [33, 1, 38, 92],
+    ):
         window = decode_window(data, channels, lambda shape, box=(top, left, height, width): tf.constant(box)).numpy()
         np.testing.assert_array_equal(window, whole[top : top + height, left : left + width])
 
@@ -107,8 +115,9 @@ def test_other_formats_are_decoded_whole_and_cut(format):
 def test_a_batch_of_jpegs_equals_the_same_images_decoded_before(fields):
     split = encoded_split([picture(50 + 9 * index, 44, index) for index in range(6)], quality=95)
     augment = AugmentSpec.model_validate({**fields, "flip": False})
-    parts, whole = (batches(each, augment, raw(24), batch_size=6)[0][0]
-                    for each in (split, replace(split, encoded=None)))
+    parts, whole = (
+        batches(each, augment, raw(24), batch_size=6)[0][0] for each in (split, replace(split, encoded=None))
+    )
     np.testing.assert_array_equal(parts, whole)
 
 

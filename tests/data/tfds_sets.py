@@ -10,8 +10,10 @@ import tensorflow_datasets as tfds
 def prepared_set(folder, name, splits, shape=(6, 5, 3), form="png", classes=2, dtype=np.uint8):
     """A set `name` in `folder`; `splits` has the labels of each split's images, of random pixels of `shape`, whose open
     sides are 6, 5 and 3. Returns the folder of its version."""
-    features = {"image": tfds.features.Image(shape=shape, dtype=dtype, encoding_format=form),
-                "label": tfds.features.ClassLabel(num_classes=classes)}
+    features = {
+        "image": tfds.features.Image(shape=shape, dtype=dtype, encoding_format=form),
+        "label": tfds.features.ClassLabel(num_classes=classes),
+    }
     rng = np.random.default_rng(0)
     size = [side or known for side, known in zip(shape, (6, 5, 3), strict=True)]
 
@@ -20,8 +22,12 @@ def prepared_set(folder, name, splits, shape=(6, 5, 3), form="png", classes=2, d
         return tf.data.Dataset.from_tensor_slices({"image": images, "label": np.array(labels, np.int64)})
 
     tfds.dataset_builders.store_as_tfds_dataset(
-        name=name, version="1.0.0", features=tfds.features.FeaturesDict(features), data_dir=folder,
-        split_datasets={split: examples(labels) for split, labels in splits.items()})
+        name=name,
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        data_dir=folder,
+        split_datasets={split: examples(labels) for split, labels in splits.items()},
+    )
     return Path(folder) / name / "1.0.0"
 
 

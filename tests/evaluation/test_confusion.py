@@ -90,7 +90,17 @@ def test_images_without_a_finite_score_count_as_wrong():
 
 
 def test_a_class_without_images_has_no_accuracy():
-    found = Evaluation("made up", "test", 2, 0.1, 0.5, None, classes=("cat", "dog", "owl"),
-                       labels=np.array([0, 1]), predicted=np.array([0, 2]), confidence=np.array([0.9, 0.8]))
+    found = Evaluation(
+        "made up",
+        "test",
+        2,
+        0.1,
+        0.5,
+        None,
+        classes=("cat", "dog", "owl"),
+        labels=np.array([0, 1]),
+        predicted=np.array([0, 2]),
+        confidence=np.array([0.9, 0.8]),
+    )
     assert found.by_class() == [("cat", 1, 1.0), ("dog", 1, 0.0), ("owl", 0, None)]
     assert found.most_confused() == [("dog", "owl", 1)]

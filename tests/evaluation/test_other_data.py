@@ -55,10 +55,17 @@ def test_one_class_and_one_image_a_class_are_enough(trained, digits):
     assert trained.evaluate(digits("each", range(10), 1)).images == 10
 
 
-@pytest.mark.parametrize(("folders", "images"), [
-    ({"test": 3}, 6), ({"val": 2}, 4), ({"train": 5, "test": 3}, 6), ({"train": 5, "Val": 2}, 4), ({"train": 5}, 10),
-    ({"train": 5, "val": 2, "test": 3}, 6),
-])
+@pytest.mark.parametrize(
+    ("folders", "images"),
+    [
+        ({"test": 3}, 6),
+        ({"val": 2}, 4),
+        ({"train": 5, "test": 3}, 6),
+        ({"train": 5, "Val": 2}, 4),
+        ({"train": 5}, 10),
+        ({"train": 5, "val": 2, "test": 3}, 6),
+    ],
+)
 def test_of_a_folder_with_splits_the_test_split_is_looked_at(trained, digits, tmp_path, folders, images):
     for name, count in folders.items():
         digits(f"splits/{name}", (1, 2), count)

@@ -14,8 +14,12 @@ def first_inputs(run, count):
     """Normalised evenly spaced training images, as the network's first convolution sees them."""
     split, preprocessing = run.source().train, run.preprocessing()
     chosen = np.linspace(0, split.count - 1, count).astype(np.int64)
-    images = [np.clip(np.round(tf.image.resize(split.example(tf.constant(index))[0], (16, 16),
-                                               antialias=True).numpy()), 0, 255) for index in chosen]
+    images = [
+        np.clip(
+            np.round(tf.image.resize(split.example(tf.constant(index))[0], (16, 16), antialias=True).numpy()), 0, 255
+        )
+        for index in chosen
+    ]
     return ((np.stack(images) - preprocessing.mean) / preprocessing.std).astype(np.float32)
 
 

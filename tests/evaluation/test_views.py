@@ -30,8 +30,13 @@ def softmax(logits):
 def hand_cut(images, size):
     """Ten crops (10, n, size, size, c): four corners and the centre, then each mirrored."""
     edge = images.shape[1] - size
-    five = [images[:, :size, :size], images[:, :size, edge:], images[:, edge:, :size], images[:, edge:, edge:],
-            images[:, edge // 2 : edge // 2 + size, edge // 2 : edge // 2 + size]]
+    five = [
+        images[:, :size, :size],
+        images[:, :size, edge:],
+        images[:, edge:, :size],
+        images[:, edge:, edge:],
+        images[:, edge // 2 : edge // 2 + size, edge // 2 : edge // 2 + size],
+    ]
     return np.stack(five + [np.flip(crop, axis=2) for crop in five])
 
 
@@ -113,14 +118,18 @@ def test_larger_images_give_the_mean_over_windows_of_feature_maps(fields):
     images = np.random.default_rng(0).normal(size=(2, *big_shape)).astype(np.float32)
     maps = features.predict(images, verbose=0)
     window = rest.input_shape[0]
-    each = [softmax(head.predict(maps[:, down : down + window, right : right + window], verbose=0))
-            for down in range(maps.shape[1] - window + 1) for right in range(maps.shape[2] - window + 1)]
+    each = [
+        softmax(head.predict(maps[:, down : down + window, right : right + window], verbose=0))
+        for down in range(maps.shape[1] - window + 1)
+        for right in range(maps.shape[2] - window + 1)
+    ]
     assert len(each) > 10
     found = DenseNetwork(small, model).probabilities(images).numpy()
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-5)
     native = images[:, :height, :height]
-    np.testing.assert_allclose(DenseNetwork(small, model).probabilities(native).numpy(),
-                               softmax(model.predict(native, verbose=0)), atol=1e-5)
+    np.testing.assert_allclose(
+        DenseNetwork(small, model).probabilities(native).numpy(), softmax(model.predict(native, verbose=0)), atol=1e-5
+    )
 
 
 def test_several_scales_are_averaged_and_shapes_kept(trained):

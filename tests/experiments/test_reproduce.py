@@ -23,8 +23,9 @@ def ask(*words):
 def done(tmp_path_factory):
     place = tmp_path_factory.mktemp("reproduce")
     told = []
-    result = reskeras.reproduce("v1-figure-7", "smoke", rows=["plain-20", "resnet-20"], seeds=2, out=place,
-                                tell=told.append)
+    result = reskeras.reproduce(
+        "v1-figure-7", "smoke", rows=["plain-20", "resnet-20"], seeds=2, out=place, tell=told.append
+    )
     return place, result, told
 
 
@@ -55,8 +56,9 @@ def test_what_is_done_is_not_done_again(done):
     place, result, told = done
     assert sum(note.startswith("preprocessing") for note in told) == 4
     again = []
-    same = reskeras.reproduce("v1-figure-7", "smoke", rows=["plain-20", "resnet-20"], seeds=2, out=place,
-                              tell=again.append)
+    same = reskeras.reproduce(
+        "v1-figure-7", "smoke", rows=["plain-20", "resnet-20"], seeds=2, out=place, tell=again.append
+    )
     assert not any(note.startswith("preprocessing") for note in again)
     assert [row.figures for row in same.rows] == [row.figures for row in result.rows]
 
@@ -107,12 +109,15 @@ def test_counting_needs_no_training(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize(("words", "why"), [
-    (("v1-figure-6", "--scale", "big"), "scale: 'big' is not one of paper, short, smoke"),
-    (("v1-figure-6", "--seeds", "0"), "seeds: 0: should be at least 1"),
-    (("v1-figure-66",), "did you mean v1-figure-6?"),
-    (("v1-figure-6", "--rows", "plain-200"), "did you mean plain-20?"),
-])
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("v1-figure-6", "--scale", "big"), "scale: 'big' is not one of paper, short, smoke"),
+        (("v1-figure-6", "--seeds", "0"), "seeds: 0: should be at least 1"),
+        (("v1-figure-66",), "did you mean v1-figure-6?"),
+        (("v1-figure-6", "--rows", "plain-200"), "did you mean plain-20?"),
+    ],
+)
 def test_wrong_requests_are_refused(words, why):
     shown = ask("reproduce", *words)
     assert shown.exit_code == 2
@@ -141,9 +146,14 @@ def test_every_suite_runs_at_smoke_scale(name, tmp_path_factory):
 def test_a_signal_stops_it_in_its_row_and_the_same_command_goes_on_to_the_same_result(tmp_path, number):
     words = ["reproduce", "v1-figure-7", "--scale", "smoke", "--rows", "plain-20,resnet-20", "--out"]
     command = [sys.executable, "-m", "reskeras", *words, str(tmp_path / "stopped")]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                               env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     for line in running.stdout:
         if line.startswith("preprocessing: "):
             running.send_signal(number)

@@ -12,36 +12,60 @@ from reskeras.experiments.measures import MEASURED, figures_of
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec, ViewsSpec
 
-SUITE = validated(SuiteSpec, {
-    "title": "t", "source": "s", "expects": "e", "measures": ["test_error", "response", "parameters"],
-    "protocol": "cifar",
-    "rows": [{"row": "a", "network": "cifar-resnet-20"}, {"row": "b", "network": "cifar-resnet-32"}],
-    "findings": [{"less": "a", "more": "b", "by": "test_error", "says": "a is better."}]})
+SUITE = validated(
+    SuiteSpec,
+    {
+        "title": "t",
+        "source": "s",
+        "expects": "e",
+        "measures": ["test_error", "response", "parameters"],
+        "protocol": "cifar",
+        "rows": [{"row": "a", "network": "cifar-resnet-20"}, {"row": "b", "network": "cifar-resnet-32"}],
+        "findings": [{"less": "a", "more": "b", "by": "test_error", "says": "a is better."}],
+    },
+)
 
 
 def outcome(a, b):
     """What is found of the test errors of rows a and b, one for each seed."""
-    rows = [RowResult(name, {}, figures={seed: {"test_error": error} for seed, error in enumerate(errors)},
-                      runs={seed: f"{name}-{seed}" for seed in range(len(errors))})
-            for name, errors in (("a", a), ("b", b))]
+    rows = [
+        RowResult(
+            name,
+            {},
+            figures={seed: {"test_error": error} for seed, error in enumerate(errors)},
+            runs={seed: f"{name}-{seed}" for seed in range(len(errors))},
+        )
+        for name, errors in (("a", a), ("b", b))
+    ]
     [(says, came)] = SuiteResult("mine", SUITE, "short", rows).findings()
     assert says == "a is better."
     return came
 
 
-@pytest.mark.parametrize(("a", "b", "verdict"), [
-    ([0.05], [0.06], "yes: test error 5.00% (a), 6.00% (b), one run each"),
-    ([0.06], [0.05], "no: test error 6.00% (a), 5.00% (b), one run each"),
-    ([0.9167], [0.9167], "undecided: equal, test error 91.67% (a), 91.67% (b), one run each"),
-    ([0.91671], [0.91669], "undecided: equal, test error 91.67% (a), 91.67% (b)"),
-    ([0.05, 0.051, 0.049], [0.08, 0.081, 0.079], "yes: test error 5.00% (a), 8.00% (b), medians of 3 runs"),
-    ([0.08, 0.081, 0.079], [0.05, 0.051, 0.049], "no: test error 8.00% (a)"),
-    ([0.04, 0.05, 0.09], [0.03, 0.06, 0.12], "undecided: the difference is within the spread of the runs, test error"),
-    ([0.03, 0.06, 0.12], [0.04, 0.05, 0.09], "undecided: the difference is within the spread of the runs, test error"),
-    # 1.4 and 2.1 times the standard error of the difference
-    ([0.05, 0.07], [0.07, 0.09], "undecided: the difference is within the spread of the runs, test error"),
-    ([0.05, 0.07], [0.08, 0.10], "yes: test error 6.00% (a), 9.00% (b), medians of 2 runs"),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ([0.05], [0.06], "yes: test error 5.00% (a), 6.00% (b), one run each"),
+        ([0.06], [0.05], "no: test error 6.00% (a), 5.00% (b), one run each"),
+        ([0.9167], [0.9167], "undecided: equal, test error 91.67% (a), 91.67% (b), one run each"),
+        ([0.91671], [0.91669], "undecided: equal, test error 91.67% (a), 91.67% (b)"),
+        ([0.05, 0.051, 0.049], [0.08, 0.081, 0.079], "yes: test error 5.00% (a), 8.00% (b), medians of 3 runs"),
+        ([0.08, 0.081, 0.079], [0.05, 0.051, 0.049], "no: test error 8.00% (a)"),
+        (
+            [0.04, 0.05, 0.09],
+            [0.03, 0.06, 0.12],
+            "undecided: the difference is within the spread of the runs, test error",
+        ),
+        (
+            [0.03, 0.06, 0.12],
+            [0.04, 0.05, 0.09],
+            "undecided: the difference is within the spread of the runs, test error",
+        ),
+        # 1.4 and 2.1 times the standard error of the difference
+        ([0.05, 0.07], [0.07, 0.09], "undecided: the difference is within the spread of the runs, test error"),
+        ([0.05, 0.07], [0.08, 0.10], "yes: test error 6.00% (a), 9.00% (b), medians of 2 runs"),
+    ],
+)
 def test_a_finding_is_yes_no_or_undecided(a, b, verdict):
     assert outcome(a, b).startswith(verdict)
 
@@ -54,8 +78,10 @@ def test_more_runs_decide_what_few_leave_open():
 
 def test_parameters_and_multiply_adds_are_those_of_the_network_as_it_was_trained(tmp_path):
     suite = tmp_path / "mine.yaml"
-    suite.write_text("title: t\nsource: s\nexpects: e\nmeasures: [test_error, parameters, multiply_adds]\n"
-                     "protocol: cifar\nrows: [{row: small, network: {family: cifar, depth: 8, width_factor: 0.25}}]\n")
+    suite.write_text(
+        "title: t\nsource: s\nexpects: e\nmeasures: [test_error, parameters, multiply_adds]\n"
+        "protocol: cifar\nrows: [{row: small, network: {family: cifar, depth: 8, width_factor: 0.25}}]\n"
+    )
     result = reskeras.reproduce(suite, "smoke", out=tmp_path / "out")
     [row] = result.rows
     run = reskeras.Run(row.runs[0])

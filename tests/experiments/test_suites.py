@@ -10,9 +10,23 @@ from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_
 from reskeras.experiments.suite_rows import differences, label_of, rows_of
 from reskeras.networks.catalog import catalog
 
-PAPERS = ["inception-figure-26", "v1-figure-4", "v1-figure-6", "v1-figure-7", "v1-table-1", "v1-table-2", "v1-table-3",
-          "v1-table-4", "v1-table-6", "v2-figure-6", "v2-table-1", "v2-table-2", "v2-table-3", "v2-table-4",
-          "v2-table-5"]
+PAPERS = [
+    "inception-figure-26",
+    "v1-figure-4",
+    "v1-figure-6",
+    "v1-figure-7",
+    "v1-table-1",
+    "v1-table-2",
+    "v1-table-3",
+    "v1-table-4",
+    "v1-table-6",
+    "v2-figure-6",
+    "v2-table-1",
+    "v2-table-2",
+    "v2-table-3",
+    "v2-table-4",
+    "v2-table-5",
+]
 MINE = """\
 title: Mine
 source: nowhere
@@ -71,8 +85,10 @@ def test_counts_agree_with_the_printed_digits_or_say_why_not(name):
 
 def test_a_bottleneck_costs_what_two_3x3_layers_cost():
     two, bottleneck = [row.plan for row in rows_of(read_suite("v1-table-1"), "paper")][-2:]
-    costs = [sum(unit.cost.multiply_adds for unit in plan.complexity().units if unit.name.startswith("stage"))
-             for plan in (two, bottleneck)]
+    costs = [
+        sum(unit.cost.multiply_adds for unit in plan.complexity().units if unit.name.startswith("stage"))
+        for plan in (two, bottleneck)
+    ]
     positions = 56 * 56
     assert costs[0] == positions * 2 * 9 * 64 * 64
     assert costs[1] == positions * (64 * 64 + 9 * 64 * 64 + 64 * 256 + 64 * 256)  # and its projection
@@ -96,8 +112,10 @@ def test_networks_that_a_scale_makes_one_are_refused_there_but_in_smoke(tmp_path
 
 
 def test_suites_share_the_runs_of_what_is_the_same():
-    labels = [{row.name: label_of(row) for row in rows_of(read_suite(name), "short")}
-              for name in ("v1-figure-6", "v1-figure-7", "v1-table-6")]
+    labels = [
+        {row.name: label_of(row) for row in rows_of(read_suite(name), "short")}
+        for name in ("v1-figure-6", "v1-figure-7", "v1-table-6")
+    ]
     for row in ("resnet-20", "resnet-56", "resnet-110"):
         assert len({each[row] for each in labels}) == 1
     assert labels[0]["plain-56"] == labels[1]["plain-56"]
@@ -107,11 +125,19 @@ def test_suites_share_the_runs_of_what_is_the_same():
 def test_differences_are_told_in_words():
     suite = read_suite("v2-table-1")
     [row] = rows_of(suite, "short", ["conv1x1"])
-    facts = {"data": {"label": "cifar10 (jpeg), 10,000 training images"}, "training_images": 10000,
-             "precision": "mixed_bfloat16"}
+    facts = {
+        "data": {"label": "cifar10 (jpeg), 10,000 training images"},
+        "training_images": 10000,
+        "precision": "mixed_bfloat16",
+    }
     assert differences(suite, row, facts, 2) == [
-        "10,000 of 50,000 training images", "images recoded as JPEG", "56 layers instead of 110",
-        "20 epochs instead of 64,000 iterations", "computed in bf16", "2 of 5 runs"]
+        "10,000 of 50,000 training images",
+        "images recoded as JPEG",
+        "56 layers instead of 110",
+        "20 epochs instead of 64,000 iterations",
+        "computed in bf16",
+        "2 of 5 runs",
+    ]
 
 
 @pytest.mark.parametrize(("images", "said"), [(50_000, False), (45_000, False), (44_999, True)])
@@ -122,14 +148,17 @@ def test_images_held_out_as_the_paper_does_are_no_difference(images, said):
     assert (f"{images:,} of 50,000 training images" in found) is said
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    ("title: x\n", "source: not set"),
-    (MINE % "" + "findings: [{less: one, more: three, by: test_error, says: x}]\n", "'three' is no row"),
-    (MINE % "" + "findings: [{less: one, more: two, by: gap, says: x}]\n", "'gap' is not measured here"),
-    ((MINE % "").replace("row: two", "row: one"), "row 'one' is there twice"),
-    ((MINE % "").replace("protocol: cifar\n", ""), "test_error needs a protocol"),
-    ((MINE % "").replace("measures: [test_error]", "measures: [luck]"), "'luck' is not one of test_error"),
-])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("title: x\n", "source: not set"),
+        (MINE % "" + "findings: [{less: one, more: three, by: test_error, says: x}]\n", "'three' is no row"),
+        (MINE % "" + "findings: [{less: one, more: two, by: gap, says: x}]\n", "'gap' is not measured here"),
+        ((MINE % "").replace("row: two", "row: one"), "row 'one' is there twice"),
+        ((MINE % "").replace("protocol: cifar\n", ""), "test_error needs a protocol"),
+        ((MINE % "").replace("measures: [test_error]", "measures: [luck]"), "'luck' is not one of test_error"),
+    ],
+)
 def test_what_is_wrong_in_a_suite_is_told(tmp_path, text, why):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ReskerasError, match=why):

@@ -138,10 +138,15 @@ def test_a_proof_tells_agreement_and_the_accuracies_of_both_apart():
 def test_a_proof_holds_up_to_its_bounds():
     logits = np.eye(2)[[0, 0, 1, 1]]
     proof = replace(prove("serving", "x", 1, logits, logits, np.zeros(4, int)), tolerance=0.25, least_agreement=0.75)
-    for fields, holds in (({}, True), ({"difference": 0.25, "agreement": 0.75}, True), ({"difference": 0.26}, False),
-                          ({"agreement": 0.74}, False), ({"difference": 9.0, "measure": "disagreement"}, True),
-                          ({"agreement": 0.76, "tolerance": 0.2, "measure": "disagreement"}, False),
-                          ({"difference": np.inf, "measure": "disagreement"}, False)):
+    for fields, holds in (
+        ({}, True),
+        ({"difference": 0.25, "agreement": 0.75}, True),
+        ({"difference": 0.26}, False),
+        ({"agreement": 0.74}, False),
+        ({"difference": 9.0, "measure": "disagreement"}, True),
+        ({"agreement": 0.76, "tolerance": 0.2, "measure": "disagreement"}, False),
+        ({"difference": np.inf, "measure": "disagreement"}, False),
+    ):
         assert replace(proof, **fields).holds is holds, fields
 
 

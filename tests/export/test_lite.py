@@ -47,8 +47,11 @@ def test_types_of_weights_and_of_what_goes_in_and_out(made, kind):
     details = interpreter.get_signature_runner("serving_default").get_input_details()["images"]
     how = LITE_KINDS[lite_kind(kind)]
     assert details["dtype"] == (np.int8 if how.io == "int8" else np.float32)
-    kept = {tensor["dtype"] for tensor in interpreter.get_tensor_details() if len(tensor["shape"]) == 4
-            and tensor["shape"][0] > 1}
+    kept = {
+        tensor["dtype"]
+        for tensor in interpreter.get_tensor_details()
+        if len(tensor["shape"]) == 4 and tensor["shape"][0] > 1
+    }
     assert {"float32": np.float32, "float16": np.float16, "int8": np.int8}[how.weights] in kept
 
 
@@ -78,8 +81,10 @@ def test_what_is_said_of_inputs_and_outputs_is_what_an_interpreter_says(made, ki
     interpreter = Interpreter(proofs[kind].path)
     runner = interpreter.get_signature_runner(facts["signature"])
     by_name = {"input": runner.get_input_details(), "outputs": runner.get_output_details()}
-    for of, ordered, said in (("input", interpreter.get_input_details(), [facts["input"]]),
-                              ("outputs", interpreter.get_output_details(), facts["outputs"])):
+    for of, ordered, said in (
+        ("input", interpreter.get_input_details(), [facts["input"]]),
+        ("outputs", interpreter.get_output_details(), facts["outputs"]),
+    ):
         assert [by_name[of][each["name"]]["index"] for each in said] == [each["index"] for each in ordered]
         for each, detail in zip(said, ordered, strict=True):
             assert np.dtype(each["type"]) == detail["dtype"]
@@ -102,8 +107,9 @@ def test_a_program_that_does_what_is_said_gets_the_models_answers(made):
     logits = (answer["logits"].astype(np.float32) - told["logits"]["zero_point"]) * told["logits"]["scale"]
     expected = run.model().predict(run.preprocessing().normalise(images), verbose=0)
     assert np.mean(logits.argmax(axis=1) == expected.argmax(axis=1)) > 0.9
-    shares = (answer["probabilities"] - np.float32(told["probabilities"]["zero_point"])) \
-        * told["probabilities"]["scale"]
+    shares = (answer["probabilities"] - np.float32(told["probabilities"]["zero_point"])) * told["probabilities"][
+        "scale"
+    ]
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.03)
 
 
@@ -125,20 +131,27 @@ def test_noise_is_ranked_and_layers_can_stay_in_float(made):
         run.export("tflite", keep_float=kept)
 
 
-@pytest.mark.parametrize("tensor, layers", [
-    ("inference_1/stem_relu_1/Relu;inference_1/stem_conv_1/BiasAdd;inference_1/stem_conv_1/convolution",
-     ["stem_relu", "stem_conv"]),
-    ("inference/stage1_unit1_conv1/convolution", ["stage1_unit1_conv1"]),
-    ("inference_2/stage1_unit1_conv1_12/convolution", ["stage1_unit1_conv1"]), ("truediv;truediv/y1", []),
-])
+@pytest.mark.parametrize(
+    "tensor, layers",
+    [
+        (
+            "inference_1/stem_relu_1/Relu;inference_1/stem_conv_1/BiasAdd;inference_1/stem_conv_1/convolution",
+            ["stem_relu", "stem_conv"],
+        ),
+        ("inference/stage1_unit1_conv1/convolution", ["stage1_unit1_conv1"]),
+        ("inference_2/stage1_unit1_conv1_12/convolution", ["stage1_unit1_conv1"]),
+        ("truediv;truediv/y1", []),
+    ],
+)
 def test_layers_are_found_in_names_of_tensors(tensor, layers):
     assert layers_of(tensor, {"stem_relu", "stem_conv", "stage1_unit1_conv1", "stage1_unit1"}) == layers
 
 
 def test_an_operation_without_a_builtin_is_told_with_its_layer(trained, tmp_path):
     run = trained
-    inference = Inference(reskeras.plan(run.path), run.model(), run.preprocessing(), run.folder.classes(), "float32",
-                          guarded=False)
+    inference = Inference(
+        reskeras.plan(run.path), run.model(), run.preprocessing(), run.folder.classes(), "float32", guarded=False
+    )
     network = inference.network
 
     def strange(images):
@@ -185,16 +198,21 @@ def test_a_broken_report_is_told(copied):
     assert "report.json is broken" in shown.stderr
 
 
-@pytest.mark.parametrize("fields", [
-    {"family": "cifar", "stages": [2, 1], "input_shape": [16, 16, 3], "skip": "scale", "classes": 4},
-    pytest.param({"name": "inception-resnet-v2", "input_shape": [96, 96, 3], "classes": 4}, marks=pytest.mark.slow),
-], ids=["scale", "inception-resnet"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"family": "cifar", "stages": [2, 1], "input_shape": [16, 16, 3], "skip": "scale", "classes": 4},
+        pytest.param({"name": "inception-resnet-v2", "input_shape": [96, 96, 3], "classes": 4}, marks=pytest.mark.slow),
+    ],
+    ids=["scale", "inception-resnet"],
+)
 def test_scaled_sums_convert_to_16_bits(fields, tmp_path):
     fields = dict(fields)
     spec = reskeras.network(fields.pop("name"), **fields) if "name" in fields else reskeras.network(**fields)
     model, size = reskeras.build(spec, seed=1), spec.input_shape
-    preprocessing = Preprocessing(*size, "scale", np.full(size[-1], 127.5, np.float32), np.full(size[-1], 127.5,
-                                                                                               np.float32))
+    preprocessing = Preprocessing(
+        *size, "scale", np.full(size[-1], 127.5, np.float32), np.full(size[-1], 127.5, np.float32)
+    )
     inference = Inference(reskeras.plan(spec), model, preprocessing, "abcd", "float32", guarded=False)
     images = np.random.default_rng(0).integers(0, 255, (8, *size), np.uint8)
     written = write_lite_model(inference, tmp_path / "net.tflite", "int16x8", images)
@@ -209,8 +227,10 @@ CRASH = "import os\nos.abort()\n"
 REFUSE = "import sys\nsys.exit('kernel 7 does not fit')\n"
 
 
-@pytest.mark.parametrize("program, said", [(CRASH, "ends the process that runs it (SIGABRT)"),
-                                           (REFUSE, "is refused by LiteRT: kernel 7 does not fit")])
+@pytest.mark.parametrize(
+    "program, said",
+    [(CRASH, "ends the process that runs it (SIGABRT)"), (REFUSE, "is refused by LiteRT: kernel 7 does not fit")],
+)
 def test_a_file_that_kills_its_interpreter_is_rejected_in_a_line(copied, tmp_path, monkeypatch, program, said):
     (tmp_path / "program.py").write_text(program)
     monkeypatch.setattr(lite_model, "__file__", str(tmp_path / "program.py"))

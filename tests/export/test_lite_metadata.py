@@ -42,8 +42,14 @@ class Read:
     def children(self, field):
         offset = self.table.Offset(4 + 2 * field)
         start = self.table.Vector(offset)
-        return [Read(self.table.Bytes, self.table.Indirect(start + 4 * place))
-                for place in range(self.table.VectorLen(offset))] if offset else []
+        return (
+            [
+                Read(self.table.Bytes, self.table.Indirect(start + 4 * place))
+                for place in range(self.table.VectorLen(offset))
+            ]
+            if offset
+            else []
+        )
 
     def number(self, field, flags):
         return self.table.Get(flags, self._place(field))
@@ -57,8 +63,14 @@ def written(request, tmp_path_factory):
     """A small colour network as a `.tflite`, wider than high."""
     spec = reskeras.network(family="cifar", stages=[1], input_shape=[16, 24, 3], classes=4)
     ones = np.ones(3, np.float32)
-    inference = Inference(reskeras.plan(spec), reskeras.build(spec, seed=1), Preprocessing(
-        16, 24, 3, "per_channel", 100 * ones, 50 * ones), CLASSES, "float32", guarded=False)
+    inference = Inference(
+        reskeras.plan(spec),
+        reskeras.build(spec, seed=1),
+        Preprocessing(16, 24, 3, "per_channel", 100 * ones, 50 * ones),
+        CLASSES,
+        "float32",
+        guarded=False,
+    )
     images = np.random.default_rng(0).integers(0, 255, (8, 16, 24, 3), np.uint8)
     return write_lite_model(inference, tmp_path_factory.mktemp("lite") / "net.tflite", request.param, images)
 
@@ -95,10 +107,13 @@ def test_the_input_is_an_image_whose_pixels_are_left_as_they_are(metadata):
 def test_outputs_stand_in_the_files_order_and_have_the_class_names(metadata, written):
     [graph] = metadata.children(3)
     interpreter = Interpreter(str(written))
-    named = {each["index"]: name for name, each in
-             interpreter.get_signature_runner("serving_default").get_output_details().items()}
+    named = {
+        each["index"]: name
+        for name, each in interpreter.get_signature_runner("serving_default").get_output_details().items()
+    }
     assert [each.text(0) for each in graph.children(3)] == [
-        named[each["index"]] for each in interpreter.get_output_details()]
+        named[each["index"]] for each in interpreter.get_output_details()
+    ]
     for output in graph.children(3):
         [labels] = output.children(6)
         assert labels.text(0) == LABELS

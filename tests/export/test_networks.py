@@ -11,8 +11,10 @@ from reskeras.tasks.classification.job import ClassifierJob
 
 SMALL = {"family": "cifar", "stages": [2, 1], "input_shape": [16, 16, 1]}
 NETWORKS = {
-    **{order: {**SMALL, "order": order} for order in (
-        "original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact")},
+    **{
+        order: {**SMALL, "order": order}
+        for order in ("original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact")
+    },
     **{skip: {**SMALL, "skip": skip} for skip in ("scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout")},
     "plain": {**SMALL, "shortcut": "none"},
     "bottleneck": {**SMALL, "block": "bottleneck"},
@@ -48,8 +50,13 @@ def test_float_artefacts_are_the_model(name, tmp_path):
 
 @pytest.mark.slow
 def test_a_scanned_run_in_bf16_is_exported_in_float32(tmp_path):
-    run = reskeras.train(reskeras.network(family="cifar", depth=56, input_shape=[16, 16, 1]), epochs=1,
-                         form="scanned", precision="mixed_bfloat16", out=tmp_path / "run")
+    run = reskeras.train(
+        reskeras.network(family="cifar", depth=56, input_shape=[16, 16, 1]),
+        epochs=1,
+        form="scanned",
+        precision="mixed_bfloat16",
+        out=tmp_path / "run",
+    )
     assert run.folder.provenance()["form"] == "scanned"
     check(run, "scanned bf16")
 

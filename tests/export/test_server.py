@@ -53,13 +53,18 @@ def test_a_busy_server_is_asked_again(saved, files):
     assert len(stub.requests) == 2
 
 
-@pytest.mark.parametrize("script, said", [
-    (["slow"], "did not answer within 0.5 s"), ([(404, '{"error": "Servable not found"}')], "404: Servable not found"),
-    ([(500, "<html>")], "answered 500"), ([(200, "<html>")], "did not answer as TensorFlow Serving does"),
-    ([(200, '{"predictions": []}')], "no prediction for each image"),
-    ([(200, '{"predictions": [{"logits": [1]}]}')], "was it exported by reskeras"),
-    ([(200, '[1]')], "did not answer as"),
-])
+@pytest.mark.parametrize(
+    "script, said",
+    [
+        (["slow"], "did not answer within 0.5 s"),
+        ([(404, '{"error": "Servable not found"}')], "404: Servable not found"),
+        ([(500, "<html>")], "answered 500"),
+        ([(200, "<html>")], "did not answer as TensorFlow Serving does"),
+        ([(200, '{"predictions": []}')], "no prediction for each image"),
+        ([(200, '{"predictions": [{"logits": [1]}]}')], "was it exported by reskeras"),
+        ([(200, "[1]")], "did not answer as"),
+    ],
+)
 def test_servers_that_do_not_serve(saved, files, script, said):
     with Stub(saved[1], script) as stub, pytest.raises(reskeras.ReskerasError) as caught:
         Client(stub.url, timeout=0.5, retries=0).predict(files[:1])

@@ -85,7 +85,9 @@ def test_the_container_sees_any_folder_and_only_this_machine_sees_the_container(
     words = server.container_command(moved, 9000, 9001)
     assert shlex.split(shlex.join(words)) == words
     assert [words[place + 1] for place, word in enumerate(words) if word == "--publish"] == [
-        "127.0.0.1:9000:9000", "127.0.0.1:9001:9001"]
+        "127.0.0.1:9000:9000",
+        "127.0.0.1:9001:9001",
+    ]
     assert "--model_config_file=/models/models.config" in words
     assert "--batching_parameters_file=/models/batching.config" in words
     assert "--allow_version_labels_for_unavailable_models=true" in words  # labels at start need it
@@ -96,8 +98,9 @@ def test_the_container_sees_any_folder_and_only_this_machine_sees_the_container(
 
 def test_files_of_before_are_written_anew(folder):
     """They named one machine's path, and batch sizes in a form that no server reads."""
-    (folder / "models.config").write_text('model_config_list { config { name: "net" base_path: "/old/place/net" '
-                                          'model_platform: "tensorflow" } }')
+    (folder / "models.config").write_text(
+        'model_config_list { config { name: "net" base_path: "/old/place/net" model_platform: "tensorflow" } }'
+    )
     (folder / "batching.config").write_text("max_batch_size { value: 4 }\nallowed_batch_sizes { value: 4 }\n")
     server.exported(RunFolder(folder.parent))
     assert models_in(folder / "models.config").base_path == "/models/net"

@@ -36,8 +36,13 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(photos, tmp_path_factory):
     """(run, loaded SavedModel, its folder) of a network trained on these photos."""
-    run = reskeras.train(reskeras.network(**COLOUR), f"folder:{photos}", epochs=2, batch_size=8,
-                         out=tmp_path_factory.mktemp("runs") / "colours")
+    run = reskeras.train(
+        reskeras.network(**COLOUR),
+        f"folder:{photos}",
+        epochs=2,
+        batch_size=8,
+        out=tmp_path_factory.mktemp("runs") / "colours",
+    )
     [proof] = run.export("serving", timing=False)
     return run, tf.saved_model.load(proof.path), Path(proof.path)
 
@@ -51,11 +56,16 @@ def images_of_every_kind(folder):
     """Files as cameras, browsers and scanners make them."""
     rng = np.random.default_rng(1)
     colour = rng.integers(0, 255, (40, 31, 3), np.uint8)
-    made = {"colour.png": Image.fromarray(colour), "photo.jpg": Image.fromarray(colour),
-            "grey.png": Image.fromarray(colour[..., 0]), "grey.jpg": Image.fromarray(colour[..., 0]),
-            "rgba.png": Image.fromarray(np.dstack([colour, colour[..., 0]])),
-            "deep.png": Image.fromarray(rng.integers(0, 65535, (20, 20), np.uint16)),
-            "palette.png": Image.fromarray(colour).convert("P"), "thin.png": Image.fromarray(colour[:1])}
+    made = {
+        "colour.png": Image.fromarray(colour),
+        "photo.jpg": Image.fromarray(colour),
+        "grey.png": Image.fromarray(colour[..., 0]),
+        "grey.jpg": Image.fromarray(colour[..., 0]),
+        "rgba.png": Image.fromarray(np.dstack([colour, colour[..., 0]])),
+        "deep.png": Image.fromarray(rng.integers(0, 65535, (20, 20), np.uint16)),
+        "palette.png": Image.fromarray(colour).convert("P"),
+        "thin.png": Image.fromarray(colour[:1]),
+    }
     for name, image in made.items():
         image.save(folder / name)
     return [folder / name for name in made]
@@ -121,8 +131,10 @@ def test_a_session_answers_row_by_row_too(served):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         meta = tf.compat.v1.saved_model.load(session, ["serve"], str(served[2]))
         signature = meta.signature_def["bytes"]
-        found = session.run({name: tensor.name for name, tensor in signature.outputs.items()},
-                            {signature.inputs["image_bytes"].name: files})
+        found = session.run(
+            {name: tensor.name for name, tensor in signature.outputs.items()},
+            {signature.inputs["image_bytes"].name: files},
+        )
     assert list(found["status"]) == [b"ok", b"broken or cut off", b"ok", b"neither a JPEG nor a PNG"]
     expected = served[1].signatures["bytes"](image_bytes=tf.constant(files))
     np.testing.assert_array_equal(found["classes"], expected["classes"])
@@ -132,8 +144,11 @@ def test_a_session_answers_row_by_row_too(served):
 def test_empty_batches_and_wrong_shapes_are_invalid_arguments(served):
     default, features, files = (served[1].signatures[name] for name in ("serving_default", "features", "bytes"))
     empty = tf.zeros([0, 16, 16, 3], tf.uint8)
-    for ask in (lambda: default(images=empty), lambda: features(images=empty),
-                lambda: files(image_bytes=tf.constant([], tf.string))):
+    for ask in (
+        lambda: default(images=empty),
+        lambda: features(images=empty),
+        lambda: files(image_bytes=tf.constant([], tf.string)),
+    ):
         with pytest.raises(tf.errors.InvalidArgumentError, match="the batch is empty"):
             ask()
     for wrong in (tf.zeros([1, 15, 16, 3], tf.uint8), tf.zeros([1, 16, 16, 1], tf.uint8)):
@@ -160,8 +175,9 @@ def test_class_names_warm_up_and_configuration(served):
 
 def test_saved_model_cli_lists_the_signatures(served):
     program = Path(sys.executable).with_name("saved_model_cli")
-    shown = subprocess.run([program, "show", "--dir", str(served[2]), "--all"], capture_output=True, text=True,
-                           check=True).stdout
+    shown = subprocess.run(
+        [program, "show", "--dir", str(served[2]), "--all"], capture_output=True, text=True, check=True
+    ).stdout
     for name in ("serving_default", "bytes", "features", "image_bytes", "DT_UINT8", "DT_STRING", "(-1, 16, 16, 3)"):
         assert name in shown
 
@@ -199,9 +215,19 @@ def program(tmp_path_factory):
         pytest.skip("no C compiler")
     home = Path(tf.sysconfig.get_lib())
     made = tmp_path_factory.mktemp("c") / "ask"
-    subprocess.run([compiler, str(Path(__file__).with_name("ask.c")), "-o", str(made), f"-I{home / 'include'}",
-                    str(home / "libtensorflow_cc.so.2"), str(home / "libtensorflow_framework.so.2"),
-                    f"-Wl,-rpath,{home}"], check=True)
+    subprocess.run(
+        [
+            compiler,
+            str(Path(__file__).with_name("ask.c")),
+            "-o",
+            str(made),
+            f"-I{home / 'include'}",
+            str(home / "libtensorflow_cc.so.2"),
+            str(home / "libtensorflow_framework.so.2"),
+            f"-Wl,-rpath,{home}",
+        ],
+        check=True,
+    )
     return made
 
 
@@ -213,8 +239,12 @@ def test_a_c_program_gets_the_logits_of_keras(served, program, tmp_path):
     saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     signature = saved.meta_graphs[0].signature_def["serving_default"]
     asked_for, (answering, index) = signature.inputs["images"].name, signature.outputs["logits"].name.split(":")
-    done = subprocess.run([program, folder, asked_for.split(":")[0], answering, index, tmp_path / "images", *map(
-        str, images.shape)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, folder, asked_for.split(":")[0], answering, index, tmp_path / "images", *map(str, images.shape)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = np.array(done.stdout.split(), np.float32).reshape(5, -1)
     expected = run.model().predict(run.preprocessing().normalise(images), verbose=0)

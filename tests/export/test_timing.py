@@ -21,7 +21,8 @@ def test_timings_are_percentiles_of_a_second_without_the_first_runs(monkeypatch)
     timed = usual[: len(asked) - timing.WARMING]
     assert timed.sum() >= timing.SECONDS > timed[:-1].sum()
     assert (found.batch, found.p50_ms, found.p99_ms, found.images_per_second) == pytest.approx(
-        (8, 1000 * np.median(timed), 1000 * np.percentile(timed, 99), 8 / np.median(timed)))
+        (8, 1000 * np.median(timed), 1000 * np.percentile(timed, 99), 8 / np.median(timed))
+    )
     assert found.p99_ms > found.p50_ms
     assert all(images.tolist() == [0, 1, 2, 0, 1, 2, 0, 1] for images in asked)
 

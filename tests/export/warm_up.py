@@ -8,8 +8,10 @@ MOST = 1000  # that a server takes
 
 def check_warm_up(folder, loaded, name, signatures, batches):
     """Each signature is asked for each size of a batch that the server makes, and answers."""
-    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in
-            tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))]
+    logs = [
+        prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        for record in tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))
+    ]
     assert len(logs) <= MOST
     asked_for = set()
     for log in logs:

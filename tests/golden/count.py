@@ -46,8 +46,14 @@ class Net(NamedTuple):
 
 def imagenet(depth: int, shortcut: str, preact: bool = False) -> Net:
     """v1 table 1, and 200 layers of v2 table 5."""
-    units = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
-             200: (3, 24, 36, 3)}[depth]
+    units = {
+        18: (2, 2, 2, 2),
+        34: (3, 4, 6, 3),
+        50: (3, 4, 6, 3),
+        101: (3, 4, 23, 3),
+        152: (3, 8, 36, 3),
+        200: (3, 24, 36, 3),
+    }[depth]
     return Net(True, "basic" if depth < 50 else "bottleneck", units, shortcut, preact)
 
 
@@ -111,8 +117,12 @@ def count(net: Net) -> dict:
         shapes[f"stage{number}"], c = [side, side, e], e
     normed += c * net.preact
     dense = c * classes
-    return {"parameters": weights + biases + 2 * normed + dense + classes, "moving_statistics": 2 * normed,
-            "multiply_adds": multiply_adds + dense, "shapes": {**shapes, "logits": [classes]}}
+    return {
+        "parameters": weights + biases + 2 * normed + dense + classes,
+        "moving_statistics": 2 * normed,
+        "multiply_adds": multiply_adds + dense,
+        "shapes": {**shapes, "logits": [classes]},
+    }
 
 
 BOTTLENECKS = {  # units, inner width over w, groups, squeeze, deep stem
@@ -142,8 +152,12 @@ def bottlenecks(units: tuple[int, ...], inner: int, groups: int, squeeze: int, d
         multiply_adds += at_large * large * large + at_small * small * small + once
         c, large = e, small
         shapes[f"stage{number}"] = [small, small, e]
-    return {"parameters": weights + biases + 2 * normed + 2048 * 1000 + 1000, "moving_statistics": 2 * normed,
-            "multiply_adds": multiply_adds + 2048 * 1000, "shapes": {**shapes, "logits": [1000]}}
+    return {
+        "parameters": weights + biases + 2 * normed + 2048 * 1000 + 1000,
+        "moving_statistics": 2 * normed,
+        "multiply_adds": multiply_adds + 2048 * 1000,
+        "shapes": {**shapes, "logits": [1000]},
+    }
 
 
 # (area, channels in, filters) of every convolution of a cell; 0 in: what the cell gets; a negative area: with stride 2
@@ -151,11 +165,31 @@ INCEPTION = {
     "v4": {  # figures 4 to 8, table 1
         "A": [(1, 0, 96), (1, 0, 96), (1, 0, 64), (9, 64, 96), (1, 0, 64), (9, 64, 96), (9, 96, 96)],
         "to B": [(-9, 0, 384), (1, 0, 192), (9, 192, 224), (-9, 224, 256)],
-        "B": [(1, 0, 128), (1, 0, 384), (1, 0, 192), (7, 192, 224), (7, 224, 256), (1, 0, 192), (7, 192, 192),
-              (7, 192, 224), (7, 224, 224), (7, 224, 256)],
+        "B": [
+            (1, 0, 128),
+            (1, 0, 384),
+            (1, 0, 192),
+            (7, 192, 224),
+            (7, 224, 256),
+            (1, 0, 192),
+            (7, 192, 192),
+            (7, 192, 224),
+            (7, 224, 224),
+            (7, 224, 256),
+        ],
         "to C": [(1, 0, 192), (-9, 192, 192), (1, 0, 256), (7, 256, 256), (7, 256, 320), (-9, 320, 320)],
-        "C": [(1, 0, 256), (1, 0, 256), (1, 0, 384), (3, 384, 256), (3, 384, 256), (1, 0, 384), (3, 384, 448),
-              (3, 448, 512), (3, 512, 256), (3, 512, 256)],
+        "C": [
+            (1, 0, 256),
+            (1, 0, 256),
+            (1, 0, 384),
+            (3, 384, 256),
+            (3, 384, 256),
+            (1, 0, 384),
+            (3, 384, 448),
+            (3, 448, 512),
+            (3, 512, 256),
+            (3, 512, 256),
+        ],
     },
     "resnet-v1": {  # figures 10 to 13
         "A": [(1, 0, 32), (1, 0, 32), (9, 32, 32), (1, 0, 32), (9, 32, 32), (9, 32, 32)],
@@ -173,18 +207,51 @@ INCEPTION = {
     },
 }
 # what the branches of a cell end in, together; in the residual networks it goes into the linear 1x1 convolution
-ENDS = {"v4": {"A": 384, "B": 1024, "C": 1536}, "resnet-v1": {"A": 96, "B": 256, "C": 384},
-        "resnet-v2": {"A": 128, "B": 384, "C": 448}}
+ENDS = {
+    "v4": {"A": 384, "B": 1024, "C": 1536},
+    "resnet-v1": {"A": 96, "B": 256, "C": 384},
+    "resnet-v2": {"A": 128, "B": 384, "C": 448},
+}
 ADDED = {"v4": (640, 512), "resnet-v1": (640, 896), "resnet-v2": (768, 992)}  # channels that a reduction puts on top
 # stems for 299 pixels: (area, channels in, filters, positions along a side), and the channels they end in
 INCEPTION_STEMS = {
-    "v4": ([(9, 3, 32, 149), (9, 32, 32, 147), (9, 32, 64, 147), (9, 64, 96, 73), (1, 160, 64, 73), (9, 64, 96, 71),
-            (1, 160, 64, 73), (7, 64, 64, 73), (7, 64, 64, 73), (9, 64, 96, 71), (9, 192, 192, 35)], 384),
-    "resnet-v1": ([(9, 3, 32, 149), (9, 32, 32, 147), (9, 32, 64, 147), (1, 64, 80, 73), (9, 80, 192, 71),
-                   (9, 192, 256, 35)], 256),
-    "released": ([(9, 3, 32, 149), (9, 32, 32, 147), (9, 32, 64, 147), (1, 64, 80, 73), (9, 80, 192, 71),
-                  (1, 192, 96, 35), (1, 192, 48, 35), (25, 48, 64, 35), (1, 192, 64, 35), (9, 64, 96, 35),
-                  (9, 96, 96, 35), (1, 192, 64, 35)], 320),
+    "v4": (
+        [
+            (9, 3, 32, 149),
+            (9, 32, 32, 147),
+            (9, 32, 64, 147),
+            (9, 64, 96, 73),
+            (1, 160, 64, 73),
+            (9, 64, 96, 71),
+            (1, 160, 64, 73),
+            (7, 64, 64, 73),
+            (7, 64, 64, 73),
+            (9, 64, 96, 71),
+            (9, 192, 192, 35),
+        ],
+        384,
+    ),
+    "resnet-v1": (
+        [(9, 3, 32, 149), (9, 32, 32, 147), (9, 32, 64, 147), (1, 64, 80, 73), (9, 80, 192, 71), (9, 192, 256, 35)],
+        256,
+    ),
+    "released": (
+        [
+            (9, 3, 32, 149),
+            (9, 32, 32, 147),
+            (9, 32, 64, 147),
+            (1, 64, 80, 73),
+            (9, 80, 192, 71),
+            (1, 192, 96, 35),
+            (1, 192, 48, 35),
+            (25, 48, 64, 35),
+            (1, 192, 64, 35),
+            (9, 64, 96, 35),
+            (9, 96, 96, 35),
+            (1, 192, 64, 35),
+        ],
+        320,
+    ),
     "small": ([(9, 3, 8, 32), (9, 8, 16, 16)], 16),  # a quarter of 32 and 64
 }
 
@@ -227,9 +294,13 @@ def inception(kind: str, stem: str, cells: tuple[int, int, int], final: int = 0,
         add(1, c, final, sides[-1])
         c = final
     parameters = totals["weights"] + totals["biases"] + c * classes + classes
-    return {"parameters": parameters + (1 + gamma) * totals["normed"], "moving_statistics": 2 * totals["normed"],
-            "multiply_adds": totals["multiply_adds"] + c * classes, "shapes": {**shapes, "logits": [classes]},
-            "parameters_with_scale": parameters + 2 * totals["normed"]}
+    return {
+        "parameters": parameters + (1 + gamma) * totals["normed"],
+        "moving_statistics": 2 * totals["normed"],
+        "multiply_adds": totals["multiply_adds"] + c * classes,
+        "shapes": {**shapes, "logits": [classes]},
+        "parameters_with_scale": parameters + 2 * totals["normed"],
+    }
 
 
 INCEPTIONS = {
@@ -251,14 +322,22 @@ def vgg19() -> dict:
         c, side = w, side // 2
         shapes[f"stage{number}"] = [side, side, c]
     dense = 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
-    return {"parameters": weights + biases + dense + 4096 + 4096 + 1000, "moving_statistics": 0,
-            "multiply_adds": multiply_adds + dense, "shapes": {**shapes, "logits": [1000]}}
+    return {
+        "parameters": weights + biases + dense + 4096 + 4096 + 1000,
+        "moving_statistics": 0,
+        "multiply_adds": multiply_adds + dense,
+        "shapes": {**shapes, "logits": [1000]},
+    }
 
 
 def catalogue() -> dict[str, dict]:
     """Every name and its figures."""
-    return {"vgg-19": vgg19(), **{name: count(net) for name, net in TABLE.items()},
-            **{name: bottlenecks(*row) for name, row in BOTTLENECKS.items()}, **INCEPTIONS}
+    return {
+        "vgg-19": vgg19(),
+        **{name: count(net) for name, net in TABLE.items()},
+        **{name: bottlenecks(*row) for name, row in BOTTLENECKS.items()},
+        **INCEPTIONS,
+    }
 
 
 def text() -> str:

@@ -15,21 +15,46 @@ GOLDEN = json.loads((HERE / "catalogue.json").read_text(encoding="utf-8"))
 
 # counted for the papers, batch norm's scale and shift included, moving statistics not
 EXACT_PARAMETERS = {
-    "plain-18": 11515688, "plain-34": 21623848, "resnet-18-A": 11515688, "resnet-18-B": 11689512,
-    "resnet-34-A": 21623848, "resnet-34-B": 21797672, "resnet-34-C": 22716840, "resnet-50-B": 25557032,
-    "resnet-101-B": 44549160, "resnet-152-B": 60192808,
-    "cifar-resnet-20": 269722, "cifar-resnet-32": 464154, "cifar-resnet-44": 658586, "cifar-resnet-56": 853018,
-    "cifar-resnet-110": 1727962, "cifar-resnet-1202": 19421274,
-    "cifar-preact-164": 1703258, "cifar-preact-1001": 10327706,
+    "plain-18": 11515688,
+    "plain-34": 21623848,
+    "resnet-18-A": 11515688,
+    "resnet-18-B": 11689512,
+    "resnet-34-A": 21623848,
+    "resnet-34-B": 21797672,
+    "resnet-34-C": 22716840,
+    "resnet-50-B": 25557032,
+    "resnet-101-B": 44549160,
+    "resnet-152-B": 60192808,
+    "cifar-resnet-20": 269722,
+    "cifar-resnet-32": 464154,
+    "cifar-resnet-44": 658586,
+    "cifar-resnet-56": 853018,
+    "cifar-resnet-110": 1727962,
+    "cifar-resnet-1202": 19421274,
+    "cifar-preact-164": 1703258,
+    "cifar-preact-1001": 10327706,
     # as torchvision and timm publish them, batch norm's scale and shift included
-    "resnext-50-32x4d": 25028904, "resnext-101-32x8d": 88791336, "wide-resnet-50-2": 68883240,
-    "wide-resnet-101-2": 126886696, "se-resnet-50": 28088024, "resnet-50-d": 25576264, "inception-v4": 42679816,
+    "resnext-50-32x4d": 25028904,
+    "resnext-101-32x8d": 88791336,
+    "wide-resnet-50-2": 68883240,
+    "wide-resnet-101-2": 126886696,
+    "se-resnet-50": 28088024,
+    "resnet-50-d": 25576264,
+    "inception-v4": 42679816,
     # keras.applications.InceptionResNetV2 counts 55,873,736 with its 60,544 moving statistics
     "inception-resnet-v2-released": 55873736 - 60544,
 }
 # as printed: v1 table 1 (multiply-adds) and figure 3's VGG-19, v1 table 6 (parameters)
-TABLE_1_BILLIONS = {"plain-18": "1.8", "plain-34": "3.6", "resnet-18": "1.8", "resnet-34": "3.6", "resnet-50": "3.8",
-                    "resnet-101": "7.6", "resnet-152": "11.3", "vgg-19": "19.6"}
+TABLE_1_BILLIONS = {
+    "plain-18": "1.8",
+    "plain-34": "3.6",
+    "resnet-18": "1.8",
+    "resnet-34": "3.6",
+    "resnet-50": "3.8",
+    "resnet-101": "7.6",
+    "resnet-152": "11.3",
+    "vgg-19": "19.6",
+}
 TABLE_6_MILLIONS = {20: "0.27", 32: "0.46", 44: "0.66", 56: "0.85", 110: "1.7", 1202: "19.4"}
 
 
@@ -95,7 +120,8 @@ def test_the_catalogue_quotes_the_papers_as_printed():
     rows = reskeras.catalog()
     assert {name: f"{rows[name].flops / 1e9:.1f}" for name in TABLE_1_BILLIONS} == TABLE_1_BILLIONS
     assert {depth: rows[f"cifar-resnet-{depth}"].millions for depth in TABLE_6_MILLIONS} == {
-        depth: float(printed) for depth, printed in TABLE_6_MILLIONS.items()}
+        depth: float(printed) for depth, printed in TABLE_6_MILLIONS.items()
+    }
 
 
 def test_inception_networks_have_the_published_millions_with_batch_norms_scale():

@@ -7,8 +7,13 @@ import tensorflow as tf
 def randomised(model, seed=0):
     """`model` with random batch-norm scale, shift and statistics and random biases, so that nothing is 0 or 1."""
     rng = np.random.default_rng(seed)
-    ranges = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "moving_mean": (-0.5, 0.5), "moving_variance": (0.5, 2.0),
-              "bias": (-0.5, 0.5)}
+    ranges = {
+        "gamma": (0.5, 1.5),
+        "beta": (-0.5, 0.5),
+        "moving_mean": (-0.5, 0.5),
+        "moving_variance": (0.5, 2.0),
+        "bias": (-0.5, 0.5),
+    }
     for weight in model.weights:
         if weight.name in ranges:
             weight.assign(rng.uniform(*ranges[weight.name], weight.shape))

@@ -35,8 +35,9 @@ def calibrated(model, rng, size=SIZE):
 
 def test_resnet_50_with_their_weights_gives_their_logits():
     rng = np.random.default_rng(0)
-    theirs = calibrated(keras.applications.ResNet50(weights=None, classifier_activation=None,
-                                                    input_shape=(SIZE, SIZE, 3)), rng)
+    theirs = calibrated(
+        keras.applications.ResNet50(weights=None, classifier_activation=None, input_shape=(SIZE, SIZE, 3)), rng
+    )
     # their convolutions have biases and their batch norm another epsilon; the bias goes into the mean
     ours = reskeras.build("resnet-50", input_shape=[SIZE, SIZE, 3], bn={"epsilon": 1.001e-5})
     for layer in ours.layers:
@@ -61,8 +62,15 @@ def their_v2_name(name):
     if name in ("head_bn", "logits"):
         return {"head_bn": "post_bn", "logits": "predictions"}[name]
     stage, unit, kind = re.match(r"stage(\d)_unit(\d+)_(.*)", name).groups()
-    kinds = {"shortcut_conv": "0_conv", "conv1": "1_conv", "conv2": "2_conv", "conv3": "3_conv", "pre_bn1": "preact_bn",
-             "pre_bn2": "1_bn", "pre_bn3": "2_bn"}
+    kinds = {
+        "shortcut_conv": "0_conv",
+        "conv1": "1_conv",
+        "conv2": "2_conv",
+        "conv3": "3_conv",
+        "pre_bn1": "preact_bn",
+        "pre_bn2": "1_bn",
+        "pre_bn3": "2_bn",
+    }
     return f"conv{int(stage) + 1}_block{unit}_{kinds[kind]}"
 
 
@@ -70,10 +78,18 @@ def test_after_the_stem_preact_50_with_their_v2_weights_gives_their_logits():
     # their stem has no batch norm before its max-pool; from there on theirs strides in each stage's last unit,
     # in the 3x3, and has biases where no batch norm follows at once
     rng = np.random.default_rng(0)
-    theirs = calibrated(keras.applications.ResNet50V2(weights=None, classifier_activation=None,
-                                                      input_shape=(SIZE, SIZE, 3)), rng)
-    ours = reskeras.build("preact-50", input_shape=[SIZE, SIZE, 3], bn={"epsilon": 1.001e-5}, conv_bias=True,
-                          downsample="last", stride_on="3x3", after="stem")
+    theirs = calibrated(
+        keras.applications.ResNet50V2(weights=None, classifier_activation=None, input_shape=(SIZE, SIZE, 3)), rng
+    )
+    ours = reskeras.build(
+        "preact-50",
+        input_shape=[SIZE, SIZE, 3],
+        bn={"epsilon": 1.001e-5},
+        conv_bias=True,
+        downsample="last",
+        stride_on="3x3",
+        after="stem",
+    )
     named = [layer for layer in ours.layers if layer.weights]
     assert len({their_v2_name(layer.name) for layer in named}) == len(named)
     for layer in named:
@@ -98,8 +114,10 @@ def their_inception_layers(theirs, ours):
     """Their layer for each of our layers with weights; both were made cell by cell and branch by branch."""
     kinds = {"conv": (keras.layers.Conv2D, "conv2d"), "bn": (keras.layers.BatchNormalization, "batch_normalization")}
     unnamed = {kind: iter(in_order(theirs.layers, *what)) for kind, what in kinds.items()}
-    added = {kind: iter([layer for layer in theirs.layers if re.fullmatch(rf"{kind}_\d+_conv", layer.name)])
-             for kind in ("block35", "block17", "block8")}
+    added = {
+        kind: iter([layer for layer in theirs.layers if re.fullmatch(rf"{kind}_\d+_conv", layer.name)])
+        for kind in ("block35", "block17", "block8")
+    }
     pairs = {"head_conv": "conv_7b", "head_bn": "conv_7b_bn", "logits": "predictions"}
     for layer in ours.layers:
         if layer.name in pairs:
@@ -117,8 +135,11 @@ def their_inception_layers(theirs, ours):
 @pytest.mark.parametrize("size", [75, 299])
 def test_the_released_inception_resnet_v2_with_their_weights_gives_their_logits(size):
     rng = np.random.default_rng(0)
-    theirs = calibrated(keras.applications.InceptionResNetV2(
-        weights=None, classifier_activation=None, input_shape=(size, size, 3)), rng, size)
+    theirs = calibrated(
+        keras.applications.InceptionResNetV2(weights=None, classifier_activation=None, input_shape=(size, size, 3)),
+        rng,
+        size,
+    )
     ours = reskeras.build("inception-resnet-v2-released", input_shape=[size, size, 3])
     copied = 0
     for layer, source in their_inception_layers(theirs, ours):

@@ -100,15 +100,22 @@ def with_weights_of(model, prefix, module):
     """`module` with the weights of the layers `prefix`_NAME of a Keras model, none of them left over."""
     state, taken = {}, 0
     for name, part in module.named_children():
-        layer = {weight.name: weight.numpy() for weight in model.get_layer(f"{prefix}_{name}").weights} if (
-            list(part.parameters())) else {}
+        layer = (
+            {weight.name: weight.numpy() for weight in model.get_layer(f"{prefix}_{name}").weights}
+            if (list(part.parameters()))
+            else {}
+        )
         taken += len(layer)
         if isinstance(part, nn.Conv2d):
             state[f"{name}.weight"] = layer["kernel"].transpose(3, 2, 0, 1)
             state |= {f"{name}.bias": layer["bias"]} if "bias" in layer else {}
         elif isinstance(part, nn.BatchNorm2d):
-            theirs = {"weight": "gamma", "bias": "beta",
-                      "running_mean": "moving_mean", "running_var": "moving_variance"}
+            theirs = {
+                "weight": "gamma",
+                "bias": "beta",
+                "running_mean": "moving_mean",
+                "running_var": "moving_variance",
+            }
             state |= {f"{name}.{their}": layer[our] for their, our in theirs.items()}
             state[f"{name}.num_batches_tracked"] = np.array(0)
     module.load_state_dict({name: torch.tensor(value) for name, value in state.items()}, strict=True)
@@ -117,7 +124,9 @@ def with_weights_of(model, prefix, module):
 
 
 FAMILIES = {
-    "resnext": {"groups": 4, "inner_factor": 2.0}, "wide": {"inner_factor": 2.0}, "squeeze": {"squeeze": 4},
+    "resnext": {"groups": 4, "inner_factor": 2.0},
+    "wide": {"inner_factor": 2.0},
+    "squeeze": {"squeeze": 4},
     "resnet-d": {"projection": "pooled"},
     "all of them": {"groups": 2, "inner_factor": 1.5, "squeeze": 8, "projection": "pooled"},
 }
@@ -127,18 +136,40 @@ FAMILIES = {
 @pytest.mark.parametrize("name", FAMILIES)
 def test_units_give_what_pytorchs_give_with_the_same_weights(name, size):
     fields = FAMILIES[name]
-    model = randomised(reskeras.build(
-        stages=[{"units": 2, "width": 8}, {"units": 2, "width": 16}], block="bottleneck", stride_on="3x3",
-        stem={"convs": [{"width": 8}]}, classes=3, input_shape=[size, size, 3], **fields,
-        outputs=["stem", "stage1_unit1", "stage1_unit2", "stage2_unit1", "stage2_unit2"]))
+    model = randomised(
+        reskeras.build(
+            stages=[{"units": 2, "width": 8}, {"units": 2, "width": 16}],
+            block="bottleneck",
+            stride_on="3x3",
+            stem={"convs": [{"width": 8}]},
+            classes=3,
+            input_shape=[size, size, 3],
+            **fields,
+            outputs=["stem", "stage1_unit1", "stage1_unit2", "stage2_unit1", "stage2_unit2"],
+        )
+    )
     images = np.random.default_rng(1).normal(size=(4, size, size, 3)).astype(np.float32)
     ours = model(images, training=False)
     channels, x = 8, ours["stem"]
-    for unit, width, stride in (("stage1_unit1", 8, 1), ("stage1_unit2", 8, 1), ("stage2_unit1", 16, 2),
-                                ("stage2_unit2", 16, 1)):
-        theirs = with_weights_of(model, unit, Unit(
-            channels, width, round(width * fields.get("inner_factor", 1)), fields.get("groups", 1),
-            fields.get("squeeze"), stride, "projection" in fields))
+    for unit, width, stride in (
+        ("stage1_unit1", 8, 1),
+        ("stage1_unit2", 8, 1),
+        ("stage2_unit1", 16, 2),
+        ("stage2_unit2", 16, 1),
+    ):
+        theirs = with_weights_of(
+            model,
+            unit,
+            Unit(
+                channels,
+                width,
+                round(width * fields.get("inner_factor", 1)),
+                fields.get("groups", 1),
+                fields.get("squeeze"),
+                stride,
+                "projection" in fields,
+            ),
+        )
         assert distance(ours[unit], from_torch(theirs(to_torch(x)))) < 1e-5
         channels, x = 4 * width, ours[unit]
 
@@ -181,8 +212,9 @@ def test_parameters_are_those_that_torchvision_and_timm_publish(name):
 @pytest.mark.parametrize("size", [32, 33])
 def test_the_border_of_a_pool_after_a_stem_without_activation(border, size):
     stem = {"convs": [{"kernel": 7, "width": 6, "stride": 2}], "pool": {"border": border}, "activated": False}
-    model = reskeras.build(stages=[1], family="imagenet", stem=stem, order="full_preact", input_shape=[size, size, 3],
-                           until="stem", seed=1)
+    model = reskeras.build(
+        stages=[1], family="imagenet", stem=stem, order="full_preact", input_shape=[size, size, 3], until="stem", seed=1
+    )
     images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
     kernel = torch.from_numpy(model.get_layer("stem_conv").kernel.numpy().transpose(3, 2, 0, 1).copy())
     convolved = nn.functional.conv2d(to_torch(images), kernel, stride=2, padding=3)
@@ -194,8 +226,15 @@ def test_the_border_of_a_pool_after_a_stem_without_activation(border, size):
 
 def test_the_border_of_a_pool_in_reduced_precision_learns():
     stem = {"convs": [{"kernel": 3, "width": 6}], "pool": {"border": "edge"}, "activated": False}
-    model = reskeras.build(stages=[1], family="cifar", stem=stem, order="full_preact", precision="mixed_bfloat16",
-                           input_shape=[8, 8, 3], classes=2)
+    model = reskeras.build(
+        stages=[1],
+        family="cifar",
+        stem=stem,
+        order="full_preact",
+        precision="mixed_bfloat16",
+        input_shape=[8, 8, 3],
+        classes=2,
+    )
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)) ** 2)
     assert np.isfinite(tape.gradient(loss, model.get_layer("stem_conv").kernel)).all()

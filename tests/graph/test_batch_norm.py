@@ -13,8 +13,10 @@ RNG = np.random.default_rng(0)
 
 def pair(shape, precision="float32", **arguments):
     """Our layer and the stock one with the same random weights."""
-    layers = [kind(dtype=precision, momentum=0.9, **{"epsilon": 1e-5, **arguments})
-              for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)]
+    layers = [
+        kind(dtype=precision, momentum=0.9, **{"epsilon": 1e-5, **arguments})
+        for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)
+    ]
     for layer in layers:
         layer.build((None, *shape[1:]))
     weights = [RNG.uniform(0.5, 2.0, weight.shape) for weight in layers[1].weights]
@@ -35,9 +37,12 @@ def observed(layer, images, training, upstream):
         return outputs, tape.gradient(loss, [images, *layer.trainable_variables])
 
     outputs, gradients = step(tf.constant(images))
-    return {"output": tf.cast(outputs, tf.float32), "input gradient": gradients[0],
-            **{f"gradient {index}": gradient for index, gradient in enumerate(gradients[1:])},
-            **{weight.name: weight.numpy() for weight in layer.weights}}
+    return {
+        "output": tf.cast(outputs, tf.float32),
+        "input gradient": gradients[0],
+        **{f"gradient {index}": gradient for index, gradient in enumerate(gradients[1:])},
+        **{weight.name: weight.numpy() for weight in layer.weights},
+    }
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 5e-6), ("mixed_bfloat16", 1e-2)])
@@ -125,9 +130,16 @@ def forbid_the_kernel(monkeypatch):
     monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", forbidden)
 
 
-@pytest.mark.parametrize(("shape", "arguments"), [
-    ((8, 6), {}), ((8, 5, 6), {}), ((4, 3, 5, 5), {"axis": 1}), ((4, 5, 5, 3), {"renorm": True}),
-    ((4, 5, 5, 3), {"synchronized": True})])
+@pytest.mark.parametrize(
+    ("shape", "arguments"),
+    [
+        ((8, 6), {}),
+        ((8, 5, 6), {}),
+        ((4, 3, 5, 5), {"axis": 1}),
+        ((4, 5, 5, 3), {"renorm": True}),
+        ((4, 5, 5, 3), {"synchronized": True}),
+    ],
+)
 def test_what_the_kernel_cannot_do_is_left_to_stock_keras(shape, arguments, monkeypatch):
     images = RNG.normal(3, 2, shape).astype(np.float32)
     ours, stock = pair(shape, **arguments)

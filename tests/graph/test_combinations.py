@@ -50,8 +50,15 @@ def named(choice):
 
 def gradients_of_a_step(**choice):
     """A small model of `choice`, images, and variable and gradient of each trainable weight on random labels."""
-    model = reskeras.build(family="cifar", stages=[{"units": 2, "width": 4}, {"units": 2, "width": 8}], classes=3,
-                           stem={"convs": [{"kernel": 3, "width": 4}]}, input_shape=[8, 8, 3], seed=1, **choice)
+    model = reskeras.build(
+        family="cifar",
+        stages=[{"units": 2, "width": 4}, {"units": 2, "width": 8}],
+        classes=3,
+        stem={"convs": [{"kernel": 3, "width": 4}]},
+        input_shape=[8, 8, 3],
+        seed=1,
+        **choice,
+    )
     rng = np.random.default_rng(0)
     images = tf.constant(rng.normal(size=(16, 8, 8, 3)), tf.float32)
     labels = tf.constant(rng.integers(0, 3, 16))

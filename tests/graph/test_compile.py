@@ -19,8 +19,11 @@ from tests.graph.by_hand import distance, randomised
 
 DEEP = 56
 TINY = {"family": "cifar", "stages": [2, 2], "classes": 3, "input_shape": [8, 8, 3]}
-UNDER_120 = [name for name, row in catalog().items()
-             if not isinstance(row.spec, NetworkSpec) or reskeras.resolve(row.spec).depth < 120]
+UNDER_120 = [
+    name
+    for name, row in catalog().items()
+    if not isinstance(row.spec, NetworkSpec) or reskeras.resolve(row.spec).depth < 120
+]
 
 
 def images(count=4, size=8, seed=0):
@@ -62,8 +65,10 @@ def test_keras_counts_what_the_plan_counts(name):
 def profiled_multiply_adds(name):
     """Multiply-adds of convolutions and matrix products in the frozen graph, by TensorFlow's own profiler."""
     model = reskeras.build(name)
-    function = tf.function(lambda image: model(image, training=False), input_signature=[
-        tf.TensorSpec([1, *model.input_shape[1:]], tf.float32)]).get_concrete_function()
+    function = tf.function(
+        lambda image: model(image, training=False),
+        input_signature=[tf.TensorSpec([1, *model.input_shape[1:]], tf.float32)],
+    ).get_concrete_function()
     graph = convert_variables_to_constants_v2(function).graph
     option = tf.compat.v1.profiler.ProfileOptionBuilder
     options = option(option.float_operation()).with_empty_output().with_accounted_types(["Conv2D", "MatMul"]).build()
@@ -71,11 +76,26 @@ def profiled_multiply_adds(name):
     return flops / 2
 
 
-@pytest.mark.parametrize("name", [
-    "cifar-resnet-20", "resnet-18-A", "cifar-inception-resnet-v2",
-    *(pytest.param(name, marks=pytest.mark.slow) for name in (
-        "cifar-inception-v4", "se-resnet-50", "cifar-resnet-110-exclusive-gate-bias-6", "cifar-preact-164", "plain-34",
-        "resnet-50", "resnet-50-d"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cifar-resnet-20",
+        "resnet-18-A",
+        "cifar-inception-resnet-v2",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                "cifar-inception-v4",
+                "se-resnet-50",
+                "cifar-resnet-110-exclusive-gate-bias-6",
+                "cifar-preact-164",
+                "plain-34",
+                "resnet-50",
+                "resnet-50-d",
+            )
+        ),
+    ],
+)
 def test_multiply_adds_are_those_that_tensorflow_profiles(name):
     assert profiled_multiply_adds(name) == reskeras.plan(name).complexity().multiply_adds
 
@@ -83,10 +103,25 @@ def test_multiply_adds_are_those_that_tensorflow_profiles(name):
 def test_layer_names_are_the_interface():
     names = [layer.name for layer in reskeras.build(**TINY, shortcut="B", skip="shortcut_gate").layers]
     assert len(set(names)) == len(names)
-    assert {"image", "stem_conv", "stem_bn", "stem_relu", "stage1_unit1_conv1", "stage1_unit1_bn1",
-            "stage1_unit1_relu1", "stage1_unit1_conv2", "stage1_unit1_bn2", "stage1_unit1_add", "stage1_unit1_out_relu",
-            "stage2_unit1_shortcut_conv", "stage2_unit1_shortcut_bn", "stage2_unit1_gate_conv",
-            "stage2_unit1_gate_sigmoid", "head_pool", "logits"} <= set(names)
+    assert {
+        "image",
+        "stem_conv",
+        "stem_bn",
+        "stem_relu",
+        "stage1_unit1_conv1",
+        "stage1_unit1_bn1",
+        "stage1_unit1_relu1",
+        "stage1_unit1_conv2",
+        "stage1_unit1_bn2",
+        "stage1_unit1_add",
+        "stage1_unit1_out_relu",
+        "stage2_unit1_shortcut_conv",
+        "stage2_unit1_shortcut_bn",
+        "stage2_unit1_gate_conv",
+        "stage2_unit1_gate_sigmoid",
+        "head_pool",
+        "logits",
+    } <= set(names)
     preact = {layer.name for layer in reskeras.build(**TINY, order="full_preact").layers}
     assert {"stage1_unit2_pre_bn1", "stage1_unit2_pre_relu2", "head_bn", "head_relu"} <= preact
 
@@ -100,7 +135,10 @@ def test_endpoints_give_feature_maps_by_name():
     model = reskeras.build(**TINY, outputs=["stage1", "stage2_unit1", "logits"], seed=1)
     features = model(images())
     assert {name: tuple(value.shape) for name, value in features.items()} == {
-        "stage1": (4, 8, 8, 16), "stage2_unit1": (4, 4, 4, 32), "logits": (4, 3)}
+        "stage1": (4, 8, 8, 16),
+        "stage2_unit1": (4, 4, 4, 32),
+        "logits": (4, 3),
+    }
     np.testing.assert_array_equal(features["logits"], reskeras.build(**TINY, seed=1)(images()))
 
 
@@ -220,15 +258,24 @@ def test_inception_cells_and_squeeze_and_excitation_need_no_new_node():
     from reskeras.plans.plan import Plan, Unit
 
     conv = {"kernel": (1, 1)}
-    squeeze = (op.GlobalPool(name="squeeze", keep_positions=True), op.Conv(name="excite", filters=6, **conv),
-               op.Sigmoid(name="gate"))
-    cell = Fork(name="cell", merge=Concat(), branches=(
-        (op.Conv(name="one", filters=2, **conv),),
-        (op.Pool(name="average", reduce="average", kernel=(3, 3), stride=(1, 1), padding="same"),
-         op.Conv(name="two", filters=4, **conv))))
+    squeeze = (
+        op.GlobalPool(name="squeeze", keep_positions=True),
+        op.Conv(name="excite", filters=6, **conv),
+        op.Sigmoid(name="gate"),
+    )
+    cell = Fork(
+        name="cell",
+        merge=Concat(),
+        branches=(
+            (op.Conv(name="one", filters=2, **conv),),
+            (
+                op.Pool(name="average", reduce="average", kernel=(3, 3), stride=(1, 1), padding="same"),
+                op.Conv(name="two", filters=4, **conv),
+            ),
+        ),
+    )
     scaled = Fork(name="scaled", branches=((), squeeze), merge=Multiply())
-    plan = Plan(units=(Unit(stage="stem", nodes=(cell, scaled)),),
-                input_shape=(8, 8, 3))
+    plan = Plan(units=(Unit(stage="stem", nodes=(cell, scaled)),), input_shape=(8, 8, 3))
     model = compile_plan(plan, "odd")
     x = images()
     kernel = {name: model.get_layer(name).kernel.numpy()[0, 0] for name in ("one", "two", "excite")}

@@ -16,8 +16,11 @@ SMALL = {"family": "cifar", "stages": [2, 2], "input_shape": [12, 12, 3]}
 NETWORKS = [
     *({**SMALL, "order": order} for order in ORDERS),
     *({**SMALL, "skip": skip} for skip in SKIPS),
-    {**SMALL, "shortcut": "C"}, {**SMALL, "shortcut": "none"}, {**SMALL, "conv_bias": True},
-    {**SMALL, "bn": {"scale": False}}, {**SMALL, "block": "bottleneck", "order": "full_preact"},
+    {**SMALL, "shortcut": "C"},
+    {**SMALL, "shortcut": "none"},
+    {**SMALL, "conv_bias": True},
+    {**SMALL, "bn": {"scale": False}},
+    {**SMALL, "block": "bottleneck", "order": "full_preact"},
     {**SMALL, "block": "bottleneck", "groups": 4, "squeeze": 8, "projection": "pooled"},
     {"inception": "v4", "stem": "small", "cells": [1, 1, 1], "width_factor": 0.1, "input_shape": [17, 17, 3]},
     {"inception": "resnet-v2", "stem": "small", "cells": [1, 1, 1], "width_factor": 0.1, "input_shape": [17, 17, 3]},
@@ -79,13 +82,18 @@ def test_one_convolution_by_hand():
     plan = Plan(units=(Unit(stage="u", nodes=(conv, norm)),), input_shape=(2, 2, 3))
     rng = np.random.default_rng(0)
     weights = {"u_conv/kernel": rng.normal(size=(1, 1, 3, 4)).astype(np.float32)}
-    weights |= {name: rng.uniform(0.5, 2, 4).astype(np.float32) for name in (
-        "u_conv/bias", "u_bn/gamma", "u_bn/beta", "u_bn/moving_mean", "u_bn/moving_variance")}
+    weights |= {
+        name: rng.uniform(0.5, 2, 4).astype(np.float32)
+        for name in ("u_conv/bias", "u_bn/gamma", "u_bn/beta", "u_bn/moving_mean", "u_bn/moving_variance")
+    }
     short, merged = folded(plan, weights)
     assert [type(node).__name__ for node in short.units[0].nodes] == ["Conv"]
     assert sorted(merged) == ["u_conv/bias", "u_conv/kernel"]
     x = rng.normal(size=(5, 3))
     response = x @ weights["u_conv/kernel"][0, 0] + weights["u_conv/bias"]
     centred = (response - weights["u_bn/moving_mean"]) / np.sqrt(weights["u_bn/moving_variance"] + 1e-3)
-    np.testing.assert_allclose(x @ merged["u_conv/kernel"][0, 0] + merged["u_conv/bias"],
-                               centred * weights["u_bn/gamma"] + weights["u_bn/beta"], rtol=1e-5)
+    np.testing.assert_allclose(
+        x @ merged["u_conv/kernel"][0, 0] + merged["u_conv/bias"],
+        centred * weights["u_bn/gamma"] + weights["u_bn/beta"],
+        rtol=1e-5,
+    )

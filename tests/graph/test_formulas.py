@@ -13,8 +13,14 @@ CONVS = {"single": 1, "basic": 2, "bottleneck": 3}
 
 def small(seed=0, **fields):
     """A two-stage network with every unit's output, and images."""
-    fields = {"family": "cifar", "stages": [{"units": 2, "width": 4}, {"units": 2, "width": 8}], "classes": 3,
-              "stem": {"convs": [{"kernel": 3, "width": 4}]}, "input_shape": [8, 8, 3], **fields}
+    fields = {
+        "family": "cifar",
+        "stages": [{"units": 2, "width": 4}, {"units": 2, "width": 8}],
+        "classes": 3,
+        "stem": {"convs": [{"kernel": 3, "width": 4}]},
+        "input_shape": [8, 8, 3],
+        **fields,
+    }
     ends = [unit.name for unit in reskeras.plan(**fields).units[:-1]]
     model = randomised(reskeras.build(outputs=[*ends, "logits"], seed=seed, **fields), seed)
     images = np.random.default_rng(seed).normal(size=(5, 8, 8, 3)).astype(np.float32)
@@ -139,8 +145,17 @@ def test_each_stage_follows_its_own_order_block_and_width():
 
 
 def test_an_imagenet_stem_is_strided_symmetric_and_pooled_after_its_activation():
-    model = randomised(reskeras.build(family="imagenet", stages=[1, 1, 1, 1], block="basic", order="full_preact",
-                                      input_shape=[64, 64, 3], classes=2, outputs=["stem"]))
+    model = randomised(
+        reskeras.build(
+            family="imagenet",
+            stages=[1, 1, 1, 1],
+            block="basic",
+            order="full_preact",
+            input_shape=[64, 64, 3],
+            classes=2,
+            outputs=["stem"],
+        )
+    )
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
     stem = Hand(model, "stem")
     x = stem.bn_relu(stem.conv(images, "conv", stride=2), "bn")
@@ -168,8 +183,9 @@ def test_downsample_last_strides_in_the_last_unit_and_subsamples_its_identity():
 
 
 def test_an_imagenet_stem_with_same_padding_is_tensorflows():
-    model = randomised(reskeras.build(family="imagenet", stages=[1], padding="same", input_shape=[32, 32, 3],
-                                      outputs=["stem"]))
+    model = randomised(
+        reskeras.build(family="imagenet", stages=[1], padding="same", input_shape=[32, 32, 3], outputs=["stem"])
+    )
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
     x = tf.nn.conv2d(images, tf.convert_to_tensor(model.get_layer("stem_conv").kernel), 2, "SAME")
     expected = tf.nn.max_pool2d(Hand(model, "stem").bn_relu(x, "bn"), 3, 2, "SAME")
@@ -189,8 +205,9 @@ class TestSkips:
     """v2 figure 2 and section 3.1, on an identity unit and on one that changes shape."""
 
     @pytest.mark.sample(6)
-    @pytest.mark.parametrize(("unit", "before", "stride"), [("stage1_unit2", "stage1_unit1", 1),
-                                                            ("stage2_unit1", "stage1_unit2", 2)])
+    @pytest.mark.parametrize(
+        ("unit", "before", "stride"), [("stage1_unit2", "stage1_unit1", 1), ("stage2_unit1", "stage1_unit2", 2)]
+    )
     @pytest.mark.parametrize("order", ["original", "full_preact"])
     @pytest.mark.parametrize("kind", ["scale", "exclusive_gate", "shortcut_gate", "dropout"])
     def test_each_skip_is_its_formula(self, kind, order, unit, before, stride):
@@ -232,11 +249,14 @@ class TestSkips:
         assert distance(ends[unit], after_add(hand, order, merged)) < 1e-5
 
     def test_conv1x1_is_option_c(self):
-        assert reskeras.plan(family="cifar", depth=20, skip="conv1x1").units == reskeras.plan(
-            family="cifar", depth=20, shortcut="C").units
+        assert (
+            reskeras.plan(family="cifar", depth=20, skip="conv1x1").units
+            == reskeras.plan(family="cifar", depth=20, shortcut="C").units
+        )
 
-    @pytest.mark.parametrize(("kind", "bias"), [("shortcut_gate", 0.0), ("shortcut_gate", -6.0),
-                                                ("exclusive_gate", -6.0)])
+    @pytest.mark.parametrize(
+        ("kind", "bias"), [("shortcut_gate", 0.0), ("shortcut_gate", -6.0), ("exclusive_gate", -6.0)]
+    )
     def test_gates_start_at_their_bias_everywhere(self, kind, bias):
         model = reskeras.build(family="cifar", depth=20, skip={"kind": kind, "bias": bias})
         gates = [layer for layer in model.layers if layer.name.endswith("gate_conv")]
@@ -246,8 +266,9 @@ class TestSkips:
 
     @pytest.mark.parametrize("rate", [0.5, 0.2])
     def test_dropout_in_training_keeps_elements_as_they_are(self, rate):
-        model, _, images = small(order="full_preact", skip={"kind": "dropout", "rate": rate},
-                                 stages=[{"units": 2, "width": 4}])
+        model, _, images = small(
+            order="full_preact", skip={"kind": "dropout", "rate": rate}, stages=[{"units": 2, "width": 4}]
+        )
         last = model.get_layer("stage1_unit2_conv2")
         last.kernel.assign(tf.zeros_like(last.kernel))  # the unit is its shortcut alone
         ends = model(np.repeat(images, 40, axis=0), training=True)
@@ -283,4 +304,6 @@ def test_drop_path_grows_linearly_to_its_rate_at_the_last_unit():
 def test_a_plain_stage_drops_no_path():
     model, _, _ = small(drop_path=0.4, stages=[{"units": 2, "width": 4, "shortcut": "none"}, {"units": 2, "width": 8}])
     assert [layer.name for layer in model.layers if layer.name.endswith("drop_path")] == [
-        "stage2_unit1_drop_path", "stage2_unit2_drop_path"]
+        "stage2_unit1_drop_path",
+        "stage2_unit2_drop_path",
+    ]

@@ -51,19 +51,24 @@ def average(x):
 
 
 def v4_cell_a(cell, x):
-    return tf.concat([cell.chain(x, 1, 1), cell.chain(x, 2, 2), cell.chain(x, 3, 3),
-                      cell.chain(average(x), 4, 1)], axis=-1)
+    return tf.concat(
+        [cell.chain(x, 1, 1), cell.chain(x, 2, 2), cell.chain(x, 3, 3), cell.chain(average(x), 4, 1)], axis=-1
+    )
 
 
 def v4_cell_b(cell, x):
-    return tf.concat([cell.chain(x, 1, 1), cell.chain(x, 2, 3), cell.chain(x, 3, 5),
-                      cell.chain(average(x), 4, 1)], axis=-1)
+    return tf.concat(
+        [cell.chain(x, 1, 1), cell.chain(x, 2, 3), cell.chain(x, 3, 5), cell.chain(average(x), 4, 1)], axis=-1
+    )
 
 
 def v4_cell_c(cell, x):
     narrow, deep = cell.chain(x, 2, 1), cell.chain(x, 3, 3)
-    forked = [cell.conv(end, f"branch{branch}_branch{side}_conv1") for branch, end in ((2, narrow), (3, deep))
-              for side in (1, 2)]
+    forked = [
+        cell.conv(end, f"branch{branch}_branch{side}_conv1")
+        for branch, end in ((2, narrow), (3, deep))
+        for side in (1, 2)
+    ]
     return tf.concat([cell.chain(x, 1, 1), *forked, cell.chain(average(x), 4, 1)], axis=-1)
 
 
@@ -75,9 +80,15 @@ RESIDUAL = {  # reductions and cells: convolutions in each branch, figures 10 to
     "stage3_unit2": lambda cell, x: cell.added(x, 0.2, 1, 3),
 }
 BY_HAND = {
-    "resnet-v1": RESIDUAL, "resnet-v2": RESIDUAL,
-    "v4": {"stage1_unit1": v4_cell_a, "stage2_unit1": lambda cell, x: cell.reduced(x, 1, 3), "stage2_unit2": v4_cell_b,
-           "stage3_unit1": lambda cell, x: cell.reduced(x, 2, 4), "stage3_unit2": v4_cell_c},
+    "resnet-v1": RESIDUAL,
+    "resnet-v2": RESIDUAL,
+    "v4": {
+        "stage1_unit1": v4_cell_a,
+        "stage2_unit1": lambda cell, x: cell.reduced(x, 1, 3),
+        "stage2_unit2": v4_cell_b,
+        "stage3_unit1": lambda cell, x: cell.reduced(x, 2, 4),
+        "stage3_unit2": v4_cell_c,
+    },
 }
 
 
@@ -95,9 +106,13 @@ def test_every_unit_is_what_its_figure_says(kind):
 
 def kernels(kind):
     """Kernel shapes of a network of the paper's widths, by layer."""
-    return {layer.name: tuple(layer.kernel.shape) for layer in reskeras.build(
-        inception=kind, stem="small", cells=[1, 1, 1], input_shape=[21, 21, 3], until="stage2_unit2").layers
-        if isinstance(layer, keras.layers.Conv2D)}
+    return {
+        layer.name: tuple(layer.kernel.shape)
+        for layer in reskeras.build(
+            inception=kind, stem="small", cells=[1, 1, 1], input_shape=[21, 21, 3], until="stage2_unit2"
+        ).layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
 
 
 def test_a_7x1_kernel_has_seven_rows():
@@ -119,17 +134,25 @@ def test_the_last_cell_of_the_released_network_is_neither_scaled_nor_activated()
     assert model.get_layer("head_conv").filters == 5  # a tenth of 50
 
 
-@pytest.mark.parametrize("form, kind", [
-    pytest.param(form, kind, marks=[] if (form, kind) == ("unrolled", "resnet-v2") else pytest.mark.slow)
-    for form in ("unrolled", "scanned") for kind in BY_HAND])
+@pytest.mark.parametrize(
+    "form, kind",
+    [
+        pytest.param(form, kind, marks=[] if (form, kind) == ("unrolled", "resnet-v2") else pytest.mark.slow)
+        for form in ("unrolled", "scanned")
+        for kind in BY_HAND
+    ],
+)
 def test_training_learns_by_heart(form, kind):
     cells = [1, 1, 1] if form == "unrolled" else [3, 3, 1]
     model = reskeras.build(inception=kind, **{**MINIATURE, "cells": cells}, dropout=0.0, seed=0, form=form)
     assert any(isinstance(layer, ScannedUnits) for layer in model.layers) == (form == "scanned")
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(12, 21, 21, 3)).astype(np.float32), rng.integers(0, 3, 12)
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9),
-                  keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    model.compile(
+        keras.optimizers.SGD(0.05, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
     losses = [float(model.train_on_batch(images, labels)) for _ in range(15)]
     assert losses[-1] < 0.3 * losses[0]
 
@@ -142,16 +165,19 @@ def test_keras_counts_what_the_plan_counts(kind):
     assert sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights) == total.statistics
 
 
-@pytest.mark.parametrize("fields, said", [
-    ({"inception": "v4", "scaling": 0.2}, "scaling: v4 has no residuals"),
-    ({"inception": "v4", "last_linear": True}, "last_linear: v4 has no residuals"),
-    ({"inception": "resnet-v1", "scaling": [0.1, 0.2]}, "scaling"),
-    ({"inception": "resnet-v1", "scaling": 0}, "scaling"),
-    ({"inception": "v3"}, "inception: 'v3' is not one of v4, resnet-v1, resnet-v2"),
-    ({"inception": "v4", "cells": [4, 7]}, "cells"),
-    ({"inception": "v4", "input_shape": [64, 64, 3]}, "choose a larger input_shape"),
-    ({"inception": "v4", "depth": 76}, "'depth' is not one of"),
-])
+@pytest.mark.parametrize(
+    "fields, said",
+    [
+        ({"inception": "v4", "scaling": 0.2}, "scaling: v4 has no residuals"),
+        ({"inception": "v4", "last_linear": True}, "last_linear: v4 has no residuals"),
+        ({"inception": "resnet-v1", "scaling": [0.1, 0.2]}, "scaling"),
+        ({"inception": "resnet-v1", "scaling": 0}, "scaling"),
+        ({"inception": "v3"}, "inception: 'v3' is not one of v4, resnet-v1, resnet-v2"),
+        ({"inception": "v4", "cells": [4, 7]}, "cells"),
+        ({"inception": "v4", "input_shape": [64, 64, 3]}, "choose a larger input_shape"),
+        ({"inception": "v4", "depth": 76}, "'depth' is not one of"),
+    ],
+)
 def test_what_is_no_inception_network_is_refused(fields, said):
     with pytest.raises(ReskerasError) as caught:
         reskeras.network(**fields)

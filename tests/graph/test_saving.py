@@ -35,26 +35,50 @@ def same_in_a_fresh_process(folder, **fields):
     size = model.input_shape[1]
     images = rng.normal(size=(2, size, size, 3)).astype(np.float32)
     np.save(folder / "images.npy", images)
-    subprocess.run([sys.executable, "-c", FRESH, folder / "net.keras", folder / "out.npy", folder / "images.npy"],
-                   check=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-c", FRESH, folder / "net.keras", folder / "out.npy", folder / "images.npy"],
+        check=True,
+        timeout=300,
+    )
     assert distance(np.load(folder / "out.npy"), model(images, training=False)) < 1e-5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("order", "skip"), [
-    ("original", "identity"), ("full_preact", "dropout")])
+@pytest.mark.parametrize(("order", "skip"), [("original", "identity"), ("full_preact", "dropout")])
 def test_a_net_too_deep_for_one_flat_graph_is_built_saved_and_loaded(tmp_path, order, skip):
-    same_in_a_fresh_process(tmp_path, family="cifar", stages=[{"units": 260, "width": 4}], input_shape=[8, 8, 3],
-                            stem={"convs": [{"width": 4}]}, block="single", order=order, skip=skip)
+    same_in_a_fresh_process(
+        tmp_path,
+        family="cifar",
+        stages=[{"units": 260, "width": 4}],
+        input_shape=[8, 8, 3],
+        stem={"convs": [{"width": 4}]},
+        block="single",
+        order=order,
+        skip=skip,
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("units", "fields"), [
-    (197, {"order": "original"}), (390, {"order": "full_preact"}), (390, {"order": "full_preact", "skip": "scale"}),
-    (131, {"order": "bn_after_add"}), (131, {"shortcut": "none"}), (98, {"shortcut": "C"})])
+@pytest.mark.parametrize(
+    ("units", "fields"),
+    [
+        (197, {"order": "original"}),
+        (390, {"order": "full_preact"}),
+        (390, {"order": "full_preact", "skip": "scale"}),
+        (131, {"order": "bn_after_add"}),
+        (131, {"shortcut": "none"}),
+        (98, {"shortcut": "C"}),
+    ],
+)
 def test_the_deepest_flat_graphs_are_built_saved_and_loaded(tmp_path, units, fields):
-    fields = {"family": "cifar", "stages": [{"units": units, "width": 4}], "input_shape": [8, 8, 3], "block": "single",
-              "stem": {"convs": [{"width": 4}]}, **fields}
+    fields = {
+        "family": "cifar",
+        "stages": [{"units": units, "width": 4}],
+        "input_shape": [8, 8, 3],
+        "block": "single",
+        "stem": {"convs": [{"width": 4}]},
+        **fields,
+    }
     longer = {**fields, "stages": [{"units": units + 8, "width": 4}]}
     assert not any(isinstance(layer, keras.Model) for layer in reskeras.build(**fields).layers)
     assert any(isinstance(layer, keras.Model) for layer in reskeras.build(**longer).layers)
@@ -99,8 +123,11 @@ def test_weights_of_another_network_are_broken(saved, tmp_path):
     wider = {"convs": [{"width": 12}]}
     save_model(reskeras.build(family="cifar", stages=[1], stem=wider, input_shape=[8, 8, 3]), tmp_path / "other.keras")
     (tmp_path / "one.keras").write_bytes(saved)
-    with zipfile.ZipFile(tmp_path / "one.keras") as one, zipfile.ZipFile(tmp_path / "other.keras") as other, \
-            zipfile.ZipFile(tmp_path / "mixed.keras", "w") as mixed:
+    with (
+        zipfile.ZipFile(tmp_path / "one.keras") as one,
+        zipfile.ZipFile(tmp_path / "other.keras") as other,
+        zipfile.ZipFile(tmp_path / "mixed.keras", "w") as mixed,
+    ):
         for name in one.namelist():
             mixed.writestr(name, (other if name.endswith("h5") else one).read(name))
     with pytest.raises(ReskerasError, match=r"mixed\.keras is broken"):

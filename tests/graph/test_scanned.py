@@ -17,19 +17,36 @@ from reskeras.plans.plan_data import unit_data, unit_from_data
 from reskeras.training.optimizer import CoupledDecaySGD
 from tests.graph.by_hand import distance, randomised
 
-SMALL = {"family": "cifar", "stages": [{"units": 3, "width": 8}, {"units": 3, "width": 12}], "classes": 3,
-         "stem": {"convs": [{"width": 8}]}, "input_shape": [8, 8, 3]}
+SMALL = {
+    "family": "cifar",
+    "stages": [{"units": 3, "width": 8}, {"units": 3, "width": 12}],
+    "classes": 3,
+    "stem": {"convs": [{"width": 8}]},
+    "input_shape": [8, 8, 3],
+}
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact"]
 SKIPS = ["identity", "scale", "exclusive_gate", "shortcut_gate", "conv1x1", "dropout"]
-NETS = {**{order: {**SMALL, "order": order, "drop_path": 0.2} for order in ORDERS},
-        **{skip: {**SMALL, "skip": skip} for skip in SKIPS},
-        "bottleneck": {**SMALL, "block": "bottleneck"},
-        "groups and gates": {**SMALL, "block": "bottleneck", "groups": 4, "inner_factor": 2.0, "squeeze": 4},
-        "plain": {**SMALL, "shortcut": "none"}}
-DEEP = {name: {"source": name, "classes": 3, "input_shape": [16, 16, 3]}
-        for name in ("cifar-resnet-56", "cifar-preact-164")}
-DEEP |= {f"inception {kind}": {"inception": kind, "stem": "small", "cells": [3, 3, 1], "width_factor": 0.1,
-                               "classes": 3, "input_shape": [15, 15, 3]} for kind in ("v4", "resnet-v2")}
+NETS = {
+    **{order: {**SMALL, "order": order, "drop_path": 0.2} for order in ORDERS},
+    **{skip: {**SMALL, "skip": skip} for skip in SKIPS},
+    "bottleneck": {**SMALL, "block": "bottleneck"},
+    "groups and gates": {**SMALL, "block": "bottleneck", "groups": 4, "inner_factor": 2.0, "squeeze": 4},
+    "plain": {**SMALL, "shortcut": "none"},
+}
+DEEP = {
+    name: {"source": name, "classes": 3, "input_shape": [16, 16, 3]} for name in ("cifar-resnet-56", "cifar-preact-164")
+}
+DEEP |= {
+    f"inception {kind}": {
+        "inception": kind,
+        "stem": "small",
+        "cells": [3, 3, 1],
+        "width_factor": 0.1,
+        "classes": 3,
+        "input_shape": [15, 15, 3],
+    }
+    for kind in ("v4", "resnet-v2")
+}
 QUICK = {"original", "dropout", "groups and gates"}  # what they do not tell, the slow ones do
 
 
@@ -46,8 +63,10 @@ def batch(plan, count=8, seed=0):
 def both(fields, recompute=False, precision="float32"):
     """The unrolled and the scanned form with the same calibrated weights."""
     plan = reskeras.plan(**fields)
-    unrolled, scanned = (compile_plan(plan, "net", form=form, seed=2, precision=precision,
-                                      recompute=recompute and form == "scanned") for form in ("unrolled", "scanned"))
+    unrolled, scanned = (
+        compile_plan(plan, "net", form=form, seed=2, precision=precision, recompute=recompute and form == "scanned")
+        for form in ("unrolled", "scanned")
+    )
     assert any(isinstance(layer, ScannedUnits) for layer in scanned.layers)
     randomised(unrolled)
     for seed in range(8):  # statistics that fit: a fresh deep net overflows in inference
@@ -66,10 +85,14 @@ def gradients(model, images, labels):
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32)))
         return tape.gradient(loss, model.trainable_variables)
 
-    known = {id(variable): gradient.numpy() for variable, gradient in
-             zip(model.trainable_variables, compute(), strict=True)}
-    return {name: known[id(variable)] if index is None else known[id(variable)][index]
-            for name, (variable, index) in weights.places(model).items() if id(variable) in known}
+    known = {
+        id(variable): gradient.numpy() for variable, gradient in zip(model.trainable_variables, compute(), strict=True)
+    }
+    return {
+        name: known[id(variable)] if index is None else known[id(variable)][index]
+        for name, (variable, index) in weights.places(model).items()
+        if id(variable) in known
+    }
 
 
 def relative(ours, theirs):
@@ -96,8 +119,15 @@ def test_three_updates_with_clipping_decay_and_dropping_agree(name):
     plan, *models = both({**NETS, **DEEP}[name], recompute=True)
     for model in models:
         optimizer = CoupledDecaySGD(
-            0.003, momentum=0.9, nesterov=True, coupled_decay=1e-1, decayed=["*_conv?/kernel", "stage1_unit2_*/gamma"],
-            rate_factors={"stage1_*": 0.5, "stage1_unit3_*": 0.0}, names=weights.names_of(model), global_clipnorm=1.0)
+            0.003,
+            momentum=0.9,
+            nesterov=True,
+            coupled_decay=1e-1,
+            decayed=["*_conv?/kernel", "stage1_unit2_*/gamma"],
+            rate_factors={"stage1_*": 0.5, "stage1_unit3_*": 0.0},
+            names=weights.names_of(model),
+            global_clipnorm=1.0,
+        )
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
         for seed in range(3):
             model.train_on_batch(*batch(plan, seed=seed))
@@ -120,9 +150,11 @@ def test_both_forms_drop_the_same_and_anew_at_each_step(fields):
 def test_a_rate_factor_of_nought_keeps_one_unit_of_a_stack():
     plan, _, scanned = both(NETS["full_preact"])
     before = weights.read(scanned)
-    scanned.compile(CoupledDecaySGD(0.1, coupled_decay=1e-2, rate_factors={"stage1_unit3_*": 0.0},
-                                    names=weights.names_of(scanned)),
-                    keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    scanned.compile(
+        CoupledDecaySGD(0.1, coupled_decay=1e-2, rate_factors={"stage1_unit3_*": 0.0}, names=weights.names_of(scanned)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
     scanned.train_on_batch(*batch(plan))
     after = weights.read(scanned)
     kept = {name for name in plan.weight_names() if np.array_equal(before[name], after[name])}

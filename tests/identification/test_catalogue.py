@@ -63,8 +63,16 @@ def test_a_deep_network_of_the_catalogue_is_named_from_its_renamed_graph(name):
 
 BLOCKS = ("basic", "bottleneck", "single")
 ORDERS = ("original", "bn_after_add", "relu_before_add", "relu_preact", "full_preact")
-WAYS = [{"shortcut": "none"}, {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut": "C"}, {"skip": "scale"},
-        {"skip": "exclusive_gate"}, {"skip": "shortcut_gate"}, {"skip": "dropout"}]
+WAYS = [
+    {"shortcut": "none"},
+    {"shortcut": "A"},
+    {"shortcut": "B"},
+    {"shortcut": "C"},
+    {"skip": "scale"},
+    {"skip": "exclusive_gate"},
+    {"skip": "shortcut_gate"},
+    {"skip": "dropout"},
+]
 
 
 @pytest.mark.sample(24)
@@ -72,8 +80,9 @@ WAYS = [{"shortcut": "none"}, {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut":
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map("-".join, way.items())))
 def test_every_block_order_shortcut_and_skip_is_recovered(block, order, way):
-    wanted = reskeras.network(family="cifar", stages=[2, 2], block=block, order=order, input_shape=[8, 8, 3],
-                              **{"shortcut": "B", **way})
+    wanted = reskeras.network(
+        family="cifar", stages=[2, 2], block=block, order=order, input_shape=[8, 8, 3], **{"shortcut": "B", **way}
+    )
     found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact, found
     ours, theirs = reskeras.plan(found.spec).units, reskeras.plan(wanted).units
@@ -84,9 +93,17 @@ def test_every_block_order_shortcut_and_skip_is_recovered(block, order, way):
 
 
 OTHERS = [
-    {"padding": "same"}, {"bn": {"momentum": 0.99, "epsilon": 1e-3}}, {"bn": {"scale": False}}, {"conv_bias": True},
-    {"initialiser": "glorot_uniform"}, {"head": {"pool": "max", "dropout": 0.3}}, {"drop_path": 0.2},
-    {"zero_gamma": True}, {"downsample": "last"}, {"block": "bottleneck", "stride_on": "3x3"}, {"width_factor": 2},
+    {"padding": "same"},
+    {"bn": {"momentum": 0.99, "epsilon": 1e-3}},
+    {"bn": {"scale": False}},
+    {"conv_bias": True},
+    {"initialiser": "glorot_uniform"},
+    {"head": {"pool": "max", "dropout": 0.3}},
+    {"drop_path": 0.2},
+    {"zero_gamma": True},
+    {"downsample": "last"},
+    {"block": "bottleneck", "stride_on": "3x3"},
+    {"width_factor": 2},
     {"stem": {"convs": [{"kernel": 3, "width": 8, "stride": 2}, {"kernel": 3, "width": 12}], "pool": {"kernel": 2}}},
     {"stages": [{"units": 1, "width": 8}, {"units": 2, "width": 8, "stride": 1, "skip": "scale"}]},
     {"stages": [{"units": 2, "width": 8}, {"units": 2, "width": 8, "stride": 2, "order": "full_preact"}]},
@@ -97,25 +114,39 @@ OTHERS = [
 @pytest.mark.sample(6)
 @pytest.mark.parametrize("fields", OTHERS, ids=lambda fields: next(iter(fields)))
 def test_every_other_field_is_recovered(fields):
-    wanted = reskeras.network(**{"family": "cifar", "stages": [2, 3], "shortcut": "B", "input_shape": [16, 16, 3],
-                                 **fields})
+    wanted = reskeras.network(
+        **{"family": "cifar", "stages": [2, 3], "shortcut": "B", "input_shape": [16, 16, 3], **fields}
+    )
     found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
 
 
-INSIDE = [{"groups": 4}, {"inner_factor": 2.0}, {"groups": 2, "inner_factor": 0.5}, {"squeeze": 4},
-          {"projection": "pooled"}, {"squeeze": 16, "squeeze_multiple": 3},
-          {"squeeze": 8, "order": "full_preact", "drop_path": 0.1},
-          {"order": "full_preact", "downsample": "last", "conv_bias": True, "stem": {
-              "convs": [{"kernel": 7, "width": 8, "stride": 2}], "pool": {"border": "edge"}, "activated": False}}]
+INSIDE = [
+    {"groups": 4},
+    {"inner_factor": 2.0},
+    {"groups": 2, "inner_factor": 0.5},
+    {"squeeze": 4},
+    {"projection": "pooled"},
+    {"squeeze": 16, "squeeze_multiple": 3},
+    {"squeeze": 8, "order": "full_preact", "drop_path": 0.1},
+    {
+        "order": "full_preact",
+        "downsample": "last",
+        "conv_bias": True,
+        "stem": {"convs": [{"kernel": 7, "width": 8, "stride": 2}], "pool": {"border": "edge"}, "activated": False},
+    },
+]
 
 
 @pytest.mark.parametrize("fields", INSIDE, ids=str)
 def test_what_later_residual_networks_have_is_recovered(fields):
-    wanted = reskeras.network(family="imagenet", block="bottleneck", stages=[{"units": 2, "width": 8},
-                                                                            {"units": 2, "width": 12}],
-                              **{"input_shape": [32, 32, 3], **fields})
+    wanted = reskeras.network(
+        family="imagenet",
+        block="bottleneck",
+        stages=[{"units": 2, "width": 8}, {"units": 2, "width": 12}],
+        **{"input_shape": [32, 32, 3], **fields},
+    )
     found = reskeras.conform(described(renamed(config_of(wanted))))
     assert found.exact
     assert reskeras.plan(found.spec).units == reskeras.plan(wanted).units
@@ -128,10 +159,18 @@ def test_what_the_first_shortcut_takes_is_recovered():
     assert reskeras.conform(described(renamed(config_of(**basic)))).spec.first_shortcut is None
 
 
-@pytest.mark.parametrize("fields", [
-    {"cells": [2, 1, 3]}, {"scaling": [0.3, 0.1, 1.0]}, {"last_linear": True}, {"final_width": 100},
-    {"width_factor": 0.3, "dropout": 0.0}, {"bn": {"scale": False, "epsilon": 1e-3}, "initialiser": "glorot_uniform"},
-], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cells": [2, 1, 3]},
+        {"scaling": [0.3, 0.1, 1.0]},
+        {"last_linear": True},
+        {"final_width": 100},
+        {"width_factor": 0.3, "dropout": 0.0},
+        {"bn": {"scale": False, "epsilon": 1e-3}, "initialiser": "glorot_uniform"},
+    ],
+    ids=str,
+)
 def test_every_field_of_an_inception_network_is_recovered(fields):
     wanted = reskeras.network("cifar-inception-resnet-v2", **fields)
     found = reskeras.conform(described(renamed(config_of(wanted))))
@@ -175,8 +214,9 @@ def test_a_depth_that_no_table_has_is_held_against_the_rule():
 
 def test_a_residual_net_is_held_against_a_residual_one_however_it_projects():
     """As keras.io's example of CIFAR-10 does: option B, biases, Keras' own padding, momentum and epsilon."""
-    made = reskeras.network(family="cifar", depth=20, shortcut="B", padding="same", conv_bias=True,
-                            bn={"momentum": 0.99, "epsilon": 1e-3})
+    made = reskeras.network(
+        family="cifar", depth=20, shortcut="B", padding="same", conv_bias=True, bn={"momentum": 0.99, "epsilon": 1e-3}
+    )
     found = reskeras.conform(described(renamed(config_of(made))))
     assert found.exact
     assert found.paper == "cifar-resnet-20"
@@ -188,8 +228,9 @@ def test_a_nested_model_is_opened():
     import keras
 
     body = reskeras.build("cifar-preact-110-1layer", until="stage3")
-    whole = keras.Sequential([body, keras.Sequential([keras.layers.ReLU(), keras.layers.GlobalMaxPooling2D()]),
-                              keras.layers.Dense(4)])
+    whole = keras.Sequential(
+        [body, keras.Sequential([keras.layers.ReLU(), keras.layers.GlobalMaxPooling2D()]), keras.layers.Dense(4)]
+    )
     found = reskeras.conform(whole)
     assert (found.spec.classes, found.spec.head.pool, found.paper) == (4, "max", "cifar-preact-110-1layer")
     assert [(step.sign, step.words) for step in found.obstacles[0].steps] == [("-", "bn")]

@@ -33,9 +33,12 @@ def same(config):
 
 # what each kind of layer may become, by one entry: its class, its origin, its precision, a number of its own
 ORIGINS = [
-    {"module": "mine", "registered_name": "{kind}"}, {"module": None, "registered_name": "{kind}"},
-    {"module": "mine.layers", "registered_name": "mine>{kind}"}, {"module": None, "registered_name": "Custom>{kind}"},
-    {"module": "keras_extras", "registered_name": None}, {"class_name": "Custom>{kind}", "module": None},
+    {"module": "mine", "registered_name": "{kind}"},
+    {"module": None, "registered_name": "{kind}"},
+    {"module": "mine.layers", "registered_name": "mine>{kind}"},
+    {"module": None, "registered_name": "Custom>{kind}"},
+    {"module": "keras_extras", "registered_name": None},
+    {"class_name": "Custom>{kind}", "module": None},
     {"class_name": "My{kind}", "module": "mine", "registered_name": "My{kind}"},
 ]
 KINDS = ["Conv2D", "FusedBatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dense"]
@@ -43,7 +46,10 @@ POLICIES = [
     {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}},
     {"class_name": "Int4DTypePolicy", "config": {"mode": "int4/128", "source_name": "float32"}},
     {"class_name": "QuantizedFloat8DTypePolicy", "config": {"mode": "float8", "source_name": "float32"}},
-    {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}, "mixed_bfloat16", "float64", "float16",
+    {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}},
+    "mixed_bfloat16",
+    "float64",
+    "float16",
 ]
 
 
@@ -73,19 +79,51 @@ def test_another_precision_is_told(whole, kind, policy):
             found.write("never.yaml")
 
 
-@pytest.mark.parametrize(("kind", "changes"), [
-    ("Conv2D", {"dilation_rate": [2, 2]}), ("Conv2D", {"activation": "silu"}), ("Conv2D", {"activation": "gelu"}),
-    ("Conv2D", {"data_format": "channels_first"}), ("Conv2D", {"padding": "causal"}),
-    ("Dense", {"activation": "tanh"}), ("Dense", {"activation": {"module": "mine", "class_name": "function",
-                                                              "config": "relu6", "registered_name": "relu6"}}),
-    ("Conv2D", {"activation": {"module": "mine", "class_name": "function", "config": "relu",
-                               "registered_name": "mine>relu"}}),
-    ("Conv2D", {"activation": {"module": None, "class_name": "relu", "config": {}, "registered_name": "mine>relu"}}),
-    ("Conv2D", {"activation": {"module": "builtins", "class_name": "function", "config": "relu",
-                               "registered_name": "function"}}),  # an unregistered one that is called so
-    ("Dense", {"lora_rank": 2}), ("ReLU", {"max_value": 6.0}), ("ReLU", {"negative_slope": 0.1}),
-    ("ReLU", {"threshold": 0.5}),
-])
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("Conv2D", {"dilation_rate": [2, 2]}),
+        ("Conv2D", {"activation": "silu"}),
+        ("Conv2D", {"activation": "gelu"}),
+        ("Conv2D", {"data_format": "channels_first"}),
+        ("Conv2D", {"padding": "causal"}),
+        ("Dense", {"activation": "tanh"}),
+        (
+            "Dense",
+            {"activation": {"module": "mine", "class_name": "function", "config": "relu6", "registered_name": "relu6"}},
+        ),
+        (
+            "Conv2D",
+            {
+                "activation": {
+                    "module": "mine",
+                    "class_name": "function",
+                    "config": "relu",
+                    "registered_name": "mine>relu",
+                }
+            },
+        ),
+        (
+            "Conv2D",
+            {"activation": {"module": None, "class_name": "relu", "config": {}, "registered_name": "mine>relu"}},
+        ),
+        (
+            "Conv2D",
+            {
+                "activation": {
+                    "module": "builtins",
+                    "class_name": "function",
+                    "config": "relu",
+                    "registered_name": "function",
+                }
+            },
+        ),  # an unregistered one that is called so
+        ("Dense", {"lora_rank": 2}),
+        ("ReLU", {"max_value": 6.0}),
+        ("ReLU", {"negative_slope": 0.1}),
+        ("ReLU", {"threshold": 0.5}),
+    ],
+)
 def test_another_function_inside_a_layer_is_told(whole, kind, changes):
     config = copy.deepcopy(whole)
     layers(config, kind)[0]["config"].update(changes)
@@ -106,8 +144,10 @@ class Residual(keras.layers.Layer):
         return x + self.inner(x)
 
     def get_config(self):
-        return {**super().get_config(), "layers": [keras.saving.serialize_keras_object(each)
-                                                   for each in self.inner.layers]}
+        return {
+            **super().get_config(),
+            "layers": [keras.saving.serialize_keras_object(each) for each in self.inner.layers],
+        }
 
 
 class Doubled(keras.Model):
@@ -153,8 +193,11 @@ def test_a_custom_layer_that_holds_layers_is_no_sequential(tmp_path):
 def test_a_model_with_a_call_of_its_own_is_not_its_layers(tmp_path, kind, nested):
     body = reskeras.build(**FIELDS)
     model = kind(body.inputs, body.outputs) if kind is Doubled else kind([keras.Input((8, 8, 3)), *body.layers[1:2]])
-    assert np.ptp(model(np.ones((1, 8, 8, 3), np.float32)) - body(np.ones((1, 8, 8, 3), np.float32))
-                  ) > 0 if kind is Doubled else True
+    assert (
+        np.ptp(model(np.ones((1, 8, 8, 3), np.float32)) - body(np.ones((1, 8, 8, 3), np.float32))) > 0
+        if kind is Doubled
+        else True
+    )
     if nested:
         image = keras.Input((8, 8, 3))
         model = keras.Model(image, model(image))

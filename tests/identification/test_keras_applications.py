@@ -31,8 +31,11 @@ def test_v1_is_the_papers_network_but_for_numbers(depth):
     found = reskeras.conform(hidden(application(f"ResNet{depth}")))
     assert (found.paper, found.exact, found.softmax) == (f"resnet-{depth}", True, True)
     assert {each.field: (each.paper, each.value) for each in found.deviations} == {
-        "conv_bias": (False, True), "bn.momentum": (0.9, 0.99), "bn.epsilon": (1e-5, 1.001e-5),
-        "initialiser": ("he_normal", "glorot_uniform")}
+        "conv_bias": (False, True),
+        "bn.momentum": (0.9, 0.99),
+        "bn.epsilon": (1e-5, 1.001e-5),
+        "initialiser": ("he_normal", "glorot_uniform"),
+    }
     assert found.spec.sparse()["depth"] == depth
 
 
@@ -75,21 +78,29 @@ def copy_by_unit(theirs, ours):
     left = ordered(theirs)
     for layer in ordered(ours):
         shapes = [weight.shape for weight in layer.weights]
-        match = next(each for each in left if type(each).__name__.endswith(type(layer).__name__[-6:])
-                     and [weight.shape for weight in each.weights] == shapes[: len(each.weights)]
-                     and ("shortcut" in layer.name) == ("_0_" in each.name))
+        match = next(
+            each
+            for each in left
+            if type(each).__name__.endswith(type(layer).__name__[-6:])
+            and [weight.shape for weight in each.weights] == shapes[: len(each.weights)]
+            and ("shortcut" in layer.name) == ("_0_" in each.name)
+        )
         weights = match.get_weights()  # a convolution of theirs may have no bias
-        layer.set_weights([*weights, *(np.zeros(shape) for shape in shapes[len(weights):])])
+        layer.set_weights([*weights, *(np.zeros(shape) for shape in shapes[len(weights) :])])
         left.remove(match)
     assert not left
 
 
-@pytest.mark.parametrize(("name", "why"), [
-    ("MobileNet", "depthwise 3x3 conv (13)"), ("MobileNetV2", "depthwise 3x3 conv (17)"),
-    pytest.param("EfficientNetB0", "depthwise 3x3 conv (7), depthwise 5x5 conv (9)", marks=pytest.mark.slow),
-    pytest.param("DenseNet121", "pools between or after its units", marks=pytest.mark.slow),
-    pytest.param("InceptionV3", "pools between or after its units", marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("MobileNet", "depthwise 3x3 conv (13)"),
+        ("MobileNetV2", "depthwise 3x3 conv (17)"),
+        pytest.param("EfficientNetB0", "depthwise 3x3 conv (7), depthwise 5x5 conv (9)", marks=pytest.mark.slow),
+        pytest.param("DenseNet121", "pools between or after its units", marks=pytest.mark.slow),
+        pytest.param("InceptionV3", "pools between or after its units", marks=pytest.mark.slow),
+    ],
+)
 def test_another_kind_of_network_is_none_of_this_space(name, why):
     found = reskeras.conform(hidden(application(name)))
     assert (found.spec, found.exact, found.deviations) == (None, False, ())

@@ -23,6 +23,7 @@ from tests.identification.configs import archive, config_of, described, renamed
 
 def tutorial(activation="relu"):
     """A CIFAR ResNet-8 as tutorials write it: additions residual first, an average pool of everything, a softmax."""
+
     def block(x, width, stride):
         y = layers.Activation("relu")(layers.BatchNormalization()(convolution(x, width, 3, stride)))
         y = layers.BatchNormalization()(convolution(y, width, 3))
@@ -48,8 +49,13 @@ def test_a_tutorials_resnet_is_read_for_what_it_is():
     assert found.exact
     assert found.softmax
     assert {each.field: each.value for each in found.deviations} == {
-        "padding": "same", "conv_bias": True, "bn.momentum": 0.99, "bn.epsilon": 1e-3,
-        "stages.0..2.shortcut": "B", "initialiser": "truncated_normal, 2.0 / fan_in (9), glorot_uniform (1)"}
+        "padding": "same",
+        "conv_bias": True,
+        "bn.momentum": 0.99,
+        "bn.epsilon": 1e-3,
+        "stages.0..2.shortcut": "B",
+        "initialiser": "truncated_normal, 2.0 / fan_in (9), glorot_uniform (1)",
+    }
     assert "cannot say" in next(each.remark for each in found.deviations if each.field == "initialiser")
     assert found.spec.depth == 8
 
@@ -61,8 +67,12 @@ def test_the_written_spec_is_the_same_function(tmp_path):
     source = [layer for layer in theirs.layers if layer.weights]
     left = list(source)
     for layer in (layer for layer in ours.layers if layer.weights):
-        match = next(each for each in left if ("shortcut" in each.name) == ("shortcut" in layer.name)
-                     and [weight.shape for weight in each.weights] == [weight.shape for weight in layer.weights])
+        match = next(
+            each
+            for each in left
+            if ("shortcut" in each.name) == ("shortcut" in layer.name)
+            and [weight.shape for weight in each.weights] == [weight.shape for weight in layer.weights]
+        )
         left.remove(match)
         layer.set_weights(match.get_weights())
     assert not left
@@ -81,8 +91,10 @@ def test_another_activation_stands_in_the_way():
 
 
 def test_a_batch_norm_kept_in_training_and_channels_first_stand_in_the_way():
-    for spoil in (lambda layer: layer["inbound_nodes"][0]["kwargs"].update(training=True),
-                  lambda layer: layer["config"].update(data_format="channels_first")):
+    for spoil in (
+        lambda layer: layer["inbound_nodes"][0]["kwargs"].update(training=True),
+        lambda layer: layer["config"].update(data_format="channels_first"),
+    ):
         config = config_of(family="cifar", stages=[1, 1], input_shape=[8, 8, 3])
         for layer in config["layers"]:
             if layer["class_name"] in ("FusedBatchNormalization", "GlobalAveragePooling2D"):
@@ -93,8 +105,12 @@ def test_a_batch_norm_kept_in_training_and_channels_first_stand_in_the_way():
 def test_explicit_padding_is_the_same_convolution():
     images = keras.Input((8, 8, 3))
     padded = layers.Conv2D(16, 3, use_bias=False)(layers.ZeroPadding2D(1)(images))
-    whole = keras.Model(images, reskeras.build(family="cifar", stages=[1], input_shape=[8, 8, 3], after="stem")(
-        layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(padded))))
+    whole = keras.Model(
+        images,
+        reskeras.build(family="cifar", stages=[1], input_shape=[8, 8, 3], after="stem")(
+            layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(padded))
+        ),
+    )
     found = reskeras.conform(whole)
     assert found.exact
     assert found.spec.stages[0].units == 1
@@ -128,8 +144,9 @@ def test_the_form_of_keras_2_is_read():
         for index, node in enumerate(layer["inbound_nodes"]):
             tensors = node["args"][0] if isinstance(node["args"][0], list) else node["args"]
             layer["inbound_nodes"][index] = [[*tensor["config"]["keras_history"], {}] for tensor in tensors]
-    found = reskeras.conform(described({**config, "input_layers": [config["input_layers"]],
-                                        "output_layers": [config["output_layers"]]}))
+    found = reskeras.conform(
+        described({**config, "input_layers": [config["input_layers"]], "output_layers": [config["output_layers"]]})
+    )
     assert (found.name, found.deviations, found.exact) == ("cifar-resnet-20", (), True)
 
 
@@ -185,8 +202,13 @@ def test_code_in_a_lambda_does_not_run(tmp_path):
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, layers.Activation("relu")(layers.Conv2D(4, 3)(images)))
     config = json.loads(json.dumps(model.get_config()))
-    config["layers"][2] |= {"class_name": "Lambda", "config": {
-        "name": config["layers"][2]["name"], "function": {"class_name": "__lambda__", "config": {"code": code}}}}
+    config["layers"][2] |= {
+        "class_name": "Lambda",
+        "config": {
+            "name": config["layers"][2]["name"],
+            "function": {"class_name": "__lambda__", "config": {"code": code}},
+        },
+    }
     path = archive(tmp_path / "model.keras", config)
     assert reskeras.conform(path).spec is None
     assert not mark.exists()
@@ -202,12 +224,20 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     assert "more than 1 MiB" in refused(path, 1)
 
 
-@pytest.mark.parametrize("text", [
-    "", "[]", "{}", "nonsense", '{"class_name": "Functional", "config": 3}', "[" * 100_000,
-    '{"class_name": "Functional", "config": {"layers": [{}], "input_layers": [["a", 0, 0]], "output_layers": []}}',
-    '{"class_name": "Functional", "config": {"layers": [3], "input_layers": 4}}',
-    '{"class_name": "Sequential", "config": {"layers": []}}',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "nonsense",
+        '{"class_name": "Functional", "config": 3}',
+        "[" * 100_000,
+        '{"class_name": "Functional", "config": {"layers": [{}], "input_layers": [["a", 0, 0]], "output_layers": []}}',
+        '{"class_name": "Functional", "config": {"layers": [3], "input_layers": 4}}',
+        '{"class_name": "Sequential", "config": {"layers": []}}',
+    ],
+)
 def test_nonsense_is_told_in_a_line(tmp_path, text):
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w") as file:
@@ -277,8 +307,9 @@ def test_the_command_tells_and_writes(tmp_path):
 
 def test_the_command_waits_for_no_tensorflow(tmp_path):
     path = archive(tmp_path / "model.keras", config_of("cifar-resnet-20"))
-    answer = subprocess.run([sys.executable, "-c", PROBE, "conform", str(path)], capture_output=True, text=True,
-                            check=False)
+    answer = subprocess.run(
+        [sys.executable, "-c", PROBE, "conform", str(path)], capture_output=True, text=True, check=False
+    )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines()[-1] == "LOADED []"
 

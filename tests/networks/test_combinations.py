@@ -58,8 +58,9 @@ def test_an_order_changes_no_convolution(order):
         if (skip, shortcut) in FORBIDDEN:
             continue
         plans = [reskeras.plan(**fields(block, name, skip, shortcut)) for name in (order, "original")]
-        convolutions = [sorted((op.name, op.filters, op.stride) for op in plan.ops() if op.kind == "conv")
-                        for plan in plans]
+        convolutions = [
+            sorted((op.name, op.filters, op.stride) for op in plan.ops() if op.kind == "conv") for plan in plans
+        ]
         assert convolutions[0] == convolutions[1]
         assert plans[0].complexity().multiply_adds == plans[1].complexity().multiply_adds
 

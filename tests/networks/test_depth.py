@@ -27,21 +27,24 @@ def test_a_catalogued_depth_wins(depth):
     assert read_depth(depth) == NAMED[depth]
 
 
-@pytest.mark.parametrize(("depth", "family", "block", "meaning"), [
-    (8, None, None, ("cifar", "basic", (1, 1, 1))),
-    (20, None, None, ("cifar", "basic", (3, 3, 3))),
-    (56, None, None, ("cifar", "basic", (9, 9, 9))),  # also 9n+2: basic comes first
-    (110, None, None, ("cifar", "basic", (18, 18, 18))),
-    (1202, None, None, ("cifar", "basic", (200, 200, 200))),
-    (29, None, None, ("cifar", "bottleneck", (3, 3, 3))),
-    (110, None, "bottleneck", ("cifar", "bottleneck", (12, 12, 12))),
-    (110, "cifar", "single", ("cifar", "single", (36, 36, 36))),
-    (164, None, "basic", ("cifar", "basic", (27, 27, 27))),
-    (50, "cifar", None, ("cifar", "basic", (8, 8, 8))),
-    (50, None, "basic", ("cifar", "basic", (8, 8, 8))),
-    (101, "cifar", None, ("cifar", "bottleneck", (11, 11, 11))),
-    (50, "imagenet", "bottleneck", NAMED[50]),
-])
+@pytest.mark.parametrize(
+    ("depth", "family", "block", "meaning"),
+    [
+        (8, None, None, ("cifar", "basic", (1, 1, 1))),
+        (20, None, None, ("cifar", "basic", (3, 3, 3))),
+        (56, None, None, ("cifar", "basic", (9, 9, 9))),  # also 9n+2: basic comes first
+        (110, None, None, ("cifar", "basic", (18, 18, 18))),
+        (1202, None, None, ("cifar", "basic", (200, 200, 200))),
+        (29, None, None, ("cifar", "bottleneck", (3, 3, 3))),
+        (110, None, "bottleneck", ("cifar", "bottleneck", (12, 12, 12))),
+        (110, "cifar", "single", ("cifar", "single", (36, 36, 36))),
+        (164, None, "basic", ("cifar", "basic", (27, 27, 27))),
+        (50, "cifar", None, ("cifar", "basic", (8, 8, 8))),
+        (50, None, "basic", ("cifar", "basic", (8, 8, 8))),
+        (101, "cifar", None, ("cifar", "bottleneck", (11, 11, 11))),
+        (50, "imagenet", "bottleneck", NAMED[50]),
+    ],
+)
 def test_family_and_block_choose_the_reading(depth, family, block, meaning):
     assert read_depth(depth, family, block) == meaning
 
@@ -60,13 +63,16 @@ def test_every_depth_to_300_is_read_or_refused_with_its_neighbours():
         assert f"nearest are {near}" in str(refusal.value) or f"nearest is {near}" in str(refusal.value)
 
 
-@pytest.mark.parametrize(("depth", "family", "block", "near"), [
-    (18, "cifar", None, "14 and 20"),
-    (33, "imagenet", None, "18 and 34"),
-    (18, None, "bottleneck", "11 and 20"),
-    (20, "imagenet", "bottleneck", "50"),
-    (6, "cifar", "single", "5 and 8"),
-])
+@pytest.mark.parametrize(
+    ("depth", "family", "block", "near"),
+    [
+        (18, "cifar", None, "14 and 20"),
+        (33, "imagenet", None, "18 and 34"),
+        (18, None, "bottleneck", "11 and 20"),
+        (20, "imagenet", "bottleneck", "50"),
+        (6, "cifar", "single", "5 and 8"),
+    ],
+)
 def test_an_impossible_depth_names_its_neighbours_of_that_kind(depth, family, block, near):
     with pytest.raises(ReskerasError) as refusal:
         read_depth(depth, family, block)
@@ -93,6 +99,9 @@ def test_depth_is_counted_back_from_the_stages(depth):
 def test_depth_of_a_custom_net_is_convolutions_on_the_main_path_and_the_dense_layer():
     # 3 stem convolutions + 2 x 2 + 1 x 3 + 3 x 1 + dense
     custom = reskeras.network(
-        family="cifar", shortcut="B", stem={"convs": [{"width": 8}, {"width": 8}, {"width": 16}]},
-        stages=[{"units": 2, "block": "basic"}, {"units": 1, "block": "bottleneck"}, {"units": 3, "block": "single"}])
+        family="cifar",
+        shortcut="B",
+        stem={"convs": [{"width": 8}, {"width": 8}, {"width": 16}]},
+        stages=[{"units": 2, "block": "basic"}, {"units": 1, "block": "bottleneck"}, {"units": 3, "block": "single"}],
+    )
     assert reskeras.resolve(custom).depth == 3 + 4 + 3 + 3 + 1

@@ -17,8 +17,11 @@ from reskeras.networks.request import detector, network
 
 def test_a_spec_is_as_sparse_as_it_was_typed_and_survives_yaml():
     spec = detector("resnet-18", classes=3, settings=("anchors.sizes=[16, 32]", "bn.momentum=0.95"))
-    assert spec.sparse() == {"backbone": {"depth": 18, "bn": {"momentum": 0.95}}, "classes": 3,
-                             "anchors": {"sizes": [16.0, 32.0]}}
+    assert spec.sparse() == {
+        "backbone": {"depth": 18, "bn": {"momentum": 0.95}},
+        "classes": 3,
+        "anchors": {"sizes": [16.0, 32.0]},
+    }
     assert validated(DetectorSpec, yaml.safe_load(to_yaml(spec.sparse()))) == spec
     assert validated(DetectorSpec, json.loads(spec.decided().model_dump_json())).decided() == spec.decided()
 
@@ -53,8 +56,10 @@ def test_outputs_count_classes_and_anchors(settings, anchors):
 
 
 def test_context_doubles_what_is_told_from():
-    plain, context = (lower_detector(detector("resnet-18", classes=7, settings=settings))
-                      for settings in ((), ("regions.context=true",)))
+    plain, context = (
+        lower_detector(detector("resnet-18", classes=7, settings=settings))
+        for settings in ((), ("regions.context=true",))
+    )
     assert context.logits.input_shape[0] == 2 * plain.logits.input_shape[0]
 
 
@@ -74,25 +79,28 @@ def test_a_file_names_a_backbone_or_says_it(tmp_path):
         detector(path)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("backbone: resnet-19", "'resnet-19' is not one of .* did you mean resnet-1"),
-    ("backbone: inception-v4", "backbone: inception-v4 has no stages to share"),
-    ("backbone: {family: imagenet, depth: 18, stages: [1, 1]}", "depth: 18 contradicts stages"),
-    ("backbone: {family: cifar, stages: [3]}", "backbone: one stage cannot be divided"),
-    ("backbone: resnet-18\nshared: stage9", "'stage9' is not one of"),
-    ("backbone: resnet-18\nshared: stem", "shared: 'stem' leaves no unit"),
-    ("backbone: resnet-18\nshared: stage4", "shared: 'stage4' leaves no unit"),
-    ("backbone: resnet-18\nanchors: {sizes: []}", r"anchors.sizes: \[\]: needs at least 1"),
-    ("backbone: resnet-18\nanchors: {sizes: [8, 8]}", "should name each number once"),
-    ("backbone: resnet-18\nanchors: {sizes: [0]}", "anchors.sizes.0: 0: should be at least 1"),
-    ("backbone: resnet-18\nproposals: {positive: 0.2}", "proposals.negative 0.3 is above proposals.positive 0.2"),
-    ("backbone: resnet-18\nproposals: {testing: 3000}", "proposals.testing: 3000 is more than proposals.before"),
-    ("backbone: resnet-18\nproposals: {overlap: 1.5}", "proposals.overlap"),
-    ("backbone: resnet-18\nregions: {size: 1}", "regions.size"),
-    ("backbone: resnet-18\nclasses: 0", "classes"),
-    ("backbone: resnet-18\nanchor: {}", "'anchor' is not one of .*did you mean anchors"),
-    ("backbone: !!python/name:os.system x", "not a safe YAML"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("backbone: resnet-19", "'resnet-19' is not one of .* did you mean resnet-1"),
+        ("backbone: inception-v4", "backbone: inception-v4 has no stages to share"),
+        ("backbone: {family: imagenet, depth: 18, stages: [1, 1]}", "depth: 18 contradicts stages"),
+        ("backbone: {family: cifar, stages: [3]}", "backbone: one stage cannot be divided"),
+        ("backbone: resnet-18\nshared: stage9", "'stage9' is not one of"),
+        ("backbone: resnet-18\nshared: stem", "shared: 'stem' leaves no unit"),
+        ("backbone: resnet-18\nshared: stage4", "shared: 'stage4' leaves no unit"),
+        ("backbone: resnet-18\nanchors: {sizes: []}", r"anchors.sizes: \[\]: needs at least 1"),
+        ("backbone: resnet-18\nanchors: {sizes: [8, 8]}", "should name each number once"),
+        ("backbone: resnet-18\nanchors: {sizes: [0]}", "anchors.sizes.0: 0: should be at least 1"),
+        ("backbone: resnet-18\nproposals: {positive: 0.2}", "proposals.negative 0.3 is above proposals.positive 0.2"),
+        ("backbone: resnet-18\nproposals: {testing: 3000}", "proposals.testing: 3000 is more than proposals.before"),
+        ("backbone: resnet-18\nproposals: {overlap: 1.5}", "proposals.overlap"),
+        ("backbone: resnet-18\nregions: {size: 1}", "regions.size"),
+        ("backbone: resnet-18\nclasses: 0", "classes"),
+        ("backbone: resnet-18\nanchor: {}", "'anchor' is not one of .*did you mean anchors"),
+        ("backbone: !!python/name:os.system x", "not a safe YAML"),
+    ],
+)
 def test_what_contradicts_itself_is_refused_by_name(tmp_path, text, message):
     (tmp_path / "d.yaml").write_text(text + "\n")
     with pytest.raises(ReskerasError, match=message) as caught:
@@ -113,6 +121,8 @@ def test_a_detector_is_no_network(tmp_path):
 
 
 def test_a_spec_needs_no_tensorflow():
-    code = ("import sys, reskeras; from reskeras.networks.detector import lower_detector as lower; "
-            "lower(reskeras.detector('resnet-18')); assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)")
+    code = (
+        "import sys, reskeras; from reskeras.networks.detector import lower_detector as lower; "
+        "lower(reskeras.detector('resnet-18')); assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

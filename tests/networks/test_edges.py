@@ -31,6 +31,7 @@ def strides(nodes) -> list[int]:
 
 # --- pre-activation (v2 appendix) ---
 
+
 def test_preact_first_unit_activates_before_the_split():
     first = units("cifar-preact-110")["stage1_unit1"]
     assert before(first) == ["bn", "relu"]
@@ -65,18 +66,25 @@ def test_preact_with_option_c_shares_in_every_unit():
 
 # --- shortcuts (v1 section 3.3) ---
 
-@pytest.mark.parametrize(("name", "projecting"), [
-    ("resnet-18-B", ["stage2_unit1", "stage3_unit1", "stage4_unit1"]),
-    ("resnet-34-B", ["stage2_unit1", "stage3_unit1", "stage4_unit1"]),
-    ("preact-18", ["stage2_unit1", "stage3_unit1", "stage4_unit1"]),
-    ("resnet-50-B", ["stage1_unit1", "stage2_unit1", "stage3_unit1", "stage4_unit1"]),
-    ("preact-50", ["stage1_unit1", "stage2_unit1", "stage3_unit1", "stage4_unit1"]),
-    ("resnet-34-A", []),
-    ("cifar-resnet-20", []),
-])
+
+@pytest.mark.parametrize(
+    ("name", "projecting"),
+    [
+        ("resnet-18-B", ["stage2_unit1", "stage3_unit1", "stage4_unit1"]),
+        ("resnet-34-B", ["stage2_unit1", "stage3_unit1", "stage4_unit1"]),
+        ("preact-18", ["stage2_unit1", "stage3_unit1", "stage4_unit1"]),
+        ("resnet-50-B", ["stage1_unit1", "stage2_unit1", "stage3_unit1", "stage4_unit1"]),
+        ("preact-50", ["stage1_unit1", "stage2_unit1", "stage3_unit1", "stage4_unit1"]),
+        ("resnet-34-A", []),
+        ("cifar-resnet-20", []),
+    ],
+)
 def test_projections_stand_where_the_shape_changes_and_nowhere_else(name, projecting):
-    found = [unit for unit, made in units(name).items() if any(op.name == f"{unit}_shortcut_conv"
-                                                               for op in sequence_ops(made.nodes))]
+    found = [
+        unit
+        for unit, made in units(name).items()
+        if any(op.name == f"{unit}_shortcut_conv" for op in sequence_ops(made.nodes))
+    ]
     assert found == projecting
 
 
@@ -101,6 +109,7 @@ def test_option_a_widens_a_bottleneck_without_a_stride():
 
 
 # --- strides ---
+
 
 def test_a_bottleneck_strides_in_its_first_1x1_by_default():
     unit = units("resnet-50")["stage2_unit1"]
@@ -129,14 +138,20 @@ def test_downsample_last_strides_in_the_last_unit_of_the_stage_before():
     assert strided == ["stage1_unit3", "stage2_unit4", "stage3_unit6"]
     plan = reskeras.plan("preact-50", downsample="last")
     assert [plan.slice(until=f"stage{stage}").output_shape for stage in (1, 2, 3, 4)] == [
-        (28, 28, 256), (14, 14, 512), (7, 7, 1024), (7, 7, 2048)]
+        (28, 28, 256),
+        (14, 14, 512),
+        (7, 7, 1024),
+        (7, 7, 2048),
+    ]
 
 
 def test_the_first_stage_keeps_its_own_stride_whatever_downsample_says():
     for units in (1, 2):
         stages = [{"units": units, "stride": 2}, {"units": 2, "stride": 2}]
-        shapes = {where: reskeras.plan(family="cifar", stages=stages, downsample=where).unit_shapes()
-                  for where in ("first", "last")}
+        shapes = {
+            where: reskeras.plan(family="cifar", stages=stages, downsample=where).unit_shapes()
+            for where in ("first", "last")
+        }
         sides = {where: [shape[0] for shape in each[: 1 + units]] for where, each in shapes.items()}
         assert sides == {"first": [32, *[16] * units], "last": [32, *[16] * (units - 1), 8]}
         assert shapes["first"][-2] == shapes["last"][-2] == (8, 8, 32)
@@ -156,6 +171,7 @@ def test_symmetric_padding_splits_what_a_stride_needs_evenly():
 
 
 # --- skips (v2 figure 2) ---
+
 
 def test_constant_scaling_multiplies_both_paths():
     merge = fork(units("cifar-resnet-110-scale-0.5-1")["stage1_unit2"])
@@ -183,6 +199,7 @@ def test_a_dropped_shortcut_has_the_papers_expectation():
 
 
 # --- training aids ---
+
 
 def test_drop_path_grows_linearly_to_the_last_unit():
     net = units(family="cifar", stages=[2, 2, 1], drop_path=0.5)
@@ -226,17 +243,23 @@ def test_an_even_kernel_pads_its_odd_pixel_at_the_end():
 
 # --- width_factor ---
 
+
 def stem_width(**fields) -> int:
     return reskeras.network(**fields).decided().stem.convs[-1].width
 
 
 @pytest.mark.parametrize("factor", [0.05, 0.25, 0.5, 1.0, 2.0, 10.0])
-@pytest.mark.parametrize(("family", "widths", "stem"), [
-    ("cifar", (16, 32, 64), 16), ("imagenet", (64, 128, 256, 512), 64)])
+@pytest.mark.parametrize(
+    ("family", "widths", "stem"), [("cifar", (16, 32, 64), 16), ("imagenet", (64, 128, 256, 512), 64)]
+)
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
 def test_a_width_factor_leaves_the_stem_unless_option_a_could_not_follow(family, widths, stem, shortcut, factor):
-    fields = {"family": family, "depth": 2 * len(widths) + 2 if family == "cifar" else 18, "shortcut": shortcut,
-              "width_factor": factor}
+    fields = {
+        "family": family,
+        "depth": 2 * len(widths) + 2 if family == "cifar" else 18,
+        "shortcut": shortcut,
+        "width_factor": factor,
+    }
     resolved = reskeras.network(**fields).decided()
     assert [row.width for row in resolved.stages] == [max(round(width * factor), 1) for width in widths]
     narrowed = shortcut == "A" and factor < 1
@@ -249,6 +272,8 @@ def test_a_width_factor_leaves_the_stem_unless_option_a_could_not_follow(family,
 def test_a_stem_that_is_told_is_never_changed():
     told = {"family": "cifar", "depth": 8, "stem": {"convs": [{"width": 24}]}}
     assert stem_width(**told, width_factor=2) == 24
-    with pytest.raises(reskeras.ReskerasError, match="cannot go from 24 to 4; choose shortcut B or C, or a width of at "
-                                                     "least 24, or a narrower stem"):
+    with pytest.raises(
+        reskeras.ReskerasError,
+        match="cannot go from 24 to 4; choose shortcut B or C, or a width of at least 24, or a narrower stem",
+    ):
         reskeras.plan(**told, width_factor=0.25)

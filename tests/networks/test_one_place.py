@@ -15,17 +15,28 @@ import reskeras
 
 PACKAGES = {"reskeras": Path(reskeras.__file__).parent, "reskeras_cli": Path(reskeras.__file__).parents[1] / "cli"}
 
-ORDER = ("networks/orders.py", '    "full_preact": Order(', '''\
+ORDER = (
+    "networks/orders.py",
+    '    "full_preact": Order(',
+    """\
     "late_relu": Order(BN, RELU, BN_RELU, NOTHING, BN, BN, RELU),
-''')
-SHORTCUT = ("networks/shortcuts.py", '    "none": ShortcutOption(', '''\
+""",
+)
+SHORTCUT = (
+    "networks/shortcuts.py",
+    '    "none": ShortcutOption(',
+    """\
     "D": ShortcutOption(
         lambda change: False, narrows=False,  # means, and zero channels where the width grows
         fitted=lambda name, change: (
             *(averaged(name, change.stride) if change.stride > 1 else ()),
             *subsampled(name, Change(change.in_width, change.out_width, 1, change.downsample)))),
-''')
-SKIP = ("networks/skips.py", "def _kinds(", '''\
+""",
+)
+SKIP = (
+    "networks/skips.py",
+    "def _kinds(",
+    '''\
 class Softened(SkipSpec):
     """The larger of the shortcut, made soft, and the residual."""
 
@@ -41,8 +52,12 @@ class Softened(SkipSpec):
         return cls(kind="softened", slope=fork.branches[0][-1].slope) if fork.merge == Maximum() else None
 
 
-''')
-OPERATION = ("plans/operations.py", "OPERATIONS: dict", '''\
+''',
+)
+OPERATION = (
+    "plans/operations.py",
+    "OPERATIONS: dict",
+    '''\
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swish(Op):
     """x / (1 + exp(-slope x)), times a learned number for each channel."""
@@ -60,8 +75,12 @@ class Swish(Op):
         return {"height": Weight(shape[-1:], 1.0)}
 
 
-''')
-MERGE = ("plans/merges.py", "MERGES: dict", '''\
+''',
+)
+MERGE = (
+    "plans/merges.py",
+    "MERGES: dict",
+    '''\
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maximum(Merge):
     """The larger one."""
@@ -71,17 +90,25 @@ class Maximum(Merge):
     symbol: ClassVar[str] = "max"
 
 
-''')
+''',
+)
 FUNCTIONS = [
-    ("graph/functions.py", "OPERATIONS: dict", '''\
+    (
+        "graph/functions.py",
+        "OPERATIONS: dict",
+        """\
 def _swish(node: op.Swish, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     return x * tf.sigmoid(node.slope * x) * unit.weights[node.name, "height"]
 
 
-'''),
+""",
+    ),
     ("graph/functions.py", "    op.Scale: _scale,", "    op.Swish: _swish,\n"),
-    ("graph/functions.py", "    merges.Concat: _concat,",
-     "    merges.Maximum: lambda merge, values: tf.maximum(*values),\n"),
+    (
+        "graph/functions.py",
+        "    merges.Concat: _concat,",
+        "    merges.Maximum: lambda merge, values: tf.maximum(*values),\n",
+    ),
 ]
 NAMES = [("networks/skips.py", "from reskeras.plans.nodes import Fork", "from reskeras.plans.merges import Maximum\n")]
 ALL = [ORDER, SHORTCUT, SKIP, OPERATION, MERGE, *FUNCTIONS, *NAMES]
@@ -104,7 +131,7 @@ def ran(folder: Path, code: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=environment)
 
 
-PLAIN_PYTHON = '''
+PLAIN_PYTHON = """
 import json
 import reskeras
 from click.testing import CliRunner
@@ -145,12 +172,17 @@ cost, without = plan.complexity(), plain.complexity()
 assert cost.parameters - without.parameters == 2 * (16 + 32 + 64)  # the numbers of each channel of six units
 kept = cost.total.activations - without.total.activations
 assert kept > 0
-'''
-DRAWN = PLAIN_PYTHON + '''
+"""
+DRAWN = (
+    PLAIN_PYTHON
+    + """
 file = draw(plan, "new", "new.svg").read_text()
 assert "#123456" in file and "swish 2" in file
-'''
-BUILT = PLAIN_PYTHON + '''
+"""
+)
+BUILT = (
+    PLAIN_PYTHON
+    + """
 import keras, numpy as np
 from reskeras.graph.weights import copy_weights, read
 models = {form: reskeras.build(spec, seed=1, form=form) for form in ("unrolled", "scanned")}
@@ -185,14 +217,18 @@ for layer in config["config"]["layers"]:
 config = keras.Model.from_config(config["config"])
 told = reskeras.conform(config)
 assert told.spec is None or told.spec.decided().make_plan() != plan
-'''
-EXPORTED = BUILT + '''
+"""
+)
+EXPORTED = (
+    BUILT
+    + """
 from pathlib import Path
 Path("names").write_text("\\n".join("abcdefghij"))
 run = reskeras.port(again, out="run", classes="names")
 [proof] = run.export("tflite", timing=False)
 assert proof.holds, proof
-'''
+"""
+)
 
 
 def test_all_that_works_on_plans_knows_them(tmp_path):
@@ -211,18 +247,23 @@ def test_they_are_exported_with_proof(tmp_path):
     assert not done.returncode, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize(("left_out", "named"), [(0, "_swish"), (1, "no function of tensors for Swish"),
-                                                 (2, "no function of tensors for Maximum")])
+@pytest.mark.parametrize(
+    ("left_out", "named"),
+    [(0, "_swish"), (1, "no function of tensors for Swish"), (2, "no function of tensors for Maximum")],
+)
 def test_a_forgotten_function_is_told_at_import(tmp_path, left_out, named):
     changes = [change for change in ALL if change is not FUNCTIONS[left_out]]
     done = ran(copied(tmp_path, changes), "import reskeras.graph.functions")
     assert done.returncode and named in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("file", "old", "new", "named"), [
-    ("networks/orders.py", 'BN: Words = ("bn",)', 'BN: Words = ("bm",)', "bm"),
-    ("networks/skips.py", 'kind: Literal["dropout"]', 'kind: Literal["drop"]', "drop"),
-])
+@pytest.mark.parametrize(
+    ("file", "old", "new", "named"),
+    [
+        ("networks/orders.py", 'BN: Words = ("bn",)', 'BN: Words = ("bm",)', "bm"),
+        ("networks/skips.py", 'kind: Literal["dropout"]', 'kind: Literal["drop"]', "drop"),
+    ],
+)
 def test_a_word_that_no_table_knows_makes_no_network(tmp_path, file, old, new, named):
     path = copied(tmp_path, []) / "reskeras" / file
     path.write_text(path.read_text().replace(old, new, 1))

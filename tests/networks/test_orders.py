@@ -35,8 +35,11 @@ FORMS = {"basic": FIGURE_4, "bottleneck": BOTTLENECK, "single": SINGLE}
 
 
 def kinds(nodes) -> str:
-    return " ".join("fork" if isinstance(node, Fork) else node.kind for node in nodes if
-                    isinstance(node, Fork) or node.kind != "pad")
+    return " ".join(
+        "fork" if isinstance(node, Fork) else node.kind
+        for node in nodes
+        if isinstance(node, Fork) or node.kind != "pad"
+    )
 
 
 def units(**fields) -> dict:
@@ -56,13 +59,16 @@ def test_a_middle_unit_is_drawn_as_in_figure_4(block, order):
     assert kinds(unit.nodes[1:]) == after
 
 
-@pytest.mark.parametrize(("order", "stem", "head"), [
-    ("original", "conv bn relu", "global_pool dense"),
-    ("bn_after_add", "conv bn relu", "global_pool dense"),
-    ("relu_before_add", "conv bn relu", "global_pool dense"),
-    ("relu_preact", "conv bn", "relu global_pool dense"),
-    ("full_preact", "conv", "bn relu global_pool dense"),
-])
+@pytest.mark.parametrize(
+    ("order", "stem", "head"),
+    [
+        ("original", "conv bn relu", "global_pool dense"),
+        ("bn_after_add", "conv bn relu", "global_pool dense"),
+        ("relu_before_add", "conv bn relu", "global_pool dense"),
+        ("relu_preact", "conv bn", "relu global_pool dense"),
+        ("full_preact", "conv", "bn relu global_pool dense"),
+    ],
+)
 def test_stem_and_head_complete_the_order(order, stem, head):
     ends = units(family="cifar", stages=[1], order=order)
     assert kinds(ends["stem"].nodes) == stem
@@ -75,13 +81,16 @@ def test_imagenet_stems_activate_before_the_max_pool_whatever_the_order(order):
     assert kinds(stem.nodes) == "conv bn relu pool"
 
 
-@pytest.mark.parametrize(("order", "before", "projection", "residual"), [
-    ("original", "", "conv bn", "conv bn relu conv bn"),
-    ("bn_after_add", "", "conv bn", "conv bn relu conv"),
-    ("relu_before_add", "", "conv bn", "conv bn relu conv bn relu"),
-    ("relu_preact", "relu", "conv bn", "conv bn relu conv bn"),
-    ("full_preact", "bn relu", "conv", "conv bn relu conv"),
-])
+@pytest.mark.parametrize(
+    ("order", "before", "projection", "residual"),
+    [
+        ("original", "", "conv bn", "conv bn relu conv bn"),
+        ("bn_after_add", "", "conv bn", "conv bn relu conv"),
+        ("relu_before_add", "", "conv bn", "conv bn relu conv bn relu"),
+        ("relu_preact", "relu", "conv bn", "conv bn relu conv bn"),
+        ("full_preact", "bn relu", "conv", "conv bn relu conv"),
+    ],
+)
 def test_a_projecting_unit_shares_its_pre_activation(order, before, projection, residual):
     unit = units(family="cifar", stages=[2, 2], order=order, shortcut="B")["stage2_unit1"]
     at = next(index for index, node in enumerate(unit.nodes) if isinstance(node, Fork))

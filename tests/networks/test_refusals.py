@@ -57,18 +57,30 @@ FILES = {
     "conv1x1 with A": ("depth: 20\nshortcut: A\nskip: conv1x1\n", 3, ["skip: conv1x1", "'A'", "set one"]),
     "conv1x1 with B in a stage": (STAGED + "- {units: 1, shortcut: B, skip: conv1x1}\n", 3, ["stages.0.skip", "'B'"]),
     "a stem without activation or pool": (
-        "depth: 20\nstem: {convs: [{width: 16}], activated: false}\n", 2, ["stem.activated: false", "pool"]),
-    "an idle border": ("depth: 50\nstem: {convs: [{width: 64}], pool: {border: edge}}\n", 2,
-                       ["stem.pool.border: 'edge'", "activated: false"]),
+        "depth: 20\nstem: {convs: [{width: 16}], activated: false}\n",
+        2,
+        ["stem.activated: false", "pool"],
+    ),
+    "an idle border": (
+        "depth: 50\nstem: {convs: [{width: 64}], pool: {border: edge}}\n",
+        2,
+        ["stem.pool.border: 'edge'", "activated: false"],
+    ),
     "stride_on without bottleneck": ("depth: 20\nstride_on: 3x3\n", 2, ["stride_on: '3x3'", "bottleneck"]),
-    "zero_gamma with full_preact": ("depth: 20\norder: full_preact\nzero_gamma: true\n", 3,
-                                    ["zero_gamma: true", "'full_preact'", "original, relu_before_add, relu_preact"]),
+    "zero_gamma with full_preact": (
+        "depth: 20\norder: full_preact\nzero_gamma: true\n",
+        3,
+        ["zero_gamma: true", "'full_preact'", "original, relu_before_add, relu_preact"],
+    ),
     "zero_gamma without gamma": ("depth: 20\nzero_gamma: true\nbn: {scale: false}\n", 2, ["zero_gamma", "bn.scale"]),
     "zero_gamma on a plain net": ("depth: 20\nshortcut: none\nzero_gamma: true\n", 3, ["zero_gamma", "plain"]),
     "drop_path on a plain net": ("depth: 20\nshortcut: none\ndrop_path: 0.1\n", 3, ["drop_path: 0.1", "'none'"]),
     "drop_path of 1": ("depth: 20\ndrop_path: 1.0\n", 2, ["drop_path: 1.0", "less than 1"]),
-    "preact then original": (STAGED + "- {units: 1, order: full_preact}\n- {units: 1, order: original}\n", 4,
-                             ["stages.1.order: 'original'", "'full_preact'", "relu_preact or full_preact"]),
+    "preact then original": (
+        STAGED + "- {units: 1, order: full_preact}\n- {units: 1, order: original}\n",
+        4,
+        ["stages.1.order: 'original'", "'full_preact'", "relu_preact or full_preact"],
+    ),
     "depth against stages": ("depth: 20\nfamily: cifar\nstages: [2, 2, 2]\n", 1, ["depth: 20", "14", "set one"]),
     "a stage too many": ("family: cifar\nstages: [1, 1, 1, 1]\n", 2, ["stages.3.width", "3 stages", "width: 128"]),
     "no family": ("stages: [1]\n", None, ["family: not set", "stem", "imagenet or cifar"]),
@@ -76,8 +88,11 @@ FILES = {
     "zero classes": ("depth: 20\nclasses: 0\n", 2, ["classes: 0", "1"]),
     "input below stride": ("depth: 50\ninput_shape: [16, 16, 3]\n", 2, ["input_shape: 16x16", "32x32"]),
     "zero pixels": ("depth: 20\ninput_shape: 0x32x3\n", 2, ["input_shape.0: 0"]),
-    "A to fewer channels": ("family: cifar\nshortcut: A\nstages:\n- {units: 1, width: 32}\n- {units: 1, width: 8}\n",
-                            5, ["shortcut", "'A'", "32", "8", "B or C"]),
+    "A to fewer channels": (
+        "family: cifar\nshortcut: A\nstages:\n- {units: 1, width: 32}\n- {units: 1, width: 8}\n",
+        5,
+        ["shortcut", "'A'", "32", "8", "B or C"],
+    ),
     "unknown order": ("depth: 20\norder: full-preact\n", 2, ["'full-preact'", "did you mean full_preact?"]),
     "a name for a file": ("depth: 20\nname: ../net\n", 2, ["name: '../net'"]),
     "vgg without classes": ("name: vgg-19\nclasses: 0\n", 2, ["classes: 0"]),
@@ -92,8 +107,11 @@ DOCUMENTS = {
     "two documents": ("depth: 20\n---\ndepth: 32\n", ["line 2"]),
     "python tag": ("name: x\ndepth: !!python/object/apply:os.system ['touch harm']\n", ["line 2", "python/object"]),
     "alias": ("depth: &a 20\nclasses: *a\n", ["line 2", "alias"]),
-    "alias bomb": ("a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in
-                                             zip("abcdefgh", "bcdefghi", strict=True)), ["line 2", "alias"]),
+    "alias bomb": (
+        "a: &a [x, x]\n"
+        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+        ["line 2", "alias"],
+    ),
     "deep nesting": ("depth: " + "[" * 3000 + "]" * 3000, ["nested", "20"]),
     "deep mapping": ("depth: " + "{a: " * 100 + "1" + "}" * 100, ["nested", "20"]),
     "duplicate key": ("depth: 20\nclasses: 10\ndepth: 32\n", ["line 3", "'depth'", "twice"]),
@@ -130,13 +148,16 @@ def test_what_is_no_document_of_fields_is_refused(case, tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["net.yaml"]
 
 
-@pytest.mark.parametrize(("source", "parts"), [
-    ("resnet-5o", ["'resnet-5o'", "did you mean resnet-50?"]),
-    ("nowhere.yaml", ["nowhere.yaml", "no file"]),
-    ("nowhere.json", ["nowhere.json", "no file"]),
-    ("x" * 5000, ["network"]),
-    ("a\0b", ["network"]),
-])
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("resnet-5o", ["'resnet-5o'", "did you mean resnet-50?"]),
+        ("nowhere.yaml", ["nowhere.yaml", "no file"]),
+        ("nowhere.json", ["nowhere.json", "no file"]),
+        ("x" * 5000, ["network"]),
+        ("a\0b", ["network"]),
+    ],
+)
 def test_what_names_no_network_is_refused(source, parts):
     refused(lambda: reskeras.network(source), *parts)
 
@@ -145,19 +166,25 @@ def test_a_folder_without_a_network_is_no_run(tmp_path):
     refused(lambda: reskeras.network(tmp_path), str(tmp_path), "network.yaml")
 
 
-@pytest.mark.parametrize(("fields", "parts"), [
-    ({"bogus": 1}, ["'bogus'", "block, bn"]),
-    ({"depth": 50, "shortcut": "D"}, ["shortcut: 'D'", "A, B, C, none"]),
-    ({"depth": 33}, ["depth: 33", "32 and 34"]),
-    ({"depth": 50, "classes": 0}, ["classes: 0"]),
-    ({"depth": True}, ["depth: True"]),
-    ({"depth": 10**30}, ["depth"]),
-    ({"family": "cifar", "stages": [2000, 2000, 2000]}, ["stages", "6000", "5000"]),
-    ({"family": "cifar", "depth": 20, "stages": [1, 1, 1]}, ["depth: 20", "8"]),
-    ({"depth": 50, "squeeze_multiple": 8}, ["squeeze_multiple: 8", "'squeeze'"]),
-    ({"depth": 18, "first_shortcut": "raw"}, ["first_shortcut: 'raw'", "order 'original'"]),
-    ({"depth": 50, "order": "full_preact", "first_shortcut": "raw"}, ["first_shortcut: 'raw'", "without a projection"]),
-    ({"depth": 18, "order": "full_preact", "shortcut": "none", "first_shortcut": "raw"}, ["shortcut 'none'"]),
-])
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ({"bogus": 1}, ["'bogus'", "block, bn"]),
+        ({"depth": 50, "shortcut": "D"}, ["shortcut: 'D'", "A, B, C, none"]),
+        ({"depth": 33}, ["depth: 33", "32 and 34"]),
+        ({"depth": 50, "classes": 0}, ["classes: 0"]),
+        ({"depth": True}, ["depth: True"]),
+        ({"depth": 10**30}, ["depth"]),
+        ({"family": "cifar", "stages": [2000, 2000, 2000]}, ["stages", "6000", "5000"]),
+        ({"family": "cifar", "depth": 20, "stages": [1, 1, 1]}, ["depth: 20", "8"]),
+        ({"depth": 50, "squeeze_multiple": 8}, ["squeeze_multiple: 8", "'squeeze'"]),
+        ({"depth": 18, "first_shortcut": "raw"}, ["first_shortcut: 'raw'", "order 'original'"]),
+        (
+            {"depth": 50, "order": "full_preact", "first_shortcut": "raw"},
+            ["first_shortcut: 'raw'", "without a projection"],
+        ),
+        ({"depth": 18, "order": "full_preact", "shortcut": "none", "first_shortcut": "raw"}, ["shortcut 'none'"]),
+    ],
+)
 def test_bad_fields_are_refused_without_a_file_too(fields, parts):
     assert " (in )" not in refused(lambda: reskeras.network(**fields), *parts)

@@ -33,20 +33,33 @@ def test_every_inception_network_is_accepted_by_its_own_schema():
         assert not own.is_valid(wrong)
 
 
-@pytest.mark.parametrize("data", [
-    {"family": "cifar", "stages": [1, {"units": 2, "skip": "dropout"}]},
-    {"depth": 20, "input_shape": "32x32x1", "skip": {"kind": "scale", "shortcut": 0.5}},
-    {},
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"family": "cifar", "stages": [1, {"units": 2, "skip": "dropout"}]},
+        {"depth": 20, "input_shape": "32x32x1", "skip": {"kind": "scale", "shortcut": 0.5}},
+        {},
+    ],
+)
 def test_shorthands_are_accepted(validator, data):
     assert validator.is_valid(data)
 
 
-@pytest.mark.parametrize("data", [
-    {"depht": 20}, {"depth": "twenty"}, {"shortcut": "D"}, {"skip": "sideways"},
-    {"skip": {"kind": "scale", "shortcut": 2}}, {"stages": []}, {"stages": [{"width": 3}]}, {"classes": 0},
-    {"bn": {"momentum": 1}},
-    {"input_shape": [32, 32]}, [18],
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"depht": 20},
+        {"depth": "twenty"},
+        {"shortcut": "D"},
+        {"skip": "sideways"},
+        {"skip": {"kind": "scale", "shortcut": 2}},
+        {"stages": []},
+        {"stages": [{"width": 3}]},
+        {"classes": 0},
+        {"bn": {"momentum": 1}},
+        {"input_shape": [32, 32]},
+        [18],
+    ],
+)
 def test_what_the_spec_refuses_is_refused(validator, data):
     assert not validator.is_valid(data)

@@ -20,13 +20,20 @@ import reskeras
 #                               ---
 #                               210
 ORIGINAL = {
-    "stem": {"convs": [{"kernel": 3, "width": 2}]}, "stages": [{"units": 1, "width": 2}], "shortcut": "B",
-    "input_shape": [4, 4, 1], "classes": 3,
+    "stem": {"convs": [{"kernel": 3, "width": 2}]},
+    "stages": [{"units": 1, "width": 2}],
+    "shortcut": "B",
+    "input_shape": [4, 4, 1],
+    "classes": 3,
 }
 # parameters      stem 9x1x2 + bn 2x2; conv1 9x2x2 + bn 4; conv2 36 + bn 4; dense 2x3 + 3
 # multiply-adds   stem 18 x 16; conv1 and conv2 36 x 16 each; dense 2 x 3
-ORIGINAL_COST = {"parameters": 22 + 40 + 40 + 9, "statistics": 12, "multiply_adds": 288 + 576 + 576 + 6,
-                 "activations": 210}
+ORIGINAL_COST = {
+    "parameters": 22 + 40 + 40 + 9,
+    "statistics": 12,
+    "multiply_adds": 288 + 576 + 576 + 6,
+    "activations": 210,
+}
 
 # One strided pre-activation unit with a shortcut-only gate and option A, from two channels to four:
 #
@@ -46,13 +53,22 @@ ORIGINAL_COST = {"parameters": 22 + 40 + 40 + 9, "statistics": 12, "multiply_add
 #                               ---
 #                               276
 GATED = {
-    "stem": {"convs": [{"kernel": 3, "width": 2}]}, "stages": [{"units": 1, "width": 4, "stride": 2}],
-    "shortcut": "A", "skip": "shortcut_gate", "order": "full_preact", "input_shape": [4, 4, 1], "classes": 3,
+    "stem": {"convs": [{"kernel": 3, "width": 2}]},
+    "stages": [{"units": 1, "width": 4, "stride": 2}],
+    "shortcut": "A",
+    "skip": "shortcut_gate",
+    "order": "full_preact",
+    "input_shape": [4, 4, 1],
+    "classes": 3,
 }
 # parameters      stem 18; shared bn 4; conv1 9x2x4; bn2 8; conv2 9x4x4; gate 2x4 + 4; head bn 8; dense 4x3 + 3
 # multiply-adds   stem 18 x 16; conv1 72 x 4; conv2 144 x 4; gate 8 x 4; dense 4 x 3
-GATED_COST = {"parameters": 18 + 4 + 72 + 8 + 144 + 12 + 8 + 15, "statistics": 20,
-              "multiply_adds": 288 + 288 + 576 + 32 + 12, "activations": 276}
+GATED_COST = {
+    "parameters": 18 + 4 + 72 + 8 + 144 + 12 + 8 + 15,
+    "statistics": 20,
+    "multiply_adds": 288 + 288 + 576 + 32 + 12,
+    "activations": 276,
+}
 
 NETWORKS = {"original": (ORIGINAL, ORIGINAL_COST), "gated": (GATED, GATED_COST)}
 

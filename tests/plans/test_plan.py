@@ -24,6 +24,7 @@ def one(nodes, shape) -> Plan:
 
 # --- slices ---
 
+
 @pytest.mark.parametrize("name", ["resnet-18", "preact-50", "cifar-preact-110", "vgg-19"])
 def test_slices_add_up_to_the_whole(name):
     whole = reskeras.plan(name)
@@ -57,6 +58,7 @@ def test_a_slice_that_ends_before_it_starts_is_refused(after, until):
 
 # --- endpoints ---
 
+
 def test_an_endpoint_is_a_unit_or_the_last_unit_of_a_stage():
     plan = reskeras.plan("resnet-50")
     names = [unit.name for unit in plan.units]
@@ -75,6 +77,7 @@ def test_an_unknown_endpoint_names_those_there_are(name):
 
 # --- equality ---
 
+
 def test_units_that_do_the_same_are_equal():
     units = {unit.name: unit for unit in reskeras.plan("cifar-preact-110").units}
     middle = {units[f"stage2_unit{number}"] for number in range(2, 19)}
@@ -92,9 +95,15 @@ def test_units_that_differ_in_a_number_are_not_equal():
 
 # --- cells of other papers need no new node ---
 
+
 def test_squeeze_and_excitation_is_a_product_of_a_branch_with_its_gate():
-    squeeze = (op.GlobalPool(name="squeeze", keep_positions=True), conv("down", 4, 1, bias=True), op.Relu(name="relu"),
-               conv("up", 64, 1, bias=True), op.Sigmoid(name="gate"))
+    squeeze = (
+        op.GlobalPool(name="squeeze", keep_positions=True),
+        conv("down", 4, 1, bias=True),
+        op.Relu(name="relu"),
+        conv("up", 64, 1, bias=True),
+        op.Sigmoid(name="gate"),
+    )
     plan = one([Fork(name="excite", branches=((), squeeze), merge=Multiply())], (8, 8, 64))
     cost = plan.complexity().total
     assert plan.output_shape == (8, 8, 64)
@@ -119,8 +128,14 @@ def test_an_inception_cell_is_a_concatenation_of_four_branches():
 
 
 def test_asymmetric_kernels_and_nested_forks_have_the_right_shapes():
-    split = Fork(name="split", merge=Concat(), branches=(
-        (op.Conv(name="row", filters=8, kernel=(1, 3)),), (op.Conv(name="column", filters=8, kernel=(3, 1)),)))
+    split = Fork(
+        name="split",
+        merge=Concat(),
+        branches=(
+            (op.Conv(name="row", filters=8, kernel=(1, 3)),),
+            (op.Conv(name="column", filters=8, kernel=(3, 1)),),
+        ),
+    )
     outer = Fork(name="outer", merge=Concat(), branches=((conv("a", 4, 1),), (conv("b", 6, 1), split)))
     plan = one([outer], (9, 9, 10))
     assert plan.output_shape == (9, 9, 20)
@@ -129,8 +144,11 @@ def test_asymmetric_kernels_and_nested_forks_have_the_right_shapes():
 
 
 def test_a_resnet_d_shortcut_averages_before_it_projects():
-    shortcut = (op.Pool(name="average", reduce="average", kernel=(2, 2), stride=(2, 2)), conv("project", 512, 1),
-                op.BatchNorm(name="bn", **BN))
+    shortcut = (
+        op.Pool(name="average", reduce="average", kernel=(2, 2), stride=(2, 2)),
+        conv("project", 512, 1),
+        op.BatchNorm(name="bn", **BN),
+    )
     residual = (conv("c1", 128, 1), conv("c2", 128, 3, stride=(2, 2)), conv("c3", 512, 1))
     plan = one([Fork(name="add", branches=(shortcut, residual))], (56, 56, 256))
     cost = plan.complexity().total
@@ -145,26 +163,38 @@ def test_grouped_convolutions_see_a_part_of_the_channels():
     assert plan.complexity().multiply_adds == 9 * 4 * 128 * 14 * 14
 
 
-@pytest.mark.parametrize(("merge", "branches"), [
-    (ADD, ((), (conv("wide", 8, 1),))),
-    (ADD, ((), (conv("half", 4, 1, stride=(2, 2)),))),
-    (Concat(), ((), (conv("half", 4, 1, stride=(2, 2)),))),
-    (Multiply(), ((), (conv("half", 4, 1, stride=(2, 2)),))),
-    (GatedAdd(), ((), (), (conv("wide", 8, 1),))),
-])
+@pytest.mark.parametrize(
+    ("merge", "branches"),
+    [
+        (ADD, ((), (conv("wide", 8, 1),))),
+        (ADD, ((), (conv("half", 4, 1, stride=(2, 2)),))),
+        (Concat(), ((), (conv("half", 4, 1, stride=(2, 2)),))),
+        (Multiply(), ((), (conv("half", 4, 1, stride=(2, 2)),))),
+        (GatedAdd(), ((), (), (conv("wide", 8, 1),))),
+    ],
+)
 def test_branches_that_do_not_fit_are_refused(merge, branches):
     with pytest.raises(ReskerasError, match=f"crossing: .*{merge.kind}"):
         assert one([Fork(name="crossing", branches=branches, merge=merge)], (6, 6, 4)).output_shape
 
 
-@pytest.mark.parametrize(("size", "kernel", "stride", "padding", "expected"), [
-    (224, 7, 2, "same", 112), (224, 7, 2, "valid", 109), (230, 7, 2, "valid", 112), (7, 3, 2, "same", 4),
-    (7, 1, 2, "valid", 4), (8, 1, 2, "valid", 4), (5, 5, 3, "valid", 1),
-])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "expected"),
+    [
+        (224, 7, 2, "same", 112),
+        (224, 7, 2, "valid", 109),
+        (230, 7, 2, "valid", 112),
+        (7, 3, 2, "same", 4),
+        (7, 1, 2, "valid", 4),
+        (8, 1, 2, "valid", 4),
+        (5, 5, 3, "valid", 1),
+    ],
+)
 def test_a_window_has_as_many_places_as_it_fits(size, kernel, stride, padding, expected):
-    for window in (conv("window", 3, kernel, stride=(stride, stride), padding=padding),
-                   op.Pool(name="window", reduce="max", kernel=(kernel, kernel), stride=(stride, stride),
-                           padding=padding)):
+    for window in (
+        conv("window", 3, kernel, stride=(stride, stride), padding=padding),
+        op.Pool(name="window", reduce="max", kernel=(kernel, kernel), stride=(stride, stride), padding=padding),
+    ):
         assert window.output_shape((size, size, 3)) == (expected, expected, 3)
 
 

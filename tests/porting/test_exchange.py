@@ -10,8 +10,12 @@ from reskeras.porting.exchange import receive, send
 
 def test_arrays_arrive_as_they_were_sent():
     stream = io.BytesIO()
-    arrays = {"a number": np.float32(3.5), "none": np.zeros((0, 3)), "turned": np.arange(12.0).reshape(3, 4).T,
-              "\n{": np.ones((2, 1, 3))}
+    arrays = {
+        "a number": np.float32(3.5),
+        "none": np.zeros((0, 3)),
+        "turned": np.arange(12.0).reshape(3, 4).T,
+        "\n{": np.ones((2, 1, 3)),
+    }
     send(stream, {"words": "a\nb", "list": [1, None]}, arrays)
     send(stream, {}, {})
     stream.seek(0)

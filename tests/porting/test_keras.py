@@ -19,8 +19,9 @@ from tests.graph.test_against_keras_applications import calibrated
 
 def application(name, size, classes=1000, activation=None):
     keras.utils.set_random_seed(0)
-    network = getattr(keras.applications, name)(weights=None, classifier_activation=activation, classes=classes,
-                                                input_shape=(size, size, 3))
+    network = getattr(keras.applications, name)(
+        weights=None, classifier_activation=activation, classes=classes, input_shape=(size, size, 3)
+    )
     return calibrated(network, np.random.default_rng(0), size)
 
 
@@ -88,9 +89,9 @@ def test_a_file_with_a_softmax_is_proven_on_its_logits(run, network):
 
 def test_a_port_predicts_exports_and_says_that_it_has_no_data(run, tmp_path):
     Image.fromarray(images_of(90)[0].astype(np.uint8)).save(tmp_path / "image.png")
-    prediction, = run.predict([tmp_path / "image.png"], top=4)
+    (prediction,) = run.predict([tmp_path / "image.png"], top=4)
     assert {name for name, _ in prediction.top} == {"ant", "bee", "cat", "dog"}
-    proof, = run.export("tflite", timing=False)
+    (proof,) = run.export("tflite", timing=False)
     assert proof.holds
     with pytest.raises(ReskerasError, match="no data of its own; give --data"):
         run.evaluate()
@@ -110,7 +111,7 @@ def test_published_weights_look_at_the_centre_of_a_larger_image(run):
 
 @pytest.mark.slow
 def test_back_to_keras_weights_to_the_last_bit(run, network):
-    proof, = run.export("keras-weights", timing=False)
+    (proof,) = run.export("keras-weights", timing=False)
     assert proof.difference < 1e-5
     again = keras.applications.ResNet50(weights=proof.path, classes=4, input_shape=(64, 64, 3))
     for one, two in zip(network.weights, again.weights, strict=True):
@@ -123,8 +124,13 @@ def test_weights_alone_need_a_name(run, network, tmp_path):
     with pytest.raises(ReskerasError, match="--as, one of ResNet50"):
         reskeras.port(tmp_path / "net.weights.h5", out=tmp_path / "run")
     (tmp_path / "names.txt").write_text("ant\nbee\ncat\ndog\n")
-    again = reskeras.port(tmp_path / "net.weights.h5", application="resnet50", classes=tmp_path / "names.txt", size=64,
-                          out=tmp_path / "run")
+    again = reskeras.port(
+        tmp_path / "net.weights.h5",
+        application="resnet50",
+        classes=tmp_path / "names.txt",
+        size=64,
+        out=tmp_path / "run",
+    )
     images = images_of(64)
     np.testing.assert_array_equal(*(each.model()(images, training=False) for each in (run, again)))
 
@@ -156,22 +162,26 @@ def test_our_own_network_as_keras_weights(tmp_path):
 
     run = reskeras.port(application("ResNet50", 64, 4), fold_biases=True, out=tmp_path / "run")
     save_model(run.model(), run.folder.model_file)
-    proof, = run.export("keras-weights", timing=False)
+    (proof,) = run.export("keras-weights", timing=False)
     assert proof.holds
-    again = keras.applications.ResNet50(weights=proof.path, classes=4, input_shape=(64, 64, 3),
-                                        classifier_activation=None)
+    again = keras.applications.ResNet50(
+        weights=proof.path, classes=4, input_shape=(64, 64, 3), classifier_activation=None
+    )
     assert agrees(run, again, "ResNet50", 64)
 
 
-@pytest.mark.parametrize(("source", "options", "message", "status"), [
-    ("ResNet51", {}, "'ResNet51' is not one of ResNet50.*did you mean", 2),
-    ("nowhere/net.keras", {}, "no file", 2),
-    ("broken.keras", {}, "broken or no Keras model", 1),
-    ("broken.h5", {}, "broken or no Keras model", 1),
-    ("broken.safetensors", {}, "broken or no safetensors file", 1),
-    ("broken.txt", {}, "none of .keras", 2),
-    ("broken.keras", {"normalise": "bgr"}, "broken", 1),
-])
+@pytest.mark.parametrize(
+    ("source", "options", "message", "status"),
+    [
+        ("ResNet51", {}, "'ResNet51' is not one of ResNet50.*did you mean", 2),
+        ("nowhere/net.keras", {}, "no file", 2),
+        ("broken.keras", {}, "broken or no Keras model", 1),
+        ("broken.h5", {}, "broken or no Keras model", 1),
+        ("broken.safetensors", {}, "broken or no safetensors file", 1),
+        ("broken.txt", {}, "none of .keras", 2),
+        ("broken.keras", {"normalise": "bgr"}, "broken", 1),
+    ],
+)
 def test_what_cannot_be_read(source, options, message, status, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for suffix in ("keras", "h5", "safetensors", "txt"):
@@ -206,8 +216,17 @@ def test_wrong_names_of_classes_and_pixels(network, tmp_path):
 @pytest.mark.slow
 def test_a_port_is_fine_tuned_on_other_classes(run, tmp_path):
     smaller = reskeras.network(run.path, input_shape=[32, 32, 3])
-    tuned = reskeras.train(smaller, "digits", start=run, epochs=1, freeze="stage4", batch_size=256, precision="float32",
-                           learning_rate=1e-5, out=tmp_path / "tuned")
+    tuned = reskeras.train(
+        smaller,
+        "digits",
+        start=run,
+        epochs=1,
+        freeze="stage4",
+        batch_size=256,
+        precision="float32",
+        learning_rate=1e-5,
+        out=tmp_path / "tuned",
+    )
     before, after = (read(each.model()) for each in (run, tuned))
     np.testing.assert_array_equal(before["stage4_unit3_conv2/kernel"], after["stage4_unit3_conv2/kernel"])
     assert after["logits/kernel"].shape == (2048, 10)

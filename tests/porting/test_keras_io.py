@@ -17,8 +17,14 @@ from tests.porting.test_people import lively, plain, probabilities, unit
 
 def resnet_layer(x, width=16, kernel=3, stride=1, activation="relu", norm=True, conv_first=True):
     """keras.io's `resnet_layer` of cifar10_resnet.py."""
-    conv = layers.Conv2D(width, kernel, stride, padding="same", kernel_initializer="he_normal",
-                         kernel_regularizer=keras.regularizers.L2(1e-4))
+    conv = layers.Conv2D(
+        width,
+        kernel,
+        stride,
+        padding="same",
+        kernel_initializer="he_normal",
+        kernel_regularizer=keras.regularizers.L2(1e-4),
+    )
     x = conv(x) if conv_first else x
     x = layers.BatchNormalization()(x) if norm else x
     x = layers.Activation(activation)(x) if activation else x
@@ -93,17 +99,30 @@ def blocks():
     x = image = keras.Input((16, 16, 3))
     x = keras.Sequential([layers.Conv2D(8, 3, padding="same"), layers.BatchNormalization(), layers.ReLU()])(x)
     for width, stride in ((8, 1), (16, 2)):
-        main = keras.Sequential([
-            layers.Conv2D(width, 3, stride, padding="same"), layers.BatchNormalization(), layers.ReLU(),
-            layers.Conv2D(width, 3, padding="same"), layers.BatchNormalization()])
+        main = keras.Sequential(
+            [
+                layers.Conv2D(width, 3, stride, padding="same"),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+                layers.Conv2D(width, 3, padding="same"),
+                layers.BatchNormalization(),
+            ]
+        )
         shortcut = keras.Sequential([layers.Conv2D(width, 1, stride), layers.BatchNormalization()])
         x = ops.relu(main(x) + (shortcut(x) if stride > 1 else x))
     return keras.Model(image, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
 
 
-def with_operations(relu=ops.relu, add=ops.add, pool=lambda x: ops.mean(x, axis=[1, 2]), excite=lambda y, width: y,
-                    head=lambda x: ops.softmax(layers.Dense(5)(x)), size=16):
+def with_operations(
+    relu=ops.relu,
+    add=ops.add,
+    pool=lambda x: ops.mean(x, axis=[1, 2]),
+    excite=lambda y, width: y,
+    head=lambda x: ops.softmax(layers.Dense(5)(x)),
+    size=16,
+):
     """Layers for weights alone, and functions for everything else."""
+
     def convolved(x, width, kernel=3, stride=1):
         return layers.BatchNormalization()(layers.Conv2D(width, kernel, stride, padding="same", use_bias=False)(x))
 
@@ -116,6 +135,7 @@ def with_operations(relu=ops.relu, add=ops.add, pool=lambda x: ops.mean(x, axis=
 
 
 # the gates of squeeze-and-excitation, as people write them
+
 
 def dense_gate(y, width, activation="sigmoid", bias=True, shape=None):
     z = layers.Dense(width // 4, activation="relu", use_bias=bias)(layers.GlobalAveragePooling2D()(y))
@@ -162,8 +182,10 @@ PORTED = {
     "an average pool of everything": lambda: with_operations(pool=lambda x: layers.Flatten()(ops.average_pool(x, 8))),
     "a convolution as head": lambda: with_operations(pool=lambda x: x, head=convolved_head),
     "no bias": lambda: with_operations(head=layers.Dense(5, use_bias=False, name="of_any_name")),
-    **{gate.__name__: lambda gate=gate: with_operations(excite=gate)
-       for gate in (dense_gate, reshaped_gate, kept_gate, mean_gate, expanded_gate)},
+    **{
+        gate.__name__: lambda gate=gate: with_operations(excite=gate)
+        for gate in (dense_gate, reshaped_gate, kept_gate, mean_gate, expanded_gate)
+    },
 }
 
 
@@ -226,23 +248,37 @@ REFUSED = {
     "not built": (lambda: keras.Sequential([layers.Conv2D(4, 3), layers.Dense(2)]), "not built.*keras.Input"),
     "two classes by a sigmoid": (lambda: plain(layers.Dense(1, activation="sigmoid")), "head with sigmoid"),
     "several labels": (lambda: plain(lambda x: ops.sigmoid(layers.Dense(5)(x))), "head with sigmoid"),
-    "softmax over rows": (lambda: with_operations(head=lambda x: ops.softmax(layers.Dense(5)(x), axis=0)),
-                          "another axis"),
+    "softmax over rows": (
+        lambda: with_operations(head=lambda x: ops.softmax(layers.Dense(5)(x), axis=0)),
+        "another axis",
+    ),
     "relu6": (lambda: with_operations(ops.relu6), "Relu6"),
     "the maximum of it and 1": (lambda: with_operations(lambda x: ops.maximum(x, 1)), "Maximum"),
     "a difference": (lambda: with_operations(add=ops.subtract), "Subtract of 2"),
-    "a mean of rows": (lambda: with_operations(pool=lambda x: layers.Flatten()(ops.mean(x, axis=1))),
-                       "average over axes"),
+    "a mean of rows": (
+        lambda: with_operations(pool=lambda x: layers.Flatten()(ops.mean(x, axis=1))),
+        "average over axes",
+    ),
     "a mean of columns": (lambda: with_operations(pool=lambda x: ops.mean(x, axis=(2, 3))), "average over axes"),
     "a dense layer by position": (flattened_late, "in the way|no network"),
-    "a hard gate": (lambda: with_operations(excite=lambda y, width: dense_gate(y, width, "hard_sigmoid")),
-                    r"dense, 2 \(1\)"),
-    "a gate of columns": (lambda: with_operations(excite=lambda y, width: mean_gate(y, width, (1, 3))),
-                          "average over axes"),
-    "a gate by row": (lambda: with_operations(size=32, excite=lambda y, width: dense_gate(y, width, shape=(width, 1, 1))
-                                              if width == 16 else y), r"dense, 4 \(1\)"),
-    "an average pool of a part": (lambda: with_operations(pool=lambda x: layers.Flatten()(ops.average_pool(x, 4))),
-                                  "pools between or after its units"),
+    "a hard gate": (
+        lambda: with_operations(excite=lambda y, width: dense_gate(y, width, "hard_sigmoid")),
+        r"dense, 2 \(1\)",
+    ),
+    "a gate of columns": (
+        lambda: with_operations(excite=lambda y, width: mean_gate(y, width, (1, 3))),
+        "average over axes",
+    ),
+    "a gate by row": (
+        lambda: with_operations(
+            size=32, excite=lambda y, width: dense_gate(y, width, shape=(width, 1, 1)) if width == 16 else y
+        ),
+        r"dense, 4 \(1\)",
+    ),
+    "an average pool of a part": (
+        lambda: with_operations(pool=lambda x: layers.Flatten()(ops.average_pool(x, 4))),
+        "pools between or after its units",
+    ),
 }
 
 
@@ -267,8 +303,12 @@ def test_one_output_of_two_is_ported(tmp_path):
 def test_a_file_of_another_librarys_class_names_the_way_out(tmp_path):
     """As those of a package that is not installed here, whose files have arguments of its constructor."""
     path = tmp_path / "net.keras"
-    config = {"module": "absent_hub.models", "class_name": "Classifier", "config": {"width": 3},
-              "registered_name": "absent_hub>Classifier"}
+    config = {
+        "module": "absent_hub.models",
+        "class_name": "Classifier",
+        "config": {"width": 3},
+        "registered_name": "absent_hub>Classifier",
+    }
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("config.json", json.dumps(config))
         file.writestr("metadata.json", json.dumps({"keras_version": "3.9.0"}))

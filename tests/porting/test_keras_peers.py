@@ -30,10 +30,18 @@ DEEP = {"input_conv_filters": [32, 32, 64], "input_conv_kernel_sizes": [3, 3, 3]
 def backbone(block, **options):
     """A small ResNet of keras-hub's."""
     keras.utils.set_random_seed(0)
-    return keras_hub.models.ResNetBackbone(**{
-        "input_conv_filters": [64], "input_conv_kernel_sizes": [7], "stackwise_num_filters": [64, 96],
-        "stackwise_num_blocks": [1, 2], "stackwise_num_strides": [1, 2], "block_type": block,
-        "image_shape": (32, 32, 3), **options})
+    return keras_hub.models.ResNetBackbone(
+        **{
+            "input_conv_filters": [64],
+            "input_conv_kernel_sizes": [7],
+            "stackwise_num_filters": [64, 96],
+            "stackwise_num_blocks": [1, 2],
+            "stackwise_num_strides": [1, 2],
+            "block_type": block,
+            "image_shape": (32, 32, 3),
+            **options,
+        }
+    )
 
 
 def classifier(block, activation="softmax", **options):
@@ -51,13 +59,16 @@ def images_of(size):
     return noise * np.linspace(0.1, 1, 4, dtype=np.float32)[:, None, None, None]
 
 
-@pytest.mark.parametrize(("block", "options", "fields"), [
-    ("basic_block", {}, {"order": "original", "projection": "strided"}),
-    ("basic_block", {"use_pre_activation": True}, {"order": "full_preact", "projection": "strided"}),
-    ("bottleneck_block", {}, {"order": "original", "projection": "strided"}),
-    ("bottleneck_block", {"use_pre_activation": True}, {"order": "full_preact", "projection": "strided"}),
-    ("bottleneck_block_vd", DEEP, {"order": "original", "projection": "pooled"}),
-])
+@pytest.mark.parametrize(
+    ("block", "options", "fields"),
+    [
+        ("basic_block", {}, {"order": "original", "projection": "strided"}),
+        ("basic_block", {"use_pre_activation": True}, {"order": "full_preact", "projection": "strided"}),
+        ("bottleneck_block", {}, {"order": "original", "projection": "strided"}),
+        ("bottleneck_block", {"use_pre_activation": True}, {"order": "full_preact", "projection": "strided"}),
+        ("bottleneck_block_vd", DEEP, {"order": "original", "projection": "pooled"}),
+    ],
+)
 def test_a_classifier_of_keras_hub(block, options, fields, tmp_path):
     model = classifier(block, **options)
     found = reskeras.resolve(reskeras.conform(model).spec)
@@ -71,18 +82,24 @@ def test_what_stands_around_the_map_that_is_pooled_is_told_by_its_number():
     model = classifier("bottleneck_block", use_pre_activation=True)
     for value, border in ((float("-inf"), "edge"), (0.0, "zero"), (-1e30, None)):
         image = keras.Input((32, 32, 3))
-        x = keras.ops.pad(keras.layers.Conv2D(64, 7, 2, use_bias=False, padding="valid")(
-            keras.layers.ZeroPadding2D(3)(image)), [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=value)
+        x = keras.ops.pad(
+            keras.layers.Conv2D(64, 7, 2, use_bias=False, padding="valid")(keras.layers.ZeroPadding2D(3)(image)),
+            [[0, 0], [1, 1], [1, 1], [0, 0]],
+            constant_values=value,
+        )
         rest = keras.Model(model.backbone.get_layer("pool1_pool").input, model.backbone.output)
         whole = keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(rest(x))))
         found = reskeras.conform(whole)
         assert (found.spec.stem.pool.border if found.exact else None) == border
 
 
-@pytest.mark.parametrize(("model", "said"), [
-    (lambda: backbone("bottleneck_block"), "head without global average pool"),
-    (lambda: classifier("basic_block_vd", **DEEP), "stage1_unit1 with 1x1 conv, 64"),
-])
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (lambda: backbone("bottleneck_block"), "head without global average pool"),
+        (lambda: classifier("basic_block_vd", **DEEP), "stage1_unit1 with 1x1 conv, 64"),
+    ],
+)
 def test_what_no_spec_says_of_keras_hub_is_refused(model, said, tmp_path):
     with pytest.raises(ReskerasError, match=said):
         reskeras.port(model(), out=tmp_path / "run")
@@ -135,8 +152,10 @@ PREPARED = {
 
 
 # Keras 2 cannot write an ellipsis, which `caffe` has, as .keras
-@pytest.mark.parametrize(("name", "suffix"), [
-    ("operators", "h5"), ("operators", "keras"), ("caffe", "h5"), ("augmentation", "h5"), ("augmentation", "keras")])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("operators", "h5"), ("operators", "keras"), ("caffe", "h5"), ("augmentation", "h5"), ("augmentation", "keras")],
+)
 def test_a_model_of_keras_2_is_asked_itself(name, suffix, tmp_path):
     path = tmp_path / f"net.{suffix}"
     in_keras_2(PREPARED[name](), 0.01 if name == "caffe" else 1.0).save(path)
@@ -154,10 +173,17 @@ def test_a_model_of_keras_2_is_asked_itself(name, suffix, tmp_path):
     assert relative_difference(probabilities(run.model(), given), expected) < 1e-4
 
 
-@pytest.mark.parametrize("prepare", [
-    lambda x: 1.0 / (x + 1.0), lambda x: x[:, ::-1], lambda x: tf.nn.bias_add(x, [1.0] * 16, data_format="NCHW"),
-    lambda x: tf.math.subtract(tf.reduce_mean(x, axis=[1, 2], keepdims=True), x),
-    lambda x: tf.reduce_mean(x, axis=3, keepdims=True) + x, lambda x: tf_keras.layers.RandomFlip()(x, training=True)])
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda x: 1.0 / (x + 1.0),
+        lambda x: x[:, ::-1],
+        lambda x: tf.nn.bias_add(x, [1.0] * 16, data_format="NCHW"),
+        lambda x: tf.math.subtract(tf.reduce_mean(x, axis=[1, 2], keepdims=True), x),
+        lambda x: tf.reduce_mean(x, axis=3, keepdims=True) + x,
+        lambda x: tf_keras.layers.RandomFlip()(x, training=True),
+    ],
+)
 def test_another_operation_of_keras_2_is_in_the_way(prepare, tmp_path):
     in_keras_2(prepare).save(tmp_path / "net.h5")
     assert not reskeras.conform(tmp_path / "net.h5").exact

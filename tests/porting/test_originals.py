@@ -17,9 +17,17 @@ from reskeras.porting.port import random_images
 from tests.cli.running import invoke, refused
 from tests.porting import torch_networks as networks
 
-PUBLISHED = {"tag": "a1_in1k", "input_size": [3, 48, 48], "test_input_size": [3, 64, 64], "interpolation": "bicubic",
-             "crop_pct": 0.95, "crop_mode": "center", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
-             "classifier": "fc"}
+PUBLISHED = {
+    "tag": "a1_in1k",
+    "input_size": [3, 48, 48],
+    "test_input_size": [3, 64, 64],
+    "interpolation": "bicubic",
+    "crop_pct": 0.95,
+    "crop_mode": "center",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "classifier": "fc",
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +38,42 @@ def weights(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize(("text", "library", "name", "arguments"), [
-    ("timm:resnet50", "timm", "resnet50", {}), ("timm:resnet50.a1_in1k", "timm", "resnet50.a1_in1k", {}),
-    ("timm:resnet50,output_stride=8,act_layer=silu", "timm", "resnet50", {"output_stride": 8, "act_layer": "silu"}),
-    ("torchvision:resnet50,replace_stride_with_dilation=[false, true], norm_layer=null", "torchvision", "resnet50",
-     {"replace_stride_with_dilation": [False, True], "norm_layer": None}),
-    ("torchvision:resnet50.IMAGENET1K_V2", "torchvision", "resnet50.IMAGENET1K_V2", {}),
-])
+@pytest.mark.parametrize(
+    ("text", "library", "name", "arguments"),
+    [
+        ("timm:resnet50", "timm", "resnet50", {}),
+        ("timm:resnet50.a1_in1k", "timm", "resnet50.a1_in1k", {}),
+        ("timm:resnet50,output_stride=8,act_layer=silu", "timm", "resnet50", {"output_stride": 8, "act_layer": "silu"}),
+        (
+            "torchvision:resnet50,replace_stride_with_dilation=[false, true], norm_layer=null",
+            "torchvision",
+            "resnet50",
+            {"replace_stride_with_dilation": [False, True], "norm_layer": None},
+        ),
+        ("torchvision:resnet50.IMAGENET1K_V2", "torchvision", "resnet50.IMAGENET1K_V2", {}),
+    ],
+)
 def test_an_architecture_is_a_library_a_name_and_arguments(text, library, name, arguments):
     assert architecture(text) == Architecture(library, name, arguments)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("resnet50", "LIBRARY:NAME, such as timm:resnet50"), ("timm:", "LIBRARY:NAME"), (":resnet50", "'' is not one of"),
-    ("tim:resnet50", "did you mean timm?"), ("timm:hf-hub:you/weights", "LIBRARY:NAME"), ("timm:a/b", "LIBRARY:NAME"),
-    ("timm:resnet50,silu", "ARGUMENT=VALUE"), ("timm:resnet50,pretrained=true", "pretrained is no argument"),
-    ("timm:resnet50,checkpoint_path=/etc/passwd", "checkpoint_path is no argument"),
-    ("timm:resnet50,block_args={a: 1}", "block_args: {'a': 1} is no number, text or list"),
-    ("timm:resnet50,layers=[3, 1000000000, 6, 3]", "layers: [3, 1000000000, 6, 3] has a number beyond 4,096"),
-    ("timm:resnet50,base_width=.nan", "base_width: nan has a number beyond 4,096"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("resnet50", "LIBRARY:NAME, such as timm:resnet50"),
+        ("timm:", "LIBRARY:NAME"),
+        (":resnet50", "'' is not one of"),
+        ("tim:resnet50", "did you mean timm?"),
+        ("timm:hf-hub:you/weights", "LIBRARY:NAME"),
+        ("timm:a/b", "LIBRARY:NAME"),
+        ("timm:resnet50,silu", "ARGUMENT=VALUE"),
+        ("timm:resnet50,pretrained=true", "pretrained is no argument"),
+        ("timm:resnet50,checkpoint_path=/etc/passwd", "checkpoint_path is no argument"),
+        ("timm:resnet50,block_args={a: 1}", "block_args: {'a': 1} is no number, text or list"),
+        ("timm:resnet50,layers=[3, 1000000000, 6, 3]", "layers: [3, 1000000000, 6, 3] has a number beyond 4,096"),
+        ("timm:resnet50,base_width=.nan", "base_width: nan has a number beyond 4,096"),
+    ],
+)
 def test_what_is_none_is_refused(text, said, weights, tmp_path):
     assert said in refused("port", weights, "--architecture", text, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -57,8 +81,13 @@ def test_what_is_none_is_refused(text, said, weights, tmp_path):
 
 def test_the_hubs_file_beside_weights_says_whose_they_are(tmp_path):
     assert architecture_beside(tmp_path / "model.safetensors") is None
-    told = {"architecture": "resnet50", "num_classes": 1000, "global_pool": "avg", "pretrained_cfg": PUBLISHED,
-            "model_args": {"output_stride": 8}}
+    told = {
+        "architecture": "resnet50",
+        "num_classes": 1000,
+        "global_pool": "avg",
+        "pretrained_cfg": PUBLISHED,
+        "model_args": {"output_stride": 8},
+    }
     (tmp_path / "config.json").write_text(json.dumps(told))
     found = architecture_beside(tmp_path / "model.safetensors")
     assert (found.library, found.name) == ("timm", "resnet50.a1_in1k")
@@ -75,8 +104,11 @@ def test_the_hubs_file_beside_weights_says_whose_they_are(tmp_path):
 
 def test_a_file_beside_the_weights_that_is_not_for_them_is_named(weights, tmp_path):
     (tmp_path / "net.safetensors").write_bytes(weights.read_bytes())
-    told = {"architecture": "resnet18", "label_names": ["ant\nbee", "\x1b[1mcat", "dog", "elk", "fox"],
-            "pretrained_cfg": {"input_size": [3, 48, 48]}}
+    told = {
+        "architecture": "resnet18",
+        "label_names": ["ant\nbee", "\x1b[1mcat", "dog", "elk", "fox"],
+        "pretrained_cfg": {"input_size": [3, 48, 48]},
+    }
     (tmp_path / "config.json").write_text(json.dumps(told))
     said = refused("port", tmp_path / "net.safetensors", "--out", tmp_path / "run")
     assert "'ant\\nbee', published beside the weights, names no class; give --classes" in said
@@ -141,7 +173,8 @@ def test_a_library_that_does_not_load_leaves_the_port_unproven(weights, tmp_path
     monkeypatch.syspath_prepend(tmp_path)
     run = reskeras.port(weights, architecture="timm:resnet18", size=48, out=tmp_path / "run")
     assert run.folder.provenance()["ported"]["proof"]["why_unproven"] == (
-        "timm cannot be imported here: built for another PyTorch")
+        "timm cannot be imported here: built for another PyTorch"
+    )
 
 
 def test_a_keras_model_is_its_own_proof(tmp_path):
@@ -162,8 +195,16 @@ def test_pixels_are_prepared_as_published():
     assert as_published({}, NORMALISE["torch"]) == NORMALISE["torch"]
 
 
-@pytest.mark.parametrize("told", [{"crop_mode": "squash"}, {"interpolation": "nearest"}, {"crop_pct": 1.2},
-                                  {"std": (0.0, 1.0, 1.0)}, {"mean": (0.5,)}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"crop_mode": "squash"},
+        {"interpolation": "nearest"},
+        {"crop_pct": 1.2},
+        {"std": (0.0, 1.0, 1.0)},
+        {"mean": (0.5,)},
+    ],
+)
 def test_pixels_that_cannot_be_prepared_so_are_refused(told):
     with pytest.raises(ReskerasError, match=r"none that reskeras can do.*--normalise"):
         as_published(told, NORMALISE["torch"])

@@ -44,7 +44,7 @@ TAKEN = {
     "rescaling with an offset": lambda: [layers.Rescaling(1 / 127.5, offset=-1)],
     "rescaling by channel": lambda: [layers.Rescaling([0.1, 0.2, 0.3], offset=[-1, -2, -3])],
     "rescaling by an array": lambda: [layers.Rescaling(np.float32([0.1, 0.2, 0.3]))],
-    "a normalization told": lambda: [layers.Normalization(mean=MEAN, variance=DEVIATION ** 2)],
+    "a normalization told": lambda: [layers.Normalization(mean=MEAN, variance=DEVIATION**2)],
     "a normalization adapted": lambda: [adapted()],
     "one number for all channels": lambda: [adapted(axis=None)],
     "both": lambda: [layers.Rescaling(1 / 255), layers.Normalization(mean=MEAN / 255, variance=(DEVIATION / 255) ** 2)],
@@ -83,15 +83,25 @@ def test_whole_numbers_and_other_channels(prepare, tmp_path):
     images = pixels((16, 16, 2))
     model = model_of(prepare, (16, 16, 2), "uint8")
     run = reskeras.port(model, out=tmp_path / "run")
-    assert relative_difference(probabilities(run.model(), run.preprocessing().normalise(images)),
-                               probabilities(model, images)) < 1e-4
+    assert (
+        relative_difference(
+            probabilities(run.model(), run.preprocessing().normalise(images)), probabilities(model, images)
+        )
+        < 1e-4
+    )
 
 
 @pytest.mark.sample(5)
 @pytest.mark.parametrize("kind", AUGMENTATIONS)
 def test_an_augmentation_leaves_images_as_they_are(kind):
-    arguments = ({}, {"factor": 0.5}, {"height_factor": 0.5}, {"height_factor": 0.5, "width_factor": 0.5},
-                 {"rate": 0.3}, {"stddev": 0.3})
+    arguments = (
+        {},
+        {"factor": 0.5},
+        {"height_factor": 0.5},
+        {"height_factor": 0.5, "width_factor": 0.5},
+        {"rate": 0.3},
+        {"stddev": 0.3},
+    )
     for each in arguments:
         try:
             layer = getattr(layers, kind)(**each)
@@ -162,8 +172,10 @@ def test_numbers_by_channel_must_be_as_many_as_the_image_has():
     assert not isinstance(standardised((1.0, 2.0), (1.0,) * 3), Affine)
 
 
-@pytest.mark.parametrize(("layer", "words"), [
-    (layers.Resizing(16, 16), "resizing to 16x16"), (layers.CenterCrop(16, 16), "centre crop to 16x16")])
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [(layers.Resizing(16, 16), "resizing to 16x16"), (layers.CenterCrop(16, 16), "centre crop to 16x16")],
+)
 def test_a_model_that_resizes_is_told_how_to_be_ported(layer, words, tmp_path):
     model = model_of(lambda x: layers.Rescaling(1 / 255)(layer(x)), (20, 20, 3))
     found = reskeras.conform(model)
@@ -209,8 +221,10 @@ def test_steps_ahead_of_reversed_channels_go_with_their_channels():
     ahead = Affine(name="ahead", what="ahead", scale=tuple(by), offset=tuple(plus))
     turn = ReversedChannels(name="turn", what="turn")
     for steps, expected, reverse in (
-            ((ahead, turn), (image * by + plus)[::-1], True), ((turn, ahead), image[::-1] * by + plus, True),
-            ((ahead, turn, ahead, turn), ((image * by + plus)[::-1] * by + plus)[::-1], False)):
+        ((ahead, turn), (image * by + plus)[::-1], True),
+        ((turn, ahead), image[::-1] * by + plus, True),
+        ((ahead, turn, ahead, turn), ((image * by + plus)[::-1] * by + plus)[::-1], False),
+    ):
         found = as_modelled(steps, {}, 3)
         assert found.reverse is reverse
         prepared = (image - found.mean) / found.std  # the first convolution is turned around in place of the channels

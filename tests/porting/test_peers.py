@@ -25,21 +25,50 @@ except (ImportError, RuntimeError):  # the tests are left out then, as their nam
 
 pytestmark = pytest.mark.peers
 
-TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d",
-               "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2")
-FAMILIES = ("resnet*", "resnext*", "seresne*", "wide_resnet*", "resnetv2*", "resnetrs*", "resnetaa*", "resnetblur*",
-            "ecaresnet*", "regnetx*", "regnety*")
+TORCHVISION = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
+FAMILIES = (
+    "resnet*",
+    "resnext*",
+    "seresne*",
+    "wide_resnet*",
+    "resnetv2*",
+    "resnetrs*",
+    "resnetaa*",
+    "resnetblur*",
+    "ecaresnet*",
+    "regnetx*",
+    "regnety*",
+)
 LARGEST = 130e6  # parameters; a network of more takes minutes and tells nothing else
 # families that are none of this space, and what a refusal says of them; the first pattern that fits
 NAMES = "named as in none of"
 REFUSED = [
     ("ecaresnet*", r"left over: layer1\.0\.se\.conv|missing: layer1\.0\.downsample|EcaModule in"),
-    ("regnety_*_sgn", "has no batch norm"), ("regnet*", NAMES),
-    ("resnet*_clip*", NAMES), ("*ts", NAMES), ("resnet??q", NAMES), ("resnet50_mlp", NAMES),
-    ("resnet50_gn", "has no batch norm"), ("resnetv2_*_bit", "has no batch norm"),
-    ("resnetv2_50d_evos", "has no batch norm"), ("resnetv2_50d_gn", "has no batch norm"),
-    ("resnetv2_50d_frn", "has no batch norm"), ("resnetblur*", "the original has BlurPool2d"),
-    ("resnetaa*", "the original has an average pool in"), ("seresnetaa*", "the original has an average pool in"),
+    ("regnety_*_sgn", "has no batch norm"),
+    ("regnet*", NAMES),
+    ("resnet*_clip*", NAMES),
+    ("*ts", NAMES),
+    ("resnet??q", NAMES),
+    ("resnet50_mlp", NAMES),
+    ("resnet50_gn", "has no batch norm"),
+    ("resnetv2_*_bit", "has no batch norm"),
+    ("resnetv2_50d_evos", "has no batch norm"),
+    ("resnetv2_50d_gn", "has no batch norm"),
+    ("resnetv2_50d_frn", "has no batch norm"),
+    ("resnetblur*", "the original has BlurPool2d"),
+    ("resnetaa*", "the original has an average pool in"),
+    ("seresnetaa*", "the original has an average pool in"),
     ("seresnextaa*", "the original has an average pool in"),
     ("resnetrs*", r"left over|missing|of another shape|differ by"),
 ]
@@ -133,13 +162,16 @@ def test_a_network_of_torchvision_is_proven_by_torchvision(name, tmp_path):
     check("torchvision", name, tmp_path)
 
 
-@pytest.mark.parametrize(("library", "name", "arguments", "said"), [
-    ("timm", "resnet50", {"output_stride": 8}, "dilation 2 in layer3"),
-    ("timm", "resnet50", {"act_layer": "silu"}, "SiLU in act1"),
-    ("timm", "resnet18", {"act_layer": "relu6"}, "ReLU6 in act1"),  # noise alone never reaches 6
-    ("timm", "resnet50", {"global_pool": "max"}, "a global max pool"),
-    ("torchvision", "resnet50", {"replace_stride_with_dilation": [False, True, True]}, "dilation 2 in layer3"),
-])
+@pytest.mark.parametrize(
+    ("library", "name", "arguments", "said"),
+    [
+        ("timm", "resnet50", {"output_stride": 8}, "dilation 2 in layer3"),
+        ("timm", "resnet50", {"act_layer": "silu"}, "SiLU in act1"),
+        ("timm", "resnet18", {"act_layer": "relu6"}, "ReLU6 in act1"),  # noise alone never reaches 6
+        ("timm", "resnet50", {"global_pool": "max"}, "a global max pool"),
+        ("torchvision", "resnet50", {"replace_stride_with_dilation": [False, True, True]}, "dilation 2 in layer3"),
+    ],
+)
 def test_what_leaves_no_tensor_is_no_proof(library, name, arguments, said, tmp_path):
     """The same keys and shapes, and other logits."""
     path = saved(made(library, name, **arguments), tmp_path / "net.safetensors")
@@ -153,8 +185,7 @@ def test_what_leaves_no_tensor_is_no_proof(library, name, arguments, said, tmp_p
 
 
 def test_another_epsilon_makes_another_network_and_no_proof(tmp_path):
-    network = made("timm", "resnet18", norm_layer=lambda width, **where: torch.nn.BatchNorm2d(
-        width, eps=0.05, **where))
+    network = made("timm", "resnet18", norm_layer=lambda width, **where: torch.nn.BatchNorm2d(width, eps=0.05, **where))
     run = reskeras.port(saved(network, tmp_path / "net.safetensors"), size=64, out=tmp_path / "run")
     assert not agrees(run, network)
     assert run.folder.provenance()["ported"]["proof"]["against"] is None
@@ -163,9 +194,15 @@ def test_another_epsilon_makes_another_network_and_no_proof(tmp_path):
 def test_the_hubs_config_beside_the_weights_proves_and_prepares(tmp_path):
     network = made("timm", "resnetv2_50")
     saved(network, tmp_path / "model.safetensors")
-    told = {"architecture": "resnetv2_50", "num_classes": 10, "pretrained_cfg": {
-        key: value for key, value in timm.models.get_pretrained_cfg("resnetv2_50.a1h_in1k").to_dict().items()
-        if isinstance(value, str | int | float | list | tuple | None)}}
+    told = {
+        "architecture": "resnetv2_50",
+        "num_classes": 10,
+        "pretrained_cfg": {
+            key: value
+            for key, value in timm.models.get_pretrained_cfg("resnetv2_50.a1h_in1k").to_dict().items()
+            if isinstance(value, str | int | float | list | tuple | None)
+        },
+    }
     (tmp_path / "config.json").write_text(json.dumps(told))
     run = reskeras.port(tmp_path / "model.safetensors", size=64, out=tmp_path / "run")
     ported = run.folder.provenance()["ported"]
@@ -173,12 +210,23 @@ def test_the_hubs_config_beside_the_weights_proves_and_prepares(tmp_path):
     assert (ported["pixels"], ported["published"]["test_input_size"]) == ("told", [3, 288, 288])
     preprocessing = run.preprocessing()
     assert (preprocessing.kind, preprocessing.framing.crop, preprocessing.framing.interpolation) == (
-        "scale", 0.95, "bicubic")
+        "scale",
+        0.95,
+        "bicubic",
+    )
 
 
 @pytest.mark.parametrize("size", [(300, 217), (217, 300), (500, 1000), (131, 130), (48, 64), (223, 225)])
-@pytest.mark.parametrize("name", ["timm:resnet50.a1_in1k", "timm:resnetv2_50.a1h_in1k", "timm:resnet18.tv_in1k",
-                                  "torchvision:resnet50.IMAGENET1K_V1", "torchvision:resnet50.IMAGENET1K_V2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "timm:resnet50.a1_in1k",
+        "timm:resnetv2_50.a1h_in1k",
+        "timm:resnet18.tv_in1k",
+        "torchvision:resnet50.IMAGENET1K_V1",
+        "torchvision:resnet50.IMAGENET1K_V2",
+    ],
+)
 def test_photos_are_framed_as_the_librarys_own_transforms_frame_them(name, size):
     from PIL import Image
 
@@ -204,14 +252,29 @@ def test_photos_are_framed_as_the_librarys_own_transforms_frame_them(name, size)
     assert apart.mean() < 0.6
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50c", "resnet50d", "resnext50_32x4d", "seresnet18",
-                                  "seresnet50", "wide_resnet50_2", "resnetv2_18", "resnetv2_18d", "resnetv2_50",
-                                  "resnetv2_50d"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        "resnet50",
+        "resnet50c",
+        "resnet50d",
+        "resnext50_32x4d",
+        "seresnet18",
+        "seresnet50",
+        "wide_resnet50_2",
+        "resnetv2_18",
+        "resnetv2_18d",
+        "resnetv2_50",
+        "resnetv2_50d",
+    ],
+)
 def test_a_run_goes_back_into_timms_network_as_timm_loads_it(name, tmp_path):
     network = made("timm", name)
     (tmp_path / "names").write_text("\n".join("abcdefghij"))
-    run = reskeras.port(saved(network, tmp_path / "net.safetensors"), size=64, classes=tmp_path / "names",
-                        out=tmp_path / "run")
+    run = reskeras.port(
+        saved(network, tmp_path / "net.safetensors"), size=64, classes=tmp_path / "names", out=tmp_path / "run"
+    )
     [proof] = run.export("timm-state-dict", timing=False)
     assert proof.holds
     assert proof.against.startswith(f"timm {timm.__version__}'s {'se' if name.startswith('se') else ''}resnet")

@@ -39,8 +39,13 @@ def plain(head):
 def nested():
     image = keras.Input((16, 16, 3))
     inner = keras.Model(image, body(image), name="body")
-    return keras.Sequential([keras.Input((16, 16, 3)), inner, keras.Sequential([
-        layers.GlobalAveragePooling2D(), layers.Dense(5, activation="softmax")], name="head")])
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            inner,
+            keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(5, activation="softmax")], name="head"),
+        ]
+    )
 
 
 def in_half():
@@ -53,14 +58,18 @@ MODELS = {
     "softmax inside": lambda: plain(layers.Dense(5, activation="softmax")),
     "no bias": lambda: plain(layers.Dense(5, use_bias=False, activation="softmax")),
     "a softmax layer": in_half,
-    "a softmax, and nothing more": lambda: plain(lambda x: layers.Dropout(0.2)(layers.Identity()(layers.Activation(
-        "linear", dtype="float32")(layers.Dense(5, activation="softmax")(x))))),
+    "a softmax, and nothing more": lambda: plain(
+        lambda x: layers.Dropout(0.2)(
+            layers.Identity()(layers.Activation("linear", dtype="float32")(layers.Dense(5, activation="softmax")(x)))
+        )
+    ),
     "an activation layer": lambda: plain(lambda x: layers.Activation("softmax")(layers.Dense(5)(x))),
     "models in a Sequential": nested,
     "dropout": lambda: plain(lambda x: layers.Dense(5)(layers.Dropout(0.3)(x))),
     "one of ours": lambda: reskeras.build(**{**CIFAR, "input_shape": [16, 16, 3]}),
-    "our pre-activation": lambda: reskeras.build(**{**CIFAR, "input_shape": [16, 16, 3], "order": "full_preact",
-                                                    "skip": "shortcut_gate"}),
+    "our pre-activation": lambda: reskeras.build(
+        **{**CIFAR, "input_shape": [16, 16, 3], "order": "full_preact", "skip": "shortcut_gate"}
+    ),
     "no scale": lambda: reskeras.build(**{**CIFAR, "input_shape": [16, 16, 3], "bn": {"scale": False}}),
 }
 
@@ -99,12 +108,21 @@ def test_a_model_is_ported_by_what_it_computes(name, tmp_path):
     assert ported["pixels"] == "assumed"
 
 
-@pytest.mark.parametrize(("model", "said"), [
-    (lambda: plain(lambda x: layers.Dense(5)(layers.Dense(9, activation="relu")(x))),
-     "no spec computes the same; in the way: head"),
-    (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.DepthwiseConv2D(3), layers.Flatten(), layers.Dense(2)]),
-     "it has depthwise 3x3 conv"),
-])
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            lambda: plain(lambda x: layers.Dense(5)(layers.Dense(9, activation="relu")(x))),
+            "no spec computes the same; in the way: head",
+        ),
+        (
+            lambda: keras.Sequential(
+                [keras.Input((8, 8, 3)), layers.DepthwiseConv2D(3), layers.Flatten(), layers.Dense(2)]
+            ),
+            "it has depthwise 3x3 conv",
+        ),
+    ],
+)
 def test_what_no_spec_computes_is_refused_with_what_is_in_the_way(model, said, tmp_path):
     with pytest.raises(ReskerasError, match=said) as caught:
         reskeras.port(model(), out=tmp_path / "run")
@@ -115,13 +133,19 @@ def test_what_no_spec_computes_is_refused_with_what_is_in_the_way(model, said, t
 
 def test_a_network_that_was_trained_by_plain_keras_comes_back(tmp_path):
     source = open_source("digits")
-    images, labels = (np.stack(each) for each in zip(*(
-        (image.numpy(), int(label)) for image, label in (source.train.decode(index) for index in range(600))),
-        strict=True))
+    images, labels = (
+        np.stack(each)
+        for each in zip(
+            *((image.numpy(), int(label)) for image, label in (source.train.decode(index) for index in range(600))),
+            strict=True,
+        )
+    )
     images = np.asarray(keras.ops.image.resize(images, (16, 16))) / 255
     model = reskeras.build(**CIFAR, seed=1)
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
-                  keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(
+        keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
     model.fit(images, labels, batch_size=32, epochs=4, verbose=0)
     model.save(tmp_path / "mine.keras")
     shown = invoke("port", tmp_path / "mine.keras", "--normalise", "unit", "--out", tmp_path / "run")

@@ -12,8 +12,11 @@ from reskeras.porting.foreign_model import of_state_dict
 from reskeras.porting.recognise import layout_of
 from reskeras.porting.state_dict import read_state_dict
 
-STATE = {"conv1.weight": torch.arange(27.0).reshape(1, 3, 3, 3), "bn1.running_mean": torch.ones(1),
-         "bn1.num_batches_tracked": torch.tensor(3)}
+STATE = {
+    "conv1.weight": torch.arange(27.0).reshape(1, 3, 3, 3),
+    "bn1.running_mean": torch.ones(1),
+    "bn1.num_batches_tracked": torch.tensor(3),
+}
 OTHER = {name: tensor + 1 for name, tensor in STATE.items()}
 
 
@@ -27,15 +30,21 @@ def written(content, path):
 
 
 CHECKPOINTS = {
-    "alone": STATE, "module": prefixed("module."), "model": prefixed("model."), "net": prefixed("net."),
-    "backbone": prefixed("backbone."), "compiled": prefixed("_orig_mod."), "both": prefixed("module.", "_orig_mod."),
+    "alone": STATE,
+    "module": prefixed("module."),
+    "model": prefixed("model."),
+    "net": prefixed("net."),
+    "backbone": prefixed("backbone."),
+    "compiled": prefixed("_orig_mod."),
+    "both": prefixed("module.", "_orig_mod."),
     "averaged": {"n_averaged": torch.tensor(7), **prefixed("module.")},
     "lightning": {"epoch": 3, "state_dict": prefixed("model."), "optimizer_states": [{"lr": 0.1}]},
     "torchvision": {"model": STATE, "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(2)}}}, "epoch": 9},
-    "model_ema alone": {"epoch": 1, "model_ema": prefixed("module.")}, "ema": {"ema": STATE},
+    "model_ema alone": {"epoch": 1, "model_ema": prefixed("module.")},
+    "ema": {"ema": STATE},
     "net inside": {"net": STATE},
-    "nested": {"model": {"state_dict": STATE, "arch": "resnet18"}}, "trained before averaged": {
-        "model_ema": OTHER, "state_dict_ema": OTHER, "model": STATE},
+    "nested": {"model": {"state_dict": STATE, "arch": "resnet18"}},
+    "trained before averaged": {"model_ema": OTHER, "state_dict_ema": OTHER, "model": STATE},
     "the only one": {"epoch": 3, "my_weights": STATE},
 }
 
@@ -52,8 +61,9 @@ def test_weights_are_found_in_a_checkpoint(tmp_path, name):
     np.testing.assert_array_equal(found["conv1.weight"], STATE["conv1.weight"])
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2,
-                                   torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2, torch.float64]
+)
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_numbers_of_every_kind_become_float32(tmp_path, dtype, suffix):
     state = {"a": torch.tensor([[0.5, 2.0], [-1.0, 8.0]]).to(dtype)}
@@ -64,13 +74,22 @@ def test_numbers_of_every_kind_become_float32(tmp_path, dtype, suffix):
     np.testing.assert_array_equal(values, [[0.5, 2.0], [-1.0, 8.0]])
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    ({"epoch": 3, "optimizer": {"lr": 0.1}},
-     "has no tensors by name; it has epoch, optimizer; weights are looked for in"),
-    ([1, 2], "it has list"), ({"state_dict": STATE, "args": argparse.Namespace(lr=0.1)},
-                             "argparse.Namespace beside its tensors, which is not executed; save the weights alone"),
-    ({"one": STATE, "other": OTHER}, "it has one, other"), ({}, "it has nothing"),
-])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            {"epoch": 3, "optimizer": {"lr": 0.1}},
+            "has no tensors by name; it has epoch, optimizer; weights are looked for in",
+        ),
+        ([1, 2], "it has list"),
+        (
+            {"state_dict": STATE, "args": argparse.Namespace(lr=0.1)},
+            "argparse.Namespace beside its tensors, which is not executed; save the weights alone",
+        ),
+        ({"one": STATE, "other": OTHER}, "it has one, other"),
+        ({}, "it has nothing"),
+    ],
+)
 def test_what_has_no_weights_says_what_it_has(tmp_path, content, said):
     with pytest.raises(ReskerasError) as caught:
         read_state_dict(written(content, tmp_path / "net.pth"))

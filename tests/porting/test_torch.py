@@ -54,8 +54,9 @@ def check(network, path, sizes):
     return run
 
 
-@pytest.mark.parametrize("name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow)
-                                  for name in FAST])
+@pytest.mark.parametrize(
+    "name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in FAST]
+)
 def test_a_state_dict_gives_the_logits_of_its_network(name, tmp_path):
     make, expected = FAST[name]
     run = check(network := make(), saved(network, tmp_path / f"{name}.safetensors"), [64])
@@ -105,7 +106,7 @@ def test_a_pickle_is_not_executed(tmp_path):
 
 
 def test_back_to_a_state_dict_to_the_last_bit(network, run):
-    proof, = run.export("torchvision-state-dict", timing=False)
+    (proof,) = run.export("torchvision-state-dict", timing=False)
     assert proof.difference < 1e-5
     back = safetensors.load_file(proof.path)
     networks.resnet(18).load_state_dict(back, strict=False)
@@ -120,8 +121,11 @@ def test_what_only_training_knows_does_not_hinder_the_way_back(fields, tmp_path)
     run = reskeras.port(reskeras.build(spec, seed=1), out=tmp_path / "run")
     kept = run.folder.spec()
     assert (kept.drop_path, kept.head and kept.head.dropout, kept.bn and kept.bn.scale) == (
-        spec.drop_path, spec.head and spec.head.dropout, spec.bn and spec.bn.scale)
-    proof, = run.export("torchvision-state-dict", timing=False)
+        spec.drop_path,
+        spec.head and spec.head.dropout,
+        spec.bn and spec.bn.scale,
+    )
+    (proof,) = run.export("torchvision-state-dict", timing=False)
     assert proof.holds
     network = networks.resnet(18, classes=4)
     assert not network.load_state_dict(safetensors.load_file(proof.path), strict=False).unexpected_keys
@@ -131,10 +135,17 @@ TIMM = {
     "narrow": {"stages": [{"units": 1, "width": width} for width in (8, 12, 16, 24)], "input_shape": [48, 48, 1]},
     "squeezed": {"squeeze": 16, "squeeze_multiple": 8},
     "pooled": {"projection": "pooled"},
-    "deep": {"block": "bottleneck", "stride_on": "3x3", "projection": "pooled", "stem": {
-        "convs": [{"width": 8, "stride": 2}, {"width": 8}, {"width": 16}], "pool": {}}},
-    "second": {"order": "full_preact", "first_shortcut": "raw", "stem": {
-        "convs": [{"kernel": 7, "width": 64, "stride": 2}], "pool": {"border": "edge"}, "activated": False}},
+    "deep": {
+        "block": "bottleneck",
+        "stride_on": "3x3",
+        "projection": "pooled",
+        "stem": {"convs": [{"width": 8, "stride": 2}, {"width": 8}, {"width": 16}], "pool": {}},
+    },
+    "second": {
+        "order": "full_preact",
+        "first_shortcut": "raw",
+        "stem": {"convs": [{"kernel": 7, "width": 64, "stride": 2}], "pool": {"border": "edge"}, "activated": False},
+    },
 }
 
 
@@ -142,8 +153,9 @@ TIMM = {
 def test_a_folder_for_timm_comes_back_with_its_pixels_and_classes(name, tmp_path):
     fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, "input_shape": [48, 48, 3], **TIMM[name]}
     (tmp_path / "names").write_text("ant\nbee\ncat\ndog")
-    run = reskeras.port(reskeras.build(**fields, seed=1), classes=tmp_path / "names", normalise="unit",
-                        out=tmp_path / "run")
+    run = reskeras.port(
+        reskeras.build(**fields, seed=1), classes=tmp_path / "names", normalise="unit", out=tmp_path / "run"
+    )
     [proof] = run.export("timm-state-dict", timing=False)
     assert proof.holds
     assert proof.against == "what such names are of by default, because timm is not installed"
@@ -170,8 +182,9 @@ def test_another_epsilon_goes_into_the_variances_on_the_way_back(epsilon, tmp_pa
     [proof] = run.export("timm-state-dict", timing=False)
     assert proof.holds
     back = reskeras.port(f"{proof.path}/model.safetensors", out=tmp_path / "back")
-    norms = [{each.epsilon for each in reskeras.plan(each.folder.spec()).ops() if each.kind == "bn"}
-             for each in (run, back)]
+    norms = [
+        {each.epsilon for each in reskeras.plan(each.folder.spec()).ops() if each.kind == "bn"} for each in (run, back)
+    ]
     assert norms == [{epsilon}, {1e-5}]
     ours, theirs = (read(each.model()) for each in (run, back))
     for name, variances in ours.items():
@@ -198,14 +211,20 @@ def test_biases_go_into_the_means_on_the_way_back(tmp_path):
     assert distance(back.model()(images, training=False), run.model()(images, training=False)) < 1e-4
 
 
-@pytest.mark.parametrize(("fields", "said"), [
-    ({"family": "cifar", "stages": [1, 1, 1], "input_shape": [16, 16, 3]}, "have 4 stages, and this has 3"),
-    ({"squeeze": 4}, "divides by 16; this has squeeze 4"),
-    ({"squeeze": 16}, "to 8 of 64 channels, and this has 4; squeeze_multiple: 8 makes"),
-    ({"stem": {"convs": [{"kernel": 7, "width": 16, "stride": 2}], "pool": {}}}, "plain stem has 64 channels, .* 16"),
-    ({"shortcut": "A"}, r"the network is not timm's resnet18, layers=\[1, 1, 1, 1\]: stage2_unit1"),
-    ({"order": "full_preact"}, "timm ResNetV2 has no layer for stem_bn"),
-])
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"family": "cifar", "stages": [1, 1, 1], "input_shape": [16, 16, 3]}, "have 4 stages, and this has 3"),
+        ({"squeeze": 4}, "divides by 16; this has squeeze 4"),
+        ({"squeeze": 16}, "to 8 of 64 channels, and this has 4; squeeze_multiple: 8 makes"),
+        (
+            {"stem": {"convs": [{"kernel": 7, "width": 16, "stride": 2}], "pool": {}}},
+            "plain stem has 64 channels, .* 16",
+        ),
+        ({"shortcut": "A"}, r"the network is not timm's resnet18, layers=\[1, 1, 1, 1\]: stage2_unit1"),
+        ({"order": "full_preact"}, "timm ResNetV2 has no layer for stem_bn"),
+    ],
+)
 def test_what_timm_has_not_is_refused(fields, said, tmp_path):
     fields = {"family": "imagenet", "stages": [1, 1, 1, 1], "classes": 4, "input_shape": [48, 48, 3], **fields}
     run = reskeras.port(reskeras.build(**fields), out=tmp_path / "run")
@@ -218,7 +237,7 @@ def test_what_timm_has_not_is_refused(fields, said, tmp_path):
 @pytest.mark.slow
 def test_biases_and_epsilon_are_folded_on_the_way_back(tmp_path):
     run = biased_run(tmp_path, stride_on="3x3")
-    proof, = run.export("torchvision-state-dict", timing=False)
+    (proof,) = run.export("torchvision-state-dict", timing=False)
     network = networks.resnet(50, classes=4)
     assert not network.load_state_dict(safetensors.load_file(proof.path), strict=False).unexpected_keys
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
@@ -252,16 +271,23 @@ def biased_run(folder, **fields):
     return run
 
 
-@pytest.mark.parametrize(("change", "parts"), [
-    (lambda state: state.pop("layer2.0.conv1.weight"), ["layer2"]),
-    (lambda state: state.pop("layer2.1.bn2.running_mean"), ["missing: layer2.1.bn2.running_mean"]),
-    (lambda state: state.update({"extra.weight": torch.zeros(3)}), ["left over: extra.weight"]),
-    (lambda state: state.update({"layer3.0.bn1.bias": torch.zeros(3)}), ["of another shape: layer3.0.bn1.bias (3,)"]),
-    (lambda state: state.pop("fc.weight"), ["fc"]),
-    (lambda state: state["conv1.weight"].fill_(float("nan")), ["not finite", "conv1.weight"]),
-    (lambda state: state.clear(), ["no tensors"]),
-    (lambda state: state.pop("bn1.weight") + state.pop("conv1.weight").sum(), ["none of", "torchvision ResNet"]),
-], ids=["a unit", "a statistic", "one more", "a shape", "no logits", "not a number", "nothing", "other names"])
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda state: state.pop("layer2.0.conv1.weight"), ["layer2"]),
+        (lambda state: state.pop("layer2.1.bn2.running_mean"), ["missing: layer2.1.bn2.running_mean"]),
+        (lambda state: state.update({"extra.weight": torch.zeros(3)}), ["left over: extra.weight"]),
+        (
+            lambda state: state.update({"layer3.0.bn1.bias": torch.zeros(3)}),
+            ["of another shape: layer3.0.bn1.bias (3,)"],
+        ),
+        (lambda state: state.pop("fc.weight"), ["fc"]),
+        (lambda state: state["conv1.weight"].fill_(float("nan")), ["not finite", "conv1.weight"]),
+        (lambda state: state.clear(), ["no tensors"]),
+        (lambda state: state.pop("bn1.weight") + state.pop("conv1.weight").sum(), ["none of", "torchvision ResNet"]),
+    ],
+    ids=["a unit", "a statistic", "one more", "a shape", "no logits", "not a number", "nothing", "other names"],
+)
 def test_what_does_not_fit_is_listed_by_name(network, tmp_path, change, parts):
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     change(state)
@@ -289,8 +315,9 @@ def test_without_pytorch_a_port_is_kept_only_when_asked_for(network, tmp_path, m
 def test_a_wrong_port_is_refused(network, tmp_path, monkeypatch):
     from reskeras.porting import port as module
 
-    monkeypatch.setattr(module, "our_weights", lambda *args: {
-        name: values * 1.001 for name, values in original(*args).items()})
+    monkeypatch.setattr(
+        module, "our_weights", lambda *args: {name: values * 1.001 for name, values in original(*args).items()}
+    )
     with pytest.raises(ReskerasError, match="differ by") as refusal:
         reskeras.port(saved(network, tmp_path / "net.safetensors"), size=64, out=tmp_path / "run")
     assert refusal.value.status == 1

@@ -59,14 +59,23 @@ class ResNet(nn.Module):
         super().__init__()
         self.channels, self.deep = 64, deep
         if deep:
-            self.conv1 = nn.Sequential(conv3x3(3, 32, 2), nn.BatchNorm2d(32), nn.ReLU(), conv3x3(32, 32),
-                                       nn.BatchNorm2d(32), nn.ReLU(), conv3x3(32, 64))
+            self.conv1 = nn.Sequential(
+                conv3x3(3, 32, 2),
+                nn.BatchNorm2d(32),
+                nn.ReLU(),
+                conv3x3(32, 32),
+                nn.BatchNorm2d(32),
+                nn.ReLU(),
+                conv3x3(32, 64),
+            )
         else:
             self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1, self.relu, self.maxpool = nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
         for stage, count in enumerate(units):
-            layers = [self.unit(block, 64 * 2**stage, 2 if stage and not unit else 1, unit == 0, groups, base_width)
-                      for unit in range(count)]
+            layers = [
+                self.unit(block, 64 * 2**stage, 2 if stage and not unit else 1, unit == 0, groups, base_width)
+                for unit in range(count)
+            ]
             setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
         self.avgpool, self.fc = nn.AdaptiveAvgPool2d((1, 1)), nn.Linear(self.channels, classes)
 
@@ -75,8 +84,9 @@ class ResNet(nn.Module):
         if first and (stride != 1 or self.channels != out):
             downsample = nn.Sequential(conv1x1(self.channels, out, stride), nn.BatchNorm2d(out))
             if self.deep:
-                pool = nn.Identity() if stride == 1 else nn.AvgPool2d(2, stride, ceil_mode=True,
-                                                                      count_include_pad=False)
+                pool = (
+                    nn.Identity() if stride == 1 else nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
+                )
                 downsample = nn.Sequential(pool, conv1x1(self.channels, out), nn.BatchNorm2d(out))
         made = block(self.channels, width, stride, downsample, groups, base_width)
         self.channels = out

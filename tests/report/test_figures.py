@@ -38,21 +38,47 @@ from reskeras.tuning.objective import read_objective
 from reskeras.tuning.outcome import Outcome
 from tests.tasks.detection.scenes import drawn
 
-NAMES = ("price_$1_$2", "$$", "US$ and AU$", "a_b^c", "<b>&amp;", "_hidden", "%s {0} \\frac{", "naïve café",
-         "日本語", "x" * 300, "two\nlines", "\x1b[31mred\x07", "\u202egnp.exe", "-->")
+NAMES = (
+    "price_$1_$2",
+    "$$",
+    "US$ and AU$",
+    "a_b^c",
+    "<b>&amp;",
+    "_hidden",
+    "%s {0} \\frac{",
+    "naïve café",
+    "日本語",
+    "x" * 300,
+    "two\nlines",
+    "\x1b[31mred\x07",
+    "\u202egnp.exe",
+    "-->",
+)
 
 
 def evaluated(classes, wrong=5):
     labels = np.repeat(np.arange(len(classes)), 10)
     predicted = labels.copy()
     predicted[:wrong] = (predicted[:wrong] + 1) % len(classes)
-    return Evaluation(f"folder {classes[0]}", "test", len(labels), 1.0, 0.9, None, classes=tuple(classes),
-                      labels=labels, predicted=predicted, confidence=np.ones(len(labels)))
+    return Evaluation(
+        f"folder {classes[0]}",
+        "test",
+        len(labels),
+        1.0,
+        0.9,
+        None,
+        classes=tuple(classes),
+        labels=labels,
+        predicted=predicted,
+        confidence=np.ones(len(labels)),
+    )
 
 
 def rows(epochs, keys=("accuracy",)):
-    return [{"epoch": epoch, **{f"{side}{key}": 0.5 + epoch / 100 for key in keys for side in ("", "val_")}}
-            for epoch in range(1, epochs + 1)]
+    return [
+        {"epoch": epoch, **{f"{side}{key}": 0.5 + epoch / 100 for key in keys for side in ("", "val_")}}
+        for epoch in range(1, epochs + 1)
+    ]
 
 
 def analysed(name, layers=5, spread=1.0):
@@ -74,8 +100,16 @@ def limited(names):
 
 def searched(names):
     domain = Domain(choices=list(names))
-    outcomes = [Outcome(str(place), {names[1]: name}, "completed", 0.5 + place / 100,
-                        {"parameters": 100.0 * 2**place, "multiply_adds": 1e4}) for place, name in enumerate(names)]
+    outcomes = [
+        Outcome(
+            str(place),
+            {names[1]: name},
+            "completed",
+            0.5 + place / 100,
+            {"parameters": 100.0 * 2**place, "multiply_adds": 1e4},
+        )
+        for place, name in enumerate(names)
+    ]
     objective = read_objective([])
     return [search._pareto(outcomes, objective, names[0]), search._effects(outcomes, objective, {names[1]: domain})]
 
@@ -122,11 +156,15 @@ def test_on_the_front_are_the_trials_that_no_other_beats_and_of_equals_the_first
     assert search.pareto_front(COSTS[::-1], SCORES[::-1], direction) == turned
 
 
-@pytest.mark.parametrize(("objective", "label", "front"), [
-    ("val_accuracy", "val_accuracy (more is better)", [0, 2, 4]), ("val_loss", "val_loss (less is better)", [0, 1])])
+@pytest.mark.parametrize(
+    ("objective", "label", "front"),
+    [("val_accuracy", "val_accuracy (more is better)", [0, 2, 4]), ("val_loss", "val_loss (less is better)", [0, 1])],
+)
 def test_the_front_that_is_drawn_goes_by_the_objectives_direction(objective, label, front):
-    done = [Outcome(str(place), {}, "completed", score, {"parameters": cost, "multiply_adds": 10 * cost})
-            for place, (cost, score) in enumerate(zip(COSTS, SCORES, strict=True))]
+    done = [
+        Outcome(str(place), {}, "completed", score, {"parameters": cost, "multiply_adds": 10 * cost})
+        for place, (cost, score) in enumerate(zip(COSTS, SCORES, strict=True))
+    ]
     axes = search._pareto(done, read_objective([objective]), "a search").axes
     assert axes[0].get_ylabel() == label
     for axis, scale in zip(axes, (1, 10), strict=True):
@@ -139,9 +177,22 @@ def test_every_class_of_a_confusion_matrix_has_its_name():
     figure = draw_confusion(evaluated(NAMES))
     figure.savefig(io.BytesIO(), format="png")
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    expected = ["price_$1_$2", "$$", "US$ and AU$", "a_b^c", "<b>&amp;", "_hidden", "%s {0} \\frac{", "naïve café",
-                drawable("日本語")[0], shortened("x" * 300, LONGEST_NAME), r"two\nlines", r"\x1b[31mred\x07",
-                r"\u202egnp.exe", "-->"]
+    expected = [
+        "price_$1_$2",
+        "$$",
+        "US$ and AU$",
+        "a_b^c",
+        "<b>&amp;",
+        "_hidden",
+        "%s {0} \\frac{",
+        "naïve café",
+        drawable("日本語")[0],
+        shortened("x" * 300, LONGEST_NAME),
+        r"two\nlines",
+        r"\x1b[31mred\x07",
+        r"\u202egnp.exe",
+        "-->",
+    ]
     assert ticks == expected
 
 
@@ -168,8 +219,9 @@ def test_pictures_with_boxes_have_any_name():
 def test_plots_leave_matplotlibs_settings_alone_and_are_not_changed_by_them():
     before = dict(matplotlib.rcParams)
     usual = _png(draw_confusion(evaluated(["a", "b"])))
-    with matplotlib.rc_context({"text.usetex": True, "text.parse_math": True, "savefig.dpi": 40,
-                                "font.family": "serif"}):
+    with matplotlib.rc_context(
+        {"text.usetex": True, "text.parse_math": True, "savefig.dpi": 40, "font.family": "serif"}
+    ):
         assert _png(draw_confusion(evaluated(["a", "b"]))) == usual
     assert dict(matplotlib.rcParams) == before
 
@@ -185,8 +237,9 @@ def test_only_one_place_makes_figures():
     for path in package.rglob("*.py"):
         if path == package / "report" / "figures.py":
             continue
-        imported = [node.module for node in ast.walk(ast.parse(path.read_text("utf-8")))
-                    if isinstance(node, ast.ImportFrom)]
+        imported = [
+            node.module for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)
+        ]
         assert "matplotlib.figure" not in imported and "matplotlib.pyplot" not in imported, path
 
 
@@ -213,9 +266,22 @@ class TestFonts:
 
         path = _font_of_blocks(tmp_path / "blocks.ttf", "日本")
         monkeypatch.setattr(fonts, "_files", lambda: {fonts.USUAL: _file_of_dejavu(), "Blocks": str(path)})
-        monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist, FontEntry(
-            str(path), name="Blocks", style="normal", variant="normal", weight=400, stretch="normal",
-            size="scalable")])
+        monkeypatch.setattr(
+            fontManager,
+            "ttflist",
+            [
+                *fontManager.ttflist,
+                FontEntry(
+                    str(path),
+                    name="Blocks",
+                    style="normal",
+                    variant="normal",
+                    weight=400,
+                    stretch="normal",
+                    size="scalable",
+                ),
+            ],
+        )
         fonts._characters.cache_clear()
         try:
             figure = Figure(2, 1, layout=None)
@@ -295,8 +361,14 @@ def _ink(figure):
 
 
 def test_curves_are_errors_thin_of_training_images_and_bold_of_the_watched_ones():
-    figure = draw_curves({"one": [{"epoch": 1, "accuracy": 0.5, "val_accuracy": 0.25},
-                                  {"epoch": 2, "accuracy": 0.75, "val_accuracy": 0.5}]})
+    figure = draw_curves(
+        {
+            "one": [
+                {"epoch": 1, "accuracy": 0.5, "val_accuracy": 0.25},
+                {"epoch": 2, "accuracy": 0.75, "val_accuracy": 0.5},
+            ]
+        }
+    )
     thin, bold = figure.axes[0].lines
     assert thin.get_xydata().tolist() == [[1, 50], [2, 25]]
     assert bold.get_xydata().tolist() == [[1, 75], [2, 50]]
@@ -304,9 +376,15 @@ def test_curves_are_errors_thin_of_training_images_and_bold_of_the_watched_ones(
 
 
 def test_gains_are_what_mending_adds():
-    one = replace(limited(["one"])["one"], map_area=0.25, table=(
-        MistakeKind("confused", 3, 1, 0.75), MistakeKind("background", 0, 0, 0.25),
-        MistakeKind("missed", 1200, None, 0.375)))
+    one = replace(
+        limited(["one"])["one"],
+        map_area=0.25,
+        table=(
+            MistakeKind("confused", 3, 1, 0.75),
+            MistakeKind("background", 0, 0, 0.25),
+            MistakeKind("missed", 1200, None, 0.375),
+        ),
+    )
     axis = draw_gains({"one": one, "other": replace(one, map_area=0.125)}).axes[0]
     assert [[bar.get_width() for bar in bars] for bars in axis.containers] == [[50, 0, 12.5], [62.5, 12.5, 25]]
     assert [text.get_text().strip() for text in axis.texts][:3] == ["50.0  (3)", "0.0  (0)", "12.5  (1,200)"]
@@ -314,10 +392,17 @@ def test_gains_are_what_mending_adds():
 
 
 def test_analyses_are_drawn_as_they_were_measured():
-    analysis = replace(analysed("one"), responses=tuple(
-        Response(f"layer{place}", "after batch norm", size) for place, size in enumerate((2.0, 3.0, 1.0))),
-        lesions=(Lesion("removed", ("unit1",), 0.5), Lesion("removed", ("unit3",), 0.75),
-                 Lesion("swapped", ("unit2", "unit3"), 0.25)))
+    analysis = replace(
+        analysed("one"),
+        responses=tuple(
+            Response(f"layer{place}", "after batch norm", size) for place, size in enumerate((2.0, 3.0, 1.0))
+        ),
+        lesions=(
+            Lesion("removed", ("unit1",), 0.5),
+            Lesion("removed", ("unit3",), 0.75),
+            Lesion("swapped", ("unit2", "unit3"), 0.25),
+        ),
+    )
     found = draw_analyses({"one": analysis})
     inorder, falling = (axis.lines[0].get_xydata().tolist() for axis in found["responses"].axes)
     assert inorder == [[1, 2], [2, 3], [3, 1]]
@@ -335,8 +420,10 @@ def test_analyses_are_drawn_as_they_were_measured():
 
 def test_a_choice_has_its_trials_and_their_mean():
     scores = {"a": (0.5, 0.75), "b": (0.25,)}
-    outcomes = [Outcome(str(place), {"x": choice}, "completed", score, {}) for place, (choice, score) in enumerate(
-        (choice, score) for choice, those in scores.items() for score in those)]
+    outcomes = [
+        Outcome(str(place), {"x": choice}, "completed", score, {})
+        for place, (choice, score) in enumerate((choice, score) for choice, those in scores.items() for score in those)
+    ]
     figure = search._effects(outcomes, read_objective([]), {"x": Domain(choices=["b", "a"])})
     dots, *means = figure.axes[0].collections
     assert sorted(dots.get_offsets().tolist()) == [[0, 0.25], [1, 0.5], [1, 0.75]]
@@ -349,14 +436,28 @@ class TestConfusion:
         labels = np.repeat([0, 1], [10, 40])
         predicted = labels.copy()
         predicted[:2], predicted[10:14] = 1, 0
-        result = Evaluation("d", "test", 50, 0.1, 0.88, None, classes=("a", "b"), labels=labels, predicted=predicted,
-                            confidence=np.ones(50))
+        result = Evaluation(
+            "d",
+            "test",
+            50,
+            0.1,
+            0.88,
+            None,
+            classes=("a", "b"),
+            labels=labels,
+            predicted=predicted,
+            confidence=np.ones(50),
+        )
         axis = draw_confusion(result).axes[0]
         hits, wrong = axis.images
         np.testing.assert_allclose(np.diag(hits.get_array()), [0.8, 0.9])
         assert (wrong.get_array()[0, 1], wrong.get_array()[1, 0]) == pytest.approx((0.2, 0.1))
         assert {text.get_position(): text.get_text() for text in axis.texts} == {
-            (0, 0): "8", (1, 0): "2", (0, 1): "4", (1, 1): "36"}
+            (0, 0): "8",
+            (1, 0): "2",
+            (0, 1): "4",
+            (1, 1): "36",
+        }
         assert (axis.get_xlabel(), axis.get_ylabel()) == ("taken for", "true class")
 
     def test_few_mistakes_stand_out(self):
@@ -364,8 +465,18 @@ class TestConfusion:
         labels = np.repeat(np.arange(10), 100)
         predicted = labels.copy()
         predicted[5] = 7
-        result = Evaluation("d", "test", 1000, 0.1, 0.999, None, classes=tuple("abcdefghij"), labels=labels,
-                            predicted=predicted, confidence=np.ones(1000))
+        result = Evaluation(
+            "d",
+            "test",
+            1000,
+            0.1,
+            0.999,
+            None,
+            classes=tuple("abcdefghij"),
+            labels=labels,
+            predicted=predicted,
+            confidence=np.ones(1000),
+        )
         hits, wrong = draw_confusion(result).axes[0].images
         colours = wrong.to_rgba(wrong.get_array())
         assert np.abs(colours[0, 7, :3] - 1).max() > 0.5 and wrong.get_array().mask[0, 6]

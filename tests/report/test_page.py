@@ -36,7 +36,8 @@ def test_a_page_is_well_formed_and_needs_nothing_from_outside(pages, which):
     parser = parsed_page(text)
     assert sum(tag == "h1" for tag, _ in parser.seen) == 1
     assert len({attributes["id"] for _, attributes in parser.seen if "id" in attributes}) == sum(
-        "id" in attributes for _, attributes in parser.seen)
+        "id" in attributes for _, attributes in parser.seen
+    )
     assert len(text) < 3_000_000
 
 
@@ -44,8 +45,16 @@ def test_a_page_of_one_run_has_everything(pages, trained):
     text = pages["one"].read_text(encoding="utf-8")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
     assert titles[0] == "Summary"
-    assert {"Training and test error", "Layer responses", "Gradients", "Units removed and exchanged",
-            "Confusion matrix", "Exports", "Provenance", f"Network {trained.name}"} <= set(titles)
+    assert {
+        "Training and test error",
+        "Layer responses",
+        "Gradients",
+        "Units removed and exchanged",
+        "Confusion matrix",
+        "Exports",
+        "Provenance",
+        f"Network {trained.name}",
+    } <= set(titles)
     assert f"{1 - trained.evaluate().top1:.2%}" in text
     assert trained.folder.provenance()["versions"]["tensorflow"] in text
 
@@ -58,9 +67,15 @@ def test_two_runs_are_in_one_plot_and_told_apart(pages):
 
 
 def test_what_comes_from_outside_is_escaped():
-    page = Page(HOSTILE, HOSTILE, [
-        Facts(HOSTILE, [(HOSTILE, HOSTILE)], HOSTILE), Table(HOSTILE, [HOSTILE], [[HOSTILE]], HOSTILE, [HOSTILE]),
-        Gallery(HOSTILE, [Image("data:,", HOSTILE, HOSTILE)], HOSTILE)])
+    page = Page(
+        HOSTILE,
+        HOSTILE,
+        [
+            Facts(HOSTILE, [(HOSTILE, HOSTILE)], HOSTILE),
+            Table(HOSTILE, [HOSTILE], [[HOSTILE]], HOSTILE, [HOSTILE]),
+            Gallery(HOSTILE, [Image("data:,", HOSTILE, HOSTILE)], HOSTILE),
+        ],
+    )
     text = render(page)
     assert "<script>alert" not in text
     assert "\x1b" not in text and "\u202e" not in text and r"\x1b\u202e" in text
@@ -116,8 +131,11 @@ def opened(request, pages, tmp_path_factory):
 
 def test_it_loads_in_silence_and_asks_the_network_for_nothing(opened, pages):
     assert opened.get_log("browser") == []
-    asked = [message["params"]["request"]["url"] for entry in opened.get_log("performance")
-             if (message := json.loads(entry["message"])["message"])["method"] == "Network.requestWillBeSent"]
+    asked = [
+        message["params"]["request"]["url"]
+        for entry in opened.get_log("performance")
+        if (message := json.loads(entry["message"])["message"])["method"] == "Network.requestWillBeSent"
+    ]
     assert pages["one"].as_uri() in asked
     assert all(url.startswith(("data:", pages["one"].as_uri(), "chrome", "about:")) for url in asked)
 
@@ -163,6 +181,7 @@ def test_text_stands_out_from_what_is_behind_it(opened):
 
 def contrast(one, other):
     """WCAG 2.1, contrast ratio of two CSS colours."""
+
     def luminance(colour):
         parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
         linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]

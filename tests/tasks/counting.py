@@ -27,6 +27,7 @@ SIDE, MOST = 16, 4
 
 def open_squares(count, purpose):
     """`squares:N`: N training images and as many for test, each with 0 to 4 squares; the label is how many."""
+
     def split(name, seed):
         draws = np.random.default_rng(seed)
         labels = draws.integers(0, MOST + 1, int(count)).astype(np.int32)
@@ -36,15 +37,22 @@ def open_squares(count, purpose):
                 top, left = 4 * (place // 4), 4 * (place % 4)
                 image[top : top + 3, left : left + 3] = 255
         pixels, counts = tf.constant(images), tf.constant(labels)
-        return Split(name, int(count), lambda index: (tf.gather(pixels, index), tf.gather(counts, index)),
-                     label=lambda index: tf.gather(counts, index))
+        return Split(
+            name,
+            int(count),
+            lambda index: (tf.gather(pixels, index), tf.gather(counts, index)),
+            label=lambda index: tf.gather(counts, index),
+        )
 
     return Source("squares", "squares", ("squares",), 1, split("train", 1), split("test", 2), facts={"squares": count})
 
 
 COUNTED = Measure(
-    score=lambda logs: (-float(logs["val_loss"]),), watched_error=lambda logs: float(logs["val_loss"]),
-    training_error=None, shown=(("loss", "loss", ".3f"), ("mae", "error", ".2f")))
+    score=lambda logs: (-float(logs["val_loss"]),),
+    watched_error=lambda logs: float(logs["val_loss"]),
+    training_error=None,
+    shown=(("loss", "loss", ".3f"), ("mae", "error", ".2f")),
+)
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,11 @@ class Counting(Task):
 
     def page(self, runs):
         rows = [[run.name, f"{run.evaluation.mean_error:.2f}" if run.evaluation else ""] for run in runs]
-        return Page("Counters", "squares", [
-            Table("Summary", ["run", "mean error"], rows, "Of test images."),
-            *(provenance_of(run.provenance, run.path, "") for run in runs)])
+        return Page(
+            "Counters",
+            "squares",
+            [
+                Table("Summary", ["run", "mean error"], rows, "Of test images."),
+                *(provenance_of(run.provenance, run.path, "") for run in runs),
+            ],
+        )

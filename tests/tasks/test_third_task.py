@@ -27,8 +27,13 @@ def counting():
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory):
     """A trained counter."""
-    return reskeras.train(reskeras.network(**NET), "squares:640", task="counting",
-                          out=tmp_path_factory.mktemp("counting") / "run", **LEARNING)
+    return reskeras.train(
+        reskeras.network(**NET),
+        "squares:640",
+        task="counting",
+        out=tmp_path_factory.mktemp("counting") / "run",
+        **LEARNING,
+    )
 
 
 def test_it_trains_into_a_run_of_its_own_kind(counter):
@@ -88,7 +93,22 @@ def test_what_is_of_another_task_is_refused(counter, trained):
 
 
 def test_its_training_is_typed_like_any_other(tmp_path):
-    told = printed("train", "--family", "cifar", "--set", "stages=[1]", "--input-shape", "16x16x1",
-                   "--task", "counting", "--data", "squares:64", "--epochs", "1", "--out", tmp_path / "run")
+    told = printed(
+        "train",
+        "--family",
+        "cifar",
+        "--set",
+        "stages=[1]",
+        "--input-shape",
+        "16x16x1",
+        "--task",
+        "counting",
+        "--data",
+        "squares:64",
+        "--epochs",
+        "1",
+        "--out",
+        tmp_path / "run",
+    )
     assert "mean error" in told and "saved" in told and "next" not in told
     assert "task: 'depth' is not one of classification, detection" in refused("train", "--task", "depth")

@@ -14,11 +14,25 @@ import reskeras
 from reskeras.training import checkpoints
 
 # dropout, plateaus, averages, warm-up by error: all that has a state
-NETWORK = {"family": "cifar", "stages": [{"units": 2, "width": 8}], "stem": {"convs": [{"width": 8}]},
-           "drop_path": 0.2, "input_shape": [8, 8, 1]}
-RECIPE = {"epochs": 3, "batch_size": 64, "deterministic": True, "ema": 0.9, "checkpoint_steps": 7,
-          "learning_rate": 0.02, "precision": "float32", "label_smoothing": 0.1, "clip_norm": 1.0,
-          "schedule": {"kind": "plateau", "patience": 1, "least": 0.5, "warmup_until": {"error": 0.85}}}
+NETWORK = {
+    "family": "cifar",
+    "stages": [{"units": 2, "width": 8}],
+    "stem": {"convs": [{"width": 8}]},
+    "drop_path": 0.2,
+    "input_shape": [8, 8, 1],
+}
+RECIPE = {
+    "epochs": 3,
+    "batch_size": 64,
+    "deterministic": True,
+    "ema": 0.9,
+    "checkpoint_steps": 7,
+    "learning_rate": 0.02,
+    "precision": "float32",
+    "label_smoothing": 0.1,
+    "clip_norm": 1.0,
+    "schedule": {"kind": "plateau", "patience": 1, "least": 0.5, "warmup_until": {"error": 0.85}},
+}
 
 
 def die():
@@ -72,8 +86,15 @@ def killed_at(moment, devices):
 
 def main():
     out, moment, devices = sys.argv[1:4]
-    run = reskeras.train(reskeras.network(**NETWORK), recipe="quick", out=Path(out), resume=True, tell=print,
-                         **killed_at(moment, int(devices)), **RECIPE)
+    run = reskeras.train(
+        reskeras.network(**NETWORK),
+        recipe="quick",
+        out=Path(out),
+        resume=True,
+        tell=print,
+        **killed_at(moment, int(devices)),
+        **RECIPE,
+    )
     print("digest", run.folder.provenance()["trained_sha256"])
 
 

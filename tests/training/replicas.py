@@ -13,10 +13,20 @@ import yaml
 
 import reskeras
 
-NETWORK = {"family": "cifar", "stages": [{"units": 2, "width": 8}], "stem": {"convs": [{"width": 8}]},
-           "input_shape": [8, 8, 1]}
-RECIPE = {"epochs": 1, "batch_size": 64, "deterministic": True, "learning_rate": 0.02, "precision": "float32",
-          "holdout": 0.07}
+NETWORK = {
+    "family": "cifar",
+    "stages": [{"units": 2, "width": 8}],
+    "stem": {"convs": [{"width": 8}]},
+    "input_shape": [8, 8, 1],
+}
+RECIPE = {
+    "epochs": 1,
+    "batch_size": 64,
+    "deterministic": True,
+    "learning_rate": 0.02,
+    "precision": "float32",
+    "holdout": 0.07,
+}
 
 
 class Apart(keras.callbacks.Callback):
@@ -35,8 +45,14 @@ def main():
     out, strategy, devices = sys.argv[1:4]
     fields, apart = yaml.safe_load(sys.argv[4]), Apart()
     network = NETWORK | fields.pop("network", {})
-    run = reskeras.train(reskeras.network(**network), out=Path(out), strategy=strategy, devices=int(devices) or None,
-                         callbacks=[apart], **{**RECIPE, **fields})
+    run = reskeras.train(
+        reskeras.network(**network),
+        out=Path(out),
+        strategy=strategy,
+        devices=int(devices) or None,
+        callbacks=[apart],
+        **{**RECIPE, **fields},
+    )
     print("apart", apart.largest)
     print("finished", run.path)
 

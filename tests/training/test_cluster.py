@@ -38,26 +38,66 @@ def test_a_chief_is_the_first_worker():
 WORKER = {"type": "worker", "index": 0}
 
 
-@pytest.mark.parametrize("text", [
-    "[", "null", "[]", '"x"', "[" * 100_000, json.dumps({"cluster": 1}), json.dumps({"task": WORKER}),
-    *(json.dumps({"cluster": {"worker": workers}, "task": WORKER}) for workers in (
-        [], {"0": "a:1"}, [None], ["a"], ["a:"], [":1"], ["a:99999"], ["a:²"], ["a b:1"], ["http://a:1"],
-        ["a:1", "a:1"], ["A:1", "a:1"], ["a:" + "9" * 5000])),
-    *(json.dumps({"cluster": {"worker": ["a:1"]}, "task": task}) for task in (
-        [], {}, {"type": ["worker"], "index": 0}, {"type": "worker"}, {"type": "worker", "index": 1},
-        {"type": "worker", "index": True}, {"type": "worker", "index": "²"}, {"type": "worker", "index": "9" * 5000})),
-    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": ' + "9" * 5000 + "}}",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "null",
+        "[]",
+        '"x"',
+        "[" * 100_000,
+        json.dumps({"cluster": 1}),
+        json.dumps({"task": WORKER}),
+        *(
+            json.dumps({"cluster": {"worker": workers}, "task": WORKER})
+            for workers in (
+                [],
+                {"0": "a:1"},
+                [None],
+                ["a"],
+                ["a:"],
+                [":1"],
+                ["a:99999"],
+                ["a:²"],
+                ["a b:1"],
+                ["http://a:1"],
+                ["a:1", "a:1"],
+                ["A:1", "a:1"],
+                ["a:" + "9" * 5000],
+            )
+        ),
+        *(
+            json.dumps({"cluster": {"worker": ["a:1"]}, "task": task})
+            for task in (
+                [],
+                {},
+                {"type": ["worker"], "index": 0},
+                {"type": "worker"},
+                {"type": "worker", "index": 1},
+                {"type": "worker", "index": True},
+                {"type": "worker", "index": "²"},
+                {"type": "worker", "index": "9" * 5000},
+            )
+        ),
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": ' + "9" * 5000 + "}}",
+    ],
+)
 def test_a_tf_config_of_an_odd_shape_is_told_in_a_line(text):
     with pytest.raises(ReskerasError, match="TF_CONFIG: ") as told:
         cluster({"TF_CONFIG": text})
     assert (told.value.status, "\n" in str(told.value)) == (2, False)
 
 
-@pytest.mark.parametrize("changes", [
-    {"SLURM_NODELIST": "n[1-999999999]"}, {"SLURM_NODELIST": "n[1-9999][1-9999]"}, {"SLURM_NTASKS": "9" * 5000},
-    {"SLURM_TASKS_PER_NODE": "1(x999999999)"}, {"SLURM_PROCID": "²"},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"SLURM_NODELIST": "n[1-999999999]"},
+        {"SLURM_NODELIST": "n[1-9999][1-9999]"},
+        {"SLURM_NTASKS": "9" * 5000},
+        {"SLURM_TASKS_PER_NODE": "1(x999999999)"},
+        {"SLURM_PROCID": "²"},
+    ],
+)
 def test_slurm_variables_that_would_fill_the_memory_are_refused(changes):
     with pytest.raises(ReskerasError, match=next(iter(changes))):
         cluster({"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_NODELIST": "n[1-2]", **changes})
@@ -77,22 +117,25 @@ def test_one_worker_is_a_cluster():
 WORKER = {"type": "worker", "index": 0}
 
 
-@pytest.mark.parametrize(("config", "told"), [
-    ({"cluster": {"worker": WORKERS}}, "task is missing"),
-    ({"task": WORKER}, "cluster is missing"),
-    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 3}}, "index: 3 is not one of 0 to 2"),
-    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": -1}}, "index: -1 is not one of"),
-    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": True}}, "index: True is not one"),
-    ({"cluster": {"worker": WORKERS}, "task": {"type": "worker"}}, "index: None is not one of"),
-    ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "type: 'chief' is not one of"),
-    ({"cluster": {"worker": ["a"]}, "task": WORKER}, "'a' is not host:port"),
-    ({"cluster": {"worker": ["a:99999"]}, "task": WORKER}, "'a:99999' is not host:port"),
-    ({"cluster": {"worker": "a:1"}, "task": WORKER}, "no list of host:port"),
-    ({"cluster": {"worker": ["a:1", "a:1"]}, "task": WORKER}, "twice"),
-    ({"cluster": {"worker": WORKERS, "ps": ["d:4"]}, "task": WORKER}, "'ps' is not one of chief, worker"),
-    ([1], "not an object"),
-    ("{'cluster'", "is not JSON"),
-])
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"cluster": {"worker": WORKERS}}, "task is missing"),
+        ({"task": WORKER}, "cluster is missing"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 3}}, "index: 3 is not one of 0 to 2"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": -1}}, "index: -1 is not one of"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": True}}, "index: True is not one"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker"}}, "index: None is not one of"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "type: 'chief' is not one of"),
+        ({"cluster": {"worker": ["a"]}, "task": WORKER}, "'a' is not host:port"),
+        ({"cluster": {"worker": ["a:99999"]}, "task": WORKER}, "'a:99999' is not host:port"),
+        ({"cluster": {"worker": "a:1"}, "task": WORKER}, "no list of host:port"),
+        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": WORKER}, "twice"),
+        ({"cluster": {"worker": WORKERS, "ps": ["d:4"]}, "task": WORKER}, "'ps' is not one of chief, worker"),
+        ([1], "not an object"),
+        ("{'cluster'", "is not JSON"),
+    ],
+)
 def test_a_wrong_tf_config_is_told_by_name(config, told):
     text = config if isinstance(config, str) else json.dumps(config)
     with pytest.raises(ReskerasError) as caught:
@@ -103,8 +146,15 @@ def test_a_wrong_tf_config_is_told_by_name(config, told):
     assert "\n" not in str(caught.value)
 
 
-SLURM = {"SLURM_JOB_ID": "77", "SLURM_STEP_ID": "0", "SLURM_PROCID": "3", "SLURM_NTASKS": "5",
-         "SLURM_STEP_NODELIST": "node[01-02],gpu7", "SLURM_STEP_TASKS_PER_NODE": "2(x2),1", "SLURM_NODEID": "1"}
+SLURM = {
+    "SLURM_JOB_ID": "77",
+    "SLURM_STEP_ID": "0",
+    "SLURM_PROCID": "3",
+    "SLURM_NTASKS": "5",
+    "SLURM_STEP_NODELIST": "node[01-02],gpu7",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
+    "SLURM_NODEID": "1",
+}
 
 
 def test_slurm_tasks_stand_where_srun_puts_them():
@@ -115,15 +165,18 @@ def test_slurm_tasks_stand_where_srun_puts_them():
     first = int(ports[0])
     assert [int(port) - first for port in ports] == [0, 1, 0, 1, 0]
     assert 1024 < first < 32768
-    everyone = [cluster({**SLURM, "SLURM_PROCID": str(task), "SLURM_NODEID": node})
-                for task, node in enumerate("00112")]
+    everyone = [
+        cluster({**SLURM, "SLURM_PROCID": str(task), "SLURM_NODEID": node}) for task, node in enumerate("00112")
+    ]
     assert {each.workers for each in everyone} == {found.workers}
     assert [each.index for each in everyone] == [0, 1, 2, 3, 4]
 
 
 def test_slurm_jobs_on_one_node_have_ports_of_their_own():
-    workers = [cluster({**SLURM, "SLURM_JOB_ID": job, "SLURM_STEP_ID": step}).workers[4]
-               for job, step in (("77", "0"), ("90", "0"), ("77", "1"))]
+    workers = [
+        cluster({**SLURM, "SLURM_JOB_ID": job, "SLURM_STEP_ID": step}).workers[4]
+        for job, step in (("77", "0"), ("90", "0"), ("77", "1"))
+    ]
     assert len(set(workers)) == 3
 
 
@@ -139,15 +192,18 @@ def test_a_batch_script_is_no_task_and_tf_config_goes_first():
     assert cluster({**SLURM, **configured({"worker": WORKERS}, WORKER)}) == Cluster(tuple(WORKERS), 0)
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({"SLURM_PROCID": "5"}, "SLURM_PROCID: 5 is not one of 0 to 4"),
-    ({"SLURM_PROCID": "x"}, "SLURM_PROCID: 'x' is no whole number"),
-    ({"SLURM_NTASKS": ""}, "SLURM_STEP_NUM_TASKS or SLURM_NTASKS: missing"),
-    ({"SLURM_STEP_NODELIST": "node[1-"}, "SLURM_STEP_NODELIST: 'node[1-' is no list of nodes"),
-    ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "SLURM_STEP_TASKS_PER_NODE: 2,2 is 4 tasks on 2 nodes"),
-    ({"SLURM_STEP_TASKS_PER_NODE": "many"}, "SLURM_STEP_TASKS_PER_NODE: 'many' is not of the form"),
-    ({"SLURM_NODEID": "2"}, "srun --distribution=block"),
-])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"SLURM_PROCID": "5"}, "SLURM_PROCID: 5 is not one of 0 to 4"),
+        ({"SLURM_PROCID": "x"}, "SLURM_PROCID: 'x' is no whole number"),
+        ({"SLURM_NTASKS": ""}, "SLURM_STEP_NUM_TASKS or SLURM_NTASKS: missing"),
+        ({"SLURM_STEP_NODELIST": "node[1-"}, "SLURM_STEP_NODELIST: 'node[1-' is no list of nodes"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "SLURM_STEP_TASKS_PER_NODE: 2,2 is 4 tasks on 2 nodes"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "many"}, "SLURM_STEP_TASKS_PER_NODE: 'many' is not of the form"),
+        ({"SLURM_NODEID": "2"}, "srun --distribution=block"),
+    ],
+)
 def test_a_wrong_slurm_variable_is_told_by_name(change, told):
     with pytest.raises(ReskerasError) as caught:
         cluster({**SLURM, **change})

@@ -73,6 +73,8 @@ def test_a_weighted_mix_costs_what_its_parts_cost():
     log_probabilities = np.log(generator.dirichlet(np.ones(4), 16))
     labels, totals = (part.numpy() for part in weighted_shares(shares, weights, 0.1))
     smoothed = 0.9 * np.eye(4) + 0.1 / 4
-    by_part = [sum(shares[row, c] * weights[c] * -(smoothed[c] * log_probabilities[row]).sum() for c in range(4))
-               for row in range(16)]
+    by_part = [
+        sum(shares[row, c] * weights[c] * -(smoothed[c] * log_probabilities[row]).sum() for c in range(4))
+        for row in range(16)
+    ]
     np.testing.assert_allclose(totals * -(labels * log_probabilities).sum(axis=1), by_part, rtol=1e-5)

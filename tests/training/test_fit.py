@@ -22,8 +22,17 @@ from tests.conftest import TINY
 
 def test_a_run_folder_has_all_that_the_design_names(trained):
     names = {path.name for path in trained.path.iterdir()}
-    assert {"network.yaml", "resolved.yaml", "recipe.yaml", "preprocessing.npz", "classes.txt", "provenance.json",
-            "metrics.jsonl", "checkpoints", "model.keras"} <= names
+    assert {
+        "network.yaml",
+        "resolved.yaml",
+        "recipe.yaml",
+        "preprocessing.npz",
+        "classes.txt",
+        "provenance.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "model.keras",
+    } <= names
     assert not [name for name in names if "writing" in name]
     assert trained.folder.classes() == [str(digit) for digit in range(10)]
 
@@ -123,16 +132,26 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
 
 def test_a_diverging_training_says_so_and_leaves_no_spoiled_model(tmp_path):
     with pytest.raises(ReskerasError, match="learning_rate") as caught:
-        reskeras.train(reskeras.network(**TINY), epochs=2, learning_rate=90.0, weight_decay=1.0, out=tmp_path / "run",
-                       schedule={"kind": "constant"}, momentum=0.99)
+        reskeras.train(
+            reskeras.network(**TINY),
+            epochs=2,
+            learning_rate=90.0,
+            weight_decay=1.0,
+            out=tmp_path / "run",
+            schedule={"kind": "constant"},
+            momentum=0.99,
+        )
     assert caught.value.status == 1
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-@pytest.mark.parametrize(("fields", "named"), [
-    ({"classes": 5}, "classes: 5 contradicts digits, which has 10"),
-    ({"input_shape": [16, 16, 3]}, "input_shape: 3 channels contradict digits"),
-])
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"classes": 5}, "classes: 5 contradicts digits, which has 10"),
+        ({"input_shape": [16, 16, 3]}, "input_shape: 3 channels contradict digits"),
+    ],
+)
 def test_a_network_that_contradicts_the_data_is_refused(tmp_path, fields, named):
     with pytest.raises(ReskerasError, match=named) as caught:
         reskeras.train(reskeras.network(**{**TINY, **fields}), out=tmp_path / "run")
@@ -141,8 +160,13 @@ def test_a_network_that_contradicts_the_data_is_refused(tmp_path, fields, named)
 
 
 def test_a_scanned_training_is_saved_evaluated_and_exported_written_out(tmp_path):
-    deep = {"family": "cifar", "stages": [{"units": 4, "width": 8}], "stem": {"convs": [{"width": 8}]},
-            "drop_path": 0.1, "input_shape": [8, 8, 1]}
+    deep = {
+        "family": "cifar",
+        "stages": [{"units": 4, "width": 8}],
+        "stem": {"convs": [{"width": 8}]},
+        "drop_path": 0.1,
+        "input_shape": [8, 8, 1],
+    }
     run = reskeras.train(reskeras.network(**deep), epochs=2, recompute=True, out=tmp_path / "run")
     assert run.folder.provenance()["form"] == "scanned"
     model = run.model()
@@ -154,22 +178,33 @@ def test_a_scanned_training_is_saved_evaluated_and_exported_written_out(tmp_path
     assert all(proof.agreement >= 0.99 for proof in run.export("tflite"))
 
 
-@pytest.mark.parametrize(("units", "recipe_fields", "form"), [
-    (SCANNED_UNITS - 2, {}, "unrolled"), (SCANNED_UNITS, {}, "scanned"),
-    (3, {"recompute": True}, "scanned"),
-    (3, {"form": "scanned"}, "scanned"), (SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
-])
+@pytest.mark.parametrize(
+    ("units", "recipe_fields", "form"),
+    [
+        (SCANNED_UNITS - 2, {}, "unrolled"),
+        (SCANNED_UNITS, {}, "scanned"),
+        (3, {"recompute": True}, "scanned"),
+        (3, {"form": "scanned"}, "scanned"),
+        (SCANNED_UNITS, {"form": "unrolled"}, "unrolled"),
+    ],
+)
 def test_auto_is_scanned_when_there_are_many_units(units, recipe_fields, form):
     plan = reskeras.plan(family="cifar", stages=[units - 2])  # and the stem and the head
     assert training_form(plan, recipe(**recipe_fields)) == form
 
 
-@pytest.mark.parametrize(("fields", "named"), [
-    ({"recompute": True, "form": "unrolled"}, "recompute goes with form scanned or auto"),
-    ({"rate_factors": {"stage9_*": 0.1}}, "rate_factors: 'stage9_\\*' matches no weight of this network; its weights"),
-    ({"decayed": ["kernel"]}, "decayed: 'kernel' matches no weight"),
-    ({"clip_norm": 0}, "clip_norm: 0: should be more than 0"),
-])
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"recompute": True, "form": "unrolled"}, "recompute goes with form scanned or auto"),
+        (
+            {"rate_factors": {"stage9_*": 0.1}},
+            "rate_factors: 'stage9_\\*' matches no weight of this network; its weights",
+        ),
+        ({"decayed": ["kernel"]}, "decayed: 'kernel' matches no weight"),
+        ({"clip_norm": 0}, "clip_norm: 0: should be more than 0"),
+    ],
+)
 def test_a_recipe_that_cannot_be_followed_is_refused_before_anything_is_written(tmp_path, fields, named):
     with pytest.raises(ReskerasError, match=named) as caught:
         reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", **fields)
@@ -194,5 +229,13 @@ def test_callbacks_of_the_caller_are_called(tmp_path):
 def test_metrics_survive_as_plain_json_lines(trained):
     rows = [json.loads(line) for line in (trained.path / "metrics.jsonl").read_text().splitlines()]
     assert rows == RunFolder(trained.path).metrics()
-    assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm",
-            "seconds"} == set(rows[0])
+    assert {
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "learning_rate",
+        "gradient_norm",
+        "seconds",
+    } == set(rows[0])

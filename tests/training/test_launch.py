@@ -85,8 +85,12 @@ def launcher(tmp_path):
     started = []
 
     def start(code):
-        process = subprocess.Popen([sys.executable, "-c", LAUNCHER, SELF + code + FOREVER, str(tmp_path)],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, SELF + code + FOREVER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         started.append(process)
         until(lambda: len(noted(tmp_path)[0]) == 4)
         return process
@@ -120,12 +124,15 @@ def test_python_workers_are_unbuffered():
 
 
 def test_after_kill_9_of_one_worker_the_group_starts_again_on_other_ports(tmp_path):
-    code = SELF + """
+    code = (
+        SELF
+        + """
 wait_for_others()
 if starts() == 1:
     if index == 1: os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
 """
+    )
     status, _, err = launched(code, tmp_path, restarts=2)
     assert status == 0
     assert err == ["launch: worker 1 was killed by SIGKILL; restart 1 of 2 of the whole group"]
@@ -153,21 +160,27 @@ def test_a_refused_request_is_told_once_and_not_tried_again(tmp_path):
 
 
 def test_a_refusal_is_told_once_where_another_worker_had_said_it_and_not_yet_ended(tmp_path):
-    code = SELF + """
+    code = (
+        SELF
+        + """
 print("reskeras: depth: 7", file=sys.stderr, flush=True)
 if index: time.sleep(60)
 wait_for_others(); time.sleep(0.2); sys.exit(2)
 """
+    )
     status, _, err = launched(code, tmp_path, restarts=3)
     assert (status, err) == (2, ["reskeras: depth: 7"])
 
 
 def test_a_worker_that_cannot_write_ends_the_group_for_good_and_alone_says_why(tmp_path):
-    code = SELF + """
+    code = (
+        SELF
+        + """
 wait_for_others()
 if index: time.sleep(0.3); print("reskeras: the others have gone", file=sys.stderr); sys.exit(1)
 print("reskeras: run cannot be written", file=sys.stderr); sys.exit(75)
 """
+    )
     status, _, err = launched(code, tmp_path, restarts=3)
     assert (status, err) == (1, ["reskeras: run cannot be written"])
     assert len(noted(tmp_path)[1]) == 2
@@ -192,13 +205,15 @@ def test_a_worker_that_stays_behind_when_another_is_done_is_hung(tmp_path):
     code = SELF + "wait_for_others()\nif index == 1 and starts() == 1: time.sleep(60)"
     status, _, err = launched(code, tmp_path, straggle=0.1, grace=0.2, restarts=1)
     assert status == 0
-    assert err == ["launch: worker 1 still runs 0.3 s after worker 0 ended with status 0; "
-                   "restart 1 of 1 of the whole group"]
+    assert err == [
+        "launch: worker 1 still runs 0.3 s after worker 0 ended with status 0; restart 1 of 1 of the whole group"
+    ]
 
 
 def test_a_worker_that_was_stopped_from_outside_stops_the_group(tmp_path):
-    status, _, err = launched(SELF + STOPS + "wait_for_others()\nif index: time.sleep(60)\nsys.exit(143)", tmp_path,
-                              restarts=3, grace=2)
+    status, _, err = launched(
+        SELF + STOPS + "wait_for_others()\nif index: time.sleep(60)\nsys.exit(143)", tmp_path, restarts=3, grace=2
+    )
     assert status == 143
     assert err == ["launch: worker 0 was asked to stop, though the launcher was not; all are stopped"]
     assert len(noted(tmp_path)[1]) == 2
@@ -208,8 +223,9 @@ def test_a_worker_that_was_stopped_from_outside_stops_the_group(tmp_path):
 def test_a_signal_to_the_launcher_stops_all_workers(number, status, launcher, tmp_path):
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("ignored by whoever runs the tests, as nohup does")
-    process = launcher(STOPS + "note_end = lambda: (here / f'{index}.end').touch()\nimport atexit; "
-                               "atexit.register(note_end)")
+    process = launcher(
+        STOPS + "note_end = lambda: (here / f'{index}.end').touch()\nimport atexit; atexit.register(note_end)"
+    )
     process.send_signal(number)
     _, err = process.communicate(timeout=10)
     assert process.returncode == status
@@ -240,13 +256,17 @@ def test_kill_9_of_the_launcher_leaves_no_worker(launcher, tmp_path):
             os.kill(int(row[1]), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("statuses", "first"), [
-    ((1, -9, 143, 2), 3), ((1, -9, 143, 0), 2), ((1, -9, 0), 1), ((0, 1, 1), 1), ((1, STUCK, 130), 1)])
+@pytest.mark.parametrize(
+    ("statuses", "first"),
+    [((1, -9, 143, 2), 3), ((1, -9, 143, 0), 2), ((1, -9, 0), 1), ((0, 1, 1), 1), ((1, STUCK, 130), 1)],
+)
 def test_of_workers_that_end_at_once_the_one_whose_end_explains_the_others_is_told(statuses, first):
     group = Group.__new__(Group)
     group.launch, group.first = Launch([], len(statuses)), None
-    group.workers = [SimpleNamespace(index=index, status=status, ended=lambda: True, tell_last_words=lambda: None)
-                     for index, status in enumerate(statuses)]
+    group.workers = [
+        SimpleNamespace(index=index, status=status, ended=lambda: True, tell_last_words=lambda: None)
+        for index, status in enumerate(statuses)
+    ]
     assert group.watch(SimpleNamespace(number=0)).startswith(f"worker {first} ")
     assert group.first.index == first
 
@@ -276,7 +296,8 @@ def test_each_worker_gets_its_place_and_its_share_of_the_cores():
     settings = environments([4001, 4002], {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "7"})
     for index, setting in enumerate(settings):
         assert json.loads(setting["TF_CONFIG"]) == {
-            "cluster": {"worker": ["127.0.0.1:4001", "127.0.0.1:4002"]}, "task": {"type": "worker", "index": index},
+            "cluster": {"worker": ["127.0.0.1:4001", "127.0.0.1:4002"]},
+            "task": {"type": "worker", "index": index},
         }
         assert "OMP_NUM_THREADS" not in setting  # the user's
         assert "CUDA_VISIBLE_DEVICES" not in setting

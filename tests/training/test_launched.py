@@ -12,18 +12,45 @@ import yaml
 
 import reskeras
 
-NETWORK = {"family": "cifar", "stages": [{"units": 2, "width": 8}], "stem": {"convs": [{"width": 8}]},
-           "input_shape": [8, 8, 1]}
+NETWORK = {
+    "family": "cifar",
+    "stages": [{"units": 2, "width": 8}],
+    "stem": {"convs": [{"width": 8}]},
+    "input_shape": [8, 8, 1],
+}
 pytestmark = pytest.mark.slow
 
 
 def launched(folder, name):
     (folder / "net.yaml").write_text(yaml.safe_dump(NETWORK))
-    command = [str(Path(sys.executable).with_name("reskeras")), "launch", "--workers", "2", "--grace", "8", "--",
-               "train", "net.yaml", "--epochs", "12", "--batch-size", "64", "--deterministic", "--precision", "float32",
-               "--out", name]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    command = [
+        str(Path(sys.executable).with_name("reskeras")),
+        "launch",
+        "--workers",
+        "2",
+        "--grace",
+        "8",
+        "--",
+        "train",
+        "net.yaml",
+        "--epochs",
+        "12",
+        "--batch-size",
+        "64",
+        "--deterministic",
+        "--precision",
+        "float32",
+        "--out",
+        name,
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
 
 
 def wait_for(path, launcher, seconds=90):

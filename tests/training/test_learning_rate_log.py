@@ -9,8 +9,12 @@ from tensorboard.util.tensor_util import make_ndarray
 
 import reskeras
 
-NETWORK = {"family": "cifar", "stages": [{"units": 1, "width": 4}], "stem": {"convs": [{"width": 4}]},
-           "input_shape": [8, 8, 1]}
+NETWORK = {
+    "family": "cifar",
+    "stages": [{"units": 1, "width": 4}],
+    "stem": {"convs": [{"width": 4}]},
+    "input_shape": [8, 8, 1],
+}
 IMAGES, BATCH, PEAK = 200, 40, 0.1
 STEPS = IMAGES // BATCH
 
@@ -42,10 +46,15 @@ def dropped(update, updates):
     return PEAK * (0.1 if update >= round(updates / 3) else 1.0)
 
 
-@pytest.mark.parametrize(("schedule", "course"), [
-    ({"kind": "cosine"}, cosine), ({"kind": "linear"}, linear), ({"kind": "steps", "drops": [1 / 3]}, dropped),
-    ({"kind": "constant"}, lambda update, updates: PEAK),
-])
+@pytest.mark.parametrize(
+    ("schedule", "course"),
+    [
+        ({"kind": "cosine"}, cosine),
+        ({"kind": "linear"}, linear),
+        ({"kind": "steps", "drops": [1 / 3]}, dropped),
+        ({"kind": "constant"}, lambda update, updates: PEAK),
+    ],
+)
 def test_each_epoch_logs_the_rate_of_its_last_step(tmp_path, schedule, course):
     run = trained(tmp_path / "run", schedule=schedule)
     expected = [course(epoch * STEPS - 1, 3 * STEPS) for epoch in (1, 2, 3)]

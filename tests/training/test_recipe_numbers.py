@@ -61,10 +61,14 @@ def test_decay_joins_the_gradient_of_kernels_before_the_momentum(nesterov):
     assert not np.allclose(expected["kernel"], expected["gamma"])
 
 
-@pytest.mark.parametrize(("factors", "expected"), [
-    ({"stage*": 0.5, "stage2_*": 0.25}, [1.0, 0.5, 0.25, 0.25]),
-    ({"stage2_*": 0.25, "stage*": 0.5}, [1.0, 0.5, 0.5, 0.5]),
-    ({"*/kernel": 0.0, "stage2_unit2*": 2.0}, [0.0, 0.0, 0.0, 2.0])])
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ({"stage*": 0.5, "stage2_*": 0.25}, [1.0, 0.5, 0.25, 0.25]),
+        ({"stage2_*": 0.25, "stage*": 0.5}, [1.0, 0.5, 0.5, 0.5]),
+        ({"*/kernel": 0.0, "stage2_unit2*": 2.0}, [0.0, 0.0, 0.0, 2.0]),
+    ],
+)
 def test_of_several_patterns_that_match_the_last_counts(factors, expected):
     names = ["stem_conv/kernel", "stage1_unit1_conv1/kernel", "stage2_unit1_conv1/kernel", "stage2_unit2_conv1/kernel"]
     apart = [keras.Variable([0.0]) for _ in names]
@@ -131,8 +135,10 @@ def test_parts_that_are_added_up_move_the_averages_once():
     assert parts.numpy() == pytest.approx(whole.numpy())
 
 
-@pytest.mark.parametrize(("flags", "expected"), [({"avx2"}, "float32"), ({"avx512_bf16"}, "mixed_bfloat16"),
-                                                 ({"amx_bf16"}, "mixed_bfloat16")])
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [({"avx2"}, "float32"), ({"avx512_bf16"}, "mixed_bfloat16"), ({"amx_bf16"}, "mixed_bfloat16")],
+)
 def test_auto_is_bf16_only_where_the_processor_multiplies_it(monkeypatch, flags, expected):
     monkeypatch.setattr(precision, "_cpu_flags", lambda: flags)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])

@@ -28,8 +28,15 @@ DETERMINISTIC = {"epochs": 2, "deterministic": True, "precision": "float32", "ch
 def killed(out, moment="never", devices=1):
     """Run the training that kills itself; its exit status and what it printed."""
     command = [sys.executable, "-m", "tests.training.killed", str(out), moment, str(devices)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-                          env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
 
 
 def digest(done):
@@ -91,8 +98,9 @@ def test_sigterm_finishes_the_step_and_keeps_the_state(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(ReskerasError, match="stopped as asked in epoch 1 after 4 of its steps") as caught:
-        reskeras.train(network, out=tmp_path / "run", epochs=2,
-                       callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=look)])
+        reskeras.train(
+            network, out=tmp_path / "run", epochs=2, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=look)]
+        )
     assert caught.value.status == 143
     [state] = Checkpoints(tmp_path / "run" / "checkpoints", 3).all()
     assert state.name == "state-000000-00000004.npz"
@@ -153,8 +161,14 @@ def test_a_state_follows_the_best_model_that_it_tells_of(tmp_path, monkeypatch):
 
     monkeypatch.setattr(callbacks, "copy_file", slow)
     found, save = [], Checkpoints.save
-    monkeypatch.setattr(Checkpoints, "save", lambda self, arrays, epoch, step: (
-        found.append((epoch, (self.folder.parent / "model.keras").exists())), save(self, arrays, epoch, step)))
+    monkeypatch.setattr(
+        Checkpoints,
+        "save",
+        lambda self, arrays, epoch, step: (
+            found.append((epoch, (self.folder.parent / "model.keras").exists())),
+            save(self, arrays, epoch, step),
+        ),
+    )
     fields = {**DETERMINISTIC, "epochs": 1, "checkpoint_steps": None}
     whole = reskeras.train(reskeras.network(**TINY), out=tmp_path / "whole", **fields)
     assert found == [(1, True)]
@@ -197,8 +211,12 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(tmp_path, monkeypatch):
 
 
 STILL = {"schedule": {"kind": "constant"}, "deterministic": True, "precision": "float32", "ema": 0.9, "holdout": 0.1}
-SMALL = {"family": "cifar", "stages": [{"units": 1, "width": 4}], "stem": {"convs": [{"width": 4}]},
-         "input_shape": [8, 8, 1]}
+SMALL = {
+    "family": "cifar",
+    "stages": [{"units": 1, "width": 4}],
+    "stem": {"convs": [{"width": 4}]},
+    "input_shape": [8, 8, 1],
+}
 
 
 def small(out, **fields):
@@ -238,10 +256,15 @@ def test_a_training_killed_while_it_was_made_longer_goes_on(tmp_path):
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize(("schedule", "words"), [
-    ({"kind": "cosine"}, "cosine"), ({"kind": "constant", "warmup": 0.1}, "constant after a warm-up"),
-    ({"kind": "steps"}, "steps"), ({"kind": "linear"}, "linear"),
-])
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"kind": "cosine"}, "cosine"),
+        ({"kind": "constant", "warmup": 0.1}, "constant after a warm-up"),
+        ({"kind": "steps"}, "steps"),
+        ({"kind": "linear"}, "linear"),
+    ],
+)
 def test_a_schedule_of_the_whole_training_is_not_stretched_and_the_way_is_told(tmp_path, schedule, words):
     out = tmp_path / "my run"
     small(out, epochs=1, schedule=schedule)

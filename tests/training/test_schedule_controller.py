@@ -20,8 +20,9 @@ def rate(name, step, **fields):
     return float(RecipeSchedule(chosen, chosen.steps(391))(step))
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, 0.1), (31_999, 0.1), (32_000, 0.01), (47_999, 0.01),
-                                                (48_000, 0.001), (63_999, 0.001)])
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 0.1), (31_999, 0.1), (32_000, 0.01), (47_999, 0.01), (48_000, 0.001), (63_999, 0.001)]
+)
 def test_paper_cifar_drops_at_32000_and_48000(step, expected):
     assert rate("paper-cifar", step) == pytest.approx(expected)
 
@@ -95,15 +96,24 @@ def test_fewer_layers_do_not_warm_up():
     assert float(schedule(0)) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("name", "layers"), [("cifar-resnet-20", 20), ("cifar-resnet-110", 110), ("resnet-50", 50),
-                                              ("plain-34", 34), ("cifar-preact-164", 164)])
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("cifar-resnet-20", 20),
+        ("cifar-resnet-110", 110),
+        ("resnet-50", 50),
+        ("plain-34", 34),
+        ("cifar-preact-164", 164),
+    ],
+)
 def test_a_plan_counts_its_layers_as_the_papers_do(name, layers):
     assert reskeras.plan(name).weighted_layers() == layers
 
 
 def test_plateaus_divide_the_rate_and_their_state_survives():
-    made, schedule, _ = course("quick", 20, learning_rate=0.1,
-                               schedule={"kind": "plateau", "patience": 2, "factor": 0.1, "least": 0.01})
+    made, schedule, _ = course(
+        "quick", 20, learning_rate=0.1, schedule={"kind": "plateau", "patience": 2, "factor": 0.1, "least": 0.01}
+    )
     rates = []
     for accuracy in (0.5, 0.6, 0.605, 0.604, 0.7, 0.7, 0.7):
         made.on_epoch_end(0, {"val_accuracy": accuracy})
@@ -118,8 +128,10 @@ def test_plateaus_divide_the_rate_and_their_state_survives():
 @pytest.mark.parametrize(("epochs", "ends"), [(1, 2), (2, 6), (3, 7)])
 def test_patience_ends_after_as_many_epochs_as_it_has_that_are_not_better(epochs, ends):
     # better are the first, the third and, by its loss, the fourth; the second is as good as the first
-    logs = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in (
-        (0.5, 1.0), (0.5, 1.0), (0.6, 1.0), (0.6, 0.9), (0.6, 0.9), (0.5, 0.1), (0.6, 0.95))]
+    logs = [
+        {"val_accuracy": accuracy, "val_loss": loss}
+        for accuracy, loss in ((0.5, 1.0), (0.5, 1.0), (0.6, 1.0), (0.6, 0.9), (0.6, 0.9), (0.5, 0.1), (0.6, 0.95))
+    ]
     patience = Patience(epochs, ACCURACY)
     patience.set_model(SimpleNamespace(stop_training=False))
     for epoch, log in enumerate(logs, 1):

@@ -18,8 +18,15 @@ ROOT = Path(__file__).parents[2]
 
 def trained_on(out, strategy="one", devices=0, fields="{}"):
     command = [sys.executable, "-m", "tests.training.replicas", str(out), strategy, str(devices), fields]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-                          env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
 
 
 def weights(path):
@@ -54,22 +61,30 @@ def test_statistics_are_equal_on_all_replicas(tmp_path, fields):
     assert reskeras.Run(tmp_path / "two").folder.provenance()["replicas"] == 2
 
 
-@pytest.mark.parametrize(("strategy", "devices", "fields", "named"), [
-    ("mirrored", 3, "{}", "batch_size: 64 cannot be shared by 3 replicas; choose a multiple, such as 66"),
-    ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 goes with one replica only"),
-    ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn goes with form unrolled or auto"),
-])
+@pytest.mark.parametrize(
+    ("strategy", "devices", "fields", "named"),
+    [
+        ("mirrored", 3, "{}", "batch_size: 64 cannot be shared by 3 replicas; choose a multiple, such as 66"),
+        ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 goes with one replica only"),
+        ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn goes with form unrolled or auto"),
+    ],
+)
 def test_what_replicas_cannot_do_is_refused(tmp_path, strategy, devices, fields, named):
     done = trained_on(tmp_path / "run", strategy, devices, fields)
     assert named in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "devices", "named"), [
-    ("mirorred", None, "did you mean mirrored"), ("one", 2, "contradicts strategy one"),
-    ("mirrored", 0, "should be at least 1"), ("multi-worker", None, "needs TF_CONFIG or Slurm"),
-    ("mirrored", None, "this machine has no GPU; --devices 2 makes logical CPUs"),
-])
+@pytest.mark.parametrize(
+    ("name", "devices", "named"),
+    [
+        ("mirorred", None, "did you mean mirrored"),
+        ("one", 2, "contradicts strategy one"),
+        ("mirrored", 0, "should be at least 1"),
+        ("multi-worker", None, "needs TF_CONFIG or Slurm"),
+        ("mirrored", None, "this machine has no GPU; --devices 2 makes logical CPUs"),
+    ],
+)
 def test_strategies_that_there_are_not_are_refused(name, devices, named, monkeypatch):
     for variable in ("TF_CONFIG", "SLURM_PROCID"):
         monkeypatch.delenv(variable, raising=False)
@@ -79,8 +94,13 @@ def test_strategies_that_there_are_not_are_refused(name, devices, named, monkeyp
 
 
 def test_accumulated_parts_train(tmp_path):
-    run = reskeras.train(reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1]), epochs=1, batch_size=64,
-                         accumulate=2, out=tmp_path / "run")
+    run = reskeras.train(
+        reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1]),
+        epochs=1,
+        batch_size=64,
+        accumulate=2,
+        out=tmp_path / "run",
+    )
     [row] = run.folder.metrics()
     assert row["gradient_norm"] > 0
     assert isinstance(open_replicas("one"), Replicas)
@@ -92,10 +112,25 @@ def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path):
     running = []
     for index in range(2):
         config = json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
-        command = [sys.executable, "-m", "tests.training.replicas", str(tmp_path / "two"), "multi-worker", "0",
-                   "{sync_bn: true}"]
-        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"}))
+        command = [
+            sys.executable,
+            "-m",
+            "tests.training.replicas",
+            str(tmp_path / "two"),
+            "multi-worker",
+            "0",
+            "{sync_bn: true}",
+        ]
+        running.append(
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"},
+            )
+        )
     for worker in running:
         _, errors = worker.communicate(timeout=300)
         assert worker.returncode == 0, errors
@@ -103,20 +138,41 @@ def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fields", "named"), [
-    (("{}", "{learning_rate: 0.03}"), "recipe.learning_rate is 0.02 on worker 0 and 0.03 on worker 1"),
-    (("{seed: 1}", "{precision: mixed_bfloat16}"), "recipe.precision is 'float32' on worker 0 and 'mixed_bfloat16'"),
-    (("{}", "{network: {stem: {convs: [{width: 4}]}}}"), "network.stem.convs.0.width is 8 on worker 0 and 4"),
-])
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (("{}", "{learning_rate: 0.03}"), "recipe.learning_rate is 0.02 on worker 0 and 0.03 on worker 1"),
+        (
+            ("{seed: 1}", "{precision: mixed_bfloat16}"),
+            "recipe.precision is 'float32' on worker 0 and 'mixed_bfloat16'",
+        ),
+        (("{}", "{network: {stem: {convs: [{width: 4}]}}}"), "network.stem.convs.0.width is 8 on worker 0 and 4"),
+    ],
+)
 def test_workers_that_were_asked_for_different_trainings_end_at_once_on_all(tmp_path, fields, named):
     ports = "127.0.0.1:21741", "127.0.0.1:21742"
     running = []
     for index in range(2):
         config = json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
-        command = [sys.executable, "-m", "tests.training.replicas", str(tmp_path / "two"), "multi-worker", "0",
-                   fields[index]]
-        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"}))
+        command = [
+            sys.executable,
+            "-m",
+            "tests.training.replicas",
+            str(tmp_path / "two"),
+            "multi-worker",
+            "0",
+            fields[index],
+        ]
+        running.append(
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"},
+            )
+        )
     for worker in running:
         _, errors = worker.communicate(timeout=200)
         assert worker.returncode != 0

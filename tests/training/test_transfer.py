@@ -60,8 +60,16 @@ def test_a_frozen_body_gives_the_start_its_own_features(start, tmp_path):
 
 
 def test_a_learning_rate_of_nothing_keeps_the_start(start, tmp_path):
-    run = reskeras.train(start.path, "digits@200", start=start, frozen_bn=True, learning_rate=1e-30, weight_decay=0.0,
-                         out=tmp_path / "run", **ONE)
+    run = reskeras.train(
+        start.path,
+        "digits@200",
+        start=start,
+        frozen_bn=True,
+        learning_rate=1e-30,
+        weight_decay=0.0,
+        out=tmp_path / "run",
+        **ONE,
+    )
     assert changed(weights(start), weights(run)) == set()
     assert run.preprocessing().describe() == start.preprocessing().describe()
     assert run.folder.provenance()["begun_from"] == str(start.path)
@@ -83,8 +91,14 @@ def photos(folder, *colours):
 
 
 def test_other_classes_get_fresh_logits_and_all_else_from_the_start(start, tmp_path):
-    run = reskeras.train(start.path, photos(tmp_path / "photos"), start=start, freeze="stage2", out=tmp_path / "run",
-                         **{**ONE, "batch_size": 8})
+    run = reskeras.train(
+        start.path,
+        photos(tmp_path / "photos"),
+        start=start,
+        freeze="stage2",
+        out=tmp_path / "run",
+        **{**ONE, "batch_size": 8},
+    )
     assert run.folder.classes() == ["cat", "dog"]
     before, after = weights(start), weights(run)
     assert before.keys() == after.keys()
@@ -111,13 +125,18 @@ def test_a_coloured_stem_of_grey_images_computes_the_same(tmp_path):
     mean, std = np.array([100.0, 110.0, 120.0], np.float32), np.array([50.0, 60.0, 70.0], np.float32)
     start = Start("coloured", read(coloured), Preprocessing(8, 8, 3, "per_channel", mean, std))
     own = read(reskeras.build(reskeras.network(**TINY), seed=4))
-    own = {**own, "logits/kernel": np.zeros((32, 1000), np.float32), "logits/bias": np.zeros(1000, np.float32)} \
-        if own["logits/kernel"].shape[1] == 1000 else own
+    own = (
+        {**own, "logits/kernel": np.zeros((32, 1000), np.float32), "logits/bias": np.zeros(1000, np.float32)}
+        if own["logits/kernel"].shape[1] == 1000
+        else own
+    )
     fitted = start.fitted_weights(own)
     grey = np.random.default_rng(1).normal(size=(2, 8, 8, 1)).astype(np.float32)
     np.testing.assert_allclose(
         tf.nn.conv2d(grey, fitted["stem_conv/kernel"], 1, "SAME"),
-        tf.nn.conv2d(np.repeat(grey, 3, axis=-1), read(coloured)["stem_conv/kernel"], 1, "SAME"), atol=1e-5)
+        tf.nn.conv2d(np.repeat(grey, 3, axis=-1), read(coloured)["stem_conv/kernel"], 1, "SAME"),
+        atol=1e-5,
+    )
     preprocessing = start.fitted_preprocessing(plan)
     assert preprocessing.size == (8, 8, 1)
     assert preprocessing.mean.tolist() == [110.0]
@@ -134,12 +153,15 @@ def test_a_mean_of_each_pixel_becomes_one_of_each_channel_at_another_size():
     np.testing.assert_allclose(larger.mean, [pixels.mean()], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("network", "fields", "why"), [
-    ({**TINY, "stages": [1, 1]}, {}, "is another network: stage1_unit2_bn1/beta is in one and not in the other"),
-    ({**TINY, "width_factor": 2.0}, {}, "has shape .* and should have"),
-    (TINY, {"freeze": "stage9"}, "'stage9' is not one of stem, stage1, stage2, head"),
-    (TINY, {"freeze": "head"}, "nothing is left to learn"),
-])
+@pytest.mark.parametrize(
+    ("network", "fields", "why"),
+    [
+        ({**TINY, "stages": [1, 1]}, {}, "is another network: stage1_unit2_bn1/beta is in one and not in the other"),
+        ({**TINY, "width_factor": 2.0}, {}, "has shape .* and should have"),
+        (TINY, {"freeze": "stage9"}, "'stage9' is not one of stem, stage1, stage2, head"),
+        (TINY, {"freeze": "head"}, "nothing is left to learn"),
+    ],
+)
 def test_what_does_not_fit_is_refused(start, tmp_path, network, fields, why):
     with pytest.raises(ReskerasError, match=why):
         reskeras.train(reskeras.network(**network), "digits@200", start=start, out=tmp_path / "run", **ONE, **fields)
@@ -150,8 +172,21 @@ def test_the_command_trains_from_a_run_and_resumes(start, tmp_path):
 
     from reskeras_cli.main import commands
 
-    words = ["train", "--from", str(start.path), "--data", "digits@200", "--freeze", "stage1", "--epochs", "1",
-             "--rate-factor", "stage2_*=0.1", "--out", str(tmp_path / "run")]
+    words = [
+        "train",
+        "--from",
+        str(start.path),
+        "--data",
+        "digits@200",
+        "--freeze",
+        "stage1",
+        "--epochs",
+        "1",
+        "--rate-factor",
+        "stage2_*=0.1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = CliRunner().invoke(commands, words)
     assert done.exit_code == 0, done.output
     assert f"from {start.path}, frozen up to stage1" in done.stdout

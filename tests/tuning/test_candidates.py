@@ -18,8 +18,11 @@ OVER = space("depth-width")
 
 def test_limits_are_those_of_the_plan():
     by = recipe("quick")
-    for field, figure in (("params", lambda cost: cost.parameters), ("multiply_adds", lambda cost: cost.multiply_adds),
-                          ("activation_memory", lambda cost: activation_bytes(cost, by))):
+    for field, figure in (
+        ("params", lambda cost: cost.parameters),
+        ("multiply_adds", lambda cost: cost.multiply_adds),
+        ("activation_memory", lambda cost: activation_bytes(cost, by)),
+    ):
         values = {"network.depth": 32, "network.width_factor": 1.5}
         cost = plan("cifar-resnet-32", width_factor=1.5).complexity().total
         exact = figure(cost)
@@ -46,8 +49,15 @@ def test_a_latency_is_allowed_up_to_its_limit():
 
 
 def test_ranges_are_drawn_from_evenly_or_evenly_in_their_logarithm():
-    over = space({"parameters": {"recipe.momentum": {"low": 0.1, "high": 0.9}, "network.depth": {"low": 8, "high": 10},
-                                 "recipe.learning_rate": {"low": 0.001, "high": 0.1, "sampling": "log"}}})
+    over = space(
+        {
+            "parameters": {
+                "recipe.momentum": {"low": 0.1, "high": 0.9},
+                "network.depth": {"low": 8, "high": 10},
+                "recipe.learning_rate": {"low": 0.001, "high": 0.1, "sampling": "log"},
+            }
+        }
+    )
     drawn = random.Random(0)
     columns = list(zip(*(sample(over, drawn).values() for _ in range(2000)), strict=True))
     for values, quarters in zip(columns, ((0.3, 0.5, 0.7), None, (10**-2.5, 0.01, 10**-1.5)), strict=True):
@@ -68,8 +78,11 @@ def test_contradictions_are_refused_and_counted():
 
 
 def test_a_space_in_which_nothing_fits_says_so():
-    with pytest.raises(ReskerasError, match=r"space: nothing in it fits; 2000 candidates refused: 2000 max_params "
-                                            r"\(such as: params [\d,]+ is more than 1,000"):
+    with pytest.raises(
+        ReskerasError,
+        match=r"space: nothing in it fits; 2000 candidates refused: 2000 max_params "
+        r"\(such as: params [\d,]+ is more than 1,000",
+    ):
         Candidates(OVER, BASE, recipe("quick"), Limits(params=1000)).check()
     with pytest.raises(ReskerasError, match="max_params: 0: should be more than 0"):
         Limits(params=0)
@@ -92,6 +105,8 @@ def test_ten_thousand_candidates_are_filtered_in_under_ten_seconds():
 
 
 def test_candidates_need_no_tensorflow(tmp_path):
-    code = ("import sys; from reskeras.tuning.candidates import Candidates; from reskeras.tuning.search import Search; "
-            "assert not {'tensorflow', 'keras', 'keras_tuner'} & set(sys.modules)")
+    code = (
+        "import sys; from reskeras.tuning.candidates import Candidates; from reskeras.tuning.search import Search; "
+        "assert not {'tensorflow', 'keras', 'keras_tuner'} & set(sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,8 +8,13 @@ import reskeras
 from reskeras.tuning.limits import Limits
 
 TINY = reskeras.network(family="cifar", stages=[1, 1], input_shape=[16, 16, 1])
-OVER = {"parameters": {"network.width_factor": [2.0, 1.0], "network.skip": ["identity", "dropout"],
-                       "network.skip.rate": {"choices": [0.1, 0.2], "when": {"network.skip": "dropout"}}}}
+OVER = {
+    "parameters": {
+        "network.width_factor": [2.0, 1.0],
+        "network.skip": ["identity", "dropout"],
+        "network.skip.rate": {"choices": [0.1, 0.2], "when": {"network.skip": "dropout"}},
+    }
+}
 
 
 def test_build_and_fit_are_those_of_train(tmp_path):
@@ -19,8 +24,9 @@ def test_build_and_fit_are_those_of_train(tmp_path):
     model.build(hp)
     hp.values.update({"network.width_factor": 1.0, "network.skip": "dropout", "network.skip.rate": 0.2})
     history = model.fit(hp, model.build(hp))
-    run = reskeras.train(reskeras.network(TINY, width_factor=1.0, skip={"kind": "dropout", "rate": 0.2}),
-                         out=tmp_path / "run", epochs=2)
+    run = reskeras.train(
+        reskeras.network(TINY, width_factor=1.0, skip={"kind": "dropout", "rate": 0.2}), out=tmp_path / "run", epochs=2
+    )
     rows = run.folder.metrics()
     assert history.history["val_loss"] == [row["val_loss"] for row in rows]
     assert history.history["parameters"][0] == reskeras.plan(run.path).complexity().parameters
@@ -30,8 +36,9 @@ def test_build_and_fit_are_those_of_train(tmp_path):
 def test_random_search_of_kerastuner_with_limits(tmp_path, capsys):
     bound = reskeras.plan(TINY).complexity().parameters + 5000
     model = reskeras.HyperModel(OVER, TINY, "digits", epochs=1, limits=Limits(params=bound))
-    tuner = keras_tuner.RandomSearch(model, "val_accuracy", max_trials=6, seed=3, directory=str(tmp_path),
-                                     max_consecutive_failed_trials=6)
+    tuner = keras_tuner.RandomSearch(
+        model, "val_accuracy", max_trials=6, seed=3, directory=str(tmp_path), max_consecutive_failed_trials=6
+    )
     tuner.search()
     trials = tuner.oracle.trials.values()
     for trial in trials:
@@ -52,8 +59,9 @@ def test_a_network_stays_of_its_family():
 
 @pytest.mark.slow
 def test_hyperband_of_kerastuner(tmp_path):
-    model = reskeras.HyperModel({"parameters": {"recipe.learning_rate": {"low": 0.01, "high": 0.2}}}, TINY, "digits",
-                                epochs=3)
+    model = reskeras.HyperModel(
+        {"parameters": {"recipe.learning_rate": {"low": 0.01, "high": 0.2}}}, TINY, "digits", epochs=3
+    )
     tuner = keras_tuner.Hyperband(model, "val_accuracy", max_epochs=3, directory=str(tmp_path), seed=1)
     tuner.search()
     assert {trial.status for trial in tuner.oracle.trials.values()} == {"COMPLETED"}

@@ -8,10 +8,13 @@ import tensorflow as tf
 from reskeras.tuning import latency
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [
-    ([9.0] * latency.WARMING + [0.002] * 11 + [0.001] * 5 + [1.0] * 4, 2.0),
-    ([0.0] * latency.WARMING + [0.004, 0.002] * 10, 3.0),
-])
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([9.0] * latency.WARMING + [0.002] * 11 + [0.001] * 5 + [1.0] * 4, 2.0),
+        ([0.0] * latency.WARMING + [0.004, 0.002] * 10, 3.0),
+    ],
+)
 def test_it_is_the_median_of_the_timed_runs(monkeypatch, seconds, expected):
     now, left, seen = [0.0], list(seconds), []
 

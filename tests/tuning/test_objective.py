@@ -5,18 +5,24 @@ import pytest
 from reskeras import ReskerasError
 from reskeras.tuning.objective import read_objective
 
-ROWS = [{"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0}, {"epoch": 2, "val_accuracy": 0.7, "val_loss": 0.9},
-        {"epoch": 3, "val_accuracy": 0.7, "val_loss": 0.8}]
+ROWS = [
+    {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0},
+    {"epoch": 2, "val_accuracy": 0.7, "val_loss": 0.9},
+    {"epoch": 3, "val_accuracy": 0.7, "val_loss": 0.8},
+]
 
 
-@pytest.mark.parametrize("texts, said", [
-    (["val_f1"], "objective: 'val_f1' is not one of val_accuracy, val_loss"),
-    (["val_acuracy"], "did you mean val_accuracy"),
-    (["val_loss:less"], "objective: val_loss: 'less' is not one of min, max"),
-    (["val_loss:min:big"], "the weight should be a number above 0, as in val_loss:min:0.5"),
-    (["val_loss:min:-1"], "the weight should be a number above 0"),
-    (["val_loss", "val_loss:min:2"], "a figure is named twice"),
-])
+@pytest.mark.parametrize(
+    "texts, said",
+    [
+        (["val_f1"], "objective: 'val_f1' is not one of val_accuracy, val_loss"),
+        (["val_acuracy"], "did you mean val_accuracy"),
+        (["val_loss:less"], "objective: val_loss: 'less' is not one of min, max"),
+        (["val_loss:min:big"], "the weight should be a number above 0, as in val_loss:min:0.5"),
+        (["val_loss:min:-1"], "the weight should be a number above 0"),
+        (["val_loss", "val_loss:min:2"], "a figure is named twice"),
+    ],
+)
 def test_objectives_that_no_trial_has_are_refused(texts, said):
     with pytest.raises(ReskerasError) as caught:
         read_objective(texts)

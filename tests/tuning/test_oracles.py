@@ -19,18 +19,25 @@ from reskeras.tuning.outcome import read_outcomes
 from reskeras.tuning.workers import serving, wait_for_workers
 
 BASE = network("cifar-resnet-20")
-OVER = {"parameters": {
-    "network.depth": [8, 14, 20, 32],
-    "network.skip": ["identity", "dropout"],
-    "network.skip.rate": {"choices": [0.1, 0.2, 0.3], "when": {"network.skip": "dropout"}},
-}}
+OVER = {
+    "parameters": {
+        "network.depth": [8, 14, 20, 32],
+        "network.skip": ["identity", "dropout"],
+        "network.skip.rate": {"choices": [0.1, 0.2, 0.3], "when": {"network.skip": "dropout"}},
+    }
+}
 EVERY = 4 * (1 + 3)
 
 
 def made(kind, folder, limits=None, over=OVER, **options):
     candidates = Candidates(space(over), BASE, recipe("quick"), limits or Limits())
-    oracle = kind(candidates, objective=keras_tuner.Objective("val_accuracy", "max"), seed=1,
-                  hyperparameters=declare(candidates.space, keras_tuner.HyperParameters()), **options)
+    oracle = kind(
+        candidates,
+        objective=keras_tuner.Objective("val_accuracy", "max"),
+        seed=1,
+        hyperparameters=declare(candidates.space, keras_tuner.HyperParameters()),
+        **options,
+    )
     oracle._set_project_dir(str(folder), "search")
     return oracle
 
@@ -109,8 +116,12 @@ def test_an_exhausted_space_ends_the_search(tmp_path, kind):
 
 
 def test_a_model_of_the_objective_finds_the_best(tmp_path):
-    over = {"parameters": {"recipe.learning_rate": {"low": 0.001, "high": 1.0, "sampling": "log"},
-                           "network.depth": [8, 14, 20, 32]}}
+    over = {
+        "parameters": {
+            "recipe.learning_rate": {"low": 0.001, "high": 1.0, "sampling": "log"},
+            "network.depth": [8, 14, 20, 32],
+        }
+    }
     oracle = made(BayesianOracle, tmp_path, over=over, max_trials=15, num_initial_points=5)
     best = -9.0
     for _ in range(15):
@@ -123,8 +134,13 @@ def test_a_model_of_the_objective_finds_the_best(tmp_path):
 
 
 def test_halving_goes_on_with_the_best(tmp_path):
-    oracle = made(HalvingOracle, tmp_path, max_epochs=9, factor=3, over={"parameters": {
-        **OVER["parameters"], "recipe.learning_rate": {"low": 0.01, "high": 1.0}}})
+    oracle = made(
+        HalvingOracle,
+        tmp_path,
+        max_epochs=9,
+        factor=3,
+        over={"parameters": {**OVER["parameters"], "recipe.learning_rate": {"low": 0.01, "high": 1.0}}},
+    )
     seen = run(oracle)
     rounds = [values.get("tuner/round") for values in seen if values["tuner/bracket"] == 2]
     assert [rounds.count(number) for number in (0, 1, 2)] == [9, 3, 1] or rounds.count(0) > rounds.count(1)
@@ -135,8 +151,15 @@ def test_halving_goes_on_with_the_best(tmp_path):
     assert max(values["tuner/epochs"] for values in seen) == 9
 
 
-@pytest.mark.parametrize("kind, options", [(RandomOracle, {"max_trials": 6}), (BayesianOracle, {"max_trials": 6}),
-                                           (GridOracle, {}), (HalvingOracle, {"max_epochs": 3})])
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        (RandomOracle, {"max_trials": 6}),
+        (BayesianOracle, {"max_trials": 6}),
+        (GridOracle, {}),
+        (HalvingOracle, {"max_epochs": 3}),
+    ],
+)
 def test_killed_between_any_two_files_it_runs_no_finished_trial_again(tmp_path, kind, options):
     """A copy of the folder after every single write stands for a process killed there."""
     states, number = tmp_path / "states", itertools.count()
@@ -159,8 +182,10 @@ def test_killed_between_any_two_files_it_runs_no_finished_trial_again(tmp_path, 
     for folder in kept[::2] if len(kept) > 40 else kept:
         if not (folder / "search" / "oracle.json").exists():
             continue
-        files = {path.parent.name: json.loads(path.read_text())["status"]
-                 for path in folder.glob("search/trial_*/trial.json")}
+        files = {
+            path.parent.name: json.loads(path.read_text())["status"]
+            for path in folder.glob("search/trial_*/trial.json")
+        }
         done = {name for name, status in files.items() if status == "COMPLETED"}
         again = made(kind, folder, **options)
         again.reload()
@@ -250,9 +275,11 @@ def test_a_message_about_an_unknown_trial_is_refused_and_the_chief_answers_on(tm
     oracle = made(RandomOracle, tmp_path, max_trials=2)
 
     def unknown_then_known(stub, messages):
-        for request in (lambda: stub.UpdateTrial(messages.UpdateTrialRequest(trial_id="99"), timeout=5),
-                        lambda: stub.GetTrial(messages.GetTrialRequest(trial_id="99"), timeout=5),
-                        lambda: stub.EndTrial(messages.EndTrialRequest(), timeout=5)):
+        for request in (
+            lambda: stub.UpdateTrial(messages.UpdateTrialRequest(trial_id="99"), timeout=5),
+            lambda: stub.GetTrial(messages.GetTrialRequest(trial_id="99"), timeout=5),
+            lambda: stub.EndTrial(messages.EndTrialRequest(), timeout=5),
+        ):
             with pytest.raises(grpc.RpcError) as refused:
                 request()
             assert refused.value.code().name == "INVALID_ARGUMENT"

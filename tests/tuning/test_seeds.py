@@ -10,10 +10,12 @@ from reskeras.tuning.objective import read_objective
 from reskeras.tuning.run import ORACLES, SearchOptions, _oracle
 from reskeras.tuning.seeds import MOST, oracle_seed
 
-OVER = {"parameters": {
-    "recipe.learning_rate": {"low": 0.01, "high": 0.3, "sampling": "log"},
-    "network.width_factor": {"low": 1.0, "high": 2.0},
-}}
+OVER = {
+    "parameters": {
+        "recipe.learning_rate": {"low": 0.01, "high": 0.3, "sampling": "log"},
+        "network.width_factor": {"low": 1.0, "high": 2.0},
+    }
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +48,13 @@ def test_no_seed_becomes_the_one_that_means_any():
 
 
 def test_a_search_begun_under_the_old_scheme_goes_on_with_it(tmp_path):
-    asked = {"over": OVER, "spec": reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1]),
-             "data": "digits@100", "tuner": "random", "epochs": 1}
+    asked = {
+        "over": OVER,
+        "spec": reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1]),
+        "data": "digits@100",
+        "tuner": "random",
+        "epochs": 1,
+    }
     reskeras.tune(**asked, trials=1, out=tmp_path / "search")
     path = tmp_path / "search" / "search.yaml"
     kept = yaml.safe_load(path.read_text())

@@ -17,26 +17,38 @@ def made(**parameters):
     return space({"parameters": {name.replace("__", "."): value for name, value in parameters.items()}})
 
 
-@pytest.mark.parametrize("document, said", [
-    ({"parameters": {}}, "parameters: {}: needs at least 1 entries"),
-    ({"parameters": {"depth": [8]}}, "depth"),
-    ({"parameters": {"network.depth": []}}, "needs at least 1 entries"),
-    ({"parameters": {"network.depth": {"low": 3}}}, "needs choices, or low and high"),
-    ({"parameters": {"recipe.epochs": {"low": 3, "high": 3}}}, "the range from 3 to 3 is empty"),
-    ({"parameters": {"recipe.ema": {"low": 0.0, "high": 0.5, "sampling": "log"}}}, "needs a low above 0"),
-    ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0.5}}}, "should be an integer"),
-    ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0}}}, "step 0 leads nowhere"),
-    ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 1, "sampling": "log"}}}, "leads nowhere"),
-    ({"parameters": {"recipe.epochs": {"choices": [1, 2], "low": 1}}}, "do not go together"),
-    ({"parameters": {"recipe.epochs": [2, 2]}}, "a choice is given twice"),
-    ({"parameters": {"recipe.epochs": {"choices": [1, 2], "default": 3}}}, "default 3 is not one of the choices"),
-    ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "default": 9}}}, "default 9 is not between 1 and 5"),
-    ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "scale": 9}}}, "scale"),
-    ({"parameters": {"recipe.epochs": {"choices": [1], "when": {"network.skip": "dropout"}}}},
-     "'network.skip' is no parameter that stands before it; there is none"),
-    ({"parameters": {"network.skip": ["identity"], "recipe.epochs": {"choices": [1], "when": {
-        "network.skip": "dropout"}}}}, "network.skip has no choice 'dropout'; it has identity"),
-])
+@pytest.mark.parametrize(
+    "document, said",
+    [
+        ({"parameters": {}}, "parameters: {}: needs at least 1 entries"),
+        ({"parameters": {"depth": [8]}}, "depth"),
+        ({"parameters": {"network.depth": []}}, "needs at least 1 entries"),
+        ({"parameters": {"network.depth": {"low": 3}}}, "needs choices, or low and high"),
+        ({"parameters": {"recipe.epochs": {"low": 3, "high": 3}}}, "the range from 3 to 3 is empty"),
+        ({"parameters": {"recipe.ema": {"low": 0.0, "high": 0.5, "sampling": "log"}}}, "needs a low above 0"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0.5}}}, "should be an integer"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0}}}, "step 0 leads nowhere"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 1, "sampling": "log"}}}, "leads nowhere"),
+        ({"parameters": {"recipe.epochs": {"choices": [1, 2], "low": 1}}}, "do not go together"),
+        ({"parameters": {"recipe.epochs": [2, 2]}}, "a choice is given twice"),
+        ({"parameters": {"recipe.epochs": {"choices": [1, 2], "default": 3}}}, "default 3 is not one of the choices"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "default": 9}}}, "default 9 is not between 1 and 5"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "scale": 9}}}, "scale"),
+        (
+            {"parameters": {"recipe.epochs": {"choices": [1], "when": {"network.skip": "dropout"}}}},
+            "'network.skip' is no parameter that stands before it; there is none",
+        ),
+        (
+            {
+                "parameters": {
+                    "network.skip": ["identity"],
+                    "recipe.epochs": {"choices": [1], "when": {"network.skip": "dropout"}},
+                }
+            },
+            "network.skip has no choice 'dropout'; it has identity",
+        ),
+    ],
+)
 def test_what_is_no_space_is_refused(document, said):
     with pytest.raises(ReskerasError) as caught:
         space(document)
@@ -54,14 +66,17 @@ def test_a_file_is_refused_with_its_line(tmp_path):
         space("deep")
 
 
-@pytest.mark.parametrize("parameters, said", [
-    ({"network__depht": [8]}, "space: network.depht: 8 fits nowhere: field: 'depht' is not one of"),
-    ({"network__depth": [8, 21]}, "space: network.depth: 21 fits nowhere: depth: 21"),
-    ({"recipe__schedule__kind": ["cosine", "sawtooth"]}, "space: recipe.schedule.kind: 'sawtooth' fits nowhere"),
-    ({"recipe__momentum": {"low": 0.5, "high": 1.0}}, "space: recipe.momentum: 1.0 fits nowhere"),
-    ({"network__stages__7__units": [3]}, "stages has entries 0 to 2"),
-    ({"network__shortcut__kind": [3]}, "fits nowhere"),
-])
+@pytest.mark.parametrize(
+    "parameters, said",
+    [
+        ({"network__depht": [8]}, "space: network.depht: 8 fits nowhere: field: 'depht' is not one of"),
+        ({"network__depth": [8, 21]}, "space: network.depth: 21 fits nowhere: depth: 21"),
+        ({"recipe__schedule__kind": ["cosine", "sawtooth"]}, "space: recipe.schedule.kind: 'sawtooth' fits nowhere"),
+        ({"recipe__momentum": {"low": 0.5, "high": 1.0}}, "space: recipe.momentum: 1.0 fits nowhere"),
+        ({"network__stages__7__units": [3]}, "stages has entries 0 to 2"),
+        ({"network__shortcut__kind": [3]}, "fits nowhere"),
+    ],
+)
 def test_paths_and_values_that_fit_nowhere_are_refused(parameters, said):
     with pytest.raises(ReskerasError) as caught:
         Candidates(made(**parameters), BASE, recipe("quick")).check()
@@ -69,8 +84,11 @@ def test_paths_and_values_that_fit_nowhere_are_refused(parameters, said):
 
 
 def test_a_value_that_fits_with_others_is_no_mistake():
-    Candidates(made(network__block=["basic", "bottleneck"], network__depth=[20, 29]), network(
-        family="cifar", depth=20), recipe("quick")).check()
+    Candidates(
+        made(network__block=["basic", "bottleneck"], network__depth=[20, 29]),
+        network(family="cifar", depth=20),
+        recipe("quick"),
+    ).check()
 
 
 def test_values_stand_for_choices_of_any_kind():
@@ -100,8 +118,9 @@ def test_conditions_hold_for_us_as_for_kerastuner():
     assert "network.skip.rate" not in over.active({**values, "network.skip": "scale"})
 
 
-@pytest.mark.parametrize("low, high, sampling", [
-    (1, 9, "linear"), (0.01, 1.0, "log"), (2, 64, "log"), (0.0, 0.5, "linear")])
+@pytest.mark.parametrize(
+    "low, high, sampling", [(1, 9, "linear"), (0.01, 1.0, "log"), (2, 64, "log"), (0.0, 0.5, "linear")]
+)
 def test_a_range_is_the_same_to_kerastuner(low, high, sampling):
     over = made(recipe__x={"low": low, "high": high, "sampling": sampling})
     [hp] = declare(over, keras_tuner.HyperParameters()).space

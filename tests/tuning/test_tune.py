@@ -25,8 +25,12 @@ from reskeras.tuning.search import open_search
 from tests.mounts import mounted
 
 TINY = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 1]}
-OVER = {"parameters": {"network.width_factor": [1.0, 1.5],
-                       "recipe.learning_rate": {"low": 0.02, "high": 0.2, "sampling": "log"}}}
+OVER = {
+    "parameters": {
+        "network.width_factor": [1.0, 1.5],
+        "recipe.learning_rate": {"low": 0.02, "high": 0.2, "sampling": "log"},
+    }
+}
 
 
 def curve(run):
@@ -36,8 +40,14 @@ def curve(run):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """A random search of two trials of two epochs. Tests must not change it."""
-    return reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=2,
-                         out=tmp_path_factory.mktemp("searches") / "two")
+    return reskeras.tune(
+        OVER,
+        reskeras.network(**TINY),
+        tuner="random",
+        trials=2,
+        epochs=2,
+        out=tmp_path_factory.mktemp("searches") / "two",
+    )
 
 
 def test_the_best_trained_again_gives_the_same_curve(found, tmp_path):
@@ -67,8 +77,9 @@ def test_everything_is_written_down(found):
 def test_the_same_search_again_runs_nothing_and_another_is_refused(found):
     seen = []
     before = (found.path / "search" / "oracle.json").read_bytes()
-    again = reskeras.tune(OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=2, out=found.path,
-                          ended=seen.append)
+    again = reskeras.tune(
+        OVER, reskeras.network(**TINY), tuner="random", trials=2, epochs=2, out=found.path, ended=seen.append
+    )
     assert [outcome.trial for outcome in seen] == ["0", "1"]  # told again, not run again
     assert json.loads(before)["end_order"] == ["0", "1"]
     assert len(again.outcomes()) == 2
@@ -170,8 +181,9 @@ def test_latency_is_a_limit_of_its_own(tmp_path):
     over = {"parameters": {"network.width_factor": [1.0]}}
     with pytest.raises(reskeras.ReskerasError, match=r"all 1 trials failed.*latency .* ms is more than 1e-06 ms"):
         reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, max_latency_ms=1e-6, out=tmp_path / "a")
-    found = reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, max_latency_ms=1e6,
-                          out=tmp_path / "b")
+    found = reskeras.tune(
+        over, reskeras.network(**TINY), tuner="grid", epochs=1, max_latency_ms=1e6, out=tmp_path / "b"
+    )
     assert 0 < found.outcomes()[0].figures["latency_ms"] < 1e6
 
 
@@ -187,8 +199,26 @@ def test_patience_ends_a_training_and_is_kept_over_a_resume(tmp_path):
 
 
 def command(out, *more):
-    words = ["tune", "--family", "cifar", "--set", "stages=[1,1]", "--input-shape", "16x16x1", "--tuner", "random",
-             "--trials", "4", "--epochs", "2", "--space", str(out.parent / "space.yaml"), "--out", str(out), *more]
+    words = [
+        "tune",
+        "--family",
+        "cifar",
+        "--set",
+        "stages=[1,1]",
+        "--input-shape",
+        "16x16x1",
+        "--tuner",
+        "random",
+        "--trials",
+        "4",
+        "--epochs",
+        "2",
+        "--space",
+        str(out.parent / "space.yaml"),
+        "--out",
+        str(out),
+        *more,
+    ]
     return [sys.executable, "-c", "from reskeras_cli.main import main; main()", *words]
 
 
@@ -237,8 +267,12 @@ def worker_pids():
 def test_a_killed_workers_trial_is_run_again_or_by_another(tmp_path, restarts):
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
     out = tmp_path / "search"
-    process = subprocess.Popen(command(out, "--workers", "2", "--restarts", str(restarts)), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(out, "--workers", "2", "--restarts", str(restarts)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     waited(lambda: len(list(out.glob("search/trial_*/execution-0"))) >= 2)
     os.kill(worker_pids()[0], signal.SIGKILL)
     _, stderr = process.communicate(timeout=300)
@@ -254,8 +288,9 @@ def test_a_killed_workers_trial_is_run_again_or_by_another(tmp_path, restarts):
 def test_a_search_whose_workers_all_die_ends_and_says_so(tmp_path):
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
     out = tmp_path / "search"
-    process = subprocess.Popen(command(out, "--workers", "2", "--restarts", "0"), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(out, "--workers", "2", "--restarts", "0"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     waited(lambda: len(list(out.glob("search/trial_*/outcome.json"))) >= 1)
     waited(lambda: len(worker_pids()) == 2)
     for pid in worker_pids().values():
@@ -272,8 +307,16 @@ def test_on_a_cluster_the_variables_say_who_is_who(tmp_path):
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
     out, [port] = tmp_path / "search", free_ports(1)
     shared = {**os.environ, "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
-    crew = [subprocess.Popen(command(out), env={**shared, "KERASTUNER_TUNER_ID": name}, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True) for name in ("chief", "worker-a", "worker-b")]
+    crew = [
+        subprocess.Popen(
+            command(out),
+            env={**shared, "KERASTUNER_TUNER_ID": name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("chief", "worker-a", "worker-b")
+    ]
     said = [process.communicate(timeout=300) for process in crew]
     assert [process.returncode for process in crew] == [0, 0, 0], said
     assert len(open_search(out).ranked()) == 4
@@ -285,10 +328,19 @@ def test_on_a_cluster_the_variables_say_who_is_who(tmp_path):
 def test_on_a_cluster_a_worker_whom_nobody_answers_ends(tmp_path):
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
     [port] = free_ports(1)
-    variables = {"KERASTUNER_TUNER_ID": "worker-a", "KERASTUNER_ORACLE_IP": "127.0.0.1",
-                 "KERASTUNER_ORACLE_PORT": str(port)}
-    done = subprocess.run(command(tmp_path / "search", "--worker-timeout", "3"), env={**os.environ, **variables},
-                          capture_output=True, text=True, timeout=120, check=False)
+    variables = {
+        "KERASTUNER_TUNER_ID": "worker-a",
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(port),
+    }
+    done = subprocess.run(
+        command(tmp_path / "search", "--worker-timeout", "3"),
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 1
     assert f"tune: the chief at 127.0.0.1:{port} does not answer" in done.stderr
 
@@ -297,10 +349,19 @@ def test_on_a_cluster_a_worker_whom_nobody_answers_ends(tmp_path):
 def test_on_a_cluster_a_chief_whom_nobody_asks_ends(tmp_path):
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(OVER))
     [port] = free_ports(1)
-    variables = {"KERASTUNER_TUNER_ID": "chief", "KERASTUNER_ORACLE_IP": "127.0.0.1",
-                 "KERASTUNER_ORACLE_PORT": str(port)}
-    done = subprocess.run(command(tmp_path / "search", "--worker-timeout", "3"), env={**os.environ, **variables},
-                          capture_output=True, text=True, timeout=120, check=False)
+    variables = {
+        "KERASTUNER_TUNER_ID": "chief",
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(port),
+    }
+    done = subprocess.run(
+        command(tmp_path / "search", "--worker-timeout", "3"),
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 1
     assert "no worker has shown a sign of life for 3 s; the search ends" in done.stderr
     assert "no trial has ended" in done.stderr

@@ -48,8 +48,9 @@ def fused_batch_norm(
     """
     mean, variance = moving or ([], [])
     # the raw op, because tf.compat.v1.nn.fused_batch_norm raises epsilon to 1.001e-5
-    outputs = tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, mean=mean, variance=variance,
-                                          epsilon=epsilon, is_training=moving is None)
+    outputs = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon, is_training=moving is None
+    )
     if moving is not None:
         return outputs.y, mean, variance
     # the kernel returns the sample variance (divided by n - 1), stock Keras tracks the population's

@@ -54,10 +54,14 @@ def draw_confusion(result: Evaluation) -> Any:
     hits = axis.imshow(np.ma.array(shares, mask=~right), cmap="Greens", vmin=0, vmax=1)
     mistakes = axis.imshow(np.ma.array(shares, mask=right | (counts == 0)), cmap="Reds", norm=scale)
     for drawn, label in ((mistakes, "taken for another"), (hits, "right")):
-        figure.colorbar(drawn, ax=axis, shrink=0.6, format=PercentFormatter(1.0),
-                        label=f"share of the true class, {label}")
-    axis.set(xlabel="taken for", ylabel="true class",
-             title=f"{result.data}, {result.split} split: {result.top1:.2%} of {result.images:,}")
+        figure.colorbar(
+            drawn, ax=axis, shrink=0.6, format=PercentFormatter(1.0), label=f"share of the true class, {label}"
+        )
+    axis.set(
+        xlabel="taken for",
+        ylabel="true class",
+        title=f"{result.data}, {result.split} split: {result.top1:.2%} of {result.images:,}",
+    )
     if len(counts) <= NAMED:
         turned = 90 if max(map(len, result.classes)) > 3 else 0
         axis.set_xticks(range(len(counts)), result.classes, rotation=turned)
@@ -65,6 +69,7 @@ def draw_confusion(result: Evaluation) -> Any:
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 dark = shares[row, column] > 0.6 if row == column else scale(shares[row, column]) > 0.6
-                axis.text(column, row, str(count), ha="center", va="center", fontsize=8,
-                          color="white" if dark else "black")
+                axis.text(
+                    column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black"
+                )
     return figure

@@ -73,8 +73,9 @@ class ClassifierExporter(Exporter):
         spec = cast(AnyNetwork, run.spec())  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, spec.lower().input_shape)
         check_place(run.export_folder)
-        return cls(run.export_folder, name, spec, load_model(run.model_file), preprocessing, run.classes(), source,
-                   **request)
+        return cls(
+            run.export_folder, name, spec, load_model(run.model_file), preprocessing, run.classes(), source, **request
+        )
 
     @cached_property
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
@@ -103,11 +104,27 @@ class ClassifierExporter(Exporter):
         alone = [self.ask_keras(image[None]) for image in self.some(NOISE_SAMPLE)]
         return relative_difference(np.concatenate(alone), self.reference[:NOISE_SAMPLE])
 
-    def proof(self, kind: str, path: Path, logits: np.ndarray, tolerance: float = TOLERANCE, measure: str = DIFFERENCE,
-              crash: str | None = None) -> Proof:
+    def proof(
+        self,
+        kind: str,
+        path: Path,
+        logits: np.ndarray,
+        tolerance: float = TOLERANCE,
+        measure: str = DIFFERENCE,
+        crash: str | None = None,
+    ) -> Proof:
         """The proof that compares an artefact's `logits` with the reference."""
-        return prove(kind, str(path), size_of(path), logits, self.reference, self.sample[1],
-                     self.tolerances.get(kind, tolerance), measure, crash)
+        return prove(
+            kind,
+            str(path),
+            size_of(path),
+            logits,
+            self.reference,
+            self.sample[1],
+            self.tolerances.get(kind, tolerance),
+            measure,
+            crash,
+        )
 
     def inference(self, pixels: str, guarded: bool) -> Inference:
         """The model from raw pixels to logits and classes."""
@@ -135,8 +152,12 @@ def write_served(exporter: ClassifierExporter, kind: str, place: Path) -> Writte
     """A SavedModel."""
     path = write_saved_model(exporter.inference(exporter.pixels, guarded=True), place, exporter.name)
     ask = SavedModel(path)
-    return Written(path, exporter.proof(kind, path, in_chunks(ask, exporter.sample[0])),
-                   lambda: publish(path, exporter.folder / exporter.name), ask)
+    return Written(
+        path,
+        exporter.proof(kind, path, in_chunks(ask, exporter.sample[0])),
+        lambda: publish(path, exporter.folder / exporter.name),
+        ask,
+    )
 
 
 def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
@@ -146,8 +167,13 @@ def write_lite(exporter: ClassifierExporter, kind: str, place: Path) -> Written:
     path = place / final.name
     if exporter.keep_float:  # of kinds that are calibrated, see `check_debugged`
         images = exporter.representatives()
-        write_lite_model(inference, path, lite, images, lambda saved, *_: keeping_float(
-            inference, saved, lite, images, exporter.keep_float))
+        write_lite_model(
+            inference,
+            path,
+            lite,
+            images,
+            lambda saved, *_: keeping_float(inference, saved, lite, images, exporter.keep_float),
+        )
     else:
         write_lite_model(inference, path, lite, exporter.measured_on(lite))
     try:

@@ -7,12 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.pipeline import (
-    evaluation_batches,
-    first_broken_in_training,
-    steps_per_epoch,
-    training_batches,
-)
+from reskeras.data.pipeline import evaluation_batches, first_broken_in_training, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.sample import split_off
 from reskeras.data.source import Source, Split
@@ -48,7 +43,7 @@ class Feed:
         smoothing = recipe.label_smoothing if weights is None else 0.0
 
         def weighted(
-            weights: np.ndarray, images: tf.Tensor, labels: tf.Tensor,
+            weights: np.ndarray, images: tf.Tensor, labels: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             if self.classes is None:
                 return images, labels, tf.gather(weights, labels)
@@ -56,9 +51,19 @@ class Feed:
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             batches = training_batches(
-                self.train, self.preprocessing, batch_size=recipe.step_images, seed=recipe.seed, epochs=until,
-                augment=recipe.augment, mirror=self.source.mirror, start_epoch=epoch, start_step=step,
-                classes=self.classes, label_smoothing=smoothing, shard=part)
+                self.train,
+                self.preprocessing,
+                batch_size=recipe.step_images,
+                seed=recipe.seed,
+                epochs=until,
+                augment=recipe.augment,
+                mirror=self.source.mirror,
+                start_epoch=epoch,
+                start_step=step,
+                classes=self.classes,
+                label_smoothing=smoothing,
+                shard=part,
+            )
             return batches if weights is None else batches.map(partial(weighted, weights))
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
@@ -74,8 +79,9 @@ class Feed:
         several = self.replicas.count > 1
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            return evaluation_batches(self.watched, self.preprocessing, size, classes=self.classes,
-                                      shard=part if several else None).dataset
+            return evaluation_batches(
+                self.watched, self.preprocessing, size, classes=self.classes, shard=part if several else None
+            ).dataset
 
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
 

@@ -48,13 +48,26 @@ def _summary(runs: Sequence[ClassifierMaterial]) -> Table:
     rows = []
     for run in runs:
         last, found = run.metrics[-1] if run.metrics else {}, run.evaluation
-        rows.append([
-            run.name, str(run.plan.weighted_layers()), f"{run.plan.complexity().parameters:,}", str(len(run.metrics)),
-            f"{1 - last['accuracy']:.2%}" if last else "", f"{1 - found.top1:.2%}" if found else "",
-            f"{1 - found.top5:.2%}" if found and found.top5 is not None else "", f"{found.images:,}" if found else ""])
+        rows.append(
+            [
+                run.name,
+                str(run.plan.weighted_layers()),
+                f"{run.plan.complexity().parameters:,}",
+                str(len(run.metrics)),
+                f"{1 - last['accuracy']:.2%}" if last else "",
+                f"{1 - found.top1:.2%}" if found else "",
+                f"{1 - found.top5:.2%}" if found and found.top5 is not None else "",
+                f"{found.images:,}" if found else "",
+            ]
+        )
     notes = [f"{run.name}: no test error, because {run.missing}" for run in runs if run.missing]
-    return Table("Summary", columns, rows, "Training error: of the last epoch's augmented batches; test error: "
-                 "of the best model, single view, float32.", notes)
+    return Table(
+        "Summary",
+        columns,
+        rows,
+        "Training error: of the last epoch's augmented batches; test error: of the best model, single view, float32.",
+        notes,
+    )
 
 
 def _mistakes(run: ClassifierMaterial, of: str) -> Iterator[Section]:
@@ -62,22 +75,34 @@ def _mistakes(run: ClassifierMaterial, of: str) -> Iterator[Section]:
     if found is None:
         return
     confused = "; ".join(f"{true} taken for {taken}: {count}" for true, taken, count in found.most_confused())
-    yield plot(f"Confusion matrix{of}", draw_confusion(found),
-               f"Confusion matrix of {found.images:,} test images of {len(found.classes)} classes; {found.top1:.1%} "
-               f"are right. The commonest mistakes: {confused or 'none'}.")
+    yield plot(
+        f"Confusion matrix{of}",
+        draw_confusion(found),
+        f"Confusion matrix of {found.images:,} test images of {len(found.classes)} classes; {found.top1:.1%} "
+        f"are right. The commonest mistakes: {confused or 'none'}.",
+    )
     wrong = np.flatnonzero(found.predicted != found.labels)
     if not len(wrong) or run.test is None:
         return
     worst = wrong[np.argsort(-found.confidence[wrong], kind="stable")][:MISTAKES]
     images, _ = evaluation_images(run.test.part("worst", worst), run.preprocessing, len(worst))
     names = [_short(name) for name in run.test.names(worst)]
-    told = [(found.classes[found.labels[index]], found.classes[found.predicted[index]], found.confidence[index], name)
-            for index, name in zip(worst, names, strict=True)]
-    yield Gallery(f"Worst mistakes{of}", [
-        Image(thumbnail(image), f"The test image {name} of {true} that was taken for {taken}",
-              f"{true}, taken for {taken} ({sure:.0%}): {name}")
-        for image, (true, taken, sure, name) in zip(images, told, strict=True)],
-        f"The {len(worst)} of {len(wrong):,} wrong test images that the model is surest of.")
+    told = [
+        (found.classes[found.labels[index]], found.classes[found.predicted[index]], found.confidence[index], name)
+        for index, name in zip(worst, names, strict=True)
+    ]
+    yield Gallery(
+        f"Worst mistakes{of}",
+        [
+            Image(
+                thumbnail(image),
+                f"The test image {name} of {true} that was taken for {taken}",
+                f"{true}, taken for {taken} ({sure:.0%}): {name}",
+            )
+            for image, (true, taken, sure, name) in zip(images, told, strict=True)
+        ],
+        f"The {len(worst)} of {len(wrong):,} wrong test images that the model is surest of.",
+    )
 
 
 def _short(name: str) -> str:

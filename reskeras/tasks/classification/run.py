@@ -54,8 +54,16 @@ class ClassifierRun(Run[Split]):
 
     @preserved()
     def evaluate(
-        self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test", *, views: int = 1,
-        resize: int | None = None, scales: Sequence[int] = (), recalibrate: int = 0, save: bool = False,
+        self,
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        split: str = "test",
+        *,
+        views: int = 1,
+        resize: int | None = None,
+        scales: Sequence[int] = (),
+        recalibrate: int = 0,
+        save: bool = False,
         tell: Callable[[str], None] = lambda note: None,
     ) -> Evaluation:
         """Accuracy of the best model on a split (`test` or `train`), in float32.
@@ -79,12 +87,15 @@ class ClassifierRun(Run[Split]):
                     save_model(model, self.folder.model_file)
                 self.folder.update_provenance(recalibrated={"images": images, "data": source.name})
         dense = DenseNetwork(self.plan, model) if scales else None
-        return evaluate(model, images_of, preprocessing, source.label, classes=source.classes,
-                        views=looked, dense=dense)
+        return evaluate(
+            model, images_of, preprocessing, source.label, classes=source.classes, views=looked, dense=dense
+        )
 
     @preserved()
     def predict(
-        self, paths: str | Path | Sequence[str | Path], top: int = 5,
+        self,
+        paths: str | Path | Sequence[str | Path],
+        top: int = 5,
         broken: Callable[[str, ReskerasError], None] | None = None,
     ) -> list[Prediction]:
         """The most likely classes of one or several image files. A file that cannot be read raises ReskerasError; with
@@ -94,9 +105,16 @@ class ClassifierRun(Run[Split]):
 
     @preserved()
     def export(
-        self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None, pixels: str = "uint8",
-        tolerances: Mapping[str, float] | None = None, representative: int = REPRESENTATIVE,
-        keep_float: Sequence[str] = (), timing: bool = True, tell: Callable[[str], None] = lambda note: None,
+        self,
+        *kinds: str,
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        pixels: str = "uint8",
+        tolerances: Mapping[str, float] | None = None,
+        representative: int = REPRESENTATIVE,
+        keep_float: Sequence[str] = (),
+        timing: bool = True,
+        tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """Artefacts, each proven on real test images: `serving`, `tflite`, `tflite-float16`, `tflite-dynamic`,
         `tflite-int8`, `tflite-int8-io`, `tflite-int16x8`; the first two when none is named. Also `keras-weights`,
@@ -116,8 +134,15 @@ class ClassifierRun(Run[Split]):
         for kind in kinds if keep_float else ():
             check_debugged(lite_kind(kind))
         return ClassifierExporter.of(
-            self.folder, self._proving(kinds, data, data_dir), self.name, pixels=pixels, tolerances=tolerances or {},
-            representative=representative, keep_float=tuple(keep_float), timing=timing).export(kinds, tell)
+            self.folder,
+            self._proving(kinds, data, data_dir),
+            self.name,
+            pixels=pixels,
+            tolerances=tolerances or {},
+            representative=representative,
+            keep_float=tuple(keep_float),
+            timing=timing,
+        ).export(kinds, tell)
 
     def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source[Split]:
         """The data that artefacts are verified on; random images for a port without data."""
@@ -136,13 +161,19 @@ class ClassifierRun(Run[Split]):
                     source = whole.with_channels(self.preprocessing().channels)
             return source
         if needy:
-            raise ReskerasError(f"to: {needy[0]} measures ranges on images, and {self.path} was ported and has none; "
-                                "give --data")
+            raise ReskerasError(
+                f"to: {needy[0]} measures ranges on images, and {self.path} was ported and has none; give --data"
+            )
         return noise_source(self.folder.classes(), self.preprocessing().size)
 
     @preserved()
     def analyse(
-        self, data: str | None = None, data_dir: str | Path | None = None, *, images: int = 1000, lesions: int = 100,
+        self,
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        *,
+        images: int = 1000,
+        lesions: int = 100,
         tell: Callable[[int, int], None] = lambda done, of: None,
     ) -> Analysis:
         """Analyse the best model: layer responses, the residual stream, gradients, units removed or swapped.
@@ -152,8 +183,16 @@ class ClassifierRun(Run[Split]):
         from reskeras.analysis.analysis import analyse
 
         check_place(self.folder.analysis_folder)
-        found = analyse(self.name, self.plan, read(self.model()), self.source(data, data_dir),
-                                self.preprocessing(), images, lesions, tell)
+        found = analyse(
+            self.name,
+            self.plan,
+            read(self.model()),
+            self.source(data, data_dir),
+            self.preprocessing(),
+            images,
+            lesions,
+            tell,
+        )
         found.save(self.folder.analysis_folder)
         return found
 
@@ -168,11 +207,17 @@ class ClassifierRun(Run[Split]):
         return ClassifierMaterial(**vars(known), analysis=analysis)
 
     @preserved()
-    def explain(self, kind: str = "tflite-int8", data: str | None = None, data_dir: str | Path | None = None,
-                representative: int = REPRESENTATIVE) -> list[LayerNoise]:
+    def explain(
+        self,
+        kind: str = "tflite-int8",
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        representative: int = REPRESENTATIVE,
+    ) -> list[LayerNoise]:
         """Signal to quantisation noise ratio of each layer of an int8 kind, noisiest first."""
         from reskeras.tasks.classification.export import ClassifierExporter
 
         ClassifierExporter.check([kind])
-        return ClassifierExporter.of(self.folder, self._proving([kind], data, data_dir), self.name,
-                                     representative=representative).explain(kind)
+        return ClassifierExporter.of(
+            self.folder, self._proving([kind], data, data_dir), self.name, representative=representative
+        ).explain(kind)

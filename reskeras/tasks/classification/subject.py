@@ -68,9 +68,17 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bo
 
     `steps` is the total number of updates, which the learning rate schedule depends on.
     """
-    model = compile_plan(plan, name, precision=training_precision(recipe.precision), seed=recipe.seed,
-                         form=training_form(plan, recipe), recompute=recipe.recompute, synchronized=synchronized,
-                         cut=recipe.freeze, model_class=TrainedModel)
+    model = compile_plan(
+        plan,
+        name,
+        precision=training_precision(recipe.precision),
+        seed=recipe.seed,
+        form=training_form(plan, recipe),
+        recompute=recipe.recompute,
+        synchronized=synchronized,
+        cut=recipe.freeze,
+        model_class=TrainedModel,
+    )
     freeze(model, plan, recipe.freeze, recipe.frozen_bn)
     losses = keras.losses
     loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy

@@ -42,8 +42,9 @@ class ClassificationTask(Task):
 
         return open_source(name, data_dir, **purpose)
 
-    def job(self, spec: AnyNetwork, recipe: Recipe, source: Source[Split],
-            data_dir: str | Path | None) -> ClassifierJob:
+    def job(
+        self, spec: AnyNetwork, recipe: Recipe, source: Source[Split], data_dir: str | Path | None
+    ) -> ClassifierJob:
         """The training job of a classifier."""
         from reskeras.tasks.classification.job import ClassifierJob
 

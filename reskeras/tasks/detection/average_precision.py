@@ -67,10 +67,15 @@ class VocPrecision:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON; None for a class that has no objects."""
-        by_class = {each.name: {"objects": each.objects, "area": each.area if each.objects else None,
-                                "eleven": each.eleven if each.objects else None} for each in self.classes}
-        return {"overlap": self.overlap, "map_area": self.map_area, "map_eleven": self.map_eleven,
-                "classes": by_class}
+        by_class = {
+            each.name: {
+                "objects": each.objects,
+                "area": each.area if each.objects else None,
+                "eleven": each.eleven if each.objects else None,
+            }
+            for each in self.classes
+        }
+        return {"overlap": self.overlap, "map_area": self.map_area, "map_eleven": self.map_eleven, "classes": by_class}
 
 
 def voc_precision(
@@ -92,8 +97,11 @@ def voc_precision(
     every = tuple(_of_class(detections, objects, owner, label, name, overlap) for label, name in enumerate(classes))
     present = [each for each in every if each.objects]
     return VocPrecision(
-        overlap, every, float(np.mean([each.area for each in present])) if present else 0.0,
-        float(np.mean([each.eleven for each in present])) if present else 0.0)
+        overlap,
+        every,
+        float(np.mean([each.area for each in present])) if present else 0.0,
+        float(np.mean([each.eleven for each in present])) if present else 0.0,
+    )
 
 
 def measured_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -124,13 +132,10 @@ def _of_class(
     count = int((~objects.ignored[rows]).sum())
     hits = np.cumsum(true)
     precision, recall = hits / np.arange(1, len(true) + 1), hits / max(count, 1)
-    return ClassPrecision(name, count, precision, recall, scores, _area(precision, recall),
-                          _eleven(precision, recall))
+    return ClassPrecision(name, count, precision, recall, scores, _area(precision, recall), _eleven(precision, recall))
 
 
-def _best_rows(
-    ranked: Detections, objects: Objects, owner: np.ndarray, rows: np.ndarray, overlap: float
-) -> np.ndarray:
+def _best_rows(ranked: Detections, objects: Objects, owner: np.ndarray, rows: np.ndarray, overlap: float) -> np.ndarray:
     """The row of `objects`, among `rows` of one class, assigned to each detection; -1 where none overlaps enough."""
     best = np.full(len(ranked.image), -1)
     order = np.argsort(ranked.image, kind="stable")

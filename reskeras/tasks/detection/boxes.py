@@ -49,9 +49,17 @@ def encoded(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     anchor_y, anchor_x, anchor_height, anchor_width = _centres(anchors)
     real = (height > 0) & (width > 0) & (anchor_height > 0) & (anchor_width > 0)
     height, width, anchor_height, anchor_width = (
-        tf.where(real, length, 1.0) for length in (height, width, anchor_height, anchor_width))
-    deltas = tf.stack([(y - anchor_y) / anchor_height, (x - anchor_x) / anchor_width,
-                       tf.math.log(height / anchor_height), tf.math.log(width / anchor_width)], axis=-1)
+        tf.where(real, length, 1.0) for length in (height, width, anchor_height, anchor_width)
+    )
+    deltas = tf.stack(
+        [
+            (y - anchor_y) / anchor_height,
+            (x - anchor_x) / anchor_width,
+            tf.math.log(height / anchor_height),
+            tf.math.log(width / anchor_width),
+        ],
+        axis=-1,
+    )
     return tf.where(real[..., tf.newaxis], deltas, 0.0)
 
 

@@ -32,8 +32,9 @@ class Placed:
         return boxes * tf.tile(self.scale, [2]) + tf.tile(self.corner, [2])
 
 
-def placed(image: tf.Tensor, height: int, width: int, factor: tf.Tensor | float = 1.0,
-           where: tf.Tensor | float = 0.0) -> Placed:
+def placed(
+    image: tf.Tensor, height: int, width: int, factor: tf.Tensor | float = 1.0, where: tf.Tensor | float = 0.0
+) -> Placed:
     """uint8 (h, w, channels) on a canvas: scaled to fit, times `factor`. Bilinear, with antialiasing.
 
     `where` (2,), in 0..1, is the position of a smaller image in the free space, or of the visible part of a larger one;
@@ -47,12 +48,18 @@ def placed(image: tf.Tensor, height: int, width: int, factor: tf.Tensor | float 
     # only the visible part: the op's buffer has (output rows x input columns) numbers, gigabytes for a strip of
     # 1x1000000 pixels on a whole canvas
     seen = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis], size=tf.cast(last - first, tf.int32), scale=scale, translation=corner - first,
-        kernel_type="triangle", antialias=True)[0]
+        images=image[tf.newaxis],
+        size=tf.cast(last - first, tf.int32),
+        scale=scale,
+        translation=corner - first,
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
     beside = tf.cast(tf.stack([first, canvas - last], axis=1), tf.int32)
     pixels = tf.pad(seen, tf.concat([beside, [[0, 0]]], axis=0))
-    return Placed(tf.ensure_shape(pixels, [height, width, image.shape[-1]]), tf.concat([first, last], axis=0), scale,
-                  corner)
+    return Placed(
+        tf.ensure_shape(pixels, [height, width, image.shape[-1]]), tf.concat([first, last], axis=0), scale, corner
+    )
 
 
 def inside(window: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -77,5 +84,7 @@ def on_canvas(preprocessing: Preprocessing, height: int, width: int) -> Preproce
 def describe(preprocessing: Preprocessing) -> str:
     """How images become a detector's input, in one line."""
     whole = preprocessing.describe()
-    return (f"scale to fit {preprocessing.height}x{preprocessing.width}, fill the rest with the mean, "
-            f"{whole.rpartition(' centre, ')[2]}")
+    return (
+        f"scale to fit {preprocessing.height}x{preprocessing.width}, fill the rest with the mean, "
+        f"{whole.rpartition(' centre, ')[2]}"
+    )

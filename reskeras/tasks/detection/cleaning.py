@@ -29,33 +29,55 @@ TEST_SHARE = 0.2
 NOTES = {
     "unread": ("annotation that cannot be read is left out", "annotations that cannot be read are left out"),
     "unlisted": ("listed image has no annotation and is left out", "listed images have no annotation and are left out"),
-    "imageless": ("annotated image is missing or cannot be read and is left out",
-                  "annotated images are missing or cannot be read and are left out"),
-    "outlying": ("image has a name that leads out of the folder and is left out",
-                 "images have names that lead out of the folder and are left out"),
+    "imageless": (
+        "annotated image is missing or cannot be read and is left out",
+        "annotated images are missing or cannot be read and are left out",
+    ),
+    "outlying": (
+        "image has a name that leads out of the folder and is left out",
+        "images have names that lead out of the folder and are left out",
+    ),
     "twice": ("image is listed twice and taken once", "images are listed twice and taken once"),
-    "shared": ("training image is for test too and left out of training",
-               "training images are for test too and left out of training"),
-    "crowded": (f"image has more than {MOST_BOXES:,} objects and is left out",
-                f"images have more than {MOST_BOXES:,} objects and are left out"),
-    "turned": ("image is turned by its EXIF tag, as viewers show it",
-               "images are turned by their EXIF tags, as viewers show them"),
-    "sideways": ("image has boxes for what is stored, by the size that its annotation says; they are turned with it",
-                 "images have boxes for what is stored, by the size that their annotations say; they are turned too"),
-    "resized": ("image is not of the size that its annotation says, and its own is taken",
-                "images are not of the size that their annotations say, and their own is taken"),
+    "shared": (
+        "training image is for test too and left out of training",
+        "training images are for test too and left out of training",
+    ),
+    "crowded": (
+        f"image has more than {MOST_BOXES:,} objects and is left out",
+        f"images have more than {MOST_BOXES:,} objects and are left out",
+    ),
+    "turned": (
+        "image is turned by its EXIF tag, as viewers show it",
+        "images are turned by their EXIF tags, as viewers show them",
+    ),
+    "sideways": (
+        "image has boxes for what is stored, by the size that its annotation says; they are turned with it",
+        "images have boxes for what is stored, by the size that their annotations say; they are turned too",
+    ),
+    "resized": (
+        "image is not of the size that its annotation says, and its own is taken",
+        "images are not of the size that their annotations say, and their own is taken",
+    ),
     "astray": ("object belongs to no image and is left out", "objects belong to no image and are left out"),
-    "incomplete": ("object without a class or without a box of four finite numbers is left out",
-                   "objects without a class or without a box of four finite numbers are left out"),
+    "incomplete": (
+        "object without a class or without a box of four finite numbers is left out",
+        "objects without a class or without a box of four finite numbers are left out",
+    ),
     "flat": ("box of no height or width is left out", "boxes of no height or width are left out"),
     "outside": ("box outside of its image is left out", "boxes outside of their images are left out"),
     "cut": ("box reaches over its image and is cut to it", "boxes reach over their images and are cut to them"),
-    "strange": ("object of a class that training has none of is left out",
-                "objects of classes that training has none of are left out"),
-    "difficult": ("difficult object is ignored: it counts neither when found nor when missed",
-                  "difficult objects are ignored: they count neither when found nor when missed"),
-    "crowd": ("crowd is ignored: it counts neither when found nor when missed",
-              "crowds are ignored: they count neither when found nor when missed"),
+    "strange": (
+        "object of a class that training has none of is left out",
+        "objects of classes that training has none of are left out",
+    ),
+    "difficult": (
+        "difficult object is ignored: it counts neither when found nor when missed",
+        "difficult objects are ignored: they count neither when found nor when missed",
+    ),
+    "crowd": (
+        "crowd is ignored: it counts neither when found nor when missed",
+        "crowds are ignored: they count neither when found nor when missed",
+    ),
     "background": ("image has no object and is kept as background", "images have no object and are kept as background"),
 }
 
@@ -80,8 +102,13 @@ class Annotated:
 
     def only(self, kept: np.ndarray) -> Annotated:
         """The image with the objects where `kept` bool (k,) is true."""
-        return replace(self, boxes=self.boxes[kept], ignored=self.ignored[kept], crowd=self.crowd[kept],
-                       names=tuple(name for name, keep in zip(self.names, kept, strict=True) if keep))
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            ignored=self.ignored[kept],
+            crowd=self.crowd[kept],
+            names=tuple(name for name, keep in zip(self.names, kept, strict=True) if keep),
+        )
 
 
 class Tally:
@@ -114,8 +141,9 @@ def _listed(places: list[str]) -> str:
 
 def printable(name: str) -> str:
     """`name`, from an untrusted file, made safe for a terminal: unprintable characters are escaped."""
-    letters = (letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-               for letter in name[:LONGEST])
+    letters = (
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name[:LONGEST]
+    )
     return "".join(letters) + ("..." if len(name) > LONGEST else "")
 
 
@@ -144,14 +172,18 @@ def _cleaned(image: Annotated, tally: Tally) -> Annotated:
     cut = np.clip(boxes, 0, [*image.size, *image.size])
     inside = real & _some_area(cut.astype(np.float32))  # the dtype that they are stored in
     over = inside & (np.abs(cut - boxes) > SLACK).any(axis=1)
-    for kind, found in (("incomplete", ~complete), ("flat", complete & ~real), ("outside", real & ~inside),
-                        ("cut", over)):
+    for kind, found in (
+        ("incomplete", ~complete),
+        ("flat", complete & ~real),
+        ("outside", real & ~inside),
+        ("cut", over),
+    ):
         tally.add(kind, image.where, found.sum())
     return replace(image, boxes=cut).only(inside)
 
 
 def as_shown(
-    boxes: np.ndarray, said: tuple[float, float] | None, image: Header, where: str, tally: Tally,
+    boxes: np.ndarray, said: tuple[float, float] | None, image: Header, where: str, tally: Tally
 ) -> np.ndarray:
     """Boxes (k, 4) of an annotation in pixels of the image as displayed, with its EXIF orientation applied.
 
@@ -181,9 +213,7 @@ def apart(train: list[Annotated], test: list[Annotated], tally: Tally) -> list[A
     return [image for image in train if image.stored not in held]
 
 
-def divided_by(
-    purpose: Purpose, images: list[Annotated], tally: Tally,
-) -> tuple[list[Annotated], list[Annotated], str]:
+def divided_by(purpose: Purpose, images: list[Annotated], tally: Tally) -> tuple[list[Annotated], list[Annotated], str]:
     """Training images, test images, and how they were split, in words; opened for testing, all are test images."""
     if purpose.testing is not None:
         tally.said.append(f"no images for test alone: all {len(images):,} are for it")
@@ -192,7 +222,7 @@ def divided_by(
 
 
 def one_in_five(
-    images: list[Annotated], tally: Tally, division: int = DIVISION,
+    images: list[Annotated], tally: Tally, division: int = DIVISION
 ) -> tuple[list[Annotated], list[Annotated], str]:
     """Training images, test images, and how they were split, in words: by a hash of each image's name."""
     if len(images) < 2:
@@ -211,8 +241,16 @@ def one_in_five(
 
 
 def joined_source(
-    name: str, label: str, classes: tuple[str, ...], train: list[Annotated], test: list[Annotated],
-    reader: Callable[[list[Any]], Read], tally: Tally, divided: str, purpose: Purpose, mirror: bool = True,
+    name: str,
+    label: str,
+    classes: tuple[str, ...],
+    train: list[Annotated],
+    test: list[Annotated],
+    reader: Callable[[list[Any]], Read],
+    tally: Tally,
+    divided: str,
+    purpose: Purpose,
+    mirror: bool = True,
     facts: Mapping[str, Any] | None = None,
 ) -> Source[Objects]:
     """The source of cleaned images; `reader` makes `Objects.read` from their `stored`. Opened for testing, the classes
@@ -224,8 +262,11 @@ def joined_source(
         classes = purpose.testing
         if not any(name in classes for image in test for name in image.names):
             found = sorted({name for image in test for name in image.names if name})
-            raise ReskerasError(f"data: {name} has no object of the classes that the run was trained on"
-                                + (f"; its own are {', '.join(found[:NAMED])}" if found else "") + _why(tally))
+            raise ReskerasError(
+                f"data: {name} has no object of the classes that the run was trained on"
+                + (f"; its own are {', '.join(found[:NAMED])}" if found else "")
+                + _why(tally)
+            )
     for images, what in ((train, "training"), (test, "test")):
         if not images and not (what == "training" and purpose.testing is not None):
             raise ReskerasError(f"data: {name} has no annotated image for {what} that can be read" + _why(tally))
@@ -237,8 +278,19 @@ def joined_source(
     held = _objects("test", test, classes, reader, tally)
     if learned and purpose.testing is None and (not len(learned.labels) or learned.ignored.all()):
         raise ReskerasError(f"data: {name} has no object to learn from in its training images" + _why(tally))
-    return Source(name=name, label=label, classes=classes, channels=CHANNELS, train=learned, test=held, mirror=mirror,
-                  notes=tally.notes(), divided=divided, division=purpose.division, facts=facts or {})
+    return Source(
+        name=name,
+        label=label,
+        classes=classes,
+        channels=CHANNELS,
+        train=learned,
+        test=held,
+        mirror=mirror,
+        notes=tally.notes(),
+        divided=divided,
+        division=purpose.division,
+        facts=facts or {},
+    )
 
 
 def _why(tally: Tally) -> str:
@@ -246,22 +298,28 @@ def _why(tally: Tally) -> str:
 
 
 def _objects(
-    name: str, images: list[Annotated], classes: tuple[str, ...], reader: Callable[[list[Any]], Read], tally: Tally,
+    name: str, images: list[Annotated], classes: tuple[str, ...], reader: Callable[[list[Any]], Read], tally: Tally
 ) -> Objects:
     index: dict[str | None, int] = {each: label for label, each in enumerate(classes)}
     known = [_known(image, index, tally) for image in images]
-    crowd, ignored = (np.concatenate([getattr(image, key) for image in known]).astype(bool)
-                      for key in ("crowd", "ignored"))
+    crowd, ignored = (
+        np.concatenate([getattr(image, key) for image in known]).astype(bool) for key in ("crowd", "ignored")
+    )
     counts = [len(image.names) for image in known]
     tally.add("background", count=counts.count(0))
     tally.add("crowd", count=crowd.sum())
     tally.add("difficult", count=(ignored & ~crowd).sum())
     return Objects(
-        name=name, ids=tuple(image.id for image in known), sizes=np.array([image.size for image in known], np.int32),
+        name=name,
+        ids=tuple(image.id for image in known),
+        sizes=np.array([image.size for image in known], np.int32),
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         boxes=np.concatenate([image.boxes for image in known]).astype(np.float32),
         labels=np.array([index[each] for image in known for each in image.names], np.int32),
-        ignored=ignored | crowd, crowd=crowd, read=reader([image.stored for image in known]))
+        ignored=ignored | crowd,
+        crowd=crowd,
+        read=reader([image.stored for image in known]),
+    )
 
 
 def _known(image: Annotated, index: Mapping[str | None, int], tally: Tally) -> Annotated:

@@ -63,8 +63,9 @@ def open_coco(path: Path, purpose: Purpose) -> Source[Objects]:
     train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
     if not divided:
         train, test, divided = divided_by(purpose, train, tally)
-    return joined_source(f"coco:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
-                         purpose)
+    return joined_source(
+        f"coco:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided, purpose
+    )
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:
@@ -72,18 +73,23 @@ def _files(path: Path) -> tuple[Path, list[Path]]:
     if not path.is_dir():
         raise ReskerasError(f"data: there is no folder {path}")
     folder = path / "annotations"
-    found = {role: [file for name in names for file in _matching(folder, f"instances_{name}*.json")]
-             for role, names in ROLES.items()}
+    found = {
+        role: [file for name in names for file in _matching(folder, f"instances_{name}*.json")]
+        for role, names in ROLES.items()
+    }
     if found["train"]:
         if len(found["train"]) > 1:
-            raise ReskerasError(f"data: {folder} has {' and '.join(file.name for file in found['train'])}; "
-                                "keep the one to train on")
+            raise ReskerasError(
+                f"data: {folder} has {' and '.join(file.name for file in found['train'])}; keep the one to train on"
+            )
         return found["train"][0], found["test"]
     lone = found["test"] or _matching(folder, "*.json") or _matching(path, "*.json")
     if len(lone) != 1:
         listed = f"it has {', '.join(printable(file.name) for file in lone[:5])}" if lone else "it has no JSON"
-        raise ReskerasError(f"data: {path} is no COCO folder: {listed}, where annotations/instances_train*.json or "
-                            "one file alone is looked for")
+        raise ReskerasError(
+            f"data: {path} is no COCO folder: {listed}, where annotations/instances_train*.json or "
+            "one file alone is looked for"
+        )
     return lone[0], []
 
 
@@ -160,14 +166,22 @@ def _size(entry: dict[str, Any]) -> tuple[Any, Any] | None:
 
 
 def _annotated(
-    number: int | str, where: str, image: StoredImage, objects: list[dict[str, Any]], instances: Instances,
+    number: int | str, where: str, image: StoredImage, objects: list[dict[str, Any]], instances: Instances
 ) -> Annotated:
     crowd = np.array([each.get("iscrowd") in (1, True) for each in objects], bool)
     return Annotated(
-        id=number, where=where, stored=image, size=image.size, ignored=crowd, crowd=crowd,
+        id=number,
+        where=where,
+        stored=image,
+        size=image.size,
+        ignored=crowd,
+        crowd=crowd,
         boxes=np.array([_corners(each.get("bbox")) for each in objects], np.float64).reshape(-1, 4),
-        names=tuple(None if (category := key(each.get("category_id"))) is None else instances.names.get(category)
-                    for each in objects))
+        names=tuple(
+            None if (category := key(each.get("category_id"))) is None else instances.names.get(category)
+            for each in objects
+        ),
+    )
 
 
 def _corners(box: object) -> tuple[float, float, float, float]:

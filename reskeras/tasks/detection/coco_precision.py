@@ -70,8 +70,7 @@ def coco_precision(detections: Detections, objects: Objects, classes: tuple[str,
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
-        raise ReskerasError(
-            "coco: pycocotools is not installed; pip install 'reskeras[detect]'") from error
+        raise ReskerasError("coco: pycocotools is not installed; pip install 'reskeras[detect]'") from error
     # ids may mix numbers and strings, which pycocotools sorts, or repeat in two splits of a set
     objects = replace(objects, ids=tuple(range(1, objects.count + 1)))
     with redirect_stdout(io.StringIO()):  # it prints its progress and a table
@@ -87,11 +86,16 @@ def coco_precision(detections: Detections, objects: Objects, classes: tuple[str,
     stats = [_figure(value) for value in judge.stats]
     counts = np.bincount(objects.labels[~objects.ignored], minlength=len(classes))
     precision = judge.eval["precision"][..., EVERY_SIZE, MOST_DETECTIONS]  # (overlaps, recalls, classes)
-    by_class = tuple(CocoClass(name, int(counts[label]), _figure(precision[..., label].mean()),
-                               _figure(precision[0, :, label].mean())) for label, name in enumerate(classes))
-    figures, recalls = stats[:len(FIGURES)], stats[len(FIGURES):]
-    return CocoPrecision(**dict(zip(FIGURES, figures, strict=True)),
-                         recalls=dict(zip(RECALLS, recalls, strict=True)), by_class=by_class)
+    by_class = tuple(
+        CocoClass(
+            name, int(counts[label]), _figure(precision[..., label].mean()), _figure(precision[0, :, label].mean())
+        )
+        for label, name in enumerate(classes)
+    )
+    figures, recalls = stats[: len(FIGURES)], stats[len(FIGURES) :]
+    return CocoPrecision(
+        **dict(zip(FIGURES, figures, strict=True)), recalls=dict(zip(RECALLS, recalls, strict=True)), by_class=by_class
+    )
 
 
 def coco_objects(objects: Objects, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -102,17 +106,32 @@ def coco_objects(objects: Objects, classes: tuple[str, ...]) -> dict[str, Any]:
     any number of detections that lie in it by at least the overlap threshold are not false positives.
     """
     owner = np.repeat(np.arange(objects.count), np.diff(objects.starts))
-    rows = zip(owner.tolist(), objects.labels.tolist(), _corner_and_size(objects.boxes),
-               (objects.ignored | objects.crowd).tolist(), strict=True)
+    rows = zip(
+        owner.tolist(),
+        objects.labels.tolist(),
+        _corner_and_size(objects.boxes),
+        (objects.ignored | objects.crowd).tolist(),
+        strict=True,
+    )
     return {
         "info": {"description": objects.name},  # pycocotools 2.0.8 copies it unconditionally
-        "images": [{"id": name, "height": height, "width": width}
-                   for name, (height, width) in zip(objects.ids, objects.sizes.tolist(), strict=True)],
+        "images": [
+            {"id": name, "height": height, "width": width}
+            for name, (height, width) in zip(objects.ids, objects.sizes.tolist(), strict=True)
+        ],
         "categories": [{"id": label, "name": name} for label, name in enumerate(classes, 1)],
         # ids from 1: COCOeval treats a match with annotation 0 as no match
-        "annotations": [{"id": number, "image_id": objects.ids[image], "category_id": label + 1, "bbox": box,
-                         "area": box[2] * box[3], "iscrowd": int(crowd)}
-                        for number, (image, label, box, crowd) in enumerate(rows, 1)],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": objects.ids[image],
+                "category_id": label + 1,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": int(crowd),
+            }
+            for number, (image, label, box, crowd) in enumerate(rows, 1)
+        ],
     }
 
 
@@ -123,10 +142,14 @@ def coco_results(detections: Detections, objects: Objects, classes: tuple[str, .
     Detections with a non-finite score or corner are left out: JSON cannot represent them.
     """
     kept = detections.finite()
-    rows = zip(kept.image.tolist(), kept.labels.tolist(), _corner_and_size(kept.boxes), kept.scores.tolist(),
-               strict=True)
-    return [{"image_id": objects.ids[image], "category_id": label + 1, "bbox": box, "score": score}
-            for image, label, box, score in rows if 0 <= label < len(classes)]
+    rows = zip(
+        kept.image.tolist(), kept.labels.tolist(), _corner_and_size(kept.boxes), kept.scores.tolist(), strict=True
+    )
+    return [
+        {"image_id": objects.ids[image], "category_id": label + 1, "bbox": box, "score": score}
+        for image, label, box, score in rows
+        if 0 <= label < len(classes)
+    ]
 
 
 def _corner_and_size(boxes: np.ndarray) -> list[list[float]]:

@@ -38,19 +38,33 @@ class DetectionEvaluation:
     detections: Detections = field(repr=False, compare=False)
 
     def __repr__(self) -> str:
-        return short_repr(self, f"{self.objects:,} objects in {self.images:,} {self.split} images of {self.data}",
-                          map_area=self.voc.map_area, coco_map=self.coco.map if self.coco else None)
+        return short_repr(
+            self,
+            f"{self.objects:,} objects in {self.images:,} {self.split} images of {self.data}",
+            map_area=self.voc.map_area,
+            coco_map=self.coco.map if self.coco else None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""
-        return {"data": self.data, "split": self.split, "images": self.images, "objects": self.objects,
-                "views": self.views, "voc": self.voc.as_dict(), "coco": self.coco.as_dict() if self.coco else None,
-                "recall": {str(count): recall._asdict() for count, recall in self.recall.items()},
-                "mistakes": self.mistakes.as_dict()}
+        return {
+            "data": self.data,
+            "split": self.split,
+            "images": self.images,
+            "objects": self.objects,
+            "views": self.views,
+            "voc": self.voc.as_dict(),
+            "coco": self.coco.as_dict() if self.coco else None,
+            "recall": {str(count): recall._asdict() for count, recall in self.recall.items()},
+            "mistakes": self.mistakes.as_dict(),
+        }
 
 
 def evaluate_detector(
-    detector: Detector, split: Objects, classes: Sequence[str], data: str,
+    detector: Detector,
+    split: Objects,
+    classes: Sequence[str],
+    data: str,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> DetectionEvaluation:
     """Evaluate `detector` on every image of `split`. `tell` gets the progress: images done, of how many."""
@@ -58,12 +72,26 @@ def evaluate_detector(
     return judged(detections, proposals, split, classes, data, detector.options.describe())
 
 
-def judged(detections: Detections, proposals: Sequence[np.ndarray], split: Objects, classes: Sequence[str], data: str,
-           views: str) -> DetectionEvaluation:
+def judged(
+    detections: Detections,
+    proposals: Sequence[np.ndarray],
+    split: Objects,
+    classes: Sequence[str],
+    data: str,
+    views: str,
+) -> DetectionEvaluation:
     """The evaluation of detections in `split`."""
     names = tuple(classes)
     coco = coco_precision(detections, split, names) if find_spec("pycocotools") else None
     return DetectionEvaluation(
-        data, split.name, split.count, int(np.count_nonzero(~split.ignored)), views,
-        voc_precision(detections, split, names), coco, proposal_recall(proposals, split),
-        mistakes(detections, split, classes, proposals=proposals), detections)
+        data,
+        split.name,
+        split.count,
+        int(np.count_nonzero(~split.ignored)),
+        views,
+        voc_precision(detections, split, names),
+        coco,
+        proposal_recall(proposals, split),
+        mistakes(detections, split, classes, proposals=proposals),
+        detections,
+    )

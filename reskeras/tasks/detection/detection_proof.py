@@ -41,6 +41,7 @@ def files_of(split: Objects) -> Iterable[bytes]:
 
     A missing or broken file raises ReskerasError (status 1).
     """
+
     def taken(index: int) -> bytes:
         data = split.read(tf.constant(index, tf.int64))
         image = decode(data, CHANNELS)  # every file, so that a broken one is reported here
@@ -56,13 +57,25 @@ def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detection
     while chosen := list(islice(left, batch)):
         found = find(tf.constant(chosen))
         for row, count in enumerate(found["count"]):
-            rows.append((np.full(count, len(rows), np.int32),
-                         *(np.asarray(found[name][row, :count]) for name in ("labels", "scores", "boxes"))))
+            rows.append(
+                (
+                    np.full(count, len(rows), np.int32),
+                    *(np.asarray(found[name][row, :count]) for name in ("labels", "scores", "boxes")),
+                )
+            )
     return Detections(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
 
-def prove_detector(kind: str, path: str, size: int, found: Detections, reference: Detections, split: Objects,
-                   classes: Sequence[str], tolerance: float = TOLERANCE) -> Proof:
+def prove_detector(
+    kind: str,
+    path: str,
+    size: int,
+    found: Detections,
+    reference: Detections,
+    split: Objects,
+    classes: Sequence[str],
+    tolerance: float = TOLERANCE,
+) -> Proof:
     """Compare an artefact's detections in `split` with those of the Keras model.
 
     Detections of the two sides in the same image and class are partners if they are NEAR and mutually nearest.
@@ -73,12 +86,25 @@ def prove_detector(kind: str, path: str, size: int, found: Detections, reference
     ReskerasError (status 1) when Keras finds nothing, which proves nothing.
     """
     if not len(reference.image):
-        raise failure(f"export: the detector finds nothing in {split.count} test images, which proves nothing of its "
-                      "artefact; train it longer")
+        raise failure(
+            f"export: the detector finds nothing in {split.count} test images, which proves nothing of its "
+            "artefact; train it longer"
+        )
     difference, agreement = compared(found, reference, split.sizes)
     accuracy, expected = (voc_precision(each, split, tuple(classes)).map_area for each in (found, reference))
-    return Proof(kind, path, size, split.count, difference, tolerance, agreement, expected, accuracy,
-                 accuracy_of=PRECISION, least_agreement=LEAST_AGREEMENT)
+    return Proof(
+        kind,
+        path,
+        size,
+        split.count,
+        difference,
+        tolerance,
+        agreement,
+        expected,
+        accuracy,
+        accuracy_of=PRECISION,
+        least_agreement=LEAST_AGREEMENT,
+    )
 
 
 def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tuple[float, float]:

@@ -44,8 +44,12 @@ class ImageDetections:
     detections: tuple[Detection, ...]
 
     def __repr__(self) -> str:
-        return short_repr(self, self.path, f"{len(self.detections)} objects",
-                          *(f"{each.name} {each.score:.2%}" for each in self.detections[:3]))
+        return short_repr(
+            self,
+            self.path,
+            f"{len(self.detections)} objects",
+            *(f"{each.name} {each.score:.2%}" for each in self.detections[:3]),
+        )
 
     def above(self, score: float) -> ImageDetections:
         """The detections with a score of at least `score`."""
@@ -57,7 +61,9 @@ class ImageDetections:
 
 
 def predict_images(
-    detector: Detector, classes: Sequence[str], paths: Sequence[str | Path],
+    detector: Detector,
+    classes: Sequence[str],
+    paths: Sequence[str | Path],
     broken: Callable[[str, ReskerasError], None] | None = None,
 ) -> list[ImageDetections]:
     """The detections in the image files `paths`, in order.
@@ -101,9 +107,16 @@ def coco_predictions(found: Sequence[ImageDetections], classes: Sequence[str]) -
     for image, each in zip(ids, found, strict=True):
         for one in each.detections:
             top, left, bottom, right = one.box
-            rows.append({"image_id": image, "file_name": Path(each.path).name, "category_id": numbers[one.name],
-                         "category_name": one.name, "bbox": [left, top, right - left, bottom - top],
-                         "score": one.score})
+            rows.append(
+                {
+                    "image_id": image,
+                    "file_name": Path(each.path).name,
+                    "category_id": numbers[one.name],
+                    "category_name": one.name,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "score": one.score,
+                }
+            )
     return rows
 
 
@@ -116,6 +129,8 @@ def _detections(outputs: dict[str, np.ndarray], row: int, classes: Sequence[str]
     """The detections in one image of a batch, without non-finite ones of a diverged network."""
     kept = slice(0, outputs["count"][row])
     labels, scores, boxes = (outputs[name][row, kept] for name in ("labels", "scores", "boxes"))
-    return [Detection(classes[label], float(score), box_of(box))
-            for label, score, box in sorted(zip(labels, scores, boxes, strict=True), key=lambda each: -each[1])
-            if np.isfinite(score) and np.isfinite(box).all()]
+    return [
+        Detection(classes[label], float(score), box_of(box))
+        for label, score, box in sorted(zip(labels, scores, boxes, strict=True), key=lambda each: -each[1])
+        if np.isfinite(score) and np.isfinite(box).all()
+    ]

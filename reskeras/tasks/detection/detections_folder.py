@@ -21,8 +21,9 @@ def check_folder(out: str | Path) -> Path:
     return place_for(out, "")
 
 
-def save_found(found: Sequence[ImageDetections], classes: Sequence[str], out: str | Path,
-               score: float | None = None) -> Path:
+def save_found(
+    found: Sequence[ImageDetections], classes: Sequence[str], out: str | Path, score: float | None = None
+) -> Path:
     """Write the new folder `out` atomically.
 
     Each image is written as NAME-detections.png at its own size; the second of files with one name is NAME-2. Boxes

@@ -33,8 +33,13 @@ Found = dict[str, tf.Tensor]
 class Detector:
     """A detector's networks with `weights` by canonical name, in float32, and its detections in image files."""
 
-    def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
-                 options: Options = Options()):  # noqa: B008 - frozen
+    def __init__(
+        self,
+        plan: DetectorPlan,
+        weights: Mapping[str, np.ndarray],
+        preprocessing: Preprocessing,
+        options: Options = Options(),
+    ):
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
         self.networks = Networks(plan, any_size=bool(options.scales))
         for part in self.networks.parts.values():
@@ -65,8 +70,11 @@ class Detector:
             boxes, scores = (tf.concat(pair, axis=1) for pair in zip((boxes, scores), again, strict=True))
             overlap, votes = REFINED_OVERLAP, VOTES
         told = selected(boxes, scores, self.spec, overlap, votes)
-        return told | {"boxes": _in_image(told["boxes"], first), "proposals": _in_image(every, first),
-                       "objectness": objectness}
+        return told | {
+            "boxes": _in_image(told["boxes"], first),
+            "proposals": _in_image(every, first),
+            "objectness": objectness,
+        }
 
     def features(self, files: tf.Tensor) -> tf.Tensor:
         """The shared map (B, h, w, C) of image files, strings (B,). Runs in a graph."""
@@ -81,8 +89,9 @@ class Detector:
         height, width, _ = self.plan.input_shape
         return placed(image, round(height * factor), round(width * factor))
 
-    def _classified(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
-                    pyramid: list[tuple[Placed, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _classified(
+        self, features: tf.Tensor, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, tf.Tensor]]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the first canvas."""
         if pyramid:
             pooled = self._maxout(features, regions, first, pyramid)
@@ -91,8 +100,9 @@ class Detector:
         logits, deltas = self.networks.told(pooled, regions)
         return region_boxes(regions, logits, deltas, first.window, self.spec)
 
-    def _maxout(self, features: tf.Tensor, regions: tf.Tensor, first: Placed,
-                pyramid: list[tuple[Placed, tf.Tensor]]) -> tf.Tensor:
+    def _maxout(
+        self, features: tf.Tensor, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, tf.Tensor]]
+    ) -> tf.Tensor:
         """The element-wise maximum of each region's features at its two scales."""
         maps, logs = [], []
         for one, level in pyramid:
@@ -105,23 +115,34 @@ class Detector:
         chosen = tf.math.top_k(-off, 2).indices
         stacked = tf.stack(maps, axis=1)
         whole = self.networks.whole(features, first.window)
-        pair = [self.networks.of_maps(tf.gather(stacked, chosen[:, place], batch_dims=1), whole, regions)
-                for place in (0, 1)]
+        pair = [
+            self.networks.of_maps(tf.gather(stacked, chosen[:, place], batch_dims=1), whole, regions)
+            for place in (0, 1)
+        ]
         return tf.maximum(*pair)
 
     def _canvas(self, files: tf.Tensor, factor: float) -> Placed:
         """Files on canvases that are `factor` times as large."""
         height, width, channels = self.plan.input_shape
         spec = tf.TensorSpec
-        return Placed(*tf.map_fn(
-            lambda data: self.place(decode(data, channels), factor).parts, files, fn_output_signature=(
-                spec([round(height * factor), round(width * factor), channels]), spec([4]), spec([2]), spec([2]))))
+        return Placed(
+            *tf.map_fn(
+                lambda data: self.place(decode(data, channels), factor).parts,
+                files,
+                fn_output_signature=(
+                    spec([round(height * factor), round(width * factor), channels]),
+                    spec([4]),
+                    spec([2]),
+                    spec([2]),
+                ),
+            )
+        )
 
     def _normalised(self, image: Placed) -> tf.Tensor:
         return normalised(image.pixels, image.window, on_canvas(self.preprocessing, *image.pixels.shape[1:3]))
 
     def look(
-        self, split: Objects, tell: Callable[[int, int], None] = lambda done, of: None,
+        self, split: Objects, tell: Callable[[int, int], None] = lambda done, of: None
     ) -> tuple[Detections, list[np.ndarray]]:
         """Detections in every image of `split`, and each image's proposals float32 (r, 4), best first.
 
@@ -138,14 +159,17 @@ class Detector:
         find = tf.function(lambda files: self.found(files, counted), autograph=False)
         images = Rows.shard(min(BATCH, split.count), 0, 1)
         read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
-        batches = ((find(files), weights)
-                   for files, weights in ordered_batches(load, split.count, images, read_ahead))
+        batches = ((find(files), weights) for files, weights in ordered_batches(load, split.count, images, read_ahead))
         for answers, weights in named_failures(batches, split.images(), range(split.count), images.count):
             found = {name: values.numpy() for name, values in answers.items()}
             for row in range(int(weights.numpy().sum())):
                 kept = slice(0, found["count"][row])
-                rows.append((np.full(found["count"][row], len(proposals), np.int32),
-                             *(found[name][row, kept] for name in ("labels", "scores", "boxes"))))
+                rows.append(
+                    (
+                        np.full(found["count"][row], len(proposals), np.int32),
+                        *(found[name][row, kept] for name in ("labels", "scores", "boxes")),
+                    )
+                )
                 proposals.append(found["proposals"][row, found["objectness"][row] > 0])
             tell(len(proposals), split.count)
         return Detections(*(np.concatenate(column) for column in zip(*rows, strict=True))), proposals

@@ -51,15 +51,20 @@ def colour_of(name: str, classes: Sequence[str]) -> str:
 
 def found_marks(detections: Iterable[Detection], classes: Sequence[str]) -> list[Mark]:
     """Solid marks with class and score."""
-    return [Mark(each.box, colour_of(each.name, classes), f"{each.name} {each.score:.2f}", f"{each.score:.2f}")
-            for each in detections]
+    return [
+        Mark(each.box, colour_of(each.name, classes), f"{each.name} {each.score:.2f}", f"{each.score:.2f}")
+        for each in detections
+    ]
 
 
-def true_marks(boxes: np.ndarray, labels: np.ndarray, classes: Sequence[str], dashed: bool = True,
-               named: bool = True) -> list[Mark]:
+def true_marks(
+    boxes: np.ndarray, labels: np.ndarray, classes: Sequence[str], dashed: bool = True, named: bool = True
+) -> list[Mark]:
     """Marks of annotated objects with boxes (k, 4) and `labels` (k,)."""
-    return [Mark(box_of(box), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
-            for box, label in zip(boxes, labels, strict=True)]
+    return [
+        Mark(box_of(box), COLOURS[label % len(COLOURS)], classes[label] if named else "", dashed=dashed)
+        for box, label in zip(boxes, labels, strict=True)
+    ]
 
 
 def draw_boxes(pixels: np.ndarray, marks: Sequence[Mark], text: int | None = None) -> Picture.Image:
@@ -74,8 +79,9 @@ def draw_boxes(pixels: np.ndarray, marks: Sequence[Mark], text: int | None = Non
     shorter = min(image.size)
     draw = ImageDraw.Draw(image, "RGBA")  # blends translucent lines with the image
     width = max(2 if shorter > LINES else 1, round(shorter / LINES), (text or 0) // 8)
-    written, font = picture_font([each for mark in marks for each in (mark.label, mark.short)],
-                                 text or max(LEAST_TEXT, round(4 + shorter / 50)))
+    written, font = picture_font(
+        [each for mark in marks for each in (mark.label, mark.short)], text or max(LEAST_TEXT, round(4 + shorter / 50))
+    )
     marks = [replace(mark, label=written[mark.label], short=written[mark.short]) for mark in marks]
     for mark in reversed(marks):
         _outline(draw, mark, width)
@@ -91,9 +97,12 @@ def placed_labels(marks: Iterable[Mark], font: Any, size: tuple[int, int]) -> li
     if font.size * LARGEST_LABEL > min(size):
         return placed
     for mark in marks:
-        free = ((words, place) for words in filter(None, (mark.label, mark.short))
-                for place in _places(mark, words, font, size)
-                if not any(_touch(place, other) for _, _, other in placed))
+        free = (
+            (words, place)
+            for words in filter(None, (mark.label, mark.short))
+            for place in _places(mark, words, font, size)
+            if not any(_touch(place, other) for _, _, other in placed)
+        )
         if found := next(free, None):
             placed.append((mark, *found))
     return placed
@@ -130,8 +139,10 @@ def draw_grid(rows: Sequence[tuple[str, np.ndarray, Sequence[Mark], Sequence[Mar
 
     line = 22
     written, font = picture_font([title for title, *_ in rows], 15)
-    drawn = [(title, [draw_boxes(*enlarged(pixels, marks, side), text=12) for marks in both])
-             for title, pixels, *both in rows]
+    drawn = [
+        (title, [draw_boxes(*enlarged(pixels, marks, side), text=12) for marks in both])
+        for title, pixels, *both in rows
+    ]
     height = sum(pair[0].height + line + GAP for _, pair in drawn) + line
     grid = Image.new("RGB", (2 * side + 3 * GAP, height), PAPER)
     draw, top = ImageDraw.Draw(grid), line

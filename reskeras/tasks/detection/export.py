@@ -47,8 +47,13 @@ class ServedDetector(tf.Module):
     empty batch raises INVALID_ARGUMENT with the reason; files that are not images are reported in `status`.
     """
 
-    def __init__(self, plan: DetectorPlan, weights: Mapping[str, np.ndarray], preprocessing: Preprocessing,
-                 classes: Sequence[str]):
+    def __init__(
+        self,
+        plan: DetectorPlan,
+        weights: Mapping[str, np.ndarray],
+        preprocessing: Preprocessing,
+        classes: Sequence[str],
+    ):
         super().__init__()
         self.classes = tuple(classes)
         detector = Detector(*folded_detector(plan, weights), preprocessing)
@@ -80,8 +85,13 @@ class ServedDetector(tf.Module):
         was_read = tf.equal(status, READ)
         named = found["labels"] >= 0
         names = tf.gather(tf.constant([*self.classes, ""]), tf.where(named, found["labels"], len(self.classes)))
-        return {"boxes": _where(was_read, found["boxes"]), "scores": _where(was_read, found["scores"]),
-                "count": _where(was_read, found["count"]), "classes": _where(was_read, names), "status": status}
+        return {
+            "boxes": _where(was_read, found["boxes"]),
+            "scores": _where(was_read, found["scores"]),
+            "count": _where(was_read, found["count"]),
+            "classes": _where(was_read, names),
+            "status": status,
+        }
 
     def features(self, image_bytes: tf.Tensor) -> Outputs:
         """The shared feature map (B, h, w, C) that regions are pooled from, and `status` (B,); zeros where that is not
@@ -91,8 +101,9 @@ class ServedDetector(tf.Module):
 
     def _read(self, image_bytes: tf.Tensor) -> tuple[Placed, tf.Tensor]:
         detector = self._detector()
-        parts, status = read_each(checked_files(image_bytes), detector.plan.input_shape[-1],
-                                  lambda image: detector.place(image).parts)
+        parts, status = read_each(
+            checked_files(image_bytes), detector.plan.input_shape[-1], lambda image: detector.place(image).parts
+        )
         return Placed(*parts), status
 
 
@@ -103,7 +114,7 @@ def _where(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 
 def folded_detector(
-    plan: DetectorPlan, weights: Mapping[str, np.ndarray],
+    plan: DetectorPlan, weights: Mapping[str, np.ndarray]
 ) -> tuple[DetectorPlan, dict[str, np.ndarray]]:
     """Plan and weights with batch norm folded, by `graph.fold.folded` for each part."""
     parts: dict[str, Any] = {}
@@ -147,14 +158,25 @@ class DetectorExporter(Exporter):
         plan = lower_detector(cast(DetectorSpec, run.spec()))  # runs of other tasks are exported by their own
         preprocessing = Preprocessing.load(run.preprocessing_file, plan.input_shape)
         check_place(run.export_folder)
-        return cls(run.export_folder, name, plan, read(load_model(run.model_file)), preprocessing, run.classes(),
-                   sample_of(source.test), **request)
+        return cls(
+            run.export_folder,
+            name,
+            plan,
+            read(load_model(run.model_file)),
+            preprocessing,
+            run.classes(),
+            sample_of(source.test),
+            **request,
+        )
 
     @cached_property
     def ask_keras(self) -> Find:
         """Detections of the Keras model in image files."""
-        find = tf.function(Detector(self.plan, self.weights, self.preprocessing).found,
-                           input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        find = tf.function(
+            Detector(self.plan, self.weights, self.preprocessing).found,
+            input_signature=[tf.TensorSpec([None], tf.string)],
+            autograph=False,
+        )
         return lambda files: {name: values.numpy() for name, values in find(files).items()}
 
     @cached_property
@@ -179,6 +201,14 @@ def write_served(exporter: DetectorExporter, kind: str, place: Path) -> Written:
     served = ServedDetector(exporter.plan, exporter.weights, exporter.preprocessing, exporter.classes)
     path = write_saved_model(served, place, exporter.name, DETECTOR_BATCHES)
     ask = SavedDetector(path, exporter.classes)
-    proof = prove_detector(kind, str(path), size_of(path), answers(ask, files_of(exporter.sample)), exporter.reference,
-                           exporter.sample, exporter.classes, exporter.tolerances.get(kind, TOLERANCE))
+    proof = prove_detector(
+        kind,
+        str(path),
+        size_of(path),
+        answers(ask, files_of(exporter.sample)),
+        exporter.reference,
+        exporter.sample,
+        exporter.classes,
+        exporter.tolerances.get(kind, TOLERANCE),
+    )
     return Written(path, proof, lambda: publish(path, exporter.folder / exporter.name, DETECTOR_BATCHES), ask)

@@ -57,8 +57,15 @@ class DetectionFeed:
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             batch = TrainingCanvases(self, Rows.shard(size, *part))
-            return shuffled_batches(batch, self.train.count, batch.rows, self.recipe.seed, range(epoch, until),
-                                    self.read_ahead(batch.rows.count), step)
+            return shuffled_batches(
+                batch,
+                self.train.count,
+                batch.rows,
+                self.recipe.seed,
+                range(epoch, until),
+                self.read_ahead(batch.rows.count),
+                step,
+            )
 
         return self.replicas.dataset(shard, size)
 
@@ -79,8 +86,12 @@ class DetectionFeed:
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             rows = Rows.shard(size, *part)
-            return ordered_batches(lambda *row: _finished(self.preprocessing, *load(*row)), self.watched.count, rows,
-                                   self.read_ahead(rows.count))
+            return ordered_batches(
+                lambda *row: _finished(self.preprocessing, *load(*row)),
+                self.watched.count,
+                rows,
+                self.read_ahead(rows.count),
+            )
 
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
 
@@ -96,9 +107,13 @@ class DetectionFeed:
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
         """Shapes and dtypes of a batch."""
         spec = tf.TensorSpec
-        return {"image": spec([None, *self.preprocessing.size]), "window": spec([None, 4]),
-                "boxes": spec([None, self.most, 4]), "labels": spec([None, self.most], tf.int32),
-                "seed": spec([None, 2], tf.int32)}, spec([None])
+        return {
+            "image": spec([None, *self.preprocessing.size]),
+            "window": spec([None, 4]),
+            "boxes": spec([None, self.most, 4]),
+            "labels": spec([None, self.most], tf.int32),
+            "seed": spec([None, 2], tf.int32),
+        }, spec([None])
 
     def loaded(self, split: Objects, indices: tf.Tensor, factors: tf.Tensor, wheres: tf.Tensor) -> Inputs:
         """Images 0..255 on canvases, their windows, boxes on the canvas and labels (B, most), of int64 indices (B,)."""
@@ -112,9 +127,17 @@ class DetectionFeed:
             boxes, labels = tf.pad(boxes, [[0, rows], [0, 0]]), tf.pad(labels, [[0, rows]], constant_values=PADDING)
             return one.pixels, one.window, *in_view(one.boxes(boxes), labels, one.window)
 
-        found = mapped(load, (indices, factors, wheres), (
-            tf.TensorSpec([height, width, channels]), tf.TensorSpec([4]), tf.TensorSpec([self.most, 4]),
-            tf.TensorSpec([self.most], tf.int32)), self.read_ahead(indices.shape[0]).images)
+        found = mapped(
+            load,
+            (indices, factors, wheres),
+            (
+                tf.TensorSpec([height, width, channels]),
+                tf.TensorSpec([4]),
+                tf.TensorSpec([self.most, 4]),
+                tf.TensorSpec([self.most], tf.int32),
+            ),
+            self.read_ahead(indices.shape[0]).images,
+        )
         return dict(zip(("image", "window", "boxes", "labels"), found, strict=True))
 
 
@@ -171,8 +194,10 @@ def check_augment(augment: AugmentSpec) -> None:
     """ReskerasError for augmentations that are for classifiers only."""
     for field in ONLY_CLASSIFIERS:
         if getattr(augment, field):
-            raise ReskerasError(f"augment.{field}: is for classifiers; detectors have scale, flip, flip_rows, colour, "
-                                "lighting and erase")
+            raise ReskerasError(
+                f"augment.{field}: is for classifiers; detectors have scale, flip, flip_rows, colour, "
+                "lighting and erase"
+            )
     if augment.pad_crop and "pad_crop" in augment.model_fields_set:
         raise ReskerasError("augment.pad_crop: is for classifiers; a detector's images are moved by scale")
 
@@ -194,7 +219,8 @@ def _mirrored(inputs: Inputs, chosen: tf.Tensor, width: int) -> Inputs:
 def _turned(inputs: Inputs) -> Inputs:
     """Transpose rows and columns, so that a horizontal flip becomes a vertical one."""
     order = [1, 0, 3, 2]
-    return inputs | {"image": tf.transpose(inputs["image"], [0, 2, 1, 3]),
-                     "boxes": tf.gather(inputs["boxes"], order, axis=-1),
-                     "window": tf.gather(inputs["window"], order, axis=-1)}
-
+    return inputs | {
+        "image": tf.transpose(inputs["image"], [0, 2, 1, 3]),
+        "boxes": tf.gather(inputs["boxes"], order, axis=-1),
+        "window": tf.gather(inputs["window"], order, axis=-1),
+    }

@@ -18,10 +18,18 @@ def draw_gains(found: Mapping[str, Mistakes]) -> Any:
     axis = figure.subplots()
     for place, (name, mistakes) in enumerate(found.items()):
         gains = [100 * (each.mended - mistakes.map_area) for each in mistakes.table]
-        bars = axis.barh([row + (place + 0.5) * height - 0.4 for row in range(len(kinds))], gains, height=0.9 * height,
-                         color=COLOURS[place % len(COLOURS)], label=labelled(name))
-        axis.bar_label(bars, [f" {gain:.1f}  ({each.count:,})" for gain, each in zip(gains, mistakes.table,
-                                                                                     strict=True)], fontsize=9)
+        bars = axis.barh(
+            [row + (place + 0.5) * height - 0.4 for row in range(len(kinds))],
+            gains,
+            height=0.9 * height,
+            color=COLOURS[place % len(COLOURS)],
+            label=labelled(name),
+        )
+        axis.bar_label(
+            bars,
+            [f" {gain:.1f}  ({each.count:,})" for gain, each in zip(gains, mistakes.table, strict=True)],
+            fontsize=9,
+        )
     axis.set_yticks(range(len(kinds)), kinds)
     axis.invert_yaxis()
     axis.margins(x=0.12)
@@ -36,6 +44,8 @@ def draw_gains(found: Mapping[str, Mistakes]) -> Any:
 
 def gains_in_words(found: Mapping[str, Mistakes]) -> str:
     """Alternative text of the plot."""
-    parts = [f"{name}: {', '.join(f'{each.name} {each.mended - mistakes.map_area:.1%}' for each in mistakes.table)}"
-             for name, mistakes in found.items()]
+    parts = [
+        f"{name}: {', '.join(f'{each.name} {each.mended - mistakes.map_area:.1%}' for each in mistakes.table)}"
+        for name, mistakes in found.items()
+    ]
     return f"Mean average precision to be won by mending each kind of mistake alone. {'; '.join(parts)}."

@@ -57,8 +57,11 @@ class DetectorSubject:
 
     def described(self) -> dict[str, Any]:
         """Units, canvas, and everything that determines the targets, for the fingerprint of checkpoints."""
-        return {"units": [unit_data(unit) for unit in self.plan.units], "input": self.plan.input_shape,
-                "detector": self.detector.spec.model_dump(mode="json", exclude={"backbone", "detections", "name"})}
+        return {
+            "units": [unit_data(unit) for unit in self.plan.units],
+            "input": self.plan.input_shape,
+            "detector": self.detector.spec.model_dump(mode="json", exclude={"backbone", "detections", "name"}),
+        }
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> DetectionFeed:
         """The input pipeline for training and watched images."""
@@ -68,9 +71,16 @@ class DetectorSubject:
         """The training model in the recipe's precision and form, with its optimiser."""
         most = max(self.source.training_images("train").most, self.source.test.most)
         model = training_model(
-            self.detector, self.name, most,
-            precision=training_precision(recipe.precision), seed=recipe.seed, form=training_form(self.plan, recipe),
-            recompute=recipe.recompute, synchronized=synchronized, cut=recipe.freeze)
+            self.detector,
+            self.name,
+            most,
+            precision=training_precision(recipe.precision),
+            seed=recipe.seed,
+            form=training_form(self.plan, recipe),
+            recompute=recipe.recompute,
+            synchronized=synchronized,
+            cut=recipe.freeze,
+        )
         freeze(model, self.detector.network, recipe.freeze, recipe.frozen_bn)
         model.compile(optimizer=optimizer_of(model, recipe, steps), jit_compile=False)
         return model
@@ -96,8 +106,10 @@ class DetectorJob(Job):
         if spec.sparse().get("classes", classes) != classes:
             raise ReskerasError(f"classes: {spec.classes} contradicts {self.source.name}, which has {classes} classes")
         if spec.canvas()[-1] != self.source.channels:
-            raise ReskerasError(f"backbone.input_shape: {spec.canvas()[-1]} channels contradict {self.source.name}, "
-                                f"whose images have {self.source.channels}")
+            raise ReskerasError(
+                f"backbone.input_shape: {spec.canvas()[-1]} channels contradict {self.source.name}, "
+                f"whose images have {self.source.channels}"
+            )
         if self.recipe.drop_path is not None and spec.backbone.drop_path is None:
             spec = laid_over(spec, {"backbone.drop_path": self.recipe.drop_path})
         return laid_over(spec, {"classes": classes})

@@ -67,16 +67,35 @@ class Proposals(_Float32Layer):
     or more outside the image are left out: `ProposalLosses` does not train them.
     """
 
-    def __init__(self, *, name: str, sizes: Sequence[float], ratios: Sequence[float], stride: float, before: int,
-                 count: int, overlap: float, **base: Any):
-        super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, before=before, count=count,
-                         overlap=overlap, **base)
+    def __init__(
+        self,
+        *,
+        name: str,
+        sizes: Sequence[float],
+        ratios: Sequence[float],
+        stride: float,
+        before: int,
+        count: int,
+        overlap: float,
+        **base: Any,
+    ):
+        super().__init__(
+            name,
+            sizes=list(sizes),
+            ratios=list(ratios),
+            stride=stride,
+            before=before,
+            count=count,
+            overlap=overlap,
+            **base,
+        )
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Select the proposals."""
         objectness, deltas, window = inputs
-        anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
-                                          self.ratios))
+        anchors = tf.constant(
+            anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes, self.ratios)
+        )
         # anchors outside the image are untrained; on a canvas that it half fills they could dominate the top
         logits = tf.where(_share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
         best, places = tf.math.top_k(tf.stop_gradient(logits), min(self.before, anchors.shape[0]))
@@ -98,10 +117,26 @@ class RegionTargets(_Float32Layer):
     ignored object is not background.
     """
 
-    def __init__(self, *, name: str, classes: int, count: int, positives: int, positive: float,
-                 deviations: Sequence[float], **base: Any):
-        super().__init__(name, classes=classes, count=count, positives=positives, positive=positive,
-                         deviations=list(deviations), **base)
+    def __init__(
+        self,
+        *,
+        name: str,
+        classes: int,
+        count: int,
+        positives: int,
+        positive: float,
+        deviations: Sequence[float],
+        **base: Any,
+    ):
+        super().__init__(
+            name,
+            classes=classes,
+            count=count,
+            positives=positives,
+            positive=positive,
+            deviations=list(deviations),
+            **base,
+        )
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Sample regions and compute their targets."""
@@ -118,8 +153,12 @@ class RegionTargets(_Float32Layer):
         positive = (kind == POSITIVE) & (weights > 0)
         targets = tf.gather(boxes, index, batch_dims=1)
         deltas = encoded(targets, regions) / tf.constant(self.deviations)
-        return (regions, tf.where(positive, tf.gather(labels, index, batch_dims=1), self.classes),
-                tf.where(positive[..., tf.newaxis], deltas, 0.0), weights)
+        return (
+            regions,
+            tf.where(positive, tf.gather(labels, index, batch_dims=1), self.classes),
+            tf.where(positive[..., tf.newaxis], deltas, 0.0),
+            weights,
+        )
 
 
 @REGISTERED
@@ -137,8 +176,11 @@ class RegionMaps(_Float32Layer):
         """Pool each region."""
         features, boxes = inputs
         cells = boxes / self.stride
-        maps = roi_align(features, cells, self.size, self.points) if self.pool == "align" else roi_pool(
-            features, cells, self.size)
+        maps = (
+            roi_align(features, cells, self.size, self.points)
+            if self.pool == "align"
+            else roi_pool(features, cells, self.size)
+        )
         return tf.reshape(maps, [-1, self.size, self.size, features.shape[-1]])
 
 
@@ -174,31 +216,55 @@ class ProposalLosses(_Float32Layer):
     3.3 leaves out all that cross the boundary). Both losses are sums over the sample, divided by its size.
     """
 
-    def __init__(self, *, name: str, sizes: Sequence[float], ratios: Sequence[float], stride: float, positive: float,
-                 negative: float, sample: int, positives: int, **base: Any):
-        super().__init__(name, sizes=list(sizes), ratios=list(ratios), stride=stride, positive=positive,
-                         negative=negative, sample=sample, positives=positives, **base)
+    def __init__(
+        self,
+        *,
+        name: str,
+        sizes: Sequence[float],
+        ratios: Sequence[float],
+        stride: float,
+        positive: float,
+        negative: float,
+        sample: int,
+        positives: int,
+        **base: Any,
+    ):
+        super().__init__(
+            name,
+            sizes=list(sizes),
+            ratios=list(ratios),
+            stride=stride,
+            positive=positive,
+            negative=negative,
+            sample=sample,
+            positives=positives,
+            **base,
+        )
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
         objectness, deltas, window, boxes, labels, seeds = inputs
-        anchors = tf.constant(anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes,
-                                          self.ratios))
+        anchors = tf.constant(
+            anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes, self.ratios)
+        )
         inside = _share_inside(anchors, window) > INSIDE
         # the best anchor of an object must be one that is trained
         shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
         index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
         kind = tf.where(inside & ~_in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
-        logits, moves = (tf.gather(in_rows(values, width), chosen, batch_dims=1)
-                         for values, width in ((objectness, 1), (deltas, 4)))
+        logits, moves = (
+            tf.gather(in_rows(values, width), chosen, batch_dims=1) for values, width in ((objectness, 1), (deltas, 4))
+        )
         index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (index, kind))
         is_object = tf.cast(kind == POSITIVE, tf.float32)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(is_object, logits[..., 0])
         wanted = encoded(tf.gather(boxes, index, batch_dims=1), tf.gather(anchors, chosen))
         count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
-        return (tf.reduce_sum(entropy * weights, axis=1) / count,
-                tf.reduce_sum(smooth_l1(moves - wanted, PROPOSAL_SMOOTH) * is_object * weights, axis=1) / count)
+        return (
+            tf.reduce_sum(entropy * weights, axis=1) / count,
+            tf.reduce_sum(smooth_l1(moves - wanted, PROPOSAL_SMOOTH) * is_object * weights, axis=1) / count,
+        )
 
 
 @REGISTERED
@@ -220,8 +286,10 @@ class RegionLosses(_Float32Layer):
         is_object = tf.cast(labels < self.classes, tf.float32)
         own = tf.gather(deltas, tf.minimum(labels, self.classes - 1), batch_dims=2)
         count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
-        return (tf.reduce_sum(entropy * weights, axis=1) / count,
-                tf.reduce_sum(smooth_l1(own - wanted, SMOOTH) * is_object * weights, axis=1) / count)
+        return (
+            tf.reduce_sum(entropy * weights, axis=1) / count,
+            tf.reduce_sum(smooth_l1(own - wanted, SMOOTH) * is_object * weights, axis=1) / count,
+        )
 
 
 def smooth_l1(differences: tf.Tensor, turn: float) -> tf.Tensor:

@@ -8,7 +8,7 @@ POSITIVE, NEGATIVE, NEITHER = 1, 0, -1
 
 
 def matched(
-    overlaps: tf.Tensor, real: tf.Tensor, positive: float, negative: float, best: bool,
+    overlaps: tf.Tensor, real: tf.Tensor, positive: float, negative: float, best: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """(index, kind), both int32 (B, N), of N anchors by their overlaps (B, N, G) with G >= 1 rows of objects.
 

@@ -17,7 +17,12 @@ NEAR = 0.1  # overlap below which a detection is unrelated to an object (arXiv:2
 SURE = 0.5  # score from which a detection counts as confident
 CORRECT, IGNORED, MISSED = "correct", "ignored", "missed"
 LOCALISATION, CONFUSED, BOTH, DUPLICATE, BACKGROUND = KINDS = (
-    "localisation", "confused", "both", "duplicate", "background")
+    "localisation",
+    "confused",
+    "both",
+    "duplicate",
+    "background",
+)
 WORDS = {
     LOCALISATION: "the right class, but the box overlaps its object too little",
     CONFUSED: "the box is right, but the object is of another class",
@@ -67,14 +72,29 @@ class Mistakes:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON."""
-        kinds = {each.name: {"count": each.count, "sure": each.sure, "mended": each.mended,
-                             "gain": each.mended - self.map_area} for each in self.table}
-        return {"overlap": self.overlap, "map_area": self.map_area, "correct": int(self.found.sum()),
-                "kinds": kinds, "missed_unproposed": self.missed_unproposed}
+        kinds = {
+            each.name: {
+                "count": each.count,
+                "sure": each.sure,
+                "mended": each.mended,
+                "gain": each.mended - self.map_area,
+            }
+            for each in self.table
+        }
+        return {
+            "overlap": self.overlap,
+            "map_area": self.map_area,
+            "correct": int(self.found.sum()),
+            "kinds": kinds,
+            "missed_unproposed": self.missed_unproposed,
+        }
 
 
 def mistakes(
-    detections: Detections, objects: Objects, classes: Sequence[str], overlap: float = 0.5,
+    detections: Detections,
+    objects: Objects,
+    classes: Sequence[str],
+    overlap: float = 0.5,
     proposals: Sequence[np.ndarray] | None = None,
 ) -> Mistakes:
     """Classify `detections` and fix each kind of mistake separately, much like TIDE (arXiv:2008.08115).
@@ -107,8 +127,9 @@ def mistakes(
     for name in KINDS:
         chosen = kinds == name
         mended = _mended(name, ranked, chosen, targets, objects, open_)
-        table.append(MistakeKind(name, int(chosen.sum()), int((chosen & (ranked.scores >= SURE)).sum()),
-                          area(mended, objects)))
+        table.append(
+            MistakeKind(name, int(chosen.sum()), int((chosen & (ranked.scores >= SURE)).sum()), area(mended, objects))
+        )
     sought = replace(objects, ignored=objects.ignored | missed)
     table.append(MistakeKind(MISSED, int(missed.sum()), None, area(ranked, sought)))
     unproposed = None if proposals is None else ~objects.ignored & ~_covered(proposals, objects, overlap)
@@ -134,7 +155,7 @@ def _sorted(ranked: Detections, objects: Objects, overlap: float) -> tuple[np.nd
 
 
 def _in_image(
-    boxes: np.ndarray, labels: np.ndarray, objects: Objects, rows: np.ndarray, overlap: float,
+    boxes: np.ndarray, labels: np.ndarray, objects: Objects, rows: np.ndarray, overlap: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kinds and targets of one image's detections; duplicates are still CORRECT here."""
     shares = measured_overlaps(boxes, objects.boxes[rows])
@@ -150,7 +171,7 @@ def _in_image(
 
 
 def _mended(
-    name: str, ranked: Detections, chosen: np.ndarray, targets: np.ndarray, objects: Objects, open_: np.ndarray,
+    name: str, ranked: Detections, chosen: np.ndarray, targets: np.ndarray, objects: Objects, open_: np.ndarray
 ) -> Detections:
     """The detections with the `chosen` ones, all of one kind, fixed or removed."""
     if name not in (LOCALISATION, CONFUSED):

@@ -35,12 +35,20 @@ class Networks:
 
     def __init__(self, plan: DetectorPlan, any_size: bool = False, cut: str | None = None, **how: Any):
         self.plan = plan
-        self.parts = {name: compile_plan(part, name, **how, cut=cut if _holds(part, cut) else None,
-                                         any_size=any_size and name in OF_IMAGES)
-                      for name, part in plan.parts.items()}
+        self.parts = {
+            name: compile_plan(
+                part, name, **how, cut=cut if _holds(part, cut) else None, any_size=any_size and name in OF_IMAGES
+            )
+            for name, part in plan.parts.items()
+        }
         spec = plan.spec
-        self.maps = RegionMaps(name="region_maps", pool=spec.regions.pool, size=spec.regions.size,
-                               points=spec.regions.points, stride=plan.stride)
+        self.maps = RegionMaps(
+            name="region_maps",
+            pool=spec.regions.pool,
+            size=spec.regions.size,
+            points=spec.regions.points,
+            stride=plan.stride,
+        )
         self.with_context = WithContext(name="with_context") if spec.regions.context else None
         self.by_image = {name: ByImage(name=f"{name}_by_image") for name in ("logits", "box_deltas")}
 
@@ -56,8 +64,15 @@ class Networks:
     def proposals(self, anchors: tuple[Tensor, Tensor], window: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The `count` best proposals (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
         spec = self.plan.spec
-        choose = Proposals(name="proposals", sizes=anchor_sizes(self.plan), ratios=spec.anchors.ratios, count=count,
-                           stride=self.plan.stride, before=spec.proposals.before, overlap=spec.proposals.overlap)
+        choose = Proposals(
+            name="proposals",
+            sizes=anchor_sizes(self.plan),
+            ratios=spec.anchors.ratios,
+            count=count,
+            stride=self.plan.stride,
+            before=spec.proposals.before,
+            overlap=spec.proposals.overlap,
+        )
         return choose([*anchors, window])
 
     def pooled(self, features: Tensor, boxes: Tensor, window: Tensor) -> Tensor:
@@ -96,9 +111,11 @@ def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:
     features = networks.features(image)
     boxes, objectness = networks.proposals(networks.anchors(features), window, plan.spec.proposals.testing)
     logits, deltas = networks.told(networks.pooled(features, boxes, window), boxes)
-    return keras.Model({"image": image, "window": window},
-                       {"proposals": boxes, "objectness": objectness, "logits": logits, "box_deltas": deltas},
-                       name=name)
+    return keras.Model(
+        {"image": image, "window": window},
+        {"proposals": boxes, "objectness": objectness, "logits": logits, "box_deltas": deltas},
+        name=name,
+    )
 
 
 def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> TrainedDetector:
@@ -108,20 +125,31 @@ def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> Trai
     networks, spec = Networks(plan, **how), plan.spec
     classes = cast(int, spec.classes)  # the spec of a plan has everything decided
     shapes = {"image": plan.input_shape, "window": (4,), "boxes": (most, 4), "labels": (most,), "seed": (2,)}
-    inputs = {key: keras.Input(shape, name=key, dtype="int32" if key in ("labels", "seed") else "float32")
-              for key, shape in shapes.items()}
+    inputs = {
+        key: keras.Input(shape, name=key, dtype="int32" if key in ("labels", "seed") else "float32")
+        for key, shape in shapes.items()
+    }
     window, objects = inputs["window"], [inputs[key] for key in ("boxes", "labels", "seed")]
     features = networks.features(inputs["image"])
     anchors = networks.anchors(features)
     about_anchors = ProposalLosses(
-        name="rpn_losses", sizes=anchor_sizes(plan), ratios=spec.anchors.ratios, stride=plan.stride,
-        positive=spec.proposals.positive, negative=spec.proposals.negative, sample=spec.proposals.sample,
+        name="rpn_losses",
+        sizes=anchor_sizes(plan),
+        ratios=spec.anchors.ratios,
+        stride=plan.stride,
+        positive=spec.proposals.positive,
+        negative=spec.proposals.negative,
+        sample=spec.proposals.sample,
         positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
     )([*anchors, window, *objects])
     proposals, _ = networks.proposals(anchors, window, spec.proposals.training)
     regions, *targets = RegionTargets(
-        name="region_targets", classes=classes, count=spec.regions.sample, positive=spec.regions.positive,
-        positives=max(round(spec.regions.sample * spec.regions.sample_share), 1), deviations=spec.regions.deviations,
+        name="region_targets",
+        classes=classes,
+        count=spec.regions.sample,
+        positive=spec.regions.positive,
+        positives=max(round(spec.regions.sample * spec.regions.sample_share), 1),
+        deviations=spec.regions.deviations,
     )([proposals, *objects])
     told = networks.told(networks.pooled(features, regions, window), regions)
     about_regions = RegionLosses(name="region_losses", classes=classes)([*told, *targets])
@@ -139,12 +167,14 @@ class TrainedDetector(TrainedModel):
         super().__init__(*arguments, **keywords)
         self.trackers = [keras.metrics.Mean(name=name) for name in LOSSES]
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
-                     training: bool = True) -> tf.Tensor:
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> tf.Tensor:
         """The mean over images of the sum of their losses, divided by the number of replicas, as Keras expects."""
         weights = tf.cast(y, tf.float32)
-        total = tf.math.divide_no_nan(tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in LOSSES])),
-                                      tf.reduce_sum(weights))
+        total = tf.math.divide_no_nan(
+            tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in LOSSES])), tf.reduce_sum(weights)
+        )
         return total / self.distribute_strategy.num_replicas_in_sync
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:

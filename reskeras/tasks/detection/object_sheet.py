@@ -42,8 +42,9 @@ def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: in
         columns = [_stored(source, indices), *_versions(source, indices, recipe, height, width)]
     except tf.errors.OpError as error:
         raise reading_failure(error) from error
-    pictures = [[draw_boxes(*enlarged(pixels, marks, SIDE), text=TEXT) for pixels, marks in column]
-                for column in columns]
+    pictures = [
+        [draw_boxes(*enlarged(pixels, marks, SIDE), text=TEXT) for pixels, marks in column] for column in columns
+    ]
     titles = ["as shown", f"as learned from, on a canvas of {height}x{width}"]
     with atomic_file(path) as beside:
         _arranged(pictures, titles).save(beside, format="PNG")
@@ -64,8 +65,10 @@ def chosen_images(split: Objects, classes: int) -> np.ndarray:
 def _stored(source: Source[Objects], indices: np.ndarray) -> list[tuple[np.ndarray, list[Mark]]]:
     train = source.training_images("data")
     images = examples(train.images(), indices)
-    return [(image.numpy(), _marks(*train.rows(index), source.classes))
-            for index, (image, _) in zip(indices, images, strict=True)]
+    return [
+        (image.numpy(), _marks(*train.rows(index), source.classes))
+        for index, (image, _) in zip(indices, images, strict=True)
+    ]
 
 
 def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, height: int, width: int) -> list:
@@ -81,16 +84,29 @@ def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, heig
         found = {name: inputs[name].numpy() for name in ("image", "boxes", "labels")}
         pixels = (found["image"] * preprocessing.std + preprocessing.mean).clip(0, 255).round().astype(np.uint8)
         real = found["labels"] != PADDING
-        columns.append([(pixels[row], _marks(found["boxes"][row][real[row]], found["labels"][row][real[row]],
-                                             found["labels"][row][real[row]] == IGNORED, source.classes))
-                        for row in range(len(indices))])
+        columns.append(
+            [
+                (
+                    pixels[row],
+                    _marks(
+                        found["boxes"][row][real[row]],
+                        found["labels"][row][real[row]],
+                        found["labels"][row][real[row]] == IGNORED,
+                        source.classes,
+                    ),
+                )
+                for row in range(len(indices))
+            ]
+        )
     return columns
 
 
 def _marks(boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, classes: tuple[str, ...]) -> list[Mark]:
     """Solid marks of objects, and dashed, unlabelled marks of ignored ones."""
-    return [*true_marks(boxes[~ignored], labels[~ignored], classes, dashed=False),
-            *(Mark(box_of(box), PALE, dashed=True) for box in boxes[ignored])]
+    return [
+        *true_marks(boxes[~ignored], labels[~ignored], classes, dashed=False),
+        *(Mark(box_of(box), PALE, dashed=True) for box in boxes[ignored]),
+    ]
 
 
 def _arranged(columns: list, titles: list[str]) -> Picture.Image:
@@ -99,8 +115,9 @@ def _arranged(columns: list, titles: list[str]) -> Picture.Image:
 
     heights = [max(picture.height for picture in row) for row in zip(*columns, strict=True)]
     widths = [max(picture.width for picture in column) for column in columns]
-    sheet = Image.new("RGB", (sum(widths) + GAP * (len(widths) + 1),
-                              HEADING + sum(heights) + GAP * (len(heights) + 1)), PAPER)
+    sheet = Image.new(
+        "RGB", (sum(widths) + GAP * (len(widths) + 1), HEADING + sum(heights) + GAP * (len(heights) + 1)), PAPER
+    )
     draw, left = ImageDraw.Draw(sheet), GAP
     for place, (column, width) in enumerate(zip(columns, widths, strict=True)):
         if place < len(titles):

@@ -45,8 +45,12 @@ class AnchorSurvey:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {"canvas": list(self.canvas), "overlaps": list(OVERLAPS), **asdict(self.every),
-                "classes": [{"name": name, **asdict(cover)} for name, cover in self.classes.items()]}
+        return {
+            "canvas": list(self.canvas),
+            "overlaps": list(OVERLAPS),
+            **asdict(self.every),
+            "classes": [{"name": name, **asdict(cover)} for name, cover in self.classes.items()],
+        }
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,20 @@ def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
     classes = dict(zip(source.classes, counts, strict=True))
     anchors = survey_anchors(train, source.classes, plan)
     return ObjectSurvey(
-        data=source.label, mirror=source.mirror, divided=source.divided, images=_pair(split.count for split in splits),
+        data=source.label,
+        mirror=source.mirror,
+        divided=source.divided,
+        images=_pair(split.count for split in splits),
         background=_pair((np.diff(split.starts) == 0).sum() for split in splits),
-        ignored=_pair(split.ignored.sum() for split in splits), most=int(np.diff(train.starts).max(initial=0)),
-        every=every, classes=classes, sizes=sizes, anchors=anchors, notes=source.notes,
-        warnings=(*_class_warnings(classes), *_size_warnings(anchors, plan)))
+        ignored=_pair(split.ignored.sum() for split in splits),
+        most=int(np.diff(train.starts).max(initial=0)),
+        every=every,
+        classes=classes,
+        sizes=sizes,
+        anchors=anchors,
+        notes=source.notes,
+        warnings=(*_class_warnings(classes), *_size_warnings(anchors, plan)),
+    )
 
 
 def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan) -> AnchorSurvey:
@@ -109,8 +122,10 @@ def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan)
     boxes, labels = canvas_boxes(split, height, width)
     overlaps = best_overlaps(boxes, plan)
     return AnchorSurvey(
-        (height, width), _cover(boxes, overlaps),
-        {name: _cover(boxes[labels == label], overlaps[labels == label]) for label, name in enumerate(classes)})
+        (height, width),
+        _cover(boxes, overlaps),
+        {name: _cover(boxes[labels == label], overlaps[labels == label]) for label, name in enumerate(classes)},
+    )
 
 
 def canvas_boxes(split: Objects, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,8 +142,9 @@ def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:
 
     Of anchors of one shape the nearest one in both directions overlaps most, so only one of each shape is evaluated.
     """
-    shapes = np.array([(size * ratio ** 0.5, size / ratio ** 0.5)
-                       for size in anchor_sizes(plan) for ratio in plan.spec.anchors.ratios])
+    shapes = np.array(
+        [(size * ratio**0.5, size / ratio**0.5) for size in anchor_sizes(plan) for ratio in plan.spec.anchors.ratios]
+    )
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     cells = np.clip(np.round(centres / plan.stride - 0.5), 0, np.array(plan.map_shape[:2]) - 1)
     off = np.abs((cells + 0.5) * plan.stride - centres)[:, np.newaxis]
@@ -141,8 +157,11 @@ def _cover(boxes: np.ndarray, overlaps: np.ndarray) -> Cover:
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
     if not len(sides):
         return Cover(0, (0.0,) * len(QUARTILES), (0.0,) * len(OVERLAPS))
-    return Cover(len(sides), tuple(np.percentile(sides, QUARTILES).tolist()),
-                 tuple(float((overlaps >= least).mean()) for least in OVERLAPS))
+    return Cover(
+        len(sides),
+        tuple(np.percentile(sides, QUARTILES).tolist()),
+        tuple(float((overlaps >= least).mean()) for least in OVERLAPS),
+    )
 
 
 def _pair(numbers: Iterable[int]) -> tuple[int, int]:
@@ -157,8 +176,10 @@ def _counts(splits: tuple[Objects, Objects], classes: int) -> tuple[ObjectCount,
         owner = np.repeat(np.arange(split.count), np.diff(split.starts))[~split.ignored]
         labels = split.labels[~split.ignored]
         pairs = np.unique(np.stack([owner, labels], axis=1), axis=0)
-        columns += [[len(np.unique(owner)), *np.bincount(pairs[:, 1], minlength=classes)],
-                    [len(labels), *np.bincount(labels, minlength=classes)]]
+        columns += [
+            [len(np.unique(owner)), *np.bincount(pairs[:, 1], minlength=classes)],
+            [len(labels), *np.bincount(labels, minlength=classes)],
+        ]
     every, *rows = (ObjectCount(*map(int, row)) for row in zip(*columns, strict=True))
     return every, rows
 
@@ -167,8 +188,9 @@ def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
     counts = {name: count.train for name, count in classes.items()}
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > UNEQUAL * counts[least]:
-        yield (f"classes are very unequal: {counts[most]:,} training objects of {most} and {counts[least]:,} of "
-               f"{least}")
+        yield (
+            f"classes are very unequal: {counts[most]:,} training objects of {most} and {counts[least]:,} of {least}"
+        )
     if few := [name for name, count in counts.items() if count < FEW]:
         yield f"fewer than {FEW} training objects of {_named(few)}"
     if untested := [name for name, count in classes.items() if not count.test]:
@@ -178,14 +200,21 @@ def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
 def _size_warnings(anchors: AnchorSurvey, plan: DetectorPlan) -> Iterator[str]:
     every = anchors.every
     where = "x".join(map(str, anchors.canvas))
-    uncovered = [f"{name} ({cover.shares[0]:.0%})" for name, cover in anchors.classes.items()
-                 if cover.objects and cover.shares[0] < LEAST_COVERED]
+    uncovered = [
+        f"{name} ({cover.shares[0]:.0%})"
+        for name, cover in anchors.classes.items()
+        if cover.objects and cover.shares[0] < LEAST_COVERED
+    ]
     if uncovered:
-        yield (f"on a canvas of {where} fewer than {LEAST_COVERED:.0%} of the training objects have an anchor that "
-               f"overlaps them by half, of {_named(uncovered)}; for other anchors see reskeras detect show --data")
+        yield (
+            f"on a canvas of {where} fewer than {LEAST_COVERED:.0%} of the training objects have an anchor that "
+            f"overlaps them by half, of {_named(uncovered)}; for other anchors see reskeras detect show --data"
+        )
     if every.sides[0] < plan.stride:
-        yield (f"a quarter of the training objects or more are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
-               f"cell of the shared map, on a canvas of {where}; a larger one shows them better")
+        yield (
+            f"a quarter of the training objects or more are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
+            f"cell of the shared map, on a canvas of {where}; a larger one shows them better"
+        )
 
 
 def _named(names: list[str]) -> str:

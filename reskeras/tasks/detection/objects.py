@@ -60,6 +60,7 @@ class Objects:
     @cached_property
     def entries(self) -> np.ndarray:
         """What identifies each image and its annotations: an array (n,) of fingerprint.ENTRY."""
+
         def content(index: int) -> int:
             place = slice(self.starts[index], self.starts[index + 1])
             told = (self.sizes[index], self.boxes[place], self.labels[place], self.ignored[place], self.crowd[place])
@@ -81,9 +82,17 @@ class Objects:
         rows = np.repeat(self.starts[:-1][indices] - starts[:-1], counts) + np.arange(starts[-1])
         chosen, read = tf.constant(indices), self.read
         return replace(
-            self, name=name, ids=tuple(self.ids[index] for index in indices), sizes=self.sizes[indices], starts=starts,
-            boxes=self.boxes[rows], labels=self.labels[rows], ignored=self.ignored[rows], crowd=self.crowd[rows],
-            read=lambda index: read(tf.gather(chosen, index)))
+            self,
+            name=name,
+            ids=tuple(self.ids[index] for index in indices),
+            sizes=self.sizes[indices],
+            starts=starts,
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            ignored=self.ignored[rows],
+            crowd=self.crowd[rows],
+            read=lambda index: read(tf.gather(chosen, index)),
+        )
 
     def relabelled(self, labels: Sequence[int]) -> Objects:
         """The same objects, where label i becomes `labels[i]`."""
@@ -119,6 +128,11 @@ class Objects:
         def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return decode(self.read(index), CHANNELS), tf.constant(0)
 
-        return Split(self.name, self.count, load, encoded=encoded,
-                     label=lambda indices: tf.zeros(tf.shape(indices), tf.int32),
-                     where=lambda index: f"image {self.ids[index]} of {self.name}")
+        return Split(
+            self.name,
+            self.count,
+            load,
+            encoded=encoded,
+            label=lambda indices: tf.zeros(tf.shape(indices), tf.int32),
+            where=lambda index: f"image {self.ids[index]} of {self.name}",
+        )

@@ -15,7 +15,7 @@ from reskeras.tasks.detection.objects import Objects
 
 
 def open_objects(
-    name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None,
+    name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None
 ) -> Source[Objects]:
     """The source of annotated images called `name`; `data_dir` is where TFDS sets are prepared.
 

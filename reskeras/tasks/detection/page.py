@@ -40,9 +40,15 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
     sections: list[Section] = [_summary(runs)]
     sections += _precision(judged, one) if judged else []
     if known:
-        sections.append(plot("Losses", draw_losses(known, LOSSES), losses_in_words(known),
-                             "By epoch. A region's and an anchor's class cost cross-entropy, their boxes the smooth "
-                             "absolute difference."))
+        sections.append(
+            plot(
+                "Losses",
+                draw_losses(known, LOSSES),
+                losses_in_words(known),
+                "By epoch. A region's and an anchor's class cost cross-entropy, their boxes the smooth "
+                "absolute difference.",
+            )
+        )
     sections += [_proposals(runs, one), *_limits(judged, one)] if judged else []
     for run in runs:
         if run.evaluation and run.test:
@@ -60,13 +66,24 @@ def _summary(runs: Sequence[Material]) -> Table:
     for run in runs:
         found, (height, width, _) = run.evaluation, run.plan.input_shape
         coco = found.coco.map if found and found.coco else None
-        rows.append([
-            run.name, f"{found.voc.map_area:.2%}" if found else "", f"{found.voc.map_eleven:.2%}" if found else "",
-            _share(coco), f"{found.images:,}" if found else "", name_of(run.plan.spec.backbone), f"{height}x{width}",
-            f"{run.plan.parameters:,}", str(len(run.metrics))])
+        rows.append(
+            [
+                run.name,
+                f"{found.voc.map_area:.2%}" if found else "",
+                f"{found.voc.map_eleven:.2%}" if found else "",
+                _share(coco),
+                f"{found.images:,}" if found else "",
+                name_of(run.plan.spec.backbone),
+                f"{height}x{width}",
+                f"{run.plan.parameters:,}",
+                str(len(run.metrics)),
+            ]
+        )
     notes = [f"{run.name}: no precision, because {run.missing}" for run in runs if run.missing]
-    caption = ("Mean average precision of the best model on the test images, in float32: the area under the curve at "
-               "an overlap of 0.5, the same by VOC's eleven points, and COCO's mean over overlaps of 0.5 to 0.95.")
+    caption = (
+        "Mean average precision of the best model on the test images, in float32: the area under the curve at "
+        "an overlap of 0.5, the same by VOC's eleven points, and COCO's mean over overlaps of 0.5 to 0.95."
+    )
     return Table("Summary", columns, rows, caption, notes)
 
 
@@ -79,13 +96,26 @@ def _precision(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator
         for each in found.voc.classes:
             recall = each.recall[-1] if len(each.recall) else 0.0
             shares = [recall, each.area, each.eleven, coco.get(each.name)]
-            rows.append([each.name, *([] if one else [name]), f"{each.objects:,}",
-                         *(_share(share if each.objects else None) for share in shares)])
-    yield Table("Precision by class", columns, _together(rows),
-                "Found: the share of the objects that some detection finds, however unsure.")
+            rows.append(
+                [
+                    each.name,
+                    *([] if one else [name]),
+                    f"{each.objects:,}",
+                    *(_share(share if each.objects else None) for share in shares),
+                ]
+            )
+    yield Table(
+        "Precision by class",
+        columns,
+        _together(rows),
+        "Found: the share of the objects that some detection finds, however unsure.",
+    )
     for name, found in judged.items():
-        yield plot(f"Precision and recall{'' if one else f', {name}'}", draw_precision(found.voc),
-                   precision_in_words(found.voc))
+        yield plot(
+            f"Precision and recall{'' if one else f', {name}'}",
+            draw_precision(found.voc),
+            precision_in_words(found.voc),
+        )
 
 
 def _proposals(runs: Sequence[Material], one: bool) -> Table:
@@ -93,11 +123,14 @@ def _proposals(runs: Sequence[Material], one: bool) -> Table:
     for run in runs:
         if run.evaluation is None:
             continue
-        rows += [[f"{count:,}", *([] if one else [run.name]), f"{recall.share:.2%}", f"{recall.average:.2%}"]
-                 for count, recall in run.evaluation.recall.items()]
+        rows += [
+            [f"{count:,}", *([] if one else [run.name]), f"{recall.share:.2%}", f"{recall.average:.2%}"]
+            for count, recall in run.evaluation.recall.items()
+        ]
         notes.append(f"{'The detector' if one else run.name} looks at {run.plan.spec.proposals.testing:,} of them.")
-    caption = ("The share of the objects that one of the best so many proposals of their image covers, whatever their "
-               "class.")
+    caption = (
+        "The share of the objects that one of the best so many proposals of their image covers, whatever their class."
+    )
     columns = ["proposals", *([] if one else ["run"]), "recall at 0.5", "mean over 0.5 to 0.95"]
     return Table("Recall of the proposals", columns, _together(rows), caption, notes)
 
@@ -105,17 +138,36 @@ def _proposals(runs: Sequence[Material], one: bool) -> Table:
 def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:
     """Kinds of mistakes as a plot and a table."""
     found = {name: each.mistakes for name, each in judged.items()}
-    yield plot("What limits it" if one else "What limits them", draw_gains(found), gains_in_words(found),
-               "Each kind mended alone (after TIDE, arXiv:2008.08115); they do not add up.")
+    yield plot(
+        "What limits it" if one else "What limits them",
+        draw_gains(found),
+        gains_in_words(found),
+        "Each kind mended alone (after TIDE, arXiv:2008.08115); they do not add up.",
+    )
     columns = ["mistake", *([] if one else ["run"]), "count", "sure", "mAP if mended", "gain", MEANING]
-    rows = [[each.name, *([] if one else [name]), f"{each.count:,}", "" if each.sure is None else f"{each.sure:,}",
-             f"{each.mended:.2%}", f"{each.mended - mistakes.map_area:+.2%}", WORDS[each.name]]
-            for name, mistakes in found.items() for each in mistakes.table]
-    notes = [f"{'' if one else f'{name}: '}{mistakes.table[-1].count:,} missed objects, {mistakes.missed_unproposed:,} "
-             "of them covered by no proposal." for name, mistakes in found.items()
-             if mistakes.missed_unproposed is not None]
-    caption = (f"Sure are detections with a probability of {SURE:g} or more. Mended: a confused detection gets the "
-               "right class, a badly placed one the right box, others are removed; missed objects are not asked for.")
+    rows = [
+        [
+            each.name,
+            *([] if one else [name]),
+            f"{each.count:,}",
+            "" if each.sure is None else f"{each.sure:,}",
+            f"{each.mended:.2%}",
+            f"{each.mended - mistakes.map_area:+.2%}",
+            WORDS[each.name],
+        ]
+        for name, mistakes in found.items()
+        for each in mistakes.table
+    ]
+    notes = [
+        f"{'' if one else f'{name}: '}{mistakes.table[-1].count:,} missed objects, {mistakes.missed_unproposed:,} "
+        "of them covered by no proposal."
+        for name, mistakes in found.items()
+        if mistakes.missed_unproposed is not None
+    ]
+    caption = (
+        f"Sure are detections with a probability of {SURE:g} or more. Mended: a confused detection gets the "
+        "right class, a badly placed one the right box, others are removed; missed objects are not asked for."
+    )
     yield Table("Mistakes", columns, _together(rows), caption, notes, [MEANING])
 
 
@@ -139,15 +191,27 @@ def _parts_of(run: Material, of: str) -> Table:
     for name, (cost, often) in run.plan.costs().items():
         shape = "x".join(map(str, run.plan.parts[name].output_shape))
         spent = cost.multiply_adds * often
-        rows.append([name, shape, f"{cost.parameters:,}", f"{cost.multiply_adds:,}", f"{often:,}",
-                     f"{spent / total:.1%}", PARTS[name]])
+        rows.append(
+            [
+                name,
+                shape,
+                f"{cost.parameters:,}",
+                f"{cost.multiply_adds:,}",
+                f"{often:,}",
+                f"{spent / total:.1%}",
+                PARTS[name],
+            ]
+        )
     spec = run.plan.spec
     anchors, regions = spec.anchors, spec.regions
     sizes, ratios = (", ".join(f"{number:g}" for number in numbers) for numbers in (anchors.sizes, anchors.ratios))
     pooling = "RoIAlign" if regions.pool == "align" else "RoI pooling"
     context = ", with the whole image beside each" if regions.context else ""
-    notes = [f"{run.plan.anchors} anchors at each place of the shared map: sides {sizes} pixels of the canvas, height "
-             f"over width {ratios}.", f"Regions are {regions.size}x{regions.size} cells by {pooling}{context}."]
+    notes = [
+        f"{run.plan.anchors} anchors at each place of the shared map: sides {sizes} pixels of the canvas, height "
+        f"over width {ratios}.",
+        f"Regions are {regions.size}x{regions.size} cells by {pooling}{context}.",
+    ]
     columns = ["part", "gives", "parameters", "multiply-adds", "times", "share", MEANING]
     caption = f"{run.plan.parameters:,} parameters and {total:,} multiply-adds of an image with all its regions."
     return Table(f"Parts{of}", columns, rows, caption, notes, [MEANING])
@@ -156,12 +220,16 @@ def _parts_of(run: Material, of: str) -> Table:
 def _backbones(runs: Sequence[Material]) -> Iterator[Plot]:
     """The backbones of the detectors, equal ones once."""
     names = [name_of(run.plan.spec.backbone) for run in runs]
-    plans = {name if names.count(name) == 1 else f"{name} of {run.name}": run.plan.network
-             for name, run in zip(names, runs, strict=True)}
+    plans = {
+        name if names.count(name) == 1 else f"{name} of {run.name}": run.plan.network
+        for name, run in zip(names, runs, strict=True)
+    }
     ends = " or ".join(dict.fromkeys(run.plan.spec.shared for run in runs))
     for each in networks_of(plans):
-        caption = (f"{each.image.caption} As a classifier: the detector computes it up to {ends} once an image, and "
-                   "the rest, without the logits, of each region.")
+        caption = (
+            f"{each.image.caption} As a classifier: the detector computes it up to {ends} once an image, and "
+            "the rest, without the logits, of each region."
+        )
         title = each.title.replace("Network", "Backbone", 1)
         yield replace(each, title=title, image=replace(each.image, caption=caption))
 

@@ -42,17 +42,27 @@ class Pictures:
     def examples(self) -> Gallery:
         """Evenly spaced test images."""
         indices = self._evenly(EXAMPLES)
-        return Gallery(f"Examples{self.of}", list(map(self._example, indices)),
-                       f"{len(indices)} of the {self.test.count:,} test images, evenly spaced. Boxes are detections "
-                       f"with a probability of {SURE:g} or more; dashed are objects that none of these finds.", WIDE)
+        return Gallery(
+            f"Examples{self.of}",
+            list(map(self._example, indices)),
+            f"{len(indices)} of the {self.test.count:,} test images, evenly spaced. Boxes are detections "
+            f"with a probability of {SURE:g} or more; dashed are objects that none of these finds.",
+            WIDE,
+        )
 
     def grid(self, count: int = IN_GRID) -> Picture.Image:
         """Evenly spaced test images in one picture: annotations next to detections."""
         rows = []
         for index in self._evenly(count):
             told, sure, _ = self._summary(index)
-            rows.append((f"{self._name(index)}: {told}", self._pixels(index), self._true(self._rows(
-                index, ~self.test.ignored), dashed=False), found_marks(self._detections(sure), self.classes)))
+            rows.append(
+                (
+                    f"{self._name(index)}: {told}",
+                    self._pixels(index),
+                    self._true(self._rows(index, ~self.test.ignored), dashed=False),
+                    found_marks(self._detections(sure), self.classes),
+                )
+            )
         return draw_grid(rows)
 
     def _evenly(self, count: int) -> np.ndarray:
@@ -73,9 +83,13 @@ class Pictures:
         wrong = np.flatnonzero(np.isin(found.kinds, KINDS))
         if not len(wrong):
             return None
-        return Gallery(f"Surest mistakes{self.of}", list(map(self._mistake, wrong[:WORST])),
-                       f"Of {len(wrong):,} false detections those of the highest probability; dashed is the object "
-                       "that each is about.", SMALL)
+        return Gallery(
+            f"Surest mistakes{self.of}",
+            list(map(self._mistake, wrong[:WORST])),
+            f"Of {len(wrong):,} false detections those of the highest probability; dashed is the object "
+            "that each is about.",
+            SMALL,
+        )
 
     def never_found(self) -> Gallery | None:
         """Objects without a correct detection: first those without any related detection, then those with a mistake."""
@@ -83,12 +97,17 @@ class Pictures:
         lost = np.flatnonzero(~self.test.ignored & ~found.found)
         if not len(lost):
             return None
-        order = np.lexsort((-np.prod(self.test.boxes[lost, 2:] - self.test.boxes[lost, :2], axis=1),
-                            ~found.missed[lost]))
-        return Gallery(f"Never found{self.of}", list(map(self._lost, lost[order][:WORST])),
-                       f"Of {len(lost):,} objects that no detection finds, however unsure, those that none is even "
-                       "about come first, the largest before the others. Not proposed: no proposal covers it, so that "
-                       "it was not looked at.", SMALL)
+        order = np.lexsort(
+            (-np.prod(self.test.boxes[lost, 2:] - self.test.boxes[lost, :2], axis=1), ~found.missed[lost])
+        )
+        return Gallery(
+            f"Never found{self.of}",
+            list(map(self._lost, lost[order][:WORST])),
+            f"Of {len(lost):,} objects that no detection finds, however unsure, those that none is even "
+            "about come first, the largest before the others. Not proposed: no proposal covers it, so that "
+            "it was not looked at.",
+            SMALL,
+        )
 
     def _example(self, index: int) -> Image:
         told, sure, unfound = self._summary(index)
@@ -128,8 +147,9 @@ class Pictures:
 
     def _detections(self, rows: Iterable[int]) -> list[Detection]:
         told = self.evaluation.mistakes.detections
-        return [Detection(self.classes[told.labels[row]], float(told.scores[row]), box_of(told.boxes[row]))
-                for row in rows]
+        return [
+            Detection(self.classes[told.labels[row]], float(told.scores[row]), box_of(told.boxes[row])) for row in rows
+        ]
 
     def _true(self, rows: Any, dashed: bool = True) -> list[Mark]:
         return true_marks(self.test.boxes[rows], self.test.labels[rows], self.classes, dashed)

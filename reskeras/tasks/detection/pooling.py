@@ -23,11 +23,22 @@ def roi_pool(features: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
     tall, wide = _windows(height, size), _windows(width, size)
     row_starts, row_levels, no_rows = _bins(top, bottom, size, height, tall)
     column_starts, column_levels, no_columns = _bins(left, right, size, width, wide)
-    table = tf.concat([tf.reshape(level, [-1, height * width, channels])
-                       for rows in _levels(features, 1, tall) for level in _levels(rows, 2, wide)], axis=1)
+    table = tf.concat(
+        [
+            tf.reshape(level, [-1, height * width, channels])
+            for rows in _levels(features, 1, tall)
+            for level in _levels(rows, 2, wide)
+        ],
+        axis=1,
+    )
     level = row_levels[..., :, tf.newaxis] * len(wide) + column_levels[..., tf.newaxis, :]
-    corners = [tf.gather(table, (level * height + rows[..., :, tf.newaxis]) * width + columns[..., tf.newaxis, :],
-                         batch_dims=1) for rows in row_starts for columns in column_starts]
+    corners = [
+        tf.gather(
+            table, (level * height + rows[..., :, tf.newaxis]) * width + columns[..., tf.newaxis, :], batch_dims=1
+        )
+        for rows in row_starts
+        for columns in column_starts
+    ]
     largest = tf.maximum(tf.maximum(corners[0], corners[1]), tf.maximum(corners[2], corners[3]))
     empty = no_rows[..., :, tf.newaxis] | no_columns[..., tf.newaxis, :]
     return tf.where(empty[..., tf.newaxis], tf.zeros([], features.dtype), largest)
@@ -48,7 +59,7 @@ def _levels(features: tf.Tensor, axis: int, windows: list[int]) -> list[tf.Tenso
 
 
 def _bins(
-    low: tf.Tensor, high: tf.Tensor, size: int, length: int, windows: list[int],
+    low: tf.Tensor, high: tf.Tensor, size: int, length: int, windows: list[int]
 ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
     """For the bins between `low` and `high` (B, R): the starts of their two windows, the level of the windows, and
     whether the bin is empty, each (B, R, size)."""

@@ -22,10 +22,21 @@ def draw_precision(precision: VocPrecision) -> Any:
     for each in present[MOST_NAMED:]:
         plot_line(axis, 100 * each.recall, 100 * each.precision, color="#bbbbbb", linewidth=0.6)
     for place, each in enumerate(present[:MOST_NAMED]):
-        plot_line(axis, 100 * each.recall, 100 * each.precision, **line_style(place), linewidth=1.6,
-                  label=labelled(f"{each.name} {each.area:.1%}"))
-    axis.set(xlabel="recall (%)", ylabel="precision (%)", xlim=(0, 101), ylim=(0, 101),
-             title=f"Precision by recall at overlap {precision.overlap:g}: mean of areas {precision.map_area:.1%}")
+        plot_line(
+            axis,
+            100 * each.recall,
+            100 * each.precision,
+            **line_style(place),
+            linewidth=1.6,
+            label=labelled(f"{each.name} {each.area:.1%}"),
+        )
+    axis.set(
+        xlabel="recall (%)",
+        ylabel="precision (%)",
+        xlim=(0, 101),
+        ylim=(0, 101),
+        title=f"Precision by recall at overlap {precision.overlap:g}: mean of areas {precision.map_area:.1%}",
+    )
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     if present:
@@ -36,13 +47,18 @@ def draw_precision(precision: VocPrecision) -> Any:
 def precision_in_words(precision: VocPrecision) -> str:
     """Alternative text of the plot."""
     present = _present(precision)
-    parts = [f"{each.name} {each.area:.1%} of {each.objects} object{'s' * (each.objects != 1)}, "
-             f"recall {each.recall[-1] if len(each.recall) else 0:.1%}" for each in present[:MOST_IN_WORDS]]
+    parts = [
+        f"{each.name} {each.area:.1%} of {each.objects} object{'s' * (each.objects != 1)}, "
+        f"recall {each.recall[-1] if len(each.recall) else 0:.1%}"
+        for each in present[:MOST_IN_WORDS]
+    ]
     rest = len(present) - len(parts)
     if rest:
         parts.append(f"and {rest} classes below these")
-    start = (f"Precision by recall at overlap {precision.overlap:g}. Average precision "
-             f"{precision.map_area:.1%} over {len(present)} class{'es' * (len(present) != 1)}")
+    start = (
+        f"Precision by recall at overlap {precision.overlap:g}. Average precision "
+        f"{precision.map_area:.1%} over {len(present)} class{'es' * (len(present) != 1)}"
+    )
     return f"{start}: {'; '.join(parts)}." if parts else f"{start}."
 
 

@@ -43,15 +43,19 @@ class DetectorRun(Run[Objects]):
         return evaluate_detector(self.detector(), images, source.classes, source.label)
 
     @preserved()
-    def detector(self, options: Options = Options(), score: float | None = None) -> Detector:  # noqa: B008 - frozen
+    def detector(self, options: Options = Options(), score: float | None = None) -> Detector:
         """The best model, ready for image files; `score` overrides the detector's own score threshold."""
         spec = self._spec if score is None else laid_over(self._spec, {"detections.score": score})
         return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options)
 
     @preserved()
     def evaluate(
-        self, data: str | None = None, data_dir: str | Path | None = None, split: str = "test",
-        options: Options = Options(), tell: Callable[[int, int], None] = lambda done, of: None,  # noqa: B008 - frozen
+        self,
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        split: str = "test",
+        options: Options = Options(),
+        tell: Callable[[int, int], None] = lambda done, of: None,
         say: Callable[[str], None] = lambda note: None,
     ) -> DetectionEvaluation:
         """Average precision and recall of the best model on a split (`test` or `train`), in float32.
@@ -65,8 +69,12 @@ class DetectorRun(Run[Objects]):
 
     @preserved()
     def predict(
-        self, paths: str | Path | Sequence[str | Path], out: str | Path | None = None, score: float | None = None,
-        options: Options = Options(), broken: Callable[[str, ReskerasError], None] | None = None,  # noqa: B008 - frozen
+        self,
+        paths: str | Path | Sequence[str | Path],
+        out: str | Path | None = None,
+        score: float | None = None,
+        options: Options = Options(),
+        broken: Callable[[str, ReskerasError], None] | None = None,
     ) -> list[ImageDetections]:
         """The objects in one or several image files, by descending score; those with a probability of at least `score`,
         by default the detector's own threshold, 0.05 unless set.
@@ -88,8 +96,12 @@ class DetectorRun(Run[Objects]):
 
     @preserved()
     def export(
-        self, *kinds: str, data: str | None = None, data_dir: str | Path | None = None,
-        tolerances: Mapping[str, float] | None = None, timing: bool = True,
+        self,
+        *kinds: str,
+        data: str | None = None,
+        data_dir: str | Path | None = None,
+        tolerances: Mapping[str, float] | None = None,
+        timing: bool = True,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
         """A SavedModel that takes image files and returns boxes, scores and class names, verified on real test images:
@@ -104,5 +116,6 @@ class DetectorRun(Run[Objects]):
         kinds = kinds or tuple(artefacts_of(self.task))
         DetectorExporter.check([*kinds, *(tolerances or {})])
         self.folder.model_file  # noqa: B018 - raises before the data is opened
-        return DetectorExporter.of(self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {},
-                                   timing=timing).export(kinds, tell)
+        return DetectorExporter.of(
+            self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {}, timing=timing
+        ).export(kinds, tell)

@@ -30,8 +30,11 @@ def sampled(kind: tf.Tensor, count: int, positives: int, seeds: tf.Tensor) -> tu
 
 def _draws(seeds: tf.Tensor, length: int) -> tf.Tensor:
     """Non-negative int32 (B, length); integers, because of 2**23 possible floats many would collide."""
-    return tf.map_fn(lambda seed: tf.random.stateless_uniform([length], seed, 0, tf.int32.max, tf.int32), seeds,
-                     fn_output_signature=tf.TensorSpec([length], tf.int32))
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([length], seed, 0, tf.int32.max, tf.int32),
+        seeds,
+        fn_output_signature=tf.TensorSpec([length], tf.int32),
+    )
 
 
 def _count(which: tf.Tensor) -> tf.Tensor:

@@ -12,8 +12,9 @@ from reskeras.tasks.detection.suppression import by_class
 Found = dict[str, tf.Tensor]
 
 
-def region_boxes(regions: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor, window: tf.Tensor,
-                 spec: DetectorSpec) -> tuple[tf.Tensor, tf.Tensor]:
+def region_boxes(
+    regions: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor, window: tf.Tensor, spec: DetectorSpec
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Boxes (B, R, C, 4), one per class, clipped to the windows (B, 4), and their probabilities (B, R, C).
 
     From regions (B, R, 4), logits (B, R, C + 1) and deltas (B, R, 4 C). Empty regions, which pad an image's proposals,
@@ -27,8 +28,9 @@ def region_boxes(regions: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor, windo
     return boxes, tf.where(real, tf.nn.softmax(logits)[..., :-1], 0.0)
 
 
-def selected(boxes: tf.Tensor, scores: tf.Tensor, spec: DetectorSpec, overlap: float | None = None,
-             votes: float | None = None) -> Found:
+def selected(
+    boxes: tf.Tensor, scores: tf.Tensor, spec: DetectorSpec, overlap: float | None = None, votes: float | None = None
+) -> Found:
     """The detections of each image: boxes float32 (B, most, 4), scores (B, most), labels int32 (B, most), count int32
     (B,); rows beyond count are zeros of label -1.
 

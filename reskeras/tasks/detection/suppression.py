@@ -10,7 +10,7 @@ LOWEST = float("-inf")
 
 
 def suppressed(
-    boxes: tf.Tensor, scores: tf.Tensor, count: int, overlap: float, lowest: float = LOWEST,
+    boxes: tf.Tensor, scores: tf.Tensor, count: int, overlap: float, lowest: float = LOWEST
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """The best boxes of each image by descending score, without those that overlap a better one by more than `overlap`.
 
@@ -22,20 +22,32 @@ def suppressed(
 
     def one(image: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         # tf.image.non_max_suppression_padded is a loop of matrix ops, about four times slower on a CPU
-        return tuple(tf.raw_ops.NonMaxSuppressionV4(
-            boxes=image[0], scores=image[1], max_output_size=count, iou_threshold=overlap, score_threshold=lowest,
-            pad_to_max_output_size=True))
+        return tuple(
+            tf.raw_ops.NonMaxSuppressionV4(
+                boxes=image[0],
+                scores=image[1],
+                max_output_size=count,
+                iou_threshold=overlap,
+                score_threshold=lowest,
+                pad_to_max_output_size=True,
+            )
+        )
 
-    indices, valid = tf.map_fn(one, (boxes, scores), fn_output_signature=(
-        tf.TensorSpec([count], tf.int32), tf.TensorSpec([], tf.int32)))
+    indices, valid = tf.map_fn(
+        one, (boxes, scores), fn_output_signature=(tf.TensorSpec([count], tf.int32), tf.TensorSpec([], tf.int32))
+    )
     real = tf.range(count) < valid[:, tf.newaxis]
     indices = tf.where(real, indices, 0)
-    return (tf.where(real[..., tf.newaxis], tf.gather(boxes, indices, batch_dims=1), 0.0),
-            tf.where(real, tf.gather(scores, indices, batch_dims=1), 0.0), indices, valid)
+    return (
+        tf.where(real[..., tf.newaxis], tf.gather(boxes, indices, batch_dims=1), 0.0),
+        tf.where(real, tf.gather(scores, indices, batch_dims=1), 0.0),
+        indices,
+        valid,
+    )
 
 
 def by_class(
-    boxes: tf.Tensor, scores: tf.Tensor, count: int, overlap: float, lowest: float,
+    boxes: tf.Tensor, scores: tf.Tensor, count: int, overlap: float, lowest: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """`suppressed` for each class separately, then the top `count` over all classes.
 
@@ -54,5 +66,9 @@ def by_class(
     found = tf.gather(tf.reshape(found, [-1, classes * count, 4]), places, batch_dims=1)
     valid = tf.minimum(tf.reduce_sum(tf.reshape(valid, [-1, classes]), axis=-1), count)
     real = tf.range(count) < valid[:, tf.newaxis]
-    return (tf.where(real[..., tf.newaxis], found, 0.0), tf.where(real, best, 0.0),
-            tf.where(real, places // count, PADDING), valid)
+    return (
+        tf.where(real[..., tf.newaxis], found, 0.0),
+        tf.where(real, best, 0.0),
+        tf.where(real, places // count, PADDING),
+        valid,
+    )

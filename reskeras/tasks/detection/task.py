@@ -41,8 +41,9 @@ class DetectionTask(Task):
         """`resnet-18-detector`."""
         return detector_name(spec)
 
-    def job(self, spec: DetectorSpec, recipe: Recipe, source: Source[Objects],
-            data_dir: str | Path | None) -> DetectorJob:
+    def job(
+        self, spec: DetectorSpec, recipe: Recipe, source: Source[Objects], data_dir: str | Path | None
+    ) -> DetectorJob:
         """The training job of a detector."""
         from reskeras.tasks.detection.job import DetectorJob
 

@@ -68,9 +68,19 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
     if not divided:
         train, test, divided = divided_by(purpose, train, tally)
     classes = tuple(builder.info.features["objects"].feature["label"].names)
-    return joined_source(f"tfds:{name}", name, classes, train, test, lambda places: _reader(records, places), tally,
-                         divided, purpose, mirrors(builder.info.name),
-                         record_facts(builder, {split: each.sizes for split, each in records.items()}))
+    return joined_source(
+        f"tfds:{name}",
+        name,
+        classes,
+        train,
+        test,
+        lambda places: _reader(records, places),
+        tally,
+        divided,
+        purpose,
+        mirrors(builder.info.name),
+        record_facts(builder, {split: each.sizes for split, each in records.items()}),
+    )
 
 
 def _wanted(builder: Any, name: str) -> dict[str, Any]:
@@ -85,11 +95,16 @@ def _wanted(builder: Any, name: str) -> dict[str, Any]:
         inner = objects.feature
     inner = dict(inner.items()) if isinstance(inner, kinds.FeaturesDict) else {}
     box, label = inner.get("bbox"), inner.get("label")
-    if not (isinstance(image, kinds.Image) and isinstance(box, kinds.BBoxFeature)
-            and isinstance(label, kinds.ClassLabel) and label.num_classes):
+    if not (
+        isinstance(image, kinds.Image)
+        and isinstance(box, kinds.BBoxFeature)
+        and isinstance(label, kinds.ClassLabel)
+        and label.num_classes
+    ):
         listed = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
-        raise ReskerasError(f"data: tfds:{name} is no set of images and objects with bbox and label; its features are "
-                            f"{listed}")
+        raise ReskerasError(
+            f"data: tfds:{name} is no set of images and objects with bbox and label; its features are {listed}"
+        )
     if image.np_dtype != np.uint8:
         raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(image.np_dtype)}; uint8 is supported")
     layout = getattr(box.bbox_format, "value", box.bbox_format)
@@ -115,7 +130,7 @@ def _examples(builder: Any, records: Records, wanted: dict[str, Any]) -> Iterato
 
 
 def _annotated(
-    builder: Any, split: str, records: dict[str, Records], wanted: dict[str, Any], tally: Tally,
+    builder: Any, split: str, records: dict[str, Records], wanted: dict[str, Any], tally: Tally
 ) -> list[Annotated]:
     """The readable images of a split."""
     found = []
@@ -146,7 +161,11 @@ def _id(example: dict[str, Any], index: int) -> int | str:
 
 
 def _image(
-    number: int | str, where: str, place: Place, size: tuple[int, int], objects: dict[str, np.ndarray],
+    number: int | str,
+    where: str,
+    place: Place,
+    size: tuple[int, int],
+    objects: dict[str, np.ndarray],
     classes: list[str],
 ) -> Annotated:
     labels, boxes = objects["label"], objects["bbox"].astype(np.float64).reshape(-1, 4)
@@ -155,8 +174,15 @@ def _image(
     none = np.zeros(len(boxes), bool)
     given = {ours: objects.get(theirs, none).astype(bool) for theirs, ours in FLAGS.items()}
     flags = {ours: flag if len(flag) == len(boxes) else none for ours, flag in given.items()}
-    return Annotated(id=number, where=where, stored=place, size=size, boxes=boxes * [*size, *size], **flags,
-                     names=tuple(classes[label] if 0 <= label < len(classes) else None for label in labels))
+    return Annotated(
+        id=number,
+        where=where,
+        stored=place,
+        size=size,
+        boxes=boxes * [*size, *size],
+        **flags,
+        names=tuple(classes[label] if 0 <= label < len(classes) else None for label in labels),
+    )
 
 
 def _reader(records: dict[str, Records], places: list[Place]) -> Read:

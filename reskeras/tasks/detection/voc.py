@@ -58,8 +58,9 @@ def open_voc(path: Path, purpose: Purpose) -> Source[Objects]:
     if not divided:
         train, test, divided = divided_by(purpose, train, tally)
     classes = tuple(sorted({name for image in train for name in image.names if name is not None}))
-    return joined_source(f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided,
-                         purpose)
+    return joined_source(
+        f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided, purpose
+    )
 
 
 def _annotations(path: Path) -> dict[str, Path]:
@@ -127,7 +128,7 @@ def _divided(lists: dict[str, list[str] | None], annotations: dict[str, Path]) -
 
 
 def _found(
-    names: list[str], annotations: dict[str, Path], images: dict[str, list[Path]], tally: Tally,
+    names: list[str], annotations: dict[str, Path], images: dict[str, list[Path]], tally: Tally
 ) -> dict[str, Annotated]:
     """The named images that have both an annotation and a file."""
     read: dict[str, tuple[Annotation, Path | None]] = {}
@@ -161,5 +162,13 @@ def _image(name: str, filename: str | None, images: dict[str, list[Path]]) -> Pa
 
 def _annotated(name: str, where: str, annotation: Annotation, image: StoredImage, tally: Tally) -> Annotated:
     boxes = as_shown(annotation.boxes, annotation.size, image.header, where, tally)
-    return Annotated(id=name, where=where, stored=image, size=image.size, boxes=boxes, names=annotation.names,
-                     ignored=annotation.difficult, crowd=annotation.difficult & False)
+    return Annotated(
+        id=name,
+        where=where,
+        stored=image,
+        size=image.size,
+        boxes=boxes,
+        names=annotation.names,
+        ignored=annotation.difficult,
+        crowd=annotation.difficult & False,
+    )

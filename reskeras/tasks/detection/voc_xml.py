@@ -52,9 +52,12 @@ def read_annotation(file: Path) -> Annotation:
     height, width = (_number(root.find(f"size/{side}")) for side in ("height", "width"))
     filename = _text(root.find("filename"))
     return Annotation(
-        filename=filename or None, size=(height, width) if height > 0 and width > 0 else None, boxes=boxes,
+        filename=filename or None,
+        size=(height, width) if height > 0 and width > 0 else None,
+        boxes=boxes,
         names=tuple(class_name(_text(each.find("name"))) for each in objects),
-        difficult=np.array([_number(each.find("difficult")) == 1 for each in objects], bool))
+        difficult=np.array([_number(each.find("difficult")) == 1 for each in objects], bool),
+    )
 
 
 def _tree(data: bytes) -> Element:

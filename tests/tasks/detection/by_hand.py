@@ -19,16 +19,18 @@ def by_hand(run, paths):
     preprocessing = Preprocessing.load(run.folder.preprocessing_file)
     pixels = np.stack([np.asarray(Image.open(path).convert("RGB"), np.float32) for path in paths])
     windows = np.tile(np.float32([0, 0, *pixels.shape[1:3]]), (len(paths), 1))
-    answer = run.model().predict({"image": (pixels - preprocessing.mean) / preprocessing.std, "window": windows},
-                                 verbose=0)
+    answer = run.model().predict(
+        {"image": (pixels - preprocessing.mean) / preprocessing.std, "window": windows}, verbose=0
+    )
     powers = np.exp(answer["logits"] - answer["logits"].max(axis=-1, keepdims=True))
     shares = powers / powers.sum(axis=-1, keepdims=True)
     for image, regions in enumerate(answer["proposals"]):
         kept = []
         for label, name in enumerate(run.folder.classes()):
             candidates = []
-            for region, deltas, share in zip(regions, answer["box_deltas"][image], shares[image, :, label],
-                                             strict=True):
+            for region, deltas, share in zip(
+                regions, answer["box_deltas"][image], shares[image, :, label], strict=True
+            ):
                 size = region[2:] - region[:2]
                 moves = deltas.reshape(-1, 4)[label] * spec.regions.deviations
                 centre, sides = region[:2] + size / 2 + moves[:2] * size, size * np.exp(moves[2:])

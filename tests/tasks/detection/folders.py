@@ -18,15 +18,18 @@ def picture(path, size=SIZE, seed=0):
 
 def voc_object(name="cat", box=(11, 6, 30, 20), difficult=0):
     """The XML of one object; `box` is xmin, ymin, xmax, ymax as the file has them."""
-    corners = "".join(f"<{side}>{number}</{side}>"
-                      for side, number in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    corners = "".join(
+        f"<{side}>{number}</{side}>" for side, number in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    )
     return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{corners}</bndbox></object>"
 
 
 def voc_xml(objects, filename="", size=SIZE):
     """A whole annotation."""
-    return (f"<annotation><filename>{filename}</filename><size><width>{size[1]}</width><height>{size[0]}</height>"
-            f"</size>{''.join(objects)}</annotation>")
+    return (
+        f"<annotation><filename>{filename}</filename><size><width>{size[1]}</width><height>{size[0]}</height>"
+        f"</size>{''.join(objects)}</annotation>"
+    )
 
 
 def voc_image(root, stem, objects=None, suffix=".png", size=SIZE, **more):
@@ -60,6 +63,13 @@ def coco_json(path, images, annotations, categories=None):
     """An annotation file; cat is 1 and dog is 3 unless told otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     named = {1: "cat", 3: "dog"} if categories is None else categories
-    path.write_text(json.dumps({"images": images, "annotations": annotations,
-                                "categories": [{"id": number, "name": name} for number, name in named.items()]}))
+    path.write_text(
+        json.dumps(
+            {
+                "images": images,
+                "annotations": annotations,
+                "categories": [{"id": number, "name": name} for number, name in named.items()],
+            }
+        )
+    )
     return path

@@ -10,14 +10,27 @@ import reskeras
 from tests.tasks.detection.shapes import DETECTOR, LEARNING
 from tests.training.killed import killed_at
 
-RECIPE = {**LEARNING, "epochs": 3, "deterministic": True, "checkpoint_steps": 3, "ema": 0.9,
-          "augment": {"scale": [0.8, 1.25], "flip": True, "colour": 0.1}}
+RECIPE = {
+    **LEARNING,
+    "epochs": 3,
+    "deterministic": True,
+    "checkpoint_steps": 3,
+    "ema": 0.9,
+    "augment": {"scale": [0.8, 1.25], "flip": True, "colour": 0.1},
+}
 
 
 def main():
     out, shapes, moment, devices = sys.argv[1:5]
-    run = reskeras.train_detector(reskeras.DetectorSpec.model_validate(DETECTOR), f"voc:{shapes}", out=Path(out),
-                                  resume=True, tell=print, **killed_at(moment, int(devices)), **RECIPE)
+    run = reskeras.train_detector(
+        reskeras.DetectorSpec.model_validate(DETECTOR),
+        f"voc:{shapes}",
+        out=Path(out),
+        resume=True,
+        tell=print,
+        **killed_at(moment, int(devices)),
+        **RECIPE,
+    )
     print("digest", run.folder.provenance()["trained_sha256"])
 
 

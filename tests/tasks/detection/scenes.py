@@ -13,18 +13,27 @@ def annotated(images, ids=None):
     rows = [row for image in images for row in image]
     kinds = [row[5] if len(row) > 5 else "" for row in rows]
     return Objects(
-        name="test", ids=tuple(ids or range(1, len(images) + 1)), sizes=np.full((len(images), 2), SIDE, np.int32),
+        name="test",
+        ids=tuple(ids or range(1, len(images) + 1)),
+        sizes=np.full((len(images), 2), SIDE, np.int32),
         starts=np.cumsum([0, *map(len, images)]).astype(np.int64),
         boxes=np.array([row[:4] for row in rows], np.float32).reshape(-1, 4),
-        labels=np.array([row[4] for row in rows], np.int32), ignored=np.array([bool(kind) for kind in kinds], bool),
-        crowd=np.array([kind == "crowd" for kind in kinds], bool), read=None)
+        labels=np.array([row[4] for row in rows], np.int32),
+        ignored=np.array([bool(kind) for kind in kinds], bool),
+        crowd=np.array([kind == "crowd" for kind in kinds], bool),
+        read=None,
+    )
 
 
 def detected(rows):
     """`Detections` of (image, label, score, top, left, bottom, right)."""
     table = np.array(rows, np.float64).reshape(-1, 7)
-    return Detections(table[:, 0].astype(np.int32), table[:, 1].astype(np.int32), table[:, 2].astype(np.float32),
-                      table[:, 3:].astype(np.float32))
+    return Detections(
+        table[:, 0].astype(np.int32),
+        table[:, 1].astype(np.int32),
+        table[:, 2].astype(np.float32),
+        table[:, 3:].astype(np.float32),
+    )
 
 
 def drawn(generator, classes, images=10, apart=False, ignored="difficult", whole=True, ties=True):
@@ -36,7 +45,7 @@ def drawn(generator, classes, images=10, apart=False, ignored="difficult", whole
     scene, rows = [], []
     for image in range(images):
         scene.append([])
-        for cell in generator.permutation(16)[:generator.integers(0, 9)]:
+        for cell in generator.permutation(16)[: generator.integers(0, 9)]:
             corner = np.array(divmod(cell, 4)) * 50
             size = generator.integers(8, 48 if apart else 100, 2)
             box = np.minimum(np.concatenate([corner, corner + size]), SIDE)

@@ -7,15 +7,23 @@ from tests.tasks.detection.folders import voc_lists, voc_object, voc_xml
 
 SIZE = 48, 64  # height, width
 DETECTOR = {
-    "backbone": {"family": "cifar", "stages": [{"units": 1, "width": 16}, {"units": 1, "width": 32},
-                                               {"units": 1, "width": 32}],
-                 "stem": {"convs": [{"width": 16, "stride": 2}]}, "input_shape": [48, 64, 3]},
+    "backbone": {
+        "family": "cifar",
+        "stages": [{"units": 1, "width": 16}, {"units": 1, "width": 32}, {"units": 1, "width": 32}],
+        "stem": {"convs": [{"width": 16, "stride": 2}]},
+        "input_shape": [48, 64, 3],
+    },
     "anchors": {"sizes": [10, 16, 24], "ratios": [1.0]},
     "proposals": {"training": 64, "testing": 32, "before": 200, "sample": 64},
     "regions": {"size": 6, "sample": 32},
 }
-LEARNING = {"epochs": 20, "batch_size": 4, "learning_rate": 0.05, "precision": "float32",
-            "augment": {"flip": True, "flip_rows": True}}
+LEARNING = {
+    "epochs": 20,
+    "batch_size": 4,
+    "learning_rate": 0.05,
+    "precision": "float32",
+    "augment": {"flip": True, "flip_rows": True},
+}
 
 
 def shapes_folder(root, train=16, test=6, seed=0):
@@ -39,8 +47,9 @@ def _scene(generator):
         side = int(generator.integers(9, 23))
         left, top = int(generator.integers(0, SIZE[1] - side)), int(generator.integers(0, SIZE[0] - side))
         box = left, top, left + side, top + side
-        if any(left < other[2] and other[0] < left + side and top < other[3] and other[1] < top + side
-               for other in taken):
+        if any(
+            left < other[2] and other[0] < left + side and top < other[3] and other[1] < top + side for other in taken
+        ):
             continue
         taken.append(box)
         kind = "square" if generator.random() < 0.5 else "disc"

@@ -6,8 +6,18 @@ import tensorflow as tf
 
 from reskeras.tasks.detection.align import roi_align
 
-BOXES = np.array([[1.3, 2.1, 5.2, 7.9], [0, 0, 6, 9], [-3.5, -2.2, 4.4, 3.3], [4.1, 6.2, 9.7, 14.5], [2, 3, 2.25, 3.1],
-                  [3, 3, 3, 3], [20, 20, 30, 30]], np.float32)  # inside, whole, over each corner, tiny, empty, outside
+BOXES = np.array(
+    [
+        [1.3, 2.1, 5.2, 7.9],
+        [0, 0, 6, 9],
+        [-3.5, -2.2, 4.4, 3.3],
+        [4.1, 6.2, 9.7, 14.5],
+        [2, 3, 2.25, 3.1],
+        [3, 3, 3, 3],
+        [20, 20, 30, 30],
+    ],
+    np.float32,
+)  # inside, whole, over each corner, tiny, empty, outside
 
 
 def neighbours(y, x, height, width):
@@ -18,8 +28,12 @@ def neighbours(y, x, height, width):
     row, column = int(y), int(x)
     below, right = min(row + 1, height - 1), min(column + 1, width - 1)
     down, aside = y - row, x - column
-    return [(row, column, (1 - down) * (1 - aside)), (row, right, (1 - down) * aside),
-            (below, column, down * (1 - aside)), (below, right, down * aside)]
+    return [
+        (row, column, (1 - down) * (1 - aside)),
+        (row, right, (1 - down) * aside),
+        (below, column, down * (1 - aside)),
+        (below, right, down * aside),
+    ]
 
 
 def samples_of(box, size, samples, height, width):
@@ -39,7 +53,7 @@ def loops(features, boxes, size, samples):
     for region, box in enumerate(boxes):
         for place, cells in samples_of(box, size, samples, *features.shape[:2]):
             for row, column, weight in cells:
-                found[region][place] += weight * features[row, column] / samples ** 2
+                found[region][place] += weight * features[row, column] / samples**2
     return found
 
 
@@ -49,7 +63,7 @@ def transposed(upstream, boxes, shape, samples):
     for region, box in enumerate(boxes):
         for place, cells in samples_of(box, upstream.shape[1], samples, *shape[:2]):
             for row, column, weight in cells:
-                found[row, column] += weight * upstream[region][place] / samples ** 2
+                found[row, column] += weight * upstream[region][place] / samples**2
     return found
 
 

@@ -12,7 +12,7 @@ def test_anchors_equal_plain_loops():
         for column in range(3):
             for size in (32, 64):
                 for ratio in (0.5, 1, 2):
-                    height, width = size * ratio ** 0.5, size / ratio ** 0.5
+                    height, width = size * ratio**0.5, size / ratio**0.5
                     y, x = (row + 0.5) * 16, (column + 0.5) * 16
                     expected.append((y - height / 2, x - width / 2, y + height / 2, x + width / 2))
     found = anchor_grid(2, 3, 16, (32, 64), (0.5, 1, 2))
@@ -22,7 +22,7 @@ def test_anchors_equal_plain_loops():
 
 def test_a_shape_has_the_area_of_its_size_and_the_height_of_its_ratio():
     top, left, bottom, right = anchor_grid(1, 1, 8, (128,), (0.5, 2)).T
-    assert (bottom - top) * (right - left) == pytest.approx([128 ** 2, 128 ** 2], rel=1e-5)
+    assert (bottom - top) * (right - left) == pytest.approx([128**2, 128**2], rel=1e-5)
     assert (bottom - top) / (right - left) == pytest.approx([0.5, 2], rel=1e-5)
     assert ((bottom - top) > (right - left)).tolist() == [False, True]
 

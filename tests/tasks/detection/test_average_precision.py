@@ -16,8 +16,11 @@ def devkit(detections, objects, label, overlap):
     truth = {}
     for image in range(objects.count):
         boxes, labels, ignored = objects.rows(image)
-        truth[image] = [[left + 1, top + 1, right, bottom, hard, False] for (top, left, bottom, right), own, hard
-                        in zip(boxes.astype(float).tolist(), labels, ignored, strict=True) if own == label]
+        truth[image] = [
+            [left + 1, top + 1, right, bottom, hard, False]
+            for (top, left, bottom, right), own, hard in zip(boxes.astype(float).tolist(), labels, ignored, strict=True)
+            if own == label
+        ]
     wanted = sum(not row[4] for rows in truth.values() for row in rows)
     chosen = [k for k in range(len(detections.labels)) if detections.labels[k] == label]
     chosen.sort(key=lambda k: -detections.scores[k])
@@ -30,8 +33,9 @@ def devkit(detections, objects, label, overlap):
             wide = min(xmax, row[2]) - max(xmin, row[0]) + 1
             high = min(ymax, row[3]) - max(ymin, row[1]) + 1
             if wide > 0 and high > 0:
-                union = ((xmax - xmin + 1) * (ymax - ymin + 1) + (row[2] - row[0] + 1) * (row[3] - row[1] + 1)
-                         - wide * high)
+                union = (
+                    (xmax - xmin + 1) * (ymax - ymin + 1) + (row[2] - row[0] + 1) * (row[3] - row[1] + 1) - wide * high
+                )
                 if wide * high / union > most:
                     most, best = wide * high / union, row
         true.append(0)

@@ -122,8 +122,12 @@ def test_shapes_stay_known_where_the_batch_is_not():
         anchors = tf.constant(some_boxes(6))
         assert overlaps(anchors, boxes).shape.as_list() == [None, 6, 6]
         assert coverage(anchors, boxes).shape.as_list() == [None, 6, 6]
-        for result in (clipped(boxes, size), encoded(boxes, anchors), decoded(boxes, anchors),
-                       mirrored(boxes, size[:, 1])):
+        for result in (
+            clipped(boxes, size),
+            encoded(boxes, anchors),
+            decoded(boxes, anchors),
+            mirrored(boxes, size[:, 1]),
+        ):
             assert result.shape.as_list() == [None, 6, 4]
         return clipped(boxes, size)
 

@@ -17,10 +17,17 @@ def picture(height, width, box):
     return pixels
 
 
-@pytest.mark.parametrize(("height", "width", "expected"), [
-    (60, 80, (0, 0, 60, 80)), (30, 40, (0, 0, 60, 80)), (120, 80, (0, 0, 60, 40)), (10, 80, (0, 0, 10, 80)),
-    (600, 800, (0, 0, 60, 80)), (1, 200, (0, 0, 1, 80)),
-])
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (60, 80, (0, 0, 60, 80)),
+        (30, 40, (0, 0, 60, 80)),
+        (120, 80, (0, 0, 60, 40)),
+        (10, 80, (0, 0, 10, 80)),
+        (600, 800, (0, 0, 60, 80)),
+        (1, 200, (0, 0, 1, 80)),
+    ],
+)
 def test_an_image_is_scaled_to_fit_into_the_upper_left_corner(height, width, expected):
     one = placed(tf.zeros([height, width, 3], tf.uint8), 60, 80)
     assert one.window.numpy().tolist() == list(expected)
@@ -50,7 +57,7 @@ def test_a_box_goes_where_its_pixels_go(factor, where):
     bright = one.pixels.numpy()[..., 0] > 127
     seen = np.clip(np.round(moved), 0, [60, 80, 60, 80]).astype(int)
     expected = np.zeros((60, 80), bool)
-    expected[seen[0]:seen[2], seen[1]:seen[3]] = True
+    expected[seen[0] : seen[2], seen[1] : seen[3]] = True
     assert (bright != expected).sum() <= 2 * (np.ptp(seen[::2]) + np.ptp(seen[1::2]))  # half a pixel at the edges
 
 

@@ -28,15 +28,24 @@ def two(root, annotations, images=(), categories=None):
     """Image 7 and more for training, with `annotations`, and image 8 with a cat for test."""
     pixels = picture(root / "train2017" / "seven.png")
     picture(root / "val2017" / "eight.png", seed=8)
-    coco_json(root / "annotations" / "instances_train2017.json", [coco_image(7, "seven.png"), *images], annotations,
-              categories)
+    coco_json(
+        root / "annotations" / "instances_train2017.json",
+        [coco_image(7, "seven.png"), *images],
+        annotations,
+        categories,
+    )
     coco_json(root / "annotations" / "instances_val2017.json", [coco_image(8, "eight.png")], [coco_object(8)])
     return pixels
 
 
 def test_boxes_classes_and_crowds_are_read(tmp_path):
-    pixels = two(tmp_path, [coco_object(7, 3, (10, 5, 20, 15.5), segmentation=[[1, 2, 3]]),
-                            coco_object(7, 1, (0, 0, WIDTH, HEIGHT), iscrowd=1)])
+    pixels = two(
+        tmp_path,
+        [
+            coco_object(7, 3, (10, 5, 20, 15.5), segmentation=[[1, 2, 3]]),
+            coco_object(7, 1, (0, 0, WIDTH, HEIGHT), iscrowd=1),
+        ],
+    )
     source = opened(tmp_path)
     boxes, labels, ignored = source.train.rows(0)
     np.testing.assert_array_equal(boxes, np.array([[5, 10, 20.5, 30], [0, 0, HEIGHT, WIDTH]], np.float32))
@@ -52,33 +61,43 @@ def test_boxes_classes_and_crowds_are_read(tmp_path):
 
 def test_classes_are_the_categories_by_number_and_those_of_test_go_by_name(tmp_path):
     two(tmp_path, [coco_object(7, 2)], categories={10: "ant", 9: "zebra", 2: "cat"})
-    coco_json(tmp_path / "annotations" / "instances_val2017.json", [coco_image(8, "eight.png")],
-              [coco_object(8, 1), coco_object(8, 4), coco_object(8, 5)], {1: "zebra", 4: "yak", 5: "cat"})
+    coco_json(
+        tmp_path / "annotations" / "instances_val2017.json",
+        [coco_image(8, "eight.png")],
+        [coco_object(8, 1), coco_object(8, 4), coco_object(8, 5)],
+        {1: "zebra", 4: "yak", 5: "cat"},
+    )
     source = opened(tmp_path)
     assert source.classes == ("cat", "zebra", "ant")
     np.testing.assert_array_equal(source.test.labels, [1, 0])
     assert source.notes == ("1 object of a class that training has none of is left out: eight.png (yak)",)
 
 
-@pytest.mark.parametrize(("json_file", "folder", "file_name"), [
-    ("annotations/instances_train2017.json", "train2017", "a.png"),
-    ("annotations/instances_train2017.json", "images/train2017", "a.png"),
-    ("annotations/instances_train.json", "train2014", "a.png"),
-    ("annotations/instances_train.json", "images/training", "a.png"),
-    ("annotations/instances_train.json", "images", "a.png"),
-    ("annotations/instances_train.json", "images", "images/a.png"),
-    ("annotations/instances_val2017.json", "val2017", "a.png"),
-    ("annotations/labels.json", "images", "a.png"),
-    ("labels.json", "images", "deeper/a.png"),
-    ("labels.json", ".", "a.png"),
-])
+@pytest.mark.parametrize(
+    ("json_file", "folder", "file_name"),
+    [
+        ("annotations/instances_train2017.json", "train2017", "a.png"),
+        ("annotations/instances_train2017.json", "images/train2017", "a.png"),
+        ("annotations/instances_train.json", "train2014", "a.png"),
+        ("annotations/instances_train.json", "images/training", "a.png"),
+        ("annotations/instances_train.json", "images", "a.png"),
+        ("annotations/instances_train.json", "images", "images/a.png"),
+        ("annotations/instances_val2017.json", "val2017", "a.png"),
+        ("annotations/labels.json", "images", "a.png"),
+        ("labels.json", "images", "deeper/a.png"),
+        ("labels.json", ".", "a.png"),
+    ],
+)
 def test_images_are_found_in_the_layouts_that_people_keep(tmp_path, json_file, folder, file_name):
     place = tmp_path if file_name.startswith("images/") else tmp_path / folder
     names = [file_name.replace("a.png", f"{index}.png") for index in range(10)]
     for name in names:
         picture(place / name)
-    coco_json(tmp_path / json_file, [coco_image(index, name) for index, name in enumerate(names)],
-              [coco_object(index) for index in range(10)])
+    coco_json(
+        tmp_path / json_file,
+        [coco_image(index, name) for index, name in enumerate(names)],
+        [coco_object(index) for index in range(10)],
+    )
     source, again = opened(tmp_path), opened(tmp_path)
     assert (source.train.count, source.test.count) == (8, 2)
     assert source.test.ids == again.test.ids
@@ -97,10 +116,24 @@ def test_test_is_preferred_to_val_unless_its_objects_are_withheld(tmp_path):
     assert source.notes == ("instances_test2017.json has no objects and is not used",)
 
 
-@pytest.mark.parametrize("box", [
-    None, "1234", [1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, None], [1, 2, 3, "4"], [1, 2, 3, True], {"a": 1},
-    [1, 2, float("nan"), 4], [1, 2, 3, float("inf")], [1, 2, 10**4000, 3], [1, 2, [3], 4], [-1e308, 0, -1e308, 4],
-])
+@pytest.mark.parametrize(
+    "box",
+    [
+        None,
+        "1234",
+        [1, 2, 3],
+        [1, 2, 3, 4, 5],
+        [1, 2, 3, None],
+        [1, 2, 3, "4"],
+        [1, 2, 3, True],
+        {"a": 1},
+        [1, 2, float("nan"), 4],
+        [1, 2, 3, float("inf")],
+        [1, 2, 10**4000, 3],
+        [1, 2, [3], 4],
+        [-1e308, 0, -1e308, 4],
+    ],
+)
 def test_what_is_no_box_is_left_out(tmp_path, box):
     two(tmp_path, [coco_object(7), {**coco_object(7), "bbox": box}])
     source = opened(tmp_path)
@@ -108,13 +141,16 @@ def test_what_is_no_box_is_left_out(tmp_path, box):
     assert source.notes == ("1 object without a class or without a box of four finite numbers is left out: seven.png",)
 
 
-@pytest.mark.parametrize(("box", "kept", "note"), [
-    ((5, 5, 0, 9), None, "1 box of no height or width is left out"),
-    ((5, 5, 9, -3), None, "1 box of no height or width is left out"),
-    ((WIDTH, 5, 9, 3), None, "1 box outside of its image is left out"),
-    ((50, 30, 20, 20), (30, 50, HEIGHT, WIDTH), "1 box reaches over its image and is cut to it"),
-    ((50, 30, 10.0000001, 10), (30, 50, HEIGHT, WIDTH), None),  # rounding
-])
+@pytest.mark.parametrize(
+    ("box", "kept", "note"),
+    [
+        ((5, 5, 0, 9), None, "1 box of no height or width is left out"),
+        ((5, 5, 9, -3), None, "1 box of no height or width is left out"),
+        ((WIDTH, 5, 9, 3), None, "1 box outside of its image is left out"),
+        ((50, 30, 20, 20), (30, 50, HEIGHT, WIDTH), "1 box reaches over its image and is cut to it"),
+        ((50, 30, 10.0000001, 10), (30, 50, HEIGHT, WIDTH), None),  # rounding
+    ],
+)
 def test_boxes_that_are_flat_outside_or_reach_over_are_told(tmp_path, box, kept, note):
     two(tmp_path, [coco_object(7), coco_object(7, box=box)])
     source = opened(tmp_path)
@@ -146,8 +182,12 @@ def test_missing_broken_and_impossible_files_are_left_out_with_their_objects(tmp
 
 
 def test_images_listed_twice_without_an_id_or_in_both_files_and_stray_objects_are_told(tmp_path):
-    more = [coco_image(7, "other.png"), {"file_name": "nameless.png"}, coco_image([1], "odd.png"),
-            coco_image(5, "five.png", (9, 9))]
+    more = [
+        coco_image(7, "other.png"),
+        {"file_name": "nameless.png"},
+        coco_image([1], "odd.png"),
+        coco_image(5, "five.png", (9, 9)),
+    ]
     two(tmp_path, [coco_object(7), coco_object(99), coco_object([7]), coco_object(7, 77), coco_object(7, [1])], more)
     picture(tmp_path / "train2017" / "five.png")
     source = opened(tmp_path)
@@ -158,15 +198,19 @@ def test_images_listed_twice_without_an_id_or_in_both_files_and_stray_objects_ar
         "1 image is not of the size that its annotation says, and its own is taken: five.png",
         "2 objects belong to no image and are left out",
         "2 objects without a class or without a box of four finite numbers are left out: seven.png",
-        "1 image has no object and is kept as background")
+        "1 image has no object and is kept as background",
+    )
     np.testing.assert_array_equal(source.train.sizes, [SIZE, SIZE])
 
 
 def test_an_image_of_both_files_is_for_test_alone(tmp_path):
     two(tmp_path, [coco_object(7), coco_object(3)], [coco_image(3, "../shared/x.png")])
     for file, number in (("instances_train.json", 3), ("instances_val.json", 4)):
-        coco_json(tmp_path / "both" / "annotations" / file, [coco_image(number, "x.png"), coco_image(9, f"{file}.png")],
-                  [coco_object(number), coco_object(9)])
+        coco_json(
+            tmp_path / "both" / "annotations" / file,
+            [coco_image(number, "x.png"), coco_image(9, f"{file}.png")],
+            [coco_object(number), coco_object(9)],
+        )
         picture(tmp_path / "both" / "images" / f"{file}.png")
     picture(tmp_path / "both" / "images" / "x.png")
     source = opened(tmp_path / "both")
@@ -182,16 +226,26 @@ def test_an_image_with_an_absurd_number_of_objects_is_left_out(tmp_path):
     assert source.notes == ("1 image has more than 100,000 objects and is left out: one.png",)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("{", "no JSON that can be read"), ("", "no JSON"), ("[" * 100_000, "no JSON"), ("[]", "no list of images"),
-    ('{"images": []}', "no list of annotations"), ('{"images": [1], "annotations": []}', "no list of images"),
-    ('{"images": [], "annotations": [], "categories": {}}', "no list of categories"),
-    ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "without an id, or without a name"),
-    ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a\\nb"}]}', "without a name"),
-    ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}', "one name"),
-    ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', "one id"),
-    ("\xff\xfe{", "no JSON"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "no JSON that can be read"),
+        ("", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "no list of images"),
+        ('{"images": []}', "no list of annotations"),
+        ('{"images": [1], "annotations": []}', "no list of images"),
+        ('{"images": [], "annotations": [], "categories": {}}', "no list of categories"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "without an id, or without a name"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a\\nb"}]}', "without a name"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
+            "one name",
+        ),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', "one id"),
+        ("\xff\xfe{", "no JSON"),
+    ],
+)
 def test_json_of_another_kind_is_refused_with_what_it_lacks(tmp_path, text, words):
     two(tmp_path, [])
     file = tmp_path / "annotations" / "instances_train2017.json"

@@ -23,10 +23,16 @@ BY_HAND = {
         {"id": 2, "image_id": 7, "category_id": 1, "bbox": [100, 50, 90, 100], "area": 9000, "iscrowd": 1},
         {"id": 3, "image_id": 7, "category_id": 2, "bbox": [0, 0, 50, 50], "area": 2500, "iscrowd": 0},
         {"id": 4, "image_id": 9, "category_id": 1, "bbox": [5, 5, 190, 150], "area": 28500, "iscrowd": 0},
-        {"id": 5, "image_id": 9, "category_id": 2, "bbox": [60, 60, 20, 20], "area": 400, "iscrowd": 0}],
+        {"id": 5, "image_id": 9, "category_id": 2, "bbox": [60, 60, 20, 20], "area": 400, "iscrowd": 0},
+    ],
 }
-SAME = annotated([[(20, 10, 40, 40, 0), (50, 100, 150, 190, 0, "crowd"), (0, 0, 50, 50, 1)],
-                  [(5, 5, 155, 195, 0), (60, 60, 80, 80, 1)]], ids=(7, 9))
+SAME = annotated(
+    [
+        [(20, 10, 40, 40, 0), (50, 100, 150, 190, 0, "crowd"), (0, 0, 50, 50, 1)],
+        [(5, 5, 155, 195, 0), (60, 60, 80, 80, 1)],
+    ],
+    ids=(7, 9),
+)
 RESULTS = [
     {"image_id": 7, "category_id": 1, "bbox": [11, 20, 30, 21], "score": 0.75},
     {"image_id": 7, "category_id": 1, "bbox": [12, 22, 30, 20], "score": 0.5},
@@ -34,10 +40,19 @@ RESULTS = [
     {"image_id": 7, "category_id": 1, "bbox": [140, 90, 30, 30], "score": 0.8125},
     {"image_id": 7, "category_id": 2, "bbox": [0, 0, 50, 40], "score": 0.25},
     {"image_id": 9, "category_id": 1, "bbox": [0, 0, 190, 150], "score": 0.625},
-    {"image_id": 9, "category_id": 2, "bbox": [100, 100, 20, 20], "score": 0.375}]
-FOUND = detected([(0, 0, 0.75, 20, 11, 41, 41), (0, 0, 0.5, 22, 12, 42, 42), (0, 0, 0.875, 60, 110, 90, 140),
-                  (0, 0, 0.8125, 90, 140, 120, 170), (0, 1, 0.25, 0, 0, 40, 50), (1, 0, 0.625, 0, 0, 150, 190),
-                  (1, 1, 0.375, 100, 100, 120, 120)])
+    {"image_id": 9, "category_id": 2, "bbox": [100, 100, 20, 20], "score": 0.375},
+]
+FOUND = detected(
+    [
+        (0, 0, 0.75, 20, 11, 41, 41),
+        (0, 0, 0.5, 22, 12, 42, 42),
+        (0, 0, 0.875, 60, 110, 90, 140),
+        (0, 0, 0.8125, 90, 140, 120, 170),
+        (0, 1, 0.25, 0, 0, 40, 50),
+        (1, 0, 0.625, 0, 0, 150, 190),
+        (1, 1, 0.375, 100, 100, 120, 120),
+    ]
+)
 
 
 def judged(folder, truth, results):
@@ -70,13 +85,17 @@ def fifty(detections, objects, label):
     rows, wanted = [], 0
     for image in range(objects.count):
         boxes, labels, ignored = objects.rows(image)
-        truth = [(box.astype(float), bool(hard)) for box, own, hard in zip(boxes, labels, ignored, strict=True)
-                 if own == label]
+        truth = [
+            (box.astype(float), bool(hard))
+            for box, own, hard in zip(boxes, labels, ignored, strict=True)
+            if own == label
+        ]
         truth.sort(key=lambda row: row[1])
         wanted += sum(not hard for _, hard in truth)
         taken = set()
-        here = [k for k in range(len(detections.labels))
-                if detections.image[k] == image and detections.labels[k] == label]
+        here = [
+            k for k in range(len(detections.labels)) if detections.image[k] == image and detections.labels[k] == label
+        ]
         for k in sorted(here, key=lambda k: -detections.scores[k])[:100]:
             box, match, most = detections.boxes[k].astype(float), None, 0.5
             for place, (other, hard) in enumerate(truth):
@@ -123,8 +142,10 @@ def test_random_detections_survive_the_way_through_files(seed, tmp_path):
     judge = judged(tmp_path, coco_objects(objects, NAMES), results)
     assert in_order(coco_precision(detections, objects, NAMES)) == judge.stats.tolist()
     back = [judge.cocoDt.anns[number] for number in sorted(judge.cocoDt.anns)]
-    boxes = [[row["bbox"][1], row["bbox"][0], row["bbox"][1] + row["bbox"][3], row["bbox"][0] + row["bbox"][2]]
-             for row in back]
+    boxes = [
+        [row["bbox"][1], row["bbox"][0], row["bbox"][1] + row["bbox"][3], row["bbox"][0] + row["bbox"][2]]
+        for row in back
+    ]
     np.testing.assert_allclose(boxes, detections.boxes, rtol=1e-12)
     assert [row["score"] for row in back] == detections.scores.tolist()
     assert [row["category_id"] - 1 for row in back] == detections.labels.tolist()
@@ -145,14 +166,19 @@ def test_the_figure_at_one_half_is_that_of_loops(seed, ignored):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_voc_and_coco_call_the_same_detections_true_where_objects_lie_apart(seed, tmp_path):
-    objects, detections = drawn(np.random.default_rng(seed), len(NAMES), images=20, apart=True, ignored="",
-                                ties=False)
+    objects, detections = drawn(np.random.default_rng(seed), len(NAMES), images=20, apart=True, ignored="", ties=False)
     judge = judged(tmp_path, coco_objects(objects, NAMES), coco_results(detections, objects, NAMES))
     for label, each in enumerate(voc_precision(detections, objects, NAMES).classes):
-        rows = [row for row in judge.evalImgs if row and row["category_id"] == label + 1
-                and row["aRng"] == judge.params.areaRng[0]]
-        pairs = sorted((-score, bool(match)) for row in rows
-                       for score, match in zip(row["dtScores"], row["dtMatches"][0], strict=True))
+        rows = [
+            row
+            for row in judge.evalImgs
+            if row and row["category_id"] == label + 1 and row["aRng"] == judge.params.areaRng[0]
+        ]
+        pairs = sorted(
+            (-score, bool(match))
+            for row in rows
+            for score, match in zip(row["dtScores"], row["dtMatches"][0], strict=True)
+        )
         hits = np.rint(each.precision * np.arange(1, len(each.precision) + 1)).astype(int)
         assert np.diff(hits, prepend=0).astype(bool).tolist() == [match for _, match in pairs]
 
@@ -176,8 +202,10 @@ def test_any_number_of_detections_inside_an_ignored_object_are_no_mistakes(kind)
 
 def test_images_may_be_named_by_their_files():
     numbered = coco_precision(FOUND, SAME, ("a", "b"))
-    images = [[(20, 10, 40, 40, 0), (50, 100, 150, 190, 0, "crowd"), (0, 0, 50, 50, 1)],
-              [(5, 5, 155, 195, 0), (60, 60, 80, 80, 1)]]
+    images = [
+        [(20, 10, 40, 40, 0), (50, 100, 150, 190, 0, "crowd"), (0, 0, 50, 50, 1)],
+        [(5, 5, 155, 195, 0), (60, 60, 80, 80, 1)],
+    ]
     assert coco_precision(FOUND, annotated(images, ids=("2007_000027", "2008_000008")), ("a", "b")) == numbered
 
 

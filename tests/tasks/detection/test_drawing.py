@@ -68,8 +68,18 @@ def ring(box, outwards, inwards):
     return inside
 
 
-@pytest.mark.parametrize("box", [(-50, -50, 20, 20), (200, 300, 500, 500), (10, 10, 10, 10), (10, 10, 11, 200),
-                                 (900, 900, 950, 950), (0, 0, 240, 320), (30, 20, 10, 5)])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (-50, -50, 20, 20),
+        (200, 300, 500, 500),
+        (10, 10, 10, 10),
+        (10, 10, 11, 200),
+        (900, 900, 950, 950),
+        (0, 0, 240, 320),
+        (30, 20, 10, 5),
+    ],
+)
 @pytest.mark.parametrize("dashed", [False, True])
 def test_of_any_box_the_edges_are_drawn_that_are_in_the_image(box, dashed):
     mark = Mark(tuple(map(float, box)), COLOURS[0], "a label", "a", dashed)
@@ -85,8 +95,9 @@ def test_of_any_box_the_edges_are_drawn_that_are_in_the_image(box, dashed):
 
 def test_truth_is_dashed_and_detections_are_not():
     box = (50.0, 50.0, 200.0, 250.0)
-    solid, dashed = (of_colour(draw_boxes(plain(), [Mark(box, COLOURS[0], dashed=dashed)]), COLOURS[0])
-                     for dashed in (False, True))
+    solid, dashed = (
+        of_colour(draw_boxes(plain(), [Mark(box, COLOURS[0], dashed=dashed)]), COLOURS[0]) for dashed in (False, True)
+    )
     for edge in (np.s_[50, 50:250], np.s_[50:200, 50], np.s_[199, 50:250], np.s_[50:200, 249]):
         assert solid[edge].all()
         assert 0.4 < dashed[edge].mean() < 0.7
@@ -97,8 +108,11 @@ def test_truth_is_dashed_and_detections_are_not():
 def test_a_class_has_one_colour_wherever_it_is_drawn():
     told = found_marks([Detection(name, 0.5, (0.0, 0.0, 9.0, 9.0)) for name in CLASSES], CLASSES)
     true = true_marks(np.zeros((20, 4)), np.arange(20), CLASSES)
-    assert [mark.colour for mark in told] == [mark.colour for mark in true] == [
-        colour_of(name, CLASSES) for name in CLASSES]
+    assert (
+        [mark.colour for mark in told]
+        == [mark.colour for mark in true]
+        == [colour_of(name, CLASSES) for name in CLASSES]
+    )
     assert all(one.colour != other.colour for one, other in pairwise(told))
 
 
@@ -147,8 +161,14 @@ def crowd(count, seed=0, size=(480, 640)):
     for number in range(count):
         top, left = generator.integers(-20, size[0] - 10), generator.integers(-20, size[1] - 10)
         high, wide = generator.integers(5, 150, 2)
-        marks.append(Mark(tuple(map(float, (top, left, top + high, left + wide))), COLOURS[number % 7],
-                          f"class {number % 7} 0.{99 - number % 90:02d}", f"0.{99 - number % 90:02d}"))
+        marks.append(
+            Mark(
+                tuple(map(float, (top, left, top + high, left + wide))),
+                COLOURS[number % 7],
+                f"class {number % 7} 0.{99 - number % 90:02d}",
+                f"0.{99 - number % 90:02d}",
+            )
+        )
     return marks
 
 
@@ -221,8 +241,17 @@ def test_marks_stay_on_their_objects_when_an_image_is_enlarged(side):
     np.testing.assert_allclose(marks[0].box, bounds(pixels), atol=1.5)
 
 
-@pytest.mark.parametrize("box", [(80, 100, 120, 160), (0, 0, 20, 20), (180, 280, 200, 300), (0, 0, 200, 300),
-                                 (10, 100, 190, 120), (90, 150, 94, 154)])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (80, 100, 120, 160),
+        (0, 0, 20, 20),
+        (180, 280, 200, 300),
+        (0, 0, 200, 300),
+        (10, 100, 190, 120),
+        (90, 150, 94, 154),
+    ],
+)
 def test_a_part_cut_out_holds_the_whole_box_and_its_mark(box):
     pixels, marks = cropped(*painted(box), tuple(map(float, box)), 320)
     assert max(pixels.shape) == 320

@@ -64,8 +64,10 @@ def images(shapes):
 def told(found, row):
     """What is told of one image: [(class, score, box)]."""
     found = {name: np.asarray(values) for name, values in found.items()}
-    return [(found["classes"][row, place].decode(), found["scores"][row, place], found["boxes"][row, place])
-            for place in range(found["count"][row])]
+    return [
+        (found["classes"][row, place].decode(), found["scores"][row, place], found["boxes"][row, place])
+        for place in range(found["count"][row])
+    ]
 
 
 def asked(loaded, *files):
@@ -145,21 +147,32 @@ def test_one_changed_weight_is_rejected_and_kept_aside(copied_detector, monkeypa
 
 def test_a_box_that_is_not_scaled_back_is_rejected(copied_detector, monkeypatch):
     found = export.Detector.found
-    monkeypatch.setattr(export.ServedDetector, "__call__", lambda self, files: {
-        **_named(self, found(self._detector(), files)), "boxes": found(self._detector(), files)["boxes"] * 1.004})
+    monkeypatch.setattr(
+        export.ServedDetector,
+        "__call__",
+        lambda self, files: {
+            **_named(self, found(self._detector(), files)),
+            "boxes": found(self._detector(), files)["boxes"] * 1.004,
+        },
+    )
     with pytest.raises(ReskerasError, match="rejected"):
         copied_detector.export(timing=False)
 
 
 def _named(served, found):
-    names = tf.gather(tf.constant([*served.classes, ""]), tf.where(found["labels"] < 0, len(served.classes),
-                                                                   found["labels"]))
+    names = tf.gather(
+        tf.constant([*served.classes, ""]), tf.where(found["labels"] < 0, len(served.classes), found["labels"])
+    )
     return {"scores": found["scores"], "count": found["count"], "classes": names}
 
 
 def test_a_process_without_reskeras_gets_the_same_boxes(exported, loaded, images, tmp_path):
-    subprocess.run([sys.executable, "-c", ASK, exported[1].path, tmp_path / "found.npz", *images], check=True,
-                   cwd=tmp_path, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", ASK, exported[1].path, tmp_path / "found.npz", *images],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+    )
     expected = asked(loaded, *(path.read_bytes() for path in images))
     with np.load(tmp_path / "found.npz") as found:
         for row in range(len(images)):
@@ -173,9 +186,24 @@ def test_saved_model_cli_shows_and_runs_it(exported, loaded, images, tmp_path):
     for name in ("serving_default", "bytes", "features", "image_bytes", "boxes", "scores", "count", "(-1, 100, 4)"):
         assert name in shown
     np.save(tmp_path / "files.npy", np.array([path.read_bytes() for path in images]))
-    subprocess.run([program, "run", "--dir", path, "--tag_set", "serve", "--signature_def", "serving_default",
-                    "--inputs", f"image_bytes={tmp_path / 'files.npy'}", "--outdir", tmp_path], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [
+            program,
+            "run",
+            "--dir",
+            path,
+            "--tag_set",
+            "serve",
+            "--signature_def",
+            "serving_default",
+            "--inputs",
+            f"image_bytes={tmp_path / 'files.npy'}",
+            "--outdir",
+            tmp_path,
+        ],
+        check=True,
+        capture_output=True,
+    )
     expected = asked(loaded, *(path.read_bytes() for path in images))
     np.testing.assert_allclose(np.load(tmp_path / "boxes.npy"), expected["boxes"], atol=1e-3)
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected["scores"], atol=1e-5)
@@ -185,8 +213,16 @@ def files_of_every_kind(path):
     """An image as cameras, browsers and scanners make files of it, in several sizes."""
     image = Image.open(path).convert("RGB")
     small, wide = image.resize((30, 20)), image.resize((400, 100))
-    made = [(image, "PNG"), (image, "JPEG"), (small, "PNG"), (wide, "JPEG"), (image.convert("L"), "PNG"),
-            (image.convert("RGBA"), "PNG"), (image.convert("P"), "PNG"), (image.crop((0, 0, 60, 1)), "PNG")]
+    made = [
+        (image, "PNG"),
+        (image, "JPEG"),
+        (small, "PNG"),
+        (wide, "JPEG"),
+        (image.convert("L"), "PNG"),
+        (image.convert("RGBA"), "PNG"),
+        (image.convert("P"), "PNG"),
+        (image.crop((0, 0, 60, 1)), "PNG"),
+    ]
     files = []
     for each, kind in made:
         held = io.BytesIO()
@@ -214,7 +250,10 @@ def test_what_cannot_be_read_leaves_the_images_beside_it_as_they_are(loaded, ima
     whole = ask(image_bytes=tf.constant([first, *[first] * len(bad), last]))
     mixed = ask(image_bytes=tf.constant([first, *bad, last]))
     assert [status.decode() for status in mixed["status"].numpy()] == [
-        "ok", *(said for _, said in UNREADABLE.values()), "ok"]
+        "ok",
+        *(said for _, said in UNREADABLE.values()),
+        "ok",
+    ]
     for name, values in mixed.items():
         values = values.numpy()
         np.testing.assert_array_equal(values[[0, -1]], whole[name].numpy()[[0, -1]])
@@ -225,9 +264,11 @@ def test_what_cannot_be_read_leaves_the_images_beside_it_as_they_are(loaded, ima
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "bytes", "features"])
-@pytest.mark.parametrize("files, said", [
-    ([], "the batch is empty"), ([[b"two"], [b"axes"]], "is not compatible with expected shape"),
-], ids=["empty", "two axes"])
+@pytest.mark.parametrize(
+    "files, said",
+    [([], "the batch is empty"), ([[b"two"], [b"axes"]], "is not compatible with expected shape")],
+    ids=["empty", "two axes"],
+)
 def test_a_request_that_is_none_is_an_invalid_argument(loaded, signature, files, said):
     with pytest.raises(tf.errors.InvalidArgumentError, match=said):
         loaded.signatures[signature](image_bytes=tf.constant(files, tf.string))

@@ -29,22 +29,25 @@ def feed(source, replicas=None, size=PLAIN, **fields):
 
 
 def batches(fed, epoch=0, step=0, until=1):
-    return [(tf.nest.map_structure(lambda each: each.numpy(), inputs), weights.numpy())
-            for inputs, weights in fed.training(epoch, step, until)]
+    return [
+        (tf.nest.map_structure(lambda each: each.numpy(), inputs), weights.numpy())
+        for inputs, weights in fed.training(epoch, step, until)
+    ]
 
 
 def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b), strict=True))
 
 
-@pytest.mark.parametrize("augment", [
-    {"flip": False}, {"flip": True}, {"flip": True, "flip_rows": True}, {"scale": [0.5, 2.0], "flip": True},
-])
+@pytest.mark.parametrize(
+    "augment", [{"flip": False}, {"flip": True}, {"flip": True, "flip_rows": True}, {"scale": [0.5, 2.0], "flip": True}]
+)
 def test_each_box_stays_on_its_object(source, augment):
     looked, cut = 0, 0
     for inputs, _ in batches(feed(source, augment=augment), until=3):
-        for image, boxes, labels, window in zip(*(inputs[name] for name in ("image", "boxes", "labels", "window")),
-                                                strict=True):
+        for image, boxes, labels, window in zip(
+            *(inputs[name] for name in ("image", "boxes", "labels", "window")), strict=True
+        ):
             assert (boxes[labels == PADDING] == 0).all()
             for box, label in zip(boxes[labels >= 0], labels[labels >= 0], strict=True):
                 assert (box[:2] >= window[:2]).all()
@@ -60,8 +63,9 @@ def test_each_box_stays_on_its_object(source, augment):
 
 
 def test_scaled_images_differ_in_size(source):
-    windows = np.concatenate([inputs["window"] for inputs, _ in batches(
-        feed(source, augment={"scale": [0.5, 2.0]}), until=4)])
+    windows = np.concatenate(
+        [inputs["window"] for inputs, _ in batches(feed(source, augment={"scale": [0.5, 2.0]}), until=4)]
+    )
     heights = windows[:, 2] - windows[:, 0]
     assert heights.min() < 30
     assert (heights == 48).any()
@@ -90,8 +94,7 @@ def test_shards_of_a_batch_are_the_batch(source, monkeypatch):
     for worker in (0, 1):
         monkeypatch.setattr(Replicas, "dataset", lambda self, shard, rows, worker=worker: shard((worker, 2)))
         parts.append(batches(feed(source, **fields)))
-    joined = [tf.nest.map_structure(lambda *halves: np.concatenate(halves), *pair)
-              for pair in zip(*parts, strict=True)]
+    joined = [tf.nest.map_structure(lambda *halves: np.concatenate(halves), *pair) for pair in zip(*parts, strict=True)]
     assert same(whole, joined)
 
 
@@ -130,10 +133,15 @@ def test_of_an_object_that_is_cut_too_little_is_ignored():
     assert kept.numpy()[0] == 1
 
 
-@pytest.mark.parametrize(("augment", "message"), [
-    ({"mixup": 0.2}, "augment.mixup: is for classifiers"), ({"pad_crop": 4}, "augment.pad_crop"),
-    ({"random_resized_crop": {}}, "augment.random_resized_crop"), ({"rand_augment": {}}, "augment.rand_augment"),
-])
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        ({"mixup": 0.2}, "augment.mixup: is for classifiers"),
+        ({"pad_crop": 4}, "augment.pad_crop"),
+        ({"random_resized_crop": {}}, "augment.random_resized_crop"),
+        ({"rand_augment": {}}, "augment.rand_augment"),
+    ],
+)
 def test_augmentation_for_classifiers_is_refused(source, augment, message):
     with pytest.raises(ReskerasError, match=message):
         feed(source, augment=augment).check()

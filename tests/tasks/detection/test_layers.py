@@ -30,8 +30,10 @@ WINDOW = np.float32([[0, 0, 38, 54]])
 def maps(seed=0, count=4):
     """Objectness and deltas of one image, at random."""
     generator = np.random.default_rng(seed)
-    return (generator.normal(size=(1, *MAP, count)).astype(np.float32),
-            generator.normal(scale=0.3, size=(1, *MAP, 4 * count)).astype(np.float32))
+    return (
+        generator.normal(size=(1, *MAP, count)).astype(np.float32),
+        generator.normal(scale=0.3, size=(1, *MAP, 4 * count)).astype(np.float32),
+    )
 
 
 def moved(anchor, delta):
@@ -46,8 +48,14 @@ def offset(box, anchor):
     """The way back."""
     sizes = [(each[2] - each[0], each[3] - each[1]) for each in (box, anchor)]
     centres = [((each[0] + each[2]) / 2, (each[1] + each[3]) / 2) for each in (box, anchor)]
-    return np.array([(centres[0][0] - centres[1][0]) / sizes[1][0], (centres[0][1] - centres[1][1]) / sizes[1][1],
-                     np.log(sizes[0][0] / sizes[1][0]), np.log(sizes[0][1] / sizes[1][1])])
+    return np.array(
+        [
+            (centres[0][0] - centres[1][0]) / sizes[1][0],
+            (centres[0][1] - centres[1][1]) / sizes[1][1],
+            np.log(sizes[0][0] / sizes[1][0]),
+            np.log(sizes[0][1] / sizes[1][1]),
+        ]
+    )
 
 
 def share_inside(anchor, window=WINDOW[0]):
@@ -73,7 +81,7 @@ def test_proposals_are_the_best_moved_anchors_suppressed():
     assert len(kept) > 5
     assert np.allclose(found[0, : len(kept)], boxes[kept], atol=1e-4)
     assert np.allclose(probability[0, : len(kept)], 1 / (1 + np.exp(-scores[order][kept])), atol=1e-5)
-    assert np.count_nonzero(found[0, len(kept):]) == np.count_nonzero(probability[0, len(kept):]) == 0
+    assert np.count_nonzero(found[0, len(kept) :]) == np.count_nonzero(probability[0, len(kept) :]) == 0
 
 
 def test_what_lies_beside_the_image_is_not_proposed_however_sure():
@@ -108,7 +116,7 @@ def test_the_proposal_losses_are_those_of_the_paper():
         if positive:
             row = owners[0] if owners else over[index].argmax()
             for difference in np.abs(deltas.reshape(-1, 4)[index] - offset(OBJECTS[row], anchor)):
-                moving += difference ** 2 * 4.5 if difference < 1 / 9 else difference - 1 / 18
+                moving += difference**2 * 4.5 if difference < 1 / 9 else difference - 1 / 18
     assert float(entropy[0]) == pytest.approx(expected / count, rel=1e-5)
     assert float(boxes[0]) == pytest.approx(moving / count, rel=1e-5)
     assert moving > 0
@@ -140,16 +148,28 @@ def test_an_image_without_objects_teaches_background_alone():
 
 
 def targets(proposals, labels=LABELS, boxes=OBJECTS, **more):
-    layer = RegionTargets(**{"name": "t", "classes": 2, "count": 8, "positives": 4, "positive": 0.5,
-                             "deviations": [0.1, 0.1, 0.2, 0.2], **more})
+    layer = RegionTargets(
+        **{
+            "name": "t",
+            "classes": 2,
+            "count": 8,
+            "positives": 4,
+            "positive": 0.5,
+            "deviations": [0.1, 0.1, 0.2, 0.2],
+            **more,
+        }
+    )
     return [values.numpy()[0] for values in layer([proposals[None], boxes[None], labels[None], np.int32([[3, 4]])])]
 
 
 def test_regions_near_an_object_are_to_become_it():
     proposals = np.float32([[5, 4, 21, 17], [9, 31, 33, 50], [20, 0, 38, 20], [0, 0, 0, 0]])
     regions, labels, wanted, weights = targets(proposals)
-    told = {tuple(region): (label, delta) for region, label, delta, weight in zip(
-        regions, labels, wanted, weights, strict=True) if weight}
+    told = {
+        tuple(region): (label, delta)
+        for region, label, delta, weight in zip(regions, labels, wanted, weights, strict=True)
+        if weight
+    }
     assert len(told) == weights.sum() == 5  # two moved, two objects themselves, one background; the empty one is none
     for region, label, row in (((5, 4, 21, 17), 1, 0), ((9, 31, 33, 50), 0, 1), ((4, 4, 20, 16), 1, 0)):
         assert told[region][0] == label
@@ -184,8 +204,9 @@ def test_the_region_losses_are_those_of_the_paper():
     logits, deltas = generator.normal(size=(2, 3, 3)), generator.normal(scale=2, size=(2, 3, 8))
     labels, wanted = np.int32([[0, 1, 2], [2, 2, 1]]), generator.normal(size=(2, 3, 4))
     weights = np.float32([[1, 1, 1], [1, 0, 1]])
-    entropy, boxes = RegionLosses(name="r", classes=2)([
-        *(each.astype(np.float32) for each in (logits, deltas)), labels, wanted.astype(np.float32), weights])
+    entropy, boxes = RegionLosses(name="r", classes=2)(
+        [*(each.astype(np.float32) for each in (logits, deltas)), labels, wanted.astype(np.float32), weights]
+    )
     for image in range(2):
         told, moved_by = 0.0, 0.0
         for region in np.flatnonzero(weights[image]):
@@ -194,7 +215,7 @@ def test_the_region_losses_are_those_of_the_paper():
             if labels[image, region] < 2:
                 place = 4 * labels[image, region]
                 for difference in np.abs(deltas[image, region, place : place + 4] - wanted[image, region]):
-                    moved_by += difference ** 2 / 2 if difference < 1 else difference - 0.5
+                    moved_by += difference**2 / 2 if difference < 1 else difference - 0.5
         assert float(entropy[image]) == pytest.approx(told / weights[image].sum(), rel=1e-5)
         assert float(boxes[image]) == pytest.approx(moved_by / weights[image].sum(), rel=1e-5)
 

@@ -93,4 +93,5 @@ def test_shapes_stay_known_where_the_batch_is_not():
     index, kind = run(overlaps, real)
     for image in range(2):
         assert (index[image].numpy().tolist(), kind[image].numpy().tolist()) == loops(
-            overlaps[image], real[image], 0.7, 0.3, True)
+            overlaps[image], real[image], 0.7, 0.3, True
+        )

@@ -31,10 +31,21 @@ def kinds_of(objects, rows):
     return mistakes(detected(rows), objects, NAMES).kinds.tolist()
 
 
-@pytest.mark.parametrize(("label", "box", "kind"), [
-    (CAT, BOX, CORRECT), (CAT, (0, 0, 100, 50), CORRECT), (CAT, (0, 0, 100, 49), LOCALISATION),
-    (CAT, (0, 0, 100, 10), LOCALISATION), (CAT, (0, 0, 100, 9), BACKGROUND), (DOG, BOX, CONFUSED), (DOG, HALF, BOTH),
-    (DOG, (0, 0, 100, 9), BACKGROUND), (CAT, (110, 110, 150, 150), BACKGROUND), (CAT, (5, 5, 5, 5), BACKGROUND)])
+@pytest.mark.parametrize(
+    ("label", "box", "kind"),
+    [
+        (CAT, BOX, CORRECT),
+        (CAT, (0, 0, 100, 50), CORRECT),
+        (CAT, (0, 0, 100, 49), LOCALISATION),
+        (CAT, (0, 0, 100, 10), LOCALISATION),
+        (CAT, (0, 0, 100, 9), BACKGROUND),
+        (DOG, BOX, CONFUSED),
+        (DOG, HALF, BOTH),
+        (DOG, (0, 0, 100, 9), BACKGROUND),
+        (CAT, (110, 110, 150, 150), BACKGROUND),
+        (CAT, (5, 5, 5, 5), BACKGROUND),
+    ],
+)
 def test_one_detection_near_one_cat(label, box, kind):
     assert kinds_of(annotated([[(*BOX, CAT)]]), [(0, label, 0.9, *box)]) == [kind]
 
@@ -86,8 +97,11 @@ def test_of_the_missed_objects_those_without_a_proposal_are_told():
 
 def gains(found):
     """The kinds that are worth something, and what."""
-    return {each.name: pytest.approx(each.mended - found.map_area) for each in found.table
-            if each.mended != pytest.approx(found.map_area)}
+    return {
+        each.name: pytest.approx(each.mended - found.map_area)
+        for each in found.table
+        if each.mended != pytest.approx(found.map_area)
+    }
 
 
 def test_a_better_box_mends_localisation_alone():
@@ -104,9 +118,14 @@ def test_the_right_class_mends_confusion_alone():
     assert gains(found) == {CONFUSED: 0.5}
 
 
-@pytest.mark.parametrize(("row", "kind"), [
-    ((0, CAT, 0.9, 0, 0, 100, 90), DUPLICATE), ((0, CAT, 0.9, 150, 150, 190, 190), BACKGROUND),
-    ((0, CAT, 0.9, 100, 100, 145, 200), BOTH)])
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ((0, CAT, 0.9, 0, 0, 100, 90), DUPLICATE),
+        ((0, CAT, 0.9, 150, 150, 190, 190), BACKGROUND),
+        ((0, CAT, 0.9, 100, 100, 145, 200), BOTH),
+    ],
+)
 def test_what_has_no_object_of_its_own_is_mended_by_its_removal(row, kind):
     """Sure and false, it stands before the second of two cats."""
     objects = annotated([[(*BOX, CAT), (100, 100, 145, 145, DOG)], [(*BOX, CAT)]])
@@ -136,6 +155,7 @@ def test_of_several_mistakes_about_an_object_only_the_surest_is_put_right():
 
 def sorted_by_hand(detections, objects, overlap):
     """Each detection and object one at a time, from the docstring's words."""
+
     def iou(a, b):
         height, width = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
         if height <= 0 or width <= 0:

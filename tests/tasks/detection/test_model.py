@@ -30,10 +30,13 @@ def batch(size=(48, 64), count=2, seed=0):
     """Inputs of a training step."""
     generator = np.random.default_rng(seed)
     boxes = np.tile(np.float32([[4, 4, 20, 24], [20, 30, 44, 60], [0, 0, 0, 0]]), [count, 1, 1])
-    return {"image": generator.normal(size=(count, *size, 3)).astype(np.float32),
-            "window": np.tile(np.float32([0, 0, *size]), [count, 1]), "boxes": boxes,
-            "labels": np.tile(np.int32([0, 1, -1]), [count, 1]),
-            "seed": np.stack([np.full(count, seed), np.arange(count)], axis=1).astype(np.int32)}
+    return {
+        "image": generator.normal(size=(count, *size, 3)).astype(np.float32),
+        "window": np.tile(np.float32([0, 0, *size]), [count, 1]),
+        "boxes": boxes,
+        "labels": np.tile(np.int32([0, 1, -1]), [count, 1]),
+        "seed": np.stack([np.full(count, seed), np.arange(count)], axis=1).astype(np.int32),
+    }
 
 
 def randomised(model, seed=0):
@@ -44,8 +47,11 @@ def randomised(model, seed=0):
         role = name.rpartition("/")[2]
         spread = {"gamma": (1.0, 0.1), "moving_variance": (1.0, 0.1), "kernel": (0.0, value.std() or 0.1)}
         mean, deviation = spread.get(role, (0.0, 0.1))
-        values[name] = np.abs(generator.normal(mean, deviation, value.shape)).astype(np.float32) if mean else (
-            generator.normal(mean, deviation, value.shape).astype(np.float32))
+        values[name] = (
+            np.abs(generator.normal(mean, deviation, value.shape)).astype(np.float32)
+            if mean
+            else (generator.normal(mean, deviation, value.shape).astype(np.float32))
+        )
     write(model, values)
     return values
 
@@ -66,9 +72,20 @@ def test_shared_map_and_regions_are_slices_of_the_backbone(order):
 
 
 @pytest.mark.sample(2)
-@pytest.mark.parametrize("name", [
-    "resnet-18", "resnet-50", "preact-18", "plain-18", "cifar-resnet-20", "resnext-50-32x4d", "cifar-preact-110",
-    "se-resnet-50", "cifar-resnet-110-shortcut-gate-bias-6"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet-18",
+        "resnet-50",
+        "preact-18",
+        "plain-18",
+        "cifar-resnet-20",
+        "resnext-50-32x4d",
+        "cifar-preact-110",
+        "se-resnet-50",
+        "cifar-resnet-110-shortcut-gate-bias-6",
+    ],
+)
 def test_networks_of_the_catalogue_are_backbones(name):
     plan = lower_detector(DetectorSpec.model_validate({"backbone": name, "classes": 5}))
     assert plan.shared.units[0].name == "stem"
@@ -90,9 +107,15 @@ def test_resnet_101_is_divided_as_in_the_paper():
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize("changes", [{}, {"regions": {"pool": "max", "size": 6, "sample": 16}},
-                                     {"regions": {"context": True, "size": 6, "sample": 16}},
-                                     {"backbone": {"order": "full_preact"}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"regions": {"pool": "max", "size": 6, "sample": 16}},
+        {"regions": {"context": True, "size": 6, "sample": 16}},
+        {"backbone": {"order": "full_preact"}},
+    ],
+)
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_gradients_reach_every_weight_and_are_finite(changes, precision):
     model = training_model(lower_detector(small(**changes)), "t", 3, precision=precision, seed=0)
@@ -100,8 +123,9 @@ def test_gradients_reach_every_weight_and_are_finite(changes, precision):
     with tf.GradientTape() as tape:
         losses = model(inputs, training=True)
         total = tf.add_n([tf.reduce_sum(losses[name]) for name in LOSSES])
-    for variable, gradient in zip(model.trainable_variables, tape.gradient(total, model.trainable_variables),
-                                  strict=True):
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(total, model.trainable_variables), strict=True
+    ):
         assert gradient is not None, variable.path
         values = tf.convert_to_tensor(gradient).numpy().astype(np.float32)
         assert np.isfinite(values).all(), variable.path
@@ -140,8 +164,7 @@ def test_the_saved_model_loads_and_answers_the_same(tmp_path):
 
 
 def test_a_fresh_detector_is_sure_of_nothing():
-    told = detector_model(lower_detector(small()), "d", seed=0)(
-        {name: batch()[name] for name in ("image", "window")})
+    told = detector_model(lower_detector(small()), "d", seed=0)({name: batch()[name] for name in ("image", "window")})
     assert np.abs(told["objectness"][told["objectness"] > 0] - 0.5).max() < 0.2
     assert tf.nn.softmax(told["logits"]).numpy().max() < 0.6
 

@@ -15,12 +15,16 @@ def objects(counts=COUNTS):
     rng = np.random.default_rng(1)
     stored = tf.constant([f"image {index}" for index in range(len(counts))])
     return Objects(
-        name="train", ids=tuple(f"id{index}" for index in range(len(counts))),
+        name="train",
+        ids=tuple(f"id{index}" for index in range(len(counts))),
         sizes=np.array([[10 + index, 20] for index in range(len(counts))], np.int32),
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         boxes=np.arange(total * 4, dtype=np.float32).reshape(-1, 4) + 1,
-        labels=rng.integers(0, 5, total).astype(np.int32), ignored=np.arange(total) % 3 == 1,
-        crowd=np.arange(total) % 6 == 1, read=lambda index: tf.gather(stored, index))
+        labels=rng.integers(0, 5, total).astype(np.int32),
+        ignored=np.arange(total) % 3 == 1,
+        crowd=np.arange(total) % 6 == 1,
+        read=lambda index: tf.gather(stored, index),
+    )
 
 
 def expected(split, index):

@@ -11,8 +11,14 @@ from reskeras.tasks.detection.options import Options
 from tests.tasks.detection.shapes import DETECTOR, LEARNING
 
 
-@pytest.mark.parametrize("options", [Options(refine=True), Options(scales=(0.75, 1.0, 1.5), canonical=24.0),
-                                     Options(refine=True, scales=(1.0, 1.5), canonical=16.0)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(refine=True),
+        Options(scales=(0.75, 1.0, 1.5), canonical=24.0),
+        Options(refine=True, scales=(1.0, 1.5), canonical=16.0),
+    ],
+)
 def test_options_find_what_a_single_look_finds(detector_run, options):
     found = detector_run.evaluate(options=options)
     assert found.voc.map_area > 0.75
@@ -29,8 +35,10 @@ def test_of_each_region_two_neighbouring_scales_are_taken_and_the_larger_feature
     sides = np.float32([4, 10, 15, 30, 40])
     regions = np.stack([np.float32([[2, 2, 2 + side, 2 + side] for side in sides])] * 2)
     pooled = detector._maxout(features[1], tf.constant(regions), first, list(zip(levels, features, strict=True)))
-    each = [networks.pooled(level, tf.constant(regions * factor), first.window).numpy()
-            for factor, level in zip(factors, features, strict=True)]
+    each = [
+        networks.pooled(level, tf.constant(regions * factor), first.window).numpy()
+        for factor, level in zip(factors, features, strict=True)
+    ]
     for row, side in enumerate(np.tile(sides, 2)):
         off = [abs(np.log(side * factor / canonical)) for factor in factors]
         nearest = np.argsort(off)[:2]
@@ -62,10 +70,15 @@ def test_context_is_trained_and_looked_at(tmp_path, shapes):
     assert run.evaluate(options=Options(scales=(1.0, 1.5), canonical=16.0)).voc.map_area > 0.6
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"scales": (1.0,)}, "scales: 1: should be two or more"), ({"scales": (2.0, 1.0)}, "rising"),
-    ({"scales": (0.01, 1.0)}, "between 0.1 and 8"), ({"canonical": 0.0}, "canonical: 0"),
-])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scales": (1.0,)}, "scales: 1: should be two or more"),
+        ({"scales": (2.0, 1.0)}, "rising"),
+        ({"scales": (0.01, 1.0)}, "between 0.1 and 8"),
+        ({"canonical": 0.0}, "canonical: 0"),
+    ],
+)
 def test_options_that_mean_nothing_are_refused(fields, message):
     with pytest.raises(ReskerasError, match=message):
         Options(**fields)

@@ -16,8 +16,13 @@ def spans(low, high, size, length):
     start = math.floor(low + 0.5)
     end = max(math.floor(high + 0.5) - 1, start)
     cells = max(end - start + 1, 1)
-    return [(min(max(start + math.floor(i * cells / size), 0), length),
-             min(max(start + math.ceil((i + 1) * cells / size), 0), length)) for i in range(size)]
+    return [
+        (
+            min(max(start + math.floor(i * cells / size), 0), length),
+            min(max(start + math.ceil((i + 1) * cells / size), 0), length),
+        )
+        for i in range(size)
+    ]
 
 
 def bins_of(box, size):
@@ -75,8 +80,9 @@ def test_the_gradient_goes_to_the_largest_cell_and_none_reaches_the_boxes():
     to_features, to_boxes = tape.gradient(value, [features, boxes])
     assert to_boxes is None
     for image in range(2):
-        assert np.allclose(to_features[image], gradient(features[image].numpy(), upstream[image], boxes[image].numpy()),
-                           atol=1e-4)
+        assert np.allclose(
+            to_features[image], gradient(features[image].numpy(), upstream[image], boxes[image].numpy()), atol=1e-4
+        )
 
 
 def test_of_equal_cells_one_gets_the_gradient():

@@ -43,8 +43,11 @@ def holds_what_is_sure(one, other, times=1):
     sure = other.above(0.6).detections
     assert sure
     for theirs in sure:
-        near = [np.abs(np.array(mine.box) / times - theirs.box).max() for mine in one.above(0.3).detections
-                if mine.name == theirs.name]
+        near = [
+            np.abs(np.array(mine.box) / times - theirs.box).max()
+            for mine in one.above(0.3).detections
+            if mine.name == theirs.name
+        ]
         assert min(near, default=np.inf) < 3, theirs
 
 
@@ -57,8 +60,14 @@ def test_files_have_what_an_evaluation_finds_in_them(detector_run, found, files)
     for image, each in enumerate(found):
         rows = np.flatnonzero(evaluation.detections.image == image)
         rows = rows[np.argsort(-evaluation.detections.scores[rows], kind="stable")]
-        told = [Detection(source.classes[evaluation.detections.labels[row]], float(evaluation.detections.scores[row]),
-                          tuple(map(float, evaluation.detections.boxes[row]))) for row in rows]
+        told = [
+            Detection(
+                source.classes[evaluation.detections.labels[row]],
+                float(evaluation.detections.scores[row]),
+                tuple(map(float, evaluation.detections.boxes[row])),
+            )
+            for row in rows
+        ]
         same(each, ImageDetections(each.path, each.size, tuple(told)))
     assert sum(len(each.detections) for each in found) > 6
 
@@ -146,7 +155,8 @@ def test_a_folder_has_every_image_with_boxes_and_all_detections(detector_run, fi
     names = [f"{path.stem}-detections.png" for path in files]
     assert sorted(path.name for path in out.iterdir()) == ["detections.json", *names]
     assert json.loads((out / "detections.json").read_text()) == coco_predictions(
-        detector_run.predict(files), detector_run.folder.classes())
+        detector_run.predict(files), detector_run.folder.classes()
+    )
     for path, name, each in zip(files, names, found, strict=True):
         before, after = (np.asarray(Image.open(file).convert("RGB")) for file in (path, out / name))
         assert after.shape == before.shape
@@ -205,14 +215,27 @@ def one_in(*paths):
 
 
 def test_the_form_is_cocos_with_names_beside_the_numbers():
-    assert coco_predictions(one_in("some/where/cat.jpg"), ("cat", "dog")) == [{
-        "image_id": "cat", "file_name": "cat.jpg", "category_id": 2, "category_name": "dog",
-        "bbox": [2.0, 1.0, 10.0, 4.0], "score": 0.5}]
+    assert coco_predictions(one_in("some/where/cat.jpg"), ("cat", "dog")) == [
+        {
+            "image_id": "cat",
+            "file_name": "cat.jpg",
+            "category_id": 2,
+            "category_name": "dog",
+            "bbox": [2.0, 1.0, 10.0, 4.0],
+            "score": 0.5,
+        }
+    ]
 
 
-@pytest.mark.parametrize(("paths", "ids"), [
-    (("000000000139.jpg", "a.png"), [139, "a"]), (("a/x.png", "b/x.png"), [0, 1]), (("7.png", "07.jpg"), [0, 1]),
-    (("²5.png",), ["²5"])])
+@pytest.mark.parametrize(
+    ("paths", "ids"),
+    [
+        (("000000000139.jpg", "a.png"), [139, "a"]),
+        (("a/x.png", "b/x.png"), [0, 1]),
+        (("7.png", "07.jpg"), [0, 1]),
+        (("²5.png",), ["²5"]),
+    ],
+)
 def test_images_are_told_apart(paths, ids):
     assert [row["image_id"] for row in coco_predictions(one_in(*paths), ("cat", "dog"))] == ids
 
@@ -222,9 +245,12 @@ def test_a_diverged_detector_tells_nothing_that_is_no_number(tmp_path):
     picture(path)
 
     def nonsense(files):
-        return {"count": tf.constant([3, 0, 0, 0]), "labels": tf.zeros([4, 3], tf.int32),
-                "scores": tf.constant([[float("nan"), 0.5, 0.9]] + [[0.0] * 3] * 3),
-                "boxes": tf.constant([[[0.0, 0, 1, 1], [0, 0, 2, 2], [0, float("inf"), 1, 1]]] + [[[0.0] * 4] * 3] * 3)}
+        return {
+            "count": tf.constant([3, 0, 0, 0]),
+            "labels": tf.zeros([4, 3], tf.int32),
+            "scores": tf.constant([[float("nan"), 0.5, 0.9]] + [[0.0] * 3] * 3),
+            "boxes": tf.constant([[[0.0, 0, 1, 1], [0, 0, 2, 2], [0, float("inf"), 1, 1]]] + [[[0.0] * 4] * 3] * 3),
+        }
 
     found = predict_images(SimpleNamespace(found=nonsense), ["cat"], [path])
     assert [each.box for each in found[0].detections] == [(0.0, 0.0, 2.0, 2.0)]

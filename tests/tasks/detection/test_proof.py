@@ -39,13 +39,23 @@ def test_a_file_that_broke_meanwhile_is_a_failure():
     assert caught.value.status == 1
 
 
-@pytest.mark.parametrize("found, difference, agreement", [
-    ([ROW], 0, 1), ([(0, 0, 0.88, 20, 20, 60, 120)], 0.02, 1), ([(0, 0, 0.9, 20, 20.4, 60, 120)], 0.4 / 200, 1),
-    ([(0, 0, 0.9, 20, 20.6, 60, 120)], np.inf, 0), ([(0, 1, 0.9, 20, 20, 60, 120)], np.inf, 0),
-    ([(1, 0, 0.9, 20, 20, 60, 120)], np.inf, 0), ([], np.inf, 0), ([ROW, (0, 1, 0.5, 0, 0, 9, 9)], 0, 2 / 3),
-    ([ROW, (0, 0, 0.9, 20, 20.1, 60, 120)], 0, 2 / 3), ([(0, 0, np.nan, 20, 20, 60, 120)], np.inf, 1),
-    ([ROW, (1, 0, 0.5, np.inf, 0, 9, 9)], np.inf, 2 / 3),
-], ids=["same", "score", "corner", "far", "class", "image", "nothing", "more", "two for one", "nan", "infinite"])
+@pytest.mark.parametrize(
+    "found, difference, agreement",
+    [
+        ([ROW], 0, 1),
+        ([(0, 0, 0.88, 20, 20, 60, 120)], 0.02, 1),
+        ([(0, 0, 0.9, 20, 20.4, 60, 120)], 0.4 / 200, 1),
+        ([(0, 0, 0.9, 20, 20.6, 60, 120)], np.inf, 0),
+        ([(0, 1, 0.9, 20, 20, 60, 120)], np.inf, 0),
+        ([(1, 0, 0.9, 20, 20, 60, 120)], np.inf, 0),
+        ([], np.inf, 0),
+        ([ROW, (0, 1, 0.5, 0, 0, 9, 9)], 0, 2 / 3),
+        ([ROW, (0, 0, 0.9, 20, 20.1, 60, 120)], 0, 2 / 3),
+        ([(0, 0, np.nan, 20, 20, 60, 120)], np.inf, 1),
+        ([ROW, (1, 0, 0.5, np.inf, 0, 9, 9)], np.inf, 2 / 3),
+    ],
+    ids=["same", "score", "corner", "far", "class", "image", "nothing", "more", "two for one", "nan", "infinite"],
+)
 def test_partners_are_each_others_nearest_of_the_same_class(found, difference, agreement):
     measured = compared(detected(found), detected([ROW]), np.full((2, 2), 200))
     assert measured == pytest.approx((difference, agreement), abs=1e-6)
@@ -68,17 +78,24 @@ def test_too_few_partners_are_an_objection_of_their_own():
 def test_answers_come_in_the_order_of_the_files():
     def find(files):
         sizes = [int(data) for data in files.numpy()]
-        return {"count": np.array(sizes), "labels": np.zeros((len(sizes), 3), int),
-                "scores": np.tile(np.float32([[0.5]]), (len(sizes), 3)), "boxes": np.ones((len(sizes), 3, 4))}
+        return {
+            "count": np.array(sizes),
+            "labels": np.zeros((len(sizes), 3), int),
+            "scores": np.tile(np.float32([[0.5]]), (len(sizes), 3)),
+            "boxes": np.ones((len(sizes), 3, 4)),
+        }
 
     found = answers(find, [b"2", b"0", b"3", b"1", b"0"], batch=2)
     assert found.image.tolist() == [0, 0, 2, 2, 2, 3]
 
 
-@pytest.mark.parametrize("changes", [
-    {"backbone": {**DETECTOR["backbone"], "order": "full_preact"}},
-    {"regions": {**DETECTOR["regions"], "context": True}},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": {**DETECTOR["backbone"], "order": "full_preact"}},
+        {"regions": {**DETECTOR["regions"], "context": True}},
+    ],
+)
 def test_folding_each_part_leaves_the_detector_the_same(changes):
     plan = lower_detector(DetectorSpec.model_validate({**DETECTOR, **changes, "classes": 2}))
     generator, given = np.random.default_rng(0), Networks(plan)
@@ -94,12 +111,14 @@ def test_folding_each_part_leaves_the_detector_the_same(changes):
     for part in folded.parts.values():
         write(part, {name: left[name] for name in read(part)})
     assert sum(len(part.layers) for part in folded.parts.values()) < sum(
-        len(part.layers) for part in given.parts.values())
+        len(part.layers) for part in given.parts.values()
+    )
     image = tf.constant(generator.normal(0, 1, (2, *plan.input_shape)), tf.float32)
     boxes = tf.constant(np.float32([[[2, 2, 20, 30], [10, 5, 44, 60]]] * 2))
     window = tf.constant(np.float32([[0, 0, *plan.input_shape[:2]]] * 2))
-    for mine, theirs in zip(everything(folded, image, boxes, window), everything(given, image, boxes, window),
-                            strict=True):
+    for mine, theirs in zip(
+        everything(folded, image, boxes, window), everything(given, image, boxes, window), strict=True
+    ):
         assert np.ptp(theirs) > 0.01
         assert np.abs(mine - theirs).max() < 1e-4 * np.abs(theirs).max()
 

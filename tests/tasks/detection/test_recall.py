@@ -30,8 +30,9 @@ def test_recall_is_that_of_loops_at_every_count(seed):
     assert list(result) == [1, 5, 1000]
     for count, (share, average) in result.items():
         assert share == pytest.approx(by_loops(proposals, objects, count, 0.7))
-        assert average == pytest.approx(np.mean([by_loops(proposals, objects, count, step / 20)
-                                                 for step in range(10, 20)]))
+        assert average == pytest.approx(
+            np.mean([by_loops(proposals, objects, count, step / 20) for step in range(10, 20)])
+        )
     assert 0 < result[1].share < result[1000].share < 1
 
 

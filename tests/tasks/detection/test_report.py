@@ -46,8 +46,15 @@ def titles(path):
 
 def test_a_page_of_one_has_everything_in_order(pages, detector_run):
     assert titles(pages["one"])[:8] == [
-        "Summary", "Precision by class", "Precision and recall", "Losses", "Recall of the proposals", "What limits it",
-        "Mistakes", "Examples"]
+        "Summary",
+        "Precision by class",
+        "Precision and recall",
+        "Losses",
+        "Recall of the proposals",
+        "What limits it",
+        "Mistakes",
+        "Examples",
+    ]
     backbone = [title for title in titles(pages["one"]) if title.startswith("Backbone ")]
     assert titles(pages["one"])[-4:] == ["Parts", *backbone, "Exports", "Provenance"]
     assert pages["one"].parent.name == "one"
@@ -82,7 +89,10 @@ def test_the_figures_are_those_of_the_evaluation(known, detector_run):
         assert (row["proposals"], row["recall at 0.5"]) == (f"{count:,}", f"{recall.share:.2%}")
     for row, each in zip(table(page, "Mistakes"), found.mistakes.table, strict=True):
         assert [row[column] for column in ("mistake", "count", "mAP if mended")] == [
-            each.name, str(each.count), f"{each.mended:.2%}"]
+            each.name,
+            str(each.count),
+            f"{each.mended:.2%}",
+        ]
 
 
 def test_parts_add_up(known):
@@ -103,8 +113,9 @@ def test_several_are_beside_each_other_and_equal_networks_once(pages):
 
 
 def pictures_of(gallery):
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(each.source.partition(",")[2])))) for each in
-            gallery.images]
+    return [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(each.source.partition(",")[2])))) for each in gallery.images
+    ]
 
 
 def test_examples_show_the_test_images_and_say_what_was_found(known):
@@ -121,7 +132,10 @@ def test_examples_show_the_test_images_and_say_what_was_found(known):
         sure.image[:] = 0
         judged = mistakes(sure, one, known.classes)
         assert [int(each) for each in told.groups()[1:]] == [
-            judged.found.sum(), one.boxes.shape[0], len(sure.scores) - judged.found.sum()]
+            judged.found.sum(),
+            one.boxes.shape[0],
+            len(sure.scores) - judged.found.sum(),
+        ]
 
 
 def test_mistakes_and_lost_objects_are_pictured_the_worst_first(known):
@@ -159,8 +173,11 @@ def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
 
     from reskeras.tasks.detection.detection_evaluation import judged
 
-    test = replace(known.test, starts=np.zeros_like(known.test.starts), **{
-        name: getattr(known.test, name)[:0] for name in ("boxes", "labels", "ignored", "crowd")})
+    test = replace(
+        known.test,
+        starts=np.zeros_like(known.test.starts),
+        **{name: getattr(known.test, name)[:0] for name in ("boxes", "labels", "ignored", "crowd")},
+    )
     proposals = [np.zeros((0, 4), np.float32)] * test.count
     found = judged(known.evaluation.detections, proposals, test, known.classes, "shapes", "single scale")
     pictures = Pictures(test, found, known.classes)
@@ -183,14 +200,17 @@ def test_losses_are_drawn_as_they_were_logged(detector_run):
 
 
 def test_gains_are_drawn_as_they_were_measured():
-    found = {name: mistakes(*reversed(drawn(np.random.default_rng(seed), 4, images=20)), tuple("abcd"))
-             for seed, name in enumerate(("one", "two"))}
+    found = {
+        name: mistakes(*reversed(drawn(np.random.default_rng(seed), 4, images=20)), tuple("abcd"))
+        for seed, name in enumerate(("one", "two"))
+    }
     figure = draw_gains(found)
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == [each.name for each in found["one"].table]
     for bars, each in zip(axis.containers, found.values(), strict=True):
-        np.testing.assert_allclose([bar.get_width() for bar in bars],
-                                   [100 * (kind.mended - each.map_area) for kind in each.table])
+        np.testing.assert_allclose(
+            [bar.get_width() for bar in bars], [100 * (kind.mended - each.map_area) for kind in each.table]
+        )
     assert "one: localisation" in gains_in_words(found)
 
 

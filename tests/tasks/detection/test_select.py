@@ -52,8 +52,9 @@ def test_votes_are_means_of_what_overlaps():
     boxes = np.concatenate([corners, corners + generator.uniform(8, 20, (2, 6, 3, 2))], axis=-1).astype(np.float32)
     scores = generator.uniform(size=(2, 6, 3)).astype(np.float32)
     labels = np.int32([[0, 2, -1], [1, 1, 0]])
-    best = np.stack([[boxes[image, place, label] for place, label in enumerate(row)]
-                     for image, row in enumerate(labels)])
+    best = np.stack(
+        [[boxes[image, place, label] for place, label in enumerate(row)] for image, row in enumerate(labels)]
+    )
     found = voted(tf.constant(best), tf.constant(labels), tf.constant(boxes), tf.constant(scores), 0.5).numpy()
     for image, row in enumerate(labels):
         for place, label in enumerate(row):

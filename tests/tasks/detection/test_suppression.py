@@ -18,8 +18,11 @@ def loops(boxes, scores, count, overlap, lowest=-np.inf):
     """Indices that are kept of one image, best first."""
     kept = []
     for index in sorted(range(len(scores)), key=lambda index: -scores[index]):
-        if len(kept) < count and scores[index] > lowest and all(
-                overlap_of(boxes[index], boxes[other]) <= overlap for other in kept):
+        if (
+            len(kept) < count
+            and scores[index] > lowest
+            and all(overlap_of(boxes[index], boxes[other]) <= overlap for other in kept)
+        ):
             kept.append(index)
     return kept
 
@@ -30,8 +33,9 @@ def crowds(*shape, seed=0):
     centres = rng.uniform(50, 250, (6, 2))[rng.integers(0, 6, shape)] + rng.normal(0, 8, (*shape, 2))
     sides = rng.uniform(30, 60, (*shape, 2))
     scores = rng.permutation(np.linspace(0.01, 0.99, int(np.prod(shape)))).reshape(shape)
-    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=-1).astype(np.float32), \
-        scores.astype(np.float32)
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=-1).astype(np.float32), scores.astype(
+        np.float32
+    )
 
 
 @pytest.mark.parametrize(("count", "lowest"), [(5, -np.inf), (100, -np.inf), (100, 0.5)])
@@ -73,8 +77,11 @@ def test_suppression_by_class_equals_plain_loops_in_each_class(count, lowest):
     found, best, labels, valid = by_class(boxes, scores, count, 0.3, lowest)
     assert labels.dtype == valid.dtype == tf.int32
     for image in range(2):
-        every = [(scores[image, index, label], label, boxes[image, index, label].tolist()) for label in range(3)
-                 for index in loops(boxes[image, :, label], scores[image, :, label], count, 0.3, lowest)]
+        every = [
+            (scores[image, index, label], label, boxes[image, index, label].tolist())
+            for label in range(3)
+            for index in loops(boxes[image, :, label], scores[image, :, label], count, 0.3, lowest)
+        ]
         every = sorted(every, reverse=True)[:count]
         padding = count - len(every)
         assert valid[image] == len(every) > 3

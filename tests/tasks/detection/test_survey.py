@@ -18,8 +18,13 @@ def plan(*settings, backbone="resnet-18", shape=(96, 128, 3)):
 
 @pytest.fixture
 def source():
-    train = annotated([[(0, 0, 100, 100, 0), (0, 0, 20, 20, 1), (0, 0, 10, 10, 1, "difficult")], [],
-                       [(100, 100, 150, 150, 0), (0, 0, 9, 9, 0, "crowd")]])
+    train = annotated(
+        [
+            [(0, 0, 100, 100, 0), (0, 0, 20, 20, 1), (0, 0, 10, 10, 1, "difficult")],
+            [],
+            [(100, 100, 150, 150, 0), (0, 0, 9, 9, 0, "crowd")],
+        ]
+    )
     test = annotated([[(0, 0, 50, 50, 0), (50, 50, 90, 90, 0)]])
     return Source("voc:x", "x", ("cat", "dog"), 3, train, test, divided="the list test.txt", notes=("a note",))
 

@@ -18,30 +18,45 @@ def example(index, objects=None):
     if objects is None:
         corners = rng.uniform(0, 0.5, (index % 3, 2))
         objects = [(np.concatenate([corner, corner + 0.4]), rng.integers(3), index % 2) for corner in corners]
-    return {"image": rng.integers(0, 256, (20 + index, 30, 3), np.uint8), "image/filename": f"{index:06}.jpg",
-            "objects": {"bbox": np.array([box for box, _, _ in objects], np.float32).reshape(-1, 4),
-                        "label": np.array([label for _, label, _ in objects], np.int64),
-                        "is_difficult": np.array([hard for _, _, hard in objects], bool)}}
+    return {
+        "image": rng.integers(0, 256, (20 + index, 30, 3), np.uint8),
+        "image/filename": f"{index:06}.jpg",
+        "objects": {
+            "bbox": np.array([box for box, _, _ in objects], np.float32).reshape(-1, 4),
+            "label": np.array([label for _, label, _ in objects], np.int64),
+            "is_difficult": np.array([hard for _, _, hard in objects], bool),
+        },
+    }
 
 
 def examples(indices):
     return [example(index) for index in indices]
 
 
-FEATURES = {"image": KINDS.Image(shape=(None, None, 3), encoding_format="png"), "image/filename": KINDS.Text(),
-            "objects": KINDS.Sequence({"bbox": KINDS.BBoxFeature(), "label": KINDS.ClassLabel(names=NAMES),
-                                       "is_difficult": np.bool_})}
+FEATURES = {
+    "image": KINDS.Image(shape=(None, None, 3), encoding_format="png"),
+    "image/filename": KINDS.Text(),
+    "objects": KINDS.Sequence(
+        {"bbox": KINDS.BBoxFeature(), "label": KINDS.ClassLabel(names=NAMES), "is_difficult": np.bool_}
+    ),
+}
 
 
 def stored(folder, name, splits, features=None):
     """A prepared set that no code in this process describes: {split: its examples}."""
     features = KINDS.FeaturesDict(features or FEATURES)
-    datasets = {split: tf.data.Dataset.from_generator(
-        lambda held=held: iter(held),
-        output_signature=tf.nest.map_structure(lambda spec: tf.TensorSpec(spec.shape, spec.dtype),
-                                               features.get_tensor_spec())) for split, held in splits.items()}
-    tfds.dataset_builders.store_as_tfds_dataset(name=name, version="1.0.0", features=features, data_dir=folder,
-                                                split_datasets=datasets)
+    datasets = {
+        split: tf.data.Dataset.from_generator(
+            lambda held=held: iter(held),
+            output_signature=tf.nest.map_structure(
+                lambda spec: tf.TensorSpec(spec.shape, spec.dtype), features.get_tensor_spec()
+            ),
+        )
+        for split, held in splits.items()
+    }
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name, version="1.0.0", features=features, data_dir=folder, split_datasets=datasets
+    )
     return tfds.builder(name, data_dir=folder)
 
 
@@ -50,8 +65,11 @@ def opened(folder, name):
 
 
 def test_records_are_those_that_tfds_reads_with_boxes_in_pixels(tmp_path):
-    builder = stored(tmp_path, "zoo", {"train": examples(range(5)), "validation": examples(range(5, 7)),
-                                       "test": examples(range(7, 12))})
+    builder = stored(
+        tmp_path,
+        "zoo",
+        {"train": examples(range(5)), "validation": examples(range(5, 7)), "test": examples(range(7, 12))},
+    )
     source = opened(tmp_path, "zoo")
     assert (source.classes, source.channels, source.mirror) == (tuple(NAMES), 3, True)
     assert (source.train.count, source.test.count, source.divided) == (7, 5, "the set's own split test")
@@ -60,8 +78,10 @@ def test_records_are_those_that_tfds_reads_with_boxes_in_pixels(tmp_path):
         files = list(tf.data.Dataset.range(split.count).map(split.read).as_numpy_iterator())
         for index, each in enumerate(read):
             height, width = each["image"].shape[:2]
-            expected = [np.float32([box[0] * height, box[1] * width, box[2] * height, box[3] * width])
-                        for box in each["objects"]["bbox"].numpy().astype(np.float64)]
+            expected = [
+                np.float32([box[0] * height, box[1] * width, box[2] * height, box[3] * width])
+                for box in each["objects"]["bbox"].numpy().astype(np.float64)
+            ]
             boxes, labels, ignored = split.rows(index)
             np.testing.assert_array_equal(boxes, np.array(expected, np.float32).reshape(-1, 4))
             np.testing.assert_array_equal(labels, each["objects"]["label"])
@@ -91,13 +111,21 @@ def test_objects_are_cleaned_as_those_of_files_are(tmp_path):
     assert source.notes == (
         "1 box of no height or width is left out: 000000 of train",
         "1 difficult object is ignored: it counts neither when found nor when missed",
-        "1 image has no object and is kept as background")
+        "1 image has no object and is kept as background",
+    )
 
 
 def test_a_test_split_without_objects_gives_way_to_validation(tmp_path):
     # coco/2017 is such a set: its test split has images alone
-    stored(tmp_path, "withheld", {"train": examples(range(1, 5)), "validation": examples(range(5, 7)),
-                                  "test": [example(index, []) for index in range(7, 9)]})
+    stored(
+        tmp_path,
+        "withheld",
+        {
+            "train": examples(range(1, 5)),
+            "validation": examples(range(5, 7)),
+            "test": [example(index, []) for index in range(7, 9)],
+        },
+    )
     source = opened(tmp_path, "withheld")
     assert (source.train.count, source.test.count, source.divided) == (4, 2, "the set's own split validation")
     assert source.notes[0] == "tfds:withheld has no objects in its test split, which is left out"
@@ -112,13 +140,34 @@ def test_without_a_test_split_one_image_in_five_is_for_it_always_the_same(tmp_pa
 
 
 def test_numbers_and_crowds_of_a_set_like_coco_are_read(tmp_path):
-    features = {**FEATURES, "image/id": np.int64, "extra": np.int64,
-                "objects": KINDS.Sequence({"area": np.int64, "bbox": KINDS.BBoxFeature(), "is_crowd": np.bool_,
-                                           "label": KINDS.ClassLabel(names=NAMES)})}
+    features = {
+        **FEATURES,
+        "image/id": np.int64,
+        "extra": np.int64,
+        "objects": KINDS.Sequence(
+            {
+                "area": np.int64,
+                "bbox": KINDS.BBoxFeature(),
+                "is_crowd": np.bool_,
+                "label": KINDS.ClassLabel(names=NAMES),
+            }
+        ),
+    }
     box = np.array([[0, 0, 0.5, 0.5]] * 2, np.float32)
-    held = [{**example(index), "image/id": 900 + index, "extra": 1, "objects": {
-        "area": np.ones(2, np.int64), "bbox": box, "is_crowd": np.array([index == 0, False]),
-        "label": np.array([0, 2], np.int64)}} for index in range(4)]
+    held = [
+        {
+            **example(index),
+            "image/id": 900 + index,
+            "extra": 1,
+            "objects": {
+                "area": np.ones(2, np.int64),
+                "bbox": box,
+                "is_crowd": np.array([index == 0, False]),
+                "label": np.array([0, 2], np.int64),
+            },
+        }
+        for index in range(4)
+    ]
     stored(tmp_path, "like_coco", {"train": held[:3], "validation": held[3:]}, features)
     source = opened(tmp_path, "like_coco")
     assert {*source.train.ids, *source.test.ids} == {900, 901, 902, 903}
@@ -130,15 +179,26 @@ LABEL = {"label": KINDS.ClassLabel(num_classes=2)}
 NONE = {"label": np.zeros(0, np.int64)}
 
 
-@pytest.mark.parametrize(("name", "feature", "value", "words"), [
-    ("objects", LABEL["label"], np.int64(1), "its features are .*objects: ClassLabel"),
-    ("objects", KINDS.Sequence(LABEL["label"]), NONE["label"], "objects with bbox and label"),
-    ("objects", KINDS.Sequence(LABEL), NONE, "objects with bbox and label"),
-    ("objects", KINDS.Sequence({"bbox": KINDS.BBoxFeature(bbox_format="XYWH"), **LABEL}),
-     {"bbox": np.zeros((0, 4), np.float32), **NONE}, "boxes as XYWH"),
-    ("image", KINDS.Image(shape=(4, 4, 1), dtype=np.uint16, encoding_format="png"), np.zeros((4, 4, 1), np.uint16),
-     "images of uint16"),
-])
+@pytest.mark.parametrize(
+    ("name", "feature", "value", "words"),
+    [
+        ("objects", LABEL["label"], np.int64(1), "its features are .*objects: ClassLabel"),
+        ("objects", KINDS.Sequence(LABEL["label"]), NONE["label"], "objects with bbox and label"),
+        ("objects", KINDS.Sequence(LABEL), NONE, "objects with bbox and label"),
+        (
+            "objects",
+            KINDS.Sequence({"bbox": KINDS.BBoxFeature(bbox_format="XYWH"), **LABEL}),
+            {"bbox": np.zeros((0, 4), np.float32), **NONE},
+            "boxes as XYWH",
+        ),
+        (
+            "image",
+            KINDS.Image(shape=(4, 4, 1), dtype=np.uint16, encoding_format="png"),
+            np.zeros((4, 4, 1), np.uint16),
+            "images of uint16",
+        ),
+    ],
+)
 def test_sets_of_another_kind_are_refused_by_their_features(tmp_path, name, feature, value, words):
     stored(tmp_path, "other", {"train": [{**example(0), name: value}]}, {**FEATURES, name: feature})
     with pytest.raises(ReskerasError, match=f"tfds:other .*{words}") as caught:

@@ -39,8 +39,17 @@ def test_each_loss_is_logged_apart_and_falls(detector_run):
 
 def test_the_run_folder_has_what_a_run_has(detector_run):
     names = {path.name for path in detector_run.path.iterdir()}
-    assert {"network.yaml", "resolved.yaml", "recipe.yaml", "preprocessing.npz", "classes.txt", "provenance.json",
-            "metrics.jsonl", "checkpoints", "model.keras"} <= names
+    assert {
+        "network.yaml",
+        "resolved.yaml",
+        "recipe.yaml",
+        "preprocessing.npz",
+        "classes.txt",
+        "provenance.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "model.keras",
+    } <= names
     assert detector_run.folder.classes() == ["disc", "square"]
     again = reskeras.detector(detector_run.path)
     assert again.classes == 2
@@ -55,13 +64,15 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, shapes):
     with pytest.raises(Failing):
         reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", callbacks=[stopping_at(7)], **fields)
     told = []
-    resumed = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", resume=True, tell=told.append,
-                                      **fields)
+    resumed = reskeras.train_detector(
+        SPEC, f"voc:{shapes}", out=tmp_path / "run", resume=True, tell=told.append, **fields
+    )
     assert "resume: going on after epoch 1, step 2" in told
     assert resumed.folder.provenance()["trained_sha256"] == whole.folder.provenance()["trained_sha256"]
     drop = {"seconds"}
     assert [{name: row[name] for name in row.keys() - drop} for row in resumed.folder.metrics()] == [
-        {name: row[name] for name in row.keys() - drop} for row in whole.folder.metrics()]
+        {name: row[name] for name in row.keys() - drop} for row in whole.folder.metrics()
+    ]
 
 
 def test_another_detector_in_a_runs_place_is_refused(tmp_path, shapes, copied_detector):
@@ -82,8 +93,16 @@ def noise(tmp_path_factory):
             for number in range(10):
                 pixels = chance.integers(70 * label, 70 * label + 100, (48, 64, 3), np.uint8)
                 Image.fromarray(pixels).save(folder / name / f"{number}.png")
-        return reskeras.train(SPEC.backbone, f"folder:{folder}", epochs=2, batch_size=8, precision="float32",
-                              out=tmp_path_factory.mktemp("classifiers") / "noise", augment={"pad_crop": 0}, **fields)
+        return reskeras.train(
+            SPEC.backbone,
+            f"folder:{folder}",
+            epochs=2,
+            batch_size=8,
+            precision="float32",
+            out=tmp_path_factory.mktemp("classifiers") / "noise",
+            augment={"pad_crop": 0},
+            **fields,
+        )
 
     return trained
 
@@ -96,8 +115,9 @@ def classifier(noise):
 
 def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_path, shapes, classifier):
     told = []
-    run = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, freeze="stage1",
-                                  tell=told.append, **SHORT)
+    run = reskeras.train_detector(
+        SPEC, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, freeze="stage1", tell=told.append, **SHORT
+    )
     assert f"from {classifier.path}, frozen up to stage1, batch norm frozen" in told
     before, after = read(classifier.model()), read(run.model())
     for name, value in before.items():
@@ -112,8 +132,17 @@ def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_
 @pytest.mark.slow
 def test_nothing_of_a_classifier_is_kept_that_means_nothing_to_a_detector(tmp_path, shapes, noise):
     """Logits of as many classes as a region's with the background, and a mean of each pixel of the canvas."""
-    run = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", **SHORT | {
-        "epochs": 1, "learning_rate": 1e-9, "start": noise(("dark", "grey", "light"), normalise="per_pixel_mean").path})
+    run = reskeras.train_detector(
+        SPEC,
+        f"voc:{shapes}",
+        out=tmp_path / "run",
+        **SHORT
+        | {
+            "epochs": 1,
+            "learning_rate": 1e-9,
+            "start": noise(("dark", "grey", "light"), normalise="per_pixel_mean").path,
+        },
+    )
     weights = read(run.model())
     assert weights["logits/kernel"].shape == (32, 3)
     assert weights["logits/kernel"].std() < 0.05
@@ -124,16 +153,22 @@ def test_nothing_of_a_classifier_is_kept_that_means_nothing_to_a_detector(tmp_pa
 
 @pytest.mark.slow
 def test_statistics_are_learned_where_the_recipe_says_so(tmp_path, shapes, classifier):
-    run = reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, frozen_bn=False,
-                                  **SHORT)
+    run = reskeras.train_detector(
+        SPEC, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, frozen_bn=False, **SHORT
+    )
     before, after = read(classifier.model()), read(run.model())
     assert not np.array_equal(before["stem_bn/moving_mean"], after["stem_bn/moving_mean"])
 
 
 @pytest.mark.slow
 def test_a_detector_goes_on_from_a_detector(tmp_path, shapes, detector_run):
-    run = reskeras.train_detector(detector_run.path, f"voc:{shapes}", out=tmp_path / "run", start=detector_run.path,
-                                  **{**SHORT, "epochs": 1, "learning_rate": 1e-6})
+    run = reskeras.train_detector(
+        detector_run.path,
+        f"voc:{shapes}",
+        out=tmp_path / "run",
+        start=detector_run.path,
+        **{**SHORT, "epochs": 1, "learning_rate": 1e-6},
+    )
     before, after = read(detector_run.model()), read(run.model())
     assert all(np.allclose(before[name], after[name], atol=1e-4) for name in before)
 
@@ -145,15 +180,18 @@ def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"normalise": "per_pixel_mean"}, "normalise: 'per_pixel_mean' is for images of one size"),
-    ({"label_smoothing": 0.1}, "label_smoothing: 0.1 is for classifiers"),
-    ({"class_weights": "balanced"}, "class_weights: 'balanced' is for classifiers"),
-    ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: goes by a classifier's"),
-    ({"augment": {"mixup": 0.1}}, "augment.mixup: is for classifiers"),
-    ({"freeze": "stage9"}, "'stage9' is not one of"),
-    ({"freeze": "rpn"}, "'rpn' is not one of"),
-])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"normalise": "per_pixel_mean"}, "normalise: 'per_pixel_mean' is for images of one size"),
+        ({"label_smoothing": 0.1}, "label_smoothing: 0.1 is for classifiers"),
+        ({"class_weights": "balanced"}, "class_weights: 'balanced' is for classifiers"),
+        ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: goes by a classifier's"),
+        ({"augment": {"mixup": 0.1}}, "augment.mixup: is for classifiers"),
+        ({"freeze": "stage9"}, "'stage9' is not one of"),
+        ({"freeze": "rpn"}, "'rpn' is not one of"),
+    ],
+)
 def test_what_a_recipe_says_of_classifiers_is_refused(tmp_path, shapes, fields, message):
     with pytest.raises(ReskerasError, match=message) as caught:
         reskeras.train_detector(SPEC, f"voc:{shapes}", out=tmp_path / "run", **{**SHORT, **fields})
@@ -168,10 +206,12 @@ def test_classes_that_contradict_the_data_are_refused(tmp_path, shapes):
 
 @pytest.mark.slow
 def test_a_deep_scanned_backbone_trains(tmp_path, shapes):
-    spec = reskeras.detector(SPEC, stages=[{"units": 2, "width": 16}, {"units": 3, "width": 16},
-                                           {"units": 3, "width": 16}])
-    run = reskeras.train_detector(spec, f"voc:{shapes}", out=tmp_path / "run", form="scanned", recompute=True,
-                                  **{**SHORT, "epochs": 1})
+    spec = reskeras.detector(
+        SPEC, stages=[{"units": 2, "width": 16}, {"units": 3, "width": 16}, {"units": 3, "width": 16}]
+    )
+    run = reskeras.train_detector(
+        spec, f"voc:{shapes}", out=tmp_path / "run", form="scanned", recompute=True, **{**SHORT, "epochs": 1}
+    )
     assert np.isfinite(run.folder.metrics()[-1]["loss"])
     assert run.evaluate().images == 6
 
@@ -179,8 +219,15 @@ def test_a_deep_scanned_backbone_trains(tmp_path, shapes):
 def trained(out, shapes, moment="never", devices=1):
     """The training that kills itself at a moment; its exit status and what it printed."""
     command = [sys.executable, "-m", "tests.tasks.detection.killed", str(out), str(shapes), moment, str(devices)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-                          env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
 
 
 @pytest.mark.slow

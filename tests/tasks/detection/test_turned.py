@@ -25,8 +25,12 @@ def photo(value, form, size=STORED, turned=True):
     exif = Image.Exif()
     if turned:
         exif[0x0112] = value
-    return encoded(Image.fromarray(pixels), form, exif=exif.tobytes(),
-                   **({"lossless": True} if form == "WEBP" else {"quality": 98}))
+    return encoded(
+        Image.fromarray(pixels),
+        form,
+        exif=exif.tobytes(),
+        **({"lossless": True} if form == "WEBP" else {"quality": 98}),
+    )
 
 
 def object_of(path):
@@ -58,7 +62,8 @@ def voc(root, data, size, box, suffix="jpg"):
     written(root / "JPEGImages" / f"a.{suffix}", data)
     left, top, right, bottom = box
     (root / "Annotations" / "a.xml").write_text(
-        voc_xml([voc_object(box=(left + 1, top + 1, right, bottom))], f"a.{suffix}", size))
+        voc_xml([voc_object(box=(left + 1, top + 1, right, bottom))], f"a.{suffix}", size)
+    )
     voc_lists(root, train=["a"], test=["testing"])
     return open_objects(f"voc:{root}")
 
@@ -109,8 +114,11 @@ def test_boxes_of_coco_lie_on_their_objects(tmp_path, frame, value):
             pytest.skip("the sizes do not tell")
         size, (top, left, bottom, right) = STORED, BOX
     images = [coco_image(1, path.name, size), coco_image(2, other.name, STORED)]
-    coco_json(tmp_path / "annotations" / "instances_train2017.json", images,
-              [coco_object(1, box=(left, top, right - left, bottom - top)), coco_object(2)])
+    coco_json(
+        tmp_path / "annotations" / "instances_train2017.json",
+        images,
+        [coco_object(1, box=(left, top, right - left, bottom - top)), coco_object(2)],
+    )
     source = open_objects(f"coco:{tmp_path}")
     split = source.train if 1 in source.train.ids else source.test
     assert lies_on_the_object(split, split.ids.index(1))
@@ -124,8 +132,11 @@ class TurnedPhotos(tfds.core.GeneratorBasedBuilder):
     def _info(self):
         kinds = tfds.features
         objects = {"bbox": kinds.BBoxFeature(), "label": kinds.ClassLabel(names=["white"])}
-        return self.dataset_info_from_configs(features=kinds.FeaturesDict({
-            "image": kinds.Image(shape=(None, None, 3)), "objects": kinds.Sequence(objects)}))
+        return self.dataset_info_from_configs(
+            features=kinds.FeaturesDict(
+                {"image": kinds.Image(shape=(None, None, 3)), "objects": kinds.Sequence(objects)}
+            )
+        )
 
     def _split_generators(self, dl_manager):
         return {"train": self._generate_examples()}

@@ -45,19 +45,34 @@ def test_corners_counted_from_one_become_continuous_pixels(tmp_path):
     assert source.train.read(tf.constant(0, tf.int64)) == (tmp_path / "JPEGImages" / "a.png").read_bytes()
 
 
-@pytest.mark.parametrize(("box", "kept", "note"), [
-    ((10, 5, 10, 20), None, "1 box of no height or width is left out: a.xml"),
-    ((10, 20, 30, 5), None, "1 box of no height or width is left out: a.xml"),
-    ((70, 5, 90, 20), None, "1 box outside of its image is left out: a.xml"),
-    ((-90, 5, 1, 20), (4, 0, 20, 1), "1 box reaches over its image and is cut to it: a.xml"),
-    ((-90, 5, 0, 20), None, "1 box outside of its image is left out: a.xml"),
-    ((0, 0, WIDTH + 1, 20), (0, 0, 20, WIDTH), "1 box reaches over its image and is cut to it: a.xml"),
-    (("nan", 5, 10, 20), None, "1 object without a class or without a box of four finite numbers is left out: a.xml"),
-    ((1, 5, "inf", 20), None, "1 object without a class or without a box of four finite numbers is left out: a.xml"),
-    ((1, 5, "1e400", 20), None, "1 object without a class or without a box of four finite numbers is left out: a.xml"),
-    ((1, 5, "", 20), None, "1 object without a class or without a box of four finite numbers is left out: a.xml"),
-    ((-1e300, 5, 1e300, 20), (4, 0, 20, WIDTH), "1 box reaches over its image and is cut to it: a.xml"),
-])
+@pytest.mark.parametrize(
+    ("box", "kept", "note"),
+    [
+        ((10, 5, 10, 20), None, "1 box of no height or width is left out: a.xml"),
+        ((10, 20, 30, 5), None, "1 box of no height or width is left out: a.xml"),
+        ((70, 5, 90, 20), None, "1 box outside of its image is left out: a.xml"),
+        ((-90, 5, 1, 20), (4, 0, 20, 1), "1 box reaches over its image and is cut to it: a.xml"),
+        ((-90, 5, 0, 20), None, "1 box outside of its image is left out: a.xml"),
+        ((0, 0, WIDTH + 1, 20), (0, 0, 20, WIDTH), "1 box reaches over its image and is cut to it: a.xml"),
+        (
+            ("nan", 5, 10, 20),
+            None,
+            "1 object without a class or without a box of four finite numbers is left out: a.xml",
+        ),
+        (
+            (1, 5, "inf", 20),
+            None,
+            "1 object without a class or without a box of four finite numbers is left out: a.xml",
+        ),
+        (
+            (1, 5, "1e400", 20),
+            None,
+            "1 object without a class or without a box of four finite numbers is left out: a.xml",
+        ),
+        ((1, 5, "", 20), None, "1 object without a class or without a box of four finite numbers is left out: a.xml"),
+        ((-1e300, 5, 1e300, 20), (4, 0, 20, WIDTH), "1 box reaches over its image and is cut to it: a.xml"),
+    ],
+)
 def test_each_box_is_kept_cut_or_left_out_and_told(tmp_path, box, kept, note):
     two(tmp_path, [voc_object(), voc_object("cat", box)])
     source = opened(tmp_path)
@@ -85,8 +100,10 @@ def test_difficult_objects_are_ignored_and_images_without_objects_are_background
     np.testing.assert_array_equal(source.train.labels, [0, 1])
     np.testing.assert_array_equal(source.train.in_graph(tf.constant(0, tf.int64))[1], [-2, 1])
     assert source.train.count == 2
-    assert source.notes == ("1 difficult object is ignored: it counts neither when found nor when missed",
-                            "1 image has no object and is kept as background")
+    assert source.notes == (
+        "1 difficult object is ignored: it counts neither when found nor when missed",
+        "1 image has no object and is kept as background",
+    )
 
 
 def test_a_class_that_only_test_has_is_left_out_of_it(tmp_path):
@@ -97,15 +114,22 @@ def test_a_class_that_only_test_has_is_left_out_of_it(tmp_path):
     assert source.notes == ("1 object of a class that training has none of is left out: testing.xml (yak)",)
 
 
-@pytest.mark.parametrize(("lists", "train", "test"), [
-    ({"train": "ab", "val": "cd", "test": "ef"}, "abcd", "ef"),
-    ({"train": "ab", "val": "cd", "trainval": "abcd", "test": "ef"}, "abcd", "ef"),
-    ({"train": "ab", "val": "cd"}, "ab", "cd"),
-    ({"train": "ab", "val": "cd", "trainval": "abcd"}, "ab", "cd"),
-    ({"val": "cd", "trainval": "abcd"}, "ab", "cd"),
-    ({"train": "ab", "val": "cd", "test": "xyz"}, "ab", "cd"),  # a test list of withheld annotations, as of VOC 2012
-    ({"train": "bac", "test": "cd"}, "ba", "cd"),
-])
+@pytest.mark.parametrize(
+    ("lists", "train", "test"),
+    [
+        ({"train": "ab", "val": "cd", "test": "ef"}, "abcd", "ef"),
+        ({"train": "ab", "val": "cd", "trainval": "abcd", "test": "ef"}, "abcd", "ef"),
+        ({"train": "ab", "val": "cd"}, "ab", "cd"),
+        ({"train": "ab", "val": "cd", "trainval": "abcd"}, "ab", "cd"),
+        ({"val": "cd", "trainval": "abcd"}, "ab", "cd"),
+        (
+            {"train": "ab", "val": "cd", "test": "xyz"},
+            "ab",
+            "cd",
+        ),  # a test list of withheld annotations, as of VOC 2012
+        ({"train": "bac", "test": "cd"}, "ba", "cd"),
+    ],
+)
 def test_lists_divide_the_images_and_none_is_for_both(tmp_path, lists, train, test):
     for stem in "abcdef":
         voc_image(tmp_path, stem)
@@ -143,15 +167,17 @@ def test_what_is_listed_twice_or_not_there_is_told(tmp_path):
         "2 listed images have no annotation and are left out: nobody, ../../etc/passwd",
         "2 annotated images are missing or cannot be read and are left out: gone, torn.png",
         "1 image is listed twice and taken once: a",
-        "1 training image is for test too and left out of training: testing.xml")
+        "1 training image is for test too and left out of training: testing.xml",
+    )
 
 
 def test_five_places_are_named_and_the_others_counted(tmp_path):
     two(tmp_path)
     voc_lists(tmp_path, train=["a", *(f"none{index}" for index in range(1200))])
     [note] = opened(tmp_path).notes
-    assert note == ("1,200 listed images have no annotation and are left out: "
-                    "none0, none1, none2, none3, none4 and 1,195 more")
+    assert note == (
+        "1,200 listed images have no annotation and are left out: none0, none1, none2, none3, none4 and 1,195 more"
+    )
 
 
 def test_an_image_is_found_by_its_stem_and_else_by_the_name_in_its_annotation(tmp_path):
@@ -181,21 +207,26 @@ def test_of_two_sizes_the_files_is_right(tmp_path):
 
 def bomb(encoding="utf-8"):
     entities = "".join(f'<!ENTITY l{level} "{f"&l{level - 1};" * 10}">' for level in range(1, 10))
-    return (f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE annotation [<!ENTITY l0 "cat">{entities}]>'
-            "<annotation><object><name>&l9;</name></object></annotation>")
+    return (
+        f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE annotation [<!ENTITY l0 "cat">{entities}]>'
+        "<annotation><object><name>&l9;</name></object></annotation>"
+    )
 
 
-@pytest.mark.parametrize(("data", "reason"), [
-    (bomb().encode(), "it has a DOCTYPE"),
-    (bomb("utf-16").encode("utf-16"), "it has a DOCTYPE"),
-    (b'<!DOCTYPE annotation SYSTEM "file:///etc/passwd"><annotation/>', "it has a DOCTYPE"),
-    (b"<annotation><object>", "no XML"),
-    (b"", "no XML"),
-    (b"\x00\xff" * 50, "no XML"),
-    (b'<?xml version="1.0" encoding="nonsense"?><annotation/>', "no XML"),
-    (b"<html></html>", "no <annotation>"),
-    (b"<annotation>" + b" " * 10_000_000 + b"</annotation>", "more than 10,000,000 bytes"),
-])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (bomb().encode(), "it has a DOCTYPE"),
+        (bomb("utf-16").encode("utf-16"), "it has a DOCTYPE"),
+        (b'<!DOCTYPE annotation SYSTEM "file:///etc/passwd"><annotation/>', "it has a DOCTYPE"),
+        (b"<annotation><object>", "no XML"),
+        (b"", "no XML"),
+        (b"\x00\xff" * 50, "no XML"),
+        (b'<?xml version="1.0" encoding="nonsense"?><annotation/>', "no XML"),
+        (b"<html></html>", "no <annotation>"),
+        (b"<annotation>" + b" " * 10_000_000 + b"</annotation>", "more than 10,000,000 bytes"),
+    ],
+)
 def test_what_is_no_annotation_is_left_out_with_the_reason(tmp_path, data, reason):
     two(tmp_path)
     voc_image(tmp_path, "bad")
@@ -208,8 +239,10 @@ def test_what_is_no_annotation_is_left_out_with_the_reason(tmp_path, data, reaso
 
 def test_an_absurd_number_of_objects_and_deep_nesting_do_no_harm(tmp_path):
     two(tmp_path)
-    for stem, text in (("many", f"<annotation>{'<object/>' * 100_001}</annotation>"),
-                       ("deep", f"<annotation>{'<object>' * 100_000}{'</object>' * 100_000}</annotation>")):
+    for stem, text in (
+        ("many", f"<annotation>{'<object/>' * 100_001}</annotation>"),
+        ("deep", f"<annotation>{'<object>' * 100_000}{'</object>' * 100_000}</annotation>"),
+    ):
         voc_image(tmp_path, stem)
         (tmp_path / "Annotations" / f"{stem}.xml").write_text(text)
     voc_lists(tmp_path, train=["a", "many", "deep"])
