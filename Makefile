@@ -31,7 +31,9 @@ demo: setup  ## train cifar-resnet-20 on real handwritten digits, evaluate, expo
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 test: lint  ## everything but the slow tests, a process for each core
 	$(BIN)/python -m pytest -n auto --dist loadfile

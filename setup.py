@@ -57,8 +57,9 @@ setup(
         "test": [
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
-            "ruff>=0.6,<1",
+            "ruff>=0.9,<1",
             "import-linter>=2,<3",
+            "mypy>=1.13,<3",
             "openvino>=2025,<2027",
             "selenium>=4.20,<5",
             "safetensors>=0.4,<1",
