@@ -19,7 +19,6 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.tasks.detection.cleaning import (
     Annotated,
     Purpose,
-    Tally,
     as_shown,
     cleaned,
     divided_by,
@@ -28,6 +27,7 @@ from reskeras.tasks.detection.cleaning import (
 )
 from reskeras.tasks.detection.image_headers import header
 from reskeras.tasks.detection.objects import Objects, Read
+from reskeras.tasks.detection.tally import Tally
 
 FLAGS = {"is_difficult": "ignored", "is_crowd": "crowd"}
 IDS = ("image/id", "image/filename")
