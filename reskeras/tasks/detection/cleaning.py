@@ -175,13 +175,7 @@ def joined_source(
     """
     if purpose.testing is not None:
         classes = purpose.testing
-        if not any(name in classes for image in test for name in image.names):
-            found = sorted({name for image in test for name in image.names if name})
-            raise ReskerasError(
-                f"data: {name} has no object of the classes that the run was trained on"
-                + (f"; its own are {', '.join(found[:NAMED])}" if found else "")
-                + _why(tally)
-            )
+        _check_known_class(name, test, classes, tally)
     for images, what in ((train, "training"), (test, "test")):
         if not images and not (what == "training" and purpose.testing is not None):
             raise ReskerasError(f"data: {name} has no annotated image for {what} that can be read" + _why(tally))
@@ -206,6 +200,17 @@ def joined_source(
         division=purpose.division,
         facts=facts or {},
     )
+
+
+def _check_known_class(name: str, test: list[Annotated], classes: tuple[str, ...], tally: Tally) -> None:
+    """ReskerasError when no test image has an object of the `classes` that the run was trained on."""
+    if not any(each in classes for image in test for each in image.names):
+        found = sorted({each for image in test for each in image.names if each})
+        raise ReskerasError(
+            f"data: {name} has no object of the classes that the run was trained on"
+            + (f"; its own are {', '.join(found[:NAMED])}" if found else "")
+            + _why(tally)
+        )
 
 
 def _why(tally: Tally) -> str:
