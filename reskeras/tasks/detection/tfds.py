@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, pipeline_options
-from reskeras.data.prepared import TEST_NAMES, first_line, mirrors, opened_builder
+from reskeras.data.prepared import TEST_NAMES, mirrors
 from reskeras.data.records import Records, record_facts, split_records
 from reskeras.data.source import Source
+from reskeras.data.tfds_builder import first_line, opened_builder
 from reskeras.errors import ReskerasError, failure
 from reskeras.tasks.detection.cleaning import (
     Annotated,
