@@ -109,7 +109,7 @@ def _of_objects(
 ) -> ObjectSurvey:
     """Survey a source of annotated images with a detector's anchors on a canvas, and draw its sheet."""
     from reskeras.data.survey import size_range
-    from reskeras.networks.detector import lower_detector
+    from reskeras.networks.detector_plan import lower_detector
     from reskeras.networks.request import detector
     from reskeras.tasks.detection.object_statistics import survey_objects
     from reskeras.tasks.detection.opening import open_objects

@@ -7,7 +7,8 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from reskeras.networks.detector import OF_REGIONS, DetectorPlan, DetectorSpec, detector_name, lower_detector
+from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.detector_plan import OF_REGIONS, DetectorPlan, lower_detector
 from reskeras.plans.complexity import Cost
 
 from .output import echo, facts, heading, sentence, shape_text, short, short_bytes

@@ -26,7 +26,8 @@ from reskeras.porting.port import port as ported
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page
-from reskeras.runs import HOME, MODEL_FILE, PROVENANCE_FILE, REPORT_FILE, new_run, place_for, provenance
+from reskeras.run_provenance import provenance
+from reskeras.runs import HOME, MODEL_FILE, PROVENANCE_FILE, REPORT_FILE, new_run, place_for
 from reskeras.spaces.space import Space
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.run import Run

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, with_config
-from typing_extensions import TypedDict
+from pydantic import AfterValidator
 
 from reskeras.documents.document import read_yaml, to_yaml
 from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError, shown
 from reskeras.files import atomic_folder, local_path, write_json, write_text
-from reskeras.machine import cores
 from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, kind_of, spec_of, typed
 from reskeras.recipes.recipe import Recipe, recipe
+from reskeras.run_provenance import Provenance
 from reskeras.stored import Number, read_json, read_json_lines, read_names
 from reskeras.strict_json import to_json
 
@@ -38,38 +32,6 @@ METRICS_FILE = "metrics.jsonl"
 DATA_FILE = "data.npz"
 BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe that change nothing of what is trained
 BUILT = "it was built, not trained; `reskeras port` makes a whole run of it"
-
-
-@with_config(ConfigDict(extra="allow"))
-class DataFacts(TypedDict, total=False):
-    """The fields about the data in provenance.json that are read."""
-
-    name: str
-    label: str
-    data_dir: str | None
-    train: int
-    test: int
-    notes: list[str]
-
-
-@with_config(ConfigDict(extra="allow"))
-class Provenance(TypedDict, total=False):
-    """The fields of provenance.json that are read."""
-
-    made: str
-    task: str
-    command: list[Any]
-    versions: dict[str, str]
-    machine: dict[str, Any]
-    git_revision: str | None
-    seed: int | None
-    data: DataFacts
-    ported: dict[str, Any]
-    precision: str
-    best_epoch: int
-    training_images: int
-    training_seconds: float
-    trained_sha256: str
 
 
 def _numbered(row: dict[str, Any]) -> dict[str, Any]:
@@ -269,34 +231,3 @@ def new_run(path: Path, typed: Spec, fitted: Spec | None = None) -> Iterator[Run
         write_text(beside / NETWORK_FILE, to_yaml(typed.sparse()))
         write_text(beside / RESOLVED_FILE, to_yaml((fitted or typed).whole()))
         yield RunFolder(beside)
-
-
-def provenance(**facts: Any) -> dict[str, Any]:
-    """Provenance: when, where and by which versions something is made, with the caller's `facts` added."""
-    packages = ("reskeras", "tensorflow", "keras", "numpy")
-    return {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "machine": {"system": platform.platform(), "processor": _processor(), "cpus": cores()},
-        "git_revision": revision(),
-        **facts,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
-def revision() -> str | None:
-    """The git revision of this code, with -dirty where it was changed since; None outside of a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.decode import LARGEST_IMAGE, decode
-from reskeras.data.described import check_description
 from reskeras.data.division import BY_POSITION
 from reskeras.data.plain import one_plain_format, plain_format
 from reskeras.data.purpose import Purpose
 from reskeras.data.records import Records, record_facts, split_records
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
-from reskeras.errors import ReskerasError, failure
-from reskeras.files import local_path
+from reskeras.data.tfds_builder import opened_builder
+from reskeras.errors import ReskerasError
 
 TEST_NAMES = ("test", "validation", "val")
 HELD_OUT = 0.1  # of the training images, for test, where a set has no test split
@@ -41,13 +38,13 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
     Nothing is downloaded: a set that is not there is a ReskerasError (status 2) that says where it was
     looked for, what would be downloaded, and by which command. Broken record files are status 1.
     """
-    testing, division = purpose.testing is not None, purpose.division
+    testing = purpose.testing is not None
     builder = opened_builder(name, purpose.data_dir)
     (image_key, image), (label_key, label) = _features(builder, name)
     splits = builder.info.splits
     if "train" not in splits and not testing:
         raise ReskerasError(f"data: tfds:{name} has no train split; it has {', '.join(splits)}")
-    (channels, notes), divided, validation = _channels(image, name), "", None
+    channels, notes = _channels(image, name)
     sizes: dict[str, np.ndarray] = {}
     labelled = partial(
         _labelled,
@@ -63,6 +60,31 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
         if not testing:
             raise ReskerasError(f"data: tfds:{name} has no training image with a label")
         train = None
+    tested = _tested(labelled, name, splits, purpose.division, notes)
+    parts = _parts(train, tested, name, splits, testing, notes)
+    base = builder.info.name
+    recoded = base.startswith("cifar") and _is_jpeg(builder, image_key)  # the release is lossless
+    return Source(
+        name=f"tfds:{name}",
+        label=f"{name} (jpeg)" if recoded else name,
+        classes=tuple(label.names),
+        channels=channels,
+        train=parts.train,
+        test=parts.test,
+        mirror=mirrors(base),
+        notes=tuple(notes),
+        divided=parts.divided,
+        validation=parts.validation,
+        origins=parts.origins,
+        division=purpose.division,
+        facts=record_facts(builder, sizes),
+    )
+
+
+def _tested(
+    labelled: Callable[[str], Split], name: str, splits: Iterable[str], division: int, notes: list[str]
+) -> dict[str, Split]:
+    """The splits that are for test and have labels, by TFDS' names for them; `notes` tells of those without."""
     tested: dict[str, Split] = {}
     for test_name in (each for each in TEST_NAMES if each in splits):
         split = labelled(test_name)
@@ -72,42 +94,43 @@ def open_prepared(name: str, purpose: Purpose) -> Source[Split]:
         tested[test_name] = split
         if division == BY_POSITION:
             break
-    origins: dict[str, str] = {}
-    if tested:
-        (test_name, test), *others = tested.items()
-        divided = f"the set's own split {test_name}"
-        if others and not testing:
-            validation = replace(others[0][1], name="validation")
-            origins["validation"] = f"the set's own split {others[0][0]}"
-            notes.append(f"training watches the {validation.count:,} images of {origins['validation']}")
-    elif train is None:
-        raise ReskerasError(f"data: tfds:{name} has no split with labels; it has {', '.join(splits)}")
-    else:
-        train, test, divided = _without_test(train, name, testing, notes)
-    base = builder.info.name
-    recoded = base.startswith("cifar") and _is_jpeg(builder, image_key)  # the release is lossless
-    return Source(
-        name=f"tfds:{name}",
-        label=f"{name} (jpeg)" if recoded else name,
-        classes=tuple(label.names),
-        channels=channels,
-        train=train,
-        test=test,
-        mirror=mirrors(base),
-        notes=tuple(notes),
-        divided=divided,
-        validation=validation,
-        origins=origins,
-        division=division,
-        facts=record_facts(builder, sizes),
-    )
+    return tested
 
 
-def _without_test(train: Split, name: str, testing: bool, notes: list[str]) -> tuple[Split | None, Split, str]:
-    """Images for training and for test of a set without a test split, and how they were divided, in words."""
+@dataclass(frozen=True)
+class _Parts:
+    """Images for training, test and validation, and where those held back come from, in words, as in a Source."""
+
+    train: Split | None
+    test: Split
+    divided: str
+    validation: Split | None = None
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+def _parts(
+    train: Split | None, tested: dict[str, Split], name: str, splits: Iterable[str], testing: bool, notes: list[str]
+) -> _Parts:
+    """The parts of a set with the splits `tested`; without any they are made of `train`."""
+    if not tested:
+        if train is None:
+            raise ReskerasError(f"data: tfds:{name} has no split with labels; it has {', '.join(splits)}")
+        return _without_test(train, name, testing, notes)
+    (test_name, test), *others = tested.items()
+    parts = _Parts(train, test, f"the set's own split {test_name}")
+    if testing or not others:
+        return parts
+    (watched, validation), *_ = others
+    origin = f"the set's own split {watched}"
+    notes.append(f"training watches the {validation.count:,} images of {origin}")
+    return replace(parts, validation=replace(validation, name="validation"), origins={"validation": origin})
+
+
+def _without_test(train: Split, name: str, testing: bool, notes: list[str]) -> _Parts:
+    """The parts of a set without a test split."""
     if testing:
         notes.append(f"tfds:{name} has no test split with labels: all its training images are for test")
-        return None, replace(train, name="test"), "all images"
+        return _Parts(None, replace(train, name="test"), "all images")
     if train.count < 2:
         raise ReskerasError(
             f"data: tfds:{name} has one training image with a label and no test split; at least two "
@@ -116,7 +139,7 @@ def _without_test(train: Split, name: str, testing: bool, notes: list[str]) -> t
     held = max(round(train.count * HELD_OUT), 1)
     order = np.random.default_rng(0).permutation(train.count)
     notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are kept for test")
-    return (
+    return _Parts(
         train.part("train", np.sort(order[held:])),
         train.part("test", np.sort(order[:held])),
         "a tenth of the training images, always the same",
@@ -173,53 +196,6 @@ def _labelled(
     if not known.all():
         notes.append(f"{(~known).sum():,} of {split.count:,} images in the split {name} have no label and are left out")
     return split if known.all() else split.part(split.name, np.flatnonzero(known))
-
-
-def opened_builder(name: str, data_dir: str | Path | None) -> Any:
-    """TFDS' builder of a set that is prepared; ReskerasError as `open_prepared` says."""
-    if data_dir is not None and not local_path(data_dir, "data_dir").is_dir():
-        raise ReskerasError(f"data_dir: there is no folder {data_dir}")
-    if re.match(r"\w+:[A-Za-z_]", name):  # what comes after a colon is a version, of other sources a name
-        raise ReskerasError(
-            f"data: tfds:{name} is of another namespace than TFDS' own, such as Hugging Face's; such sets are not read"
-        )
-    import logging
-
-    import tensorflow_datasets as tfds
-    from google.protobuf.json_format import ParseError
-    from tensorflow_datasets.core.dataset_info import DatasetInfoFileError
-    from tensorflow_datasets.core.utils import file_utils
-
-    logging.getLogger("absl").setLevel(logging.ERROR)  # else TFDS warns of the folder that we look for
-    check_description(name, [Path(data_dir)] if data_dir else file_utils.list_data_dirs())
-    try:
-        builder = tfds.builder(name, data_dir=str(data_dir) if data_dir else None, try_gcs=False)
-    except (ParseError, DatasetInfoFileError, JSONDecodeError, LookupError, TypeError, AttributeError) as error:
-        raise failure(f"data: the description of tfds:{name} is broken: {first_line(error)}") from error
-    except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, RuntimeError, ImportError) as error:
-        raise ReskerasError(f"data: TFDS opens no {name!r}: {first_line(error)}") from error
-    if not builder.is_prepared():
-        where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ReskerasError(
-            f"data: tfds:{name} is not prepared in {builder.data_dir}; point --data-dir to where it "
-            f"is, or prepare it with: tfds build {name}{where} ({_download(builder)})"
-        )
-    return builder
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error of TFDS or TensorFlow says, at most 200 letters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def _download(builder: Any) -> str:
-    """What preparing a set would download, as far as TFDS knows beforehand."""
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        return "its files must be downloaded by hand first"
-    files = builder.url_infos
-    size = sum(file.size for file in files.values() if isinstance(file.size, int))
-    hosts = ", ".join(sorted({url.split("/")[2] for url in files if "//" in url}))
-    return f"downloads {size / 1e6:.0f} MB from {hosts}" if size else "the size of its download is not known"
 
 
 def _features(builder: Any, name: str) -> tuple[tuple[str, Any], tuple[str, Any]]:

@@ -83,14 +83,8 @@ def survey(source: Source[Split]) -> Survey:
     classes = {name: (int(own), int(other)) for name, own, other in zip(source.classes, train, test, strict=True)}
     warnings = list(_class_warnings(classes))
     looked_at, broken = unreadable(training)
-    for split, (seen, found) in ((training, (looked_at, broken)), (source.test, unreadable(source.test))):
-        if len(found):
-            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            named = ", ".join(split.where(int(index)) for index in found[:NAMED])
-            warnings.append(
-                f"{len(found):,} of {seen:,} {split.name} images looked at cannot be read, and will end a "
-                f"training: {named}{more}"
-            )
+    warnings += _unreadable_warning(training, looked_at, broken)
+    warnings += _unreadable_warning(source.test, *unreadable(source.test))
     sound = training.part("train", np.setdiff1d(np.arange(training.count), broken))
     contents = [list(_contents(split)) for split in (training, source.test)]
     digests = [[digest for digest, _ in each] for each in contents]
@@ -162,6 +156,16 @@ def unreadable(split: Split) -> tuple[int, np.ndarray]:
         return split.count, np.sort(order[~sound])
     last = int(places[-1]) + 1
     return last, np.sort(order[:last][~sound[:last]])
+
+
+def _unreadable_warning(split: Split, looked_at: int, broken: np.ndarray) -> Iterator[str]:
+    if len(broken):
+        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        named = ", ".join(split.where(int(index)) for index in broken[:NAMED])
+        yield (
+            f"{len(broken):,} of {looked_at:,} {split.name} images looked at cannot be read, and will end a "
+            f"training: {named}{more}"
+        )
 
 
 def spaced(split: Split, most: int) -> np.ndarray:

@@ -12,7 +12,8 @@ from reskeras.errors import ReskerasError
 from reskeras.identification.canonical import canonical_plan
 from reskeras.identification.functional import functional
 from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.inception import INCEPTION, KINDS, SCALING, STEMS, InceptionSpec
+from reskeras.networks.inception import INCEPTION, InceptionSpec
+from reskeras.networks.inception_cells import KINDS, SCALING, STEMS
 from reskeras.plans import operations as op
 from reskeras.plans.initialisers import INITIALISERS
 from reskeras.plans.merges import Concat

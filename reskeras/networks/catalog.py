@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.inception import KINDS, InceptionSpec
+from reskeras.networks.inception import InceptionSpec
+from reskeras.networks.inception_cells import KINDS
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.vgg import VggSpec
 

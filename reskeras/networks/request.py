@@ -15,7 +15,8 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.files import local_path
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import catalog
-from reskeras.networks.detector import BACKBONE, DetectorSpec, backbone_of, lower_detector
+from reskeras.networks.detector import BACKBONE, DetectorSpec, backbone_of
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.inception import INCEPTION, InceptionSpec
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over, overridden

@@ -24,7 +24,8 @@ from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
 from reskeras.porting.recognise import recognise
-from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered, provenance
+from reskeras.run_provenance import provenance
+from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered
 
 COLOURS = 3
 # random test images: squares with a side of this share of the height (0: one pixel), from darkest to brightest

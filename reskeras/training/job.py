@@ -24,6 +24,7 @@ from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
+from reskeras.run_provenance import provenance, revision
 from reskeras.runs import (
     BOOKKEEPING,
     CLASSES_FILE,
@@ -34,8 +35,6 @@ from reskeras.runs import (
     check_same,
     new_run,
     open_run,
-    provenance,
-    revision,
 )
 from reskeras.training.agreement import check_agreement
 from reskeras.training.fit import FitOptions, fit

@@ -10,7 +10,8 @@ import yaml
 from reskeras.documents.document import to_yaml
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
-from reskeras.networks.detector import DetectorSpec, detector_name, lower_detector
+from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.request import detector, network
 
@@ -122,7 +123,7 @@ def test_a_detector_is_no_network(tmp_path):
 
 def test_a_spec_needs_no_tensorflow():
     code = (
-        "import sys, reskeras; from reskeras.networks.detector import lower_detector as lower; "
+        "import sys, reskeras; from reskeras.networks.detector_plan import lower_detector as lower; "
         "lower(reskeras.detector('resnet-18')); assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

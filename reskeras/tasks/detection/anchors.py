@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from reskeras.networks.detector import DetectorPlan
+from reskeras.networks.detector_plan import DetectorPlan
 
 
 def anchor_sizes(plan: DetectorPlan) -> tuple[float, ...]:

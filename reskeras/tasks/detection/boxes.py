@@ -39,6 +39,17 @@ def clipped(boxes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(tf.cast(boxes, tf.float32), 0.0, tf.concat([size, size], axis=-1)[..., tf.newaxis, :])
 
 
+def window_clipped(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Boxes (B, N, 4) clipped to the `window` (B, 4) of the canvas that shows the image."""
+    corner = tf.concat([window[:, :2], window[:, :2]], axis=-1)[:, tf.newaxis]
+    return clipped(boxes - corner, window[:, 2:] - window[:, :2]) + corner
+
+
+def share_inside(anchors: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Share of each anchor (N, 4) inside the `window` (B, 4) of the canvas that shows the image, (B, N)."""
+    return coverage(anchors, window[:, tf.newaxis])[..., 0]
+
+
 def encoded(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """Deltas from `anchors` to `boxes`, both (..., 4): float32 (..., 4), dy, dx, dh, dw (arXiv:1311.2524, appendix C).
 

@@ -15,7 +15,6 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.tasks.detection.cleaning import (
     Annotated,
     Purpose,
-    Tally,
     apart,
     as_shown,
     cleaned,
@@ -26,6 +25,7 @@ from reskeras.tasks.detection.cleaning import (
 from reskeras.tasks.detection.coco_json import Instances, key, read_instances
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.tally import Tally
 
 ROLES = {"train": ("train",), "test": ("test", "val")}  # file name prefixes, by preference
 NO_BOX = (float("nan"),) * 4

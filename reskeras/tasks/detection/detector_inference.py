@@ -14,7 +14,7 @@ from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.graph.weights import places, write
-from reskeras.networks.detector import DetectorPlan
+from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.boxes import areas
 from reskeras.tasks.detection.canvas import Placed, normalised, on_canvas, placed

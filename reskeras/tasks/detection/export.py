@@ -23,7 +23,8 @@ from reskeras.export.serving import SIGNATURES, publish, write_saved_model
 from reskeras.graph.fold import folded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
-from reskeras.networks.detector import DetectorPlan, DetectorSpec, lower_detector
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_plan import DetectorPlan, lower_detector
 from reskeras.runs import RunFolder
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.canvas import Placed

@@ -12,7 +12,8 @@ import keras
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.networks.detector import DetectorPlan, DetectorSpec, detector_name, lower_detector
+from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.detector_plan import DetectorPlan, lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data

@@ -15,17 +15,15 @@ import tensorflow as tf
 import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly
 from reskeras.tasks.detection.align import roi_align
 from reskeras.tasks.detection.anchors import anchor_grid
-from reskeras.tasks.detection.boxes import clipped, coverage, decoded, encoded, overlaps
-from reskeras.tasks.detection.matching import NEITHER, POSITIVE, matched
-from reskeras.tasks.detection.objects import IGNORED
+from reskeras.tasks.detection.boxes import decoded, encoded, overlaps, share_inside, window_clipped
+from reskeras.tasks.detection.matching import NEITHER, POSITIVE, in_ignored, matched
 from reskeras.tasks.detection.pooling import roi_pool
-from reskeras.tasks.detection.sampling import sampled
+from reskeras.tasks.detection.sampling import folded, sampled
 from reskeras.tasks.detection.suppression import suppressed
 
 REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
 INSIDE = 0.5  # share of an anchor inside the image, above which it is trained and proposes
 SMALLEST = 1.0  # pixels of the canvas; thinner proposals are dropped
-IGNORED_SHARE = 0.5  # share of a box inside an ignored object, above which it is not background either
 SMOOTH = 1.0  # where smooth L1 changes from quadratic to linear (Fast R-CNN, equation 3)
 PROPOSAL_SMOOTH = 1 / 9  # in the proposal network (its released code's sigma of 3)
 # folded into an image's seed
@@ -44,12 +42,6 @@ class _Float32Layer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that the layer is recreated from."""
         return {"name": self.name, "trainable": self.trainable, **self.arguments}
-
-
-def window_clipped(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """Boxes (B, N, 4) clipped to the `window` (B, 4) of the canvas that shows the image."""
-    corner = tf.concat([window[:, :2], window[:, :2]], axis=-1)[:, tf.newaxis]
-    return clipped(boxes - corner, window[:, 2:] - window[:, :2]) + corner
 
 
 def in_rows(values: tf.Tensor, width: int) -> tf.Tensor:
@@ -97,7 +89,7 @@ class Proposals(_Float32Layer):
             anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes, self.ratios)
         )
         # anchors outside the image are untrained; on a canvas that it half fills they could dominate the top
-        logits = tf.where(_share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
+        logits = tf.where(share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
         best, places = tf.math.top_k(tf.stop_gradient(logits), min(self.before, anchors.shape[0]))
         moves = tf.gather(tf.stop_gradient(in_rows(deltas, 4)), places, batch_dims=1)
         boxes = window_clipped(decoded(moves, tf.gather(anchors, places)), window)
@@ -146,7 +138,7 @@ class RegionTargets(_Float32Layer):
         regions = tf.stop_gradient(tf.concat([proposals, tf.where(real[..., tf.newaxis], boxes, 0.0)], axis=1))
         filled = tf.reduce_all(regions[..., 2:] > regions[..., :2], axis=-1)
         index, kind = matched(overlaps(regions, boxes), real, self.positive, self.positive, best=False)
-        kind = tf.where(filled & ~_in_ignored(regions, boxes, labels, kind), kind, NEITHER)
+        kind = tf.where(filled & ~in_ignored(regions, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.count, self.positives, folded(seeds, REGIONS_DRAWN))
         regions, index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (regions, index, kind))
         # padding rows are arbitrary; make them background of weight 0
@@ -247,11 +239,11 @@ class ProposalLosses(_Float32Layer):
         anchors = tf.constant(
             anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes, self.ratios)
         )
-        inside = _share_inside(anchors, window) > INSIDE
+        inside = share_inside(anchors, window) > INSIDE
         # the best anchor of an object must be one that is trained
         shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
         index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
-        kind = tf.where(inside & ~_in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
+        kind = tf.where(inside & ~in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
         logits, moves = (
             tf.gather(in_rows(values, width), chosen, batch_dims=1) for values, width in ((objectness, 1), (deltas, 4))
@@ -296,19 +288,3 @@ def smooth_l1(differences: tf.Tensor, turn: float) -> tf.Tensor:
     """x^2 / (2 turn) up to `turn`, beyond |x| - turn / 2, summed over the last axis (Fast R-CNN, equation 3)."""
     size = tf.abs(differences)
     return tf.reduce_sum(tf.where(size < turn, tf.square(size) / (2 * turn), size - turn / 2), axis=-1)
-
-
-def folded(seeds: tf.Tensor, number: int) -> tf.Tensor:
-    """Seeds int32 (B, 2) with `number` folded in, for independent draws."""
-    return tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, number), seeds)
-
-
-def _in_ignored(boxes: tf.Tensor, objects: tf.Tensor, labels: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
-    """Whether boxes (B, N, 4) or (N, 4) that are not POSITIVE lie in an ignored object, bool (B, N)."""
-    share = tf.where((labels == IGNORED)[:, tf.newaxis], coverage(boxes, objects), 0.0)
-    return (tf.reduce_max(share, axis=-1) > IGNORED_SHARE) & (kind != POSITIVE)
-
-
-def _share_inside(anchors: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """Share of each anchor (N, 4) inside the image, (B, N)."""
-    return coverage(anchors, window[:, tf.newaxis])[..., 0]

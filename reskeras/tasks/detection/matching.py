@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from reskeras.tasks.detection.boxes import coverage
+from reskeras.tasks.detection.objects import IGNORED
+
 POSITIVE, NEGATIVE, NEITHER = 1, 0, -1
+IGNORED_SHARE = 0.5  # share of a box inside an ignored object, above which it is not background either
 
 
 def matched(
@@ -29,3 +33,9 @@ def matched(
         found |= chosen
     kind = tf.where(found, POSITIVE, tf.where(highest < negative, NEGATIVE, NEITHER))
     return index, kind
+
+
+def in_ignored(boxes: tf.Tensor, objects: tf.Tensor, labels: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    """Whether boxes (B, N, 4) or (N, 4) that are not POSITIVE lie in an ignored object, bool (B, N)."""
+    share = tf.where((labels == IGNORED)[:, tf.newaxis], coverage(boxes, objects), 0.0)
+    return (tf.reduce_max(share, axis=-1) > IGNORED_SHARE) & (kind != POSITIVE)

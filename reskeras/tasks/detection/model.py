@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from reskeras.graph.compile import compile_plan
-from reskeras.networks.detector import DetectorPlan
+from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.plans.plan import Plan
 from reskeras.tasks.detection.anchors import anchor_sizes
 from reskeras.tasks.detection.layers import (

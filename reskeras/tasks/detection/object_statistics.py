@@ -10,7 +10,7 @@ import numpy as np
 
 from reskeras.data.source import Source
 from reskeras.data.survey import FEW, NAMED, UNEQUAL, Sizes, size_range
-from reskeras.networks.detector import DetectorPlan
+from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.tasks.detection.anchors import anchor_sizes
 from reskeras.tasks.detection.objects import Objects
 

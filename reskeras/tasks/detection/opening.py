@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reskeras.data.division import DIVISION
-from reskeras.data.prepared import opened_builder
 from reskeras.data.purpose import Purpose
 from reskeras.data.registry import opened
 from reskeras.data.source import Source
+from reskeras.data.tfds_builder import opened_builder
 from reskeras.readers import CLASSES, OBJECTS, readers_of
 from reskeras.tasks.detection.objects import Objects
 

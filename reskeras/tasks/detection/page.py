@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from reskeras.networks.catalog import name_of
-from reskeras.networks.detector import DetectorPlan
+from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.report.plots import networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on

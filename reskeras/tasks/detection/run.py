@@ -14,7 +14,8 @@ from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof
 from reskeras.graph.weights import read
 from reskeras.image_files import several
-from reskeras.networks.detector import DetectorPlan, DetectorSpec, lower_detector
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_plan import DetectorPlan, lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation, evaluate_detector
 from reskeras.tasks.detection.detections import ImageDetections, predict_images

@@ -28,6 +28,11 @@ def sampled(kind: tf.Tensor, count: int, positives: int, seeds: tf.Tensor) -> tu
     return tf.minimum(indices, last), weights
 
 
+def folded(seeds: tf.Tensor, number: int) -> tf.Tensor:
+    """Seeds int32 (B, 2) with `number` folded in, for independent draws."""
+    return tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, number), seeds)
+
+
 def _draws(seeds: tf.Tensor, length: int) -> tf.Tensor:
     """Non-negative int32 (B, length); integers, because of 2**23 possible floats many would collide."""
     return tf.map_fn(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from reskeras.networks.detector import DetectorSpec
-from reskeras.tasks.detection.boxes import decoded, overlaps
-from reskeras.tasks.detection.layers import window_clipped
+from reskeras.tasks.detection.boxes import decoded, overlaps, window_clipped
 from reskeras.tasks.detection.suppression import by_class
 
 Found = dict[str, tf.Tensor]

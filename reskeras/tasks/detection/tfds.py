@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, pipeline_options
-from reskeras.data.prepared import TEST_NAMES, first_line, mirrors, opened_builder
+from reskeras.data.prepared import TEST_NAMES, mirrors
 from reskeras.data.records import Records, record_facts, split_records
 from reskeras.data.source import Source
+from reskeras.data.tfds_builder import first_line, opened_builder
 from reskeras.errors import ReskerasError, failure
 from reskeras.tasks.detection.cleaning import (
     Annotated,
     Purpose,
-    Tally,
     as_shown,
     cleaned,
     divided_by,
@@ -28,6 +28,7 @@ from reskeras.tasks.detection.cleaning import (
 )
 from reskeras.tasks.detection.image_headers import header
 from reskeras.tasks.detection.objects import Objects, Read
+from reskeras.tasks.detection.tally import Tally
 
 FLAGS = {"is_difficult": "ignored", "is_crowd": "crowd"}
 IDS = ("image/id", "image/filename")

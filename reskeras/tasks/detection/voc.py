@@ -12,7 +12,6 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.tasks.detection.cleaning import (
     Annotated,
     Purpose,
-    Tally,
     apart,
     as_shown,
     cleaned,
@@ -22,6 +21,7 @@ from reskeras.tasks.detection.cleaning import (
 )
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.tally import Tally
 from reskeras.tasks.detection.voc_xml import Annotation, read_annotation
 from reskeras.walk import SUFFIXES
 

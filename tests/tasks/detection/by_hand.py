@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.networks.detector import lower_detector
+from reskeras.networks.detector_plan import lower_detector
 
 
 def overlap(a, b):

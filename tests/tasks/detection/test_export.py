@@ -16,7 +16,7 @@ from PIL import Image
 import reskeras
 from reskeras.client import Client
 from reskeras.errors import ReskerasError
-from reskeras.networks.detector import lower_detector
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection import export
 from reskeras.tasks.detection.average_precision import voc_precision
 from reskeras.tasks.detection.detection_proof import files_of

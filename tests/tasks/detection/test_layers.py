@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.average_precision import measured_overlaps
+from reskeras.tasks.detection.boxes import window_clipped
 from reskeras.tasks.detection.layers import (
     ByImage,
     ProposalLosses,
@@ -16,7 +17,6 @@ from reskeras.tasks.detection.layers import (
     RegionTargets,
     WithContext,
     smooth_l1,
-    window_clipped,
 )
 from reskeras.tasks.detection.objects import IGNORED, PADDING
 

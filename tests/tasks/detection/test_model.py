@@ -11,7 +11,8 @@ from reskeras.export.inference import with_features
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import places, read, write
-from reskeras.networks.detector import DetectorSpec, lower_detector
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.job import FRESH
 from reskeras.tasks.detection.model import LOSSES, detector_model, training_model

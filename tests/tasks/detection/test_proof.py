@@ -10,7 +10,8 @@ from PIL import Image
 
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read, write
-from reskeras.networks.detector import DetectorSpec, lower_detector
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection.detection_proof import answers, compared, files_of, prove_detector
 from reskeras.tasks.detection.export import folded_detector
 from reskeras.tasks.detection.model import Networks

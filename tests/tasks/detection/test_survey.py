@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reskeras.data.source import Source
-from reskeras.networks.detector import lower_detector
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.request import detector
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.average_precision import measured_overlaps
