@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,20 +94,23 @@ def command(
     where = out or (next(iter(places.values())) if len(found) == 1 else HOME / "analysis")
     plots = save_analyses(found, where)
     if as_json:
-        from dataclasses import asdict
-
         emit_json([{"name": name, "folder": str(places[name]), **asdict(each)} for name, each in found.items()])
         return
     _summarise(found)
-    echo()
-    facts(
-        [("numbers", str(folder), "responses.csv, units.csv, lesions.csv") for folder in places.values()]
-        + [("plots", str(where), " ".join(path.name for path in plots if path.suffix == ".png"))]
-    )
+    _echo_places(places.values(), where, plots)
 
 
 def _label(name: str, network: str, taken: dict[str, Analysis]) -> str | None:
     return next((label for label in (network, name) if label not in taken), None)
+
+
+def _echo_places(folders: Iterable[Path], where: Path, plots: Sequence[Path]) -> None:
+    """Print where the numbers and the plots are."""
+    echo()
+    facts(
+        [("numbers", str(folder), "responses.csv, units.csv, lesions.csv") for folder in folders]
+        + [("plots", str(where), " ".join(path.name for path in plots if path.suffix == ".png"))]
+    )
 
 
 def _summarise(found: dict[str, Analysis]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.identification.conform import Conformity
+    from reskeras.identification.deviations import Deviation
     from reskeras.networks.any_network import AnyNetwork
 
 
@@ -56,8 +58,23 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
 
 
 def _echo(found: Conformity, spec: AnyNetwork) -> None:
+    """Print what the model is, its deviations, and what no spec says."""
     from reskeras.identification.conform import section_of_units
 
+    _echo_identity(found, spec)
+    if found.deviations:
+        _echo_deviations(found.deviations)
+    if found.obstacles:
+        echo()
+        heading("what no spec says", "- only in the spec's network, + only in the model, ~ in both with other numbers")
+        echo_units(found.obstacles)
+        facts([(each.units, section_of_units(each.units), "") for each in found.obstacles])
+    if not found.deviations and not found.obstacles:
+        echo("no deviation")
+
+
+def _echo_identity(found: Conformity, spec: AnyNetwork) -> None:
+    """Print the network's name and description, the paper's network, and whether the spec is the same function."""
     heading(found.name or "")
     sentence(spec.describe())
     echo()
@@ -81,33 +98,29 @@ def _echo(found: Conformity, spec: AnyNetwork) -> None:
         ]
     )
     echo()
-    if found.deviations:
-        heading("deviations")
-        remarks = any(each.remark for each in found.deviations)
-        columns = [
-            Column("field"),
-            Column("paper"),
-            Column("model"),
-            Column("section"),
-            *([Column("remark", spare=1)] if remarks else []),
-        ]
-        table(
-            columns,
+
+
+def _echo_deviations(deviations: Sequence[Deviation]) -> None:
+    """Print a line for each deviation, with remarks if there are any."""
+    heading("deviations")
+    remarks = any(each.remark for each in deviations)
+    columns = [
+        Column("field"),
+        Column("paper"),
+        Column("model"),
+        Column("section"),
+        *([Column("remark", spare=1)] if remarks else []),
+    ]
+    table(
+        columns,
+        [
             [
-                [
-                    each.field,
-                    value_text(each.paper),
-                    value_text(each.value),
-                    each.section,
-                    *([each.remark] if remarks else []),
-                ]
-                for each in found.deviations
-            ],
-        )
-    if found.obstacles:
-        echo()
-        heading("what no spec says", "- only in the spec's network, + only in the model, ~ in both with other numbers")
-        echo_units(found.obstacles)
-        facts([(each.units, section_of_units(each.units), "") for each in found.obstacles])
-    if not found.deviations and not found.obstacles:
-        echo("no deviation")
+                each.field,
+                value_text(each.paper),
+                value_text(each.value),
+                each.section,
+                *([each.remark] if remarks else []),
+            ]
+            for each in deviations
+        ],
+    )

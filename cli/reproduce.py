@@ -88,23 +88,11 @@ def command(
         data_dir=data_dir,
         tell=lambda line: note(line, err=True),
     )
-    place = Path(out or PLACE) / result.name / scale
     if as_json:
-        emit_json(
-            {
-                "suite": result.name,
-                "scale": scale,
-                "rows": [asdict(row) for row in result.rows],
-                "findings": result.findings(),
-            }
-        )
+        rows_as_data = [asdict(row) for row in result.rows]
+        emit_json({"suite": result.name, "scale": scale, "rows": rows_as_data, "findings": result.findings()})
     else:
-        columns, lines = result.table()
-        table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
-        _echo_differences(result)
-        for says, outcome in result.findings():
-            echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
-        facts([("results", str(place), "results.json, results.csv, report.html")])
+        _echo_result(result, Path(out or PLACE) / result.name / scale)
     if result.failed:
         raise failure("reproduce: failed: " + "; ".join(f"{row.row}: {row.error}" for row in result.failed))
 
@@ -131,6 +119,16 @@ def _echo_cost(expected: Cost) -> None:
             ("left", str(expected.left), time if expected.left else ""),
         ]
     )
+
+
+def _echo_result(result: SuiteResult, place: Path) -> None:
+    """Print the table, the differences from the paper, the findings, and where the results stand."""
+    columns, lines = result.table()
+    table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
+    _echo_differences(result)
+    for says, outcome in result.findings():
+        echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
+    facts([("results", str(place), "results.json, results.csv, report.html")])
 
 
 def _echo_differences(result: SuiteResult) -> None:

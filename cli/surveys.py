@@ -52,38 +52,8 @@ def echo_survey(found: Survey) -> None:
 
 def echo_object_survey(found: ObjectSurvey) -> None:
     """Print a survey of annotated images, and how a detector's anchors fit their objects."""
-    every, anchors, (train, test) = found.every, found.anchors.every, found.images
-    backgrounds, ignored = ([f"{number:,}" for number in pair] for pair in (found.background, found.ignored))
-    quartiles = ", ".join(f"{side:.0f}" for side in anchors.sides)
-    relative = ", ".join(f"{side / min(found.anchors.canvas):.0%}" for side in anchors.sides)
-    canvas = shape_text(found.anchors.canvas)
     heading(found.data)
-    facts(
-        [
-            ("training", f"{train:,}", f"images, {backgrounds[0]} of them without an object"),
-            ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without an object"),
-            (
-                "objects",
-                f"{every.train:,}",
-                f"to be found in training, at most {found.most:,} in an image; {every.test:,} in test",
-            ),
-            ("ignored", ignored[0], f"objects in training, {ignored[1]} in test"),
-            ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
-            ("size", *_sized(found.sizes, train)),
-            (
-                "sides",
-                quartiles,
-                f"quartiles of the square root of an object's area on a canvas of {canvas}: {relative} of "
-                "its shorter side",
-            ),
-            (
-                "anchors",
-                f"{anchors.shares[0]:.1%}",
-                "of the training objects are overlapped by half by one of the default "
-                f"anchors, {anchors.shares[1]:.1%} by 0.7",
-            ),
-        ]
-    )
+    facts(_object_facts(found))
     echo()
     _echo_classes(
         ("training objects", "images", "test objects", "images", "side, median", "anchor of 0.5"),
@@ -101,6 +71,38 @@ def echo_object_survey(found: ObjectSurvey) -> None:
         },
     )
     _echo_remarks(found.notes, found.warnings)
+
+
+def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
+    """The figures of a survey of annotated images; the sides of objects are those on the detector's canvas."""
+    every, anchors, (train, test) = found.every, found.anchors.every, found.images
+    backgrounds, ignored = ([f"{number:,}" for number in pair] for pair in (found.background, found.ignored))
+    quartiles = ", ".join(f"{side:.0f}" for side in anchors.sides)
+    relative = ", ".join(f"{side / min(found.anchors.canvas):.0%}" for side in anchors.sides)
+    canvas = shape_text(found.anchors.canvas)
+    return [
+        ("training", f"{train:,}", f"images, {backgrounds[0]} of them without an object"),
+        ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without an object"),
+        (
+            "objects",
+            f"{every.train:,}",
+            f"to be found in training, at most {found.most:,} in an image; {every.test:,} in test",
+        ),
+        ("ignored", ignored[0], f"objects in training, {ignored[1]} in test"),
+        ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
+        ("size", *_sized(found.sizes, train)),
+        (
+            "sides",
+            quartiles,
+            f"quartiles of the square root of an object's area on a canvas of {canvas}: {relative} of its shorter side",
+        ),
+        (
+            "anchors",
+            f"{anchors.shares[0]:.1%}",
+            "of the training objects are overlapped by half by one of the default "
+            f"anchors, {anchors.shares[1]:.1%} by 0.7",
+        ),
+    ]
 
 
 def _mirrors(mirror: bool) -> str:

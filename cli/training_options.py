@@ -78,7 +78,7 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
             return command(training=request, **parameters)
 
         decorated: Command = with_training
-        for decorator in reversed(_flags(recipe, start)):
+        for decorator in reversed([*_flags_of_what(recipe, start), *_flags_of_how()]):
             decorated = decorator(decorated)
         return decorated
 
@@ -100,22 +100,25 @@ RECIPE_FIELDS = (
 )
 
 
-def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
-    def instead(flag: str, kind: type, metavar: str = "N", text: str = "Instead of the recipe's.") -> Any:
-        return click.option(flag, type=kind, metavar=metavar, help=text)
+def _instead(flag: str, kind: type, metavar: str = "N", text: str = "Instead of the recipe's.") -> Any:
+    return click.option(flag, type=kind, metavar=metavar, help=text)
 
-    def path(*names: str, metavar: str, text: str) -> Any:
-        return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=text)
 
+def _path(*names: str, metavar: str, text: str) -> Any:
+    return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=text)
+
+
+def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]]:
+    """The flags of what is trained: from which run, by which recipe, and the fields laid over that."""
     return [
-        path("--data-dir", metavar="DIR", text="Folder of prepared TFDS data sets."),
+        _path("--data-dir", metavar="DIR", text="Folder of prepared TFDS data sets."),
         click.option(
             "--recipe",
             metavar="RECIPE",
             shell_complete=complete_recipe,
             help=f"A recipe's name (reskeras recipes) or a YAML file.  [default: {recipe}]",
         ),
-        path("--from", "start", metavar="RUN", text=start),
+        _path("--from", "start", metavar="RUN", text=start),
         click.option(
             "--freeze", metavar="STAGE", help="Learn nothing up to and with this stage or unit, such as stage2."
         ),
@@ -129,17 +132,23 @@ def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
             metavar="PATTERN=F",
             help="Times the learning rate for weights of such names, as 'stage1_*=0.1'; may be repeated.",
         ),
-        instead("--epochs", int),
-        instead("--batch-size", int),
-        instead("--learning-rate", float, "RATE"),
-        instead("--seed", int),
-        instead("--precision", str, "P", "auto, float32 or mixed_bfloat16, instead of the recipe's."),
+        _instead("--epochs", int),
+        _instead("--batch-size", int),
+        _instead("--learning-rate", float, "RATE"),
+        _instead("--seed", int),
+        _instead("--precision", str, "P", "auto, float32 or mixed_bfloat16, instead of the recipe's."),
         click.option(
             "--form", metavar="FORM", help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."
         ),
         click.option(
             "--recompute", is_flag=True, default=None, help="Compute units again in the backward pass; saves memory."
         ),
+    ]
+
+
+def _flags_of_how() -> list[Callable[[Command], Command]]:
+    """The flags of how it is trained: on which devices, and what is written."""
+    return [
         click.option(
             "--strategy",
             default="auto",
@@ -154,6 +163,6 @@ def _flags(recipe: str, start: str) -> list[Callable[[Command], Command]]:
             "--profile", type=int, default=0, metavar="STEPS", help="Write a TensorBoard profile of some steps."
         ),
         click.option("--histograms", is_flag=True, help="Write TensorBoard histograms of the weights each epoch."),
-        path("--out", metavar="DIR", text="The new run folder.  [default: saved_models/NAME-DATA]"),
+        _path("--out", metavar="DIR", text="The new run folder.  [default: saved_models/NAME-DATA]"),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr."),
     ]

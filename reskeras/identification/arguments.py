@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import TypeIs
 
+from reskeras.identification.dtype_policies import FLOATS
 from reskeras.identification.foreign import legible
-from reskeras.identification.layer_configs import FLOATS, CallArguments, Config
-from reskeras.identification.pixels import by_channel, is_array
+from reskeras.identification.pixels import Config, by_channel, is_array
 
 CONSTANT = "_CONSTANT_VALUE"  # Keras 2 writes this for a layer's name where the first operand is a constant
 Address = tuple[str, int]  # a layer's name, and the index of its call
 Argument = tuple[float, ...] | str | None  # numbers by channel, else text; None for None
+
+
+@dataclass(frozen=True)
+class CallArguments:
+    """Arguments of a call that are no tensors, before its first tensor and after it: numbers by channel, else text."""
+
+    before: tuple[tuple[float, ...] | str, ...] = ()
+    after: tuple[tuple[float, ...] | str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after)
 
 
 def keywords(node: Any) -> Config:

@@ -21,10 +21,11 @@ from reskeras.identification.deviations import (
     precision_deviation,
     reference,
 )
+from reskeras.identification.dtype_policies import QUANTISED
 from reskeras.identification.foreign import Foreign, Unlike
 from reskeras.identification.functional import functional
-from reskeras.identification.graph import read_graph, strange_layers
-from reskeras.identification.layer_configs import QUANTISED
+from reskeras.identification.graph import read_graph
+from reskeras.identification.layer_classes import strange_layers
 from reskeras.identification.pixels import is_known, split
 from reskeras.identification.series import series
 from reskeras.networks.any_network import AnyNetwork

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.identification.closest import Closest
-from reskeras.identification.layer_configs import FLOAT32
+from reskeras.identification.dtype_policies import FLOAT32
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import catalog
 from reskeras.networks.diff import field_changes

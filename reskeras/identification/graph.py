@@ -8,17 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reskeras.errors import ReskerasError, failure
-from reskeras.identification.arguments import Address, arguments, keywords
-from reskeras.identification.foreign import MODELS, Unlike, is_own, legible
-from reskeras.identification.layer_configs import (
-    FLOATS,
-    CallArguments,
-    Config,
-    merging,
-    operations,
-    own_record,
-    precision,
+from reskeras.identification.arguments import Address, CallArguments, arguments, keywords
+from reskeras.identification.dtype_policies import FLOATS, precision
+from reskeras.identification.foreign import Unlike, legible
+from reskeras.identification.layer_classes import (
+    LAMBDAS,
+    OURS,
+    class_of,
+    has_weights,
+    is_model,
+    name_of_layer,
+    packages_of,
 )
+from reskeras.identification.layer_configs import Config, merging, operations, own_record
 from reskeras.identification.pixels import AT_INFERENCE
 from reskeras.plans.merges import Merge
 from reskeras.plans.operation import Op
@@ -27,30 +29,8 @@ DEEPEST_MODELS = 20
 MOST_NAMED = 5
 MOST_CALLS = 200_000
 INSIDE = "/"  # separates the name of a model from that of a layer in it
-OURS = "reskeras"  # the package that our own layers are registered under
-# TensorFlow functions, which Keras 2 keeps as TFOpLambda or SlicingOpLambda layers, to Keras 3's operations
-FUNCTIONS = {
-    "__operators__.add": "Add",
-    "math.add": "Add",
-    "nn.bias_add": "Add",
-    "math.subtract": "Subtract",
-    "math.multiply": "Multiply",
-    "math.truediv": "TrueDivide",
-    "math.divide": "TrueDivide",
-    "nn.relu": "Relu",
-    "nn.softmax": "Softmax",
-    "nn.sigmoid": "Sigmoid",
-    "math.sigmoid": "Sigmoid",
-    "math.reduce_mean": "Mean",
-    "math.reduce_max": "Max",
-    "cast": "Cast",
-    "expand_dims": "ExpandDims",
-    "__operators__.getitem": "GetItem",
-}
-LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
 OPTIONS = ("axis", "keepdims", "data_format", "dtype")  # call arguments in Keras 2 that are configuration in Keras 3
 ORDERS = {"NHWC": "channels_last", "NCHW": "channels_first"}
-KERAS_REGISTERED = ("Custom>CustomScaleLayer",)  # Keras' own classes that Keras 2 registers like custom ones
 
 
 @dataclass
@@ -82,9 +62,9 @@ def read_graph(model: Config) -> Tensors:
     Raises Unlike for a graph that a network of this space cannot have, and ReskerasError: status 2 for a model without
     a graph, 1 for a broken configuration.
     """
-    if not _is_model(model):
+    if not is_model(model):
         raise ReskerasError(
-            f"model: {_kind(model)} is a subclassed model, whose graph is Python code and not in the "
+            f"model: {class_of(model)} is a subclassed model, whose graph is Python code and not in the "
             "file; where it is made of its inputs and outputs, load it with its own library and give "
             "the object: reskeras.conform(model), reskeras.port(model)"
         )
@@ -104,8 +84,8 @@ def _image_shape(config: Config) -> tuple[int | None, ...]:
     first = config["layers"][0]
     if "input_layers" in config:
         [(name, _)] = _addresses(config["input_layers"], "input")
-        first = next(layer for layer in config["layers"] if _name(layer) == name)
-    while _is_model(first):  # a Sequential that begins with a whole model
+        first = next(layer for layer in config["layers"] if name_of_layer(layer) == name)
+    while is_model(first):  # a Sequential that begins with a whole model
         return _image_shape(first["config"])
     shape: list[Any] = (
         first["config"].get("batch_shape")
@@ -148,16 +128,16 @@ class _Reader:
         )
         for layer in config["layers"]:
             nodes = layer.get("inbound_nodes") or []
-            if len(nodes) > 1 and _has_weights(layer):
-                raise Unlike(f"it applies a {_kind(layer)} {len(nodes)} times with the same weights")
+            if len(nodes) > 1 and has_weights(layer):
+                raise Unlike(f"it applies a {class_of(layer)} {len(nodes)} times with the same weights")
             for index, node in enumerate(nodes):
-                calls[_name(layer), index] = (_as_called(layer, node), *_taken(layer, node, floating))
+                calls[name_of_layer(layer), index] = (_as_called(layer, node), *_taken(layer, node, floating))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
         if len(begins) != len(inputs):
             raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
         values: dict[Address, int] = dict(zip(begins, inputs, strict=True))
         nested = {
-            _name(layer): len(layer.get("inbound_nodes") or [None])
+            name_of_layer(layer): len(layer.get("inbound_nodes") or [None])
             for layer in config["layers"]
             if "input_layers" in layer["config"]
         }
@@ -171,77 +151,25 @@ class _Reader:
         self.calls += 1
         if self.calls > MOST_CALLS:
             raise failure(f"model: more than {MOST_CALLS:,} layers")
-        config, kind = layer["config"], _kind(layer)
-        if _is_model(layer):
-            self.path.append(_name(layer))
+        config, kind = layer["config"], class_of(layer)
+        if is_model(layer):
+            self.path.append(name_of_layer(layer))
             [output] = self.model(config, inputs)
             self.path.pop()
             return output
-        own = own_record(kind, config) if _packages(layer) == {OURS} else None
+        own = own_record(kind, config) if packages_of(layer) == {OURS} else None
         merged = own if isinstance(own, Merge) else merging(kind, config)
         if kind != "InputLayer":
             self.tensors.precisions.append(precision(config.get("dtype")))
         if len(inputs) == 1 and (merged is None or beside):
             [tensor] = inputs
-            name = INSIDE.join([*self.path, _name(layer)])
+            name = INSIDE.join([*self.path, name_of_layer(layer)])
             for made in (own,) if isinstance(own, Op) and not beside else operations(kind, config, beside):
                 tensor = self.tensors.add(replace(made, name=name), tensor)
             return tensor
         if merged is None or beside or not inputs:
             raise Unlike(f"it has a {kind} of {len(inputs)} tensors")
         return inputs[0] if len(inputs) == 1 else self.tensors.add(merged, *inputs)
-
-
-def strange_layers(model: Config) -> dict[str, str]:
-    """Layers whose class is neither Keras' own nor ours, in nested models too: name to class."""
-    found, waiting = {}, list(model["config"]["layers"]) if _is_model(model) else []
-    for layer in waiting:
-        if _is_model(layer):
-            waiting += layer["config"]["layers"]
-        elif ">" in (kind := _kind(layer)):
-            found[legible(_name(layer))] = kind
-    return found
-
-
-def _is_model(layer: Config) -> bool:
-    """Whether a layer is a whole model that its configuration defines: Keras' own class, not another one of that name
-    or with such fields."""
-    return _kind(layer) in MODELS and isinstance(layer["config"].get("layers"), list)
-
-
-def _kind(layer: Config) -> str:
-    """The class name of a layer. A class that is not known to be Keras' own or ours keeps its package or module, so
-    that it is never mistaken for one of theirs: Keras 3 records a module and registers none of its own classes under a
-    package (except KERAS_REGISTERED); Keras 2 records no module, and marks custom classes by a package."""
-    kind, module, registered = str(layer["class_name"]), layer.get("module"), layer.get("registered_name")
-    packages = _packages(layer)
-    own = packages == {OURS} or (not packages and (is_own(module) if module else registered is None))
-    kind = kind.rpartition(">")[2]
-    if not own:
-        place = min(packages - {OURS}, default="") or str(module or "custom").partition(".")[0]
-        return legible(f"{place}>{kind}")
-    if kind in LAMBDAS:
-        return legible(FUNCTIONS.get(function := layer["config"].get("function"), f"{function} function"))
-    return legible(kind)
-
-
-def _packages(layer: Config) -> set[str]:
-    """The packages that the class of a layer is registered under; none for Keras' own."""
-    kind, registered = str(layer["class_name"]), layer.get("registered_name")
-    names = () if registered in KERAS_REGISTERED and is_own(layer.get("module")) else (kind, str(registered or ""))
-    return {name.rpartition(">")[0] for name in names} - {""}
-
-
-def _has_weights(layer: Config) -> bool:
-    """Whether a layer, or a model used as one, has weights that a second call would share."""
-    config = layer["config"]
-    if _is_model(layer):
-        return any(map(_has_weights, config["layers"]))
-    return any(key.endswith("_initializer") for key in config)
-
-
-def _name(layer: Config) -> str:
-    return str(layer.get("name") or layer["config"]["name"])
 
 
 def _addresses(places: Any, what: str | None) -> list[Address]:
@@ -270,7 +198,7 @@ def _as_called(layer: Config, node: Any) -> Config:
     function are part of the configuration."""
     given, kind = keywords(node), layer["class_name"]
     # Keras 3 records the default `training` of a layer's call, which inference overrides
-    if given.get("training") is True and not (isinstance(node, dict) and _kind(layer) in AT_INFERENCE):
+    if given.get("training") is True and not (isinstance(node, dict) and class_of(layer) in AT_INFERENCE):
         return {**layer, "class_name": f"{kind} in training mode"}
     if kind in LAMBDAS:
         options = {
@@ -286,7 +214,7 @@ def _taken(layer: Config, node: Any, floating: bool) -> tuple[list[Address], Cal
     """The tensors that one layer call takes, and its other arguments; arithmetic on integers, which wraps around, is
     marked."""
     sources, beside, floating = arguments(node, floating, OPTIONS if layer["class_name"] in LAMBDAS else ())
-    if beside and not floating and _kind(layer) != "TrueDivide":
+    if beside and not floating and class_of(layer) != "TrueDivide":
         beside = replace(beside, after=(*beside.after, "of integers"))
     return sources, beside
 

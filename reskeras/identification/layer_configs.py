@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from reskeras.identification import pixels
+from reskeras.identification.arguments import CallArguments
+from reskeras.identification.dtype_policies import FLOATS
 from reskeras.identification.foreign import Foreign, Lowest, OnePosition, Stack, legible
+from reskeras.identification.initialiser_configs import initial_value, initialiser_name
 from reskeras.plans import operations as op
-from reskeras.plans.initialisers import INITIALISERS
 from reskeras.plans.merges import ADD, MERGES, Concat, Merge, Multiply, ScaledAdd
 from reskeras.plans.plan_data import from_fields
 
@@ -20,40 +22,6 @@ OWN: dict[str, type[op.Op] | type[Merge]] = {  # the classes that our own layers
 }
 Reduce = Literal["max", "average"]
 Ops = tuple[op.Op, ...]
-
-FLOAT32, QUANTISED = "float32", " from "
-FLOATS = ("float16", "bfloat16", FLOAT32, "float64")
-
-KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
-    "HeNormal": (2.0, "fan_in", "truncated_normal"),
-    "HeUniform": (2.0, "fan_in", "uniform"),
-    "GlorotNormal": (1.0, "fan_avg", "truncated_normal"),
-    "GlorotUniform": (1.0, "fan_avg", "uniform"),
-    "LecunNormal": (1.0, "fan_in", "truncated_normal"),
-    "LecunUniform": (1.0, "fan_in", "uniform"),
-}
-
-
-@dataclass(frozen=True)
-class CallArguments:
-    """Arguments of a call that are no tensors, before its first tensor and after it: numbers by channel, else text."""
-
-    before: tuple[tuple[float, ...] | str, ...] = ()
-    after: tuple[tuple[float, ...] | str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.before or self.after)
-
-
-def precision(policy: Any) -> str:
-    """The dtype policy of a layer by name, such as float32 or mixed_float16; of a quantised layer with its mode, such
-    as `int8 from float32`."""
-    if policy is None:
-        return FLOAT32
-    if not isinstance(policy, dict):
-        return legible(policy)
-    config = policy.get("config") or {}
-    return legible(f"{config['mode']}{QUANTISED}{config['source_name']}" if "mode" in config else config["name"])
 
 
 def operations(kind: str, config: Config, beside: CallArguments) -> Ops:
@@ -139,8 +107,8 @@ def _conv(config: Config) -> Ops:
         padding=config["padding"],
         groups=int(config.get("groups", 1)),
         bias=bool(config.get("use_bias", True)),
-        bias_start=_start(config.get("bias_initializer"), 0.0),
-        initialiser=_initialiser(config.get("kernel_initializer")),
+        bias_start=initial_value(config.get("bias_initializer"), 0.0),
+        initialiser=initialiser_name(config.get("kernel_initializer")),
     )
     return (conv, *_activation(config.get("activation")))
 
@@ -161,7 +129,7 @@ def _norm(config: Config) -> Ops:
             momentum=float(config.get("momentum", 0.99)),
             epsilon=float(config.get("epsilon", 1e-3)),
             scale=bool(config.get("scale", True)),
-            gamma_start=_start(config.get("gamma_initializer"), 1.0),
+            gamma_start=initial_value(config.get("gamma_initializer"), 1.0),
         ),
     )
 
@@ -185,7 +153,7 @@ def _dense(config: Config) -> Ops:
             name="dense",
             units=int(config["units"]),
             bias=bool(config.get("use_bias", True)),
-            initialiser=_initialiser(config.get("kernel_initializer")),
+            initialiser=initialiser_name(config.get("kernel_initializer")),
         ),
         *_activation(config.get("activation")),
     )
@@ -315,30 +283,3 @@ def _pair(value: Any) -> tuple[int, int]:
 
 def _channels_first(config: Config) -> bool:
     return config.get("data_format") == "channels_first"
-
-
-def _start(data: Any, default: float) -> float:
-    """The initial value of a weight by its initialiser; a random one counts as its mean."""
-    if not isinstance(data, dict):
-        return {"zeros": 0.0, "ones": 1.0}.get(data, default)
-    config = data.get("config") or {}
-    kinds: dict[Any, Any] = {"Zeros": 0.0, "Ones": 1.0, "Constant": config.get("value", 0.0)}
-    return float(kinds.get(data.get("class_name"), config.get("mean", default)))
-
-
-def _initialiser(data: Any) -> str:
-    """An initialiser by a spec's name for it, else as text."""
-    if not isinstance(data, dict):
-        return legible(data or "glorot_uniform")
-    kind, config = str(data.get("class_name")), data.get("config") or {}
-    numbers: tuple[Any, ...] | None
-    if kind == "VarianceScaling":
-        numbers = tuple(config.get(name) for name in ("scale", "mode", "distribution"))
-    else:
-        numbers = KERAS_INITIALISERS.get(kind)
-    known = {tuple(row.values()): name for name, row in INITIALISERS.items()}
-    if numbers in known:
-        return known[numbers]
-    if numbers is None:
-        return legible(kind)
-    return legible(f"{numbers[2]}, {numbers[0]} / {numbers[1]}")

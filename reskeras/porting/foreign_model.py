@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -12,17 +10,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
 from reskeras.bounded import HDF5_SUFFIXES, check_hdf5
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.files import local_path
-from reskeras.graph.load import load_model
 from reskeras.graph.weights import placed
-from reskeras.identification.archive import BROKEN, read_config
-from reskeras.identification.conform import conform
+from reskeras.identification.archive import read_config
+from reskeras.porting.keras_file import load_keras_file
 from reskeras.porting.layouts import APPLICATIONS, KERAS, TORCH, Library
 from reskeras.porting.originals import (
     CONFIG_FILE,
@@ -38,7 +34,6 @@ from reskeras.porting.state_dict import read_state_dict
 from reskeras.porting.torch_resnet import logits_of
 from reskeras.runs import open_run
 
-LARGEST_METADATA = 1 << 16  # bytes
 LARGEST_FILE = 8 << 30  # bytes
 UNTOLD = "a state dict does not tell activation, anti-aliasing, dilation, global pool or batch norm's epsilon"
 UNSAVED = ("draws",)  # of a dropout that counts them
@@ -119,7 +114,7 @@ def read_source(
             ) from error
     if path.suffix not in KERAS_FILES:
         raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *STATE_DICTS))}")
-    model = application_model(application, str(path), classes) if application else _keras_file(path)
+    model = application_model(application, str(path), classes) if application else load_keras_file(path)
     return of_keras(model, str(path), _digest(path))
 
 
@@ -253,56 +248,6 @@ def _ask_keras(model: Any) -> Ask:
         return lambda images: np.asarray(before(images, training=False))
     kernel, bias = (0.0 if each is None else each.numpy() for each in (last.kernel, last.bias))
     return lambda images: np.asarray(before(images, training=False)) @ kernel + bias
-
-
-def _keras_file(path: Path) -> keras.Model:
-    """Load a whole model from a file, in safe mode."""
-    try:
-        if path.suffix == ".keras":
-            return load_model(path)
-        with h5py.File(path, "r") as file:
-            whole = "model_config" in file.attrs
-        if whole:
-            check_hdf5(path, "port")
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # h5py's and Keras' own
-        _refuse_unloadable(path, error)
-        if isinstance(error, ReskerasError):
-            raise
-        raise failure(f"port: {path} is broken or no Keras model: {_in_a_line(error)}") from error
-    raise ReskerasError(f"port: {path} has weights and no model; say whose with --as, one of {', '.join(APPLICATIONS)}")
-
-
-def _refuse_unloadable(path: Path, error: Exception) -> None:
-    """ReskerasError, with advice, for a file that is not broken but that Keras 3 cannot load: one written by Keras 2,
-    or without the model's graph."""
-    try:
-        version = _keras_version(path)
-        conform(path)
-    except ReskerasError as refusal:
-        if refusal.status == 2:
-            raise
-        return
-    except BROKEN:
-        return
-    if version.startswith("2."):
-        raise ReskerasError(
-            f"port: {path} is of Keras {version}, and Keras 3 does not load it; with `pip install tf_keras`, from "
-            f"Python: reskeras.port(tf_keras.models.load_model({str(path)!r}))"
-        ) from error
-
-
-def _keras_version(path: Path) -> str:
-    """The version of the Keras that wrote a file; empty if it does not say."""
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as entry:
-            return str(json.loads(entry.read(LARGEST_METADATA))["keras_version"])
-    with h5py.File(path, "r") as file:
-        return str(file.attrs.get("keras_version", ""))
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _digest(path: Path) -> str:

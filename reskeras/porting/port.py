@@ -23,7 +23,7 @@ from reskeras.porting.convert import our_weights, with_channels_reversed, withou
 from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
-from reskeras.porting.recognise import recognise
+from reskeras.porting.recognise import Recognised, recognise
 from reskeras.run_provenance import provenance
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered
 
@@ -113,16 +113,7 @@ def port(
     if with_proof:
         source.asked()  # fails before the work where the source cannot be run
     known = recognise(source, size)
-    if known.modelled and normalised:
-        raise ReskerasError(
-            f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
-            "prepares its own, leave it out"
-        )
-    if source.original and source.original.unusual:
-        raise failure(
-            f"port: {source.original.words} is none that such names are of by default: the original has "
-            f"{', '.join(source.original.unusual[:3])}; nothing is kept"
-        )
+    _check_recognised(source, known, normalised)
     spec = known.spec
     published = source.published
     pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
@@ -148,6 +139,21 @@ def port(
     unsaid = known.normalise is None or (source.library is TORCH and not {"mean", "std"} <= published.keys())
     assumed = not normalised and not known.modelled and (unsaid or plan.input_shape[-1] != COLOURS)
     return Port(source, known.title, spec, model, preprocessing, difference, assumed)
+
+
+def _check_recognised(source: ForeignModel, known: Recognised, normalised: str | None) -> None:
+    """ReskerasError when the source is `normalised` and prepares its own pixels (status 2), or when its original is not
+    what such names are of by default (status 1)."""
+    if known.modelled and normalised:
+        raise ReskerasError(
+            f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
+            "prepares its own, leave it out"
+        )
+    if source.original and source.original.unusual:
+        raise failure(
+            f"port: {source.original.words} is none that such names are of by default: the original has "
+            f"{', '.join(source.original.unusual[:3])}; nothing is kept"
+        )
 
 
 def filled(model: keras.Model, weights: Mapping[str, np.ndarray]) -> keras.Model:

@@ -12,20 +12,23 @@ if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reskeras.caller_state import preserved
+from reskeras.data.source import Source
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.request import recipe_of
 from reskeras.recipes.recipe import Recipe, batch_note
 from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run
-from reskeras.tasks.task import find_task
-from reskeras.training.job import begun_division
+from reskeras.tasks.task import Task, find_task
+from reskeras.training.job import Job, begun_division
 from reskeras.training.strategy import open_replicas
 from reskeras.training.tensorboard_logs import tensorboard
+from reskeras.training.transfer import Start
 
 
 @preserved()
@@ -72,20 +75,30 @@ def train(
     job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
-    if resume and (division := begun_division(path)) not in (None, source.division):
-        source = trained.open_source(data, data_dir, division=division)
-        job = replace(job, source=source)
-    for note in (*source.notes, batch_note(chosen, recipe_fields, named)):
-        if note:
-            tell(note)
+    if resume:
+        job = _divided_as_begun(job, path, partial(trained.open_source, data, data_dir))
+    for note in filter(None, (*job.source.notes, batch_note(chosen, recipe_fields, named))):
+        tell(note)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
-    beginning = trained.start(begun) if begun else None
-    if beginning:
-        frozen = [f"frozen up to {chosen.freeze}"] if chosen.freeze else []
-        frozen += ["batch norm frozen"] if chosen.frozen_bn else []
-        tell(", ".join([f"from {beginning.name}", *frozen]))
-    job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=beginning))
+    job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=_start(trained, begun, chosen, tell)))
     return Run(path)
+
+
+def _divided_as_begun(job: Job, path: Path, open_source: Callable[..., Source]) -> Job:
+    """`job` with its data divided by the rule that the run at `path` began with, if there is one."""
+    division = begun_division(path)
+    return job if division in (None, job.source.division) else replace(job, source=open_source(division=division))
+
+
+def _start(trained: Task, begun: Run | None, recipe: Recipe, tell: Callable[[str], None]) -> Start | None:
+    """What the training takes over from the run `begun`, if any; `tell` gets a line about it and what is frozen."""
+    if begun is None:
+        return None
+    start = trained.start(begun)
+    frozen = [f"frozen up to {recipe.freeze}"] if recipe.freeze else []
+    frozen += ["batch norm frozen"] if recipe.frozen_bn else []
+    tell(", ".join([f"from {start.name}", *frozen]))
+    return start
 
 
 def train_detector(

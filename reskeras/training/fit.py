@@ -57,6 +57,31 @@ class FitOptions:
         return replace(self, resume=resume, earlier=earlier)
 
 
+@dataclass(frozen=True)
+class _OwnCallbacks:
+    """The callbacks that a fit adds to the caller's, except those that guard it; None for what it does without."""
+
+    watch: GradientLogger
+    course: ScheduleController
+    record: RunRecorder | None
+    shown: ProgressPrinter | None
+    patience: Patience | None
+
+    def in_order(self) -> list[keras.callbacks.Callback | None]:
+        """They run in this order; averaged weights are evaluated before anything is recorded."""
+        return [self.watch, self.course, AveragedEvaluation(), self.record, self.shown, self.patience]
+
+    def parts(self) -> dict[str, Part]:
+        """Those with state, by their names in checkpoints."""
+        named: dict[str, Part | None] = {
+            "course": self.course,
+            "watch": self.watch,
+            "record": self.record,
+            "patience": self.patience,
+        }
+        return {role: part for role, part in named.items() if part}
+
+
 @preserved()
 def fit(
     subject: Subject,
@@ -80,19 +105,10 @@ def fit(
     position = Position(feed.steps_per_epoch, recipe.steps(feed.steps_per_epoch))
     with replicas.strategy.scope():
         model = _prepared(model, subject, recipe, replicas, feed, position, options)
-    kept, measure, layers = run if replicas.is_chief else None, subject.measure, subject.plan.weighted_layers()
-    record = RunRecorder(kept, subject.saved(), feed.held_out, position, measure) if kept else None
-    patience = Patience(recipe.patience, measure) if recipe.patience else None
-    course = ScheduleController(recipe, layers, model.optimizer.schedule, position, measure)
-    watch = GradientLogger(position)
-    parts: dict[str, Part | None] = {"course": course, "watch": watch, "record": record, "patience": patience}
-    state = TrainingState(
-        model,
-        position,
-        {role: part for role, part in parts.items() if part},
-        fingerprint(subject, recipe),
-        {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier},
-    )
+    kept = run if replicas.is_chief else None
+    own = _own_callbacks(subject, recipe, model, feed, position, kept, options.show)
+    others = {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier}
+    state = TrainingState(model, position, own.parts(), fingerprint(subject, recipe), others)
     checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
     if options.resume and checkpoints:
         _resume(state, checkpoints, kept, options.tell)
@@ -100,34 +116,18 @@ def fit(
         kept.update_provenance(**_facts(subject, recipe, replicas, feed))
     writes = checkpoints if kept else None
     began = time.perf_counter()
-    shown = ProgressPrinter(recipe.step_images, feed.watches, position, measure) if record and options.show else None
+    writing = own.record.writing if own.record else None
     with (
-        shown or nullcontext(),
-        StateKeeper(state, writes, recipe.checkpoint_steps, replicas.any, record.writing if record else None) as keeper,
+        own.shown or nullcontext(),
+        StateKeeper(state, writes, recipe.checkpoint_steps, replicas.any, writing) as keeper,
     ):
-        if patience and patience.over:
+        if own.patience and own.patience.over:
             options.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
         else:
-            _run(
-                model,
-                feed,
-                position,
-                options,
-                [
-                    position,
-                    DivergenceStop(recipe, position, writes),
-                    watch,
-                    course,
-                    AveragedEvaluation(),
-                    record,
-                    shown,
-                    patience,
-                    *options.callbacks,
-                    keeper,
-                ],
-            )
-        if record:
-            record.finish()
+            stop = DivergenceStop(recipe, position, writes)
+            _run(model, feed, position, options, [position, stop, *own.in_order(), *options.callbacks, keeper])
+        if own.record:
+            own.record.finish()
     digest = state.digest()
     if kept:
         kept.update_provenance(trained_sha256=digest, training_seconds=round(time.perf_counter() - began, 1))
@@ -152,6 +152,26 @@ def _prepared(
         position.epoch = options.begin
         model.optimizer.begin_at(position.steps)
     return model
+
+
+def _own_callbacks(
+    subject: Subject,
+    recipe: Recipe,
+    model: TrainedModel,
+    feed: Feeding,
+    position: Position,
+    run: RunFolder | None,
+    show: bool,
+) -> _OwnCallbacks:
+    """The callbacks of a fit that writes to `run`, or nothing, and may `show` its progress."""
+    measure, layers = subject.measure, subject.plan.weighted_layers()
+    return _OwnCallbacks(
+        GradientLogger(position),
+        ScheduleController(recipe, layers, model.optimizer.schedule, position, measure),
+        RunRecorder(run, subject.saved(), feed.held_out, position, measure) if run else None,
+        ProgressPrinter(recipe.step_images, feed.watches, position, measure) if run and show else None,
+        Patience(recipe.patience, measure) if recipe.patience else None,
+    )
 
 
 def _facts(subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding) -> dict[str, Any]:
