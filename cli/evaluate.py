@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reskeras.errors import ReskerasError
-from reskeras.tasks.task import find_task
+from reskeras.tasks.task import find_task, other_task
 
 from .classification_results import echo_classes
 from .output import echo, emit_json, note
@@ -105,9 +105,7 @@ def _check_task(run: Run, looked: Mapping[str, Any], written: Mapping[str, Any])
     """ReskerasError (status 2) for a run whose task has its own commands, and for flags that do not apply to it."""
     own = find_task(run.task)
     if own.program != find_task(OWN).program:
-        raise ReskerasError(
-            f"run: {run.path} is a {own.noun}, not a {find_task(OWN).noun}; see {' '.join(own.words('evaluate'))}"
-        )
+        raise other_task(run.path, run.task, OWN)
     given = [name for name, value in {**looked, **written}.items() if value and (name, value) != ("views", 1)]
     if run.task != OWN and given:
         raise ReskerasError(f"{given[0]}: is for classifiers, and this is a {own.noun}")

@@ -1,4 +1,10 @@
-"""tf.data pipelines: all epochs in one dataset, shuffled and augmented by (seed, epoch, step) alone."""
+"""tf.data pipelines: all epochs in one dataset, shuffled and augmented by (seed, epoch, step) alone.
+
+From an image to a batch: `registry.open_source` opens a source by its reader (`readers.py`), such as
+`folder.open_folder`, whose splits read by index; `shuffled_batches` here draws the indices of an epoch;
+`training_batch.TrainingBatch` reads them (`batches.fitted_batch`, `windows.cropped_batch`, `decode.decode`), augments,
+normalises and mixes; `tasks/*/feed.py` adds what a task learns from.
+"""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ class Proof:
     """An artefact compared with the Keras model on `images` real images.
 
     `difference` is the largest difference of logits, see `proven_difference`; `agreement` the share of images with the
-    same top class; accuracies are top-1, as `accuracy_of` says; for detectors see `tasks/detection/proof.py`. `timings`
-    are from this machine. What is compared with the tolerance is `measure`: the difference, or for integer arithmetic,
+    same top class; accuracies are top-1, as `accuracy_of` says; for detectors see `detection_proof.py`. `timings` are
+    from this machine. What is compared with the tolerance is `measure`: the difference, or for integer arithmetic,
     which saturates beyond its calibrated ranges, the `disagreement`, 1 - agreement; and the agreement must be at least
     `least_agreement`. `keras_noise` is how much Keras' own outputs differ, in the terms of `difference`, when images
     are evaluated one at a time; it is measured when a proof fails: of a network that amplifies rounding errors so much,

@@ -53,7 +53,7 @@ class ShortcutOption:
 
 
 SHORTCUTS: dict[str, ShortcutOption] = {
-    "A": ShortcutOption(lambda change: False, narrows=False),
+    "A": ShortcutOption(lambda change: False, fitted=subsampled, narrows=False),
     "B": ShortcutOption(lambda change: change.any),
     "C": ShortcutOption(lambda change: True),
     "none": ShortcutOption(lambda change: False, residual=False),  # a plain net

@@ -15,7 +15,7 @@ from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
 from reskeras.graph.load import load_model
 from reskeras.runs import RunFolder, numbered, open_run
-from reskeras.tasks.task import find_task
+from reskeras.tasks.task import find_task, other_task
 
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
@@ -56,11 +56,7 @@ class Run(Generic[AnySplit]):
     def __init__(self, path: str | Path):
         self.folder: RunFolder = open_run(path)
         if self.folder.task != self.task:
-            own, asked = find_task(self.folder.task), find_task(self.task)
-            raise ReskerasError(
-                f"run: {path} is a {own.noun}, not a {asked.noun}; see "
-                f"{' '.join(own.words('evaluate'))}, predict and export"
-            )
+            raise other_task(path, self.folder.task, self.task)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"

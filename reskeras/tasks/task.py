@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reskeras.errors import unknown
+from reskeras.errors import ReskerasError, unknown
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
 from reskeras.recipes.recipe import Recipe
@@ -101,3 +101,12 @@ def find_task(name: str) -> Task:
         raise unknown("task", name, TASKS)
     module, _, kind = TASKS[name].partition(":")
     return getattr(import_module(module), kind)()
+
+
+def other_task(path: str | Path, own: str, asked: str) -> ReskerasError:
+    """The refusal of the run at `path`, of the task `own`, where one of the task `asked` is wanted."""
+    task = find_task(own)
+    return ReskerasError(
+        f"run: {path} is a {task.noun}, not a {find_task(asked).noun}; see "
+        f"{' '.join(task.words('evaluate'))}, predict and export"
+    )

@@ -17,7 +17,7 @@ from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as recipe_with
-from reskeras.runs import RunFolder
+from reskeras.runs import BOOKKEEPING, RunFolder
 from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.epochs import run_epochs
@@ -204,10 +204,9 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    free = {"description", "keep", "checkpoint_steps"}
     told = {
         **subject.described(),
-        "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in free},
+        "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in BOOKKEEPING},
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
