@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -107,7 +107,9 @@ class RunFolder:
     @property
     def task(self) -> str:
         """The name of the run's task: from its provenance, else the default of its kind of spec."""
-        known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
+        known: dict[str, Any] = {}
+        with suppress(ReskerasError):  # a run without a sound provenance still predicts; what needs it says so
+            known = self.provenance()
         return known.get("task") or kind_of(read_yaml(self.path / NETWORK_FILE)[0]).task
 
     def recipe(self) -> Recipe:
@@ -147,7 +149,9 @@ class RunFolder:
 
     def update_provenance(self, **facts: Any) -> None:
         """Lay `facts` over provenance.json, atomically."""
-        known = self.provenance() if (self.path / PROVENANCE_FILE).is_file() else {}
+        known: dict[str, Any] = {}
+        with suppress(ReskerasError):  # a run without a sound provenance still predicts; what needs it says so
+            known = self.provenance()
         write_json(self.path / PROVENANCE_FILE, {**known, **facts}, durable=True)
 
 

@@ -119,7 +119,9 @@ def test_test_errors_in_other_views_are_other_figures(tmp_path):
         asked.append(views)
         return SimpleNamespace(top1=0.5 + views / 100, top5=None)
 
-    run = SimpleNamespace(path=tmp_path, folder=SimpleNamespace(spec=lambda: spec), evaluate=evaluate)
+    run = SimpleNamespace(
+        path=tmp_path, folder=SimpleNamespace(spec=lambda: spec), plan=spec.lower(), evaluate=evaluate
+    )
     for views in (1, 10, 1, 10):
         row = SimpleNamespace(views=ViewsSpec(views=views))
         found = figures_of(row, run, ("test_error", "top5_error"))

@@ -32,8 +32,9 @@ def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
 
     A TFDS set with both counts as labelled images. ReskerasError (status 2) for a missing data set.
     """
-    objects, classes = (any(each.takes(name) for each in readers_of(kind)) for kind in (OBJECTS, CLASSES))
-    if objects and classes:
-        features = opened_builder(name.partition(":")[2], data_dir).info.features
+    kind, _, rest = name.partition(":")
+    objects, classes = (kind in {each.kind for each in readers_of(annotation)} for annotation in (OBJECTS, CLASSES))
+    if objects and classes and rest:
+        features = opened_builder(rest, data_dir).info.features
         return "objects" in features and "label" not in features
-    return objects
+    return objects and not classes
