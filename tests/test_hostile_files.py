@@ -10,7 +10,7 @@ from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, network
 from reskeras.runs import CLASSES_FILE, METRICS_FILE, PROVENANCE_FILE, RECIPE_FILE, RunFolder, new_run, open_run
 
 READERS = {
-    NETWORK_FILE: (RunFolder.spec, lambda run: run.is_detector),
+    NETWORK_FILE: (RunFolder.spec, lambda run: run.task),
     RESOLVED_FILE: (RunFolder.spec, RunFolder.classes),
     RECIPE_FILE: (RunFolder.recipe,),
     CLASSES_FILE: (RunFolder.classes,),
