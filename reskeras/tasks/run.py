@@ -59,7 +59,8 @@ class Run(Generic[AnySplit]):
             raise other_task(path, self.folder.task, self.task)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r})"
+        name = type(self).__name__.removeprefix("Classifier")  # `reskeras.Run` opens it again
+        return f"{name}({str(self.path)!r})"
 
     @property
     def path(self) -> Path:
