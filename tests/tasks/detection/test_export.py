@@ -20,8 +20,8 @@ from reskeras.networks.detector_plan import lower_detector
 from reskeras.tasks.detection import export
 from reskeras.tasks.detection.average_precision import voc_precision
 from reskeras.tasks.detection.detection_proof import files_of
-from reskeras_cli.main import commands
 from reskeras_cli.classification_results import echo_proofs
+from reskeras_cli.main import commands
 from tests.export.spoiling import spoil_a_folded_weight
 from tests.export.stub import Stub
 from tests.export.test_server_files import batching_in, models_in
