@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from .output import facts
@@ -19,8 +19,7 @@ SHOWN = {
 def echo_result(result: Any, run: Run) -> None:
     """Print the evaluation `result` of `run`."""
     if run.task in SHOWN:
-        module, _, function = SHOWN[run.task].partition(":")
-        getattr(import_module(module, __package__), function)(result, run)
+        resolve_name(f"{__package__}{SHOWN[run.task]}")(result, run)
         return
     facts(
         [

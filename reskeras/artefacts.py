@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 CLASSIFIER, DETECTOR = "reskeras.tasks.classification.export", "reskeras.tasks.detection.export"
@@ -23,8 +23,7 @@ class Artefact:
     @property
     def write(self) -> Callable[[Any, str, Any], Any]:
         """The writer, imported now."""
-        module, _, function = self.writer.partition(":")
-        writer: Callable[[Any, str, Any], Any] = getattr(import_module(module), function)
+        writer: Callable[[Any, str, Any], Any] = resolve_name(self.writer)
         return writer
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from reskeras.files import local_path
@@ -47,11 +47,10 @@ class Reader:
 
     def open(self, name: str, purpose: Any) -> Any:
         """The source called `name`."""
-        module, _, function = self.opener.partition(":")
         place: str | Path = name.partition(":")[2] or name
         if self.of_folder:
             place = local_path(place, "data").expanduser()  # no shell expands the ~ of folder:~/images
-        return getattr(import_module(module), function)(place, purpose)
+        return resolve_name(self.opener)(place, purpose)
 
 
 READERS = [
@@ -69,6 +68,11 @@ READERS = [
 def readers_of(annotation: str) -> list[Reader]:
     """The kinds of sources with this annotation."""
     return [reader for reader in READERS if reader.annotation == annotation]
+
+
+def kinds_of(annotation: str) -> set[str]:
+    """What stands before the colon in their names."""
+    return {reader.kind for reader in readers_of(annotation)}
 
 
 def usages(annotation: str) -> str:

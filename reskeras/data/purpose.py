@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,4 +17,4 @@ class Purpose:
 
     data_dir: str | Path | None = None
     division: int = DIVISION
-    testing: tuple[str, ...] | None = None
+    testing: Sequence[str] | None = None

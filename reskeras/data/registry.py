@@ -12,7 +12,7 @@ from reskeras.data.purpose import Purpose
 from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
-from reskeras.readers import CLASSES, readers_of
+from reskeras.readers import CLASSES, OBJECTS, kinds_of, readers_of
 
 
 def opened(name: str, annotation: str, purpose: Purpose) -> Source:
@@ -47,7 +47,7 @@ def open_source(
     if part and name.startswith("folder:") and Path(name.removeprefix("folder:")).expanduser().is_dir():
         whole, part = name, None
     _check_kind(whole)
-    source = opened(whole, CLASSES, Purpose(data_dir, division, None if testing is None else tuple(testing)))
+    source = opened(whole, CLASSES, Purpose(data_dir, division, testing))
     if testing is None and len(source.classes) < 2:
         raise ReskerasError(f"data: {whole} has one class ({source.classes[0]}); a classifier needs two or more")
     if testing:
@@ -57,7 +57,7 @@ def open_source(
 
 def _check_kind(name: str) -> None:
     """ReskerasError with advice for what is most often mistaken for a source of classified images."""
-    if name.partition(":")[0] in ("voc", "coco"):
+    if name.partition(":")[0] in kinds_of(OBJECTS) - kinds_of(CLASSES):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     if name and not any(reader.takes(name) for reader in readers_of(CLASSES)) and Path(name).expanduser().is_dir():
         raise ReskerasError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.errors import ReskerasError, unknown
@@ -99,8 +99,7 @@ def find_task(name: str) -> Task:
     """The task called `name`; ReskerasError (status 2) when there is none."""
     if name not in TASKS:
         raise unknown("task", name, TASKS)
-    module, _, kind = TASKS[name].partition(":")
-    return getattr(import_module(module), kind)()
+    return resolve_name(TASKS[name])()
 
 
 def other_task(path: str | Path, own: str, asked: str) -> ReskerasError:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from reskeras.recipes.recipe import recipe as read_recipe
-from reskeras.training.fit import FitOptions
-
-if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
-    import keras
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
@@ -22,13 +14,18 @@ from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.request import recipe_of
 from reskeras.recipes.recipe import Recipe, batch_note
+from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import Task, find_task
+from reskeras.training.fit import FitOptions
 from reskeras.training.job import Job, begun_division
 from reskeras.training.strategy import open_replicas
 from reskeras.training.tensorboard_logs import tensorboard
 from reskeras.training.transfer import Start
+
+if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
+    import keras
 
 
 @preserved()

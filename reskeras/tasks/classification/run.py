@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from reskeras.caller_state import preserved
-from reskeras.data.random_images import noise_source
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation, evaluate
 from reskeras.evaluation.dense import DenseNetwork
-from reskeras.evaluation.prediction import Prediction, predict_files
-from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.evaluation.views import Views
 from reskeras.export.proof import Proof
 from reskeras.export.samples import REPRESENTATIVE
@@ -30,6 +27,7 @@ from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # not needed for training, so imported where it is used
     from reskeras.analysis.analysis import Analysis
+    from reskeras.evaluation.prediction import Prediction
     from reskeras.export.quantisation_noise import LayerNoise
     from reskeras.tasks.classification.page import ClassifierMaterial
 
@@ -81,6 +79,8 @@ class ClassifierRun(Run[Split]):
         calibrating = source.training_images("recalibrate") if recalibrate else None
         model, preprocessing = self.model(), self.preprocessing()
         if calibrating:
+            from reskeras.evaluation.statistics import recalibrate as recalibrated
+
             images = recalibrated(model, calibrating, preprocessing, recalibrate)
             if save:
                 with only_writer(self.path, "run"):
@@ -100,6 +100,8 @@ class ClassifierRun(Run[Split]):
     ) -> list[Prediction]:
         """The most likely classes of one or several image files. A file that cannot be read raises ReskerasError; with
         `broken`, which is called with the path and the error, the others are still predicted."""
+        from reskeras.evaluation.prediction import predict_files
+
         files = [os.fspath(each) for each in several(paths)]
         return predict_files(self.model(), self.preprocessing(), self.folder.classes(), files, top, broken)
 
@@ -146,6 +148,7 @@ class ClassifierRun(Run[Split]):
 
     def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source[Split]:
         """The data that artefacts are verified on; random images for a port without data."""
+        from reskeras.data.random_images import noise_source
         from reskeras.tasks.classification.export import is_measured
 
         needy = [kind for kind in kinds if is_measured(kind)]

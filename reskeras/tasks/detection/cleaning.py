@@ -174,7 +174,7 @@ def joined_source(
     Raises ReskerasError (status 2) when there are no images or objects to train on, or no images to test on.
     """
     if purpose.testing is not None:
-        classes = purpose.testing
+        classes = tuple(purpose.testing)
         _check_known_class(name, test, classes, tally)
     for images, what in ((train, "training"), (test, "test")):
         if not images and not (what == "training" and purpose.testing is not None):

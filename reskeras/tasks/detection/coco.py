@@ -10,18 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.cleaning import (
-    Annotated,
-    Purpose,
-    apart,
-    as_shown,
-    cleaned,
-    divided_by,
-    joined_source,
-    printable,
-)
+from reskeras.tasks.detection.cleaning import Annotated, apart, as_shown, cleaned, divided_by, joined_source, printable
 from reskeras.tasks.detection.coco_json import Instances, key, read_instances
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects

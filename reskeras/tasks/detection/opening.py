@@ -10,7 +10,7 @@ from reskeras.data.purpose import Purpose
 from reskeras.data.registry import opened
 from reskeras.data.source import Source
 from reskeras.data.tfds_builder import opened_builder
-from reskeras.readers import CLASSES, OBJECTS, readers_of
+from reskeras.readers import CLASSES, OBJECTS, kinds_of
 from reskeras.tasks.detection.objects import Objects
 
 
@@ -24,7 +24,7 @@ def open_objects(
 
     Nothing is downloaded. Raises ReskerasError (status 2) for an unknown name or a missing data set.
     """
-    return opened(name, OBJECTS, Purpose(data_dir, division, None if testing is None else tuple(testing)))
+    return opened(name, OBJECTS, Purpose(data_dir, division, testing))
 
 
 def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
@@ -33,7 +33,7 @@ def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
     A TFDS set with both counts as labelled images. ReskerasError (status 2) for a missing data set.
     """
     kind, _, rest = name.partition(":")
-    objects, classes = (kind in {each.kind for each in readers_of(annotation)} for annotation in (OBJECTS, CLASSES))
+    objects, classes = kind in kinds_of(OBJECTS), kind in kinds_of(CLASSES)
     if objects and classes and rest:
         features = opened_builder(rest, data_dir).info.features
         return "objects" in features and "label" not in features

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -78,11 +79,10 @@ class DetectionTask(Task):
     def start(self, begun: Run) -> Start:
         """The weights of a detector, or of a classifier with the same network as the backbone, without its logits; a
         per-pixel mean becomes a per-channel one, because a canvas shows images at any position."""
-        from reskeras.graph.weights import read
         from reskeras.tasks.detection.job import FRESH
-        from reskeras.training.transfer import Start
 
-        weights = read(begun.model())
+        start = super().start(begun)
+        weights = start.weights
         if begun.task != self.name:
             weights = {name: value for name, value in weights.items() if not name.startswith("logits/")}
-        return Start(str(begun.path), weights, begun.preprocessing().by_channel(), FRESH)
+        return replace(start, weights=weights, preprocessing=start.preprocessing.by_channel(), fresh=FRESH)

@@ -13,19 +13,12 @@ import tensorflow as tf
 
 from reskeras.data.batches import READERS, pipeline_options
 from reskeras.data.prepared import TEST_NAMES, mirrors
+from reskeras.data.purpose import Purpose
 from reskeras.data.records import Records, record_facts, split_records
 from reskeras.data.source import Source
 from reskeras.data.tfds_builder import first_line, opened_builder
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.cleaning import (
-    Annotated,
-    Purpose,
-    as_shown,
-    cleaned,
-    divided_by,
-    joined_source,
-    printable,
-)
+from reskeras.tasks.detection.cleaning import Annotated, as_shown, cleaned, divided_by, joined_source, printable
 from reskeras.tasks.detection.image_headers import header
 from reskeras.tasks.detection.objects import Objects, Read
 from reskeras.tasks.detection.tally import Tally

@@ -7,18 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 from reskeras.bounded import read_bounded
+from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.cleaning import (
-    Annotated,
-    Purpose,
-    apart,
-    as_shown,
-    cleaned,
-    divided_by,
-    joined_source,
-    printable,
-)
+from reskeras.tasks.detection.cleaning import Annotated, apart, as_shown, cleaned, divided_by, joined_source, printable
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.tally import Tally
