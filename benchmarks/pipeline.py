@@ -22,21 +22,13 @@ def main() -> None:
     from reskeras.data.pipeline import training_batches
     from reskeras.data.preprocessing import Preprocessing
     from reskeras.data.registry import open_source
+    from reskeras.data.training_batch import TrainingBatch
     from reskeras.recipes.recipe import recipe
 
     chosen, source = recipe("step-cifar"), open_source(options.data, options.data_dir)
     preprocessing = Preprocessing.fit(source.train, 32, 32, source.channels, chosen.normalise)
-    batches = iter(
-        training_batches(
-            source.train,
-            preprocessing,
-            batch_size=options.batch,
-            seed=0,
-            epochs=1000,
-            augment=chosen.augment,
-            mirror=source.mirror,
-        )
-    )
+    batch = TrainingBatch(source.train, preprocessing, chosen.augment, mirror=source.mirror, batch_size=options.batch)
+    batches = iter(training_batches(batch, 0, range(1000)))
     rates = []
     for _ in range(PASSES + 1):
         began = time.perf_counter()

@@ -78,14 +78,14 @@ def command(
     found: dict[str, Analysis] = {}
     places: dict[str, Path] = {}
     for place, name in enumerate(networks):
-        with progress(f"{name}: units removed and swapped") as tell:
+        with progress(f"{name}: units removed and swapped") as done:
             if Path(name).is_dir():
                 run = ClassifierRun(name)
-                each = run.analyse(data, data_dir, images=images, lesions=lesions, tell=tell)
+                each = run.analyse(data, data_dir, images=images, lesions=lesions, progress=done)
                 folder = run.folder.analysis_folder
             else:
                 each = analyse_fresh(
-                    name, data or "digits", data_dir, seed=seed, images=images, lesions=lesions, tell=tell
+                    name, data or "digits", data_dir, seed=seed, images=images, lesions=lesions, progress=done
                 )
                 folder = (out or HOME / "analysis") / each.network
                 each.save(folder)

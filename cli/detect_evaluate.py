@@ -56,8 +56,8 @@ def command(
     from reskeras.tasks.detection.run import DetectorRun
 
     opened, options = DetectorRun(run), Options(**looked)
-    with progress("looking at images") as tell:
-        result = opened.evaluate(data, data_dir, split, options, tell, lambda line: note(f"note: {line}", err=as_json))
+    with progress("looking at images") as done:
+        result = opened.evaluate(data, data_dir, split, options, done, lambda line: note(f"note: {line}", err=as_json))
     if curves:
         from reskeras.report.figures import save_figure
         from reskeras.tasks.detection.precision_plot import draw_precision

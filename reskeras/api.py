@@ -13,7 +13,7 @@ from reskeras.data.registry import open_source
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.files import check_place, local_path, write_json
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork
@@ -70,9 +70,7 @@ def build(
     """
     spec = network(source, **fields)
     plan = spec.lower().slice(after=after, until=until)
-    return compile_plan(
-        plan, name_of(spec), outputs=outputs, precision=precision, seed=seed, form=form, recompute=recompute
-    )
+    return compile_plan(plan, name_of(spec), Context(precision, seed, form, recompute), outputs=outputs)
 
 
 @preserved()
@@ -132,7 +130,7 @@ def analyse_fresh(
     seed: int = 0,
     images: int = 1000,
     lesions: int = 0,
-    tell: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Analysis:
     """Analyse an untrained network, with the initial weights of `seed`; as a run's `analyse`.
 
@@ -144,9 +142,9 @@ def analyse_fresh(
     name = name_of(asked)
     job = ClassifierJob(asked, read_recipe("quick"), source, data_dir)
     preprocessing = job.preprocessing()
-    model = compile_plan(job.plan, name, seed=seed)
+    model = compile_plan(job.plan, name, Context(seed=seed))
     recalibrated(model, source.training_images("data"), preprocessing, CALIBRATION)
-    return analyse_weights(name, job.plan, read(model), source, preprocessing, images, lesions, tell)
+    return analyse_weights(name, job.plan, read(model), source, preprocessing, images, lesions, progress)
 
 
 @preserved()

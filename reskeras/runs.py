@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from reskeras.documents.changes import changes, in_words
 from reskeras.documents.document import read_yaml, to_yaml
 from reskeras.documents.fields import Spec
-from reskeras.errors import ReskerasError, shown
+from reskeras.errors import ReskerasError
 from reskeras.files import atomic_folder, local_path, write_json, write_text
 from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, kind_of, spec_of, typed
 from reskeras.recipes.recipe import Recipe, recipe
@@ -202,26 +203,11 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     run = open_run(path)
     # parsed as a network again, so that fields added since the run began have their defaults
     before, now = typed(*read_yaml(run.path / RESOLVED_FILE), str(path)).whole(), network.whole()
-    recipes = [each.model_dump(mode="json") for each in (run.recipe(), chosen)]
-    for name in BOOKKEEPING:
-        recipes[0][name] = recipes[1][name]
+    begun, asked = (each.model_dump(mode="json", exclude=set(BOOKKEEPING)) for each in (run.recipe(), chosen))
     known = run.provenance().get("data", {}).get("name")
-    differences = [
-        *_differences("network", before, now),
-        *_differences("recipe", *recipes),
-        *_differences("data", known, data),
-    ]
-    if differences:
-        raise ReskerasError(f"resume: {path} is another training: now {'; '.join(differences[:3])}")
-
-
-def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
-    """The parts of the plain data `new` that were different in `old`, by dotted name."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in new:
-            yield from _differences(f"{name}.{key}", old.get(key), new[key])
-    elif old != new:
-        yield f"{name} {shown(new)} was {shown(old)}"
+    found = [*changes(before, now, "network"), *changes(begun, asked, "recipe"), *changes(known, data, "data")]
+    if found:
+        raise ReskerasError(f"resume: {path} is another training: now {in_words(found)}")
 
 
 @contextmanager

@@ -85,12 +85,12 @@ def analyse(
     preprocessing: Preprocessing,
     images: int = 1000,
     most: int = 100,
-    tell: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Analysis:
     """Analyse the network `plan` with `weights` by canonical name, on `images` test images, stratified by class.
 
-    At most `most` units are removed and `most` pairs swapped; 0 skips both. `tell` gets their progress: done, of how
-    many. Raises ReskerasError when `images` or `most` is out of range.
+    At most `most` units are removed and `most` pairs swapped; 0 skips both. `progress` gets how many are done, of
+    how many. Raises ReskerasError when `images` or `most` is out of range.
     """
     for field, value, least in (("images", images, 1), ("lesions", most, 0)):
         if value < least:
@@ -113,7 +113,7 @@ def analyse(
         plan.weighted_layers(),
         found.responses,
         units,
-        tuple(lesions(plan, dict(weights), batches, most, tell)) if most else (),
+        tuple(lesions(plan, dict(weights), batches, most, progress)) if most else (),
     )
 
 

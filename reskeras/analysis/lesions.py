@@ -34,11 +34,11 @@ def lesions(
     weights: dict[str, np.ndarray],
     batches: tf.data.Dataset,
     most: int,
-    tell: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Lesion]:
     """At most `most` removals and `most` swaps, evenly spaced over the network, with the accuracy on `batches`.
 
-    Swaps are of equal neighbours in a stage. `tell` gets the progress: done, of how many.
+    Swaps are of equal neighbours in a stage. `progress` gets how many are done, of how many.
     """
     tensors, names = as_tensors(weights), [unit.name for unit in plan.units]
     single = [(REMOVED, (name,)) for name in spaced(removable(plan), most)]
@@ -62,7 +62,7 @@ def lesions(
         changed = exchanged(plan, tensors, *units) if kind == SWAPPED else tensors
         correct = sum(int(count(batch, labels, changed, kept)) for batch, labels in held)
         found.append(Lesion(kind, units, correct / images))
-        tell(place + 1, len(single) + len(pairs))
+        progress(place + 1, len(single) + len(pairs))
     return found
 
 

@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from reskeras.data.division import name_hashes
-from reskeras.errors import shown
+from reskeras.documents.changes import changes
 from reskeras.files import atomic_file
 from reskeras.walk import counted_images
 
@@ -168,14 +168,6 @@ def _matched(before: Counter[Key], now: Counter[Key], keys: tuple[str, ...]) -> 
 
 
 def _of_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for name in dict.fromkeys((*old, *new)):
-        if old.get(name) != new.get(name):
-            yield _fact(name, old.get(name), new.get(name))
-
-
-def _fact(name: str, old: Any, new: Any) -> str:
-    if name in ("digest", "records"):
-        return "its images are others"
-    if name == "classes":
-        return "its classes have other names"
-    return f"{name} {shown(new)} was {shown(old)}"
+    said = {"classes": "its classes have other names", **dict.fromkeys(("digest", "records"), "its images are others")}
+    # the records of several splits are told of once
+    yield from dict.fromkeys(said.get(each.field.partition(".")[0], str(each)) for each in changes(old, new))

@@ -1,7 +1,7 @@
 """tf.data pipelines: all epochs in one dataset, shuffled and augmented by (seed, epoch, step) alone.
 
 From an image to a batch: `registry.open_source` opens a source by its reader (`readers.py`), such as
-`folder.open_folder`, whose splits read by index; `shuffled_batches` here draws the indices of an epoch;
+`folder.open_folder`, whose splits read by index; `training_batches` here draws the indices of an epoch;
 `training_batch.TrainingBatch` reads them (`batches.fitted_batch`, `windows.cropped_batch`, `decode.decode`), augments,
 normalises and mixes; `tasks/*/feed.py` adds what a task learns from.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -20,77 +20,55 @@ from reskeras.data.broken import first_broken
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
-from reskeras.data.training_batch import TrainingBatch, augmented, probabilities
-from reskeras.recipes.augment import AugmentSpec
+from reskeras.data.training_batch import augmented, probabilities
 
 __all__ = ["augmented", "evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
 
 SAMPLED = 32  # images of a sample that are read at once
 
 
-def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Full batches in an epoch; a split smaller than a batch is one batch."""
-    return max(split.count // batch_size, 1)
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Full batches in an epoch of `count` images; fewer than a batch are one batch."""
+    return max(count // batch_size, 1)
 
 
-def training_batches(
-    split: Split,
-    preprocessing: Preprocessing,
-    *,
-    batch_size: int,
-    seed: int,
-    epochs: int,
-    augment: AugmentSpec,
-    mirror: bool,
-    start_epoch: int = 0,
-    start_step: int = 0,
-    classes: int | None = None,
-    label_smoothing: float = 0.0,
-    shard: tuple[int, int] = (0, 1),
-) -> tf.data.Dataset:
-    """Batches (float32 images, labels) of every epoch from `start_epoch` on, in one dataset.
+class BatchLoader(Protocol):
+    """Makes one shard's `rows` of a training batch; there are `count` images."""
 
-    They are a function of (seed, epoch, step): the order of an epoch as well as all augmentation.
-    Starting at `start_step` skips indices before anything is decoded. The rest of an epoch that does not
-    fill a batch is left out. Labels are int32 (n,); with `classes` float32 (n, classes), one-hot, smoothed and
-    mixed. Mixing or smoothing without `classes` is a ValueError.
+    rows: Rows
+    read_ahead: ReadAhead
 
-    `shard` (index, count): of each batch of `batch_size` only every count-th run of rows is read and decoded. The
-    shards' batches one after the other equal the whole batch, bit for bit, except where images are mixed: an
-    image's partner is one of its own shard. Raises ReskerasError (status 2) when a batch (of `batch_size`, or of
-    the whole split where that is smaller) cannot be shared out evenly, or an augmentation cannot be done.
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        ...
+
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> Any:
+        """int64 indices of the rows and the batch's own seed, int32 (2,), to the rows of the batch."""
+        ...
+
+
+def training_batches(loader: BatchLoader, seed: int, epochs: range, start_step: int = 0) -> tf.data.Dataset:
+    """The batches of every epoch of `epochs`, in one dataset, from step `start_step` of the first epoch on.
+
+    They are a function of (seed, epoch, step): the order of an epoch as well as all augmentation. Steps before
+    `start_step` are skipped before anything is decoded. The rest of an epoch that does not fill a batch is left out.
+
+    Of each batch only the loader's rows are read and decoded. The shards' batches one after the other equal the whole
+    batch, bit for bit, except where images are mixed: an image's partner is one of its own shard.
     """
-    rows = Rows.shard(min(batch_size, split.count), *shard)
-    batch = TrainingBatch(
-        split, preprocessing, augment, mirror=mirror, rows=rows, classes=classes, label_smoothing=label_smoothing
-    )
-
-    return shuffled_batches(batch, split.count, rows, seed, range(start_epoch, epochs), batch.read_ahead, start_step)
-
-
-def shuffled_batches(
-    load: Callable[[tf.Tensor, tf.Tensor], Any],
-    count: int,
-    rows: Rows,
-    seed: int,
-    epochs: range,
-    read_ahead: ReadAhead,
-    start_step: int = 0,
-) -> tf.data.Dataset:
-    """`load` of each batch of `count` images in `epochs`, in the order given by (seed, epoch), from step
-    `start_step` of the first epoch on. `load` takes int64 indices of this shard's `rows` and the batch's own seed,
-    int32 (2,)."""
-    steps = max(count // rows.of, 1)
+    rows, read_ahead = loader.rows, loader.read_ahead
+    steps = steps_per_epoch(loader.count, rows.of)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.cast(_order(count, _fold(seed, epoch))[: steps * rows.of], tf.int64)
+        order = tf.cast(_order(loader.count, _fold(seed, epoch))[: steps * rows.of], tf.int64)
         skipped = tf.where(tf.equal(epoch, epochs.start), start_step, 0)
         places = tf.range(skipped, steps, dtype=tf.int32) * rows.of
         batches = tf.reshape(order, [steps, rows.of])[skipped:, rows.first : rows.last]
         return tf.data.Dataset.from_tensor_slices((batches, tf.fill(tf.shape(places), epoch), places))
 
     def loaded(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> Any:
-        return load(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place))
+        return loader(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place))
 
     dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(epoch_batches)
     dataset = dataset.map(loaded, num_parallel_calls=read_ahead.parallel, deterministic=True)

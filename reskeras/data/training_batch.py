@@ -29,7 +29,11 @@ class TrainingBatch:
     Crops by window are made as images are read; rand_augment, colour and lighting then change pixels on the 0..255
     scale; padding, mirroring and erasing come after normalisation, so that they fill with the mean (v1 section
     4.2). Mixing is last. Labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed
-    as (1 - s) one-hot + s / classes, mixed.
+    as (1 - s) one-hot + s / classes, mixed. Mixing or smoothing without `classes` is a ValueError.
+
+    `shard` (index, count): of each batch of `batch_size` images, or of the whole split where that is smaller, only
+    every count-th run of rows. Raises ReskerasError (status 2) when a batch cannot be shared out evenly, or an
+    augmentation cannot be done.
     """
 
     def __init__(
@@ -39,7 +43,8 @@ class TrainingBatch:
         augment: AugmentSpec,
         *,
         mirror: bool,
-        rows: Rows,
+        batch_size: int,
+        shard: tuple[int, int] = (0, 1),
         classes: int | None = None,
         label_smoothing: float = 0.0,
     ):
@@ -47,14 +52,20 @@ class TrainingBatch:
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
         if augment.scale:
             raise ReskerasError("augment.scale: is for detectors; choose random_resized_crop or shorter_side")
-        self.split, self.preprocessing, self.augment, self.rows = split, preprocessing, augment, rows
+        self.split, self.preprocessing, self.augment = split, preprocessing, augment
+        self.rows = Rows.shard(min(batch_size, split.count), *shard)
         self.classes, self.label_smoothing = classes, label_smoothing
-        self.read_ahead = ReadAhead.of(rows.count, preprocessing.size)
+        self.read_ahead = ReadAhead.of(self.rows.count, preprocessing.size)
         height, width, channels = preprocessing.size
         self.window = window_of(augment, height, width)
         self.flips = mirror if augment.flip == "auto" else augment.flip
         self.pixels = pixel_changes(augment, channels)
         self.mix = mixing(augment.mixup, augment.cutmix) if augment.mixes else None
+
+    @property
+    def count(self) -> int:
+        """How many images the split has."""
+        return self.split.count
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """int64 indices of this shard's rows and the global batch's seed, int32 (2,), to (images, labels)."""

@@ -19,8 +19,9 @@ from reskeras.networks.request import network, typed
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
+from reskeras.runs import BOOKKEEPING
 
-BOOKKEEPING = ("seed", "keep", "checkpoint_steps", "description", "deterministic")
+UNCOMPARED = (*BOOKKEEPING, "seed", "deterministic")  # fields of a recipe that no paper gives
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _kept(spec: AnyNetwork, changes: dict[str, Any]) -> dict[str, Any]:
 
 def _decided(spec: Spec) -> dict[str, Any]:
     whole = spec.whole()
-    dropped = BOOKKEEPING if isinstance(spec, Recipe) else ("name",)
+    dropped = UNCOMPARED if isinstance(spec, Recipe) else ("name",)
     return {field: value for field, value in whole.items() if field not in dropped}
 
 

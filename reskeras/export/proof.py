@@ -17,7 +17,7 @@ from reskeras.files import write_json
 from reskeras.printable import short_repr
 from reskeras.stored import read_json
 
-REPORT_FILE = "report.json"
+PROOFS_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
 TOP1 = "top-1"
 
@@ -101,17 +101,7 @@ class Proof:
         return {**asdict(self), "holds": self.holds}
 
 
-def prove(
-    kind: str,
-    path: str,
-    size: int,
-    logits: np.ndarray,
-    reference: np.ndarray,
-    labels: np.ndarray,
-    tolerance: float = TOLERANCE,
-    measure: str = DIFFERENCE,
-    crash: str | None = None,
-) -> Proof:
+def prove(kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> Proof:
     """Compare the `logits` of an artefact with the Keras model's `reference`, both (images, classes).
 
     Outputs that are not finite, or constant over the images, prove nothing: their difference is infinite.
@@ -122,21 +112,19 @@ def prove(
     return Proof(
         kind,
         path,
-        size,
-        len(labels),
-        difference,
-        tolerance,
-        float((top == expected).mean()),
-        float((expected == labels).mean()),
-        float((top == labels).mean()),
-        measure,
-        crash=crash,
+        bytes=size,
+        images=len(labels),
+        difference=difference,
+        tolerance=TOLERANCE,
+        agreement=float((top == expected).mean()),
+        keras_accuracy=float((expected == labels).mean()),
+        accuracy=float((top == labels).mean()),
     )
 
 
 def read_proofs(folder: Path) -> list[Proof]:
     """The proofs in an export folder's report.json; a broken file is a ReskerasError (status 1)."""
-    path = folder / REPORT_FILE
+    path = folder / PROOFS_FILE
     if not path.is_file():
         return []
     proofs = read_json(path, "report", dict[str, Proof]).values()
@@ -147,7 +135,7 @@ def write_proofs(folder: Path, proofs: Sequence[Proof]) -> None:
     """Add `proofs` to report.json, replacing those of the same artefacts."""
     known = {proof.path: proof for proof in read_proofs(folder)} | {proof.path: proof for proof in proofs}
     rows = {path: proof.as_dict() for path, proof in known.items()}
-    write_json(folder / REPORT_FILE, rows)
+    write_json(folder / PROOFS_FILE, rows)
 
 
 def _found(path: str, folder: Path) -> str:

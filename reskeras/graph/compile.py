@@ -7,13 +7,11 @@ limits recursion to 1,000 frames. Deep plans become a chain of nested models, cu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TypeAlias
 
 import keras
 
-from reskeras.errors import ReskerasError
-from reskeras.graph.keras_layers import Context
+from reskeras.graph.keras_layers import PLAIN, Context
 from reskeras.graph.scanned import ScannedUnits, skeleton
 from reskeras.plans.nodes import fold, sequence_shape
 from reskeras.plans.plan import Plan, Unit
@@ -27,13 +25,9 @@ Tensor: TypeAlias = keras.KerasTensor
 def compile_plan(
     plan: Plan,
     name: str,
+    context: Context = PLAIN,
     *,
     outputs: Iterable[str] | None = None,
-    precision: str = "float32",
-    seed: int | None = None,
-    form: str = "unrolled",
-    recompute: bool = False,
-    synchronized: bool = False,
     any_size: bool = False,
     cut: str | None = None,
     model_class: type[keras.Model] = keras.Model,
@@ -41,28 +35,19 @@ def compile_plan(
     """A functional model of `plan`: float32 images (batch, height, width, channels) to float32 logits.
 
     With `outputs`, names of units or stages, the model gives a dict from each name to its feature maps
-    (batch, height, width, channels); `logits` names the last output. `precision` is a Keras dtype
-    policy; pooled features and logits are float32 whatever it is. With a `seed` the initial weights of
-    each operation depend on the seed and the operation's name alone.
-
-    `form`: `unrolled` makes each operation a layer; `scanned` makes each run of equal units one layer with
-    stacked weights and a loop; with `recompute` the activations inside units are recomputed in the backward pass.
-    `synchronized` takes batch norm's statistics over all replicas, which a loop cannot do: ReskerasError.
+    (batch, height, width, channels); `logits` names the last output. `context` says how layers are made.
     No layer or nested model spans the end of endpoint `cut`, so that everything before it can be frozen.
     `any_size` leaves height and width of the images open. `model_class` is what to make: Keras' model, or a
     subclass with steps of its own.
     """
-    if synchronized and form == "scanned":
-        raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
-    context = Context(precision, seed, synchronized)
     ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
     cuts = {*ends.values(), *([plan.endpoint(cut)] if cut else [])}
     shape = (None, None, plan.input_shape[-1]) if any_size else plan.input_shape
     images = tensor = keras.Input(shape, name="image", dtype="float32")
     after: dict[int, Tensor] = {}
     add: Callable[[tuple[Unit, ...], Tensor, Context], Tensor]
-    if form == "scanned":
-        segments, add = _runs(plan.units, cuts), partial(_scanned, recompute=recompute)
+    if context.form == "scanned":
+        segments, add = _runs(plan.units, cuts), _scanned
     else:
         segments = _segments(plan.units, cuts)
         add = _units if _path(plan.units) <= FLAT_PATH else _nested
@@ -93,14 +78,14 @@ def _runs(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, int]]:
             first = index + 1
 
 
-def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context, recompute: bool) -> Tensor:
+def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
     while len(units) > 1 and sequence_shape(units[0].nodes, tensor.shape[1:]) != tuple(tensor.shape[1:]):
         # the first of equal units may change the stream's shape to the one that the others keep
         tensor, units = _units(units[:1], tensor, context), units[1:]
     if len(units) == 1:
         return _units(units, tensor, context)
     return ScannedUnits(
-        units, context.seed, recompute, name=f"{units[0].name}_to_{units[-1].name}", dtype=context.precision
+        units, context.seed, context.recompute, name=f"{units[0].name}_to_{units[-1].name}", dtype=context.precision
     )(tensor)
 
 

@@ -11,6 +11,7 @@ from zlib import crc32
 import keras
 from keras import layers
 
+from reskeras.errors import ReskerasError
 from reskeras.graph.layers import CountedDropout, EdgePadding2D, FusedBatchNormalization, GroupedConv2D
 from reskeras.graph.own_layers import OperationLayer, own_layer
 from reskeras.plans import merges
@@ -22,12 +23,25 @@ from reskeras.plans.plan_data import field_values
 
 @dataclass(frozen=True)
 class Context:
-    """What all layers of one model share: the dtype policy, the seed of the initial weights, and whether batch norm
-    takes its statistics over all replicas."""
+    """How the layers of one model are made.
+
+    `precision` is a Keras dtype policy; pooled features and logits are float32 whatever it is. With a `seed` the
+    initial weights of each operation depend on the seed and the operation's name alone. `form`: `unrolled` makes each
+    operation a layer; `scanned` makes each run of equal units one layer with stacked weights and a loop; with
+    `recompute` the activations inside its units are recomputed in the backward pass. `synchronized` takes batch norm's
+    statistics over all replicas, which a loop cannot do: ReskerasError.
+    """
 
     precision: str = "float32"
     seed: int | None = None
+    form: str = "unrolled"
+    recompute: bool = False
     synchronized: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a loop over units whose batch norms would meet other replicas."""
+        if self.synchronized and self.form == "scanned":
+            raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
 
     def layer(self, node: op.Op | Fork) -> keras.layers.Layer:
         """The layer of an operation or of a fork's merge, named as the node is."""
@@ -57,6 +71,9 @@ class Context:
         if isinstance(weight.start, str):
             return self.initialiser(weight.start, name)
         return keras.initializers.Constant(weight.start)
+
+
+PLAIN = Context()
 
 
 def _conv(node: op.Conv, context: Context) -> keras.layers.Layer:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from difflib import SequenceMatcher
-from typing import Any
 
+from reskeras.documents.changes import FieldChange, changes, flat
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.plans.complexity import Cost
 from reskeras.plans.merges import RESIDUAL
@@ -15,15 +15,6 @@ from reskeras.plans.nodes import Fork, Node, Sequence
 from reskeras.plans.operation import Op
 from reskeras.plans.plan import Plan, Unit
 from reskeras.plans.wording import sequence_words
-
-
-@dataclass(frozen=True)
-class FieldChange:
-    """A field of the resolved specs that differs; None where a side does not have it."""
-
-    field: str
-    before: Any
-    after: Any
 
 
 @dataclass(frozen=True)
@@ -69,34 +60,23 @@ def difference(before: AnyNetwork, after: AnyNetwork) -> Difference:
 
 def field_changes(before: AnyNetwork, after: AnyNetwork) -> Iterator[FieldChange]:
     """Fields of two resolved specs that differ, equal changes of several stages as one; names are ignored."""
-    flat = [dict(_flat(spec.whole())) for spec in (before, after)]
-    known = list(dict.fromkeys([*flat[0], *flat[1]]))
-    if type(before) is not type(after):
-        yield FieldChange("kind", *(type(spec).__name__.removesuffix("Spec").lower() for spec in (before, after)))
-        known = [name for name in flat[0] if name in flat[1]]  # fields that only one kind has cannot be compared
-    changes = [FieldChange(name, *(one.get(name) for one in flat)) for name in known if name != "name"]
-    yield from _over_stages([change for change in changes if change.before != change.after])
+    one, other = ({name: value for name, value in spec.whole().items() if name != "name"} for spec in (before, after))
+    if type(before) is type(after):
+        yield from _over_stages(changes(one, other))
+        return
+    yield FieldChange("kind", *(type(spec).__name__.removesuffix("Spec").lower() for spec in (before, after)))
+    both = dict(flat(one)).keys() & dict(flat(other)).keys()  # the others cannot be compared
+    yield from _over_stages([change for change in changes(one, other) if change.field in both])
 
 
-def _flat(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested fields as dotted paths; lists of plain values stay whole."""
-    if isinstance(data, list) and not any(isinstance(item, dict) for item in data):
-        yield path, data
-    elif isinstance(data, dict | list):
-        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
-            yield from _flat(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, data
-
-
-def _over_stages(changes: list[FieldChange]) -> Iterator[FieldChange]:
+def _over_stages(found: list[FieldChange]) -> Iterator[FieldChange]:
     """`stages.0.order`, `stages.1.order` with the same values joined to one `stages.0..1.order`."""
     groups: dict[tuple, list[int]] = {}
-    for change in changes:
+    for change in found:
         match = re.fullmatch(r"stages\.(\d+)\.(.+)", change.field)
         key = (match[2] if match else None, change.field if not match else "", repr((change.before, change.after)))
         groups.setdefault(key, []).append(int(match[1]) if match else -1)
-    by_text = {(change.field, repr((change.before, change.after))): change for change in changes}
+    by_text = {(change.field, repr((change.before, change.after))): change for change in found}
     for (rest, name, values), indexes in groups.items():
         if rest is None:
             yield by_text[name, values]

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from reskeras.data.batches import examples
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of, spaced
 from reskeras.data.training_batch import TrainingBatch
@@ -40,12 +39,7 @@ def _images(source: Source[Split], recipe: Recipe, height: int, width: int) -> t
     few = train.part("train", spaced(train, NORMALISED_BY))
     preprocessing = Preprocessing.fit(few, height, width, source.channels, recipe.normalise)
     batch = TrainingBatch(
-        train,
-        preprocessing,
-        recipe.augment,
-        mirror=source.mirror,
-        rows=Rows(0, len(indices), len(indices)),
-        classes=len(source.classes),
+        train, preprocessing, recipe.augment, mirror=source.mirror, batch_size=len(indices), classes=len(source.classes)
     )
     originals = [image.numpy() for image, _ in examples(train, indices)]  # a broken one is reported by name
     versions = []

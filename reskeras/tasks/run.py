@@ -105,11 +105,11 @@ class Run(Generic[AnySplit]):
             )
         return source
 
-    def images(self, source: Source[AnySplit], split: str, say: Callable[[str], None] = lambda note: None) -> AnySplit:
-        """The images of a split (`test` or `train`); `say` gets the notes about them."""
+    def images(self, source: Source[AnySplit], split: str, tell: Callable[[str], None] = lambda note: None) -> AnySplit:
+        """The images of a split (`test` or `train`); `tell` gets the notes about them."""
         images = source.training_images("split") if split == "train" else source.test
         for note in source.notes:
-            say(note)
+            tell(note)
         return images
 
     @preserved()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
+from reskeras.documents.changes import changes
 from reskeras.errors import ReskerasError, shown
 from reskeras.training.strategy import Replicas
 
@@ -20,29 +21,16 @@ def check_agreement(replicas: Replicas, facts: Callable[[], Mapping[str, Any]]) 
     if replicas.workers == 1:
         return
     libraries = {f"version of {name}": version(name) for name in LIBRARIES}
-    told = replicas.told_by_all(json.dumps(dict(_flat({**facts(), **libraries})), sort_keys=True))
+    told = replicas.told_by_all(json.dumps({**facts(), **libraries}, sort_keys=True))
     first, *others = [json.loads(text) for text in told]
     differences: dict[str, str] = {}
     for worker, other in enumerate(others, 1):
-        for name in sorted(first.keys() | other.keys()):
-            if first.get(name) != other.get(name):
-                differences.setdefault(
-                    name,
-                    f"{name} is {shown(first.get(name))} on worker 0 and {shown(other.get(name))} on worker {worker}",
-                )
+        for each in changes(first, other):
+            told_so = f"{each.field} is {shown(each.before)} on worker 0 and {shown(each.after)} on worker {worker}"
+            differences.setdefault(each.field, told_so)
     if differences:
         more = f", and {len(differences) - MOST_TOLD} more fields differ" if len(differences) > MOST_TOLD else ""
         found = "; ".join(list(differences.values())[:MOST_TOLD])
         raise ReskerasError(
             f"workers: {found}{more}; start all workers of a training with the same command, code and data"
         )
-
-
-def _flat(facts: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested plain data as dotted names and values."""
-    entries = facts.items() if isinstance(facts, Mapping) else enumerate(facts) if isinstance(facts, list) else None
-    if not entries:
-        yield name, facts
-        return
-    for key, value in entries:
-        yield from _flat(value, f"{name}.{key}" if name else str(key))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reskeras.documents.changes import changes, in_words
 from reskeras.documents.document import read_yaml, to_yaml
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError, failure, shown
@@ -27,7 +28,6 @@ BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
 TRIALS_FOLDER = "search"  # files of the oracle and the trials; on a cluster a worker may create it before the chief
 FREE = ("trials", "data_dir", "seed_scheme")  # fields that may differ when a search is resumed
-SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
@@ -62,24 +62,9 @@ class SearchRequest:
 
     def difference(self, other: SearchRequest) -> str:
         """How `other` differs, in words; empty when it does not."""
-        found = []
-        for name, value in vars(self).items():
-            new = getattr(other, name)
-            unknown = name == "images" and value is None
-            if name not in FREE and not unknown and value != new:
-                found += _differences(name, value, new)
-        return "; ".join(found[:SHOWN_DIFFERENCES])
-
-
-def _differences(name: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in {**old, **new}
-            if old.get(key) != new.get(key)
-            for line in _differences(f"{name}.{key}", old.get(key), new.get(key))
-        ]
-    return [f"{name} {shown(new)} was {shown(old)}"]
+        free = (*FREE, "images") if self.images is None else FREE
+        fixed = [{name: value for name, value in vars(each).items() if name not in free} for each in (self, other)]
+        return in_words(changes(fixed[0], fixed[1]))
 
 
 @dataclass(frozen=True)

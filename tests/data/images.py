@@ -10,6 +10,7 @@ from reskeras.data.decode import decode as decoded
 from reskeras.data.pipeline import training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Split
+from reskeras.data.training_batch import TrainingBatch
 from reskeras.documents.validation import validated
 from reskeras.recipes.augment import AugmentSpec
 
@@ -100,8 +101,14 @@ def picture(width, height, seed=0):
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+def training_dataset(split, preprocessing, *, augment, seed=0, epochs=1, start_epoch=0, start_step=0, **batch):
+    """The training batches of `epochs` from a position on; `batch` is for TrainingBatch."""
+    loader = TrainingBatch(split, preprocessing, augment, **batch)
+    return training_batches(loader, seed, range(start_epoch, epochs), start_step)
+
+
 def batches(split, augment, preprocessing=None, **arguments):
     """Pairs (images, labels) of NumPy arrays."""
     defaults = {"batch_size": 12, "seed": 1, "epochs": 1, "mirror": True}
-    dataset = training_batches(split, preprocessing or centred(), augment=augment, **{**defaults, **arguments})
+    dataset = training_dataset(split, preprocessing or centred(), augment=augment, **{**defaults, **arguments})
     return [tuple(part.numpy() for part in batch) for batch in dataset]

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from reskeras.data.broken import reading_failure
-from reskeras.data.pipeline import evaluation_batches, training_batches
+from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.registry import open_source
 from reskeras.recipes.augment import AugmentSpec
-from tests.data.images import picture, raw
+from tests.data.images import picture, raw, training_dataset
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def told(dataset):
 def every_way(source):
     yield evaluation_batches(source.train, raw(), 4).dataset
     for fields in ({}, {"random_resized_crop": {}}):
-        yield training_batches(
+        yield training_dataset(
             source.train, raw(), batch_size=4, seed=0, epochs=1, mirror=True, augment=AugmentSpec.model_validate(fields)
         )
 

@@ -8,13 +8,14 @@ from PIL import Image
 from reskeras.data.batches import fitted
 from reskeras.data.decode import INTERPOLATIONS, Framing, fit_image
 from reskeras.data.division import divided_by_position
-from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch, training_batches
+from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
 from reskeras.data.sample import split_off
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import AugmentSpec
+from tests.data.images import training_dataset
 
 STILL = AugmentSpec(pad_crop=0, flip=False)
 
@@ -36,7 +37,7 @@ def as_they_are(size=6):
 def labels(split=None, **arguments):
     split = split or numbered(40)
     defaults = {"batch_size": 10, "seed": 1, "epochs": 3, "augment": STILL, "mirror": False}
-    return [batch.numpy() for _, batch in training_batches(split, as_they_are(), **{**defaults, **arguments})]
+    return [batch.numpy() for _, batch in training_dataset(split, as_they_are(), **{**defaults, **arguments})]
 
 
 def test_each_epoch_visits_every_image_once():
@@ -76,7 +77,7 @@ def test_a_position_inside_an_epoch_is_reached_without_decoding_what_comes_befor
 
 def test_augmentation_too_is_the_same_after_a_jump():
     def images(**arguments):
-        batches = training_batches(
+        batches = training_dataset(
             numbered(40),
             as_they_are(),
             batch_size=10,
@@ -92,7 +93,7 @@ def test_augmentation_too_is_the_same_after_a_jump():
 
 
 def test_what_does_not_fill_a_batch_is_left_out_and_a_small_split_is_one_batch():
-    assert steps_per_epoch(numbered(40), 16) == 2
+    assert steps_per_epoch(40, 16) == 2
     assert [len(batch) for batch in labels(batch_size=16, epochs=1)] == [16, 16]
     assert [len(batch) for batch in labels(numbered(7), batch_size=16, epochs=2)] == [7, 7]
 
@@ -118,7 +119,7 @@ def test_half_of_the_images_are_mirrored_whole():
     [("auto", True, True), ("auto", False, False), (True, False, True), (False, True, False)],
 )
 def test_flip_auto_follows_the_source(flip, mirror, expected):
-    batches = training_batches(
+    batches = training_dataset(
         numbered(64),
         as_they_are(),
         batch_size=64,
@@ -233,7 +234,7 @@ def test_a_strip_of_pixels_is_fitted_without_making_the_image_it_would_cover():
 def test_every_pipeline_runs_without_the_autotuner():
     split, still = numbered(20), as_they_are()
     for dataset in (
-        training_batches(split, still, batch_size=5, seed=0, epochs=1, augment=STILL, mirror=False),
+        training_dataset(split, still, batch_size=5, seed=0, epochs=1, augment=STILL, mirror=False),
         evaluation_batches(split, still, 5).dataset,
         fitted(split, range(20), (6, 6, 1), 5).dataset,
     ):

@@ -8,7 +8,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.dense import DenseNetwork
 from reskeras.evaluation.views import Views, shorter_side, ten_crops
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.weights import places, read, write
 
 
@@ -105,7 +105,7 @@ NETWORKS = [
 def test_larger_images_give_the_mean_over_windows_of_feature_maps(fields):
     height = fields["input_shape"][0]
     small = reskeras.network(**fields).lower()
-    model = compile_plan(small, "small", seed=3)
+    model = compile_plan(small, "small", Context(seed=3))
     big_shape = [height * 2, height * 3, 3]
     big = reskeras.network(**{**fields, "input_shape": big_shape}).lower()
     last = small.units[-2].name

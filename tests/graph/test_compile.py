@@ -11,7 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph import compile as compiler
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import Context, compile_plan
 from reskeras.networks.catalog import catalog
 from reskeras.networks.inception import InceptionSpec
 from reskeras.networks.network import NetworkSpec
@@ -211,10 +211,10 @@ def test_batch_norm_has_the_papers_numbers_and_zero_gamma_silences_the_last_of_e
 @pytest.mark.parametrize("ends", [None, ["stage1_unit2", "logits"]])
 def test_nested_models_compute_what_one_flat_graph_does(monkeypatch, ends):
     plan = reskeras.plan(**{**TINY, "stages": [4, 4]})
-    flat = compile_plan(plan, "net", outputs=ends, seed=3)
+    flat = compile_plan(plan, "net", Context(seed=3), outputs=ends)
     monkeypatch.setattr(compiler, "FLAT_PATH", 5)
     monkeypatch.setattr(compiler, "NESTED_PATH", 6)
-    nested = compile_plan(plan, "net", outputs=ends, seed=3)
+    nested = compile_plan(plan, "net", Context(seed=3), outputs=ends)
     assert any(isinstance(layer, keras.Model) for layer in nested.layers)
     for ours, theirs in zip(tf.nest.flatten(nested(images())), tf.nest.flatten(flat(images())), strict=True):
         assert distance(ours, theirs) < 1e-6

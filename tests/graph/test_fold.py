@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import reskeras
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.fold import folded
 from reskeras.graph.weights import read, write
 from reskeras.plans import operations as op
@@ -31,7 +31,7 @@ NETWORKS = [
 def shaken(plan, seed=0):
     """Weights of `plan` in which nothing is 0 or 1: statistics, scales and shifts as a training leaves them."""
     rng = np.random.default_rng(seed)
-    values = read(compile_plan(plan, "start", seed=1))
+    values = read(compile_plan(plan, "start", Context(seed=1)))
     for name, value in values.items():
         role = name.rpartition("/")[2]
         if role in ("gamma", "moving_variance"):

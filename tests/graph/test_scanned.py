@@ -10,7 +10,7 @@ import tensorflow as tf
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph import weights
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.scanned import ScannedUnits
 from reskeras.plans.plan_data import unit_data, unit_from_data
@@ -64,7 +64,7 @@ def both(fields, recompute=False, precision="float32"):
     """The unrolled and the scanned form with the same calibrated weights."""
     plan = reskeras.plan(**fields)
     unrolled, scanned = (
-        compile_plan(plan, "net", form=form, seed=2, precision=precision, recompute=recompute and form == "scanned")
+        compile_plan(plan, "net", Context(precision, 2, form, recompute and form == "scanned"))
         for form in ("unrolled", "scanned")
     )
     assert any(isinstance(layer, ScannedUnits) for layer in scanned.layers)
@@ -102,7 +102,7 @@ def relative(ours, theirs):
 @pytest.mark.parametrize("name", every(QUICK))
 def test_outputs_and_every_gradient_agree_kept_or_recomputed(name):
     plan, unrolled, kept = both({**NETS, **DEEP}[name])
-    recomputed = compile_plan(plan, "net", form="scanned", seed=2, recompute=True)
+    recomputed = compile_plan(plan, "net", Context(form="scanned", seed=2, recompute=True))
     weights.copy_weights(kept, recomputed)
     images, labels = batch(plan)
     outputs, theirs = unrolled(images, training=False), gradients(unrolled, images, labels)
@@ -177,7 +177,9 @@ def test_there_and_back_is_bit_exact(name):
 @pytest.mark.parametrize("name", ["original", "shortcut_gate"])
 def test_both_forms_start_from_the_same_numbers(name):
     plan = reskeras.plan(**NETS[name])
-    ours, theirs = (weights.read(compile_plan(plan, "net", form=form, seed=5)) for form in ("scanned", "unrolled"))
+    ours, theirs = (
+        weights.read(compile_plan(plan, "net", Context(form=form, seed=5))) for form in ("scanned", "unrolled")
+    )
     assert ours.keys() == theirs.keys()
     for parameter, value in theirs.items():
         np.testing.assert_array_equal(ours[parameter], value)
@@ -238,7 +240,9 @@ def test_units_survive_plain_data():
 def test_endpoints_cut_runs():
     plan = reskeras.plan(**SMALL)
     ends = ["stage1_unit2", "stage2", "logits"]
-    unrolled, scanned = (compile_plan(plan, "net", form=form, outputs=ends, seed=1) for form in ("unrolled", "scanned"))
+    unrolled, scanned = (
+        compile_plan(plan, "net", Context(form=form, seed=1), outputs=ends) for form in ("unrolled", "scanned")
+    )
     images, _ = batch(plan)
     for name, expected in unrolled(images, training=True).items():
         assert distance(scanned(images, training=True)[name], expected) < 1e-5 or name != "logits"

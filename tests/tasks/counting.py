@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.source import Source, Split
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import Context, compile_plan
 from reskeras.networks.catalog import name_of
 from reskeras.networks.request import network
 from reskeras.plans.plan_data import unit_data
@@ -72,7 +72,7 @@ class Counter:
         return Feed(recipe, self.source, self.preprocessing, replicas)
 
     def compiled(self, recipe, steps, synchronized=False):
-        model = compile_plan(self.plan, self.name, seed=recipe.seed, model_class=TrainedModel)
+        model = compile_plan(self.plan, self.name, Context(seed=recipe.seed), model_class=TrainedModel)
         model.compile(optimizer=optimizer_of(model, recipe, steps), loss="mse", metrics=["mae"], jit_compile=False)
         return model
 

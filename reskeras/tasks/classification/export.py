@@ -114,17 +114,8 @@ class ClassifierExporter(Exporter):
         crash: str | None = None,
     ) -> Proof:
         """The proof that compares an artefact's `logits` with the reference."""
-        return prove(
-            kind,
-            str(path),
-            size_of(path),
-            logits,
-            self.reference,
-            self.sample[1],
-            self.tolerances.get(kind, tolerance),
-            measure,
-            crash,
-        )
+        proof = prove(kind, str(path), size_of(path), logits, self.reference, self.sample[1])
+        return replace(proof, tolerance=self.tolerances.get(kind, tolerance), measure=measure, crash=crash)
 
     def inference(self, pixels: str, guarded: bool) -> Inference:
         """The model from raw pixels to logits and classes."""

@@ -12,7 +12,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.sample import split_off
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
-from reskeras.data.training_batch import smoothed
+from reskeras.data.training_batch import TrainingBatch, smoothed
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.strategy import Replicas
 
@@ -33,7 +33,7 @@ class Feed:
         self.watched: Split = held or source.test
         self.watches = "validation" if source.validation else "held-out" if held else "test"
         self.classes = len(source.classes) if recipe.soft_labels else None
-        self.steps_per_epoch = steps_per_epoch(self.train, recipe.step_images)
+        self.steps_per_epoch = steps_per_epoch(self.train.count, recipe.step_images)
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to `until`: (images, labels), sample weights if classes are weighted."""
@@ -50,20 +50,17 @@ class Feed:
             return images, *weighted_shares(labels, weights, recipe.label_smoothing)
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            batches = training_batches(
+            batch = TrainingBatch(
                 self.train,
                 self.preprocessing,
-                batch_size=recipe.step_images,
-                seed=recipe.seed,
-                epochs=until,
-                augment=recipe.augment,
+                recipe.augment,
                 mirror=self.source.mirror,
-                start_epoch=epoch,
-                start_step=step,
+                batch_size=recipe.step_images,
+                shard=part,
                 classes=self.classes,
                 label_smoothing=smoothing,
-                shard=part,
             )
+            batches = training_batches(batch, recipe.seed, range(epoch, until), step)
             return batches if weights is None else batches.map(partial(weighted, weights))
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))

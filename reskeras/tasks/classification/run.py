@@ -177,7 +177,7 @@ class ClassifierRun(Run[Split]):
         *,
         images: int = 1000,
         lesions: int = 100,
-        tell: Callable[[int, int], None] = lambda done, of: None,
+        progress: Callable[[int, int], None] = lambda done, of: None,
     ) -> Analysis:
         """Analyse the best model: layer responses, the residual stream, gradients, units removed or swapped.
 
@@ -194,7 +194,7 @@ class ClassifierRun(Run[Split]):
             self.preprocessing(),
             images,
             lesions,
-            tell,
+            progress,
         )
         found.save(self.folder.analysis_folder)
         return found

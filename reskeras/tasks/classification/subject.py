@@ -14,9 +14,8 @@ from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.classification.feed import Feed
-from reskeras.training.form import training_form
+from reskeras.training.form import training_context
 from reskeras.training.optimizer import optimizer_of
-from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
 from reskeras.training.trained_model import TrainedModel
@@ -69,15 +68,7 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bo
     `steps` is the total number of updates, which the learning rate schedule depends on.
     """
     model = compile_plan(
-        plan,
-        name,
-        precision=training_precision(recipe.precision),
-        seed=recipe.seed,
-        form=training_form(plan, recipe),
-        recompute=recipe.recompute,
-        synchronized=synchronized,
-        cut=recipe.freeze,
-        model_class=TrainedModel,
+        plan, name, training_context(plan, recipe, synchronized), cut=recipe.freeze, model_class=TrainedModel
     )
     freeze(model, plan, recipe.freeze, recipe.frozen_bn)
     losses = keras.losses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unicodedata import category
 
@@ -52,6 +52,25 @@ class Annotated:
             crowd=self.crowd[kept],
             names=tuple(name for name, keep in zip(self.names, kept, strict=True) if keep),
         )
+
+
+@dataclass(frozen=True)
+class AnnotatedSet:
+    """A set of annotated images as its files say.
+
+    `reader` makes `Objects.read` from images' `stored`. `classes` None: those of the cleaned training images, sorted.
+    `divided` says in words what divides the set into `train` and `test`; empty where nothing does, and all are `train`.
+    """
+
+    name: str
+    label: str
+    classes: tuple[str, ...] | None
+    train: list[Annotated]
+    test: list[Annotated]
+    divided: str
+    reader: Callable[[list[Any]], Read]
+    mirror: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def printable(name: str) -> str:
@@ -155,24 +174,19 @@ def one_in_five(
     return train, test, how
 
 
-def joined_source(
-    name: str,
-    label: str,
-    classes: tuple[str, ...],
-    train: list[Annotated],
-    test: list[Annotated],
-    reader: Callable[[list[Any]], Read],
-    tally: Tally,
-    divided: str,
-    purpose: Purpose,
-    mirror: bool = True,
-    facts: Mapping[str, Any] | None = None,
-) -> Source[Objects]:
-    """The source of cleaned images; `reader` makes `Objects.read` from their `stored`. Opened for testing, the classes
+def cleaned_source(found: AnnotatedSet, tally: Tally, purpose: Purpose) -> Source[Objects]:
+    """The source of a set's cleaned images, divided where the set does not divide them. Opened for testing, the classes
     are those of the detector, and there may be no training images.
 
     Raises ReskerasError (status 2) when there are no images or objects to train on, or no images to test on.
     """
+    name, divided = found.name, found.divided
+    train, test = cleaned(apart(found.train, found.test, tally), tally), cleaned(found.test, tally)
+    if not divided:
+        train, test, divided = divided_by(purpose, train, tally)
+    classes = found.classes
+    if classes is None:
+        classes = tuple(sorted({name for image in train for name in image.names if name is not None}))
     if purpose.testing is not None:
         classes = tuple(purpose.testing)
         _check_known_class(name, test, classes, tally)
@@ -183,22 +197,22 @@ def joined_source(
         raise ReskerasError(f"data: {name} has {len(classes):,} classes, more than {MOST_CLASSES:,}")
     if odd := [each for each in classes if class_name(each) != each]:
         raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which cannot be the name of one")
-    learned = _objects("train", train, classes, reader, tally) if train else None
-    held = _objects("test", test, classes, reader, tally)
+    learned = _objects("train", train, classes, found.reader, tally) if train else None
+    held = _objects("test", test, classes, found.reader, tally)
     if learned and purpose.testing is None and (not len(learned.labels) or learned.ignored.all()):
         raise ReskerasError(f"data: {name} has no object to learn from in its training images" + _why(tally))
     return Source(
         name=name,
-        label=label,
+        label=found.label,
         classes=classes,
         channels=CHANNELS,
         train=learned,
         test=held,
-        mirror=mirror,
+        mirror=found.mirror,
         notes=tally.notes(),
         divided=divided,
         division=purpose.division,
-        facts=facts or {},
+        facts=found.facts,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.cleaning import Annotated, apart, as_shown, cleaned, divided_by, joined_source, printable
+from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, cleaned_source, printable
 from reskeras.tasks.detection.coco_json import Instances, key, read_instances
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects
@@ -52,12 +52,8 @@ def open_coco(path: Path, purpose: Purpose) -> Source[Objects]:
             test, divided = _annotated_images(path, file, instances, tally), f"the file {file.name}"
             break
         tally.said.append(f"{file.name} has no objects and is not used")
-    train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
-    if not divided:
-        train, test, divided = divided_by(purpose, train, tally)
-    return joined_source(
-        f"coco:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided, purpose
-    )
+    annotated = AnnotatedSet(f"coco:{path}", path.absolute().name, classes, train, test, divided, file_reader)
+    return cleaned_source(annotated, tally, purpose)
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:

@@ -65,10 +65,10 @@ def evaluate_detector(
     split: Objects,
     classes: Sequence[str],
     data: str,
-    tell: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> DetectionEvaluation:
-    """Evaluate `detector` on every image of `split`. `tell` gets the progress: images done, of how many."""
-    detections, proposals = detector.look(split, tell)
+    """Evaluate `detector` on every image of `split`. `progress` gets the images done, of how many."""
+    detections, proposals = detector.look(split, progress)
     return judged(detections, proposals, split, classes, data, detector.options.describe())
 
 

@@ -142,12 +142,12 @@ class Detector:
         return normalised(image.pixels, image.window, on_canvas(self.preprocessing, *image.pixels.shape[1:3]))
 
     def look(
-        self, split: Objects, tell: Callable[[int, int], None] = lambda done, of: None
+        self, split: Objects, progress: Callable[[int, int], None] = lambda done, of: None
     ) -> tuple[Detections, list[np.ndarray]]:
         """Detections in every image of `split`, and each image's proposals float32 (r, 4), best first.
 
         There are up to RECALLED proposals, so that recall can be measured beyond those that the detector classifies.
-        `tell` gets the progress: images done, of how many.
+        `progress` gets the images done, of how many.
         """
         rows: list[tuple[np.ndarray, ...]] = []
         proposals: list[np.ndarray] = []
@@ -171,7 +171,7 @@ class Detector:
                     )
                 )
                 proposals.append(found["proposals"][row, found["objectness"][row] > 0])
-            tell(len(proposals), split.count)
+            progress(len(proposals), split.count)
         return Detections(*(np.concatenate(column) for column in zip(*rows, strict=True))), proposals
 
 

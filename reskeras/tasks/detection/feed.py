@@ -10,7 +10,7 @@ import tensorflow as tf
 from reskeras.data.batches import ReadAhead, mapped
 from reskeras.data.decode import decode
 from reskeras.data.division import BY_POSITION, held_by_position, held_out
-from reskeras.data.pipeline import first_broken_in_training, ordered_batches, shuffled_batches
+from reskeras.data.pipeline import first_broken_in_training, ordered_batches, steps_per_epoch, training_batches
 from reskeras.data.pixel_boxes import erase
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
@@ -48,7 +48,7 @@ class DetectionFeed:
         self.watched = train.part("held-out", held) if self.held_out else source.test
         self.watches = "held-out" if self.held_out else "test"
         self.most = max(train.most, source.test.most)
-        self.steps_per_epoch = max(self.train.count // recipe.step_images, 1)
+        self.steps_per_epoch = steps_per_epoch(self.train.count, recipe.step_images)
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
@@ -56,16 +56,8 @@ class DetectionFeed:
         size = min(self.recipe.step_images, self.train.count)
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            batch = TrainingCanvases(self, Rows.shard(size, *part))
-            return shuffled_batches(
-                batch,
-                self.train.count,
-                batch.rows,
-                self.recipe.seed,
-                range(epoch, until),
-                self.read_ahead(batch.rows.count),
-                step,
-            )
+            canvases = TrainingCanvases(self, Rows.shard(size, *part))
+            return training_batches(canvases, self.recipe.seed, range(epoch, until), step)
 
         return self.replicas.dataset(shard, size)
 
@@ -146,6 +138,7 @@ class TrainingCanvases:
 
     def __init__(self, feed: DetectionFeed, rows: Rows):
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
+        self.count, self.read_ahead = feed.train.count, feed.read_ahead(rows.count)
         self.changes = pixel_changes(self.augment, feed.preprocessing.channels)
         self.mirrors = feed.source.mirror if self.augment.flip == "auto" else self.augment.flip
 

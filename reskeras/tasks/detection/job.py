@@ -22,10 +22,9 @@ from reskeras.tasks.detection import canvas
 from reskeras.tasks.detection.feed import DetectionFeed
 from reskeras.tasks.detection.model import LOSSES, TrainedDetector, detector_model, training_model
 from reskeras.tasks.detection.objects import Objects
-from reskeras.training.form import training_form
+from reskeras.training.form import training_context
 from reskeras.training.job import Job
 from reskeras.training.optimizer import optimizer_of
-from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Measure
 from reskeras.training.transfer import freeze
@@ -72,15 +71,7 @@ class DetectorSubject:
         """The training model in the recipe's precision and form, with its optimiser."""
         most = max(self.source.training_images("train").most, self.source.test.most)
         model = training_model(
-            self.detector,
-            self.name,
-            most,
-            precision=training_precision(recipe.precision),
-            seed=recipe.seed,
-            form=training_form(self.plan, recipe),
-            recompute=recipe.recompute,
-            synchronized=synchronized,
-            cut=recipe.freeze,
+            self.detector, self.name, most, training_context(self.plan, recipe, synchronized), recipe.freeze
         )
         freeze(model, self.detector.network, recipe.freeze, recipe.frozen_bn)
         model.compile(optimizer=optimizer_of(model, recipe, steps), jit_compile=False)

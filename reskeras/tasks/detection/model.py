@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 import keras
 import tensorflow as tf
 
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import PLAIN, Context, compile_plan
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.plans.plan import Plan
 from reskeras.tasks.detection.anchors import anchor_sizes
@@ -30,14 +30,14 @@ Tensor: TypeAlias = "keras.KerasTensor | tf.Tensor"
 class Networks:
     """The compiled parts of a detector and the wiring between them, for Keras' symbolic tensors and for real ones.
 
-    `how` is as in `compile_plan`; with `any_size` the parts applied to whole images take canvases of any size.
+    `context` is as in `compile_plan`; with `any_size` the parts applied to whole images take canvases of any size.
     """
 
-    def __init__(self, plan: DetectorPlan, any_size: bool = False, cut: str | None = None, **how: Any):
+    def __init__(self, plan: DetectorPlan, context: Context = PLAIN, any_size: bool = False, cut: str | None = None):
         self.plan = plan
         self.parts = {
             name: compile_plan(
-                part, name, **how, cut=cut if _holds(part, cut) else None, any_size=any_size and name in OF_IMAGES
+                part, name, context, cut=cut if _holds(part, cut) else None, any_size=any_size and name in OF_IMAGES
             )
             for name, part in plan.parts.items()
         }
@@ -102,10 +102,10 @@ def _holds(part: Plan, endpoint: str | None) -> bool:
     return endpoint is not None and any(endpoint in (unit.name, unit.stage_name) for unit in part.units)
 
 
-def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:
+def detector_model(plan: DetectorPlan, name: str, context: Context = PLAIN) -> keras.Model:
     """The inference model, float32: {image (B, H, W, C) normalised, window (B, 4)} to proposals (B, R, 4) in pixels of
     the canvas, their objectness (B, R), logits (B, R, C + 1), box_deltas (B, R, 4 C)."""
-    networks = Networks(plan, **how)
+    networks = Networks(plan, context)
     image = keras.Input(plan.input_shape, name="image", dtype="float32")
     window = keras.Input((4,), name="window", dtype="float32")
     features = networks.features(image)
@@ -118,11 +118,13 @@ def detector_model(plan: DetectorPlan, name: str, **how: Any) -> keras.Model:
     )
 
 
-def training_model(plan: DetectorPlan, name: str, most: int, **how: Any) -> TrainedDetector:
+def training_model(
+    plan: DetectorPlan, name: str, most: int, context: Context = PLAIN, cut: str | None = None
+) -> TrainedDetector:
     """The training model: {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32 (B, 2)} to four losses, each
     (B,), where G is `most`, the largest number of objects of an image. All are minimised together (arXiv:1506.01497
     section 3.2, approximate joint training)."""
-    networks, spec = Networks(plan, **how), plan.spec
+    networks, spec = Networks(plan, context, cut=cut), plan.spec
     classes = cast(int, spec.classes)  # the spec of a plan has everything decided
     shapes = {"image": plan.input_shape, "window": (4,), "boxes": (most, 4), "labels": (most,), "seed": (2,)}
     inputs = {

@@ -56,17 +56,17 @@ class DetectorRun(Run[Objects]):
         data_dir: str | Path | None = None,
         split: str = "test",
         options: Options = Options(),
-        tell: Callable[[int, int], None] = lambda done, of: None,
-        say: Callable[[str], None] = lambda note: None,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+        tell: Callable[[str], None] = lambda note: None,
     ) -> DetectionEvaluation:
         """Average precision and recall of the best model on a split (`test` or `train`), in float32.
 
-        `options` are those of v1 appendix A. `tell` gets the progress: images done, of how many. `say` gets the notes
+        `options` are those of v1 appendix A. `progress` gets the images done, of how many, `tell` the notes
         about the images.
         """
         source = self.source(data, data_dir)
-        images = self.images(source, split, say)
-        return evaluate_detector(self.detector(options), images, source.classes, source.label, tell)
+        images = self.images(source, split, tell)
+        return evaluate_detector(self.detector(options), images, source.classes, source.label, progress)
 
     @preserved()
     def predict(

@@ -18,7 +18,7 @@ from reskeras.data.records import Records, record_facts, split_records
 from reskeras.data.source import Source
 from reskeras.data.tfds_builder import first_line, opened_builder
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.cleaning import Annotated, as_shown, cleaned, divided_by, joined_source, printable
+from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, cleaned_source, printable
 from reskeras.tasks.detection.image_headers import header
 from reskeras.tasks.detection.objects import Objects, Read
 from reskeras.tasks.detection.tally import Tally
@@ -58,23 +58,18 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
             test, divided = found, f"the set's own split {split}"
         else:
             train += found
-    train, test = cleaned(train, tally), cleaned(test, tally)
-    if not divided:
-        train, test, divided = divided_by(purpose, train, tally)
-    classes = tuple(builder.info.features["objects"].feature["label"].names)
-    return joined_source(
+    annotated = AnnotatedSet(
         f"tfds:{name}",
         name,
-        classes,
+        tuple(builder.info.features["objects"].feature["label"].names),
         train,
         test,
-        lambda places: _reader(records, places),
-        tally,
         divided,
-        purpose,
+        lambda places: _reader(records, places),
         mirrors(builder.info.name),
         record_facts(builder, {split: each.sizes for split, each in records.items()}),
     )
+    return cleaned_source(annotated, tally, purpose)
 
 
 def _wanted(builder: Any, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from reskeras.bounded import read_bounded
 from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, failure
-from reskeras.tasks.detection.cleaning import Annotated, apart, as_shown, cleaned, divided_by, joined_source, printable
+from reskeras.tasks.detection.cleaning import Annotated, AnnotatedSet, as_shown, cleaned_source, printable
 from reskeras.tasks.detection.image_headers import StoredImage, file_reader, look_at
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.tally import Tally
@@ -46,13 +46,8 @@ def open_voc(path: Path, purpose: Purpose) -> Source[Objects]:
     train_names, test_names = _once(train_names, tally), _once(test_names, tally)
     found = _found([*train_names, *test_names], annotations, images, tally)
     train, test = ([found[name] for name in names if name in found] for names in (train_names, test_names))
-    train, test = cleaned(apart(train, test, tally), tally), cleaned(test, tally)
-    if not divided:
-        train, test, divided = divided_by(purpose, train, tally)
-    classes = tuple(sorted({name for image in train for name in image.names if name is not None}))
-    return joined_source(
-        f"voc:{path}", path.absolute().name, classes, train, test, file_reader, tally, divided, purpose
-    )
+    annotated = AnnotatedSet(f"voc:{path}", path.absolute().name, None, train, test, divided, file_reader)
+    return cleaned_source(annotated, tally, purpose)
 
 
 def _annotations(path: Path) -> dict[str, Path]:

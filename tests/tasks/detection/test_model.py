@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import reskeras
 from reskeras.export.inference import with_features
-from reskeras.graph.compile import compile_plan
+from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.weights import places, read, write
 from reskeras.networks.detector import DetectorSpec
@@ -119,7 +119,7 @@ def test_resnet_101_is_divided_as_in_the_paper():
 )
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_gradients_reach_every_weight_and_are_finite(changes, precision):
-    model = training_model(lower_detector(small(**changes)), "t", 3, precision=precision, seed=0)
+    model = training_model(lower_detector(small(**changes)), "t", 3, Context(precision, 0))
     inputs = batch()
     with tf.GradientTape() as tape:
         losses = model(inputs, training=True)
@@ -136,7 +136,7 @@ def test_gradients_reach_every_weight_and_are_finite(changes, precision):
 
 
 def test_an_image_learns_the_same_whatever_is_beside_it():
-    model = training_model(lower_detector(small()), "t", 3, seed=0)
+    model = training_model(lower_detector(small()), "t", 3, Context(seed=0))
     randomised(model)
     both, alone = batch(), {name: values[1:] for name, values in batch().items()}
     together, single = model(both, training=False), model(alone, training=False)
@@ -147,7 +147,7 @@ def test_an_image_learns_the_same_whatever_is_beside_it():
 def test_form_and_precision_change_nothing_but_rounding():
     spec = small(backbone={"stages": [{"units": 3, "width": 16}, {"units": 3, "width": 16}, {"units": 3, "width": 16}]})
     plan = lower_detector(spec)
-    models = [training_model(plan, "t", 3, seed=0, form=form) for form in ("unrolled", "scanned")]
+    models = [training_model(plan, "t", 3, Context(seed=0, form=form)) for form in ("unrolled", "scanned")]
     write(models[1], read(models[0]))
     first, second = (model(batch(), training=False) for model in models)
     for name in LOSSES:
@@ -165,7 +165,9 @@ def test_the_saved_model_loads_and_answers_the_same(tmp_path):
 
 
 def test_a_fresh_detector_is_sure_of_nothing():
-    told = detector_model(lower_detector(small()), "d", seed=0)({name: batch()[name] for name in ("image", "window")})
+    told = detector_model(lower_detector(small()), "d", Context(seed=0))(
+        {name: batch()[name] for name in ("image", "window")}
+    )
     assert np.abs(told["objectness"][told["objectness"] > 0] - 0.5).max() < 0.2
     assert tf.nn.softmax(told["logits"]).numpy().max() < 0.6
 
@@ -201,7 +203,7 @@ def test_the_smallest_samples_have_an_object_in_them():
 def test_batch_norm_sees_in_testing_what_it_learned_from(context):
     """With statistics that are the last batch's, that batch gives the same in training and in testing."""
     spec = small(regions={"context": context, "size": 6, "sample": 16}, backbone={"bn": {"momentum": 0.0}})
-    model = training_model(lower_detector(spec), "t", 3, seed=0)
+    model = training_model(lower_detector(spec), "t", 3, Context(seed=0))
     randomised(model)
     learned, tested = model(batch(), training=True), model(batch(), training=False)
     for name in LOSSES:

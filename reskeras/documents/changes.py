@@ -1,0 +1,47 @@
+"""The fields in which two pieces of plain data differ, by dotted name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from reskeras.errors import shown
+
+MOST_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """A field whose value differs; None where a side does not have it."""
+
+    field: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.field} {shown(self.after)} was {shown(self.before)}"
+
+
+def changes(before: Any, after: Any, name: str = "") -> list[FieldChange]:
+    """What differs between the plain data `before` and `after`, in the order of their fields; `name` is theirs."""
+    old, new = dict(flat(before, name)), dict(flat(after, name))
+    found = [FieldChange(each, old.get(each), new.get(each)) for each in {**old, **new}]
+    return [each for each in found if each.before != each.after]
+
+
+def in_words(found: Iterable[FieldChange]) -> str:
+    """The first few changes in a line: `recipe.epochs 3 was 2; seed 5 was 0`; empty when there are none."""
+    return "; ".join(map(str, islice(found, MOST_SHOWN)))
+
+
+def flat(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested plain data as dotted names and values; lists of plain values stay whole."""
+    if isinstance(data, list) and not any(isinstance(item, dict) for item in data):
+        yield name, data
+    elif isinstance(data, Mapping | list):
+        for key, value in data.items() if isinstance(data, Mapping) else enumerate(data):
+            yield from flat(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, data
