@@ -97,21 +97,23 @@ def build_run(spec: AnyNetwork, out: str | Path | None = None, seed: int = 0) ->
 
 @preserved()
 def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
-    """One HTML page of one run or several, that opens without a network; where it was written.
+    """One HTML page of one run or several, that opens offline; returns its path.
 
     All are of one task: classifiers, or detectors. `out` is RUN/report.html for one run, saved_models/report.html for
     several. Test errors, precision, confusion matrix and worst mistakes need the run's images (`data_dir`); without
-    them the page says so. Analyses and proofs are those that stand in the run folders.
+    them the page says so. Analyses and proofs are read from the run folders.
     """
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     if not opened:
-        raise ReskerasError("report: name a run, or several")
+        raise ReskerasError("report: name at least one run")
     page = out or (opened[0].path if len(opened) == 1 else HOME) / REPORT_FILE
     check_place(page)
     of, *others = {run.task: run for run in opened}.values()
     if others:
         nouns = [find_task(run.task).noun for run in (of, *others)]
-        raise ReskerasError(f"report: {of.path} is a {nouns[0]} and {others[0].path} a {nouns[1]}; make a page of each")
+        raise ReskerasError(
+            f"report: {of.path} is a {nouns[0]} and {others[0].path} a {nouns[1]}; make a report of each"
+        )
     names = [run.name for run in opened]
     labels = [
         name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(opened, names, strict=True)

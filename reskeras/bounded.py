@@ -19,16 +19,16 @@ LOCAL_HEADER, LENGTHS_AT = 30, 26  # bytes before an entry's name; where the len
 
 
 def read_bounded(file: Path, largest: int) -> bytes:
-    """The bytes of a regular file. Raises OSError, or ValueError if it is none or has more than `largest`."""
+    """The bytes of a regular file. Raises OSError, or ValueError if it is not one or has more than `largest`."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("no file")
+        raise ValueError("not a regular file")
     if status.st_size > largest:
-        raise ValueError(f"more than {largest:,} bytes")
+        raise ValueError(f"larger than {largest:,} bytes")
     with open(file, "rb") as opened:
         data = opened.read(largest + 1)
     if len(data) > largest:  # it may have grown since
-        raise ValueError(f"more than {largest:,} bytes")
+        raise ValueError(f"larger than {largest:,} bytes")
     return data
 
 
@@ -39,7 +39,7 @@ def allowed_size(size: int) -> int:
 
 def check_archive(path: Path, what: str) -> None:
     """Raise a ReskerasError (status 1) unless the zip archive at `path` unpacks to a sane size, and so do HDF5 files in
-    it; `what` begins the message. zipfile's own errors are raised for what is no archive.
+    it; `what` begins the message. zipfile's own errors are raised for a file that is not an archive.
 
     An archive states the sizes of its entries. That it does not lie is left to zipfile, which gives no more bytes than
     are stated.
@@ -109,14 +109,14 @@ def check_hdf5(path: Path, what: str, file: IO[bytes] | None = None) -> None:
             group = waiting.pop()
             for name in group:
                 if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-                    raise failure(f"{what}: {path} has {shown(name)}, which is kept in another file")
+                    raise failure(f"{what}: {path} stores {shown(name)} in another file, which is not supported")
                 found = group[name]
                 if isinstance(found, h5py.Group) and found.id not in seen:
                     seen.add(found.id)  # links may go in a circle
                     waiting.append(found)
                 elif isinstance(found, h5py.Dataset):
                     if found.external or found.is_virtual:
-                        raise failure(f"{what}: {path} has {shown(name)}, which is kept in another file")
+                        raise failure(f"{what}: {path} stores {shown(name)} in another file, which is not supported")
                     unpacked += found.nbytes
                 count += 1
                 if count > MOST_ENTRIES:
@@ -132,5 +132,5 @@ def check_arrays(arrays: int, path: Path, what: str) -> None:
 def _check(unpacked: int, size: int, path: Path, what: str) -> None:
     if unpacked > (allowed := allowed_size(size)):
         raise failure(
-            f"{what}: {path} has {size:,} bytes and unpacks to {unpacked:,}, more than the {allowed:,} that are allowed"
+            f"{what}: {path} has {size:,} bytes and unpacks to {unpacked:,}, more than the {allowed:,} allowed"
         )

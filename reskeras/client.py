@@ -85,7 +85,7 @@ class Client:
             known = False
         if not known:
             raise ReskerasError(
-                f"url: {self.shown!r} is no address of a served model, such as http://localhost:8501/v1/models/NAME"
+                f"url: {self.shown!r} is not the address of a served model, such as http://localhost:8501/v1/models/NAME"
             )
         if not 0 < self.timeout < math.inf:
             raise ReskerasError(f"timeout: {self.timeout}: should be a number of seconds above 0")
@@ -125,7 +125,7 @@ class Client:
         names = [str(path) for path in paths]
         for name in names:
             if not Path(name).is_file():
-                raise ReskerasError(f"image: there is no file {name}")
+                raise ReskerasError(f"image: file not found: {name}")
         found = []
         with requests.Session() as session:
             for part, files in _requests(names, batch, unread):
@@ -143,13 +143,15 @@ class Client:
         body = _parsed(answer.body)
         if answer.status in range(300, 400):
             where = f"redirects to {without_password(answer.location)}" if answer.location else "redirects"
-            raise failure(f"url: {self.shown} {_short(where)}; ask there if you trust it")
+            raise failure(f"url: {self.shown} {_short(where)}; use the new address if you trust it")
         if answer.status != HTTPStatus.OK:
             why = str(body.get("error", answer.reason) if isinstance(body, dict) else answer.reason)
             raise failure(f"url: {self.shown} answered {answer.status}: {_short(why)}")
         rows = body.get("predictions") if isinstance(body, dict) else None
         if not isinstance(rows, list) or len(rows) != len(files):
-            raise failure(f"url: {self.shown} did not answer as TensorFlow Serving does: no prediction for each image")
+            raise failure(
+                f"url: {self.shown} did not answer like TensorFlow Serving: expected one prediction per image"
+            )
         return rows
 
     def _answer(self, session: requests.Session, body: dict[str, Any]) -> Answer:
@@ -214,9 +216,9 @@ def _served(path: str, row: Any, top: int) -> Served:
         pairs = tuple(zip(map(_name, row["classes"]), map(_share, row["probabilities"]), strict=True))
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         if isinstance(row, dict) and "boxes" in row:
-            raise failure("url: a detector is served there; reskeras.Client(url).detect asks it") from error
+            raise failure("url: the served model is a detector; use reskeras.Client(url).detect") from error
         raise failure(
-            "url: the served model has no classes and probabilities in its answer; was it exported by reskeras?"
+            "url: the served model returned no classes and probabilities; was it exported by reskeras?"
         ) from error
     return Served(path, pairs[:top])
 
@@ -232,9 +234,7 @@ def _located(path: str, row: Any) -> ServedObjects:
             path, tuple(ServedObject(_name(name), _share(score), _four(box)) for name, score, box in rows)
         )
     except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise failure(
-            "url: the served model has no boxes in its answer; is it a detector, exported by reskeras?"
-        ) from error
+        raise failure("url: the served model returned no boxes; is it a detector exported by reskeras?") from error
 
 
 def _name(value: Any) -> str:
@@ -244,7 +244,7 @@ def _name(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """A finite number; NaN and Infinity are no JSON when they are told on, and mean nothing."""
+    """A finite number; NaN and Infinity are not valid JSON, and mean nothing here."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("number")
     return float(value)

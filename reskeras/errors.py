@@ -1,4 +1,4 @@
-"""The one error class of reskeras: a message for a person and the exit status it ends a command with."""
+"""The one error class of reskeras: a message for the user and the exit status of the command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def failure(message: str) -> ReskerasError:
 
 
 def shown(value: object) -> str:
-    """`value` as a message shows it: whole unless somebody pasted a page."""
+    """`value` as a message shows it: its repr, shortened if long."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of more than 4,300 digits; nested too deeply

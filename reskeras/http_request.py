@@ -57,12 +57,12 @@ def _answer(session: requests.Session, url: str, body: dict[str, Any], timeout: 
         url, json=body, timeout=timeout, stream=True, allow_redirects=False, headers={"Accept-Encoding": "identity"}
     ) as response:
         if (encoding := response.headers.get("Content-Encoding", "").strip().lower()) not in PLAIN:
-            raise ValueError(f"compressed its answer, unasked ({encoding[:20]})")
+            raise ValueError(f"sent a compressed response, which was not requested ({encoding[:20]})")
         received = bytearray()
         for chunk in response.raw.stream(CHUNK, decode_content=False):
             received += chunk
             if len(received) > LARGEST_ANSWER:
-                raise ValueError(f"answered with more than {LARGEST_ANSWER >> 20} MiB")
+                raise ValueError(f"sent a response larger than {LARGEST_ANSWER >> 20} MiB")
         return Answer(
             response.status_code,
             str(response.reason),

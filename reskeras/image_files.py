@@ -1,4 +1,4 @@
-"""Image files as people name them: one or several, folders, patterns for shells that expand none, standard input."""
+"""Image files as people name them: one or several, folders, patterns that a shell did not expand, standard input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def image_files(given: Sequence[str | Path]) -> Iterator[ImageFiles]:
     """The image files that are meant by names of files, folders (all that is below them), patterns such as
     `photos/*.jpg`, and `-`, which is one image on standard input and lasts as long as the block.
 
-    Raises ReskerasError (status 2) for a name that is no file, a pattern that matches none, and a folder without
+    Raises ReskerasError (status 2) for a name that is not a file, a pattern that matches none, and a folder without
     images.
     """
     found = ImageFiles()
@@ -65,7 +65,7 @@ def _matching(name: str) -> list[Path]:
     if os.path.isfile(name) or os.path.isdir(name):
         return [Path(name)]
     if os.path.lexists(name) or not glob.has_magic(name):
-        raise ReskerasError(f"image: there is no file {name}")
+        raise ReskerasError(f"image: file not found: {name}")
     matches = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.isfile(match)]
     if not matches:
         raise ReskerasError(f"image: no file matches {name}")
@@ -83,7 +83,7 @@ def _below(folder: Path, notes: list[str]) -> list[Path]:
         )
     notes += walk.left_out.notes()
     if len(images) < len(files):
-        notes.append(f"left out {len(files) - len(images):,} files of {folder} that are no images")
+        notes.append(f"skipped {len(files) - len(images):,} files of {folder} that are not images")
     return images
 
 
@@ -92,5 +92,5 @@ def _standard_input() -> bytes:
     if not data:
         raise failure("image: standard input is empty")
     if len(data) > LARGEST_INPUT:
-        raise failure(f"image: standard input has more than {LARGEST_INPUT >> 20} MiB")
+        raise failure(f"image: standard input is larger than {LARGEST_INPUT >> 20} MiB")
     return data

@@ -27,7 +27,7 @@ class Reader:
 
     @property
     def kind(self) -> str:
-        """What stands before the colon."""
+        """The part before the colon."""
         return self.usage.partition(":")[0]
 
     @property
@@ -37,7 +37,7 @@ class Reader:
 
     @property
     def of_folder(self) -> bool:
-        """Whether it is named by a folder of this machine."""
+        """Whether it is named by a folder on this machine."""
         return self.usage.endswith(":PATH")
 
     def takes(self, name: str) -> bool:
@@ -71,7 +71,7 @@ def readers_of(annotation: str) -> list[Reader]:
 
 
 def kinds_of(annotation: str) -> set[str]:
-    """What stands before the colon in their names."""
+    """The parts before the colon in their names."""
     return {reader.kind for reader in readers_of(annotation)}
 
 
@@ -82,5 +82,5 @@ def usages(annotation: str) -> str:
 
 
 def is_folder_kind(kind: str) -> bool:
-    """Whether what follows `kind:` is a folder of this machine."""
+    """Whether what follows `kind:` is a folder on this machine."""
     return any(reader.of_folder and reader.kind == kind for reader in READERS)

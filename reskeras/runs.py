@@ -32,13 +32,13 @@ PROVENANCE_FILE = "provenance.json"
 METRICS_FILE = "metrics.jsonl"
 DATA_FILE = "data.npz"
 BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe that change nothing of what is trained
-BUILT = "it was built, not trained; `reskeras port` makes a whole run of it"
+BUILT = "it was built, not trained; `reskeras port` turns it into a complete run"
 
 
 def _numbered(row: dict[str, Any]) -> dict[str, Any]:
     """A line of metrics.jsonl; ValueError unless it has its epoch, counted from 1, and the seconds that took."""
     if not {"epoch", "seconds"} <= row.keys() or not isinstance(row["epoch"], int) or row["epoch"] < 1:
-        raise ValueError("it has no epoch from 1 on, or no seconds")
+        raise ValueError("needs an epoch, counted from 1, and seconds")
     return row
 
 
@@ -127,7 +127,7 @@ class RunFolder:
 
     def provenance(self) -> dict[str, Any]:
         """How the run came to be: versions, devices, data, seed, revision."""
-        return dict(read_json(self._needs(PROVENANCE_FILE, "it is not whole"), "run", Provenance))
+        return dict(read_json(self._needs(PROVENANCE_FILE, "the run is incomplete"), "run", Provenance))
 
     def metrics(self, tell: Callable[[str], None] = lambda note: None) -> list[dict[str, Any]]:
         """One mapping for each finished epoch; `tell` gets a line for each broken one, which is skipped."""
@@ -162,12 +162,12 @@ def numbered(count: int) -> list[str]:
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """The run in folder `path`; ReskerasError (status 2) when it is none."""
+    """The run in folder `path`; ReskerasError (status 2) when it is not a run."""
     path = local_path(path, "run")
     if not path.is_dir():
-        raise ReskerasError(f"run: there is no folder {path}")
+        raise ReskerasError(f"run: folder not found: {path}")
     if not (path / NETWORK_FILE).is_file():
-        raise ReskerasError(f"run: {path} has no {NETWORK_FILE}, so it is no run folder")
+        raise ReskerasError(f"run: {path} is not a run folder: it has no {NETWORK_FILE}")
     return RunFolder(path)
 
 
@@ -182,12 +182,12 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
             if resume:
                 return open_run(path).path
             raise ReskerasError(
-                f"out: {path} exists already; give another --out, or remove it first; a training goes on with --resume"
+                f"out: {path} already exists; use another --out, remove it, or continue its training with --resume"
             )
         for parent in path.absolute().parents:
             if parent.exists():
                 if not parent.is_dir() or not os.access(parent, os.W_OK):
-                    raise ReskerasError(f"out: {path} cannot be made, because {parent} is no folder to write in")
+                    raise ReskerasError(f"out: {path} cannot be created: {parent} is not a writable folder")
                 break
         return path
     path, number = HOME / name, 2
@@ -207,7 +207,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     known = run.provenance().get("data", {}).get("name")
     found = [*changes(before, now, "network"), *changes(begun, asked, "recipe"), *changes(known, data, "data")]
     if found:
-        raise ReskerasError(f"resume: {path} is another training: now {in_words(found)}")
+        raise ReskerasError(f"resume: {path} is a different training: {in_words(found)}")
 
 
 @contextmanager

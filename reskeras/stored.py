@@ -34,7 +34,7 @@ def read_text(path: Path, field: str) -> str:
     try:
         return read_bounded(path, LARGEST).decode()
     except UnicodeDecodeError as error:
-        raise failure(f"{field}: {path} is broken: it is no text in UTF-8") from error
+        raise failure(f"{field}: {path} is broken: it is not UTF-8 text") from error
     except ValueError as error:
         raise failure(f"{field}: {path} is broken: {error}") from error
     except OSError as error:
@@ -44,7 +44,7 @@ def read_text(path: Path, field: str) -> str:
 def read_json(path: Path, field: str, shape: type[Shape]) -> Shape:
     """The JSON in a file as a `shape`: a type that pydantic knows, such as dict[str, float] or a dataclass.
 
-    Raises `failure` that names `field`, the file and the first thing that is not as it should be.
+    Raises `failure` that names `field`, the file and the first invalid value.
     """
     try:
         return as_shape(parsed(read_text(path, field)), shape)
@@ -64,17 +64,17 @@ def read_json_lines(path: Path, field: str, shape: type[Shape]) -> tuple[list[Sh
             try:
                 rows.append(as_shape(parsed(line), shape))
             except ValueError as error:
-                problems.append(f"{field}: {path}, line {number} is broken and passed over: {error}")
+                problems.append(f"{field}: {path}, line {number} is broken and skipped: {error}")
     return rows, problems
 
 
 def read_names(path: Path, field: str, count: int | None = None, distinct: bool = True) -> list[str]:
-    """The names in a file, one a line: `count` of them, none empty, and `distinct` ones; `failure` when not so."""
+    """The names in a file, one per line: `count` of them, none empty, and `distinct` ones; `failure` when not so."""
     lines = [line.removesuffix("\r") for line in read_text(path, field).removesuffix("\n").split("\n")]
     seen: dict[str, int] = {}
     for number, name in enumerate(lines, 1):
         if not name.strip() or "\0" in name:
-            raise failure(f"{field}: {path} is broken: line {number} is {shown(name)}, which is no name")
+            raise failure(f"{field}: {path} is broken: line {number} is {shown(name)}, which is not a valid name")
         if distinct and name in seen:
             raise failure(f"{field}: {path} is broken: lines {seen[name]} and {number} are both {shown(name)}")
         seen[name] = number

@@ -1,4 +1,4 @@
-"""Folders of images walked without opening a file: which images there are, and what is left out and why."""
+"""Folders of images walked without opening a file: which images there are, and what is skipped and why."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ KINDS = {
     "hidden": ("hidden or thumbnail folder{images}", "hidden or thumbnail folders{images}"),
     "hidden_file": ("hidden image", "hidden images"),
     "loose": ("image beside the class folders", "images beside the class folders"),
-    "unused": ("folder that is no split{images}", "folders that are no splits{images}"),
-    "outside": ("link that leads out of the folder", "links that lead out of the folder"),
-    "loop": ("link to a folder that is walked anyway", "links to folders that are walked anyway"),
-    "dangling": ("link that leads nowhere", "links that lead nowhere"),
+    "unused": ("folder that is not a split{images}", "folders that are not splits{images}"),
+    "outside": ("link that points outside the folder", "links that point outside the folder"),
+    "loop": ("link to a folder that is read anyway", "links to folders that are read anyway"),
+    "dangling": ("broken link", "broken links"),
     "special": ("device, pipe or socket", "devices, pipes or sockets"),
     "unreadable": (
         "folder that cannot be read (permission denied?)",
@@ -62,7 +62,7 @@ class LeftOut:
                 count = sum(places.values())
                 images = f" with {counted_images(count)}" if count else ""
                 what = (one if len(places) == 1 else more).format(images=images)
-                lines.append(f"left out {len(places):,} {what}: {listed(places)}")
+                lines.append(f"skipped {len(places):,} {what}: {listed(places)}")
         return lines
 
 
@@ -200,7 +200,7 @@ def counted_images(count: int) -> str:
 
 
 def listed(places: Iterable[str | os.PathLike[str]]) -> str:
-    """The first few of `places`, and how many more there are; bytes that are no UTF-8 are escaped."""
+    """The first few of `places`, and how many more there are; bytes that are not UTF-8 are escaped."""
     names = [os.fsencode(place).decode("utf-8", "backslashreplace") for place in places]
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

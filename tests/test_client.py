@@ -86,19 +86,19 @@ def test_a_server_may_ask_for_a_wait_but_not_for_any(image, after, monkeypatch):
 @pytest.mark.parametrize(
     "answer, said",
     [
-        (http(gzip.compress(bytes(10**6)), Content_Encoding="gzip"), "compressed its answer"),
-        (http(b"x", Content_Encoding="br"), "compressed its answer"),
-        (http(b" " * (33 << 20)), "more than 32 MiB"),
+        (http(gzip.compress(bytes(10**6)), Content_Encoding="gzip"), "sent a compressed response"),
+        (http(b"x", Content_Encoding="br"), "sent a compressed response"),
+        (http(b" " * (33 << 20)), "larger than 32 MiB"),
         (http(b"x", Content_Length=10**30), "did not answer|cannot be reached"),
         (http(b"x" * 10, Content_Length=100), "cannot be reached"),
-        (http(b'{"predictions": ' + b"[" * 100_000), "no prediction for each image"),
-        (http(b'{"predictions": [' + b"9" * 10_000 + b"]}"), "no prediction for each image"),
-        (http(b'{"a":' * 100_000), "no prediction"),
-        (http(b"\xff\xfe\x00"), "no prediction"),
-        (http(b""), "no prediction"),
-        (http(b"null"), "no prediction"),
-        (http(b'{"predictions": {"0": 1}}'), "no prediction"),
-        (predictions(GOOD, GOOD), "no prediction for each image"),
+        (http(b'{"predictions": ' + b"[" * 100_000), "expected one prediction per image"),
+        (http(b'{"predictions": [' + b"9" * 10_000 + b"]}"), "expected one prediction per image"),
+        (http(b'{"a":' * 100_000), "expected one prediction per image"),
+        (http(b"\xff\xfe\x00"), "expected one prediction per image"),
+        (http(b""), "expected one prediction per image"),
+        (http(b"null"), "expected one prediction per image"),
+        (http(b'{"predictions": {"0": 1}}'), "expected one prediction per image"),
+        (predictions(GOOD, GOOD), "expected one prediction per image"),
         (b"HTTP/1.1 999 Odd\r\n\r\n", "answered 999"),
         (http(b'{"error": ["a", {"b": 1}]}', "400 Bad"), "answered 400"),
         (b"\r\n\r\n", "cannot be reached"),
@@ -109,7 +109,7 @@ def test_a_server_may_ask_for_a_wait_but_not_for_any(image, after, monkeypatch):
             "redirects to http://elsewhere/",
         ),
         (http(status="302 Found", Location="file:///etc/passwd"), "redirects to file:///etc/passwd"),
-        (http(status="301 Moved"), "redirects; ask there"),
+        (http(status="301 Moved"), "redirects; use the new address"),
     ],
     ids=map(str, range(21)),
 )
@@ -179,7 +179,7 @@ def test_rows_that_are_no_classes_are_refused(image, row):
 def test_rows_that_are_no_objects_are_refused(image, change):
     row = FOUND[:-1] + f", {change}}}"  # of keys that come twice, the last counts
     with Hostile(predictions(row)) as server:
-        assert "is it a detector, exported by reskeras?" in refused(server, image, "detect")[0]
+        assert "is it a detector exported by reskeras?" in refused(server, image, "detect")[0]
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,10 @@ def test_whatever_else_a_file_holds_is_told(tmp_path, content, why):
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):
     assert "no such file" in told(lambda: read_json(tmp_path / "none", "run", Point))
-    assert "no file" in told(lambda: read_json(tmp_path, "run", Point))
+    assert "not a regular file" in told(lambda: read_json(tmp_path, "run", Point))
     with open(tmp_path / "huge", "wb") as file:
         file.truncate(LARGEST + 1)
-    assert f"more than {LARGEST:,} bytes" in told(lambda: read_json(tmp_path / "huge", "run", Point))
+    assert f"larger than {LARGEST:,} bytes" in told(lambda: read_json(tmp_path / "huge", "run", Point))
 
 
 def test_broken_lines_cost_no_others(tmp_path):

@@ -28,14 +28,14 @@ def test_hidden_and_system_folders_are_left_out_at_any_depth_with_their_images(t
     files(tmp_path, "a/0.png", f"{folder}/0.png", f"{folder}/deep/1.JPG", f"{folder}/note.txt")
     names, [note] = found(tmp_path)
     assert names == ["a/0.png"]
-    assert note == f"left out 1 hidden or thumbnail folder with 2 images: {tmp_path / folder}"
+    assert note == f"skipped 1 hidden or thumbnail folder with 2 images: {tmp_path / folder}"
 
 
 def test_files_of_systems_are_left_out_without_a_word_and_hidden_images_with_one(tmp_path):
     files(tmp_path, "0.png", ".DS_Store", "Thumbs.db", "desktop.ini", "._0.png")
     names, [note] = found(tmp_path)
     assert names == ["0.png"]
-    assert note == f"left out 1 hidden image: {tmp_path / '._0.png'}"
+    assert note == f"skipped 1 hidden image: {tmp_path / '._0.png'}"
 
 
 def test_links_inside_are_followed_and_those_that_lead_out_nowhere_or_round_are_told(tmp_path):
@@ -56,8 +56,8 @@ def test_links_inside_are_followed_and_those_that_lead_out_nowhere_or_round_are_
         "a/one.png",
     ]
     told = " ".join(walk.left_out.notes())
-    assert "2 links that lead out of the folder" in told
-    assert "2 links that lead nowhere" in told
+    assert "2 links that point outside the folder" in told
+    assert "2 broken links" in told
     assert "a/up" in told
 
 
@@ -78,8 +78,8 @@ def test_pipes_sockets_and_links_to_devices_are_never_opened(tmp_path):
         listening.bind(str(tmp_path / "s.png"))
         names, notes = found(tmp_path)
     assert names == ["0.png"]
-    assert any(note.startswith("left out 2 devices, pipes or sockets") for note in notes)
-    assert any("leads out" in note for note in notes)
+    assert any(note.startswith("skipped 2 devices, pipes or sockets") for note in notes)
+    assert any("points outside" in note for note in notes)
 
 
 def test_a_folder_that_cannot_be_read_is_told_and_a_root_is_refused(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def reading_failure(error: tf.errors.OpError | UnicodeDecodeError, image: str | 
         return failure(f"data: {image or 'a record'} is broken")
     message = re.sub(NOISE, "", error.message or str(error))
     if gone := re.search(r"(?m)^\s*(?:\(\d+\) \w+:\s*)?(?P<file>\S.*?); No such file or directory", message):
-        return failure(f"data: {gone['file']} is gone; it was there when the data was opened")
+        return failure(f"data: {gone['file']} has disappeared since the data was opened")
     if changed := re.search(rf"\[{CHANGED}\] \[(?P<file>.*?)\](?=\s|$)", message):
         return failure(f"data: {changed['file']} {CHANGED}")
     what = "TensorFlow failed"

@@ -118,7 +118,7 @@ def _decode_png(data: tf.Tensor, dtype: tf.DType = tf.uint8) -> tf.Tensor:
 
 @traced_once
 def _decode_other(data: tf.Tensor) -> tf.Tensor:
-    """Whatever is no JPEG, uint8 (height, width, 3), turned."""
+    """Any format but JPEG, uint8 (height, width, 3), turned."""
     head = tf.strings.substr(data, 0, HEAD)
     kinds = [tf.strings.regex_full_match(head, pattern) for pattern in (SIMPLE_PNG, DEEP_PNG, ALPHA_WEBP, GIF)]
     branch = tf.argmax(tf.stack([*kinds, True]), output_type=tf.int32)
@@ -272,6 +272,6 @@ def decode_file(path: str | Path, channels: int) -> tf.Tensor:
     Raises ReskerasError: status 2 for a missing file, 1 for one that cannot be read or is too large.
     """
     if not Path(path).is_file():
-        raise ReskerasError(f"image: there is no file {path}")
+        raise ReskerasError(f"image: file not found: {path}")
     decoded, _ = read_image(path)
     return with_channels(decoded, channels)

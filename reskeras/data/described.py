@@ -28,7 +28,7 @@ def check_description(name: str, data_dirs: list[Path]) -> None:
     for folder in (Path(each).expanduser() / base for each in data_dirs if base):
         for count, file in enumerate(_descriptions(folder)):
             if count >= MOST_FILES:
-                raise failure(f"data: {folder} has more than {MOST_FILES:,} files of descriptions")
+                raise failure(f"data: {folder} has more than {MOST_FILES:,} description files")
             _check(file, name)
 
 
@@ -47,27 +47,27 @@ def _check(file: Path, name: str) -> None:
             return
         described = json.loads(data)
         if not isinstance(described, dict):
-            raise ValueError("it is no mapping")
+            raise ValueError("it is not a mapping")
         if file.name == FEATURES:
             for named in _classes(described):
                 if not (isinstance(named, str) and OWN.fullmatch(named)):
                     raise failure(
                         f"data: {file} has a feature of class {shown(named)}, which TFDS would import; only "
-                        "TFDS' own features are read"
+                        "TFDS' own features are supported"
                     )
         elif file.name == Path(CONFIGS).name:
             default = described.get("default_config_name", described.get("defaultConfigName"))
             if default is not None and not (
                 isinstance(default, str) and re.fullmatch(r"[\w.+-]+", default) and default.strip(".")
             ):
-                raise failure(f"data: {file} has a configuration {shown(default)}, which is no name")
+                raise failure(f"data: {file} has a configuration {shown(default)}, which is not a valid name")
     except ReskerasError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         reason = (
             error.strerror
             if isinstance(error, OSError)
-            else "nested too deep"
+            else "nested too deeply"
             if isinstance(error, RecursionError)
             else error
         )

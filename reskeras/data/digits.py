@@ -35,7 +35,7 @@ def open_digits(name: str = "digits", purpose: Purpose = Purpose()) -> Source[Sp
         channels=1,
         train=everything.part("train", train),
         test=everything.part("test", test),
-        mirror=False,  # a mirrored 2 is no 2
+        mirror=False,  # a mirrored 2 is not a 2
         notes=(f"scikit-learn digits: {len(train)} training and {len(test)} test images, split by class",),
-        divided="one in five of each class, always the same",
+        divided="a fixed 20% of each class",
     )

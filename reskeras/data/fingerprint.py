@@ -66,7 +66,7 @@ class Fingerprint:
 
     @classmethod
     def load(cls, facts: Mapping[str, Any], path: Path) -> Fingerprint:
-        """What `save` wrote, with its facts; without entries where the file is missing or is no such file."""
+        """What `save` wrote, with its facts; without entries where the file is missing or invalid."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 if sum(member.file_size for member in arrays.zip.infolist()) > LARGEST_FILE:
@@ -120,12 +120,12 @@ def _of_images(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> 
     """Differences between images, each counted once, as the first kind that applies."""
     before, now = _leftovers(old, new)
     kinds = (
-        ("the label of 1 image is another", "the labels of {} images are others", ("content",)),
-        ("1 image changed its content", "{} images changed their contents", ("name", "label")),
+        ("the label of 1 image changed", "the labels of {} images changed", ("content",)),
+        ("the content of 1 image changed", "the contents of {} images changed", ("name", "label")),
     )
     same = _matched(before, now, ("name", "content", "label"))
     if same:
-        yield f"{counted_images(same)} changed {'its split' if same == 1 else 'their splits'}"
+        yield f"{counted_images(same)} moved to another split"
     renamed = _matched(before, now, ("content", "label"))
     for one, more, keys in kinds:
         if count := _matched(before, now, keys):
@@ -134,7 +134,7 @@ def _of_images(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> 
         if count:
             yield f"{counted_images(count)} {'is' if count == 1 else 'are'} {what}"
     if renamed:
-        yield f"{counted_images(renamed)} {'has' if renamed == 1 else 'have'} another name"
+        yield f"{counted_images(renamed)} {'was' if renamed == 1 else 'were'} renamed"
 
 
 Key = tuple[str, int, int, int]  # split, name, content, label
@@ -168,6 +168,9 @@ def _matched(before: Counter[Key], now: Counter[Key], keys: tuple[str, ...]) -> 
 
 
 def _of_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    said = {"classes": "its classes have other names", **dict.fromkeys(("digest", "records"), "its images are others")}
+    said = {
+        "classes": "its classes have different names",
+        **dict.fromkeys(("digest", "records"), "its images are different"),
+    }
     # the records of several splits are told of once
     yield from dict.fromkeys(said.get(each.field.partition(".")[0], str(each)) for each in changes(old, new))

@@ -42,7 +42,7 @@ def _for_training(path: Path, division: int) -> Source[Split]:
     opened = _Opened.at(path, division)
     layout = opened.layout
     if layout.train is None:
-        raise ReskerasError(f"data: {path} has {opened.split_names()}, but no folder train beside it")
+        raise ReskerasError(f"data: {path} has no train folder; it has {opened.split_names()}")
     train = opened.split("train", layout.train)
     opened.every_class_has_images(layout.train)
     if layout.test:
@@ -53,13 +53,13 @@ def _for_training(path: Path, division: int) -> Source[Split]:
     _, names, labels = opened.images(layout.train)
     if division == BY_POSITION:
         for_training, for_test = divided_by_position(labels, TEST_SHARE)
-        how = "one in five of each class, always the same"
+        how = "a fixed 20% of each class"
     else:
         for_training, for_test = divided(names, labels, TEST_SHARE)
-        how = "about one in five of each class, always the same"
+        how = "a fixed sample of about 20% of each class"
     if not len(for_test):
-        raise ReskerasError(f"data: {path} has one image a class; at least two are needed, one of them for test")
-    opened.notes.append(f"no test folder: {len(for_test)} of {train.count} images are kept for test")
+        raise ReskerasError(f"data: {path} has one image per class; at least two are needed, one of them for testing")
+    opened.notes.append(f"no test folder: {len(for_test)} of {train.count} images are held out for testing")
     return opened.source(train.part("train", for_training), train.part("test", for_test), None, how)
 
 
@@ -81,13 +81,13 @@ def _for_testing(path: Path, classes: Sequence[str]) -> Source[Split]:
         train = opened.split("train", layout.train)
         train = train if train.count else None
         how = f"the folder {layout.name(layout.test)}"
-        opened.notes.append(f"of {path} {how} is for test")
+        opened.notes.append(f"testing on {how} of {path}")
     elif tested != path:
         how = f"the folder {tested.relative_to(path).as_posix()}"
-        opened.notes.append(f"all images of {how} are for test")
+        opened.notes.append(f"testing on all images of {how}")
     else:
         how = "all images"
-        opened.notes.append(f"all images of {path} are for test")
+        opened.notes.append(f"testing on all images of {path}")
     return opened.source(train, opened.split("test", tested), None, how)
 
 
@@ -109,7 +109,7 @@ class _Opened:
     def at(cls, path: Path, division: int = DIVISION, classes: Sequence[str] = ()) -> _Opened:
         """Walk and check; `classes` are those that are looked for, where they are known."""
         if not path.is_dir():
-            raise ReskerasError(f"data: there is no folder {path}")
+            raise ReskerasError(f"data: folder not found: {path}")
         walk = Walk(path)
         layout = read_layout(walk, classes)
         splits = [folder for folder in (layout.train, layout.validation, layout.test) if folder]
@@ -135,7 +135,7 @@ class _Opened:
         return cls(path, walk, layout, found, tuple(sorted(names)), readable, unread, notes, division)
 
     def split_names(self) -> str:
-        """The folders of splits that there are, for a refusal."""
+        """The folders of the existing splits, for an error message."""
         folders = [folder for folder in (self.layout.validation, self.layout.test) if folder]
         return " and ".join(sorted(self.layout.name(folder) for folder in folders)) or "no classes"
 
@@ -165,7 +165,7 @@ class _Opened:
             origins["train"] = f"the folder {layout.name(layout.train)}"
         if validation and layout.validation:
             origins["validation"] = f"the folder {layout.name(layout.validation)}"
-            self.notes.append(f"training watches the {validation.count:,} images of {origins['validation']}")
+            self.notes.append(f"validation uses the {validation.count:,} images of {origins['validation']}")
         return Source(
             name=f"folder:{self.path}",
             label=self.path.absolute().name,
@@ -197,7 +197,7 @@ class _Opened:
         return 1 if grey else 3
 
     def _why(self) -> str:
-        """What was left out, for a refusal."""
+        """What was skipped, for an error message."""
         notes = [*self.unread, *self.walk.left_out.notes()]
         return f"; {'; '.join(notes[:2])}" if notes else ""
 
@@ -207,7 +207,7 @@ def _class_files(walk: Walk, folder: Path, division: int) -> Files:
     children = walk.children(folder)
     if not children.folders:
         raise ReskerasError(
-            f"data: {folder} has no sub-folders; each class is a folder of images"
+            f"data: {folder} has no sub-folders; expected one folder of images per class"
             + "".join(f"; {note}" for note in walk.left_out.notes()[:2])
         )
     for file in children.images:
@@ -216,7 +216,7 @@ def _class_files(walk: Walk, folder: Path, division: int) -> Files:
     for child in children.folders:
         name = child.name
         if name.splitlines() != [name] or not is_utf8(name):  # classes.txt keeps a name on a line, as UTF-8
-            raise ReskerasError(f"data: {folder} has a sub-folder {name!r}, which cannot be the name of a class")
+            raise ReskerasError(f"data: {folder} has a sub-folder {name!r}, which is not a valid class name")
         if division == BY_POSITION:  # positions count among all the files that were found then, hidden folders' too
             files = sorted(file for file in child.rglob("*") if not file.name.startswith(".") and file.is_file())
         else:
@@ -229,7 +229,7 @@ def _refuse(name: str, folder: Path, layout: Layout, known: list[str], asked: bo
     """Raise the ReskerasError for a class of a split that is not known."""
     if asked:
         raise unknown(f"data: class of {folder}", name, known)
-    raise ReskerasError(f"data: class {name} is in {folder} and not in {layout.train}")
+    raise ReskerasError(f"data: class {name} is in {folder} but not in {layout.train}")
 
 
 def _case_notes(classes: Iterable[str]) -> Iterator[str]:
@@ -239,7 +239,7 @@ def _case_notes(classes: Iterable[str]) -> Iterator[str]:
         by_letters.setdefault(name.casefold(), []).append(name)
     for names in by_letters.values():
         if len(names) > 1:
-            yield f"classes {' and '.join(sorted(names))} differ only in upper and lower case; are they one?"
+            yield f"classes {' and '.join(sorted(names))} differ only in upper and lower case; are they the same class?"
 
 
 def _below(file: Path, folder: Path) -> str:
@@ -248,13 +248,13 @@ def _below(file: Path, folder: Path) -> str:
 
 
 def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:
-    """Notes on files that are no images or cannot be read."""
+    """Notes on files that are not images or cannot be read."""
     if skipped := [file for file in images if file not in readable]:
         named = [f"{listed([file])} ({why_not_read(file)})" for file in skipped[:NAMED]]
         more = f" and {len(skipped) - NAMED:,} more" if len(skipped) > NAMED else ""
         yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {', '.join(named)}{more}"
     if others:
-        yield f"left out {len(others)} files that are none of {' '.join(sorted(SUFFIXES))}: {listed(others)}"
+        yield f"skipped {len(others)} files that are not images ({', '.join(sorted(SUFFIXES))}): {listed(others)}"
 
 
 def _split(

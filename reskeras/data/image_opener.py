@@ -20,7 +20,7 @@ from reskeras.errors import ReskerasError, failure
 from reskeras.printable import is_utf8
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")  # that TensorFlow decodes
-READ = "JPEG, PNG, BMP, WebP and GIF are read"
+READ = "supported are JPEG, PNG, BMP, WebP and GIF"
 LARGEST_FILE = 2**31 - 1  # bytes; TensorFlow counts those of a string in int32
 HEAD = 1024  # bytes by which other kinds of files are recognised
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # what Pillow raises
@@ -47,10 +47,10 @@ OTHERS = {
     "a DICOM image": rb".{128}DICM",
     "a NumPy array": rb"\x93NUMPY",
     "a ZIP archive": rb"PK\x03\x04",
-    "a film": rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3",
+    "a video": rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3",
     "an SVG": rb"\s*(?:<\?xml[^>]*>)?(?:\s|<![^>]*>)*<svg",
     "a web page": rb"(?i:\s*<(?:!doctype html|html))",
-    "a pointer of Git LFS, not the file itself": rb"version https://git-lfs",
+    "a Git LFS pointer, not the file itself": rb"version https://git-lfs",
 }
 
 
@@ -93,7 +93,7 @@ def opened_image(file: str | Path | BinaryIO, most: int) -> Iterator[Image.Image
                 )
             if image.format == "WEBP" and getattr(image, "is_animated", False):
                 raise failure(
-                    f"image: {name} is an animated WebP, of which TensorFlow decodes no frame; save one as PNG"
+                    f"image: {name} is an animated WebP, which TensorFlow cannot decode; save one frame as PNG"
                 )
             yield image
     except ReskerasError:
@@ -106,9 +106,9 @@ def _check_file(file: Path) -> None:
     """Raise OSError or ReskerasError where opening would block or reading would not fit."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise failure(f"image: {file} is no regular file")
+        raise failure(f"image: {file} is not a regular file")
     if status.st_size > LARGEST_FILE:
-        raise failure(f"image: {file} has more than {LARGEST_FILE:,} bytes")
+        raise failure(f"image: {file} is larger than {LARGEST_FILE:,} bytes")
 
 
 def why_unread(file: str | Path | BinaryIO, error: Exception) -> str:
@@ -123,7 +123,7 @@ def why_unread(file: str | Path | BinaryIO, error: Exception) -> str:
         return f"cannot be read: {unread.strerror}"
     if ours := _kind(head, OURS):
         return f"is a broken {ours}"
-    return f"is {_kind(head, OTHERS) or ('no image' if head else 'empty')}; {READ}"
+    return f"is {_kind(head, OTHERS) or ('not an image' if head else 'empty')}; {READ}"
 
 
 def _head(file: str | Path | BinaryIO) -> bytes:

@@ -66,11 +66,11 @@ def check_unchanged(path: Path, known: Known, file: Path, source: Identified) ->
     """A note on the data of a resumed training, or ""; ReskerasError (status 2) if the data has changed since."""
     differences = changes(known, file, source)
     if differences is None:
-        return f"resume: {path} keeps no fingerprint of its data, so that nobody can tell whether it has changed"
+        return f"resume: {path} has no fingerprint of its data, so changes to the data cannot be detected"
     if differences:
         raise ReskerasError(
             f"resume: the data of {path} has changed since its training began: "
-            f"{', '.join(differences)}; put it back, or begin anew with another --out"
+            f"{', '.join(differences)}; restore it, or start a new training with another --out"
         )
     return ""
 
@@ -92,13 +92,13 @@ def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path)
     notes = [note for note in source.notes if note not in known_notes]
     differences = changes(known, file, source)
     if differences is None and source.name.startswith("folder:"):
-        notes.append("the run keeps no fingerprint of its data; images are divided as they were before there was one")
+        notes.append("the run has no fingerprint of its data; images are split as in versions without fingerprints")
     elif differences:
-        notes.append(f"{source.name} has changed since the training: {', '.join(differences)}")
+        notes.append(f"{source.name} has changed since training: {', '.join(differences)}")
         trained = Fingerprint.load(known["fingerprint"], file).entries.get("train")
         if trained is not None and source.test.entries is not None:
             seen = np.isin(source.test.entries, trained)
             if seen.any() and not seen.all():
                 source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
-                notes.append(f"{seen.sum():,} images that the run was trained on are left out of the test")
+                notes.append(f"{seen.sum():,} images that the run was trained on are excluded from the test")
     return replace(source, notes=tuple(notes))

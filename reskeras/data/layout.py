@@ -75,7 +75,7 @@ def read_layout(walk: Walk, classes: Collection[str] = ()) -> Layout:
             else:
                 count = count_images(found[role])
                 images = f"{counted_images(count)} without classes" if count else "no images"
-                layout.notes.append(f"the folder {layout.name(found[role])} has {images} and is left out")
+                layout.notes.append(f"the folder {layout.name(found[role])} has {images} and is skipped")
     if layout.test is None:
         layout.test, layout.validation = layout.validation, None
     return layout
@@ -89,8 +89,8 @@ def _refuse_annotated(walk: Walk, folder: Path) -> None:
     labels = walk.files(inside["labels"])
     if labels and not any(map(is_image, labels)):
         raise ReskerasError(
-            f"data: {folder} has images and labels as YOLO keeps boxes, not a folder for each class; "
-            "reskeras detect reads boxes in the forms of VOC and COCO"
+            f"data: {folder} has images and boxes in YOLO format, not one folder per class; "
+            "reskeras detect reads boxes in VOC and COCO format"
         )
 
 
@@ -106,13 +106,12 @@ def _look_inside(walk: Walk, layout: Layout) -> None:
     if "train" in roles and len(roles) > 1:
         shown = listed(layout.name(child) for child in inside)
         raise ReskerasError(
-            f"data: {layout.top} has splits inside its classes, {shown}; turn them round, such as "
-            f"{inside[0].name}/{inside[0].parent.name}"
+            f"data: {layout.top} has splits inside its classes, {shown}; put the classes inside the splits, "
+            f"such as {inside[0].name}/{inside[0].parent.name}"
         )
     if inside:
         layout.notes.append(
-            f"images in folders inside of classes are of those classes: "
-            f"{listed(layout.name(child) for child in inside)}"
+            f"images in sub-folders of a class belong to that class: {listed(layout.name(child) for child in inside)}"
         )
 
 
@@ -122,7 +121,7 @@ def folded(name: str) -> str:
 
 
 def role_of(name: str) -> tuple[str, tuple[str, ...]] | None:
-    """The role of a split's folder, and the words beside it that are no fillers: `seg_train` is train, (seg,)."""
+    """The role of a split's folder, and the other words that are not fillers: `seg_train` is train, (seg,)."""
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
     words = [word.casefold() for word in re.findall(r"[^\W\d_]+", parts)]
     roles = [role for word in words for role, names in ROLES.items() if word in names]
@@ -157,7 +156,7 @@ def _chosen(walk: Walk, top: Path, names: list[str]) -> dict[str, str]:
         whole = [()]
     if len(whole) > 1:
         sets = [" and ".join(name for each in groups[beside].values() for name in each) for beside in whole[:2]]
-        raise ReskerasError(f"data: {top} has several sets, {'; '.join(sets)}; keep one of them in a folder of its own")
+        raise ReskerasError(f"data: {top} has several sets, {'; '.join(sets)}; move one of them to its own folder")
     alone = groups.get((), {})
     others = set(names).difference(*alone.values())
     if not whole and (not alone or any(is_image(file) for name in others for file in walk.files(top / name))):

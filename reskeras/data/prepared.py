@@ -89,7 +89,7 @@ def _tested(
     for test_name in (each for each in TEST_NAMES if each in splits):
         split = labelled(test_name)
         if not split.count:
-            notes.append(f"tfds:{name} has no labels in its {test_name} split, which is left out")
+            notes.append(f"tfds:{name} has no labels in its {test_name} split, which is ignored")
             continue
         tested[test_name] = split
         if division == BY_POSITION:
@@ -117,32 +117,32 @@ def _parts(
             raise ReskerasError(f"data: tfds:{name} has no split with labels; it has {', '.join(splits)}")
         return _without_test(train, name, testing, notes)
     (test_name, test), *others = tested.items()
-    parts = _Parts(train, test, f"the set's own split {test_name}")
+    parts = _Parts(train, test, f"the set's {test_name} split")
     if testing or not others:
         return parts
     (watched, validation), *_ = others
-    origin = f"the set's own split {watched}"
-    notes.append(f"training watches the {validation.count:,} images of {origin}")
+    origin = f"the set's {watched} split"
+    notes.append(f"validation uses the {validation.count:,} images of {origin}")
     return replace(parts, validation=replace(validation, name="validation"), origins={"validation": origin})
 
 
 def _without_test(train: Split, name: str, testing: bool, notes: list[str]) -> _Parts:
     """The parts of a set without a test split."""
     if testing:
-        notes.append(f"tfds:{name} has no test split with labels: all its training images are for test")
+        notes.append(f"tfds:{name} has no test split with labels: testing on all its training images")
         return _Parts(None, replace(train, name="test"), "all images")
     if train.count < 2:
         raise ReskerasError(
             f"data: tfds:{name} has one training image with a label and no test split; at least two "
-            "images are needed, one of them for test"
+            "images are needed, one of them for testing"
         )
     held = max(round(train.count * HELD_OUT), 1)
     order = np.random.default_rng(0).permutation(train.count)
-    notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are kept for test")
+    notes.append(f"tfds:{name} has no test split with labels: {held} of its training images are held out for testing")
     return _Parts(
         train.part("train", np.sort(order[held:])),
         train.part("test", np.sort(order[:held])),
-        "a tenth of the training images, always the same",
+        "a fixed 10% of the training images",
     )
 
 
@@ -157,10 +157,10 @@ def _channels(image: Any, name: str) -> tuple[int, list[str]]:
     if stored in (1, 3):
         return stored, []
     if not stored:
-        return 3, [f"tfds:{name} leaves the number of channels open: its images are read as coloured ones"]
+        return 3, [f"tfds:{name} does not state the number of channels: its images are read in colour"]
     if stored == 4 and _encoding(image) != "jpeg":
-        return 3, [f"tfds:{name} has images with an alpha channel, which are read without it"]
-    raise ReskerasError(f"data: tfds:{name} has images of {stored} channels; 1, 3, and 4 as PNG, are supported")
+        return 3, [f"tfds:{name} has images with an alpha channel, which is ignored"]
+    raise ReskerasError(f"data: tfds:{name} has images with {stored} channels; supported are 1, 3, and 4 as PNG")
 
 
 def _encoding(image: Any) -> str | None:
@@ -194,12 +194,12 @@ def _labelled(
     if many or not known.any():
         return split if known.any() else split.part(split.name, np.empty(0, np.int64))
     if not known.all():
-        notes.append(f"{(~known).sum():,} of {split.count:,} images in the split {name} have no label and are left out")
+        notes.append(f"{(~known).sum():,} of {split.count:,} images in the {name} split have no label and are skipped")
     return split if known.all() else split.part(split.name, np.flatnonzero(known))
 
 
 def _features(builder: Any, name: str) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    """Name and feature of the image and of the label; ReskerasError for what is no set of labelled images."""
+    """Name and feature of the image and of the label; ReskerasError for anything but a set of labelled images."""
     import tensorflow_datasets as tfds
 
     features = dict(builder.info.features.items())
@@ -207,11 +207,11 @@ def _features(builder: Any, name: str) -> tuple[tuple[str, Any], tuple[str, Any]
     image, label = (features.get(key) for key in keys)
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
         listed = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
-        raise ReskerasError(f"data: tfds:{name} is no set of labelled images; its features are {listed}")
+        raise ReskerasError(f"data: tfds:{name} is not a set of labelled images; its features are {listed}")
     if (count := label.num_classes) is None or count > MOST_CLASSES:
         raise ReskerasError(f"data: tfds:{name} has {count} classes; at most {MOST_CLASSES:,} are supported")
     if image.np_dtype != np.uint8:
-        raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(image.np_dtype)}; uint8 is supported")
+        raise ReskerasError(f"data: tfds:{name} has {np.dtype(image.np_dtype)} images; only uint8 is supported")
     return (image_key, image), (label_key, label)
 
 
@@ -247,7 +247,7 @@ def _split(name: str, records: Records, keys: tuple[str, str], channels: int, cl
         )
         label = parsed[label_key]
         if classes is not None:
-            known = tf.debugging.Assert((label >= 0) & (label < classes), ["no label:", label])
+            known = tf.debugging.Assert((label >= 0) & (label < classes), ["not a valid label:", label])
             with tf.control_dependencies([known]):
                 label = tf.identity(label)
         return parsed[image_key], tf.cast(label, tf.int32)

@@ -133,11 +133,10 @@ class Preprocessing:
             shape = (height, width, channels) if kind == "per_pixel_mean" else (channels,)
             numeric = all(part.dtype.kind == "f" and np.isfinite(part).all() for part in (mean, std))
             if not numeric or not (std > 0).all():
-                raise ValueError("its mean and standard deviation are not finite numbers, the latter above 0")
+                raise ValueError("its mean and standard deviation must be finite, the latter above 0")
             if size not in (None, (height, width, channels)):
                 raise ValueError(
-                    f"it is for images of {height}x{width}x{channels}, and the network's have "
-                    f"{'x'.join(map(str, size))}"
+                    f"it is for images of {height}x{width}x{channels}, but the network takes {'x'.join(map(str, size))}"
                 )
             if (
                 kind not in KINDS

@@ -1,4 +1,4 @@
-"""Random images: what a network that was ported, and has no data of its own, can still be proven on."""
+"""Random images, to verify a ported network that has no data."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def split_records(builder: Any, name: str) -> Records:
     if len(records) != count:
         raise failure(
             f"data: the files of split {name} in {builder.data_dir} hold {len(records)} records, "
-            f"and their description says {count}"
+            f"but the description says {count}"
         )
     return records
 
@@ -61,7 +61,7 @@ class Records:
         return int(self.sizes.sum())
 
     def file_of(self, index: int) -> Path:
-        """The file that a record stands in."""
+        """The file that contains a record."""
         return self.paths[self.owners[index]]
 
     def read_all(self, indices: np.ndarray) -> np.ndarray:

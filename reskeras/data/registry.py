@@ -60,17 +60,15 @@ def _check_kind(name: str) -> None:
     if name.partition(":")[0] in kinds_of(OBJECTS) - kinds_of(CLASSES):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
     if name and not any(reader.takes(name) for reader in readers_of(CLASSES)) and Path(name).expanduser().is_dir():
-        raise ReskerasError(
-            f"data: {name} is a folder; with a folder of images for each class in it, it is folder:{name}"
-        )
+        raise ReskerasError(f"data: {name} is a folder; if it has one folder of images per class, use folder:{name}")
 
 
 def _with_part(source: Source[Split], name: str, count: int) -> Source[Split]:
     train = source.training_images(f"data: {name}")
     if not len(source.classes) <= count <= train.count:
         raise ReskerasError(
-            f"data: {name}: {count:,} is not from {len(source.classes)}, an image of each class, to "
-            f"{train.count:,}, all its training images"
+            f"data: {name}: {count:,} images requested; use {len(source.classes)} (one per class) to "
+            f"{train.count:,} (all training images)"
         )
     return replace(
         source, name=name, label=f"{source.label}, {count:,} training images", train=part_of_each_class(train, count)

@@ -20,11 +20,11 @@ class Rows:
 
     @classmethod
     def shard(cls, batch_size: int, index: int, count: int) -> Rows:
-        """The rows of shard `index` of `count`; ReskerasError (status 2) when a batch cannot be shared out evenly."""
+        """The rows of shard `index` of `count`; ReskerasError (status 2) when a batch cannot be divided evenly."""
         if not 0 <= index < count:
             raise ValueError(f"shard {index} of {count}")
         if batch_size % count:
-            raise ReskerasError(f"batch_size: {batch_size} images cannot be shared out evenly among {count} processes")
+            raise ReskerasError(f"batch_size: {batch_size} images cannot be divided evenly among {count} processes")
         own = batch_size // count
         return cls(index * own, (index + 1) * own, batch_size)
 

@@ -117,7 +117,7 @@ class Images(Protocol):
 
     @property
     def entries(self) -> np.ndarray | None:
-        """What identifies each image, where that can be told: an array (n,) of fingerprint.ENTRY."""
+        """What identifies each image, where that is possible: an array (n,) of fingerprint.ENTRY."""
 
     def part(self, name: str, indices: np.ndarray) -> Self:
         """The images at `indices`, as a split of their own."""
@@ -166,8 +166,8 @@ class Source(Generic[AnySplit]):
         "recalibrate"."""
         if self.train is None:
             raise ReskerasError(
-                f"{use}: needs training images, and {self.name} was opened for testing and has none; "
-                "leave out --data, or give data that has some"
+                f"{use}: needs training images, but {self.name} was opened for testing and has none; "
+                "omit --data, or use data that has some"
             )
         return self.train
 
@@ -198,7 +198,7 @@ class Source(Generic[AnySplit]):
         """The same images for a network with 1 or 3 input channels."""
         if channels == self.channels:
             return self
-        read = "coloured images, read as grey" if channels == 1 else "grey images, read as three equal channels"
+        read = "colour images, read as grey" if channels == 1 else "grey images, read as three equal channels"
         splits: dict[str, Any] = {name: split.with_channels(channels) for name, split in self.splits().items()}
         return replace(self, channels=channels, notes=(*self.notes, f"{self.name} has {read}"), **splits)
 

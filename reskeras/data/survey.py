@@ -94,8 +94,8 @@ def survey(source: Source[Split]) -> Survey:
     shared = sum(digest in trained for digest in digests[1])
     if shared:
         warnings.append(
-            f"{shared} of {len(digests[1])} test images are training images too, byte for byte: "
-            "accuracy on them says nothing"
+            f"{shared} of {len(digests[1])} test images are also training images, byte for byte: "
+            "accuracy on them is meaningless"
         )
     return Survey(
         data=source.label,
@@ -163,7 +163,7 @@ def _unreadable_warning(split: Split, looked_at: int, broken: np.ndarray) -> Ite
         more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
         named = ", ".join(split.where(int(index)) for index in broken[:NAMED])
         yield (
-            f"{len(broken):,} of {looked_at:,} {split.name} images looked at cannot be read, and will end a "
+            f"{len(broken):,} of {looked_at:,} {split.name} images checked cannot be read, and will stop a "
             f"training: {named}{more}"
         )
 
@@ -230,9 +230,9 @@ def _contents(split: Split) -> Iterator[tuple[bytes, int]]:
 def _turned_note(turned: tuple[int, int], of: int) -> Iterator[str]:
     if count := sum(turned):
         said = (
-            "is turned by its EXIF tag, as viewers show it"
+            "is rotated by its EXIF tag, as in image viewers"
             if count == 1
-            else "are turned by their EXIF tags, as viewers show them"
+            else "are rotated by their EXIF tags, as in image viewers"
         )
         yield f"{count:,} of {of:,} images {said}"
 
@@ -247,8 +247,8 @@ def _class_warnings(classes: dict[str, tuple[int, int]]) -> Iterator[str]:
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > UNEQUAL * counts[least]:
         yield (
-            f"classes are very unequal: {counts[most]:,} training images of {most} and {counts[least]:,} of "
-            f"{least}; accuracy mostly tells of the large ones"
+            f"classes are very unbalanced: {counts[most]:,} training images of {most} and {counts[least]:,} of "
+            f"{least}; accuracy mostly reflects the large ones"
         )
     if few := [name for name, count in counts.items() if count < FEW]:
         more = f" and {len(few) - NAMED} more" if len(few) > NAMED else ""

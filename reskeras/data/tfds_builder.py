@@ -15,10 +15,10 @@ from reskeras.files import local_path
 def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     """TFDS' builder of a set that is prepared; ReskerasError as `prepared.open_prepared` says."""
     if data_dir is not None and not local_path(data_dir, "data_dir").is_dir():
-        raise ReskerasError(f"data_dir: there is no folder {data_dir}")
+        raise ReskerasError(f"data_dir: folder not found: {data_dir}")
     if re.match(r"\w+:[A-Za-z_]", name):  # what comes after a colon is a version, of other sources a name
         raise ReskerasError(
-            f"data: tfds:{name} is of another namespace than TFDS' own, such as Hugging Face's; such sets are not read"
+            f"data: tfds:{name} is in another namespace than TFDS' own, such as Hugging Face's, which is not supported"
         )
     import logging
 
@@ -34,7 +34,7 @@ def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     except (ParseError, DatasetInfoFileError, JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         raise failure(f"data: the description of tfds:{name} is broken: {first_line(error)}") from error
     except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, RuntimeError, ImportError) as error:
-        raise ReskerasError(f"data: TFDS opens no {name!r}: {first_line(error)}") from error
+        raise ReskerasError(f"data: TFDS cannot open {name!r}: {first_line(error)}") from error
     if not builder.is_prepared():
         where = f" --data_dir={data_dir}" if data_dir else ""
         raise ReskerasError(
@@ -52,8 +52,8 @@ def first_line(error: Exception) -> str:
 def _download(builder: Any) -> str:
     """What preparing a set would download, as far as TFDS knows beforehand."""
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        return "its files must be downloaded by hand first"
+        return "its files must be downloaded manually first"
     files = builder.url_infos
     size = sum(file.size for file in files.values() if isinstance(file.size, int))
     hosts = ", ".join(sorted({url.split("/")[2] for url in files if "//" in url}))
-    return f"downloads {size / 1e6:.0f} MB from {hosts}" if size else "the size of its download is not known"
+    return f"downloads {size / 1e6:.0f} MB from {hosts}" if size else "download size unknown"

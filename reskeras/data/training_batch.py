@@ -51,7 +51,7 @@ class TrainingBatch:
         if classes is None and (augment.mixes or label_smoothing):
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
         if augment.scale:
-            raise ReskerasError("augment.scale: is for detectors; choose random_resized_crop or shorter_side")
+            raise ReskerasError("augment.scale: only for detectors; use random_resized_crop or shorter_side")
         self.split, self.preprocessing, self.augment = split, preprocessing, augment
         self.rows = Rows.shard(min(batch_size, split.count), *shard)
         self.classes, self.label_smoothing = classes, label_smoothing
@@ -141,7 +141,7 @@ def pixel_changes(augment: AugmentSpec, channels: int) -> dict[int, Change]:
     if augment.lighting:
         if channels != 3:
             raise ReskerasError(
-                f"augment.lighting: needs colour images, and these have {channels} channel{'s' if channels > 1 else ''}"
+                f"augment.lighting: needs colour images, but these have {channels} channel{'s' if channels > 1 else ''}"
             )
         changes[LIGHTING] = lambda images, seed, rows: lighting(images, augment.lighting, seed, rows)
     return changes

@@ -33,7 +33,7 @@ def window_of(augment: AugmentSpec, height: int, width: int) -> Window | None:
         return None
     low, high = augment.shorter_side
     if low < max(height, width):
-        raise ReskerasError(f"augment.shorter_side: {low} is less than the network's images of {height}x{width}")
+        raise ReskerasError(f"augment.shorter_side: {low} is less than the network's input of {height}x{width}")
     return lambda shape, draws: shorter_side_window(shape, draws, (low, high), (height, width))
 
 

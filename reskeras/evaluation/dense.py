@@ -25,7 +25,7 @@ class DenseNetwork:
         pools = [(index, node) for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
         if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0][0] + 1 :]):
             raise ReskerasError(
-                "scales: this network's head does not pool its feature maps, so that it cannot be "
+                "scales: this network's head does not pool its feature maps, so it cannot be "
                 "applied to images of other sizes; use --views"
             )
         weights = read(model)

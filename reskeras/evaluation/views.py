@@ -37,12 +37,12 @@ class Views:
         if self.crops not in (1, 10):
             raise ReskerasError(f"views: {self.crops} is not one of 1, 10")
         if self.scales and (self.crops > 1 or self.resize):
-            raise ReskerasError("scales: whole images are not cropped; leave --views and --resize out")
+            raise ReskerasError("scales: whole images are not cropped; omit --views and --resize")
         if self.resize and self.crops == 1:
-            raise ReskerasError("resize: only ten crops are cut from a larger image; add --views 10")
+            raise ReskerasError("resize: only applies to ten crops; add --views 10")
         for scale in self.scales:
             if not 1 <= scale <= LARGEST_SCALE:
-                raise ReskerasError(f"scales: {scale}: should be at least 1 and at most {LARGEST_SCALE}")
+                raise ReskerasError(f"scales: {scale}: should be between 1 and {LARGEST_SCALE}")
 
     def describe(self) -> str:
         """The views in words."""
@@ -62,7 +62,7 @@ def scored(
     """Log probabilities and labels of every image of `split`, in order; several views' probabilities are averaged."""
     if views.scales:
         if dense is None:
-            raise ValueError("scales: whole images are looked at by a DenseNetwork")
+            raise ValueError("scales: whole images need a DenseNetwork")
         yield from _whole(split, preprocessing, views.scales, dense)
     elif views.crops == 10:
         yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1))
@@ -93,7 +93,7 @@ def _ten_crops(
     pad = PADDING if resize is None and max(height, width) < SMALL else 0
     square = resize or (max(height, width) if pad else round(max(height, width) * 256 / 224))
     if square < max(height, width):
-        raise ReskerasError(f"resize: {square} is smaller than the network's {height}x{width}")
+        raise ReskerasError(f"resize: {square} is smaller than the network's input of {height}x{width}")
     size = (height, width, channels) if pad else (square, square, channels)
 
     @tf.function
@@ -127,7 +127,7 @@ def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
     scale = size / min(height, width)
     shape = [max(round(side * scale), size) for side in (height, width)]
     if shape[0] * shape[1] > LARGEST_SCALE**2:
-        raise ReskerasError(f"scales: {size} makes a {height}x{width} image one of {shape[0]}x{shape[1]} pixels")
+        raise ReskerasError(f"scales: {size} would resize a {height}x{width} image to {shape[0]}x{shape[1]} pixels")
     if shape == [height, width]:
         return image
     return tf.clip_by_value(tf.round(tf.image.resize(image, shape, antialias=True)), 0.0, 255.0)

@@ -74,7 +74,7 @@ class Exporter(ABC):
         write_proofs(self.folder, proofs)
         if rejected := [proof for proof in proofs if not proof.holds]:
             raise failure(
-                "export: rejected, because not the model: " + ", ".join(proof.objection for proof in rejected)
+                "export: rejected, not equivalent to the model: " + ", ".join(proof.objection for proof in rejected)
             )
         return proofs
 
@@ -103,4 +103,4 @@ def check_place(folder: Path) -> None:
     """ReskerasError (status 2) unless an export folder can be written to."""
     place = folder if folder.exists() else folder.parent
     if not os.access(place, os.W_OK) or (folder.exists() and not folder.is_dir()):
-        raise ReskerasError(f"export: {folder} is no folder to write in")
+        raise ReskerasError(f"export: {folder} is not a writable folder")

@@ -101,7 +101,7 @@ def write_lite_model(
     """
     how = LITE_KINDS[kind]
     if how.measured and (images is None or not len(images)):
-        raise ReskerasError(f"export: tflite: {kind} measures ranges on representative images, and there are none")
+        raise ReskerasError(f"export: tflite: {kind} is calibrated on representative images, but there are none")
     with scratch() as folder:
         saved = write_saved_model(inference, folder, batches=(), signatures=["serving_default"])
         try:
@@ -119,10 +119,10 @@ def _cause(message: str) -> str:
     """The operation without a builtin and its layer, or else the converter's message."""
     operation, layer = OPERATION.search(message), LAYER.search(message)
     if operation:
-        where = f"layer {layer['layer']}" if layer else "something around the network"
+        where = f"layer {layer['layer']}" if layer else "an operation around the network"
         return (
-            f"{where} needs {operation['name']}, which is none of LiteRT's builtin operations; an interpreter on a "
-            "phone would refuse the file"
+            f"{where} needs {operation['name']}, which is not a LiteRT builtin operation; an interpreter on a "
+            "phone would reject the file"
         )
     return f"the converter failed: {message.splitlines()[0][:200]}"
 
@@ -143,7 +143,7 @@ def describe(inference: Inference, kind: str, file: Path, path: Path) -> None:
         {
             "kind": kind,
             "signature": "serving_default",
-            "use": f"{'; '.join(steps)}. Do not normalise: that is inside.",
+            "use": f"{'; '.join(steps)}. Do not normalise: the model does.",
             "input": {**_facts(pixels), "range": [0, 255], "channels": colours},
             "inside": [normalisation, "network", "softmax"],
             "outputs": [{"index": index, **_facts(tensor)} for index, tensor in enumerate(told)],

@@ -106,7 +106,7 @@ def _metadata(name: str, description: str, images: LiteTensor, outputs: Sequence
     given = _Table(
         {
             0: images.name,
-            1: "Pixels 0 to 255; normalisation is inside.",
+            1: "Pixels 0 to 255; normalisation is part of the model.",
             3: _Table({0: _Byte(IMAGE), 1: image}),
             4: [unit],
             5: _Table({0: [255.0], 1: [0.0]}),

@@ -59,10 +59,10 @@ def logits_aside(path: Path, images: np.ndarray) -> np.ndarray:
         [sys.executable, "-P", __file__, path], input=asked.getbuffer(), capture_output=True, check=False
     )
     if done.returncode < 0:
-        raise LiteCrash(f"ends the process that runs it ({signal.Signals(-done.returncode).name})")
+        raise LiteCrash(f"crashes the process that runs it ({signal.Signals(-done.returncode).name})")
     if done.returncode:
-        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["it does not say why"])[-1]
-        raise LiteCrash(f"is refused by LiteRT: {said[:LONGEST]}")
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        raise LiteCrash(f"is rejected by LiteRT: {said[:LONGEST]}")
     return np.load(io.BytesIO(done.stdout), allow_pickle=False)
 
 

@@ -80,7 +80,7 @@ class Proof:
         if self.crash:
             return f"{self.path} {self.crash}"
         noise = (
-            f" (Keras differs from itself by {self.keras_noise:.2g} when asked image by image)"
+            f" (Keras' own outputs differ by {self.keras_noise:.2g} when images are evaluated one at a time)"
             if self.keras_noise is not None
             else ""
         )

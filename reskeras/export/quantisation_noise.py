@@ -78,7 +78,7 @@ def check_debugged(kind: str) -> None:
     if kind not in DEBUGGED:
         raise ReskerasError(
             f"explain, keep-float: {kind} is not one of {', '.join(DEBUGGED)}, the kinds that "
-            "TensorFlow's quantisation debugger knows"
+            "TensorFlow's quantisation debugger supports"
         )
 
 

@@ -28,7 +28,7 @@ ONLY_HERE = "127.0.0.1"  # docker publishes a port to the whole network unless i
 ANSWERS_WITHIN = 10  # seconds that docker has to answer
 LOOKS_EVERY = 10  # seconds between a server's polls of models.config, which a new export changes
 HOW_TO_GET = (
-    f"neither {PROGRAM} nor a docker that answers is on this machine; the container is {IMAGE} on Docker "
+    f"neither {PROGRAM} nor a running docker was found; the container is {IMAGE} on Docker "
     "Hub, the Debian package is described at tensorflow.org/tfx/serving/setup; --dry-run prints the commands"
 )
 

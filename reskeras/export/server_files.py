@@ -24,7 +24,7 @@ LOADED = 2  # versions at a time: labels may only refer to loaded versions
 WAIT_MICROSECONDS = 2000
 HIGHEST_VERSION = 2**63 - 1  # TensorFlow Serving reads them as int64
 HEAD = (
-    "# For a server that has this folder as {folder}. Labels need the server's flag\n"
+    "# For a server that sees this folder as {folder}. Labels need the server's flag\n"
     "# --allow_version_labels_for_unavailable_models=true: it assigns them before it has loaded a version.\n"
 )
 
@@ -44,7 +44,7 @@ def next_version(folder: Path) -> int:
     version = max(versions(folder), default=0) + 1
     if version > HIGHEST_VERSION:
         raise failure(
-            f"export: {folder / str(version - 1)} has the highest version that TensorFlow Serving knows; "
+            f"export: {folder / str(version - 1)} has the highest version that TensorFlow Serving supports; "
             "remove or rename that folder"
         )
     return version
@@ -98,7 +98,7 @@ def read_models(folder: Path) -> ModelServerConfig:
     except (OSError, ValueError, text_format.ParseError) as error:
         raise failure(f"serve: {path} is broken: {' '.join(str(error).split())}; export the run again") from error
     if not config.model_config_list.config:
-        raise failure(f"serve: {path} names no model; export the run again")
+        raise failure(f"serve: {path} lists no model; export the run again")
     return config
 
 

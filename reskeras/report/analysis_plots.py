@@ -82,8 +82,8 @@ def _signal(lines: Lines) -> Any:
             share.plot([place for place, _ in inside], [unit.shortcut_share for _, unit in inside], marker=".", **style)
         plot_line(depth, range(len(analysis.units)), [unit.depth for unit in analysis.units], **style)
         depth.axhline(analysis.layers, color=style["color"], linewidth=0.8, alpha=0.5, linestyle=":")
-    share.set(xlabel="unit", ylabel="share of the output", title="What of a unit's output is its shortcut")
-    depth.set(xlabel="unit", ylabel="weighted layers", title="Effective depth (dotted: the network's own)")
+    share.set(xlabel="unit", ylabel="share of the output", title="Shortcut's share of each unit's output")
+    depth.set(xlabel="unit", ylabel="weighted layers", title="Effective depth (dotted: the network's depth)")
     if not share.lines:
         share.text(0.5, 0.5, "no shortcuts", ha="center", va="center", transform=share.transAxes)
     else:
@@ -123,8 +123,8 @@ def _lesions(lines: Lines) -> Any:
                 [places[each.units[0]] for each in found], [1 - each.accuracy for each in found], marker=".", **style
             )
             axis.axhline(1 - analysis.accuracy, color=style["color"], linewidth=0.8, alpha=0.6, linestyle=":")
-    removed.set(title="Error with one unit removed (dotted: whole)", xlabel="unit", ylabel="test error")
-    swapped.set(title="Error with a unit and the next exchanged", xlabel="unit")
+    removed.set(title="Error with one unit removed (dotted: full network)", xlabel="unit", ylabel="test error")
+    swapped.set(title="Error with two adjacent units swapped", xlabel="unit")
     for axis in (removed, swapped):
         axis.set_ylim(0, 1)
         whole_numbers(axis.xaxis)

@@ -53,7 +53,7 @@ def check_path(path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise ReskerasError(f"plot: {path} must end in one of {', '.join(SUFFIXES)}")
     if not path.absolute().parent.is_dir():
-        raise ReskerasError(f"plot: there is no folder {path.parent} to write {path.name} in")
+        raise ReskerasError(f"plot: {path.name} cannot be written: folder not found: {path.parent}")
     if path.is_dir():
         raise ReskerasError(f"plot: {path} is a folder")
     return path
@@ -224,7 +224,7 @@ class _Page:
     def _more(self, item: Item, axis: float, y: float) -> float:
         self.pen.line([(axis, y), (axis, y + MORE_HEIGHT)], linestyle=":")
         self.pen.box(axis, y + 0.07, 1.3, MORE_HEIGHT - 0.14, "white", rounded=0.06, linestyle=":", edgecolor=LINE)
-        self.pen.text(axis, y + 0.145, f"{item.more} more, equal", 6)
+        self.pen.text(axis, y + 0.145, f"{item.more} more, identical", 6)
         self.pen.text(axis, y + 0.265, item.name, 5.5, color="#666666")
         return y + MORE_HEIGHT
 

@@ -18,7 +18,7 @@ def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None 
     figure = Figure(8.5, 4.6)
     axis = figure.subplots()
     _pairs(axis, runs, "accuracy", lambda accuracy: 100 * (1 - accuracy), networks)
-    axis.set(xlabel="epoch", ylabel="error (%)", title="Error by epoch: thin training, bold test or held out")
+    axis.set(xlabel="epoch", ylabel="error (%)", title="Error by epoch (thin: training, bold: test or held out)")
     add_legend(axis)
     return figure
 
@@ -32,7 +32,7 @@ def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
     axes = figure.subplots(-(-(len(names) + 1) // 2), 2, sharex=True, squeeze=False).flat
     for axis, name in zip(axes, names, strict=False):
         _pairs(axis, runs, name, lambda loss: loss)
-        axis.set(title="sum of all" if name == "loss" else name.replace("_", " "))
+        axis.set(title="total" if name == "loss" else name.replace("_", " "))
         axis.tick_params(labelbottom=True)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
@@ -47,7 +47,7 @@ def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
         loc="upper left",
         frameon=False,
         fontsize=9,
-        title=None if len(runs) == 1 else "thin training, bold test or held out",
+        title=None if len(runs) == 1 else "thin: training, bold: test or held out",
     )
     return figure
 
@@ -79,12 +79,14 @@ def _pairs(
 
 def curves_in_words(runs: Mapping[str, Metrics]) -> str:
     """Alternative text of the plot of errors."""
-    return "Curves of error by epoch. " + _ends(runs, "training error", "accuracy", lambda value: f"{1 - value:.1%}")
+    return "Learning curves: error by epoch. " + _ends(
+        runs, "training error", "accuracy", lambda value: f"{1 - value:.1%}"
+    )
 
 
 def losses_in_words(runs: Mapping[str, Metrics]) -> str:
     """Alternative text of the plot of losses."""
-    return "Curves of losses by epoch, their sum and each part. " + _ends(
+    return "Loss curves by epoch: the total and each part. " + _ends(
         runs, "a training loss of", "loss", lambda value: f"{value:.3f}"
     )
 

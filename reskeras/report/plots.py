@@ -18,7 +18,7 @@ PLOTS = {
     "responses": "Layer responses",
     "signal": "Shortcuts and effective depth",
     "gradients": "Gradients",
-    "lesions": "Units removed and exchanged",
+    "lesions": "Units removed and swapped",
 }
 
 
@@ -50,8 +50,8 @@ def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]
     taps = dict.fromkeys(each.tap for found in analyses.values() for each in found.responses)
     images = next(iter(analyses.values())).images
     for key, figure in draw_analyses(analyses, networks).items():
-        caption = f"Responses are read {' or '.join(taps)}; {images:,} test images." if key == "responses" else ""
-        yield plot(PLOTS[key], figure, f"{PLOTS[key]}, a line for each network. {words}.", caption)
+        caption = f"Responses are measured {' or '.join(taps)}; {images:,} test images." if key == "responses" else ""
+        yield plot(PLOTS[key], figure, f"{PLOTS[key]}, one line per network. {words}.", caption)
 
 
 def networks_of(plans: Mapping[str, Plan]) -> Iterator[Plot]:
@@ -67,5 +67,5 @@ def networks_of(plans: Mapping[str, Plan]) -> Iterator[Plot]:
             lambda path, plan=plan, name=name: draw(plan, name, path),
             f"The network {name} drawn stage by stage: {plan.weighted_layers()} weighted layers, from "
             f"{plan.input_shape} to {plan.output_shape[0]} classes.",
-            f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds of an image.",
+            f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds per image.",
         )

@@ -25,8 +25,8 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
         "largest difference",
         "agreement",
         "accuracy",
-        "of Keras",
-        "accuracy is",
+        "Keras accuracy",
+        "metric",
         "p50, batch 1",
         "images/s",
         "batch",
@@ -52,7 +52,9 @@ def exports_of(proofs: Mapping[str, Sequence[Proof]]) -> list[Table]:
                     str(largest.batch) if largest else "",
                 ]
             )
-    caption = "Each artefact beside the Keras model on the same real images, and timed on the machine that made it."
+    caption = (
+        "Each artefact compared with the Keras model on the same real images, and timed on the machine that made it."
+    )
     return [Table("Exports", columns, rows, caption)] if rows else []
 
 
@@ -65,8 +67,8 @@ def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:
         ("data", data.get("label")),
         ("ported from", f"{ported['source']}, {ported['layout']}" if (ported := made.get("ported")) else None),
         ("images", f"{data['train']:,} training, {data['test']:,} test" if "train" in data else None),
-        ("about the data", "; ".join(data.get("notes", []))),
-        ("begun from", made.get("begun_from")),
+        ("data notes", "; ".join(data.get("notes", []))),
+        ("started from", made.get("begun_from")),
         ("preprocessing", made.get("preprocessing")),
         ("seed", made.get("seed")),
         ("precision", made.get("precision")),

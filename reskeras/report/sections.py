@@ -19,7 +19,7 @@ QUALITY = 88  # of JPEGs
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and values; `text` stands above them."""
+    """Names and values, with `text` above them."""
 
     title: str
     pairs: Sequence[tuple[str, str]]

@@ -83,7 +83,7 @@ def _draw(path: Path, source: Source[Split], originals: list, labels: np.ndarray
             _cell(axes[row][column], images[row])
             if mixes:
                 axes[row][column].set_xlabel(_shares(targets[row], source.classes), fontsize=6, color=PALE, labelpad=2)
-    stored = "as shown" if len(shapes) > 1 else f"as shown, {_side_by_side(*shapes)}"
+    stored = "original" if len(shapes) > 1 else f"original, {_side_by_side(*shapes)}"
     for column, title in enumerate((stored, f"augmented, {_side_by_side(size)}")):
         axes[0][column].set_title(title, fontsize=9, color=INK, loc="left")
     save_figure(figure, path, "png")

@@ -92,7 +92,7 @@ class Run(Generic[AnySplit]):
         self.folder.preprocessing_file  # noqa: B018 - raises for a run that was only built
         known, classes = self.folder.provenance().get("data", {}), self.folder.classes()
         if data is None and not known:
-            raise ReskerasError(f"data: {self.path} was ported and has no data of its own; give --data")
+            raise ReskerasError(f"data: {self.path} was ported and has no data; give --data")
         opened = find_task(self.task).open_source
         if data is None or is_own(data, known):
             source = opened(kept_name(known), data_dir or known.get("data_dir"), division=division_of(known))
@@ -101,7 +101,8 @@ class Run(Generic[AnySplit]):
         source = opened(data, data_dir, testing=() if unnamed else classes)
         if unnamed and len(source.classes) != len(classes):
             raise ReskerasError(
-                f"data: {source.name} has {len(source.classes)} classes, and {self.path} {len(classes)} without names"
+                f"data: {source.name} has {len(source.classes)} classes, but {self.path} has {len(classes)} "
+                "without names"
             )
         return source
 

@@ -94,7 +94,7 @@ def _start(trained: Task, begun: Run | None, recipe: Recipe, tell: Callable[[str
     start = trained.start(begun)
     frozen = [f"frozen up to {recipe.freeze}"] if recipe.freeze else []
     frozen += ["batch norm frozen"] if recipe.frozen_bn else []
-    tell(", ".join([f"from {start.name}", *frozen]))
+    tell(", ".join([f"starting from {start.name}", *frozen]))
     return start
 
 

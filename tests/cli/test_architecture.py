@@ -192,8 +192,8 @@ def test_scaled_units_have_both_factors_at_the_merge(drawing):
 
 def test_what_is_left_out_of_a_long_run_is_counted(drawing):
     found = drawing(plan("cifar-resnet-110"))
-    assert found.texts["16 more, equal"] == 1 and found.texts["unit 2 to unit 17"] == 1
-    assert found.texts["15 more, equal"] == 2 and found.texts["unit 3 to unit 17"] == 2
+    assert found.texts["16 more, identical"] == 1 and found.texts["unit 2 to unit 17"] == 1
+    assert found.texts["15 more, identical"] == 2 and found.texts["unit 3 to unit 17"] == 2
     assert found.texts["unit 18"] == 3
     assert len(found.merges) == 2 + 3 + 3
     assert not [text for text in drawing(plan("cifar-resnet-32")).texts if "more" in text]

@@ -32,7 +32,7 @@ def test_figures_notes_and_warnings_are_printed(folder):
     assert result.exit_code == 0, result.output
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
     assert "training 17 images" in lines
-    assert "test 4 about one in five of each class, always the same" in lines
+    assert "test 4 a fixed sample of about 20% of each class" in lines
     assert "cat 12 3" in lines and "dog 5 1" in lines
     assert any(line.startswith("note: skipped 1 of 22 images that cannot be read") for line in lines)
     assert "warning: fewer than 10 training images of 1 class: dog" in lines
@@ -64,7 +64,7 @@ def test_a_sheet_is_drawn_at_the_size_asked_for(folder, tmp_path, shape):
         (["digits", "--sheet", "nowhere/sheet.png"], "in a folder that there is"),
         (["digits", "--input-shape", "large"], "'large' should be height and width"),
         (["digits", "--input-shape", "0x10"], "should be from 1 to 2048 pixels"),
-        (["folder:nowhere"], "there is no folder nowhere"),
+        (["folder:nowhere"], "folder not found: nowhere"),
     ],
 )
 def test_wrong_requests_are_refused_in_a_line(arguments, message):

@@ -141,12 +141,12 @@ class TestRefusals:
             (["show", "resnet-18", "--set", "shared=stage9"], ["'stage9' is not one of"]),
             (["show", "resnet-18", "--data", "folder:photos"], ["'folder:photos' is not one of voc:PATH, coco:PATH"]),
             (["train", "resnet-18"], ["missing option '--data'"]),
-            (["train", "resnet-18", "--data", "voc:nowhere"], ["there is no folder nowhere"]),
+            (["train", "resnet-18", "--data", "voc:nowhere"], ["folder not found: nowhere"]),
             (["train", "resnet-18", "--data", "voc:x", "--epochs", "0"], ["epochs: 0"]),
             (["train", "resnet-18", "--data", "voc:x", "--recipe", "detektor"], ["did you mean detector?"]),
             (["train", "resnet-18", "--data", "voc:x", "--rate-factor", "stage1"], ["NAME=NUMBER"]),
             (["train", "--from", "nowhere", "--data", "voc:x"], ["nowhere"]),
-            (["evaluate", "nowhere"], ["there is no folder nowhere"]),
+            (["evaluate", "nowhere"], ["folder not found: nowhere"]),
             (["evaluate", "nowhere", "--scales", "big"], ["scales: 'big'", "0.75,1,1.5"]),
             (["evaluate", "nowhere", "--curves", "curves.pdf"], [".png or .svg"]),
             (["evaluate", "nowhere", "--pictures", "some.svg"], ["pictures: some.svg should end in .png"]),
@@ -189,7 +189,7 @@ class TestRefusals:
         assert "to: 'tflite' is not one of serving" in refused("detect", "export", run, "--to", "tflite")
         words = [detector_files / "detector.yaml", "--data", f"voc:{detector_files / 'shapes'}", "--out", run]
         taken = refused("detect", "train", *words)
-        assert "exists already" in taken
+        assert "already exists" in taken
 
     def test_classes_that_contradict_the_data_are_refused(self, detector_files, tmp_path):
         flags = ["--data", f"voc:{detector_files / 'shapes'}", "--classes", 5, "--out", tmp_path / "run"]

@@ -122,7 +122,7 @@ class TestData:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["voc:nowhere"], "there is no folder nowhere"),
+            (["voc:nowhere"], "folder not found: nowhere"),
             (["voc:"], "'voc:' is not one of"),
             (["voc:nowhere", "--recipe", "quik"], "did you mean quick"),
         ],

@@ -48,7 +48,7 @@ def refused(*arguments: str) -> str:
         (["build"], ["depth: not set"]),
         (["build", "resnet-18", "--out", "/"], ["out: / exists"]),
         (["build", "resnet-18", "--plot", "net.bmp"], ["plot: net.bmp", ".png, .svg, .pdf"]),
-        (["build", "resnet-18", "--plot", "no-such-folder/net.png"], ["no folder no-such-folder"]),
+        (["build", "resnet-18", "--plot", "no-such-folder/net.png"], ["folder not found: no-such-folder"]),
     ],
 )
 def test_a_wrong_request_is_refused_by_name(arguments, said):

@@ -89,7 +89,7 @@ def test_evaluate_in_views_by_class_and_into_files(copied, tmp_path):
     [
         (["--views", 3], "views: 3 is not one of 1, 10"),
         (["--scales", "big"], "scales: 'big': should be numbers such as 224,256,384"),
-        (["--confusion", "matrix.gif"], "a file name should end in one of .png, .svg, .csv"),
+        (["--confusion", "matrix.gif"], "must end in one of .png, .svg, .csv"),
         (["--save-recalibrated"], "there is nothing to save without recalibrate"),
     ],
 )
@@ -131,8 +131,8 @@ def test_a_reference_network_is_built_and_read_again(tmp_path):
 
 class TestRefusals:
     def test_no_folder_and_no_run(self, tmp_path):
-        assert "there is no folder" in refused("evaluate", tmp_path / "absent")
-        assert "no run folder" in refused("export", tmp_path)
+        assert "folder not found" in refused("evaluate", tmp_path / "absent")
+        assert "is not a run folder" in refused("export", tmp_path)
 
     def test_a_run_without_a_model(self, copied):
         (copied.path / "model.keras").unlink()
@@ -162,20 +162,20 @@ class TestRefusals:
     def test_an_output_folder_that_exists(self, tmp_path):
         (tmp_path / "taken").mkdir()
         for command in ("build", "train"):
-            assert "exists already" in refused(command, *TINY, "--out", tmp_path / "taken")
+            assert "already exists" in refused(command, *TINY, "--out", tmp_path / "taken")
         assert list((tmp_path / "taken").iterdir()) == []
 
     def test_an_output_below_a_file(self, tmp_path):
         (tmp_path / "file").write_text("")
-        assert "no folder to write in" in refused("build", *TINY, "--out", tmp_path / "file" / "run")
+        assert "is not a writable folder" in refused("build", *TINY, "--out", tmp_path / "file" / "run")
 
     @pytest.mark.parametrize(
         ("flags", "named"),
         [
             (["--classes", "5"], "classes: 5 contradicts digits, which has 10 classes"),
-            (["--data", "folder:absent"], "there is no folder absent"),
+            (["--data", "folder:absent"], "folder not found: absent"),
             (["--data", "nothing"], "'nothing' is not one of digits"),
-            (["--data", "cifar10", "--data-dir", "absent"], "data_dir: there is no folder absent"),
+            (["--data", "cifar10", "--data-dir", "absent"], "data_dir: folder not found: absent"),
             (["--recipe", "nothing"], "recipe: 'nothing' is not one of detector, modern-cifar, modern-imagenet"),
             (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
             (["--epochs", "0"], "epochs: 0"),

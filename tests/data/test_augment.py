@@ -263,7 +263,7 @@ def test_probabilities_without_the_number_of_classes_are_a_programming_error(fie
 
 
 def test_lighting_of_grey_images_is_refused():
-    with pytest.raises(ReskerasError, match=r"augment\.lighting: needs colour images, and these have 1 channel$"):
+    with pytest.raises(ReskerasError, match=r"augment\.lighting: needs colour images, but these have 1 channel$"):
         batches(coloured(channels=1), spec(lighting=0.1), raw(channels=1))
 
 

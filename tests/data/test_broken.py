@@ -44,7 +44,7 @@ def test_a_deleted_file_is_named(folder):
     for dataset in every_way(source):
         message = told(dataset)
         assert message.startswith(f"data: {folder}/")
-        assert message.endswith(".jpg is gone; it was there when the data was opened")
+        assert message.endswith(".jpg has disappeared since the data was opened")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff cut off", b"GIF89a"])

@@ -158,18 +158,18 @@ def half(form):
 
 UNREAD = {
     "x.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "is PostScript; JPEG, PNG"),
-    "scan.png": (encoded(PHOTO, "TIFF"), "is a TIFF; JPEG, PNG, BMP, WebP and GIF are read"),
+    "scan.png": (encoded(PHOTO, "TIFF"), "is a TIFF; supported are JPEG, PNG, BMP, WebP and GIF"),
     "book.jpg": (b"%PDF-1.7\n", "is a PDF; "),
     "icon.png": (encoded(PHOTO, "ICO"), "is an icon; "),
     "new.jpg": (b"\0\0\0\x1cftypheic\0\0\0\0", "is a HEIF or AVIF; "),
     "lost.jpg": (b"<!DOCTYPE html><html>", "is a web page; "),
     "empty.jpg": (b"", "is empty; "),
     "words.jpg": (b"words", "is no image; "),
-    "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+    "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
     "drawing.png": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg>', "is an SVG; "),
     **{f"cut.{form.lower()}": (half(form), f"is a broken {form}$") for form in ("JPEG", "PNG", "GIF", "WebP")},
-    "film.webp": (film("WEBP", alpha=False), "is an animated WebP, of which TensorFlow decodes no frame"),
-    "clear.webp": (film("WEBP", alpha=True), "is an animated WebP, of which TensorFlow decodes no frame"),
+    "film.webp": (film("WEBP", alpha=False), "is an animated WebP, which TensorFlow cannot decode"),
+    "clear.webp": (film("WEBP", alpha=True), "is an animated WebP, which TensorFlow cannot decode"),
     "one-bit.bmp": (encoded(PHOTO.convert("1"), "BMP"), "is a BMP with a palette, which TensorFlow cannot decode"),
     "palette.bmp": (encoded(PHOTO.convert("P"), "BMP"), "is a BMP with a palette, which TensorFlow cannot decode"),
 }

@@ -67,10 +67,10 @@ def gone_and_new(folder):
     [
         (gone, ["3 images are gone"]),
         (new, ["1 image is new"]),
-        (swapped, ["the labels of 16 images are others"]),
-        (edited, ["1 image changed its content"]),
+        (swapped, ["the labels of 16 images changed"]),
+        (edited, ["the content of 1 image changed"]),
         (renamed, ["1 image has another name"]),
-        (moved, ["1 image changed its split"]),
+        (moved, ["1 image moved to another split"]),
         (gone_and_new, ["3 images are gone", "1 image is new"]),
     ],
 )

@@ -148,8 +148,8 @@ def test_files_of_other_kinds_are_counted_and_the_first_five_named(tmp_path):
     picture(tmp_path / "cat" / "a.tiff")
     for index in range(6):
         (tmp_path / "dog" / f"note{index}.txt").write_text("no image")
-    [note] = [note for note in open_source(f"folder:{tmp_path}").notes if "left out" in note]
-    assert note.startswith("left out 7 files")
+    [note] = [note for note in open_source(f"folder:{tmp_path}").notes if "skipped" in note]
+    assert note.startswith("skipped 7 files")
     assert "a.tiff" in note
     assert note.endswith("note3.txt and 2 more")
 
@@ -159,14 +159,14 @@ def test_a_train_folder_alone_is_divided_and_a_test_folder_alone_is_refused(tmp_
     source = open_source(f"folder:{tmp_path}")
     assert (source.classes, source.train.count, source.test.count) == (("cat", "dog"), 8, 2)
     (tmp_path / "train").rename(tmp_path / "val")
-    assert "no folder train" in refusal(tmp_path)
+    assert "has no train folder" in refusal(tmp_path)
 
 
 def test_folders_beside_train_and_test_are_named_with_what_is_left_out(tmp_path):
     for name in ("train", "test", "more"):
         two_classes(tmp_path / name, 2)
     [note] = open_source(f"folder:{tmp_path}").notes
-    assert note == f"left out 1 folder that is no split with 4 images: {tmp_path / 'more'}"
+    assert note == f"skipped 1 folder that is not a split with 4 images: {tmp_path / 'more'}"
 
 
 def test_file_names_that_are_no_text_are_skipped_in_notes_that_can_be_printed(tmp_path):
@@ -179,7 +179,7 @@ def test_file_names_that_are_no_text_are_skipped_in_notes_that_can_be_printed(tm
 def test_a_class_name_that_fills_two_lines_is_refused(tmp_path):
     two_classes(tmp_path)
     (tmp_path / "cat").rename(tmp_path / "c\nat")
-    assert "cannot be the name of a class" in refusal(tmp_path)
+    assert "is not a valid class name" in refusal(tmp_path)
 
 
 def test_checking_images_leaves_warnings_as_they_were(tmp_path):
@@ -206,7 +206,7 @@ def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
 
 
 def test_wrong_folders_are_refused_by_name(tmp_path):
-    assert "there is no folder" in refusal(tmp_path / "absent")
+    assert "folder not found" in refusal(tmp_path / "absent")
     assert "has no sub-folders" in refusal(tmp_path)
     picture(tmp_path / "cat" / "1.png")
     picture(tmp_path / "cat" / "2.png")
@@ -219,7 +219,7 @@ def test_wrong_folders_are_refused_by_name(tmp_path):
 
 def test_one_image_a_class_leaves_none_for_test(tmp_path):
     two_classes(tmp_path, 1)
-    assert "one image a class" in refusal(tmp_path)
+    assert "one image per class" in refusal(tmp_path)
 
 
 def test_a_class_that_only_the_test_folder_has_is_refused(tmp_path):

@@ -84,7 +84,7 @@ def test_splits_inside_classes_are_refused_and_other_folders_inside_are_told(tmp
     folders(tmp_path / "masks", "cat/images", "cat/masks", "dog/images", "dog/train")
     told = read_layout(Walk(tmp_path / "masks")).notes
     assert told == [
-        "images in folders inside of classes are of those classes: cat/images, cat/masks, dog/images, dog/train"
+        "images in sub-folders of a class belong to that class: cat/images, cat/masks, dog/images, dog/train"
     ]
 
 
@@ -122,7 +122,7 @@ def test_a_test_folder_without_classes_gives_way_to_validation(tmp_path, unlabel
     two_classes(tmp_path / "val", 2)
     source = open_source(f"folder:{tmp_path}")
     assert (source.divided, source.test.count, source.validation) == ("the folder val", 4, None)
-    assert any("the folder test" in note and "left out" in note for note in source.notes)
+    assert any("the folder test" in note and "skipped" in note for note in source.notes)
 
 
 def test_validation_is_watched_and_test_is_for_test(tmp_path):
@@ -135,7 +135,7 @@ def test_validation_is_watched_and_test_is_for_test(tmp_path):
         two_classes(tmp_path / name, count)
     source = open_source(f"folder:{tmp_path}")
     assert {name: split.count for name, split in source.splits().items()} == {"train": 8, "validation": 4, "test": 6}
-    assert "training watches the 4 images of the folder val" in source.notes
+    assert "validation uses the 4 images of the folder val" in source.notes
     feed = Feed(
         recipe("quick", holdout=0.25, batch_size=4),
         source,
@@ -160,8 +160,8 @@ def test_loose_images_and_classes_that_begin_with_a_dot_are_counted(tmp_path):
     picture(tmp_path / "loose.png")
     picture(tmp_path / ".bird" / "0.png")
     notes = open_source(f"folder:{tmp_path}").notes
-    assert f"left out 1 image beside the class folders: {tmp_path / 'loose.png'}" in notes
-    assert f"left out 1 hidden or thumbnail folder with 1 image: {tmp_path / '.bird'}" in notes
+    assert f"skipped 1 image beside the class folders: {tmp_path / 'loose.png'}" in notes
+    assert f"skipped 1 hidden or thumbnail folder with 1 image: {tmp_path / '.bird'}" in notes
 
 
 def test_a_folder_whose_name_ends_like_a_part_is_that_folder(tmp_path):
@@ -176,7 +176,7 @@ def test_boxes_kept_as_text_beside_the_images_are_no_classes(tmp_path, inside):
     for name in ("images/0.png", "labels/0.txt"):
         (tmp_path / inside / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / inside / name).touch()
-    with pytest.raises(ReskerasError, match="images and labels as YOLO keeps boxes"):
+    with pytest.raises(ReskerasError, match="images and boxes in YOLO format"):
         layout(tmp_path)
     (tmp_path / inside / "labels/0.txt").rename(tmp_path / inside / "labels/0.png")  # classes that are called so
     assert layout(tmp_path)

@@ -186,7 +186,7 @@ def test_preprocessing_for_another_size_than_the_networks_is_refused(tmp_path):
     as_they_are().save(tmp_path / "preprocessing.npz")
     size = as_they_are().size
     assert Preprocessing.load(tmp_path / "preprocessing.npz", size).size == size
-    with pytest.raises(ReskerasError, match="and the network's have 12x1000000000x3"):
+    with pytest.raises(ReskerasError, match="but the network takes 12x1000000000x3"):
         Preprocessing.load(tmp_path / "preprocessing.npz", (12, 1_000_000_000, 3))
 
 

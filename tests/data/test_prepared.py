@@ -104,7 +104,7 @@ def test_a_test_split_whose_labels_are_withheld_gives_way_to_validation(tmp_path
     stored(tmp_path, "withheld", {"train": None, "validation": 1, "test": -1})
     source = open_source("tfds:withheld", tmp_path)
     assert {int(source.test.example(tf.constant(index, tf.int64))[1]) for index in range(source.test.count)} == {1}
-    assert source.notes == ("tfds:withheld has no labels in its test split, which is left out",)
+    assert source.notes == ("tfds:withheld has no labels in its test split, which is ignored",)
 
 
 @pytest.mark.parametrize(("name", "mirror"), [("my_mnist", False), ("fashion_mnist_like", True), ("birds", True)])
@@ -115,7 +115,7 @@ def test_writing_is_not_mirrored(tmp_path, name, mirror):
 
 def test_sets_that_are_no_labelled_8_bit_images_of_two_classes_are_refused_by_name(tmp_path):
     for name, words, more in (
-        ("deep", "has images of uint16", {"dtype": np.uint16}),
+        ("deep", "has uint16 images", {"dtype": np.uint16}),
         ("bare", "its features are image: Image", {"label": False}),
         ("alone", "has one class", {"classes": 1}),
     ):
@@ -152,7 +152,7 @@ def test_a_set_that_is_not_prepared_is_told_at_once_with_what_would_be_downloade
 def test_an_unknown_set_and_a_missing_folder_are_named(tmp_path):
     with pytest.raises(ReskerasError, match="no_such_set"):
         open_source("tfds:no_such_set", tmp_path)
-    with pytest.raises(ReskerasError, match="there is no folder"):
+    with pytest.raises(ReskerasError, match="folder not found"):
         open_source("cifar10", tmp_path / "absent")
 
 

@@ -28,7 +28,7 @@ NET = {"family": "cifar", "stages": [1], "input_shape": [8, 8, 3]}
         ((6, 5, 3), 3, ""),
         ((6, 5, 4), 3, "alpha"),
         ((None, None, 4), 3, "alpha"),
-        ((None, None, None), 3, "channels open"),
+        ((None, None, None), 3, "does not state the number of channels"),
     ],
 )
 def test_images_are_read_as_pillow_reads_them(tmp_path, shape, channels, words):
@@ -61,7 +61,7 @@ def test_images_without_a_label_are_left_out_and_counted(tmp_path):
         for split in (source.train, source.test)
     ]
     assert [sorted(each) for each in labels] == [[0, 0, 1, 1], [1]]
-    assert any("2 of 6 images in the split train" in note for note in source.notes)
+    assert any("2 of 6 images in the train split" in note for note in source.notes)
     whole = tfds.builder("holes", data_dir=tmp_path).as_dataset(split="train", shuffle_files=False).as_numpy_iterator()
     kept = [index for index, example in enumerate(whole) if example["label"] >= 0]
     assert [source.train.where(place).split(" of ")[0] for place in range(4)] == [f"record {each}" for each in kept]
@@ -182,7 +182,7 @@ def test_every_pass_names_the_record_that_cannot_be_read(spoiled, what):
 def test_data_warns_of_it(spoiled, split):
     folder, _ = spoiled
     warnings = survey(open_source(f"tfds:bad_{split}", folder)).warnings
-    assert any(f"cannot be read, and will end a training: record 4 of split {split}" in each for each in warnings)
+    assert any(f"cannot be read, and will stop a training: record 4 of split {split}" in each for each in warnings)
     assert not any("cannot be read" in each for each in survey(open_source("tfds:whole", folder)).warnings)
 
 

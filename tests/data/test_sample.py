@@ -30,8 +30,8 @@ def test_all_images_as_a_part_are_all_images():
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("digits@9", "digits@9: 9 is not from 10, an image of each class, to 1,438"),
-        ("digits@1439", "1,439 is not from 10"),
+        ("digits@9", "digits@9: 9 images requested; use 10 (one per class) to 1,438 (all training images)"),
+        ("digits@1439", "1,439 images requested; use 10"),
         ("digits@", "'digits@' is not one of"),
         ("@5", "'' is not one of"),
         ("", "'' is not one of"),

@@ -64,7 +64,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused_with_both_numbers():
         lambda: batches(coloured(), spec(), batch_size=10, shard=(0, 3)),
         lambda: evaluation_batches(coloured(), centred(), 10, shard=(0, 3)),
     ):
-        with pytest.raises(ReskerasError, match="batch_size: 10 images cannot be shared out evenly among 3") as caught:
+        with pytest.raises(ReskerasError, match="batch_size: 10 images cannot be divided evenly among 3") as caught:
             wanted()
         assert caught.value.status == 2
     with pytest.raises(ValueError, match="shard 3 of 3"):

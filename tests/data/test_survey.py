@@ -37,7 +37,7 @@ def test_digits_are_counted_without_files():
     found, target = survey(open_source("digits")), load_digits().target
     assert [sum(pair) for pair in found.classes.values()] == list(np.bincount(target))
     assert (found.sizes.median, found.sizes.different, found.mirror) == ((8, 8), 1, False)
-    assert found.divided == "one in five of each class, always the same"
+    assert found.divided == "a fixed 20% of each class"
 
 
 def test_sizes_are_those_of_the_files(tmp_path):
@@ -56,7 +56,7 @@ def test_a_test_image_that_is_a_training_image_is_found(tmp_path):
     found = survey(open_source(f"folder:{tmp_path}"))
     assert found.shared == 1
     assert found.warnings == (
-        "1 of 7 test images are training images too, byte for byte: accuracy on them says nothing",
+        "1 of 7 test images are also training images, byte for byte: accuracy on them is meaningless",
     )
 
 
@@ -64,7 +64,7 @@ def test_unequal_and_small_classes_are_warned_of(tmp_path):
     folder(tmp_path / "train", {"cat": 40, "dog": 3, "owl": 20})
     folder(tmp_path / "test", {"cat": 2, "dog": 1}, start=100)
     unequal, few, untested = survey(open_source(f"folder:{tmp_path}")).warnings
-    assert unequal.startswith("classes are very unequal: 40 training images of cat and 3 of dog")
+    assert unequal.startswith("classes are very unbalanced: 40 training images of cat and 3 of dog")
     assert few == "fewer than 10 training images of 1 class: dog"
     assert untested == "no test image of owl"
 
@@ -121,7 +121,7 @@ def test_labels_of_prepared_records_are_read_without_images(tmp_path):
     source = open_source("tfds:kept", tmp_path)
     found = survey(source)
     assert found.classes == {"0": (8, 8), "1": (4, 4)}
-    assert (found.sizes.median, found.shared, found.divided) == ((9, 11), 12, "the set's own split test")
+    assert (found.sizes.median, found.shared, found.divided) == ((9, 11), 12, "the set's test split")
     for index in range(12):
         record = source.train.fetch(tf.constant([index], tf.int64))[0]
         data, label = source.train.encoded(record)
@@ -139,5 +139,5 @@ def test_images_that_are_turned_by_their_exif_tags_are_counted(tmp_path):
         Image.fromarray(rng.integers(0, 255, (12, 30, 3), np.uint8)).save(file, exif=exif)
     found = survey(open_source(f"folder:{tmp_path}"))
     assert sum(found.turned) == 4
-    assert "4 of 20 images are turned by their EXIF tags, as viewers show them" in found.notes
+    assert "4 of 20 images are rotated by their EXIF tags, as in image viewers" in found.notes
     assert (found.sizes.different, found.sizes.median) == (2, (12, 30))

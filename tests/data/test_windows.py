@@ -78,7 +78,7 @@ def test_shorter_side_windows_are_random_crops_of_the_resized_image(shape):
 
 
 def test_a_shorter_side_below_the_networks_size_is_refused():
-    with pytest.raises(ReskerasError, match=r"augment\.shorter_side: 256 is less than the network's images of 299x299"):
+    with pytest.raises(ReskerasError, match=r"augment\.shorter_side: 256 is less than the network's input of 299x299"):
         window_of(AugmentSpec(shorter_side=(256, 480)), 299, 299)
 
 

@@ -67,7 +67,7 @@ def test_unreadable_images_are_named(trained, tmp_path):
     with pytest.raises(ReskerasError, match=r"broken\.png") as caught:
         trained.predict([tmp_path / "broken.png"])
     assert caught.value.status == 1
-    with pytest.raises(ReskerasError, match=r"no file .*absent\.png") as caught:
+    with pytest.raises(ReskerasError, match=r"file not found: .*absent\.png") as caught:
         trained.predict([tmp_path / "absent.png"])
     assert caught.value.status == 2
 

@@ -153,7 +153,7 @@ def test_views_that_do_not_go_together_are_refused(trained):
     for wrong, said in [
         ({"crops": 5}, "views: 5 is not one of 1, 10"),
         ({"crops": 10, "scales": (32,)}, "scales: whole images are not cropped"),
-        ({"resize": 40}, "resize: only ten crops"),
+        ({"resize": 40}, "resize: only applies to ten crops"),
         ({"scales": (0,)}, "scales: 0: should be at least 1"),
         ({"scales": (5000,)}, "at most 4096"),
     ]:

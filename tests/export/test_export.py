@@ -91,12 +91,12 @@ def test_the_report_holds_every_proof(exported):
 @pytest.mark.parametrize("kind", ["serving", "tflite"])
 def test_one_changed_weight_is_rejected_and_kept_aside(copied, monkeypatch, kind):
     spoil_a_folded_weight(monkeypatch)
-    with pytest.raises(ReskerasError, match="rejected, because not the model") as caught:
+    with pytest.raises(ReskerasError, match="rejected, not equivalent to the model") as caught:
         copied.export(kind, timing=False)
     assert caught.value.status == 1
     [proof] = copied.proofs()
     assert proof.difference > proof.tolerance > 10 * proof.keras_noise
-    assert f"Keras differs from itself by {proof.keras_noise:.2g}" in str(caught.value)
+    assert f"Keras' own outputs differ by {proof.keras_noise:.2g}" in str(caught.value)
     assert not list(copied.folder.export_folder.glob("*.tflite"))
     assert not list(copied.folder.export_folder.glob("*/[0-9]"))
     assert [path.name for path in (copied.folder.export_folder / "rejected").iterdir()] == [f"{copied.name}-{kind}"]

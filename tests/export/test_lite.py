@@ -229,7 +229,7 @@ REFUSE = "import sys\nsys.exit('kernel 7 does not fit')\n"
 
 @pytest.mark.parametrize(
     "program, said",
-    [(CRASH, "ends the process that runs it (SIGABRT)"), (REFUSE, "is refused by LiteRT: kernel 7 does not fit")],
+    [(CRASH, "crashes the process that runs it (SIGABRT)"), (REFUSE, "is rejected by LiteRT: kernel 7 does not fit")],
 )
 def test_a_file_that_kills_its_interpreter_is_rejected_in_a_line(copied, tmp_path, monkeypatch, program, said):
     (tmp_path / "program.py").write_text(program)
@@ -250,7 +250,7 @@ def test_a_file_that_kills_its_interpreter_is_rejected_in_a_line(copied, tmp_pat
 
 def test_a_file_that_is_none_is_refused_in_a_process_of_its_own(tmp_path):
     (tmp_path / "net.tflite").write_bytes(b"TFL3" * 100)
-    with pytest.raises(lite_model.LiteCrash, match=r"is refused by LiteRT: |ends the process"):
+    with pytest.raises(lite_model.LiteCrash, match=r"is rejected by LiteRT: |crashes the process"):
         lite_model.logits_aside(tmp_path / "net.tflite", np.zeros((1, 8, 8, 3), np.uint8))
 
 

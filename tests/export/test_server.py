@@ -59,8 +59,8 @@ def test_a_busy_server_is_asked_again(saved, files):
         (["slow"], "did not answer within 0.5 s"),
         ([(404, '{"error": "Servable not found"}')], "404: Servable not found"),
         ([(500, "<html>")], "answered 500"),
-        ([(200, "<html>")], "did not answer as TensorFlow Serving does"),
-        ([(200, '{"predictions": []}')], "no prediction for each image"),
+        ([(200, "<html>")], "did not answer like TensorFlow Serving"),
+        ([(200, '{"predictions": []}')], "expected one prediction per image"),
         ([(200, '{"predictions": [{"logits": [1]}]}')], "was it exported by reskeras"),
         ([(200, "[1]")], "did not answer as"),
     ],
@@ -106,10 +106,10 @@ def test_a_file_that_is_too_large_is_not_sent_and_small_ones_go_together(saved, 
 
 def test_addresses_and_files_that_are_none(files):
     for url in ("localhost:8501", "ftp://host/v1/models/x", "http://host:8501"):
-        with pytest.raises(reskeras.ReskerasError, match="is no address of a served model") as caught:
+        with pytest.raises(reskeras.ReskerasError, match="is not the address of a served model") as caught:
             Client(url)
         assert caught.value.status == 2
-    with pytest.raises(reskeras.ReskerasError, match=r"no file .*absent\.png"):
+    with pytest.raises(reskeras.ReskerasError, match=r"file not found: .*absent\.png"):
         Client("http://host/v1/models/x").predict(["absent.png"])
     with pytest.raises(reskeras.ReskerasError, match=r"cannot be reached: .*refused"):
         Client("http://127.0.0.1:9/v1/models/x", retries=0).predict(files[:1])
@@ -133,11 +133,11 @@ def found_program(folder, name, text="#!/bin/sh\nexit 0\n"):
 def test_the_server_is_the_program_else_the_container_else_advice(saved, tmp_path, monkeypatch):
     folder = server.exported(saved[0].folder)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(reskeras.ReskerasError, match="neither tensorflow_model_server nor a docker") as caught:
+    with pytest.raises(reskeras.ReskerasError, match="neither tensorflow_model_server nor a running docker") as caught:
         server.way_to_serve(folder, 1, 2)
     assert caught.value.status == 1
     found_program(tmp_path, "docker", "#!/bin/sh\nexit 1\n")
-    with pytest.raises(reskeras.ReskerasError, match="nor a docker that answers"):
+    with pytest.raises(reskeras.ReskerasError, match="nor a running docker was found"):
         server.way_to_serve(folder, 1, 2)
     found_program(tmp_path, "docker")
     words = server.way_to_serve(folder, 8501, 8500)

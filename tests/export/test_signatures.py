@@ -192,7 +192,7 @@ def test_float_pixels_on_request(copied):
 
 def test_a_folder_that_cannot_be_written_to(copied):
     copied.folder.export_folder.write_text("a file in its place")
-    with pytest.raises(reskeras.ReskerasError, match="is no folder to write in") as caught:
+    with pytest.raises(reskeras.ReskerasError, match="is not a writable folder") as caught:
         copied.export("serving")
     assert caught.value.status == 2
 

@@ -93,9 +93,9 @@ def test_a_port_predicts_exports_and_says_that_it_has_no_data(run, tmp_path):
     assert {name for name, _ in prediction.top} == {"ant", "bee", "cat", "dog"}
     (proof,) = run.export("tflite", timing=False)
     assert proof.holds
-    with pytest.raises(ReskerasError, match="no data of its own; give --data"):
+    with pytest.raises(ReskerasError, match="was ported and has no data; give --data"):
         run.evaluate()
-    with pytest.raises(ReskerasError, match="tflite-int8 measures ranges"):
+    with pytest.raises(ReskerasError, match="tflite-int8 is calibrated on images"):
         run.export("tflite-int8")
 
 

@@ -322,7 +322,7 @@ def test_a_file_of_another_librarys_class_names_the_way_out(tmp_path):
 def test_a_built_run_becomes_a_whole_one(tmp_path):
     """What `build` makes knows neither pixels nor classes, which a training of one's own has."""
     printed("build", "--family", "cifar", "--depth", "8", "--input-shape", "16x16x3", "--out", tmp_path / "built")
-    with pytest.raises(ReskerasError, match="it was built, not trained; `reskeras port` makes a whole run"):
+    with pytest.raises(ReskerasError, match="it was built, not trained; `reskeras port` turns it into a complete run"):
         reskeras.Run(tmp_path / "built").export()
     run = reskeras.port(tmp_path / "built", normalise="tf", out=tmp_path / "run")
     images = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)

@@ -49,7 +49,7 @@ def test_a_page_of_one_run_has_everything(pages, trained):
         "Training and test error",
         "Layer responses",
         "Gradients",
-        "Units removed and exchanged",
+        "Units removed and swapped",
         "Confusion matrix",
         "Exports",
         "Provenance",
@@ -89,7 +89,7 @@ def test_a_run_without_its_images_says_so(copied):
     facts["data"]["name"] = "folder:/nowhere/at/all"
     path.write_text(json.dumps(facts))
     text = reskeras.write_report(copied).read_text(encoding="utf-8")
-    assert "no test error, because data: there is no folder /nowhere/at/all" in text
+    assert "no test error (data: folder not found: /nowhere/at/all)" in text
     assert ">Training and test error</h2>" in text
     assert "Confusion matrix" not in text
 

@@ -67,7 +67,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(counter, tmp_path):
     resumed = reskeras.train(reskeras.network(**NET), "squares:640", resume=True, **asked)
     digests = [run.folder.provenance()["trained_sha256"] for run in (counter, resumed)]
     assert digests[0] == digests[1]
-    with pytest.raises(ReskerasError, match=r"is another training: now data 'squares:320' was 'squares:640'"):
+    with pytest.raises(ReskerasError, match=r"is a different training: data is now 'squares:320', was 'squares:640'"):
         reskeras.train(reskeras.network(**NET), "squares:320", resume=True, **asked)
 
 
@@ -84,7 +84,7 @@ def test_its_page_and_its_commands(counter, tmp_path):
 def test_what_is_of_another_task_is_refused(counter, trained):
     with pytest.raises(ReskerasError, match="is a counter, not a detector; see reskeras evaluate"):
         reskeras.DetectorRun(counter.path)
-    with pytest.raises(ReskerasError, match=r"is a counter and .* a classifier; make a page of each"):
+    with pytest.raises(ReskerasError, match=r"is a counter and .* a classifier; make a report of each"):
         reskeras.write_report(counter.path, trained.path)
     with pytest.raises(ReskerasError, match="task: 'depth' is not one of"):
         reskeras.train("cifar-resnet-20", task="depth")

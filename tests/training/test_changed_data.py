@@ -56,7 +56,7 @@ def test_resume_on_changed_data_is_refused_and_says_what_differs(photos, tmp_pat
     assert run.folder.metrics() == before
     notes = []
     run.evaluate(tell=notes.append)
-    assert any("has changed since the training" in note and told in note for note in notes)
+    assert any("has changed since training" in note and told in note for note in notes)
 
 
 def test_a_run_is_never_tested_on_an_image_that_it_was_trained_on(photos, tmp_path):

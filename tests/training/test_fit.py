@@ -214,7 +214,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused_before_anything_is_written(
 
 def test_an_output_folder_that_exists_is_refused_before_anything_is_trained(tmp_path):
     (tmp_path / "taken").mkdir()
-    with pytest.raises(ReskerasError, match="exists already"):
+    with pytest.raises(ReskerasError, match="already exists"):
         reskeras.train(reskeras.network(**TINY), out=tmp_path / "taken")
     assert list((tmp_path / "taken").iterdir()) == []
 

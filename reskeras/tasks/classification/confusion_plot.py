@@ -19,7 +19,7 @@ KINDS = (".png", ".svg", ".csv")
 def check_kind(path: Path) -> None:
     """Raise ReskerasError when nothing can be written to a file of that name."""
     if path.suffix not in KINDS:
-        raise ReskerasError(f"confusion: {path}: a file name should end in one of {', '.join(KINDS)}")
+        raise ReskerasError(f"confusion: {path} must end in one of {', '.join(KINDS)}")
 
 
 def save_confusion(result: Evaluation, path: Path) -> None:
@@ -53,14 +53,14 @@ def draw_confusion(result: Evaluation) -> Any:
     scale = PowerNorm(0.5, vmin=0, vmax=most)
     hits = axis.imshow(np.ma.array(shares, mask=~right), cmap="Greens", vmin=0, vmax=1)
     mistakes = axis.imshow(np.ma.array(shares, mask=right | (counts == 0)), cmap="Reds", norm=scale)
-    for drawn, label in ((mistakes, "taken for another"), (hits, "right")):
+    for drawn, label in ((mistakes, "wrong"), (hits, "correct")):
         figure.colorbar(
             drawn, ax=axis, shrink=0.6, format=PercentFormatter(1.0), label=f"share of the true class, {label}"
         )
     axis.set(
-        xlabel="taken for",
+        xlabel="predicted class",
         ylabel="true class",
-        title=f"{result.data}, {result.split} split: {result.top1:.2%} of {result.images:,}",
+        title=f"{result.data}, {result.split} split: {result.top1:.2%} of {result.images:,} correct",
     )
     if len(counts) <= NAMED:
         turned = 90 if max(map(len, result.classes)) > 3 else 0

@@ -60,12 +60,12 @@ def _summary(runs: Sequence[ClassifierMaterial]) -> Table:
                 f"{found.images:,}" if found else "",
             ]
         )
-    notes = [f"{run.name}: no test error, because {run.missing}" for run in runs if run.missing]
+    notes = [f"{run.name}: no test error ({run.missing})" for run in runs if run.missing]
     return Table(
         "Summary",
         columns,
         rows,
-        "Training error: of the last epoch's augmented batches; test error: of the best model, single view, float32.",
+        "Training error: on the last epoch's augmented batches; test error: of the best model, single view, float32.",
         notes,
     )
 
@@ -74,12 +74,12 @@ def _mistakes(run: ClassifierMaterial, of: str) -> Iterator[Section]:
     found = run.evaluation
     if found is None:
         return
-    confused = "; ".join(f"{true} taken for {taken}: {count}" for true, taken, count in found.most_confused())
+    confused = "; ".join(f"{true} classified as {taken}: {count}" for true, taken, count in found.most_confused())
     yield plot(
         f"Confusion matrix{of}",
         draw_confusion(found),
         f"Confusion matrix of {found.images:,} test images of {len(found.classes)} classes; {found.top1:.1%} "
-        f"are right. The commonest mistakes: {confused or 'none'}.",
+        f"are correct. Most common mistakes: {confused or 'none'}.",
     )
     wrong = np.flatnonzero(found.predicted != found.labels)
     if not len(wrong) or run.test is None:
@@ -96,12 +96,12 @@ def _mistakes(run: ClassifierMaterial, of: str) -> Iterator[Section]:
         [
             Image(
                 thumbnail(image),
-                f"The test image {name} of {true} that was taken for {taken}",
-                f"{true}, taken for {taken} ({sure:.0%}): {name}",
+                f"Test image {name} of class {true}, classified as {taken}",
+                f"{true}, classified as {taken} ({sure:.0%}): {name}",
             )
             for image, (true, taken, sure, name) in zip(images, told, strict=True)
         ],
-        f"The {len(worst)} of {len(wrong):,} wrong test images that the model is surest of.",
+        f"The {len(worst)} most confident of {len(wrong):,} wrong predictions on test images.",
     )
 
 

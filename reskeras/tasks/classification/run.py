@@ -165,7 +165,7 @@ class ClassifierRun(Run[Split]):
             return source
         if needy:
             raise ReskerasError(
-                f"to: {needy[0]} measures ranges on images, and {self.path} was ported and has none; give --data"
+                f"to: {needy[0]} is calibrated on images, but {self.path} was ported and has none; give --data"
             )
         return noise_source(self.folder.classes(), self.preprocessing().size)
 

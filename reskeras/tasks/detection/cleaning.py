@@ -150,7 +150,7 @@ def apart(train: list[Annotated], test: list[Annotated], tally: Tally) -> list[A
 def divided_by(purpose: Purpose, images: list[Annotated], tally: Tally) -> tuple[list[Annotated], list[Annotated], str]:
     """Training images, test images, and how they were split, in words; opened for testing, all are test images."""
     if purpose.testing is not None:
-        tally.said.append(f"no images for test alone: all {len(images):,} are for it")
+        tally.said.append(f"no separate test images: testing on all {len(images):,}")
         return [], images, "all images"
     return one_in_five(images, tally, purpose.division)
 
@@ -165,12 +165,12 @@ def one_in_five(
     if division == BY_POSITION:
         held = min(max(round(len(images) * TEST_SHARE), 1), len(images) - 1)
         order = np.random.default_rng(1506_01497).permutation(len(images))
-        parts, how = (np.sort(order[held:]), np.sort(order[:held])), "one in five of the images, always the same"
+        parts, how = (np.sort(order[held:]), np.sort(order[:held])), "a fixed 20% of the images"
     else:
         parts = divided([image.where for image in images], labels, TEST_SHARE)
-        how = "about one in five of the images, always the same"
+        how = "a fixed sample of about 20% of the images"
     train, test = ([images[index] for index in part] for part in parts)
-    tally.said.append(f"no images for test: {len(test):,} of {len(images):,} are kept for it")
+    tally.said.append(f"no test images: {len(test):,} of {len(images):,} images are held out for testing")
     return train, test, how
 
 
@@ -196,7 +196,7 @@ def cleaned_source(found: AnnotatedSet, tally: Tally, purpose: Purpose) -> Sourc
     if len(classes) > MOST_CLASSES:
         raise ReskerasError(f"data: {name} has {len(classes):,} classes, more than {MOST_CLASSES:,}")
     if odd := [each for each in classes if class_name(each) != each]:
-        raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which cannot be the name of one")
+        raise ReskerasError(f"data: {name} has a class {shown(odd[0])}, which is not a valid class name")
     learned = _objects("train", train, classes, found.reader, tally) if train else None
     held = _objects("test", test, classes, found.reader, tally)
     if learned and purpose.testing is None and (not len(learned.labels) or learned.ignored.all()):
@@ -222,7 +222,7 @@ def _check_known_class(name: str, test: list[Annotated], classes: tuple[str, ...
         found = sorted({each for image in test for each in image.names if each})
         raise ReskerasError(
             f"data: {name} has no object of the classes that the run was trained on"
-            + (f"; its own are {', '.join(found[:NAMED])}" if found else "")
+            + (f"; its classes are {', '.join(found[:NAMED])}" if found else "")
             + _why(tally)
         )
 

@@ -59,7 +59,7 @@ def open_coco(path: Path, purpose: Purpose) -> Source[Objects]:
 def _files(path: Path) -> tuple[Path, list[Path]]:
     """The training JSON, and the candidates for test, best first."""
     if not path.is_dir():
-        raise ReskerasError(f"data: there is no folder {path}")
+        raise ReskerasError(f"data: folder not found: {path}")
     folder = path / "annotations"
     found = {
         role: [file for name in names for file in _matching(folder, f"instances_{name}*.json")]
@@ -75,8 +75,8 @@ def _files(path: Path) -> tuple[Path, list[Path]]:
     if len(lone) != 1:
         listed = f"it has {', '.join(printable(file.name) for file in lone[:5])}" if lone else "it has no JSON"
         raise ReskerasError(
-            f"data: {path} is no COCO folder: {listed}, where annotations/instances_train*.json or "
-            "one file alone is looked for"
+            f"data: {path} is not a COCO folder: {listed}; expected annotations/instances_train*.json or "
+            "a single JSON file"
         )
     return lone[0], []
 

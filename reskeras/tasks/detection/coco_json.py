@@ -38,12 +38,12 @@ def read_instances(file: Path) -> Instances:
     except OSError as error:
         raise failure(f"data: {file} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise failure(f"data: {file} is no JSON that can be read: {str(error)[:200] or 'too large'}") from error
+        raise failure(f"data: {file} cannot be read as JSON: {str(error)[:200] or 'too large'}") from error
     lists: dict[str, list[dict[str, Any]]] = {}
     for name in ("images", "annotations", "categories"):
         found = data.get(name) if isinstance(data, dict) else None
         if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-            raise failure(f"data: {file} is no JSON of COCO's instances: it has no list of {name}")
+            raise failure(f"data: {file} is not a COCO instances file: it has no list of {name}")
         lists[name] = found
     return Instances(_names(file, lists["categories"]), lists["images"], lists["annotations"])
 
@@ -52,9 +52,9 @@ def _names(file: Path, categories: list[dict[str, Any]]) -> dict[int | str, str]
     pairs = [(key(category.get("id")), class_name(category.get("name"))) for category in categories]
     names = {number: name for number, name in pairs if number is not None and name is not None}
     if any(None in pair for pair in pairs):
-        raise failure(f"data: {file} has a category without an id, or without a name that can be shown")
+        raise failure(f"data: {file} has a category without an id, or without a valid name")
     if not len(pairs) == len(names) == len(set(names.values())):
-        raise failure(f"data: {file} has two categories of one id or of one name")
+        raise failure(f"data: {file} has two categories with the same id or name")
     return names
 
 

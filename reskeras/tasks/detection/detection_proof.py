@@ -87,8 +87,8 @@ def prove_detector(
     """
     if not len(reference.image):
         raise failure(
-            f"export: the detector finds nothing in {split.count} test images, which proves nothing of its "
-            "artefact; train it longer"
+            f"export: the detector finds nothing in {split.count} test images, so its artefact cannot be "
+            "verified; train it longer"
         )
     difference, agreement = compared(found, reference, split.sizes)
     accuracy, expected = (voc_precision(each, split, tuple(classes)).map_area for each in (found, reference))

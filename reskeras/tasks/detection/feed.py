@@ -188,11 +188,11 @@ def check_augment(augment: AugmentSpec) -> None:
     for field in ONLY_CLASSIFIERS:
         if getattr(augment, field):
             raise ReskerasError(
-                f"augment.{field}: is for classifiers; detectors have scale, flip, flip_rows, colour, "
+                f"augment.{field}: only for classifiers; detectors support scale, flip, flip_rows, colour, "
                 "lighting and erase"
             )
     if augment.pad_crop and "pad_crop" in augment.model_fields_set:
-        raise ReskerasError("augment.pad_crop: is for classifiers; a detector's images are moved by scale")
+        raise ReskerasError("augment.pad_crop: only for classifiers; use augment.scale to shift a detector's images")
 
 
 def _finished(preprocessing: Preprocessing, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:

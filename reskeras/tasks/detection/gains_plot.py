@@ -33,7 +33,7 @@ def draw_gains(found: Mapping[str, Mistakes]) -> Any:
     axis.set_yticks(range(len(kinds)), kinds)
     axis.invert_yaxis()
     axis.margins(x=0.12)
-    axis.set(xlabel="points of mean average precision (how often)", title="What mending each kind of mistake would win")
+    axis.set(xlabel="gain in mean average precision, points (count)", title="Gain from fixing each kind of mistake")
     axis.grid(alpha=0.25, axis="x")
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
@@ -48,4 +48,4 @@ def gains_in_words(found: Mapping[str, Mistakes]) -> str:
         f"{name}: {', '.join(f'{each.name} {each.mended - mistakes.map_area:.1%}' for each in mistakes.table)}"
         for name, mistakes in found.items()
     ]
-    return f"Mean average precision to be won by mending each kind of mistake alone. {'; '.join(parts)}."
+    return f"Mean average precision gained by fixing each kind of mistake alone. {'; '.join(parts)}."

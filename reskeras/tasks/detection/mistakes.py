@@ -27,9 +27,9 @@ WORDS = {
     LOCALISATION: "the right class, but the box overlaps its object too little",
     CONFUSED: "the box is right, but the object is of another class",
     BOTH: "near an object of another class, overlapping it too little",
-    DUPLICATE: "an object that a surer detection has found already",
-    BACKGROUND: "there is no object there",
-    MISSED: "an object that no detection is about, not even a wrong one",
+    DUPLICATE: "an object already found by a more confident detection",
+    BACKGROUND: "no object there",
+    MISSED: "an object without a correct, confused or badly placed detection",
 }
 
 

@@ -45,7 +45,7 @@ def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: in
     pictures = [
         [draw_boxes(*enlarged(pixels, marks, SIDE), text=TEXT) for pixels, marks in column] for column in columns
     ]
-    titles = ["as shown", f"as learned from, on a canvas of {height}x{width}"]
+    titles = ["original", f"augmented, on a canvas of {height}x{width}"]
     with atomic_file(path) as beside:
         _arranged(pictures, titles).save(beside, format="PNG")
 

@@ -189,7 +189,7 @@ def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > UNEQUAL * counts[least]:
         yield (
-            f"classes are very unequal: {counts[most]:,} training objects of {most} and {counts[least]:,} of {least}"
+            f"classes are very unbalanced: {counts[most]:,} training objects of {most} and {counts[least]:,} of {least}"
         )
     if few := [name for name, count in counts.items() if count < FEW]:
         yield f"fewer than {FEW} training objects of {_named(few)}"
@@ -207,13 +207,13 @@ def _size_warnings(anchors: AnchorSurvey, plan: DetectorPlan) -> Iterator[str]:
     ]
     if uncovered:
         yield (
-            f"on a canvas of {where} fewer than {LEAST_COVERED:.0%} of the training objects have an anchor that "
-            f"overlaps them by half, of {_named(uncovered)}; for other anchors see reskeras detect show --data"
+            f"on a canvas of {where}, fewer than {LEAST_COVERED:.0%} of the training objects have an anchor with an "
+            f"IoU of 0.5 or more, in {_named(uncovered)}; for other anchors see reskeras detect show --data"
         )
     if every.sides[0] < plan.stride:
         yield (
-            f"a quarter of the training objects or more are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
-            f"cell of the shared map, on a canvas of {where}; a larger one shows them better"
+            f"at least a quarter of the training objects are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
+            f"cell of the shared map, on a canvas of {where}; use a larger canvas"
         )
 
 

@@ -26,7 +26,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.scales and (len(self.scales) < 2 or sorted(set(self.scales)) != list(self.scales)):
             raise ReskerasError(
-                f"scales: {_listed(self.scales)}: should be two or more rising factors, such as 0.75,1,1.5"
+                f"scales: {_listed(self.scales)}: should be two or more increasing factors, such as 0.75,1,1.5"
             )
         if any(not 0.1 <= factor <= 8 for factor in self.scales):
             raise ReskerasError(f"scales: {_listed(self.scales)}: should be between 0.1 and 8")

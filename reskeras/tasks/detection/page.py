@@ -19,15 +19,15 @@ from reskeras.tasks.detection.pictures import Pictures
 from reskeras.tasks.detection.precision_plot import draw_precision, precision_in_words
 from reskeras.tasks.run import Material
 
-MEANING = "what it is"
+MEANING = "description"
 PARTS = {
-    "shared": "the network up to the shared map, once an image",
-    "rpn": "what the proposal network makes of the shared map",
-    "objectness": "whether an anchor holds an object",
-    "anchor_deltas": "from an anchor to a proposal",
-    "regions": "the rest of the network, of each region's part of the shared map",
+    "shared": "the network up to the shared map, once per image",
+    "rpn": "features of the proposal network, from the shared map",
+    "objectness": "whether an anchor contains an object",
+    "anchor_deltas": "offsets from an anchor to a proposal",
+    "regions": "the rest of the network, on each region's part of the shared map",
     "logits": "a region's class",
-    "box_deltas": "from a proposal to a box, for each class",
+    "box_deltas": "offsets from a proposal to a box, per class",
 }
 
 
@@ -45,8 +45,7 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
                 "Losses",
                 draw_losses(known, LOSSES),
                 losses_in_words(known),
-                "By epoch. A region's and an anchor's class cost cross-entropy, their boxes the smooth "
-                "absolute difference.",
+                "By epoch. Classes of regions and anchors have a cross-entropy loss, their boxes a smooth L1 loss.",
             )
         )
     sections += [_proposals(runs, one), *_limits(judged, one)] if judged else []
@@ -61,7 +60,7 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
 
 
 def _summary(runs: Sequence[Material]) -> Table:
-    columns = ["run", "mAP at 0.5", "eleven points", "COCO mAP", "images", "backbone", "canvas", "parameters", "epochs"]
+    columns = ["run", "mAP at 0.5", "11-point mAP", "COCO mAP", "images", "backbone", "canvas", "parameters", "epochs"]
     rows = []
     for run in runs:
         found, (height, width, _) = run.evaluation, run.plan.input_shape
@@ -79,17 +78,17 @@ def _summary(runs: Sequence[Material]) -> Table:
                 str(len(run.metrics)),
             ]
         )
-    notes = [f"{run.name}: no precision, because {run.missing}" for run in runs if run.missing]
+    notes = [f"{run.name}: no precision ({run.missing})" for run in runs if run.missing]
     caption = (
         "Mean average precision of the best model on the test images, in float32: the area under the curve at "
-        "an overlap of 0.5, the same by VOC's eleven points, and COCO's mean over overlaps of 0.5 to 0.95."
+        "an IoU of 0.5, the same by VOC's 11-point interpolation, and COCO's mean over IoUs of 0.5 to 0.95."
     )
     return Table("Summary", columns, rows, caption, notes)
 
 
 def _precision(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:
     """Average precision by class, and a precision-recall plot for each run."""
-    columns = ["class", *([] if one else ["run"]), "objects", "found", "AP at 0.5", "eleven points", "COCO AP"]
+    columns = ["class", *([] if one else ["run"]), "objects", "found", "AP at 0.5", "11-point AP", "COCO AP"]
     rows = []
     for name, found in judged.items():
         coco = {each.name: each.map for each in found.coco.by_class} if found.coco else {}
@@ -108,7 +107,7 @@ def _precision(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator
         "Precision by class",
         columns,
         _together(rows),
-        "Found: the share of the objects that some detection finds, however unsure.",
+        "Found: the share of the objects found by any detection, whatever its probability.",
     )
     for name, found in judged.items():
         yield plot(
@@ -127,9 +126,9 @@ def _proposals(runs: Sequence[Material], one: bool) -> Table:
             [f"{count:,}", *([] if one else [run.name]), f"{recall.share:.2%}", f"{recall.average:.2%}"]
             for count, recall in run.evaluation.recall.items()
         ]
-        notes.append(f"{'The detector' if one else run.name} looks at {run.plan.spec.proposals.testing:,} of them.")
+        notes.append(f"{'The detector' if one else run.name} uses {run.plan.spec.proposals.testing:,} of them.")
     caption = (
-        "The share of the objects that one of the best so many proposals of their image covers, whatever their class."
+        "The share of the objects covered by that many of the best proposals of their image, whatever their class."
     )
     columns = ["proposals", *([] if one else ["run"]), "recall at 0.5", "mean over 0.5 to 0.95"]
     return Table("Recall of the proposals", columns, _together(rows), caption, notes)
@@ -139,12 +138,12 @@ def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Se
     """Kinds of mistakes as a plot and a table."""
     found = {name: each.mistakes for name, each in judged.items()}
     yield plot(
-        "What limits it" if one else "What limits them",
+        "Gain by kind of mistake",
         draw_gains(found),
         gains_in_words(found),
-        "Each kind mended alone (after TIDE, arXiv:2008.08115); they do not add up.",
+        "Each kind of mistake fixed alone (after TIDE, arXiv:2008.08115); the gains do not add up.",
     )
-    columns = ["mistake", *([] if one else ["run"]), "count", "sure", "mAP if mended", "gain", MEANING]
+    columns = ["mistake", *([] if one else ["run"]), "count", "confident", "mAP if fixed", "gain", MEANING]
     rows = [
         [
             each.name,
@@ -160,13 +159,13 @@ def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Se
     ]
     notes = [
         f"{'' if one else f'{name}: '}{mistakes.table[-1].count:,} missed objects, {mistakes.missed_unproposed:,} "
-        "of them covered by no proposal."
+        "of them not covered by any proposal."
         for name, mistakes in found.items()
         if mistakes.missed_unproposed is not None
     ]
     caption = (
-        f"Sure are detections with a probability of {SURE:g} or more. Mended: a confused detection gets the "
-        "right class, a badly placed one the right box, others are removed; missed objects are not asked for."
+        f"Confident: detections with a probability of {SURE:g} or more. Fixed: a confused detection gets the "
+        "right class, a badly placed one the right box, others are removed; missed objects are ignored."
     )
     yield Table("Mistakes", columns, _together(rows), caption, notes, [MEANING])
 
@@ -206,14 +205,14 @@ def _parts_of(run: Material, of: str) -> Table:
     anchors, regions = spec.anchors, spec.regions
     sizes, ratios = (", ".join(f"{number:g}" for number in numbers) for numbers in (anchors.sizes, anchors.ratios))
     pooling = "RoIAlign" if regions.pool == "align" else "RoI pooling"
-    context = ", with the whole image beside each" if regions.context else ""
+    context = ", each with the whole image as context" if regions.context else ""
     notes = [
-        f"{run.plan.anchors} anchors at each place of the shared map: sides {sizes} pixels of the canvas, height "
-        f"over width {ratios}.",
+        f"{run.plan.anchors} anchors at each position of the shared map: sides of {sizes} pixels on the canvas, "
+        f"height/width ratios of {ratios}.",
         f"Regions are {regions.size}x{regions.size} cells by {pooling}{context}.",
     ]
-    columns = ["part", "gives", "parameters", "multiply-adds", "times", "share", MEANING]
-    caption = f"{run.plan.parameters:,} parameters and {total:,} multiply-adds of an image with all its regions."
+    columns = ["part", "output", "parameters", "multiply-adds", "times", "share", MEANING]
+    caption = f"{run.plan.parameters:,} parameters and {total:,} multiply-adds per image with all its regions."
     return Table(f"Parts{of}", columns, rows, caption, notes, [MEANING])
 
 
@@ -227,8 +226,8 @@ def _backbones(runs: Sequence[Material]) -> Iterator[Plot]:
     ends = " or ".join(dict.fromkeys(run.plan.spec.shared for run in runs))
     for each in networks_of(plans):
         caption = (
-            f"{each.image.caption} As a classifier: the detector computes it up to {ends} once an image, and "
-            "the rest, without the logits, of each region."
+            f"{each.image.caption} These are figures as a classifier: the detector computes it up to {ends} once per "
+            "image, and the rest, without the logits, once per region."
         )
         title = each.title.replace("Network", "Backbone", 1)
         yield replace(each, title=title, image=replace(each.image, caption=caption))

@@ -46,7 +46,7 @@ class Pictures:
             f"Examples{self.of}",
             list(map(self._example, indices)),
             f"{len(indices)} of the {self.test.count:,} test images, evenly spaced. Boxes are detections "
-            f"with a probability of {SURE:g} or more; dashed are objects that none of these finds.",
+            f"with a probability of {SURE:g} or more; objects that none of them finds are dashed.",
             WIDE,
         )
 
@@ -84,10 +84,9 @@ class Pictures:
         if not len(wrong):
             return None
         return Gallery(
-            f"Surest mistakes{self.of}",
+            f"Most confident mistakes{self.of}",
             list(map(self._mistake, wrong[:WORST])),
-            f"Of {len(wrong):,} false detections those of the highest probability; dashed is the object "
-            "that each is about.",
+            f"The most confident of {len(wrong):,} false detections; the object related to each is dashed.",
             SMALL,
         )
 
@@ -103,9 +102,9 @@ class Pictures:
         return Gallery(
             f"Never found{self.of}",
             list(map(self._lost, lost[order][:WORST])),
-            f"Of {len(lost):,} objects that no detection finds, however unsure, those that none is even "
-            "about come first, the largest before the others. Not proposed: no proposal covers it, so that "
-            "it was not looked at.",
+            f"Of {len(lost):,} objects not found by any detection, whatever its probability: first those "
+            "without a confused or badly placed detection, then the others, the largest first. Not proposed: no "
+            "proposal covers the object, so it was never classified.",
             SMALL,
         )
 
@@ -119,7 +118,7 @@ class Pictures:
     def _mistake(self, row: int) -> Image:
         found = self.evaluation.mistakes
         one, target, image = self._detections([row])[0], found.targets[row], int(found.detections.image[row])
-        about = {CONFUSED: "is {}", LOCALISATION: "is badly placed", DUPLICATE: "is found already"}
+        about = {CONFUSED: "is {}", LOCALISATION: "is badly placed", DUPLICATE: "is already found"}
         kind = found.kinds[row]
         true = self.classes[self.test.labels[target]] if target >= 0 else ""
         words = about.get(kind, "badly placed, is {}" if true else "is background").format(true)
@@ -136,7 +135,7 @@ class Pictures:
             told += ", not proposed"
         elif not found.missed[row]:
             about = found.kinds[found.targets == row]
-            told += ", taken for another" if CONFUSED in about else ", badly placed"
+            told += ", confused with another class" if CONFUSED in about else ", badly placed"
         box = box_of(self.test.boxes[row])
         return self._crop(image, [mark.plain() for mark in self._true([row])], box, told, "An object never found")
 

@@ -35,7 +35,7 @@ def draw_precision(precision: VocPrecision) -> Any:
         ylabel="precision (%)",
         xlim=(0, 101),
         ylim=(0, 101),
-        title=f"Precision by recall at overlap {precision.overlap:g}: mean of areas {precision.map_area:.1%}",
+        title=f"Precision-recall curves at IoU {precision.overlap:g}: mAP {precision.map_area:.1%}",
     )
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
@@ -54,9 +54,9 @@ def precision_in_words(precision: VocPrecision) -> str:
     ]
     rest = len(present) - len(parts)
     if rest:
-        parts.append(f"and {rest} classes below these")
+        parts.append(f"and {rest} classes with lower precision")
     start = (
-        f"Precision by recall at overlap {precision.overlap:g}. Average precision "
+        f"Precision-recall curves at IoU {precision.overlap:g}. Mean average precision "
         f"{precision.map_area:.1%} over {len(present)} class{'es' * (len(present) != 1)}"
     )
     return f"{start}: {'; '.join(parts)}." if parts else f"{start}."

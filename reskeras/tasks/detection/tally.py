@@ -1,4 +1,4 @@
-"""What happened to images and objects while annotations were read and cleaned, counted and told in notes."""
+"""What happened to images and objects while annotations were read and cleaned, counted and reported in notes."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ NAMED = 5  # places that a note lists
 
 # notes in singular and plural, in the order of output
 NOTES = {
-    "unread": ("annotation that cannot be read is left out", "annotations that cannot be read are left out"),
-    "unlisted": ("listed image has no annotation and is left out", "listed images have no annotation and are left out"),
+    "unread": ("annotation cannot be read and is skipped", "annotations cannot be read and are skipped"),
+    "unlisted": ("listed image has no annotation and is skipped", "listed images have no annotation and are skipped"),
     "imageless": (
-        "annotated image is missing or cannot be read and is left out",
-        "annotated images are missing or cannot be read and are left out",
+        "annotated image is missing or cannot be read and is skipped",
+        "annotated images are missing or cannot be read and are skipped",
     ),
     "outlying": (
-        "image has a name that leads out of the folder and is left out",
-        "images have names that lead out of the folder and are left out",
+        "image has a path outside the folder and is skipped",
+        "images have paths outside the folder and are skipped",
     ),
-    "twice": ("image is listed twice and taken once", "images are listed twice and taken once"),
+    "twice": ("image is listed twice and used once", "images are listed twice and used once"),
     "shared": (
-        "training image is for test too and left out of training",
-        "training images are for test too and left out of training",
+        "training image is also a test image and is removed from training",
+        "training images are also test images and are removed from training",
     ),
     "crowded": (
-        f"image has more than {MOST_BOXES:,} objects and is left out",
-        f"images have more than {MOST_BOXES:,} objects and are left out",
+        f"image has more than {MOST_BOXES:,} objects and is skipped",
+        f"images have more than {MOST_BOXES:,} objects and are skipped",
     ),
     "turned": (
-        "image is turned by its EXIF tag, as viewers show it",
-        "images are turned by their EXIF tags, as viewers show them",
+        "image is rotated by its EXIF tag, as in image viewers",
+        "images are rotated by their EXIF tags, as in image viewers",
     ),
     "sideways": (
-        "image has boxes for what is stored, by the size that its annotation says; they are turned with it",
-        "images have boxes for what is stored, by the size that their annotations say; they are turned too",
+        "image has boxes for its stored orientation, by the size in its annotation; they are rotated too",
+        "images have boxes for their stored orientation, by the sizes in their annotations; they are rotated too",
     ),
     "resized": (
-        "image is not of the size that its annotation says, and its own is taken",
-        "images are not of the size that their annotations say, and their own is taken",
+        "image differs in size from its annotation; its actual size is used",
+        "images differ in size from their annotations; their actual sizes are used",
     ),
-    "astray": ("object belongs to no image and is left out", "objects belong to no image and are left out"),
+    "astray": ("object belongs to no image and is skipped", "objects belong to no image and are skipped"),
     "incomplete": (
-        "object without a class or without a box of four finite numbers is left out",
-        "objects without a class or without a box of four finite numbers are left out",
+        "object without a class or without a box of four finite numbers is skipped",
+        "objects without a class or without a box of four finite numbers are skipped",
     ),
-    "flat": ("box of no height or width is left out", "boxes of no height or width are left out"),
-    "outside": ("box outside of its image is left out", "boxes outside of their images are left out"),
-    "cut": ("box reaches over its image and is cut to it", "boxes reach over their images and are cut to them"),
+    "flat": ("box without height or width is skipped", "boxes without height or width are skipped"),
+    "outside": ("box outside its image is skipped", "boxes outside their images are skipped"),
+    "cut": ("box extends beyond its image and is clipped", "boxes extend beyond their images and are clipped"),
     "strange": (
-        "object of a class that training has none of is left out",
-        "objects of classes that training has none of are left out",
+        "object of a class not in the training images is skipped",
+        "objects of classes not in the training images are skipped",
     ),
     "difficult": (
         "difficult object is ignored: it counts neither when found nor when missed",

@@ -53,9 +53,9 @@ def open_tfds(name: str, purpose: Purpose) -> Source[Objects]:
     for split in splits[1:]:
         found = _annotated(builder, split, records, wanted, tally)
         if not any(image.names for image in found):
-            tally.said.append(f"tfds:{name} has no objects in its {split} split, which is left out")
+            tally.said.append(f"tfds:{name} has no objects in its {split} split, which is ignored")
         elif not test:
-            test, divided = found, f"the set's own split {split}"
+            test, divided = found, f"the set's {split} split"
         else:
             train += found
     annotated = AnnotatedSet(
@@ -92,13 +92,15 @@ def _wanted(builder: Any, name: str) -> dict[str, Any]:
     ):
         listed = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
         raise ReskerasError(
-            f"data: tfds:{name} is no set of images and objects with bbox and label; its features are {listed}"
+            f"data: tfds:{name} is not a set of images and objects with bbox and label; its features are {listed}"
         )
     if image.np_dtype != np.uint8:
-        raise ReskerasError(f"data: tfds:{name} has images of {np.dtype(image.np_dtype)}; uint8 is supported")
+        raise ReskerasError(f"data: tfds:{name} has {np.dtype(image.np_dtype)} images; only uint8 is supported")
     layout = getattr(box.bbox_format, "value", box.bbox_format)
     if layout not in (None, "REL_YXYX"):
-        raise ReskerasError(f"data: tfds:{name} has boxes as {layout}; REL_YXYX, fractions of the image, is supported")
+        raise ReskerasError(
+            f"data: tfds:{name} has {layout} boxes; only REL_YXYX, fractions of the image, is supported"
+        )
     flags = [flag for flag in FLAGS if flag in inner and inner[flag].shape == ()]
     ids = [key for key in IDS if key in known and known[key].shape == ()]
     return {"image": True, "objects": {"bbox", "label", *flags}, **dict.fromkeys(ids[:1], True)}

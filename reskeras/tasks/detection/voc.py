@@ -54,11 +54,11 @@ def _annotations(path: Path) -> dict[str, Path]:
     """The annotation files by their stems."""
     folder = path / "Annotations"
     if not path.is_dir():
-        raise ReskerasError(f"data: there is no folder {path}")
+        raise ReskerasError(f"data: folder not found: {path}")
     if not folder.is_dir():
         inner = [child.name for child in _children(path) if (child / "Annotations").is_dir()]
         hint = f"; did you mean {path / inner[0]}?" if inner else ""
-        raise ReskerasError(f"data: {path} is no VOC folder: it has no Annotations, a folder of XML files{hint}")
+        raise ReskerasError(f"data: {path} is not a VOC folder: it has no Annotations folder of XML files{hint}")
     return {file.stem: file for file in _children(folder) if file.suffix.lower() == ".xml"}
 
 
@@ -66,7 +66,7 @@ def _images(path: Path) -> dict[str, list[Path]]:
     """The image files by their names, and by their stems."""
     folder = path / "JPEGImages"
     if not folder.is_dir():
-        raise ReskerasError(f"data: {path} is no VOC folder: it has no JPEGImages")
+        raise ReskerasError(f"data: {path} is not a VOC folder: it has no JPEGImages folder")
     images: dict[str, list[Path]] = {}
     for file in _children(folder):
         if file.suffix.lower() in SUFFIXES:

@@ -41,7 +41,7 @@ def read_annotation(file: Path) -> Annotation:
     except OSError as error:
         raise ValueError(error.strerror or "unreadable") from error
     except (expat.ExpatError, LookupError) as error:  # LookupError for unknown encodings
-        raise ValueError("no XML") from error
+        raise ValueError("not XML") from error
     if root.tag != "annotation":
         raise ValueError("no <annotation>")
     objects = root.findall("object")

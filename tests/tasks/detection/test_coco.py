@@ -70,7 +70,7 @@ def test_classes_are_the_categories_by_number_and_those_of_test_go_by_name(tmp_p
     source = opened(tmp_path)
     assert source.classes == ("cat", "zebra", "ant")
     np.testing.assert_array_equal(source.test.labels, [1, 0])
-    assert source.notes == ("1 object of a class that training has none of is left out: eight.png (yak)",)
+    assert source.notes == ("1 object of a class not in the training images is skipped: eight.png (yak)",)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_images_are_found_in_the_layouts_that_people_keep(tmp_path, json_file, f
     source, again = opened(tmp_path), opened(tmp_path)
     assert (source.train.count, source.test.count) == (8, 2)
     assert source.test.ids == again.test.ids
-    assert source.notes == ("no images for test: 2 of 10 are kept for it",)
+    assert source.notes == ("no test images: 2 of 10 images are held out for testing",)
 
 
 def test_test_is_preferred_to_val_unless_its_objects_are_withheld(tmp_path):
@@ -138,16 +138,16 @@ def test_what_is_no_box_is_left_out(tmp_path, box):
     two(tmp_path, [coco_object(7), {**coco_object(7), "bbox": box}])
     source = opened(tmp_path)
     assert len(source.train.labels) == 1
-    assert source.notes == ("1 object without a class or without a box of four finite numbers is left out: seven.png",)
+    assert source.notes == ("1 object without a class or without a box of four finite numbers is skipped: seven.png",)
 
 
 @pytest.mark.parametrize(
     ("box", "kept", "note"),
     [
-        ((5, 5, 0, 9), None, "1 box of no height or width is left out"),
-        ((5, 5, 9, -3), None, "1 box of no height or width is left out"),
-        ((WIDTH, 5, 9, 3), None, "1 box outside of its image is left out"),
-        ((50, 30, 20, 20), (30, 50, HEIGHT, WIDTH), "1 box reaches over its image and is cut to it"),
+        ((5, 5, 0, 9), None, "1 box without height or width is skipped"),
+        ((5, 5, 9, -3), None, "1 box without height or width is skipped"),
+        ((WIDTH, 5, 9, 3), None, "1 box outside its image is skipped"),
+        ((50, 30, 20, 20), (30, 50, HEIGHT, WIDTH), "1 box extends beyond its image and is clipped"),
         ((50, 30, 10.0000001, 10), (30, 50, HEIGHT, WIDTH), None),  # rounding
     ],
 )
@@ -166,7 +166,7 @@ def test_a_name_that_leads_out_of_the_folder_is_not_followed(tmp_path, name):
     source = opened(root)
     assert source.train.ids == (7,)
     if name is not None:
-        assert source.notes == (f"1 image has a name that leads out of the folder and is left out: {name}",)
+        assert source.notes == (f"1 image has a path outside the folder and is skipped: {name}",)
 
 
 @pytest.mark.parametrize("name", ["gone.png", "no\0name.png", "n" * 5000, "\ud800.png", "torn.png", "deeper"])
@@ -177,7 +177,7 @@ def test_missing_broken_and_impossible_files_are_left_out_with_their_objects(tmp
     source = opened(tmp_path)
     assert (source.train.ids, len(source.train.labels)) == ((7,), 1)
     [note] = source.notes
-    assert note.startswith("1 annotated image is missing or cannot be read and is left out: ")
+    assert note.startswith("1 annotated image is missing or cannot be read and is skipped: ")
     assert note.isprintable()
 
 
@@ -193,11 +193,11 @@ def test_images_listed_twice_without_an_id_or_in_both_files_and_stray_objects_ar
     source = opened(tmp_path)
     assert source.train.ids == (7, 5)
     assert source.notes == (
-        "2 annotations that cannot be read are left out: nameless.png (no id), odd.png (no id)",
-        "1 image is listed twice and taken once: 7",
-        "1 image is not of the size that its annotation says, and its own is taken: five.png",
-        "2 objects belong to no image and are left out",
-        "2 objects without a class or without a box of four finite numbers are left out: seven.png",
+        "2 annotations cannot be read and are skipped: nameless.png (no id), odd.png (no id)",
+        "1 image is listed twice and used once: 7",
+        "1 image differs in size from its annotation; its actual size is used: five.png",
+        "2 objects belong to no image and are skipped",
+        "2 objects without a class or without a box of four finite numbers are skipped: seven.png",
         "1 image has no object and is kept as background",
     )
     np.testing.assert_array_equal(source.train.sizes, [SIZE, SIZE])
@@ -215,7 +215,7 @@ def test_an_image_of_both_files_is_for_test_alone(tmp_path):
     picture(tmp_path / "both" / "images" / "x.png")
     source = opened(tmp_path / "both")
     assert (source.train.ids, source.test.ids) == ((9,), (4, 9))
-    assert source.notes == ("1 training image is for test too and left out of training: x.png",)
+    assert source.notes == ("1 training image is also a test image and is removed from training: x.png",)
 
 
 def test_an_image_with_an_absurd_number_of_objects_is_left_out(tmp_path):
@@ -223,27 +223,30 @@ def test_an_image_with_an_absurd_number_of_objects_is_left_out(tmp_path):
     two(tmp_path, [*([coco_object(1)] * 100_001), coco_object(7)], [coco_image(1, "one.png")])
     source = opened(tmp_path)
     assert source.train.ids == (7,)
-    assert source.notes == ("1 image has more than 100,000 objects and is left out: one.png",)
+    assert source.notes == ("1 image has more than 100,000 objects and is skipped: one.png",)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "no JSON that can be read"),
+        ("{", "cannot be read as JSON"),
         ("", "no JSON"),
         ("[" * 100_000, "no JSON"),
         ("[]", "no list of images"),
         ('{"images": []}', "no list of annotations"),
         ('{"images": [1], "annotations": []}', "no list of images"),
         ('{"images": [], "annotations": [], "categories": {}}', "no list of categories"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "without an id, or without a name"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a\\nb"}]}', "without a name"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "without an id, or without a valid name"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a\\nb"}]}', "without a valid name"),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
-            "one name",
+            "two categories with the same id or name",
         ),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', "one id"),
-        ("\xff\xfe{", "no JSON"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
+            "the same id or name",
+        ),
+        ("\xff\xfe{", "cannot be read as JSON"),
     ],
 )
 def test_json_of_another_kind_is_refused_with_what_it_lacks(tmp_path, text, words):
@@ -259,11 +262,11 @@ def test_a_json_beyond_the_bound_is_not_read(tmp_path):
     two(tmp_path, [])
     with open(tmp_path / "annotations" / "instances_train2017.json", "r+b") as file:
         file.truncate(2_000_000_001)  # a sparse file
-    assert "more than 2,000,000,000 bytes" in refusal(tmp_path, 1)
+    assert "larger than 2,000,000,000 bytes" in refusal(tmp_path, 1)
 
 
 def test_folders_of_another_kind_are_refused_by_what_they_lack(tmp_path):
-    assert "there is no folder" in refusal(tmp_path / "absent")
+    assert "folder not found" in refusal(tmp_path / "absent")
     assert "it has no JSON" in refusal(tmp_path)
     for name in ("a", "b"):
         (tmp_path / f"{name}.json").write_text(json.dumps({}))

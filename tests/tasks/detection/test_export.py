@@ -133,7 +133,7 @@ def test_versions_go_up_and_nothing_half_written_is_left(exported):
 
 def test_one_changed_weight_is_rejected_and_kept_aside(copied_detector, monkeypatch):
     spoil_a_folded_weight(monkeypatch)
-    with pytest.raises(ReskerasError, match="rejected, because not the model") as caught:
+    with pytest.raises(ReskerasError, match="rejected, not equivalent to the model") as caught:
         copied_detector.export(timing=False)
     assert caught.value.status == 1
     [proof] = copied_detector.proofs()
@@ -295,7 +295,7 @@ def test_class_names_warm_up_and_configuration(exported, loaded):
 def test_a_client_gets_names_scores_and_boxes(loaded, images):
     with Stub(loaded) as stub:
         found = Client(stub.url).detect(images)
-        with pytest.raises(ReskerasError, match="a detector is served there"):
+        with pytest.raises(ReskerasError, match="the served model is a detector"):
             Client(stub.url).predict(images[:1])
     assert [len(body["instances"]) for _, body in stub.requests] == [4, 2, 1]
     expected = asked(loaded, *(path.read_bytes() for path in images))

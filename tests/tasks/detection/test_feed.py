@@ -136,7 +136,7 @@ def test_of_an_object_that_is_cut_too_little_is_ignored():
 @pytest.mark.parametrize(
     ("augment", "message"),
     [
-        ({"mixup": 0.2}, "augment.mixup: is for classifiers"),
+        ({"mixup": 0.2}, "augment.mixup: only for classifiers"),
         ({"pad_crop": 4}, "augment.pad_crop"),
         ({"random_resized_crop": {}}, "augment.random_resized_crop"),
         ({"rand_augment": {}}, "augment.rand_augment"),

@@ -144,7 +144,7 @@ def test_a_missing_or_broken_file_is_refused_by_name_before_anything_is_written(
 
 
 def test_a_folder_that_is_there_is_refused_first(detector_run, tmp_path):
-    with pytest.raises(ReskerasError, match="exists already") as refused:
+    with pytest.raises(ReskerasError, match="already exists") as refused:
         detector_run.predict([tmp_path / "nowhere.png"], out=tmp_path)
     assert refused.value.status == 2
 

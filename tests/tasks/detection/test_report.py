@@ -51,7 +51,7 @@ def test_a_page_of_one_has_everything_in_order(pages, detector_run):
         "Precision and recall",
         "Losses",
         "Recall of the proposals",
-        "What limits it",
+        "Gain by kind of mistake",
         "Mistakes",
         "Examples",
     ]
@@ -77,7 +77,7 @@ def test_the_figures_are_those_of_the_evaluation(known, detector_run):
     page, found = page_of_detectors([known]), detector_run.evaluate()
     summary = table(page, "Summary")[0]
     assert summary["mAP at 0.5"] == f"{found.voc.map_area:.2%}"
-    assert summary["eleven points"] == f"{found.voc.map_eleven:.2%}"
+    assert summary["11-point mAP"] == f"{found.voc.map_eleven:.2%}"
     assert summary["canvas"] == "48x64"
     assert summary["images"] == "6"
     assert summary["epochs"] == str(len(detector_run.folder.metrics()))
@@ -88,7 +88,7 @@ def test_the_figures_are_those_of_the_evaluation(known, detector_run):
     for row, (count, recall) in zip(table(page, "Recall of the proposals"), found.recall.items(), strict=True):
         assert (row["proposals"], row["recall at 0.5"]) == (f"{count:,}", f"{recall.share:.2%}")
     for row, each in zip(table(page, "Mistakes"), found.mistakes.table, strict=True):
-        assert [row[column] for column in ("mistake", "count", "mAP if mended")] == [
+        assert [row[column] for column in ("mistake", "count", "mAP if fixed")] == [
             each.name,
             str(each.count),
             f"{each.mended:.2%}",
@@ -105,7 +105,7 @@ def test_parts_add_up(known):
 
 def test_several_are_beside_each_other_and_equal_networks_once(pages):
     told = titles(pages["two"])
-    assert told.count("Losses") == told.count("What limits them") == 1
+    assert told.count("Losses") == told.count("Gain by kind of mistake") == 1
     assert sum(title.startswith("Precision and recall, ") for title in told) == 2
     assert sum(title.startswith("Examples, ") for title in told) == 2
     assert sum(title.startswith(("Backbone ", "Parts")) for title in told) == 2
@@ -165,7 +165,7 @@ def test_objects_that_nothing_finds_are_pictured(known, detector_run):
     assert len(gallery.images) == min(len(known.test.labels), 12)
     assert all("not proposed" in image.caption for image in gallery.images)
     page = page_of_detectors([replace(known, evaluation=empty)])
-    assert "Surest mistakes" not in [section.title for section in page.sections]
+    assert "Most confident mistakes" not in [section.title for section in page.sections]
 
 
 def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
@@ -220,7 +220,7 @@ def test_a_run_without_its_images_says_so(copied_detector):
     facts["data"]["name"] = "voc:/nowhere/at/all"
     path.write_text(json.dumps(facts))
     text = reskeras.write_report(copied_detector).read_text(encoding="utf-8")
-    assert "no precision, because data: " in text and "/nowhere/at/all" in text
+    assert "no precision (data: " in text and "/nowhere/at/all" in text
     assert ">Losses</h2>" in text and ">Parts</h2>" in text
     assert "Examples" not in text
 
@@ -238,7 +238,7 @@ def test_an_image_that_is_gone_is_named(known):
 
 def test_detectors_and_classifiers_are_not_mixed(detector_run, trained, tmp_path):
     for runs in ((detector_run, trained), (trained.path, detector_run.path)):
-        with pytest.raises(ReskerasError, match="make a page of each") as refused:
+        with pytest.raises(ReskerasError, match="make a report of each") as refused:
             reskeras.write_report(*runs, out=tmp_path / "page.html")
         assert refused.value.status == 2
         assert str(detector_run.path) in str(refused.value)

@@ -54,7 +54,7 @@ def test_sides_are_those_on_the_canvas(source):
 def test_what_no_anchor_covers_is_told(source):
     found = survey_objects(source, plan("anchors.sizes=[48]", "anchors.ratios=[1]"))
     assert found.anchors.classes["dog"].shares == (0.0, 0.0)
-    assert any("overlaps them by half, of 2 classes: cat (50%), dog (0%)" in each for each in found.warnings)
+    assert any("an IoU of 0.5 or more, in 2 classes: cat (50%), dog (0%)" in each for each in found.warnings)
 
 
 @pytest.mark.parametrize("settings", [(), ("anchors.sizes=[8, 30]", "anchors.ratios=[0.3, 1, 4]")])

@@ -72,7 +72,7 @@ def test_records_are_those_that_tfds_reads_with_boxes_in_pixels(tmp_path):
     )
     source = opened(tmp_path, "zoo")
     assert (source.classes, source.channels, source.mirror) == (tuple(NAMES), 3, True)
-    assert (source.train.count, source.test.count, source.divided) == (7, 5, "the set's own split test")
+    assert (source.train.count, source.test.count, source.divided) == (7, 5, "the set's test split")
     for split, theirs in ((source.train, ("train", "validation")), (source.test, ("test",))):
         read = [each for name in theirs for each in builder.as_dataset(split=name, shuffle_files=False)]
         files = list(tf.data.Dataset.range(split.count).map(split.read).as_numpy_iterator())
@@ -109,7 +109,7 @@ def test_objects_are_cleaned_as_those_of_files_are(tmp_path):
     source = opened(tmp_path, "odd")
     np.testing.assert_array_equal(source.train.labels, [1, 0])
     assert source.notes == (
-        "1 box of no height or width is left out: 000000 of train",
+        "1 box without height or width is skipped: 000000 of train",
         "1 difficult object is ignored: it counts neither when found nor when missed",
         "1 image has no object and is kept as background",
     )
@@ -127,8 +127,8 @@ def test_a_test_split_without_objects_gives_way_to_validation(tmp_path):
         },
     )
     source = opened(tmp_path, "withheld")
-    assert (source.train.count, source.test.count, source.divided) == (4, 2, "the set's own split validation")
-    assert source.notes[0] == "tfds:withheld has no objects in its test split, which is left out"
+    assert (source.train.count, source.test.count, source.divided) == (4, 2, "the set's validation split")
+    assert source.notes[0] == "tfds:withheld has no objects in its test split, which is ignored"
 
 
 def test_without_a_test_split_one_image_in_five_is_for_it_always_the_same(tmp_path):
@@ -136,7 +136,7 @@ def test_without_a_test_split_one_image_in_five_is_for_it_always_the_same(tmp_pa
     source, again = opened(tmp_path, "lone"), opened(tmp_path, "lone")
     assert (source.train.count, source.test.count) == (8, 2)
     assert source.test.ids == again.test.ids
-    assert "no images for test: 2 of 10 are kept for it" in source.notes
+    assert "no test images: 2 of 10 images are held out for testing" in source.notes
 
 
 def test_numbers_and_crowds_of_a_set_like_coco_are_read(tmp_path):

@@ -75,7 +75,7 @@ def test_boxes_drawn_on_the_image_as_shown_lie_on_their_objects(tmp_path, value,
     source = voc(tmp_path, data, *object_of(written(tmp_path / "seen", data)), suffix)
     assert lies_on_the_object(source.train, 0)
     told = [note for note in source.notes if "EXIF" in note]
-    assert told == (["1 image is turned by its EXIF tag, as viewers show it: a.xml"] if value > 1 else [])
+    assert told == (["1 image is rotated by its EXIF tag, as in image viewers: a.xml"] if value > 1 else [])
     assert not any("size" in note for note in source.notes)
 
 
@@ -84,7 +84,7 @@ def test_boxes_of_the_image_as_stored_are_turned_where_the_annotation_says_its_s
     top, left, bottom, right = BOX
     source = voc(tmp_path, photo(value, "JPEG"), STORED, (left, top, right, bottom))
     assert lies_on_the_object(source.train, 0)
-    note = "1 image has boxes for what is stored, by the size that its annotation says; they are turned with it: a.xml"
+    note = "1 image has boxes for its stored orientation, by the size in its annotation; they are rotated too: a.xml"
     assert note in source.notes
 
 
@@ -100,7 +100,7 @@ def test_an_image_of_neither_size_is_told_as_before(tmp_path):
     _, box = object_of(written(tmp_path / "seen", data))
     source = voc(tmp_path, data, (7, 7), box)
     assert lies_on_the_object(source.train, 0)
-    assert any("not of the size that its annotation says" in note for note in source.notes)
+    assert any("differs in size from its annotation" in note for note in source.notes)
 
 
 @pytest.mark.parametrize("frame", ["shown", "stored"])
@@ -155,4 +155,4 @@ def test_boxes_of_tfds_are_fractions_of_the_image_as_shown(tmp_path):
     assert source.train.count + source.test.count == len(ALL)
     for split in (source.train, source.test):
         assert all(lies_on_the_object(split, index) for index in range(split.count))
-    assert any(note.startswith("7 images are turned by their EXIF tags") for note in source.notes)
+    assert any(note.startswith("7 images are rotated by their EXIF tags") for note in source.notes)

@@ -48,29 +48,25 @@ def test_corners_counted_from_one_become_continuous_pixels(tmp_path):
 @pytest.mark.parametrize(
     ("box", "kept", "note"),
     [
-        ((10, 5, 10, 20), None, "1 box of no height or width is left out: a.xml"),
-        ((10, 20, 30, 5), None, "1 box of no height or width is left out: a.xml"),
-        ((70, 5, 90, 20), None, "1 box outside of its image is left out: a.xml"),
-        ((-90, 5, 1, 20), (4, 0, 20, 1), "1 box reaches over its image and is cut to it: a.xml"),
-        ((-90, 5, 0, 20), None, "1 box outside of its image is left out: a.xml"),
-        ((0, 0, WIDTH + 1, 20), (0, 0, 20, WIDTH), "1 box reaches over its image and is cut to it: a.xml"),
+        ((10, 5, 10, 20), None, "1 box without height or width is skipped: a.xml"),
+        ((10, 20, 30, 5), None, "1 box without height or width is skipped: a.xml"),
+        ((70, 5, 90, 20), None, "1 box outside its image is skipped: a.xml"),
+        ((-90, 5, 1, 20), (4, 0, 20, 1), "1 box extends beyond its image and is clipped: a.xml"),
+        ((-90, 5, 0, 20), None, "1 box outside its image is skipped: a.xml"),
+        ((0, 0, WIDTH + 1, 20), (0, 0, 20, WIDTH), "1 box extends beyond its image and is clipped: a.xml"),
         (
             ("nan", 5, 10, 20),
             None,
-            "1 object without a class or without a box of four finite numbers is left out: a.xml",
+            "1 object without a class or without a box of four finite numbers is skipped: a.xml",
         ),
-        (
-            (1, 5, "inf", 20),
-            None,
-            "1 object without a class or without a box of four finite numbers is left out: a.xml",
-        ),
+        ((1, 5, "inf", 20), None, "1 object without a class or without a box of four finite numbers is skipped: a.xml"),
         (
             (1, 5, "1e400", 20),
             None,
-            "1 object without a class or without a box of four finite numbers is left out: a.xml",
+            "1 object without a class or without a box of four finite numbers is skipped: a.xml",
         ),
-        ((1, 5, "", 20), None, "1 object without a class or without a box of four finite numbers is left out: a.xml"),
-        ((-1e300, 5, 1e300, 20), (4, 0, 20, WIDTH), "1 box reaches over its image and is cut to it: a.xml"),
+        ((1, 5, "", 20), None, "1 object without a class or without a box of four finite numbers is skipped: a.xml"),
+        ((-1e300, 5, 1e300, 20), (4, 0, 20, WIDTH), "1 box extends beyond its image and is clipped: a.xml"),
     ],
 )
 def test_each_box_is_kept_cut_or_left_out_and_told(tmp_path, box, kept, note):
@@ -111,7 +107,7 @@ def test_a_class_that_only_test_has_is_left_out_of_it(tmp_path):
     voc_image(tmp_path, "testing", [voc_object("yak"), voc_object("cat")])
     source = opened(tmp_path)
     assert (source.classes, len(source.test.labels)) == (("cat",), 1)
-    assert source.notes == ("1 object of a class that training has none of is left out: testing.xml (yak)",)
+    assert source.notes == ("1 object of a class not in the training images is skipped: testing.xml (yak)",)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +143,7 @@ def test_without_lists_for_test_one_image_in_five_is_for_it_always_the_same(tmp_
     assert (source.train.count, source.test.count) == (8, 2)
     assert {*source.train.ids, *source.test.ids} == {f"i{index}" for index in range(10)}
     assert source.test.ids == again.test.ids
-    assert source.notes == ("no images for test: 2 of 10 are kept for it",)
+    assert source.notes == ("no test images: 2 of 10 images are held out for testing",)
     for name in ("train", "test"):
         stored = [getattr(source, name).read(tf.constant(index, tf.int64)) for index in range(2)]
         files = [tmp_path / "JPEGImages" / f"{stem}.png" for stem in getattr(source, name).ids[:2]]
@@ -164,10 +160,10 @@ def test_what_is_listed_twice_or_not_there_is_told(tmp_path):
     source = opened(tmp_path)
     assert source.train.ids == ("a",)
     assert source.notes == (
-        "2 listed images have no annotation and are left out: nobody, ../../etc/passwd",
-        "2 annotated images are missing or cannot be read and are left out: gone, torn.png",
-        "1 image is listed twice and taken once: a",
-        "1 training image is for test too and left out of training: testing.xml",
+        "2 listed images have no annotation and are skipped: nobody, ../../etc/passwd",
+        "2 annotated images are missing or cannot be read and are skipped: gone, torn.png",
+        "1 image is listed twice and used once: a",
+        "1 training image is also a test image and is removed from training: testing.xml",
     )
 
 
@@ -176,7 +172,7 @@ def test_five_places_are_named_and_the_others_counted(tmp_path):
     voc_lists(tmp_path, train=["a", *(f"none{index}" for index in range(1200))])
     [note] = opened(tmp_path).notes
     assert note == (
-        "1,200 listed images have no annotation and are left out: none0, none1, none2, none3, none4 and 1,195 more"
+        "1,200 listed images have no annotation and are skipped: none0, none1, none2, none3, none4 and 1,195 more"
     )
 
 
@@ -190,7 +186,7 @@ def test_an_image_is_found_by_its_stem_and_else_by_the_name_in_its_annotation(tm
     voc_lists(tmp_path, train=["a", "b", "c"])
     source = opened(tmp_path)
     assert source.train.ids == ("a", "b")
-    assert "1 annotated image is missing or cannot be read and is left out: c" in source.notes
+    assert "1 annotated image is missing or cannot be read and is skipped: c" in source.notes
 
 
 def test_of_two_sizes_the_files_is_right(tmp_path):
@@ -200,7 +196,7 @@ def test_of_two_sizes_the_files_is_right(tmp_path):
     source = opened(tmp_path)
     np.testing.assert_array_equal(source.train.sizes, [SIZE])
     np.testing.assert_array_equal(source.train.boxes, [[0, 0, 20, WIDTH]])
-    assert any("not of the size that its annotation says" in note for note in source.notes)
+    assert any("differs in size from its annotation" in note for note in source.notes)
     (tmp_path / "Annotations" / "a.xml").write_text(voc_xml([voc_object()], size=(0, 0)))  # many tools leave it empty
     assert opened(tmp_path).notes == ()
 
@@ -219,12 +215,12 @@ def bomb(encoding="utf-8"):
         (bomb().encode(), "it has a DOCTYPE"),
         (bomb("utf-16").encode("utf-16"), "it has a DOCTYPE"),
         (b'<!DOCTYPE annotation SYSTEM "file:///etc/passwd"><annotation/>', "it has a DOCTYPE"),
-        (b"<annotation><object>", "no XML"),
-        (b"", "no XML"),
-        (b"\x00\xff" * 50, "no XML"),
-        (b'<?xml version="1.0" encoding="nonsense"?><annotation/>', "no XML"),
+        (b"<annotation><object>", "not XML"),
+        (b"", "not XML"),
+        (b"\x00\xff" * 50, "not XML"),
+        (b'<?xml version="1.0" encoding="nonsense"?><annotation/>', "not XML"),
         (b"<html></html>", "no <annotation>"),
-        (b"<annotation>" + b" " * 10_000_000 + b"</annotation>", "more than 10,000,000 bytes"),
+        (b"<annotation>" + b" " * 10_000_000 + b"</annotation>", "larger than 10,000,000 bytes"),
     ],
 )
 def test_what_is_no_annotation_is_left_out_with_the_reason(tmp_path, data, reason):
@@ -234,7 +230,7 @@ def test_what_is_no_annotation_is_left_out_with_the_reason(tmp_path, data, reaso
     voc_lists(tmp_path, train=["a", "bad"])
     source = opened(tmp_path)
     assert source.train.ids == ("a",)
-    assert source.notes == (f"1 annotation that cannot be read is left out: bad.xml ({reason})",)
+    assert source.notes == (f"1 annotation cannot be read and is skipped: bad.xml ({reason})",)
 
 
 def test_an_absurd_number_of_objects_and_deep_nesting_do_no_harm(tmp_path):
@@ -248,7 +244,7 @@ def test_an_absurd_number_of_objects_and_deep_nesting_do_no_harm(tmp_path):
     voc_lists(tmp_path, train=["a", "many", "deep"])
     source = opened(tmp_path)
     assert source.train.ids == ("a", "deep")
-    assert "1 image has more than 100,000 objects and is left out: many.xml" in source.notes
+    assert "1 image has more than 100,000 objects and is skipped: many.xml" in source.notes
 
 
 def test_names_from_files_cannot_write_to_the_terminal(tmp_path):
@@ -261,7 +257,7 @@ def test_names_from_files_cannot_write_to_the_terminal(tmp_path):
 
 
 def test_folders_of_another_kind_are_refused_by_what_they_lack(tmp_path):
-    assert f"there is no folder {tmp_path / 'absent'}" in refusal(tmp_path / "absent")
+    assert f"folder not found: {tmp_path / 'absent'}" in refusal(tmp_path / "absent")
     assert "no Annotations" in refusal(tmp_path)
     voc_image(tmp_path / "VOC2007", "a")
     assert f"did you mean {tmp_path / 'VOC2007'}?" in refusal(tmp_path)
