@@ -32,7 +32,7 @@ def changes(before: Any, after: Any, name: str = "") -> list[FieldChange]:
 
 
 def in_words(found: Iterable[FieldChange]) -> str:
-    """The first few changes in a line: `recipe.epochs is now 3, was 2; seed is now 5, was 0`; empty when there are none."""
+    """The first few changes in one line, such as `recipe.epochs is now 3, was 2; seed is now 5, was 0`."""
     return "; ".join(map(str, islice(found, MOST_SHOWN)))
 
 
