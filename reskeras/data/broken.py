@@ -69,7 +69,7 @@ def reading_failure(error: tf.errors.OpError | UnicodeDecodeError, image: str | 
     if isinstance(error, UnicodeDecodeError):
         return failure(f"data: {image or 'a record'} is broken")
     message = re.sub(NOISE, "", error.message or str(error))
-    if gone := re.search(r"(?m)^\s*(?:\(\d+\) \w+:\s*)?(?P<file>\S.*?); No such file or directory", message):
+    if gone := re.search(r"(?m)^\s*(?:\(\d+\) )?(?:\w+: )*\s*(?P<file>\S.*?); No such file or directory", message):
         return failure(f"data: {gone['file']} has disappeared since the data was opened")
     if changed := re.search(rf"\[{CHANGED}\] \[(?P<file>.*?)\](?=\s|$)", message):
         return failure(f"data: {changed['file']} {CHANGED}")

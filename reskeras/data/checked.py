@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +17,7 @@ import tensorflow as tf
 from reskeras.data import decode as decoding
 from reskeras.data.batches import READERS
 from reskeras.data.plain import JPEG, PNG, plain_format
+from reskeras.data.user_cache import cache_file
 from reskeras.errors import ReskerasError
 from reskeras.files import write_json
 
@@ -40,11 +40,10 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
     """Check each of `files`, which are below `folder`, by decoding it in a pool of threads (about 1 ms for a small
     image), unless the cache has it with this name, size and time.
 
-    The cache is `reskeras/folders` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache);
-    RESKERAS_CACHE=off neither reads nor writes it. Broken files are not cached: they may be repaired, or their
+    The cache is in the user's, see user_cache.py. Broken files are not cached: they may be repaired, or their
     permissions, without a change of time.
     """
-    place = _place(folder)
+    place = cache_file("folders", [folder], ".json")
     known, found = _remembered(place), {}
     with ThreadPoolExecutor(READERS) as pool:
         now = dict(zip(files, pool.map(_stat, files), strict=True))
@@ -104,15 +103,6 @@ def why_not_read(file: Path) -> str:
 
 def _name(folder: Path, file: Path) -> str:
     return str(file.relative_to(folder))
-
-
-def _place(folder: Path) -> Path | None:
-    """The cache file of one folder of images; None when the cache is off."""
-    if os.environ.get("RESKERAS_CACHE", "").lower() == "off":
-        return None
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    key = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:32]
-    return Path(cache) / "reskeras" / "folders" / f"{key}.json"
 
 
 def _readers() -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,7 +227,7 @@ def _keys(builder: Any) -> tuple[str, str] | None:
 
 def _is_jpeg(builder: Any, key: str) -> bool:
     """Whether the first training image is stored as JPEG, which the description need not say."""
-    record = Records([Path(path) for path in builder.info.splits["train"].filepaths], builder).read(0)
+    record = split_records(builder, "train").read(0)
     stored = tf.io.parse_single_example(record, {key: tf.io.FixedLenFeature([], tf.string)})[key]
     return stored.numpy().startswith(b"\xff\xd8")
 

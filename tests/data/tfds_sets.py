@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 
-def prepared_set(folder, name, splits, shape=(6, 5, 3), form="png", classes=2, dtype=np.uint8):
+def prepared_set(folder, name, splits, shape=(6, 5, 3), form="png", classes=2, dtype=np.uint8, layout="tfrecord"):
     """A set `name` in `folder`; `splits` has the labels of each split's images, of random pixels of `shape`, whose open
     sides are 6, 5 and 3. Returns the folder of its version."""
     features = {
@@ -26,6 +26,7 @@ def prepared_set(folder, name, splits, shape=(6, 5, 3), form="png", classes=2, d
         version="1.0.0",
         features=tfds.features.FeaturesDict(features),
         data_dir=folder,
+        file_format=layout,
         split_datasets={split: examples(labels) for split, labels in splits.items()},
     )
     return Path(folder) / name / "1.0.0"
