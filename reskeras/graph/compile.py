@@ -53,7 +53,9 @@ def compile_plan(
     subclass with steps of its own.
     """
     if synchronized and form == "scanned":
-        raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
+        raise ReskerasError(
+            "sync_bn: replicas cannot synchronise inside a loop over units; choose form unrolled or auto"
+        )
     context = Context(precision, seed, synchronized)
     ends = {endpoint: plan.endpoint("head" if endpoint == "logits" else endpoint) for endpoint in outputs or ()}
     cuts = {*ends.values(), *([plan.endpoint(cut)] if cut else [])}
