@@ -27,7 +27,7 @@ def unit_from_data(data: dict[str, Any]) -> Unit:
         place = {"stage": int(numbers[1]), "index": int(numbers[2])} if numbers else {"stage": data["name"]}
         return Unit(**place, nodes=_sequence(data["nodes"]))
     except (KeyError, TypeError) as error:
-        raise failure(f"unit: broken description of a unit: {error}") from error
+        raise failure(f"unit: its description is broken: {error}") from error
 
 
 def field_values(record: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def refused(*arguments: str) -> str:
         (["shov"], ["'shov'", "did you mean show?"]),
         (["--frob"], ["--frob"]),
         (["show", "resnet-5o"], ["'resnet-5o'", "did you mean resnet-50?"]),
-        (["show", "nowhere.yaml"], ["no file nowhere.yaml"]),
+        (["show", "nowhere.yaml"], ["file not found: nowhere.yaml"]),
         (["show"], ["depth: not set"]),
         (["show", "--depth", "33"], ["33", "32 and 34"]),
         (["show", "--depth", "fifty"], ["--depth", "'fifty'"]),

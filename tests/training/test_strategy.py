@@ -66,7 +66,7 @@ def test_statistics_are_equal_on_all_replicas(tmp_path, fields):
     [
         ("mirrored", 3, "{}", "batch_size: 64 cannot be shared by 3 replicas; choose a multiple, such as 66"),
         ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 goes with one replica only"),
-        ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn goes with form unrolled or auto"),
+        ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn needs form unrolled or auto"),
     ],
 )
 def test_what_replicas_cannot_do_is_refused(tmp_path, strategy, devices, fields, named):

@@ -159,7 +159,7 @@ def test_a_mean_of_each_pixel_becomes_one_of_each_channel_at_another_size():
         ({**TINY, "stages": [1, 1]}, {}, "is another network: stage1_unit2_bn1/beta is in one and not in the other"),
         ({**TINY, "width_factor": 2.0}, {}, "has shape .* and should have"),
         (TINY, {"freeze": "stage9"}, "'stage9' is not one of stem, stage1, stage2, head"),
-        (TINY, {"freeze": "head"}, "nothing is left to learn"),
+        (TINY, {"freeze": "head"}, "nothing is left to train"),
     ],
 )
 def test_what_does_not_fit_is_refused(start, tmp_path, network, fields, why):

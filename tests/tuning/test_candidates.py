@@ -74,7 +74,9 @@ def test_contradictions_are_refused_and_counted():
     candidates.check()
     assert candidates.fits({"network.skip": "identity", "network.shortcut": "none"})
     assert not candidates.fits({"network.skip": "dropout", "network.shortcut": "none"})
-    assert "1 invalid (such as: skip: 'dropout' does not go with shortcut 'none'" in candidates.refusals.describe()
+    assert (
+        "1 invalid (such as: skip: 'dropout' cannot be combined with shortcut 'none'" in candidates.refusals.describe()
+    )
 
 
 def test_a_space_in_which_nothing_fits_says_so():
