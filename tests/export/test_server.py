@@ -122,7 +122,7 @@ def test_the_command_asks_a_url(saved, files):
     assert str(files[0]) in shown.stdout
     alone = CliRunner().invoke(commands, ["predict", str(files[0])])
     assert alone.exit_code == 2
-    assert "say a run and at least one image" in alone.stderr
+    assert "give a run and at least one image" in alone.stderr
 
 
 def found_program(folder, name, text="#!/bin/sh\nexit 0\n"):

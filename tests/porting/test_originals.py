@@ -135,11 +135,13 @@ def test_random_images_are_dark_and_bright_fine_and_coarse():
 def test_a_state_dict_alone_is_checked_and_not_proven(weights, tmp_path):
     shown = invoke("port", weights, "--size", 48, "--out", tmp_path / "run")
     assert shown.exit_code == 0, shown.output
-    assert "check      logits of 8 random images differ by" in shown.stdout
-    assert "from those of what such names are of by default" in shown.stdout
+    assert (
+        "check      logits of 8 random images differ from those of the default network with these names by"
+        in shown.stdout
+    )
     assert "proof      none: a state dict does not record activation, anti-aliasing, dilation" in shown.stdout
-    assert "--architecture timm:NAME or torchvision:NAME asks the original" in shown.stdout
-    assert "(by channel); assumed, nothing says it" in shown.stdout
+    assert "use --architecture timm:NAME or torchvision:NAME to compare with the original" in shown.stdout
+    assert "(by channel); assumed, the source does not say" in shown.stdout
     ported = reskeras.Run(tmp_path / "run").folder.provenance()["ported"]
     assert ported["proof"]["difference"] < 1e-4
     assert ported["proof"]["against"] is None

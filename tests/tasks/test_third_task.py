@@ -76,7 +76,9 @@ def test_its_page_and_its_commands(counter, tmp_path):
     assert "Counters" in page and "mean error" in page and f"{counter.evaluate().mean_error:.2f}" in page
     assert json.loads(printed("evaluate", counter.path, "--json")) == counter.evaluate().as_dict()
     assert "mean error" in printed("evaluate", counter.path)
-    assert "views: is for classifiers, and this is a counter" in refused("evaluate", counter.path, "--views", "10")
+    assert f"views: only for classifiers; {counter.path} is a counter" in refused(
+        "evaluate", counter.path, "--views", "10"
+    )
     told = printed("report", counter.path, "--out", tmp_path / "again.html")
     assert "squares" in told and "12" in told and "no exports yet" not in told
 

@@ -72,12 +72,12 @@ def test_a_file_is_refused_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     "parameters, said",
     [
-        ({"network__depht": [8]}, "space: network.depht: 8 fits nowhere: field: 'depht' is not one of"),
-        ({"network__depth": [8, 21]}, "space: network.depth: 21 fits nowhere: depth: 21"),
-        ({"recipe__schedule__kind": ["cosine", "sawtooth"]}, "space: recipe.schedule.kind: 'sawtooth' fits nowhere"),
-        ({"recipe__momentum": {"low": 0.5, "high": 1.0}}, "space: recipe.momentum: 1.0 fits nowhere"),
+        ({"network__depht": [8]}, "space: network.depht: 8 is never valid: field: 'depht' is not one of"),
+        ({"network__depth": [8, 21]}, "space: network.depth: 21 is never valid: depth: 21"),
+        ({"recipe__schedule__kind": ["cosine", "sawtooth"]}, "space: recipe.schedule.kind: 'sawtooth' is never valid"),
+        ({"recipe__momentum": {"low": 0.5, "high": 1.0}}, "space: recipe.momentum: 1.0 is never valid"),
         ({"network__stages__7__units": [3]}, "stages has no entry 7, only 0 to 2"),
-        ({"network__shortcut__kind": [3]}, "fits nowhere"),
+        ({"network__shortcut__kind": [3]}, "is never valid"),
     ],
 )
 def test_paths_and_values_that_fit_nowhere_are_refused(parameters, said):
