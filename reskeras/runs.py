@@ -212,7 +212,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
         *_differences("data", known, data),
     ]
     if differences:
-        raise ReskerasError(f"resume: {path} is a different training: {'; '.join(differences[:3])}")
+        raise ReskerasError(f"resume: {path} holds another training: {'; '.join(differences[:3])}")
 
 
 def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
@@ -221,7 +221,7 @@ def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
         for key in new:
             yield from _differences(f"{name}.{key}", old.get(key), new[key])
     elif old != new:
-        yield f"{name} is now {shown(new)}, was {shown(old)}"
+        yield f"{name} {shown(new)} instead of {shown(old)}"
 
 
 @contextmanager

@@ -178,4 +178,4 @@ def _fact(name: str, old: Any, new: Any) -> str:
         return "its images are different"
     if name == "classes":
         return "its classes have different names"
-    return f"{name} is now {shown(new)}, was {shown(old)}"
+    return f"{name} {shown(new)} instead of {shown(old)}"

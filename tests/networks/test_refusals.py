@@ -124,7 +124,7 @@ DOCUMENTS = {
     "key of a list": ("[depth]: 20\n", ["line 1"]),
     "number for a key": ("1: 2\n", ["1"]),
     "huge": ("depth: 20 #" + "x" * (1 << 20), ["larger than 262144"]),
-    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["not UTF-8 text"]),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["no text in UTF-8"]),
     "null bytes": (b"depth: 20\x00\n", ["unacceptable character"]),
 }
 
