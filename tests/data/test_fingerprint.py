@@ -69,7 +69,7 @@ def gone_and_new(folder):
         (new, ["1 image is new"]),
         (swapped, ["the labels of 16 images changed"]),
         (edited, ["the content of 1 image changed"]),
-        (renamed, ["1 image has another name"]),
+        (renamed, ["1 image was renamed"]),
         (moved, ["1 image moved to another split"]),
         (gone_and_new, ["3 images are gone", "1 image is new"]),
     ],
