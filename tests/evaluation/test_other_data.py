@@ -119,5 +119,5 @@ def test_a_run_without_names_of_classes_takes_data_with_as_many(copied, tmp_path
             image = tmp_path / "two" / name / f"{number}.png"
             image.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.full((8, 8), 90 + number, np.uint8)).save(image)
-    with pytest.raises(ReskerasError, match=r"has 2 classes, and .* 10 without names"):
+    with pytest.raises(ReskerasError, match=r"has 2 classes, but .* has 10 without names"):
         copied.evaluate(f"folder:{tmp_path / 'two'}")

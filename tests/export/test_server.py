@@ -62,7 +62,7 @@ def test_a_busy_server_is_asked_again(saved, files):
         ([(200, "<html>")], "did not answer like TensorFlow Serving"),
         ([(200, '{"predictions": []}')], "expected one prediction per image"),
         ([(200, '{"predictions": [{"logits": [1]}]}')], "was it exported by reskeras"),
-        ([(200, "[1]")], "did not answer as"),
+        ([(200, "[1]")], "did not answer like"),
     ],
 )
 def test_servers_that_do_not_serve(saved, files, script, said):

@@ -67,7 +67,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(counter, tmp_path):
     resumed = reskeras.train(reskeras.network(**NET), "squares:640", resume=True, **asked)
     digests = [run.folder.provenance()["trained_sha256"] for run in (counter, resumed)]
     assert digests[0] == digests[1]
-    with pytest.raises(ReskerasError, match=r"is a different training: data is now 'squares:320', was 'squares:640'"):
+    with pytest.raises(ReskerasError, match=r"holds another training: data 'squares:320' instead of 'squares:640'"):
         reskeras.train(reskeras.network(**NET), "squares:320", resume=True, **asked)
 
 

@@ -142,10 +142,10 @@ def test_a_broken_newest_state_is_passed_over(finished, tmp_path, damage):
 
 
 def test_another_request_is_refused_with_what_differs(finished):
-    with pytest.raises(ReskerasError, match=r"is a different training.*recipe.learning_rate is now 0.2, was 0.05"):
+    with pytest.raises(ReskerasError, match=r"holds another training.*recipe.learning_rate 0.2 instead of 0.05"):
         reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=finished.path, resume=True, learning_rate=0.2)
     other = {**TINY, "stages": [2, 1]}
-    with pytest.raises(ReskerasError, match=r"is a different training: network.depth is now 8, was 6"):
+    with pytest.raises(ReskerasError, match=r"holds another training: network.depth 8 instead of 6"):
         reskeras.train(reskeras.network(**other), epochs=3, keep=2, out=finished.path, resume=True)
 
 
@@ -284,6 +284,6 @@ def test_a_schedule_of_the_whole_training_is_not_stretched_and_the_way_is_told(t
 
 def test_fewer_epochs_and_other_changes_are_still_another_training(tmp_path):
     small(tmp_path / "run", epochs=2)
-    for changes, said in [({"epochs": 1}, "1, was 2"), ({"epochs": 3, "seed": 1}, "3, was 2")]:
-        with pytest.raises(ReskerasError, match=f"is a different training: recipe.epochs is now {said}"):
+    for changes, said in [({"epochs": 1}, "1 instead of 2"), ({"epochs": 3, "seed": 1}, "3 instead of 2")]:
+        with pytest.raises(ReskerasError, match=f"holds another training: recipe.epochs {said}"):
             small(tmp_path / "run", resume=True, **changes)
