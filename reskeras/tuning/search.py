@@ -79,7 +79,7 @@ def _differences(name: str, old: Any, new: Any) -> list[str]:
             if old.get(key) != new.get(key)
             for line in _differences(f"{name}.{key}", old.get(key), new.get(key))
         ]
-    return [f"{name} {shown(new)} instead of {shown(old)}"]
+    return [f"{name} is now {shown(new)}, was {shown(old)}"]
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ class Search:
         return laid(outcome.values, network_of(asked.network), validated(Recipe, asked.recipe))
 
     def keep(self, asked: SearchRequest) -> None:
-        """Write the request, or raise ReskerasError when the folder holds another search."""
+        """Write the request, or raise ReskerasError when the folder is a different search."""
         if (self.path / SEARCH_FILE).exists():
             before = self.asked()
             if difference := before.difference(asked):
-                raise ReskerasError(f"tune: {self.path} holds another search: {difference}; use another --out")
+                raise ReskerasError(f"tune: {self.path} is a different search: {difference}; use another --out")
             asked = replace(asked, seed_scheme=before.seed_scheme)
         elif self.path.exists() and any(entry.name not in (TRIALS_FOLDER, LOCK_FILE) for entry in self.path.iterdir()):
             raise ReskerasError(f"tune: {self.path} already exists and is not a search; use another --out")

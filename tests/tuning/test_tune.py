@@ -84,14 +84,14 @@ def test_the_same_search_again_runs_nothing_and_another_is_refused(found):
     assert json.loads(before)["end_order"] == ["0", "1"]
     assert len(again.outcomes()) == 2
     for changes, said in [
-        ({"epochs": 3}, ": recipe.epochs 3 instead of 2; use another --out"),
-        ({"seed": 5}, "seed 5 instead of 0"),
-        ({"tuner": "bayesian"}, "tuner 'bayesian' instead of 'random'"),
-        ({"max_params": 10**6}, "limits.params 1000000 instead of None"),
+        ({"epochs": 3}, ": recipe.epochs is now 3, was 2; use another --out"),
+        ({"seed": 5}, "seed is now 5, was 0"),
+        ({"tuner": "bayesian"}, "tuner is now 'bayesian', was 'random'"),
+        ({"max_params": 10**6}, "limits.params is now 1000000, was None"),
         ({"over": {"parameters": {"network.width_factor": [1.0, 2.0]}}}, ": space.parameters"),
     ]:
         asked = {"over": OVER, "spec": reskeras.network(**TINY), "tuner": "random", "trials": 2, "epochs": 2, **changes}
-        with pytest.raises(reskeras.ReskerasError, match="holds another search") as caught:
+        with pytest.raises(reskeras.ReskerasError, match="is a different search") as caught:
             reskeras.tune(**asked, out=found.path)
         assert said in str(caught.value)
 
