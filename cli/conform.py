@@ -47,7 +47,7 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         emit_json(found.data())
     elif found.spec is None:
-        echo(f"not a residual network in this design space: {found.why}")
+        echo(f"not a network in this design space: {found.why}")
     else:
         _echo(found, found.spec)
     if out:

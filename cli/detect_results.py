@@ -35,7 +35,7 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
     facts(
         [
             ("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
-            ("mAP, 11-point", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
+            ("11-point mAP", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
             *(_coco_facts(result.coco) if result.coco else []),
             *_recall_facts(result, run.plan.spec.proposals),
         ]
@@ -48,7 +48,7 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
 
 def _echo_classes(result: DetectionEvaluation) -> None:
     coco = {each.name: each.map for each in result.coco.by_class} if result.coco else {}
-    titles = ("objects", "AP", "AP, 11-point", *(["AP at 0.5 to 0.95"] if coco else []))
+    titles = ("objects", "AP", "11-point AP", *(["AP at 0.5 to 0.95"] if coco else []))
     rows = []
     for each in result.voc.classes:
         shares = [each.area, each.eleven, *([coco[each.name]] if coco else [])]
@@ -85,10 +85,10 @@ def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts
 def _echo_mistakes(found: Mistakes) -> None:
     from reskeras.tasks.detection.mistakes import SURE, WORDS
 
-    heading("mistakes", "with the mAP if each kind were corrected")
+    heading("mistakes", "with the mAP if each kind alone were fixed")
     columns = [
         Column("mistake"),
-        *(Column(title, right=True) for title in ("count", f"score {SURE:g} or more", "mAP without")),
+        *(Column(title, right=True) for title in ("count", f"score {SURE:g} or more", "mAP if fixed")),
         Column("description"),
     ]
     table(

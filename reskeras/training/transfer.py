@@ -56,7 +56,7 @@ class Start:
         """
         both = {name for name in own if self._is_fresh(name)} | self.weights.keys()
         if strange := sorted(own.keys() ^ both):
-            raise ReskerasError(f"from: {self.name} is another network: only one of the two has {strange[0]}")
+            raise ReskerasError(f"from: {self.name} is a different network: only one of the two has {strange[0]}")
         fitted = {}
         for name, mine in own.items():
             given = self.weights.get(name, mine)

@@ -145,7 +145,7 @@ def test_restarts_are_bounded_and_use_the_other_command(tmp_path):
     again = [sys.executable, "-S", "-c", SELF + "print('again'); sys.exit(3)", str(tmp_path)]
     status, out, err = launched(SELF + "sys.exit(3)", tmp_path, workers=1, restarts=2, again=again)
     assert status.status == 1
-    assert str(status) == "launch: worker 0 ended with status 3; given up after 2 restarts"
+    assert str(status) == "launch: worker 0 ended with status 3; giving up after 2 restarts"
     assert [line.partition("restart ")[2][:6] for line in err] == ["1 of 2", "2 of 2"]
     assert out == ["[worker 0] again"] * 2
     assert len(noted(tmp_path)[1]) == 3

@@ -175,7 +175,7 @@ def test_a_detector_goes_on_from_a_detector(tmp_path, shapes, detector_run):
 
 def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
     other = reskeras.detector(SPEC, order="full_preact")
-    with pytest.raises(ReskerasError, match=r"from: .* is another network"):
+    with pytest.raises(ReskerasError, match=r"from: .* is a different network"):
         reskeras.train_detector(other, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, **SHORT)
     assert not (tmp_path / "run" / "model.keras").exists()
 
