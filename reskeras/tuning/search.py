@@ -125,11 +125,11 @@ class Search:
         return laid(outcome.values, network_of(asked.network), validated(Recipe, asked.recipe))
 
     def keep(self, asked: SearchRequest) -> None:
-        """Write the request, or raise ReskerasError when the folder is a different search."""
+        """Write the request, or raise ReskerasError when the folder holds another search."""
         if (self.path / SEARCH_FILE).exists():
             before = self.asked()
             if difference := before.difference(asked):
-                raise ReskerasError(f"tune: {self.path} is a different search: {difference}; use another --out")
+                raise ReskerasError(f"tune: {self.path} holds another search: {difference}; use another --out")
             asked = replace(asked, seed_scheme=before.seed_scheme)
         elif self.path.exists() and any(entry.name not in (TRIALS_FOLDER, LOCK_FILE) for entry in self.path.iterdir()):
             raise ReskerasError(f"tune: {self.path} already exists and is not a search; use another --out")

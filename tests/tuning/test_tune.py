@@ -91,7 +91,7 @@ def test_the_same_search_again_runs_nothing_and_another_is_refused(found):
         ({"over": {"parameters": {"network.width_factor": [1.0, 2.0]}}}, ": space.parameters"),
     ]:
         asked = {"over": OVER, "spec": reskeras.network(**TINY), "tuner": "random", "trials": 2, "epochs": 2, **changes}
-        with pytest.raises(reskeras.ReskerasError, match="is a different search") as caught:
+        with pytest.raises(reskeras.ReskerasError, match="holds another search") as caught:
             reskeras.tune(**asked, out=found.path)
         assert said in str(caught.value)
 
