@@ -38,7 +38,7 @@ def test_all_of_a_folder_is_looked_at_and_said_so(trained, digits):
     data, told = digits("all", range(10), 5), []
     result = trained.evaluate(data, tell=told.append)
     assert (result.images, result.top1) == (50, pytest.approx(expected(trained, data)))
-    assert told == [f"all images of {data.removeprefix('folder:')} are for test"]
+    assert told == [f"testing on all images of {data.removeprefix('folder:')}"]
 
 
 def test_classes_are_matched_by_name_and_missing_ones_are_named(trained, digits):

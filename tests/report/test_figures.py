@@ -458,7 +458,7 @@ class TestConfusion:
             (0, 1): "4",
             (1, 1): "36",
         }
-        assert (axis.get_xlabel(), axis.get_ylabel()) == ("taken for", "true class")
+        assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted class", "true class")
 
     def test_few_mistakes_stand_out(self):
         """One image in a hundred that is taken for another is told from none at a glance."""
