@@ -166,9 +166,10 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
         raise ReskerasError(f"stages: {sum(row.units for row in rows)} units; the maximum is {MOST_UNITS}")
     for index, (row, following) in enumerate(pairwise(rows)):
         if ORDERS[row.order].preactivates and not ORDERS[following.order].preactivates:
+            choices = " or ".join(name for name, order in ORDERS.items() if order.preactivates)
             raise ReskerasError(
                 f"stages.{index + 1}.order: {following.order!r} after a stage of {row.order!r} is undefined, because "
-                "the stream between them is not activated; choose relu_preact or full_preact for the later stages too"
+                f"the stream between them is not activated; choose {choices} for the later stages too"
             )
     _refuse_narrowing(network)
     height, width, _ = network.input_shape
