@@ -9,7 +9,6 @@ import reskeras
 from reskeras.data.decode import WHOLE
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
-from reskeras.networks.catalog import name_of
 from reskeras.networks.diff import difference
 from reskeras.porting.foreign_model import of_keras
 from reskeras.porting.layouts import APPLICATIONS
@@ -64,7 +63,7 @@ def test_all_of_them_at_224_and_another_size(name, size, tmp_path):
     run = reskeras.port(network, out=tmp_path / "run")
     assert agrees(run, network, name, size)
     if name == "InceptionResNetV2":
-        assert name_of(run.folder.spec()) == "inception-resnet-v2-released"
+        assert reskeras.conform(run.model()).paper == "inception-resnet-v2-released"
 
 
 @pytest.fixture(scope="module")
