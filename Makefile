@@ -10,7 +10,7 @@ DEMO := saved_models/demo
 
 # a virtual environment in $(1) with the extra $(2)
 define installed
-	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; name one: PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 not found; set PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(1)
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
 	touch $@
@@ -35,13 +35,13 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: lint  ## everything but the slow tests, a process for each core
+test: lint  ## all but the slow tests, one process per core
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m 'slow and not peers'
 
-test-peers: $(PEERS)/.installed  ## the tests beside other libraries' own networks, in an environment of their own
+test-peers: $(PEERS)/.installed  ## compare with other libraries' own networks, in a separate environment
 	$(PEERS)/bin/python -m pytest -n auto -m peers tests/porting
 
 $(PEERS)/.installed: setup.py
@@ -50,7 +50,7 @@ $(PEERS)/.installed: setup.py
 # images for the benchmarks that read data: make bench DATA="--data cifar10 --data-dir DIR --batch 128"
 DATA ?=
 
-bench: setup  ## side-by-side timings, about 40 minutes of an idle machine; docs/benchmarks.md
+bench: setup  ## side-by-side timings, about 40 minutes on an idle machine; docs/benchmarks.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.pipeline $(DATA)
 	$(BIN)/python -m benchmarks.epochs $(DATA)

@@ -67,7 +67,7 @@ setup(
             "torch>=2.13,<2.14",
             "jsonschema>=4.20,<5",
         ],
-        # libraries whose networks are ported, in an environment of their own: they want a newer PyTorch than `test`
+        # libraries whose networks are ported, in a separate environment: they need a newer PyTorch than `test`
         "peers": [
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--data",
     metavar="SOURCE",
     shell_complete=complete_data,
-    help="Other data than the run was trained on; for fresh networks.  [default: the run's; digits]",
+    help="Images to measure on.  [default: the run's data; digits for fresh networks]",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option("--images", type=int, default=1000, show_default=True, metavar="N", help="Number of test images.")
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     default=100,
     show_default=True,
     metavar="N",
-    help="At most so many units are removed, and so many pairs swapped; 0: none.",
+    help="Remove at most N units and swap at most N pairs; 0 for none.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of fresh weights.")
 @click.option(
     "--out",
     type=Written(),
     metavar="DIR",
-    help="For the plots.  [default: RUN/analysis; of several: saved_models/analysis]",
+    help="Write the plots to this folder.  [default: RUN/analysis; for several networks saved_models/analysis]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
@@ -60,12 +60,12 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure what goes on inside trained runs, or inside fresh networks (names or YAML files).
+    """Analyse the layers and units of trained runs, or of fresh networks (names or YAML files).
 
-    The standard deviation of each 3x3 layer's response (v1 figure 7); what of each unit's output is its shortcut, and
-    how deep the signal has come; the stream as a sum of residuals (v2 equation 4); the gradient that reaches each unit;
-    the test error when units are removed or swapped. Numbers go to CSV files, plots to PNG and SVG. A fresh
-    network's batch norm is calibrated on training images first.
+    Measures the standard deviation of each 3x3 layer's response (v1 figure 7); the shortcut's share of each unit's
+    output, and the effective depth of the signal; how far the stream is the sum of its residuals (v2 equation 4); the
+    gradient at each unit; and the test error when units are removed or swapped. Numbers are written to CSV files, plots
+    to PNG and SVG. A fresh network's batch norm is first calibrated on training images.
     """
     from reskeras.api import analyse_fresh
     from reskeras.files import check_place
@@ -78,7 +78,7 @@ def command(
     found: dict[str, Analysis] = {}
     places: dict[str, Path] = {}
     for place, name in enumerate(networks):
-        with progress(f"{name}: units removed and swapped") as done:
+        with progress(f"{name}: removing and swapping units") as done:
             if Path(name).is_dir():
                 run = ClassifierRun(name)
                 each = run.analyse(data, data_dir, images=images, lesions=lesions, progress=done)
@@ -149,6 +149,6 @@ def _summarise(found: dict[str, Analysis]) -> None:
     )
     taps = {response.tap for each in found.values() for response in each.responses}
     echo(
-        f"responses are read {' or, where no batch norm follows, '.join(sorted(taps, reverse=True))}; "
-        "median and worst of the removed units"
+        f"responses are measured {' or, where no batch norm follows, '.join(sorted(taps, reverse=True))}; "
+        "errors are the median and the worst over the removed units"
     )

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def command(request: NetworkRequest, out: Path | None, plot: Path | None, as_json: bool) -> None:
     """Compile a network with fresh weights, describe it, and save it as a new run folder.
 
-    NETWORK is a name of the catalogue (reskeras list), a YAML file or a run folder; flags are laid over it,
-    or describe a network of their own. The folder gets network.yaml, resolved.yaml and model.keras.
+    NETWORK is a name from the catalogue (reskeras list), a YAML file or a run folder; flags override its fields, or
+    define a network without it. The folder contains network.yaml, resolved.yaml and model.keras.
     """
     from reskeras.runs import place_for
 

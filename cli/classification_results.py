@@ -41,7 +41,7 @@ def echo_classes(result: Evaluation) -> None:
         ],
     )
     for true, taken, count in result.most_confused():
-        echo(f"{true} taken for {taken}: {count:,}")
+        echo(f"{true} classified as {taken}: {count:,}")
 
 
 def echo_predictions(predictions: Sequence[Prediction]) -> None:
@@ -58,7 +58,7 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
     """Print each artefact compared with the Keras model on the same images, and its timings on this machine."""
     of = proofs[0].accuracy_of
     agreement, accuracy = ("top-1 agreement", "accuracy") if of == "top-1" else ("agreement", of)
-    figures = ("size", "largest difference", agreement, accuracy, "of Keras", "images")
+    figures = ("size", "largest difference", agreement, accuracy, f"Keras {accuracy}", "images")
     columns = [Column("artefact"), Column("verdict"), *(Column(figure, right=True) for figure in figures)]
     table(
         columns,
@@ -91,7 +91,7 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
     width = max(len(proof.path) for proof in proofs)
     facts(
         [
-            (proof.kind, proof.path.ljust(width), f"asked in {proof.against}" if proof.against else "")
+            (proof.kind, proof.path.ljust(width), f"verified against {proof.against}" if proof.against else "")
             for proof in proofs
         ]
     )
@@ -100,9 +100,9 @@ def echo_proofs(proofs: Sequence[Proof]) -> None:
 def _allowed(proof: Proof, measure: str) -> str:
     """The tolerance, to print beside the figure that it applies to."""
     if measure == "difference":
-        return f" (allowed {proof.tolerance:.0e})" if proof.measure == measure else ""
+        return f" (max {proof.tolerance:.0e})" if proof.measure == measure else ""
     least = 1 - proof.tolerance if proof.measure == measure else proof.least_agreement
-    return f" (allowed {least:.0%})" if least else ""
+    return f" (min {least:.0%})" if least else ""
 
 
 def echo_noise(layers: Sequence[LayerNoise]) -> None:

@@ -30,10 +30,10 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 @click.argument("shell", required=False, metavar="[bash|zsh|fish]")
 @click.pass_context
 def command(context: click.Context, shell: str | None) -> None:
-    """Print the script that lets SHELL complete commands, options and names.
+    """Print the script with which SHELL completes commands, options and names.
 
-    SHELL is the one you use, unless named. Add the line of the examples to its start-up file, and open a new shell:
-    networks, recipes, spaces, suites, sources of data and files are then completed with the Tab key.
+    SHELL defaults to your own ($SHELL). Add the line from the examples to its start-up file and open a new shell: the
+    Tab key then completes networks, recipes, spaces, suites, data sources and files.
     """
     name = shell or Path(os.environ.get("SHELL", "bash")).name
     script = get_completion_class(name) if name in SHELLS else None

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(model: Path, out: Path | None, as_json: bool) -> None:
-    """What network MODEL is, a .keras or .h5 file or a run folder, and how it deviates from the papers' network.
+    """Identify the network of MODEL, a .keras or .h5 file or a run folder, and list its deviations from the papers.
 
-    Only its graph is read: names, weights and metadata play no part, and nothing in the file is executed. The exit
-    status is 0 whatever the model is, 2 when --write has no spec to write.
+    Only the graph is read: names, weights and metadata are ignored, and nothing in the file is executed. The exit
+    status is 0 whatever the model is, and 2 when --write has no spec to write.
     """
     from reskeras.identification.conform import conform
 
@@ -47,7 +47,7 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         emit_json(found.data())
     elif found.spec is None:
-        echo(f"no residual network of this space: {found.why}")
+        echo(f"not a network in this design space: {found.why}")
     else:
         _echo(found, found.spec)
     if out:
@@ -58,7 +58,7 @@ def command(model: Path, out: Path | None, as_json: bool) -> None:
 
 
 def _echo(found: Conformity, spec: AnyNetwork) -> None:
-    """Print what the model is, its deviations, and what no spec says."""
+    """Print what the model is, its deviations, and the differences that no spec can express."""
     from reskeras.identification.conform import section_of_units
 
     _echo_identity(found, spec)
@@ -66,11 +66,14 @@ def _echo(found: Conformity, spec: AnyNetwork) -> None:
         _echo_deviations(found.deviations)
     if found.obstacles:
         echo()
-        heading("what no spec says", "- only in the spec's network, + only in the model, ~ in both with other numbers")
+        heading(
+            "differences that no spec can express",
+            "- only in the spec's network, + only in the model, ~ in both with different values",
+        )
         echo_units(found.obstacles)
         facts([(each.units, section_of_units(each.units), "") for each in found.obstacles])
     if not found.deviations and not found.obstacles:
-        echo("no deviation")
+        echo("no deviations")
 
 
 def _echo_identity(found: Conformity, spec: AnyNetwork) -> None:
@@ -89,12 +92,12 @@ def _echo_identity(found: Conformity, spec: AnyNetwork) -> None:
     facts(
         [
             ("paper's network", found.paper or "", found.source or ""),
-            *(
-                [("preprocessing", ahead, "in the model, ahead of the network and no part of the spec")]
-                if ahead
-                else []
+            *([("preprocessing", ahead, "in the model, before the network; not part of the spec")] if ahead else []),
+            (
+                "same function",
+                yes if found.exact else "no",
+                "as the network compiled from the spec, given the same weights",
             ),
-            ("same function", yes if found.exact else "no", "as the spec compiles to, given the same weights"),
         ]
     )
     echo()

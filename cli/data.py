@@ -44,7 +44,8 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     "--recipe",
     metavar="RECIPE",
     shell_complete=complete_recipe,
-    help="Whose augmentation the sheet shows: a name or a YAML file.  [default: quick, of annotated images detector]",
+    help="Recipe whose augmentation the sheet shows: a name or a YAML file.  "
+    "[default: quick; detector for annotated images]",
 )
 @click.option(
     "--sheet", type=Written(dir_okay=False), metavar="FILE.png", help="Draw images next to augmented versions of them."
@@ -52,25 +53,25 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 @click.option(
     "--input-shape",
     metavar="HxW[xC]",
-    help="Size of the augmented images, of annotated ones the canvas.  [default: the median size, within 32 "
-    "and 224, of annotated images as it is]",
+    help="Size of the augmented images, or the canvas of annotated ones.  [default: the median size, limited to 32 to "
+    "224 pixels unless the images are annotated]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     source: str, data_dir: Path | None, recipe: str | None, sheet: Path | None, input_shape: str | None, as_json: bool
 ) -> None:
-    """Images of SOURCE by class and size, and what may go wrong in training on them.
+    """Survey the images of SOURCE by class and size, and warn of problems for training.
 
     SOURCE is digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; or annotated images for detectors: voc:PATH,
-    coco:PATH or tfds:NAME[/CONFIG] with objects, which are counted by class and held against the anchors that a
-    detector has by default. Sizes are those of at most 2,000 images, evenly spaced, of annotated ones all.
+    coco:PATH or tfds:NAME[/CONFIG], whose objects are counted by class and compared with a detector's default anchors.
+    Sizes are measured on at most 2,000 evenly spaced images, or on all images if they are annotated.
     """
     from reskeras.recipes.recipe import recipe as read_recipe
 
     size = _size(input_shape)
     chosen = read_recipe(recipe or "quick")  # wrong requests fail before TensorFlow loads
     if sheet is not None and (sheet.suffix.lower() != ".png" or not sheet.absolute().parent.is_dir()):
-        raise ReskerasError(f"--sheet: {sheet} should end in .png, in a folder that there is")
+        raise ReskerasError(f"--sheet: {sheet} should end in .png and be in an existing folder")
     from reskeras.tasks.detection.opening import annotates_objects
 
     show: Callable[[], None]
@@ -136,7 +137,8 @@ def _size(typed: str | None) -> Size | None:
         raise ReskerasError(f"--input-shape: {typed!r} {error}") from None
     if not all(1 <= side <= MOST_PIXELS for side in (height, width)) or channels == 0:
         raise ReskerasError(
-            f"--input-shape: {typed!r} should be from 1 to {MOST_PIXELS} pixels high and wide, and not of 0 channels"
+            f"--input-shape: {typed!r} should have a height and width between 1 and {MOST_PIXELS} pixels, and at least "
+            "1 channel"
         )
     return height, width
 

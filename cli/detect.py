@@ -7,13 +7,13 @@ import click
 from .groups import Commands, Entry
 from .output import echo_text
 
-DETECTORS, RUNS = "Look at detectors (no TensorFlow needed)", "Train, use"
+DETECTORS, RUNS = "Inspect detectors (no TensorFlow needed)", "Train, use"
 COMMANDS = {
-    "show": Entry(".detect_show", "One detector: what it means, part by part, and what it costs.", DETECTORS),
+    "show": Entry(".detect_show", "Describe a detector: parts, parameters, multiply-adds, anchors.", DETECTORS),
     "train": Entry(".detect_train", "Train a detector on annotated images by a recipe.", RUNS),
-    "evaluate": Entry(".detect_evaluate", "Average precision of a trained detector.", RUNS),
-    "predict": Entry(".detect_predict", "The objects in image files.", RUNS),
-    "export": Entry(".detect_export", "SavedModel of a trained detector.", RUNS),
+    "evaluate": Entry(".detect_evaluate", "Measure the average precision of a trained detector.", RUNS),
+    "predict": Entry(".detect_predict", "Detect objects in image files.", RUNS),
+    "export": Entry(".detect_export", "Export a trained detector to SavedModel, and verify it.", RUNS),
 }
 
 
@@ -30,10 +30,10 @@ COMMANDS = {
 )
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Faster R-CNN detectors on residual networks (v1 appendix A): where which objects are in an image.
+    """Faster R-CNN object detectors on residual networks (v1 appendix A).
 
-    DETECTOR is a YAML file with the field backbone, a detector's run, or any network, which is then the backbone. Its
-    input shape is the canvas that images are scaled to fit on. What SOURCE holds is told by `reskeras data SOURCE`.
+    DETECTOR is a YAML file with the field backbone, a detector's run, or any network to use as the backbone. The
+    backbone's input shape is the canvas that images are scaled to fit. Use `reskeras data SOURCE` to survey a SOURCE.
     """
     if ctx.invoked_subcommand is None:
         echo_text(ctx.get_help())

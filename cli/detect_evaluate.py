@@ -27,12 +27,14 @@ from .run_options import data_options, run_argument
 @run_argument
 @data_options
 @click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images to use."
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split to evaluate."
 )
 @looking_options
-@click.option("--curves", type=Written(), metavar="FILE", help="Draw precision by recall of each class: png or svg.")
 @click.option(
-    "--pictures", type=Written(), metavar="FILE.png", help="Draw some images: what is annotated beside what was found."
+    "--curves", type=Written(), metavar="FILE", help="Plot each class's precision-recall curve: .png or .svg."
+)
+@click.option(
+    "--pictures", type=Written(), metavar="FILE.png", help="Draw some images, with annotations beside detections."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
@@ -45,10 +47,10 @@ def command(
     pictures: Path | None,
     as_json: bool,
 ) -> None:
-    """Average precision of a detector's best model, by the rules of VOC and COCO, in float32, on the data it was
-    trained on or on other data; recall of its proposals; and its mistakes by kind.
+    """Measure the average precision of a detector's best model by the rules of VOC and COCO, the recall of its
+    proposals, and its mistakes by kind, in float32, on the data it was trained on or on other data.
 
-    --refine and --scales are the options of v1 appendix A; with them an image takes longer.
+    --refine and --scales are the test-time options of v1 appendix A, which take longer per image.
     """
     _check("curves", curves, (".png", ".svg"))
     _check("pictures", pictures, (".png",))
@@ -56,7 +58,7 @@ def command(
     from reskeras.tasks.detection.run import DetectorRun
 
     opened, options = DetectorRun(run), Options(**looked)
-    with progress("looking at images") as done:
+    with progress("detecting objects") as done:
         result = opened.evaluate(data, data_dir, split, options, done, lambda line: note(f"note: {line}", err=as_json))
     if curves:
         from reskeras.report.figures import save_figure
@@ -87,4 +89,4 @@ def command(
 
 def _check(flag: str, path: Path | None, kinds: tuple[str, ...]) -> None:
     if path and (path.suffix not in kinds or not path.absolute().parent.is_dir()):
-        raise ReskerasError(f"{flag}: {path} should end in {' or '.join(kinds)}, in a folder that there is")
+        raise ReskerasError(f"{flag}: {path} should end in {' or '.join(kinds)} and be in an existing folder")

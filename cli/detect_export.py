@@ -32,7 +32,7 @@ from .run_options import data_options, numbers_by_name, run_argument
     "tolerances",
     multiple=True,
     metavar="KIND=VALUE",
-    help="How much a probability, or a corner as a share of the image's longer side, may differ.",
+    help="Largest difference allowed in a probability, or in a corner as a fraction of the image's longer side.",
 )
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
@@ -48,9 +48,9 @@ def command(
 ) -> None:
     """Export a detector's best model, and compare each artefact with it on real test images, detection by detection.
 
-    Artefacts take whole image files (JPEG or PNG) and give boxes in pixels of the image, scores and names of classes;
-    decoding, scaling and suppression are inside. One that differs by more than its tolerance is kept aside as rejected,
-    and the exit status is 1.
+    Artefacts take whole image files (JPEG or PNG) and return boxes in pixels of the image, scores and class names;
+    decoding, scaling and non-maximum suppression are included. An artefact that differs by more than its tolerance is
+    set aside as rejected, and the exit status is 1.
     """
     allowed = numbers_by_name("tolerance", tolerances, "serving=0.01")
     from reskeras.tasks.detection.run import DetectorRun

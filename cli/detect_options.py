@@ -1,4 +1,4 @@
-"""Flags that the commands of detectors share: how a trained detector evaluates images."""
+"""Flags that the detector commands share: how a trained detector evaluates images."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ def looking_options(command: Command) -> Command:
             "--canonical",
             type=float,
             metavar="PIXELS",
-            help="Side at which regions are best seen, by which each picks its two scales.  [default: 224]",
+            help="Target side of regions; each region uses the two scales that bring it closest.  [default: 224]",
         ),
         click.option(
             "--scales",
             metavar="F,F,...",
-            help="See each region at the two best of these factors of the canvas, and keep the larger features.",
+            help="Factors of the canvas; take the element-wise maximum of each region's features at its two best ones.",
         ),
         click.option(
-            "--refine", is_flag=True, help="Look once more at what was found, and let overlapping boxes vote."
+            "--refine",
+            is_flag=True,
+            help="Classify and adjust the detected boxes once more, and let overlapping boxes vote.",
         ),
     ):
         with_options = decorator(with_options)

@@ -43,15 +43,15 @@ ANSWERS = AnswerFormat(("image", "class", "score", "top", "left", "bottom", "rig
     "--score",
     type=float,
     metavar="P",
-    help="Lowest probability that is told.  [default: the detector's, 0.05 unless it says otherwise]",
+    help="Lowest probability to report.  [default: the detector's own, 0.05 unless its file sets another]",
 )
 @looking_options
 @click.option(
     "--out",
     type=Written(),
     metavar="DIR",
-    help="A new folder for the images with boxes drawn in (without --score those of 0.5 or more), and for "
-    "detections.json, in COCO's form.",
+    help="Write the images with boxes drawn in (those of 0.5 or more without --score) and detections.json, in COCO "
+    "format, to this new folder.",
 )
 @csv_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -64,16 +64,18 @@ def command(
     as_json: bool,
     served: Client | None,
 ) -> None:
-    """The objects in image files, by a detector's best model, in float32: their classes, probabilities and boxes.
+    """Detect objects in image files with a detector's best model, in float32: classes, probabilities and boxes.
 
-    IMAGE is a file, a folder (all images below it), a pattern in quotes, or - for an image on standard input. A file
-    that cannot be read is told, the others are looked at, and the exit status is 1; in JSON it has an "error".
+    IMAGE is a file, a folder (all images below it), a quoted pattern, or - for an image on standard input. A file that
+    cannot be read is reported and skipped, and the exit status is then 1; in JSON it has an "error".
 
-    A box is told by its edges in pixels of the image as shown, from its upper left corner. With --url there is no RUN:
-    the files (JPEG or PNG) go to TensorFlow Serving, whose answer is what the detector tells by itself.
+    A box is given by its edges in pixels of the image as displayed, from the upper left corner. With --url there is no
+    RUN: the files (JPEG or PNG) are sent to TensorFlow Serving, which answers with the served model's own settings.
     """
     if served is not None and (out or score is not None or any(looked.values())):
-        raise click.UsageError("with --url the server decides how it looks: leave out --out, --score and the like")
+        raise click.UsageError(
+            "--url uses the served model's own settings; leave out --out, --score, --refine, --scales and --canonical"
+        )
     if served is not None:
         ANSWERS.tell(paths, served.detect, csv, as_json)
         return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reskeras.tasks.detection.run import DetectorRun
 
 Facts = list[tuple[str, str, str]]
-INSTALL = "COCO's figures need pycocotools: pip install 'reskeras[detect]'"
+INSTALL = "COCO metrics need pycocotools: pip install 'reskeras[detect]'"
 
 
 def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> None:
@@ -25,17 +25,17 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
     facts(
         [
             ("images", f"{result.images:,}", f"{result.data}, {result.split} split, {result.views}, float32"),
-            ("objects", f"{result.objects:,}", "to be found"),
+            ("objects", f"{result.objects:,}", "to detect"),
         ]
     )
     echo()
     _echo_classes(result)
     echo()
-    voc, at = result.voc, f"at an overlap of {result.voc.overlap:g}"
+    voc, at = result.voc, f"at IoU {result.voc.overlap:g}"
     facts(
         [
             ("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
-            ("mAP, eleven points", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
+            ("11-point mAP", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
             *(_coco_facts(result.coco) if result.coco else []),
             *_recall_facts(result, run.plan.spec.proposals),
         ]
@@ -48,7 +48,7 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
 
 def _echo_classes(result: DetectionEvaluation) -> None:
     coco = {each.name: each.map for each in result.coco.by_class} if result.coco else {}
-    titles = ("objects", "AP", "AP, eleven points", *(["AP at 0.5 to 0.95"] if coco else []))
+    titles = ("objects", "AP", "11-point AP", *(["AP at 0.5 to 0.95"] if coco else []))
     rows = []
     for each in result.voc.classes:
         shares = [each.area, each.eleven, *([coco[each.name]] if coco else [])]
@@ -60,23 +60,23 @@ def _coco_facts(coco: CocoPrecision) -> Facts:
     sizes = {"small": coco.small, "medium": coco.medium, "large": coco.large}
     by_size = ", ".join(f"{name} {_share(value)}" for name, value in sizes.items() if value is not None)
     return [
-        ("mAP at 0.5 to 0.95", _share(coco.map), f"COCO's: mean over overlaps; of objects by size {by_size}"),
-        ("mAP at 0.5", _share(coco.map50), "COCO's"),
-        ("mAP at 0.75", _share(coco.map75), "COCO's"),
+        ("mAP at 0.5 to 0.95", _share(coco.map), f"COCO: mean over IoU thresholds; by object size: {by_size}"),
+        ("mAP at 0.5", _share(coco.map50), "COCO"),
+        ("mAP at 0.75", _share(coco.map75), "COCO"),
     ]
 
 
 def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts:
     rows = []
     for count, recall in result.recall.items():
-        note = f"; the detector looks at {proposals.testing:,}" if count > proposals.testing else ""
+        note = f"; the detector uses {proposals.testing:,}" if count > proposals.testing else ""
         if count > proposals.before:
-            note = f"; there are no more than {proposals.before:,}"
+            note = f"; there are at most {proposals.before:,}"
         rows.append(
             (
                 f"recall of {count:,} proposals",
                 f"{recall.share:.2%}",
-                f"at 0.5; mean over 0.5 to 0.95 {recall.average:.2%}{note}",
+                f"at IoU 0.5; mean over 0.5 to 0.95 {recall.average:.2%}{note}",
             )
         )
     return rows
@@ -85,11 +85,11 @@ def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts
 def _echo_mistakes(found: Mistakes) -> None:
     from reskeras.tasks.detection.mistakes import SURE, WORDS
 
-    heading("mistakes", "and the mAP that there would be without this kind")
+    heading("mistakes", "with the mAP if each kind alone were fixed")
     columns = [
         Column("mistake"),
-        *(Column(title, right=True) for title in ("count", f"score {SURE:g} or more", "mAP without")),
-        Column("what it is"),
+        *(Column(title, right=True) for title in ("count", f"score {SURE:g} or more", "mAP if fixed")),
+        Column("description"),
     ]
     table(
         columns,
@@ -105,7 +105,7 @@ def _echo_mistakes(found: Mistakes) -> None:
         ],
     )
     if found.missed_unproposed:
-        echo(f"{found.missed_unproposed:,} of the missed objects are covered by no proposal")
+        echo(f"{found.missed_unproposed:,} of the missed objects are not covered by any proposal")
 
 
 def echo_detections(found: Sequence[ImageDetections]) -> None:

@@ -25,21 +25,21 @@ from .output import echo, echo_text, emit_json, working
     "--data",
     metavar="SOURCE",
     shell_complete=complete_objects,
-    help=f"Hold the anchors against the training objects of {usages(OBJECTS)}.",
+    help=f"Compare the anchors with the training objects of {usages(OBJECTS)}.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
-@click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
-@click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
+@click.option("--yaml", "form", flag_value="yaml", help="Print the sparse spec, as a file to edit.")
+@click.option("--resolved", "form", flag_value="resolved", help="Print the spec with every default filled in.")
 @click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")
 def command(request: NetworkRequest, data: str | None, data_dir: Path | None, form: str | None) -> None:
-    """What a detector means, stage by stage, and what it costs, before anything is built.
+    """Describe a detector stage by stage, with its costs, before anything is built.
 
-    DETECTOR is a YAML file with the field backbone, a detector's run, or any network, which is then the backbone;
-    flags are laid over the backbone, --set over the detector's own fields too, such as --set anchors.sizes=[16,32,64].
-    Images are scaled to fit on a canvas, which is the backbone's input shape.
+    DETECTOR is a YAML file with the field backbone, a detector's run, or any network to use as the backbone. Flags
+    override fields of the backbone; --set also sets the detector's own, such as --set anchors.sizes=[16,32,64]. Images
+    are scaled to fit a canvas of the backbone's input shape.
 
-    With --data the table says which share of the training objects has an anchor that overlaps them by 0.5 and by 0.7
-    or more: choose sizes and ratios with which most have one.
+    With --data a table gives the share of training objects that have an anchor with an IoU of at least 0.5 and at least
+    0.7: choose sizes and ratios that cover most of them.
     """
     from reskeras.documents.document import to_yaml
     from reskeras.networks.overrides import laid_over

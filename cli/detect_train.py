@@ -29,18 +29,18 @@ from .training_options import TrainingRequest, training_options
     help=f"Annotated images: {usages(OBJECTS)}.",
 )
 @training_options(
-    recipe="that of DETECTOR's file if it has one, else detector",
-    start="Begin with this run's weights and preprocessing, a classifier's or a detector's; its network unless "
-    "DETECTOR is given. Batch norm is then frozen, unless the recipe or --no-frozen-bn says otherwise.",
+    recipe="the one in DETECTOR's file, else detector",
+    start="Start from the weights and preprocessing of this run, a classifier's or a detector's, and from its network "
+    "unless DETECTOR is given. Batch norm is then frozen unless the recipe or --no-frozen-bn says otherwise.",
 )
 def command(request: NetworkRequest, data: str, training: TrainingRequest) -> None:
-    """Train a Faster R-CNN DETECTOR on annotated images, by a recipe: proposals and regions together.
+    """Train a Faster R-CNN DETECTOR on annotated images by a recipe, proposals and regions jointly.
 
-    DETECTOR is a YAML file with the field backbone, a detector's run, or any network, which is then the backbone;
-    flags are laid over the backbone, --set over the detector's own fields too, such as --set anchors.sizes=[16,32,64].
-    Its classes follow the data; its canvas, which images are scaled to fit on, is the backbone's --input-shape. Look at
-    it first with `reskeras detect show DETECTOR --data SOURCE`.
+    DETECTOR is a YAML file with the field backbone, a detector's run, or any network to use as the backbone. Flags
+    override fields of the backbone; --set also sets the detector's own, such as --set anchors.sizes=[16,32,64]. The
+    classes follow the data; the canvas that images are scaled to fit is the backbone's --input-shape. Inspect it first
+    with `reskeras detect show DETECTOR --data SOURCE`.
 
-    Ctrl-C or SIGTERM stops it after the step it is in; the same command with --resume goes on.
+    Ctrl-C or SIGTERM stops training after the current step; the same command with --resume continues it.
     """
     train_as("detection", request, data, training)

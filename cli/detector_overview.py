@@ -91,7 +91,7 @@ class DetectorOverview:
             Column("operations"),
             Column("parameters", **right),
             Column("multiply-adds", **right),
-            Column("times an image", **right),
+            Column("times per image", **right),
         ]
         table(
             columns,
@@ -113,32 +113,31 @@ class DetectorOverview:
     def _facts(self) -> list[tuple[str, str, str]]:
         plan, spec = self.plan, self.plan.spec
         regions, proposals = spec.regions, spec.proposals
-        points = f", {regions.points}x{regions.points} points a cell" if regions.pool == "align" else ""
-        context = ", beside the whole image's" if regions.context else ""
+        points = f", {regions.points}x{regions.points} points per cell" if regions.pool == "align" else ""
+        context = ", with the whole image's features" if regions.context else ""
         return [
-            ("canvas", shape_text(plan.input_shape), "that images are scaled to fit on"),
+            ("canvas", shape_text(plan.input_shape), "images are scaled to fit it"),
             (
                 "shared",
                 spec.shared or "",
-                f"its map of {shape_text(plan.map_shape)}, a cell for {plan.stride:g} "
-                "pixels, is computed once an image",
+                f"feature map of {shape_text(plan.map_shape)} with stride {plan.stride:g}, computed once per image",
             ),
             (
                 "anchors",
-                f"{plan.anchors} a cell",
+                f"{plan.anchors} per cell",
                 f"sizes {_numbers(spec.anchors.sizes)} x ratios "
-                f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in all",
+                f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in total",
             ),
-            ("proposals", f"{proposals.testing:,}", f"best boxes of an image, in training {proposals.training:,}"),
+            ("proposals", f"{proposals.testing:,}", f"best boxes per image; {proposals.training:,} in training"),
             (
                 "regions",
                 f"{regions.size}x{regions.size}",
-                f"cells, by {POOLS[regions.pool]}{points}{context}; {regions.sample} of an image are trained on",
+                f"cells by {POOLS[regions.pool]}{points}{context}; {regions.sample} regions per image in training",
             ),
             (
                 "classes",
                 f"{spec.classes:,}",
-                "and the background" + ("" if self.spec.classes else "; in training those of the data"),
+                "plus background" + ("" if self.spec.classes else "; in training, those of the data"),
             ),
         ]
 
@@ -151,12 +150,12 @@ class DetectorOverview:
             (
                 "multiply-adds",
                 short(total.multiply_adds),
-                f"an image, {of_regions / total.multiply_adds:.0%} of them for its regions",
+                f"per image, {of_regions / total.multiply_adds:.0%} of them for its regions",
             ),
             (
                 "memory",
                 short_bytes(total.activation_bytes(1)),
-                f"float32 activations for the backward pass, an image and its {regions} regions",
+                f"float32 activations for the backward pass, one image and its {regions} regions",
             ),
         ]
 
@@ -184,12 +183,12 @@ def echo_anchors(found: AnchorSurvey, data: str) -> None:
     """Print how well anchors fit the objects of each class."""
     heading(
         f"training objects of {data}",
-        f"their sides on a canvas of {shape_text(found.canvas)}, and the best anchor of each",
+        f"their sides on a canvas of {shape_text(found.canvas)}, and the IoU with their best anchors",
     )
     covers = {**found.classes, **({"all": found.every} if len(found.classes) > 1 else {})}
     columns = [
         Column("class"),
-        *(Column(title, right=True) for title in ("objects", "side, quartiles", "overlap 0.5 or more", "0.7 or more")),
+        *(Column(title, right=True) for title in ("objects", "side, quartiles", "IoU 0.5 or more", "0.7 or more")),
     ]
     table(
         columns,

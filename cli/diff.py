@@ -35,21 +35,21 @@ COLOURS = {"-": "red", "+": "green", "~": "yellow"}
 @network_options("absent")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(a: str, b: str | None, request: NetworkRequest, as_json: bool) -> None:
-    """What differs between networks A and B: fields, operations, costs.
+    """Compare networks A and B: fields, operations, costs.
 
-    A and B are names, YAML files or run folders. Flags are laid over B, or over A when B is left out:
-    the comparison is then of A with and without them. The exit status is 0 whether or not they differ.
+    A and B are names, YAML files or run folders. Flags apply to B; without B, they apply to A, and A is compared with
+    and without them. The exit status is 0 whether or not the networks differ.
     """
     from reskeras.networks.diff import difference
     from reskeras.networks.request import network
 
     if b is None and not request.has_flags:
-        raise ReskerasError("diff: one network and nothing to compare it with; name a second, or give flags")
+        raise ReskerasError("diff: only one network given; name a second one, or give flags to compare it with")
     found = difference(network(a), request.over(b or a).spec())
     if as_json:
         emit_json({"same": found.empty, **asdict(found)})
     elif found.empty:
-        echo("no difference")
+        echo("no differences")
     else:
         _echo(found, a, b or f"{a} with flags")
 
@@ -63,7 +63,7 @@ def _echo(found: Difference, a: str, b: str) -> None:
         )
         echo()
     if found.units:
-        heading("operations", f"- only in {a}, + only in {b}, ~ in both with other numbers")
+        heading("operations", f"- only in {a}, + only in {b}, ~ in both with different values")
         echo_units(found.units)
     heading("costs")
     totals: list[tuple[str, int, int, Callable[[int], str]]] = [

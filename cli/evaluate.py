@@ -34,20 +34,25 @@ OWN = "classification"
 @run_argument
 @data_options
 @click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images to use."
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split to evaluate."
 )
 @click.option(
-    "--views", type=int, default=1, show_default=True, metavar="[1|10]", help="Crops of each image to average over."
+    "--views",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="[1|10]",
+    help="Number of crops of each image to average over.",
 )
-@click.option("--resize", type=int, metavar="PIXELS", help="The square that ten crops are cut from.")
-@click.option("--scales", metavar="S,S,...", help="Whole images and mirror images with these shorter sides, averaged.")
-@click.option("--recalibrate", type=int, default=0, metavar="N", help="Measure batch norm's statistics over N images.")
-@click.option("--save-recalibrated", is_flag=True, help="Save the measured statistics in the run's model.")
+@click.option("--resize", type=int, metavar="PIXELS", help="Side of the square that the ten crops are cut from.")
+@click.option("--scales", metavar="S,S,...", help="Average over whole and mirrored images with these shorter sides.")
+@click.option("--recalibrate", type=int, default=0, metavar="N", help="Recompute batch norm statistics over N images.")
+@click.option("--save-recalibrated", is_flag=True, help="Save the recomputed statistics in the run's model.")
 @click.option(
-    "--classes", "by_class", is_flag=True, help="Print the accuracy of each class and the commonest mistakes."
+    "--classes", "by_class", is_flag=True, help="Print the accuracy of each class and the most common mistakes."
 )
 @click.option("--confusion", type=Written(), metavar="FILE", help="Write the confusion matrix: .png, .svg or .csv.")
-@click.option("--predictions", type=Written(), metavar="FILE", help="Write a CSV file with a line for each image.")
+@click.option("--predictions", type=Written(), metavar="FILE", help="Write a CSV file with one line per image.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
     run: Path,
@@ -64,7 +69,7 @@ def command(
     predictions: Path | None,
     as_json: bool,
 ) -> None:
-    """Accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data."""
+    """Measure accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data."""
     looked = {
         "views": views,
         "resize": resize,
@@ -108,4 +113,4 @@ def _check_task(run: Run, looked: Mapping[str, Any], written: Mapping[str, Any])
         raise other_task(run.path, run.task, OWN)
     given = [name for name, value in {**looked, **written}.items() if value and (name, value) != ("views", 1)]
     if run.task != OWN and given:
-        raise ReskerasError(f"{given[0]}: is for classifiers, and this is a {own.noun}")
+        raise ReskerasError(f"{given[0]}: only for classifiers; {run.path} is a {own.noun}")

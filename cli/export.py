@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     default="uint8",
     show_default=True,
     metavar="TYPE",
-    help="What the server takes: uint8 or float32, both 0 to 255.",
+    help="Pixel type that the server takes: uint8 or float32, both 0 to 255.",
 )
 @click.option(
     "--representative",
@@ -49,16 +49,18 @@ if TYPE_CHECKING:
     default=200,
     show_default=True,
     metavar="N",
-    help="Training images, of each class alike, that quantised kinds measure ranges on.",
+    help="Number of training images, balanced by class, to calibrate quantised kinds on.",
 )
 @click.option(
     "--tolerance",
     "tolerances",
     multiple=True,
     metavar="KIND=VALUE",
-    help="What a kind may differ by, instead of its own; may be repeated.",
+    help="Largest difference allowed for a kind, instead of its default; may be repeated.",
 )
-@click.option("--keep-float", multiple=True, metavar="LAYER", help="Layers that int8 kinds leave in float32.")
+@click.option(
+    "--keep-float", multiple=True, metavar="LAYER", help="Layer that int8 kinds keep in float32; may be repeated."
+)
 @click.option("--explain", "explained", is_flag=True, help="Rank the layers of int8 kinds by quantisation noise.")
 @click.option("--no-timing", is_flag=True, help="Skip the timings.")
 @data_options
@@ -78,9 +80,9 @@ def command(
 ) -> None:
     """Export a run's best model, and compare each artefact with it on real test images.
 
-    Artefacts take raw pixels (0 to 255, batch x height x width x channels); normalisation is inside. Float kinds may
-    differ by a share of the largest logit, integer kinds in the top class of a share of the images. An artefact that
-    differs by more is kept aside as rejected, and the exit status is 1.
+    Artefacts take raw pixels (0 to 255, batch x height x width x channels); normalisation is included. The tolerance of
+    float kinds is a fraction of the largest logit, that of integer kinds the fraction of images whose top class may
+    differ. An artefact that differs by more is set aside as rejected, and the exit status is 1.
     """
     from reskeras.tasks.classification.run import ClassifierRun
 
@@ -105,7 +107,7 @@ def command(
     echo_exported(made, proofs, data)
     for kind, layers in noise.items():
         echo()
-        heading(kind, "signal over quantisation noise, the noisiest layers first")
+        heading(kind, "signal-to-quantisation-noise ratio, noisiest layers first")
         echo_noise(layers)
 
 
@@ -117,8 +119,8 @@ def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
     if data is None and "data" not in run.folder.provenance():
         echo()
         prose(
-            "Proven on random images, because the run was ported and has none: accuracies say nothing. --data gives "
-            "real ones."
+            "Verified on random images, because a ported run has no data: the accuracies are meaningless. Use --data "
+            "for real images."
         )
     if any(proof.kind == "serving" for proof in proofs):
         echo()

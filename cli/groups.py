@@ -49,7 +49,7 @@ class Commands(click.Group):
             within = f"{ctx.info_name} " if ctx.parent else ""
             near = get_close_matches(name, self.table, n=1)
             hint = f"; did you mean {within}{near[0]}?" if near else ""
-            raise click.UsageError(f"there is no command {within + name!r}{hint}")
+            raise click.UsageError(f"no such command {within + name!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -26,14 +26,14 @@ PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main
     "  reskeras launch --workers 4 --restarts 10 -- train resnet-50 --data folder:photos --out saved_models/photos\n"
     "  reskeras launch --workers 2 --dry-run -- train cifar-resnet-56 --data cifar10",
 )
-@click.option("--workers", type=click.IntRange(min=1), required=True, metavar="N", help="Processes to start.")
+@click.option("--workers", type=click.IntRange(min=1), required=True, metavar="N", help="Number of processes to start.")
 @click.option(
     "--restarts",
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
     metavar="R",
-    help="How often a group that failed is started again.",
+    help="Number of times to restart a group that failed.",
 )
 @click.option(
     "--grace",
@@ -41,7 +41,7 @@ PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main
     default=20.0,
     show_default=True,
     metavar="SECONDS",
-    help="From asking a worker to end (SIGTERM) to killing it.",
+    help="Time between asking a worker to stop (SIGTERM) and killing it.",
 )
 @click.option(
     "--port",
@@ -49,19 +49,19 @@ PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main
     metavar="P",
     help="Use the first free ports from P on.  [default: any free ones]",
 )
-@click.option("--dry-run", is_flag=True, help="Print the commands and their environments; start nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the commands and their environments without running them.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- train ...")
 def command(
     workers: int, restarts: int, grace: float, port: int | None, dry_run: bool, arguments: tuple[str, ...]
 ) -> int:
-    """Train in N processes on this machine that share each batch, and keep them alive.
+    """Train in N processes on this machine that share each batch, and restart them when one fails.
 
-    Everything after -- is a command line of reskeras, to which --strategy multi-worker is added. Each worker gets
-    its share of the cores, or of the GPUs, and prints its lines with its number before them. When one fails, all
-    are ended and started again with --resume. Ctrl-C and SIGTERM stop all of them, with their state kept.
+    Everything after -- is a reskeras command line, to which --strategy multi-worker is added. Each worker gets its
+    share of the cores, or of the GPUs, and its output is prefixed with its number. When one fails, all are stopped and
+    restarted with --resume. Ctrl-C and SIGTERM stop all of them and keep their training state.
 
-    The exit status is 0 when all workers have done their work, 1 when the group failed too often, 2 when a worker
-    refused the request, 143 or 130 when it was stopped.
+    The exit status is 0 when all workers have finished, 1 when the group failed too often, 2 when a worker refused the
+    request, and 143 or 130 when it was stopped.
     """
     from reskeras.launch.group import Launch, supervise
 
@@ -72,8 +72,8 @@ def command(
         return 0
     if restarts and not {"--out", "--resume"} & _options(arguments):
         note(
-            "launch: no --out; a restart goes on in the folder's name without a number, so give one if "
-            "that is another run",
+            "launch: no --out; a restart resumes the run in the default folder, without a number, so use --out if that "
+            "is another run",
             err=True,
         )
     launch = Launch((*PROGRAM, *first), workers, (*PROGRAM, *again), restarts, grace, port=port)
@@ -83,7 +83,7 @@ def command(
 def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[str]:
     """The arguments of each worker's `reskeras`; ReskerasError (status 2) for a command that cannot be launched."""
     if not arguments:
-        raise ReskerasError(f"launch: nothing to launch; say it after --, such as\n{EXAMPLE}")
+        raise ReskerasError(f"launch: no command to launch; give it after --, for example\n{EXAMPLE}")
     command = next((each for each in LAUNCHED if arguments[: len(each)] == each), None)
     if command is None:
         raise unknown("launch", arguments[0], map(" ".join, LAUNCHED))

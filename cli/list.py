@@ -11,10 +11,12 @@ from .tables import Column, table
 
 
 @click.command("list", epilog="\b\nExamples:\n  reskeras list\n  reskeras list --filter preact --json")
-@click.option("--filter", "text", default="", metavar="TEXT", help="Only rows with TEXT in the name or any field.")
+@click.option(
+    "--filter", "text", default="", metavar="TEXT", help="List only networks with TEXT in the name or any field."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(text: str, as_json: bool) -> None:
-    """The catalogue: networks of the papers by name, with their fields and costs."""
+    """List the catalogue: the papers' networks by name, with their fields and costs."""
     from reskeras.errors import ReskerasError
 
     rows = [row for row in _described() if any(text.lower() in str(value).lower() for value in row.values())]

@@ -23,8 +23,8 @@ from .verbosity import with_verbosity
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EPIPE)
 INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
 
-NETWORKS, MODELS = "Look at networks (no TensorFlow needed)", "Build, train, use"
-PAPERS, PROGRAM = "Reproduce the papers", "This program"
+NETWORKS, MODELS = "Inspect networks (no TensorFlow needed)", "Build, train, use"
+PAPERS, PROGRAM = "Reproduce the papers", "Set up"
 COMMANDS = {
     "list": Entry(".list", "List the named networks.", NETWORKS),
     "show": Entry(".show", "Describe a network: stages, parameters, multiply-adds, memory.", NETWORKS),
@@ -39,16 +39,16 @@ COMMANDS = {
     "tune": Entry(".tune", "Search a space for the best network and recipe.", MODELS),
     "evaluate": Entry(".evaluate", "Measure the accuracy of a trained run.", MODELS),
     "predict": Entry(".predict", "Classify image files.", MODELS),
-    "analyse": Entry(".analyse", "Look inside networks: responses, gradients, units removed.", MODELS),
-    "conform": Entry(".conform", "Identify a Keras model, and where it deviates from the papers.", MODELS),
-    "port": Entry(".port", "Convert weights of Keras, torchvision or timm to a run.", MODELS),
+    "analyse": Entry(".analyse", "Analyse networks: responses, gradients, removed units.", MODELS),
+    "conform": Entry(".conform", "Identify a Keras model, and list its deviations from the papers.", MODELS),
+    "port": Entry(".port", "Convert Keras, torchvision or timm weights to a run.", MODELS),
     "export": Entry(".export", "Export a run to SavedModel or TensorFlow Lite, and verify it.", MODELS),
     "detect": Entry(".detect", "Object detectors: show, train, evaluate, predict, export.", MODELS),
     "report": Entry(".report", "Write one HTML page about runs, or about a suite's results.", MODELS),
     "suites": Entry(".suites", "List the tables and figures that can be reproduced.", PAPERS),
-    "reproduce": Entry(".reproduce", "Reproduce a table or figure, next to the published one.", PAPERS),
+    "reproduce": Entry(".reproduce", "Reproduce a table or figure, beside the published one.", PAPERS),
     "serve": Entry(".serve", "Serve a run's SavedModel with TensorFlow Serving.", MODELS),
-    "completion": Entry(".completion", "Set up completion of commands, options and names in your shell.", PROGRAM),
+    "completion": Entry(".completion", "Set up shell completion of commands, options and names.", PROGRAM),
 }
 
 
@@ -67,7 +67,7 @@ class Program(Commands):
         and `standalone_mode` are fixed."""
         try:
             if "" in (sys.argv[1:] if args is None else args):
-                raise ReskerasError("an argument is empty, as that of a variable which is not set; leave it out")
+                raise ReskerasError("an argument is empty, perhaps from an unset variable; leave it out")
             status = super().main(args, "reskeras", complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except ReskerasError as error:

@@ -89,13 +89,15 @@ def _request(typed: dict[str, Any]) -> NetworkRequest:
     for flag, (name, value) in STANDS_FOR.items():
         if typed[flag]:
             if fields.get(name, value) != value:
-                raise ReskerasError(f"--{flag} is --{name} {value} and contradicts --{name} {fields[name]}; give one")
+                raise ReskerasError(
+                    f"--{flag} means --{name} {value}, which contradicts --{name} {fields[name]}; give only one"
+                )
             fields[name] = value
     for setting in typed["settings"]:
         name = setting.partition("=")[0].removeprefix(f"{BACKBONE}.")
         if name in fields:
             flags = [f"--{flag}" for flag, (stands_for, _) in STANDS_FOR.items() if typed[flag] and stands_for == name]
-            raise ReskerasError(f"--set {setting} and {(flags or ['--' + name])[0]} both set {name}; give one")
+            raise ReskerasError(f"--set {setting} and {(flags or ['--' + name])[0]} both set {name}; give only one")
     return NetworkRequest(typed["network"], fields, typed["settings"])
 
 
@@ -116,24 +118,26 @@ def _flags() -> list[Decorator]:
 
     return [
         choice("family", FAMILIES, "Preset of stem, widths and input size"),
-        click.option("--depth", type=int, metavar="N", help="Weighted layers, such as 50, or 6n+2 for cifar."),
+        click.option(
+            "--depth", type=int, metavar="N", help="Number of weighted layers, such as 50, or 6n+2 for cifar."
+        ),
         choice("block", BLOCKS, "Convolutions of a unit"),
-        choice("shortcut", SHORTCUTS, "How the shortcut fits a change of shape (v1 section 3.3)"),
-        choice("skip", SKIPS, "What the shortcut does to the stream (its numbers by --set skip.rate=0.3)"),
+        choice("shortcut", SHORTCUTS, "Shortcut option where the shape changes (v1 section 3.3)"),
+        choice("skip", SKIPS, "Operation on the skip connection, with parameters such as --set skip.rate=0.3"),
         choice("order", ORDERS, "Activation order"),
-        click.option("--preact", is_flag=True, help="Full pre-activation: --order full_preact."),
-        click.option("--plain", is_flag=True, help="No shortcuts at all: --shortcut none."),
+        click.option("--preact", is_flag=True, help="Full pre-activation; same as --order full_preact."),
+        click.option("--plain", is_flag=True, help="No shortcuts; same as --shortcut none."),
         click.option("--classes", type=int, metavar="N", help="Number of classes."),
         click.option(
             "--input-shape",
             metavar="HxW[xC]",
-            help="Height, width and, unless they follow the data, channels: 64x64 or 224x224x3.",
+            help="Height and width, and channels unless they follow the data: 64x64 or 224x224x3.",
         ),
         click.option(
             "--set",
             "settings",
             multiple=True,
             metavar="PATH=VALUE",
-            help="Any other field, such as bn.momentum=0.99 or stages.1.width=48; may be repeated.",
+            help="Set any other field, such as bn.momentum=0.99 or stages.1.width=48; may be repeated.",
         ),
     ]

@@ -42,7 +42,7 @@ csv_option = click.option(
     "--csv",
     type=Written(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Write what is found as CSV too, with the names of the files; - is standard output, for nothing else then.",
+    help="Also write the results as CSV, with file names; - prints only the CSV, on standard output.",
 )
 
 

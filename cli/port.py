@@ -23,29 +23,31 @@ from .output import command_line, echo, emit_json, note
     "--as",
     "application",
     metavar="NAME",
-    help="Whose weights they are, where a Keras file has no model: ResNet50, ResNet101V2, ...",
+    help="keras.applications network of a file that holds only weights: ResNet50, ResNet101V2, ...",
 )
 @click.option(
     "--architecture",
     metavar="LIBRARY:NAME",
-    help="Whose weights a state dict's are: timm:resnet50.a1_in1k, torchvision:resnet50, arguments after "
-    "commas (timm:resnet50,output_stride=16).  [default: what a config.json beside it says]",
+    help="Network of a state dict: timm:resnet50.a1_in1k or torchvision:resnet50, with arguments after commas "
+    "(timm:resnet50,output_stride=16).  [default: the one in a config.json beside it]",
 )
 @click.option(
     "--classes",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Names of the classes, one on a line.  [default: their numbers]",
+    help="File of class names, one per line.  [default: class numbers]",
 )
-@click.option("--size", type=int, metavar="N", help="Images of N x N pixels.  [default: the source's, else 224 or 299]")
+@click.option(
+    "--size", type=int, metavar="N", help="Input size of N x N pixels.  [default: the source's, else 224 or 299]"
+)
 @click.option(
     "--normalise",
     metavar="MODE",
-    help="How the weights want their pixels: caffe, tf, torch, unit (divided by 255) or raw.  "
-    "[default: as the model does itself or the library says, else unit]",
+    help="Pixel normalisation that the weights expect: caffe, tf, torch, unit (divided by 255) or raw.  "
+    "[default: the model's own or the library's, else unit]",
 )
-@click.option("--fold-biases", is_flag=True, help="Put biases before batch norms into their means.")
-@click.option("--without-proof", is_flag=True, help="Keep the port where the source cannot be run.")
+@click.option("--fold-biases", is_flag=True, help="Fold biases before batch norms into their means.")
+@click.option("--without-proof", is_flag=True, help="Keep the run if the source cannot be run for verification.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -65,13 +67,13 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Port SOURCE, a network that somebody else trained, to a run.
+    """Convert SOURCE, a network trained elsewhere, to a run.
 
     SOURCE is a network of keras.applications to download (ResNet50, 101, 152, their V2, InceptionResNetV2), a Keras
     model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth). A Keras model is
-    recognised by what it computes, weights alone by names and shapes. Both are then asked the same random images, and
-    the port is refused if a logit differs by more than 1e-4 of the largest. A state dict does not tell all of its
-    network: it is proven only where --architecture says whose it is and that library is installed. Nothing in a file
+    recognised by what it computes, weights alone by names and shapes. Both networks are then run on the same random
+    images, and the port is rejected if a logit differs by more than 1e-4 of the largest. A state dict does not describe
+    its whole network: it is verified only if --architecture names it and that library is installed. Nothing in a file
     is executed.
     """
     from reskeras.api import port
@@ -94,7 +96,7 @@ def command(
         return
     echo(f"source     {ported['source']}, named as {ported['layout']}")
     echo(f"network    {run.name}, {run.folder.spec().describe()}")
-    assumed = "; assumed, nothing says it" if ported["pixels"] == "assumed" else ""
+    assumed = "; assumed, the source does not say" if ported["pixels"] == "assumed" else ""
     echo(f"pixels     {run.preprocessing().describe()}{assumed}")
     _echo_proof(proof)
     echo(f"saved      {run.path}")
@@ -106,10 +108,13 @@ def _echo_proof(proof: dict[str, Any]) -> None:
     if proof["difference"] is None:
         echo(f"proof      none: {proof['why_unproven']}")
         return
-    differ = f"logits of {proof['images']} random images differ by {proof['difference']:.1e} of the largest"
-    allowed = f"allowed {proof['tolerance']:.0e}"
+    logits = f"logits of {proof['images']} random images differ from those of"
+    share = f"by {proof['difference']:.1e} of the largest (max {proof['tolerance']:.0e})"
     if proof["against"]:
-        echo(f"proof      {differ} from those of {proof['against']}, {allowed}")
+        echo(f"proof      {logits} {proof['against']} {share}")
         return
-    echo(f"check      {differ} from those of what such names are of by default, {allowed}")
-    echo(f"proof      none: {proof['why_unproven']}; --architecture timm:NAME or torchvision:NAME asks the original")
+    echo(f"check      {logits} the default network with these names {share}")
+    echo(
+        f"proof      none: {proof['why_unproven']}; use --architecture timm:NAME or torchvision:NAME to compare "
+        "with the original"
+    )

@@ -44,13 +44,13 @@ ANSWERS = AnswerFormat(
 @csv_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, served: Client | None) -> None:
-    """The likeliest classes of image files, by a run's best model and its own preprocessing, in float32.
+    """Classify image files with a run's best model and its own preprocessing, in float32.
 
-    IMAGE is a file, a folder (all images below it), a pattern in quotes, or - for an image on standard input. A file
-    that cannot be read is told, the others are predicted, and the exit status is 1; in JSON it has an "error".
+    IMAGE is a file, a folder (all images below it), a quoted pattern, or - for an image on standard input. A file that
+    cannot be read is reported and skipped, and the exit status is then 1; in JSON it has an "error".
 
-    With --url there is no RUN: the files go to TensorFlow Serving's REST API as they are (JPEG or PNG), and the model
-    decodes and prepares them itself.
+    With --url there is no RUN: the files (JPEG or PNG) are sent unchanged to TensorFlow Serving's REST API, and the
+    served model decodes and preprocesses them.
     """
     if served is None:
         run, paths = run_and_images(paths)

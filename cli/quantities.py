@@ -32,5 +32,5 @@ class Quantity(click.ParamType):
             return value
         match = FORM.fullmatch(str(value).strip())
         if not match or match["unit"].lower() not in SIZES:
-            self.fail(f"{value!r} is no number such as 300000, 1.5M or 2GiB", param, ctx)
+            self.fail(f"{value!r} is not a number such as 300000, 1.5M or 2GiB", param, ctx)
         return round(float(match["number"]) * SIZES[match["unit"].lower()])

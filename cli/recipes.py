@@ -16,7 +16,7 @@ from .tables import Column, table
 @click.argument("name", required=False, shell_complete=complete_recipe)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
-    """The recipes that come with reskeras, or the YAML of NAME with every field, to start your own from."""
+    """List the built-in recipes, or print the YAML of NAME with every field, as a starting point for your own."""
     from reskeras.documents.document import to_yaml
     from reskeras.documents.shipped import shipped_names
     from reskeras.recipes.recipe import recipe
@@ -33,9 +33,9 @@ def command(name: str | None, as_json: bool) -> None:
         Column("recipe"),
         Column("length"),
         Column("batch", right=True),
-        Column("rate", right=True),
+        Column("learning rate", right=True),
         Column("schedule"),
-        Column("decay", right=True),
+        Column("weight decay", right=True),
     ]
     table(
         columns,

@@ -32,16 +32,17 @@ if TYPE_CHECKING:
     "--out",
     type=Written(),
     metavar="FILE",
-    help="The page.  [default: report.html in the run; of several: saved_models/report.html]",
+    help="Write the page to this file.  [default: report.html in the run; for several runs saved_models/report.html]",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
-@click.option("--json", "as_json", is_flag=True, help="Print what is known as JSON, and write no page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report's data as JSON, and write no page.")
 def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """One HTML page of trained runs, or of a suite's results: it opens without a network, on a phone and in print.
+    """Write one HTML page about trained runs, or a suite's results, that works offline, on a phone and in print.
 
-    The network stage by stage, training and test error, responses and other plots of `analyse`, confusion matrix, worst
-    mistakes, exports with their proofs, provenance; several runs over each other. Of detectors average precision,
-    recall of the proposals, losses, what limits them, examples and mistakes with boxes drawn in.
+    It shows the network stage by stage, training and test error, responses and other plots of `analyse`, the confusion
+    matrix, the worst mistakes, exports with their verification, and provenance; several runs are drawn over each other.
+    For detectors it shows average precision, recall of the proposals, losses, what limits them, and examples and
+    mistakes with boxes drawn in.
     """
     from reskeras.experiments.results import RESULTS_FILE
 
@@ -88,7 +89,7 @@ def _echo(run: Run) -> None:
         echo_proofs(proofs)
     elif hasattr(run, "export"):
         words = find_task(run.task).words("export")
-        note(f"no exports yet; make some with: {command_line(*words, run.path)}")
+        note(f"no exports yet; create them with: {command_line(*words, run.path)}")
 
 
 def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -100,7 +101,7 @@ def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
                 str(data.get("label", "none")),
                 f"{data.get('train', 0):,} training, {data.get('test', 0):,} test",
             ),
-            ("epochs", str(len(rows)), f"the best is {made['best_epoch']}" if "best_epoch" in made else ""),
+            ("epochs", str(len(rows)), f"best epoch {made['best_epoch']}" if "best_epoch" in made else ""),
             *(
                 (name, f"{rows[-1][name]:.4f}", "in the last epoch")
                 for name in ("loss", "accuracy", "val_loss", "val_accuracy")

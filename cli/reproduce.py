@@ -34,19 +34,24 @@ if TYPE_CHECKING:
     shell_complete=complete_scale,
     show_default=True,
     metavar="SCALE",
-    help="paper: as the paper did. short: a budgeted schedule. smoke: seconds, to see that it runs.",
+    help="paper: as in the paper. short: a shorter schedule. smoke: a few seconds, to check that it runs.",
 )
-@click.option("--rows", multiple=True, metavar="ROW", help="Only these; may be repeated, or divided by commas.")
-@click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Runs per row.")
 @click.option(
-    "--data", metavar="SOURCE", shell_complete=complete_data, help="Other images than the scale's, for every row."
+    "--rows", multiple=True, metavar="ROW", help="Run only these rows; may be repeated, or separated by commas."
+)
+@click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Number of runs per row.")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    shell_complete=complete_data,
+    help="Use these images for every row, instead of the scale's.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where runs and results stand.  [default: saved_models/reproduce]",
+    help="Folder for runs and results.  [default: saved_models/reproduce]",
 )
 @click.option("--dry-run", is_flag=True, help="Print the cost and the expected result, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
@@ -61,10 +66,10 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run the rows of SUITE (reskeras suites, or a YAML file of yours), and show published and measured side by side.
+    """Run the rows of SUITE (reskeras suites, or your own YAML file), and show published and measured side by side.
 
-    Rows that are done already are not run again, and suites share their runs; what was stopped goes on. A row that
-    fails is told and does not stop the others; the exit status is then 1.
+    Finished rows are not run again, suites share their runs, and stopped runs are resumed. A row that fails is reported
+    and does not stop the others; the exit status is then 1.
     """
     from reskeras.experiments.reproduce import PLACE, cost, prepared, reproduce
 
@@ -108,21 +113,21 @@ def _split(rows: tuple[str, ...], suite: str) -> list[str]:
 def _echo_cost(expected: Cost) -> None:
     done = expected.trainings - expected.left
     time = (
-        "no rate known yet"
+        "time unknown until a run has finished"
         if expected.seconds is None
-        else (f"about {expected.seconds / 60:,.0f} min, at the rate of the runs done here")
+        else (f"about {expected.seconds / 60:,.0f} min, at the speed of the runs finished here")
     )
     facts(
         [
-            ("trainings", str(expected.trainings), f"{done} done already" if done else ""),
-            ("work", short(expected.multiply_adds), "multiply-adds of all, a step as three forward passes"),
+            ("trainings", str(expected.trainings), f"{done} already done" if done else ""),
+            ("work", short(expected.multiply_adds), "multiply-adds in total, a step counted as three forward passes"),
             ("left", str(expected.left), time if expected.left else ""),
         ]
     )
 
 
 def _echo_result(result: SuiteResult, place: Path) -> None:
-    """Print the table, the differences from the paper, the findings, and where the results stand."""
+    """Print the table, the differences from the paper, the findings, and where the results are."""
     columns, lines = result.table()
     table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
     _echo_differences(result)
@@ -135,7 +140,7 @@ def _echo_differences(result: SuiteResult) -> None:
     everywhere, own = result.differences()
     echo()
     if everywhere:
-        prose("Not as in the paper: " + "; ".join(everywhere) + ".")
+        prose("Differences from the paper: " + "; ".join(everywhere) + ".")
     for row, differences in own.items():
         echo(f"  {row}: {'; '.join(differences)}")
     if everywhere or own:

@@ -27,7 +27,7 @@ def data_options(command: Command) -> Command:
         "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets."
     )(command)
     return click.option(
-        "--data", metavar="SOURCE", shell_complete=complete_data, help="Other data with the same classes."
+        "--data", metavar="SOURCE", shell_complete=complete_data, help="Use other data with the same classes."
     )(command)
 
 
@@ -49,7 +49,7 @@ def served_options(command: Command) -> Command:
             default=3,
             show_default=True,
             metavar="N",
-            help="When --url is busy or cannot be reached.",
+            help="Number of retries when --url is busy or cannot be reached.",
         ),
         click.option(
             "--timeout",
@@ -57,9 +57,9 @@ def served_options(command: Command) -> Command:
             default=30.0,
             show_default=True,
             metavar="SECONDS",
-            help="That each answer of --url may take.",
+            help="Time limit for each answer from --url.",
         ),
-        click.option("--url", metavar="URL", help="Ask a served model instead of a run's."),
+        click.option("--url", metavar="URL", help="Use a served model instead of a run."),
     ):
         with_client = decorator(with_client)
     return with_client
@@ -101,7 +101,7 @@ class Broken:
 def run_and_images(paths: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:
     """The run and the image files of `RUN IMAGE...`."""
     if len(paths) < 2:
-        raise click.UsageError("say a run and at least one image (RUN IMAGE...), such as: saved_models/photos cat.jpg")
+        raise click.UsageError("give a run and at least one image (RUN IMAGE...), such as: saved_models/photos cat.jpg")
     return paths[0], paths[1:]
 
 

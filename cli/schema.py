@@ -10,7 +10,7 @@ from .output import emit_json
 
 @click.command(
     "schema",
-    epilog="\b\nExample, with an editor that speaks the YAML language server's protocol:\n"
+    epilog="\b\nExample, for an editor that supports the YAML language server:\n"
     "  reskeras schema network > network.schema.json\n"
     "  echo '# yaml-language-server: $schema=network.schema.json' > my-net.yaml",
 )
@@ -21,8 +21,8 @@ from .output import emit_json
     metavar="[network|inception|detector|recipe]",
 )
 def command(document: str) -> None:
-    """JSON Schema of a network file, of one with the field `inception`, of a detector's (with the field `backbone`), or
-    of a recipe file, so that an editor completes and checks it."""
+    """Print the JSON Schema of a network file, an Inception network's (with the field `inception`), a detector's (with
+    the field `backbone`) or a recipe file, so that an editor completes and checks it."""
     from reskeras.documents.fields import Spec
     from reskeras.networks.detector import DetectorSpec
     from reskeras.networks.inception import InceptionSpec

@@ -20,12 +20,14 @@ from .run_options import run_argument
 )
 @run_argument
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port of the REST API.")
-@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="Port of gRPC.")
+@click.option(
+    "--grpc-port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="Port of the gRPC API."
+)
 @click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     """Serve a run's SavedModel with TensorFlow Serving: tensorflow_model_server, else its container.
 
-    New versions that `reskeras export` makes meanwhile are taken up; a half-written one is never seen.
+    It picks up new versions that `reskeras export` writes while it runs, and never sees a half-written one.
     """
     from reskeras.export.server import PROGRAM, commands_for, exported, model_name, way_to_serve
     from reskeras.runs import open_run
@@ -41,10 +43,7 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     words = way_to_serve(folder, port, grpc_port)
     echo(command_line(*words))
     if words[0] == PROGRAM:
-        echo(
-            f"{PROGRAM} cannot be bound to one address: every network that this machine is in reaches its ports",
-            err=True,
-        )
+        echo(f"{PROGRAM} cannot be bound to one address: its ports are open on every network of this machine", err=True)
     url = f"http://localhost:{port}/v1/models/{quote(model_name(folder))}"
     echo(f"ask: {command_line(*task.words('predict'), '--url', url)} IMAGE...")
     os.execvp(words[0], words)

@@ -17,17 +17,15 @@ from .output import echo_text, emit_json
 )
 @network_options()
 @click.option("--units", is_flag=True, help="List every unit with its operations.")
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=1, metavar="N", help="Images per step, for the memory figures."
-)
-@click.option("--yaml", "form", flag_value="yaml", help="The sparse spec, as a file you can edit.")
-@click.option("--resolved", "form", flag_value="resolved", help="The spec with nothing left to a default.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, metavar="N", help="Batch size for the memory figures.")
+@click.option("--yaml", "form", flag_value="yaml", help="Print the sparse spec, as a file to edit.")
+@click.option("--resolved", "form", flag_value="resolved", help="Print the spec with every default filled in.")
 @click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")
 def command(request: NetworkRequest, units: bool, batch: int, form: str | None) -> None:
-    """What a network means, stage by stage, and what it costs, before anything is built.
+    """Describe a network stage by stage, with its costs, before anything is built.
 
-    NETWORK is a name of the catalogue (reskeras list), a YAML file or a run folder; flags are laid over it,
-    or describe a network of their own.
+    NETWORK is a name from the catalogue (reskeras list), a YAML file or a run folder; flags override its fields, or
+    define a network without it.
     """
     from reskeras.documents.document import to_yaml
 

@@ -13,7 +13,7 @@ from .tables import Column, table
 @click.argument("name", required=False, metavar="[SPACE]", shell_complete=complete_space)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
-    """The spaces that `reskeras tune` can search, or SPACE (a name or a YAML file), parameter by parameter."""
+    """List the spaces that `reskeras tune` can search, or the parameters of SPACE (a name or a YAML file)."""
     from reskeras.documents.shipped import shipped_names
     from reskeras.spaces.space import space
 
@@ -30,6 +30,6 @@ def command(name: str | None, as_json: bool) -> None:
         )
         return
     table(
-        [Column("space"), Column("parameters", right=True), Column("what it varies")],
+        [Column("space"), Column("parameters", right=True), Column("description")],
         [(each, str(len(chosen.parameters)), chosen.description) for each, chosen in every.items()],
     )

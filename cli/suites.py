@@ -15,7 +15,7 @@ from .tables import Column, table
 @click.argument("name", required=False, shell_complete=complete_suite)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
-    """The suites that come with reskeras, or the rows of NAME with what was published of each."""
+    """List the built-in suites, or the rows of NAME with their published figures."""
     from reskeras.experiments.suite import read_suite, suite_names
 
     suites = {each: read_suite(each) for each in ([name] if name else suite_names())}
@@ -37,7 +37,7 @@ def command(name: str | None, as_json: bool) -> None:
         [
             [
                 row.row,
-                row.network if isinstance(row.network, str) else "of its own",
+                row.network if isinstance(row.network, str) else "custom",
                 *(str(row.published.get(each, "")) for each in suite.measures),
             ]
             for row in suite.rows

@@ -26,7 +26,7 @@ def echo_survey(found: Survey) -> None:
                     (
                         "validation",
                         f"{found.validation:,}",
-                        f"{found.origins.get('validation', 'images')}, watched in training",
+                        f"{found.origins.get('validation', 'images')}, monitored in training",
                     )
                 ]
                 if found.validation
@@ -56,7 +56,7 @@ def echo_object_survey(found: ObjectSurvey) -> None:
     facts(_object_facts(found))
     echo()
     _echo_classes(
-        ("training objects", "images", "test objects", "images", "side, median", "anchor of 0.5"),
+        ("training objects", "images", "test objects", "images", "median side", "anchor IoU 0.5"),
         {
             name: (
                 count.train,
@@ -81,12 +81,12 @@ def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
     relative = ", ".join(f"{side / min(found.anchors.canvas):.0%}" for side in anchors.sides)
     canvas = shape_text(found.anchors.canvas)
     return [
-        ("training", f"{train:,}", f"images, {backgrounds[0]} of them without an object"),
-        ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without an object"),
+        ("training", f"{train:,}", f"images, {backgrounds[0]} of them without objects"),
+        ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without objects"),
         (
             "objects",
             f"{every.train:,}",
-            f"to be found in training, at most {found.most:,} in an image; {every.test:,} in test",
+            f"to detect in training, at most {found.most:,} per image; {every.test:,} in test",
         ),
         ("ignored", ignored[0], f"objects in training, {ignored[1]} in test"),
         ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
@@ -99,24 +99,23 @@ def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
         (
             "anchors",
             f"{anchors.shares[0]:.1%}",
-            "of the training objects are overlapped by half by one of the default "
-            f"anchors, {anchors.shares[1]:.1%} by 0.7",
+            "of the training objects have a default anchor with an IoU of 0.5 or more, "
+            f"{anchors.shares[1]:.1%} one of 0.7 or more",
         ),
     ]
 
 
 def _mirrors(mirror: bool) -> str:
-    return "may be mirrored" if mirror else "not to be mirrored"
+    return "may be mirrored" if mirror else "must not be mirrored"
 
 
 def _sized(sizes: Sizes, count: int) -> tuple[str, str]:
     """The median image size, and the number of images measured."""
     of = "all training images" if sizes.measured == count else f"{sizes.measured:,} training images"
     if sizes.different == 1:
-        return shape_text(sizes.median), f"height x width, of {of}"
+        return shape_text(sizes.median), f"height x width of {of}"
     return shape_text(sizes.median), (
-        f"the median; {shape_text(sizes.smallest)} to {shape_text(sizes.largest)}, "
-        f"{sizes.different:,} different, of {of}"
+        f"median; {shape_text(sizes.smallest)} to {shape_text(sizes.largest)}, {sizes.different:,} sizes in {of}"
     )
 
 

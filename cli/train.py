@@ -28,26 +28,26 @@ from .training_options import TrainingRequest, training_options
     show_default=True,
     metavar="SOURCE",
     shell_complete=complete_data,
-    help=f"{usages(CLASSES)}; with @N at its end, N training images.",
+    help=f"{usages(CLASSES)}; append @N to use N training images.",
 )
 @click.option(
     "--task",
     default="classification",
     show_default=True,
     metavar="TASK",
-    help="What is trained and judged; for detection see reskeras detect.",
+    help="Task to train for; for detection see reskeras detect.",
 )
 @training_options(
-    recipe="that of NETWORK's file if it has one, else quick",
-    start="Begin with this run's weights and preprocessing; its network unless NETWORK is given.",
+    recipe="the one in NETWORK's file, else quick",
+    start="Start from the weights and preprocessing of this run, and from its network unless NETWORK is given.",
 )
 def command(request: NetworkRequest, data: str, task: str, training: TrainingRequest) -> None:
-    """Train NETWORK on images, by a recipe.
+    """Train NETWORK on images by a recipe.
 
-    NETWORK is a name of the catalogue (reskeras list), a YAML file or a run folder; flags are laid over it.
-    Classes and input channels follow the data. The run folder keeps the network, the recipe, the
-    preprocessing, the metrics of each epoch, the best and the last model, both float32, and the newest states of
-    the training. Ctrl-C or SIGTERM stops it after the step it is in; the same command with --resume goes on.
+    NETWORK is a name from the catalogue (reskeras list), a YAML file or a run folder; flags override its fields. The
+    classes and input channels follow the data. The run folder keeps the network, the recipe, the preprocessing, the
+    metrics of each epoch, the best and the last model, both float32, and the newest states of the training. Ctrl-C or
+    SIGTERM stops training after the current step; the same command with --resume continues it.
     """
     train_as(task, request, data, training)
 

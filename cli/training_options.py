@@ -100,7 +100,7 @@ RECIPE_FIELDS = (
 )
 
 
-def _instead(flag: str, kind: type, metavar: str = "N", text: str = "Instead of the recipe's.") -> Any:
+def _instead(flag: str, kind: type, metavar: str = "N", text: str = "Override the recipe's.") -> Any:
     return click.option(flag, type=kind, metavar=metavar, help=text)
 
 
@@ -120,28 +120,32 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
         ),
         _path("--from", "start", metavar="RUN", text=start),
         click.option(
-            "--freeze", metavar="STAGE", help="Learn nothing up to and with this stage or unit, such as stage2."
+            "--freeze",
+            metavar="STAGE",
+            help="Freeze everything up to and including this stage or unit, such as stage2.",
         ),
         click.option(
-            "--frozen-bn/--no-frozen-bn", default=None, help="Whether batch norm keeps its statistics, scale and shift."
+            "--frozen-bn/--no-frozen-bn",
+            default=None,
+            help="Whether to freeze batch norm's statistics, scale and shift.",
         ),
         click.option(
             "--rate-factor",
             "factors",
             multiple=True,
             metavar="PATTERN=F",
-            help="Times the learning rate for weights of such names, as 'stage1_*=0.1'; may be repeated.",
+            help="Multiply the learning rate of weights with matching names, as in 'stage1_*=0.1'; may be repeated.",
         ),
         _instead("--epochs", int),
         _instead("--batch-size", int),
         _instead("--learning-rate", float, "RATE"),
         _instead("--seed", int),
-        _instead("--precision", str, "P", "auto, float32 or mixed_bfloat16, instead of the recipe's."),
+        _instead("--precision", str, "P", "auto, float32 or mixed_bfloat16; overrides the recipe's."),
         click.option(
             "--form", metavar="FORM", help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."
         ),
         click.option(
-            "--recompute", is_flag=True, default=None, help="Compute units again in the backward pass; saves memory."
+            "--recompute", is_flag=True, default=None, help="Recompute units in the backward pass to save memory."
         ),
     ]
 
@@ -156,11 +160,11 @@ def _flags_of_how() -> list[Callable[[Command], Command]]:
             metavar="S",
             help="one, mirrored (all GPUs), multi-worker (TF_CONFIG or Slurm), or auto.",
         ),
-        click.option("--devices", type=int, metavar="N", help="How many GPUs; without a GPU, logical CPUs."),
-        click.option("--resume", is_flag=True, help="Continue from the newest state in the run folder."),
+        click.option("--devices", type=int, metavar="N", help="Number of GPUs; without a GPU, of logical CPUs."),
+        click.option("--resume", is_flag=True, help="Resume from the newest state in the run folder."),
         click.option("--deterministic", is_flag=True, default=None, help="Give bit-identical results every time."),
         click.option(
-            "--profile", type=int, default=0, metavar="STEPS", help="Write a TensorBoard profile of some steps."
+            "--profile", type=int, default=0, metavar="STEPS", help="Write a TensorBoard profile of this many steps."
         ),
         click.option("--histograms", is_flag=True, help="Write TensorBoard histograms of the weights each epoch."),
         _path("--out", metavar="DIR", text="The new run folder.  [default: saved_models/NAME-DATA]"),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--space",
     metavar="SPACE",
     shell_complete=complete_space,
-    help="What to vary: a name (reskeras spaces) or a YAML file.",
+    help="Search space: a name (reskeras spaces) or a YAML file.",
 )
 @click.option(
     "--data",
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="SOURCE",
     shell_complete=complete_data,
-    help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; with @N at its end, N training images.",
+    help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; append @N to use N training images.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option(
@@ -53,73 +53,84 @@ if TYPE_CHECKING:
     shell_complete=complete_recipe,
     help="A recipe's name (reskeras recipes) or a YAML file.",
 )
-@click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's; for hyperband the most.")
+@click.option("--epochs", type=int, metavar="N", help="Override the recipe's epochs; the maximum for hyperband.")
 @click.option("--patience", type=int, metavar="N", help="Stop a trial that has not improved for N epochs.")
-@click.option("--tuner", default="bayesian", show_default=True, metavar="T", help="random, grid, bayesian, hyperband.")
+@click.option(
+    "--tuner", default="bayesian", show_default=True, metavar="T", help="random, grid, bayesian or hyperband."
+)
 @click.option(
     "--objective",
     multiple=True,
     metavar="NAME[:min|max[:WEIGHT]]",
-    help="What to look for; several are added up.  [default: val_accuracy]",
+    help="Figure to optimise; several are combined in a weighted sum.  [default: val_accuracy]",
 )
-@click.option("--trials", type=int, metavar="N", help="At most.  [default: 10; all of a grid]")
+@click.option(
+    "--trials", type=int, metavar="N", help="Maximum number of trials.  [default: 10; the whole grid for grid]"
+)
 @click.option(
     "--executions",
     type=int,
     default=1,
     show_default=True,
     metavar="N",
-    help="Trainings of a trial, from different starts; figures are their means.",
+    help="Number of trainings per trial, with different seeds; their figures are averaged.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the choice of trials.")
-@click.option("--max-params", type=Quantity(), metavar="N", help="Most parameters, such as 300k.")
-@click.option("--max-multiply-adds", type=Quantity(), metavar="N", help="Most multiply-adds of an image, such as 50M.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed for choosing the trials.")
+@click.option("--max-params", type=Quantity(), metavar="N", help="Maximum number of parameters, such as 300k.")
+@click.option("--max-multiply-adds", type=Quantity(), metavar="N", help="Maximum multiply-adds per image, such as 50M.")
 @click.option(
-    "--max-activation-memory", type=Quantity(), metavar="BYTES", help="Most that a training step keeps, such as 500MiB."
+    "--max-activation-memory",
+    type=Quantity(),
+    metavar="BYTES",
+    help="Maximum memory that a training step keeps for the backward pass, such as 500MiB.",
 )
-@click.option("--max-latency-ms", type=float, metavar="MS", help="Longest that one image may take, measured.")
+@click.option("--max-latency-ms", type=float, metavar="MS", help="Maximum measured latency of one image.")
 @click.option(
     "--workers",
     type=int,
     default=1,
     show_default=True,
     metavar="N",
-    help="Processes on this machine, each with its share of the GPUs or cores.",
+    help="Number of processes on this machine, each with its share of the GPUs or cores.",
 )
-@click.option("--restarts", type=int, default=3, show_default=True, metavar="N", help="Restarts of a worker that died.")
+@click.option(
+    "--restarts", type=int, default=3, show_default=True, metavar="N", help="Maximum restarts of each worker."
+)
 @click.option(
     "--worker-timeout",
     type=float,
     default=120.0,
     show_default=True,
     metavar="SECONDS",
-    help="After which a worker without a sign of life is given up.",
+    help="Time without a heartbeat after which a worker is given up.",
 )
-@click.option("--port", type=int, default=0, metavar="P", help="Where workers ask.  [default: a free one]")
+@click.option("--port", type=int, default=0, metavar="P", help="Port that workers connect to.  [default: a free one]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="The search's folder.  [default: saved_models/tune-NETWORK-DATA]",
 )
-@click.option("--show", type=click.Path(path_type=Path), metavar="SEARCH", help="Print what came of a search again.")
+@click.option(
+    "--show", type=click.Path(path_type=Path), metavar="SEARCH", help="Print the results of an earlier search."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def command(request: NetworkRequest, space: str | None, show: Path | None, as_json: bool, **options: Any) -> None:
-    """Search SPACE for the best network and recipe, beginning from NETWORK.
+    """Search SPACE for the best network and recipe, starting from NETWORK.
 
-    Every trial is trained as `reskeras train` would, on images of which some are held out; candidates beyond a limit
-    are passed over before they are built. The same command goes on with a search that was stopped or killed. The
-    folder gets trials.csv, pictures, TensorBoard files, and best.yaml, which `reskeras train` and `build` take.
+    Every trial is trained as by `reskeras train`, with some of the training images held out; candidates that exceed a
+    limit are skipped before they are built. The same command resumes a search that was stopped or killed. The folder
+    contains trials.csv, plots, TensorBoard files, and best.yaml, which `reskeras train` and `build` accept.
 
-    On a cluster start the same command on each machine with KERASTUNER_TUNER_ID (chief, or a worker's name),
-    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set, and --out on a disk that all share.
+    On a cluster, start the same command on each machine with KERASTUNER_TUNER_ID (chief, or a worker's name),
+    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set, and --out on a shared disk.
     """
     if show is not None:
         from reskeras.tuning.search import open_search
 
         search: Search | None = open_search(show)
     elif space is None:
-        raise ReskerasError("space: not set; name one (reskeras spaces) or a YAML file")
+        raise ReskerasError("space: not set; use --space with a name (reskeras spaces) or a YAML file")
     else:
         search = _search(request, space, as_json, **options)
     if search is None:  # a worker; the chief prints the results

@@ -26,7 +26,7 @@ def _flag(name: str, level: Verbosity, text: str) -> click.Option:
         if not given:
             return
         if context.meta.setdefault(CHOSEN, level) != level:  # shared with the context of the whole program
-            raise click.UsageError("--quiet and --verbose contradict each other; give one", context)
+            raise click.UsageError("--quiet and --verbose contradict each other; give only one", context)
         context.with_resource(telling(level))
 
     keywords: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": choose, "help": text}

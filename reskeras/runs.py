@@ -207,7 +207,7 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     known = run.provenance().get("data", {}).get("name")
     found = [*changes(before, now, "network"), *changes(begun, asked, "recipe"), *changes(known, data, "data")]
     if found:
-        raise ReskerasError(f"resume: {path} is a different training: {in_words(found)}")
+        raise ReskerasError(f"resume: {path} holds another training: {in_words(found)}")
 
 
 @contextmanager

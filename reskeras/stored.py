@@ -64,7 +64,7 @@ def read_json_lines(path: Path, field: str, shape: type[Shape]) -> tuple[list[Sh
             try:
                 rows.append(as_shape(parsed(line), shape))
             except ValueError as error:
-                problems.append(f"{field}: {path}, line {number} is broken and skipped: {error}")
+                problems.append(f"{field}: {path}, line {number} is broken and was skipped: {error}")
     return rows, problems
 
 

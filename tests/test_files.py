@@ -82,14 +82,14 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
     assert names(tmp_path) == []
     write_into(tmp_path / "run")
     assert names(tmp_path) == ["run"]
-    with pytest.raises(ReskerasError, match="made by another process"):
+    with pytest.raises(ReskerasError, match="created by another process"):
         write_into(tmp_path / "run")
     copy_folder(tmp_path / "run", tmp_path / "copy")
     assert (tmp_path / "copy" / "inside" / "file").read_bytes() == bytes(100_000)
 
 
 def test_an_empty_folder_that_came_meanwhile_is_not_replaced(tmp_path):
-    with pytest.raises(ReskerasError, match="made by another process"), atomic_folder(tmp_path / "run"):
+    with pytest.raises(ReskerasError, match="created by another process"), atomic_folder(tmp_path / "run"):
         (tmp_path / "run").mkdir()
     assert names(tmp_path) == ["run"]
 
@@ -148,7 +148,7 @@ def test_a_disk_that_turns_read_only_meanwhile_is_told_not_raised(tmp_path):
         ("folder", "it is a folder"),
         ("file/below", "a part of the path is not a folder"),
         ("file/far/below", "a part of the path is not a folder"),
-        ("nul\0", "a path has no NUL"),
+        ("nul\0", "a path cannot contain NUL"),
         ("loop/file", "a part of the path is not a folder"),
     ],
 )

@@ -68,7 +68,7 @@ def test_the_detector_example_is_a_detector(tmp_path):
     (tmp_path / "detector.yaml").write_text(yaml_block("detector.yaml"))
     done = run("reskeras detect show detector.yaml --set anchors.sizes=[16,32,64]", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"anchors\s+9 a cell", done.stdout)
+    assert re.search(r"anchors\s+9 per cell", done.stdout)
 
 
 def test_the_recipe_example_is_a_recipe(tmp_path):

@@ -127,7 +127,7 @@ def read_analysis(folder: Path) -> Analysis:
     """The analysis stored in `folder`; ReskerasError: status 2 when there is none, 1 when it is broken."""
     folder = local_path(folder, "analysis")
     if not (folder / SUMMARY_FILE).is_file():
-        raise ReskerasError(f"analysis: there is none in {folder}; make it with: reskeras analyse")
+        raise ReskerasError(f"analysis: not found in {folder}; create it with: reskeras analyse")
     summary = read_json(folder / SUMMARY_FILE, "analysis", dict[str, Any])
     try:
         return as_shape(

@@ -21,7 +21,7 @@ class FieldChange:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.field} is now {shown(self.after)}, was {shown(self.before)}"
+        return f"{self.field} {shown(self.after)} instead of {shown(self.before)}"
 
 
 def changes(before: Any, after: Any, name: str = "") -> list[FieldChange]:
@@ -32,7 +32,7 @@ def changes(before: Any, after: Any, name: str = "") -> list[FieldChange]:
 
 
 def in_words(found: Iterable[FieldChange]) -> str:
-    """The first few changes in one line, such as `recipe.epochs is now 3, was 2; seed is now 5, was 0`."""
+    """The first few changes in one line, such as `recipe.epochs 3 instead of 2; seed 5 instead of 0`."""
     return "; ".join(map(str, islice(found, MOST_SHOWN)))
 
 

@@ -17,12 +17,12 @@ DEEPEST_NESTING = 20
 UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 Lines = dict[tuple, int]
-NETWORK, RECIPE = "network", "recipe"  # the two parts of a file that says how to train what
+NETWORK, RECIPE = "network", "recipe"  # the two parts of a file that has both
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without aliases, which let a few lines stand for billions of values, and without the numbers to base
-    60 of YAML 1.1, in which 1:30 is 90: as in YAML 1.2, that is text."""
+    """SafeLoader without aliases, which let a few lines stand for billions of values, and without YAML 1.1's base-60
+    numbers, in which 1:30 is 90: as in YAML 1.2, that is text."""
 
     depth = 0
 
@@ -43,16 +43,18 @@ class _Loader(yaml.SafeLoader):
     def construct_number(self, node):
         text = self.construct_scalar(node)
         if len(text) > LONGEST_NUMBER:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a number of {len(text):,} characters")
+            raise yaml.YAMLError(
+                f"line {node.start_mark.line + 1}: a number of {len(text):,} characters, more than {LONGEST_NUMBER}"
+            )
         if ":" in text:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {text} is no number")
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {text} is not a number")
         return self.construct_yaml_int(node) if node.tag.endswith(":int") else self.construct_yaml_float(node)
 
     def construct_mapping(self, node, deep=False):
         data = super().construct_mapping(node, deep)
         # _note_lines has seen those that are written alike
         if len(data) < len(node.value):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: two of its fields are the same")
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a field is given twice")
         return data
 
 
@@ -67,7 +69,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
     and anything that is not a mapping.
     """
     if len(text) > LARGEST_DOCUMENT:
-        raise ReskerasError(f"{where}: larger than {LARGEST_DOCUMENT} bytes, which no spec is")
+        raise ReskerasError(f"{where}: too large, more than {LARGEST_DOCUMENT} bytes")
     loader = None
     try:
         loader = _Loader(text)
@@ -79,7 +81,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:
     except yaml.YAMLError as error:
         raise ReskerasError(f"{where}: not a safe YAML document: {_yaml_problem(error)}") from error
     except UNREADABLE as error:
-        raise ReskerasError(f"{where}: a value is not what its tag or form says: {_one_line(error)}") from error
+        raise ReskerasError(f"{where}: a value does not match its tag or format: {_one_line(error)}") from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -93,10 +95,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     path = local_path(path, "file")
     try:
         if path.stat().st_size > LARGEST_DOCUMENT:
-            raise ReskerasError(f"{path}: larger than {LARGEST_DOCUMENT} bytes, which no spec is")
+            raise ReskerasError(f"{path}: too large, more than {LARGEST_DOCUMENT} bytes")
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
-        raise ReskerasError(f"{path}: is no text in UTF-8") from error
+        raise ReskerasError(f"{path}: not UTF-8 text") from error
     except OSError as error:
         raise ReskerasError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -111,7 +113,7 @@ def section(name: str, data: dict[str, Any], lines: Lines) -> tuple[dict[str, An
 
 
 def to_yaml(data: dict[str, Any]) -> str:
-    """Plain data as YAML, in the order given; short lists stand on one line."""
+    """Plain data as YAML, in the order given; lists of plain values on one line."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110)
 
 

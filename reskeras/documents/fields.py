@@ -40,8 +40,8 @@ def _no_boolean(value: Any) -> Any:
 def shape_from_text(value: Any) -> Any:
     """`224x224x3`, `224,224,3` or `224 224 3`, as typed on a command line, to its numbers.
 
-    Without channels (`224x224`) these are None: they follow the data. What is no text is given back as it is; another
-    text is a ValueError.
+    Without channels (`224x224`) these are None: they follow the data. A value that is not text is returned unchanged;
+    any other text is a ValueError.
     """
     if not isinstance(value, str):
         return value
@@ -93,5 +93,5 @@ Channels = Annotated[int, whole(1, 1024)]
 InputShape = Annotated[
     tuple[Pixels, Pixels, Channels | None],
     BeforeValidator(shape_from_text, json_schema_input_type=str | tuple[Pixels, Pixels, Channels | None]),
-    Field(description="Height, width and channels of an input image; null channels are the data's, without data 3."),
+    Field(description="Height, width and channels of an input image; null channels: those of the data, or 3 without."),
 ]

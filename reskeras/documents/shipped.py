@@ -10,7 +10,7 @@ from reskeras.documents.validation import Model, validated
 from reskeras.errors import ReskerasError, unknown
 from reskeras.files import local_path
 
-SHIPPED = {  # where the files of each kind stand
+SHIPPED = {  # the package that holds the files of each kind
     "recipe": "reskeras.recipes",
     "space": "reskeras.spaces",
     "suite": "reskeras.experiments.suites",
@@ -37,7 +37,7 @@ def read_document(kind: str, model: type[Model], source: str | Path) -> Model:
         where = str(source)
         data, lines = section(kind, *read_yaml(Path(source)))
     elif Path(source).suffix in (".yaml", ".yml", ".json"):
-        raise ReskerasError(f"{kind}: there is no file {source}")
+        raise ReskerasError(f"{kind}: file not found: {source}")
     else:
         raise unknown(kind, source, shipped_names(kind))
     return validated(model, data, where, lines)

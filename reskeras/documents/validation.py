@@ -27,7 +27,7 @@ EXPECTED = {
     "float_parsing": "should be a number",
     "float_type": "should be a number",
     "string_type": "should be text",
-    "string_pattern_mismatch": "can have letters, digits, dots, dashes and underscores",
+    "string_pattern_mismatch": "should be letters, digits, dots, dashes and underscores, in the form {pattern}",
     "invalid_key": "is not the name of a field",
 }
 BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
@@ -57,7 +57,7 @@ def _explain(model: type[BaseModel], error: ErrorDetails, where: str, lines: Lin
     inside = f" (in {place})" if place else ""
     if kind in ("missing", "union_tag_not_found"):
         lacking = f"{field}.kind" if kind == "union_tag_not_found" else field
-        return ReskerasError(f"{lacking}: not set, and it is needed{inside}")
+        return ReskerasError(f"{lacking}: required, but not set{inside}")
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     message = message[0].lower() + message[1:]
     if kind in EXPECTED:

@@ -32,15 +32,15 @@ class SuiteMeasure:
 
 
 MEASURES = {
-    "test_error": SuiteMeasure("top-1 error of the test images"),
-    "top5_error": SuiteMeasure("top-5 error of the test images"),
-    "training_error": SuiteMeasure("error of the last epoch's augmented batches, as they were trained on"),
-    "gap": SuiteMeasure("test error less training error"),
-    "early_error": SuiteMeasure("mean test error over the first quarter of the training: less is faster"),
+    "test_error": SuiteMeasure("top-1 error on the test images"),
+    "top5_error": SuiteMeasure("top-5 error on the test images"),
+    "training_error": SuiteMeasure("error on the last epoch's augmented training batches"),
+    "gap": SuiteMeasure("test error minus training error"),
+    "early_error": SuiteMeasure("mean test error over the first quarter of training; lower is faster"),
     "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False),
     "removed_error": SuiteMeasure("median test error with one unit removed"),
     "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
-    "multiply_adds": SuiteMeasure("multiply-adds of an image", percent=False, counted=True),
+    "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),
 }
 Figures = dict[str, float]
 

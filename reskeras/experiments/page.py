@@ -57,13 +57,13 @@ def page_of_suite(result: SuiteResult) -> Page:
             "Published and measured",
             columns,
             lines,
-            f"Scale {result.scale}. Median over the seeds (mean \u00b1 standard deviation where there are several); "
-            "printed figures are the paper's, by its own protocol.",
+            f"Scale {result.scale}. Median over the seeds (mean \u00b1 standard deviation if there are several); "
+            "the paper's figures follow its own protocol.",
             _notes(result),
         )
     ]
     if findings := result.findings():
-        sections.append(Facts("Findings", findings, "What the paper found, and what came out here."))
+        sections.append(Facts("Findings", findings, "The paper's findings, and the outcomes here."))
     runs = {
         (row.row, seed): ClassifierRun(path)
         for row in result.rows
@@ -92,7 +92,7 @@ def page_of_suite(result: SuiteResult) -> Page:
 def _notes(result: SuiteResult) -> list[str]:
     notes = [f"{name.replace('_', ' ')}: {MEASURES[name].words}." for name in result.suite.measures]
     everywhere, own = result.differences()
-    notes += [f"Not as in the paper: {'; '.join(everywhere)}."] if everywhere else []
+    notes += [f"Differences from the paper: {'; '.join(everywhere)}."] if everywhere else []
     notes += [f"{row}: {'; '.join(differences)}." for row, differences in own.items()]
     return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
 

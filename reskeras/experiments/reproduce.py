@@ -78,7 +78,7 @@ def reproduce(
             except (ReskerasError, tf.errors.OpError, MemoryError) as error:
                 if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
                     raise ReskerasError(
-                        f"reproduce: stopped as asked in {row.name}; the same command goes on", error.status
+                        f"reproduce: stopped on request in {row.name}; the same command continues", error.status
                     ) from error
                 if isinstance(error, Unwritable):  # the next row would fail too
                     raise

@@ -80,7 +80,7 @@ class SuiteResult:
         if len(pair) < 2:
             return "not measured"
         if rows[0].runs and rows[0].runs == rows[1].runs:
-            return "not told apart: the two rows are one network at this scale"
+            return "cannot be told: the two rows are the same network at this scale"
         low, high = (MEASURES[by].shown(each.median) for each in pair)
         runs = min(len(row.runs) for row in rows)
         of = f", medians of {runs} runs" if runs > 1 else ", one run each" if runs else ""

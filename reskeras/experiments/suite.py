@@ -106,7 +106,7 @@ class SuiteSpec(Spec):
     expects: Text
     measures: Annotated[tuple[MeasureName, ...], Field(min_length=1)]
     protocol: Annotated[str, Field(max_length=300)] | None = None
-    runs: Annotated[int, whole(1, 100), Field(description="Runs of which the paper gives a figure")] = 1
+    runs: Annotated[int, whole(1, 100), Field(description="Number of runs behind the paper's figures")] = 1
     rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200)]
     findings: tuple[FindingSpec, ...] = ()
     scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
@@ -115,16 +115,16 @@ class SuiteSpec(Spec):
     def _coherent(self) -> SuiteSpec:
         names = [row.row for row in self.rows]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"row {twice!r} is there twice")
+            raise ValueError(f"row {twice!r} appears twice")
         for finding in self.findings:
             for name in (finding.less, finding.more):
                 if name not in names:
-                    raise ValueError(f"findings: {name!r} is no row")
+                    raise ValueError(f"findings: {name!r} is not a row")
             if finding.by not in self.measures:
-                raise ValueError(f"findings: {finding.by!r} is not measured here")
+                raise ValueError(f"findings: {finding.by!r} is not one of the measures")
         trained = [name for name in self.measures if name not in ("parameters", "multiply_adds")]
         if trained and self.protocol is None:
-            raise ValueError(f"{trained[0]} needs a protocol: how the networks are trained")
+            raise ValueError(f"{trained[0]} needs a protocol, which says how the networks are trained")
         return self
 
 

@@ -78,7 +78,7 @@ def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: st
         for row in rows:
             same = json.dumps([row.identity, row.views.model_dump(mode="json")])
             if same in known:
-                raise ReskerasError(f"rows: {row.name!r} differs from {known[same]!r} in nothing but its label")
+                raise ReskerasError(f"rows: {row.name!r} differs from {known[same]!r} only in its label")
             known[same] = row.name
     chosen = set(wanted) or set(names)
     return [row for row in rows if row.name in chosen]
@@ -176,7 +176,7 @@ def _network_differences(row: Row, paper: Row) -> list[str]:
             f"{paper.plan.input_shape[0]}x{paper.plan.input_shape[1]}"
         )
     here, there = (each.spec.sparse().get("width_factor", 1.0) for each in (row, paper))
-    return said if here == there else [*said, f"{here / there:g} of the width"]
+    return said if here == there else [*said, f"{here / there:g} times the width"]
 
 
 def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:

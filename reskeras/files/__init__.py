@@ -35,10 +35,10 @@ def local_path(path: str | Path, field: str) -> Path:
     """
     scheme = SCHEME.match(str(path))
     if scheme and scheme[0].lower() == "file:/":
-        raise ReskerasError(f"{field}: {path}: addresses are not supported; give the path alone, without file://")
+        raise ReskerasError(f"{field}: {path}: URLs are not supported; use the path without file://")
     if scheme:
         raise ReskerasError(
-            f"{field}: {path}: remote folders are not supported; use a folder of this machine, and copy to or from it"
+            f"{field}: {path}: remote folders are not supported; use a local folder, and copy to or from it"
         )
     return Path(path)
 
@@ -96,7 +96,7 @@ def atomic_folder(path: str | Path, durable: bool = False) -> Iterator[Path]:
             for each in [*beside.rglob("*"), beside]:
                 sync(each)
         if os.path.lexists(path):  # a rename would replace an empty folder
-            raise failure(f"{path} was made by another process meanwhile")
+            raise failure(f"{path} was created by another process in the meantime")
         beside.rename(path)
         if durable:
             sync(path.parent)
@@ -119,7 +119,7 @@ def scratch() -> Iterator[Path]:
     try:
         parent = Path(tempfile.gettempdir())
     except OSError as error:
-        raise failure(f"no folder for temporary files can be written to; set TMPDIR: {reason(error)}") from error
+        raise failure(f"no folder for temporary files is writable; set TMPDIR: {reason(error)}") from error
     with refusals_told(parent, " (TMPDIR sets another folder for temporary files)"), locked_workspace(parent) as place:
         yield place
 

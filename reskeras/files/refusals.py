@@ -22,9 +22,9 @@ REASONS = {
     errno.ENAMETOOLONG: "the name is too long",
     errno.EISDIR: "it is a folder",
     errno.ENOTDIR: "a part of the path is not a folder",
-    errno.EEXIST: "it exists already",
-    errno.ENOTEMPTY: "it exists already",
-    errno.ELOOP: "its links go in a circle",
+    errno.EEXIST: "it already exists",
+    errno.ENOTEMPTY: "it already exists",
+    errno.ELOOP: "its symbolic links form a loop",
 }
 # messages of native libraries, which give no error number
 WORDS = {"No space left": NO_SPACE, "Disk quota exceeded": NO_SPACE, "Read-only file system": READ_ONLY}
@@ -53,7 +53,7 @@ def refusals_told(path: Path, otherwise: str = "") -> Iterator[None]:
     """Raise `Unwritable` (status 1) that names `path` where the system refuses what the block does; the message ends
     with `otherwise`."""
     if "\0" in str(path):
-        raise failure(f"{str(path)!r} cannot be written: a path has no NUL")
+        raise failure(f"{str(path)!r} cannot be written: a path cannot contain NUL")
     try:
         yield
     except ReskerasError:

@@ -178,4 +178,4 @@ MERGES: dict[type[merges.Merge], Callable[[Any, list[tf.Tensor]], tf.Tensor]] = 
 
 for _kinds, _known in ((op.OPERATIONS, OPERATIONS), (merges.MERGES, MERGES)):
     if _missing := [kind.__name__ for kind in _kinds.values() if kind not in _known]:
-        raise TypeError(f"no function of tensors for {', '.join(_missing)}; give one in {__name__}")
+        raise TypeError(f"no tensor function for {', '.join(_missing)}; add one in {__name__}")

@@ -41,7 +41,9 @@ class Context:
     def __post_init__(self) -> None:
         """Refuse a loop over units whose batch norms would meet other replicas."""
         if self.synchronized and self.form == "scanned":
-            raise ReskerasError("sync_bn: replicas cannot meet inside a loop over units; choose form unrolled or auto")
+            raise ReskerasError(
+                "sync_bn: replicas cannot synchronise inside a loop over units; choose form unrolled or auto"
+            )
 
     def layer(self, node: op.Op | Fork) -> keras.layers.Layer:
         """The layer of an operation or of a fork's merge, named as the node is."""

@@ -19,7 +19,7 @@ def load_model(path: str | Path) -> keras.Model:
     """
     path = local_path(path, "model")
     if not path.is_file():
-        raise ReskerasError(f"model: there is no file {path}")
+        raise ReskerasError(f"model: file not found: {path}")
     if path.suffix != ".keras":
         raise ReskerasError(f"model: {path} is not a .keras file")
     try:
@@ -29,7 +29,7 @@ def load_model(path: str | Path) -> keras.Model:
         raise
     except Exception as error:  # zipfile, zlib, h5py, Keras and TensorFlow each have errors of their own for damage
         reason = " ".join(str(error).split())[:200]
-        raise failure(f"model: {path} is broken or no Keras model: {reason}") from error
+        raise failure(f"model: {path} is broken or not a Keras model: {reason}") from error
 
 
 def save_model(model: keras.Model, path: str | Path) -> None:

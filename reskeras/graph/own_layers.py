@@ -51,7 +51,7 @@ class OperationLayer(_OwnLayer):
         wanted = self.record.weights(tuple(input_shape[1:]))
         if moved := [name for name, weight in wanted.items() if weight.role != "trained"]:
             raise TypeError(
-                f"{self.kind.__name__}: {moved[0]} moves without a gradient, and needs a layer of its "
+                f"{self.kind.__name__}: {moved[0]} is not trained by gradients and needs a layer of its "
                 "own in reskeras.graph.keras_layers"
             )
         self.made = {
@@ -87,4 +87,4 @@ def own_layer(kind: type[Op] | type[Merge]) -> type[_OwnLayer]:
 
 
 def _no_draw(node: Op) -> tuple[tf.Tensor, tf.Tensor]:
-    raise TypeError(f"{node.name} draws numbers, for which a layer of its own must keep count")
+    raise TypeError(f"{node.name} draws random numbers, which a layer of its own must count")

@@ -63,15 +63,13 @@ def write(model: keras.Model, values: dict[str, np.ndarray]) -> None:
     """Give every weight of `model` its value, bit for bit; ReskerasError when names or shapes do not match."""
     wanted = places(model)
     if strange := sorted(wanted.keys() ^ values.keys()):
-        raise ReskerasError(
-            f"weights: {len(strange)} names are in one network and not in the other, such as {strange[0]}"
-        )
+        raise ReskerasError(f"weights: {len(strange)} names are in only one of the networks, such as {strange[0]}")
     whole: dict[int, np.ndarray] = {}
     for name, (variable, index) in wanted.items():
         target = whole.setdefault(id(variable), np.empty(variable.shape, variable.dtype))
         part = target if index is None else target[index : index + 1]
         if values[name].shape != (part.shape if index is None else part.shape[1:]):
-            raise ReskerasError(f"weights: {name} has shape {values[name].shape} and should have {part.shape}")
+            raise ReskerasError(f"weights: {name} has shape {values[name].shape} but should have {part.shape}")
         part[...] = values[name]
     for variable in {id(variable): variable for variable, _ in wanted.values()}.values():
         variable.assign(whole[id(variable)])

@@ -54,31 +54,31 @@ def read_config(source: Any) -> dict[str, Any]:
     if is_folder:
         if (path / "saved_model.pb").is_file():
             raise ReskerasError(
-                f"model: {path} is a SavedModel, which keeps TensorFlow's operations and no Keras "
+                f"model: {path} is a SavedModel, which stores TensorFlow operations and not Keras "
                 "layers; save the Keras model as .keras"
             )
         path, is_file = open_run(path).model_file, True
     if not is_file:
-        raise ReskerasError(f"model: there is no file {path}")
+        raise ReskerasError(f"model: file not found: {path}")
     if path.suffix not in SUFFIXES:
         raise ReskerasError(f"model: {path} is neither a .keras file, a .h5 file nor a run folder")
     try:
         data = json.loads(_zipped(path) if path.suffix == ".keras" else _in_hdf5(path))
         if not isinstance(data["class_name"], str) or not isinstance(data["config"], dict):
-            raise ValueError("its configuration describes no model")
+            raise ValueError("its configuration does not describe a model")
     except ReskerasError:
         raise
     except RecursionError as error:
-        raise failure(f"model: {path} is broken: its configuration is nested too deep") from error
+        raise failure(f"model: {path} is broken: its configuration is nested too deeply") from error
     except BROKEN as error:
-        raise failure(f"model: {path} is broken or no Keras model: {legible(error)}") from error
+        raise failure(f"model: {path} is broken or not a Keras model: {legible(error)}") from error
     return data
 
 
 def _zipped(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         if CONFIG_ENTRY not in archive.namelist():
-            raise failure(f"model: {path} has no {CONFIG_ENTRY}, so it is no Keras archive")
+            raise failure(f"model: {path} is not a Keras archive: it has no {CONFIG_ENTRY}")
         with archive.open(CONFIG_ENTRY) as entry:
             return _bounded(entry.read(LARGEST_CONFIG + 1), path)  # the archive's stated size cannot be trusted
 
@@ -88,7 +88,7 @@ def _in_hdf5(path: Path) -> bytes:
 
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
-            raise ReskerasError(f"model: {path} has weights and no model; save the whole model")
+            raise ReskerasError(f"model: {path} has weights but no model; save the whole model")
         attribute = h5py.h5a.open(file.id, b"model_config")
         if attribute.get_storage_size() > LARGEST_CONFIG:
             raise _too_large(path)
@@ -103,16 +103,16 @@ def _bounded(text: bytes, path: Path) -> bytes:
 
 
 def _too_large(path: Path) -> ReskerasError:
-    return failure(f"model: {path} has a configuration of more than {LARGEST_CONFIG >> 20} MiB, which no network needs")
+    return failure(f"model: {path} has a configuration of more than {LARGEST_CONFIG >> 20} MiB, which is too large")
 
 
 def _of_object(model: Any) -> dict[str, Any]:
     """The same for an object; a subclass counts as its graph as long as it does not override Keras' own call."""
     if (config := _graph(model)) is None:
         raise ReskerasError(
-            f"model: a {type(model).__name__} has no configuration to read: it is no Keras model made "
-            "of layers, or a subclassed one with a call of its own, whose graph is Python code; where "
-            "that call is its layers', give keras.Model(model.inputs, model.outputs)"
+            f"model: a {type(model).__name__} has no configuration to read: it is not a Keras model made "
+            "of layers, or is a subclassed one with its own call method, whose graph is Python code; if "
+            "that call only applies its layers, pass keras.Model(model.inputs, model.outputs)"
         )
     return json.loads(json.dumps(config, default=_as_in_a_file))  # tuples become lists
 

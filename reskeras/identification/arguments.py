@@ -18,7 +18,7 @@ Argument = tuple[float, ...] | str | None  # numbers by channel, else text; None
 
 @dataclass(frozen=True)
 class CallArguments:
-    """Arguments of a call that are no tensors, before its first tensor and after it: numbers by channel, else text."""
+    """Arguments of a call that are not tensors, before its first tensor and after it: numbers by channel, else text."""
 
     before: tuple[tuple[float, ...] | str, ...] = ()
     after: tuple[tuple[float, ...] | str, ...] = ()
@@ -77,7 +77,7 @@ def _collect(values: list[Any], parts: list[Address | Argument], kinds: set[str]
 
 
 def _argument(value: Any) -> Argument:
-    """An argument that is no tensor of the graph: numbers by channel, else text; None for None."""
+    """An argument that is not a tensor of the graph: numbers by channel, else text; None for None."""
     if value is None:
         return None
     return by_channel(value) or ("an array" if is_array(value) else legible(_index_words(value)))

@@ -47,7 +47,7 @@ class Closest:
 def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
     """The spec nearest to the canonical sequence `nodes`, for images of `shape` (height, width, channels).
 
-    Raises Unlike, with the reason, when no network of this space is near.
+    Raises Unlike, with the reason, when no network in this design space is near.
     """
     try:
         if known := read_vgg(nodes, shape) or read_inception(nodes, shape):
@@ -76,7 +76,7 @@ def closest(nodes: Sequence, shape: tuple[int | None, ...]) -> Closest:
 
 
 def _no_network(refusal: ReskerasError | None) -> Unlike:
-    return Unlike(f"what was read from it makes no network: {refusal}")
+    return Unlike(f"the fields read from it do not form a valid network: {refusal}")
 
 
 def _compared(data: Data, parts: Anatomy) -> Closest:
@@ -92,7 +92,7 @@ def _stage_by_stage(best: Closest, data: Data, parts: Anatomy) -> tuple[Closest,
         rows[stage]["order"] = order
         try:
             candidate = _compared({**data, "stages": rows}, parts)
-        except ReskerasError:  # this order cannot stand beside its neighbours'
+        except ReskerasError:  # this order cannot be combined with its neighbours'
             continue
         if candidate.distance < best.distance:
             best, data = candidate, {**data, "stages": rows}

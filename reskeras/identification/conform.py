@@ -40,7 +40,7 @@ from reskeras.printable import short_repr
 class Conformity:
     """What a Keras model is, judged by its graph alone.
 
-    spec: the closest one of this space, None where none is near; `why` then gives the reason. name: that spec's name.
+    spec: the closest one, None where none is near; `why` then gives the reason. name: that spec's name.
     paper and source: the paper's network that it is compared with. deviations: where it differs from that network.
     obstacles: operations in which the spec and the model differ as functions, as `reskeras diff` writes them from the
     spec to the model. preprocessing: what the model does to its pixels ahead of the network; not part of the spec.
@@ -62,7 +62,7 @@ class Conformity:
     def __repr__(self) -> str:
         return short_repr(
             self,
-            self.name or f"no network of this space: {self.why}",
+            self.name or f"not a network in this design space: {self.why}",
             exact=self.exact,
             deviations=len(self.deviations),
             obstacles=len(self.obstacles),
@@ -77,17 +77,17 @@ class Conformity:
     def write(self, path: str | Path) -> Path:
         """Write the spec as YAML; ReskerasError that names the obstacles when none compiles to the same function."""
         if self.spec is None:
-            raise ReskerasError(f"write: the model is no network of this space: {self.why}")
+            raise ReskerasError(f"write: the model is not a network in this design space: {self.why}")
         if self.obstacles:
             raise ReskerasError(
-                "write: no spec compiles to the same function; in the way: " + "; ".join(self.obstacles_in_words())
+                "write: no spec compiles to the same function; obstacles: " + "; ".join(self.obstacles_in_words())
             )
         write_text(path, to_yaml(self.spec.sparse()))
         return Path(path)
 
     def obstacles_in_words(self) -> Iterator[str]:
         """The first few obstacles to the same function, in words."""
-        signs = {"-": "without", "+": "with", "~": "other"}
+        signs = {"-": "without", "+": "with", "~": "different"}
         for change in self.obstacles[:3]:
             yield f"{change.units} {', '.join(f'{signs[step.sign]} {step.words}' for step in change.steps[:3])}"
         if len(self.obstacles) > 3:
@@ -119,7 +119,7 @@ def conform(model: Any) -> Conformity:
 
     Only the configuration is read, and no layer is instantiated: layer names, weights and the code of custom layers
     play no part. Raises ReskerasError for what has no graph to read (status 2) or is broken (status 1); a model that
-    is no network of this space gives a Conformity without a spec.
+    is not a network in this design space gives a Conformity without a spec.
     """
     config = read_config(model)
     try:

@@ -22,7 +22,7 @@ from reskeras.plans import operations as op
 from reskeras.plans.plan import Plan
 
 AnySpec = TypeVar("AnySpec", bound=AnyNetwork, covariant=True)
-SILENT = "the papers do not say"
+SILENT = "not in the papers"
 # a field, or its last part, to the section that decides it; v1 is arXiv:1512.03385, v2 is arXiv:1603.05027
 SECTIONS = {
     "family": "v1 table 1, section 4.2",
@@ -38,7 +38,7 @@ SECTIONS = {
     "downsample": "v1 table 1",
     "stem": "v1 table 1, section 4.2",
     "head": "v1 section 3.3",
-    "padding": f"{SILENT}; the authors' Caffe models pad both sides alike",
+    "padding": f"{SILENT}; the authors' Caffe models pad both sides equally",
     "conv_bias": "v1 section 3.4",
     "bn": SILENT,
     "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1",
@@ -83,9 +83,9 @@ RESIDUAL = 1000  # whether there are shortcuts at all outweighs all fields toget
 
 # a spec has one value for all layers; remarks for a model whose layers differ
 REMARKS = {
-    "conv_bias": "the spec's are 0 where the model has none",
-    "bn.scale": "the spec's are 1 where the model has none",
-    "logits.bias": "the spec's is 0",
+    "conv_bias": "0 in the spec where the model has none",
+    "bn.scale": "1 in the spec where the model has none",
+    "logits.bias": "0 in the spec",
 }
 # numbers that the comparison of functions ignores, by field: the operations that have one, and how to read it
 NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
@@ -214,7 +214,7 @@ def deviations(closest: Closest, paper: AnyNetwork) -> tuple[Deviation, ...]:
                 _counted(papers[field]),
                 _counted(values),
                 section_of(field, spec),
-                REMARKS.get(field, "in training alone; the spec cannot say it"),
+                REMARKS.get(field, "affects training only; a spec cannot express it"),
             )
     return tuple(fields.values())
 
@@ -224,7 +224,7 @@ def precision_deviation(precisions: Sequence[str]) -> tuple[Deviation, ...]:
     if set(precisions) <= {FLOAT32}:
         return ()
     return (
-        Deviation("precision", FLOAT32, _counted(list(precisions)), SILENT, "results are rounded; no part of a spec"),
+        Deviation("precision", FLOAT32, _counted(list(precisions)), SILENT, "results are rounded; not part of a spec"),
     )
 
 

@@ -1,4 +1,4 @@
-"""What no spec produces: operations that can still be compared with a plan, and the refusal of a whole graph."""
+"""What no spec produces: operations that can still be compared with a plan, and the rejection of a whole graph."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KERAS = ("keras", "tensorflow", "tf_keras")  # packages whose class names mean w
 
 
 class Unlike(ReskerasError):
-    """No network of this space is near; the message gives the reason, as what "it" has or does."""
+    """No network in this design space is near; the message gives the reason, as what "it" has or does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign(Op):
-    """An operation outside this space, `what` in words; a `weighted` one does the work of a convolution, so that it
-    fits into no block."""
+    """An operation outside this design space, `what` in words; a `weighted` one acts as a convolution, so it does not
+    fit into a block."""
 
     what: str
     weighted: bool = False  # type: ignore[misc]  # a field here, where other kinds of Op have a constant

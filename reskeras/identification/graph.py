@@ -59,13 +59,13 @@ class Tensors:
 def read_graph(model: Config) -> Tensors:
     """The graph of a Functional or Sequential model from its configuration.
 
-    Raises Unlike for a graph that a network of this space cannot have, and ReskerasError: status 2 for a model without
+    Raises Unlike for a graph that no network in this design space has, and ReskerasError: status 2 for a model without
     a graph, 1 for a broken configuration.
     """
     if not is_model(model):
         raise ReskerasError(
             f"model: {class_of(model)} is a subclassed model, whose graph is Python code and not in the "
-            "file; where it is made of its inputs and outputs, load it with its own library and give "
+            "file; if it is made of its inputs and outputs, load it with its own library and pass "
             "the object: reskeras.conform(model), reskeras.port(model)"
         )
     try:
@@ -134,7 +134,7 @@ class _Reader:
                 calls[name_of_layer(layer), index] = (_as_called(layer, node), *_taken(layer, node, floating))
         begins = _addresses(config["input_layers"], "input" if self.depth == 1 else None)
         if len(begins) != len(inputs):
-            raise failure(f"model: a model of {len(begins)} inputs is given {len(inputs)}")
+            raise failure(f"model: a model of {len(begins)} inputs is called with {len(inputs)}")
         values: dict[Address, int] = dict(zip(begins, inputs, strict=True))
         nested = {
             name_of_layer(layer): len(layer.get("inbound_nodes") or [None])
@@ -182,7 +182,7 @@ def _addresses(places: Any, what: str | None) -> list[Address]:
     if what is not None and len(found) != 1:
         more = ", ..." if len(found) > MOST_NAMED else ""
         names = ", ".join(legible(name) for name, _ in found[:MOST_NAMED]) + more
-        raise Unlike(f"it has {len(found)} {what}s ({names}), and should have one; make a keras.Model of one")
+        raise Unlike(f"it has {len(found)} {what}s ({names}) but should have one; build a keras.Model with one")
     return found
 
 

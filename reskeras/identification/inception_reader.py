@@ -27,7 +27,7 @@ OPEN_INPUT = (299, 299)
 
 
 def read_inception(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[InceptionSpec, tuple[Unit, ...]] | None:
-    """The spec of the canonical sequence `nodes`, and the nodes cut into its units; None if they are no such network.
+    """The spec of the canonical sequence `nodes`, and the nodes cut into its units; None for any other network.
 
     Kinds and stems are tried in turn; cells are counted, and scaling factors of residuals are read off them.
     """

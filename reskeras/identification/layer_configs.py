@@ -27,7 +27,7 @@ Ops = tuple[op.Op, ...]
 def operations(kind: str, config: Config, beside: CallArguments) -> Ops:
     """The operations of a layer of class `kind` on its one input, called with the arguments `beside` it."""
     if config.get("lora_rank"):
-        return (Foreign(name="layer", what=f"{kind} layer with LoRA that is not merged", weighted=True),)
+        return (Foreign(name="layer", what=f"{kind} layer with unmerged LoRA", weighted=True),)
     if not _channels_first(config):
         if kind in READERS and not beside:
             return READERS[kind](config)
@@ -35,7 +35,7 @@ def operations(kind: str, config: Config, beside: CallArguments) -> Ops:
             return _pad_by_constant(config, beside)
         if beside and (made := pixels.arithmetic(kind, beside.before, beside.after)):
             return (made,)
-    first = " of channels_first" if _channels_first(config) else ""
+    first = " in channels_first" if _channels_first(config) else ""
     return (Foreign(name="layer", what=f"{kind} layer{first}", weighted="kernel_size" in config),)
 
 

@@ -123,7 +123,7 @@ def _step(node: Node, channels: int | None) -> Op | None:
 def affine(scale: Numbers, offset: Numbers = (0.0,)) -> Op:
     """x * scale + offset, as a plan's own operation where there is one."""
     if not all(map(isfinite, (*scale, *offset))) or 0.0 in scale:
-        return Foreign(name="affine", what="arithmetic that loses the pixels")
+        return Foreign(name="affine", what="arithmetic that loses pixel values")
     if len(scale) == 1 and not any(offset):
         return op.Scale(name="scale", factor=scale[0])
     words = [
@@ -171,7 +171,7 @@ def _reversed() -> Op:
 def _rescaling(config: Config) -> Op:
     scale, offset = by_channel(config["scale"]), by_channel(config.get("offset", 0.0))
     if scale is None or offset is None:
-        return Foreign(name="rescaling", what="rescaling by other than channels")
+        return Foreign(name="rescaling", what="rescaling that is not per channel")
     return affine(scale, offset)
 
 
@@ -187,7 +187,7 @@ def _normalization(config: Config) -> Op:
     if config.get("mean") is None and config.get("variance") is None:
         return Adapted(name="normalization", what="normalization by its weights")
     if mean is None or variance is None or min(variance) < 0:
-        return Foreign(name="normalization", what="normalization by other than channels")
+        return Foreign(name="normalization", what="normalization that is not per channel")
     return standardised(mean, variance)
 
 
@@ -196,7 +196,7 @@ def standardised(mean: Numbers, variance: Numbers) -> Op:
     deviation = [max(number**0.5, SMALLEST_DEVIATION) for number in variance]
     count = max(len(mean), len(deviation))
     if not {len(mean), len(deviation)} <= {1, count}:
-        return Foreign(name="normalization", what="normalization by other than channels")
+        return Foreign(name="normalization", what="normalization that is not per channel")
     means, deviations = (tuple(each) * (count // len(each)) for each in (mean, deviation))
     return affine(
         tuple(1.0 / each for each in deviations),

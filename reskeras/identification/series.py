@@ -30,11 +30,11 @@ class _Series:
     def between(self, first: int, last: int, depth: int) -> Sequence:
         """The nodes between tensor `first` and tensor `last`."""
         if depth > DEEPEST_FORKS:
-            raise failure(f"model: branches within branches, more than {DEEPEST_FORKS} levels of them")
+            raise failure(f"model: branches are nested deeper than {DEEPEST_FORKS} levels")
         nodes: list[Node] = []
         while last != first:
             if last in self.used or last < first:
-                raise Unlike("its branches share layers after they have parted, so that it is no series of units")
+                raise Unlike("its branches share layers after they split, so it is not a sequence of units")
             self.used.add(last)
             maker, inputs = self.tensors.makers[last], self.tensors.inputs[last]
             if isinstance(maker, Merge):
@@ -63,6 +63,6 @@ def _dominators(tensors: Tensors) -> list[int]:
                 else:
                     other = above[other]
             if steps > MOST_STEPS:
-                raise failure("model: its branches are too long to be those of a network")
+                raise failure("model: its branches are too long for a network")
         above[tensor] = meeting
     return above

@@ -99,7 +99,7 @@ class Anatomy:
 
 
 def anatomy(nodes: Sequence) -> Anatomy:
-    """The parts of a canonical sequence; Unlike when they are not a stem and units of this space."""
+    """The parts of a canonical sequence; Unlike when they are not a stem and units in this design space."""
     body = _body(nodes)
     forks = [index for index in body if isinstance(nodes[index], Fork)]
     convs = {index: node for index in body if isinstance(node := nodes[index], op.Conv)}
@@ -112,7 +112,7 @@ def anatomy(nodes: Sequence) -> Anatomy:
         raise Unlike("it pools between or after its units: " + ", ".join(node.words for node in pools.values()))
     stem_end = pool if pool is not None else (forks[0] - 1 if forks else min(convs))
     if not any(index <= stem_end for index in convs) or (forks and forks[0] < stem_end):
-        raise Unlike("it does not begin with a convolution, and perhaps a pool, before its first unit")
+        raise Unlike("it does not begin with a convolution and an optional pool before its first unit")
     stem = {index: conv for index, conv in convs.items() if index <= stem_end}
     rest = [index for index in body if index > stem_end]
     return Anatomy(
@@ -177,7 +177,7 @@ def _plain(run: Run) -> list[UnitFacts]:
                 for group, each in zip(groups, blocks, strict=True)
             ]
     raise Unlike(
-        "its convolutions are no blocks of this space: "
+        "its convolutions do not form blocks of this design space: "
         + ", ".join(conv.words for _, conv in run[:6])
         + (", ..." if len(run) > 6 else "")
     )
@@ -221,7 +221,8 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
         block = _block([node for node in residual if isinstance(node, op.Conv)])
     if block is None or any(isinstance(each, op.Pool) for each in residual):
         raise Unlike(
-            f"the residual of a unit is no block of this space ({', '.join(BLOCKS)}): {sequence_words(residual)}"
+            f"the residual of a unit is not a block of this design space ({', '.join(BLOCKS)}): "
+            f"{sequence_words(residual)}"
         )
     last = residual[-1]
     norms = [node for node in residual if isinstance(node, op.BatchNorm)]
@@ -256,5 +257,5 @@ def _shortcut(nodes: Sequence) -> Sequence:
 
 def _square(node: op.Conv | op.Pool) -> int:
     if len(set(node.kernel)) > 1:
-        raise Unlike(f"its stem has an oblong window: {node.words}")
+        raise Unlike(f"its stem has a window that is not square: {node.words}")
     return node.kernel[0]

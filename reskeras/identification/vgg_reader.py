@@ -51,7 +51,7 @@ def read_vgg(nodes: Sequence, shape: tuple[int | None, ...]) -> tuple[VggSpec, t
 
 
 def _stage(nodes: list[op.Conv | op.Pool]) -> list[op.Conv]:
-    """The convolutions of a stage that ends in a pool; none where it is no stage of a VGG."""
+    """The convolutions of a stage that ends in a pool; none if it is not a stage of a VGG."""
     *before, pool = nodes
     convs = [
         conv

@@ -75,7 +75,7 @@ def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = No
                 return status
             if start < launch.restarts:
                 tell(f"launch: {reason}; restart {start + 1} of {launch.restarts} of the whole group", True)
-    raise failure(f"launch: {reason}; given up after {launch.restarts} restarts")
+    raise failure(f"launch: {reason}; giving up after {launch.restarts} restarts")
 
 
 @contextmanager
@@ -86,8 +86,8 @@ def _own_network(tell: Tell) -> Iterator[Enter]:
             enter = stack.enter_context(loopback())
         except OSError as error:
             tell(
-                f"launch: the workers' ports are open to all who reach this machine, and TensorFlow runs what anyone "
-                f"sends there as you; let a firewall close them, for {error.strerror or error}",
+                "launch: the workers' ports are open to anyone who can reach this machine, and TensorFlow runs "
+                f"whatever is sent there as your user; close them with a firewall, because {error.strerror or error}",
                 True,
             )
             yield lambda: None
@@ -165,7 +165,10 @@ class Group:
                 since = since or time.monotonic()
                 if time.monotonic() - since > patience:
                     late = ", ".join(str(worker.index) for worker in self.workers if worker not in ended)
-                    return f"worker {late} still runs {patience:g} s after worker {ended[0].index} ended with status 0"
+                    return (
+                        f"worker {late} is still running {patience:g} s after worker {ended[0].index} "
+                        "ended with status 0"
+                    )
             time.sleep(POLL)
         return "stopped"
 
@@ -179,7 +182,7 @@ class Group:
             time.sleep(POLL)
             running = [worker for worker in running if not worker.ended()]
         for worker in running:
-            self.tell(f"launch: worker {worker.index} did not end on SIGTERM and is killed", True)
+            self.tell(f"launch: worker {worker.index} did not stop on SIGTERM and is killed", True)
             worker.kill()
 
     def verdict(self, asked: Requests) -> int | None:
@@ -196,7 +199,7 @@ class Group:
             return WRONG_REQUEST if final[0].status == WRONG_REQUEST else FAILED
         if self.first is not None and self.first.status in STOPPED:
             self.tell(
-                f"launch: worker {self.first.index} was asked to stop, though the launcher was not; all are stopped",
+                f"launch: worker {self.first.index} was asked to stop, but the launcher was not; stopping all workers",
                 True,
             )
             return self.first.status

@@ -54,7 +54,7 @@ def exposed() -> bool:
 def _made(kinds: tuple[str, ...]) -> list[int]:
     """File descriptors of new namespaces, created by a short-lived process."""
     if sys.platform != "linux":
-        raise OSError("there are no network namespaces")
+        raise OSError("this system has no network namespaces")
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
 
@@ -71,7 +71,7 @@ def _made(kinds: tuple[str, ...]) -> list[int]:
     try:
         maker = subprocess.Popen([sys.executable, "-I", "-S", "-c", WAITING], stdin=subprocess.PIPE, preexec_fn=unshare)
     except subprocess.SubprocessError as error:
-        raise OSError("a network namespace is not permitted") from error
+        raise OSError("network namespaces are not permitted") from error
     try:
         place = Path(f"/proc/{maker.pid}/ns")
         handles: list[int] = []

@@ -43,7 +43,7 @@ def free_ports(count: int, first: int | None = None, avoid: Collection[int] = ()
         for each in held:
             each.close()
     if len(ports) < count:
-        raise ReskerasError(f"port: {first} has only {len(ports)} free ports from it on, for {count} workers")
+        raise ReskerasError(f"port: {first}: {count} workers need {count} free ports from here on; found {len(ports)}")
     return ports
 
 
@@ -58,7 +58,7 @@ def environments(ports: Sequence[int], environ: Mapping[str, str]) -> list[dict[
     gpus = visible_gpus(environ)
     if gpus and count > len(gpus):
         raise ReskerasError(
-            f"workers: {count} are more than the GPUs of this machine ({', '.join(gpus)}); give at "
+            f"workers: {count} are more than the GPUs of this machine ({', '.join(gpus)}); use at "
             f"most {len(gpus)}, or set CUDA_VISIBLE_DEVICES=-1 to train on its cores"
         )
     shared = {"PYTHONUNBUFFERED": "1"}

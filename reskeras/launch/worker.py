@@ -113,7 +113,7 @@ class Worker:
 def how_it_ended(status: int | None) -> str:
     """An exit status in words: `ended with status 1` or `was killed by SIGKILL`."""
     if status is None:
-        return "still runs"
+        return "is still running"
     if status >= 0:
         return f"ended with status {status}"
     try:

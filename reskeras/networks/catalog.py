@@ -64,7 +64,7 @@ BOTTLENECK_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-# what the released Inception-ResNet-v2 (tf-slim, keras.applications) has and the paper has not
+# how the released Inception-ResNet-v2 (tf-slim, keras.applications) differs from the paper
 RELEASED: dict[str, Any] = {
     "stem": "released",
     "cells": [10, 20, 10],
@@ -129,7 +129,7 @@ def _inceptions() -> dict[str, Row]:
 def name_of(network: AnyNetwork) -> str:
     """A network's name: its own, else that in the catalogue, else one made of family and depth.
 
-    Classes and input shape make no other network of it.
+    Classes and input shape do not affect it.
     """
     decided = network.decided()
     return decided.name or _catalogued(decided) or decided.fallback_name

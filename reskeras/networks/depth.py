@@ -46,4 +46,4 @@ def _no_reading(depth: int, family: str | None, block: str | None) -> str:
     rule += ", 3n+2 single" if block == "single" else ""
     kind = f"a network with {given}" if given else "a network"
     near = f"the nearest are {choices}" if choices else "no depth is"
-    return f"depth: {depth} is no depth of {kind}; {near} ({rule})"
+    return f"depth: {depth} is not a possible depth of {kind}; {near} ({rule})"

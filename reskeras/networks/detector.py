@@ -29,7 +29,7 @@ def _named_network(value: Any) -> Any:
 
 
 def backbone_of(spec: AnyNetwork) -> NetworkSpec:
-    """`spec`; ReskerasError when it is no residual or plain network."""
+    """`spec`; ReskerasError when it is not a residual or plain network."""
     if not isinstance(spec, NetworkSpec):
         raise ReskerasError(f"{BACKBONE}: {name_of(spec)} has no stages to share; choose a residual or plain network")
     return spec
@@ -42,12 +42,12 @@ Share = Annotated[float, within(0, 1, above=True, below=True)]
 
 def _once(values: tuple) -> tuple:
     if len(set(values)) < len(values):
-        raise ValueError("should name each number once")
+        raise ValueError("should not repeat a number")
     return values
 
 
 class AnchorSpec(Spec):
-    """Boxes that proposals are told relative to: at each position of the shared map one of each size and ratio.
+    """Boxes that proposals are encoded relative to: one of each size and ratio at each position of the shared map.
 
     `sizes` are the sides, in pixels of the canvas, of squares of the anchors' areas; `ratios` are height over width.
     """
@@ -56,7 +56,7 @@ class AnchorSpec(Spec):
         Annotated[
             tuple[Annotated[float, within(1, 8192)], ...],
             Field(
-                min_length=1, max_length=16, description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas' shorter side"
+                min_length=1, max_length=16, description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas's shorter side"
             ),
             AfterValidator(_once),
         ]
@@ -77,65 +77,64 @@ class ProposalSpec(Spec):
 
     width: Annotated[
         Width | None,
-        Field(description="Channels of its 3x3 convolution; default: those of the shared map, at most 512"),
+        Field(description="Channels of the 3x3 convolution; default: those of the shared feature map, at most 512"),
     ] = None
-    positive: Annotated[Share, Field(description="Overlap with an object from which on an anchor is one")] = 0.7
-    negative: Annotated[Share, Field(description="Overlap below which an anchor is background")] = 0.3
-    sample: Annotated[int, whole(2, 4096), Field(description="Anchors of an image that the loss looks at")] = 256
-    sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.5
-    before: Annotated[int, whole(1, 20_000), Field(description="Best boxes of an image that suppression looks at")] = (
-        2000
-    )
-    overlap: Annotated[Share, Field(description="Overlap at which of two boxes the worse is suppressed")] = 0.7
-    training: Annotated[int, whole(1, 4096), Field(description="Boxes of an image left for training")] = 1000
-    testing: Annotated[int, whole(1, 4096), Field(description="Boxes of an image left for testing")] = 300
+    positive: Annotated[Share, Field(description="Minimum IoU of a positive anchor with an object")] = 0.7
+    negative: Annotated[Share, Field(description="IoU below which an anchor is background")] = 0.3
+    sample: Annotated[int, whole(2, 4096), Field(description="Anchors per image in the loss")] = 256
+    sample_share: Annotated[Share, Field(description="Maximum fraction of positives among them")] = 0.5
+    before: Annotated[
+        int, whole(1, 20_000), Field(description="Top-scoring boxes per image before non-maximum suppression")
+    ] = 2000
+    overlap: Annotated[Share, Field(description="IoU above which the lower-scoring of two boxes is suppressed")] = 0.7
+    training: Annotated[int, whole(1, 4096), Field(description="Boxes per image kept in training")] = 1000
+    testing: Annotated[int, whole(1, 4096), Field(description="Boxes per image kept in testing")] = 300
 
 
 class RegionSpec(Spec):
-    """What is done with each region: its part of the shared map, and how it is learned."""
+    """How each region is processed: how its features are pooled from the shared map, and how it is trained."""
 
     pool: Annotated[
         Literal["align", "max"],
         Field(description="align: RoIAlign (arXiv:1703.06870); max: RoI pooling, as in the paper"),
     ] = "align"
-    size: Annotated[int, whole(2, 64), Field(description="Rows and columns of a region's map")] = 14
-    points: Annotated[int, whole(1, 8), Field(description="RoIAlign's points in a cell, along one side")] = 2
+    size: Annotated[int, whole(2, 64), Field(description="Height and width of a region's feature map")] = 14
+    points: Annotated[int, whole(1, 8), Field(description="RoIAlign's sampling points per cell, along one side")] = 2
     context: Annotated[
-        bool, Field(description="Features of the whole image beside those of each region (v1 appendix A)")
+        bool, Field(description="Append features of the whole image to those of each region (v1 appendix A)")
     ] = False
-    sample: Annotated[int, whole(2, 1024), Field(description="Regions of an image that are trained on")] = 128
-    sample_share: Annotated[Share, Field(description="Largest share of objects among them")] = 0.25
-    positive: Annotated[Share, Field(description="Overlap with an object from which on a region is one")] = 0.5
+    sample: Annotated[int, whole(2, 1024), Field(description="Regions per image in training")] = 128
+    sample_share: Annotated[Share, Field(description="Maximum fraction of positives among them")] = 0.25
+    positive: Annotated[Share, Field(description="Minimum IoU of a positive region with an object")] = 0.5
     deviations: Annotated[
         tuple[Deviation, Deviation, Deviation, Deviation],
-        Field(description="What offsets of top, left, height and width are divided by"),
+        Field(description="Divisors of the offsets of top, left, height and width"),
     ] = (0.1, 0.1, 0.2, 0.2)
 
 
 class DetectionSpec(Spec):
-    """What a detector tells of an image."""
+    """Which boxes a detector reports for an image."""
 
-    score: Annotated[float, within(0, 1, below=True), Field(description="Lowest probability that is told")] = 0.05
-    overlap: Annotated[Share, Field(description="Overlap at which of two boxes of a class the worse is suppressed")] = (
-        0.5
-    )
-    most: Annotated[int, whole(1, 1000), Field(description="Boxes of an image")] = 100
+    score: Annotated[float, within(0, 1, below=True), Field(description="Report boxes above this probability")] = 0.05
+    overlap: Annotated[
+        Share, Field(description="IoU above which the lower-scoring of two boxes of a class is suppressed")
+    ] = 0.5
+    most: Annotated[int, whole(1, 1000), Field(description="Maximum number of boxes per image")] = 100
 
 
 class DetectorSpec(Spec):
-    """A Faster R-CNN detector as a person would say it; all but the backbone may be left out.
+    """A Faster R-CNN detector as the user specifies it; every field but the backbone is optional.
 
     The backbone's `input_shape` is the canvas: every image is scaled to fit on it, so that all shapes are static.
     """
 
     task: ClassVar[str] = "detection"
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
-    backbone: Annotated[Backbone, Field(description="A residual network: a name of the catalogue or its fields")]
+    backbone: Annotated[Backbone, Field(description="A residual network: its name in the catalogue, or its fields")]
     shared: Annotated[
         str | None,
         Field(
-            max_length=100,
-            description="Stage or unit up to which the network is shared; default: the last stage but one",
+            max_length=100, description="Last stage or unit that runs once per image; default: the second-to-last stage"
         ),
     ] = None
     anchors: AnchorSpec = AnchorSpec()
@@ -143,15 +142,15 @@ class DetectorSpec(Spec):
     regions: RegionSpec = RegionSpec()
     detections: DetectionSpec = DetectionSpec()
     classes: Annotated[
-        Annotated[int, whole(1, 10_000)] | None, Field(description="Of objects; default: those of the data")
+        Annotated[int, whole(1, 10_000)] | None, Field(description="Number of object classes; default: the data's")
     ] = None
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> DetectorSpec:
         if self.proposals.negative > self.proposals.positive:
             raise ValueError(
-                f"proposals.negative {self.proposals.negative:g} is above proposals.positive "
-                f"{self.proposals.positive:g}"
+                f"proposals.negative: {self.proposals.negative:g} must be at most proposals.positive "
+                f"({self.proposals.positive:g})"
             )
         return self
 
@@ -159,7 +158,7 @@ class DetectorSpec(Spec):
         """The same with every default filled in, which resolves to itself. ReskerasError for contradictions."""
         network = self.backbone.decided()
         if len(network.stages) < 2:
-            raise ReskerasError("backbone: one stage cannot be divided between image and regions; choose two or more")
+            raise ReskerasError("backbone: a single stage cannot be split between image and regions; use two or more")
         plan = network.lower()
         shared = self.shared or shared_by_default(network)
         end = plan.endpoint(shared)
@@ -191,7 +190,7 @@ class DetectorSpec(Spec):
 
 
 def shared_by_default(network: ResolvedNetwork) -> str:
-    """The last stage but one, up to which the network is shared unless the spec says otherwise."""
+    """The second-to-last stage, up to which the network is shared unless the spec says otherwise."""
     return f"stage{len(network.stages) - 1}"
 
 

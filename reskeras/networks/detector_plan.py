@@ -145,11 +145,11 @@ def _check_counts(plan: DetectorPlan) -> None:
     for field in ("training", "testing"):
         if getattr(spec.proposals, field) > spec.proposals.before:
             raise ReskerasError(
-                f"proposals.{field}: {getattr(spec.proposals, field)} is more than proposals.before, "
-                f"{spec.proposals.before}"
+                f"proposals.{field}: {getattr(spec.proposals, field)} must be at most proposals.before "
+                f"({spec.proposals.before})"
             )
     if count < 2:
         raise ReskerasError(
-            f"anchors: the shared map of {plan.map_shape[0]}x{plan.map_shape[1]} has {count} anchors; "
+            f"anchors: the shared map of {plan.map_shape[0]}x{plan.map_shape[1]} has only {count}; "
             "choose a larger backbone.input_shape, or more sizes"
         )

@@ -127,7 +127,7 @@ def unit_steps(before: Unit | None, after: Unit | None) -> Iterator[Step]:
 
 
 class Split(Op):
-    """Marks where a fork begins, to tell operations before it from those on its branches."""
+    """Marks where a fork begins, to separate operations before it from those on its branches."""
 
     kind = "split"
 

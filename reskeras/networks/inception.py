@@ -34,34 +34,37 @@ def _thrice(value: Any) -> Any:
 
 
 class InceptionSpec(AnyNetwork):
-    """An Inception-v4 or Inception-ResNet: which cells, how many, how wide. What is left out is the paper's.
+    """An Inception-v4 or Inception-ResNet: which cells, how many, how wide. Fields left out are as in the paper.
 
     Three stages of cells, the second and third begun by a reduction (figures 9 and 15). v4 has no residuals, so its
     `scaling` is None.
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
-    inception: Annotated[Name, Field(description="Whose cells (figures 4 to 19)")]
+    inception: Annotated[Name, Field(description="Kind of cells (figures 4 to 19)")]
     stem: StemName = Field(
         default_factory=lambda data: KINDS[data[INCEPTION]].stem,
-        description="Figure 3, figure 14, that of the released Inception-ResNet-v2, or one for images of 32 pixels",
+        description="v4: figure 3; resnet-v1: figure 14; released: that of the released Inception-ResNet-v2; "
+        "small: for 32x32 images",
     )
     cells: tuple[Count, Count, Count] = Field(
-        default_factory=lambda data: KINDS[data[INCEPTION]].counts, description="Cells A, B and C"
+        default_factory=lambda data: KINDS[data[INCEPTION]].counts, description="Number of cells A, B and C"
     )
     scaling: Annotated[
         tuple[Factor, Factor, Factor] | None,
         BeforeValidator(_thrice, json_schema_input_type=Factor | tuple[Factor, Factor, Factor] | None),
     ] = Field(
         default_factory=lambda data: SCALING if KINDS[data[INCEPTION]].residual else None,
-        description="Factors of the residuals of cells A, B and C, or one for all (section 3.3)",
+        description="Residual scaling factors of cells A, B and C, or one for all (section 3.3)",
     )
     last_linear: Annotated[bool, Field(description="The last cell is neither scaled nor activated (released)")] = False
-    final_width: Annotated[Width | None, Field(description="A 1x1 convolution before pooling (released: 1536)")] = None
+    final_width: Annotated[
+        Width | None, Field(description="Width of a 1x1 convolution before pooling (released: 1536)")
+    ] = None
     width_factor: Annotated[float, within(0, 64, above=True), Field(description="Multiplies all widths")] = 1.0
-    dropout: Annotated[float, within(0, 1, below=True), Field(description="Of the pooled features (figure 9: 0.2)")] = (
-        0.2
-    )
+    dropout: Annotated[
+        float, within(0, 1, below=True), Field(description="Dropout rate of the pooled features (figure 9: 0.2)")
+    ] = 0.2
     classes: Annotated[int, whole(1, 1_000_000)] = Field(default_factory=lambda data: _preset(data).classes)
     input_shape: InputShape = Field(default_factory=lambda data: _preset(data).input_shape)
     bn: BatchNormSpec = DEFAULTS["bn"]
@@ -73,12 +76,12 @@ class InceptionSpec(AnyNetwork):
         if given and not KINDS[self.inception].residual:
             raise ValueError(f"{given}: {self.inception} has no residuals; choose inception resnet-v1 or resnet-v2")
         if self.scaling is None and KINDS[self.inception].residual:
-            raise ValueError(f"scaling: {self.inception} adds residuals, and their factors are needed; 1.0 is none")
+            raise ValueError(f"scaling: {self.inception} needs factors for its residuals; use 1.0 for no scaling")
         return self
 
     @property
     def depth(self) -> int:
-        """Weighted layers on the longest way through: convolutions and the dense layer."""
+        """Weighted layers on the longest path: convolutions and the dense layer."""
         return self.lower().weighted_layers()
 
     @property
@@ -90,10 +93,10 @@ class InceptionSpec(AnyNetwork):
             f"inception {self.inception}": True,
             f"stem {self.stem}": True,
             f"cells {comma_listed(self.cells)}": True,
-            f"residuals times {comma_listed(self.scaling or ())}": self.scaling,
+            f"residual scaling {comma_listed(self.scaling or ())}": self.scaling,
             "last cell linear": self.last_linear,
             f"final convolution {self.final_width}": self.final_width,
-            f"widths times {self.width_factor:g}": self.width_factor != 1,
+            f"width factor {self.width_factor:g}": self.width_factor != 1,
         }
         return f"depth {self.depth}: {comma_listed(text for text, said in parts.items() if said)}"
 
@@ -174,7 +177,7 @@ class _Maker:
         """A pool, or a convolution with batch norm and ReLU."""
         word = WORD.fullmatch(text)
         if word is None:
-            raise ValueError(f"{text!r} is no word of a cell")
+            raise ValueError(f"{text!r} is not a valid layer of a cell")
         stride = int(word["stride"] or 1)
         padding: op.WindowPadding = "valid" if word["valid"] else "same"
         if word["pool"]:

@@ -62,7 +62,7 @@ class Maker:
         return Unit(stage=STEM, nodes=tuple(nodes))
 
     def unit(self, stage: int, index: int, row: StageRow, change: Change, first: bool, drop_rate: float) -> Unit:
-        """One unit: residual beside shortcut, merged as the row's skip says, with the row's activation order.
+        """One unit: residual and shortcut in parallel, merged as the row's skip says, with the row's activation order.
 
         v2 appendix: in the network's first unit, and where the shortcut is a convolution, pre-activation
         is shared by both paths; elsewhere the shortcut takes the raw stream. `first_shortcut` can override this for

@@ -18,26 +18,29 @@ from reskeras.plans.plan import Plan
 
 
 class NetworkSpec(AnyNetwork):
-    """A residual network as a person would say it; `decided` fills in the rest.
+    """A residual network as the user specifies it; `decided` fills in the rest.
 
-    Every field may be left out. DESIGN's space: v1 is arXiv:1512.03385, v2 is arXiv:1603.05027.
+    Every field is optional. v1 is arXiv:1512.03385, v2 is arXiv:1603.05027.
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     family: Annotated[Family | None, Field(description="Preset of stem, widths and input (v1 table 1, 4.2)")] = None
-    depth: Annotated[Annotated[int, whole(2, 20000)] | None, Field(description="Weighted layers; sugar for stages")] = (
-        None
-    )
-    block: Annotated[Block | None, Field(description="v1 figure 5; single is v2 table 3")] = None
-    shortcut: Annotated[Shortcut | None, Field(description="v1 section 3.3; none is a plain net")] = None
+    depth: Annotated[
+        Annotated[int, whole(2, 20000)] | None, Field(description="Number of weighted layers; shorthand for stages")
+    ] = None
+    block: Annotated[Block | None, Field(description="Residual block (v1 figure 5; single: v2 table 3)")] = None
+    shortcut: Annotated[
+        Shortcut | None, Field(description="Shortcut option (v1 section 3.3); none: a plain network")
+    ] = None
     skip: Annotated[Skip | None, Field(description="What the shortcut does (v2 figure 2, table 1)")] = None
     order: Annotated[OrderName | None, Field(description="Activation order (v2 figure 4, table 2)")] = None
-    stride_on: Annotated[StrideOn | None, Field(description="Where a bottleneck strides")] = None
-    downsample: Annotated[Downsample | None, Field(description="Which unit of a stage strides")] = None
+    stride_on: Annotated[StrideOn | None, Field(description="Which convolution of a bottleneck is strided")] = None
+    downsample: Annotated[Downsample | None, Field(description="Which unit of a stage is strided")] = None
     projection: Annotated[
         Projection | None,
         Field(
-            description="A strided projection's own stride, or an average pool before it (ResNet-D, arXiv:1812.01187)"
+            description="How a projection downsamples: by its own stride, or by an average pool before it (ResNet-D, "
+            "arXiv:1812.01187)"
         ),
     ] = None
     groups: Annotated[
@@ -53,20 +56,17 @@ class NetworkSpec(AnyNetwork):
     ] = None
     squeeze: Annotated[
         Annotated[int, whole(1, 65536)] | None,
-        Field(
-            description="Squeeze-and-excitation of each residual: channels over this are its middle (arXiv:1709.01507)"
-        ),
+        Field(description="Reduction ratio of the squeeze-and-excitation of each residual (arXiv:1709.01507)"),
     ] = None
     squeeze_multiple: Annotated[
         Annotated[int, whole(1, 1024)] | None,
-        Field(description="That middle is the nearest multiple of this, at least one (timm's networks: 8)"),
+        Field(description="Round the reduced channels to a multiple of this, at least one (timm's networks: 8)"),
     ] = None
     first_shortcut: Annotated[
         FirstShortcut | None,
         Field(
-            description="What the first unit's shortcut takes in a pre-activation net: the activated stream (v2 "
-            "appendix) "
-            "or the raw one, as everywhere else (timm's basic units)"
+            description="Input of the first unit's shortcut in a pre-activation network: the activated stream (v2 "
+            "appendix) or the raw one, as in all other units (timm's basic units)"
         ),
     ] = None
     stem: StemSpec | None = None
@@ -75,19 +75,21 @@ class NetworkSpec(AnyNetwork):
     width_factor: Annotated[
         Annotated[float, within(0, 64, above=True)] | None,
         Field(
-            description="Multiplies the family's stage widths (wide residual networks, arXiv:1605.07146); the stem "
-            "keeps its own, but is never wider than a first stage with shortcut A"
+            description="Multiplies the family's stage widths (wide residual networks, arXiv:1605.07146), not the "
+            "stem's, which is only reduced to that of a narrower first stage with shortcut A"
         ),
     ] = None
     classes: Annotated[int, whole(1, 1_000_000)] | None = None
     input_shape: InputShape | None = None
-    padding: Annotated[Padding | None, Field(description="Where a strided window starts")] = None
+    padding: Annotated[
+        Padding | None, Field(description="Padding of strided windows: equal on both sides, or TensorFlow's same")
+    ] = None
     conv_bias: bool | None = None
     bn: BatchNormSpec | None = None
-    zero_gamma: Annotated[bool | None, Field(description="Scale of each residual's last BN starts at 0")] = None
+    zero_gamma: Annotated[bool | None, Field(description="Start the scale of each residual's last BN at 0")] = None
     initialiser: Initialiser | None = None
     drop_path: Annotated[
-        Annotated[float, within(0, 1, below=True)] | None, Field(description="Rate at the last unit")
+        Annotated[float, within(0, 1, below=True)] | None, Field(description="Stochastic depth rate of the last unit")
     ] = None
 
     def decided(self) -> ResolvedNetwork:

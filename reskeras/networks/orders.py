@@ -1,4 +1,4 @@
-"""Activation orders (v2 figure 4, table 2): where BN and ReLU stand in a unit."""
+"""Activation orders (v2 figure 4, table 2): where BN and ReLU are in a unit."""
 
 from __future__ import annotations
 

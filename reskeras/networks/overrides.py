@@ -26,11 +26,11 @@ def overridden(base: Kind, fields: dict[str, Any], settings: tuple[str, ...]) ->
 def laid_over(base: Kind, changes: Mapping[str, Any], where: str = "") -> Kind:
     """`base` with the value of each dotted path of `changes` in place, validated; ReskerasError for what does not fit.
 
-    `where` says in messages who asked.
+    `where` names the source of the changes in messages.
     """
     data = base.sparse()
     if isinstance(base, NetworkSpec) and changes.keys() - {"classes", "input_shape", "name"}:
-        data.pop("name", None)  # it is another network now
+        data.pop("name", None)  # it is no longer the named network
     for name in changes:  # from the base only: depth and stages given together must still contradict
         data.pop(REPLACES.get(name, ""), None)
     for path, value in changes.items():
@@ -62,9 +62,9 @@ def _set_path(base: Spec, data: dict[str, Any], path: str, value: Any, where: st
     for index, key in enumerate(keys[:-1]):
         if isinstance(here, list) and not _can_set(here, key):
             parent = ".".join(map(str, keys[:index]))
-            raise ReskerasError(f"{lead}{parent} has entries 0 to {len(here) - 1}, not {key!r}")
+            raise ReskerasError(f"{lead}{parent} has no entry {key!r}, only 0 to {len(here) - 1}")
         if not _can_set(here, key):
-            raise ReskerasError(f"{lead}{path} leads nowhere in this {_kind(base)}")
+            raise ReskerasError(f"{lead}{path} does not exist in this {_kind(base)}")
         inner = here.get(key) if isinstance(here, dict) else here[key]
         if isinstance(inner, int | str) and keys[0] in ("stages", "skip"):  # shorthand for units or kind
             inner = {"units" if isinstance(inner, int) else "kind": inner}
@@ -72,7 +72,7 @@ def _set_path(base: Spec, data: dict[str, Any], path: str, value: Any, where: st
         here = inner
     last = keys[-1]
     if not _can_set(here, last):
-        raise ReskerasError(f"{lead}{path} leads nowhere in this {_kind(base)}")
+        raise ReskerasError(f"{lead}{path} does not exist in this {_kind(base)}")
     here[last] = value
 
 

@@ -25,8 +25,8 @@ class ConvSpec(Spec):
 
 
 class PoolSpec(Spec):
-    """The stem's max-pool. `border` is what stands around the map where the padding is symmetric: zeros, or what does
-    not count (`edge`, as in PyTorch). After a ReLU both are the same."""
+    """The stem's max-pool. `border` is what surrounds the map where the padding is symmetric: zeros, or padding that
+    the maximum ignores (`edge`, as in PyTorch). After a ReLU both are the same."""
 
     kernel: Kernel = 3
     stride: Stride = 2
@@ -34,10 +34,10 @@ class PoolSpec(Spec):
 
 
 class StemSpec(Spec):
-    """What stands before the first stage: convolutions, then perhaps a max-pool (v1 table 1).
+    """What precedes the first stage: convolutions, then optionally a max-pool (v1 table 1).
 
-    `activated` is whether batch norm and ReLU stand between the last convolution and the pool: the papers' do; those of
-    keras.applications' and timm's second versions do not.
+    `activated`: whether batch norm and ReLU follow the last convolution, before the pool: in the papers they do; in
+    keras.applications' and timm's second versions they do not.
     """
 
     convs: Annotated[tuple[ConvSpec, ...], Field(min_length=1, max_length=8)]
@@ -54,7 +54,7 @@ class BatchNormSpec(Spec):
 
 
 class HeadSpec(Spec):
-    """What stands after the last stage: global pooling, perhaps dropout of the features, one dense layer."""
+    """What follows the last stage: global pooling, optional dropout of the features, one dense layer."""
 
     pool: Literal["average", "max"] = "average"
     dropout: Annotated[float, within(0, 1, below=True)] = 0.0

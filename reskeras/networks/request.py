@@ -120,13 +120,13 @@ def _source(source: str | Path | NetworkOrDetector | None) -> tuple[NetworkOrDet
         raise ReskerasError(f"network: {str(source)[:100]} cannot be read: {error.strerror}") from error
     if is_folder:
         if not (path / NETWORK_FILE).is_file():
-            raise ReskerasError(f"network: {path} is a folder without a {NETWORK_FILE}, so it is no run")
+            raise ReskerasError(f"network: {path} is not a run folder: it has no {NETWORK_FILE}")
         return _run(path), str(path), {}
     if is_file:
         data, lines = section(NETWORK, *read_yaml(path))
         return typed(data, lines, str(path)), str(path), lines
     if path.suffix in (".yaml", ".yml", ".json"):
-        raise ReskerasError(f"network: there is no file {path}")
+        raise ReskerasError(f"network: file not found: {path}")
     raise unknown("network", source, catalog())
 
 

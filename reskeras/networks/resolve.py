@@ -35,7 +35,7 @@ def resolved(spec: NetworkSpec) -> ResolvedNetwork:
     preset = FAMILIES.get(family) if family else None
     stem = spec.stem or (preset.stem if preset else None)
     if stem is None:
-        raise ReskerasError("family: not set, and without a family 'stem' is needed; choose imagenet or cifar")
+        raise ReskerasError("family: not set, and no 'stem' either; choose family imagenet or cifar, or set 'stem'")
     rows = tuple(_row(spec, stage, index, family, block) for index, stage in enumerate(stages))
     others: dict[str, Any] = {
         field: getattr(spec, field) if getattr(spec, field) is not None else default
@@ -70,7 +70,7 @@ def _stages(spec: NetworkSpec) -> tuple[str | None, str, tuple[StageSpec, ...]]:
         )
     family, block, units = read_depth(spec.depth, spec.family, spec.block)
     if sum(units) > MOST_UNITS:
-        raise ReskerasError(f"depth: {spec.depth} makes {sum(units):,} units, more than {MOST_UNITS:,}")
+        raise ReskerasError(f"depth: {spec.depth} makes {sum(units):,} units; the maximum is {MOST_UNITS:,}")
     return family, block, tuple(StageSpec(units=count) for count in units)
 
 
@@ -83,19 +83,18 @@ def _row(spec: NetworkSpec, stage: StageSpec, index: int, family: str | None, bl
     if skip.stands_for:
         if shortcut not in (None, skip.stands_for):
             raise ReskerasError(
-                f"{where}skip: {skip.kind} is shortcut {skip.stands_for} and contradicts shortcut {shortcut!r}; set one"
+                f"{where}skip: {skip.kind} is the same as shortcut {skip.stands_for} and contradicts shortcut "
+                f"{shortcut!r}; set one"
             )
         shortcut, skip = skip.stands_for, IDENTITY
     shortcut = shortcut or DEFAULT_SHORTCUT.get((family, block), OTHER_SHORTCUT)
     option = SHORTCUTS[shortcut]
     if skip != IDENTITY and (option.always_projects or not option.residual):
         reason = (
-            f"{shortcut} already projects every shortcut"
-            if option.residual
-            else ("a plain net has no shortcut to change")
+            f"{shortcut} already projects every shortcut" if option.residual else ("a plain network has no shortcuts")
         )
         raise ReskerasError(
-            f"{where}skip: {skip.kind!r} does not go with shortcut {shortcut!r}: {reason}; "
+            f"{where}skip: {skip.kind!r} cannot be combined with shortcut {shortcut!r}: {reason}; "
             f"choose skip identity, or shortcut {_options(lambda each: not each.always_projects)}"
         )
     return StageRow(
@@ -117,8 +116,8 @@ def _options(fits: Callable[[ShortcutOption], bool]) -> str:
 def _preset_width(family: str | None, index: int, where: str, factor: float) -> int:
     widths = FAMILIES[family].widths if family else ()
     if index >= len(widths):
-        known = f"family {family} has widths for {len(widths)} stages" if family else "no family is set"
-        raise ReskerasError(f"{where}width: not set, and {known}; give it as {{units: 2, width: 128}}")
+        known = f"family {family} has widths for only {len(widths)} stages" if family else "no family is set"
+        raise ReskerasError(f"{where}width: not set, and {known}; set it, such as {{units: 2, width: 128}}")
     return max(round(widths[index] * factor), 1)
 
 
@@ -149,27 +148,28 @@ def _stride_on(spec: NetworkSpec, rows: tuple[StageRow, ...]) -> StrideOn | None
 
 def _first(value: Any, preset: Any, field: str) -> Any:
     if value is None and preset is None:
-        raise ReskerasError(f"{field}: not set, and no family is set that would give it")
+        raise ReskerasError(f"{field}: not set, and no family is set to take it from")
     return preset if value is None else value
 
 
 def _refuse_idle_factor(spec: NetworkSpec, stages: tuple[StageSpec, ...]) -> None:
     if spec.width_factor is not None and all(stage.width for stage in stages):
         raise ReskerasError(
-            f"width_factor: {spec.width_factor:g} multiplies the family's widths, and every stage "
-            "gives its own; set one"
+            f"width_factor: {spec.width_factor:g} multiplies the family's widths, but every stage "
+            "sets its own; set one or the other"
         )
 
 
 def _refuse_contradictions(network: ResolvedNetwork) -> None:
     rows = network.stages
     if sum(row.units for row in rows) > MOST_UNITS:
-        raise ReskerasError(f"stages: {sum(row.units for row in rows)} units are more than {MOST_UNITS}")
+        raise ReskerasError(f"stages: {sum(row.units for row in rows)} units; the maximum is {MOST_UNITS}")
     for index, (row, following) in enumerate(pairwise(rows)):
         if ORDERS[row.order].preactivates and not ORDERS[following.order].preactivates:
+            choices = " or ".join(name for name, order in ORDERS.items() if order.preactivates)
             raise ReskerasError(
                 f"stages.{index + 1}.order: {following.order!r} after a stage of {row.order!r} is undefined, because "
-                "the stream between them is not activated; choose relu_preact or full_preact for the later stages too"
+                f"the stream between them is not activated; choose {choices} for the later stages too"
             )
     _refuse_narrowing(network)
     height, width, _ = network.input_shape
@@ -184,10 +184,10 @@ def _refuse_contradictions(network: ResolvedNetwork) -> None:
         choices = _options(lambda option: option.projects(WIDER))
         raise ReskerasError(f"projection: 'pooled' needs projections; choose shortcut {choices}")
     if network.squeeze_multiple != 1 and not network.squeeze:
-        raise ReskerasError(f"squeeze_multiple: {network.squeeze_multiple} rounds what 'squeeze' leaves; set that too")
+        raise ReskerasError(f"squeeze_multiple: {network.squeeze_multiple} has no effect without 'squeeze'; set both")
     _refuse_idle_first_shortcut(network)
     if network.drop_path and not network.residual_rows:
-        raise ReskerasError(f"drop_path: {network.drop_path} needs shortcuts, and every stage has shortcut 'none'")
+        raise ReskerasError(f"drop_path: {network.drop_path} needs shortcuts, but every stage has shortcut 'none'")
     if network.zero_gamma:
         _refuse_zero_gamma(network)
 
@@ -203,7 +203,7 @@ def _refuse_inside(network: ResolvedNetwork) -> None:
         if getattr(network, field) != idle and not inside:
             raise ReskerasError(
                 f"{field}: {getattr(network, field):g} needs block bottleneck; "
-                f"{network.stages[0].block} units have nothing inside"
+                f"{network.stages[0].block} units have no inner convolution"
             )
     if bad := [width for width in inside if width % network.groups]:
         raise ReskerasError(
@@ -238,7 +238,7 @@ def _refuse_idle_first_shortcut(network: ResolvedNetwork) -> None:
         Change(width, row.width * BLOCKS[row.block].expansion, network.unit_stride(0, 0), network.downsample)
     ):
         raise ReskerasError(
-            "first_shortcut: 'raw' is for a first unit without a projection, which takes the activated "
+            "first_shortcut: 'raw' needs a first unit without a projection; a projection takes the activated "
             "stream (v2 appendix)"
         )
 
@@ -251,8 +251,8 @@ def _refuse_narrowing(network: ResolvedNetwork) -> None:
             stem = "" if index else ", or a narrower stem"
             choices = _options(lambda option: option.narrows)
             raise ReskerasError(
-                f"stages.{index}.shortcut: {row.shortcut!r} only adds zero channels and cannot go from "
-                f"{width} to {output}; choose shortcut {choices}, or a width of at least {width}{stem}"
+                f"stages.{index}.shortcut: {row.shortcut!r} only adds zero channels and cannot reduce {width} channels "
+                f"to {output}; choose shortcut {choices}, or at least {width} output channels{stem}"
             )
         width = output
 
@@ -266,6 +266,6 @@ def _refuse_zero_gamma(network: ResolvedNetwork) -> None:
                 f"stages.{index} does not; choose one of {allowed}"
             )
         if not SHORTCUTS[row.shortcut].residual:
-            raise ReskerasError(f"zero_gamma: true would silence the plain units of stages.{index}")
+            raise ReskerasError(f"zero_gamma: true would zero the output of the plain units of stages.{index}")
     if not network.bn.scale:
         raise ReskerasError("zero_gamma: true contradicts bn.scale: false, which leaves no gamma to set")

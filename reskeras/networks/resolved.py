@@ -101,10 +101,10 @@ class ResolvedNetwork(AnyNetwork):
             parts.append(f"skip {agreed([row.skip.text for row in rows])}")
         inside = {
             f"groups {self.groups}": self.groups > 1,
-            f"inner widths times {self.inner_factor:g}": self.inner_factor != 1,
+            f"inner factor {self.inner_factor:g}": self.inner_factor != 1,
             f"squeeze {self.squeeze}": self.squeeze,
-            f"in multiples of {self.squeeze_multiple}": self.squeeze_multiple > 1,
-            "first shortcut raw": self.first_shortcut == "raw",
+            f"squeeze multiple {self.squeeze_multiple}": self.squeeze_multiple > 1,
+            "raw first shortcut": self.first_shortcut == "raw",
             "pooled projections": self.projection == "pooled",
         }
         parts += [f"order {agreed([row.order for row in rows])}", *(text for text, said in inside.items() if said)]

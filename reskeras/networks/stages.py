@@ -29,8 +29,8 @@ def _units_alone(value: Any) -> Any:
 class StageSpec(Spec):
     """One stage: how many units, and whatever differs from the rest of the network in this stage alone.
 
-    `width` is that of the block's first convolution; a bottleneck's output is four times as wide. `inner_factor`
-    of the network widens what stands inside a bottleneck, and leaves its output.
+    `width` is that of the block's first convolution; a bottleneck's output is four times as wide. The network's
+    `inner_factor` widens the inside of a bottleneck, not its output.
     """
 
     units: Annotated[int, whole(1, 2000)]

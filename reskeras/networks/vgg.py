@@ -27,8 +27,8 @@ class VggSpec(AnyNetwork):
     def _one_width_a_stage(self) -> Self:
         if len(self.units) != len(self.widths):
             raise ValueError(
-                f"widths: {len(self.widths)} widths do not go with units of {len(self.units)} stages; "
-                "give one of each a stage"
+                f"widths: {len(self.widths)} widths do not match units of {len(self.units)} stages; "
+                "give one of each per stage"
             )
         return self
 

@@ -113,4 +113,5 @@ class Concat(Merge):
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes)) if fits else None
 
 
-MERGES: dict[str, type[Merge]] = {kind.kind: kind for kind in Merge.__subclasses__()}
+# those of this file, as with operations
+MERGES: dict[str, type[Merge]] = {kind.kind: kind for kind in Merge.__subclasses__() if kind.__module__ == __name__}

@@ -42,7 +42,7 @@ class Fork:
 
     @property
     def is_residual(self) -> bool:
-        """Whether its branches are a shortcut and a residual, perhaps with a gate, in that order."""
+        """Whether its branches are a shortcut, a residual and possibly a gate, in that order."""
         return {SHORTCUT, RESIDUAL} <= set(self.merge.parts) and len(self.branches) == len(self.merge.parts)
 
     @property

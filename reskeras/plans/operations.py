@@ -265,7 +265,8 @@ class Dropout(Op):
         return {"draws": Weight(role="counter")}
 
 
-OPERATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in Op.__subclasses__()}
+# those of this file: other rooms have kinds of their own, that no spec produces
+OPERATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in Op.__subclasses__() if kind.__module__ == __name__}
 
 
 def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from reskeras.errors import failure
 from reskeras.plans.merges import MERGES
@@ -27,7 +30,7 @@ def unit_from_data(data: dict[str, Any]) -> Unit:
         place = {"stage": int(numbers[1]), "index": int(numbers[2])} if numbers else {"stage": data["name"]}
         return Unit(**place, nodes=_sequence(data["nodes"]))
     except (KeyError, TypeError) as error:
-        raise failure(f"unit: broken description of a unit: {error}") from error
+        raise failure(f"unit: its description is broken: {error}") from error
 
 
 def field_values(record: Any) -> dict[str, Any]:
@@ -37,8 +40,21 @@ def field_values(record: Any) -> dict[str, Any]:
 
 
 def from_fields(kind: type, data: dict[str, Any]) -> Any:
-    """The record of `kind` with these fields; TypeError where one is missing or unknown."""
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+    """The record of `kind` with these fields; TypeError where one is missing, unknown or of another type."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    for name, known in _types(kind).items():
+        try:
+            if name in values:
+                known.validate_python(values[name], strict=True)
+        except ValidationError as error:
+            raise TypeError(f"{kind.__name__}: {name}: {error.errors()[0]['msg']}") from None
+    return kind(**values)
+
+
+@cache
+def _types(kind: type) -> dict[str, TypeAdapter[Any]]:
+    hints = get_type_hints(kind)
+    return {each.name: TypeAdapter(hints[each.name]) for each in fields(kind)}
 
 
 def _node_data(node: Node) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def application_of(spec: AnyNetwork) -> tuple[str, str]:
     if isinstance(spec, InceptionSpec):
         return "InceptionResNetV2", "tf"
     if not isinstance(spec, NetworkSpec):
-        raise ReskerasError(f"to: {KERAS_WEIGHTS} are of a residual network, which this is not")
+        raise ReskerasError(f"to: {KERAS_WEIGHTS} can only be written for a residual network")
     decided = spec.decided()
     second = ORDERS[decided.stages[0].order].preactivates
     return (f"ResNet{decided.depth}V2", "tf") if second else (f"ResNet{decided.depth}", "caffe")

@@ -27,10 +27,10 @@ def our_weights(
     aside: Set[str] = frozenset(),
 ) -> Weights:
     """The source's tensors under our names; `layers` maps operations to its layers, `own` weights to their shapes. The
-    layers `aside` are no part of the network.
+    layers `aside` are not part of the network.
 
     A missing bias is 0, a missing scale of a batch norm 1. ReskerasError (status 1) names tensors that are missing,
-    left over, or of another shape.
+    unexpected, or of the wrong shape.
     """
     left = {
         name: values
@@ -57,11 +57,11 @@ def our_weights(
             found[name] = np.ascontiguousarray(turned, np.float32)
     wrong = [
         f"{label}: {_listed(names)}"
-        for label, names in (("missing", missing), ("left over", sorted(left)), ("of another shape", misshapen))
+        for label, names in (("missing", missing), ("unexpected", sorted(left)), ("of the wrong shape", misshapen))
         if names
     ]
     if wrong:
-        raise failure(f"port: the tensors of {source.name} do not fit its network ({title}); " + "; ".join(wrong))
+        raise failure(f"port: the tensors of {source.name} do not match its network ({title}); " + "; ".join(wrong))
     return found
 
 
@@ -106,7 +106,7 @@ def without_biases(plan: Plan, weights: Weights, keep: Set[str] = frozenset()) -
         if each.name in norms:
             left[f"{norms[each.name].name}/moving_mean"] = left[f"{norms[each.name].name}/moving_mean"] - bias
         elif bias.any():
-            raise ReskerasError(f"port: the bias of {each.name} cannot be folded, for no batch norm follows it")
+            raise ReskerasError(f"port: the bias of {each.name} cannot be folded, because no batch norm follows it")
     return left
 
 

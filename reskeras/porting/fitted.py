@@ -1,4 +1,4 @@
-"""Our weights fitted to another library's network: biases and epsilons that it has otherwise are folded into them."""
+"""Our weights fitted to another library's network: differences in biases and epsilons are folded into them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fitted(given: TrainedNetwork, known: Recognised, theirs: ForeignModel) -> We
 
 
 def _bare(plan: Plan) -> Plan:
-    """`plan` without what fitted weights make up for: settings of training alone, biases of convolutions, scales and
+    """`plan` without what fitted weights compensate for: settings of training alone, biases of convolutions, scales and
     epsilons of batch norms."""
 
     def bare(node: op.Op) -> op.Op | None:

@@ -35,7 +35,7 @@ from reskeras.porting.torch_resnet import logits_of
 from reskeras.runs import open_run
 
 LARGEST_FILE = 8 << 30  # bytes
-UNTOLD = "a state dict does not tell activation, anti-aliasing, dilation, global pool or batch norm's epsilon"
+UNTOLD = "a state dict does not record activation, anti-aliasing, dilation, global pool or batch norm's epsilon"
 UNSAVED = ("draws",)  # of a dropout that counts them
 KERAS_FILES = (".keras", ".h5", ".hdf5")
 ROUNDING = ("float16", "bfloat16")
@@ -46,7 +46,7 @@ Ask = Callable[[np.ndarray], np.ndarray]
 class ForeignModel:
     """Tensors by their own names, and `ask`, the forward pass: float32 images (n, height, width, channels), normalised
     as the source expects them, to logits (n, classes). It runs the `original`; or, where `why` says why there is none,
-    the default network for tensors of such names; or there is none. `published` is the preprocessing and the class
+    the default network with these names; or there is none. `published` is the preprocessing and the class
     names of a state dict's weights, where the library or a file beside them gives them. `model` is a Keras source's
     model, `size` its (height, width) where it fixes them. `digest` is the file's SHA-256.
     """
@@ -63,10 +63,10 @@ class ForeignModel:
     digest: str | None = None
 
     def asked(self) -> Ask:
-        """`ask`; ReskerasError (status 2) where there is nothing to ask."""
+        """`ask`; ReskerasError (status 2) where there is none."""
         if self.ask is None:
             raise ReskerasError(
-                f"port: {self.name} cannot be asked, because {self.why}; install it, or port with --without-proof"
+                f"port: {self.name} cannot be run, because {self.why}; install it, or port with --without-proof"
             )
         return self.ask
 
@@ -87,13 +87,13 @@ def read_source(
     """
     is_object = not isinstance(source, str | PathLike)
     if architecture and (is_object or Path(source).suffix not in STATE_DICTS):
-        raise ReskerasError(f"architecture: {architecture} is for state dicts, {', '.join(STATE_DICTS)}")
+        raise ReskerasError(f"architecture: {architecture} is only for state dicts ({', '.join(STATE_DICTS)})")
     if is_object:
         return of_keras(source, str(getattr(source, "name", type(source).__name__)))
     path = local_path(source, "source")
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
-            raise ReskerasError(f"port: there is no file {path}")
+            raise ReskerasError(f"port: file not found: {path}")
         return of_keras(application_model(str(source), "imagenet", classes), str(source))
     if path.is_dir():
         path = _built(path)
@@ -101,7 +101,9 @@ def read_source(
         raise failure(f"port: {path} is larger than {LARGEST_FILE} bytes")
     if path.suffix in STATE_DICTS:
         if application:
-            raise ReskerasError(f"as: {application!r} is for Keras weights; {path} has names and shapes that tell")
+            raise ReskerasError(
+                f"as: {application!r} is only for Keras weights; {path} is recognised by its names and shapes"
+            )
         tensors, digest = read_state_dict(path), _digest(path)
         if architecture or not (beside := architecture_beside(path)):
             return of_state_dict(tensors, str(path), digest, architecture)
@@ -109,11 +111,11 @@ def read_source(
             return of_state_dict(tensors, str(path), digest, beside)
         except ReskerasError as error:
             raise ReskerasError(
-                f"{error} (in {path.with_name(CONFIG_FILE)}, beside the weights; --architecture says otherwise)",
+                f"{error} (in {path.with_name(CONFIG_FILE)}, beside the weights; override it with --architecture)",
                 error.status,
             ) from error
     if path.suffix not in KERAS_FILES:
-        raise ReskerasError(f"port: {path} is none of {', '.join((*KERAS_FILES, *STATE_DICTS))}")
+        raise ReskerasError(f"port: {path} is not one of {', '.join((*KERAS_FILES, *STATE_DICTS))}")
     model = application_model(application, str(path), classes) if application else load_keras_file(path)
     return of_keras(model, str(path), _digest(path))
 
@@ -122,7 +124,7 @@ def _built(path: Path) -> Path:
     """The model file of a run that `build` made, which has no preprocessing and no classes until it is ported."""
     run = open_run(path)
     if not run.is_built:
-        raise ReskerasError(f"port: {path} is a run that needs no port")
+        raise ReskerasError(f"port: {path} is a run that does not need to be ported")
     return run.model_file
 
 
@@ -146,7 +148,7 @@ def application_model(
     except ReskerasError:
         raise
     except Exception as error:  # whatever urllib, h5py and Keras find wrong
-        what = "cannot be downloaded" if weights == "imagenet" else f"has no weights in {weights}"
+        what = "cannot be downloaded" if weights == "imagenet" else f"cannot be loaded from {weights}"
         raise failure(f"port: {known[name.lower()]} {what}: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -157,7 +159,7 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Foreig
     """
     read_config(model)
     if not model.built:
-        raise ReskerasError(f"port: {name} is not built, so it has no weights; begin it with keras.Input")
+        raise ReskerasError(f"port: {name} is not built, so it has no weights; start it with keras.Input")
     exact = in_float32(model)
     words = "the Keras model itself" + ("" if exact is model else ", computing in float32")
     # Keras 2 names variables layer/role:0
@@ -206,7 +208,7 @@ def _own(model: Any) -> Any:
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """`model`, or a float32 copy where layers compute in half precision, whose rounding is no part of the function."""
+    """`model`, or a float32 copy where layers compute in half precision, whose rounding is not part of the function."""
     if not isinstance(model, keras.Model) or not any(layer.compute_dtype in ROUNDING for _, layer in placed(model)):
         return model
     copy = keras.models.clone_model(

@@ -33,8 +33,10 @@ def load_keras_file(path: Path) -> keras.Model:
         _refuse_unloadable(path, error)
         if isinstance(error, ReskerasError):
             raise
-        raise failure(f"port: {path} is broken or no Keras model: {_in_a_line(error)}") from error
-    raise ReskerasError(f"port: {path} has weights and no model; say whose with --as, one of {', '.join(APPLICATIONS)}")
+        raise failure(f"port: {path} is broken or not a Keras model: {_in_a_line(error)}") from error
+    raise ReskerasError(
+        f"port: {path} has weights but no model; name the model with --as, one of {', '.join(APPLICATIONS)}"
+    )
 
 
 def _refuse_unloadable(path: Path, error: Exception) -> None:
@@ -51,8 +53,8 @@ def _refuse_unloadable(path: Path, error: Exception) -> None:
         return
     if version.startswith("2."):
         raise ReskerasError(
-            f"port: {path} is of Keras {version}, and Keras 3 does not load it; with `pip install tf_keras`, from "
-            f"Python: reskeras.port(tf_keras.models.load_model({str(path)!r}))"
+            f"port: {path} was saved by Keras {version}, which Keras 3 cannot load; after `pip install tf_keras`, run "
+            f"in Python: reskeras.port(tf_keras.models.load_model({str(path)!r}))"
         ) from error
 
 

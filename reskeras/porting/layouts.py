@@ -19,7 +19,7 @@ PLACES = re.compile(r"\{(\w+)\}")
 class Library:
     """A library's tensors: the separator between a layer's name and its tensor's, and the tensors' names by kind of
     operation, None where they are ours. With `transposed` a convolution's kernel is (out, in, rows, columns). `ignored`
-    are tensors that are no weights."""
+    are tensors that are not weights."""
 
     separator: str
     tensors: Mapping[str, Mapping[str, str]] | None = None
@@ -50,7 +50,7 @@ class WeightLayout:
     """One way of naming a residual network's layers in a state dict.
 
     `names` maps our operations to their layers: in ours {s} is the stage, {u} the unit, both from 1, {i} a number;
-    theirs may also have {s0} and {u0}, from 0. `marks` are layers that tell this layout from others. `fields` holds for
+    theirs may also have {s0} and {u0}, from 0. `marks` are layers that distinguish this layout. `fields` holds for
     all its networks, `blocks` for those of a block; `stem` is what no tensor shows: strides and pool. `normalise` and
     `interpolation` are the library's usual preprocessing for such weights. `pointwise` are layers that are a 1x1
     convolution there and dense in ours.

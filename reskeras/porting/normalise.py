@@ -54,7 +54,7 @@ def normalise(name: str) -> Normalise:
 
 
 def as_published(told: Published, otherwise: Normalise) -> Normalise:
-    """The preprocessing that a library or a file publishes with its weights; what it does not say is as in `otherwise`.
+    """The preprocessing that a library or a file publishes with its weights; what it omits is as in `otherwise`.
 
     `failure` for what reskeras cannot do: a crop other than the centre's, an unknown interpolation.
     """
@@ -72,11 +72,11 @@ def as_published(told: Published, otherwise: Normalise) -> Normalise:
         or not np.isfinite([*mean, *std, *np.divide(255, std)]).all()
     ):
         raise failure(
-            "port: the published preparation of pixels is none that reskeras can do: "
+            "port: the published preprocessing is not supported: "
             + ", ".join(
                 f"{key} {told[key]}" for key in ("crop_mode", "crop_pct", "interpolation", "mean", "std") if key in told
             )
-            + "; --normalise sets one"
+            + "; set another with --normalise"
         )
     return Normalise(_kind(mean, std), mean, std, framing=Framing(crop, interpolation))
 
@@ -102,17 +102,17 @@ def as_modelled(steps: Iterable[op.Op], tensors: Mapping[str, np.ndarray], chann
                 scale, offset, reverse, changed = scale[::-1], offset[::-1], not reverse, True
             case Resized():
                 raise ReskerasError(
-                    f"port: the model resizes its images itself ({step.what}) and a run does it otherwise; port what "
-                    f"follows: keras.Model(model.get_layer({step.name!r}).output, model.output)"
+                    f"port: the model resizes its images itself ({step.what}), but a run does it differently; port "
+                    f"what follows: keras.Model(model.get_layer({step.name!r}).output, model.output)"
                 )
             case Augmentation():
                 pass
             case _:
-                raise ReskerasError(f"port: {step.words} among the model's preprocessing is nothing that a run does")
+                raise ReskerasError(f"port: a run cannot do this part of the model's preprocessing: {step.words}")
     if not changed:
         return None
     if not (scale > 0).all():
-        raise ReskerasError("port: the model inverts its pixels, which no run does")
+        raise ReskerasError("port: the model inverts its pixels, which a run cannot do")
     mean, std = (tuple(map(float, (each[::-1] if reverse else each))) for each in (-offset / scale + 0.0, 1 / scale))
     return Normalise(_kind(mean, std), mean, std, reverse, WHOLE)
 

@@ -200,11 +200,11 @@ def _changed(usual: Mapping[str, Any], ends: Iterable[End], tensors: Mapping[str
 
 
 def _check_fit(found: Architecture, own: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-    """`failure` where a tensor is missing, left over, or of another shape."""
+    """`failure` where a tensor is missing, unexpected, or of the wrong shape."""
     wrong = {
         "missing": [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")],
-        "left over": [name for name in tensors if name not in own],
-        "of another shape": [
+        "unexpected": [name for name in tensors if name not in own],
+        "of the wrong shape": [
             f"{name} {values.shape}"
             for name, values in tensors.items()
             if name in own and own[name].shape != values.shape
@@ -212,7 +212,7 @@ def _check_fit(found: Architecture, own: Mapping[str, Any], tensors: Mapping[str
     }
     if any(wrong.values()):
         told = "; ".join(f"{label}: {', '.join(names[:3])}" for label, names in wrong.items() if names)
-        raise failure(f"port: these are no weights of {found}; tensors {told}")
+        raise failure(f"port: these are not the weights of {found}; tensors {told}")
 
 
 def _filled(network: Any, tensors: Mapping[str, np.ndarray]) -> Ask:
@@ -236,7 +236,7 @@ def _refusing(found: Architecture) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # whatever a library's own constructors find wrong
-        raise ReskerasError(f"architecture: {found} cannot be made: {' '.join(str(error).split())[:200]}") from error
+        raise ReskerasError(f"architecture: {found} cannot be built: {' '.join(str(error).split())[:200]}") from error
 
 
 def _unusual(network: Any) -> list[str]:

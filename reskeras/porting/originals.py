@@ -142,15 +142,15 @@ def architecture_beside(path: Path) -> Architecture | None:
 def _allowed(found: Architecture) -> Architecture:
     for name, value in found.arguments.items():
         if name in FORBIDDEN:
-            raise ReskerasError(f"architecture: {name} is no argument of a network without weights")
+            raise ReskerasError(f"architecture: the argument {name} is not allowed; it does not describe the network")
         if not isinstance(value, str | int | float | bool | list | None):
-            raise ReskerasError(f"architecture: {name}: {shown(value)} is no number, text or list of them")
+            raise ReskerasError(f"architecture: {name}: {shown(value)} is not a number, text or list of them")
         parts = value if isinstance(value, list) else [value]
         numbers = [each for each in parts if isinstance(each, int | float)]
         if len(parts) > MOST_IN_A_LIST or not all(abs(each) <= MOST for each in numbers):
             raise ReskerasError(
                 f"architecture: {name}: {shown(value)} has a number beyond {MOST:,} or more than "
-                f"{MOST_IN_A_LIST} of them"
+                f"{MOST_IN_A_LIST} entries"
             )
     return found
 
@@ -226,10 +226,10 @@ class _Process:
     def _how(self) -> str:
         status = self._process.wait()
         if status < 0:
-            return f"{self._library} ends the process that runs it ({signal.Signals(-status).name})"
+            return f"the process that runs {self._library} was killed ({signal.Signals(-status).name})"
         self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip().splitlines() or ["it does not say why"]
-        return f"{self._library} fails: {said[-1][:200]}"
+        said = self._said.read().decode(errors="replace").strip().splitlines() or ["no reason given"]
+        return f"{self._library} failed: {said[-1][:200]}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -39,7 +39,7 @@ ASKED = (
     (1 / 2, 0, 255),
     (1, 250, 255),
 )
-UNSAID = "unit"  # the mode assumed for a Keras model where nothing gives one: most people divide by 255
+UNSAID = "unit"  # the mode assumed for a Keras model where nothing specifies one: most people divide by 255
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Port:
             "tolerance": TOLERANCE,
             "images": len(ASKED),
             "against": against,
-            "why_unproven": None if against is not None else self.source.why or "it was not asked for",
+            "why_unproven": None if against is not None else self.source.why or "not requested",
         }
         with new_run(path, self.spec) as run:
             save_model(self.model, run.path / MODEL_FILE)
@@ -143,16 +143,16 @@ def port(
 
 def _check_recognised(source: ForeignModel, known: Recognised, normalised: str | None) -> None:
     """ReskerasError when the source is `normalised` and prepares its own pixels (status 2), or when its original is not
-    what such names are of by default (status 1)."""
+    the default network with these names (status 1)."""
     if known.modelled and normalised:
         raise ReskerasError(
-            f"normalise: {normalised!r} is for models that are given prepared pixels; {source.name} "
-            "prepares its own, leave it out"
+            f"normalise: {normalised!r} is for models that take preprocessed pixels, but {source.name} "
+            "preprocesses them itself; leave it out"
         )
     if source.original and source.original.unusual:
         raise failure(
-            f"port: {source.original.words} is none that such names are of by default: the original has "
-            f"{', '.join(source.original.unusual[:3])}; nothing is kept"
+            f"port: {source.original.words} is not the default network with these names: the original has "
+            f"{', '.join(source.original.unusual[:3])}; nothing was saved"
         )
 
 
@@ -176,11 +176,11 @@ def difference_of(source: ForeignModel, model: keras.Model, pixels: Normalise, m
     if not difference <= TOLERANCE:
         alone = np.concatenate([model(prepared[place : place + 1], training=False) for place in range(len(prepared))])
         noise = relative_difference(alone, ours)
-        whose = source.original.words if source.original else "what its names are of by default"
+        whose = source.original.words if source.original else "the default network with these names"
         raise failure(
             f"port: {whose} and the port of {source.name} differ by {difference:.2g} of the largest logit, "
-            f"more than {TOLERANCE:g}; nothing is kept"
-            + (f"; ours differs from itself by {noise:.2g} when asked image by image" if noise > TOLERANCE / 10 else "")
+            f"more than {TOLERANCE:g}; nothing was saved"
+            + (f"; run image by image, ours differs from itself by {noise:.2g}" if noise > TOLERANCE / 10 else "")
         )
     return difference
 
@@ -202,7 +202,9 @@ def class_names(path: str | Path | None, count: int | None, published: Sequence[
     file does not have `count` of them, where that is known. Without a file it has to be known."""
     if path is None and len(published) == count:
         if bad := next((name for name in published if not name.strip() or not name.isprintable()), None):
-            raise ReskerasError(f"classes: {shown(bad)}, published beside the weights, names no class; give --classes")
+            raise ReskerasError(
+                f"classes: {shown(bad)}, published with the weights, is not a class name; set --classes"
+            )
         return list(published)
     if path is None:
         return numbered(count or 0)
@@ -211,5 +213,5 @@ def class_names(path: str | Path | None, count: int | None, published: Sequence[
     except (OSError, UnicodeDecodeError) as error:
         raise ReskerasError(f"classes: {path} cannot be read: {error}") from error
     if count is not None and len(names) != count:
-        raise ReskerasError(f"classes: {path} has {len(names)} lines, and the network has {count} classes")
+        raise ReskerasError(f"classes: {path} has {len(names)} lines, but the network has {count} classes")
     return names

@@ -33,7 +33,7 @@ APPLICATION_MARKS = {
 class Recognised:
     """The network that a source's tensors belong to: its title there, its spec, and their layer for each operation that
     has weights. `normalise` is the preprocessing for such weights, None where unknown; with `modelled` the source does
-    it itself, on pixels in 0..255. `aside` are its layers that are no part of the network."""
+    it itself, on pixels in 0..255. `aside` are its layers that are not part of the network."""
 
     title: str
     spec: AnyNetwork
@@ -45,17 +45,17 @@ class Recognised:
 
 def recognise(source: ForeignModel, size: int | None = None) -> Recognised:
     """The network of `source`, for square images of `size` pixels (by default the source's size, else the usual one);
-    ReskerasError (status 2), with the obstacles, where it is none of this space."""
+    ReskerasError (status 2), with the obstacles, where it is not in this design space."""
     return (_by_function if source.library is KERAS else _by_names)(source, size)
 
 
 def _by_function(source: ForeignModel, size: int | None) -> Recognised:
     found = conform(source.model)
     if found.spec is None:
-        raise ReskerasError(f"port: {source.name} is no network of this space: {found.why}")
+        raise ReskerasError(f"port: {source.name} is not a network in this design space: {found.why}")
     if not found.exact:
         raise ReskerasError(
-            f"port: {source.name} is near {found.name}, and no spec computes the same; in the way: "
+            f"port: {source.name} is close to {found.name}, but no spec computes the same function; obstacles: "
             + "; ".join(found.obstacles_in_words())
         )
     spec = found.spec
@@ -84,16 +84,16 @@ def layout_of(source: ForeignModel) -> WeightLayout:
     layers = set(source.layers)
     if not any(name.endswith(STATISTIC) for name in source.tensors):
         raise ReskerasError(
-            f"port: {source.name} has no batch norm, of which a {STATISTIC} would tell; networks that "
-            "normalise otherwise, such as by groups or by weights, are none of this space"
+            f"port: {source.name} has no batch norm (no tensor {STATISTIC}); networks with another "
+            "normalisation, such as of groups or weights, are not in this design space"
         )
     for layout in LAYOUTS:
         if layers.issuperset(layout.marks):
             return layout
     some = ", ".join(list(source.layers)[:4]) or "none"
     raise ReskerasError(
-        f"port: the weights of {source.name} are named as in none of "
-        f"{', '.join(layout.title for layout in LAYOUTS)}; its layers are {some} and so on"
+        f"port: the weight names of {source.name} match none of "
+        f"{', '.join(layout.title for layout in LAYOUTS)}; its first layers are {some}"
     )
 
 
@@ -106,7 +106,7 @@ def spec_of(source: ForeignModel, layout: WeightLayout, size: int | None = None)
     height, width = (size, size) if size else usual
     stages = [shapes.stage(stage) for stage in range(1, 1 + shapes.stages())]
     if not stages:
-        raise ReskerasError(f"port: {source.name} has no units named as {layout.title}'s")
+        raise ReskerasError(f"port: {source.name} has no units named as in {layout.title}")
     block = "bottleneck" if shapes.kernel(f"{UNIT.format(s=1, u=1)}_conv3") else "basic"
     fields = {**layout.fields, **layout.blocks.get(block, {})}
     if source.original and source.original.epsilon is not None:
@@ -177,7 +177,9 @@ class Shapes:
         names = ["stem_conv"] if len(strides) == 1 else [f"stem_conv{number + 1}" for number in range(len(strides))]
         kernels = [kernel for name in names if (kernel := self.kernel(name)) is not None]
         if len(kernels) < len(names) or (len(strides) == 1 and kernels[0][0] != 7):
-            raise ReskerasError(f"port: the stem is not {self.layout.title}'s, a 7x7 convolution or three 3x3 ones")
+            raise ReskerasError(
+                f"port: the stem is not that of {self.layout.title}, a 7x7 convolution or three 3x3 ones"
+            )
         convs = [
             {"kernel": kernel[0], "width": kernel[-1], "stride": stride}
             for kernel, stride in zip(kernels, strides, strict=True)
@@ -189,7 +191,6 @@ class Shapes:
         shape = self.kernel("logits", "dense")
         if shape is None:
             raise ReskerasError(
-                f"port: there is no {self.layout.layer('logits')}, the layer that gives the logits; "
-                "port the whole network"
+                f"port: the layer of the logits, {self.layout.layer('logits')}, is missing; port the whole network"
             )
         return shape[-1]

@@ -56,7 +56,8 @@ def _safetensors(path: Path) -> Mapping[str, np.ndarray]:
             return load_arrays(path)
         return {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
-        raise failure(f"port: {path} is broken or no safetensors file: {' '.join(str(error).split())[:200]}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise failure(f"port: {path} is broken or not a safetensors file: {reason}") from error
 
 
 def _pickled(path: Path) -> Mapping[str, np.ndarray]:
@@ -65,7 +66,7 @@ def _pickled(path: Path) -> Mapping[str, np.ndarray]:
         import torch
     except ImportError as error:
         raise ReskerasError(
-            f"port: {path} needs PyTorch to be read; pip install torch, or save it as .safetensors"
+            f"port: {path} cannot be read without PyTorch; pip install torch, or save it as .safetensors"
         ) from error
     try:
         if zipfile.is_zipfile(path):
@@ -80,11 +81,13 @@ def _pickled(path: Path) -> Mapping[str, np.ndarray]:
     except Exception as error:  # pickle, zipfile and PyTorch each have errors of their own; anything but tensors is one
         if found := NOT_LOADED.search(str(error)):
             raise failure(
-                f"port: {path} has a {found[1]} beside its tensors, which is not executed; save the weights "
-                "alone, with torch.save(model.state_dict(), FILE)"
+                f"port: {path} contains a {found[1]} besides its tensors, which is not executed; save only the "
+                "weights, with torch.save(model.state_dict(), FILE)"
             ) from error
         reason = " ".join(str(error).split())[:200]
-        raise failure(f"port: {path} is broken or has more than tensors, which are not executed: {reason}") from error
+        raise failure(
+            f"port: {path} is broken, or contains more than tensors, which is not executed: {reason}"
+        ) from error
 
 
 def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Any]:
@@ -102,7 +105,7 @@ def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Any]:
     if not isinstance(loaded, Mapping) or not _holds_tensors(loaded):
         keys = ", ".join(map(str, list(loaded)[:8])) if isinstance(loaded, Mapping) else type(loaded).__name__
         raise failure(
-            f"port: {path} has no tensors by name; it has {keys or 'nothing'}; weights are looked for in "
+            f"port: {path} has no named tensors; it has {keys or 'nothing'}; weights are expected in "
             f"{', '.join(WRAPPED)}"
         )
     return loaded
@@ -127,5 +130,5 @@ def _floats(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarr
     if not found:
         raise failure(f"port: {path} has no tensors")
     if bad := [name for name, tensor in found.items() if not np.isfinite(tensor).all()]:
-        raise failure(f"port: {path} has numbers that are not finite, in {bad[0]}")
+        raise failure(f"port: {path} has non-finite numbers in {bad[0]}")
     return found

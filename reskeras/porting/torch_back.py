@@ -35,7 +35,7 @@ STEM = 64  # channels
 def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers:
     """Write `path`: for torchvision a .safetensors file, for timm a folder that it loads as local-dir:PATH."""
     if not isinstance(given.spec, NetworkSpec):
-        raise ReskerasError(f"to: {library} has no network of this kind; its state dicts are of residual networks")
+        raise ReskerasError(f"to: {library} state dicts can only be written for residual networks")
     try:
         from safetensors.numpy import load_file, save_file
     except ImportError as error:
@@ -43,7 +43,7 @@ def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers
     decided, plan = given.spec.decided(), given.plan
     if len(decided.stages) != STAGES:
         raise ReskerasError(
-            f"to: {library}'s residual networks have {STAGES} stages, and this has {len(decided.stages)}"
+            f"to: {library}'s residual networks have {STAGES} stages, but this one has {len(decided.stages)}"
         )
     layout = _layout(decided, LIBRARY_LAYOUTS[library])
     found = (_timm if library == "timm" else _torchvision)(decided)
@@ -63,8 +63,8 @@ def write_state_dict(given: TrainedNetwork, path: Path, library: str) -> Answers
     if library == "timm":
         if given.preprocessing.kind == "per_pixel_mean":
             raise ReskerasError(
-                "to: timm subtracts a mean of each channel, and this run one of each pixel, which its "
-                "folder cannot say; torchvision-state-dict says nothing of pixels"
+                "to: timm subtracts a mean per channel, but this run one per pixel, which timm's folder cannot "
+                "describe; use torchvision-state-dict, which does not describe preprocessing"
             )
         make_folder(path)
         write_json(path / CONFIG_FILE, _hub_config(found, given, layers))
@@ -84,7 +84,7 @@ def _asked(found: Architecture, tensors: Mapping[str, np.ndarray], path: Path) -
                 f"to: {path.name} cannot be proven, because {reason}, and {assumed.why}; "
                 f"pip install torch {found.library}"
             ) from reason
-        return Answers(assumed.ask, f"what such names are of by default, because {reason}")
+        return Answers(assumed.ask, f"the default network with these names, because {reason}")
 
 
 def _layout(decided: ResolvedNetwork, layouts: tuple[WeightLayout, ...]) -> WeightLayout:
@@ -104,13 +104,13 @@ def _layout(decided: ResolvedNetwork, layouts: tuple[WeightLayout, ...]) -> Weig
 
 def _torchvision(decided: ResolvedNetwork) -> Architecture:
     if decided.squeeze:
-        raise ReskerasError("to: torchvision's ResNet has no squeeze-and-excitation; timm's has: timm-state-dict")
+        raise ReskerasError("to: torchvision's ResNet has no squeeze-and-excitation; use timm-state-dict")
     widths, channels = tuple(row.width for row in decided.stages), decided.input_shape[-1]
     if (widths, channels) != (USUAL_WIDTHS, 3):
         usual, own = (", ".join(map(str, each)) for each in (USUAL_WIDTHS, widths))
         raise ReskerasError(
-            f"to: torchvision's ResNet has stages of width {usual} and takes 3 channels; this has "
-            f"{own} and takes {channels}; timm's may have others: timm-state-dict"
+            f"to: torchvision's ResNet has stages of width {usual} and takes 3 channels, but this network has "
+            f"{own} and takes {channels}; use timm-state-dict, which allows others"
         )
     return Architecture(
         "torchvision",
@@ -129,22 +129,21 @@ def _timm(decided: ResolvedNetwork) -> Architecture:
     bottleneck, second = rows[0].block == "bottleneck", ORDERS[rows[0].order].preactivates
     if decided.squeeze and (second or decided.squeeze != TIMM_SQUEEZE):
         raise ReskerasError(
-            f"to: timm's squeeze-and-excitation is of networks of order 'original' and divides by "
-            f"{TIMM_SQUEEZE}; this has squeeze {decided.squeeze} in order {rows[0].order!r}"
+            f"to: timm has squeeze-and-excitation only with order 'original' and squeeze {TIMM_SQUEEZE}, "
+            f"but this network has order {rows[0].order!r} and squeeze {decided.squeeze}"
         )
     if decided.squeeze:
         for width in (row.width * BLOCKS[row.block].expansion for row in rows):
             own, theirs = (middle(width, TIMM_SQUEEZE, each) for each in (decided.squeeze_multiple, TIMM_MULTIPLE))
             if own != theirs:
                 raise ReskerasError(
-                    f"to: timm rounds the middle of squeeze-and-excitation to {theirs} of {width} "
-                    f"channels, and this has {own}; squeeze_multiple: {TIMM_MULTIPLE} makes such a "
-                    "network"
+                    f"to: timm reduces {width} channels to {theirs} in squeeze-and-excitation, but this network "
+                    f"to {own}; use squeeze_multiple: {TIMM_MULTIPLE}"
                 )
     if len(stem) == 1 and not second and stem[0].width != STEM:
-        raise ReskerasError(f"to: timm's plain stem has {STEM} channels, and this has {stem[0].width}")
+        raise ReskerasError(f"to: timm's plain stem has {STEM} channels, but this one has {stem[0].width}")
     if second and decided.groups > 1:
-        raise ReskerasError(f"to: timm's ResNetV2 has no groups, and this has {decided.groups}")
+        raise ReskerasError(f"to: timm's ResNetV2 has no groups, but this network has {decided.groups}")
     deep, widths = len(stem) > 1, tuple(row.width for row in rows)
     units, usual = [row.units for row in rows], [3, 4, 6, 3] if bottleneck else [2, 2, 2, 2]
     arguments = _changed(

@@ -125,7 +125,7 @@ class PreactResNet(ResNet):
             y = self.conv(y, f"{name}.conv{number}", stride if number == len(convs) - 1 else 1)
         if f"{name}.downsample.conv.weight" not in self.state:
             return x + y
-        # an average pool stands before the projection in the networks with a deep stem
+        # networks with a deep stem have an average pool before the projection
         deep = "stem.conv3.weight" in self.state
         shortcut = self.averaged(first, stride) if deep else first
         return y + self.conv(shortcut, f"{name}.downsample.conv", 1 if deep else stride)

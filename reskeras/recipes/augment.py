@@ -11,7 +11,7 @@ from reskeras.documents.fields import Pixels, Spec, whole, within
 
 def _rising(pair: tuple) -> tuple:
     if pair[0] > pair[1]:
-        raise ValueError(f"should be the lower bound, then the upper one, and {pair[0]} is above {pair[1]}")
+        raise ValueError(f"should be the lower bound, then the upper bound, but {pair[0]} is above {pair[1]}")
     return pair
 
 
@@ -23,10 +23,10 @@ class ResizedCropSpec(Spec):
     """A window of random area and shape, resized to the network's size (arXiv:1409.4842, section 6)."""
 
     area: Annotated[
-        Rising[Annotated[float, within(0, 1, above=True)]], Field(description="Share of the image's area")
+        Rising[Annotated[float, within(0, 1, above=True)]], Field(description="Fraction of the image's area")
     ] = (0.08, 1.0)
     aspect: Annotated[
-        Rising[Annotated[float, within(0.01, 100)]], Field(description="Width by height, log-uniform")
+        Rising[Annotated[float, within(0.01, 100)]], Field(description="Width over height, log-uniform")
     ] = (3 / 4, 4 / 3)
 
 
@@ -34,39 +34,42 @@ class RandAugmentSpec(Spec):
     """`operations` of fourteen, drawn anew for each image, all of one magnitude (arXiv:1909.13719)."""
 
     operations: Annotated[int, whole(1, 8)] = 2
-    magnitude: Annotated[float, within(0, 30), Field(description="0 is none, 30 the most")] = 9.0
+    magnitude: Annotated[float, within(0, 30), Field(description="0 is none, 30 the maximum")] = 9.0
 
 
 class AugmentSpec(Spec):
-    """What is done to training images. `flip: auto` mirrors unless the data source says that it may not.
+    """What is done to training images. `flip: auto` flips horizontally unless the data source forbids it.
 
-    At most one of `pad_crop`, `random_resized_crop` and `shorter_side` crops; the default of `pad_crop` gives way.
+    At most one of `pad_crop`, `random_resized_crop` and `shorter_side` may crop; the others replace `pad_crop`'s
+    default.
     """
 
-    pad_crop: Annotated[int, whole(0, 64), Field(description="Pixels of zeros around, then a random crop (v1 4.2)")] = 4
+    pad_crop: Annotated[
+        int, whole(0, 64), Field(description="Zero padding in pixels before a random crop (v1 4.2)")
+    ] = 4
     random_resized_crop: ResizedCropSpec | None = None
     shorter_side: Annotated[
         Rising[Pixels] | None,
         Field(description="Resize the shorter side to a random length in this range, then a random crop (v1 3.4)"),
     ] = None
     flip: bool | Literal["auto"] = "auto"
-    flip_rows: Annotated[bool, Field(description="Also mirror upside down, every other time")] = False
+    flip_rows: Annotated[bool, Field(description="Also flip vertically, with probability 1/2")] = False
     scale: Annotated[
         Rising[Annotated[float, within(0.05, 20)]] | None,
-        Field(description="Detection only: a random factor of an image's size on its canvas, log-uniform"),
+        Field(description="Detection only: random scaling of the image on its canvas, log-uniform in this range"),
     ] = None
     rand_augment: RandAugmentSpec | None = None
     colour: Annotated[
         float,
         within(0, 1, below=True),
-        Field(description="Largest change of brightness, contrast and saturation, as a share"),
+        Field(description="Maximum change of brightness, contrast and saturation, as a fraction"),
     ] = 0.0
     lighting: Annotated[
         float,
         within(0, 10),
-        Field(description="Deviation of AlexNet's shift along ImageNet's principal colours; 0.1 in v1 3.4"),
+        Field(description="Standard deviation of AlexNet's PCA colour shift with ImageNet's components; 0.1 in v1 3.4"),
     ] = 0.0
-    erase: Annotated[float, within(0, 1), Field(description="Probability that a box of an image is erased")] = 0.0
+    erase: Annotated[float, within(0, 1), Field(description="Probability of erasing a random box of an image")] = 0.0
     mixup: Annotated[float, within(0, 100), Field(description="Alpha of mixup's Beta(alpha, alpha); 0 is off")] = 0.0
     cutmix: Annotated[float, within(0, 100), Field(description="Alpha of CutMix's Beta(alpha, alpha); 0 is off")] = 0.0
 

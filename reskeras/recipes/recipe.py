@@ -33,8 +33,8 @@ class ScheduleSpec(Spec):
 
     constant: 1. cosine: half a cosine from 1 to 0. linear: a line from 1 to 0. steps: times `factor` at each of
     `drops`. plateau: times `factor` when the watched error has not fallen by `least` for `patience` epochs (v1
-    section 3.4). Where things happen is told as a share of the whole training (v1 section 4.2 drops at 1/2 and
-    3/4), so that a recipe keeps its shape for any number of epochs.
+    section 3.4). Positions are fractions of the whole training (v1 section 4.2 drops at 1/2 and 3/4), so that a
+    recipe keeps its shape for any number of epochs.
     """
 
     kind: Literal["constant", "cosine", "linear", "steps", "plateau"] = "cosine"
@@ -57,84 +57,88 @@ class ScheduleSpec(Spec):
 
 
 class Recipe(Spec):
-    """A training recipe; every field has a default, so that a file says only what differs."""
+    """A training recipe; every field has a default, so a file sets only what differs."""
 
     description: Annotated[str, Field(max_length=500)] = ""
     epochs: Annotated[int, whole(1, 100_000)] = 15
     iterations: Annotated[
         Annotated[int, whole(1, 100_000_000)] | None,
-        Field(description="Updates to train for, instead of epochs; the last epoch ends with them"),
+        Field(description="Number of updates to train for, instead of epochs; the last epoch ends early"),
     ] = None
-    batch_size: Annotated[int, whole(1, 65_536), Field(description="Of all replicas together")] = 128
+    batch_size: Annotated[int, whole(1, 65_536), Field(description="Images per batch over all replicas")] = 128
     accumulate: Annotated[
-        int, whole(1, 1024), Field(description="Parts of a batch, one after another, to an update")
+        int, whole(1, 1024), Field(description="Split each batch into this many parts and accumulate their gradients")
     ] = 1
     learning_rate: Annotated[float, within(0, 100, above=True)] = 0.1
     schedule: ScheduleSpec = ScheduleSpec()
     momentum: Annotated[float, within(0, 1, below=True)] = 0.9
     nesterov: bool = False
     weight_decay: Annotated[
-        float, within(0, 1), Field(description="Coupled: this times a weight joins its gradient")
+        float, within(0, 1), Field(description="Coupled: this times the weight is added to its gradient")
     ] = 1e-4
-    decayed: Annotated[tuple[Pattern, ...], Field(description="Names of the weights that decay")] = ("*/kernel",)
+    decayed: Annotated[tuple[Pattern, ...], Field(description="Name patterns of the weights that decay")] = (
+        "*/kernel",
+    )
     rate_factors: Annotated[
         dict[Pattern, Annotated[float, within(0, 1000)]],
-        Field(default_factory=dict, description="Names of weights to a factor of their learning rate; 0 keeps them"),
+        Field(default_factory=dict, description="Learning rate factors by name pattern of weights; 0 freezes them"),
     ]
     freeze: Annotated[
         str | None,
-        Field(max_length=100, description="Stage or unit up to which, and with it, nothing is learned, such as stage2"),
+        Field(max_length=100, description="Freeze the network up to and including this stage or unit, such as stage2"),
     ] = None
     frozen_bn: Annotated[
-        bool, Field(description="Batch norm keeps its statistics, scale and shift, as of the run that is begun from")
+        bool, Field(description="Freeze batch norm: its statistics, scale and shift stay those of the initial run")
     ] = False
     clip_norm: Annotated[
-        Annotated[float, within(0, 1e6, above=True)] | None, Field(description="Bound on the gradient's norm")
+        Annotated[float, within(0, 1e6, above=True)] | None, Field(description="Clip the gradient's global norm")
     ] = None
     ema: Annotated[
         float,
         within(0, 1, below=True),
-        Field(description="Momentum of a moving average of the weights, which is what is watched and saved; 0: none"),
+        Field(description="Momentum of a moving average of the weights, which is validated and saved instead; 0: off"),
     ] = 0.0
     label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
     class_weights: Annotated[
-        Literal["none", "balanced"], Field(description="balanced: the loss of an image counts by how rare its class is")
+        Literal["none", "balanced"], Field(description="balanced: weight losses by inverse class frequency")
     ] = "none"
     drop_path: Annotated[
         Annotated[float, within(0, 1, below=True)] | None,
-        Field(description="Stochastic depth of the last unit, where the network says nothing itself"),
+        Field(description="Stochastic depth rate of the last unit, unless the network sets its own"),
     ] = None
-    sync_bn: Annotated[bool, Field(description="Batch norm over all replicas' images; slower")] = False
+    sync_bn: Annotated[bool, Field(description="Compute batch norm over all replicas' images; slower")] = False
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
     holdout: Annotated[
-        float, within(0, 0.9), Field(description="Share of training images that picks the best epoch")
+        float, within(0, 0.9), Field(description="Fraction of training images held out to pick the best epoch")
     ] = 0.0
     patience: Annotated[
         Annotated[int, whole(1, 100_000)] | None,
-        Field(description="Stop when the held-out images have not been told better for so many epochs"),
+        Field(description="Stop after this many epochs without improvement on the held-out images"),
     ] = None
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
-    recompute: Annotated[bool, Field(description="The backward pass computes units again; saves memory")] = False
-    deterministic: Annotated[bool, Field(description="The same numbers to the last bit each time; slower")] = False
+    recompute: Annotated[bool, Field(description="Recompute units in the backward pass; saves memory")] = False
+    deterministic: Annotated[bool, Field(description="Make results bit-for-bit reproducible; slower")] = False
     checkpoint_steps: Annotated[
         Annotated[int, whole(1, 10_000_000)] | None,
-        Field(description="Also keep the training's state every so many steps, not only after each epoch"),
+        Field(description="Also save the training state after every so many steps, not only after each epoch"),
     ] = None
-    keep: Annotated[int, whole(1, 1000), Field(description="How many of the newest states are kept")] = 3
+    keep: Annotated[int, whole(1, 1000), Field(description="Number of most recent training states to keep")] = 3
     seed: Annotated[int, whole(0, 2**31 - 1)] = 0
 
     @model_validator(mode="after")
     def _fields_that_go_together(self) -> Recipe:
         if self.recompute and self.form == "unrolled":
-            raise ValueError("recompute goes with form scanned or auto, not with unrolled")
+            raise ValueError("recompute needs form scanned or auto, not unrolled")
         if self.form == "scanned" and self.sync_bn:
-            raise ValueError("sync_bn goes with form unrolled or auto: replicas cannot meet inside a loop over units")
+            raise ValueError(
+                "sync_bn needs form unrolled or auto: replicas cannot synchronise inside a loop over units"
+            )
         if self.patience and not self.holdout:
-            raise ValueError("patience watches held-out images; set holdout, such as 0.1")
+            raise ValueError("patience needs held-out images; set holdout, such as 0.1")
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}")
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
         return self
 
     @property
@@ -155,13 +159,13 @@ class Recipe(Spec):
         """Raise ReskerasError when a pattern matches no weight of `plan`, or what is to be frozen is not in it."""
         names = plan.weight_names()
         if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
-            raise ReskerasError(f"freeze: with {self.freeze} the whole network is frozen, and nothing is left to learn")
+            raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")
         for field in ("decayed", "rate_factors"):
             for pattern in getattr(self, field):
                 if not fnmatch.filter(names, pattern):
                     raise ReskerasError(
                         f"{field}: {pattern!r} matches no weight of this network; "
-                        f"its weights are called {names[0]}, ..., {names[-1]}"
+                        f"its weights are named {names[0]}, ..., {names[-1]}"
                     )
 
 
@@ -178,9 +182,9 @@ def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
 
 
 def batch_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
-    """What to know when a batch size was changed and the learning rate was not; empty when there is nothing.
+    """A note for when the batch size was changed and the learning rate was not; empty if there is nothing to note.
 
-    The gradient of a batch is a mean, so that a learning rate goes with a batch size: in proportion, as a rule
+    The gradient of a batch is a mean, so the learning rate depends on the batch size: proportionally, as a rule
     (arXiv:1706.02677).
     """
     if fields.get("batch_size") is None or fields.get("learning_rate") is not None:

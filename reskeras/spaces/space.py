@@ -50,7 +50,7 @@ class Domain(Spec):
         if self.choices is None:
             self._check_range()
         elif self.model_fields_set & {"low", "high", "step", "sampling"}:
-            raise ValueError("choices and a range (low, high, step, sampling) do not go together")
+            raise ValueError("choices and a range (low, high, step, sampling) cannot be combined")
         elif len(set(self.labels())) < len(self.choices):
             raise ValueError("a choice is given twice")
         elif self.default is not None and self.default not in self.choices:
@@ -67,7 +67,7 @@ class Domain(Spec):
         if self.step is not None and self.integers and not isinstance(self.step, int):
             raise ValueError(f"step {self.step} of a range of integers should be an integer")
         if self.step is not None and self.step <= (1 if self.sampling == "log" else 0):
-            raise ValueError(f"step {self.step} leads nowhere")
+            raise ValueError(f"step {self.step} should be more than {1 if self.sampling == 'log' else 0}")
         if self.default is not None and not (
             isinstance(self.default, int | float) and self.low <= self.default <= self.high
         ):
@@ -135,8 +135,8 @@ class Space(Spec):
             for other, values in domain.when.items():
                 if other not in before:
                     raise ValueError(
-                        f"{name}: when: {other!r} is no parameter that stands before it; there "
-                        f"{'are ' + ', '.join(before) if before else 'is none'}"
+                        f"{name}: when: {other!r} is not one of the parameters before it: "
+                        f"{', '.join(before) or 'there are none'}"
                     )
                 parent = self.parameters[other]
                 allowed = parent.labels() if parent.choices is not None else None

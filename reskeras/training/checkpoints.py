@@ -35,7 +35,7 @@ class Checkpoints:
         Raises ReskerasError (status 1) when it cannot be written; earlier checkpoints are left untouched.
         """
         path, last = self.folder / f"state-{epoch:06d}-{step:08d}.npz", self.all()
-        otherwise = f"; {last[-1].name} is whole, --resume goes on from it" if last else ""
+        otherwise = f"; {last[-1].name} is intact, and --resume continues from it" if last else ""
         with atomic_file(path, otherwise, durable=True) as beside:
             np.savez(beside, **arrays)  # type: ignore[arg-type]  # to its stub ** may hold allow_pickle
         for old in self.all()[: -self.keep]:
@@ -59,5 +59,5 @@ class Checkpoints:
                 MemoryError,
                 ReskerasError,
             ) as error:
-                tell(f"checkpoint {path.name} is broken and passed over: {error}")
+                tell(f"checkpoint {path.name} is broken and was skipped: {error}")
         return None

@@ -74,28 +74,29 @@ def _from_tf_config(text: str) -> Cluster | None:
     count = len(addresses[kind])
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
         raise ReskerasError(
-            f"TF_CONFIG: task.index: {shown(index)} is not one of 0 to {count - 1}, for {count} of {kind}"
+            f"TF_CONFIG: task.index: {shown(index)} should be an integer between 0 and {count - 1}; cluster.{kind} "
+            f"lists {count}"
         )
     chiefs = addresses.get("chief", ())
     if len(chiefs) > 1:
-        raise ReskerasError(f"TF_CONFIG: cluster.chief: {len(chiefs)} chiefs; there is one")
+        raise ReskerasError(f"TF_CONFIG: cluster.chief: {len(chiefs)} chiefs; there should be one")
     workers = (*chiefs, *addresses.get("worker", ()))
     if len({each.lower() for each in workers}) < len(workers):
-        raise ReskerasError(f"TF_CONFIG: cluster: {', '.join(workers)} names an address twice")
+        raise ReskerasError(f"TF_CONFIG: cluster: {', '.join(workers)} lists an address twice")
     return Cluster(workers, index + (len(chiefs) if kind == "worker" else 0))
 
 
 def _object(config: Mapping[str, Any], key: str, example: str) -> dict[str, Any]:
     if key not in config:
-        raise ReskerasError(f"TF_CONFIG: {key} is missing, such as {example}")
+        raise ReskerasError(f"TF_CONFIG: {key} is missing; give one such as {example}")
     if not isinstance(config[key], dict) or not config[key]:
-        raise ReskerasError(f"TF_CONFIG: {key}: {shown(config[key])} is no object such as {example}")
+        raise ReskerasError(f"TF_CONFIG: {key}: {shown(config[key])} is not an object such as {example}")
     return config[key]
 
 
 def _addresses(job: str, listed: Any) -> tuple[str, ...]:
     if not isinstance(listed, list) or not listed:
-        raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(listed)} is no list of host:port")
+        raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(listed)} is not a list of host:port")
     for address in listed:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not HOST_NAME.fullmatch(host) or not WHOLE.fullmatch(port) or not 0 < int(port) < 65536:
@@ -109,7 +110,7 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
     count_name = _named(environ, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
     count = _number(environ, count_name)
     if rank >= count:
-        raise ReskerasError(f"SLURM_PROCID: {rank} is not one of 0 to {count - 1}, of {count_name} {count}")
+        raise ReskerasError(f"SLURM_PROCID: {rank} should be between 0 and {count - 1}; {count_name} is {count}")
     name = _named(environ, "SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
     nodes = expand_nodes(environ[name], name)
     tasks = _tasks_per_node(environ, len(nodes), count)
@@ -118,8 +119,8 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
     places = [(node, local) for node, here in enumerate(tasks) for local in range(here)]
     if _number(environ, "SLURM_NODEID", places[rank][0]) != places[rank][0]:
         raise ReskerasError(
-            f"SLURM_NODEID: task {rank} runs on node {environ['SLURM_NODEID']}, by blocks it would be "
-            f"on node {places[rank][0]}; start the tasks with srun --distribution=block"
+            f"SLURM_NODEID: task {rank} runs on node {environ['SLURM_NODEID']}, but block distribution "
+            f"puts it on node {places[rank][0]}; start the tasks with srun --distribution=block"
         )
     return Cluster(tuple(f"{nodes[node]}:{port + local}" for node, local in places), rank)
 
@@ -128,7 +129,7 @@ def _named(environ: Mapping[str, str], *names: str) -> str:
     for name in names:
         if environ.get(name):
             return name
-    raise ReskerasError(f"{' or '.join(names)}: missing, though SLURM_PROCID is set")
+    raise ReskerasError(f"{' or '.join(names)}: missing, although SLURM_PROCID is set")
 
 
 def _number(environ: Mapping[str, str], name: str, otherwise: int | None = None) -> int:
@@ -136,7 +137,7 @@ def _number(environ: Mapping[str, str], name: str, otherwise: int | None = None)
     if text is None and otherwise is not None:
         return otherwise
     if text is None or not WHOLE.fullmatch(text):
-        raise ReskerasError(f"{name}: {shown(text)} is no whole number")
+        raise ReskerasError(f"{name}: {shown(text)} is not an integer")
     return int(text)
 
 
@@ -154,11 +155,11 @@ def _tasks_per_node(environ: Mapping[str, str], nodes: int, count: int) -> list[
             return tasks
         if name.startswith("SLURM_STEP"):
             raise ReskerasError(
-                f"{name}: {environ[name]} is {sum(tasks)} tasks on {len(tasks)} nodes, not {count} tasks on {nodes}"
+                f"{name}: {environ[name]} means {sum(tasks)} tasks on {len(tasks)} nodes, not {count} tasks on {nodes}"
             )
     if not nodes or count % nodes:  # the job's own variable need not hold for a step of fewer tasks
         raise ReskerasError(
-            f"SLURM_STEP_TASKS_PER_NODE: missing, and {count} tasks are not equally many on {nodes} nodes"
+            f"SLURM_STEP_TASKS_PER_NODE: missing, and {count} tasks cannot be divided equally among {nodes} nodes"
         )
     return [count // nodes] * nodes
 
@@ -168,7 +169,7 @@ def expand_nodes(text: str, name: str = "nodes") -> list[str]:
 
     Several brackets in a name multiply, the last fastest. Raises ReskerasError (status 2) naming `name`.
     """
-    wrong = ReskerasError(f"{name}: {shown(text)} is no list of nodes such as node[1-3,7],gpu4")
+    wrong = ReskerasError(f"{name}: {shown(text)} is not a list of nodes such as node[1-3,7],gpu4")
     hosts: list[str] = []
     rest = text.strip()
     while rest:

@@ -122,7 +122,7 @@ def fit(
         StateKeeper(state, writes, recipe.checkpoint_steps, replicas.any, writing) as keeper,
     ):
         if own.patience and own.patience.over:
-            options.tell(f"patience: {recipe.patience} epochs without a better one have ended this training")
+            options.tell(f"patience: this training has ended after {recipe.patience} epochs without improvement")
         else:
             stop = DivergenceStop(recipe, position, writes)
             _run(model, feed, position, options, [position, stop, *own.in_order(), *options.callbacks, keeper])
@@ -214,10 +214,10 @@ def fingerprint(subject: Subject, recipe: Recipe) -> str:
 def _resume(state: TrainingState, checkpoints: Checkpoints, run: RunFolder | None, tell: Callable[[str], None]) -> None:
     arrays = checkpoints.newest(tell)
     if arrays is None:
-        tell("resume: there is no state to go on from; the training begins anew")
+        tell("resume: no state to resume from; training starts from the beginning")
     else:
         state.restore(arrays)
         position = state.position
-        tell(f"resume: going on after epoch {position.epoch}" + (f", step {position.step}" if position.step else ""))
+        tell(f"resume: continuing after epoch {position.epoch}" + (f", step {position.step}" if position.step else ""))
     if run:
         run.keep_metrics(state.position.epoch, tell)

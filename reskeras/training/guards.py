@@ -37,9 +37,10 @@ class DivergenceStop(keras.callbacks.Callback):
         last = self.checkpoints.all() if self.checkpoints else []
         good = f"; the last good state is {last[-1].name}" if last else ""
         raise failure(
-            f"train: the loss is not finite at step {self.position.steps} (epoch {self.position.epoch + 1}, "
-            f"step {self.position.step}){good}; try a lower learning_rate or a longer schedule.warmup "
-            f"(recipe: {self.recipe.learning_rate:g}, {self.recipe.schedule.warmup:g}), or clip_norm"
+            f"train: the loss has diverged to {logs['loss']:.3g} at step {self.position.steps} "
+            f"(epoch {self.position.epoch + 1}, step {self.position.step}){good}; try a lower learning_rate "
+            f"or a longer schedule.warmup (recipe: {self.recipe.learning_rate:g}, {self.recipe.schedule.warmup:g}), "
+            "or clip_norm"
         )
 
 
@@ -121,7 +122,7 @@ class StateKeeper(keras.callbacks.Callback):
         self.writing.wait()
         position, status = self.training.position, SIGNALS[self.asked or signal.SIGTERM]
         raise ReskerasError(
-            f"train: stopped as asked in epoch {position.epoch + 1} after {position.step} of its "
-            "steps; the same command with --resume goes on",
+            f"train: stopped on request in epoch {position.epoch + 1} after {position.step} of its "
+            "steps; the same command with --resume continues",
             status=status,
         )

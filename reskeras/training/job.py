@@ -46,8 +46,8 @@ from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
 
 EXPOSED = (
-    "cluster: each worker's port is open to all who reach its machine, and TensorFlow runs what anyone sends "
-    "there as you; let a firewall admit the workers alone"
+    "cluster: each worker's port is open to anyone who can reach its machine, and TensorFlow runs whatever is sent "
+    "there as your user; use a firewall that admits only the workers"
 )
 
 
@@ -138,8 +138,8 @@ class Job(ABC):
             earlier = lengthen(RunFolder(path), shorter, self.recipe, replicas.is_chief) if going_on else ()
             if shorter:
                 options.tell(
-                    f"resume: {shorter.epochs} epochs become {self.recipe.epochs}; the schedule "
-                    f"({self.recipe.schedule.in_words}) does not depend on their number"
+                    f"resume: training for {self.recipe.epochs} epochs instead of {shorter.epochs}; the schedule "
+                    f"({self.recipe.schedule.in_words}) does not depend on the number of epochs"
                 )
             fit(subject, self.recipe, RunFolder(path), replicas, options.going_on(going_on, earlier))
 
@@ -183,10 +183,10 @@ class Job(ABC):
             "network": self.fitted.whole(),
             "form": training_form(self.plan, recipe),
             "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING}),
-            "computed in": training_precision(recipe.precision),
+            "computation precision": training_precision(recipe.precision),
             "classes": list(source.classes),
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
-            "begun from": options.start.name if options.start else None,
+            "starting run": options.start.name if options.start else None,
             "resume": options.resume,
             "git revision": revision(),
         }

@@ -41,9 +41,9 @@ def check_longer(path: Path, before: Recipe, now: Recipe, command: Sequence[obje
             path.with_name(f"{path.name}-longer"),
         ]
         raise ReskerasError(
-            f"epochs: {now.epochs} instead of {before.epochs} would change the learning rate of epochs that are done, "
-            f"because the schedule ({now.schedule.in_words}) is a share of the whole training; to train "
-            f"{more} more epoch{'s' * (more > 1)} with a schedule of its own: {shlex.join(map(str, words))}"
+            f"epochs: {now.epochs} instead of {before.epochs} would change the learning rate of finished epochs, "
+            f"because the schedule ({now.schedule.in_words}) is relative to the whole training; to train "
+            f"{more} more epoch{'s' * (more > 1)} with a separate schedule: {shlex.join(map(str, words))}"
         )
 
 

@@ -51,7 +51,7 @@ def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
     )
     if needed > available:
         raise ReskerasError(f"batch_size: {recipe.batch_size}: {told}; {advice}")
-    return f"memory: {told}; should it run out, {advice}"
+    return f"memory: {told}; if it runs out, {advice}"
 
 
 def advised(recipe: Recipe, fitting: int = 0) -> str:
@@ -79,7 +79,7 @@ def memory_failures(recipe: Recipe) -> Iterator[None]:
         if not ran_out(error):
             raise
         raise failure(
-            f"memory ran out in a training with steps of {recipe.step_images:,} images; {advised(recipe)}"
+            f"out of memory in a training with steps of {recipe.step_images:,} images; {advised(recipe)}"
         ) from error
 
 

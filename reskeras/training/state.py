@@ -59,7 +59,7 @@ class TrainingState:
         """Restore a checkpoint; ReskerasError (status 1) when it belongs to another training."""
         facts = json.loads(bytes(arrays[FACTS]))
         if facts["fingerprint"] not in (self.fingerprint, *self.others):
-            raise failure("resume: the checkpoint is of another network or recipe")
+            raise failure("resume: the checkpoint belongs to another network or recipe")
         variables = dict(self._variables())
         if strange := sorted(variables.keys() ^ (arrays.keys() - {FACTS})):
             raise failure(

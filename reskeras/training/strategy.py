@@ -39,13 +39,13 @@ class Replicas:
             return
         if accumulate > 1:
             raise ReskerasError(
-                f"accumulate: {accumulate} goes with one replica only, and there are {self.count}: "
-                "Keras' optimisers add up gradients before replicas meet; use a smaller batch_size"
+                f"accumulate: {accumulate} works with one replica only, and there are {self.count}: "
+                "Keras' optimisers accumulate gradients before reducing them over replicas; use a smaller batch_size"
             )
         if batch_size % self.count:
             raise ReskerasError(
-                f"batch_size: {batch_size} cannot be shared by {self.count} replicas; "
-                f"choose a multiple, such as {-(-batch_size // self.count) * self.count}"
+                f"batch_size: {batch_size} cannot be split evenly over {self.count} replicas; "
+                f"use a multiple, such as {-(-batch_size // self.count) * self.count}"
             )
 
     def dataset(self, shard: Callable[[tuple[int, int]], tf.data.Dataset], rows: int) -> tf.data.Dataset:
@@ -54,7 +54,7 @@ class Replicas:
             return shard((0, 1))
         if rows % self.count:  # a batch of all images, where there are fewer than batch_size
             raise ReskerasError(
-                f"batch_size: {rows} images cannot be shared by {self.count} replicas; choose a "
+                f"batch_size: {rows} images cannot be split evenly over {self.count} replicas; use a "
                 f"multiple of {self.count} that is at most {rows}"
             )
         each = rows // self.count
@@ -107,7 +107,7 @@ def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
         name = "multi-worker" if here and len(here.workers) > 1 else "mirrored" if len(gpus) > 1 or devices else "one"
     if name == "one":
         if devices not in (None, 1):
-            raise ReskerasError(f"devices: {devices} contradicts strategy one; choose mirrored")
+            raise ReskerasError(f"devices: {devices} contradicts strategy one; use mirrored")
         return Replicas(tf.distribute.get_strategy())
     if name == "multi-worker":
         if here is None:
@@ -129,16 +129,16 @@ def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
 def _mirrored_devices(gpus: int, devices: int | None) -> list[str]:
     if gpus:
         if devices and devices > gpus:
-            raise ReskerasError(f"devices: {devices}, and this machine has {gpus} GPUs")
+            raise ReskerasError(f"devices: {devices}, but this machine has {gpus} GPU{'s' * (gpus > 1)}")
         return [f"/gpu:{index}" for index in range(devices or gpus)]
     if not devices or devices < 2:
         raise ReskerasError(
             "strategy: mirrored needs several devices, and this machine has no GPU; "
-            "--devices 2 makes logical CPUs, which share its cores"
+            "use --devices 2 for logical CPUs, which share its cores"
         )
     cpu = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.list_logical_devices("CPU") if _started() else []) not in (0, devices):
-        raise failure(f"devices: {devices} logical CPUs can only be made before TensorFlow has computed anything")
+        raise failure(f"devices: {devices} logical CPUs can only be created before TensorFlow has computed anything")
     if not _started():
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     return [f"/cpu:{index}" for index in range(devices)]

@@ -36,7 +36,7 @@ class Measure:
     def check(self, recipe: Recipe) -> None:
         """Raise ReskerasError when the recipe depends on an error that is not measured."""
         if recipe.schedule.warmup_until and self.training_error is None:
-            raise ReskerasError("schedule.warmup_until: goes by a classifier's training error; choose schedule.warmup")
+            raise ReskerasError("schedule.warmup_until: needs a classifier's training error; use schedule.warmup")
 
     def told(self, logs: Logs, watched: str) -> str:
         """The figures of an epoch in one line: of the training images, then of the `watched` ones."""

@@ -56,7 +56,7 @@ class Start:
         """
         both = {name for name in own if self._is_fresh(name)} | self.weights.keys()
         if strange := sorted(own.keys() ^ both):
-            raise ReskerasError(f"from: {self.name} is another network: {strange[0]} is in one and not in the other")
+            raise ReskerasError(f"from: {self.name} is a different network: only one of the two has {strange[0]}")
         fitted = {}
         for name, mine in own.items():
             given = self.weights.get(name, mine)
@@ -65,7 +65,7 @@ class Start:
             elif given.ndim == 4 and mine.ndim == 4 and mine.shape[2] == 1 and given.shape[2] == 3:
                 given = given.sum(axis=2, keepdims=True)
             if given.shape != mine.shape:
-                raise ReskerasError(f"from: {name} has shape {given.shape} in {self.name} and should have {mine.shape}")
+                raise ReskerasError(f"from: {name} has shape {given.shape} in {self.name}; expected {mine.shape}")
             fitted[name] = given
         return fitted
 
@@ -76,7 +76,7 @@ class Start:
 def grey(values: np.ndarray, channels: int, wanted: int) -> np.ndarray:
     """Per-channel values reduced to one grey channel: their mean."""
     if (channels, wanted) != (3, 1):
-        raise ReskerasError(f"from: images of {wanted} channels cannot go into a network trained on {channels}")
+        raise ReskerasError(f"from: a network trained on {channels}-channel images cannot take {wanted}-channel images")
     return values.mean(axis=-1, keepdims=True)
 
 

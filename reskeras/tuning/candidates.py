@@ -95,7 +95,7 @@ class Candidates:
             for label in domain.probes():
                 self._check_value(name, domain, label, drawn)
         if not any(self.fits(sample(self.space, drawn)) for _ in range(TRIES)):
-            message = f"space: nothing in it fits; {self.refusals.describe()}"
+            message = f"space: no valid candidate found; {self.refusals.describe()}"
             self.refusals = Refusals()
             raise ReskerasError(message)
         self.refusals = Refusals()
@@ -111,7 +111,7 @@ class Candidates:
                 return
             except ReskerasError as error:
                 first = first or error
-        raise ReskerasError(f"space: {name}: {domain.value(label)!r} fits nowhere: {first}")
+        raise ReskerasError(f"space: {name}: {domain.value(label)!r} is never valid: {first}")
 
 
 def pinned_by(space: Space, name: str) -> dict[str, Scalar]:

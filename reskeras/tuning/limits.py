@@ -70,11 +70,11 @@ class Refusals:
         self.reasons[refused.kind] = str(refused)
 
     def describe(self) -> str:
-        """`12 candidates refused: 10 max_params (such as ...), 2 invalid (such as ...)`; empty when there are none."""
+        """`12 candidates rejected: 10 max_params (such as ...), 2 invalid (such as ...)`; empty when there are none."""
         if not self.counts:
             return ""
         parts = (f"{count} {kind} (such as: {self.reasons[kind]})" for kind, count in self.counts.most_common())
-        return f"{self.counts.total()} candidates refused: {', '.join(parts)}"
+        return f"{self.counts.total()} candidates rejected: {', '.join(parts)}"
 
 
 def activation_bytes(cost: Cost, recipe: Recipe) -> int:

@@ -80,7 +80,7 @@ def read_objective(texts: Sequence[str]) -> Objective:
     """Parse `NAME[:min|max[:WEIGHT]]` for each term; ReskerasError (status 2) for unknown names."""
     terms = tuple(map(_read_term, texts or ["val_accuracy"]))
     if len({term.name for term in terms}) < len(terms):
-        raise ReskerasError(f"objective: {', '.join(texts)}: a figure is named twice")
+        raise ReskerasError(f"objective: {', '.join(texts)}: a figure is given twice")
     return Objective(terms)
 
 

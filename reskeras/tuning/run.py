@@ -51,7 +51,7 @@ class SearchOptions:
         if self.tuner not in ORACLES:
             raise unknown("tuner", self.tuner, ORACLES)
         if self.tuner == "hyperband" and self.trials is not None:
-            raise ReskerasError("trials: hyperband decides itself how many trials there are, by --epochs; leave it out")
+            raise ReskerasError("trials: hyperband derives the number of trials from --epochs; leave it out")
         for name, value in (("trials", self.trials), ("executions", self.executions), ("workers", self.crew.count)):
             if value is not None and value < 1:
                 raise ReskerasError(f"{name}: {value}: should be at least 1")
@@ -72,7 +72,7 @@ def search_for(
     stopped it.
     """
     if how.crew.count > 1 and command is None:
-        raise ReskerasError("workers: several of them need a command that starts them; use the command line")
+        raise ReskerasError("workers: more than one needs a command to start them with; use the command line")
     mine = role()
     if mine in (None, CHIEF):
         make_folder(place)
@@ -99,7 +99,7 @@ def _search_for(
     oracle._set_project_dir(str(place), TRIALS_FOLDER)
     if mine in (None, CHIEF) and (folder / "oracle.json").exists():
         oracle.reload()
-        tell(f"tune: going on after {len(oracle.end_order)} trials")
+        tell(f"tune: resuming after {len(oracle.end_order)} trials")
     tuner = partial(JobTuner, oracle, model, how.objective, folder, how.executions, how.tuner == "hyperband")
     if mine not in (None, CHIEF):
         with asking_chief(how.crew.patience):
@@ -113,7 +113,7 @@ def _search_for(
             stopped = LocalCrew(how.crew, command, port, place, tell).watch(oracle, reports.look)
         reports.look()
         if stopped:
-            raise ReskerasError("tune: stopped as asked; the same command goes on", status=128 + stopped)
+            raise ReskerasError("tune: stopped on request; the same command resumes", status=128 + stopped)
     else:
         tuner(lambda outcome: reports.look()).search()
     reports.look()
@@ -142,13 +142,13 @@ def _conclude(search: Search, oracle: SteadyOracle, tell: Callable[[str], None])
     outcomes = search.outcomes()
     if unfinished := oracle.unfinished:
         tell(
-            f"tune: {len(unfinished)} trials were begun and not finished: {', '.join(unfinished)}; the same command "
-            "goes on with them"
+            f"tune: {len(unfinished)} trials were started but not finished: {', '.join(unfinished)}; the same command "
+            "resumes them"
         )
     if said := oracle.candidates.refusals.describe():
         tell(f"tune: {said}")
     if not outcomes:
-        raise failure("tune: no trial has ended")
+        raise failure("tune: no trial has finished")
     if not search.best_file.exists():
         raise failure(
             f"tune: all {len(outcomes)} trials failed, such as trial {outcomes[0].trial}: {outcomes[0].reason}"

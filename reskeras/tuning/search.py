@@ -57,7 +57,7 @@ class SearchRequest:
         if self.seed_scheme not in range(1, SCHEME + 1):
             raise ReskerasError(
                 f"tune: seed_scheme: {shown(self.seed_scheme)} is not known to this version of "
-                "reskeras, which cannot continue the search"
+                "reskeras, which cannot resume the search"
             )
 
     def difference(self, other: SearchRequest) -> str:
@@ -87,7 +87,7 @@ class Search:
         try:
             return as_shape(data, SearchRequest)
         except ValueError as error:
-            raise failure(f"tune: {self.path / SEARCH_FILE} is no search of this version: {error}") from error
+            raise failure(f"tune: {self.path / SEARCH_FILE} is not a search of this version: {error}") from error
 
     def space(self) -> Space:
         """The space that it searches."""
@@ -129,10 +129,10 @@ class Search:
         if (self.path / SEARCH_FILE).exists():
             before = self.asked()
             if difference := before.difference(asked):
-                raise ReskerasError(f"tune: {self.path} is another search: now {difference}; give another --out")
+                raise ReskerasError(f"tune: {self.path} holds another search: {difference}; use another --out")
             asked = replace(asked, seed_scheme=before.seed_scheme)
         elif self.path.exists() and any(entry.name not in (TRIALS_FOLDER, LOCK_FILE) for entry in self.path.iterdir()):
-            raise ReskerasError(f"tune: {self.path} exists and is no search; give another --out")
+            raise ReskerasError(f"tune: {self.path} already exists and is not a search; use another --out")
         write_text(self.path / SEARCH_FILE, to_yaml(vars(asked)), durable=True)
 
     def write_results(self, classes: int, channels: int) -> None:
@@ -172,7 +172,7 @@ class Search:
 def open_search(path: str | Path) -> Search:
     """The search in folder `path`; ReskerasError (status 2) when it is none."""
     if not (local_path(path, "search") / SEARCH_FILE).is_file():
-        raise ReskerasError(f"tune: {path} has no {SEARCH_FILE}, so it is no search's folder")
+        raise ReskerasError(f"tune: {path} is not a search folder: it has no {SEARCH_FILE}")
     return Search(Path(path))
 
 

@@ -15,7 +15,7 @@ from reskeras.tuning.objective import Objective
 from reskeras.tuning.outcome import Outcome
 from reskeras.tuning.search import Search
 
-COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
+COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds per image"}
 PARETO_FILE, EFFECTS_FILE = "pareto", "effects"
 COLUMNS = 3
 LONGEST_CHOICE = 18  # characters of a choice's tick label
@@ -79,7 +79,7 @@ def _pareto(done: Sequence[Outcome], objective: Objective, title: str) -> Any:
         axis.set_xlabel(label)
         _logarithmic(axis)
         axis.grid(alpha=0.25)
-    axes[0].set_ylabel(f"{objective.name} ({'more' if objective.direction == 'max' else 'less'} is better)")
+    axes[0].set_ylabel(f"{objective.name} ({'higher' if objective.direction == 'max' else 'lower'} is better)")
     axes[0].legend(frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11)
     return figure

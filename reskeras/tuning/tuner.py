@@ -112,17 +112,17 @@ class JobTuner(base_tuner.BaseTuner):
         try:
             figures = self.run_trial(trial)
             if not isfinite(score := figures[self.goal.name]):
-                return outcome(FAILED, reason=f"{self.goal.name} is {score}, which is no finite number")
+                return outcome(FAILED, reason=f"{self.goal.name} is {score}, which is not a finite number")
             return outcome(COMPLETED, score, figures)
         except ReskerasError as error:
             if error.status in SIGNALS.values():
                 raise ReskerasError(
-                    f"tune: stopped as asked in trial {trial.trial_id}; the same command goes on", error.status
+                    f"tune: stopped on request in trial {trial.trial_id}; the same command resumes", error.status
                 ) from error
             if isinstance(error, Unwritable):  # not the trial's fault, and the next would fail too
                 self.stuck()
                 raise Unwritable(
-                    f"tune: stopped in trial {trial.trial_id}, which stays open: {error}; the same command goes on",
+                    f"tune: stopped in trial {trial.trial_id}, which stays open: {error}; the same command resumes",
                     error.status,
                 ) from error
             return outcome(FAILED, reason=str(error))

@@ -53,7 +53,7 @@ def role(environ: Mapping[str, str] = os.environ) -> str | None:
     if missing:
         known = next(name for name in (IP, PORT) if name in environ)
         raise ReskerasError(
-            f"tune: {missing[0]} is not set, and {known} is; a search on a cluster needs {ID}, {IP} and {PORT}"
+            f"tune: {missing[0]} is not set, but {known} is; a search on a cluster needs {ID}, {IP} and {PORT}"
         )
     if not environ[PORT].isdecimal():
         raise ReskerasError(f"tune: {PORT}: {environ[PORT]!r} should be a number")
@@ -94,7 +94,7 @@ def serving(oracle: SteadyOracle, host: str, port: int) -> Iterator[int]:
     except RuntimeError:
         bound = 0
     if not bound:
-        raise ReskerasError(f"port: {port} on {host} is in use or not this machine's; give another")
+        raise ReskerasError(f"port: {port} on {host} is in use or not an address of this machine; use another")
     server.start()
     try:
         yield bound
@@ -123,7 +123,7 @@ def wait_for_workers(
         if oracle.trouble:
             raise oracle.trouble
         if time.monotonic() - max([began, *oracle.seen.values()]) > patience:
-            tell(f"tune: no worker has shown a sign of life for {patience:g} s; the search ends")
+            tell(f"tune: no worker has sent a heartbeat for {patience:g} s; the search ends")
             return
         look()
         time.sleep(POLL)
@@ -133,7 +133,7 @@ def give_up_silent(oracle: SteadyOracle, patience: float, tell: Callable[[str], 
     """Requeue the trials of workers without a heartbeat."""
     for tuner_id in oracle.silent(patience):
         trial = oracle.release(tuner_id)
-        tell(f"tune: {tuner_id} has shown no sign of life for {patience:g} s; trial {trial} goes to another")
+        tell(f"tune: {tuner_id} has sent no heartbeat for {patience:g} s; trial {trial} goes to another worker")
 
 
 class LocalCrew:
@@ -200,8 +200,8 @@ class LocalCrew:
             self.workers[index].listen()
             return
         trial = oracle.release(f"worker-{index}")
-        left = f"; its trial {trial} goes to another" if trial and self.workers else ""
-        self.tell(f"{how}; it is not started again{left} (what it said is in {self.folder / 'workers.log'})")
+        left = f"; its trial {trial} goes to another worker" if trial and self.workers else ""
+        self.tell(f"{how}; it is not restarted{left} (its output is in {self.folder / 'workers.log'})")
 
     def _end(self, asked: Requests) -> None:
         for worker in self.workers.values():

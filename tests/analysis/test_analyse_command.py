@@ -80,7 +80,7 @@ def test_a_network_that_is_not_there_is_refused():
 
 
 def test_a_folder_without_analysis_or_a_broken_one_is_told(analysed, tmp_path):
-    with pytest.raises(ReskerasError, match="make it with: reskeras analyse"):
+    with pytest.raises(ReskerasError, match="create it with: reskeras analyse"):
         reskeras.read_analysis(tmp_path)
     import shutil
 

@@ -61,9 +61,9 @@ def test_a_sheet_is_drawn_at_the_size_asked_for(folder, tmp_path, shape):
         (["digit"], "did you mean digits"),
         (["digits", "--recipe", "quik"], "did you mean quick"),
         (["digits", "--sheet", "sheet.jpg"], "should end in .png"),
-        (["digits", "--sheet", "nowhere/sheet.png"], "in a folder that there is"),
+        (["digits", "--sheet", "nowhere/sheet.png"], "be in an existing folder"),
         (["digits", "--input-shape", "large"], "'large' should be height and width"),
-        (["digits", "--input-shape", "0x10"], "should be from 1 to 2048 pixels"),
+        (["digits", "--input-shape", "0x10"], "should have a height and width between 1 and 2048 pixels"),
         (["folder:nowhere"], "folder not found: nowhere"),
     ],
 )

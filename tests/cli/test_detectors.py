@@ -52,9 +52,9 @@ class TestShow:
         for part in (
             "resnet-50-detector depth 50: imagenet, bottleneck units 3, 4, 6, 3",
             "canvas 600x800x3",
-            "shared stage3 its map of 38x50x1024, a cell for 16 pixels",
-            "anchors 12 a cell sizes 75, 150, 300, 525 x ratios 0.5, 1, 2; 22,800 in all",
-            "classes 20 and the background",
+            "shared stage3 feature map of 38x50x1024 with stride 16, computed once per image",
+            "anchors 12 per cell sizes 75, 150, 300, 525 x ratios 0.5, 1, 2; 22,800 in total",
+            "classes 20 plus background",
             "stage4 7x7x2048 [1x1, 512; 3x3, 512; 1x1, 2048] x 3",
             "logits 21 dense, 21",
         ):
@@ -83,7 +83,7 @@ class TestShow:
     def test_anchors_are_held_against_data(self, detector_files):
         source = f"voc:{detector_files / 'shapes'}"
         shown = printed("detect", "show", detector_files / "detector.yaml", "--data", source)
-        assert "classes           2  and the background" in shown
+        assert "classes             2  plus background" in shown
         objects = int(re.search(r"(?m)^all +(\d+) ", shown)[1])
         listed = (detector_files / "shapes" / "ImageSets" / "Main" / "trainval.txt").read_text().split()
         found = [ElementTree.parse(detector_files / "shapes" / "Annotations" / f"{name}.xml") for name in listed]
@@ -101,14 +101,14 @@ class TestData:
     def test_a_source_of_objects_is_counted(self, detector_files):
         shown = printed("data", f"voc:{detector_files / 'shapes'}")
         lines = [" ".join(line.split()) for line in shown.splitlines()]
-        assert "training 16 images, 0 of them without an object" in lines
-        assert "test 6 the list test.txt; 0 without an object" in lines
+        assert "training 16 images, 0 of them without objects" in lines
+        assert "test 6 the list test.txt; 0 without objects" in lines
         assert any(line.startswith("size 48x64 height x width") for line in lines)
         found = json.loads(printed("data", f"voc:{detector_files / 'shapes'}", "--input-shape", "96x128", "--json"))
         assert found["anchors"]["canvas"] == [96, 128]
         every = found["every"]
         assert (
-            f"objects {every['train']} to be found in training, at most {found['most']} in an image; "
+            f"objects {every['train']} to detect in training, at most {found['most']} per image; "
             f"{every['test']} in test"
         ) in lines
         assert every["train"] == sum(each["train"] for each in found["classes"])

@@ -90,7 +90,10 @@ def test_version():
 
 
 def test_shipped_recipes_and_spaces_are_listed():
-    for command, name, said in (("recipes", "paper-cifar", "divided by ten"), ("spaces", "depth-width", "how wide")):
+    for command, name, said in (
+        ("recipes", "paper-cifar", "divided by ten"),
+        ("spaces", "depth-width", "width of a CIFAR"),
+    ):
         listed = CliRunner().invoke(commands, [command])
         assert listed.exit_code == 0, listed.output
         assert name in listed.output

@@ -53,12 +53,15 @@ def test_dry_run_prints_commands_that_a_shell_takes():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--workers", "2"], "nothing to launch; say it after --"),
+        (["--workers", "2"], "no command to launch; give it after --"),
         (["--workers", "2", "--", "evaluate", "x"], "launch: 'evaluate' is not one of train"),
         (["--workers", "2", "--", "--epochs", "2"], "launch: '--epochs' is not one of train"),
         (["--workers", "0", "--", "train"], "--workers"),
         (["--", "train"], "missing option '--workers'"),
-        (["--workers", "2", "--port", "65535", "--dry-run", "--", "train"], "port: 65535 has only"),
+        (
+            ["--workers", "2", "--port", "65535", "--dry-run", "--", "train"],
+            "port: 65535: 2 workers need 2 free ports from here on; found",
+        ),
     ],
 )
 def test_wrong_requests_are_refused(words, told):

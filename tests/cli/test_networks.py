@@ -97,7 +97,7 @@ def test_diff_tells_shared_preactivation_from_that_of_the_residual():
 
 
 def test_diff_of_a_network_with_itself_is_none():
-    assert run("diff", "resnet-50", "resnet-50-B") == "no difference\n"
+    assert run("diff", "resnet-50", "resnet-50-B") == "no differences\n"
     assert json.loads(run("diff", "vgg-19", "vgg-19", "--json"))["same"]
 
 
@@ -111,7 +111,7 @@ def test_diff_compares_networks_of_different_kinds():
 def test_diff_says_which_number_changed():
     text = run("diff", "resnet-18", "--set", "bn.momentum=0.99")
     assert "~ bn  bn: momentum 0.9 -> 0.99" in text
-    assert "- " not in text.split("costs")[0].split("other numbers")[1]
+    assert "- " not in text.split("costs")[0].split("different values")[1]
 
 
 def test_schema_accepts_the_short_forms_people_type():

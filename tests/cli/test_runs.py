@@ -150,7 +150,7 @@ class TestRefusals:
         code = keras.layers.Lambda(lambda x, path=str(marker): (Path(path).touch(), x)[1], output_shape=(16, 16, 1))
         keras.Model(image, code(image)).save(copied.path / "model.keras")
         marker.unlink(missing_ok=True)
-        assert "model.keras is broken or no Keras model" in refused("evaluate", copied.path, status=1)
+        assert "model.keras is broken or not a Keras model" in refused("evaluate", copied.path, status=1)
         assert not marker.exists()
 
     def test_broken_records_of_a_run(self, copied):
@@ -177,7 +177,7 @@ class TestRefusals:
             (["--data", "nothing"], "'nothing' is not one of digits"),
             (["--data", "cifar10", "--data-dir", "absent"], "data_dir: folder not found: absent"),
             (["--recipe", "nothing"], "recipe: 'nothing' is not one of detector, modern-cifar, modern-imagenet"),
-            (["--recipe", "absent.yaml"], "there is no file absent.yaml"),
+            (["--recipe", "absent.yaml"], "file not found: absent.yaml"),
             (["--epochs", "0"], "epochs: 0"),
             (["--precision", "float8"], "precision: 'float8' is not one of auto"),
         ],

@@ -67,7 +67,7 @@ def test_bytes_that_are_no_image_any_more_are_told_in_a_line(folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "is gone"), (b"GIF89a", "changed since"), (b"", "changed since")]
+    ("content", "words"), [(None, "has disappeared since"), (b"GIF89a", "changed since"), (b"", "changed since")]
 )
 def test_inside_fit_the_file_is_named_too(folder, content, words):
     import keras

@@ -157,14 +157,14 @@ def half(form):
 
 
 UNREAD = {
-    "x.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "is PostScript; JPEG, PNG"),
+    "x.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "is PostScript; supported are JPEG, PNG"),
     "scan.png": (encoded(PHOTO, "TIFF"), "is a TIFF; supported are JPEG, PNG, BMP, WebP and GIF"),
     "book.jpg": (b"%PDF-1.7\n", "is a PDF; "),
     "icon.png": (encoded(PHOTO, "ICO"), "is an icon; "),
     "new.jpg": (b"\0\0\0\x1cftypheic\0\0\0\0", "is a HEIF or AVIF; "),
     "lost.jpg": (b"<!DOCTYPE html><html>", "is a web page; "),
     "empty.jpg": (b"", "is empty; "),
-    "words.jpg": (b"words", "is no image; "),
+    "words.jpg": (b"words", "is not an image; "),
     "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
     "drawing.png": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg>', "is an SVG; "),
     **{f"cut.{form.lower()}": (half(form), f"is a broken {form}$") for form in ("JPEG", "PNG", "GIF", "WebP")},
@@ -199,7 +199,7 @@ def test_an_eps_by_another_name_starts_no_program(tmp_path, monkeypatch):
 def test_a_queue_or_a_device_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "queue.png")
     for path in (tmp_path / "queue.png", "/dev/zero", tmp_path):
-        with pytest.raises(ReskerasError, match="is no regular file"):
+        with pytest.raises(ReskerasError, match="is not a regular file"):
             read_image(path)
     with pytest.raises(ReskerasError, match="cannot be read: No such file"):
         read_image(tmp_path / "nowhere.png")

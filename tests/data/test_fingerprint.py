@@ -69,7 +69,7 @@ def gone_and_new(folder):
         (new, ["1 image is new"]),
         (swapped, ["the labels of 16 images changed"]),
         (edited, ["the content of 1 image changed"]),
-        (renamed, ["1 image has another name"]),
+        (renamed, ["1 image was renamed"]),
         (moved, ["1 image moved to another split"]),
         (gone_and_new, ["3 images are gone", "1 image is new"]),
     ],
@@ -90,7 +90,7 @@ def test_without_its_entries_the_difference_is_still_told(folder, tmp_path, spoi
         (tmp_path / "data.npz").write_bytes(spoil)
     gone(folder)
     told = Fingerprint.load(before.facts, tmp_path / "data.npz").differences(now(folder))
-    assert "train 13 was 16" in told
+    assert "train 13 instead of 16" in told
 
 
 def test_entries_that_are_not_the_kept_ones_are_not_believed(folder, tmp_path):

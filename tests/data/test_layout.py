@@ -78,7 +78,7 @@ def test_splits_inside_classes_are_refused_and_other_folders_inside_are_told(tmp
     with pytest.raises(
         ReskerasError,
         match=r"splits inside its classes, cat/test, cat/train, dog/test, dog/train; "
-        r"turn them round, such as test/cat",
+        r"put the classes inside the splits, such as test/cat",
     ):
         layout(tmp_path / "turned")
     folders(tmp_path / "masks", "cat/images", "cat/masks", "dog/images", "dog/train")

@@ -48,7 +48,7 @@ def test_images_are_read_as_pillow_reads_them(tmp_path, shape, channels, words):
 
 def test_two_channels_are_refused_before_anything_is_trained(tmp_path):
     prepared_set(tmp_path, "odd", BOTH, (6, 5, 2))
-    with pytest.raises(ReskerasError, match="images of 2 channels") as caught:
+    with pytest.raises(ReskerasError, match="images with 2 channels") as caught:
         open_source("tfds:odd", tmp_path)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -72,7 +72,7 @@ def test_of_very_many_an_unknown_label_is_an_error_that_names_its_record(tmp_pat
     prepared_set(tmp_path, "holes", {"train": [0, 1, 1, -1, 0, 1], "test": [-1, -1, -1, -1]})
     source = open_source("tfds:holes", tmp_path)
     assert source.train.count + source.test.count == 6  # the test split's first has no label
-    with pytest.raises(ReskerasError, match=r"record \d of split train.*no label"):
+    with pytest.raises(ReskerasError, match=r"record \d of split train.*not a valid label"):
         reskeras.train(
             reskeras.network(**NET), "tfds:holes", data_dir=tmp_path, epochs=1, batch_size=2, out=tmp_path / "run"
         )

@@ -30,7 +30,7 @@ def test_all_images_as_a_part_are_all_images():
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("digits@9", "digits@9: 9 images requested; use 10 (one per class) to 1,438 (all training images)"),
+        ("digits@9", r"digits@9: 9 images requested; use 10 \(one per class\) to 1,438 \(all training images\)"),
         ("digits@1439", "1,439 images requested; use 10"),
         ("digits@", "'digits@' is not one of"),
         ("@5", "'' is not one of"),
@@ -44,5 +44,5 @@ def test_a_part_that_is_not_there_is_refused(name, why):
 
 
 def test_a_folder_by_its_bare_path_is_told_what_it_is_called(tmp_path):
-    with pytest.raises(ReskerasError, match=f"data: {tmp_path} is a folder; .* it is folder:{tmp_path}"):
+    with pytest.raises(ReskerasError, match=f"data: {tmp_path} is a folder; if .* use folder:{tmp_path}"):
         open_source(str(tmp_path))

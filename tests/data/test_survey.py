@@ -99,7 +99,7 @@ def test_an_image_that_breaks_while_it_is_looked_at_is_told_in_a_line(tmp_path):
         file.unlink()
     drawn = tmp_path / "sheet.png"
     for look in (lambda: survey(source), lambda: contact_sheet(drawn, source, recipe("quick"), 32, 32)):
-        with pytest.raises(ReskerasError, match=r"\.jpg is gone") as caught:
+        with pytest.raises(ReskerasError, match=r"\.jpg has disappeared") as caught:
             look()
         assert caught.value.status == 1
 

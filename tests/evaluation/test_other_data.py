@@ -38,7 +38,7 @@ def test_all_of_a_folder_is_looked_at_and_said_so(trained, digits):
     data, told = digits("all", range(10), 5), []
     result = trained.evaluate(data, tell=told.append)
     assert (result.images, result.top1) == (50, pytest.approx(expected(trained, data)))
-    assert told == [f"all images of {data.removeprefix('folder:')} are for test"]
+    assert told == [f"testing on all images of {data.removeprefix('folder:')}"]
 
 
 def test_classes_are_matched_by_name_and_missing_ones_are_named(trained, digits):
@@ -119,5 +119,5 @@ def test_a_run_without_names_of_classes_takes_data_with_as_many(copied, tmp_path
             image = tmp_path / "two" / name / f"{number}.png"
             image.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.full((8, 8), 90 + number, np.uint8)).save(image)
-    with pytest.raises(ReskerasError, match=r"has 2 classes, and .* 10 without names"):
+    with pytest.raises(ReskerasError, match=r"has 2 classes, but .* has 10 without names"):
         copied.evaluate(f"folder:{tmp_path / 'two'}")

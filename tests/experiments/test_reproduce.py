@@ -68,10 +68,10 @@ def test_another_suite_takes_the_same_runs_and_the_table_shows_both_numbers(done
     shown = ask("reproduce", "v1-table-6", "--scale", "smoke", "--rows", "resnet-20", "--out", place)
     assert shown.exit_code == 0, shown.output
     assert "preprocessing" not in shown.stderr
-    assert "1 done already" in shown.stdout
+    assert "1 already done" in shown.stdout
     assert "test error, paper" in shown.stdout
     assert "8.75 %" in shown.stdout
-    assert "Not as in the paper: digits instead of cifar10" in shown.stdout
+    assert "Differences from the paper: digits instead of cifar10" in shown.stdout
 
 
 def test_a_failed_row_does_not_stop_the_others(done, monkeypatch, tmp_path):
@@ -98,7 +98,7 @@ def test_a_dry_run_says_what_it_costs_and_does_nothing(tmp_path):
     shown = ask("reproduce", "v1-figure-6", "--scale", "smoke", "--out", tmp_path / "none", "--dry-run")
     assert shown.exit_code == 0
     assert "Plain nets get worse with depth" in shown.stdout
-    assert "no rate known yet" in shown.stdout
+    assert "time unknown until a run has finished" in shown.stdout
     assert not (tmp_path / "none").exists()
 
 

@@ -62,7 +62,7 @@ def test_a_busy_server_is_asked_again(saved, files):
         ([(200, "<html>")], "did not answer like TensorFlow Serving"),
         ([(200, '{"predictions": []}')], "expected one prediction per image"),
         ([(200, '{"predictions": [{"logits": [1]}]}')], "was it exported by reskeras"),
-        ([(200, "[1]")], "did not answer as"),
+        ([(200, "[1]")], "did not answer like"),
     ],
 )
 def test_servers_that_do_not_serve(saved, files, script, said):
@@ -122,7 +122,7 @@ def test_the_command_asks_a_url(saved, files):
     assert str(files[0]) in shown.stdout
     alone = CliRunner().invoke(commands, ["predict", str(files[0])])
     assert alone.exit_code == 2
-    assert "say a run and at least one image" in alone.stderr
+    assert "give a run and at least one image" in alone.stderr
 
 
 def found_program(folder, name, text="#!/bin/sh\nexit 0\n"):

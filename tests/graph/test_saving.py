@@ -201,7 +201,7 @@ def test_python_code_in_a_file_is_refused_and_not_run(tmp_path):
     model = keras.Model(image, code(image))
     ran.unlink()  # building the model ran it
     model.save(tmp_path / "code.keras")
-    with pytest.raises(ReskerasError, match=r"code\.keras is broken or no Keras model: .*[Ll]ambda") as caught:
+    with pytest.raises(ReskerasError, match=r"code\.keras is broken or not a Keras model: .*[Ll]ambda") as caught:
         load_model(tmp_path / "code.keras")
     assert caught.value.status == 1
     assert not ran.exists()
@@ -221,7 +221,7 @@ def test_functions_that_are_no_activations_are_refused(saved, tmp_path, module, 
 
 def test_a_missing_file_and_another_kind_of_file_are_wrong_requests(tmp_path):
     (tmp_path / "net.h5").write_bytes(b"")
-    for path, named in ((tmp_path / "absent.keras", "there is no file"), (tmp_path / "net.h5", "not a .keras file")):
+    for path, named in ((tmp_path / "absent.keras", "file not found"), (tmp_path / "net.h5", "not a .keras file")):
         with pytest.raises(ReskerasError, match=named) as caught:
             load_model(path)
         assert caught.value.status == 2

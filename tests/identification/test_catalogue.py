@@ -259,5 +259,5 @@ def test_an_impossible_spec_is_no_error():
     found = reskeras.conform(described(config))
     assert found.spec is None
     assert "skip.shortcut: 2.0" in found.why
-    with pytest.raises(ReskerasError, match="no network of this space"):
+    with pytest.raises(ReskerasError, match="not a network in this design space"):
         found.write("never.yaml")

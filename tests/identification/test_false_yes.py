@@ -75,7 +75,7 @@ def test_another_precision_is_told(whole, kind, policy):
     quantised = isinstance(policy, dict) and "mode" in policy["config"]
     assert found.exact is not quantised
     if quantised:
-        with pytest.raises(ReskerasError, match=r"in the way: network with layers in \w+"):
+        with pytest.raises(ReskerasError, match=r"obstacles: network with layers in \w+"):
             found.write("never.yaml")
 
 

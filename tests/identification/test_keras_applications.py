@@ -105,7 +105,7 @@ def test_another_kind_of_network_is_none_of_this_space(name, why):
     found = reskeras.conform(hidden(application(name)))
     assert (found.spec, found.exact, found.deviations) == (None, False, ())
     assert why in found.why
-    with pytest.raises(ReskerasError, match="no network of this space"):
+    with pytest.raises(ReskerasError, match="not a network in this design space"):
         found.write("never.yaml")
 
 

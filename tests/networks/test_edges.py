@@ -274,6 +274,7 @@ def test_a_stem_that_is_told_is_never_changed():
     assert stem_width(**told, width_factor=2) == 24
     with pytest.raises(
         reskeras.ReskerasError,
-        match="cannot go from 24 to 4; choose shortcut B or C, or a width of at least 24, or a narrower stem",
+        match="cannot reduce 24 channels to 4; choose shortcut B or C, or at least 24 output channels, "
+        "or a narrower stem",
     ):
         reskeras.plan(**told, width_factor=0.25)

@@ -5,6 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from reskeras.networks.skips import SKIPS
+from reskeras.plans.merges import MERGES
+from reskeras.plans.operations import OPERATIONS
+
 PROGRAM = """
 import sys
 import reskeras
@@ -20,3 +26,16 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} & {"tensorflow", 
 def test_specs_plans_and_costs_import_no_tensorflow_keras_or_numpy():
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("first", ["identification.foreign", "networks.diff", "plans.merges", "networks.skips"])
+def test_the_tables_are_the_same_whatever_is_imported_first(first):
+    program = f"""
+import reskeras.{first}
+from reskeras.networks.skips import SKIPS
+from reskeras.plans.merges import MERGES
+from reskeras.plans.operations import OPERATIONS
+print(*OPERATIONS, "|", *MERGES, "|", *SKIPS)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split("|") == [" ".join(OPERATIONS) + " ", " " + " ".join(MERGES) + " ", f" {' '.join(SKIPS)}\n"]

@@ -248,8 +248,7 @@ def test_they_are_exported_with_proof(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("left_out", "named"),
-    [(0, "_swish"), (1, "no function of tensors for Swish"), (2, "no function of tensors for Maximum")],
+    ("left_out", "named"), [(0, "_swish"), (1, "no tensor function for Swish"), (2, "no tensor function for Maximum")]
 )
 def test_a_forgotten_function_is_told_at_import(tmp_path, left_out, named):
     changes = [change for change in ALL if change is not FUNCTIONS[left_out]]

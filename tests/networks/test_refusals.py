@@ -123,7 +123,7 @@ DOCUMENTS = {
     "no such date": ("depth: 20\nname: 2001-13-45\n", ["month"]),
     "key of a list": ("[depth]: 20\n", ["line 1"]),
     "number for a key": ("1: 2\n", ["1"]),
-    "huge": ("depth: 20 #" + "x" * (1 << 20), ["larger than 262144"]),
+    "huge": ("depth: 20 #" + "x" * (1 << 20), ["more than 262144"]),
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", ["not UTF-8 text"]),
     "null bytes": (b"depth: 20\x00\n", ["unacceptable character"]),
 }
@@ -152,8 +152,8 @@ def test_what_is_no_document_of_fields_is_refused(case, tmp_path, monkeypatch):
     ("source", "parts"),
     [
         ("resnet-5o", ["'resnet-5o'", "did you mean resnet-50?"]),
-        ("nowhere.yaml", ["nowhere.yaml", "no file"]),
-        ("nowhere.json", ["nowhere.json", "no file"]),
+        ("nowhere.yaml", ["nowhere.yaml", "file not found"]),
+        ("nowhere.json", ["nowhere.json", "file not found"]),
         ("x" * 5000, ["network"]),
         ("a\0b", ["network"]),
     ],

@@ -9,7 +9,6 @@ import reskeras
 from reskeras.data.decode import WHOLE
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
-from reskeras.networks.catalog import name_of
 from reskeras.networks.diff import difference
 from reskeras.porting.foreign_model import of_keras
 from reskeras.porting.layouts import APPLICATIONS
@@ -64,7 +63,7 @@ def test_all_of_them_at_224_and_another_size(name, size, tmp_path):
     run = reskeras.port(network, out=tmp_path / "run")
     assert agrees(run, network, name, size)
     if name == "InceptionResNetV2":
-        assert name_of(run.folder.spec()) == "inception-resnet-v2-released"
+        assert reskeras.conform(run.model()).paper == "inception-resnet-v2-released"
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +173,11 @@ def test_our_own_network_as_keras_weights(tmp_path):
     ("source", "options", "message", "status"),
     [
         ("ResNet51", {}, "'ResNet51' is not one of ResNet50.*did you mean", 2),
-        ("nowhere/net.keras", {}, "no file", 2),
-        ("broken.keras", {}, "broken or no Keras model", 1),
-        ("broken.h5", {}, "broken or no Keras model", 1),
-        ("broken.safetensors", {}, "broken or no safetensors file", 1),
-        ("broken.txt", {}, "none of .keras", 2),
+        ("nowhere/net.keras", {}, "file not found", 2),
+        ("broken.keras", {}, "broken or not a Keras model", 1),
+        ("broken.h5", {}, "broken or not a Keras model", 1),
+        ("broken.safetensors", {}, "broken or not a safetensors file", 1),
+        ("broken.txt", {}, "not one of .keras", 2),
         ("broken.keras", {"normalise": "bgr"}, "broken", 1),
     ],
 )
@@ -195,16 +194,16 @@ def test_what_cannot_be_read(source, options, message, status, tmp_path, monkeyp
 
 def test_a_keras_model_of_another_space_is_refused_with_what_it_has(tmp_path):
     network = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=2)
-    with pytest.raises(ReskerasError, match=r"_32 is no network of this space: it has depthwise 3x3 conv"):
+    with pytest.raises(ReskerasError, match=r"_32 is not a network in this design space: it has depthwise 3x3 conv"):
         reskeras.port(network, out=tmp_path / "run")
     headless = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), include_top=False)
-    with pytest.raises(ReskerasError, match="in the way: head without global average pool, without dense, 1000"):
+    with pytest.raises(ReskerasError, match="obstacles: head without global average pool, without dense, 1000"):
         reskeras.port(headless, out=tmp_path / "run")
 
 
 def test_wrong_names_of_classes_and_pixels(network, tmp_path):
     (tmp_path / "names.txt").write_text("ant\n")
-    with pytest.raises(ReskerasError, match="1 lines, and the network has 4"):
+    with pytest.raises(ReskerasError, match="1 lines, but the network has 4"):
         reskeras.port(network, classes=tmp_path / "names.txt", out=tmp_path / "run")
     with pytest.raises(ReskerasError, match="'bgr' is not one of caffe, tf, torch"):
         reskeras.port(network, normalise="bgr", out=tmp_path / "run")

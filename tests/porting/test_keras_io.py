@@ -241,10 +241,10 @@ REFUSED = {
     "cifar v1, norms missing": (lambda: cifar_v1(False), "stage2_unit1, stage3_unit1 without bn"),
     "cifar v2, of other widths": (cifar_v2, "stage1_unit1 without 1x1 conv, 32"),
     "from scratch": (from_scratch, r"depthwise 3x3 conv \(2\)"),
-    "subclassed": (subclassed, r"a call of its own.*keras.Model\(model.inputs, model.outputs\)"),
+    "subclassed": (subclassed, r"its own call method.*keras.Model\(model.inputs, model.outputs\)"),
     "a lambda": (lambda: plain(lambda x: layers.Dense(5)(layers.Lambda(lambda x: 2 * x)(x))), "Lambda layer"),
-    "an auxiliary output": (two_outputs, r"2 outputs \(main, auxiliary\).*make a keras.Model of one"),
-    "named outputs": (lambda: two_outputs(dict), r"2 outputs \(\w+, \w+\).*make a keras.Model of one"),
+    "an auxiliary output": (two_outputs, r"2 outputs \(main, auxiliary\).*build a keras.Model with one"),
+    "named outputs": (lambda: two_outputs(dict), r"2 outputs \(\w+, \w+\).*build a keras.Model with one"),
     "not built": (lambda: keras.Sequential([layers.Conv2D(4, 3), layers.Dense(2)]), "not built.*keras.Input"),
     "two classes by a sigmoid": (lambda: plain(layers.Dense(1, activation="sigmoid")), "head with sigmoid"),
     "several labels": (lambda: plain(lambda x: ops.sigmoid(layers.Dense(5)(x))), "head with sigmoid"),
@@ -260,7 +260,7 @@ REFUSED = {
         "average over axes",
     ),
     "a mean of columns": (lambda: with_operations(pool=lambda x: ops.mean(x, axis=(2, 3))), "average over axes"),
-    "a dense layer by position": (flattened_late, "in the way|no network"),
+    "a dense layer by position": (flattened_late, "obstacles|not a network"),
     "a hard gate": (
         lambda: with_operations(excite=lambda y, width: dense_gate(y, width, "hard_sigmoid")),
         r"dense, 2 \(1\)",
@@ -328,5 +328,5 @@ def test_a_built_run_becomes_a_whole_one(tmp_path):
     images = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
     np.testing.assert_array_equal(run.model()(images), reskeras.load(tmp_path / "built")(images))
     assert run.preprocessing().kind == "scale"
-    with pytest.raises(ReskerasError, match="is a run that needs no port"):
+    with pytest.raises(ReskerasError, match="is a run that does not need to be ported"):
         reskeras.port(tmp_path / "run", out=tmp_path / "again")

@@ -102,7 +102,7 @@ def test_what_no_spec_says_of_keras_hub_is_refused(tmp_path):
 def test_a_file_of_keras_hub_has_no_graph_but_keras_loads_it(tmp_path):
     """Its configuration is arguments of a constructor."""
     classifier("basic_block").save(tmp_path / "net.keras")
-    with pytest.raises(ReskerasError, match=r"give the object: reskeras.conform\(model\), reskeras.port\(model\)"):
+    with pytest.raises(ReskerasError, match=r"pass the object: reskeras.conform\(model\), reskeras.port\(model\)"):
         reskeras.conform(tmp_path / "net.keras")
     command = "from reskeras_cli.main import commands; commands(['port', 'net.keras'])"  # Keras finds the library
     told = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=tmp_path)
@@ -154,7 +154,7 @@ def test_a_model_of_keras_2_is_asked_itself(name, suffix, tmp_path):
     path = tmp_path / f"net.{suffix}"
     in_keras_2(PREPARED[name](), 0.01 if name == "caffe" else 1.0).save(path)
     assert reskeras.conform(path).exact
-    with pytest.raises(ReskerasError, match=r"is of Keras 2.*Keras 3 does not load it.*tf_keras") as refusal:
+    with pytest.raises(ReskerasError, match=r"was saved by Keras 2.*Keras 3 cannot load.*tf_keras") as refusal:
         reskeras.port(path, out=tmp_path / "run")
     assert refusal.value.status == 2
     model = tf_keras.models.load_model(path, compile=False)

@@ -67,9 +67,9 @@ def test_an_architecture_is_a_library_a_name_and_arguments(text, library, name, 
         ("timm:hf-hub:you/weights", "LIBRARY:NAME"),
         ("timm:a/b", "LIBRARY:NAME"),
         ("timm:resnet50,silu", "ARGUMENT=VALUE"),
-        ("timm:resnet50,pretrained=true", "pretrained is no argument"),
-        ("timm:resnet50,checkpoint_path=/etc/passwd", "checkpoint_path is no argument"),
-        ("timm:resnet50,block_args={a: 1}", "block_args: {'a': 1} is no number, text or list"),
+        ("timm:resnet50,pretrained=true", "the argument pretrained is not allowed"),
+        ("timm:resnet50,checkpoint_path=/etc/passwd", "the argument checkpoint_path is not allowed"),
+        ("timm:resnet50,block_args={a: 1}", "block_args: {'a': 1} is not a number, text or list"),
         ("timm:resnet50,layers=[3, 1000000000, 6, 3]", "layers: [3, 1000000000, 6, 3] has a number beyond 4,096"),
         ("timm:resnet50,base_width=.nan", "base_width: nan has a number beyond 4,096"),
     ],
@@ -111,7 +111,7 @@ def test_a_file_beside_the_weights_that_is_not_for_them_is_named(weights, tmp_pa
     }
     (tmp_path / "config.json").write_text(json.dumps(told))
     said = refused("port", tmp_path / "net.safetensors", "--out", tmp_path / "run")
-    assert "'ant\\nbee', published beside the weights, names no class; give --classes" in said
+    assert "'ant\\nbee', published with the weights, is not a class name; set --classes" in said
     assert not (tmp_path / "run").exists()
     (tmp_path / "names").write_text("a\nb\nc\nd\ne")
     run = reskeras.port(tmp_path / "net.safetensors", classes=tmp_path / "names", out=tmp_path / "run")
@@ -135,11 +135,13 @@ def test_random_images_are_dark_and_bright_fine_and_coarse():
 def test_a_state_dict_alone_is_checked_and_not_proven(weights, tmp_path):
     shown = invoke("port", weights, "--size", 48, "--out", tmp_path / "run")
     assert shown.exit_code == 0, shown.output
-    assert "check      logits of 8 random images differ by" in shown.stdout
-    assert "from those of what such names are of by default" in shown.stdout
-    assert "proof      none: a state dict does not tell activation, anti-aliasing, dilation" in shown.stdout
-    assert "--architecture timm:NAME or torchvision:NAME asks the original" in shown.stdout
-    assert "(by channel); assumed, nothing says it" in shown.stdout
+    assert (
+        "check      logits of 8 random images differ from those of the default network with these names by"
+        in shown.stdout
+    )
+    assert "proof      none: a state dict does not record activation, anti-aliasing, dilation" in shown.stdout
+    assert "use --architecture timm:NAME or torchvision:NAME to compare with the original" in shown.stdout
+    assert "(by channel); assumed, the source does not say" in shown.stdout
     ported = reskeras.Run(tmp_path / "run").folder.provenance()["ported"]
     assert ported["proof"]["difference"] < 1e-4
     assert ported["proof"]["against"] is None
@@ -164,7 +166,7 @@ def test_a_library_that_ends_its_process_leaves_the_port_unproven(weights, tmp_p
     monkeypatch.syspath_prepend(folder)
     run = reskeras.port(weights, architecture="timm:resnet18", size=48, out=tmp_path / "run")
     proof = run.folder.provenance()["ported"]["proof"]
-    assert (proof["against"], proof["why_unproven"]) == (None, "timm ends the process that runs it (SIGSEGV)")
+    assert (proof["against"], proof["why_unproven"]) == (None, "the process that runs timm was killed (SIGSEGV)")
 
 
 def test_a_library_that_does_not_load_leaves_the_port_unproven(weights, tmp_path, monkeypatch):
@@ -206,5 +208,5 @@ def test_pixels_are_prepared_as_published():
     ],
 )
 def test_pixels_that_cannot_be_prepared_so_are_refused(told):
-    with pytest.raises(ReskerasError, match=r"none that reskeras can do.*--normalise"):
+    with pytest.raises(ReskerasError, match=r"preprocessing is not supported.*--normalise"):
         as_published(told, NORMALISE["torch"])

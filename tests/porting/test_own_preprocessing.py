@@ -195,7 +195,7 @@ def lower_shape(spec):
 def test_other_refusals(tmp_path):
     with pytest.raises(ReskerasError, match="inverts its pixels"):
         reskeras.port(model_of(lambda x: 255 - x), out=tmp_path / "run")
-    with pytest.raises(ReskerasError, match="normalise: 'tf' is for models that are given prepared pixels"):
+    with pytest.raises(ReskerasError, match="normalise: 'tf' is for models that take preprocessed pixels"):
         reskeras.port(model_of([layers.Rescaling(1 / 255)]), normalise="tf", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -113,7 +113,7 @@ def test_a_model_is_ported_by_what_it_computes(name, tmp_path):
     [
         (
             lambda: plain(lambda x: layers.Dense(5)(layers.Dense(9, activation="relu")(x))),
-            "no spec computes the same; in the way: head",
+            "no spec computes the same function; obstacles: head",
         ),
         (
             lambda: keras.Sequential(

@@ -79,12 +79,12 @@ def test_numbers_of_every_kind_become_float32(tmp_path, dtype, suffix):
     [
         (
             {"epoch": 3, "optimizer": {"lr": 0.1}},
-            "has no tensors by name; it has epoch, optimizer; weights are looked for in",
+            "has no named tensors; it has epoch, optimizer; weights are expected in",
         ),
         ([1, 2], "it has list"),
         (
             {"state_dict": STATE, "args": argparse.Namespace(lr=0.1)},
-            "argparse.Namespace beside its tensors, which is not executed; save the weights alone",
+            "argparse.Namespace besides its tensors, which is not executed; save only the weights",
         ),
         ({"one": STATE, "other": OTHER}, "it has one, other"),
         ({}, "it has nothing"),
@@ -99,5 +99,5 @@ def test_what_has_no_weights_says_what_it_has(tmp_path, content, said):
 
 
 def test_another_normalisation_is_named(tmp_path):
-    with pytest.raises(ReskerasError, match="has no batch norm, of which a running_mean would tell"):
+    with pytest.raises(ReskerasError, match=r"has no batch norm \(no tensor running_mean\)"):
         layout_of(of_state_dict({"conv1.weight": np.ones((1, 3, 7, 7), np.float32), "bn1.weight": np.ones(1)}, "net"))

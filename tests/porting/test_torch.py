@@ -158,7 +158,7 @@ def test_a_folder_for_timm_comes_back_with_its_pixels_and_classes(name, tmp_path
     )
     [proof] = run.export("timm-state-dict", timing=False)
     assert proof.holds
-    assert proof.against == "what such names are of by default, because timm is not installed"
+    assert proof.against == "the default network with these names, because timm is not installed"
     told = json.loads(Path(proof.path, "config.json").read_text())["pretrained_cfg"]
     first = safetensors.load_file(f"{proof.path}/model.safetensors")[f"{told['first_conv']}.weight"]
     assert first.shape[1] == told["input_size"][0] == fields["input_shape"][-1]
@@ -214,9 +214,9 @@ def test_biases_go_into_the_means_on_the_way_back(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"family": "cifar", "stages": [1, 1, 1], "input_shape": [16, 16, 3]}, "have 4 stages, and this has 3"),
-        ({"squeeze": 4}, "divides by 16; this has squeeze 4"),
-        ({"squeeze": 16}, "to 8 of 64 channels, and this has 4; squeeze_multiple: 8 makes"),
+        ({"family": "cifar", "stages": [1, 1, 1], "input_shape": [16, 16, 3]}, "have 4 stages, but this one has 3"),
+        ({"squeeze": 4}, "squeeze 16, but .* squeeze 4"),
+        ({"squeeze": 16}, "reduces 64 channels to 8 .* but this network to 4; use squeeze_multiple: 8"),
         (
             {"stem": {"convs": [{"kernel": 7, "width": 16, "stride": 2}], "pool": {}}},
             "plain stem has 64 channels, .* 16",
@@ -276,13 +276,13 @@ def biased_run(folder, **fields):
     [
         (lambda state: state.pop("layer2.0.conv1.weight"), ["layer2"]),
         (lambda state: state.pop("layer2.1.bn2.running_mean"), ["missing: layer2.1.bn2.running_mean"]),
-        (lambda state: state.update({"extra.weight": torch.zeros(3)}), ["left over: extra.weight"]),
+        (lambda state: state.update({"extra.weight": torch.zeros(3)}), ["unexpected: extra.weight"]),
         (
             lambda state: state.update({"layer3.0.bn1.bias": torch.zeros(3)}),
-            ["of another shape: layer3.0.bn1.bias (3,)"],
+            ["of the wrong shape: layer3.0.bn1.bias (3,)"],
         ),
         (lambda state: state.pop("fc.weight"), ["fc"]),
-        (lambda state: state["conv1.weight"].fill_(float("nan")), ["not finite", "conv1.weight"]),
+        (lambda state: state["conv1.weight"].fill_(float("nan")), ["non-finite", "conv1.weight"]),
         (lambda state: state.clear(), ["no tensors"]),
         (lambda state: state.pop("bn1.weight") + state.pop("conv1.weight").sum(), ["none of", "torchvision ResNet"]),
     ],

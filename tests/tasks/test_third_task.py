@@ -67,7 +67,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(counter, tmp_path):
     resumed = reskeras.train(reskeras.network(**NET), "squares:640", resume=True, **asked)
     digests = [run.folder.provenance()["trained_sha256"] for run in (counter, resumed)]
     assert digests[0] == digests[1]
-    with pytest.raises(ReskerasError, match=r"is a different training: data is now 'squares:320', was 'squares:640'"):
+    with pytest.raises(ReskerasError, match=r"holds another training: data 'squares:320' instead of 'squares:640'"):
         reskeras.train(reskeras.network(**NET), "squares:320", resume=True, **asked)
 
 
@@ -76,7 +76,9 @@ def test_its_page_and_its_commands(counter, tmp_path):
     assert "Counters" in page and "mean error" in page and f"{counter.evaluate().mean_error:.2f}" in page
     assert json.loads(printed("evaluate", counter.path, "--json")) == counter.evaluate().as_dict()
     assert "mean error" in printed("evaluate", counter.path)
-    assert "views: is for classifiers, and this is a counter" in refused("evaluate", counter.path, "--views", "10")
+    assert f"views: only for classifiers; {counter.path} is a counter" in refused(
+        "evaluate", counter.path, "--views", "10"
+    )
     told = printed("report", counter.path, "--out", tmp_path / "again.html")
     assert "squares" in told and "12" in told and "no exports yet" not in told
 

@@ -91,7 +91,7 @@ def test_runs_of_before_keep_their_split_and_resume_with_a_note(photos, tmp_path
     notes = []
     run.evaluate(tell=notes.append)
     assert run.source().test.names() == expected
-    assert any("keeps no fingerprint" in note for note in notes)
+    assert any("has no fingerprint" in note for note in notes)
     told = []
     trained(photos, tmp_path / "run", resume=True, tell=told.append)
-    assert any("keeps no fingerprint" in note for note in told)
+    assert any("has no fingerprint" in note for note in told)

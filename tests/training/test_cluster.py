@@ -122,14 +122,23 @@ WORKER = {"type": "worker", "index": 0}
     [
         ({"cluster": {"worker": WORKERS}}, "task is missing"),
         ({"task": WORKER}, "cluster is missing"),
-        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 3}}, "index: 3 is not one of 0 to 2"),
-        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": -1}}, "index: -1 is not one of"),
-        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": True}}, "index: True is not one"),
-        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker"}}, "index: None is not one of"),
+        (
+            {"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 3}},
+            "index: 3 should be an integer between 0 and 2",
+        ),
+        (
+            {"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": -1}},
+            "index: -1 should be an integer between 0 and 2",
+        ),
+        (
+            {"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": True}},
+            "index: True should be an integer",
+        ),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "worker"}}, "index: None should be an integer"),
         ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "type: 'chief' is not one of"),
         ({"cluster": {"worker": ["a"]}, "task": WORKER}, "'a' is not host:port"),
         ({"cluster": {"worker": ["a:99999"]}, "task": WORKER}, "'a:99999' is not host:port"),
-        ({"cluster": {"worker": "a:1"}, "task": WORKER}, "no list of host:port"),
+        ({"cluster": {"worker": "a:1"}, "task": WORKER}, "not a list of host:port"),
         ({"cluster": {"worker": ["a:1", "a:1"]}, "task": WORKER}, "twice"),
         ({"cluster": {"worker": WORKERS, "ps": ["d:4"]}, "task": WORKER}, "'ps' is not one of chief, worker"),
         ([1], "not an object"),
@@ -195,11 +204,11 @@ def test_a_batch_script_is_no_task_and_tf_config_goes_first():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"SLURM_PROCID": "5"}, "SLURM_PROCID: 5 is not one of 0 to 4"),
-        ({"SLURM_PROCID": "x"}, "SLURM_PROCID: 'x' is no whole number"),
+        ({"SLURM_PROCID": "5"}, "SLURM_PROCID: 5 should be between 0 and 4"),
+        ({"SLURM_PROCID": "x"}, "SLURM_PROCID: 'x' is not an integer"),
         ({"SLURM_NTASKS": ""}, "SLURM_STEP_NUM_TASKS or SLURM_NTASKS: missing"),
-        ({"SLURM_STEP_NODELIST": "node[1-"}, "SLURM_STEP_NODELIST: 'node[1-' is no list of nodes"),
-        ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "SLURM_STEP_TASKS_PER_NODE: 2,2 is 4 tasks on 2 nodes"),
+        ({"SLURM_STEP_NODELIST": "node[1-"}, "SLURM_STEP_NODELIST: 'node[1-' is not a list of nodes"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "SLURM_STEP_TASKS_PER_NODE: 2,2 means 4 tasks on 2 nodes"),
         ({"SLURM_STEP_TASKS_PER_NODE": "many"}, "SLURM_STEP_TASKS_PER_NODE: 'many' is not of the form"),
         ({"SLURM_NODEID": "2"}, "srun --distribution=block"),
     ],
@@ -226,5 +235,5 @@ def test_brackets_multiply_and_may_stand_anywhere():
 
 @pytest.mark.parametrize("text", ["", "n[1-3", "n1]", "n[3-1]", "n[]", "n[a-b]", "a,,b", "a,", "n[1-]", "n[1-2-3]"])
 def test_what_is_no_node_list_is_refused(text):
-    with pytest.raises(ReskerasError, match=r"nodes: .* is no list of nodes"):
+    with pytest.raises(ReskerasError, match=r"nodes: .* is not a list of nodes"):
         expand_nodes(text)

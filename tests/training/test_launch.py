@@ -145,7 +145,7 @@ def test_restarts_are_bounded_and_use_the_other_command(tmp_path):
     again = [sys.executable, "-S", "-c", SELF + "print('again'); sys.exit(3)", str(tmp_path)]
     status, out, err = launched(SELF + "sys.exit(3)", tmp_path, workers=1, restarts=2, again=again)
     assert status.status == 1
-    assert str(status) == "launch: worker 0 ended with status 3; given up after 2 restarts"
+    assert str(status) == "launch: worker 0 ended with status 3; giving up after 2 restarts"
     assert [line.partition("restart ")[2][:6] for line in err] == ["1 of 2", "2 of 2"]
     assert out == ["[worker 0] again"] * 2
     assert len(noted(tmp_path)[1]) == 3
@@ -197,7 +197,7 @@ def test_a_worker_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path
     status, _, err = launched(code, tmp_path, grace=0.5)
     assert 0.5 < time.monotonic() - began < 5
     assert "worker 0 ended with status 1" in str(status)
-    assert err == ["launch: worker 1 did not end on SIGTERM and is killed"]
+    assert err == ["launch: worker 1 did not stop on SIGTERM and is killed"]
     until(lambda: not any(map(runs, noted(tmp_path)[0])))
 
 
@@ -206,7 +206,7 @@ def test_a_worker_that_stays_behind_when_another_is_done_is_hung(tmp_path):
     status, _, err = launched(code, tmp_path, straggle=0.1, grace=0.2, restarts=1)
     assert status == 0
     assert err == [
-        "launch: worker 1 still runs 0.3 s after worker 0 ended with status 0; restart 1 of 1 of the whole group"
+        "launch: worker 1 is still running 0.3 s after worker 0 ended with status 0; restart 1 of 1 of the whole group"
     ]
 
 
@@ -215,7 +215,7 @@ def test_a_worker_that_was_stopped_from_outside_stops_the_group(tmp_path):
         SELF + STOPS + "wait_for_others()\nif index: time.sleep(60)\nsys.exit(143)", tmp_path, restarts=3, grace=2
     )
     assert status == 143
-    assert err == ["launch: worker 0 was asked to stop, though the launcher was not; all are stopped"]
+    assert err == ["launch: worker 0 was asked to stop, but the launcher was not; stopping all workers"]
     assert len(noted(tmp_path)[1]) == 2
 
 
@@ -288,7 +288,7 @@ def test_free_ports_can_be_bound_and_are_none_of_those_to_avoid():
     assert chosen == sorted(set(chosen))
     with socket.socket() as mine:
         mine.bind(("127.0.0.1", chosen[0]))
-    with pytest.raises(ReskerasError, match="port: 65535 has only"):
+    with pytest.raises(ReskerasError, match="port: 65535: 2 workers need 2 free ports from here on; found"):
         free_ports(2, 65535)
 
 
@@ -366,7 +366,7 @@ def test_nobody_outside_reaches_the_workers_ports_and_they_reach_each_other(laun
                 pass
     (tmp_path / "done").touch()
     assert process.wait(10) == 0
-    assert "open to all" not in process.stderr.read()
+    assert "open to anyone" not in process.stderr.read()
 
 
 def test_where_there_are_no_namespaces_it_is_told_in_a_line_and_goes_on(monkeypatch):
@@ -377,7 +377,7 @@ def test_where_there_are_no_namespaces_it_is_told_in_a_line_and_goes_on(monkeypa
     status, out, err = launched("print('one')", workers=1)
     assert (status, out) == (0, ["[worker 0] one"])
     [line] = err
-    assert "open to all who reach this machine" in line
+    assert "open to anyone who can reach this machine" in line
     assert "Operation not permitted" in line
 
 

@@ -78,7 +78,7 @@ def test_a_killed_worker_brings_the_group_to_the_same_end(tmp_path):
     os.kill(workers(launcher)[1], signal.SIGKILL)
     told, _ = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, told
-    assert "resume: going on after epoch" in told
+    assert "resume: continuing after epoch" in told
     assert digest(tmp_path / "run") == digest(tmp_path / "whole")
 
 
@@ -91,4 +91,4 @@ def test_sigterm_to_the_launcher_leaves_no_process_and_a_whole_state(tmp_path):
     told, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 143, told
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    assert "stopped as asked in epoch" in told
+    assert "stopped on request in epoch" in told

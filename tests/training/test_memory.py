@@ -75,7 +75,7 @@ def test_memory_that_runs_out_is_told_with_what_to_do(monkeypatch, tmp_path, err
     monkeypatch.setattr(*((subject, "compiled") if moment == "compiled" else ("keras.Model.fit",)), fail)
     with pytest.raises(
         ReskerasError,
-        match=r"memory ran out in a training with steps of 32 images; use a smaller "
+        match=r"out of memory in a training with steps of 32 images; use a smaller "
         r"--batch-size, --recompute or accumulate: 2 in the recipe",
     ) as caught:
         reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", batch_size=32)

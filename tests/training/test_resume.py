@@ -82,7 +82,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
         reskeras.train(network, out=tmp_path / "run", callbacks=[stopping_at(33)], **DETERMINISTIC)
     told = []
     resumed = reskeras.train(network, out=tmp_path / "run", resume=True, tell=told.append, **DETERMINISTIC)
-    assert "resume: going on after epoch 1, step 10" in told
+    assert "resume: continuing after epoch 1, step 10" in told
     assert resumed.folder.provenance()["trained_sha256"] == whole.folder.provenance()["trained_sha256"]
     kept = [{name: value for name, value in row.items() if name != "seconds"} for row in resumed.folder.metrics()]
     assert kept == [{name: value for name, value in row.items() if name != "seconds"} for row in whole.folder.metrics()]
@@ -97,7 +97,7 @@ def test_sigterm_finishes_the_step_and_keeps_the_state(tmp_path):
         if batch == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(ReskerasError, match="stopped as asked in epoch 1 after 4 of its steps") as caught:
+    with pytest.raises(ReskerasError, match="stopped on request in epoch 1 after 4 of its steps") as caught:
         reskeras.train(
             network, out=tmp_path / "run", epochs=2, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=look)]
         )
@@ -136,16 +136,16 @@ def test_a_broken_newest_state_is_passed_over(finished, tmp_path, damage):
     newest.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"no state at all"}[damage])
     told = []
     run = reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=path, resume=True, tell=told.append)
-    assert any("state-000003-00000000.npz is broken and passed over" in note for note in told)
-    assert "resume: going on after epoch 2" in told
+    assert any("state-000003-00000000.npz is broken and was skipped" in note for note in told)
+    assert "resume: continuing after epoch 2" in told
     assert [row["epoch"] for row in run.folder.metrics()] == [1, 2, 3]
 
 
 def test_another_request_is_refused_with_what_differs(finished):
-    with pytest.raises(ReskerasError, match=r"is a different training.*recipe.learning_rate is now 0.2, was 0.05"):
+    with pytest.raises(ReskerasError, match=r"holds another training.*recipe.learning_rate 0.2 instead of 0.05"):
         reskeras.train(reskeras.network(**TINY), epochs=3, keep=2, out=finished.path, resume=True, learning_rate=0.2)
     other = {**TINY, "stages": [2, 1]}
-    with pytest.raises(ReskerasError, match=r"is a different training: network.depth is now 8, was 6"):
+    with pytest.raises(ReskerasError, match=r"holds another training: network.depth 8 instead of 6"):
         reskeras.train(reskeras.network(**other), epochs=3, keep=2, out=finished.path, resume=True)
 
 
@@ -188,7 +188,7 @@ def test_a_state_of_another_network_is_refused(finished, tmp_path):
     network = reskeras.network(**{**TINY, "stages": [2, 1]})
     run = reskeras.train(network, epochs=1, out=tmp_path / "run")
     shutil.copy(finished.folder.checkpoint_folder / "state-000003-00000000.npz", run.folder.checkpoint_folder)
-    with pytest.raises(ReskerasError, match="the checkpoint is of another network or recipe"):
+    with pytest.raises(ReskerasError, match="the checkpoint belongs to another network or recipe"):
         reskeras.train(network, epochs=1, out=tmp_path / "run", resume=True)
 
 
@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(states.np, "savez", full)
-    told = r"there is no space left; make room; state-000001-00000000\.npz is whole"
+    told = r"there is no space left; make room; state-000001-00000000\.npz is intact"
     with pytest.raises(ReskerasError, match=told) as caught:
         kept.save({"facts": np.zeros(3)}, 2, 0)
     assert caught.value.status == 1
@@ -238,7 +238,7 @@ def test_a_training_made_longer_equals_one_that_was_as_long_from_the_start(tmp_p
     told = []
     small(tmp_path / "run", epochs=2, schedule=schedule)
     longer = small(tmp_path / "run", epochs=3, schedule=schedule, resume=True, tell=told.append)
-    assert any("2 epochs become 3" in note for note in told)
+    assert any("training for 3 epochs instead of 2" in note for note in told)
     longer = small(tmp_path / "run", epochs=4, schedule=schedule, resume=True)
     assert digest_of(longer) == digest_of(whole)
     assert measured(longer) == measured(whole)
@@ -271,9 +271,9 @@ def test_a_schedule_of_the_whole_training_is_not_stretched_and_the_way_is_told(t
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     with pytest.raises(ReskerasError) as caught:
         small(out, epochs=3, schedule=schedule, resume=True)
-    assert f"the schedule ({words}) is a share of the whole training" in str(caught.value)
+    assert f"the schedule ({words}) is relative to the whole training" in str(caught.value)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    command = shlex.split(str(caught.value).partition("of its own: ")[2])
+    command = shlex.split(str(caught.value).partition("with a separate schedule: ")[2])
     assert command[:2] == ["reskeras", "train"]
     shown = CliRunner().invoke(commands, command[1:])
     assert shown.exit_code == 0, shown.output
@@ -284,6 +284,6 @@ def test_a_schedule_of_the_whole_training_is_not_stretched_and_the_way_is_told(t
 
 def test_fewer_epochs_and_other_changes_are_still_another_training(tmp_path):
     small(tmp_path / "run", epochs=2)
-    for changes, said in [({"epochs": 1}, "1, was 2"), ({"epochs": 3, "seed": 1}, "3, was 2")]:
-        with pytest.raises(ReskerasError, match=f"is a different training: recipe.epochs is now {said}"):
+    for changes, said in [({"epochs": 1}, "1 instead of 2"), ({"epochs": 3, "seed": 1}, "3 instead of 2")]:
+        with pytest.raises(ReskerasError, match=f"holds another training: recipe.epochs {said}"):
             small(tmp_path / "run", resume=True, **changes)

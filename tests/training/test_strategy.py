@@ -64,9 +64,9 @@ def test_statistics_are_equal_on_all_replicas(tmp_path, fields):
 @pytest.mark.parametrize(
     ("strategy", "devices", "fields", "named"),
     [
-        ("mirrored", 3, "{}", "batch_size: 64 cannot be shared by 3 replicas; choose a multiple, such as 66"),
-        ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 goes with one replica only"),
-        ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn goes with form unrolled or auto"),
+        ("mirrored", 3, "{}", "batch_size: 64 cannot be split evenly over 3 replicas; use a multiple, such as 66"),
+        ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 works with one replica only"),
+        ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn needs form unrolled or auto"),
     ],
 )
 def test_what_replicas_cannot_do_is_refused(tmp_path, strategy, devices, fields, named):
@@ -82,7 +82,7 @@ def test_what_replicas_cannot_do_is_refused(tmp_path, strategy, devices, fields,
         ("one", 2, "contradicts strategy one"),
         ("mirrored", 0, "should be at least 1"),
         ("multi-worker", None, "needs TF_CONFIG or Slurm"),
-        ("mirrored", None, "this machine has no GPU; --devices 2 makes logical CPUs"),
+        ("mirrored", None, "this machine has no GPU; use --devices 2 for logical CPUs"),
     ],
 )
 def test_strategies_that_there_are_not_are_refused(name, devices, named, monkeypatch):

@@ -114,7 +114,7 @@ def test_other_classes_get_fresh_logits_and_all_else_from_the_start(start, tmp_p
 def test_coloured_images_do_not_go_into_a_network_that_knows_grey_ones(start, tmp_path):
     data = photos(tmp_path / "photos", 3)
     spec = reskeras.network(**{**TINY, "input_shape": [8, 8, 3]})
-    with pytest.raises(ReskerasError, match="images of 3 channels cannot go into a network trained on 1"):
+    with pytest.raises(ReskerasError, match="a network trained on 1-channel images cannot take 3-channel images"):
         reskeras.train(spec, data, start=start, out=tmp_path / "no", **ONE)
     assert not (tmp_path / "no").exists()
 
@@ -156,10 +156,10 @@ def test_a_mean_of_each_pixel_becomes_one_of_each_channel_at_another_size():
 @pytest.mark.parametrize(
     ("network", "fields", "why"),
     [
-        ({**TINY, "stages": [1, 1]}, {}, "is another network: stage1_unit2_bn1/beta is in one and not in the other"),
-        ({**TINY, "width_factor": 2.0}, {}, "has shape .* and should have"),
+        ({**TINY, "stages": [1, 1]}, {}, "is a different network: only one of the two has stage1_unit2_bn1/beta"),
+        ({**TINY, "width_factor": 2.0}, {}, "has shape .*; expected"),
         (TINY, {"freeze": "stage9"}, "'stage9' is not one of stem, stage1, stage2, head"),
-        (TINY, {"freeze": "head"}, "nothing is left to learn"),
+        (TINY, {"freeze": "head"}, "nothing is left to train"),
     ],
 )
 def test_what_does_not_fit_is_refused(start, tmp_path, network, fields, why):

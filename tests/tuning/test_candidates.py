@@ -74,13 +74,15 @@ def test_contradictions_are_refused_and_counted():
     candidates.check()
     assert candidates.fits({"network.skip": "identity", "network.shortcut": "none"})
     assert not candidates.fits({"network.skip": "dropout", "network.shortcut": "none"})
-    assert "1 invalid (such as: skip: 'dropout' does not go with shortcut 'none'" in candidates.refusals.describe()
+    assert (
+        "1 invalid (such as: skip: 'dropout' cannot be combined with shortcut 'none'" in candidates.refusals.describe()
+    )
 
 
 def test_a_space_in_which_nothing_fits_says_so():
     with pytest.raises(
         ReskerasError,
-        match=r"space: nothing in it fits; 2000 candidates refused: 2000 max_params "
+        match=r"space: no valid candidate found; 2000 candidates rejected: 2000 max_params "
         r"\(such as: params [\d,]+ is more than 1,000",
     ):
         Candidates(OVER, BASE, recipe("quick"), Limits(params=1000)).check()

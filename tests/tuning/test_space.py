@@ -27,16 +27,19 @@ def made(**parameters):
         ({"parameters": {"recipe.epochs": {"low": 3, "high": 3}}}, "the range from 3 to 3 is empty"),
         ({"parameters": {"recipe.ema": {"low": 0.0, "high": 0.5, "sampling": "log"}}}, "needs a low above 0"),
         ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0.5}}}, "should be an integer"),
-        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0}}}, "step 0 leads nowhere"),
-        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 1, "sampling": "log"}}}, "leads nowhere"),
-        ({"parameters": {"recipe.epochs": {"choices": [1, 2], "low": 1}}}, "do not go together"),
+        ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 0}}}, "step 0 should be more than 0"),
+        (
+            {"parameters": {"recipe.epochs": {"low": 1, "high": 5, "step": 1, "sampling": "log"}}},
+            "step 1 should be more than 1",
+        ),
+        ({"parameters": {"recipe.epochs": {"choices": [1, 2], "low": 1}}}, "cannot be combined"),
         ({"parameters": {"recipe.epochs": [2, 2]}}, "a choice is given twice"),
         ({"parameters": {"recipe.epochs": {"choices": [1, 2], "default": 3}}}, "default 3 is not one of the choices"),
         ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "default": 9}}}, "default 9 is not between 1 and 5"),
         ({"parameters": {"recipe.epochs": {"low": 1, "high": 5, "scale": 9}}}, "scale"),
         (
             {"parameters": {"recipe.epochs": {"choices": [1], "when": {"network.skip": "dropout"}}}},
-            "'network.skip' is no parameter that stands before it; there is none",
+            "'network.skip' is not one of the parameters before it: there are none",
         ),
         (
             {
@@ -60,7 +63,7 @@ def test_a_file_is_refused_with_its_line(tmp_path):
     (tmp_path / "mine.yaml").write_text("parameters:\n  network.depth: [8]\n  recipe.epochs: {low: 4, high: 2}\n")
     with pytest.raises(ReskerasError, match=r"the range from 4 to 2 is empty \(in .*mine\.yaml, line 3\)"):
         space(tmp_path / "mine.yaml")
-    with pytest.raises(ReskerasError, match=r"space: there is no file absent\.yaml"):
+    with pytest.raises(ReskerasError, match=r"space: file not found: absent\.yaml"):
         space("absent.yaml")
     with pytest.raises(ReskerasError, match="space: 'deep' is not one of all, depth-width"):
         space("deep")
@@ -69,12 +72,12 @@ def test_a_file_is_refused_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     "parameters, said",
     [
-        ({"network__depht": [8]}, "space: network.depht: 8 fits nowhere: field: 'depht' is not one of"),
-        ({"network__depth": [8, 21]}, "space: network.depth: 21 fits nowhere: depth: 21"),
-        ({"recipe__schedule__kind": ["cosine", "sawtooth"]}, "space: recipe.schedule.kind: 'sawtooth' fits nowhere"),
-        ({"recipe__momentum": {"low": 0.5, "high": 1.0}}, "space: recipe.momentum: 1.0 fits nowhere"),
-        ({"network__stages__7__units": [3]}, "stages has entries 0 to 2"),
-        ({"network__shortcut__kind": [3]}, "fits nowhere"),
+        ({"network__depht": [8]}, "space: network.depht: 8 is never valid: field: 'depht' is not one of"),
+        ({"network__depth": [8, 21]}, "space: network.depth: 21 is never valid: depth: 21"),
+        ({"recipe__schedule__kind": ["cosine", "sawtooth"]}, "space: recipe.schedule.kind: 'sawtooth' is never valid"),
+        ({"recipe__momentum": {"low": 0.5, "high": 1.0}}, "space: recipe.momentum: 1.0 is never valid"),
+        ({"network__stages__7__units": [3]}, "stages has no entry 7, only 0 to 2"),
+        ({"network__shortcut__kind": [3]}, "is never valid"),
     ],
 )
 def test_paths_and_values_that_fit_nowhere_are_refused(parameters, said):

@@ -84,14 +84,14 @@ def test_the_same_search_again_runs_nothing_and_another_is_refused(found):
     assert json.loads(before)["end_order"] == ["0", "1"]
     assert len(again.outcomes()) == 2
     for changes, said in [
-        ({"epochs": 3}, "now recipe.epochs 3 was 2; give another --out"),
-        ({"seed": 5}, "now seed 5 was 0"),
-        ({"tuner": "bayesian"}, "now tuner 'bayesian' was 'random'"),
-        ({"max_params": 10**6}, "now limits.params 1000000 was None"),
-        ({"over": {"parameters": {"network.width_factor": [1.0, 2.0]}}}, "now space.parameters"),
+        ({"epochs": 3}, ": recipe.epochs 3 instead of 2; use another --out"),
+        ({"seed": 5}, "seed 5 instead of 0"),
+        ({"tuner": "bayesian"}, "tuner 'bayesian' instead of 'random'"),
+        ({"max_params": 10**6}, "limits.params 1000000 instead of None"),
+        ({"over": {"parameters": {"network.width_factor": [1.0, 2.0]}}}, ": space.parameters"),
     ]:
         asked = {"over": OVER, "spec": reskeras.network(**TINY), "tuner": "random", "trials": 2, "epochs": 2, **changes}
-        with pytest.raises(reskeras.ReskerasError, match="is another search") as caught:
+        with pytest.raises(reskeras.ReskerasError, match="holds another search") as caught:
             reskeras.tune(**asked, out=found.path)
         assert said in str(caught.value)
 
@@ -101,7 +101,7 @@ def test_trials_that_fail_are_told_and_the_search_goes_on(tmp_path):
     found = reskeras.tune(over, reskeras.network(**TINY), tuner="grid", epochs=1, out=tmp_path / "search")
     [good, bad] = found.outcomes()
     assert (good.status, bad.status) == ("completed", "failed")
-    assert "the loss is not finite at step" in bad.reason
+    assert "the loss has diverged to" in bad.reason
     assert len(found.ranked()) == 1
 
 
@@ -194,7 +194,7 @@ def test_patience_ends_a_training_and_is_kept_over_a_resume(tmp_path):
     assert epochs < 12
     again = reskeras.train(reskeras.network(**TINY), out=tmp_path / "run", resume=True, **fields)
     assert len(again.folder.metrics()) == epochs
-    with pytest.raises(reskeras.ReskerasError, match="patience watches held-out images; set holdout"):
+    with pytest.raises(reskeras.ReskerasError, match="patience needs held-out images; set holdout"):
         reskeras.recipe("step-cifar", patience=2)
 
 
@@ -232,7 +232,7 @@ def test_killed_in_a_trial_the_same_command_goes_on(tmp_path):
     process.wait()
     first = (out / "search" / "trial_0" / "outcome.json").stat().st_mtime
     done = subprocess.run(command(out), capture_output=True, text=True, check=True)
-    assert "going on after 1 trials" in done.stderr
+    assert "resuming after 1 trials" in done.stderr
     assert (out / "search" / "trial_0" / "outcome.json").stat().st_mtime == first
     undisturbed = tmp_path / "other"
     subprocess.run(command(undisturbed), capture_output=True, check=True)
@@ -279,7 +279,7 @@ def test_a_killed_workers_trial_is_run_again_or_by_another(tmp_path, restarts):
     assert process.returncode == 0, stderr
     assert "worker 0 was killed by SIGKILL" in stderr
     assert ("restart 1 of 3" in stderr) == bool(restarts)
-    assert ("it is not started again" in stderr) != bool(restarts)
+    assert ("it is not restarted" in stderr) != bool(restarts)
     assert len(open_search(out).ranked()) == 4
     assert worker_pids() == {}
 
@@ -296,7 +296,7 @@ def test_a_search_whose_workers_all_die_ends_and_says_so(tmp_path):
     for pid in worker_pids().values():
         os.kill(pid, signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
-    assert "trials were begun and not finished" in stderr
+    assert "trials were started but not finished" in stderr
     assert "best" in stdout
     done = subprocess.run(command(out), capture_output=True, text=True, check=True)  # alone, with the same folder
     assert len(open_search(out).ranked()) == 4, done.stderr
@@ -363,8 +363,8 @@ def test_on_a_cluster_a_chief_whom_nobody_asks_ends(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert "no worker has shown a sign of life for 3 s; the search ends" in done.stderr
-    assert "no trial has ended" in done.stderr
+    assert "no worker has sent a heartbeat for 3 s; the search ends" in done.stderr
+    assert "no trial has finished" in done.stderr
 
 
 def test_a_port_in_use_and_half_a_cluster_are_told(tmp_path, monkeypatch):
@@ -376,7 +376,7 @@ def test_a_port_in_use_and_half_a_cluster_are_told(tmp_path, monkeypatch):
         with pytest.raises(reskeras.ReskerasError, match=f"port: {port} on 127.0.0.1 is in use"):
             reskeras.tune(**asked, workers=2, port=port, command=["true"])
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "8000")
-    with pytest.raises(reskeras.ReskerasError, match="KERASTUNER_TUNER_ID is not set, and KERASTUNER_ORACLE_PORT is"):
+    with pytest.raises(reskeras.ReskerasError, match="KERASTUNER_TUNER_ID is not set, but KERASTUNER_ORACLE_PORT is"):
         reskeras.tune(**asked)
 
 

@@ -149,7 +149,7 @@ class DetectorJob(Job):
 def _check_recipe(recipe: Recipe) -> None:
     """ReskerasError for fields of a recipe that do not apply to detectors."""
     if recipe.normalise == "per_pixel_mean":
-        raise ReskerasError("normalise: 'per_pixel_mean' is for images of one size; choose per_channel or scale")
+        raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
     for field in ("label_smoothing", "class_weights"):
         if getattr(recipe, field) not in (0.0, "none"):
-            raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is for classifiers, not for detectors")
+            raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is only for classifiers")

@@ -230,8 +230,8 @@ def test_an_image_with_an_absurd_number_of_objects_is_left_out(tmp_path):
     ("text", "words"),
     [
         ("{", "cannot be read as JSON"),
-        ("", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("", "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
         ("[]", "no list of images"),
         ('{"images": []}', "no list of annotations"),
         ('{"images": [1], "annotations": []}', "no list of images"),

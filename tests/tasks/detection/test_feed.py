@@ -101,7 +101,7 @@ def test_shards_of_a_batch_are_the_batch(source, monkeypatch):
 def test_a_batch_of_all_images_that_replicas_cannot_share_is_refused(source):
     """Fifteen images are left of sixteen: two replicas would each take seven, and what is left in the next step."""
     two = SimpleNamespace(num_replicas_in_sync=2)
-    with pytest.raises(ReskerasError, match="batch_size: 15 images cannot be shared by 2 replicas"):
+    with pytest.raises(ReskerasError, match="batch_size: 15 images cannot be split evenly over 2 replicas"):
         feed(source, Replicas(two), batch_size=16, holdout=0.05).check()
 
 

@@ -74,7 +74,7 @@ def test_context_is_trained_and_looked_at(tmp_path, shapes):
     ("fields", "message"),
     [
         ({"scales": (1.0,)}, "scales: 1: should be two or more"),
-        ({"scales": (2.0, 1.0)}, "rising"),
+        ({"scales": (2.0, 1.0)}, "increasing"),
         ({"scales": (0.01, 1.0)}, "between 0.1 and 8"),
         ({"canonical": 0.0}, "canonical: 0"),
     ],

@@ -189,13 +189,13 @@ NONE = {"label": np.zeros(0, np.int64)}
             "objects",
             KINDS.Sequence({"bbox": KINDS.BBoxFeature(bbox_format="XYWH"), **LABEL}),
             {"bbox": np.zeros((0, 4), np.float32), **NONE},
-            "boxes as XYWH",
+            "XYWH boxes",
         ),
         (
             "image",
             KINDS.Image(shape=(4, 4, 1), dtype=np.uint16, encoding_format="png"),
             np.zeros((4, 4, 1), np.uint16),
-            "images of uint16",
+            "uint16 images",
         ),
     ],
 )

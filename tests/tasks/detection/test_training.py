@@ -67,7 +67,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, shapes):
     resumed = reskeras.train_detector(
         SPEC, f"voc:{shapes}", out=tmp_path / "run", resume=True, tell=told.append, **fields
     )
-    assert "resume: going on after epoch 1, step 2" in told
+    assert "resume: continuing after epoch 1, step 2" in told
     assert resumed.folder.provenance()["trained_sha256"] == whole.folder.provenance()["trained_sha256"]
     drop = {"seconds"}
     assert [{name: row[name] for name in row.keys() - drop} for row in resumed.folder.metrics()] == [
@@ -77,7 +77,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, shapes):
 
 def test_another_detector_in_a_runs_place_is_refused(tmp_path, shapes, copied_detector):
     other = reskeras.detector(SPEC, settings=("anchors.sizes=[10, 20]",))
-    with pytest.raises(ReskerasError, match=r"is a different training: network\.anchors"):
+    with pytest.raises(ReskerasError, match=r"holds another training: network\.anchors"):
         reskeras.train_detector(other, f"voc:{shapes}", out=copied_detector.path, resume=True, **LEARNING)
 
 
@@ -175,7 +175,7 @@ def test_a_detector_goes_on_from_a_detector(tmp_path, shapes, detector_run):
 
 def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
     other = reskeras.detector(SPEC, order="full_preact")
-    with pytest.raises(ReskerasError, match=r"from: .* is another network"):
+    with pytest.raises(ReskerasError, match=r"from: .* is a different network"):
         reskeras.train_detector(other, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, **SHORT)
     assert not (tmp_path / "run" / "model.keras").exists()
 
@@ -183,10 +183,10 @@ def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"normalise": "per_pixel_mean"}, "normalise: 'per_pixel_mean' is for images of one size"),
-        ({"label_smoothing": 0.1}, "label_smoothing: 0.1 is for classifiers"),
-        ({"class_weights": "balanced"}, "class_weights: 'balanced' is for classifiers"),
-        ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: goes by a classifier's"),
+        ({"normalise": "per_pixel_mean"}, "normalise: 'per_pixel_mean' is only for images of one size"),
+        ({"label_smoothing": 0.1}, "label_smoothing: 0.1 is only for classifiers"),
+        ({"class_weights": "balanced"}, "class_weights: 'balanced' is only for classifiers"),
+        ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: needs a classifier's"),
         ({"augment": {"mixup": 0.1}}, "augment.mixup: only for classifiers"),
         ({"freeze": "stage9"}, "'stage9' is not one of"),
         ({"freeze": "rpn"}, "'rpn' is not one of"),
