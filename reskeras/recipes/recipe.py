@@ -116,7 +116,15 @@ class Recipe(Spec):
         Annotated[int, whole(1, 100_000)] | None,
         Field(description="Stop after this many epochs without improvement on the held-out images"),
     ] = None
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"],
+        Field(
+            description="auto: bf16 where the device has it; on older GPUs with tensor cores float16, its loss scaled"
+        ),
+    ] = "auto"
+    xla: Annotated[Literal["auto"] | bool, Field(description="Compile the training step with XLA; auto: on a GPU")] = (
+        "auto"
+    )
     form: Annotated[Form, Field(description="How equal units are compiled; auto: scanned when there are many")] = "auto"
     recompute: Annotated[bool, Field(description="Recompute units in the backward pass; saves memory")] = False
     deterministic: Annotated[bool, Field(description="Make results bit-for-bit reproducible; slower")] = False

@@ -16,6 +16,7 @@ from reskeras.graph.load import save_model
 from reskeras.graph.weights import read, write
 from reskeras.runs import MODEL_FILE, RunFolder
 from reskeras.training.background import Background
+from reskeras.training.optimizer import sgd_of
 from reskeras.training.position import Position
 from reskeras.training.subject import Logs, Measure
 from reskeras.verbosity import Verbosity, verbosity
@@ -106,10 +107,10 @@ class GradientLogger(keras.callbacks.Callback):
         """Accumulate this step's gradient norm."""
         if self.position.step == 1:
             self.total = 0.0
-        self.total += float(self.model.optimizer.gradient_norm.numpy())
+        self.total += float(sgd_of(self.model).gradient_norm.numpy())
         self.steps = self.position.step
         if self.position.left() == 0:
-            self.rate = self.model.optimizer.last_rate()
+            self.rate = sgd_of(self.model).last_rate()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Add the epoch's figures to `logs`."""
@@ -129,7 +130,7 @@ class AveragedEvaluation(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Swap the averages in."""
-        averages = self.model.optimizer.averages()
+        averages = sgd_of(self.model).averages()
         for variable in self.model.trainable_variables:
             if id(variable) in averages:
                 self.kept.append((variable, keras.ops.convert_to_numpy(variable)))
@@ -207,7 +208,7 @@ class RunRecorder(keras.callbacks.Callback):
         best = not self.picks or score > self.best
         self.best = max(self.best, score)
         self.writing.wait()  # before the model that is being written changes
-        write(self.saved, read(self.model, instead=self.model.optimizer.averages()))
+        write(self.saved, read(self.model, instead=sgd_of(self.model).averages()))
         self.writing.start(partial(self._write, epoch, best))
 
     def _write(self, epoch: int, best: bool) -> None:

@@ -24,6 +24,7 @@ from reskeras.training.epochs import run_epochs
 from reskeras.training.form import training_form
 from reskeras.training.guards import DivergenceStop, StateKeeper
 from reskeras.training.memory import ran_out
+from reskeras.training.optimizer import sgd_of
 from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
 from reskeras.training.schedule_controller import ScheduleController
@@ -32,6 +33,8 @@ from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
+
+LATER = ("xla",)  # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def _prepared(
     model.prepare(*feed.example())
     if options.begin:
         position.epoch = options.begin
-        model.optimizer.begin_at(position.steps)
+        sgd_of(model).begin_at(position.steps)
     return model
 
 
@@ -167,7 +170,7 @@ def _own_callbacks(
     measure, layers = subject.measure, subject.plan.weighted_layers()
     return _OwnCallbacks(
         GradientLogger(position),
-        ScheduleController(recipe, layers, model.optimizer.schedule, position, measure),
+        ScheduleController(recipe, layers, sgd_of(model).schedule, position, measure),
         RunRecorder(run, subject.saved(), feed.held_out, position, measure) if run else None,
         ProgressPrinter(recipe.step_images, feed.watches, position, measure) if run and show else None,
         Patience(recipe.patience, measure) if recipe.patience else None,
@@ -204,10 +207,8 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    told = {
-        **subject.described(),
-        "recipe": {name: value for name, value in recipe.model_dump(mode="json").items() if name not in BOOKKEEPING},
-    }
+    later = (name for name in LATER if getattr(recipe, name) == Recipe.model_fields[name].default)
+    told = {**subject.described(), "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING, *later})}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from reskeras.graph.weights import names_of
 from reskeras.recipes.recipe import Recipe
+from reskeras.training.precision import training_precision
 from reskeras.training.schedule import RecipeSchedule
 
 Rule = float | np.ndarray  # one number for a variable, or one for each entry of stacked weights
@@ -145,6 +146,26 @@ class CoupledDecaySGD(keras.optimizers.SGD):
         }
 
 
+class LossScaling(keras.optimizers.LossScaleOptimizer):
+    """Keras' dynamic loss scaling for float16, with one decision of all replicas on whether a step is skipped.
+
+    Keras takes the first replica's, for gradients that are not summed yet: those of another may have overflowed.
+    """
+
+    def check_finite(self, gradients: list) -> tf.Tensor:
+        """Whether the gradients of every replica are finite, a boolean."""
+        finite = super().check_finite(gradients)
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return finite
+        return context.all_reduce("MEAN", tf.cast(finite, tf.float32)) == 1.0
+
+
+def sgd_of(model: keras.Model) -> CoupledDecaySGD:
+    """The SGD that a model is trained by, inside its loss scaling if it has any."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
 def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float, variable: keras.Variable) -> Rule:
     values = dict.fromkeys(names, otherwise)
     for pattern, value in patterns.items():
@@ -155,9 +176,9 @@ def _rule(names: Sequence[str], patterns: Mapping[str, float], otherwise: float,
     return np.reshape([values[name] for name in names], shape).astype(variable.dtype)
 
 
-def optimizer_of(model: keras.Model, recipe: Recipe, steps: int) -> CoupledDecaySGD:
-    """The recipe's optimiser for `model`; `steps` is the total number of updates."""
-    return CoupledDecaySGD(
+def optimizer_of(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimiser for `model`, with loss scaling in float16; `steps` is the total number of updates."""
+    sgd = CoupledDecaySGD(
         RecipeSchedule(recipe, steps),
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
@@ -169,3 +190,4 @@ def optimizer_of(model: keras.Model, recipe: Recipe, steps: int) -> CoupledDecay
         ema=recipe.ema,
         gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
     )
+    return LossScaling(sgd) if training_precision(recipe.precision) == "mixed_float16" else sgd

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from reskeras.graph.layers.replicas import replica_seed
 
+MANTISSA = 23  # bits of a float32
+
 Seeds: TypeAlias = tf.Tensor  # int32 (2,): which operation, and how often it has drawn
 
 
@@ -16,8 +18,14 @@ def drop(x: tf.Tensor, rate: tf.Tensor | float, per_image: bool, seeds: Seeds) -
     """`x` with elements, or with `per_image` whole images, set to 0 at `rate`; the rest times 1 / (1 - rate)."""
     shape = [tf.shape(x)[0]] + [1] * (len(x.shape) - 1) if per_image else tf.shape(x)
     rate = tf.cast(rate, tf.float32)
-    kept = tf.random.stateless_uniform(shape, seeds) >= rate
+    kept = _uniform(shape, seeds) >= rate
     return x * tf.cast(tf.cast(kept, tf.float32) / (1.0 - rate), x.dtype)
+
+
+def _uniform(shape: Any, seeds: Seeds) -> tf.Tensor:
+    """float32 in 0..1, the numbers of `tf.random.stateless_uniform`: XLA makes others of the same random bits."""
+    bits = tf.random.stateless_uniform(shape, seeds, None, None, tf.int32, alg="philox")
+    return tf.cast(tf.bitwise.bitwise_and(bits, (1 << MANTISSA) - 1), tf.float32) * 2.0**-MANTISSA
 
 
 @keras.saving.register_keras_serializable(package="reskeras")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
@@ -14,7 +15,7 @@ from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.classification.feed import Feed
-from reskeras.training.form import training_context
+from reskeras.training.form import training_context, training_xla
 from reskeras.training.optimizer import optimizer_of
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
@@ -77,6 +78,6 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bo
         optimizer=optimizer_of(model, recipe, steps),
         loss=loss(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=False,  # XLA halves the speed on a CPU
+        jit_compile=training_xla(recipe, tf.distribute.get_strategy().num_replicas_in_sync),
     )
     return model

@@ -74,6 +74,7 @@ class DetectorSubject:
             self.detector, self.name, most, training_context(self.plan, recipe, synchronized), recipe.freeze
         )
         freeze(model, self.detector.network, recipe.freeze, recipe.frozen_bn)
+        # shapes inside follow what a batch holds, which XLA cannot compile
         model.compile(optimizer=optimizer_of(model, recipe, steps), jit_compile=False)
         return model
 
@@ -150,6 +151,6 @@ def _check_recipe(recipe: Recipe) -> None:
     """ReskerasError for fields of a recipe that do not apply to detectors."""
     if recipe.normalise == "per_pixel_mean":
         raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
-    for field in ("label_smoothing", "class_weights"):
-        if getattr(recipe, field) not in (0.0, "none"):
+    for field, off in (("label_smoothing", (0.0,)), ("class_weights", ("none",)), ("xla", ("auto", False))):
+        if getattr(recipe, field) not in off:
             raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is only for classifiers")
