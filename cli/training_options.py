@@ -140,7 +140,7 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
         _instead("--batch-size", int),
         _instead("--learning-rate", float, "RATE"),
         _instead("--seed", int),
-        _instead("--precision", str, "P", "auto, float32 or mixed_bfloat16; overrides the recipe's."),
+        _instead("--precision", str, "P", "auto, float32, mixed_bfloat16 or mixed_float16; overrides the recipe's."),
         click.option(
             "--form", metavar="FORM", help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."
         ),

@@ -21,6 +21,7 @@ from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import BOOKKEEPING
 
+HALVES = {"mixed_bfloat16": "bf16", "mixed_float16": "float16"}
 UNCOMPARED = (*BOOKKEEPING, "seed", "deterministic")  # fields of a recipe that no paper gives
 
 
@@ -103,8 +104,8 @@ def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = 
     said += _recipe_differences(row, paper)
     if row.views != paper.views:
         said.append(f"{_in_words(row.views)} instead of {_in_words(paper.views)}")
-    if "bfloat16" in (provenance or {}).get("precision", ""):
-        said.append("computed in bf16")
+    if half := HALVES.get((provenance or {}).get("precision", "")):
+        said.append(f"computed in {half}")
     if runs and suite.runs > 1 and runs != suite.runs:
         said.append(f"{runs} of {suite.runs} runs")
     return said + ([row.asked.differs] if row.asked.differs else [])

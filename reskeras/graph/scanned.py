@@ -13,7 +13,7 @@ import tensorflow as tf
 from reskeras.graph.functions import UnitTensors, execute
 from reskeras.graph.keras_layers import Context
 from reskeras.graph.layers.batch_norm import moved
-from reskeras.graph.layers.replicas import mean_over_replicas, replica_seed
+from reskeras.graph.layers.replicas import replica_seed, with_mean_over_replicas
 from reskeras.plans import operations as op
 from reskeras.plans import plan_data
 from reskeras.plans.nodes import mapped, placed_ops, sequence_ops
@@ -106,7 +106,10 @@ class ScannedUnits(keras.layers.Layer):
                 stacked[name, "rate"] = self.rates[name]
                 keys += [(name, "seeds"), (name, "rate")]
         stream, statistics = self._loop(inputs, {key: stacked[key] for key in keys}, training, learns)
-        self._move(statistics, training)
+        with_mean_over_replicas(list(statistics.values()), partial(self._move, list(statistics)))
+        if training:
+            for name in self.drawing:
+                self.stacks[name, "draws"].assign(self.stacks[name, "draws"] + 1)
         return stream
 
     def _cast(self, key: Key, value: tf.Tensor) -> tf.Tensor:
@@ -157,19 +160,16 @@ class ScannedUnits(keras.layers.Layer):
             for which, role in enumerate(("moving_mean", "moving_variance"))
         }
 
-    def _move(self, statistics: dict[Key, tf.Tensor], training: bool) -> None:
+    def _move(self, keys: list[Key], statistics: list[tf.Tensor]) -> None:
         momenta = {
             local_name(each.name, self.template): each.momentum
             for each in sequence_ops(self.template.nodes)
             if isinstance(each, op.BatchNorm)
         }
-        for key, batch in zip(statistics, mean_over_replicas(list(statistics.values())), strict=True):
+        for key, batch in zip(keys, statistics, strict=True):
             stack = self.stacks[key]
             batch = tf.ensure_shape(batch, stack.shape)
             stack.assign(moved(tf.convert_to_tensor(stack), batch, momenta[key[0]]))
-        if training:
-            for name in self.drawing:
-                self.stacks[name, "draws"].assign(self.stacks[name, "draws"] + 1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The input shape, which each unit of a run keeps."""

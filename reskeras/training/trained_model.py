@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from reskeras.graph.layers.replicas import averaged_together
+
 
 class TrainedModel(keras.Model):
     """A functional model whose evaluation ignores rows of weight 0, and which trains on several workers.
@@ -29,6 +31,11 @@ class TrainedModel(keras.Model):
                 lambda spec: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype), batch
             )
         )
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Keras' step, with the batch-norm statistics of all layers averaged over replicas in one reduction."""
+        with averaged_together():
+            return super().train_step(data)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and metrics of a batch (images, labels), or (images, labels, weights), where weight 0 is padding."""

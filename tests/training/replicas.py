@@ -5,10 +5,12 @@ the replicas hold.
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 import yaml
 
 import reskeras
@@ -41,7 +43,22 @@ class Apart(keras.callbacks.Callback):
             self.largest = max(self.largest, *(float(np.abs(local[0] - other).max()) for other in local))
 
 
+def counted_collectives():
+    """Counts, by graph, the collective reductions of more than a number: those of the training step are the most."""
+    from tensorflow.python.ops import collective_ops
+
+    found, reduce = Counter(), collective_ops.all_reduce_v2
+
+    def counting(*args, **keywords):
+        found[id(tf.compat.v1.get_default_graph())] += args[0].shape.num_elements() != 1
+        return reduce(*args, **keywords)
+
+    collective_ops.all_reduce_v2 = counting
+    return found
+
+
 def main():
+    found = counted_collectives()
     out, strategy, devices = sys.argv[1:4]
     fields, apart = yaml.safe_load(sys.argv[4]), Apart()
     network = NETWORK | fields.pop("network", {})
@@ -54,6 +71,7 @@ def main():
         **{**RECIPE, **fields},
     )
     print("apart", apart.largest)
+    print("collectives", max(found.values(), default=0))
     print("finished", run.path)
 
 

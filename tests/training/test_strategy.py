@@ -107,20 +107,16 @@ def test_accumulated_parts_train(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path):
+@pytest.mark.parametrize(
+    ("fields", "collectives"),
+    [("{sync_bn: true}", None), ("{}", 2), ("{form: scanned}", 2)],  # 2: gradients, and all batch norms' statistics
+)
+def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path, fields, collectives):
     ports = "127.0.0.1:21731", "127.0.0.1:21732"
     running = []
     for index in range(2):
         config = json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
-        command = [
-            sys.executable,
-            "-m",
-            "tests.training.replicas",
-            str(tmp_path / "two"),
-            "multi-worker",
-            "0",
-            "{sync_bn: true}",
-        ]
+        command = [sys.executable, "-m", "tests.training.replicas", str(tmp_path / "two"), "multi-worker", "0", fields]
         running.append(
             subprocess.Popen(
                 command,
@@ -132,9 +128,12 @@ def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path):
             )
         )
     for worker in running:
-        _, errors = worker.communicate(timeout=300)
+        printed, errors = worker.communicate(timeout=300)
         assert worker.returncode == 0, errors
-    np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
+        assert "apart 0.0\n" in printed
+        assert collectives is None or f"collectives {collectives}\n" in printed
+    if collectives is None:  # statistics of all images, as one process has them
+        np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
 
 
 @pytest.mark.slow

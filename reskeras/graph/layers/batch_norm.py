@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from reskeras.graph.layers.replicas import mean_over_replicas
+from reskeras.graph.layers.replicas import with_mean_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="reskeras")
@@ -33,10 +33,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
         )
         if learns:
-            mean, variance = mean_over_replicas([mean, variance])
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moved(tf.convert_to_tensor(moving), batch, self.momentum))
+            with_mean_over_replicas([mean, variance], self._move)
         return outputs
+
+    def _move(self, statistics: list[tf.Tensor]) -> None:
+        for moving, batch in zip((self.moving_mean, self.moving_variance), statistics, strict=True):
+            moving.assign(moved(tf.convert_to_tensor(moving), tf.ensure_shape(batch, moving.shape), self.momentum))
 
 
 def fused_batch_norm(

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import tensorflow as tf
 
 MIXER = 0x3C6EF372  # spreads small replica numbers over the bits of a seed
 
 
-def mean_over_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Each of `values`, averaged over the replicas that run this step; itself when there is one.
+Use = Callable[[list[tf.Tensor]], None]
+
+
+class _Waiting(threading.local):
+    """What layers of this thread have to average, and what then uses it; None outside of `averaged_together`."""
+
+    updates: list[tuple[list[tf.Tensor], Use]] | None = None
+
+
+_waiting = _Waiting()
+
+
+def with_mean_over_replicas(values: list[tf.Tensor], use: Use) -> None:
+    """Call `use` with `values` (float32) averaged over the replicas that run this step: now, or when a block of
+    `averaged_together` ends.
 
     Moving statistics are kept on every replica: updated from each one's own batch they would silently drift apart.
     """
     context = tf.distribute.get_replica_context()
     if not values or context is None or context.num_replicas_in_sync == 1:
-        return values
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+        use(values)
+    elif _waiting.updates is None:
+        use(context.all_reduce(tf.distribute.ReduceOp.MEAN, values))
+    else:
+        _waiting.updates.append((values, use))
+
+
+@contextmanager
+def averaged_together() -> Iterator[None]:
+    """Average what the layers in the block have to average in one reduction at its end, instead of one per layer."""
+    _waiting.updates = []
+    try:
+        yield
+        updates = _waiting.updates
+    finally:
+        _waiting.updates = None
+    if updates:
+        values = [value for each, _ in updates for value in each]
+        packed = tf.concat([tf.reshape(value, [-1]) for value in values], axis=0)
+        means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, packed)
+        parts = iter(tf.split(means, [tf.size(value) for value in values]))
+        for each, use in updates:
+            use([tf.reshape(next(parts), tf.shape(value)) for value in each])
 
 
 def replica_seed(seed: tf.Tensor) -> tf.Tensor:
