@@ -151,7 +151,7 @@ def test_images_held_out_as_the_paper_does_are_no_difference(images, said):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("title: x\n", "source: not set"),
+        ("title: x\n", "source: required, but not set"),
         (MINE % "" + "findings: [{less: one, more: three, by: test_error, says: x}]\n", "'three' is not a row"),
         (MINE % "" + "findings: [{less: one, more: two, by: gap, says: x}]\n", "'gap' is not one of the measures"),
         ((MINE % "").replace("row: two", "row: one"), "row 'one' appears twice"),

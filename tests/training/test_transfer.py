@@ -189,7 +189,7 @@ def test_the_command_trains_from_a_run_and_resumes(start, tmp_path):
     ]
     done = CliRunner().invoke(commands, words)
     assert done.exit_code == 0, done.output
-    assert f"from {start.path}, frozen up to stage1" in done.stdout
+    assert f"starting from {start.path}, frozen up to stage1" in done.stdout
     assert CliRunner().invoke(commands, [*words, "--resume"]).exit_code == 0
     bad = CliRunner().invoke(commands, [*words[:-2], "--rate-factor", "stage2"])
     assert (bad.exit_code, "is not of the form NAME=NUMBER" in bad.stderr) == (2, True)

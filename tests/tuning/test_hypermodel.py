@@ -52,7 +52,7 @@ def test_random_search_of_kerastuner_with_limits(tmp_path, capsys):
 
 def test_a_network_stays_of_its_family():
     with pytest.raises(
-        reskeras.ReskerasError, match=r"network\.depth: 8 fits nowhere: depth: 8 is not a possible depth"
+        reskeras.ReskerasError, match=r"network\.depth: 8 is never valid: depth: 8 is not a possible depth"
     ):
         reskeras.HyperModel("depth-width", "resnet-50", "digits")
     model = reskeras.HyperModel({"parameters": {"network.depth": [18, 34]}}, "resnet-50", "digits")

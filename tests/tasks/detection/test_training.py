@@ -118,7 +118,7 @@ def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_
     run = reskeras.train_detector(
         SPEC, f"voc:{shapes}", out=tmp_path / "run", start=classifier.path, freeze="stage1", tell=told.append, **SHORT
     )
-    assert f"from {classifier.path}, frozen up to stage1, batch norm frozen" in told
+    assert f"starting from {classifier.path}, frozen up to stage1, batch norm frozen" in told
     before, after = read(classifier.model()), read(run.model())
     for name, value in before.items():
         if name.startswith("logits/"):
