@@ -38,7 +38,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def _move(self, statistics: list[tf.Tensor]) -> None:
         for moving, batch in zip((self.moving_mean, self.moving_variance), statistics, strict=True):
-            moving.assign(moved(tf.convert_to_tensor(moving), tf.ensure_shape(batch, moving.shape), self.momentum))
+            moving.assign(moved(tf.convert_to_tensor(moving), batch, self.momentum))
 
 
 def fused_batch_norm(

@@ -53,7 +53,8 @@ def averaged_together() -> Iterator[None]:
         means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, packed)
         parts = iter(tf.split(means, [tf.size(value) for value in values]))
         for each, use in updates:
-            use([tf.reshape(next(parts), tf.shape(value)) for value in each])
+            shapes = (value.shape if value.shape.is_fully_defined() else tf.shape(value) for value in each)
+            use([tf.reshape(next(parts), shape) for shape in shapes])
 
 
 def replica_seed(seed: tf.Tensor) -> tf.Tensor:
