@@ -158,7 +158,10 @@ def test_on_the_front_are_the_trials_that_no_other_beats_and_of_equals_the_first
 
 @pytest.mark.parametrize(
     ("objective", "label", "front"),
-    [("val_accuracy", "val_accuracy (higher is better)", [0, 2, 4]), ("val_loss", "val_loss (lower is better)", [0, 1])],
+    [
+        ("val_accuracy", "val_accuracy (higher is better)", [0, 2, 4]),
+        ("val_loss", "val_loss (lower is better)", [0, 1]),
+    ],
 )
 def test_the_front_that_is_drawn_goes_by_the_objectives_direction(objective, label, front):
     done = [
