@@ -16,7 +16,7 @@ from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file
 
 VERSION = 1
-FRAME = 16  # bytes of a TFRecord's header and footer
+HEADER, FOOTER = 12, 4  # TFRecord: length (8 bytes) and its checksum before the data, the data's checksum after
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RecordIndex:
         counts, sizes = self.counts, self.sizes
         if counts.shape != (len(self.paths),) or sizes.ndim != 1 or (counts < 0).any() or counts.sum() != len(sizes):
             return False
-        filled = np.concatenate([[0], np.cumsum(sizes + FRAME)])[np.concatenate([[0], np.cumsum(counts)])]
+        filled = np.concatenate([[0], np.cumsum(sizes + (HEADER + FOOTER))])[np.concatenate([[0], np.cumsum(counts)])]
         return bool((sizes >= 0).all()) and np.array_equal(np.diff(filled), self.stamps[:, 0])
 
 

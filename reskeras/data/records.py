@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.decode import CHANGED
-from reskeras.data.record_index import RecordIndex
+from reskeras.data.record_index import FOOTER, HEADER, RecordIndex
+from reskeras.data.tfds_builder import first_line
 from reskeras.errors import ReskerasError, failure
 
-HEADER, FOOTER = 12, 4  # TFRecord: length (8 bytes) and its checksum before the data, the data's checksum after
 WALKERS = 16  # files that are walked at the same time; each waits for the disk
 MOST_OPEN = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4  # files of one split that are kept open
 
@@ -71,14 +71,9 @@ class Records(ABC):
         """Size of all records together."""
         return int(self.sizes.sum())
 
-    def place(self, index: int) -> tuple[int, int]:
-        """The number of the file that a record stands in, and the record's number there."""
-        file = int(np.searchsorted(self._ends, index, side="right"))
-        return file, index - int(self._ends[file] - self.counts[file])
-
     def file_of(self, index: int) -> Path:
         """The file that a record stands in."""
-        return self.paths[self.place(index)[0]]
+        return self.paths[self._owner(index)]
 
     def read_all(self, indices: np.ndarray) -> np.ndarray:
         """The bytes of the records at `indices`, as an array of objects."""
@@ -91,6 +86,10 @@ class Records(ABC):
     @abstractmethod
     def _read_several(self, indices: Sequence[int]) -> list[builtins.bytes]:
         """The bytes of the records at `indices`; an OpError where a file is gone or shorter than it was."""
+
+    def _owner(self, index: int) -> int:
+        """The number of the file that a record stands in."""
+        return int(np.searchsorted(self._ends, index, side="right"))
 
     @cached_property
     def _ends(self) -> np.ndarray:
@@ -118,7 +117,7 @@ class TFRecords(Records):
     def _read_several(self, indices: Sequence[int]) -> list[builtins.bytes]:
         found = []
         for index in indices:
-            file, _ = self.place(index)
+            file = self._owner(index)
             descriptor = self._open.get(file)
             kept = descriptor is not None
             if descriptor is None:
@@ -143,7 +142,7 @@ class ArrayRecords(Records):
             self.source = ArrayRecordDataSource([os.fspath(path) for path in paths])
             self.sizes = np.array([path.stat().st_size for path in paths], np.int64)
         except (OSError, RuntimeError, ValueError) as error:
-            raise failure(f"data: {paths[0].parent} has broken record files: {_first_line(error)}") from error
+            raise failure(f"data: {paths[0].parent} has broken record files: {first_line(error)}") from error
         self.counts = np.array([each.num_records for each in self.source._read_instructions], np.int64)
 
     def _read_several(self, indices: Sequence[int]) -> list[builtins.bytes]:
@@ -197,7 +196,3 @@ def _walked(path: Path) -> np.ndarray:
     except (OSError, tf.errors.OpError) as error:
         raise failure(f"data: {path} cannot be read: {getattr(error, 'strerror', 'it has disappeared')}") from error
     return np.array(sizes, np.int64)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -67,7 +67,7 @@ def train(
     spec, chosen = trained.spec(spec), read_recipe(named, **recipe_fields)
     if begun:
         chosen = trained.beginning_recipe(chosen)
-    replicas.check(chosen.batch_size, chosen.accumulate)
+    replicas.check(chosen)
     source = trained.open_source(data, data_dir)
     job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - refuses what does not fit before the notes are printed

@@ -101,7 +101,7 @@ def fit(
     diverges or a checkpoint cannot be written, 143 or 130 when stopped by a signal.
     """
     replicas = replicas or open_replicas("one")
-    replicas.check(recipe.batch_size, recipe.accumulate)
+    replicas.check(recipe)
     if recipe.deterministic:  # no global seed is needed: every random op has a seed of its own, from the recipe
         set_determinism(True)
     feed = subject.feed(recipe, replicas)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from reskeras.errors import ReskerasError
 from reskeras.graph.keras_layers import Context
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
@@ -28,9 +27,7 @@ def training_form(plan: Plan, recipe: Recipe) -> str:
 
 def training_xla(recipe: Recipe, replicas: int = 1) -> bool:
     """Whether XLA compiles the training step: as the recipe says; `auto` does so on a GPU, where it is faster, and not
-    on a CPU, where it takes twice as long. ReskerasError for several replicas, whose reductions it cannot compile."""
-    if recipe.xla is True and replicas > 1:
-        raise ReskerasError(f"xla: true works with one replica only, and there are {replicas}; use auto or false")
+    on a CPU, where it takes twice as long, nor with several replicas, whose reductions it cannot compile."""
     if recipe.xla == "auto":
         return replicas == 1 and bool(tf.config.list_physical_devices("GPU"))
     return recipe.xla

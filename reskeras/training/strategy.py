@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.recipes.recipe import Recipe
 from reskeras.training.cluster import cluster
 
 STRATEGIES = ("auto", "one", "mirrored", "multi-worker")
@@ -33,10 +34,13 @@ class Replicas:
         """Whether this process writes the run folder."""
         return self.worker == 0
 
-    def check(self, batch_size: int, accumulate: int) -> None:
-        """Raise ReskerasError when a batch cannot be split over the replicas."""
+    def check(self, recipe: Recipe) -> None:
+        """Raise ReskerasError when the recipe asks for what several replicas cannot do."""
+        batch_size, accumulate = recipe.batch_size, recipe.accumulate
         if self.count == 1:
             return
+        if recipe.xla is True:  # it cannot compile their reductions
+            raise ReskerasError(f"xla: true works with one replica only, and there are {self.count}; use auto or false")
         if accumulate > 1:
             raise ReskerasError(
                 f"accumulate: {accumulate} works with one replica only, and there are {self.count}: "

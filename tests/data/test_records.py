@@ -124,7 +124,8 @@ def test_a_broken_file_is_named(tmp_path, own_cache, damage, words):
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts what the process reads")
 def test_random_reads_read_only_what_is_wanted(tmp_path, own_cache):
     paths, everything = written(tmp_path, [300, 300], largest=20_000)
-    TFRecords(paths)
+    for _ in range(2):  # the second is the first to read an index, and may import what that takes
+        TFRecords(paths).read(0)
 
     def bytes_read():
         return int(Path("/proc/self/io").read_text().split("rchar: ")[1].split()[0])
