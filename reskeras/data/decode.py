@@ -15,14 +15,13 @@ from PIL import Image
 from reskeras.data.image_opener import PixelBudget, opened_image
 from reskeras.data.orientation import JPEG_EXIF, PNG_EXIF, UPRIGHT, contains, orientation_of, traced_once, turned
 from reskeras.data.plain import JPEG, PNG
+from reskeras.data.resample import INTERPOLATIONS, resampled
 from reskeras.errors import ReskerasError, failure
 
 LARGEST_IMAGE = 64_000_000  # pixels; a decoded image of this size takes 192 MB
 PIXELS_AT_ONCE = PixelBudget(LARGEST_IMAGE)
 CHANGED = "changed since the data was opened"
 COLOURS = 3
-# TensorFlow's kernel, and its radius in pixels of the smaller image; all equal Pillow's
-INTERPOLATIONS = {"bilinear": ("triangle", 1), "bicubic": ("keyscubic", 2), "lanczos": ("lanczos3", 3)}
 EXACT = "INTEGER_ACCURATE"  # TensorFlow's own choice is an approximate transform, off by up to 14
 JPEG_SCAN = b"\xff\xda\0"  # begins the pixels of a JPEG, after its Exif segment if it has one
 LONGEST_HEADER = 4096  # bytes before that, in JPEGs with nothing special
@@ -208,7 +207,7 @@ def _cover(image: tf.Tensor, height: int, width: int, framing: Framing) -> tf.Te
     """Equal to `tf.image.resize` and a centre crop, without computing the part that is cropped away: resized whole,
     a strip of 1x60000 pixels would take 36 GB. The longer side is rounded down and the corner to the
     nearest, as torchvision's Resize and CenterCrop do."""
-    kernel, support = INTERPOLATIONS[framing.interpolation]
+    _, support = INTERPOLATIONS[framing.interpolation]
     size = tf.cast(tf.shape(image)[:2], tf.float64)
     wanted = tf.constant([height, width], tf.float64)
     tight = tf.argmax(wanted / size)  # the axis along which it just covers
@@ -220,14 +219,13 @@ def _cover(image: tf.Tensor, height: int, width: int, framing: Framing) -> tf.Te
     last = tf.minimum(tf.math.ceil((corner + wanted) / scale + reach), size)
     top, left = tf.unstack(tf.cast(first, tf.int32))
     bottom, right = tf.unstack(tf.cast(last, tf.int32))
-    resized = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis, top:bottom, left:right],
-        size=[height, width],
-        scale=tf.cast(scale, tf.float32),
-        translation=tf.cast(first * scale - corner, tf.float32),
-        kernel_type=kernel,
-        antialias=True,
-    )[0]
+    resized = resampled(
+        image[top:bottom, left:right],
+        (height, width),
+        tf.cast(scale, tf.float32),
+        tf.cast(first * scale - corner, tf.float32),
+        framing.interpolation,
+    )
     return to_pixels(resized)
 
 

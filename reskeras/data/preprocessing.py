@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from reskeras.bounded import check_archive
 from reskeras.data.batches import fitted
-from reskeras.data.decode import INTERPOLATIONS, WHOLE, Framing, fit_image
+from reskeras.data.decode import WHOLE, Framing, fit_image
+from reskeras.data.resample import INTERPOLATIONS
 from reskeras.data.source import Split
 from reskeras.errors import failure
 from reskeras.files import atomic_file

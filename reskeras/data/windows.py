@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, mapped
 from reskeras.data.decode import COLOURS, EXACT, by_format, to_pixels, with_channels
 from reskeras.data.orientation import stored_window, turned, turned_size
+from reskeras.data.resample import resampled
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec, ResizedCropSpec
@@ -16,6 +18,7 @@ from reskeras.recipes.augment import AugmentSpec, ResizedCropSpec
 TRIES = 10  # windows drawn per image; the first that fits is used
 NUMBERS = 4  # random numbers in 0..1 for a window
 MARGIN = 2  # extra columns decoded beside a window of a JPEG
+RATIOS = (1, 2, 4, 8)  # a JPEG can be decoded at 1 / these of its resolution, at less cost
 
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -90,27 +93,61 @@ def shape_of(data: tf.Tensor) -> tf.Tensor:
 
 
 def decode_window(
-    data: tf.Tensor, channels: int, choose: Callable[[tf.Tensor], tf.Tensor], plain: str | None = None
+    data: tf.Tensor,
+    channels: int,
+    choose: Callable[[tf.Tensor], tf.Tensor],
+    plain: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tf.Tensor:
-    """The window of an encoded image that `choose` picks for its shape, as uint8 (height, width, channels).
+    """The window of an encoded image that `choose` picks for its shape, uint8 (height, width, channels); with `size`
+    (height, width) resized to that, float32 on the 0..255 scale (bilinear, antialiased).
 
     It equals the same window of the image as `decode` gives it. Of a JPEG the rest is never made; another format is
-    decoded whole, then cropped.
+    decoded whole, then cropped. A window of a JPEG that is to be resized to half its size or less is decoded at a half,
+    a quarter or an eighth of its resolution, as small as `size` allows, and resized from there.
     """
 
     def from_jpeg(stored: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
         shown = turned_size(stored, orientation)
-        top, left, height, width = tf.unstack(stored_window(choose(shown), shown, orientation))
-        # colour is stored at half the resolution, and a column's depends on its neighbours: without them the
-        # window's edge would differ from the whole image's
-        first, last = tf.maximum(left - MARGIN, 0), tf.minimum(left + width + MARGIN, stored[1])
-        decoded = tf.image.decode_and_crop_jpeg(
-            data, tf.stack([top, first, height, last - first]), channels=COLOURS, dct_method=EXACT
-        )
-        return turned(decoded[:, left - first : left - first + width], orientation)
+        window = stored_window(choose(shown), shown, orientation)
+        if size is None:
+            return turned(_jpeg_window(data, channels, window, stored, 1), orientation)
+        wanted = turned_size(tf.constant(size), orientation)
+        reducible = tf.reduce_min(window[2:] // wanted) >= tf.constant(RATIOS[1:])
+        ways = [partial(_resized_window, data, channels, window, stored, wanted, ratio) for ratio in RATIOS]
+        return turned(tf.switch_case(tf.reduce_sum(tf.cast(reducible, tf.int32)), ways), orientation)
 
-    image = tf.ensure_shape(by_format(data, from_jpeg, lambda image: cut(image, choose), plain), [None, None, COLOURS])
-    return with_channels(image, channels)
+    def from_other(image: tf.Tensor) -> tf.Tensor:
+        window = with_channels(tf.ensure_shape(cut(image, choose), [None, None, COLOURS]), channels)
+        return window if size is None else resampled(window, size)
+
+    return tf.ensure_shape(by_format(data, from_jpeg, from_other, plain), [None, None, channels])
+
+
+def _resized_window(
+    data: tf.Tensor, channels: int, window: tf.Tensor, stored: tf.Tensor, wanted: tf.Tensor, ratio: int
+) -> tf.Tensor:
+    """The window of a JPEG as stored, decoded at 1 / `ratio` of its resolution and resized to `wanted`, float32."""
+    if ratio == 1:
+        return resampled(_jpeg_window(data, channels, window, stored, 1), wanted)
+    corner, extent = window[:2], window[2:]
+    first, last = corner // ratio, -(-(corner + extent) // ratio)  # whole pixels that cover it
+    pixels = _jpeg_window(data, channels, tf.concat([first, last - first], axis=0), -(-stored // ratio), ratio)
+    scale = tf.cast(wanted * ratio, tf.float32) / tf.cast(extent, tf.float32)
+    return resampled(pixels, wanted, scale, tf.cast(first * ratio - corner, tf.float32) / ratio * scale)
+
+
+def _jpeg_window(data: tf.Tensor, channels: int, window: tf.Tensor, size: tf.Tensor, ratio: int) -> tf.Tensor:
+    """The window, int32 (top, left, height, width), of a JPEG of `size` as stored, both in pixels of 1 / `ratio` of its
+    resolution; uint8."""
+    top, left, height, width = tf.unstack(window)
+    # colour is stored at half the resolution, and a column's depends on its neighbours: without them the
+    # window's edge would differ from the whole image's
+    first, last = tf.maximum(left - MARGIN, 0), tf.minimum(left + width + MARGIN, size[1])
+    decoded = tf.image.decode_and_crop_jpeg(
+        data, tf.stack([top, first, height, last - first]), channels=COLOURS, ratio=ratio, dct_method=EXACT
+    )
+    return with_channels(decoded[:, left - first : left - first + width], channels)
 
 
 def cut(image: tf.Tensor, choose: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
@@ -134,12 +171,11 @@ def cropped_batch(
         stored, numbers = element
         if split.encoded is None:
             image, label = split.decode(stored)
-            window = cut(image, lambda shape: choose(shape, numbers))
+            resized = resampled(cut(image, lambda shape: choose(shape, numbers)), size[:2])
         else:
             data, label = split.encoded(stored)
-            window = decode_window(data, size[2], lambda shape: choose(shape, numbers), split.plain)
-        resized = to_pixels(tf.image.resize(window, size[:2], antialias=True))
-        return tf.ensure_shape(resized, size), label
+            resized = decode_window(data, size[2], lambda shape: choose(shape, numbers), split.plain, size[:2])
+        return tf.ensure_shape(to_pixels(resized), size), label
 
     shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
     return mapped(load, (split.fetch(indices), draws), shapes, at_once)

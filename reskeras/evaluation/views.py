@@ -13,6 +13,7 @@ import tensorflow as tf
 from reskeras.data.batches import examples, fitted
 from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.resample import resampled
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.dense import DenseNetwork
@@ -130,7 +131,7 @@ def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
         raise ReskerasError(f"scales: {size} would resize a {height}x{width} image to {shape[0]}x{shape[1]} pixels")
     if shape == [height, width]:
         return image
-    return tf.clip_by_value(tf.round(tf.image.resize(image, shape, antialias=True)), 0.0, 255.0)
+    return tf.clip_by_value(tf.round(resampled(image, tuple(shape))), 0.0, 255.0)
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reskeras.data.decode import INTERPOLATIONS, WHOLE, Framing
+from reskeras.data.decode import WHOLE, Framing
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.resample import INTERPOLATIONS
 from reskeras.errors import ReskerasError, failure, unknown
 from reskeras.identification.pixels import Adapted, Affine, Augmentation, Resized, ReversedChannels, standardised
 from reskeras.plans import operations as op

@@ -6,11 +6,12 @@ import tensorflow as tf
 from PIL import Image
 
 from reskeras.data.batches import fitted
-from reskeras.data.decode import INTERPOLATIONS, Framing, fit_image
+from reskeras.data.decode import Framing, fit_image
 from reskeras.data.division import divided_by_position
 from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
+from reskeras.data.resample import INTERPOLATIONS
 from reskeras.data.sample import split_off
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError

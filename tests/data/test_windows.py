@@ -1,18 +1,21 @@
 """Random windows: their area, aspect and place; JPEGs decoded in part equal what is cut from the whole."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
 from reskeras.data import windows
 from reskeras.data.decode import decode
+from reskeras.data.orientation import stored_window, turned
+from reskeras.data.resample import resampled
 from reskeras.data.windows import decode_window, resized_crop_window, shorter_side_window, window_of
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec, ResizedCropSpec
-from tests.data.images import batches, encoded_split, picture, raw
+from tests.data.images import batches, encoded, encoded_split, picture, raw
 
 
 def drawn(choose, shape, count=600):
@@ -130,6 +133,46 @@ def test_pixels_of_a_window_are_those_that_pillow_resizes(monkeypatch):
     window = image.crop((4, 8, 44, 38))
     expected = np.asarray(window.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
     assert np.abs(resized - expected).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("box", "ratio"), [((5, 9, 100, 130), 2), ((0, 0, 331, 413), 8), ((31, 22, 190, 250), 4)])
+def test_a_large_window_is_decoded_as_small_as_will_do_as_pillow_drafts(orientation, box, ratio):
+    size = (40, 52) if ratio < 8 else (41, 51)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = encoded(picture(413, 331), "JPEG", quality=92, exif=exif)
+    taken = []
+
+    def choose(shape):
+        top, left, height, width = box
+        taken.append(tf.constant([top, left, height, width] if shape[0] < shape[1] else [left, top, width, height]))
+        return taken[-1]
+
+    ours = decode_window(tf.constant(data), 3, choose, size=size if orientation < 5 else size[::-1]).numpy()
+    image = Image.open(io.BytesIO(data))
+    image.draft("RGB", (413 // ratio, 331 // ratio))
+    assert image.width == -(-413 // ratio)
+    window = stored_window(taken[-1], tf.constant([331, 413] if orientation < 5 else [413, 331]), orientation)
+    top, left, height, width = (number / ratio for number in window.numpy().tolist())
+    theirs = image.resize(size[::-1], Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+    expected = turned(tf.constant(np.asarray(theirs)), orientation).numpy().astype(np.float32)
+    # Pillow rounds, and looks beyond the window, by less than a pixel of what was decoded
+    assert np.abs(ours - expected)[1:-1, 1:-1].max() <= 2
+
+
+@pytest.mark.parametrize("extent", [(130, 190), (240, 300)])  # a half, a quarter, and still to be resized
+def test_what_is_decoded_smaller_is_antialiased(extent):
+    data = tf.constant(encoded(picture(400, 300), "JPEG", quality=95))
+    box = tf.constant([8, 16, *extent])
+    window = decode_window(data, 3, lambda _: box)
+    expected = resampled(window, (48, 64))
+
+    def off(found):
+        return float(tf.reduce_mean(tf.abs(found - expected)))
+
+    aliased = off(tf.image.resize(window, (48, 64)))
+    assert 0 < off(decode_window(data, 3, lambda _: box, size=(48, 64))) < 0.4 * aliased
 
 
 def test_only_the_header_of_a_jpeg_is_read_for_its_size():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.resample import resampled
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,7 @@ def placed(
     first, last = tf.maximum(corner, 0.0), tf.minimum(corner + scaled, canvas)
     # only the visible part: the op's buffer has (output rows x input columns) numbers, gigabytes for a strip of
     # 1x1000000 pixels on a whole canvas
-    seen = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis],
-        size=tf.cast(last - first, tf.int32),
-        scale=scale,
-        translation=corner - first,
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
+    seen = resampled(image, tf.cast(last - first, tf.int32), scale, corner - first)
     beside = tf.cast(tf.stack([first, canvas - last], axis=1), tf.int32)
     pixels = tf.pad(seen, tf.concat([beside, [[0, 0]]], axis=0))
     return Placed(

@@ -6,6 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.resample import resampled
+from reskeras.tasks.detection import canvas
 from reskeras.tasks.detection.canvas import inside, normalised, placed
 
 
@@ -38,13 +40,13 @@ def test_an_image_is_scaled_to_fit_into_the_upper_left_corner(height, width, exp
 @pytest.mark.parametrize(("factor", "where"), [(1.0, (0.0, 0.0)), (0.5, (0.3, 0.9)), (1.9, (0.5, 0.2))])
 def test_no_more_is_computed_than_is_seen(monkeypatch, height, width, factor, where):
     """The op takes as many numbers as it gives rows, times the columns of the image: of a strip gigabytes."""
-    whole, asked = tf.raw_ops.ScaleAndTranslate, []
-    monkeypatch.setattr(tf.raw_ops, "ScaleAndTranslate", lambda **how: asked.append(how) or whole(**how))
+    asked = []
+    monkeypatch.setattr(canvas, "resampled", lambda image, *how: asked.append(how) or resampled(image, *how))
     image = tf.constant(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
     one = placed(image, 60, 80, factor, tf.constant(where))
-    [how] = asked
-    assert how["size"].numpy().tolist() == (one.window[2:] - one.window[:2]).numpy().tolist()
-    expected = whole(**{**how, "size": [60, 80], "translation": one.corner})[0]
+    [(size, scale, _)] = asked
+    assert size.numpy().tolist() == (one.window[2:] - one.window[:2]).numpy().tolist()
+    expected = resampled(image, (60, 80), scale, one.corner)
     assert np.allclose(one.pixels, tf.where(inside(one.window, 60, 80), expected, 0.0), atol=0.05)
 
 
