@@ -17,9 +17,20 @@ from reskeras.machine import cores, memory
 
 DECODED = 6 * LARGEST_IMAGE  # bytes: three channels of the largest image, and as much again while it is resized
 READERS = max(min(cores(), memory() // 2 // DECODED), 1)  # images that are decoded at the same time
-SHARE = 8  # batches being made may take 1 / SHARE of the memory, and prefetched ones as much again
-COPIES = 3  # of a float32 batch while it is made: its pixels as decoded, changed and normalised
+SHARE, MOST = 8, 2 << 30  # batches being made take at most 1 / SHARE of the memory and MOST bytes, prefetched ones too
 AHEAD = 4  # batches that are prefetched, where memory allows
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Bytes that each number of a batch takes while the batch is made, and when it is ready."""
+
+    making: int
+    ready: int
+
+
+PIXELS = Taken(3, 1)  # uint8: the images one by one, together, and as they are handed over
+FLOATS = Taken(12, 4)  # float32: its pixels as decoded, changed and normalised
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,19 @@ class ReadAhead:
     ready: int
 
     @classmethod
-    def of(cls, count: int, size: tuple[int, ...], readers: int | None = None, room: int | None = None) -> ReadAhead:
-        """For batches of `count` float32 images of `size`, by `readers` and in `room` bytes (default: the process')."""
-        readers, room = readers or READERS, room or memory() // SHARE
-        each = 4 * count * prod(size)
-        parallel = max(min(room // (COPIES * each), readers), 1)
-        return cls(parallel, -(-readers // parallel), max(min(room // each, AHEAD), 1))
+    def of(
+        cls,
+        count: int,
+        size: tuple[int, ...],
+        taken: Taken = FLOATS,
+        readers: int | None = None,
+        room: int | None = None,
+    ) -> ReadAhead:
+        """For batches of `count` images of `size`, by `readers` and in `room` bytes (default: the process')."""
+        readers, room = readers or READERS, room or min(memory() // SHARE, MOST)
+        numbers = count * prod(size)
+        parallel = max(min(room // (taken.making * numbers), readers), 1)
+        return cls(parallel, -(-readers // parallel), max(min(room // (taken.ready * numbers), AHEAD), 1))
 
 
 def pipeline_options() -> tf.data.Options:
@@ -95,7 +113,7 @@ def fitted(
     framing: Framing = WHOLE,
 ) -> Batches:
     """Batches (uint8 images of `size`, int32 labels) of the images at `indices`, in this order; all are used."""
-    read_ahead = ReadAhead.of(batch_size, size)
+    read_ahead = ReadAhead.of(batch_size, size, PIXELS)
     return read_batches(
         split,
         indices,

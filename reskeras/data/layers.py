@@ -8,17 +8,16 @@ CutMix and RandomErasing are not used is said in `boxes.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from reskeras.data.pixel_boxes import cutmix_masks
+from reskeras.data.pixel_boxes import cutmix_boxes, inside, shares
+from reskeras.data.random_change import RandomChange
 from reskeras.data.shard_rows import Rows
 
-Change = Callable[[tf.Tensor, tf.Tensor, Rows], tf.Tensor]
-Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Numbers = dict[str, tf.Tensor]
 
 STILL = {"seed": 0, "dtype": "float32"}  # their own generator is unused; a global dtype policy must not apply to pixels
 
@@ -34,7 +33,7 @@ class Draws(keras.random.SeedGenerator):
         return tf.random.experimental.stateless_fold_in(self._seed, self._count)
 
 
-def colour_jitter(strength: float, channels: int) -> Change:
+def colour_jitter(strength: float, channels: int) -> RandomChange:
     """Brightness, contrast and, of colour images, saturation, in this order, on the 0..255 scale.
 
     With s for `strength`: brightness is shifted by up to s of the scale, the distance from each channel's mean
@@ -44,79 +43,84 @@ def colour_jitter(strength: float, channels: int) -> Change:
         keras.layers.RandomBrightness(strength, (0, 255), **STILL),
         keras.layers.RandomContrast((strength, strength), (0, 255), **STILL),
     ]  # one number would only raise it
-    # Keras multiplies saturation by f / (1 - f)
-    bounds = tuple((1 + change) / (2 + change) for change in (-strength, strength))
-    saturation = keras.layers.RandomSaturation(bounds, (0, 1), **STILL)
+    if channels == 3:  # Keras multiplies saturation by f / (1 - f)
+        bounds = tuple((1 + change) / (2 + change) for change in (-strength, strength))
+        layers.append(keras.layers.RandomSaturation(bounds, (0, 1), **STILL))
 
-    def change(images: tf.Tensor, seed: tf.Tensor, rows: Rows) -> tf.Tensor:
-        draws = Draws(seed)
-        for layer in layers:
-            images = _transformed(layer, images, draws, rows)
-        return _transformed(saturation, images / 255, draws, rows) * 255 if channels == 3 else images
+    def draw(seed: tf.Tensor, rows: Rows) -> tuple[Numbers, ...]:
+        draws, whole = Draws(seed), keras.KerasTensor((rows.of, 1, 1, channels), "float32")  # they look at its shape
+        drawn = [layer.get_random_transformation(whole, training=True, seed=draws) for layer in layers]
+        return tuple({name: rows.taken(values) for name, values in each.items()} for each in drawn)
 
-    return change
+    def changed(images: tf.Tensor, drawn: tuple[Numbers, ...]) -> tf.Tensor:
+        for layer, numbers, scale in zip(layers, drawn, (1, 1, 255), strict=False):
+            images = images if scale == 1 else images / scale
+            images = tf.ensure_shape(layer.transform_images(images, numbers, training=True), images.shape)
+            images = images if scale == 1 else images * scale
+        return images
 
-
-def _transformed(layer: Any, images: tf.Tensor, draws: Draws, rows: Rows) -> tf.Tensor:
-    """`layer` on the rows of a global batch, with what it draws for all of that batch."""
-    whole = keras.KerasTensor((rows.of, *images.shape[1:]), "float32")  # layers draw by the shape alone
-    drawn = layer.get_random_transformation(whole, training=True, seed=draws)
-    own = {name: rows.taken(values) for name, values in drawn.items()}
-    return tf.ensure_shape(layer.transform_images(images, own, training=True), images.shape)
+    return RandomChange(draw, changed)
 
 
-def mixing(mixup: float, cutmix: float) -> Mix:
+class Mixing:
     """MixUp (arXiv:1710.09412), CutMix (arXiv:1905.04899), or for each batch one of the two, each as often.
 
-    The function takes images, label probabilities (n, classes) and a seed, to mixed images and labels. Weights
-    are drawn from Beta(alpha, alpha) for each image. Its partner is an image of the same batch.
+    Weights are drawn from Beta(alpha, alpha) for each image. Its partner is an image of the same replica's batch.
     """
-    mixers = [mixer(alpha) for alpha, mixer in ((mixup, _mixup), (cutmix, _cutmix)) if alpha]
 
-    def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if len(mixers) == 1:
-            return mixers[0](images, labels, seed)
-        return tf.cond(
-            tf.random.stateless_uniform([], seed) < 0.5,
-            lambda: mixers[0](images, labels, seed),
-            lambda: mixers[1](images, labels, seed),
-        )
+    def __init__(self, mixup: float, cutmix: float, height: int, width: int):
+        # CutMix uses the layer for its weights, partners and labels; the pixels are mixed here
+        self.layers = [alpha and keras.layers.MixUp(alpha, **STILL) for alpha in (mixup, cutmix)]
+        self.size = height, width
 
-    return mix
+    def draw(self, seed: tf.Tensor, rows: Rows, replicas: int = 1) -> Numbers:
+        """Numbers for `rows`, an equal part of them for each of `replicas`; a replica's depend on its first row."""
+        each = rows.count // replicas
+        seeds = [tf.random.experimental.stateless_fold_in(seed, rows.first + index * each) for index in range(replicas)]
+        return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *(self._draw(own, each) for own in seeds))
+
+    def _draw(self, seed: tf.Tensor, count: int) -> Numbers:
+        """For each image its partner's index, its own weight, and the box (4,) that its partner fills, if any does."""
+        mixup, cutmix = self.layers
+        found = []
+        if mixup:
+            partner, weight = _partners(mixup, Draws(seed), count)
+            found.append({"partner": partner, "weight": weight, "box": tf.zeros([count, 4])})
+        if cutmix:
+            draws = Draws(seed)
+            partner, weight = _partners(cutmix, draws, count)
+            boxes = cutmix_boxes(weight, *self.size, draws.next())
+            # boxes end at whole pixels and at the edge: labels are weighted by the pixels that remain
+            found.append({"partner": partner, "weight": 1 - shares(boxes, *self.size), "box": boxes})
+        if len(found) == 1:
+            return found[0]
+        first = tf.random.stateless_uniform([], seed) < 0.5
+        chosen = tf.nest.map_structure(lambda one, other: tf.where(first, one, other), *found)
+        return chosen | {"mixup": tf.fill([count], first)}
+
+    def apply(self, images: tf.Tensor, labels: tf.Tensor, numbers: Numbers) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mixed images, and mixed labels, probabilities (n, classes)."""
+        mixup, cutmix = self.layers
+        drawn = {"mix_weight": numbers["weight"], "permutation_order": numbers["partner"]}
+
+        def blended() -> tf.Tensor:
+            return tf.ensure_shape(mixup.transform_images(images, drawn, training=True), images.shape)
+
+        def pasted() -> tf.Tensor:
+            return tf.where(inside(numbers["box"], *self.size), tf.gather(images, numbers["partner"]), images)
+
+        if mixup and cutmix:
+            mixed = tf.cond(numbers["mixup"][0], blended, pasted)
+        else:
+            mixed = blended() if mixup else pasted()
+        return mixed, tf.ensure_shape((mixup or cutmix).transform_labels(labels, drawn), labels.shape)
 
 
-def _drawn(layer: Any, images: tf.Tensor, draws: Draws) -> dict[str, tf.Tensor]:
-    """MixUp's weights and partners."""
-    drawn = layer.get_random_transformation(images, training=True, seed=draws)
+def _partners(layer: Any, draws: Draws, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each image's partner, int64 (count,), and its own weight, float32 (count,)."""
+    drawn = layer.get_random_transformation(keras.KerasTensor((count, 1, 1, 1), "float32"), training=True, seed=draws)
     weight = drawn["mix_weight"]
     # of a small alpha both gamma draws underflow, to 0 / 0 or to the same least number over twice itself; a weight is
     # then nearly always 0 or 1
     drawn_well = tf.math.is_finite(weight) & (weight != 0.5)
-    return {**drawn, "mix_weight": tf.where(drawn_well, weight, 1.0)}
-
-
-def _mixup(alpha: float) -> Mix:
-    layer = keras.layers.MixUp(alpha, **STILL)
-
-    def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        drawn = _drawn(layer, images, Draws(seed))
-        mixed = layer.transform_images(images, drawn, training=True), layer.transform_labels(labels, drawn)
-        return tf.ensure_shape(mixed[0], images.shape), tf.ensure_shape(mixed[1], labels.shape)
-
-    return mix
-
-
-def _cutmix(alpha: float) -> Mix:
-    layer = keras.layers.MixUp(alpha, **STILL)  # used for its weights, partners and labels; the pixels are mixed here
-
-    def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        draws = Draws(seed)
-        drawn = _drawn(layer, images, draws)
-        height, width = images.shape[1:3]
-        inside = cutmix_masks(drawn["mix_weight"], height, width, draws.next())
-        # boxes end at whole pixels and at the edge: labels are weighted by the pixels that remain
-        drawn["mix_weight"] = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), axis=[1, 2, 3])
-        mixed = tf.where(inside, tf.gather(images, drawn["permutation_order"]), images)
-        return mixed, tf.ensure_shape(layer.transform_labels(labels, drawn), labels.shape)
-
-    return mix
+    return drawn["permutation_order"], tf.where(drawn_well, weight, 1.0)

@@ -20,9 +20,9 @@ from reskeras.data.broken import first_broken
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
-from reskeras.data.training_batch import augmented, probabilities
+from reskeras.data.training_batch import probabilities
 
-__all__ = ["augmented", "evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
+__all__ = ["evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
 
 SAMPLED = 32  # images of a sample that are read at once
 

@@ -12,12 +12,36 @@ from math import pi
 
 import tensorflow as tf
 
+from reskeras.data.random_change import RandomChange
+from reskeras.data.shard_rows import Rows
+from reskeras.recipes.augment import RandAugmentSpec
+
 Operation = Callable[[tf.Tensor, tf.Tensor, float], tf.Tensor]
 
 MOST = 30.0  # the magnitude of full strength
 GREY = 128.0  # the fill value outside of a moved image
 FURTHEST = 150 / 331  # largest translation, as a share of the side
 LUMA = (0.299, 0.587, 0.114)
+
+
+def random_operations(spec: RandAugmentSpec) -> RandomChange:
+    """`spec.operations` operations for each image, 0..255, one after the other. They leave whole numbers."""
+
+    def draw(seed: tf.Tensor, rows: Rows) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        turns = []
+        for turn in range(spec.operations):
+            seeds = tf.random.experimental.stateless_split(tf.random.experimental.stateless_fold_in(seed, turn), 2)
+            kinds = tf.random.stateless_uniform([rows.of], seeds[0], 0, len(OPERATIONS), tf.int32)
+            signs = 2.0 * tf.cast(tf.random.stateless_uniform([rows.of], seeds[1]) < 0.5, tf.float32) - 1
+            turns.append((rows.taken(kinds), rows.taken(signs)))
+        return turns
+
+    def change(images: tf.Tensor, turns: list[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+        for kinds, signs in turns:
+            images = rand_augment(images, kinds, signs, spec.magnitude)
+        return images
+
+    return RandomChange(draw, change)
 
 
 def rand_augment(images: tf.Tensor, kinds: tf.Tensor, signs: tf.Tensor, magnitude: float) -> tf.Tensor:

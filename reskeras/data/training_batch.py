@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
-from reskeras.data.batches import ReadAhead, fitted_batch
-from reskeras.data.layers import Change, colour_jitter, mixing
-from reskeras.data.pixel_boxes import erase
+from reskeras.data.batches import FLOATS, PIXELS, ReadAhead, fitted_batch
+from reskeras.data.layers import Mixing, colour_jitter
+from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.rand_augment import OPERATIONS, rand_augment
+from reskeras.data.rand_augment import random_operations
+from reskeras.data.random_change import RandomChange, lighting, random_crop, random_flip
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
 from reskeras.errors import ReskerasError
-from reskeras.recipes.augment import AugmentSpec, RandAugmentSpec
+from reskeras.recipes.augment import AugmentSpec
 
-# numbers folded into a batch's seed, so that the draws of different augmentations are independent
-WINDOW, RAND_AUGMENT, COLOUR, LIGHTING, ERASE, MIX, FLIP_ROWS = range(2, 9)
-# principal components of the colours of ImageNet's pixels (v1 section 3.4 takes them from AlexNet, section 4.1),
-# on the 0..1 scale and with red first, as published with fb.resnet.torch
-EIGENVALUES = (0.2175, 0.0188, 0.0045)
-EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+# numbers folded into a batch's seed, so that the draws of different augmentations are independent; the first two
+# augmentations that there were split it instead
+SPLIT = {"crop": 0, "flip": 1}
+FOLDED = {"window": 2, "rand_augment": 3, "colour": 4, "lighting": 5, "erase": 6, "mix": 7, "flip_rows": 8}
+
+Numbers = dict[str, Any]
 
 
 class TrainingBatch:
-    """Makes the rows of a batch from indices and a seed.
+    """Makes the rows of a batch from indices and a seed, in two halves.
 
-    Crops by window are made as images are read; rand_augment, colour and lighting then change pixels on the 0..255
-    scale; padding, mirroring and erasing come after normalisation, so that they fill with the mean (v1 section
-    4.2). Mixing is last. Labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed
-    as (1 - s) one-hot + s / classes, mixed. Mixing or smoothing without `classes` is a ValueError.
+    Calling it reads images, crops them by window, applies rand_augment, and draws the numbers of all other
+    augmentations. `finished` applies these, which the device that trains computes: colour and lighting on the 0..255
+    scale; after normalisation padding, flips and erasing, so that they fill with the mean (v1 section 4.2); mixing is
+    last. Its labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed as
+    (1 - s) one-hot + s / classes, mixed. Mixing or smoothing without `classes` is a ValueError.
 
     `shard` (index, count): of each batch of `batch_size` images, or of the whole split where that is smaller, only
-    every count-th run of rows. Raises ReskerasError (status 2) when a batch cannot be shared out evenly, or an
-    augmentation cannot be done.
+    every count-th run of rows; it is divided among `replicas`, and an image is mixed with one of its own replica.
+    Raises ReskerasError (status 2) when a batch cannot be shared out evenly, or an augmentation cannot be done.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class TrainingBatch:
         mirror: bool,
         batch_size: int,
         shard: tuple[int, int] = (0, 1),
+        replicas: int = 1,
         classes: int | None = None,
         label_smoothing: float = 0.0,
     ):
@@ -52,49 +57,63 @@ class TrainingBatch:
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
         if augment.scale:
             raise ReskerasError("augment.scale: only for detectors; use random_resized_crop or shorter_side")
-        self.split, self.preprocessing, self.augment = split, preprocessing, augment
-        self.rows = Rows.shard(min(batch_size, split.count), *shard)
+        self.split, self.preprocessing = split, preprocessing
+        self.rows, self.replicas = Rows.shard(min(batch_size, split.count), *shard), replicas
         self.classes, self.label_smoothing = classes, label_smoothing
-        self.read_ahead = ReadAhead.of(self.rows.count, preprocessing.size)
+        self.read_ahead = ReadAhead.of(self.rows.count, preprocessing.size, FLOATS if augment.rand_augment else PIXELS)
         height, width, channels = preprocessing.size
         self.window = window_of(augment, height, width)
-        self.flips = mirror if augment.flip == "auto" else augment.flip
-        self.pixels = pixel_changes(augment, channels)
-        self.mix = mixing(augment.mixup, augment.cutmix) if augment.mixes else None
+        self.operations = random_operations(augment.rand_augment) if augment.rand_augment else None
+        self.colours = colour_changes(augment, channels)
+        self.moves = _moves(augment, mirror if augment.flip == "auto" else augment.flip, height, width)
+        self.mix = Mixing(augment.mixup, augment.cutmix, height, width) if augment.mixes else None
 
     @property
     def count(self) -> int:
         """How many images the split has."""
         return self.split.count
 
-    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """int64 indices of this shard's rows and the global batch's seed, int32 (2,), to (images, labels)."""
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Numbers]:
+        """int64 indices of this shard's rows and the global batch's seed, int32 (2,), to uint8 images, int32 labels
+        and the numbers of `finished`."""
         images, labels = self._read(indices, seed)
-        if self.pixels:
-            images = tf.cast(images, tf.float32)
-        for part, change in self.pixels.items():
-            images = change(images, _folded(seed, part), self.rows)
+        if self.operations:  # these leave whole numbers
+            changed = self.operations(tf.cast(images, tf.float32), seed_of(seed, "rand_augment"), self.rows)
+            images = tf.cast(changed, tf.uint8)
+        changes = {**self.colours, **self.moves}
+        numbers = {part: change.draw(seed_of(seed, part), self.rows) for part, change in changes.items()}
+        if self.mix:
+            numbers["mix"] = self.mix.draw(seed_of(seed, "mix"), self.rows, self.replicas)
+        return images, labels, numbers
+
+    def finished(self, images: tf.Tensor, labels: tf.Tensor, numbers: Numbers) -> tuple[tf.Tensor, tf.Tensor]:
+        """The rows of a replica as they were read, to float32 images and labels."""
+        images = tf.cast(images, tf.float32)
+        for part, change in self.colours.items():
+            images = change.apply(images, numbers[part])
         images = self.preprocessing.normalise(images)
-        images = augmented(images, self.augment.padding, self.flips, seed, self.rows)
-        if self.augment.flip_rows:
-            images = tf.where(coins(_folded(seed, FLIP_ROWS), self.rows), tf.reverse(images, axis=[1]), images)
-        if self.augment.erase:
-            images = erase(images, self.augment.erase, _folded(seed, ERASE), self.rows)
+        for part, change in self.moves.items():
+            images = change.apply(images, numbers[part])
         if self.classes is None:
             return images, labels
         targets = probabilities(labels, self.classes, self.label_smoothing)
-        # partners are of the same shard: each shard mixes its own rows, with a seed of its own
-        own = _folded(_folded(seed, MIX), self.rows.first)
-        return self.mix(images, targets, own) if self.mix else (images, targets)
+        return self.mix.apply(images, targets, numbers["mix"]) if self.mix else (images, targets)
 
     def _read(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         size, at_once = self.preprocessing.size, self.read_ahead.images
         if self.window is None:
             images, labels = fitted_batch(self.split, indices, size, at_once=at_once)
         else:
-            draws = tf.random.stateless_uniform([self.rows.of, TRIES, NUMBERS], _folded(seed, WINDOW))
+            draws = tf.random.stateless_uniform([self.rows.of, TRIES, NUMBERS], seed_of(seed, "window"))
             images, labels = cropped_batch(self.split, indices, size, self.window, self.rows.taken(draws), at_once)
         return tf.ensure_shape(images, [self.rows.count, *size]), tf.ensure_shape(labels, [self.rows.count])
+
+
+def seed_of(seed: tf.Tensor, part: str) -> tf.Tensor:
+    """The seed of one augmentation of a batch, both int32 (2,)."""
+    if part in SPLIT:
+        return tf.random.experimental.stateless_split(seed, len(SPLIT))[SPLIT[part]]
+    return tf.random.experimental.stateless_fold_in(seed, FOLDED[part])
 
 
 def probabilities(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:
@@ -107,65 +126,29 @@ def smoothed(shares: tf.Tensor, smoothing: float) -> tf.Tensor:
     return shares * (1 - smoothing) + smoothing / shares.shape[1] if smoothing else shares
 
 
-def augmented(images: tf.Tensor, pad: int, flips: bool, seed: tf.Tensor, rows: Rows | None = None) -> tf.Tensor:
-    """A random crop of each zero-padded image, then with probability 1/2 its mirror image.
-
-    `images` are normalised, so that the padding is the mean (v1 section 4.2); `seed` is int32 (2,).
-    """
-    height, width = images.shape[1], images.shape[2]
-    rows = rows or Rows(0, images.shape[0], images.shape[0])
-    seeds = tf.random.experimental.stateless_split(seed, 2)
-    if pad:
-        padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-        corners = rows.taken(tf.random.stateless_uniform([rows.of, 2], seeds[0], 0, 2 * pad + 1, tf.int32))
-        down = corners[:, :1] + tf.range(height)
-        along = corners[:, 1:] + tf.range(width)
-        images = tf.gather(tf.gather(padded, down, batch_dims=1), along, axis=2, batch_dims=1)
-    if flips:
-        images = tf.where(coins(seeds[1], rows), tf.reverse(images, axis=[2]), images)
-    return images
-
-
-def coins(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
-    """True with probability 1/2 for each image, bool (n, 1, 1, 1)."""
-    return rows.taken(tf.random.stateless_uniform([rows.of, 1, 1, 1], seed)) < 0.5
-
-
-def pixel_changes(augment: AugmentSpec, channels: int) -> dict[int, Change]:
-    """The augmentations on the 0..255 scale, in order, by the number that is folded into their seed."""
-    changes: dict[int, Change] = {}
-    if augment.rand_augment:
-        changes[RAND_AUGMENT] = _random_operations(augment.rand_augment)
+def colour_changes(augment: AugmentSpec, channels: int) -> dict[str, RandomChange]:
+    """The augmentations of colours, 0..255, by name and in order. Raises ReskerasError for lighting of grey images."""
+    changes = {}
     if augment.colour:
-        changes[COLOUR] = colour_jitter(augment.colour, channels)
+        changes["colour"] = colour_jitter(augment.colour, channels)
     if augment.lighting:
         if channels != 3:
             raise ReskerasError(
                 f"augment.lighting: needs colour images, but these have {channels} channel{'s' if channels > 1 else ''}"
             )
-        changes[LIGHTING] = lambda images, seed, rows: lighting(images, augment.lighting, seed, rows)
+        changes["lighting"] = lighting(augment.lighting)
     return changes
 
 
-def lighting(images: tf.Tensor, deviation: float, seed: tf.Tensor, rows: Rows) -> tf.Tensor:
-    """One shift for all pixels of an image, 0..255: each principal component of ImageNet's colours times its
-    eigenvalue times a normal number of `deviation` (AlexNet, section 4.1). Not clipped, as there."""
-    numbers = tf.random.stateless_normal([rows.of, 3], seed, stddev=deviation)
-    scaled = tf.constant(EIGENVECTORS) * tf.constant(EIGENVALUES) * 255
-    return images + rows.taken(tf.matmul(numbers, scaled, transpose_b=True))[:, tf.newaxis, tf.newaxis]
-
-
-def _random_operations(spec: RandAugmentSpec) -> Change:
-    def change(images: tf.Tensor, seed: tf.Tensor, rows: Rows) -> tf.Tensor:
-        for turn in range(spec.operations):
-            seeds = tf.random.experimental.stateless_split(_folded(seed, turn), 2)
-            kinds = tf.random.stateless_uniform([rows.of], seeds[0], 0, len(OPERATIONS), tf.int32)
-            signs = 2.0 * tf.cast(tf.random.stateless_uniform([rows.of], seeds[1]) < 0.5, tf.float32) - 1
-            images = rand_augment(images, rows.taken(kinds), rows.taken(signs), spec.magnitude)
-        return images
-
-    return change
-
-
-def _folded(seed: tf.Tensor, number: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, number)
+def _moves(augment: AugmentSpec, flips: bool, height: int, width: int) -> dict[str, RandomChange]:
+    """The augmentations of normalised images, by name and in order."""
+    changes = {}
+    if augment.padding:
+        changes["crop"] = random_crop(augment.padding)
+    if flips:
+        changes["flip"] = random_flip(axis=2)
+    if augment.flip_rows:
+        changes["flip_rows"] = random_flip(axis=1)
+    if augment.erase:
+        changes["erase"] = erasing(augment.erase, height, width)
+    return changes

@@ -44,7 +44,7 @@ def _images(source: Source[Split], recipe: Recipe, height: int, width: int) -> t
     originals = [image.numpy() for image, _ in examples(train, indices)]  # a broken one is reported by name
     versions = []
     for column in range(VERSIONS):
-        images, targets = batch(tf.constant(indices), tf.constant([recipe.seed, column], tf.int32))
+        images, targets = batch.finished(*batch(tf.constant(indices), tf.constant([recipe.seed, column], tf.int32)))
         pixels = images.numpy() * preprocessing.std + preprocessing.mean
         versions.append((pixels.clip(0, 255).round().astype(np.uint8), targets.numpy()))
     return originals, labels, versions

@@ -150,7 +150,7 @@ def _prepared(
     model = model or subject.compiled(recipe, position.total, recipe.sync_bn and replicas.count > 1)
     if options.start:
         write(model, options.start.fitted_weights(read(model)))
-    model.prepare(*feed.example())
+    model.prepare(feed.finished, *feed.example())
     if options.begin:
         position.epoch = options.begin
         sgd_of(model).begin_at(position.steps)

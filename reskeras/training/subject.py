@@ -59,7 +59,11 @@ class Feeding(Protocol):
     watched: Any  # likewise
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
-        """Batches from `step` of `epoch` up to epoch `until`."""
+        """Batches from `step` of `epoch` up to epoch `until`, as `finished` takes them."""
+
+    @property
+    def finished(self) -> Callable[..., tuple[Any, ...]]:
+        """What the device computes of the parts of a training batch before each step: what the model takes."""
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
         """Batches of every watched image once, in order, and the number of batches."""
@@ -71,7 +75,7 @@ class Feeding(Protocol):
         """Where the image is stored that could not be read after `step` steps of `epoch`; None if it is not found."""
 
     def example(self) -> tuple[Any, ...]:
-        """Shapes and dtypes of a batch, as nested tf.TensorSpec."""
+        """Shapes and dtypes of a finished batch, as nested tf.TensorSpec."""
 
 
 class Subject(Protocol):

@@ -5,6 +5,7 @@ Overrides private methods of Keras 3.15's trainer; setup.py bounds the version.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -21,11 +22,13 @@ class TrainedModel(keras.Model):
     `fit`.
     """
 
-    def prepare(self, *batch: Any) -> None:
+    def prepare(self, finished: Callable[..., Any], *batch: Any) -> None:
         """Build optimiser and metrics now instead of in the first step, so that a checkpoint can be restored.
 
-        `batch` is a batch as tf.TensorSpec, of images and labels, in whatever structure the model takes.
+        `batch` is a batch as tf.TensorSpec, of images and labels, in whatever structure the model takes. `finished`
+        makes such a batch of the parts of one that is trained on, on the device, at the beginning of each step.
         """
+        self._finished = finished
         self._symbolic_build(
             data_batch=tf.nest.map_structure(
                 lambda spec: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype), batch
@@ -33,9 +36,10 @@ class TrainedModel(keras.Model):
         )
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Keras' step, with the batch-norm statistics of all layers averaged over replicas in one reduction."""
+        """Keras' step on the finished batch, with the batch-norm statistics of all layers averaged over replicas in
+        one reduction."""
         with averaged_together():
-            return super().train_step(data)
+            return super().train_step(self._finished(*data))
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and metrics of a batch (images, labels), or (images, labels, weights), where weight 0 is padding."""

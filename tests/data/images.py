@@ -104,7 +104,7 @@ def picture(width, height, seed=0):
 def training_dataset(split, preprocessing, *, augment, seed=0, epochs=1, start_epoch=0, start_step=0, **batch):
     """The training batches of `epochs` from a position on; `batch` is for TrainingBatch."""
     loader = TrainingBatch(split, preprocessing, augment, **batch)
-    return training_batches(loader, seed, range(start_epoch, epochs), start_step)
+    return training_batches(loader, seed, range(start_epoch, epochs), start_step).map(loader.finished)
 
 
 def batches(split, augment, preprocessing=None, **arguments):

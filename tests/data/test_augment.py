@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from reskeras.data.layers import colour_jitter, mixing
-from reskeras.data.pixel_boxes import erase
+from reskeras.data.layers import Mixing, colour_jitter
+from reskeras.data.pixel_boxes import erasing
+from reskeras.data.random_change import EIGENVALUES, EIGENVECTORS, lighting, random_crop, random_flip
 from reskeras.data.shard_rows import Rows
-from reskeras.data.training_batch import EIGENVALUES, EIGENVECTORS, augmented, lighting
+from reskeras.data.training_batch import TrainingBatch, seed_of
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec
@@ -17,6 +18,20 @@ from reskeras.recipes.recipe import Recipe, recipe
 from tests.data.images import KINDS, SIZE, STILL, batches, centred, coloured, raw, spec
 
 SEED = tf.constant([3, 4], tf.int32)
+
+
+def all_rows(images):
+    return Rows(0, len(images), len(images))
+
+
+def mixing(mixup, cutmix):
+    """Images, labels and a seed to mixed images and labels."""
+
+    def mix(images, labels, seed):
+        both = Mixing(mixup, cutmix, *images.shape[1:3])
+        return both.apply(tf.constant(images), labels, both.draw(seed, all_rows(images)))
+
+    return mix
 
 
 @pytest.mark.sample(4)
@@ -75,7 +90,10 @@ def test_with_everything_off_a_batch_is_what_it_was_before_there_was_more():
 def test_crop_offsets_are_uniform_and_independent_and_half_is_mirrored():
     count, pad = 5000, 2
     image = np.arange(1, 37, dtype=np.float32).reshape(6, 6, 1)
-    crops = augmented(tf.constant(np.stack([image] * count)), pad, True, SEED).numpy()[..., 0]
+    images = tf.constant(np.stack([image] * count))
+    for part, change in (("crop", random_crop(pad)), ("flip", random_flip(axis=2))):
+        images = change(images, seed_of(SEED, part), all_rows(images))
+    crops = images.numpy()[..., 0]
     padded = np.pad(image[..., 0], pad)
     places = {}
     for row in range(5):
@@ -110,7 +128,7 @@ def test_images_are_turned_upside_down_every_other_time_whether_they_are_mirrore
 
 def test_lighting_shifts_along_imagenets_principal_colours_by_their_deviation():
     grey = tf.fill([20_000, 1, 1, 3], 100.0)
-    shifts = (lighting(grey, 0.1, SEED, Rows(0, 20_000, 20_000)).numpy() - 100).reshape(-1, 3)
+    shifts = (lighting(0.1)(grey, SEED, all_rows(grey)).numpy() - 100).reshape(-1, 3)
     vectors, values = np.array(EIGENVECTORS), np.array(EIGENVALUES)
     expected = vectors @ np.diag(np.square(values * 255 * 0.1)) @ vectors.T
     np.testing.assert_allclose(np.cov(shifts.T), expected, atol=0.03 * expected.max())
@@ -213,7 +231,7 @@ def test_with_both_each_batch_is_mixed_in_one_of_the_two_ways():
 
 def test_erasing_makes_one_box_the_mean_with_the_probability_asked_for():
     count = 3000
-    erased = erase(tf.ones([count, 30, 20, 3]), 0.3, SEED, Rows(0, count, count)).numpy()
+    erased = erasing(0.3, 30, 20)(tf.ones([count, 30, 20, 3]), SEED, Rows(0, count, count)).numpy()
     zeros = (erased == 0).all(axis=-1)
     np.testing.assert_array_equal(zeros, (erased == 0).any(axis=-1))
     hit = zeros[zeros.any(axis=(1, 2))]

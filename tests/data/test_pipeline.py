@@ -8,11 +8,13 @@ from PIL import Image
 from reskeras.data.batches import fitted
 from reskeras.data.decode import Framing, fit_image
 from reskeras.data.division import divided_by_position
-from reskeras.data.pipeline import augmented, evaluation_batches, steps_per_epoch
+from reskeras.data.pipeline import evaluation_batches, steps_per_epoch
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.random_change import random_crop, random_flip
 from reskeras.data.registry import open_source
 from reskeras.data.resample import INTERPOLATIONS
 from reskeras.data.sample import split_off
+from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import AugmentSpec
@@ -103,13 +105,14 @@ def test_every_crop_is_a_window_of_the_zero_padded_image_and_all_windows_occur()
     image = np.arange(1, 37, dtype=np.float32).reshape(6, 6, 1)
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
     windows = {padded[row : row + 6, column : column + 6].tobytes() for row in range(5) for column in range(5)}
-    crops = augmented(tf.constant(np.stack([image] * 2000)), 2, False, tf.constant([3, 4])).numpy()
+    crops = random_crop(2)(tf.constant(np.stack([image] * 2000)), tf.constant([3, 4]), Rows(0, 2000, 2000)).numpy()
     assert {crop.tobytes() for crop in crops} == windows
 
 
 def test_half_of_the_images_are_mirrored_whole():
     image = np.arange(18, dtype=np.float32).reshape(3, 3, 2)
-    flipped = augmented(tf.constant(np.stack([image] * 2000)), 0, True, tf.constant([3, 4])).numpy()
+    images = tf.constant(np.stack([image] * 2000))
+    flipped = random_flip(axis=2)(images, tf.constant([3, 4]), Rows(0, 2000, 2000)).numpy()
     mirrored = (flipped == image[:, ::-1]).all(axis=(1, 2, 3))
     assert ((flipped == image).all(axis=(1, 2, 3)) ^ mirrored).all()
     assert 0.45 < mirrored.mean() < 0.55

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reskeras.data.pipeline import evaluation_batches
+from reskeras.data.pipeline import evaluation_batches, training_batches
 from reskeras.data.source import Split
+from reskeras.data.training_batch import TrainingBatch
 from reskeras.errors import ReskerasError
 from tests.data.images import KINDS, batches, centred, coloured, encoded_split, picture, spec
 
@@ -44,6 +45,18 @@ def test_only_a_shards_own_rows_are_decoded():
 
     batches(Split("train", 24, watched), spec(pad_crop=0), shard=(1, 3))
     assert len(decoded) == 8
+
+
+@pytest.mark.parametrize("mix", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_replicas_of_one_process_mix_as_if_each_had_a_process_of_its_own(mix):
+    split, augment = coloured(24), spec(**mix)
+    together = TrainingBatch(split, centred(), augment, mirror=True, batch_size=12, replicas=2, classes=7)
+    parts = training_batches(together, 1, range(1)).rebatch(6).map(together.finished)
+    alone = [batches(split, augment, classes=7, shard=(index, 2)) for index in range(2)]
+    for place, (images, labels) in enumerate(parts):
+        expected, mixed = alone[place % 2][place // 2]
+        np.testing.assert_array_equal(images, expected)
+        np.testing.assert_array_equal(labels, mixed)
 
 
 def test_shards_mix_their_own_rows_and_differently():

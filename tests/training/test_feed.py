@@ -28,7 +28,7 @@ def batches(source, epochs=1, **fields):
     chosen = recipe("quick", holdout=0.0, batch_size=source.train.count, class_weights="balanced", **fields)
     pixels = Preprocessing.fit(source.train, 8, 8, 1, "per_channel")
     feed = Feed(chosen, source, pixels, open_replicas("one"))
-    return [[part.numpy() for part in batch] for batch in feed.training(0, 0, epochs)]
+    return [[part.numpy() for part in batch] for batch in feed.training(0, 0, epochs).map(feed.finished)]
 
 
 def class_shares(labels, weights, smoothing):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -36,34 +38,45 @@ class Feed:
         self.steps_per_epoch = steps_per_epoch(self.train.count, recipe.step_images)
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
-        """Batches from `step` of `epoch` up to `until`: (images, labels), sample weights if classes are weighted."""
+        """Batches from `step` of `epoch` up to `until`, as `finished` takes them."""
         recipe = self.recipe
-        weights = self.class_weights if recipe.class_weights == "balanced" else None  # computed outside the graph
-        # weights are those of the true classes, so labels are smoothed after weighting
-        smoothing = recipe.label_smoothing if weights is None else 0.0
 
-        def weighted(
-            weights: np.ndarray, images: tf.Tensor, labels: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def shard(part: tuple[int, int]) -> tf.data.Dataset:
+            return training_batches(self._batch(part), recipe.seed, range(epoch, until), step)
+
+        return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
+
+    def _batch(self, part: tuple[int, int] = (0, 1)) -> TrainingBatch:
+        """What makes the batches of a shard."""
+        recipe = self.recipe
+        return TrainingBatch(
+            self.train,
+            self.preprocessing,
+            recipe.augment,
+            mirror=self.source.mirror,
+            batch_size=recipe.step_images,
+            shard=part,
+            replicas=self.replicas.count // self.replicas.workers,
+            classes=self.classes,
+            # weights are those of the true classes, so labels are smoothed after weighting
+            label_smoothing=0.0 if recipe.class_weights == "balanced" else recipe.label_smoothing,
+        )
+
+    @cached_property
+    def finished(self) -> Callable[..., tuple[tf.Tensor, ...]]:
+        """A batch, or a replica's part of it, to (images, labels), and sample weights if classes are weighted."""
+        finish, recipe = self._batch().finished, self.recipe
+        if recipe.class_weights != "balanced":
+            return finish
+        weights = self.class_weights  # computed outside the graph
+
+        def weighted(*batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            images, labels = finish(*batch)
             if self.classes is None:
                 return images, labels, tf.gather(weights, labels)
             return images, *weighted_shares(labels, weights, recipe.label_smoothing)
 
-        def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            batch = TrainingBatch(
-                self.train,
-                self.preprocessing,
-                recipe.augment,
-                mirror=self.source.mirror,
-                batch_size=recipe.step_images,
-                shard=part,
-                classes=self.classes,
-                label_smoothing=smoothing,
-            )
-            batches = training_batches(batch, recipe.seed, range(epoch, until), step)
-            return batches if weights is None else batches.map(partial(weighted, weights))
-
-        return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
+        return weighted
 
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
@@ -88,7 +101,7 @@ class Feed:
         return first_broken_in_training(self.train, self.watched, size, self.recipe.seed, epoch, step)
 
     def example(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-        """Shapes and dtypes of the images and labels of a batch."""
+        """Shapes and dtypes of the images and labels of a finished batch."""
         labels = tf.TensorSpec([None], tf.int32) if self.classes is None else tf.TensorSpec([None, self.classes])
         return tf.TensorSpec([None, *self.preprocessing.size]), labels
 

@@ -11,11 +11,12 @@ from reskeras.data.batches import ReadAhead, mapped
 from reskeras.data.decode import decode
 from reskeras.data.division import BY_POSITION, held_by_position, held_out
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, steps_per_epoch, training_batches
-from reskeras.data.pixel_boxes import erase
+from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.random_change import coins
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
-from reskeras.data.training_batch import coins, pixel_changes
+from reskeras.data.training_batch import colour_changes, seed_of
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe
@@ -60,6 +61,10 @@ class DetectionFeed:
             return training_batches(canvases, self.recipe.seed, range(epoch, until), step)
 
         return self.replicas.dataset(shard, size)
+
+    def finished(self, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        """The batch as it is: canvases hold fractions, so that nothing is gained by normalising them on the device."""
+        return inputs, weights
 
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
@@ -139,7 +144,7 @@ class TrainingCanvases:
     def __init__(self, feed: DetectionFeed, rows: Rows):
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
         self.count, self.read_ahead = feed.train.count, feed.read_ahead(rows.count)
-        self.changes = pixel_changes(self.augment, feed.preprocessing.channels)
+        self.changes = colour_changes(self.augment, feed.preprocessing.channels)
         self.mirrors = feed.source.mirror if self.augment.flip == "auto" else self.augment.flip
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
@@ -152,7 +157,7 @@ class TrainingCanvases:
         wheres = draws[:, 1:] if self.augment.scale else tf.zeros([rows.count, 2])
         inputs = self.feed.loaded(self.feed.train, tf.ensure_shape(indices, [rows.count]), factors, wheres)
         for part, change in self.changes.items():
-            inputs["image"] = change(inputs["image"], fold(part), rows)
+            inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
         if self.mirrors:
             inputs = _mirrored(inputs, coins(fold(MIRROR), rows), size.width)
         if self.augment.flip_rows:
@@ -160,7 +165,8 @@ class TrainingCanvases:
         seeds = rows.taken(tf.random.stateless_uniform([rows.of, 2], fold(LEARN), None, None, tf.int32))
         inputs, weights = _finished(size, inputs | {"seed": seeds}, tf.ones([rows.count]))
         if self.augment.erase:
-            inputs["image"] = erase(inputs["image"], self.augment.erase, fold(ERASE), rows)
+            erased = erasing(self.augment.erase, size.height, size.width)
+            inputs["image"] = erased(inputs["image"], fold(ERASE), rows)
         return inputs, weights
 
 

@@ -1,0 +1,76 @@
+"""Random changes of images in two halves: numbers drawn where batches are made, and what they do to pixels, which the
+device that trains computes. With them crops of padded images, flips and AlexNet's shift of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from reskeras.data.shard_rows import Rows
+
+# principal components of the colours of ImageNet's pixels (v1 section 3.4 takes them from AlexNet, section 4.1),
+# on the 0..1 scale and with red first, as published with fb.resnet.torch
+EIGENVALUES = (0.2175, 0.0188, 0.0045)
+EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+
+
+@dataclass(frozen=True)
+class RandomChange:
+    """A change of images (n, height, width, channels), float32.
+
+    `draw` takes a seed, int32 (2,), and the rows of a global batch, and gives tensors with an entry for each row, so
+    that they are divided among replicas as the images are. `apply` takes images and these: it draws nothing, so that
+    it computes the same on any device, compiled or not.
+    """
+
+    draw: Callable[[tf.Tensor, Rows], Any]
+    apply: Callable[[tf.Tensor, Any], tf.Tensor]
+
+    def __call__(self, images: tf.Tensor, seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+        """Both halves."""
+        return self.apply(images, self.draw(seed, rows))
+
+
+def random_crop(pad: int) -> RandomChange:
+    """A random crop, of the image's size, of each image padded by `pad` pixels of 0: of normalised images the mean (v1
+    section 4.2)."""
+
+    def corners(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+        return rows.taken(tf.random.stateless_uniform([rows.of, 2], seed, 0, 2 * pad + 1, tf.int32))
+
+    def cropped(images: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+        _, height, width, _ = images.shape
+        padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+        down, along = corners[:, :1] + tf.range(height), corners[:, 1:] + tf.range(width)
+        return tf.gather(tf.gather(padded, down, batch_dims=1), along, axis=2, batch_dims=1)
+
+    return RandomChange(corners, cropped)
+
+
+def random_flip(axis: int) -> RandomChange:
+    """With probability 1/2 the image reversed along `axis`: 1 upside down, 2 its mirror image."""
+
+    def flipped(images: tf.Tensor, coins: tf.Tensor) -> tf.Tensor:
+        return tf.where(coins, tf.reverse(images, axis=[axis]), images)
+
+    return RandomChange(coins, flipped)
+
+
+def coins(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+    """True with probability 1/2 for each image, bool (n, 1, 1, 1)."""
+    return rows.taken(tf.random.stateless_uniform([rows.of, 1, 1, 1], seed)) < 0.5
+
+
+def lighting(deviation: float) -> RandomChange:
+    """One shift for all pixels of an image, 0..255: each principal component of ImageNet's colours times its
+    eigenvalue times a normal number of `deviation` (AlexNet, section 4.1). Not clipped, as there."""
+
+    def shifts(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+        numbers = tf.random.stateless_normal([rows.of, 3], seed, stddev=deviation)
+        scaled = tf.constant(EIGENVECTORS) * tf.constant(EIGENVALUES) * 255
+        return rows.taken(tf.matmul(numbers, scaled, transpose_b=True))
+
+    return RandomChange(shifts, lambda images, shifts: images + shifts[:, tf.newaxis, tf.newaxis])
