@@ -25,11 +25,12 @@ class Entry:
 
 
 class Commands(click.Group):
-    """A group whose commands are listed in a table and imported lazily."""
+    """A group whose commands are listed in a table and imported lazily; words that begin with none of their names are
+    for the `default` one, if there is one."""
 
-    def __init__(self, *arguments: Any, table: Mapping[str, Entry], **keywords: Any):
+    def __init__(self, *arguments: Any, table: Mapping[str, Entry], default: str | None = None, **keywords: Any):
         super().__init__(*arguments, **keywords)
-        self.table = table
+        self.table, self.default = table, default
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order of the table."""
@@ -44,6 +45,8 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does; for an unknown name the error suggests the nearest one."""
+        if self.default and args[0] not in self.table:
+            args = [self.default, *args]
         name = args[0]
         if name not in self.table and not name.startswith("-"):
             within = f"{ctx.info_name} " if ctx.parent else ""
@@ -53,10 +56,14 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Completions of commands and options, without importing any command."""
+        """Completions of commands and options, without importing any command but the default one, and of what that
+        takes."""
         names = [
             CompletionItem(name, help=entry.help) for name, entry in self.table.items() if name.startswith(incomplete)
         ]
+        if self.default and (default := self.get_command(ctx, self.default)):
+            taken = [each for each in default.params if isinstance(each, click.Argument)][:1]
+            names += [found for each in taken for found in each.shell_complete(ctx, incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

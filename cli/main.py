@@ -31,7 +31,7 @@ COMMANDS = {
     "diff": Entry(".diff", "Compare two networks, operation by operation.", NETWORKS),
     "schema": Entry(".schema", "Print the JSON Schema of the YAML files, for editors.", NETWORKS),
     "recipes": Entry(".recipes", "List the built-in training recipes, or print one.", MODELS),
-    "data": Entry(".data", "Survey a data set: classes, sizes, a sheet of augmented images.", MODELS),
+    "data": Entry(".data", "Survey a data set by class and size, or prepare it for training.", MODELS),
     "build": Entry(".build", "Compile a network to Keras and save it as a new run.", MODELS),
     "train": Entry(".train", "Train a network on images by a recipe.", MODELS),
     "launch": Entry(".launch", "Train in several processes that are restarted when one fails.", MODELS),

@@ -200,9 +200,11 @@ def progress(text: str) -> Iterator[Callable[[int, int], None]]:
     if not on_terminal() or verbosity() == Verbosity.QUIET:
         yield lambda done, of: None
         return
+    from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    with Progress(transient=True) as bar:
+    # this very stdout, although a library that prints may be silenced by another meanwhile
+    with Progress(console=Console(file=sys.stdout), transient=True) as bar:
         task = bar.add_task(escape(printable(text)), total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -27,6 +27,7 @@ _HOMES = {
     "write_report": "reskeras.api",
     "reproduce": "reskeras.experiments.reproduce",
     "HyperModel": "reskeras.tuning.hypermodel",
+    "prepare_data": "reskeras.data.prepare",
     "DetectorSpec": "reskeras.networks.detector",
     "DetectorRun": "reskeras.tasks.detection.run",
     "detector": "reskeras.networks.request",

@@ -109,10 +109,8 @@ class Mixing:
         def pasted() -> tf.Tensor:
             return tf.where(inside(numbers["box"], *self.size), tf.gather(images, numbers["partner"]), images)
 
-        if mixup and cutmix:
-            mixed = tf.cond(numbers["mixup"][0], blended, pasted)
-        else:
-            mixed = blended() if mixup else pasted()
+        either = blended if mixup else pasted
+        mixed = tf.cond(numbers["mixup"][0], blended, pasted) if mixup and cutmix else either()
         return mixed, tf.ensure_shape((mixup or cutmix).transform_labels(labels, drawn), labels.shape)
 
 

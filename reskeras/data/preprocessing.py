@@ -83,10 +83,16 @@ class Preprocessing:
         """uint8 (h, w, channels) to uint8 of the input's size, not normalised."""
         return fit_image(image, self.height, self.width, self.framing)
 
-    def normalise(self, images: tf.Tensor) -> tf.Tensor:
-        """(x - mean) / std as float32, of images (..., height, width, channels) on the 0..255 scale."""
+    def normalise(self, images: tf.Tensor, in_step: bool = False) -> tf.Tensor:
+        """(x - mean) / std as float32, of images (..., height, width, channels) on the 0..255 scale.
+
+        In the graph of a training step (`in_step`) TensorFlow would multiply by 1 / std instead, which rounds
+        differently; it leaves this division alone.
+        """
         centred = tf.cast(images, tf.float32) - self.mean
-        return centred if (self.std == 1).all() else centred / self.std
+        if (self.std == 1).all():
+            return centred
+        return tf.math.divide_no_nan(centred, self.std) if in_step else centred / self.std
 
     def describe(self) -> str:
         """One readable line."""

@@ -91,7 +91,7 @@ class TrainingBatch:
         images = tf.cast(images, tf.float32)
         for part, change in self.colours.items():
             images = change.apply(images, numbers[part])
-        images = self.preprocessing.normalise(images)
+        images = self.preprocessing.normalise(images, in_step=True)
         for part, change in self.moves.items():
             images = change.apply(images, numbers[part])
         if self.classes is None:

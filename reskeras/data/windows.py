@@ -97,7 +97,7 @@ def decode_window(
     channels: int,
     choose: Callable[[tf.Tensor], tf.Tensor],
     plain: str | None = None,
-    size: tuple[int, int] | None = None,
+    size: tf.Tensor | tuple[int, int] | None = None,
 ) -> tf.Tensor:
     """The window of an encoded image that `choose` picks for its shape, uint8 (height, width, channels); with `size`
     (height, width) resized to that, float32 on the 0..255 scale (bilinear, antialiased).
@@ -112,7 +112,7 @@ def decode_window(
         window = stored_window(choose(shown), shown, orientation)
         if size is None:
             return turned(_jpeg_window(data, channels, window, stored, 1), orientation)
-        wanted = turned_size(tf.constant(size), orientation)
+        wanted = turned_size(tf.convert_to_tensor(size), orientation)
         reducible = tf.reduce_min(window[2:] // wanted) >= tf.constant(RATIOS[1:])
         ways = [partial(_resized_window, data, channels, window, stored, wanted, ratio) for ratio in RATIOS]
         return turned(tf.switch_case(tf.reduce_sum(tf.cast(reducible, tf.int32)), ways), orientation)

@@ -10,7 +10,7 @@ from reskeras.data.layers import Mixing, colour_jitter
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.random_change import EIGENVALUES, EIGENVECTORS, lighting, random_crop, random_flip
 from reskeras.data.shard_rows import Rows
-from reskeras.data.training_batch import TrainingBatch, seed_of
+from reskeras.data.training_batch import seed_of
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec
