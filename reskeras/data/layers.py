@@ -70,7 +70,7 @@ class Mixing:
 
     def __init__(self, mixup: float, cutmix: float, height: int, width: int):
         # CutMix uses the layer for its weights, partners and labels; the pixels are mixed here
-        self.layers = [alpha and keras.layers.MixUp(alpha, **STILL) for alpha in (mixup, cutmix)]
+        self.layers: list[Any] = [keras.layers.MixUp(each, **STILL) if each else None for each in (mixup, cutmix)]
         self.size = height, width
 
     def draw(self, seed: tf.Tensor, rows: Rows, replicas: int = 1) -> Numbers:

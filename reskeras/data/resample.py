@@ -9,14 +9,12 @@ import tensorflow as tf
 # TensorFlow's kernel, and its radius in pixels of the smaller image; all equal Pillow's
 INTERPOLATIONS = {"bilinear": ("triangle", 1), "bicubic": ("keyscubic", 2), "lanczos": ("lanczos3", 3)}
 
-Numbers = Sequence[float] | tf.Tensor
-
 
 def resampled(
     image: tf.Tensor,
     size: tf.Tensor | tuple[int, int],
     scale: tf.Tensor | None = None,
-    translation: Numbers = (0.0, 0.0),
+    translation: Sequence[float] | tf.Tensor = (0.0, 0.0),
     interpolation: str = "bilinear",
 ) -> tf.Tensor:
     """(h, w, channels) to float32 (height, width, channels) of `size`: the same numbers as

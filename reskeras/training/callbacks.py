@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -18,13 +19,15 @@ from reskeras.runs import MODEL_FILE, RunFolder
 from reskeras.training.background import Background
 from reskeras.training.optimizer import sgd_of
 from reskeras.training.position import Position
+from reskeras.training.step_callbacks import StepCallback
 from reskeras.training.subject import Logs, Measure
 from reskeras.verbosity import Verbosity, verbosity
 
-EVERY = 1.0  # seconds between printed steps
+EVERY, OFTEN = 1.0, 0.1  # seconds between printed steps, and between updates of the bar
+READ = 64  # steps whose gradient norms are read together
 
 
-class ProgressPrinter(keras.callbacks.Callback):
+class ProgressPrinter(StepCallback):
     """Progress bar on a terminal and one line per epoch everywhere; without a terminal, --verbose prints steps too.
 
     `watched` says which images the validation figures are of: validation, held-out or test.
@@ -57,18 +60,22 @@ class ProgressPrinter(keras.callbacks.Callback):
         self.told = self.began
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """Advance the bar by a step."""
+        """Advance the bar, or print a step, now and then: to read the loss is to wait for the device."""
         self.steps += 1
         now = time.perf_counter()
+        if now - self.told < (OFTEN if self.bar else EVERY):
+            return
+        self.told = now
         rate = self.steps * self.images_per_step / (now - self.began)
-        if self.verbose and not self.bar and now - self.told >= EVERY:
-            self.told = now
+        if self.bar:
+            note = f"{rate:.0f} images/s  loss {float(logs['loss']):.3f}"
+            self.bar.update(self.task, completed=self.position.steps, note=note)
+        elif self.verbose:
             self.console.print(
-                f"step {self.position.steps}/{self.position.total}  loss {logs['loss']:.4f}  {rate:.0f} images/s",
+                f"step {self.position.steps}/{self.position.total}  loss {float(logs['loss']):.4f}  "
+                f"{rate:.0f} images/s",
                 highlight=False,
             )
-        if self.bar:
-            self.bar.update(self.task, advance=1, note=f"{rate:.0f} images/s  loss {logs['loss']:.3f}")
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Print a line: the figures of the training images and of the watched ones."""
@@ -84,7 +91,7 @@ class ProgressPrinter(keras.callbacks.Callback):
             self.bar.stop()
 
 
-class GradientLogger(keras.callbacks.Callback):
+class GradientLogger(StepCallback):
     """Adds the epoch's mean gradient norm and the learning rate of its last step to the logs.
 
     Must run before the callbacks that write logs, and before the one that changes the schedule's scale: the rate is
@@ -94,9 +101,11 @@ class GradientLogger(keras.callbacks.Callback):
     def __init__(self, position: Position):
         super().__init__()
         self.position, self.total = position, 0.0
+        self.unread: list[tf.Tensor] = []
 
     def state(self) -> dict[str, Any]:
         """State for the checkpoint."""
+        self._read()
         return {"total": self.total}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -104,18 +113,27 @@ class GradientLogger(keras.callbacks.Callback):
         self.total = state["total"]
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Accumulate this step's gradient norm."""
+        """Keep this step's gradient norm on the device, which need not have finished the step."""
         if self.position.step == 1:
-            self.total = 0.0
-        self.total += float(sgd_of(self.model).gradient_norm.numpy())
+            self.total, self.unread = 0.0, []
+        self.unread.append(tf.identity(sgd_of(self.model).gradient_norm))
         self.steps = self.position.step
+        if len(self.unread) >= READ:
+            self._read()
         if self.position.left() == 0:
             self.rate = sgd_of(self.model).last_rate()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Add the epoch's figures to `logs`."""
+        self._read()
         logs["gradient_norm"] = self.total / self.steps
         logs["learning_rate"] = self.rate
+
+    def _read(self) -> None:
+        """Add up what was kept, in order."""
+        for norm in self.unread:
+            self.total += float(norm)
+        self.unread = []
 
 
 class AveragedEvaluation(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import keras
 
 from reskeras.training.position import Position
+from reskeras.training.step_callbacks import StepCallbacks
 from reskeras.training.subject import Feeding
 
 
@@ -30,7 +31,7 @@ def run_epochs(
             steps_per_epoch=steps,
             validation_data=watched,
             validation_steps=batches,
-            callbacks=list(callbacks),
+            callbacks=StepCallbacks(callbacks, model),
             verbose=0,
             shuffle=False,  # shuffled already
         )

@@ -120,14 +120,15 @@ def fit(
     writes = checkpoints if kept else None
     began = time.perf_counter()
     writing = own.record.writing if own.record else None
+    stop = DivergenceStop(recipe, position, writes)
+    agreed = replicas.any if replicas.workers > 1 else None
     with (
         own.shown or nullcontext(),
-        StateKeeper(state, writes, recipe.checkpoint_steps, replicas.any, writing) as keeper,
+        StateKeeper(state, writes, recipe.checkpoint_steps, stop, agreed, writing) as keeper,
     ):
         if own.patience and own.patience.over:
             options.tell(f"patience: this training has ended after {recipe.patience} epochs without improvement")
         else:
-            stop = DivergenceStop(recipe, position, writes)
             _run(model, feed, position, options, [position, stop, *own.in_order(), *options.callbacks, keeper])
         if own.record:
             own.record.finish()

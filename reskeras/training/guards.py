@@ -9,47 +9,65 @@ from math import isfinite
 from types import FrameType
 from typing import Any
 
-import keras
-
 from reskeras.errors import ReskerasError, failure
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.background import Background
 from reskeras.training.checkpoints import Checkpoints
 from reskeras.training.position import Position
 from reskeras.training.state import TrainingState
+from reskeras.training.step_callbacks import StepCallback
 from reskeras.training.subject import Logs
 
 SIGNALS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
 WILD = 1e8  # a loss that no training recovers from
+TOGETHER = 16  # steps whose losses are read together, and after which several workers ask each other whether to stop
 
 
-class DivergenceStop(keras.callbacks.Callback):
-    """Ends the training at the first step whose loss is not finite or above WILD."""
+class DivergenceStop(StepCallback):
+    """Ends the training when the loss of a step is not finite or above WILD.
+
+    Losses are read every TOGETHER steps, at the end of an epoch, and before anything is kept of the training: to read
+    one is to wait for the device.
+    """
 
     def __init__(self, recipe: Recipe, position: Position, checkpoints: Checkpoints | None):
         super().__init__()
         self.recipe, self.position, self.checkpoints = recipe, position, checkpoints
+        self.unread: list[tuple[int, Any]] = []  # steps of the epoch, and their losses, on the device
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """Check the loss."""
-        if isfinite(logs["loss"]) and logs["loss"] < WILD:
-            return
+        """Keep the loss; check those kept if it is time."""
+        self.unread.append((self.position.step, logs["loss"]))
+        if len(self.unread) >= TOGETHER or self.position.left() == 0:
+            self.check()
+
+    def check(self) -> None:
+        """Raise `failure` for the first step that diverged, among those not checked yet."""
+        unread, self.unread = self.unread, []
+        for step, loss in unread:
+            if not (isfinite(loss) and loss < WILD):
+                self._end(step, float(loss))
+
+    def _end(self, step: int, loss: float) -> None:
         last = self.checkpoints.all() if self.checkpoints else []
         good = f"; the last good state is {last[-1].name}" if last else ""
+        position = self.position
         raise failure(
-            f"train: the loss has diverged to {logs['loss']:.3g} at step {self.position.steps} "
-            f"(epoch {self.position.epoch + 1}, step {self.position.step}){good}; try a lower learning_rate "
+            f"train: the loss has diverged to {loss:.3g} at step {position.epoch * position.steps_per_epoch + step} "
+            f"(epoch {position.epoch + 1}, step {step}){good}; try a lower learning_rate "
             f"or a longer schedule.warmup (recipe: {self.recipe.learning_rate:g}, {self.recipe.schedule.warmup:g}), "
             "or clip_norm"
         )
 
 
-class StateKeeper(keras.callbacks.Callback):
+class StateKeeper(StepCallback):
     """Writes a checkpoint after each epoch, every `every` steps, and when asked to stop.
 
     SIGTERM and SIGINT end the training after the current step, with a checkpoint there; during an evaluation, after
-    it. A second signal ends the process at once. `agreed` tells whether any worker was asked. The checkpoint of an
-    epoch is written after what `writing` still writes of that epoch, so that the models it refers to always exist.
+    it. A second signal ends the process at once. `agreed` tells whether any worker was asked: several workers ask every
+    TOGETHER steps, so that not each step waits for all of them. The checkpoint of an epoch is written after what
+    `writing` still writes of that epoch, so that the models it refers to always exist; none is written of a training
+    that `stop` finds diverged. `agreed` is None for a single worker, which asks itself after each step.
     """
 
     def __init__(
@@ -57,11 +75,13 @@ class StateKeeper(keras.callbacks.Callback):
         state: TrainingState,
         checkpoints: Checkpoints | None,
         every: int | None,
-        agreed: Callable[[bool], bool] = bool,
+        stop: DivergenceStop,
+        agreed: Callable[[bool], bool] | None = None,
         writing: Background | None = None,
     ):
         super().__init__()
-        self.training, self.checkpoints, self.every, self.agreed = state, checkpoints, every, agreed
+        self.training, self.checkpoints, self.every, self.diverged = state, checkpoints, every, stop
+        self.agreed, self.asking = agreed or bool, TOGETHER if agreed else 1
         self.writing = writing or Background()
         self.asked: int | None = None
         self._before: dict[int, Any] = {}
@@ -97,10 +117,9 @@ class StateKeeper(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Stop if asked; otherwise write a checkpoint if one is due."""
         position = self.training.position
-        stops = self.agreed(self.asked is not None)
         if position.left() == 0:
             return  # `on_epoch_end` writes it, with the results of the evaluation
-        if stops:
+        if position.steps % self.asking == 0 and self.agreed(self.asked is not None):
             self._keep(self.writing.start)
             self._stop()
         elif self.every and position.steps % self.every == 0:
@@ -113,6 +132,7 @@ class StateKeeper(keras.callbacks.Callback):
             self._stop()
 
     def _keep(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        self.diverged.check()
         position = self.training.position
         arrays = self.training.capture()  # on every worker: reading metrics is a reduction over all replicas
         if self.checkpoints:

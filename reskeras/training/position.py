@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import keras
+from reskeras.training.step_callbacks import StepCallback
 
 
-class Position(keras.callbacks.Callback):
+class Position(StepCallback):
     """Counts epochs and steps; the first of all callbacks, so that the others see it updated.
 
     `epoch` is the number of finished epochs, `step` of finished steps in the current one.

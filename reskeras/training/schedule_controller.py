@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.position import Position
 from reskeras.training.schedule import RecipeSchedule
+from reskeras.training.step_callbacks import StepCallback
 from reskeras.training.subject import Logs, Measure
 
 MEMORY = 0.95  # decay of the moving average of the training error: about the last twenty steps
 
 
-class ScheduleController(keras.callbacks.Callback):
+class ScheduleController(StepCallback):
     """Moves the schedule's `scale` by training error (v1 section 4.2) and by plateaus of the watched error (v1 3.4)."""
 
     def __init__(self, recipe: Recipe, layers: int, schedule: RecipeSchedule, position: Position, measure: Measure):
@@ -55,7 +54,8 @@ class ScheduleController(keras.callbacks.Callback):
         """End the warm-up when the training error is low enough."""
         if not self.warming or self.until is None or self.measure.training_error is None:
             return
-        hits = (1 - self.measure.training_error(logs)) * self.position.step  # the log is the epoch's mean
+        error = self.measure.training_error({name: float(value) for name, value in logs.items()})
+        hits = (1 - error) * self.position.step  # the log is the epoch's mean
         self.error = MEMORY * self.error + (1 - MEMORY) * (1 - (hits - self.seen))
         self.seen = hits
         if self.error < self.until.error:

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
 
 import reskeras
 from reskeras.documents.shipped import shipped_names
@@ -147,7 +148,7 @@ def test_patience_ends_after_as_many_epochs_as_it_has_that_are_not_better(epochs
 
 def test_an_epochs_gradient_norm_is_the_mean_over_its_steps_and_its_rate_that_of_the_last():
     norms, rates = iter([1.0, 2.0, 6.0, 5.0, 7.0]), iter([0.3, 0.1])
-    optimizer = SimpleNamespace(gradient_norm=SimpleNamespace(numpy=lambda: next(norms)), last_rate=lambda: next(rates))
+    optimizer = SimpleNamespace(gradient_norm=tf.Variable(0.0), last_rate=lambda: next(rates))
     position, logged = Position(3, 5), []  # the last epoch is shorter
     watch = GradientLogger(position)
     for epoch, steps in enumerate((3, 2)):
@@ -155,6 +156,7 @@ def test_an_epochs_gradient_norm_is_the_mean_over_its_steps_and_its_rate_that_of
             watch, before = GradientLogger(position), watch.state()  # gone on with in the middle
             watch.restore(before)
             watch.set_model(SimpleNamespace(optimizer=optimizer))
+            optimizer.gradient_norm.assign(next(norms))
             for callback in (position, watch):
                 callback.on_train_batch_end(step, {})
         logs = {}
