@@ -77,7 +77,7 @@ class ScalingOverview:
                     f"most {bound.fitting:,} do: use more accelerators, another --batch, or recompute: true in the "
                     "recipe"
                 )
-        sentence("Nothing is measured: every part is taken at its peak, and all at once. Real steps take longer.")
+        sentence("These times are bounds, not measurements: every part at its peak, all parts at once.")
 
     def data(self) -> dict[str, Any]:
         """For JSON."""
@@ -141,7 +141,7 @@ class ScalingOverview:
             row("step, at least", lambda bound: short_time(bound.step)),
             row("limited by", lambda bound: bound.limit),
             row("images/s, at most", lambda bound: f"{bound.images_per_second:,.0f}"),
-            row("cores for that input", lambda bound: f"{bound.cores:,.1f}"),
+            row("input cores a machine", lambda bound: f"{bound.cores:,.1f}"),
             row("steps an epoch", lambda bound: f"{bound.steps:,}"),
             row("epoch, at least", lambda bound: short_time(bound.steps * bound.step)),
             row("training, at least", lambda bound: short_time(bound.training)),

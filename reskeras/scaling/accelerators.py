@@ -41,6 +41,9 @@ ACCELERATORS: dict[str, Accelerator] = {
     "a100-40": Accelerator("A100 SXM4", (8, 0), 40, 312, 156, 1555, 300, "NVLink", "NVIDIA A100 data sheet"),
     "a100-80": Accelerator("A100 SXM4", (8, 0), 80, 312, 156, 2039, 300, "NVLink", "NVIDIA A100 data sheet"),
     "l4": Accelerator("L4", (8, 9), 24, 121, 60, 300, 32, "PCIe 4", "NVIDIA L4 data sheet"),
+    "rtx-3090": Accelerator(
+        "GeForce RTX 3090", (8, 6), 24, 71, 35.6, 936, 32, "PCIe 4", "NVIDIA Ampere GA102 white paper"
+    ),
     "rtx-4090": Accelerator(
         "GeForce RTX 4090", (8, 9), 24, 165.2, 82.6, 1008, 32, "PCIe 4", "NVIDIA Ada architecture white paper"
     ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from reskeras.plans.complexity import BYTES
 from reskeras.plans.nodes import Fork, fold
 from reskeras.plans.operation import Op, Shape
+from reskeras.plans.operations import Conv
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import FLOAT, Recipe
 
@@ -27,36 +29,55 @@ class StepWork:
     moved: int
 
 
+class _Tensor(NamedTuple):
+    """A tensor of one image: its shape, how many of its numbers are in memory, which padding is not, and whether a
+    gradient flows to it."""
+
+    shape: Shape
+    size: int
+    differentiated: bool
+
+
 def step_work(plan: Plan) -> StepWork:
     """The work of a step of a training of all weights.
 
     A convolution or dense layer is one product forward, and two backward: the gradients of its weights and of its
     input, which the first layer does without. Each product reads two of input, output and weights, and writes the
-    third; weights are not counted as moved. Batch norm reads its input and writes its output forward; backward it
-    reads the input and the gradient, and writes a gradient.
+    third; weights are not counted as moved, nor what a stride passes over. Batch norm reads its input and writes its
+    output forward; backward it reads the input and the gradient, and writes a gradient.
     """
     multiply_adds = moved = 0
 
-    def through(op: Op, value: tuple[Shape, bool]) -> tuple[Shape, bool]:
+    def through(op: Op, tensor: _Tensor) -> _Tensor:
         nonlocal multiply_adds, moved
-        shape, differentiated = value
-        output = op.output_shape(shape)
-        forward = op.multiply_adds(shape, output)
+        output = op.output_shape(tensor.shape)
+        size, forward = prod(output), op.multiply_adds(tensor.shape, output)
         if forward:
-            products = 3 if differentiated else 2
+            products = 3 if tensor.differentiated else 2
             multiply_adds += products * forward
-            moved += products * (prod(shape) + prod(output))
+            moved += products * (_read(op, tensor, output) + size)
         elif op.learned:
-            moved += (prod(shape) + prod(output)) + (2 * prod(shape) + prod(output))
-        return output, differentiated or bool(op.learned)
+            moved += 3 * tensor.size + 2 * size
+        else:
+            size = min(size, tensor.size)
+        return _Tensor(output, size, tensor.differentiated or bool(op.learned))
 
-    def join(fork: Fork, ends: list[tuple[Shape, bool]]) -> tuple[Shape, bool]:
-        return fork.merged_shape([shape for shape, _ in ends]), any(differentiated for _, differentiated in ends)
+    def join(fork: Fork, ends: list[_Tensor]) -> _Tensor:
+        merged = fork.merged_shape([end.shape for end in ends])
+        size = min(prod(merged), sum(end.size for end in ends))
+        return _Tensor(merged, size, any(end.differentiated for end in ends))
 
-    value = plan.input_shape, False
+    tensor = _Tensor(plan.input_shape, prod(plan.input_shape), False)
     for unit in plan.units:
-        value = fold(unit.nodes, value, through, join)
+        tensor = fold(unit.nodes, tensor, through, join)
     return StepWork(multiply_adds, moved)
+
+
+def _read(op: Op, tensor: _Tensor, output: Shape) -> int:
+    """Numbers of its input that a product uses: of a strided 1x1 convolution not all."""
+    if not isinstance(op, Conv):
+        return tensor.size
+    return min(tensor.size, prod(output[:-1]) * prod(op.kernel) * tensor.shape[-1])
 
 
 def moved_bytes(plan: Plan, recipe: Recipe, images: int, precision: str) -> int:
