@@ -47,7 +47,7 @@ def short_time(seconds: float) -> str:
     for size, unit in TIME_UNITS:
         if seconds >= size * 0.9995:
             return f"{_figures(seconds / size)} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
+    return f"{_figures(seconds * 1e6)} µs"
 
 
 def shape_text(shape: Sequence[int]) -> str:

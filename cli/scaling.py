@@ -107,7 +107,7 @@ class ScalingOverview:
             ("peak", f"{row.peak(first.precision) / 1e12:g} TFLOP/s", f"in {first.precision}, dense"),
             ("memory", f"{row.bandwidth:,g} GB/s", ""),
             ("links", f"{row.link:g} GB/s", f"each way, by {row.linked_by}"),
-            ("network", f"{conditions.bandwidth:g} Gbit/s", "of a machine, each way"),
+            ("network", f"{conditions.bandwidth:,g} Gbit/s", "of a machine, each way"),
             (
                 "image",
                 f"{short(2 * step_work(plan).multiply_adds)}FLOP",

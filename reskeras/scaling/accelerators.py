@@ -12,9 +12,9 @@ from reskeras.recipes.recipe import Capability
 class Accelerator:
     """Peaks of an accelerator, as its data sheet has them.
 
-    memory: GiB. half: dense TFLOP/s of float16, and of bf16 where the generation has it, with float32 accumulation.
-    single: those of float32 as TensorFlow multiplies it, which is TF32 from Ampere on. bandwidth: GB/s of its memory.
-    link: GB/s in each direction to the others in a machine.
+    memory: GiB, which data sheets call GB. half: dense TFLOP/s of float16, and of bf16 where the generation has it, with
+    float32 accumulation. single: those of float32 as TensorFlow multiplies it, which is TF32 from Ampere on. bandwidth:
+    GB/s of its memory. link: GB/s in each direction to the others in a machine.
     """
 
     product: str
