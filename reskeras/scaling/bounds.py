@@ -17,7 +17,7 @@ from reskeras.recipes.recipe import Recipe, gpu_precision, recipe, steps_per_epo
 from reskeras.scaling.accelerators import accelerator
 from reskeras.scaling.step import Collectives, collectives, moved_bytes, step_work
 
-MOST = 10_000  # machines of a cluster, and accelerators of a machine
+MOST = 65_536  # accelerators: the largest batch that a recipe may have leaves an image to each
 GIGABIT = 1e9 / 8  # bytes
 BANDWIDTH = 100.0  # Gbit/s of a machine's network unless told
 
@@ -41,11 +41,12 @@ class Cluster:
 def read_cluster(text: str) -> Cluster:
     """`8x8`: machines times accelerators of each; ReskerasError (status 2) for anything else."""
     match = re.fullmatch(r"([0-9]{1,9})\s*[xX×]\s*([0-9]{1,9})", text.strip())
-    if not match or not all(1 <= int(number) <= MOST for number in match.groups()):
-        raise ReskerasError(
-            f"cluster: {shown(text)} should be machines x accelerators of each, from 1x1 to {MOST}x{MOST}, such as 8x8"
-        )
-    return Cluster(*map(int, match.groups()))
+    found = Cluster(*map(int, match.groups())) if match else None
+    if found and 1 <= found.accelerators <= MOST:
+        return found
+    raise ReskerasError(
+        f"cluster: {shown(text)} should be machines x accelerators of each, such as 8x8, and at most {MOST:,} in all"
+    )
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,11 @@ class Conditions:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no machine has; NaN is in no range."""
-        ranges = {"images": (1, 10**12), "core_ms": (1e-6, 1e6), "bandwidth": (1e-3, 1e6), "cores": (1, 100_000)}
+        ranges = {"images": (1, 10**12), "core_ms": (1e-6, 10**6), "bandwidth": (1e-3, 10**6), "cores": (1, 100_000)}
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ReskerasError(f"{name}: {value:g} should be from {low:g} to {high:g}")
+                raise ReskerasError(f"{name}: {value:,} should be from {low:g} to {high:,}")
 
     def of(self, data: DataSet) -> tuple[int, float]:
         """Images, and milliseconds for each."""
@@ -194,7 +195,7 @@ def step_bound(
     chosen = recipe(data.recipe if source is None else source)
     _check_all_trained(chosen)
     meant = chosen.batch_size
-    chosen = recipe(chosen, batch_size=each and each * cluster.accelerators)
+    chosen = recipe(chosen, batch_size=each and each * cluster.accelerators * chosen.accumulate)
     chosen.check_replicas(cluster.accelerators)
     precision = gpu_precision(chosen.precision, row.capability)
     images, core_ms = conditions.of(data)

@@ -32,13 +32,13 @@ def test_four_clusters_fit_a_terminal_of_80_columns():
 
 
 def test_the_table_and_the_json_say_the_same_and_it_is_what_the_calculator_says():
-    words = ("show", "cifar-resnet-110", "--device", "v100-16", "--cluster", "1x1", "--cluster", "2x4", "--batch", "16")
+    words = ("show", "cifar-resnet-110", "--device", "v100", "--cluster", "1x1", "--cluster", "2x4", "--batch", "16")
     data = json.loads(printed(*words, "--json"))["scaling"]
     assert data["precision"] == "mixed_float16"
     assert data["recipe"] == "modern-cifar"
     table = rows(printed(*words))
     for column, planned in enumerate(data["clusters"]):
-        bound = step_bound(reskeras.plan("cifar-resnet-110"), planned["cluster"], "v100-16", each=16)
+        bound = step_bound(reskeras.plan("cifar-resnet-110"), planned["cluster"], "v100", each=16)
         assert planned == json.loads(json.dumps(bound.data()))
         shown = {title: cells[column] for title, cells in table.items()}
         assert shown["cluster"] == planned["cluster"]
@@ -82,7 +82,7 @@ def test_the_recipe_in_the_networks_file_is_taken(tmp_path):
 
 @pytest.mark.parametrize("name", catalog())
 def test_every_named_network_can_be_planned(name):
-    bound = step_bound(catalog()[name].spec.lower(), "8x8", "a100-40", each=4)
+    bound = step_bound(catalog()[name].spec.lower(), "8x8", "a100", each=4)
     assert bound.step > 0
     assert bound.limit in bound.seconds
 
@@ -94,13 +94,13 @@ def test_every_named_network_can_be_planned(name):
         (("--recipe", "quick"), ["--recipe needs --device"]),
         (("--bandwidth", "10"), ["--bandwidth needs --device"]),
         (("--device", "h10O"), ["device: 'h10O' is not one of", "did you mean h100?"]),
-        (("--device", "h100", "--cluster", "0x8"), ["cluster: '0x8'", "1x1 to 10000x10000"]),
+        (("--device", "h100", "--cluster", "0x8"), ["cluster: '0x8'", "at most 65,536 in all"]),
         (("--device", "h100", "--cluster", "8x"), ["cluster: '8x'"]),
         (("--device", "h100", "--cluster", "9" * 5000), ["cluster: "]),
         (("--device", "h100", "--cluster", "64x9"), ["batch_size: 1024", "576 replicas", "such as 1152"]),
         (("--device", "h100", "--cluster", "64x8", "--batch", "999"), ["batch_size: 511488", "65,536"]),
         (("--device", "h100", "--recipe", "modern"), ["recipe: 'modern' is not one of"]),
-        (("--device", "h100", "--images", "0"), ["images: 0 should be from 1"]),
+        (("--device", "h100", "--images", "0"), ["images: 0 should be from 1 to 1,000,000,000,000"]),
         (("--device", "h100", "--bandwidth", "nan"), ["bandwidth: nan should be from"]),
         (("--device", "h100", "--core-ms", "inf"), ["core_ms: inf should be from"]),
         (("--device", "h100", "--cores", "-1"), ["cores: -1 should be from"]),

@@ -14,7 +14,7 @@ from reskeras.scaling.bounds import CIFAR, IMAGENET, step_bound
 from tests.scaling.published import PUBLISHED, RESNET_50
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
-A100 = [("a100-40", "1x1"), ("a100-80", "1x1")]
+A100 = [("a100", "1x1"), ("a100-80", "1x1")]
 
 
 def share(network, device, cluster, each, precision, published, source):
