@@ -68,7 +68,14 @@ def _shipped(kind: str) -> Callable[[], Sequence[str]]:
     return names
 
 
+def _devices() -> Iterable[str]:
+    from reskeras.scaling.accelerators import ACCELERATORS
+
+    return ACCELERATORS
+
+
 complete_network = completing(_networks)
+complete_device = completing(_devices, or_files=False)
 complete_recipe = completing(_shipped("recipe"))
 complete_space = completing(_shipped("space"))
 complete_suite = completing(_shipped("suite"))

@@ -21,15 +21,11 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.training_batch import probabilities
+from reskeras.recipes.recipe import steps_per_epoch
 
 __all__ = ["evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
 
 SAMPLED = 32  # images of a sample that are read at once
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Full batches in an epoch of `count` images; fewer than a batch are one batch."""
-    return max(count // batch_size, 1)
 
 
 class BatchLoader(Protocol):

@@ -17,6 +17,14 @@ from reskeras.recipes.augment import AugmentSpec
 
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # shell style, of names such as stage1_unit1_conv1/kernel
 Form = Literal["auto", "unrolled", "scanned"]
+Capability = tuple[int, int]  # of CUDA, such as (8, 0)
+# compute capabilities from which NVIDIA's GPUs have tensor cores for a precision, and the first such generation
+CAPABILITIES: dict[str, tuple[Capability, str]] = {
+    "mixed_bfloat16": ((8, 0), "Ampere"),
+    "mixed_float16": ((7, 0), "Volta"),
+}
+FLOAT = 4  # bytes
+COPIES = 4  # of every parameter: the weight, its momentum, its gradient, and the model that is saved
 
 
 class ErrorWarmupSpec(Spec):
@@ -158,6 +166,34 @@ class Recipe(Spec):
         """Steps of the whole training."""
         return self.iterations * self.accumulate if self.iterations else self.epochs * steps_per_epoch
 
+    def check_replicas(self, count: int) -> None:
+        """Raise ReskerasError when the recipe asks for what `count` replicas cannot do."""
+        if count == 1:
+            return
+        if self.xla is True:  # it cannot compile their reductions
+            raise ReskerasError(f"xla: true works with one replica only, and there are {count}; use auto or false")
+        if self.accumulate > 1:
+            raise ReskerasError(
+                f"accumulate: {self.accumulate} works with one replica only, and there are {count}: "
+                "Keras' optimisers accumulate gradients before reducing them over replicas; use a smaller batch_size"
+            )
+        if self.batch_size % count:
+            raise ReskerasError(
+                f"batch_size: {self.batch_size} cannot be split evenly over {count} replicas; "
+                f"use a multiple, such as {-(-self.batch_size // count) * count}"
+            )
+
+    def step_bytes(self, plan: Plan, images: int, precision: str) -> int:
+        """Lower bound in bytes of the memory for a step on `images` images, in a Keras dtype policy: weights, and the
+        activations kept for the backward pass.
+
+        The network is counted as in the plan. Activations are not counted where parts are frozen or recomputed, so that
+        this never exceeds what is used.
+        """
+        total = plan.complexity().total
+        kept = 0 if self.recompute or self.freeze else total.activation_bytes(images, precision)
+        return COPIES * FLOAT * total.parameters + kept
+
     @property
     def soft_labels(self) -> bool:
         """Whether labels are distributions over the classes: smoothed or mixed."""
@@ -175,6 +211,27 @@ class Recipe(Spec):
                         f"{field}: {pattern!r} matches no weight of this network; "
                         f"its weights are named {names[0]}, ..., {names[-1]}"
                     )
+
+
+def gpu_precision(asked: str, capability: Capability) -> str:
+    """The Keras dtype policy for `asked` on GPUs of at least compute capability `capability`.
+
+    `auto` is the first of mixed_bfloat16 and mixed_float16 that they have tensor cores for, else float32. ReskerasError
+    (status 2) for bf16 where they lack it.
+    """
+    if asked == "mixed_bfloat16" and capability < CAPABILITIES[asked][0]:
+        raise ReskerasError(
+            f"precision: {asked} needs a GPU of the {CAPABILITIES[asked][1]} generation or later, and this one has "
+            f"compute capability {capability[0]}.{capability[1]}; use mixed_float16 or auto"
+        )
+    if asked != "auto":
+        return asked
+    return next((policy for policy, (least, _) in CAPABILITIES.items() if capability >= least), "float32")
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Full batches in an epoch of `count` images; fewer than a batch are one batch."""
+    return max(count // batch_size, 1)
 
 
 def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:

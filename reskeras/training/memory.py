@@ -13,23 +13,8 @@ from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.precision import training_precision
 
-FLOAT = 4
-COPIES = 4  # of every parameter: the weight, its momentum, its gradient, and the model that is saved
 MOST_PARTS = 1024  # the recipe's bound on `accumulate`
 WARNED = 0.5  # share of the memory; temporaries come on top of what a step keeps
-
-
-def step_bytes(plan: Plan, recipe: Recipe, images: int) -> int:
-    """Lower bound in bytes for a step on `images` images: weights, and the activations kept for the backward pass.
-
-    The network is counted as in the plan. Activations are not counted where parts are frozen or recomputed, so that
-    this never exceeds what is used.
-    """
-    total = plan.complexity().total
-    kept = (
-        0 if recipe.recompute or recipe.freeze else total.activation_bytes(images, training_precision(recipe.precision))
-    )
-    return COPIES * FLOAT * total.parameters + kept
 
 
 def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
@@ -39,10 +24,11 @@ def check_memory(plan: Plan, recipe: Recipe, images: int) -> str:
     """
     if tf.config.list_physical_devices("GPU"):
         return ""
-    needed, available = step_bytes(plan, recipe, images), memory()
+    precision = training_precision(recipe.precision)
+    needed, available = recipe.step_bytes(plan, images, precision), memory()
     if needed <= WARNED * available:
         return ""
-    fixed = step_bytes(plan, recipe, 0)
+    fixed = recipe.step_bytes(plan, 0, precision)
     fitting = int(images * (WARNED * available - fixed) / (needed - fixed)) if needed > fixed else 0
     advice = advised(recipe, fitting)
     told = (

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from reskeras.errors import ReskerasError
+from reskeras.recipes.recipe import Capability, gpu_precision
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
-# compute capabilities from which NVIDIA's GPUs have tensor cores for a precision, and the first such generation
-CAPABILITIES = {"mixed_bfloat16": ((8, 0), "Ampere"), "mixed_float16": ((7, 0), "Volta")}
 
 
 def training_precision(asked: str) -> str:
@@ -20,23 +18,15 @@ def training_precision(asked: str) -> str:
     GPU mixed_bfloat16 with AVX512_BF16 or AMX, else float32: elsewhere a CPU emulates it, which is several times
     slower. ReskerasError (status 2) for bf16 on a GPU that lacks it.
     """
-    capabilities = _capabilities()
-    if asked == "mixed_bfloat16" and capabilities and min(capabilities) < CAPABILITIES[asked][0]:
-        (major, minor), generation = min(capabilities), CAPABILITIES[asked][1]
-        raise ReskerasError(
-            f"precision: {asked} needs a GPU of the {generation} generation or later, and this one has compute "
-            f"capability {major}.{minor}; use mixed_float16 or auto"
-        )
+    if capabilities := _capabilities():
+        return gpu_precision(asked, min(capabilities))
     if asked != "auto":
         return asked
-    if capabilities:
-        fitting = (policy for policy, (least, _) in CAPABILITIES.items() if min(capabilities) >= least)
-        return next(fitting, "float32")
     has_bf16 = tf.config.list_physical_devices("GPU") or _cpu_flags() & BF16_FLAGS
     return "mixed_bfloat16" if has_bf16 else "float32"
 
 
-def _capabilities() -> list[tuple[int, int]]:
+def _capabilities() -> list[Capability]:
     """Compute capabilities of the NVIDIA GPUs that TensorFlow sees."""
     details = (tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU"))
     return [each["compute_capability"] for each in details if "compute_capability" in each]

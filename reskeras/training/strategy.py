@@ -36,21 +36,7 @@ class Replicas:
 
     def check(self, recipe: Recipe) -> None:
         """Raise ReskerasError when the recipe asks for what several replicas cannot do."""
-        batch_size, accumulate = recipe.batch_size, recipe.accumulate
-        if self.count == 1:
-            return
-        if recipe.xla is True:  # it cannot compile their reductions
-            raise ReskerasError(f"xla: true works with one replica only, and there are {self.count}; use auto or false")
-        if accumulate > 1:
-            raise ReskerasError(
-                f"accumulate: {accumulate} works with one replica only, and there are {self.count}: "
-                "Keras' optimisers accumulate gradients before reducing them over replicas; use a smaller batch_size"
-            )
-        if batch_size % self.count:
-            raise ReskerasError(
-                f"batch_size: {batch_size} cannot be split evenly over {self.count} replicas; "
-                f"use a multiple, such as {-(-batch_size // self.count) * self.count}"
-            )
+        recipe.check_replicas(self.count)
 
     def dataset(self, shard: Callable[[tuple[int, int]], tf.data.Dataset], rows: int) -> tf.data.Dataset:
         """This process' dataset: `shard((worker, workers))` is a worker's shard of each global batch of `rows` rows."""

@@ -37,7 +37,16 @@ def loaded(*words):
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("list",), ("show", "resnet-18"), ("train", "--help"), ("recipes",)], ids=" ".join
+    "words",
+    [
+        ("--help",),
+        ("list",),
+        ("show", "resnet-18"),
+        ("show", "resnet-18", "--device", "h100"),
+        ("train", "--help"),
+        ("recipes",),
+    ],
+    ids=" ".join,
 )
 def test_looking_at_networks_loads_neither_tensorflow_nor_numpy(words):
     assert not loaded(*words) & HEAVY

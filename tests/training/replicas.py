@@ -5,7 +5,6 @@ the replicas hold.
 """
 
 import sys
-from collections import Counter
 from pathlib import Path
 
 import keras
@@ -44,13 +43,14 @@ class Apart(keras.callbacks.Callback):
 
 
 def counted_collectives():
-    """Counts, by graph, the collective reductions of more than a number: those of the training step are the most."""
+    """Counts, by graph, the collective reductions of many numbers and of one: the training step has most of many."""
     from tensorflow.python.ops import collective_ops
 
-    found, reduce = Counter(), collective_ops.all_reduce_v2
+    found, reduce = {}, collective_ops.all_reduce_v2
 
     def counting(*args, **keywords):
-        found[id(tf.compat.v1.get_default_graph())] += args[0].shape.num_elements() != 1
+        counts = found.setdefault(id(tf.compat.v1.get_default_graph()), [0, 0])
+        counts[args[0].shape.num_elements() == 1] += 1
         return reduce(*args, **keywords)
 
     collective_ops.all_reduce_v2 = counting
@@ -71,7 +71,7 @@ def main():
         **{**RECIPE, **fields},
     )
     print("apart", apart.largest)
-    print("collectives", max(found.values(), default=0))
+    print("collectives", *max(found.values(), default=[0, 0]))
     print("finished", run.path)
 
 

@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification import subject
 from reskeras.training import memory
-from reskeras.training.memory import check_memory, ran_out, step_bytes
+from reskeras.training.memory import check_memory, ran_out
 from tests.conftest import TINY
 
 PLAN = reskeras.plan("cifar-resnet-20")
@@ -21,9 +21,10 @@ PLAN = reskeras.plan("cifar-resnet-20")
 def test_a_steps_bytes_are_weights_and_the_plans_activations():
     cost = PLAN.complexity().total
     fixed = 16 * cost.parameters
-    assert step_bytes(PLAN, recipe(precision="float32"), 100) == fixed + 100 * 4 * cost.activations
-    assert step_bytes(PLAN, recipe(precision="mixed_bfloat16"), 100) == fixed + 100 * 2 * cost.activations
-    assert step_bytes(PLAN, recipe(recompute=True), 100) == step_bytes(PLAN, recipe(freeze="stage1"), 100) == fixed
+    assert recipe().step_bytes(PLAN, 100, "float32") == fixed + 100 * 4 * cost.activations
+    assert recipe().step_bytes(PLAN, 100, "mixed_bfloat16") == fixed + 100 * 2 * cost.activations
+    for chosen in (recipe(recompute=True), recipe(freeze="stage1")):
+        assert chosen.step_bytes(PLAN, 100, "float32") == fixed
 
 
 def holding(monkeypatch, count):
@@ -32,7 +33,7 @@ def holding(monkeypatch, count):
 
 def test_a_step_that_cannot_fit_is_refused_and_one_that_may_not_is_told(monkeypatch):
     chosen = recipe(precision="float32", batch_size=1024)
-    needed = step_bytes(PLAN, chosen, 1024)
+    needed = chosen.step_bytes(PLAN, 1024, "float32")
     holding(monkeypatch, 4 * needed)
     assert check_memory(PLAN, chosen, 1024) == ""
     holding(monkeypatch, int(1.5 * needed))

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.recipes.recipe import recipe
+from reskeras.scaling.step import collectives
 from reskeras.training.strategy import Replicas, open_replicas
+from tests.training.replicas import NETWORK
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,10 +112,12 @@ def test_accumulated_parts_train(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fields", "collectives"),
-    [("{sync_bn: true}", None), ("{}", 2), ("{form: scanned}", 2)],  # 2: gradients, and all batch norms' statistics
+    ("fields", "common"),  # whether statistics are of all images, as one process has them
+    [("{sync_bn: true}", True), ("{}", False), ("{form: scanned}", False)],
 )
-def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path, fields, collectives):
+def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path, fields, common):
+    planned = collectives(reskeras.plan(**NETWORK), recipe(**yaml.safe_load(fields)), replicas=2, machines=2)
+    assert common or planned.vectors == 2  # gradients, and all batch norms' statistics
     ports = "127.0.0.1:21731", "127.0.0.1:21732"
     running = []
     for index in range(2):
@@ -131,8 +137,8 @@ def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path, f
         printed, errors = worker.communicate(timeout=300)
         assert worker.returncode == 0, errors
         assert "apart 0.0\n" in printed
-        assert collectives is None or f"collectives {collectives}\n" in printed
-    if collectives is None:  # statistics of all images, as one process has them
+        assert f"collectives {planned.vectors} {planned.scalars}\n" in printed
+    if common:
         np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
 
 

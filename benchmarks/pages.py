@@ -1,0 +1,31 @@
+"""Pages with commands and what they print: `python -m benchmarks.pages docs/scaling.md` runs the commands again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+CONSOLE = re.compile(r"(```console\n\$ )(reskeras [^\n]*\n)(.*?)(```)", re.DOTALL)
+
+
+def refreshed(page: str) -> str:
+    """`page` with what its commands print now: those of console blocks, one command in each."""
+    return CONSOLE.sub(lambda block: f"{block[1]}{block[2]}{_printed(block[2])}{block[4]}", page)
+
+
+def _printed(command: str) -> str:
+    words = [sys.executable, "-m", *shlex.split(command)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def main() -> None:
+    """Rewrite the pages given."""
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(refreshed(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

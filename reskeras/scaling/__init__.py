@@ -1,0 +1,1 @@
+"""What limits a training on many accelerators, counted before anything is built; no TensorFlow."""
