@@ -85,7 +85,7 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
     return decorate
 
 
-HOW = ("data_dir", "strategy", "devices", "resume", "profile", "histograms", "out")
+HOW = ("data_dir", "cache", "strategy", "devices", "resume", "profile", "histograms", "out")
 RECIPE_FIELDS = (
     "freeze",
     "frozen_bn",
@@ -112,6 +112,11 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
     """The flags of what is trained: from which run, by which recipe, and the fields laid over that."""
     return [
         _path("--data-dir", metavar="DIR", text="Folder of prepared TFDS data sets."),
+        click.option(
+            "--cache",
+            metavar="ram|DIR",
+            help="Keep images in memory, or in this local folder, once they have been read: for data on slow storage.",
+        ),
         click.option(
             "--recipe",
             metavar="RECIPE",

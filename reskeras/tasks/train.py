@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
+from reskeras.errors import ReskerasError
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.request import recipe_of
+from reskeras.readers import CLASSES
 from reskeras.recipes.recipe import Recipe, batch_note
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import RunFolder, place_for
@@ -27,6 +29,8 @@ from reskeras.training.transfer import Start
 if TYPE_CHECKING:  # reskeras.engine imports it first, quietly
     import keras
 
+Tell = Callable[[str], None]
+
 
 @preserved()
 def train(
@@ -37,6 +41,7 @@ def train(
     task: str = "classification",
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
+    cache: str | Path | None = None,
     resume: bool = False,
     strategy: str = "auto",
     devices: int | None = None,
@@ -55,10 +60,11 @@ def train(
 
     The recipe defaults to the one in the network's file, if any, else to the task's own: `quick` for classifiers;
     `recipe_fields` such as `epochs=2` override its fields. Classes and input channels follow the data. With `resume` an
-    existing run folder continues from its newest checkpoint, and a missing one is created. `strategy` and `devices` are
-    as in `training.strategy.open_replicas`. `histograms` and `profile`, a number of steps, add to the TensorBoard files
-    in `logs/`. `tell` gets one line per note. `task` is `classification` or `detection`. Raises ReskerasError before
-    anything is written when the request is invalid.
+    existing run folder continues from its newest checkpoint, and a missing one is created. `cache` is "ram" or a local
+    folder, where the bytes of images are kept once they have been read, for data on slow storage. `strategy` and
+    `devices` are as in `training.strategy.open_replicas`. `histograms` and `profile`, a number of steps, add to the
+    TensorBoard files in `logs/`. `tell` gets one line per note. `task` is `classification` or `detection`. Raises
+    ReskerasError before anything is written when the request is invalid.
     """
     trained = find_task(task)
     replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
@@ -68,17 +74,32 @@ def train(
     if begun:
         chosen = trained.beginning_recipe(chosen)
     replicas.check(chosen)
-    source = trained.open_source(data, data_dir)
+    open_source = partial(_opened, trained, data, data_dir, cache, tell)
+    source = open_source()
     job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
     job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
     path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
     if resume:
-        job = _divided_as_begun(job, path, partial(trained.open_source, data, data_dir))
+        job = _divided_as_begun(job, path, open_source)
     for note in filter(None, (*job.source.notes, batch_note(chosen, recipe_fields, named))):
         tell(note)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=_start(trained, begun, chosen, tell)))
     return Run(path)
+
+
+def _opened(
+    trained: Task, data: str, data_dir: str | Path | None, cache: str | Path | None, tell: Tell, **how: Any
+) -> Source:
+    """The source called `data`, its images kept in `cache` if that is given."""
+    if cache is not None and trained.annotation != CLASSES:
+        raise ReskerasError("cache: only for classifiers")
+    source = trained.open_source(data, data_dir, **how)
+    if cache is None:
+        return source
+    from reskeras.data.cached import cached
+
+    return cached(source, cache, tell)
 
 
 def _divided_as_begun(job: Job, path: Path, open_source: Callable[..., Source]) -> Job:
