@@ -27,13 +27,15 @@ def training_precision(asked: str) -> str:
             f"precision: {asked} needs a GPU of the {generation} generation or later, and this one has compute "
             f"capability {major}.{minor}; use mixed_float16 or auto"
         )
-    if asked != "auto":
-        return asked
-    if capabilities:
-        fitting = (policy for policy, (least, _) in CAPABILITIES.items() if min(capabilities) >= least)
-        return next(fitting, "float32")
+    return next(iter(fast_halves()), "float32") if asked == "auto" else asked
+
+
+def fast_halves() -> tuple[str, ...]:
+    """The half-precision policies that the devices for training multiply faster than float32, the best first."""
+    if capabilities := _capabilities():
+        return tuple(policy for policy, (least, _) in CAPABILITIES.items() if min(capabilities) >= least)
     has_bf16 = tf.config.list_physical_devices("GPU") or _cpu_flags() & BF16_FLAGS
-    return "mixed_bfloat16" if has_bf16 else "float32"
+    return ("mixed_bfloat16",) if has_bf16 else ()
 
 
 def _capabilities() -> list[tuple[int, int]]:

@@ -36,21 +36,7 @@ class Replicas:
 
     def check(self, recipe: Recipe) -> None:
         """Raise ReskerasError when the recipe asks for what several replicas cannot do."""
-        batch_size, accumulate = recipe.batch_size, recipe.accumulate
-        if self.count == 1:
-            return
-        if recipe.xla is True:  # it cannot compile their reductions
-            raise ReskerasError(f"xla: true works with one replica only, and there are {self.count}; use auto or false")
-        if accumulate > 1:
-            raise ReskerasError(
-                f"accumulate: {accumulate} works with one replica only, and there are {self.count}: "
-                "Keras' optimisers accumulate gradients before reducing them over replicas; use a smaller batch_size"
-            )
-        if batch_size % self.count:
-            raise ReskerasError(
-                f"batch_size: {batch_size} cannot be split evenly over {self.count} replicas; "
-                f"use a multiple, such as {-(-batch_size // self.count) * self.count}"
-            )
+        check_replicas(recipe, self.count)
 
     def dataset(self, shard: Callable[[tuple[int, int]], tf.data.Dataset], rows: int) -> tf.data.Dataset:
         """This process' dataset: `shard((worker, workers))` is a worker's shard of each global batch of `rows` rows."""
@@ -93,6 +79,46 @@ class Replicas:
         return tf.function(lambda value: strategy.reduce("SUM", strategy.run(tf.identity, args=(value,)), axis=None))
 
 
+def check_replicas(recipe: Recipe, count: int) -> None:
+    """Raise ReskerasError when the recipe asks for what `count` replicas cannot do."""
+    batch_size, accumulate = recipe.batch_size, recipe.accumulate
+    if count == 1:
+        return
+    if recipe.xla is True:  # it cannot compile their reductions
+        raise ReskerasError(f"xla: true works with one replica only, and there are {count}; use auto or false")
+    if accumulate > 1:
+        raise ReskerasError(
+            f"accumulate: {accumulate} works with one replica only, and there are {count}: "
+            "Keras' optimisers accumulate gradients before reducing them over replicas; use a smaller batch_size"
+        )
+    if batch_size % count:
+        raise ReskerasError(
+            f"batch_size: {batch_size} cannot be split evenly over {count} replicas; "
+            f"use a multiple, such as {-(-batch_size // count) * count}"
+        )
+
+
+def chosen_strategy(name: str = "auto", devices: int | None = None) -> str:
+    """The strategy that `open_replicas` opens for these arguments: one, mirrored or multi-worker. ReskerasError as
+    there, except for a number of devices that there are not."""
+    if name not in STRATEGIES:
+        raise unknown("strategy", name, STRATEGIES)
+    if devices is not None and devices < 1:
+        raise ReskerasError(f"devices: {devices}: should be at least 1")
+    here = cluster()
+    if name == "auto":
+        several = len(tf.config.list_physical_devices("GPU")) > 1 or devices
+        return "multi-worker" if here and len(here.workers) > 1 else "mirrored" if several else "one"
+    if name == "one" and devices not in (None, 1):
+        raise ReskerasError(f"devices: {devices} contradicts strategy one; use mirrored")
+    if name == "multi-worker" and here is None:
+        raise ReskerasError(
+            "strategy: multi-worker needs TF_CONFIG or Slurm's variables; on one machine use "
+            "reskeras launch --workers N -- train ..."
+        )
+    return name
+
+
 def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
     """The replicas of the strategy `name`. Call before TensorFlow computes anything.
 
@@ -101,24 +127,11 @@ def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
     there are several workers, mirrored if there are several GPUs, else one. Raises ReskerasError for devices that do
     not exist.
     """
-    if name not in STRATEGIES:
-        raise unknown("strategy", name, STRATEGIES)
-    if devices is not None and devices < 1:
-        raise ReskerasError(f"devices: {devices}: should be at least 1")
-    here = cluster()
+    name = chosen_strategy(name, devices)
     gpus = tf.config.list_physical_devices("GPU")
-    if name == "auto":
-        name = "multi-worker" if here and len(here.workers) > 1 else "mirrored" if len(gpus) > 1 or devices else "one"
     if name == "one":
-        if devices not in (None, 1):
-            raise ReskerasError(f"devices: {devices} contradicts strategy one; use mirrored")
         return Replicas(tf.distribute.get_strategy())
-    if name == "multi-worker":
-        if here is None:
-            raise ReskerasError(
-                "strategy: multi-worker needs TF_CONFIG or Slurm's variables; on one machine use "
-                "reskeras launch --workers N -- train ..."
-            )
+    if name == "multi-worker" and (here := cluster()):
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(here.workers)}),
             task_type="worker",
