@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -88,10 +89,15 @@ def step_rate(plan: Plan, recipe: Recipe, replicas: Replicas, batch: int) -> flo
         model = compiled(plan, "net", recipe, LENGTH, recipe.sync_bn and replicas.count > 1)
         model.prepare(*(tf.TensorSpec([None, *each.shape[1:]], each.dtype) for each in (images, targets)))
     data = replicas.dataset(lambda part: repeated_batch(images, targets), batch)
-    seconds_of(model, data, WARM_UP)
-    each = seconds_of(model, data, 1)
-    steps = int(min(max(SECONDS / each, 1), MOST_STEPS))
-    return batch * steps / seconds_of(model, data, steps)
+    return steady_rate(lambda steps: seconds_of(model, data, steps), batch)
+
+
+def steady_rate(run: Callable[[int], float], images: int) -> float:
+    """Images per second of `run`, which takes a number of steps of `images` images and gives their seconds: after a
+    warm-up, over as many steps as take about SECONDS."""
+    run(WARM_UP)
+    steps = int(min(max(SECONDS / run(1), 1), MOST_STEPS))
+    return images * steps / run(steps)
 
 
 def input_rate(job: ClassifierJob) -> float:
