@@ -14,21 +14,22 @@ def inference_devices() -> list[str]:
     return gpus if len(gpus) > 1 else []
 
 
-def spread(function: Callable[[tf.Tensor], Any], devices: Sequence[str]) -> Callable[[tf.Tensor], Any]:
-    """`function`, with the rows of its tensor shared out evenly to `devices`; without devices, `function` itself.
+def spread(function: Callable[..., Any], devices: Sequence[str]) -> Callable[..., Any]:
+    """`function`, with the rows of its tensors shared out evenly to `devices`; without devices, `function` itself.
 
-    It maps a tensor (n, ...) to a nest of tensors (n, ...), each row by itself, and runs in a graph, where the shares
+    It maps tensors (n, ...) to a nest of tensors (n, ...), each row by itself, and runs in a graph, where the shares
     are computed at the same time. Weights are read where they are and copied to the other devices.
     """
     if not devices:
         return function
 
-    def shared(rows: tf.Tensor) -> Any:
-        count, parts = tf.shape(rows)[0], len(devices)
+    def shared(*rows: tf.Tensor) -> Any:
+        count, parts = tf.shape(rows[0])[0], len(devices)
         results = []
         for index, device in enumerate(devices):
+            first, last = count * index // parts, count * (index + 1) // parts
             with tf.device(device):
-                results.append(function(rows[count * index // parts : count * (index + 1) // parts]))
+                results.append(function(*(each[first:last] for each in rows)))
         return tf.nest.map_structure(lambda *shares: tf.concat(shares, axis=0), *results)
 
     return shared

@@ -137,6 +137,14 @@ def give_up_silent(oracle: SteadyOracle, patience: float, tell: Callable[[str], 
         tell(f"tune: {tuner_id} has sent no heartbeat for {patience:g} s; trial {trial} goes to another worker")
 
 
+def unused_gpus(workers: int, environ: Mapping[str, str] = os.environ) -> str:
+    """A note when there are more GPUs than workers, else empty."""
+    gpus = len(visible_gpus(environ))
+    if gpus <= workers:
+        return ""
+    return f"tune: a trial trains on one GPU, so {workers} of {gpus} are used; use --workers {gpus} for all"
+
+
 def _with_one_gpu(setting: Mapping[str, str]) -> dict[str, str]:
     """A worker's environment with the first of its GPUs alone: a trial trains on one."""
     gpus = {name: value.partition(",")[0] for name, value in setting.items() if name == VISIBLE}
@@ -149,8 +157,6 @@ class LocalCrew:
     def __init__(self, crew: Crew, command: Sequence[str], port: int, folder: Path, tell: Callable[[str], None]):
         self.crew, self.command, self.folder, self.tell = crew, command, folder, tell
         shared = [_with_one_gpu(each) for each in environments([0] * crew.count, os.environ)]
-        if (gpus := len(visible_gpus(os.environ))) > crew.count:
-            tell(f"tune: a trial trains on one GPU, so {crew.count} of {gpus} are used; use --workers {gpus} for all")
         self.settings = [
             {
                 **os.environ,
