@@ -147,9 +147,10 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", metavar="NAME", help="Only these parts, such as 'resnet-50, reskeras'.")
     parser.add_argument("--out", type=Path, help="The JSON file.  [docs/benchmarks/accelerator.json; smoke: none]")
     options = parser.parse_args()
-    from reskeras.diagnosis.probe import find_machine
+    from reskeras.diagnosis.driver import find_driver
+    from reskeras.diagnosis.probe import used_gpus
 
-    gpus = find_machine().gpus
+    gpus = used_gpus(find_driver())  # without computing on them: their memory is for the parts
     smoke = options.smoke or not gpus
     sizes, parts = (SMOKE, SMOKE_PARTS) if smoke else (sizes_for(gpus[0].memory), PARTS)
     if options.parts:

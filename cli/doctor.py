@@ -70,11 +70,11 @@ def command(
     read_network(network)
     read_recipe(recipe or recipe_of(network))  # wrong requests fail before TensorFlow loads
     with working("examining this machine, which takes up to a minute"):
-        from reskeras.diagnosis.doctor import as_dict, doctor
+        from reskeras.diagnosis.doctor import doctor
 
         found = doctor(data, network, recipe, data_dir=data_dir, strategy=strategy, devices=devices)
     if as_json:
-        emit_json(as_dict(found))
+        emit_json(found.as_dict())
     else:
         _echo(found)
     return 0 if found.healthy else FAILED

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from reskeras.caller_state import preserved
 from reskeras.data.registry import open_source
@@ -56,9 +55,3 @@ def doctor(
         images = job.source.training_images("data").count
         speed = replace(speed, data=data, images=images, input=input_rate(job))
     return Diagnosis(machine, choices, speed, findings(machine, choices, speed))
-
-
-def as_dict(found: Diagnosis) -> dict[str, Any]:
-    """A diagnosis as plain data for JSON."""
-    speed = asdict(found.speed) | {"expected": found.speed.expected, "bottleneck": found.speed.bottleneck}
-    return {**asdict(found), "speed": speed, "healthy": found.healthy}

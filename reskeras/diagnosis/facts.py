@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Capability = tuple[int, int]  # an NVIDIA GPU's compute capability, (major, minor)
 Level = Literal["problem", "warning", "note"]
@@ -145,3 +145,8 @@ class Diagnosis:
     def healthy(self) -> bool:
         """Whether there is no problem."""
         return all(each.level != "problem" for each in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain data for JSON."""
+        speed = asdict(self.speed) | {"expected": self.speed.expected, "bottleneck": self.speed.bottleneck}
+        return {**asdict(self), "speed": speed, "healthy": self.healthy}

@@ -32,7 +32,7 @@ def find_machine(environ: Mapping[str, str] = os.environ) -> Machine:
     return Machine(
         build=find_build(),
         driver=driver,
-        gpus=_used_gpus(driver),
+        gpus=used_gpus(driver),
         visible=environ.get("CUDA_VISIBLE_DEVICES"),
         processors=os.cpu_count() or 1,
         cores=cores(),
@@ -77,7 +77,7 @@ def _installed(required: Requirement) -> bool:
         return False
 
 
-def _used_gpus(driver: Driver) -> tuple[Gpu, ...]:
+def used_gpus(driver: Driver) -> tuple[Gpu, ...]:
     """The GPUs that TensorFlow uses, with the memory that the driver says they have."""
     devices = tf.config.list_physical_devices("GPU")
     memories = [gpu.memory for gpu in driver.gpus] if len(driver.gpus) == len(devices) else [None] * len(devices)
