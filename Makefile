@@ -59,6 +59,8 @@ bench: setup  ## side-by-side timings, about 40 minutes on an idle machine; docs
 	$(BIN)/python -m benchmarks.report
 
 bench-accelerator: setup  ## one GPU in eight minutes; without one a tiny form that only shows that it runs
+	test ! -e /proc/driver/nvidia/version || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gpu]'
 	$(BIN)/python -m benchmarks.accelerator
 
 clean:

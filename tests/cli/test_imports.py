@@ -46,7 +46,7 @@ def test_training_a_classifier_loads_what_it_uses(tmp_path):
     assert (tmp_path / "run" / "model.keras").is_file()
     assert not [name for name in found if name.startswith(UNUSED)]
     assert not found & {"keras_tuner", "grpc", "tensorflow_datasets", "tensorflow_serving", "ai_edge_litert", "jinja2"}
-    assert sum(name.startswith("reskeras") for name in found) <= 160  # 257 before tasks were apart
+    assert sum(name.startswith("reskeras") for name in found) <= 165  # 257 before tasks were apart
 
 
 FIRST = """
