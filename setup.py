@@ -45,6 +45,7 @@ setup(
         "importlib_resources>=6,<8",  # tensorflow-datasets imports it and does not declare it
         "tensorboard>=2.20,<3",  # Keras' callback imports it, and TensorFlow no longer brings it
         "ai-edge-litert>=2.0,<3",
+        "packaging>=23",  # what tensorflow[and-cuda] requires, read from its metadata
         "requests>=2.31,<3",
         "urllib3>=2,<3",
         "tensorflow-serving-api>=2.19,<3",  # messages of warm-up requests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -11,15 +12,23 @@ from benchmarks.results import FOLDER, published
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-ORDER = ("throughput", "epochs", "pipeline", "depth")
+ORDER = ("throughput", "epochs", "pipeline", "depth", "accelerator")
 COLOURS = {"reskeras": "#0b6e4f", "stock": "#b0b0b0", "PyTorch": "#d1603d", "keras": "#7a7a7a"}
 
 
 def table(found: dict[str, Any]) -> str:
     """A table in Markdown, with what it is and on which machine."""
     lines = [f"## {found['title']}", "", f"{found['date']}, {found['machine']}. {found['note']}", ""]
-    rows = [found["columns"], ["---"] * len(found["columns"]), *found["rows"]]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
+    lines += [*_lines(found["columns"], found["rows"]), ""]
+    if checks := found.get("checks"):
+        lines += [*_lines(("check", "figure", "bound", "result"), checks), ""]
+    if skipped := found.get("skipped"):
+        lines += [f"Skipped: {'; '.join(skipped)}.", ""]
+    return "\n".join(lines)
+
+
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (columns, ["---"] * len(columns), *rows)]
 
 
 def plot_throughput(found: dict[str, Any]) -> None:
@@ -81,7 +90,7 @@ def main() -> None:
         plot_throughput(found["throughput"])
     if "depth" in found:
         plot_depth(found["depth"])
-    notes = FOLDER / "notes.md"
+    notes = FOLDER / "notes.md"  # it says how to run the accelerator's benchmark, and of what it has not measured
     parts = ["# Benchmarks", "", "Made by `make bench`; nothing here is typed by hand but the notes.", ""]
     for name, data in found.items():
         parts.append(table(data))

@@ -9,6 +9,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +29,43 @@ def add_data_options(parser: ArgumentParser) -> None:
 
 def machine() -> str:
     """Processor, cores, Python and the versions of what is timed."""
-    cpu = (
-        next(
-            (
-                line.partition(":")[2].strip()
-                for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")
-            ),
-            platform.processor(),
-        )
-        if Path("/proc/cpuinfo").exists()
-        else "?"
-    )
-    flags = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in Path("/proc/cpuinfo").read_text().split()]
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "torch"))
-    return f"{cpu}, {os.cpu_count()} cores ({', '.join(flags) or 'no bf16 units'}), {libraries}"
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    words = set(" ".join(lines).split())
+    flags = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in words]
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "torch") if find_spec(name))
+    units = ", ".join(flags) or "no bf16 units"
+    return f"{next(names, platform.processor() or '?')}, {os.cpu_count()} cores ({units}), {libraries}"
 
 
-def publish(
-    name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "", **data: Any
-) -> None:
-    """Print a table and keep it, with `data` for plots, as docs/benchmarks/NAME.json."""
-    table = Table(*columns, title=title, caption=machine())
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> None:
+    """Print a table."""
+    table = Table(*columns, title=title, caption=caption)
     for row in rows:
         table.add_row(*map(str, row))
     Console(width=140).print(table)
-    FOLDER.mkdir(parents=True, exist_ok=True)
+
+
+KEPT = Path()  # stands for docs/benchmarks/NAME.json
+
+
+def publish(
+    name: str,
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    note: str = "",
+    file: Path | None = KEPT,
+    **data: Any,
+) -> None:
+    """Print a table and keep it, with `data` for plots, as docs/benchmarks/NAME.json, in another file, or not at
+    all (None)."""
+    show(title, columns, rows, machine())
+    if file is None:
+        return
+    file = FOLDER / f"{name}.json" if file == KEPT else file
+    file.parent.mkdir(parents=True, exist_ok=True)
     kept = {
         "title": title,
         "date": date.today().isoformat(),
@@ -63,7 +75,7 @@ def publish(
         "note": note,
         **data,
     }
-    (FOLDER / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def published(name: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,40 +17,52 @@ Steps = Callable[[int], float]  # number of steps to seconds
 
 CLASSES = {"resnet-50": 1000}
 SIZES = {"resnet-50": 224}
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
-def batch_of(network: str, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (batch, height, width, 3) of normal noise, and labels: one batch, the same for every contender."""
-    random, size = np.random.default_rng(0), SIZES.get(network, 32)
+def batch_of(network: str, batch: int, size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Images (batch, size, size, 3) of normal noise, and labels: one batch, the same for every contender."""
+    random, size = np.random.default_rng(0), size or SIZES.get(network, 32)
     images = random.normal(size=(batch, size, size, 3)).astype("float32")
     return images, random.integers(0, CLASSES.get(network, 10), batch).astype("int32")
 
 
-def keras_steps(library: str, network: str, precision: str, task: str, batch: int) -> Steps:
-    """Steps of a Keras network: `fit`, timed from the first step's begin to the last one's end, or inference."""
+def keras_model(library: str, network: str, precision: str, xla: bool | str = "auto", **shape: Any) -> Any:
+    """A compiled Keras model: ours, keras.applications' or stock layers'; `shape` is `input_shape` and `classes`."""
     import keras
-    import tensorflow as tf
 
     from reskeras.recipes.recipe import recipe
     from reskeras.tasks.classification.subject import compiled
 
-    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
-    images, labels = batch_of(network, batch)
+    policy = POLICIES[precision]
     if library == "reskeras":
         import reskeras
 
-        chosen = recipe("step-cifar", precision=policy)
-        model = compiled(reskeras.plan(network), network, chosen, steps=1)
+        chosen = recipe("step-cifar", precision=policy, xla=xla)
+        start, _, depth = network.rpartition("-")
+        asked = {"family": "cifar", "depth": int(depth)} if start == "cifar-resnet" else {"source": network}
+        return compiled(reskeras.plan(**asked, **shape), network, chosen, steps=1)
+    keras.config.set_dtype_policy(policy)
+    if library == "applications":
+        model = keras.applications.ResNet50(weights=None, classifier_activation=None, **shape)
     else:
-        keras.config.set_dtype_policy(policy)
-        if library == "applications":
-            model = keras.applications.ResNet50(weights=None, classifier_activation=None)
-        else:
-            from benchmarks.networks.stock import build
+        from benchmarks.networks.stock import build
 
-            model = build(network)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=1e-4), loss, metrics=["accuracy"])
+        model = build(network)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimiser = keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=1e-4)
+    model.compile(optimiser, loss, metrics=["accuracy"], jit_compile=xla)
+    return model
+
+
+def keras_steps(library: str, network: str, precision: str, task: str, batch: int) -> Steps:
+    """Steps of a Keras network: `fit`, timed from the first step's begin to the last one's end, or inference."""
+    import tensorflow as tf
+
+    from reskeras.diagnosis.speed import repeated_batch, seconds_of
+
+    images, labels = batch_of(network, batch)
+    model = keras_model(library, network, precision)
     if task == "inference":
         infer = tf.function(lambda x: model(x, training=False))
         images = tf.constant(images)
@@ -61,55 +74,49 @@ def keras_steps(library: str, network: str, precision: str, task: str, batch: in
             return time.perf_counter() - began
 
         return run
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    data = tf.data.Dataset.from_tensors((images, labels)).repeat().with_options(options)
-
-    class Clock(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            self.began = time.perf_counter() if batch == 0 else self.began
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.ended = time.perf_counter()
-
-    def fit(count: int) -> float:
-        clock = Clock()
-        model.fit(data, epochs=1, steps_per_epoch=count, verbose=0, callbacks=[clock])
-        return clock.ended - clock.began
-
-    return fit
+    data = repeated_batch(images, labels)
+    return lambda count: seconds_of(model, data, count)
 
 
-def torch_steps(network: str, precision: str, task: str, batch: int) -> Steps:
-    """Steps of a PyTorch network, channels last; bf16 by autocast."""
+def torch_steps(network: str, precision: str, task: str, batch: int, compiled: bool = False) -> Steps:
+    """Steps of a PyTorch network, channels last, on the GPU if there is one; half precision by autocast, float16 with
+    its scaled loss, `compiled` by torch.compile."""
     import torch
 
     from benchmarks.networks.torch_nets import build
 
-    model = build(network)
-    images, labels = (torch.from_numpy(array) for array in batch_of(network, batch))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = build(network).to(device)
+    images, labels = (torch.from_numpy(array).to(device) for array in batch_of(network, batch))
     images = images.permute(0, 3, 1, 2)  # channels-last memory already
     labels = labels.long()
-    cast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+    half = precision != "float32"
+    cast = torch.autocast(device, getattr(torch, precision) if half else None, enabled=half)
+    scaler = torch.amp.GradScaler(device, enabled=precision == "float16")
     optimiser = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+    run = torch.compile(model) if compiled else model
 
     def infer(count: int) -> float:
         model.eval()
         with torch.inference_mode(), cast:
             began = time.perf_counter()
             for _ in range(count):
-                model(images)
+                logits = run(images)
+            logits[0, 0].item()  # waits for the device
         return time.perf_counter() - began
 
     def train(count: int) -> float:
         began = time.perf_counter()
         for _ in range(count):
             with cast:
-                loss = torch.nn.functional.cross_entropy(model(images).float(), labels)
+                loss = torch.nn.functional.cross_entropy(run(images).float(), labels)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            loss.item()
+            scaler.scale(loss).backward()
+            scaler.step(optimiser)
+            scaler.update()
+        loss.item()  # waits for the device
+        if device == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - began
 
     return infer if task == "inference" else train

@@ -48,6 +48,7 @@ COMMANDS = {
     "suites": Entry(".suites", "List the tables and figures that can be reproduced.", PAPERS),
     "reproduce": Entry(".reproduce", "Reproduce a table or figure, beside the published one.", PAPERS),
     "serve": Entry(".serve", "Serve a run's SavedModel with TensorFlow Serving.", MODELS),
+    "doctor": Entry(".doctor", "Examine this machine for training: GPUs, choices, speed, advice.", PROGRAM),
     "completion": Entry(".completion", "Set up shell completion of commands, options and names.", PROGRAM),
 }
 

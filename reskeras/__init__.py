@@ -25,6 +25,7 @@ _HOMES = {
     "read_analysis": "reskeras.analysis.analysis",
     "Run": "reskeras.tasks.run",
     "write_report": "reskeras.api",
+    "doctor": "reskeras.diagnosis.doctor",
     "reproduce": "reskeras.experiments.reproduce",
     "HyperModel": "reskeras.tuning.hypermodel",
     "prepare_data": "reskeras.data.prepare",

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from reskeras.environment import defaults
@@ -44,6 +44,16 @@ def stderr_aside() -> Iterator[None]:
             os.close(saved)
 
 
+def _grow_memory() -> None:
+    """Take a GPU's memory as it is needed: by default TensorFlow takes all of it at once, and a second process on the
+    same GPU, such as an evaluation during a training, finds none. TF_FORCE_GPU_ALLOW_GROWTH=false overrides this."""
+    import tensorflow
+
+    for gpu in tensorflow.config.list_physical_devices("GPU"):
+        with suppress(RuntimeError, ValueError):  # the calling program uses or has configured its GPUs already
+            tensorflow.config.experimental.set_memory_growth(gpu, True)
+
+
 def _start() -> None:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
@@ -54,6 +64,7 @@ def _start() -> None:
         import tensorflow
 
         tensorflow.config.list_physical_devices()  # logs about missing GPUs now, not in mid-output
+        _grow_memory()
     if keras.backend.backend() != "tensorflow":
         raise ReskerasError(
             f"Keras is configured for {keras.backend.backend()!r}; reskeras runs on tensorflow "

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from reskeras.analysis.tapped import as_tensors, batch_signature, removable, run
 from reskeras.graph.functions import Weights
+from reskeras.graph.spread import inference_devices, spread
 from reskeras.plans.nodes import sequence_ops
 from reskeras.plans.plan import Plan, Unit
 
@@ -41,6 +42,7 @@ def lesions(
     Swaps are of equal neighbours in a stage. `progress` gets how many are done, of how many.
     """
     tensors, names = as_tensors(weights), [unit.name for unit in plan.units]
+    devices = inference_devices()
     single = [(REMOVED, (name,)) for name in spaced(removable(plan), most)]
     pairs = [(SWAPPED, (one.name, other.name)) for one, other in spaced(swappable(plan), most)]
 
@@ -52,8 +54,11 @@ def lesions(
 
     @tf.function(input_signature=signature, autograph=False)
     def right(images: tf.Tensor, labels: tf.Tensor, tensors: Weights, kept: tf.Tensor) -> tf.Tensor:
-        top = tf.argmax(run(plan, tensors, images, kept=kept), axis=1, output_type=labels.dtype)
-        return tf.reduce_sum(tf.cast(tf.equal(top, labels), tf.int32))
+        def of_rows(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+            top = tf.argmax(run(plan, tensors, images, kept=kept), axis=1, output_type=labels.dtype)
+            return tf.cast(tf.equal(top, labels), tf.int32)
+
+        return tf.reduce_sum(spread(of_rows, devices)(images, labels))
 
     found, held, count = [], list(batches), right.get_concrete_function()
     images = sum(len(labels) for _, labels in held)

@@ -13,6 +13,7 @@ from reskeras.data.decode import decode_file
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.views import forward
+from reskeras.graph.spread import inference_devices
 from reskeras.printable import short_repr
 
 BATCH = 32
@@ -39,7 +40,7 @@ def predict_files(
 ) -> list[Prediction]:
     """Predictions for `paths`, in order. A file that cannot be read raises a ReskerasError that names it; with
     `broken`, which is called with the path and the error, the others are still predicted."""
-    run, predictions = forward(model), []
+    run, predictions = forward(model, inference_devices()), []
     for start in range(0, len(paths), BATCH):
         batch, images = [], []
         for path in paths[start : start + BATCH]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from reskeras.data.resample import resampled
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.dense import DenseNetwork
+from reskeras.graph.spread import inference_devices, spread
 
 SMALL = 64  # pixels; smaller images are padded for ten crops instead of being upsampled
 PADDING = 4  # as in training (v1 section 4.2)
@@ -68,15 +69,16 @@ def scored(
     elif views.crops == 10:
         yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1))
     else:
-        predict = forward(model)
-        for images, labels in evaluation_batches(split, preprocessing, batch_size):
+        devices = inference_devices()
+        predict = forward(model, devices)
+        for images, labels in evaluation_batches(split, preprocessing, batch_size * max(len(devices), 1)):
             yield _log_softmax(predict(images).numpy()), labels.numpy()
 
 
-def forward(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
-    """`model` in inference as a graph function, traced once for any batch size."""
-    shape = [None, *model.inputs[0].shape[1:]]
-    return tf.function(lambda images: model(images, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)])
+def forward(model: keras.Model, devices: Sequence[str] = ()) -> tf.types.experimental.PolymorphicFunction:
+    """`model` in inference as a graph function, traced once for any batch size; batches are shared out to `devices`."""
+    signature = [tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32)]
+    return tf.function(spread(lambda images: model(images, training=False), devices), input_signature=signature)
 
 
 def ten_crops(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -97,8 +99,7 @@ def _ten_crops(
         raise ReskerasError(f"resize: {square} is smaller than the network's input of {height}x{width}")
     size = (height, width, channels) if pad else (square, square, channels)
 
-    @tf.function
-    def predict(images: tf.Tensor) -> tf.Tensor:
+    def probabilities_of(images: tf.Tensor) -> tf.Tensor:
         if pad:  # normalised first, so that the padding is the mean
             images = tf.pad(preprocessing.normalise(images), [[0, 0], [pad, pad], [pad, pad], [0, 0]])
         crops = ten_crops(images, height, width)
@@ -106,7 +107,9 @@ def _ten_crops(
         probabilities = tf.nn.softmax(model(crops, training=False))
         return tf.reduce_mean(tf.reshape(probabilities, [-1, 10, probabilities.shape[-1]]), axis=1)
 
-    for images, labels in fitted(split, range(split.count), size, batch_size):
+    devices = inference_devices()
+    predict = tf.function(spread(probabilities_of, devices))
+    for images, labels in fitted(split, range(split.count), size, batch_size * max(len(devices), 1)):
         yield _log(predict(images).numpy()), labels.numpy()
 
 

@@ -224,9 +224,12 @@ def gpu_precision(asked: str, capability: Capability) -> str:
             f"precision: {asked} needs a GPU of the {CAPABILITIES[asked][1]} generation or later, and this one has "
             f"compute capability {capability[0]}.{capability[1]}; use mixed_float16 or auto"
         )
-    if asked != "auto":
-        return asked
-    return next((policy for policy, (least, _) in CAPABILITIES.items() if capability >= least), "float32")
+    return next(iter(gpu_halves(capability)), "float32") if asked == "auto" else asked
+
+
+def gpu_halves(capability: Capability) -> tuple[str, ...]:
+    """The half-precision policies that such GPUs have tensor cores for, the best first."""
+    return tuple(policy for policy, (least, _) in CAPABILITIES.items() if capability >= least)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

@@ -105,7 +105,9 @@ def _opened(
 def _divided_as_begun(job: Job, path: Path, open_source: Callable[..., Source]) -> Job:
     """`job` with its data divided by the rule that the run at `path` began with, if there is one."""
     division = begun_division(path)
-    return job if division in (None, job.source.division) else replace(job, source=open_source(division=division))
+    if division in (None, job.source.division):
+        return job
+    return replace(job, source=open_source(division=division), measured={})
 
 
 def _start(trained: Task, begun: Run | None, recipe: Recipe, tell: Callable[[str], None]) -> Start | None:

@@ -31,7 +31,7 @@ def run_epochs(
             steps_per_epoch=steps,
             validation_data=watched,
             validation_steps=batches,
-            callbacks=StepCallbacks(callbacks, model),
+            callbacks=StepCallbacks(callbacks, model, until, steps),
             verbose=0,
             shuffle=False,  # shuffled already
         )

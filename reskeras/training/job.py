@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -55,6 +55,7 @@ EXPOSED = (
 class Job(ABC):
     """`spec` as the user gave it, the recipe and the data. ReskerasError when they contradict each other.
 
+    `measured` keeps the preprocessing that was measured, by input size and kind: jobs on the same data may share it.
     A task implements `subject`. The default implementations are for networks with one logit per class of the data;
     other tasks override them.
     """
@@ -63,6 +64,7 @@ class Job(ABC):
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
+    measured: dict[Any, Preprocessing] = field(default_factory=dict, repr=False, compare=False)
     task: ClassVar[str]  # the task's name, kept in the run's provenance
     command: ClassVar[tuple[str, ...]]  # the command line that trains this kind
 
@@ -94,8 +96,10 @@ class Job(ABC):
     def preprocessing(self) -> Preprocessing:
         """How images become the network's input, measured on the training images."""
         height, width, channels = self.plan.input_shape
-        images = self.source.training_images("train")
-        return Preprocessing.fit(images, height, width, channels, self.recipe.normalise)
+        key = (height, width, channels, self.recipe.normalise)
+        if key not in self.measured:
+            self.measured[key] = Preprocessing.fit(self.source.training_images("train"), *key)
+        return self.measured[key]
 
     def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:
         """Train into the run folder `path`, which is created, or continued with `options.resume` if it exists.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from reskeras.recipes.recipe import Capability, gpu_precision
+from reskeras.recipes.recipe import Capability, gpu_halves, gpu_precision
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -18,12 +18,18 @@ def training_precision(asked: str) -> str:
     GPU mixed_bfloat16 with AVX512_BF16 or AMX, else float32: elsewhere a CPU emulates it, which is several times
     slower. ReskerasError (status 2) for bf16 on a GPU that lacks it.
     """
-    if capabilities := _capabilities():
-        return gpu_precision(asked, min(capabilities))
+    capabilities = _capabilities()
     if asked != "auto":
-        return asked
+        return gpu_precision(asked, min(capabilities)) if capabilities else asked
+    return next(iter(fast_halves()), "float32")
+
+
+def fast_halves() -> tuple[str, ...]:
+    """The half-precision policies that the devices for training multiply faster than float32, the best first."""
+    if capabilities := _capabilities():
+        return gpu_halves(min(capabilities))
     has_bf16 = tf.config.list_physical_devices("GPU") or _cpu_flags() & BF16_FLAGS
-    return "mixed_bfloat16" if has_bf16 else "float32"
+    return ("mixed_bfloat16",) if has_bf16 else ()
 
 
 def _capabilities() -> list[Capability]:

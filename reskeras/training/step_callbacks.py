@@ -19,8 +19,8 @@ class StepCallbacks(keras.callbacks.CallbackList):
     """Keras' list of callbacks, which reads the logs of each step for those alone that are no StepCallback and do
     something at the end of a step; Keras' own reads them always, so that each step waits for the one before."""
 
-    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], model: keras.Model):
-        super().__init__(list(callbacks), add_history=True, model=model)
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, epochs: int, steps: int):
+        super().__init__(list(callbacks), add_history=True, model=model, epochs=epochs, steps=steps, verbose=0)
         self._reading = [not isinstance(each, StepCallback) and _does_something(each) for each in self.callbacks]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

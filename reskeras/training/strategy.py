@@ -79,6 +79,27 @@ class Replicas:
         return tf.function(lambda value: strategy.reduce("SUM", strategy.run(tf.identity, args=(value,)), axis=None))
 
 
+def chosen_strategy(name: str = "auto", devices: int | None = None) -> str:
+    """The strategy that `open_replicas` opens for these arguments: one, mirrored or multi-worker. ReskerasError as
+    there, except for a number of devices that there are not."""
+    if name not in STRATEGIES:
+        raise unknown("strategy", name, STRATEGIES)
+    if devices is not None and devices < 1:
+        raise ReskerasError(f"devices: {devices}: should be at least 1")
+    here = cluster()
+    if name == "auto":
+        several = len(tf.config.list_physical_devices("GPU")) > 1 or devices
+        return "multi-worker" if here and len(here.workers) > 1 else "mirrored" if several else "one"
+    if name == "one" and devices not in (None, 1):
+        raise ReskerasError(f"devices: {devices} contradicts strategy one; use mirrored")
+    if name == "multi-worker" and here is None:
+        raise ReskerasError(
+            "strategy: multi-worker needs TF_CONFIG or Slurm's variables; on one machine use "
+            "reskeras launch --workers N -- train ..."
+        )
+    return name
+
+
 def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
     """The replicas of the strategy `name`. Call before TensorFlow computes anything.
 
@@ -87,24 +108,11 @@ def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
     there are several workers, mirrored if there are several GPUs, else one. Raises ReskerasError for devices that do
     not exist.
     """
-    if name not in STRATEGIES:
-        raise unknown("strategy", name, STRATEGIES)
-    if devices is not None and devices < 1:
-        raise ReskerasError(f"devices: {devices}: should be at least 1")
-    here = cluster()
+    name = chosen_strategy(name, devices)
     gpus = tf.config.list_physical_devices("GPU")
-    if name == "auto":
-        name = "multi-worker" if here and len(here.workers) > 1 else "mirrored" if len(gpus) > 1 or devices else "one"
     if name == "one":
-        if devices not in (None, 1):
-            raise ReskerasError(f"devices: {devices} contradicts strategy one; use mirrored")
         return Replicas(tf.distribute.get_strategy())
-    if name == "multi-worker":
-        if here is None:
-            raise ReskerasError(
-                "strategy: multi-worker needs TF_CONFIG or Slurm's variables; on one machine use "
-                "reskeras launch --workers N -- train ..."
-            )
+    if name == "multi-worker" and (here := cluster()):
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(here.workers)}),
             task_type="worker",

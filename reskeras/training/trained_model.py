@@ -19,8 +19,10 @@ class TrainedModel(keras.Model):
 
     Under MultiWorkerMirroredStrategy stock `fit` fails (keras issue 20585): it builds from per-replica values, which it
     cannot reduce, and concatenates scalars of all workers along an axis that they do not have. Call `prepare` before
-    `fit`.
+    `fit`, unless batches are finished already.
     """
+
+    _finished: Callable[..., Any] = staticmethod(lambda *batch: batch)
 
     def prepare(self, finished: Callable[..., Any], *batch: Any) -> None:
         """Build optimiser and metrics now instead of in the first step, so that a checkpoint can be restored.

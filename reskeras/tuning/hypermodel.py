@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 
 from reskeras.caller_state import preserved
+from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source, Split
 from reskeras.networks.any_network import AnyNetwork
@@ -60,6 +61,7 @@ class HyperModel(keras_tuner.HyperModel):
         self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits, self._fitted)
         self.candidates.check()
         self._exploring = False
+        self._measured: dict[Any, Preprocessing] = {}  # all candidates have the same images
 
     def _fitted(self, spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
         return cast(AnyNetwork, ClassifierJob(spec, chosen, self.source).fitted)  # a job's may be a detector
@@ -74,7 +76,7 @@ class HyperModel(keras_tuner.HyperModel):
         chosen = candidate.recipe
         if seed:
             chosen = recipe(chosen, seed=chosen.seed + seed)
-        return ClassifierJob(candidate.spec, chosen, self.source, self.data_dir)
+        return ClassifierJob(candidate.spec, chosen, self.source, self.data_dir, self._measured)
 
     @preserved()
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:

@@ -24,7 +24,18 @@ from reskeras.tuning.outcome import Outcome
 from reskeras.tuning.search import TRIALS_FOLDER, Search, SearchRequest
 from reskeras.tuning.seeds import SCHEME, oracle_seed
 from reskeras.tuning.tuner import JobTuner
-from reskeras.tuning.workers import CHIEF, IP, PORT, Crew, LocalCrew, asking_chief, role, serving, wait_for_workers
+from reskeras.tuning.workers import (
+    CHIEF,
+    IP,
+    PORT,
+    Crew,
+    LocalCrew,
+    asking_chief,
+    role,
+    serving,
+    unused_gpus,
+    wait_for_workers,
+)
 
 ORACLES = {"random": RandomOracle, "grid": GridOracle, "bayesian": BayesianOracle, "hyperband": HalvingOracle}
 TRIALS = 10
@@ -105,6 +116,8 @@ def _search_for(
         with asking_chief(how.crew.patience):
             tuner().search()
         return search
+    if mine is None and (unused := unused_gpus(how.crew.count)):
+        tell(unused)
     if mine == CHIEF:
         with serving(oracle, os.environ[IP], int(os.environ[PORT])):
             wait_for_workers(oracle, how.crew.patience, tell, reports.look)

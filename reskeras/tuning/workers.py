@@ -21,7 +21,7 @@ from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import STUCK, append_line
 from reskeras.launch.group import STOPPED, Requests
-from reskeras.launch.places import HOST, environments
+from reskeras.launch.places import HOST, environments, visible_gpus
 from reskeras.launch.worker import Worker, how_it_ended
 from reskeras.tuning.oracles import SteadyOracle
 
@@ -29,6 +29,7 @@ ID, IP, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE
 CHIEF = "chief"
 POLL = 0.2
 GRACE = 20.0  # seconds from asking a worker to end to killing it
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 TF_CONFIG = "TF_CONFIG"  # for the workers of a single distributed training
 
 
@@ -136,12 +137,26 @@ def give_up_silent(oracle: SteadyOracle, patience: float, tell: Callable[[str], 
         tell(f"tune: {tuner_id} has sent no heartbeat for {patience:g} s; trial {trial} goes to another worker")
 
 
+def unused_gpus(workers: int, environ: Mapping[str, str] = os.environ) -> str:
+    """A note when there are more GPUs than workers, else empty."""
+    gpus = len(visible_gpus(environ))
+    if gpus <= workers:
+        return ""
+    return f"tune: a trial trains on one GPU, so {workers} of {gpus} are used; use --workers {gpus} for all"
+
+
+def _with_one_gpu(setting: Mapping[str, str]) -> dict[str, str]:
+    """A worker's environment with the first of its GPUs alone: a trial trains on one."""
+    gpus = {name: value.partition(",")[0] for name, value in setting.items() if name == VISIBLE}
+    return {**setting, **gpus}
+
+
 class LocalCrew:
     """Worker processes on this machine for the oracle at `port`."""
 
     def __init__(self, crew: Crew, command: Sequence[str], port: int, folder: Path, tell: Callable[[str], None]):
         self.crew, self.command, self.folder, self.tell = crew, command, folder, tell
-        shared = environments([0] * crew.count, os.environ)
+        shared = [_with_one_gpu(each) for each in environments([0] * crew.count, os.environ)]
         self.settings = [
             {
                 **os.environ,

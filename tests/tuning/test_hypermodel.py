@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import reskeras
+from reskeras.data.preprocessing import Preprocessing
 from reskeras.tuning.limits import Limits
 
 TINY = reskeras.network(family="cifar", stages=[1, 1], input_shape=[16, 16, 1])
@@ -68,3 +69,21 @@ def test_hyperband_of_kerastuner(tmp_path):
     tuner.search()
     assert {trial.status for trial in tuner.oracle.trials.values()} == {"COMPLETED"}
     assert tuner.oracle.get_best_trials()[0].score > 0.5
+
+
+def test_images_are_measured_once_for_all_candidates(monkeypatch):
+    measured = []
+    fit = Preprocessing.fit.__func__
+
+    def counted(cls, split, *key):
+        measured.append(key)
+        return fit(cls, split, *key)
+
+    monkeypatch.setattr(Preprocessing, "fit", classmethod(counted))
+    space = {"recipe.learning_rate": {"low": 0.01, "high": 0.1}, "recipe.normalise": ["scale", "per_channel"]}
+    small = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1])
+    model = reskeras.HyperModel({"parameters": space}, small, epochs=1)
+    for rate, normalise in ((0.01, "per_channel"), (0.05, "per_channel"), (0.05, "scale"), (0.1, "per_channel")):
+        job = model.job(model.candidates.of({"recipe.learning_rate": rate, "recipe.normalise": normalise}))
+        assert job.preprocessing().kind == normalise
+    assert measured == [(8, 8, 1, "per_channel"), (8, 8, 1, "scale")]

@@ -13,6 +13,7 @@ from reskeras.data.decode import decode
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
+from reskeras.graph.spread import inference_devices, spread
 from reskeras.graph.weights import places, write
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.tasks.detection.average_precision import Detections
@@ -156,8 +157,9 @@ class Detector:
             return tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string)), weights
 
         counted = min(RECALLED, self.spec.proposals.before)
-        find = tf.function(lambda files: self.found(files, counted), autograph=False)
-        images = Rows.shard(min(BATCH, split.count), 0, 1)
+        devices = inference_devices()
+        find = tf.function(spread(lambda files: self.found(files, counted), devices), autograph=False)
+        images = Rows.shard(min(BATCH * max(len(devices), 1), split.count), 0, 1)
         read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
         batches = ((find(files), weights) for files, weights in ordered_batches(load, split.count, images, read_ahead))
         for answers, weights in named_failures(batches, split.images(), range(split.count), images.count):
