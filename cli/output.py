@@ -14,6 +14,7 @@ from unicodedata import category, east_asian_width
 
 import click
 
+from reskeras.addresses import named
 from reskeras.printable import printable
 from reskeras.strict_json import to_json
 from reskeras.verbosity import Verbosity, verbosity
@@ -119,7 +120,7 @@ def terminal_lines(text: str, indent: str = "") -> list[str]:
 
 def command_line(*words: object) -> str:
     """A command line quoted for a shell."""
-    return shlex.join(map(str, words))
+    return shlex.join(named(str(word)) for word in words)
 
 
 def columns_here() -> int:
@@ -129,7 +130,7 @@ def columns_here() -> int:
 
 def emit_json(data: Any) -> None:
     """Print one JSON document on stdout, in ASCII; numbers that are not finite become null."""
-    click.echo(to_json(data, indent=2))
+    click.echo(named(to_json(data, indent=2)))
 
 
 def heading(text: str, aside: str = "") -> None:
