@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unicodedata import category, east_asian_width
@@ -201,9 +201,16 @@ def progress(text: str) -> Iterator[Callable[[int, int], None]]:
     if not on_terminal() or verbosity() == Verbosity.QUIET:
         yield lambda done, of: None
         return
+    from rich.errors import LiveError
     from rich.markup import escape
     from rich.progress import Progress
 
-    with Progress(transient=True) as bar:
+    with ExitStack() as stack:
+        bar = Progress(transient=True)
+        try:
+            stack.enter_context(bar)
+        except LiveError:  # within `working`, on older versions of rich
+            yield lambda done, of: None
+            return
         task = bar.add_task(escape(printable(text)), total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -46,9 +46,8 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     mistakes with boxes drawn in.
     """
     from reskeras.experiments.results import RESULTS_FILE
-    from reskeras.runs import BOARDS, STATES
 
-    if len(runs) == 1 and (local_path(runs[0], "run", leave=BOARDS + STATES) / RESULTS_FILE).is_file():
+    if len(runs) == 1 and (local_path(runs[0], "run") / RESULTS_FILE).is_file():
         from reskeras.experiments.page import write_suite_page
 
         echo(f"page  {write_suite_page(runs[0], out, data_dir)}")

@@ -31,8 +31,6 @@ CLASSES_FILE = "classes.txt"
 PROVENANCE_FILE = "provenance.json"
 METRICS_FILE = "metrics.jsonl"
 DATA_FILE = "data.npz"
-BOARDS = ("logs/*",)  # of a remote run, what nothing here reads
-STATES = ("checkpoints/*.npz",)  # and what only a training that is resumed does
 BOOKKEEPING = ("keep", "checkpoint_steps", "description")  # fields of a recipe that change nothing of what is trained
 BUILT = "it was built, not trained; `reskeras port` turns it into a complete run"
 
@@ -163,10 +161,10 @@ def numbered(count: int) -> list[str]:
     return [str(label) for label in range(count)]
 
 
-def open_run(path: str | Path, leave: tuple[str, ...] = BOARDS + STATES) -> RunFolder:
-    """The run in folder `path`; ReskerasError (status 2) when it is not a run. Of a remote one, what matches a pattern
-    of `leave` is not brought to this machine."""
-    path = local_path(path, "run", leave=leave)
+def open_run(path: str | Path, whole: bool = False) -> RunFolder:
+    """The run in folder `path`; ReskerasError (status 2) when it is not a run. The states of a remote one's training
+    are brought to this machine only if it is to be `whole`."""
+    path = local_path(path, "run", whole=whole)
     if not path.is_dir():
         raise ReskerasError(f"run: folder not found: {path}")
     if not (path / NETWORK_FILE).is_file():
@@ -183,7 +181,7 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
         path = place_of(out, "out")
         if is_there(path, "out"):
             if resume:
-                return open_run(path, leave=BOARDS).path
+                return open_run(path, whole=True).path
             raise ReskerasError(
                 f"out: {path} already exists; use another --out, remove it, or continue its training with --resume"
             )

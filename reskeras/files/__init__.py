@@ -20,27 +20,27 @@ from typing import Any
 
 from reskeras.addresses import named
 from reskeras.errors import failure
-from reskeras.files.copies import brought, is_there, mirror_of, place_of, published, withdrawn
+from reskeras.files.copies import Transfers, brought, is_there, mirror_of, place_of, published, withdrawn
 from reskeras.files.devices import is_device, send
 from reskeras.files.folder_lock import LOCK_FILE, only_writer
 from reskeras.files.refusals import LAUNCHED, STUCK, InUse, Unwritable, reason, refusals_told
 from reskeras.files.workspaces import locked_workspace, make, sync
 from reskeras.strict_json import to_json
 
-__all__ = ["LAUNCHED", "LOCK_FILE", "STUCK", "InUse", "Unwritable"]
+__all__ = ["LAUNCHED", "LOCK_FILE", "STUCK", "InUse", "Transfers", "Unwritable"]
 __all__ += ["is_there", "mirror_of", "only_writer", "place_of", "reason"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def local_path(path: str | Path, field: str, only: str = "", leave: tuple[str, ...] = ()) -> Path:
+def local_path(path: str | Path, field: str, only: str = "", whole: bool = False) -> Path:
     """`path` as a Path of this machine, for reading.
 
-    What is at an address such as gs://bucket/run is brought here first, `only` what is in that folder below it and
-    without what matches a pattern of `leave`, and what is written to the path is put there. What is not there is
-    missing here. Raises ReskerasError naming `field`: status 2 for an address that cannot be one of a remote folder, 1
-    when it cannot be read.
+    What is at an address such as gs://bucket/run is brought here first, `only` what is in that folder below it, and of
+    a run the states of its training only if it is to be `whole`. What is written to the path is put there. What is not
+    there is missing here. Raises ReskerasError naming `field`: status 2 for an address that cannot be one of a remote
+    folder, 1 when it cannot be read.
     """
-    return brought(path, field, only, leave)
+    return brought(path, field, only, whole)
 
 
 @contextmanager

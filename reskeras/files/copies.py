@@ -56,15 +56,16 @@ def place_of(path: str | Path, field: str) -> Path:
     return known
 
 
-def brought(path: str | Path, field: str, only: str = "", leave: tuple[str, ...] = ()) -> Path:
+def brought(path: str | Path, field: str, only: str = "", whole: bool = False) -> Path:
     """As `place_of`, after bringing what is at the address to this machine where that is missing or has changed there:
-    `only` what is in that folder below it, and without what matches a pattern of `leave`.
+    `only` what is in that folder below it; of a run the states of its training too if it is to be `whole`.
 
     Raises `failure` when it cannot be read; what is not there is not an error, and missing here then.
     """
     place = place_of(path, field)
     if mirror := mirror_of(place):
-        mirror.bring(field, only, leave, again=is_address(path))
+        below = (place / only).relative_to(mirror.place).as_posix()
+        mirror.bring(field, "" if below == "." else below, whole, again=is_address(path))
     return place
 
 

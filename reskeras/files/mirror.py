@@ -32,26 +32,34 @@ LISTED = 60.0  # seconds for which the listing of a folder without a manifest co
 UNPUBLISHED = 600.0  # seconds after which a file here that is not there was left behind by a killed process
 ROUNDS = 3  # tries at objects that another process replaces while they are read
 LONGEST_NAME = 150
+FOR_RESUMING = ("checkpoints/*.npz", "logs/*")  # of a run; as large as all the rest
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a folder: what is below the folder `only`, without what matches a pattern of `leave`."""
+    """A part of a folder: what is at or below `only`; of a run, without what only a training that is resumed reads
+    unless it is `whole`."""
 
     only: str = ""
-    leave: tuple[str, ...] = ()
-
-    def has(self, name: str) -> bool:
-        """Whether an object belongs to it."""
-        return self.within(name) and not any(fnmatchcase(name, pattern) for pattern in self.leave)
+    whole: bool = False
 
     def within(self, name: str) -> bool:
-        """Whether an object is below `only`."""
-        return not self.only or name.startswith(f"{self.only}/")
+        """Whether an object is at or below `only`."""
+        return not self.only or name == self.only or name.startswith(f"{self.only}/")
+
+    def has(self, name: str) -> bool:
+        """Whether an object of a run belongs to it."""
+        return self.within(name) and (self.whole or name == self.only or not _for_resuming(name))
 
     def covers(self, other: Part) -> bool:
         """Whether whatever belongs to `other` belongs to this too."""
-        return self.only in ("", other.only) and {*self.leave} <= {*other.leave}
+        if self.whole or self == other:
+            return self.within(other.only)
+        return self.within(other.only) and not other.whole and not _for_resuming(other.only)
+
+
+def _for_resuming(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in FOR_RESUMING)
 
 
 class Mirror:
@@ -80,10 +88,10 @@ class Mirror:
             os.utime(self.home / IN_USE)
         return Index(self.home, self.address)
 
-    def bring(self, field: str, only: str, leave: tuple[str, ...], again: bool) -> None:
-        """Make the copy of that part equal to what is there; with `again` also what was brought before, but for the
+    def bring(self, field: str, only: str, whole: bool, again: bool) -> None:
+        """Make the copy of a part equal to what is there; with `again` also what was brought before, but for the
         part of a listing of the last minute. While a process of this machine writes the folder, the copy is newer."""
-        part = Part(only, leave)
+        part = Part(only, whole)
         times = [when for each, when in self._brought.items() if each.covers(part)]
         fresh = times and (not again or (self._listed and time.monotonic() - max(times) < LISTED))
         if fresh or self._lease:
@@ -166,8 +174,8 @@ class Mirror:
                 stack.enter_context(locked(self.home / WRITING, wait=False))
                 lease = Lease.taken(self._store, field)
                 stack.callback(lease.leave)
-                fullest = min(self._brought, key=lambda part: (part.only, len(part.leave)), default=Part())
-                self._bring(fullest, 0.0)  # another machine may have written it since, and this one been killed
+                whole = Part(whole=any(part.whole for part in self._brought))
+                self._bring(whole, 0.0)  # another machine may have written it since, and this one been killed
                 self._lease = lease
             try:
                 yield
@@ -209,7 +217,11 @@ class Mirror:
             manifest = self._manifest()
             wanted = self._wanted(manifest, part)
             self._tidy(wanted, part, grace)
-            missing = {name: each for name, each in wanted.items() if part.has(name) and not self._has(name, each)}
+            missing = {
+                name: each
+                for name, each in wanted.items()
+                if (self._listed or part.has(name)) and not self._has(name, each)
+            }
             damaged = fetch(self._store, self._index, self.place, missing) if missing else []
             if not damaged:
                 return

@@ -247,7 +247,7 @@ class None_:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, None_())
 from reskeras_cli.main import commands
-commands.main(["evaluate", sys.argv[2]])
+commands.main(["show", sys.argv[2]])
 """
 
 
@@ -338,11 +338,24 @@ def test_a_run_copied_there_by_hand_keeps_its_files_when_one_is_added(bucket, an
     files = Store(f"{bucket}/run")
     files.write("a", b"first")
     files.write("checkpoints/state.npz", b"state")
-    path = local_path(f"{bucket}/run", "run", leave=("checkpoints/*",))
-    assert not (path / "checkpoints").exists()
-    write_text(path / "b", "second")
+    write_text(local_path(f"{bucket}/run", "run") / "b", "second")
     another_machine()
-    assert seen(f"{bucket}/run") == {"a": "first", "b": "second", "checkpoints/state.npz": "state"}
+    assert seen(f"{bucket}/run", whole=True) == {"a": "first", "b": "second", "checkpoints/state.npz": "state"}
+
+
+def test_of_a_run_the_states_are_read_only_where_they_are_needed(bucket, another_machine):
+    path = new_folder(f"{bucket}/run", a="first", model="model")
+    write_text(path / "checkpoints" / "state.npz", "state")
+    write_text(path / "checkpoints" / "last.keras", "last")
+    another_machine()
+    small = {"a": "first", "model": "model", "checkpoints/last.keras": "last"}
+    assert seen(f"{bucket}/run") == small
+    path = place_of(f"{bucket}/run", "run")
+    local_path(path / "model", "model")  # as whatever reads a file of a run that is open
+    assert seen(path) == small
+    assert seen(path, whole=True) == {**small, "checkpoints/state.npz": "state"}
+    another_machine("third")
+    assert seen(f"{bucket}/run", only="checkpoints") == {"checkpoints/last.keras": "last"}
 
 
 def test_a_single_file_is_one_object_without_a_manifest(bucket, objects):
@@ -359,7 +372,7 @@ def test_what_another_library_wrote_is_put_when_it_is_published(bucket, another_
     (path / "logs" / "events").write_text("1 2")
     publish(path / "logs")
     another_machine()
-    assert seen(f"{bucket}/run") == {"a": "first", "logs/events": "1 2"}
+    assert seen(f"{bucket}/run", whole=True) == {"a": "first", "logs/events": "1 2"}
 
 
 @pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/outside", "a//b", "a\\b"])
@@ -475,8 +488,9 @@ def test_a_writer_whose_lock_was_taken_over_stops_before_it_writes_again(bucket,
     files = Store(f"{bucket}/run")
     with pytest.raises(InUse, match="is being written by another now"), only_writer(path, "run"):
         write_text(path / "a", "second")
-        lease._write(files, replace(lease.Holder.this(), shown="another"))
-        mirror_of(path)._lease._beating.join(10)
+        other = replace(lease.Holder.this(), shown="another")
+        while mirror_of(path)._lease._beating.is_alive():  # it may be renewed in the same moment
+            lease._write(files, other)
         write_text(path / "a", "third")
     assert lease._holder(files).shown == "another"
     files.delete(lease.LEASE)
