@@ -94,7 +94,7 @@ class Mirror:
         part = Part(only, whole)
         times = [when for each, when in self._brought.items() if each.covers(part)]
         fresh = times and (not again or (self._listed and time.monotonic() - max(times) < LISTED))
-        if fresh or self._lease:
+        if self._lease or (fresh and self.place.exists()):  # what was not there may have been made since
             return
         with self._lock, self._readable(field), self._transferring(), locked(self.home / WRITING, wait=False) as free:
             if free:

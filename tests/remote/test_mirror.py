@@ -452,10 +452,12 @@ def test_a_second_writer_is_told_who_holds_a_folder_and_a_killed_one_of_this_mac
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=own) as holder:
         assert holder.stdout.readline() == b"held\n"
         said = rf"run: s3://.*/run is being written by process {holder.pid} on .* since .*, last heard of \d+ s ago"
-        with pytest.raises(InUse, match=said) as told, only_writer(path, "run"):
-            raise AssertionError
+        try:
+            with pytest.raises(InUse, match=said) as told, only_writer(path, "run"):
+                raise AssertionError
+        finally:
+            holder.kill()
         assert told.value.status == 1
-        holder.kill()
     with only_writer(path, "run"):
         write_text(path / "a", "second")
     assert seen(f"{s3}/run") == {"a": "second"}
@@ -511,6 +513,13 @@ def test_a_writer_begins_with_what_another_machine_wrote_since_it_looked(bucket,
     with only_writer(first, "run"):
         assert (first / "a").read_text() == "second"
         assert not (first / "left").exists()
+
+
+def test_what_was_not_there_is_looked_for_again(bucket, another_machine):
+    path = local_path(f"{bucket}/run", "run")
+    assert not path.exists()
+    Store(f"{bucket}/run").write("a", b"first")  # as the first worker of a training, on another machine
+    assert seen(path) == {"a": "first"}
 
 
 def test_an_entry_is_the_size_and_the_hash_of_a_file(tmp_path):
