@@ -11,10 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from reskeras.errors import failure
 from reskeras.files.cache import INDEX, make_room
 from reskeras.files.copies import Transfers
-from reskeras.files.manifest import entry_of
-from reskeras.files.refusals import refusals_told
+from reskeras.files.lease import LEASE
+from reskeras.files.manifest import MANIFEST, entry_of
+from reskeras.files.refusals import PREFIX, refusals_told
 from reskeras.files.store import Store
 from reskeras.files.workspaces import locked_workspace
 
@@ -127,6 +129,24 @@ def fetch(store: Store, index: Index, place: Path, missing: Mapping[str, Wanted]
                 saved = time.monotonic()
     index.save()
     return damaged
+
+
+def names_of_files(wanted: dict[str, Wanted], address: str) -> dict[str, Wanted]:
+    """`wanted` without what some programs put for folders; `failure` for names that no files can have."""
+    folders = {name[:place] for name in wanted for place, letter in enumerate(name) if letter == "/"}
+    found = {}
+    for name, each in wanted.items():
+        parts = name.split("/")
+        if name in (MANIFEST, LEASE) or parts[-1].startswith(PREFIX):
+            continue
+        if name and ("\0" in name or "\\" in name or not all(parts) or {".", ".."} & {*parts}):
+            raise failure(f"{address} has an object called {name!r}, which is not a name that a file can have")
+        if name in folders:
+            if each.size:
+                raise failure(f"{address} has an object {name!r} and others below it, which no folder can have")
+            continue
+        found[name] = each
+    return found
 
 
 def _batches(missing: Mapping[str, Wanted]) -> Iterator[list[str]]:

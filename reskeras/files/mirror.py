@@ -6,6 +6,7 @@ one was put there by another program, and is taken as it is listed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -18,13 +19,13 @@ from functools import cached_property
 from pathlib import Path
 
 from reskeras.addresses import stands_for
-from reskeras.errors import ReskerasError, failure
+from reskeras.errors import FAILED, ReskerasError, failure
 from reskeras.files.cache import IN_USE, copies_folder, held, locked
 from reskeras.files.copies import Transfers
-from reskeras.files.fetch import Index, Wanted, fetch
+from reskeras.files.fetch import Index, Wanted, fetch, names_of_files
 from reskeras.files.lease import LEASE, Lease
 from reskeras.files.manifest import LARGEST, MANIFEST, Entry, Manifest, entry_of
-from reskeras.files.refusals import PREFIX, reason, refusals_told
+from reskeras.files.refusals import LAUNCHED, PREFIX, Unwritable, reason, refusals_told
 from reskeras.files.store import Store
 
 TRANSFERRING, WRITING = "transferring.lock", "writing.lock"
@@ -201,7 +202,11 @@ class Mirror:
         try:
             yield
         except OSError as error:
-            raise failure(f"{field}: {self.address} cannot be read: {reason(error)}") from error
+            message = f"{field}: {self.address} cannot be read: {reason(error)}"
+            if error.errno == errno.EHOSTUNREACH:  # a restart would fail as well
+                alone = "; workers of reskeras launch reach no network" if LAUNCHED in os.environ else ""
+                raise Unwritable(message + alone, FAILED) from error
+            raise failure(message) from error
 
     def _manifest(self) -> Manifest | None:
         data = self._store.read(MANIFEST, LARGEST)
@@ -245,7 +250,7 @@ class Mirror:
             }
         else:
             found = {name: Wanted(each.size, (each.tag,)) for name, each in self._store.listing(part.only).items()}
-        return _without_conflicts({name: each for name, each in found.items() if part.within(name)}, self.address)
+        return names_of_files({name: each for name, each in found.items() if part.within(name)}, self.address)
 
     def _tidy(self, wanted: Mapping[str, Wanted], part: Part, grace: float) -> None:
         """Remove from the copy what is not there, but for files of the last `grace` seconds, which may be about to be
@@ -278,21 +283,3 @@ class Mirror:
                 and f"/{PREFIX}" not in name
             ):
                 yield name, file
-
-
-def _without_conflicts(wanted: dict[str, Wanted], address: str) -> dict[str, Wanted]:
-    """`wanted` without what some programs put for folders; `failure` for names that no files can have."""
-    folders = {name[:place] for name in wanted for place, letter in enumerate(name) if letter == "/"}
-    found = {}
-    for name, each in wanted.items():
-        parts = name.split("/")
-        if name in (MANIFEST, LEASE) or parts[-1].startswith(PREFIX):
-            continue
-        if name and ("\0" in name or "\\" in name or not all(parts) or {".", ".."} & {*parts}):
-            raise failure(f"{address} has an object called {name!r}, which is not a name that a file can have")
-        if name in folders:
-            if each.size:
-                raise failure(f"{address} has an object {name!r} and others below it, which no folder can have")
-            continue
-        found[name] = each
-    return found

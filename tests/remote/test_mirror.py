@@ -11,6 +11,8 @@ import pytest
 
 from reskeras.errors import ReskerasError
 from reskeras.files import (
+    LAUNCHED,
+    STUCK,
     InUse,
     atomic_folder,
     copies,
@@ -27,6 +29,7 @@ from reskeras.files import (
 )
 from reskeras.files.manifest import MANIFEST, Manifest, entry_of
 from reskeras.files.store import Store
+from tests.cli.running import refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -232,11 +235,11 @@ def test_a_host_that_is_not_there_is_named(s3, monkeypatch):
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    with pytest.raises(ReskerasError) as told:
-        local_path("s3://other/run", "run")
+    said = "network: s3://other/run cannot be read: the store cannot be reached"
+    assert refused("show", "s3://other/run", status=1) == f"reskeras: {said}\n"
+    monkeypatch.setenv(LAUNCHED, "1")  # whoever restarts workers that fail is told that it is of no use
+    assert refused("show", "s3://other/run", status=STUCK).startswith(f"reskeras: {said}; workers of")
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    assert str(told.value) == "run: s3://other/run cannot be read: the store cannot be reached"
-    assert told.value.status == 1
 
 
 MISSING = """
