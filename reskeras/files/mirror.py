@@ -193,7 +193,9 @@ class Mirror:
         index = self._index
         with ExitStack() as stack:
             with refusals_told(self.home):
-                stack.enter_context(locked(self.home / TRANSFERRING))
+                if not stack.enter_context(locked(self.home / TRANSFERRING, wait=False)):
+                    Transfers.tell(f"waiting for another process that transfers {self.address}")
+                    stack.enter_context(locked(self.home / TRANSFERRING))
                 index.load()
             yield
 

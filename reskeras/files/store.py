@@ -16,7 +16,8 @@ from reskeras.errors import ReskerasError, failure
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each further try of what failed for the moment
 MOST_OBJECTS = 2_000_000  # of a listing, which takes about 1 kB each
 LONGEST_REASON = 150
-OURS = ("gs", "gcs", "s3", "s3a")  # schemes whose libraries the extra `remote` installs
+S3 = ("s3", "s3a")
+OURS = ("gs", "gcs", *S3)  # schemes whose libraries the extra `remote` installs
 # schemes that are no folders, or those of this machine, or answer whatever an address says
 REFUSED = {"http", "https", "data", "local", "dir", "zip", "tar", "libarchive", "git", "github", "jupyter", "reference"}
 REFUSED |= {"generic", "cached", "blockcache", "filecache", "simplecache", "async_wrapper"}
@@ -32,6 +33,8 @@ UNREACHABLE |= {"ConnectionClosedError", "HTTPClientError", "TimeoutError", "Tim
 FULL = ("no space left", "quota", "storagefull", "insufficientstorage", "minimum free", "not enough space")
 FOR_THE_MOMENT = (errno.EBUSY, errno.EREMOTEIO)
 NO_BUCKET = "there is no such bucket"
+# s3fs tries five times; botocore's five for each would make a server that does not answer one of seven minutes
+ONE_TRY = {"retries": {"total_max_attempts": 1, "mode": "standard"}}
 TAGS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "mtime", "modified", "created")
 
 Result = TypeVar("Result")
@@ -149,6 +152,8 @@ def _filesystem(address: str) -> tuple[Any, str]:
         raise ReskerasError(f"{address}: libraries for {kind}:// are not installed; {needed}") from None
     with _translated():
         own = found._get_kwargs_from_urls(address)
+        if kind in S3 and "config_kwargs" not in fsspec.config.conf.get("s3", {}):
+            own["config_kwargs"] = ONE_TRY
         return fsspec.filesystem(kind, use_listings_cache=False, **own), found._strip_protocol(address)
 
 

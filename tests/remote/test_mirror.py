@@ -525,6 +525,28 @@ def test_what_was_not_there_is_looked_for_again(bucket, another_machine):
     assert seen(path) == {"a": "first"}
 
 
+def test_two_processes_of_this_machine_do_not_transfer_an_address_at_once(another_machine, monkeypatch):
+    from threading import Thread
+
+    from reskeras.files.cache import locked
+    from reskeras.files.mirror import TRANSFERRING
+
+    Store("memory://shared/data").write("a", b"first")
+    told = []
+    monkeypatch.setattr(copies.Transfers, "tell", staticmethod(told.append))
+    home = place_of("memory://shared/data", "data").parent
+    home.mkdir(parents=True)
+    reader = Thread(target=local_path, args=("memory://shared/data", "data"))
+    with locked(home / TRANSFERRING):
+        reader.start()
+        while not told:
+            reader.join(0.01)
+        assert not (home / "data").exists()
+    reader.join()
+    assert told == ["waiting for another process that transfers memory://shared/data"]
+    assert seen("memory://shared/data") == {"a": "first"}
+
+
 def test_an_entry_is_the_size_and_the_hash_of_a_file(tmp_path):
     import hashlib
 
