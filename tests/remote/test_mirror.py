@@ -539,7 +539,7 @@ def test_two_processes_of_this_machine_do_not_transfer_an_address_at_once(anothe
     reader = Thread(target=local_path, args=("memory://shared/data", "data"))
     with locked(home / TRANSFERRING):
         reader.start()
-        while not told:
+        while reader.is_alive() and not told:
             reader.join(0.01)
         assert not (home / "data").exists()
     reader.join()
