@@ -54,6 +54,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "port": ["safetensors>=0.4,<1"],  # and torch, where .pth is read or a state dict is proven
         "bench": ["torch>=2.13,<2.14"],
+        "remote": ["fsspec>=2025.3,<2028", "s3fs>=2025.3,<2028", "gcsfs>=2025.3,<2028"],  # s3:// and gs://
         "detect": ["pycocotools>=2.0.8,<3"],  # COCO's figures of detectors
         "test": [
             "pytest>=8,<10",
@@ -67,6 +68,8 @@ setup(
             "pycocotools>=2.0.8,<3",
             "torch>=2.13,<2.14",
             "jsonschema>=4.20,<5",
+            "s3fs>=2025.3,<2028",
+            "moto[server]>=5,<6",  # an S3 server on loopback
         ],
         # libraries whose networks are ported, in a separate environment: they need a newer PyTorch than `test`
         "peers": [

@@ -68,19 +68,20 @@ def command(
     to PNG and SVG. A fresh network's batch norm is first calibrated on training images.
     """
     from reskeras.api import analyse_fresh
-    from reskeras.files import check_place
+    from reskeras.files import check_place, local_path
     from reskeras.report.analysis_plots import save_analyses
     from reskeras.runs import HOME
     from reskeras.tasks.classification.run import ClassifierRun
 
-    if out is None and not (len(networks) == 1 and Path(networks[0]).is_dir()):
+    runs = {name: local_path(name, "network") for name in networks}
+    if out is None and not (len(networks) == 1 and runs[networks[0]].is_dir()):
         check_place(HOME / "analysis")
     found: dict[str, Analysis] = {}
     places: dict[str, Path] = {}
     for place, name in enumerate(networks):
         with progress(f"{name}: removing and swapping units") as done:
-            if Path(name).is_dir():
-                run = ClassifierRun(name)
+            if runs[name].is_dir():
+                run = ClassifierRun(runs[name])
                 each = run.analyse(data, data_dir, images=images, lesions=lesions, progress=done)
                 folder = run.folder.analysis_folder
             else:

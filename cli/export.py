@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reskeras.addresses import copies_named
 from reskeras.artefacts import kinds_listed
 
 from .classification_results import echo_noise, echo_proofs
@@ -124,5 +125,6 @@ def echo_exported(run: Run, proofs: Sequence[Proof], data: str | None) -> None:
         )
     if any(proof.kind == "serving" for proof in proofs):
         echo()
-        for words in commands_for(run.folder.export_folder):
-            echo(command_line(*words))
+        with copies_named():  # servers read the copy of a remote run
+            for words in commands_for(run.folder.export_folder):
+                echo(command_line(*words))

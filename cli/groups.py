@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from .paths import with_local_paths
+from .paths import with_addresses
 from .verbosity import with_verbosity
 
 
@@ -39,7 +39,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
         entry = self.table.get(cmd_name)
-        return with_verbosity(with_local_paths(import_module(entry.module, __package__).command)) if entry else None
+        return with_verbosity(with_addresses(import_module(entry.module, __package__).command)) if entry else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -8,16 +8,17 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, NoReturn
 
 import click
 
 from reskeras import __version__
 from reskeras.errors import FAILED, ReskerasError
-from reskeras.files import LAUNCHED, STUCK, Unwritable
+from reskeras.files import LAUNCHED, STUCK, Transfers, Unwritable
 
 from .groups import Commands, Entry
-from .output import echo, echo_text
+from .output import echo, echo_text, note, progress
 from .verbosity import with_verbosity
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EPIPE)
@@ -132,6 +133,7 @@ def main() -> None:
     # a name in another alphabet must not raise UnicodeEncodeError where the output is ASCII
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    Transfers.progress, Transfers.tell = staticmethod(progress), staticmethod(partial(note, err=True))
     commands.main()
 
 

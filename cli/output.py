@@ -7,13 +7,14 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unicodedata import category, east_asian_width
 
 import click
 
+from reskeras.addresses import named
 from reskeras.printable import printable
 from reskeras.strict_json import to_json
 from reskeras.verbosity import Verbosity, verbosity
@@ -128,7 +129,7 @@ def terminal_lines(text: str, indent: str = "") -> list[str]:
 
 def command_line(*words: object) -> str:
     """A command line quoted for a shell."""
-    return shlex.join(map(str, words))
+    return shlex.join(named(str(word)) for word in words)
 
 
 def columns_here() -> int:
@@ -138,7 +139,7 @@ def columns_here() -> int:
 
 def emit_json(data: Any) -> None:
     """Print one JSON document on stdout, in ASCII; numbers that are not finite become null."""
-    click.echo(to_json(data, indent=2))
+    click.echo(named(to_json(data, indent=2)))
 
 
 def heading(text: str, aside: str = "") -> None:
@@ -210,10 +211,17 @@ def progress(text: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: None
         return
     from rich.console import Console
+    from rich.errors import LiveError
     from rich.markup import escape
     from rich.progress import Progress
 
-    # this very stdout, although a library that prints may be silenced by another meanwhile
-    with Progress(console=Console(file=sys.stdout), transient=True) as bar:
+    with ExitStack() as stack:
+        # this very stdout, although a library that prints may be silenced by another meanwhile
+        bar = Progress(console=Console(file=sys.stdout), transient=True)
+        try:
+            stack.enter_context(bar)
+        except LiveError:  # within `working`, on older versions of rich
+            yield lambda done, of: None
+            return
         task = bar.add_task(escape(printable(text)), total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -1,4 +1,4 @@
-"""Paths on the command line: local ones only, and output paths checked before the work starts."""
+"""Paths on the command line, which may be addresses, and output paths checked before the work starts."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 import click
 
-from reskeras.files import check_place, local_path
+from reskeras.addresses import is_address
+from reskeras.files import check_place, place_of
 
 STDOUT = Path("/dev/stdout")
 
 
-class LocalPath(click.Path):
-    """A local path; a URL such as gs://bucket/run is refused, with the option's name."""
+class PathOrAddress(click.Path):
+    """A path of this machine; for an address such as gs://bucket/run, the path that stands for it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As click does, after refusing URLs."""
+        """As click does; ReskerasError with the option's name for an address that cannot be one of a remote folder."""
         name = (param.opts[-1].lstrip("-") if isinstance(param, click.Option) else param.name) if param else "path"
-        local_path(value, name)
-        return super().convert(value, param, ctx)
+        return super().convert(place_of(value, name) if is_address(value) else value, param, ctx)
 
 
-class Written(LocalPath):
+class Written(PathOrAddress):
     """The path of a file or folder that the command writes; `-`, where allowed, is STDOUT."""
 
     def __init__(self, **limits: Any):
@@ -46,11 +46,11 @@ csv_option = click.option(
 )
 
 
-def with_local_paths(command: click.Command) -> click.Command:
-    """`command` with every path parameter made a `LocalPath`; the group does this for all commands."""
+def with_addresses(command: click.Command) -> click.Command:
+    """`command` with every path parameter made a `PathOrAddress`; the group does this for all commands."""
     for param in command.params:
-        if isinstance(param.type, click.Path) and not isinstance(param.type, LocalPath):
+        if isinstance(param.type, click.Path) and not isinstance(param.type, PathOrAddress):
             settings = vars(param.type)
-            param.type = LocalPath()
+            param.type = PathOrAddress()
             vars(param.type).update(settings)
     return command

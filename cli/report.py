@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reskeras.files import local_path
 from reskeras.tasks.task import find_task
 
 from .classification_results import echo_proofs
@@ -46,7 +47,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     """
     from reskeras.experiments.results import RESULTS_FILE
 
-    if len(runs) == 1 and (runs[0] / RESULTS_FILE).is_file():
+    if len(runs) == 1 and (local_path(runs[0], "run") / RESULTS_FILE).is_file():
         from reskeras.experiments.page import write_suite_page
 
         echo(f"page  {write_suite_page(runs[0], out, data_dir)}")

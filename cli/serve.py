@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import click
 
+from reskeras.addresses import copies_named
+
 from .output import command_line, echo
 from .run_options import run_argument
 
@@ -37,11 +39,13 @@ def command(run: Path, port: int, grpc_port: int, dry_run: bool) -> None:
     task = find_task(opened.task)
     folder = exported(opened, task.words("export"), task.served_batches())
     if dry_run:
-        for words in commands_for(folder, port, grpc_port):
-            echo(command_line(*words))
+        with copies_named():  # these programs read the copy of a remote run
+            for words in commands_for(folder, port, grpc_port):
+                echo(command_line(*words))
         return
     words = way_to_serve(folder, port, grpc_port)
-    echo(command_line(*words))
+    with copies_named():
+        echo(command_line(*words))
     if words[0] == PROGRAM:
         echo(f"{PROGRAM} cannot be bound to one address: its ports are open on every network of this machine", err=True)
     url = f"http://localhost:{port}/v1/models/{quote(model_name(folder))}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from reskeras.addresses import named
+
 WRONG_REQUEST = 2
 FAILED = 1
 LONGEST_VALUE = 100
@@ -15,7 +17,7 @@ class ReskerasError(Exception):
     """What a user did wrong (status 2) or what broke while working (status 1), in one or two lines."""
 
     def __init__(self, message: str, status: int = WRONG_REQUEST):
-        super().__init__(message)
+        super().__init__(named(message))
         self.status = status
 
 

@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reskeras.addresses import is_address
 from reskeras.errors import ReskerasError, failure
-from reskeras.files import scratch, write_bytes
+from reskeras.files import local_path, scratch, write_bytes
 from reskeras.walk import SUFFIXES, Walk, is_image
 
 STDIN = "-"
@@ -55,9 +56,15 @@ def image_files(given: Sequence[str | Path]) -> Iterator[ImageFiles]:
                 found.paths.append(kept)
                 found.names[str(kept)] = STDIN
             else:
-                for path in _matching(name):
+                for path in _matching(_here(name)):
                     found.paths += _below(path, found.notes) if path.is_dir() else [path]
         yield found
+
+
+def _here(name: str) -> str:
+    """The name on this machine of what may be at an address; any other as it is, whose ./ a Path would take away."""
+    place = local_path(name, "image")
+    return str(place) if is_address(name) else name
 
 
 def _matching(name: str) -> list[Path]:

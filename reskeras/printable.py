@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from reskeras.addresses import named
+
 # C0 and C1 controls, marks and overrides of writing direction, separators of lines, lone surrogates
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -11,12 +13,13 @@ _UNDECODED = range(0xDC80, 0xDD00)  # what Python makes of the bytes of a file's
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""`text` on one line, with control characters as escapes; the characters of `keep` stay as they are.
+    r"""`text` on one line, with control characters as escapes; the characters of `keep` stay as they are. Paths in the
+    local copy of a remote folder become addresses.
 
     >>> printable("cat\x1b[31m")
     'cat\\x1b[31m'
     """
-    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), named(text))
 
 
 def is_utf8(name: str) -> bool:

@@ -15,7 +15,7 @@ from reskeras.documents.changes import changes, in_words
 from reskeras.documents.document import read_yaml, to_yaml
 from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError
-from reskeras.files import atomic_folder, local_path, write_json, write_text
+from reskeras.files import atomic_folder, check_place, is_there, local_path, place_of, write_json, write_text
 from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, kind_of, spec_of, typed
 from reskeras.recipes.recipe import Recipe, recipe
 from reskeras.run_provenance import Provenance
@@ -161,9 +161,10 @@ def numbered(count: int) -> list[str]:
     return [str(label) for label in range(count)]
 
 
-def open_run(path: str | Path) -> RunFolder:
-    """The run in folder `path`; ReskerasError (status 2) when it is not a run."""
-    path = local_path(path, "run")
+def open_run(path: str | Path, whole: bool = False) -> RunFolder:
+    """The run in folder `path`; ReskerasError (status 2) when it is not a run. The states of a remote one's training
+    are brought to this machine only if it is to be `whole`."""
+    path = local_path(path, "run", whole=whole)
     if not path.is_dir():
         raise ReskerasError(f"run: folder not found: {path}")
     if not (path / NETWORK_FILE).is_file():
@@ -177,13 +178,16 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
     With `resume` the folder may be there, and the unnumbered name is meant.
     """
     if out is not None:
-        path = local_path(out, "out")
-        if path.exists():
+        path = place_of(out, "out")
+        if is_there(path, "out"):
             if resume:
-                return open_run(path).path
+                return open_run(path, whole=True).path
             raise ReskerasError(
                 f"out: {path} already exists; use another --out, remove it, or continue its training with --resume"
             )
+        if path != Path(out):  # a remote folder
+            check_place(path)
+            return path
         for parent in path.absolute().parents:
             if parent.exists():
                 if not parent.is_dir() or not os.access(parent, os.W_OK):

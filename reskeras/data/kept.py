@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reskeras.addresses import address_form, is_address
 from reskeras.data.division import BY_POSITION
 from reskeras.data.fingerprint import Fingerprint, Identified, fingerprint
 from reskeras.data.layout import folded
@@ -23,7 +24,8 @@ def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
     """The facts in provenance.json that identify a source, and its fingerprint, whose entries are saved beside it."""
     found = fingerprint(source)
     kind, _, path = source.name.partition(":")
-    place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if is_folder_kind(kind) and path else {}
+    here = is_folder_kind(kind) and path and not is_address(path)
+    place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if here else {}
     return {"division": source.division, "fingerprint": found.facts, **place}, found
 
 
@@ -51,7 +53,9 @@ def is_own(data: str | None, known: Known) -> bool:
 
 def _resolved_name(name: Any) -> Any:
     kind, _, path = str(name).partition(":")
-    return (kind, Path(path).expanduser().resolve()) if is_folder_kind(kind) and path else name
+    if not is_folder_kind(kind) or not path:
+        return name
+    return kind, address_form(path) if is_address(path) else Path(path).expanduser().resolve()
 
 
 def changes(known: Known, file: Path, source: Identified) -> list[str] | None:

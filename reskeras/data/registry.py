@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reskeras.addresses import named
 from reskeras.data.division import DIVISION
 from reskeras.data.purpose import Purpose
 from reskeras.data.sample import part_of_each_class
@@ -21,7 +22,8 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     readers = readers_of(annotation)
     for reader in readers:
         if reader.takes(name):
-            return replace(reader.open(name, purpose), name=name)
+            source = reader.open(name, purpose)
+            return replace(source, name=name, notes=tuple(map(named, source.notes)))
     raise unknown("data", name, [reader.usage for reader in readers])
 
 

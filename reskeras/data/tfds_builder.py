@@ -14,8 +14,10 @@ from reskeras.files import local_path
 
 def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     """TFDS' builder of a set that is prepared; ReskerasError as `prepared.open_prepared` says."""
-    if data_dir is not None and not local_path(data_dir, "data_dir").is_dir():
-        raise ReskerasError(f"data_dir: folder not found: {data_dir}")
+    if data_dir is not None:  # of a remote one, this set alone
+        data_dir = local_path(data_dir, "data_dir", only=re.split(r"\W", name, maxsplit=1)[0])
+        if not data_dir.is_dir():
+            raise ReskerasError(f"data_dir: folder not found: {data_dir}")
     if re.match(r"\w+:[A-Za-z_]", name):  # what comes after a colon is a version, of other sources a name
         raise ReskerasError(
             f"data: tfds:{name} is in another namespace than TFDS' own, such as Hugging Face's, which is not supported"

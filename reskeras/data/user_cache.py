@@ -7,14 +7,16 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from reskeras.files.cache import cache_folder
+
 
 def cache_file(kind: str, places: Iterable[Path], suffix: str) -> Path | None:
     """The cache file of the files or folders `places`: in `reskeras/KIND` of XDG_CACHE_HOME, else of ~/.cache.
 
     None where RESKERAS_CACHE=off asks for nothing to be remembered.
     """
-    if os.environ.get("RESKERAS_CACHE", "").lower() == "off":
+    folder = cache_folder(kind)
+    if folder is None:
         return None
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     key = hashlib.sha256(b"\0".join(os.fsencode(place.absolute()) for place in places)).hexdigest()[:32]
-    return Path(cache) / "reskeras" / kind / f"{key}{suffix}"
+    return folder / f"{key}{suffix}"

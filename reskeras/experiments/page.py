@@ -11,7 +11,7 @@ from reskeras.errors import failure
 from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.results import RESULTS_FILE, RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec
-from reskeras.files import check_place
+from reskeras.files import check_place, local_path
 from reskeras.report.page import write_page
 from reskeras.report.plots import analysis_plots, curves_of, networks_of
 from reskeras.report.sections import Facts, Page, Section, Table
@@ -22,7 +22,7 @@ from reskeras.tasks.classification.run import ClassifierRun
 
 def read_result(folder: str | Path) -> SuiteResult:
     """The results that `reproduce` wrote into `folder`; ReskerasError (status 1) when they are broken."""
-    path = Path(folder) / RESULTS_FILE
+    path = local_path(folder, "suite") / RESULTS_FILE
     data = read_json(path, "report", dict[str, Any])
     try:
         rows = [
@@ -44,7 +44,7 @@ def read_result(folder: str | Path) -> SuiteResult:
 
 def write_suite_page(folder: str | Path, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
     """Write the page of the results in `folder`, by default into it; returns the path."""
-    page = out or Path(folder) / REPORT_FILE
+    page = out or local_path(folder, "suite") / REPORT_FILE
     check_place(page)
     return write_page(page_of_suite(read_result(folder)), page)
 
@@ -68,7 +68,7 @@ def page_of_suite(result: SuiteResult) -> Page:
         (row.row, seed): ClassifierRun(path)
         for row in result.rows
         for seed, path in row.runs.items()
-        if Path(path).is_dir()
+        if local_path(path, "run").is_dir()
     }
     several = len({seed for _, seed in runs}) > 1
     named = {f"{row}, seed {seed}" if several else row: run for (row, seed), run in runs.items()}

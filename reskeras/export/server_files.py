@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reskeras.addresses import copies_named
 from reskeras.errors import failure
 from reskeras.files import write_text
 
@@ -110,7 +111,8 @@ def local_config(folder: Path) -> Path:
         entry.base_path = str(path.parent / Path(entry.base_path).name)
     text = _text(config, str(path.parent))
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
-        write_text(path, text)
+        with copies_named():  # of a remote run, the server reads the copy on this machine
+            write_text(path, text)
     return path
 
 

@@ -1,4 +1,8 @@
-"""The one place that writes files: atomically, so that files and folders appear whole or not at all."""
+"""The one place that writes files: atomically, so that files and folders appear whole or not at all.
+
+What is written to the local copy of a remote folder is put there as well before the writer goes on: what is there is at
+every moment what a prefix of the writes has left.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import csv
 import errno
 import io
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -15,32 +18,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from reskeras.errors import ReskerasError, failure
+from reskeras.addresses import named
+from reskeras.errors import failure
+from reskeras.files.copies import Transfers, brought, is_there, mirror_of, place_of, published, withdrawn
 from reskeras.files.devices import is_device, send
 from reskeras.files.folder_lock import LOCK_FILE, only_writer
 from reskeras.files.refusals import LAUNCHED, STUCK, InUse, Unwritable, reason, refusals_told
 from reskeras.files.workspaces import locked_workspace, make, sync
 from reskeras.strict_json import to_json
 
-__all__ = ["LAUNCHED", "LOCK_FILE", "STUCK", "InUse", "Unwritable", "only_writer", "reason"]
-# Path("gs://bucket") is gs:/bucket; one letter is a drive
-SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+__all__ = ["LAUNCHED", "LOCK_FILE", "STUCK", "InUse", "Transfers", "Unwritable"]
+__all__ += ["is_there", "mirror_of", "only_writer", "place_of", "reason"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def local_path(path: str | Path, field: str) -> Path:
-    """`path` as a Path; ReskerasError (status 2) naming `field` when it is an address such as gs://bucket/run.
+def local_path(path: str | Path, field: str, only: str = "", whole: bool = False) -> Path:
+    """`path` as a Path of this machine, for reading.
 
-    Taken for a path, such an address would be a folder `gs:` of the working directory.
+    What is at an address such as gs://bucket/run is brought here first, `only` what is in that folder below it, and of
+    a run the states of its training only if it is to be `whole`. What is written to the path is put there. What is not
+    there is missing here. Raises ReskerasError naming `field`: status 2 for an address that cannot be one of a remote
+    folder, 1 when it cannot be read.
     """
-    scheme = SCHEME.match(str(path))
-    if scheme and scheme[0].lower() == "file:/":
-        raise ReskerasError(f"{field}: {path}: URLs are not supported; use the path without file://")
-    if scheme:
-        raise ReskerasError(
-            f"{field}: {path}: remote folders are not supported; use a local folder, and copy to or from it"
-        )
-    return Path(path)
+    return brought(path, field, only, whole)
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def atomic_file(path: str | Path, otherwise: str = "", durable: bool = False) ->
     Missing folders above are made. A `durable` file is on the disk, not just in its cache, before it takes the name.
     Raises `failure` that names `path` when the system refuses anything; the message ends with `otherwise`.
     """
-    path = local_path(path, "path")
+    path = place_of(path, "path")
     with refusals_told(path, otherwise):
         if is_device(path):
             with locked_workspace(Path(tempfile.gettempdir())) as place:
@@ -69,14 +69,17 @@ def atomic_file(path: str | Path, otherwise: str = "", durable: bool = False) ->
             beside.replace(path)
             if durable:
                 sync(path.parent)
+        published(path)
 
 
 def check_place(path: str | Path) -> None:
     """Raise before long work whose result `path` is to hold, where the system would refuse to write it; nothing is
     left there. Raises `failure` as `atomic_file` does."""
-    path = local_path(path, "path")
+    path = place_of(path, "path")
     with refusals_told(path):
-        if not is_device(path):
+        if mirror := mirror_of(path):
+            mirror.check_writable()
+        elif not is_device(path):
             with locked_workspace(path.parent):
                 pass
 
@@ -87,7 +90,7 @@ def atomic_folder(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
     Raises `failure` as `atomic_file` does, and when `path` has come to exist meanwhile.
     """
-    path = local_path(path, "path")
+    path = place_of(path, "path")
     with refusals_told(path), locked_workspace(path.parent) as place:
         beside = place / path.name
         beside.mkdir()
@@ -100,6 +103,7 @@ def atomic_folder(path: str | Path, durable: bool = False) -> Iterator[Path]:
         beside.rename(path)
         if durable:
             sync(path.parent)
+        published(path)
 
 
 @contextmanager
@@ -125,8 +129,9 @@ def scratch() -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str, durable: bool = False) -> None:
-    """Replace `path` by `text` in UTF-8; what cannot be encoded, such as bytes of a file name, is escaped."""
-    write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
+    """Replace `path` by `text` in UTF-8; what cannot be encoded, such as bytes of a file name, is escaped. Paths in the
+    local copy of a remote folder become addresses."""
+    write_bytes(path, named(text).encode("utf-8", "backslashreplace"), durable)
 
 
 def write_bytes(path: str | Path, content: bytes, durable: bool = False) -> None:
@@ -169,7 +174,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Make `path` and the folders above it where they are missing; `failure` when the system refuses."""
-    path = local_path(path, "path")
+    path = place_of(path, "path")
     with refusals_told(path):
         make(path)
 
@@ -178,7 +183,9 @@ def move(source: Path, target: Path) -> Path:
     """Give `source`, a finished file or folder in a workspace, its name `target`; returns it."""
     with refusals_told(target):
         make(target.parent)
-        return source.replace(target)
+        moved = source.replace(target)
+        published(moved)
+        return moved
 
 
 def append_line(path: Path, line: str) -> None:
@@ -191,9 +198,17 @@ def remove(path: Path) -> None:
     """Remove a file or a folder as far as the system allows; never raises OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-        return
-    with suppress(OSError):
-        path.unlink()
+    else:
+        with suppress(OSError):
+            path.unlink()
+    withdrawn(path)
+
+
+def publish(path: Path) -> None:
+    """Put what another library has written at `path` where the folder stands for a remote one; `failure` when the
+    store refuses."""
+    with refusals_told(path):
+        published(path)
 
 
 def _inert(cell: Any) -> Any:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reskeras.errors import FAILED
+from reskeras.files.copies import written_alone
 from reskeras.files.refusals import InUse, refusals_told
 
 try:
@@ -25,7 +26,7 @@ def only_writer(folder: Path, field: str) -> Iterator[None]:
     """Hold the lock of `folder` while the block runs; the system releases it however the process ends.
 
     Raises `InUse` (status 1) that says which process holds it, where and since when. Where the file
-    system has no locks, nothing is locked.
+    system has no locks, nothing is locked. A folder that stands for a remote one is held there too.
     """
     path, own = folder / LOCK_FILE, f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M}"
     with refusals_told(folder):
@@ -39,7 +40,8 @@ def only_writer(folder: Path, field: str) -> Iterator[None]:
             with suppress(OSError):
                 os.ftruncate(handle, 0)
                 os.write(handle, own.encode())
-        yield
+        with written_alone(folder, field):
+            yield
     finally:
         if handle is not None:
             with suppress(OSError):

@@ -69,7 +69,7 @@ def _claim(folder: Path) -> tuple[Path, int | None]:
     """A new workspace and the handle of its lock."""
     while True:
         # unique also among containers that share a disk, where process numbers repeat
-        place = folder / f"{PREFIX}{_kernel()}-{uuid.uuid4().hex[:12]}"
+        place = folder / f"{PREFIX}{kernel()}-{uuid.uuid4().hex[:12]}"
         place.mkdir(mode=0o700)
         with suppress(FileNotFoundError):  # another process took it for a leftover before it was locked
             handle = _lock(place, exclusive=False)
@@ -94,7 +94,7 @@ def _remove_abandoned(folder: Path) -> None:
     for path in folder.glob(f"{PREFIX}*-*"):
         with suppress(OSError):
             # on some shared disks a lock is not seen by other machines
-            here = path.name.startswith(f"{PREFIX}{_kernel()}-")
+            here = path.name.startswith(f"{PREFIX}{kernel()}-")
             if time.time() - path.lstat().st_mtime < (UNLOCKED if here else ABANDONED):
                 continue
             if (handle := _lock(path, exclusive=True)) is not None:
@@ -103,7 +103,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 @cache
-def _kernel() -> str:
+def kernel() -> str:
     """Eight digits for the running kernel, within which locks are seen by all."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]

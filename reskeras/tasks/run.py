@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
+from reskeras.addresses import named
 from reskeras.caller_state import preserved
 from reskeras.data.kept import as_trained, division_of, is_own, kept_name
 from reskeras.data.preprocessing import Preprocessing
@@ -60,11 +61,11 @@ class Run(Generic[AnySplit]):
 
     def __repr__(self) -> str:
         name = type(self).__name__.removeprefix("Classifier")  # `reskeras.Run` opens it again
-        return f"{name}({str(self.path)!r})"
+        return named(f"{name}({str(self.path)!r})")
 
     @property
     def path(self) -> Path:
-        """The run folder."""
+        """The run folder; of a remote run, its copy on this machine."""
         return self.folder.path
 
     @property

@@ -16,7 +16,7 @@ from reskeras.data.source import Source
 from reskeras.documents.document import to_yaml
 from reskeras.documents.fields import InputShape
 from reskeras.errors import ReskerasError
-from reskeras.files import only_writer, write_json, write_text
+from reskeras.files import only_writer, place_of, write_json, write_text
 from reskeras.launch.isolation import exposed
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
@@ -200,7 +200,7 @@ class Job(ABC):
         return {
             "name": source.name,
             "label": source.label,
-            "data_dir": str(Path(folder).absolute()) if folder else None,
+            "data_dir": str(place_of(folder, "data_dir").absolute()) if folder else None,
             **{name: split.count for name, split in source.splits().items()},
             "notes": list(source.notes),
         }

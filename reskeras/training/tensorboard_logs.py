@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 
 from reskeras.errors import ReskerasError
+from reskeras.files import publish
 from reskeras.runs import RunFolder
 
 PROFILED_FROM = 5  # leaves out the steps that trace and warm up
@@ -12,6 +15,18 @@ PROFILED_FROM = 5  # leaves out the steps that trace and warm up
 
 class Boards(keras.callbacks.TensorBoard):
     """Keras' callback, with the learning rate from the logs; Keras' own reads that of the next epoch's first step."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the epoch's figures; to a remote run too."""
+        super().on_epoch_end(epoch, logs)
+        for writer in self._writers.values():
+            writer.flush()
+        publish(Path(self.log_dir))
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Close the files, and publish what was written since."""
+        super().on_train_end(logs)
+        publish(Path(self.log_dir))
 
     def _collect_learning_rate(self, logs: dict) -> dict:
         return logs

@@ -11,7 +11,7 @@ from reskeras.documents.changes import changes, in_words
 from reskeras.documents.document import read_yaml, to_yaml
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError, failure, shown
-from reskeras.files import LOCK_FILE, local_path, write_csv, write_text
+from reskeras.files import LOCK_FILE, local_path, mirror_of, place_of, write_csv, write_text
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
 from reskeras.networks.request import network, typed
@@ -171,14 +171,17 @@ class Search:
 
 def open_search(path: str | Path) -> Search:
     """The search in folder `path`; ReskerasError (status 2) when it is none."""
-    if not (local_path(path, "search") / SEARCH_FILE).is_file():
+    path = local_path(path, "search")
+    if not (path / SEARCH_FILE).is_file():
         raise ReskerasError(f"tune: {path} is not a search folder: it has no {SEARCH_FILE}")
-    return Search(Path(path))
+    return Search(path)
 
 
 def place_for_search(out: str | Path | None, spec: AnyNetwork, data: str) -> Path:
     """Where a search goes: `out`, else `saved_models/tune-NETWORK-DATA`."""
-    return local_path(out, "out") if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
+    if out and mirror_of(place_of(out, "out")):  # the tuner's own files are written without reskeras.files
+        raise ReskerasError(f"out: {out}: a search is written by several processes; use a folder of this machine")
+    return Path(out) if out else HOME / f"tune-{name_of(spec)}-{Path(data.replace(':', '/')).name}"
 
 
 def network_of(data: dict[str, Any]) -> AnyNetwork:

@@ -1,6 +1,6 @@
 """A training that kills itself with SIGKILL at a chosen moment; run as a script by test_resume.py.
 
-Arguments: run folder, moment (never, step:N, validation:N, writing:N), devices.
+Arguments: run folder or address, moment (never, step:N, validation:N, writing:N, putting:N, naming:N), devices.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 import reskeras
+from reskeras.files.store import Store
 from reskeras.training import checkpoints
 
 # dropout, plateaus, averages, warm-up by error: all that has a state
@@ -73,10 +74,42 @@ def torn_writing(number):
     checkpoints.np.savez = torn
 
 
+def torn_putting(number):
+    """Die in the middle of putting the state of this number at a store where an object is not whole or absent."""
+    put, count = Store.put, [0]
+
+    def torn(self, file, name):
+        count[0] += "state-" in name
+        if "state-" in name and count[0] == number:
+            self.write(name, file.read_bytes()[: file.stat().st_size // 2])
+            die()
+        put(self, file, name)
+
+    Store.put = torn
+
+
+def torn_naming(number):
+    """Die after so many objects were put, before the manifest names the last of them."""
+    put, count = Store.put, [0]
+
+    def last(self, file, name):
+        put(self, file, name)
+        count[0] += 1
+        if count[0] == number:
+            die()
+
+    Store.put = last
+
+
 def killed_at(moment, devices):
-    """How a training is called that dies at a moment (never, step:N, validation:N, writing:N), on so many devices."""
+    """How a training is called that dies at a moment (never, step:N, validation:N, writing:N, putting:N, naming:N), on
+    so many devices."""
     kind, _, number = moment.partition(":")
     number = int(number or 0)
+    if kind == "putting":
+        torn_putting(number)
+    if kind == "naming":
+        torn_naming(number)
     if kind == "writing":
         torn_writing(number)
     killer = Killer(number if kind == "step" else -1, number if kind == "validation" else -1)
