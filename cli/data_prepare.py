@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from reskeras.readers import CLASSES, usages
+
 from .completion import complete_source
 from .output import command_line, echo, facts, progress, short_bytes
 from .paths import Written
@@ -13,6 +15,10 @@ from .paths import Written
 
 @click.command(
     "prepare",
+    help=f"""Write the images of SOURCE as a set of TensorFlow Datasets, which trains faster than large images do.
+
+    Large images are resized once, here, rather than in each epoch; JPEGs become JPEGs, other formats PNGs, and small
+    images keep their bytes. Splits, labels and order stay. SOURCE is {usages(CLASSES)}.""",
     epilog="\b\nExamples:\n"
     "  reskeras data prepare folder:photos --out sets\n"
     "  reskeras data prepare tfds:imagenet2012 --data-dir /data/tfds --size 256 --out /ssd/sets\n"
@@ -42,12 +48,7 @@ from .paths import Written
 def command(
     source: str, out: Path, size: int, keep_size: bool, quality: int, name: str | None, data_dir: Path | None
 ) -> None:
-    """Write the images of SOURCE as a set of TensorFlow Datasets, which trains faster than large images do.
-
-    Large images are resized once, here, rather than in each epoch; JPEGs become JPEGs, other formats PNGs, and small
-    images keep their bytes. Splits, labels and order stay. SOURCE is digits, cifar10, cifar100, tfds:NAME[/CONFIG] or
-    folder:PATH.
-    """
+    """Prepare a set; help is above."""
     from reskeras.data.prepare import prepare_data
 
     with progress(f"preparing {source}") as advance:

@@ -11,6 +11,7 @@ import click
 
 from reskeras.documents.fields import shape_from_text
 from reskeras.errors import ReskerasError
+from reskeras.readers import CLASSES, OBJECTS, usages
 
 from .completion import complete_recipe, complete_source
 from .output import echo, emit_json, working
@@ -32,6 +33,11 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 
 @click.command(
     "survey",
+    help=f"""Survey the images of SOURCE by class and size, and warn of problems for training.
+
+    SOURCE is {usages(CLASSES)}; or annotated images for detectors: {usages(OBJECTS)}, whose objects are counted by
+    class and compared with a detector's default anchors. Sizes are measured on at most 2,000 evenly spaced images, or
+    on all images if they are annotated.""",
     epilog="\b\nExamples:\n"
     "  reskeras data digits\n"
     "  reskeras data folder:photos --sheet photos.png --input-shape 64x64\n"
@@ -60,12 +66,7 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
 def command(
     source: str, data_dir: Path | None, recipe: str | None, sheet: Path | None, input_shape: str | None, as_json: bool
 ) -> None:
-    """Survey the images of SOURCE by class and size, and warn of problems for training.
-
-    SOURCE is digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; or annotated images for detectors: voc:PATH,
-    coco:PATH or tfds:NAME[/CONFIG], whose objects are counted by class and compared with a detector's default anchors.
-    Sizes are measured on at most 2,000 evenly spaced images, or on all images if they are annotated.
-    """
+    """Survey a source; help is above."""
     from reskeras.recipes.recipe import recipe as read_recipe
 
     size = _size(input_shape)

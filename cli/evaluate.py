@@ -46,7 +46,9 @@ OWN = "classification"
 )
 @click.option("--resize", type=int, metavar="PIXELS", help="Side of the square that the ten crops are cut from.")
 @click.option("--scales", metavar="S,S,...", help="Average over whole and mirrored images with these shorter sides.")
-@click.option("--recalibrate", type=int, default=0, metavar="N", help="Recompute batch norm statistics over N images.")
+@click.option(
+    "--recalibrate", type=click.IntRange(1), metavar="N", help="Recompute batch norm statistics over N images."
+)
 @click.option("--save-recalibrated", is_flag=True, help="Save the recomputed statistics in the run's model.")
 @click.option(
     "--classes", "by_class", is_flag=True, help="Print the accuracy of each class and the most common mistakes."
@@ -62,7 +64,7 @@ def command(
     views: int,
     resize: int | None,
     scales: str | None,
-    recalibrate: int,
+    recalibrate: int | None,
     save_recalibrated: bool,
     by_class: bool,
     confusion: Path | None,
@@ -74,7 +76,7 @@ def command(
         "views": views,
         "resize": resize,
         "scales": listed_numbers("scales", scales, int, "224,256,384"),
-        "recalibrate": recalibrate,
+        "recalibrate": recalibrate or 0,
         "save": save_recalibrated,
     }
     from reskeras.tasks.classification.confusion_plot import check_kind, save_confusion

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import wraps
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,8 @@ def numbers_by_name(flag: str, texts: Sequence[str], example: str) -> dict[str, 
             found[name] = float(value)
         except ValueError:
             raise ReskerasError(f"{flag}: {text!r} is not of the form NAME=NUMBER, such as {example!r}") from None
+        if not 0 <= found[name] < inf:
+            raise ReskerasError(f"{flag}: {text!r}: the number should be finite and not negative")
     return found
 
 

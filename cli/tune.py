@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reskeras.errors import ReskerasError
+from reskeras.readers import CLASSES, usages
 
 from .completion import complete_data, complete_recipe, complete_space
 from .launch import PROGRAM
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="SOURCE",
     shell_complete=complete_data,
-    help="digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH; append @N to use N training images.",
+    help=f"{usages(CLASSES)}; append @N to use N training images.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")
 @click.option(

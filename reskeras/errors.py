@@ -29,7 +29,7 @@ def failure(message: str) -> ReskerasError:
 def shown(value: object) -> str:
     """`value` as a message shows it: its repr, shortened if long."""
     try:
-        text = repr(value)
+        text = named(repr(value))
     except (ValueError, RecursionError):  # an integer of more than 4,300 digits; nested too deeply
         return f"a value of type {type(value).__name__} that is too large to show"
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

@@ -183,7 +183,7 @@ def place_for(out: str | Path | None, name: str, resume: bool = False) -> Path:
             if resume:
                 return open_run(path, whole=True).path
             raise ReskerasError(
-                f"out: {path} already exists; use another --out, remove it, or continue its training with --resume"
+                f"out: {path} already exists; use another --out, or remove it; train --resume continues a training"
             )
         if path != Path(out):  # a remote folder
             check_place(path)

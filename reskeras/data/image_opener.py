@@ -98,6 +98,8 @@ def opened_image(file: str | Path | BinaryIO, most: int) -> Iterator[Image.Image
             yield image
     except ReskerasError:
         raise
+    except Image.DecompressionBombError as error:  # far more than `most`, of which Pillow opens none
+        raise failure(f"image: {name} has more than {most} pixels") from error
     except BROKEN as error:
         raise failure(f"image: {name} {why_unread(file, error)}") from error
 

@@ -102,7 +102,12 @@ def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path)
         trained = Fingerprint.load(known["fingerprint"], file).entries.get("train")
         if trained is not None and source.test.entries is not None:
             seen = np.isin(source.test.entries, trained)
-            if seen.any() and not seen.all():
+            if seen.all() and len(seen):
+                raise ReskerasError(
+                    f"data: the run was trained on all {len(seen):,} images that {source.name} now has for testing; "
+                    "give --data with images that it has not seen"
+                )
+            if seen.any():
                 source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
                 notes.append(f"{seen.sum():,} images that the run was trained on are excluded from the test")
     return replace(source, notes=tuple(notes))

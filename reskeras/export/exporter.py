@@ -6,7 +6,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from reskeras.artefacts import artefacts_of
@@ -54,11 +56,16 @@ class Exporter(ABC):
         """How much Keras' own outputs change when images are evaluated one at a time, for a failed proof."""
 
     @classmethod
-    def check(cls, kinds: Sequence[str]) -> None:
-        """ReskerasError (status 2) for an unknown kind."""
+    def check(cls, kinds: Sequence[str], tolerances: Mapping[str, float] = MappingProxyType({})) -> None:
+        """ReskerasError (status 2) for an unknown kind, and for a tolerance of a kind that is not among `kinds`."""
         for kind in kinds:
             if kind not in artefacts_of(cls.task):
                 raise unknown("to", kind, artefacts_of(cls.task), *([cls.told] if cls.told else []))
+        for kind, allowed in tolerances.items():
+            if kind not in kinds:
+                raise unknown("tolerance", kind, kinds)
+            if not 0 <= allowed < inf:
+                raise ReskerasError(f"tolerance: {kind}: {allowed} should be finite and not negative")
 
     def export(self, kinds: Sequence[str], tell: Callable[[str], None] = lambda note: None) -> list[Proof]:
         """Export each of `kinds`, without duplicates; the proofs are also written to report.json.

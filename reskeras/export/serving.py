@@ -62,11 +62,6 @@ def publish(target: Path, folder: Path, batches: Sequence[int] = BATCHES) -> Pat
     return version
 
 
-def saved_model_logits(path: Path, images: np.ndarray) -> np.ndarray:
-    """Logits of raw `images` by the SavedModel at `path`, through its `serving_default` signature."""
-    return SavedModel(path)(images)
-
-
 class SavedModel:
     """A SavedModel loaded once, as a function from raw images to logits."""
 

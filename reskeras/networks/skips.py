@@ -30,8 +30,9 @@ class SkipSpec(Spec):
     @property
     def text(self) -> str:
         """The skip with its numbers, such as `dropout (rate 0.5)`."""
-        numbers = ", ".join(f"{name} {value:g}" for name, value in self.model_dump(exclude={"kind"}).items())
-        return f"{self.kind} ({numbers})" if numbers else self.kind
+        fields = self.model_dump(exclude={"kind"}).items()
+        told = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in fields]
+        return f"{self.kind} ({', '.join(told)})" if told else self.kind
 
     @abstractmethod
     def fork(self, unit: str, shortcut: Sequence, residual: Sequence, gate: Gate) -> Fork:
@@ -159,7 +160,10 @@ def _kinds(classes: Iterable[type[SkipSpec]]) -> dict[str, type[SkipSpec]]:
     found: dict[str, type[SkipSpec]] = {}
     for each in classes:
         named = get_args(each.model_fields["kind"].annotation)
-        found |= dict.fromkeys(named, each) or _kinds(each.__subclasses__())
+        new = dict.fromkeys(named, each) or _kinds(each.__subclasses__())
+        if twice := found.keys() & new.keys():
+            raise TypeError(f"{new[min(twice)].__name__} is of kind {min(twice)!r}, as is {found[min(twice)].__name__}")
+        found |= new
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from reskeras.plans.operation import Shape
+from reskeras.plans.operation import Shape, by_kind
 
 SHORTCUT, RESIDUAL, GATE, STREAM = "shortcut", "residual", "gate", "stream"
 
@@ -114,4 +114,4 @@ class Concat(Merge):
 
 
 # those of this file, as with operations
-MERGES: dict[str, type[Merge]] = {kind.kind: kind for kind in Merge.__subclasses__() if kind.__module__ == __name__}
+MERGES: dict[str, type[Merge]] = by_kind(kind for kind in Merge.__subclasses__() if kind.__module__ == __name__)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 Shape = tuple[int, ...]
+
+
+class Kind(Protocol):
+    """What a class of operations or merges has."""
+
+    kind: ClassVar[str]
+
+
+K = TypeVar("K", bound=Kind)
 
 
 class Weight(NamedTuple):
@@ -88,3 +98,22 @@ def stride_words(stride: tuple[int, int]) -> str:
 def by(sizes: tuple[int, int]) -> str:
     """`3x3`."""
     return "x".join(map(str, sizes))
+
+
+def by_kind(classes: Iterable[type[K]]) -> dict[str, type[K]]:
+    """A table of classes by their kind. TypeError for one without a kind of its own, which would be taken for another,
+    and for one that is derived from another and would be left out."""
+    found: dict[str, type[K]] = {}
+    for each in classes:
+        kind = vars(each).get("kind")
+        other = found.get(kind or "")
+        # a dataclass with slots is a second class, made of one that may still be there
+        if not kind or (other and other.__qualname__ != each.__qualname__):
+            raise TypeError(
+                f"{each.__name__} is of kind {kind!r}{f', as is {other.__name__}' if other else ''}; "
+                "give it a kind of its own"
+            )
+        if derived := each.__subclasses__():
+            raise TypeError(f"{derived[0].__name__} is derived from {each.__name__}; derive it from its base")
+        found[kind] = each
+    return found

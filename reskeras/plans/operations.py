@@ -12,7 +12,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 from reskeras.errors import ReskerasError
-from reskeras.plans.operation import Op, Shape, Weight, by, listed, stride_words
+from reskeras.plans.operation import Op, Shape, Weight, by, by_kind, listed, stride_words
 
 WindowPadding = Literal["same", "valid"]
 Border = Literal["zero", "edge"]
@@ -266,7 +266,7 @@ class Dropout(Op):
 
 
 # those of this file: other rooms have kinds of their own, that no spec produces
-OPERATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in Op.__subclasses__() if kind.__module__ == __name__}
+OPERATIONS: dict[str, type[Op]] = by_kind(kind for kind in Op.__subclasses__() if kind.__module__ == __name__)
 
 
 def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:

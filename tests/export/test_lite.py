@@ -176,6 +176,11 @@ def test_tolerances_can_be_set_by_kind(copied):
         copied.export("tflite", tolerances={"tflite": 1e-12}, timing=False)
     with pytest.raises(reskeras.ReskerasError, match="'onnx' is not one of"):
         copied.export("tflite", tolerances={"onnx": 1.0})
+    with pytest.raises(reskeras.ReskerasError, match="tolerance: 'serving' is not one of tflite"):
+        copied.export("tflite", tolerances={"serving": 1.0})
+    for number in (float("nan"), float("inf"), -0.1):
+        with pytest.raises(reskeras.ReskerasError, match=f"tolerance: tflite: {number} should be finite"):
+            copied.export("tflite", tolerances={"tflite": number})
 
 
 def test_the_report_shows_the_proofs_again(made):

@@ -9,6 +9,7 @@ from reskeras.errors import ReskerasError
 from reskeras.plans import operations as op
 from reskeras.plans.merges import ADD, Concat, GatedAdd, Multiply
 from reskeras.plans.nodes import Fork
+from reskeras.plans.operation import by_kind
 from reskeras.plans.plan import Plan, Unit
 
 BN = {"momentum": 0.9, "epsilon": 1e-5}
@@ -201,3 +202,24 @@ def test_a_window_has_as_many_places_as_it_fits(size, kernel, stride, padding, e
 def test_a_window_larger_than_its_input_is_refused():
     with pytest.raises(ReskerasError, match="window of 7 does not fit an input of 5"):
         conv("wide", 3, 7, padding="valid").output_shape((5, 5, 3))
+
+
+def test_a_table_of_kinds_refuses_what_would_be_another():
+    class Relu:
+        kind = "relu"
+
+    class Plain:
+        kind = "relu"
+
+    class Copied:
+        kind = "relu"
+
+    class Nameless(Relu):
+        pass
+
+    with pytest.raises(TypeError, match="Copied is of kind 'relu', as is Plain"):
+        by_kind([Plain, Copied])
+    with pytest.raises(TypeError, match="Nameless is of kind None"):
+        by_kind([Nameless])
+    with pytest.raises(TypeError, match="Nameless is derived from Relu"):
+        by_kind([Relu])

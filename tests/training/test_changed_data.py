@@ -73,6 +73,19 @@ def test_a_run_is_never_tested_on_an_image_that_it_was_trained_on(photos, tmp_pa
     assert any("gone" in note and "new" in note for note in notes)
 
 
+def test_data_whose_test_images_were_all_trained_on_is_refused(tmp_path):
+    for split, first in (("train", 0), ("test", 8)):
+        for label in ("cat", "dog"):
+            (tmp_path / "photos" / split / label).mkdir(parents=True)
+            for index in range(first, first + 8):
+                picture(tmp_path / "photos" / split / label / f"{index}.png")
+    run = trained(tmp_path / "photos", tmp_path / "run")
+    for old, new in (("train", "kept"), ("test", "train"), ("kept", "test")):
+        (tmp_path / "photos" / old).rename(tmp_path / "photos" / new)
+    with pytest.raises(ReskerasError, match=r"data: the run was trained on all 16 images that .* now has for testing"):
+        run.evaluate()
+
+
 def test_unchanged_data_resumes_without_a_word(photos, tmp_path):
     trained(photos, tmp_path / "run")
     told = []

@@ -131,7 +131,7 @@ class ClassifierRun(Run[Split]):
         from reskeras.tasks.classification.export import ClassifierExporter, lite_kind
 
         kinds = kinds or ("serving", "tflite")
-        ClassifierExporter.check([*kinds, *(tolerances or {})])
+        ClassifierExporter.check(kinds, tolerances or {})
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
         for kind in kinds if keep_float else ():
             check_debugged(lite_kind(kind))

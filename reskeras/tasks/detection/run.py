@@ -115,7 +115,7 @@ class DetectorRun(Run[Objects]):
         from reskeras.tasks.detection.export import DetectorExporter
 
         kinds = kinds or tuple(artefacts_of(self.task))
-        DetectorExporter.check([*kinds, *(tolerances or {})])
+        DetectorExporter.check(kinds, tolerances or {})
         self.folder.model_file  # noqa: B018 - raises before the data is opened
         return DetectorExporter.of(
             self.folder, self.source(data, data_dir), self.name, tolerances=tolerances or {}, timing=timing
