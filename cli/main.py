@@ -14,7 +14,7 @@ import click
 
 from reskeras import __version__
 from reskeras.errors import FAILED, ReskerasError
-from reskeras.files import LAUNCHED, STUCK, Unwritable
+from reskeras.files import LAUNCHED, STUCK
 
 from .groups import Commands, Entry
 from .output import echo, echo_text
@@ -72,7 +72,10 @@ class Program(Commands):
             sys.stdout.flush()
         except ReskerasError as error:
             echo_text(f"reskeras: {error}", err=True)
-            status = STUCK if isinstance(error, Unwritable) and LAUNCHED in os.environ else error.status
+            status = STUCK if error.final and LAUNCHED in os.environ else error.status
+            if error.at_once:
+                sys.stdout.flush()
+                os._exit(status)
         except click.ClickException as error:
             echo_text(f"reskeras: {_message(error)}", err=True)
             status = error.exit_code
