@@ -77,13 +77,13 @@ def test_what_clouds_set_is_understood_and_tasks_that_take_no_part_are_refused(v
 
 def test_an_evaluator_is_told_what_to_do_though_no_cluster_lists_it():
     parts = {"chief": ["a:1"], "worker": ["b:2"]}  # as tf.estimator wanted it
-    with pytest.raises(ReskerasError, match="the chief evaluates after each epoch.*unset TF_CONFIG.*reskeras evaluate"):
+    with pytest.raises(ReskerasError, match=r"the chief evaluates after each epoch.*unset TF_CONFIG.*evaluate RUN"):
         cluster(configured(parts, {"type": "evaluator", "index": 0}))
 
 
 def test_a_worker_that_knows_only_itself_is_told_why():
     text = '{"sparseCluster": {"worker": {"1": "a:1"}, "ps": []}, "task": {"type": "worker", "index": 1}}'
-    with pytest.raises(ReskerasError, match="sparseCluster lists only some.*enableDynamicWorker"):
+    with pytest.raises(ReskerasError, match=r"sparseCluster lists only some.*enableDynamicWorker"):
         cluster({"TF_CONFIG": text})
 
 
