@@ -108,7 +108,8 @@ class Exchange:
             head[2:] = np.frombuffer(hashlib.sha256(own).digest(), np.uint8)
         head = self._sum(head)
         length = int(head[0]) * (1 << 30) + int(head[1])
-        received = self._sum(_words(own) if self.is_chief else np.zeros(-(-length // 4), np.int32)).tobytes()[:length]
+        words = self._sum(_words(own) if self.is_chief else np.zeros(-(-length // 4), np.int32))
+        received = words.view(np.uint8)[:length].tobytes()
         if hashlib.sha256(received).digest() != head[2:].astype(np.uint8).tobytes():
             raise failure(
                 f"workers: what worker 0 sent ({length:,} bytes) did not arrive intact at worker {self.worker}"
@@ -160,7 +161,8 @@ class Exchange:
 
 def _words(content: bytes) -> np.ndarray:
     """Bytes as int32, padded with 0."""
-    return np.frombuffer(content + bytes(-len(content) % 4), np.int32)
+    missing = -len(content) % 4
+    return np.frombuffer(content + bytes(missing) if missing else content, np.int32)
 
 
 def tells_of_loss(error: BaseException) -> bool:

@@ -28,6 +28,7 @@ RECIPE = {
     "learning_rate": 0.02,
     "sync_bn": True,
     "checkpoint_steps": 5,
+    "keep": 100,
 }
 PROGRAM = [sys.executable, "-P", "-c", "from reskeras_cli.main import main; main()"]
 LONGEST = 60.0  # seconds until a group that has lost a machine has ended everywhere
@@ -77,16 +78,26 @@ def ended(running, seconds=200.0):
     return printed
 
 
-def wait_for(path, running, seconds=120.0):
+def wait_for(state, group, running, seconds=120.0):
+    """Until the chief has written a state whose name has this form."""
     until = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < until, f"{path} did not come"
-        assert all(process.poll() is None for process in running), ended(running, 1)
+    while not list((group[0].folder / "run" / "checkpoints").glob(state)):
+        assert time.monotonic() < until, f"{state} did not come"
+        assert all(process.poll() is None for process in running), ended(running, 10)
         time.sleep(0.05)
 
 
 def weights(path):
     return np.concatenate([weight.ravel() for weight in reskeras.Run(path).model().get_weights()])
+
+
+def equals_one_device(run, alone):
+    """Rounding grows with the steps: the first epoch is the same, the third nearly."""
+    ours, theirs = (each.folder.metrics() for each in (run, alone))
+    for name in ("loss", "val_loss", "gradient_norm", "val_accuracy"):
+        assert ours[0][name] == pytest.approx(theirs[0][name], rel=1e-3, abs=1e-6)
+        assert ours[2][name] == pytest.approx(theirs[2][name], rel=2e-2, abs=2e-2)
+    np.testing.assert_allclose(weights(run.path), weights(alone.path), atol=1e-2)
 
 
 def only_the_chief_has_a_run(group):
@@ -115,11 +126,11 @@ def test_a_lost_machine_comes_back_and_the_group_ends_as_if_nothing_had_been(alo
         assert [process.returncode for process in whole] == [0] * number, told
         only_the_chief_has_a_run(group)
         expected = reskeras.Run(group[0].folder / "run").folder.provenance()["trained_sha256"]
-        np.testing.assert_allclose(weights(group[0].folder / "run"), weights(alone.path), atol=2e-3)
+        equals_one_device(reskeras.Run(group[0].folder / "run"), alone)
         (group[0].folder / "run").rename(tmp_path / "whole")
 
         launchers = started(group, launch=True)
-        wait_for(group[0].folder / "run" / "checkpoints" / "state-000001-00000005.npz", launchers)
+        wait_for("state-000001-0000001?.npz", group, launchers)
         if lost == "link down":
             group[-1].link("down")
             time.sleep(25)
@@ -131,7 +142,7 @@ def test_a_lost_machine_comes_back_and_the_group_ends_as_if_nothing_had_been(alo
         for lines in told:
             assert lines.count("restart 1 of 3 of this machine's worker") == 1
             assert "restart 2" not in lines
-            assert "resume: continuing after epoch 1, step" in lines
+            assert "resume: continuing after epoch" in lines
         assert sum("was lost; start all workers again" in lines for lines in told) >= number - 1
         only_the_chief_has_a_run(group)
         assert reskeras.Run(group[0].folder / "run").folder.provenance()["trained_sha256"] == expected
@@ -140,7 +151,7 @@ def test_a_lost_machine_comes_back_and_the_group_ends_as_if_nothing_had_been(alo
 def test_all_end_with_a_line_within_a_minute_of_a_link_going_down(tmp_path):
     with machines(2, tmp_path) as group:
         running = started(group, recipe={**RECIPE, "epochs": 500})
-        wait_for(group[0].folder / "run" / "checkpoints" / "state-000001-00000000.npz", running)
+        wait_for("state-000001-00000000.npz", group, running)
         group[1].link("down")
         told = ended(running, LONGEST)
         assert [process.returncode for process in running] == [1, 1], told
