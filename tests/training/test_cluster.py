@@ -44,6 +44,7 @@ KUBEFLOW = {
     "chief": ["mnist-chief-0.kubeflow.svc:2222"],
     "worker": ["mnist-worker-0.kubeflow.svc:2222", "mnist-worker-1.kubeflow.svc:2222"],
     "evaluator": ["mnist-evaluator-0.kubeflow.svc:2222"],
+    "ps": [],
 }
 SAGEMAKER = {
     "master": ["algo-1:2222"],
