@@ -5,6 +5,7 @@ TensorFlow itself waits for ever for workers that do not come, holds Python's lo
 
 from __future__ import annotations
 
+import errno
 import json
 import select
 import socket
@@ -111,14 +112,15 @@ def _door(here: Cluster, waiting: _Waiting) -> socket.socket:
     both = socket.has_dualstack_ipv6()
     while True:
         try:
-            return socket.create_server(
-                ("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both
-            )
+            family = socket.AF_INET6 if both else socket.AF_INET
+            return socket.create_server(("", port), family=family, dualstack_ipv6=both)
         except OSError as error:
+            if both and error.errno == errno.EADDRNOTAVAIL:  # the machine knows IPv6, but has it switched off
+                both = False
+                continue
             if waiting.passed > PORT_FREE:
-                raise failure(
-                    f"workers: port {port} of {here.workers[here.index]} is in use: {error.strerror}"
-                ) from error
+                address = here.workers[here.index]
+                raise failure(f"workers: port {port} of {address} is in use: {error.strerror}") from error
         time.sleep(PAUSE)
 
 
