@@ -173,9 +173,10 @@ def tells_of_loss(error: BaseException) -> bool:
 def _lost(here: Cluster, told: str) -> ReskerasError:
     """The failure of a training that has lost a worker, which TensorFlow's message may name."""
     found = [int(index) for index in PEER.findall(told)]
-    if not found and "CoordinationService" in told:  # which the first worker runs
-        found = [0]
     others = [index for index in found if index != here.index and index < len(here.workers)]
+    if not others and (not here.is_chief or len(here.workers) == 2):
+        # of two it is the other; TensorFlow's coordination, which has excluded this worker, is the first one's
+        others = [1 if here.is_chief else 0]
     lost = named(here, others[:1]) if others else "another worker"
     error = failure(
         f"workers: the connection to {lost} was lost; start all workers again with --resume to continue from the last "

@@ -72,35 +72,36 @@ def test_alone_nothing_is_sent():
         raise ReskerasError("mine")
 
 
-PEERS = Exchange(tf.distribute.get_strategy(), 1, 3, Cluster(("a:1", "b:2", "c:3"), 1))
+def peer(index, count=3):
+    addresses = ("a:1", "b:2", "c:3")[:count]
+    return Exchange(tf.distribute.get_strategy(), index, count, Cluster(addresses, index))
+
+
+PEERS = peer(1)
+ABORTED = "Collective ops is aborted by: "
 
 
 @pytest.mark.parametrize(
-    ("error", "lost"),
+    ("index", "count", "error", "words", "lost"),
     [
+        (1, 3, tf.errors.UnavailableError, ABORTED + "/job:worker/task:2 is down", "worker 2 (c:3)"),
         (
-            tf.errors.UnavailableError(None, None, "Collective ops is aborted by: /job:worker/task:2 is down"),
-            "worker 2 (c:3)",
-        ),
-        (
-            tf.errors.UnavailableError(
-                None, None, "GRPC error information from remote target /job:worker/replica:0/task:0 while calling"
-            ),
+            1,
+            3,
+            tf.errors.UnavailableError,
+            "GRPC error information from remote target /job:worker/replica:0/task:0 while calling",
             "worker 0 (a:1)",
         ),
-        # of the isolated one's own heartbeat
-        (
-            tf.errors.DeadlineExceededError(
-                None, None, "Deadline Exceeded\nRPC: /tensorflow.CoordinationService/Heartbeat"
-            ),
-            "worker 0 (a:1)",
-        ),
-        (tf.errors.UnavailableError(None, None, "Collective ops is aborted by: task:1 is down"), "another worker"),
+        # what the isolated one hears: of its own heartbeat, or from the others
+        (1, 3, tf.errors.DeadlineExceededError, "RPC: /tensorflow.CoordinationService/Heartbeat", "worker 0 (a:1)"),
+        (1, 3, tf.errors.UnavailableError, ABORTED + "task:1 is unhealthy", "worker 0 (a:1)"),
+        (0, 2, tf.errors.UnavailableError, ABORTED + "reset by peer", "worker 1 (b:2)"),
+        (0, 3, tf.errors.UnavailableError, ABORTED + "reset by peer", "another worker"),
     ],
 )
-def test_a_loss_is_told_in_a_line_that_names_who_has_gone(error, lost):
-    with pytest.raises(ReskerasError) as caught, PEERS.losses_told():
-        raise error
+def test_a_loss_is_told_in_a_line_that_names_who_has_gone(index, count, error, words, lost):
+    with pytest.raises(ReskerasError) as caught, peer(index, count).losses_told():
+        raise error(None, None, words)
     assert str(caught.value).startswith(f"workers: the connection to {lost} was lost; start all workers again with")
     assert "\n" not in str(caught.value)
     assert (caught.value.status, caught.value.final, caught.value.at_once) == (1, False, True)
