@@ -1,16 +1,20 @@
-"""`reskeras launch`: several workers of one training on this machine, supervised as a group."""
+"""`reskeras launch`: several workers of one training on this machine, or this machine's worker of a cluster."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from reskeras.errors import ReskerasError, unknown
 
 from .output import command_line, echo, note
+
+if TYPE_CHECKING:
+    from reskeras.launch.cluster import Cluster
 
 LAUNCHED = (("train",), ("detect", "train"))
 EXAMPLE = "reskeras launch --workers 2 -- train cifar-resnet-20 --data digits --out saved_models/demo"
@@ -24,9 +28,15 @@ PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main
     epilog="\b\nExamples:\n"
     f"  {EXAMPLE}\n"
     "  reskeras launch --workers 4 --restarts 10 -- train resnet-50 --data folder:photos --out saved_models/photos\n"
-    "  reskeras launch --workers 2 --dry-run -- train cifar-resnet-56 --data cifar10",
+    "  reskeras launch --workers 2 --dry-run -- train cifar-resnet-56 --data cifar10\n"
+    "  TF_CONFIG=... reskeras launch -- train resnet-50 --data folder:photos --out saved_models/photos --resume",
 )
-@click.option("--workers", type=click.IntRange(min=1), required=True, metavar="N", help="Number of processes to start.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of processes to start.  [default: this machine's worker of the cluster in TF_CONFIG or Slurm]",
+)
 @click.option(
     "--restarts",
     type=click.IntRange(min=0),
@@ -52,7 +62,7 @@ PROGRAM = (sys.executable, "-P", "-c", "from reskeras_cli.main import main; main
 @click.option("--dry-run", is_flag=True, help="Print the commands and their environments without running them.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- train ...")
 def command(
-    workers: int, restarts: int, grace: float, port: int | None, dry_run: bool, arguments: tuple[str, ...]
+    workers: int | None, restarts: int, grace: float, port: int | None, dry_run: bool, arguments: tuple[str, ...]
 ) -> int:
     """Train in N processes on this machine that share each batch, and restart them when one fails.
 
@@ -60,11 +70,15 @@ def command(
     share of the cores, or of the GPUs, and its output is prefixed with its number. When one fails, all are stopped and
     restarted with --resume. Ctrl-C and SIGTERM stop all of them and keep their training state.
 
+    On several machines, run the same command without --workers on each: it starts and restarts that machine's worker
+    of the cluster in TF_CONFIG or Slurm's variables, and the workers meet again. Only the first one writes --out.
+
     The exit status is 0 when all workers have finished, 1 when the group failed too often, 2 when a worker refused the
     request, and 143 or 130 when it was stopped.
     """
     from reskeras.launch.group import Launch, supervise
 
+    here = _cluster(workers, port)
     first = worker_arguments(arguments)
     again = worker_arguments(arguments, resume=True)
     if dry_run:
@@ -76,8 +90,28 @@ def command(
             "is another run",
             err=True,
         )
-    launch = Launch((*PROGRAM, *first), workers, (*PROGRAM, *again), restarts, grace, port=port)
+    launch = Launch((*PROGRAM, *first), workers or 1, (*PROGRAM, *again), restarts, grace, port=port, here=here)
     return supervise(launch, lambda line, is_error: echo(line, err=is_error))
+
+
+def _cluster(workers: int | None, port: int | None) -> Cluster | None:
+    """The cluster whose worker this machine is to run; None for a group of `workers` on this machine."""
+    from reskeras.launch.cluster import cluster
+
+    here = cluster()
+    several = here is not None and len(here.workers) > 1
+    if workers is None and not several:
+        raise ReskerasError(
+            "launch: give --workers N to train in N processes on this machine, or TF_CONFIG or Slurm's variables for "
+            "this machine's worker of a cluster"
+        )
+    if here and several and (workers or port):
+        option = "workers" if workers else "port"
+        raise ReskerasError(
+            f"{option}: {workers or port}: the environment (TF_CONFIG, CLUSTER_SPEC or Slurm) has a cluster of "
+            f"{len(here.workers)} workers; leave out --{option}, or unset the variable to train on this machine alone"
+        )
+    return here if several else None
 
 
 def worker_arguments(arguments: tuple[str, ...], resume: bool = False) -> list[str]:
@@ -99,9 +133,9 @@ def _options(arguments: tuple[str, ...]) -> set[str]:
     return {word.partition("=")[0] for word in arguments}
 
 
-def _echo_commands(workers: int, port: int | None, arguments: list[str]) -> None:
-    from reskeras.launch.places import environments, free_ports
+def _echo_commands(workers: int | None, port: int | None, arguments: list[str]) -> None:
+    from reskeras.launch.places import UNBUFFERED, environments, free_ports
 
-    for setting in environments(free_ports(workers, port), os.environ):
+    for setting in environments(free_ports(workers, port), os.environ) if workers else [UNBUFFERED]:
         pairs = [f"{name}={shlex.quote(value)}" for name, value in setting.items()]
         echo(" ".join([*pairs, command_line(*PROGRAM, *arguments)]))

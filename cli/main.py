@@ -15,7 +15,7 @@ import click
 
 from reskeras import __version__
 from reskeras.errors import FAILED, ReskerasError
-from reskeras.files import LAUNCHED, STUCK, Transfers, Unwritable
+from reskeras.files import LAUNCHED, STUCK, Transfers
 
 from .groups import Commands, Entry
 from .output import echo, echo_text, note, progress
@@ -74,7 +74,10 @@ class Program(Commands):
             sys.stdout.flush()
         except ReskerasError as error:
             echo_text(f"reskeras: {error}", err=True)
-            status = STUCK if isinstance(error, Unwritable) and LAUNCHED in os.environ else error.status
+            status = STUCK if error.final and LAUNCHED in os.environ else error.status
+            if error.at_once:
+                sys.stdout.flush()
+                os._exit(status)
         except click.ClickException as error:
             echo_text(f"reskeras: {_message(error)}", err=True)
             status = error.exit_code

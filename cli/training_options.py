@@ -44,8 +44,8 @@ class TrainingRequest:
     def finish(self, run: Run) -> None:
         """Evaluate the run, and print the result and the next command; in a distributed training only the chief
         does."""
+        from reskeras.launch.cluster import cluster
         from reskeras.tasks.task import find_task
-        from reskeras.training.cluster import cluster
 
         if (here := cluster()) and not here.is_chief:
             return

@@ -11,6 +11,7 @@ from typing import IO
 
 from reskeras.environment import defaults
 from reskeras.errors import ReskerasError
+from reskeras.launch.cluster import VARIABLES
 from reskeras.verbosity import Verbosity, verbosity
 
 
@@ -58,7 +59,9 @@ def _start() -> None:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise ReskerasError(f"KERAS_BACKEND: {backend!r} is not supported; reskeras runs on tensorflow")
-    level = "0" if verbosity() == Verbosity.VERBOSE else "2"
+    # a worker that is lost is told in a line, not by each of TensorFlow's threads
+    quiet = "3" if any(name in os.environ for name in VARIABLES) else "2"
+    level = "0" if verbosity() == Verbosity.VERBOSE else quiet
     with stderr_aside(), defaults(TF_CPP_MIN_LOG_LEVEL=level, KERAS_BACKEND="tensorflow"):
         import keras
         import tensorflow

@@ -14,7 +14,13 @@ MOST_LISTED = 20  # choices; more of them would push the hint off the line
 
 
 class ReskerasError(Exception):
-    """What a user did wrong (status 2) or what broke while working (status 1), in one or two lines."""
+    """What a user did wrong (status 2) or what broke while working (status 1), in one or two lines.
+
+    `final` failures would only repeat themselves if a launcher started the process again. A program should end
+    `at_once` after others, because TensorFlow, at its own end, waits for workers that are gone.
+    """
+
+    final = at_once = False
 
     def __init__(self, message: str, status: int = WRONG_REQUEST):
         super().__init__(named(message))

@@ -18,7 +18,7 @@ from reskeras.data.decode import WHOLE, Framing, fit_image
 from reskeras.data.resample import INTERPOLATIONS
 from reskeras.data.source import Split
 from reskeras.errors import failure
-from reskeras.files import atomic_file
+from reskeras.files import atomic_file, scratch, write_bytes
 
 SAMPLE = 10_000  # training images that the mean is taken over, evenly spaced where there are more
 BATCH, READ = 500, 4 << 20  # images that are read at once: so many, or of so many bytes
@@ -168,6 +168,20 @@ class Preprocessing:
             OverflowError,
         ) as error:  # what zipfile and NumPy make of wrong bits
             raise failure(f"preprocessing: {path} is broken: {' '.join(str(error).split())}") from error
+
+
+def packed(preprocessing: Preprocessing) -> bytes:
+    """What `save` writes, as bytes."""
+    with scratch() as place:
+        preprocessing.save(place / "preprocessing.npz")
+        return (place / "preprocessing.npz").read_bytes()
+
+
+def unpacked(content: bytes) -> Preprocessing:
+    """What `packed` made; checked as a file is."""
+    with scratch() as place:
+        write_bytes(place / "preprocessing.npz", content)
+        return Preprocessing.load(place / "preprocessing.npz")
 
 
 def _fitted_images(split: Split, size: tuple[int, int, int]) -> Iterator[np.ndarray]:

@@ -36,6 +36,8 @@ class Unwritable(ReskerasError):
     A process that another one launched (which sets LAUNCHED) ends with STUCK then: a restart would fail as well.
     """
 
+    final = True
+
 
 class InUse(Unwritable):
     """Another process writes the folder."""

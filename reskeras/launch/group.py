@@ -1,9 +1,10 @@
-"""A group of worker processes on this machine: started, supervised, stopped and restarted together.
+"""The worker processes of this machine: started, supervised, stopped and restarted together.
 
 It is outside `training/`, which imports TensorFlow, so that the launcher takes no time and memory from its workers.
 A worker of a TensorFlow cluster cannot be replaced alone: the others block in a collective until they die, and a new
 one waits in the strategy's constructor and ignores SIGTERM. So the whole group is ended, finally by SIGKILL, and
-restarted on other ports.
+restarted: on other ports, if it is all on this machine; in a cluster of several machines, each of which has a launcher
+for its own worker, the workers meet again where they met first (`meeting.py`).
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from reskeras.errors import FAILED, WRONG_REQUEST, failure
 from reskeras.files import STUCK
+from reskeras.launch.cluster import Cluster
 from reskeras.launch.isolation import Enter, loopback
-from reskeras.launch.places import environments, free_ports
+from reskeras.launch.places import UNBUFFERED, environments, free_ports
 from reskeras.launch.worker import Tell, Worker, how_it_ended
 
 STOPPED = (143, 130)  # exit statuses of `reskeras train` when it was asked to stop and wrote a checkpoint
 FINAL = (WRONG_REQUEST, STUCK)  # exit statuses that a restart would only repeat
 POLL = 0.05  # seconds
+LONGEST_PAUSE = 30  # seconds between restarts in a cluster, doubled from 1: its other machines notice in the meantime
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Launch:
 
     A restart runs `again`, if given, instead of `command`. SIGKILL follows SIGTERM after `grace` seconds. When a worker
     has ended with status 0, the others have `straggle + grace` seconds to end as well; then the group counts as hung.
-    Ports are the first free ones from `port` on, or the system's choice.
+    Ports are the first free ones from `port` on, or the system's choice. With `here`, only this machine's worker of
+    that cluster is run, in the machine's own network.
     """
 
     command: Sequence[str]
@@ -45,6 +49,12 @@ class Launch:
     grace: float = 20.0
     straggle: float = 60.0
     port: int | None = None
+    here: Cluster | None = None
+
+    @property
+    def subject(self) -> str:
+        """What is restarted, in words."""
+        return "this machine's worker" if self.here else "the whole group"
 
 
 def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = None) -> int:
@@ -61,11 +71,15 @@ def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = No
     """
     environ = dict(os.environ if environ is None else environ)
     used: list[int] = []
-    with Requests() as asked, _own_network(tell) as enter:
+    with Requests() as asked, nullcontext(lambda: None) if launch.here else _own_network(tell) as enter:
         for start in range(launch.restarts + 1):
-            used = free_ports(launch.workers, launch.port, avoid=used)
+            if launch.here:
+                settings = [UNBUFFERED]
+            else:
+                used = free_ports(launch.workers, launch.port, avoid=used)
+                settings = environments(used, environ)
             command = launch.again if start and launch.again else launch.command
-            group = Group(launch, command, environments(used, environ), environ, tell, enter)
+            group = Group(launch, command, settings, environ, tell, enter)
             try:
                 reason = group.watch(asked)
             finally:
@@ -74,7 +88,9 @@ def supervise(launch: Launch, tell: Tell, environ: Mapping[str, str] | None = No
             if status is not None:
                 return status
             if start < launch.restarts:
-                tell(f"launch: {reason}; restart {start + 1} of {launch.restarts} of the whole group", True)
+                tell(f"launch: {reason}; restart {start + 1} of {launch.restarts} of {launch.subject}", True)
+                if launch.here and asked.within(min(2.0**start, LONGEST_PAUSE)):
+                    return 128 + asked.number
     raise failure(f"launch: {reason}; giving up after {launch.restarts} restarts")
 
 
@@ -117,6 +133,13 @@ class Requests:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def within(self, seconds: float) -> bool:
+        """Whether a signal comes in this time."""
+        deadline = time.monotonic() + seconds
+        while not self.number and time.monotonic() < deadline:
+            time.sleep(POLL)
+        return self.number != 0
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.hurry = self.hurry or (self.number != 0 and number == signal.SIGINT)
         self.number = self.number or number
@@ -139,7 +162,7 @@ class Group:
         self.first: Worker | None = None  # the worker that failed first
         self.workers: list[Worker] = []
         try:
-            for index, setting in enumerate(settings):
+            for index, setting in enumerate(settings, launch.here.index if launch.here else 0):
                 self.workers.append(Worker(index, command, {**environ, **setting}, tell, enter))
         except (OSError, subprocess.SubprocessError) as error:
             for worker in self.workers:
@@ -198,10 +221,8 @@ class Group:
         if final:
             return WRONG_REQUEST if final[0].status == WRONG_REQUEST else FAILED
         if self.first is not None and self.first.status in STOPPED:
-            self.tell(
-                f"launch: worker {self.first.index} was asked to stop, but the launcher was not; stopping all workers",
-                True,
-            )
+            others = "perhaps on another machine" if self.launch.here else "but the launcher was not"
+            self.tell(f"launch: worker {self.first.index} was asked to stop, {others}; stopping all workers", True)
             return self.first.status
         return 0 if all(worker.status == 0 for worker in self.workers) else None
 

@@ -15,6 +15,7 @@ from reskeras.machine import cores
 
 HOST = "127.0.0.1"
 PORTS = 65536
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 
@@ -61,7 +62,7 @@ def environments(ports: Sequence[int], environ: Mapping[str, str]) -> list[dict[
             f"workers: {count} are more than the GPUs of this machine ({', '.join(gpus)}); use at "
             f"most {len(gpus)}, or set CUDA_VISIBLE_DEVICES=-1 to train on its cores"
         )
-    shared = {"PYTHONUNBUFFERED": "1"}
+    shared = dict(UNBUFFERED)
     shared.update({name: str(max(cores() // count, 1)) for name in THREADS if name not in environ})
     workers = [f"{HOST}:{port}" for port in ports]
     each = len(gpus) // count

@@ -59,6 +59,13 @@ class Run(Generic[AnySplit]):
         if self.folder.task != self.task:
             raise other_task(path, self.folder.task, self.task)
 
+    @classmethod
+    def elsewhere(cls, path: Path) -> Self:
+        """A run that may be on the chief's machine only: its folder is read when it is used."""
+        run = super().__new__(cls)
+        run.folder = RunFolder(path)
+        return run
+
     def __repr__(self) -> str:
         name = type(self).__name__.removeprefix("Classifier")  # `reskeras.Run` opens it again
         return named(f"{name}({str(self.path)!r})")

@@ -21,7 +21,7 @@ from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import Task, find_task
 from reskeras.training.fit import FitOptions
-from reskeras.training.job import Job, begun_division
+from reskeras.training.job import begun_division
 from reskeras.training.strategy import open_replicas
 from reskeras.training.tensorboard_logs import tensorboard
 from reskeras.training.transfer import Start
@@ -62,30 +62,36 @@ def train(
     `recipe_fields` such as `epochs=2` override its fields. Classes and input channels follow the data. With `resume` an
     existing run folder continues from its newest checkpoint, and a missing one is created. `cache` is "ram" or a local
     folder, where the bytes of images are kept once they have been read, for data on slow storage. `strategy` and
-    `devices` are as in `training.strategy.open_replicas`. `histograms` and `profile`, a number of steps, add to the
-    TensorBoard files in `logs/`. `tell` gets one line per note. `task` is `classification` or `detection`. Raises
-    ReskerasError before anything is written when the request is invalid.
+    `devices` are as in `training.strategy.open_replicas`. Of several workers, the first one's `out` and `resume` count,
+    and the others need no run folder. `histograms` and `profile`, a number of steps, add to the TensorBoard files in
+    `logs/`. `tell` gets one line per note. `task` is `classification` or `detection`. Raises ReskerasError before
+    anything is written when the request is invalid.
     """
     trained = find_task(task)
-    replicas = open_replicas(strategy, devices)  # before TensorFlow computes anything
-    named = recipe or recipe_of(spec, trained.recipe)
-    begun = None if start is None else start if isinstance(start, Run) else Run(start)
-    spec, chosen = trained.spec(spec), read_recipe(named, **recipe_fields)
-    if begun:
-        chosen = trained.beginning_recipe(chosen)
-    replicas.check(chosen)
-    open_source = partial(_opened, trained, data, data_dir, cache, tell)
-    source = open_source()
-    job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
-    job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
-    path = place_for(out, job.name, resume or not replicas.is_chief)  # the chief may have made it by now
-    if resume:
-        job = _divided_as_begun(job, path, open_source)
-    for note in filter(None, (*job.source.notes, batch_note(chosen, recipe_fields, named))):
-        tell(note)
+    replicas = open_replicas(strategy, devices, tell)  # before TensorFlow computes anything
+    opened = partial(_opened, trained, data, data_dir, cache, tell)
+    with replicas.losses_told():
+        with replicas.together():
+            named = recipe or recipe_of(spec, trained.recipe)
+            begun = None if start is None else start if isinstance(start, Run) else Run(start)
+            spec, chosen = trained.spec(spec), read_recipe(named, **recipe_fields)
+            if begun:
+                chosen = trained.beginning_recipe(chosen)
+            replicas.check(chosen)
+            source = opened()
+            job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
+            job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
+        path = Path(replicas.from_chief(lambda: str(place_for(out, job.name, resume))))
+        division = replicas.from_chief(lambda: begun_division(path) if resume else None)
+        with replicas.together():
+            if division not in (None, job.source.division):
+                job = replace(job, source=opened(division=division))
+            for note in filter(None, (*job.source.notes, batch_note(chosen, recipe_fields, named))):
+                tell(note)
+            begins = _start(trained, begun, chosen, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
-    job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=_start(trained, begun, chosen, tell)))
-    return Run(path)
+    job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=begins))
+    return Run(path) if replicas.is_chief else trained.run_type().elsewhere(path)
 
 
 def _opened(
@@ -100,14 +106,6 @@ def _opened(
     from reskeras.data.cached import cached
 
     return cached(source, cache, tell)
-
-
-def _divided_as_begun(job: Job, path: Path, open_source: Callable[..., Source]) -> Job:
-    """`job` with its data divided by the rule that the run at `path` began with, if there is one."""
-    division = begun_division(path)
-    if division in (None, job.source.division):
-        return job
-    return replace(job, source=open_source(division=division), measured={})
 
 
 def _start(trained: Task, begun: Run | None, recipe: Recipe, tell: Callable[[str], None]) -> Start | None:

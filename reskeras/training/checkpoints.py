@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 import zlib
@@ -15,6 +16,22 @@ from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file, remove
 
 NAME = re.compile(r"state-(\d{6})-(\d{8})\.npz")  # finished epochs, steps of the next one
+
+
+def packed(arrays: Mapping[str, np.ndarray] | None) -> bytes:
+    """A checkpoint as bytes; empty for none."""
+    content = io.BytesIO()
+    if arrays is not None:
+        np.savez(content, **arrays)  # type: ignore[arg-type]  # to its stub ** may hold allow_pickle
+    return content.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, np.ndarray] | None:
+    """What `packed` made; nothing in it is executed."""
+    if not content:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 class Checkpoints:

@@ -19,8 +19,9 @@ from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as recipe_with
 from reskeras.runs import BOOKKEEPING, RunFolder
 from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
-from reskeras.training.checkpoints import Checkpoints
+from reskeras.training.checkpoints import Checkpoints, packed, unpacked
 from reskeras.training.epochs import run_epochs
+from reskeras.training.exchange import tells_of_loss
 from reskeras.training.form import training_form
 from reskeras.training.guards import DivergenceStop, StateKeeper
 from reskeras.training.memory import ran_out
@@ -96,9 +97,10 @@ def fit(
 ) -> str:
     """Train `subject` by `recipe`, writing metrics, models and checkpoints to `run`; returns the digest of the result.
 
-    With `options.resume` it continues from the run's newest intact checkpoint. `model` is the subject's compiled model
-    if the caller has it already. Without a run nothing is written. Raises ReskerasError: status 1 when the loss
-    diverges or a checkpoint cannot be written, 143 or 130 when stopped by a signal.
+    With `options.resume` it continues from the run's newest intact checkpoint. Only the chief of several workers reads
+    and writes the run. `model` is the subject's compiled model if the caller has it already. Without a run nothing is
+    written. Raises ReskerasError: status 1 when the loss diverges, a checkpoint cannot be written or a worker is lost,
+    143 or 130 when stopped by a signal.
     """
     replicas = replicas or open_replicas("one")
     replicas.check(recipe)
@@ -112,19 +114,18 @@ def fit(
     own = _own_callbacks(subject, recipe, model, feed, position, kept, options.show)
     others = {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier}
     state = TrainingState(model, position, own.parts(), fingerprint(subject, recipe), others)
-    checkpoints = Checkpoints(run.checkpoint_folder, recipe.keep) if run else None
-    if options.resume and checkpoints:
-        _resume(state, checkpoints, kept, options.tell)
+    checkpoints = Checkpoints(kept.checkpoint_folder, recipe.keep) if kept else None
+    if options.resume and run:
+        _resume(state, replicas, checkpoints, kept, options.tell)
     if kept:
         kept.update_provenance(**_facts(subject, recipe, replicas, feed))
-    writes = checkpoints if kept else None
     began = time.perf_counter()
     writing = own.record.writing if own.record else None
-    stop = DivergenceStop(recipe, position, writes)
+    stop = DivergenceStop(recipe, position, checkpoints)
     agreed = replicas.any if replicas.workers > 1 else None
     with (
         own.shown or nullcontext(),
-        StateKeeper(state, writes, recipe.checkpoint_steps, stop, agreed, writing) as keeper,
+        StateKeeper(state, checkpoints, recipe.checkpoint_steps, stop, agreed, writing) as keeper,
     ):
         if own.patience and own.patience.over:
             options.tell(f"patience: this training has ended after {recipe.patience} epochs without improvement")
@@ -200,7 +201,7 @@ def _run(
     try:
         run_epochs(model, feed, position, [each for each in callbacks if each], options.until)
     except READING_ERRORS as error:  # mostly a file that has gone or changed since the data was opened
-        if ran_out(error):  # the job reports it
+        if ran_out(error) or tells_of_loss(error):  # the job reports it
             raise
         image = feed.broken_image(position.epoch, position.step) if from_pipeline(error) else None
         raise reading_failure(error, image) from error
@@ -213,8 +214,15 @@ def fingerprint(subject: Subject, recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _resume(state: TrainingState, checkpoints: Checkpoints, run: RunFolder | None, tell: Callable[[str], None]) -> None:
-    arrays = checkpoints.newest(tell)
+def _resume(
+    state: TrainingState,
+    replicas: Replicas,
+    checkpoints: Checkpoints | None,
+    run: RunFolder | None,
+    tell: Callable[[str], None],
+) -> None:
+    """Restore the newest checkpoint, which the chief sends to all workers."""
+    arrays = replicas.from_chief(lambda: checkpoints.newest(tell) if checkpoints else None, packed, unpacked)
     if arrays is None:
         tell("resume: no state to resume from; training starts from the beginning")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.kept import check_unchanged, division_of, identity
-from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.preprocessing import Preprocessing, packed, unpacked
 from reskeras.data.source import Source
 from reskeras.documents.document import to_yaml
 from reskeras.documents.fields import InputShape
@@ -44,6 +44,7 @@ from reskeras.training.memory import check_memory, memory_failures
 from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
+from reskeras.training.transfer import digest_of
 
 EXPOSED = (
     "cluster: each worker's port is open to anyone who can reach its machine, and TensorFlow runs whatever is sent "
@@ -104,53 +105,68 @@ class Job(ABC):
     def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:
         """Train into the run folder `path`, which is created, or continued with `options.resume` if it exists.
 
-        Raises ReskerasError before anything is written when the request is invalid; later as `fit` does, or with
-        status 1 when memory runs out.
+        Of several workers only the chief reads and writes the folder, and tells the others what they need of it. Raises
+        ReskerasError before anything is written when the request is invalid; later as `fit` does, or with status 1 when
+        memory runs out.
         """
-        with memory_failures(self.recipe):
-            self._train(path, replicas or open_replicas("one"), options)
+        replicas = replicas or open_replicas("one")
+        with memory_failures(self.recipe), replicas.losses_told():
+            self._train(path, replicas, options)
 
     def _train(self, path: Path, replicas: Replicas, options: FitOptions) -> None:
         check_agreement(replicas, lambda: self._decisive(options))
-        plan, facts, shorter = self.plan, {}, None
-        if going_on := options.resume and path.exists():
-            shorter = self._shorter(path)
-            check_same(path, self.fitted, shorter or self.recipe, self.source.name)
-            if shorter:
-                check_longer(path, shorter, self.recipe, self._command())
-            run = RunFolder(path)
-            if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
-                options.tell(note)
-            preprocessing = Preprocessing.load(run.preprocessing_file, plan.input_shape)
-        elif options.start:
-            preprocessing, facts = options.start.fitted_preprocessing(plan), {"begun_from": options.start.name}
-        else:  # every worker measures the same images
-            preprocessing = self.preprocessing()
+        going_on, shorter = replicas.from_chief(lambda: self._found(path, options))
+        preprocessing = replicas.from_chief(
+            lambda: self._preprocessing(path if going_on else None, options), packed, unpacked
+        )
         if replicas.workers > 1 and replicas.is_chief and exposed():
             options.tell(EXPOSED)
-        subject = self.subject(preprocessing)
-        subject.measure.check(self.recipe)
-        feed = subject.feed(self.recipe, replicas)
-        feed.check()
-        images = min(self.recipe.step_images, feed.train.count) // replicas.workers
-        if note := check_memory(self.computed_whole, self.recipe, images):
-            options.tell(note)
-        if not going_on and replicas.is_chief:
-            self._begin(path, preprocessing, facts)
-        options.tell(f"preprocessing: {self.describe(preprocessing)}")
-        with only_writer(path, "run") if replicas.is_chief else nullcontext():
-            earlier = lengthen(RunFolder(path), shorter, self.recipe, replicas.is_chief) if going_on else ()
+        with replicas.together():
+            subject = self.subject(preprocessing)
+            subject.measure.check(self.recipe)
+            feed = subject.feed(self.recipe, replicas)
+            feed.check()
+            images = min(self.recipe.step_images, feed.train.count) // replicas.workers
+            if note := check_memory(self.computed_whole, self.recipe, images):
+                options.tell(note)
+        with ExitStack() as held:
+
+            def opened() -> list[int]:
+                if not going_on:
+                    self._begin(path, preprocessing, options)
+                held.enter_context(only_writer(path, "run"))
+                return lengthen(RunFolder(path), shorter, self.recipe) if going_on else []
+
+            earlier = replicas.from_chief(opened)
+            options.tell(f"preprocessing: {self.describe(preprocessing)}")
             if shorter:
                 options.tell(
-                    f"resume: training for {self.recipe.epochs} epochs instead of {shorter.epochs}; the schedule "
+                    f"resume: training for {self.recipe.epochs} epochs instead of {shorter}; the schedule "
                     f"({self.recipe.schedule.in_words}) does not depend on the number of epochs"
                 )
-            fit(subject, self.recipe, RunFolder(path), replicas, options.going_on(going_on, earlier))
+            fit(subject, self.recipe, RunFolder(path), replicas, options.going_on(going_on, tuple(earlier)))
+            replicas.finish()
 
-    def _shorter(self, path: Path) -> Recipe | None:
-        """The recipe of the run at `path`, where this job's is the same with more epochs."""
-        before = open_run(path).recipe()
-        return before if asks_for_more(before, self.recipe) else None
+    def _found(self, path: Path, options: FitOptions) -> tuple[bool, int | None]:
+        """Whether to resume the run at `path`, and its number of epochs where this job is the same with more of them;
+        ReskerasError when it is another training."""
+        if not options.resume or not path.exists():
+            return False, None
+        run = open_run(path)
+        before = run.recipe()
+        shorter = before if asks_for_more(before, self.recipe) else None
+        check_same(path, self.fitted, shorter or self.recipe, self.source.name)
+        if shorter:
+            check_longer(path, shorter.epochs, self.recipe, self._command())
+        if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
+            options.tell(note)
+        return True, shorter.epochs if shorter else None
+
+    def _preprocessing(self, path: Path | None, options: FitOptions) -> Preprocessing:
+        """That of the run to resume at `path`, of the run to start from, or measured."""
+        if path:
+            return Preprocessing.load(RunFolder(path).preprocessing_file, self.plan.input_shape)
+        return options.start.fitted_preprocessing(self.plan) if options.start else self.preprocessing()
 
     def _command(self) -> list[object]:
         folder = ["--data-dir", self.data_dir] if self.data_dir else []
@@ -164,7 +180,8 @@ class Job(ABC):
         """How images become the network's input, in one line."""
         return preprocessing.describe()
 
-    def _begin(self, path: Path, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
+    def _begin(self, path: Path, preprocessing: Preprocessing, options: FitOptions) -> None:
+        facts = {"begun_from": options.start.name} if options.start else {}
         with new_run(path, self.spec, self.fitted) as run:
             write_text(run.path / RECIPE_FILE, to_yaml(self.recipe.sparse()))
             write_text(run.path / CLASSES_FILE, "\n".join(self.source.classes) + "\n")
@@ -190,8 +207,7 @@ class Job(ABC):
             "computation precision": training_precision(recipe.precision),
             "classes": list(source.classes),
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
-            "starting run": options.start.name if options.start else None,
-            "resume": options.resume,
+            "starting weights": digest_of(options.start.weights) if options.start else None,
             "git revision": revision(),
         }
 

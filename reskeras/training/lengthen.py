@@ -21,14 +21,15 @@ def asks_for_more(before: Recipe, now: Recipe) -> bool:
     return one == other and not now.iterations and now.epochs > before.epochs
 
 
-def check_longer(path: Path, before: Recipe, now: Recipe, command: Sequence[object]) -> None:
+def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object]) -> None:
     """Raise ReskerasError, with the command to use instead, when the learning rate schedule depends on the length.
 
-    Warm-up, cosine, linear decay and drops are fractions of the whole training, so that with more epochs the finished
-    ones would have had other learning rates. `command` is the command line that trains this kind of run on its data.
+    `before` is the number of epochs so far. Warm-up, cosine, linear decay and drops are fractions of the whole
+    training, so that with more epochs the finished ones would have had other learning rates. `command` is the command
+    line that trains this kind of run on its data.
     """
     if now.schedule.follows_length:
-        more = now.epochs - before.epochs
+        more = now.epochs - before
         words = [
             *command,
             "--from",
@@ -41,21 +42,21 @@ def check_longer(path: Path, before: Recipe, now: Recipe, command: Sequence[obje
             path.with_name(f"{path.name}-longer"),
         ]
         raise ReskerasError(
-            f"epochs: {now.epochs} instead of {before.epochs} would change the learning rate of finished epochs, "
+            f"epochs: {now.epochs} instead of {before} would change the learning rate of finished epochs, "
             f"because the schedule ({now.schedule.in_words}) is relative to the whole training; to train "
             f"{more} more epoch{'s' * (more > 1)} with a separate schedule: {shlex.join(map(str, words))}"
         )
 
 
-def lengthen(run: RunFolder, before: Recipe | None, now: Recipe, writes: bool) -> tuple[int, ...]:
-    """The earlier numbers of epochs of the run, whose checkpoints stay valid; `before` is its recipe so far.
+def lengthen(run: RunFolder, before: int | None, now: Recipe) -> list[int]:
+    """The earlier numbers of epochs of the run, whose checkpoints stay valid; `before` is the number so far.
 
-    With `before` and `writes` the longer recipe is written to the run.
+    With `before` the longer recipe is written to the run.
     """
     known = run.provenance().get(FACT, [])
     had = {epochs for epochs in known if isinstance(epochs, int)} if isinstance(known, list) else set()
-    had |= {before.epochs} if before else set()
-    if before and writes:  # in this order: killed in between, the run is lengthened again
+    had |= {before} if before else set()
+    if before:  # in this order: killed in between, the run is lengthened again
         run.update_provenance(**{FACT: sorted(had)})
         write_text(run.path / RECIPE_FILE, to_yaml(now.sparse()), durable=True)
-    return tuple(sorted(had))
+    return sorted(had)

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
 import tensorflow as tf
 
 from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.launch.cluster import Cluster, cluster
+from reskeras.launch.meeting import Tell, meet
 from reskeras.recipes.recipe import Recipe
-from reskeras.training.cluster import cluster
+from reskeras.training.agreement import check_equal, introduction
+from reskeras.training.exchange import Exchange
+from reskeras.training.start_limit import ends_within
 
 STRATEGIES = ("auto", "one", "mirrored", "multi-worker")
+START = 120.0  # seconds for the start of TensorFlow's servers, once all workers have met
 
 
 @dataclass(frozen=True)
-class Replicas:
-    """A tf.distribute strategy, this process' worker index and the number of workers."""
-
-    strategy: tf.distribute.Strategy
-    worker: int = 0
-    workers: int = 1
+class Replicas(Exchange):
+    """A tf.distribute strategy, and what its workers tell each other."""
 
     @property
     def count(self) -> int:
         """Number of replicas over all workers."""
         return self.strategy.num_replicas_in_sync
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this process writes the run folder."""
-        return self.worker == 0
 
     def check(self, recipe: Recipe) -> None:
         """Raise ReskerasError when the recipe asks for what several replicas cannot do."""
@@ -51,32 +47,6 @@ class Replicas:
         return self.strategy.distribute_datasets_from_function(
             lambda _: shard((self.worker, self.workers)).rebatch(each, drop_remainder=True).prefetch(self.count)
         )
-
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is set on any worker. A collective: all workers must call it."""
-        if self.workers == 1:
-            return flag
-        return float(self._summed(tf.constant(float(flag)))) > 0
-
-    def told_by_all(self, text: str) -> list[str]:
-        """The `text` of every worker, in order (all-gather). A collective: all workers must call it."""
-        own = np.frombuffer(text.encode(), np.uint8)
-        lengths = self._from_all(np.array([len(own)], np.int32), 1)[:, 0]
-        rows = self._from_all(own.astype(np.int32), int(lengths.max()))
-        return [row[:length].astype(np.uint8).tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
-
-    def _from_all(self, row: np.ndarray, length: int) -> np.ndarray:
-        """int32 (workers, length): the rows of all workers, padded with 0."""
-        table = np.zeros((self.workers, length), np.int32)
-        table[self.worker, : len(row)] = row
-        # every worker has the same number of replicas
-        return self._summed(tf.constant(table)).numpy() // (self.count // self.workers)
-
-    @cached_property
-    def _summed(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """All-reduce: the sum of a tensor over all replicas, in a graph."""
-        strategy = self.strategy
-        return tf.function(lambda value: strategy.reduce("SUM", strategy.run(tf.identity, args=(value,)), axis=None))
 
 
 def chosen_strategy(name: str = "auto", devices: int | None = None) -> str:
@@ -100,28 +70,42 @@ def chosen_strategy(name: str = "auto", devices: int | None = None) -> str:
     return name
 
 
-def open_replicas(name: str = "auto", devices: int | None = None) -> Replicas:
+def open_replicas(name: str = "auto", devices: int | None = None, tell: Tell = lambda line: None) -> Replicas:
     """The replicas of the strategy `name`. Call before TensorFlow computes anything.
 
     one: the first GPU, or the CPU. mirrored: every GPU, or `devices` of them; without a GPU `devices` logical
     CPUs, which share the cores (for tests). multi-worker: the cluster of TF_CONFIG or of Slurm. auto: multi-worker if
-    there are several workers, mirrored if there are several GPUs, else one. Raises ReskerasError for devices that do
-    not exist.
+    there are several workers, mirrored if there are several GPUs, else one; `tell` gets a line while they wait for each
+    other. Raises ReskerasError for devices that do not exist and workers that do not come or are of other versions.
     """
     name = chosen_strategy(name, devices)
     gpus = tf.config.list_physical_devices("GPU")
     if name == "one":
         return Replicas(tf.distribute.get_strategy())
     if name == "multi-worker" and (here := cluster()):
-        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-            tf.train.ClusterSpec({"worker": list(here.workers)}),
-            task_type="worker",
-            task_id=here.index,
-            rpc_layer="grpc",
-        )
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-        return Replicas(strategy, here.index, len(here.workers))
+        return Replicas(_cluster_strategy(here, len(gpus), tell), here.index, len(here.workers), here)
     return Replicas(tf.distribute.MirroredStrategy(_mirrored_devices(len(gpus), devices)))
+
+
+def _cluster_strategy(here: Cluster, gpus: int, tell: Tell) -> tf.distribute.Strategy:
+    """The strategy of all workers, once they have met and are of the same versions."""
+    if len(here.workers) > 1:
+        check_equal(meet(here, introduction(here, gpus), tell))
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(here.workers)}), task_type="worker", task_id=here.index, rpc_layer="grpc"
+    )
+    late = f"workers: a worker has gone while TensorFlow started, or its port is closed, within {START:g} s"
+    try:
+        with ends_within(START, late):
+            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except tf.errors.OpError as error:
+        raise failure(
+            f"workers: TensorFlow could not start at {here.workers[here.index]}: {error.message.splitlines()[0]}"
+        ) from error
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):  # TensorFlow's server has taken SIGTERM
+            with suppress(ValueError, TypeError):  # not the main thread, or a handler from outside Python
+                signal.signal(number, signal.getsignal(number))
 
 
 def _mirrored_devices(gpus: int, devices: int | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,15 @@ from reskeras.graph.scanned import ScannedUnits
 from reskeras.graph.weights import leaves
 from reskeras.plans.nodes import sequence_ops
 from reskeras.plans.plan import Plan
+
+
+def digest_of(weights: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over weights and their names: what workers compare that start from copies of a run."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(weights[name]).tobytes())
+    return total.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def test_dry_run_prints_commands_that_a_shell_takes():
         (["--workers", "2", "--", "evaluate", "x"], "launch: 'evaluate' is not one of train"),
         (["--workers", "2", "--", "--epochs", "2"], "launch: '--epochs' is not one of train"),
         (["--workers", "0", "--", "train"], "--workers"),
-        (["--", "train"], "missing option '--workers'"),
+        (["--", "train"], "launch: give --workers N to train in N processes on this machine, or TF_CONFIG or Slurm's"),
         (
             ["--workers", "2", "--port", "65535", "--dry-run", "--", "train"],
             "port: 65535: 2 workers need 2 free ports from here on; found",
@@ -99,3 +99,30 @@ def test_what_cannot_be_written_ends_a_launched_process_with_a_status_of_its_own
     for setting, status in (({}, 1), ({"RESKERAS_LAUNCHED": "1"}, 75)):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **setting})
         assert (done.returncode, "reskeras: /proc/new cannot be written" in done.stderr) == (status, True), done.stderr
+
+
+CLUSTER = {"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}
+
+
+def test_in_a_cluster_this_machines_worker_is_run_as_the_environment_says():
+    done = run("--dry-run", "--", "train", "net", "--out", "x", TF_CONFIG=json.dumps(CLUSTER))
+    assert done.returncode == 0, done.stderr
+    [line] = done.stdout.splitlines()
+    words = shlex.split(line)
+    assert words[: words.index(sys.executable)] == ["PYTHONUNBUFFERED=1"]
+    assert words[words.index("train") :] == ["train", "--strategy", "multi-worker", "net", "--out", "x"]
+
+
+@pytest.mark.parametrize("option", [["--workers", "2"], ["--port", "4000"]])
+def test_what_the_cluster_decides_cannot_be_given(option):
+    done = run(*option, "--dry-run", "--", "train", "net", TF_CONFIG=json.dumps(CLUSTER))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"reskeras: {option[0][2:]}: {option[1]}: the environment (TF_CONFIG, ")
+    assert "has a cluster of 2 workers; leave out" in done.stderr
+
+
+def test_a_task_that_takes_no_part_is_refused_before_anything_starts():
+    spec = {"cluster": {"workerpool0": ["a:1"]}, "task": {"type": "workerpool3", "index": 0}}
+    done = run("--", "train", "net", CLUSTER_SPEC=json.dumps(spec))
+    assert done.returncode == 2
+    assert done.stderr.startswith("reskeras: CLUSTER_SPEC: task.type: workerpool3: the chief evaluates after")

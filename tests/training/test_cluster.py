@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
 from reskeras.errors import ReskerasError
-from reskeras.training.cluster import Cluster, cluster, expand_nodes
+from reskeras.launch.cluster import Cluster, cluster, expand_nodes
 
 WORKERS = ["a:1", "b:2", "c:3"]
 
@@ -33,6 +33,67 @@ def test_a_chief_is_the_first_worker():
     parts = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
     assert cluster(configured(parts, {"type": "chief", "index": 0})) == Cluster(tuple(WORKERS), 0)
     assert cluster(configured(parts, {"type": "worker", "index": "1"})) == Cluster(tuple(WORKERS), 2)
+
+
+VERTEX = {
+    "workerpool0": ["cmle-training-workerpool0-ab-0:2222"],
+    "workerpool1": ["cmle-training-workerpool1-ab-0:2222", "cmle-training-workerpool1-ab-1:2222"],
+    "workerpool3": ["cmle-training-workerpool3-ab-0:2222"],
+}
+KUBEFLOW = {
+    "chief": ["mnist-chief-0.kubeflow.svc:2222"],
+    "worker": ["mnist-worker-0.kubeflow.svc:2222", "mnist-worker-1.kubeflow.svc:2222"],
+    "evaluator": ["mnist-evaluator-0.kubeflow.svc:2222"],
+    "ps": [],
+}
+SAGEMAKER = {
+    "master": ["algo-1:2222"],
+    "ps": ["algo-1:2223", "algo-2:2223", "algo-3:2223"],
+    "worker": ["algo-2:2222", "algo-3:2222"],
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "jobs", "members", "others"),
+    [
+        ("CLUSTER_SPEC", VERTEX, ("workerpool0", "workerpool1"), ["workerpool2", "workerpool3"]),
+        ("TF_CONFIG", KUBEFLOW, ("chief", "worker"), ["evaluator", "ps"]),
+        ("TF_CONFIG", SAGEMAKER, ("master", "worker"), ["ps"]),
+    ],
+)
+def test_what_clouds_set_is_understood_and_tasks_that_take_no_part_are_refused(variable, jobs, members, others):
+    def read(kind, index):
+        task = {"type": kind, "index": index, "cloud": "what the trainer does not need"}
+        return cluster({variable: json.dumps({"cluster": jobs, "task": task, "environment": "cloud", "job": "{}"})})
+
+    workers = (*jobs[members[0]], *jobs[members[1]])
+    assert [read(members[0], 0), read(members[1], 0), read(members[1], 1)] == [
+        Cluster(workers, index) for index in range(3)
+    ]
+    for kind in others:
+        with pytest.raises(ReskerasError, match=f"{variable}: task.type: {kind}: .*; ") as told:
+            read(kind, 0)
+        assert (told.value.status, "\n" in str(told.value)) == (2, False)
+
+
+def test_an_evaluator_is_told_what_to_do_though_no_cluster_lists_it():
+    parts = {"chief": ["a:1"], "worker": ["b:2"]}  # as tf.estimator wanted it
+    with pytest.raises(ReskerasError, match=r"the chief evaluates after each epoch.*unset TF_CONFIG.*evaluate RUN"):
+        cluster(configured(parts, {"type": "evaluator", "index": 0}))
+
+
+def test_a_worker_that_knows_only_itself_is_told_why():
+    text = '{"sparseCluster": {"worker": {"1": "a:1"}, "ps": []}, "task": {"type": "worker", "index": 1}}'
+    with pytest.raises(ReskerasError, match=r"sparseCluster lists only some.*enableDynamicWorker"):
+        cluster({"TF_CONFIG": text})
+
+
+def test_tf_config_goes_before_vertex_own_variable_and_a_single_replica_is_a_cluster_of_one():
+    spec = {"cluster": {"workerpool0": ["localhost:2222"]}, "task": {"type": "workerpool0", "index": 0}}
+    alone = {"CLUSTER_SPEC": json.dumps(spec)}
+    assert cluster(alone) == Cluster(("localhost:2222",), 0)
+    parts = {"worker": WORKERS}
+    assert cluster({**alone, **configured(parts, {"type": "worker", "index": 1})}) == Cluster(tuple(WORKERS), 1)
 
 
 WORKER = {"type": "worker", "index": 0}
@@ -103,7 +164,18 @@ def test_slurm_variables_that_would_fill_the_memory_are_refused(changes):
         cluster({"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_NODELIST": "n[1-2]", **changes})
 
 
-@pytest.mark.parametrize("environ", [{}, {"TF_CONFIG": ""}, {"TF_CONFIG": "{}"}])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"TF_CONFIG": ""},
+        {"TF_CONFIG": "{}"},
+        # a single machine of AI Platform, and of Vertex AI
+        {"TF_CONFIG": '{"environment": "cloud", "cluster": {}, "job": {"scale_tier": "BASIC"}, "task": {}}'},
+        {"TF_CONFIG": '{"cluster": {}, "task": {"type": "chief", "index": 0}, "environment": "cloud"}'},
+        {"CLUSTER_SPEC": "of something else"},
+    ],
+)
 def test_without_anything_there_is_no_cluster(environ):
     assert cluster(environ) is None
 
@@ -140,7 +212,8 @@ WORKER = {"type": "worker", "index": 0}
         ({"cluster": {"worker": ["a:99999"]}, "task": WORKER}, "'a:99999' is not host:port"),
         ({"cluster": {"worker": "a:1"}, "task": WORKER}, "not a list of host:port"),
         ({"cluster": {"worker": ["a:1", "a:1"]}, "task": WORKER}, "twice"),
-        ({"cluster": {"worker": WORKERS, "ps": ["d:4"]}, "task": WORKER}, "'ps' is not one of chief, worker"),
+        ({"cluster": {"worker": WORKERS, "pss": ["d:4"]}, "task": WORKER}, "'pss' is not one of chief, master, worker"),
+        ({"cluster": {"chief": ["a:1"], "master": ["b:1"]}, "task": {"type": "chief", "index": 0}}, "are 2 chiefs"),
         ([1], "not an object"),
         ("{'cluster'", "is not JSON"),
     ],

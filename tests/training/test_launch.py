@@ -15,6 +15,7 @@ import pytest
 from reskeras.errors import ReskerasError
 from reskeras.files import STUCK
 from reskeras.launch import isolation, places
+from reskeras.launch.cluster import Cluster
 from reskeras.launch.group import Group, Launch, supervise
 from reskeras.launch.isolation import loopback
 from reskeras.launch.places import environments, free_ports, visible_gpus
@@ -269,6 +270,39 @@ def test_of_workers_that_end_at_once_the_one_whose_end_explains_the_others_is_to
     ]
     assert group.watch(SimpleNamespace(number=0)).startswith(f"worker {first} ")
     assert group.first.index == first
+
+
+HERE = Cluster(("a:1", "b:1"), 1)
+COUNTS = """
+import os, pathlib, socket, sys, time
+starts = pathlib.Path(sys.argv[1]) / "starts"
+with starts.open("a") as file:
+    print(time.monotonic(), os.environ.get("TF_CONFIG"), len(socket.if_nameindex()), file=file)
+count = len(starts.read_text().splitlines())
+"""
+
+
+def test_a_machine_starts_its_own_worker_again_after_a_pause_in_its_own_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "of-the-cluster")
+    code = COUNTS + "if count < 3: print('reskeras: lost', file=sys.stderr); sys.exit(1)\nprint('done')"
+    status, out, err = launched(code, tmp_path, workers=1, restarts=3, here=HERE)
+    assert (status, out) == (0, ["[worker 1] done"])
+    assert err == [
+        "[worker 1] reskeras: lost",
+        "launch: worker 1 ended with status 1; restart 1 of 3 of this machine's worker",
+        "[worker 1] reskeras: lost",
+        "launch: worker 1 ended with status 1; restart 2 of 3 of this machine's worker",
+    ]
+    rows = [line.split() for line in (tmp_path / "starts").read_text().splitlines()]
+    assert [row[1:] for row in rows] == [["of-the-cluster", str(len(socket.if_nameindex()))]] * 3
+    first, second, third = (float(row[0]) for row in rows)
+    assert 1 <= second - first < 2 <= third - second < 3  # others need time to notice
+
+
+def test_a_stop_on_another_machine_ends_this_one(tmp_path):
+    status, _, err = launched(COUNTS + "sys.exit(143)", tmp_path, workers=1, restarts=3, here=HERE)
+    assert status == 143
+    assert err == ["launch: worker 1 was asked to stop, perhaps on another machine; stopping all workers"]
 
 
 def test_a_program_that_is_not_there_is_a_failure():

@@ -1,4 +1,4 @@
-"""The cluster that this process is a worker of: from TF_CONFIG, from Slurm, or none."""
+"""The cluster that this process is a worker of: from TF_CONFIG, Vertex AI's CLUSTER_SPEC or Slurm, or none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from typing import Any
 from reskeras.errors import ReskerasError, shown, unknown
 from reskeras.stored import parsed
 
-JOBS = ("chief", "worker")  # a chief is the first worker, as TensorFlow sees it
+# roles by the names of the jobs in each variable; the chief is the first worker, as TensorFlow sees it
+ROLES = {
+    "TF_CONFIG": {"chief": "chief", "master": "chief", "worker": "worker", "ps": "ps", "evaluator": "evaluator"},
+    "CLUSTER_SPEC": {"workerpool0": "chief", "workerpool1": "worker", "workerpool2": "ps", "workerpool3": "evaluator"},
+}
+VARIABLES = (*ROLES, "SLURM_PROCID")  # those that may name a cluster
+# roles that take no part in a synchronous training: other tasks ignore them, and such a task is refused
+IDLE = {
+    "ps": "parameter servers are not used, because the workers sum their gradients among themselves; start workers "
+    "instead",
+    "evaluator": "the chief evaluates after each epoch, so start no evaluator; to evaluate a run here, unset {name} "
+    "and use reskeras evaluate RUN",
+}
 # below Linux' ephemeral ports, which begin at 32768
 FIRST_PORT, PORTS = 12000, 16000
 MOST_WORKERS = 100_000  # longer lists of nodes or tasks are not real, and would take gigabytes to expand
@@ -40,67 +52,85 @@ class Cluster:
 
 
 def cluster(environ: Mapping[str, str] | None = None) -> Cluster | None:
-    """The cluster of TF_CONFIG, else of Slurm's step, else None.
+    """The cluster of TF_CONFIG, else of Vertex AI's CLUSTER_SPEC, else of Slurm's step, else None.
 
-    Raises ReskerasError (status 2), which names the variable and what is wrong with it.
+    An empty cluster, which AI Platform and Vertex AI set for a single machine, is None too. Raises ReskerasError
+    (status 2), which names the variable and what is wrong with it.
     """
     environ = os.environ if environ is None else environ
-    if environ.get("TF_CONFIG", "").strip():
-        return _from_tf_config(environ["TF_CONFIG"])
+    for name, roles in ROLES.items():
+        text = environ.get(name, "")
+        if text.strip() and (name == "TF_CONFIG" or "workerpool" in text):  # others use the name CLUSTER_SPEC too
+            return _from_json(text, name, roles)
     # a batch script itself sees PROCID 0 of its whole job, but only processes that srun starts are tasks
     in_step = "SLURM_STEP_ID" in environ or "SLURM_STEP_NODELIST" in environ or "SLURM_JOB_ID" not in environ
     return _from_slurm(environ) if "SLURM_PROCID" in environ and in_step else None
 
 
-def _from_tf_config(text: str) -> Cluster | None:
+def _from_json(text: str, name: str, roles: Mapping[str, str]) -> Cluster | None:
     try:
         config = parsed(text)
     except ValueError as error:
-        raise ReskerasError(f"TF_CONFIG: {shown(text)} is not JSON: {error}") from None
+        raise ReskerasError(f"{name}: {shown(text)} is not JSON: {error}") from None
     if config == {}:
         return None
     if not isinstance(config, dict):
-        raise ReskerasError(f"TF_CONFIG: {shown(config)} is not an object with cluster and task")
-    jobs = _object(config, "cluster", '{"worker": ["host:port", ...]}')
-    task = _object(config, "task", '{"type": "worker", "index": 0}')
+        raise ReskerasError(f"{name}: {shown(config)} is not an object with cluster and task")
+    if "sparseCluster" in config:
+        raise ReskerasError(
+            f"{name}: sparseCluster lists only some of the workers, and each must know all; start the TFJob without "
+            "enableDynamicWorker"
+        )
+    task = config.get("task")
+    kind = task.get("type") if isinstance(task, dict) else None
+    if isinstance(kind, str) and (idle := IDLE.get(roles.get(kind, ""))):
+        raise ReskerasError(f"{name}: task.type: {kind}: {idle.format(name=name)}")
+    if config.get("cluster") == {}:  # a single machine, with a task or without
+        return None
+    jobs = _object(config, "cluster", '{"worker": ["host:port", ...]}', name)
+    task = _object(config, "task", '{"type": "worker", "index": 0}', name)
     for job in jobs:
-        if job not in JOBS:
-            raise unknown("TF_CONFIG: cluster", job, JOBS)
-    addresses = {job: _addresses(job, jobs[job]) for job in JOBS if job in jobs}
-    kind, index = task.get("type"), task.get("index")
+        if job not in roles:
+            raise unknown(f"{name}: cluster", job, roles)
+    addresses = {job: _addresses(job, listed, name) for job, listed in jobs.items() if roles[job] not in IDLE}
     if not isinstance(kind, str) or kind not in addresses:
-        raise unknown("TF_CONFIG: task.type", kind, addresses)
-    index = int(index) if isinstance(index, str) and WHOLE.fullmatch(index) else index  # TensorFlow takes "0" too
-    count = len(addresses[kind])
+        raise unknown(f"{name}: task.type", kind, addresses)
+    index = _index(task.get("index"), kind, len(addresses[kind]), name)
+    chiefs = [each for job, listed in addresses.items() if roles[job] == "chief" for each in listed]
+    workers = [each for job, listed in addresses.items() if roles[job] == "worker" for each in listed]
+    if len(chiefs) > 1:
+        raise ReskerasError(f"{name}: cluster: {', '.join(chiefs)} are {len(chiefs)} chiefs; there should be one")
+    together = (*chiefs, *workers)
+    if len({each.lower() for each in together}) < len(together):
+        raise ReskerasError(f"{name}: cluster: {', '.join(together)} lists an address twice")
+    return Cluster(together, index + (len(chiefs) if roles[kind] == "worker" else 0))
+
+
+def _index(given: Any, kind: str, count: int, name: str) -> int:
+    index = int(given) if isinstance(given, str) and WHOLE.fullmatch(given) else given  # TensorFlow takes "0" too
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
         raise ReskerasError(
-            f"TF_CONFIG: task.index: {shown(index)} should be an integer between 0 and {count - 1}; cluster.{kind} "
+            f"{name}: task.index: {shown(index)} should be an integer between 0 and {count - 1}; cluster.{kind} "
             f"lists {count}"
         )
-    chiefs = addresses.get("chief", ())
-    if len(chiefs) > 1:
-        raise ReskerasError(f"TF_CONFIG: cluster.chief: {len(chiefs)} chiefs; there should be one")
-    workers = (*chiefs, *addresses.get("worker", ()))
-    if len({each.lower() for each in workers}) < len(workers):
-        raise ReskerasError(f"TF_CONFIG: cluster: {', '.join(workers)} lists an address twice")
-    return Cluster(workers, index + (len(chiefs) if kind == "worker" else 0))
+    return index
 
 
-def _object(config: Mapping[str, Any], key: str, example: str) -> dict[str, Any]:
+def _object(config: Mapping[str, Any], key: str, example: str, name: str) -> dict[str, Any]:
     if key not in config:
-        raise ReskerasError(f"TF_CONFIG: {key} is missing; give one such as {example}")
+        raise ReskerasError(f"{name}: {key} is missing; give one such as {example}")
     if not isinstance(config[key], dict) or not config[key]:
-        raise ReskerasError(f"TF_CONFIG: {key}: {shown(config[key])} is not an object such as {example}")
+        raise ReskerasError(f"{name}: {key}: {shown(config[key])} is not an object such as {example}")
     return config[key]
 
 
-def _addresses(job: str, listed: Any) -> tuple[str, ...]:
+def _addresses(job: str, listed: Any, name: str) -> tuple[str, ...]:
     if not isinstance(listed, list) or not listed:
-        raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(listed)} is not a list of host:port")
+        raise ReskerasError(f"{name}: cluster.{job}: {shown(listed)} is not a list of host:port")
     for address in listed:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not HOST_NAME.fullmatch(host) or not WHOLE.fullmatch(port) or not 0 < int(port) < 65536:
-            raise ReskerasError(f"TF_CONFIG: cluster.{job}: {shown(address)} is not host:port")
+            raise ReskerasError(f"{name}: cluster.{job}: {shown(address)} is not host:port")
     return tuple(listed)
 
 
