@@ -6,11 +6,11 @@ import tensorflow as tf
 
 from reskeras.diagnosis.facts import Choices
 from reskeras.errors import ReskerasError
+from reskeras.launch.cluster import cluster
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
-from reskeras.training.cluster import cluster
 from reskeras.training.form import training_form, training_xla
 from reskeras.training.memory import check_memory
 from reskeras.training.precision import training_precision
