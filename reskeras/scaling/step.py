@@ -13,7 +13,7 @@ from reskeras.plans.operations import Conv
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import FLOAT, Recipe
 
-SYNCHRONISED = 6  # reductions of a batch norm by sync_bn: sum, sum of squares and count, and the gradient of each
+SYNCHRONISED = 2  # reductions of a batch norm by sync_bn: of sums, sums of squares and the count, and their gradients
 LOGGED = 4  # numbers that Keras reduces one by one over machines for its logs: loss and accuracy, sums and counts
 
 
@@ -103,5 +103,5 @@ def collectives(plan: Plan, recipe: Recipe, replicas: int, machines: int) -> Col
         return Collectives(0, 0, 0)
     total, norms = plan.complexity().total, sum("moving_mean" in op.held for op in plan.ops())
     statistics = SYNCHRONISED * norms if recipe.sync_bn else int(norms > 0)
-    numbers = SYNCHRONISED // 2 * total.statistics if recipe.sync_bn else total.statistics
+    numbers = SYNCHRONISED * (total.statistics + norms) if recipe.sync_bn else total.statistics
     return Collectives(1 + statistics, LOGGED if machines > 1 else 0, FLOAT * (total.parameters + numbers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from reskeras.graph.layers.replicas import with_mean_over_replicas
+from reskeras.graph.layers.replicas import sum_over_replicas, with_mean_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="reskeras")
@@ -14,7 +14,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Stock Keras 3 computes moments and normalises in separate ops, in float32 even under bf16. The fused
     kernel (oneDNN, cuDNN) reads bf16 and keeps statistics, scale and shift in float32. Anything it cannot
-    do (other ranks, axes or dtypes, masks, synchronised or renormalised statistics) is left to stock Keras.
+    do (other ranks, axes or dtypes, masks, synchronised or renormalised statistics) is left to stock Keras, whose
+    private `_moments` it overrides for fewer reductions; setup.py bounds the version.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -35,6 +36,18 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if learns:
             with_mean_over_replicas([mean, variance], self._move)
         return outputs
+
+    def _moments(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and variance as stock Keras computes them; over replicas by one reduction, of sums, sums of squares and
+        the count together, instead of three."""
+        if not self.synchronized or mask is not None or inputs.dtype != tf.float32:
+            return super()._moments(inputs, mask)
+        axes, channels = self._reduction_axes, inputs.shape[-1]
+        count = tf.cast(tf.size(inputs) // channels, tf.float32)
+        parts = [tf.reduce_sum(inputs, axes), tf.reduce_sum(tf.square(inputs), axes), count[tf.newaxis]]
+        total, squares, count = tf.split(sum_over_replicas(tf.concat(parts, axis=0)), [channels, channels, 1])
+        mean = tf.math.divide_no_nan(total, count)
+        return mean, tf.maximum(tf.math.divide_no_nan(squares, count) - tf.square(mean), 0.0)
 
     def _move(self, statistics: list[tf.Tensor]) -> None:
         for moving, batch in zip((self.moving_mean, self.moving_variance), statistics, strict=True):

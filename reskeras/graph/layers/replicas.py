@@ -38,6 +38,14 @@ def with_mean_over_replicas(values: list[tf.Tensor], use: Use) -> None:
         _waiting.updates.append((values, use))
 
 
+def sum_over_replicas(values: tf.Tensor) -> tf.Tensor:
+    """The sum of `values` over the replicas that run this step, through which gradients flow."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
 @contextmanager
 def averaged_together() -> Iterator[None]:
     """Average what the layers in the block have to average in one reduction at its end, instead of one per layer."""
