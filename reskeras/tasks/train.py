@@ -21,7 +21,7 @@ from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import Task, find_task
 from reskeras.training.fit import FitOptions
-from reskeras.training.job import begun_division
+from reskeras.training.job import Job, begun_division
 from reskeras.training.strategy import open_replicas
 from reskeras.training.tensorboard_logs import tensorboard
 from reskeras.training.transfer import Start
@@ -54,18 +54,16 @@ def train(
 ) -> Run:
     """Train a network on data by a recipe, into a run folder.
 
-    `start` is a run to fine-tune: its weights and preprocessing are taken over; the logits are initialised anew where
-    the classes differ, and an RGB stem convolution is summed over its input channels for grey images. The recipe's
-    `freeze="stage2"` and `frozen_bn` freeze parts of it, `rate_factors` lower the learning rate of parts.
+    `task` is `classification` or `detection`. `start` is a run to fine-tune: its weights and preprocessing are taken
+    over; the logits are initialised anew where the classes differ, and an RGB stem is summed over its input channels
+    for grey images. The recipe's `freeze="stage2"`, `frozen_bn` and `rate_factors` freeze or slow parts of it. The
+    recipe defaults to the one in the network's file, if any, else to the task's own; `recipe_fields` such as `epochs=2`
+    override its fields. With `resume` a run continues from its newest checkpoint, or is created.
 
-    The recipe defaults to the one in the network's file, if any, else to the task's own: `quick` for classifiers;
-    `recipe_fields` such as `epochs=2` override its fields. Classes and input channels follow the data. With `resume` an
-    existing run folder continues from its newest checkpoint, and a missing one is created. `cache` is "ram" or a local
-    folder, where the bytes of images are kept once they have been read, for data on slow storage. `strategy` and
-    `devices` are as in `training.strategy.open_replicas`. Of several workers, the first one's `out` and `resume` count,
-    and the others need no run folder. `histograms` and `profile`, a number of steps, add to the TensorBoard files in
-    `logs/`. `tell` gets one line per note. `task` is `classification` or `detection`. Raises ReskerasError before
-    anything is written when the request is invalid.
+    `cache` is "ram" or a local folder, where the bytes of images are kept once they have been read. `strategy` and
+    `devices` are as in `training.strategy.open_replicas`; of several workers the first one's `out` and `resume` count.
+    `histograms` and `profile`, a number of steps, add to the TensorBoard files in `logs/`. `tell` gets one line per
+    note. Raises ReskerasError before anything is written when the request is invalid.
     """
     trained = find_task(task)
     replicas = open_replicas(strategy, devices, tell)  # before TensorFlow computes anything
@@ -75,23 +73,34 @@ def train(
             named = recipe or recipe_of(spec, trained.recipe)
             begun = None if start is None else start if isinstance(start, Run) else Run(start)
             spec, chosen = trained.spec(spec), read_recipe(named, **recipe_fields)
-            if begun:
-                chosen = trained.beginning_recipe(chosen)
+            chosen = trained.beginning_recipe(chosen) if begun else chosen
             replicas.check(chosen)
-            source = opened()
-            job = trained.job(trained.beginning_spec(spec, source) if begun else spec, chosen, source, data_dir)
-            job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
+            job = _job(trained, spec, chosen, opened(), data_dir, begun)
         path = Path(replicas.from_chief(lambda: str(place_for(out, job.name, resume))))
         division = replicas.from_chief(lambda: begun_division(path) if resume else None)
         with replicas.together():
-            if division not in (None, job.source.division):
-                job = replace(job, source=opened(division=division))
+            job = _divided(job, division, opened)
             for note in filter(None, (*job.source.notes, batch_note(chosen, recipe_fields, named))):
                 tell(note)
             begins = _start(trained, begun, chosen, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=begins))
     return Run(path) if replicas.is_chief else trained.run_type().elsewhere(path)
+
+
+def _job(
+    trained: Task, spec: Any, recipe: Recipe, source: Source, data_dir: str | Path | None, begun: Run | None
+) -> Job:
+    """The training of `spec`, which may begin with the weights of the run `begun`. Raises ReskerasError where
+    they do not fit together."""
+    job = trained.job(trained.beginning_spec(spec, source) if begun else spec, recipe, source, data_dir)
+    job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
+    return job
+
+
+def _divided(job: Job, division: int | None, opened: Callable[..., Source]) -> Job:
+    """`job` with its data divided by the rule that its run began with, if there is one."""
+    return job if division in (None, job.source.division) else replace(job, source=opened(division=division))
 
 
 def _opened(
