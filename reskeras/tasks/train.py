@@ -52,16 +52,15 @@ def train(
     start: str | Path | Run | None = None,
     **recipe_fields: Any,
 ) -> Run:
-    """Train a network on data by a recipe, into a run folder.
+    """Train a network on data by a recipe, into a run folder. Raises ReskerasError before anything is written.
 
     `task` is `classification` or `detection`. `start` is a run to fine-tune: its weights and preprocessing are taken
     over; the logits are initialised anew where the classes differ, and an RGB stem is summed over its input channels
     for grey images. The recipe defaults to the one in the network's file, if any, else to the task's own;
     `recipe_fields` such as `epochs=2` or `freeze="stage2"` override its fields. With `resume` a run continues from its
-    newest checkpoint, or is created. `cache` is "ram" or a local folder, where the bytes of images are kept once they
-    have been read. `strategy` and `devices` are as in `training.strategy.open_replicas`; of several workers the first
-    one's `out` and `resume` count. `histograms` and `profile`, a number of steps, add to the TensorBoard files in
-    `logs/`. `tell` gets one line per note. Raises ReskerasError before anything is written when the request is invalid.
+    newest checkpoint, or is created. `cache` is "ram" or a local folder, which keeps the bytes of images once they have
+    been read. `strategy` and `devices` are as in `open_replicas`; of several workers the first one's `out` and `resume`
+    count. `histograms` and `profile`, a number of steps, add to the TensorBoard files. `tell` gets one line per note.
     """
     trained = find_task(task)
     replicas = open_replicas(strategy, devices, tell)  # before TensorFlow computes anything
