@@ -13,13 +13,8 @@ import yaml
 
 import reskeras
 from tests.training.machines import machines
+from tests.training.replicas import NETWORK
 
-NETWORK = {
-    "family": "cifar",
-    "stages": [{"units": 2, "width": 8}],
-    "stem": {"convs": [{"width": 8}]},
-    "input_shape": [8, 8, 1],
-}
 RECIPE = {
     "epochs": 3,
     "batch_size": 48,

@@ -241,8 +241,8 @@ def _objects(
     )
     counts = [len(image.names) for image in known]
     tally.add("background", count=counts.count(0))
-    tally.add("crowd", count=crowd.sum())
-    tally.add("difficult", count=(ignored & ~crowd).sum())
+    tally.add("crowd", count=int(crowd.sum()))
+    tally.add("difficult", count=int((ignored & ~crowd).sum()))
     return Objects(
         name=name,
         ids=tuple(image.id for image in known),
