@@ -7,23 +7,25 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from reskeras.addresses import is_address
 from reskeras.data.decode import decode
 from reskeras.data.fingerprint import fingerprint
 from reskeras.data.source import Source, Split
-from reskeras.errors import failure
-from reskeras.files import local_path, make_folder
+from reskeras.errors import ReskerasError, failure
+from reskeras.files import make_folder
+from reskeras.launch.cluster import workers_here
 from reskeras.machine import memory
 from reskeras.strict_json import to_json
 
 RAM = "ram"
-SHARE = 2  # the images in memory take at most 1 / SHARE of what the process may use
+SHARE = 2  # the images in memory take at most 1 / SHARE of what the workers on this machine may use
 INDEX, LABEL, REST = 12, 8, 2**31 - 1  # digits of an image's index and label before its bytes; more than any image has
 BUSY = 60.0  # seconds to wait while another process writes
 
@@ -47,18 +49,20 @@ def cached(source: Source[Split], place: str | Path, tell: Tell) -> Source[Split
     Images that are not stored as files or records stay as they are. ReskerasError (status 1) when the folder, or what
     another training left there, cannot be used.
     """
-    marks = fingerprint(source)
+    if str(place) != RAM and is_address(place):
+        raise ReskerasError(f"cache: {place}: images are kept on this machine; give a folder of it, or {RAM}")
+    marks, room = fingerprint(source), Room(memory() // SHARE // workers_here())
 
     def kept(split: Split) -> Split:
         if split.encoded is None:
             return split
         if str(place) == RAM:
-            return _through(split, InMemory(split.count, memory() // SHARE, tell), source.channels)
+            return _through(split, InMemory(split.count, room, tell), source.channels)
         # by index: the same images in another order are others
         entries = b"" if split.entries is None else split.entries.tobytes()
         told = to_json([marks.facts, split.name, split.count], None).encode() + entries
         name = re.sub(r"[^A-Za-z0-9]+", "-", f"{source.name}-{split.name}")[-60:].strip("-")
-        path = local_path(place, "cache") / f"{name}-{hashlib.sha256(told).hexdigest()[:16]}.sqlite"
+        path = Path(place).expanduser() / f"{name}-{hashlib.sha256(told).hexdigest()[:16]}.sqlite"
         return _through(split, InFile(path, tell), source.channels)
 
     return replace(
@@ -66,10 +70,17 @@ def cached(source: Source[Split], place: str | Path, tell: Tell) -> Source[Split
     )
 
 
-class InMemory:
-    """Bytes of images, at most `room` of them in all."""
+@dataclass
+class Room:
+    """Bytes that may still be kept, below 0 once there was no room."""
 
-    def __init__(self, count: int, room: int, tell: Tell):
+    bytes: int
+
+
+class InMemory:
+    """Bytes of images, as far as there is room."""
+
+    def __init__(self, count: int, room: Room, tell: Tell):
         self.images, self.room, self.tell = np.full(count, b"", object), room, tell
 
     def read(self, indices: np.ndarray) -> np.ndarray:
@@ -78,10 +89,10 @@ class InMemory:
 
     def keep(self, index: int, data: bytes) -> None:
         """As `Kept` says."""
-        if self.room < 0 or self.images[index]:
+        if self.room.bytes < 0 or self.images[index]:
             return
-        self.room -= len(data)
-        if self.room < 0:
+        self.room.bytes -= len(data)
+        if self.room.bytes < 0:
             done = np.count_nonzero(self.images)
             self.tell(f"cache: memory has room for {done:,} of {len(self.images):,} images; the others are read anew")
             return
@@ -95,10 +106,10 @@ class InFile:
         self.path, self.tell, self.full, self.lock = path, tell, False, threading.Lock()
         make_folder(path.parent)
         try:
-            # no transaction outlives its statement, and what a crash loses is read anew
+            # no transaction outlives its statement; what a crash loses is read anew, and what it leaves is whole
             self.file = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             self.file.execute("PRAGMA journal_mode = WAL")
-            self.file.execute("PRAGMA synchronous = OFF")
+            self.file.execute("PRAGMA synchronous = NORMAL")
             self.file.execute("CREATE TABLE IF NOT EXISTS images (number INTEGER PRIMARY KEY, data BLOB NOT NULL)")
         except sqlite3.Error as error:
             raise failure(f"cache: {path} cannot be used: {error}; remove it, or choose another folder") from error
@@ -138,7 +149,7 @@ def _through(split: Split, kept: Kept, channels: int) -> Split:
     assert read is not None  # asked by `cached`
 
     def fetch(indices: tf.Tensor) -> tf.Tensor:
-        found = tf.ensure_shape(tf.numpy_function(kept.read, [indices], tf.string), [None])
+        found = tf.ensure_shape(tf.numpy_function(kept.read, [indices], tf.string, stateful=False), [None])
         return tf.strings.join([tf.strings.as_string(indices, width=INDEX, fill="0"), found])
 
     def encoded(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -154,7 +165,7 @@ def _through(split: Split, kept: Kept, channels: int) -> Split:
             return tf.identity(both)
 
     def keep(index: np.int64, data: bytes) -> np.bool_:
-        kept.keep(int(index), data)
+        kept.keep(int(index), np.asarray(data, object).item())  # an array outside of graphs
         return np.bool_(True)
 
     def decoded(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

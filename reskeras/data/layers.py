@@ -3,7 +3,7 @@
 Each of their random numbers is drawn by `draw_seed`, which asks a SeedGenerator; `Draws` is one without state.
 keras.layers.RandomColorJitter and RandAugment ignore the generator they are given and draw from their own, so the
 first is put together here from the layers it is made of, and the second is written out in `rand_augment.py`. Why
-CutMix and RandomErasing are not used is said in `boxes.py`.
+CutMix and RandomErasing are not used is said in `pixel_boxes.py`.
 """
 
 from __future__ import annotations

@@ -65,9 +65,8 @@ def prepare_data(
         raise ReskerasError(f"size: {size}: should be at least 1 pixel, or none to keep all images as they are")
     if not 1 <= quality <= 100:
         raise ReskerasError(f"quality: {quality}: should be from 1 to 100, as of JPEG")
-    out = local_path(out, "out")
-    opened = open_source(source, data_dir)
     name = _checked_name(name) if name is not None else _name_from(source)
+    opened, out = open_source(source, data_dir), local_path(out, "out", only=name)
     if (out / name).exists():
         raise ReskerasError(f"out: {out / name} exists; remove it, or choose another --out or --name")
     with workspace(out) as place:

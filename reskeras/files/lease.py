@@ -42,11 +42,11 @@ class Holder:
     def this(cls) -> Holder:
         """This process, now."""
         shown = f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M}"
-        return cls(uuid.uuid4().hex, shown, platform.node(), kernel(), os.getpid(), time.time())
+        return cls(uuid.uuid4().hex, shown, platform.node(), _kernel(), os.getpid(), time.time())
 
     def is_gone(self) -> bool:
         """Whether it is known to have ended: it was on this machine, and is not there."""
-        if (self.host, self.kernel) != (platform.node(), kernel()):
+        if (self.host, self.kernel) != (platform.node(), _kernel()):
             return False
         if self.process == os.getpid():
             return True  # another process had this number, or this one has left its lock
@@ -133,3 +133,11 @@ def _holder(store: Store) -> Holder | None:
 
 def _write(store: Store, holder: Holder, create: bool = False) -> None:
     store.write(LEASE, to_json(asdict(holder)).encode(), create)
+
+
+def _kernel() -> str:
+    """The running kernel and the namespace of process numbers in it: containers of one machine number their own."""
+    try:
+        return f"{kernel()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no Linux
+        return kernel()

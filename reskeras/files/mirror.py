@@ -142,18 +142,17 @@ class Mirror:
     def withdraw(self, path: Path) -> None:
         """Delete at the address what was removed here, as far as the store allows."""
         inside = path.relative_to(self.place).as_posix()
-        with suppress(OSError, ReskerasError):
+        with suppress(OSError, ReskerasError), self._lock, self._transferring():
             names = {name for name in self._index.known if name == inside or name.startswith(f"{inside}/")}
             if not names:
                 return
-            with self._lock, self._transferring():
-                self._may_write()
-                if manifest := self._manifest():
-                    self._write(manifest.without(names))
-                for name in names:
-                    self._store.delete(name)
-                self._index.drop(names)
-                self._index.save()
+            self._may_write()
+            if manifest := self._manifest():
+                self._write(manifest.without(names))
+            for name in names:
+                self._store.delete(name)
+            self._index.drop(names)
+            self._index.save()
 
     def check_writable(self) -> None:
         """OSError where the store refuses to write; nothing is left there."""

@@ -51,6 +51,13 @@ class Cluster:
         return {"cluster": {"worker": list(self.workers)}, "task": {"type": "worker", "index": self.index}}
 
 
+def workers_here() -> int:
+    """How many workers of the cluster run on this machine; 1 without a cluster."""
+    here = cluster()
+    hosts = [address.rpartition(":")[0] for address in here.workers] if here else [""]
+    return hosts.count(hosts[here.index if here else 0])
+
+
 def cluster(environ: Mapping[str, str] | None = None) -> Cluster | None:
     """The cluster of TF_CONFIG, else of Vertex AI's CLUSTER_SPEC, else of Slurm's step, else None.
 

@@ -43,11 +43,12 @@ class Exchange:
         """Whether this process writes the run folder; the others need none."""
         return self.worker == 0
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is set on any worker. A collective: all workers must call it."""
+    def any(self, flag: bool, number: int = 0) -> tuple[bool, int]:
+        """Whether `flag` is set on any worker, and the chief's `number`. A collective: all workers must call it."""
         if self.workers == 1:
-            return flag
-        return float(self._summed(tf.constant(float(flag)))) > 0
+            return flag, number
+        flags, told = self._sum(np.array([flag, number if self.is_chief else 0], np.int32)).tolist()
+        return flags > 0, told
 
     def told_by_all(self, text: str) -> list[str]:
         """The `text` of every worker, in order (all-gather). A collective: all workers must call it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from math import isfinite
@@ -20,7 +21,8 @@ from reskeras.training.subject import Logs
 
 SIGNALS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
 WILD = 1e8  # a loss that no training recovers from
-TOGETHER = 16  # steps whose losses are read together, and after which several workers ask each other whether to stop
+TOGETHER = 16  # steps whose losses are read together, and at most between two questions of workers whether to stop,
+SECONDS = 2.0  # which are also at most this long apart: what stops them does not wait for long
 
 
 class DivergenceStop(StepCallback):
@@ -33,28 +35,31 @@ class DivergenceStop(StepCallback):
     def __init__(self, recipe: Recipe, position: Position, checkpoints: Checkpoints | None):
         super().__init__()
         self.recipe, self.position, self.checkpoints = recipe, position, checkpoints
-        self.unread: list[tuple[int, Any]] = []  # steps of the epoch, and their losses, on the device
+        self.unread: list[tuple[int, int, Any]] = []  # epoch, step of it, and its loss, on the device
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Keep the loss; check those kept if it is time."""
-        self.unread.append((self.position.step, logs["loss"]))
+        self.unread.append((self.position.epoch, self.position.step, logs["loss"]))
         if len(self.unread) >= TOGETHER or self.position.left() == 0:
             self.check()
 
     def check(self) -> None:
         """Raise `failure` for the first step that diverged, among those not checked yet."""
         unread, self.unread = self.unread, []
-        for step, loss in unread:
+        for epoch, step, loss in unread:
             if not (isfinite(loss) and loss < WILD):
-                self._end(step, float(loss))
+                self._end(epoch, step, float(loss))
 
-    def _end(self, step: int, loss: float) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Check the losses of an epoch that a callback has cut short."""
+        self.check()
+
+    def _end(self, epoch: int, step: int, loss: float) -> None:
         last = self.checkpoints.all() if self.checkpoints else []
         good = f"; the last good state is {last[-1].name}" if last else ""
-        position = self.position
         raise failure(
-            f"train: the loss has diverged to {loss:.3g} at step {position.epoch * position.steps_per_epoch + step} "
-            f"(epoch {position.epoch + 1}, step {step}){good}; try a lower learning_rate "
+            f"train: the loss has diverged to {loss:.3g} at step {epoch * self.position.steps_per_epoch + step} "
+            f"(epoch {epoch + 1}, step {step}){good}; try a lower learning_rate "
             f"or a longer schedule.warmup (recipe: {self.recipe.learning_rate:g}, {self.recipe.schedule.warmup:g}), "
             "or clip_norm"
         )
@@ -64,10 +69,10 @@ class StateKeeper(StepCallback):
     """Writes a checkpoint after each epoch, every `every` steps, and when asked to stop.
 
     SIGTERM and SIGINT end the training after the current step, with a checkpoint there; during an evaluation, after
-    it. A second signal ends the process at once. `agreed` tells whether any worker was asked: several workers ask every
-    TOGETHER steps, so that not each step waits for all of them. The checkpoint of an epoch is written after what
-    `writing` still writes of that epoch, so that the models it refers to always exist; none is written of a training
-    that `stop` finds diverged. `agreed` is None for a single worker, which asks itself after each step.
+    it. A second signal ends the process at once. `agreed` tells whether any worker was asked, and the chief's number of
+    steps until the next time: several workers do not ask after each step, so that not each waits for all of them. It is
+    None for a single worker. The checkpoint of an epoch is written after what `writing` still writes of that epoch, so
+    that the models it refers to always exist; none is written of a training that `stop` finds diverged.
     """
 
     def __init__(
@@ -76,12 +81,14 @@ class StateKeeper(StepCallback):
         checkpoints: Checkpoints | None,
         every: int | None,
         stop: DivergenceStop,
-        agreed: Callable[[bool], bool] | None = None,
+        agreed: Callable[[bool, int], tuple[bool, int]] | None = None,
         writing: Background | None = None,
     ):
         super().__init__()
         self.training, self.checkpoints, self.every, self.diverged = state, checkpoints, every, stop
-        self.agreed, self.asking = agreed or bool, TOGETHER if agreed else 1
+        self.agreed = agreed
+        self.wait = self.since = 1  # steps from one question to the next, and since the last one
+        self.clock = time.monotonic()
         self.writing = writing or Background()
         self.asked: int | None = None
         self._before: dict[int, Any] = {}
@@ -119,7 +126,7 @@ class StateKeeper(StepCallback):
         position = self.training.position
         if position.left() == 0:
             return  # `on_epoch_end` writes it, with the results of the evaluation
-        if position.steps % self.asking == 0 and self.agreed(self.asked is not None):
+        if self._stops():
             self._keep(self.writing.start)
             self._stop()
         elif self.every and position.steps % self.every == 0:
@@ -128,8 +135,22 @@ class StateKeeper(StepCallback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write a checkpoint; stop if asked."""
         self._keep(self.writing.follow)
-        if self.agreed(self.asked is not None) and self.training.position.steps < self.training.position.total:
+        self.since = self.wait  # all workers are here
+        if self._stops() and self.training.position.steps < self.training.position.total:
             self._stop()
+
+    def _stops(self) -> bool:
+        """Whether to stop now: any worker was asked, if it is time to ask them."""
+        if self.agreed is None:
+            return self.asked is not None
+        if self.since < self.wait:
+            self.since += 1
+            return False
+        now = time.monotonic()
+        steps = SECONDS * self.wait / max(now - self.clock, 1e-6)
+        stops, self.wait = self.agreed(self.asked is not None, int(min(max(steps, 1), TOGETHER)))
+        self.since, self.clock = 1, now
+        return stops
 
     def _keep(self, begin: Callable[[Callable[[], None]], None]) -> None:
         self.diverged.check()

@@ -9,12 +9,17 @@ import keras
 from reskeras.errors import ReskerasError
 from reskeras.files import publish
 from reskeras.runs import RunFolder
+from reskeras.training.step_callbacks import StepCallback
 
 PROFILED_FROM = 5  # leaves out the steps that trace and warm up
 
 
-class Boards(keras.callbacks.TensorBoard):
+class Boards(keras.callbacks.TensorBoard, StepCallback):
     """Keras' callback, with the learning rate from the logs; Keras' own reads that of the next epoch's first step."""
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count the step for the profile; its figures are written by the epoch, so they are not read."""
+        super().on_train_batch_end(batch)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the epoch's figures; to a remote run too."""

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,22 @@ def test_what_memory_has_no_room_for_is_read_anew_and_told_once(photos, monkeypa
     plain, told = open_source(f"folder:{photos}"), []
     equal(epoch(cached(plain, "ram", told.append)), epoch(plain))
     assert len(told) == 1 and "of 16 images; the others are read anew" in told[0]
+
+
+def test_training_and_validation_images_share_the_room(photos, monkeypatch):
+    monkeypatch.setattr(room, "memory", lambda: room.SHARE * 12_000)
+    source, told = open_source(f"folder:{photos}"), []
+    both = cached(replace(source, validation=source.test), "ram", told.append)
+    for split in (both.train, both.validation):
+        for index in range(split.count):
+            split.encoded(split.fetch(np.array([index]))[0])
+    assert len(told) == 1
+    assert sum(len(each) > room.INDEX for each in both.train.fetch(np.arange(16)).numpy()) < 16
+
+
+def test_an_address_is_no_place_for_a_cache(photos):
+    with pytest.raises(ReskerasError, match="cache: s3://bucket/kept: images are kept on this machine"):
+        cached(open_source(f"folder:{photos}"), "s3://bucket/kept", print)
 
 
 def test_a_folder_that_fills_up_is_told_once_and_nothing_is_lost(photos, tmp_path):

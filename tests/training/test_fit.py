@@ -1,6 +1,7 @@
 """A whole training: what it leaves in the run folder, what it learns, how it fails."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,8 +15,10 @@ from reskeras.graph.scanned import ScannedUnits
 from reskeras.recipes.recipe import recipe
 from reskeras.runs import RunFolder
 from reskeras.tasks.classification.subject import ACCURACY, compiled
+from reskeras.training import step_callbacks
 from reskeras.training.callbacks import AveragedEvaluation, RunRecorder
 from reskeras.training.form import SCANNED_UNITS, training_form
+from reskeras.training.guards import DivergenceStop, StateKeeper
 from reskeras.training.position import Position
 from tests.conftest import TINY
 
@@ -239,3 +242,37 @@ def test_metrics_survive_as_plain_json_lines(trained):
         "gradient_norm",
         "seconds",
     } == set(rows[0])
+
+
+def test_no_step_of_a_training_is_waited_for(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(step_callbacks, "pythonify_logs", lambda logs: read.append(logs) or {})
+    reskeras.train(reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1]), epochs=1, out=tmp_path / "run")
+    assert not read
+
+
+def test_a_callback_of_the_users_gets_numbers(tmp_path):
+    losses = []
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: losses.append(logs["loss"]))
+    small = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1])
+    reskeras.train(small, "digits@64", epochs=1, out=tmp_path / "run", callbacks=[watch])
+    assert losses and all(type(loss) is float for loss in losses)
+
+
+def test_workers_ask_each_other_as_often_as_the_chief_says_and_at_the_end_of_an_epoch(monkeypatch):
+    asked, clock = [], iter(range(0, 1000, 1))
+    monkeypatch.setattr("reskeras.training.guards.time.monotonic", lambda: next(clock))
+
+    def agreed(flag, steps):
+        asked.append((position.step, flag, steps))
+        return flag, 3
+
+    position = Position(8, 16)
+    state = SimpleNamespace(position=position, capture=dict)
+    keeper = StateKeeper(state, None, None, DivergenceStop(recipe("quick"), position, None), agreed)
+    for step in range(8):
+        position.on_train_batch_end(step)
+        keeper.on_train_batch_end(step, {})
+    keeper.on_epoch_end(0, {})
+    # a second passed at each question: two steps in SECONDS at first, six when three take one
+    assert asked == [(1, False, 2), (4, False, 6), (7, False, 6), (8, False, 6)]
