@@ -51,7 +51,8 @@ def cached(source: Source[Split], place: str | Path, tell: Tell) -> Source[Split
     """
     if str(place) != RAM and is_address(place):
         raise ReskerasError(f"cache: {place}: images are kept on this machine; give a folder of it, or {RAM}")
-    marks, room = fingerprint(source), Room(memory() // SHARE // workers_here())
+    room = Room(memory() // SHARE // workers_here())
+    facts = {} if str(place) == RAM else fingerprint(source).facts  # which reads all entries
 
     def kept(split: Split) -> Split:
         if split.encoded is None:
@@ -60,7 +61,7 @@ def cached(source: Source[Split], place: str | Path, tell: Tell) -> Source[Split
             return _through(split, InMemory(split.count, room, tell), source.channels)
         # by index: the same images in another order are others
         entries = b"" if split.entries is None else split.entries.tobytes()
-        told = to_json([marks.facts, split.name, split.count], None).encode() + entries
+        told = to_json([facts, split.name, split.count], None).encode() + entries
         name = re.sub(r"[^A-Za-z0-9]+", "-", f"{source.name}-{split.name}")[-60:].strip("-")
         path = Path(place).expanduser() / f"{name}-{hashlib.sha256(told).hexdigest()[:16]}.sqlite"
         return _through(split, InFile(path, tell), source.channels)

@@ -1,31 +1,14 @@
 """Batches are shared out to several devices and give what one device gives; run on two logical CPUs."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import tensorflow as tf
 
 from reskeras import engine
 from reskeras.graph import spread
+from tests.graph.two_devices import found_by
 
-ROOT = Path(__file__).parents[2]
 TWO = """
-import json, sys
-import reskeras, reskeras.engine
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from reskeras.analysis import lesions
 from reskeras.evaluation import prediction, views
-from reskeras.graph.spread import spread
-shared = []
-def counted(function, devices):
-    shared.append(list(devices))
-    return spread(function, devices)
-results = []
 for devices in ([], ["/cpu:0", "/cpu:1"]):
     for module in (views, prediction, lesions):
         module.inference_devices = lambda: devices
@@ -36,7 +19,6 @@ for devices in ([], ["/cpu:0", "/cpu:1"]):
     results.append([*removed, single.loss, ten.loss, *single.confidence.tolist(), *ten.confidence.tolist()])
     graph = views.forward(run.model(), devices).get_concrete_function().graph
     results.append(sorted({op.device for op in graph.get_operations() if op.type == "Conv2D"}))
-print(json.dumps({"results": results, "shared": shared}))
 """
 
 
@@ -45,16 +27,7 @@ def test_an_evaluation_on_two_devices_equals_that_on_one(tmp_path):
 
     small = reskeras.network(family="cifar", stages=[2], input_shape=[8, 8, 1])
     run = reskeras.train(small, "digits@200", epochs=1, out=tmp_path / "run")
-    done = subprocess.run(
-        [sys.executable, "-c", TWO, str(run.path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = found_by(TWO, run)
     one, placed, two, apart = found["results"]
     assert len(one) == len(two) > 2 + 2 * 359
     assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-5
