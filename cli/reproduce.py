@@ -53,6 +53,14 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder for runs and results.  [default: saved_models/reproduce]",
 )
+@click.option(
+    "--devices",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Divide each batch among N GPUs, or without a GPU among logical CPUs.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the cost and the expected result, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def command(
@@ -63,6 +71,7 @@ def command(
     data: str | None,
     data_dir: Path | None,
     out: Path | None,
+    devices: int,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -71,9 +80,11 @@ def command(
     Finished rows are not run again, suites share their runs, and stopped runs are resumed. A row that fails is reported
     and does not stop the others; the exit status is then 1.
     """
-    from reskeras.experiments.reproduce import PLACE, cost, prepared, reproduce
+    from reskeras.experiments.reproduce import PLACE, cost, opened_replicas, prepared, reproduce
 
     spec, ready = prepared(suite, scale, _split(rows, suite), seeds, data)
+    if not dry_run:
+        opened_replicas(ready, devices)
     trained = [row for row in ready if row.recipe]
     if not as_json:
         heading(spec.title, spec.source)
@@ -91,6 +102,7 @@ def command(
         out=out,
         data=data,
         data_dir=data_dir,
+        devices=devices,
         tell=lambda line: note(line, err=True),
     )
     if as_json:

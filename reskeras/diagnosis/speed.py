@@ -88,7 +88,7 @@ def step_rate(plan: Plan, recipe: Recipe, replicas: Replicas, batch: int) -> flo
     labels = random.integers(0, classes, batch).astype(np.int32)
     targets = np.eye(classes, dtype=np.float32)[labels] if recipe.soft_labels else labels
     with replicas.strategy.scope():
-        model = compiled(plan, "net", recipe, LENGTH, recipe.sync_bn and replicas.count > 1)
+        model = compiled(plan, "net", recipe, LENGTH, recipe.synchronises(replicas.count))
         specs = (tf.TensorSpec([None, *each.shape[1:]], each.dtype) for each in (images, targets))
         model.prepare(lambda *batch: batch, *specs)
     data = replicas.dataset(lambda part: repeated_batch(images, targets), batch)

@@ -25,6 +25,7 @@ from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.training.fit import FitOptions
 from reskeras.training.guards import SIGNALS
 from reskeras.training.job import fitted_to_data
+from reskeras.training.strategy import Replicas, open_replicas
 
 PLACE = HOME / "reproduce"
 BACKWARD = 3  # a training step counts as three forward passes
@@ -50,19 +51,22 @@ def reproduce(
     out: str | Path | None = None,
     data: str | None = None,
     data_dir: str | Path | None = None,
+    devices: int = 1,
     tell: Callable[[str], None] = lambda note: None,
 ) -> SuiteResult:
     """Run the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
 
     Runs are kept in `out`/runs under a hash of what decides them, so that suites share them; a finished run is not
     trained again, an unfinished one is resumed. A failed row does not stop the others (see `SuiteResult.failed`); a
-    signal or an unwritable disk does. The result is written to `out`/SUITE/SCALE after every run. Raises ReskerasError
+    signal or an unwritable disk does. The result is written to `out`/SUITE/SCALE after every run. With several
+    `devices` each batch is divided among as many GPUs, or logical CPUs where there is none. Raises ReskerasError
     (status 2) for a wrong request.
     """
     import keras  # after reskeras.api, which brings TensorFlow in quietly
     import tensorflow as tf
 
     spec, ready = prepared(suite, scale, rows, seeds, data)
+    replicas = opened_replicas(ready, devices)
     place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
     result = SuiteResult(name, spec, scale, [RowResult(row.name, _published(row)) for row in ready])
     for seed in range(seeds if spec.protocol else 1):
@@ -71,7 +75,7 @@ def reproduce(
                 continue
             tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
             try:
-                run = _trained(row, seed, place, data_dir, tell) if isinstance(row, TrainedRow) else None
+                run = _trained(row, seed, place, data_dir, replicas, tell) if isinstance(row, TrainedRow) else None
                 found.figures[seed] = figures_of(row, run, spec.measures)
                 found.runs |= {seed: str(run.path)} if run else {}
                 found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
@@ -88,6 +92,16 @@ def reproduce(
             keras.backend.clear_session()
     write_page(page_of_suite(result), place / name / scale / REPORT_FILE)
     return result
+
+
+def opened_replicas(rows: Sequence[Row], devices: int) -> Replicas:
+    """What trains `rows`: call before TensorFlow computes anything. ReskerasError (status 2) for a batch that cannot be
+    divided among `devices`."""
+    replicas = open_replicas("one" if devices == 1 else "mirrored", devices)
+    for row in rows:
+        if isinstance(row, TrainedRow):
+            replicas.check(row.recipe)
+    return replicas
 
 
 def prepared(
@@ -145,11 +159,16 @@ def _finished(path: Path) -> bool:
 
 
 def _trained(
-    row: TrainedRow, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
+    row: TrainedRow,
+    seed: int,
+    place: Path,
+    data_dir: str | Path | None,
+    replicas: Replicas,
+    tell: Callable[[str], None],
 ) -> ClassifierRun:
     path = _place(row, seed, place)
     if not _finished(path):
         source = open_source(row.data, data_dir)
         job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
-        job.run(path, options=FitOptions(True, tell, []))
+        job.run(path, replicas, FitOptions(True, tell, []))
     return ClassifierRun(path)

@@ -106,6 +106,8 @@ def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = 
         said.append(f"{_in_words(row.views)} instead of {_in_words(paper.views)}")
     if half := HALVES.get((provenance or {}).get("precision", "")):
         said.append(f"computed in {half}")
+    if (replicas := (provenance or {}).get("replicas", 1)) > 1:
+        said.append(f"batch norm over each of {replicas} devices' images")
     if runs and suite.runs > 1 and runs != suite.runs:
         said.append(f"{runs} of {suite.runs} runs")
     return said + ([row.asked.differs] if row.asked.differs else [])

@@ -166,12 +166,19 @@ class Recipe(Spec):
         """Steps of the whole training."""
         return self.iterations * self.accumulate if self.iterations else self.epochs * steps_per_epoch
 
+    def synchronises(self, replicas: int) -> bool:
+        """Whether `replicas` exchange numbers inside the forward and backward pass."""
+        return self.sync_bn and replicas > 1
+
     def check_replicas(self, count: int) -> None:
         """Raise ReskerasError when the recipe asks for what `count` replicas cannot do."""
         if count == 1:
             return
-        if self.xla is True:  # it cannot compile their reductions
-            raise ReskerasError(f"xla: true works with one replica only, and there are {count}; use auto or false")
+        if self.xla is True and self.synchronises(count):
+            raise ReskerasError(
+                f"xla: true cannot compile sync_bn over {count} replicas, which reduces inside the network; "
+                "use xla auto or false"
+            )
         if self.accumulate > 1:
             raise ReskerasError(
                 f"accumulate: {self.accumulate} works with one replica only, and there are {count}: "

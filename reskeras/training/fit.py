@@ -149,7 +149,7 @@ def _prepared(
     options: FitOptions,
 ) -> TrainedModel:
     """The compiled model with its initial weights, positioned at the first epoch to train."""
-    model = model or subject.compiled(recipe, position.total, recipe.sync_bn and replicas.count > 1)
+    model = model or subject.compiled(recipe, position.total, recipe.synchronises(replicas.count))
     if options.start:
         write(model, options.start.fitted_weights(read(model)))
     model.prepare(feed.finished, *feed.example())

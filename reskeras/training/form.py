@@ -27,9 +27,9 @@ def training_form(plan: Plan, recipe: Recipe) -> str:
 
 def training_xla(recipe: Recipe, replicas: int = 1) -> bool:
     """Whether XLA compiles the training step: as the recipe says; `auto` does so on a GPU, where it is faster, and not
-    on a CPU, where it takes twice as long, nor with several replicas, whose reductions it cannot compile."""
+    on a CPU, where it takes twice as long, nor where replicas synchronise inside the step, which it cannot compile."""
     if recipe.xla == "auto":
-        return replicas == 1 and bool(tf.config.list_physical_devices("GPU"))
+        return not recipe.synchronises(replicas) and bool(tf.config.list_physical_devices("GPU"))
     return recipe.xla
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from reskeras.graph.layers.replicas import averaged_together
+from reskeras.graph.layers.replicas import average_together, collected
 
 
 class TrainedModel(keras.Model):
@@ -23,6 +23,7 @@ class TrainedModel(keras.Model):
     """
 
     _finished: Callable[..., Any] = staticmethod(lambda *batch: batch)
+    xla_between_reductions = False
 
     def prepare(self, finished: Callable[..., Any], *batch: Any) -> None:
         """Build optimiser and metrics now instead of in the first step, so that a checkpoint can be restored.
@@ -38,10 +39,31 @@ class TrainedModel(keras.Model):
         )
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Keras' step on the finished batch, with the batch-norm statistics of all layers averaged over replicas in
-        one reduction."""
-        with averaged_together():
-            return super().train_step(self._finished(*data))
+        """Keras' step on the finished batch, with two changes for several replicas: the batch-norm statistics of all
+        layers are averaged in one reduction, and `xla_between_reductions` compiles the forward and backward pass alone,
+        because XLA cannot compile the reductions."""
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(self._finished(*data))
+        with collected() as updates:
+
+            def computed() -> tuple[Any, ...]:
+                return *self._gradients(x, y, weights), [statistics for statistics, _ in updates]
+
+            if self.xla_between_reductions:  # a function of its own on each replica, whose variables it captures
+                computed = tf.function(computed, autograph=False, jit_compile=True)
+            outputs, loss, gradients, statistics = computed()
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        average_together([(each, use) for each, (_, use) in zip(statistics, updates, strict=True)])
+        return self.compute_metrics(x, y, outputs, sample_weight=weights)
+
+    def _gradients(self, x: Any, y: Any, weights: Any) -> tuple[Any, tf.Tensor, list[tf.Tensor]]:
+        """(outputs, mean loss of this replica's images, gradients of the trainable weights)."""
+        with tf.GradientTape() as tape:
+            outputs = self(x, training=True)
+            loss = self._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        loss *= self.distribute_strategy.num_replicas_in_sync  # Keras has divided by it
+        return outputs, loss, tape.gradient(scaled, self.trainable_weights)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and metrics of a batch (images, labels), or (images, labels, weights), where weight 0 is padding."""

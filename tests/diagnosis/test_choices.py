@@ -34,7 +34,7 @@ def choices(count=1, strategy="one", **fields):
         ([(12, 0)], "mixed_bfloat16", True),
         ([(7, 0)], "mixed_float16", True),
         ([(6, 1)], "float32", True),
-        ([(8, 0), (8, 0)], "mixed_bfloat16", False),
+        ([(8, 0), (8, 0)], "mixed_bfloat16", True),
     ],
 )
 def test_precision_and_xla_follow_the_gpus(monkeypatch, capabilities, policy, xla):
@@ -60,7 +60,7 @@ def test_processors_with_bf16_units_use_them(monkeypatch):
     [
         (1, {"precision": "mixed_bfloat16"}, "needs a GPU of the Ampere generation"),
         (3, {}, "cannot be split evenly over 3 replicas"),
-        (2, {"xla": True}, "xla: true works with one replica only"),
+        (2, {"xla": True, "sync_bn": True}, "xla: true cannot compile sync_bn over 2 replicas"),
     ],
 )
 def test_what_training_refuses_is_kept_in_its_words(monkeypatch, count, fields, words):

@@ -165,3 +165,18 @@ def test_a_signal_stops_it_in_its_row_and_the_same_command_goes_on_to_the_same_r
     assert ask(*words, tmp_path / "stopped").exit_code == ask(*words, tmp_path / "whole").exit_code == 0
     stopped, whole = (tmp_path / name / "v1-figure-7" / "smoke" / "results.csv" for name in ("stopped", "whole"))
     assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_batches_are_divided_among_devices(tmp_path):
+    def reproduced(devices):  # in a process of its own: devices are fixed once TensorFlow starts
+        words = ["v1-figure-7", "--scale", "smoke", "--rows", "plain-20", "--out", tmp_path, "--devices", devices]
+        command = [sys.executable, "-m", "reskeras", "reproduce", *map(str, words)]
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+    done = reproduced(3)
+    assert done.returncode == 2 and "batch_size: 20 cannot be split evenly over 3 replicas" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    done = reproduced(2)
+    assert done.returncode == 0, done.stderr
+    assert "batch norm over each of 2 devices' images" in " ".join(done.stdout.split())

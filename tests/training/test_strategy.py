@@ -73,8 +73,30 @@ def test_statistics_are_equal_on_all_replicas(tmp_path, fields):
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        "network: {drop_path: 0.3}, clip_norm: 0.5",
+        pytest.param("form: scanned, ema: 0.9, class_weights: balanced", marks=pytest.mark.slow),
+        pytest.param("precision: mixed_float16", marks=pytest.mark.slow),
+    ],
+)
+def test_xla_between_the_reductions_of_two_replicas_changes_rounding_alone(tmp_path, fields):
+    for xla in ("false", "true"):
+        done = trained_on(tmp_path / xla, "mirrored", 2, f"{{xla: {xla}, {fields}}}")
+        assert done.returncode == 0, done.stderr
+        assert "apart 0.0" in done.stdout
+        assert ("Compiled cluster using XLA" in done.stderr) == (xla == "true")
+    if "float16" not in fields:  # whose roundings are a hundred times as large
+        assert_equal_but_for_rounding(tmp_path / "true", tmp_path / "false")
+    ours, theirs = (reskeras.Run(tmp_path / xla).folder.metrics()[0] for xla in ("true", "false"))
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+    assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
     ("strategy", "devices", "fields", "named"),
     [
+        ("mirrored", 2, "{xla: true, sync_bn: true}", "xla: true cannot compile sync_bn over 2 replicas"),
         ("mirrored", 3, "{}", "batch_size: 64 cannot be split evenly over 3 replicas; use a multiple, such as 66"),
         ("mirrored", 2, "{accumulate: 2}", "accumulate: 2 works with one replica only"),
         ("mirrored", 2, "{sync_bn: true, form: scanned}", "sync_bn needs form unrolled or auto"),
@@ -120,7 +142,7 @@ def test_accumulated_parts_train(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "common"),  # whether statistics are of all images, as one process has them
-    [("{sync_bn: true}", True), ("{}", False), ("{form: scanned}", False)],
+    [("{sync_bn: true}", True), ("{}", False), ("{form: scanned}", False), ("{xla: true}", False)],
 )
 def test_two_workers_end_with_the_same_weights_as_one_process(alone, tmp_path, fields, common):
     planned = collectives(reskeras.plan(**NETWORK), recipe(**yaml.safe_load(fields)), replicas=2, machines=2)

@@ -1,19 +1,15 @@
 """A training step compiled by XLA equals the plain one within rounding, for every block, order, skip and form."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import reskeras
-from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.networks.orders import ORDERS
 from reskeras.networks.skips import SKIPS
 from reskeras.tasks.classification.subject import compiled
 from reskeras.training import form
-from reskeras.training.strategy import Replicas
 
 NETWORK = {"family": "cifar", "stages": [2, 2], "classes": 3, "input_shape": [8, 8, 3]}
 STEPS = 3
@@ -74,10 +70,9 @@ def test_recomputed_accumulated_averaged_and_clipped_steps_too():
     same({}, accumulate=2, ema=0.9, clip_norm=0.5)
 
 
-def test_xla_is_for_one_replica_and_by_default_for_gpus(monkeypatch):
+def test_xla_is_by_default_for_gpus_whose_replicas_do_not_synchronise_inside_the_step(monkeypatch):
     auto, asked, off = (reskeras.recipe("quick", xla=xla) for xla in ("auto", True, False))
     assert [form.training_xla(each) for each in (auto, asked, off)] == [False, True, False]
-    with pytest.raises(ReskerasError, match="xla: true works with one replica only, and there are 2"):
-        Replicas(SimpleNamespace(num_replicas_in_sync=2)).check(asked)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"])
-    assert [form.training_xla(auto, replicas) for replicas in (1, 2)] == [True, False]
+    inside = reskeras.recipe("quick", sync_bn=True)
+    assert [form.training_xla(each, replicas) for each in (auto, inside) for replicas in (1, 2)] == [1, 1, 1, 0]

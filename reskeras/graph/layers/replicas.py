@@ -12,20 +12,21 @@ MIXER = 0x3C6EF372  # spreads small replica numbers over the bits of a seed
 
 
 Use = Callable[[list[tf.Tensor]], None]
+Update = tuple[list[tf.Tensor], Use]  # what is averaged, and what then uses it
 
 
 class _Waiting(threading.local):
-    """What layers of this thread have to average, and what then uses it; None outside of `averaged_together`."""
+    """The updates that layers of this thread have asked for; None outside of `collected`."""
 
-    updates: list[tuple[list[tf.Tensor], Use]] | None = None
+    updates: list[Update] | None = None
 
 
 _waiting = _Waiting()
 
 
 def with_mean_over_replicas(values: list[tf.Tensor], use: Use) -> None:
-    """Call `use` with `values` (float32) averaged over the replicas that run this step: now, or when a block of
-    `averaged_together` ends.
+    """Call `use` with `values` (float32) averaged over the replicas that run this step: now, or if in a block of
+    `collected`, when its updates are averaged.
 
     Moving statistics are kept on every replica: updated from each one's own batch they would silently drift apart.
     """
@@ -47,22 +48,27 @@ def sum_over_replicas(values: tf.Tensor) -> tf.Tensor:
 
 
 @contextmanager
-def averaged_together() -> Iterator[None]:
-    """Average what the layers in the block have to average in one reduction at its end, instead of one per layer."""
-    _waiting.updates = []
+def collected() -> Iterator[list[Update]]:
+    """What the layers in the block have to average, for `average_together`: one reduction instead of one per layer."""
+    updates: list[Update] = []
+    _waiting.updates = updates
     try:
-        yield
-        updates = _waiting.updates
+        yield updates
     finally:
         _waiting.updates = None
-    if updates:
-        values = [value for each, _ in updates for value in each]
-        packed = tf.concat([tf.reshape(value, [-1]) for value in values], axis=0)
-        means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, packed)
-        parts = iter(tf.split(means, [tf.size(value) for value in values]))
-        for each, use in updates:
-            shapes = (value.shape if value.shape.is_fully_defined() else tf.shape(value) for value in each)
-            use([tf.reshape(next(parts), shape) for shape in shapes])
+
+
+def average_together(updates: list[Update]) -> None:
+    """Average what was collected over the replicas that run this step in one reduction, and have it used."""
+    if not updates:
+        return
+    values = [value for each, _ in updates for value in each]
+    packed = tf.concat([tf.reshape(value, [-1]) for value in values], axis=0)
+    means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, packed)
+    parts = iter(tf.split(means, [tf.size(value) for value in values]))
+    for each, use in updates:
+        shapes = (value.shape if value.shape.is_fully_defined() else tf.shape(value) for value in each)
+        use([tf.reshape(next(parts), shape) for shape in shapes])
 
 
 def replica_seed(seed: tf.Tensor) -> tf.Tensor:

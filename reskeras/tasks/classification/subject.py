@@ -74,10 +74,13 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bo
     freeze(model, plan, recipe.freeze, recipe.frozen_bn)
     losses = keras.losses
     loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    xla = training_xla(recipe, replicas)
     model.compile(
         optimizer=optimizer_of(model, recipe, steps),
         loss=loss(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=training_xla(recipe, tf.distribute.get_strategy().num_replicas_in_sync),
+        jit_compile=xla and replicas == 1,
     )
+    model.xla_between_reductions = xla and replicas > 1
     return model
