@@ -12,6 +12,7 @@ import yaml
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.graph.weights import read
 from reskeras.recipes.recipe import recipe
 from reskeras.scaling.step import collectives
 from reskeras.training.strategy import Replicas, open_replicas
@@ -69,7 +70,10 @@ def test_statistics_are_equal_on_all_replicas(tmp_path, fields):
     done = trained_on(tmp_path / "two", "mirrored", 2, fields)
     assert done.returncode == 0, done.stderr
     assert "apart 0.0" in done.stdout
-    assert reskeras.Run(tmp_path / "two").folder.provenance()["replicas"] == 2
+    run = reskeras.Run(tmp_path / "two")
+    assert run.folder.provenance()["replicas"] == 2
+    variances = [value for name, value in read(run.model()).items() if name.endswith("/moving_variance")]
+    assert variances and all(np.all(value != 1.0) for value in variances)  # updated in each step
 
 
 @pytest.mark.parametrize(
