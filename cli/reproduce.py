@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reskeras.errors import failure
-
 from .completion import complete_data, complete_scale, complete_suite
-from .output import echo, emit_json, facts, heading, note, prose, short
-from .tables import Column, table
+from .output import echo, facts, heading, note, prose, short
+from .suite_results import check_suite, echo_suite, emit_suite
 
 if TYPE_CHECKING:
     from reskeras.experiments.reproduce import Cost
-    from reskeras.experiments.results import SuiteResult
 
 
 @click.command(
@@ -106,12 +102,10 @@ def command(
         tell=lambda line: note(line, err=True),
     )
     if as_json:
-        rows_as_data = [asdict(row) for row in result.rows]
-        emit_json({"suite": result.name, "scale": scale, "rows": rows_as_data, "findings": result.findings()})
+        emit_suite(result)
     else:
-        _echo_result(result, Path(out or PLACE) / result.name / scale)
-    if result.failed:
-        raise failure("reproduce: failed: " + "; ".join(f"{row.row}: {row.error}" for row in result.failed))
+        echo_suite(result, Path(out or PLACE) / result.name / scale)
+    check_suite(result)
 
 
 def _split(rows: tuple[str, ...], suite: str) -> list[str]:
@@ -136,24 +130,3 @@ def _echo_cost(expected: Cost) -> None:
             ("left", str(expected.left), time if expected.left else ""),
         ]
     )
-
-
-def _echo_result(result: SuiteResult, place: Path) -> None:
-    """Print the table, the differences from the paper, the findings, and where the results are."""
-    columns, lines = result.table()
-    table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
-    _echo_differences(result)
-    for says, outcome in result.findings():
-        echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
-    facts([("results", str(place), "results.json, results.csv, report.html")])
-
-
-def _echo_differences(result: SuiteResult) -> None:
-    everywhere, own = result.differences()
-    echo()
-    if everywhere:
-        prose("Differences from the paper: " + "; ".join(everywhere) + ".")
-    for row, differences in own.items():
-        echo(f"  {row}: {'; '.join(differences)}")
-    if everywhere or own:
-        echo()

@@ -66,6 +66,11 @@ def train_as(name: str, request: NetworkRequest, data: str, training: TrainingRe
     read_recipe(named, **training.recipe_fields)  # wrong requests fail before TensorFlow loads
     if not training.as_json:
         note(f"{task.name_of(spec)}: {spec.describe()}")
+    if training.seeds is not None:
+        from reskeras.experiments.seeds import train_seeds
+
+        training.finish_seeds(train_seeds(spec, data, named, seeds=training.seeds, task=name, **training.keywords))
+        return
     from reskeras.tasks.train import train
 
     training.finish(train(spec, data, named, task=name, **training.keywords))

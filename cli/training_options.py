@@ -14,8 +14,10 @@ from .completion import complete_recipe
 from .output import command_line, echo, emit_json, note
 from .run_options import numbers_by_name
 from .shown import echo_result
+from .suite_results import check_suite, echo_suite, emit_suite
 
 if TYPE_CHECKING:
+    from reskeras.experiments.results import SuiteResult
     from reskeras.tasks.run import Run
 
 Command = Callable[..., Any]
@@ -23,11 +25,12 @@ Command = Callable[..., Any]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training as typed: its recipe and the fields laid over that, the run to start from, and `how`, the remaining
-    keywords of `reskeras.train`."""
+    """A training as typed: its recipe and the fields laid over that, the run to start from, the number of seeds, and
+    `how`, the remaining keywords of `reskeras.train`."""
 
     recipe: str | None
     start: Path | None
+    seeds: int | None
     as_json: bool
     recipe_fields: dict[str, Any] = field(default_factory=dict)
     how: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +61,14 @@ class TrainingRequest:
         if hasattr(run, "export"):
             note(f"next       {command_line(*find_task(run.task).words('export'), run.path)}")
 
+    def finish_seeds(self, result: SuiteResult) -> None:
+        """Print the figures of several trainings; ReskerasError (status 1) when one failed."""
+        if self.as_json:
+            emit_suite(result)
+        else:
+            echo_suite(result, Path(next(iter(result.rows[0].runs.values()))).parent)
+        check_suite(result)
+
 
 def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
     """Give a command the flags of a training, as one parameter `training`, a TrainingRequest.
@@ -73,8 +84,8 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
             fields = {name: typed[name] for name in RECIPE_FIELDS}
             if factors:
                 fields["rate_factors"] = numbers_by_name("rate-factor", factors, "stage1_*=0.1")
-            recipe, start, as_json = (parameters.pop(name) for name in ("recipe", "start", "as_json"))
-            request = TrainingRequest(recipe, start, as_json, fields, {name: typed[name] for name in HOW})
+            recipe, start, seeds, as_json = (parameters.pop(name) for name in ("recipe", "start", "seeds", "as_json"))
+            request = TrainingRequest(recipe, start, seeds, as_json, fields, {name: typed[name] for name in HOW})
             return command(training=request, **parameters)
 
         decorated: Command = with_training
@@ -145,6 +156,12 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
         _instead("--batch-size", int),
         _instead("--learning-rate", float, "RATE"),
         _instead("--seed", int),
+        click.option(
+            "--seeds",
+            type=int,
+            metavar="N",
+            help="Train N times, with the recipe's seed and the next ones, and print mean and deviation.",
+        ),
         _instead("--precision", str, "P", "auto, float32, mixed_bfloat16 or mixed_float16; overrides the recipe's."),
         click.option(
             "--form", metavar="FORM", help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."

@@ -18,6 +18,7 @@ _HOMES = {
     "build": "reskeras.api",
     "load": "reskeras.api",
     "train": "reskeras.tasks.train",
+    "train_seeds": "reskeras.experiments.seeds",
     "tune": "reskeras.api",
     "analyse_fresh": "reskeras.api",
     "port": "reskeras.api",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reskeras.experiments.suite_rows import Row
 from reskeras.files import write_json
 from reskeras.stored import read_json
 from reskeras.tasks.classification.run import ClassifierRun
+from reskeras.tasks.run import Run
+
+if TYPE_CHECKING:  # a classifier's measures import no detection code
+    from reskeras.tasks.detection.run import DetectorRun
 
 FIGURES_FILE = "figures.json"
 EARLY = 0.25  # share of the epochs
@@ -39,13 +43,14 @@ MEASURES = {
     "early_error": SuiteMeasure("mean test error over the first quarter of training; lower is faster"),
     "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False),
     "removed_error": SuiteMeasure("median test error with one unit removed"),
+    "map_area": SuiteMeasure("mean average precision on the test images, area under the curve, overlap 0.5"),
     "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
     "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),
 }
 Figures = dict[str, float]
 
 
-def figures_of(row: Row, run: ClassifierRun | None, wanted: tuple[str, ...]) -> Figures:
+def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
     """The `wanted` measures of a row; those of a trained run are cached in its folder.
 
     Counts are for the network as trained, with the classes and channels of its data.
@@ -68,7 +73,7 @@ def figures_of(row: Row, run: ClassifierRun | None, wanted: tuple[str, ...]) -> 
     return found
 
 
-def _read(run: ClassifierRun) -> dict[str, Any]:
+def _read(run: Run) -> dict[str, Any]:
     path = run.path / FIGURES_FILE
     return read_json(path, "reproduce", dict[str, float | None]) if path.is_file() else {}
 
@@ -89,6 +94,10 @@ def _curves(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     }
 
 
+def _precision(row: Row, run: DetectorRun) -> dict[str, float | None]:
+    return {"map_area": run.evaluate().voc.map_area}
+
+
 def _inside(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     found = run.analyse()
     removed = [1 - lesion.accuracy for lesion in found.lesions if lesion.kind == "removed"]
@@ -98,12 +107,13 @@ def _inside(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     }
 
 
-MEASURED: dict[str, Callable[[Row, ClassifierRun], dict[str, float | None]]] = {
+MEASURED: dict[str, Callable[[Row, Any], dict[str, float | None]]] = {
     "test_error": _errors,
     "top5_error": _errors,
     "training_error": _curves,
     "early_error": _curves,
     "gap": _curves,
+    "map_area": _precision,
     "response": _inside,
     "removed_error": _inside,
 }

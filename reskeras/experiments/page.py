@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from reskeras.report.sections import Facts, Page, Section, Table
 from reskeras.runs import REPORT_FILE
 from reskeras.stored import as_shape, read_json
 from reskeras.tasks.classification.run import ClassifierRun
+from reskeras.tasks.run import Run
 
 
 def read_result(folder: str | Path) -> SuiteResult:
@@ -54,18 +56,19 @@ def page_of_suite(result: SuiteResult) -> Page:
     columns, lines = result.table()
     sections: list[Section] = [
         Table(
-            "Published and measured",
+            "Published and measured" if result.scale else "Measured",
             columns,
             lines,
-            f"Scale {result.scale}. Median over the seeds (mean \u00b1 standard deviation if there are several); "
-            "the paper's figures follow its own protocol.",
+            (f"Scale {result.scale}. " if result.scale else "")
+            + "Median over the seeds (mean \u00b1 standard deviation if there are several)"
+            + ("; the paper's figures follow its own protocol." if result.scale else "."),
             _notes(result),
         )
     ]
     if findings := result.findings():
         sections.append(Facts("Findings", findings, "The paper's findings, and the outcomes here."))
-    runs = {
-        (row.row, seed): ClassifierRun(path)
+    runs: dict[tuple[str, int], Run] = {
+        (row.row, seed): Run(path)
         for row in result.rows
         for seed, path in row.runs.items()
         if local_path(path, "run").is_dir()
@@ -73,9 +76,17 @@ def page_of_suite(result: SuiteResult) -> Page:
     several = len({seed for _, seed in runs}) > 1
     named = {f"{row}, seed {seed}" if several else row: run for (row, seed), run in runs.items()}
     networks = dict(zip(named, (row for row, _ in runs), strict=True))
-    if curves := curves_of({name: run.folder.metrics() for name, run in named.items()}, networks):
-        sections.append(curves)
-    sections += analysis_plots(
+    sections += _inside({name: run for name, run in named.items() if isinstance(run, ClassifierRun)}, networks)
+    sections.append(_provenance(result, named))
+    return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}".removeprefix(". "), sections)
+
+
+def _inside(named: Mapping[str, ClassifierRun], networks: Mapping[str, str]) -> Iterator[Section]:
+    """Curves, analyses and diagrams of classifiers."""
+    curves = curves_of({name: run.folder.metrics() for name, run in named.items()}, networks, bands=True)
+    if curves:
+        yield curves
+    yield from analysis_plots(
         {
             name: read_analysis(run.folder.analysis_folder)
             for name, run in named.items()
@@ -83,10 +94,10 @@ def page_of_suite(result: SuiteResult) -> Page:
         },
         networks,
     )
-    first = {row: run for (row, _), run in reversed(runs.items())}
-    sections += networks_of({row: run.plan for row, run in reversed(first.items())})
-    sections.append(_provenance(result, named))
-    return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}", sections)
+    first: dict[str, ClassifierRun] = {}
+    for name, run in named.items():
+        first.setdefault(networks[name], run)
+    yield from networks_of({row: run.plan for row, run in first.items()})
 
 
 def _notes(result: SuiteResult) -> list[str]:
@@ -97,7 +108,7 @@ def _notes(result: SuiteResult) -> list[str]:
     return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
 
 
-def _provenance(result: SuiteResult, runs: dict[str, ClassifierRun]) -> Facts:
+def _provenance(result: SuiteResult, runs: Mapping[str, Run]) -> Facts:
     pairs = []
     for name, run in runs.items():
         made, machine = run.folder.provenance(), run.folder.provenance().get("machine", {})

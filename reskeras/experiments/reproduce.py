@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.run import ClassifierRun
+from reskeras.tasks.run import Run
 from reskeras.training.fit import FitOptions
 from reskeras.training.guards import SIGNALS
 from reskeras.training.job import fitted_to_data
@@ -62,36 +63,57 @@ def reproduce(
     `devices` each batch is divided among as many GPUs, or logical CPUs where there is none. Raises ReskerasError
     (status 2) for a wrong request.
     """
-    import keras  # after reskeras.api, which brings TensorFlow in quietly
-    import tensorflow as tf
-
     spec, ready = prepared(suite, scale, rows, seeds, data)
     replicas = opened_replicas(ready, devices)
     place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
+
+    def run(row: Row, seed: int) -> ClassifierRun | None:
+        tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
+        return _trained(row, seed, place, data_dir, replicas, tell) if isinstance(row, TrainedRow) else None
+
     result = SuiteResult(name, spec, scale, [RowResult(row.name, _published(row)) for row in ready])
-    for seed in range(seeds if spec.protocol else 1):
-        for row, found in zip(ready, result.rows, strict=True):
+    measure_rows(result, ready, range(seeds if spec.protocol else 1), run, place / name / scale, tell)
+    return result
+
+
+def measure_rows(
+    result: SuiteResult,
+    rows: Sequence[Row],
+    seeds: Iterable[int],
+    run: Callable[[Row, int], Run | None],
+    folder: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """Fill `result` with the figures of the `run` of each of `rows` and `seeds`, and write it to `folder` after each.
+
+    A failed row does not stop the others, a signal or an unwritable disk does: ReskerasError.
+    """
+    import keras  # after reskeras.api, which brings TensorFlow in quietly
+    import tensorflow as tf
+
+    for number, seed in enumerate(seeds, 1):
+        for row, found in zip(rows, result.rows, strict=True):
             if found.error:
                 continue
-            tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
             try:
-                run = _trained(row, seed, place, data_dir, replicas, tell) if isinstance(row, TrainedRow) else None
-                found.figures[seed] = figures_of(row, run, spec.measures)
-                found.runs |= {seed: str(run.path)} if run else {}
-                found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
+                done = run(row, seed)
+                found.figures[seed] = figures_of(row, done, result.suite.measures)
+                found.runs |= {seed: str(done.path)} if done else {}
+                made = done.folder.provenance() if done else None
+                found.differences = differences(result.suite, row, made, number)
             except (ReskerasError, tf.errors.OpError, MemoryError) as error:
                 if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
+                    again = "the same command" if result.scale else "the same command with --resume"
                     raise ReskerasError(
-                        f"reproduce: stopped on request in {row.name}; the same command continues", error.status
+                        f"{result.name}: stopped on request in {row.name}; {again} continues", error.status
                     ) from error
                 if isinstance(error, Unwritable):  # the next row would fail too
                     raise
                 found.error = str(error).strip().partition("\n")[0] or type(error).__name__
                 tell(f"{row.name} failed: {found.error}")
-            result.save(place / name / scale)
+            result.save(folder)
             keras.backend.clear_session()
-    write_page(page_of_suite(result), place / name / scale / REPORT_FILE)
-    return result
+    write_page(page_of_suite(result), folder / REPORT_FILE)
 
 
 def opened_replicas(rows: Sequence[Row], devices: int) -> Replicas:

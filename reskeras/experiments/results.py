@@ -51,7 +51,7 @@ class RowResult:
 
 @dataclass
 class SuiteResult:
-    """The results of a suite's rows at a scale."""
+    """The results of a suite's rows at a scale; the scale is empty for trainings that are no paper's."""
 
     name: str
     suite: SuiteSpec
@@ -100,7 +100,7 @@ class SuiteResult:
         columns = ["row"]
         for name in measures:
             columns += [f"{name.replace('_', ' ')}, paper"] if name in printed else []
-            columns += [f"{name.replace('_', ' ')}, here"]
+            columns += [f"{name.replace('_', ' ')}{', here' * bool(self.suite.protocol or printed)}"]
         lines = []
         for row in self.rows:
             cells = [row.row]
@@ -109,6 +109,19 @@ class SuiteResult:
                 cells += ["failed" if row.error else _measured(name, row.statistics(name))]
             lines.append(cells)
         return columns, lines
+
+    def by_seed(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of the table of a single row's runs: a line for each seed, then mean and deviation."""
+        [row] = self.rows
+        shown = {name: MEASURES[name].shown for name in self.suite.measures}
+        lines = [
+            [f"seed {seed}", *(shown[name](found[name]) if name in found else "" for name in shown)]
+            for seed, found in row.figures.items()
+        ]
+        for word in ("mean", "deviation"):
+            totals = {name: row.statistics(name) for name in shown}
+            lines.append([word, *(shown[name](getattr(each, word)) if each else "" for name, each in totals.items())])
+        return [row.row, *(name.replace("_", " ") for name in shown)], lines
 
     def save(self, folder: Path) -> None:
         """Write results.json and results.csv, each atomically."""

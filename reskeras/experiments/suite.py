@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from reskeras.documents.fields import Spec, whole
 from reskeras.documents.shipped import read_document, shipped_names
-from reskeras.errors import unknown
+from reskeras.errors import ReskerasError, unknown
 
 Scale = Literal["paper", "short", "smoke"]
 SCALES: tuple[Scale, ...] = ("paper", "short", "smoke")
@@ -18,6 +18,7 @@ MeasureName = Literal[
     "top5_error",
     "training_error",
     "gap",
+    "map_area",
     "early_error",
     "response",
     "removed_error",
@@ -99,7 +100,8 @@ class FindingSpec(Spec):
 
 
 class SuiteSpec(Spec):
-    """A table or figure. Without a protocol nothing is trained: its networks are only counted."""
+    """A table or figure. In one without a protocol nothing is trained: its networks are only counted. (The trainings
+    of `seeds.train_seeds` are a suite without one, because no paper gives theirs.)"""
 
     title: Text
     source: Text
@@ -122,9 +124,6 @@ class SuiteSpec(Spec):
                     raise ValueError(f"findings: {name!r} is not a row")
             if finding.by not in self.measures:
                 raise ValueError(f"findings: {finding.by!r} is not one of the measures")
-        trained = [name for name in self.measures if name not in ("parameters", "multiply_adds")]
-        if trained and self.protocol is None:
-            raise ValueError(f"{trained[0]} needs a protocol, which says how the networks are trained")
         return self
 
 
@@ -143,7 +142,13 @@ def suite_names() -> list[str]:
 
 def read_suite(source: str | Path) -> SuiteSpec:
     """The suite that `source` names, or of a YAML file; ReskerasError (status 2) for what is wrong in it."""
-    return read_document("suite", SuiteSpec, source)
+    suite = read_document("suite", SuiteSpec, source)
+    trained = [name for name in suite.measures if name not in ("parameters", "multiply_adds")]
+    if trained and suite.protocol is None:
+        raise ReskerasError(
+            f"measures: {trained[0]} needs a protocol, which says how the networks are trained (in {source})"
+        )
+    return suite
 
 
 def read_protocol(source: str | Path) -> ProtocolSpec:

@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Metrics = Sequence[Mapping[str, Any]]  # rows of metrics.jsonl
 
 
-def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None) -> Any:
+def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None, bands: bool = False) -> Any:
     """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent.
 
-    Runs of one of `networks` (name of the run to name of the network) share a colour.
+    Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` they are one line,
+    their mean, in a band of one standard deviation either way.
     """
     from reskeras.report.figures import Figure, add_legend
 
     figure = Figure(8.5, 4.6)
     axis = figure.subplots()
-    _pairs(axis, runs, "accuracy", lambda accuracy: 100 * (1 - accuracy), networks)
-    axis.set(xlabel="epoch", ylabel="error (%)", title="Error by epoch (thin: training, bold: test or held out)")
+    means: dict[str, Metrics] = {}
+    if bands:
+        groups: dict[str, list[Metrics]] = {}
+        for name, rows in runs.items():
+            groups.setdefault((networks or {}).get(name, name), []).append(rows)
+        means = {f"{name}, {len(all_)} runs" if len(all_) > 1 else name: mean_of(all_) for name, all_ in groups.items()}
+        _pairs(axis, means, "accuracy", _error)
+        for thin, bold, rows in zip(axis.lines[::2], axis.lines[1::2], means.values(), strict=True):
+            _band(axis, thin, rows, "accuracy")
+            _band(axis, bold, rows, "val_accuracy")
+        axis.autoscale(axis="y")
+        axis.set_ylim(bottom=0)
+    else:
+        _pairs(axis, runs, "accuracy", _error, networks)
+    words = "thin: training, bold: test or held out" + ", band: standard deviation" * (bands and len(means) < len(runs))
+    axis.set(xlabel="epoch", ylabel="error (%)", title=f"Error by epoch ({words})")
     add_legend(axis)
     return figure
+
+
+def mean_of(runs: Sequence[Metrics]) -> Metrics:
+    """The metrics of several runs as those of one: by epoch the mean of each figure over the runs that reached it, and
+    under `NAME deviation` its sample standard deviation, 0 for a single run."""
+    by_epoch: dict[int, list[Mapping[str, Any]]] = {}
+    for rows in runs:
+        for row in rows:
+            by_epoch.setdefault(row["epoch"], []).append(row)
+    means = []
+    for epoch, rows in sorted(by_epoch.items()):
+        mean: dict[str, Any] = {"epoch": epoch}
+        for key in rows[0].keys() - {"epoch"}:
+            if values := [row[key] for row in rows if isinstance(row.get(key), int | float)]:
+                mean[key] = statistics.fmean(values)
+                mean[f"{key} deviation"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        means.append(mean)
+    return means
 
 
 def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
@@ -75,6 +109,18 @@ def _pairs(
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def _error(accuracy: float) -> float:
+    """Per cent."""
+    return 100 * (1 - accuracy)
+
+
+def _band(axis: Any, line: Any, rows: Metrics, key: str) -> None:
+    """Shade one standard deviation on both sides of `line`, which shows the mean error of `key`."""
+    deviations = [100 * row.get(f"{key} deviation", 0.0) for row in rows]
+    low, high = ([y + sign * d for y, d in zip(line.get_ydata(), deviations, strict=True)] for sign in (-1, 1))
+    axis.fill_between(line.get_xdata(), low, high, color=line.get_color(), alpha=0.18, linewidth=0)
 
 
 def curves_in_words(runs: Mapping[str, Metrics]) -> str:

@@ -31,7 +31,8 @@ class Task(ABC):
     """One kind of training. A task is a package with a Task, a Job, a Subject and a Run.
 
     `noun` is what its models are called, `program` the command-line words before `train`, `evaluate` and so on,
-    `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe.
+    `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe, `measures`
+    what its runs are compared by (keys of experiments.measures).
     """
 
     name: ClassVar[str]
@@ -39,6 +40,7 @@ class Task(ABC):
     program: ClassVar[tuple[str, ...]] = ("reskeras",)
     annotation: ClassVar[str]
     recipe: ClassVar[str] = "quick"
+    measures: ClassVar[tuple[str, ...]] = ("test_error", "training_error")
 
     def words(self, command: str) -> list[str]:
         """The words of one of its command lines: `reskeras`, `export`."""
