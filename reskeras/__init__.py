@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from reskeras.registration import register_with_keras
+
 _HOMES = {
     "ReskerasError": "reskeras.errors",
     "NetworkSpec": "reskeras.networks.network",
@@ -50,3 +52,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*globals(), *__all__]
+
+
+register_with_keras()
