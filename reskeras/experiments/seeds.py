@@ -53,6 +53,8 @@ def train_seeds(
     if (here := cluster()) and len(here.workers) > 1:
         raise ReskerasError("seeds: several seeds are trained in one process; with several workers start one at a time")
     trained = find_task(task)
+    if not trained.measures:
+        raise ReskerasError(f"seeds: the task {task} has no measures to compare its runs by")
     wanted = trained.spec(spec)
     named = recipe or recipe_of(spec, trained.recipe)
     first = read_recipe(named, **{field: value for field, value in how.items() if field in Recipe.model_fields}).seed

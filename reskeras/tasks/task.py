@@ -40,7 +40,7 @@ class Task(ABC):
     program: ClassVar[tuple[str, ...]] = ("reskeras",)
     annotation: ClassVar[str]
     recipe: ClassVar[str] = "quick"
-    measures: ClassVar[tuple[str, ...]] = ("test_error", "training_error")
+    measures: ClassVar[tuple[str, ...]] = ()
 
     def words(self, command: str) -> list[str]:
         """The words of one of its command lines: `reskeras`, `export`."""

@@ -114,3 +114,9 @@ def test_its_training_is_typed_like_any_other(tmp_path):
     )
     assert "mean error" in told and "saved" in told and "next" not in told
     assert "task: 'depth' is not one of classification, detection" in refused("train", "--task", "depth")
+
+
+def test_several_seeds_are_compared_only_by_what_a_task_measures(tmp_path):
+    with pytest.raises(ReskerasError, match="seeds: the task counting has no measures to compare its runs by"):
+        reskeras.train_seeds("cifar-resnet-20", "squares:64", seeds=2, task="counting", out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

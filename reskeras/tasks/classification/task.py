@@ -27,6 +27,7 @@ class ClassificationTask(Task):
     name: ClassVar[str] = "classification"
     noun: ClassVar[str] = "classifier"
     annotation: ClassVar[str] = CLASSES
+    measures: ClassVar[tuple[str, ...]] = ("test_error", "training_error")
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork:
         """The spec of a network."""

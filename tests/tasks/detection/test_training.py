@@ -250,3 +250,13 @@ def test_two_devices_learn_what_one_does(tmp_path, shapes):
         rows.append(reskeras.DetectorRun(tmp_path / str(devices)).folder.metrics()[0])
     for name in LOSSES:
         assert rows[0][name] == pytest.approx(rows[1][name], rel=0.2), name
+
+
+@pytest.mark.slow
+def test_detectors_of_several_seeds_are_compared_by_their_precision(tmp_path, shapes):
+    result = reskeras.train_seeds(
+        SPEC, f"voc:{shapes}", seeds=2, task="detection", out=tmp_path / "runs", **{**LEARNING, "epochs": 2}
+    )
+    areas = [reskeras.Run(path).evaluate().voc.map_area for path in result.rows[0].runs.values()]
+    assert [figures["map_area"] for figures in result.rows[0].figures.values()] == areas
+    assert (tmp_path / "runs" / "report.html").is_file()
