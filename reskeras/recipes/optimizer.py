@@ -18,12 +18,13 @@ RECIPES_OWN = ("momentum", "nesterov")  # sgd's fields, which stand in the recip
 class OptimizerSpec(Spec):
     """Base of all optimisers. Except for sgd the fields are those of Keras' optimiser.
 
-    `slots` is how many numbers it keeps at least for each weight; with a batch m times as large the usual learning rate
-    is m ** `batch_power` times as large.
+    `slots` is how many numbers it keeps at least for each weight. `usual_rates` are the lowest and the highest usual
+    learning rate; with a batch m times as large it is m ** `batch_power` times as large.
     """
 
     kind: str
     slots: ClassVar[int]
+    usual_rates: ClassVar[tuple[float, float]]
     batch_power: ClassVar[float] = 0.5
 
     @property
@@ -45,6 +46,7 @@ class Sgd(OptimizerSpec):
 
     kind: Literal["sgd"]
     slots: ClassVar[int] = 1
+    usual_rates: ClassVar[tuple[float, float]] = (0.01, 0.5)
     batch_power: ClassVar[float] = 1.0  # arXiv:1706.02677
 
     @model_validator(mode="before")
@@ -68,6 +70,7 @@ class AdamW(Adam):
     `weight_decay` before each update."""
 
     kind: Literal["adamw"]
+    usual_rates: ClassVar[tuple[float, float]] = (5e-4, 5e-3)
     epsilon: Epsilon = 1e-7
 
 
@@ -79,6 +82,7 @@ class Lamb(Adam):
     """
 
     kind: Literal["lamb"]
+    usual_rates: ClassVar[tuple[float, float]] = (2e-3, 2e-2)
     epsilon: Epsilon = 1e-6
     always_adapt: Annotated[bool, Field(description="Scale the updates of weights that do not decay too")] = False
 
@@ -93,6 +97,7 @@ class Muon(OptimizerSpec):
 
     kind: Literal["muon"]
     slots: ClassVar[int] = 1
+    usual_rates: ClassVar[tuple[float, float]] = AdamW.usual_rates
     momentum: Annotated[float, within(0, 1, below=True)] = 0.95
     nesterov: bool = True
     ns_steps: Annotated[int, whole(1, 20), Field(description="Newton-Schulz iterations")] = 5

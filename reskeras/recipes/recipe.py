@@ -273,19 +273,26 @@ def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
     return validated(Recipe, {**chosen.under(changes), **changes}) if changes else chosen
 
 
-def batch_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
-    """A note for when the batch size was changed and the learning rate was not; empty if there is nothing to note.
+def rate_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
+    """A note for when batch size or optimiser was changed and the learning rate was not; empty if there is nothing to
+    note.
 
     The gradient of a batch is a mean, so the learning rate depends on the batch size: as a rule proportionally for SGD
     (arXiv:1706.02677), and to the square root for optimisers that scale their updates (arXiv:1904.00962, section 4).
     """
-    if fields.get("batch_size") is None or fields.get("learning_rate") is not None:
+    if fields.get("learning_rate") is not None:
         return ""
-    meant = recipe(source).batch_size
-    if 0.5 < chosen.batch_size / meant < 2:
+    base, rate = recipe(source), chosen.learning_rate
+    if chosen.optimizer.kind != base.optimizer.kind:
+        low, high = chosen.optimizer.usual_rates
+        return (
+            f"learning_rate {rate:g} is meant for {base.optimizer.kind}; with {chosen.optimizer.kind} "
+            f"{low:g} to {high:g} is usual"
+        )
+    ratio = chosen.batch_size / base.batch_size
+    if fields.get("batch_size") is None or 0.5 < ratio < 2:
         return ""
-    rate = chosen.learning_rate
     return (
-        f"learning_rate {rate:g} is meant for batches of {meant} images; the usual rule for {chosen.batch_size} is "
-        f"--learning-rate {rate * (chosen.batch_size / meant) ** chosen.optimizer.batch_power:.2g}"
+        f"learning_rate {rate:g} is meant for batches of {base.batch_size} images; the usual rule for "
+        f"{chosen.batch_size} is --learning-rate {rate * ratio**chosen.optimizer.batch_power:.2g}"
     )

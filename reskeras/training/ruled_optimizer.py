@@ -35,6 +35,8 @@ class RuledOptimizer(keras.optimizers.Optimizer):
     it a variable's path is its name.
     """
 
+    _begun = 0  # finished steps that this optimiser did not do
+
     def __init__(
         self,
         learning_rate: Any,
@@ -67,8 +69,17 @@ class RuledOptimizer(keras.optimizers.Optimizer):
         return float(self._learning_rate(last))
 
     def begin_at(self, steps: int) -> None:
-        """Set the number of finished steps, including those that only accumulate gradients."""
+        """Set the number of finished steps, including those that only accumulate gradients, of a training whose weights
+        are here and whose moments and averages are not."""
         self._iterations.assign(steps)
+        self._begun = steps
+
+    @property
+    def iterations(self) -> Any:
+        """The number of updates that moments and averages know of, which corrections of their start go by."""
+        if not self._begun:
+            return super().iterations
+        return (self._iterations - self._begun) // (self.gradient_accumulation_steps or 1)
 
     def build(self, variables: list) -> None:
         """Create the optimiser's variables, and look up what holds for each of `variables`."""

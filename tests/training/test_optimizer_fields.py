@@ -13,7 +13,7 @@ from reskeras.errors import ReskerasError
 from reskeras.experiments.suite_rows import _recipe_differences
 from reskeras.networks.overrides import laid_over
 from reskeras.recipes.optimizer import OPTIMIZERS, AdamW
-from reskeras.recipes.recipe import Recipe, batch_note, recipe
+from reskeras.recipes.recipe import Recipe, rate_note, recipe
 from reskeras.runs import BOOKKEEPING
 from reskeras.scaling.step import moved_bytes
 from reskeras.training.fit import LATER, fingerprint
@@ -106,8 +106,16 @@ def test_memory_and_traffic_follow_what_the_optimizer_keeps(fields, slots):
 @pytest.mark.parametrize(("kind", "rate"), [("sgd", "0.2"), ("lamb", "0.1")])
 def test_the_usual_rate_of_another_batch_is_that_of_the_optimizer(kind, rate):
     base = recipe("quick", optimizer=kind, batch_size=64, learning_rate=0.05)
-    note = batch_note(recipe(base, batch_size=256), {"batch_size": 256}, base)
+    note = rate_note(recipe(base, batch_size=256), {"batch_size": 256}, base)
     assert f"--learning-rate {rate}" in note
+
+
+def test_a_rate_meant_for_another_optimizer_is_noted():
+    base, changed = recipe("quick"), recipe("quick", optimizer="lamb")
+    told = rate_note(changed, {"optimizer": "lamb"}, base)
+    assert told == "learning_rate 0.05 is meant for sgd; with lamb 0.002 to 0.02 is usual"
+    assert rate_note(changed, {"optimizer": "lamb", "learning_rate": 0.05}, base) == ""
+    assert rate_note(changed, {"batch_size": 64}, changed) == ""
 
 
 def test_recipes_with_other_optimizers_are_compared():

@@ -217,12 +217,33 @@ def test_averages_follow_the_weights(models, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_one_that_begins_in_the_middle_of_a_training_starts_its_moments_and_averages_anew(models, kind):
+    made, start = models
+    model, found = made["scanned"], []
+    for begun in (0, 1000):
+        weights.write(model, start)
+        optimizer = optimizer_of(model, recipe(**{**RULES, **KINDS[kind]}, ema=0.9, accumulate=2), 5000)
+        optimizer.build(model.trainable_variables)
+        optimizer.begin_at(begun)
+        for seed in range(4):
+            apply(optimizer, model, drawn(model, seed))
+        found.append((weights.read(model), weights.read(model, optimizer.averages())))
+    for ours, theirs in zip(*found, strict=True):
+        for name, value in theirs.items():
+            np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+OWN = {"sgd": {"momentum": 0.5}, "adamw": {"beta_1": 0.5}, "lamb": {"always_adapt": True}, "muon": {"adam": ("c",)}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_optimizer_is_made_again_from_its_configuration(models, kind):
-    model = models[0]["scanned"]
-    optimizer = ALGORITHMS[kind](0.1, weight_decay=0.1, decayed=["a"], rate_factors={"b": 0.5}, clip_norm=2.0, ema=0.5)
+    rules = {"weight_decay": 0.1, "decayed": ("a",), "rate_factors": {"b": 0.5}, "clip_norm": 2.0, "ema": 0.5}
+    optimizer = ALGORITHMS[kind](0.1, **rules, **OWN[kind])
     again = type(optimizer).from_config(optimizer.get_config())
     assert again.get_config() == optimizer.get_config()
-    again.build(model.trainable_variables)
+    assert {name: again.get_config()[name] for name in {**rules, **OWN[kind]}} == {**rules, **OWN[kind]}
+    again.build(models[0]["scanned"].trainable_variables)
     assert again.averages()
 
 

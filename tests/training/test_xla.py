@@ -11,6 +11,7 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.networks.orders import ORDERS
 from reskeras.networks.skips import SKIPS
+from reskeras.recipes.optimizer import OPTIMIZERS
 from reskeras.tasks.classification.subject import compiled
 from reskeras.training import form
 from reskeras.training.strategy import Replicas
@@ -72,6 +73,14 @@ def test_every_kind_of_network_compiles_to_the_same_step(fields, form):
 def test_recomputed_accumulated_averaged_and_clipped_steps_too():
     same({}, form="scanned", recompute=True)
     same({}, accumulate=2, ema=0.9, clip_norm=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["unrolled", "scanned"])
+@pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind != "sgd"])
+def test_every_optimizer_compiles_to_the_same_step(kind, form):
+    rules = {"rate_factors": {"stage1_unit2_*": 0.5}, "clip_norm": 0.5, "ema": 0.9, "weight_decay": 0.05}
+    same({"stages": [3, 1]}, form=form, optimizer=kind, **rules)
 
 
 def test_xla_is_for_one_replica_and_by_default_for_gpus(monkeypatch):
