@@ -29,12 +29,9 @@ class CoupledDecaySGD(RuledOptimizer, keras.optimizers.SGD):
         if not self.momentum or isinstance(rule.factor, np.ndarray):
             super()._step(gradient, variable, rate, rule)
             return
-        velocity = self.momentums[self._get_variable_index(variable)]
-        handles = (
-            each.value.handle if isinstance(each, keras.Variable) else each.handle for each in (variable, velocity)
-        )
         tf.raw_ops.ResourceApplyKerasMomentum(
-            **dict(zip(("var", "accum"), handles, strict=True)),
+            var=_handle(variable),
+            accum=_handle(self.momentums[self._get_variable_index(variable)]),
             lr=rate,
             grad=gradient,
             momentum=tf.cast(self.momentum, variable.dtype),
@@ -42,8 +39,31 @@ class CoupledDecaySGD(RuledOptimizer, keras.optimizers.SGD):
         )
 
 
+def _handle(variable: tf.Variable | keras.Variable) -> tf.Tensor:
+    return variable.value.handle if isinstance(variable, keras.Variable) else variable.handle
+
+
 class AdamW(RuledOptimizer, keras.optimizers.AdamW):
     """AdamW (arXiv:1711.05101)."""
+
+    def _step(self, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor, rule: Rule) -> None:
+        """Keras' update as one operation instead of fifteen."""
+        if self.amsgrad or isinstance(rule.factor, np.ndarray):
+            super()._step(gradient, variable, rate, rule)
+            return
+        index, step = self._get_variable_index(variable), tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=rate,
+            beta1=tf.cast(self.beta_1, variable.dtype),
+            beta2=tf.cast(self.beta_2, variable.dtype),
+            epsilon=tf.cast(self.epsilon, variable.dtype),
+            grad=gradient,
+        )
 
 
 def adam_update(
