@@ -77,6 +77,9 @@ def test_the_recipe_example_is_a_recipe(tmp_path):
     (tmp_path / "mine.yaml").write_text(yaml_block("mine-recipe.yaml"))
     read = recipe(tmp_path / "mine.yaml")
     assert (read.epochs, read.schedule.warmup, read.augment.cutmix) == (40, 0.1, 1.0)
+    [written] = re.findall(r"`(optimizer: \{.*?\})`", README)
+    (tmp_path / "mine.yaml").write_text(written)
+    assert recipe(tmp_path / "mine.yaml").optimizer.beta_2 == 0.99
 
 
 def test_the_space_example_is_a_space(tmp_path):

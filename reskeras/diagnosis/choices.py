@@ -17,7 +17,7 @@ from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 
 FLOAT = 4
-SAVED, STATE = 2, 2  # models kept in a run; copies of each parameter in a training state, the weight and its momentum
+SAVED = 2  # models kept in a run
 
 
 def local_replicas(strategy: str, devices: int | None) -> Replicas:
@@ -53,7 +53,7 @@ def find_choices(
         xla=training_xla(recipe, count),
         form=training_form(plan, recipe),
         step_bytes=recipe.step_bytes(plan, recipe.step_images // count, precision) if precision else 0,
-        run_bytes=FLOAT * parameters * (SAVED + STATE * (recipe.keep + 1)),
+        run_bytes=FLOAT * parameters * (SAVED + (1 + recipe.slots) * (recipe.keep + 1)),
         refusal=refusal,
         note=note,
     )

@@ -187,8 +187,8 @@ def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:
     said = []
     if (mine["epochs"], mine["iterations"]) != (theirs["epochs"], theirs["iterations"]):
         said.append(f"{_length(row.recipe)} instead of {_length(paper.recipe)}")
-    for field in mine:
-        if field not in ("epochs", "iterations", "precision", "form") and mine[field] != theirs[field]:
+    for field in mine:  # sgd's fields are those of a recipe with sgd alone
+        if field not in ("epochs", "iterations", "precision", "form") and mine[field] != theirs.get(field, mine[field]):
             said.append(f"{field.replace('_', ' ')} {_value(mine[field])} instead of {_value(theirs[field])}")
     return said
 

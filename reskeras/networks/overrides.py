@@ -15,6 +15,7 @@ Kind = TypeVar("Kind", bound=Spec)
 
 # setting one drops the other
 REPLACES = {"depth": "stages", "stages": "depth"}
+SHORTHANDS = ("stages", "skip", "optimizer", "loss")  # fields whose values may stand alone for one of their own fields
 
 
 def overridden(base: Kind, fields: dict[str, Any], settings: tuple[str, ...]) -> Kind:
@@ -28,7 +29,7 @@ def laid_over(base: Kind, changes: Mapping[str, Any], where: str = "") -> Kind:
 
     `where` names the source of the changes in messages.
     """
-    data = base.sparse()
+    data = base.under(changes)
     if isinstance(base, NetworkSpec) and changes.keys() - {"classes", "input_shape", "name"}:
         data.pop("name", None)  # it is no longer the named network
     for name in changes:  # from the base only: depth and stages given together must still contradict
@@ -66,7 +67,7 @@ def _set_path(base: Spec, data: dict[str, Any], path: str, value: Any, where: st
         if not _can_set(here, key):
             raise ReskerasError(f"{lead}{path} does not exist in this {_kind(base)}")
         inner = here.get(key) if isinstance(here, dict) else here[key]
-        if isinstance(inner, int | str) and keys[0] in ("stages", "skip"):  # shorthand for units or kind
+        if isinstance(inner, int | str) and keys[0] in SHORTHANDS:  # for units or kind
             inner = {"units" if isinstance(inner, int) else "kind": inner}
         here[key] = inner = {} if inner is None else inner
         here = inner
@@ -88,8 +89,9 @@ def _kind(base: Spec) -> str:
 def _materialise(kind: type[Spec], data: dict[str, Any], field: str) -> None:
     """Write out a field that the sparse form leaves to a default, so that a part of it can be set."""
     if kind is not NetworkSpec:
-        decided = validated(kind, data).model_dump(mode="json").get(field)
-        data[field] = decided if isinstance(decided, list) else {}
+        known = validated(kind, data)
+        decided, default = known.model_dump(mode="json").get(field), getattr(known, field, None)
+        data[field] = decided if isinstance(decided, list) else default.sparse() if isinstance(default, Spec) else {}
         return
     if field not in ("stages", "stem"):
         data[field] = {}

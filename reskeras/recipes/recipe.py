@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from reskeras.documents.fields import Spec, whole, within
 from reskeras.documents.shipped import read_document
@@ -14,8 +15,8 @@ from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.optimizer import SGD, Optimizer, Pattern, check_own, chosen_kind, fields_with
 
-Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # shell style, of names such as stage1_unit1_conv1/kernel
 Form = Literal["auto", "unrolled", "scanned"]
 Capability = tuple[int, int]  # of CUDA, such as (8, 0)
 # compute capabilities from which NVIDIA's GPUs have tensor cores for a precision, and the first such generation
@@ -24,7 +25,7 @@ CAPABILITIES: dict[str, tuple[Capability, str]] = {
     "mixed_float16": ((7, 0), "Volta"),
 }
 FLOAT = 4  # bytes
-COPIES = 4  # of every parameter: the weight, its momentum, its gradient, and the model that is saved
+COPIES = 3  # of every parameter, beside what the optimiser keeps: the weight, its gradient, the model that is saved
 
 
 class ErrorWarmupSpec(Spec):
@@ -79,10 +80,18 @@ class Recipe(Spec):
     ] = 1
     learning_rate: Annotated[float, within(0, 100, above=True)] = 0.1
     schedule: ScheduleSpec = ScheduleSpec()
-    momentum: Annotated[float, within(0, 1, below=True)] = 0.9
-    nesterov: bool = False
+    optimizer: Annotated[
+        Optimizer, Field(description="sgd, adamw, lamb or muon, or a mapping of kind and the fields of that one")
+    ] = SGD
+    momentum: Annotated[float, within(0, 1, below=True), Field(description="Of sgd")] = 0.9
+    nesterov: Annotated[bool, Field(description="Of sgd: Nesterov's momentum")] = False
     weight_decay: Annotated[
-        float, within(0, 1), Field(description="Coupled: this times the weight is added to its gradient")
+        float,
+        within(0, 1),
+        Field(
+            description="This times the weight is added to its gradient (sgd) or to its update before that is scaled "
+            "(lamb), or taken off it, times the learning rate (adamw, muon)"
+        ),
     ] = 1e-4
     decayed: Annotated[tuple[Pattern, ...], Field(description="Name patterns of the weights that decay")] = (
         "*/kernel",
@@ -155,7 +164,21 @@ class Recipe(Spec):
             raise ValueError("patience needs held-out images; set holdout, such as 0.1")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        check_own(self.optimizer, self.model_fields_set)
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_the_fields_of_another_optimizer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return fields_with(self.optimizer.kind, dump(self))
+
+    def under(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that were set, without sgd's where `changes` choose another optimiser."""
+        return fields_with(chosen_kind(changes), self.sparse())
+
+    @property
+    def slots(self) -> int:
+        """How many numbers the optimiser keeps at least for each weight."""
+        return self.optimizer.slots if self.optimizer.kind != SGD.kind or self.momentum else 0
 
     @property
     def step_images(self) -> int:
@@ -199,7 +222,7 @@ class Recipe(Spec):
         """
         total = plan.complexity().total
         kept = 0 if self.recompute or self.freeze else total.activation_bytes(images, precision)
-        return COPIES * FLOAT * total.parameters + kept
+        return (COPIES + self.slots) * FLOAT * total.parameters + kept
 
     @property
     def soft_labels(self) -> bool:
@@ -211,8 +234,9 @@ class Recipe(Spec):
         names = plan.weight_names()
         if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
             raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")
-        for field in ("decayed", "rate_factors"):
-            for pattern in getattr(self, field):
+        by_name = {"decayed": self.decayed, "rate_factors": self.rate_factors, **self.optimizer.patterns}
+        for field, patterns in by_name.items():
+            for pattern in patterns:
                 if not fnmatch.filter(names, pattern):
                     raise ReskerasError(
                         f"{field}: {pattern!r} matches no weight of this network; "
@@ -253,22 +277,29 @@ def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
     changes = {name: value for name, value in fields.items() if value is not None}
     if "epochs" in changes and chosen.iterations:
         changes.setdefault("iterations", None)  # who asks for epochs means epochs
-    return validated(Recipe, {**chosen.sparse(), **changes}) if changes else chosen
+    return validated(Recipe, {**chosen.under(changes), **changes}) if changes else chosen
 
 
-def batch_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
-    """A note for when the batch size was changed and the learning rate was not; empty if there is nothing to note.
+def rate_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:
+    """A note for when batch size or optimiser was changed and the learning rate was not; empty if there is nothing to
+    note.
 
-    The gradient of a batch is a mean, so the learning rate depends on the batch size: proportionally, as a rule
-    (arXiv:1706.02677).
+    The gradient of a batch is a mean, so the learning rate depends on the batch size: as a rule proportionally for SGD
+    (arXiv:1706.02677), and to the square root for optimisers that scale their updates (arXiv:1904.00962, section 4).
     """
-    if fields.get("batch_size") is None or fields.get("learning_rate") is not None:
+    if fields.get("learning_rate") is not None:
         return ""
-    meant = recipe(source).batch_size
-    if 0.5 < chosen.batch_size / meant < 2:
+    base, rate = recipe(source), chosen.learning_rate
+    if chosen.optimizer.kind != base.optimizer.kind:
+        low, high = chosen.optimizer.usual_rates
+        return (
+            f"learning_rate {rate:g} is meant for {base.optimizer.kind}; with {chosen.optimizer.kind} "
+            f"{low:g} to {high:g} is usual"
+        )
+    ratio = chosen.batch_size / base.batch_size
+    if fields.get("batch_size") is None or 0.5 < ratio < 2:
         return ""
-    rate = chosen.learning_rate
     return (
-        f"learning_rate {rate:g} is meant for batches of {meant} images; the usual rule for {chosen.batch_size} is "
-        f"--learning-rate {rate * chosen.batch_size / meant:.2g}"
+        f"learning_rate {rate:g} is meant for batches of {base.batch_size} images; the usual rule for "
+        f"{chosen.batch_size} is --learning-rate {rate * ratio**chosen.optimizer.batch_power:.2g}"
     )

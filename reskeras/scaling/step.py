@@ -82,8 +82,8 @@ def _read(op: Op, tensor: _Tensor, output: Shape) -> int:
 
 def moved_bytes(plan: Plan, recipe: Recipe, images: int, precision: str) -> int:
     """Bytes that a step on `images` images reads and writes at least: `StepWork.moved`, and in float32 once weights and
-    momenta, or the sums of gradients where these are accumulated."""
-    updated = plan.complexity().parameters * (2 if recipe.momentum and recipe.accumulate == 1 else 1)
+    what the optimiser keeps for them, or the sums of gradients where these are accumulated."""
+    updated = plan.complexity().parameters * (1 + recipe.slots if recipe.accumulate == 1 else 1)
     return step_work(plan).moved * images * BYTES[precision] + 2 * FLOAT * updated
 
 

@@ -15,7 +15,7 @@ from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.request import recipe_of
 from reskeras.readers import CLASSES
-from reskeras.recipes.recipe import Recipe, batch_note
+from reskeras.recipes.recipe import Recipe, rate_note
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run
@@ -77,7 +77,7 @@ def train(
         division = replicas.from_chief(lambda: begun_division(path) if resume else None)
         with replicas.together():
             job = _divided(job, division, opened)
-            for note in filter(None, (*job.source.notes, batch_note(chosen, recipe_fields, named))):
+            for note in filter(None, (*job.source.notes, rate_note(chosen, recipe_fields, named))):
                 tell(note)
             begins = _start(trained, begun, chosen, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []

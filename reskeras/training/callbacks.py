@@ -17,7 +17,7 @@ from reskeras.graph.load import save_model
 from reskeras.graph.weights import read, write
 from reskeras.runs import MODEL_FILE, RunFolder
 from reskeras.training.background import Background
-from reskeras.training.optimizer import sgd_of
+from reskeras.training.optimizer import inner_optimizer
 from reskeras.training.position import Position
 from reskeras.training.step_callbacks import StepCallback
 from reskeras.training.subject import Logs, Measure
@@ -116,12 +116,12 @@ class GradientLogger(StepCallback):
         """Keep this step's gradient norm on the device, which need not have finished the step."""
         if self.position.step == 1:
             self.total, self.unread = 0.0, []
-        self.unread.append(tf.identity(sgd_of(self.model).gradient_norm))
+        self.unread.append(tf.identity(inner_optimizer(self.model).gradient_norm))
         self.steps = self.position.step
         if len(self.unread) >= READ:
             self._read()
         if self.position.left() == 0:
-            self.rate = sgd_of(self.model).last_rate()
+            self.rate = inner_optimizer(self.model).last_rate()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Add the epoch's figures to `logs`."""
@@ -148,7 +148,7 @@ class AveragedEvaluation(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Swap the averages in."""
-        averages = sgd_of(self.model).averages()
+        averages = inner_optimizer(self.model).averages()
         for variable in self.model.trainable_variables:
             if id(variable) in averages:
                 self.kept.append((variable, keras.ops.convert_to_numpy(variable)))
@@ -226,7 +226,7 @@ class RunRecorder(keras.callbacks.Callback):
         best = not self.picks or score > self.best
         self.best = max(self.best, score)
         self.writing.wait()  # before the model that is being written changes
-        write(self.saved, read(self.model, instead=sgd_of(self.model).averages()))
+        write(self.saved, read(self.model, instead=inner_optimizer(self.model).averages()))
         self.writing.start(partial(self._write, epoch, best))
 
     def _write(self, epoch: int, best: bool) -> None:

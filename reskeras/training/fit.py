@@ -25,7 +25,7 @@ from reskeras.training.exchange import tells_of_loss
 from reskeras.training.form import training_form
 from reskeras.training.guards import DivergenceStop, StateKeeper
 from reskeras.training.memory import ran_out
-from reskeras.training.optimizer import sgd_of
+from reskeras.training.optimizer import inner_optimizer
 from reskeras.training.position import Position
 from reskeras.training.precision import training_precision
 from reskeras.training.schedule_controller import ScheduleController
@@ -35,7 +35,8 @@ from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
 
-LATER = ("xla",)  # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
+# fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
+LATER = ("xla", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _prepared(
     model.prepare(feed.finished, *feed.example())
     if options.begin:
         position.epoch = options.begin
-        sgd_of(model).begin_at(position.steps)
+        inner_optimizer(model).begin_at(position.steps)
     return model
 
 
@@ -172,7 +173,7 @@ def _own_callbacks(
     measure, layers = subject.measure, subject.plan.weighted_layers()
     return _OwnCallbacks(
         GradientLogger(position),
-        ScheduleController(recipe, layers, sgd_of(model).schedule, position, measure),
+        ScheduleController(recipe, layers, inner_optimizer(model).schedule, position, measure),
         RunRecorder(run, subject.saved(), feed.held_out, position, measure) if run else None,
         ProgressPrinter(recipe.step_images, feed.watches, position, measure) if run and show else None,
         Patience(recipe.patience, measure) if recipe.patience else None,

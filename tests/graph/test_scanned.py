@@ -14,7 +14,7 @@ from reskeras.graph.compile import Context, compile_plan
 from reskeras.graph.load import load_model, save_model
 from reskeras.graph.scanned import ScannedUnits
 from reskeras.plans.plan_data import unit_data, unit_from_data
-from reskeras.training.optimizer import CoupledDecaySGD
+from reskeras.training.optimizer_steps import CoupledDecaySGD
 from tests.graph.by_hand import distance, randomised
 
 SMALL = {
@@ -122,7 +122,7 @@ def test_three_updates_with_clipping_decay_and_dropping_agree(name):
             0.003,
             momentum=0.9,
             nesterov=True,
-            coupled_decay=1e-1,
+            weight_decay=1e-1,
             decayed=["*_conv?/kernel", "stage1_unit2_*/gamma"],
             rate_factors={"stage1_*": 0.5, "stage1_unit3_*": 0.0},
             names=weights.names_of(model),
@@ -151,7 +151,7 @@ def test_a_rate_factor_of_nought_keeps_one_unit_of_a_stack():
     plan, _, scanned = both(NETS["full_preact"])
     before = weights.read(scanned)
     scanned.compile(
-        CoupledDecaySGD(0.1, coupled_decay=1e-2, rate_factors={"stage1_unit3_*": 0.0}, names=weights.names_of(scanned)),
+        CoupledDecaySGD(0.1, weight_decay=1e-2, rate_factors={"stage1_unit3_*": 0.0}, names=weights.names_of(scanned)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )

@@ -9,7 +9,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.tasks.classification.subject import compiled
 from reskeras.training import precision
-from reskeras.training.optimizer import LossScaling, sgd_of
+from reskeras.training.optimizer import LossScaling, inner_optimizer
 from tests.training.killed import NETWORK as SMALL
 from tests.training.killed import RECIPE
 
@@ -43,18 +43,18 @@ def test_units_compute_in_float16_and_weights_and_logits_stay_float32():
 def test_a_step_that_overflows_changes_nothing_and_halves_the_scale():
     model = model_of()
     model.train_on_batch(*batch())
-    scale, steps = float(model.optimizer.dynamic_scale), int(sgd_of(model).iterations)
+    scale, steps = float(model.optimizer.dynamic_scale), int(inner_optimizer(model).iterations)
     before = [weight.numpy() for weight in model.trainable_weights]
     model.optimizer.dynamic_scale.assign(1e30)
     model.train_on_batch(*batch(1))
     for weight, value in zip(model.trainable_weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
     assert float(model.optimizer.dynamic_scale) == pytest.approx(5e29)
-    assert int(sgd_of(model).iterations) == steps
+    assert int(inner_optimizer(model).iterations) == steps
     model.optimizer.dynamic_scale.assign(scale)
     model.train_on_batch(*batch(1))
-    assert int(sgd_of(model).iterations) == steps + 1
-    assert np.isfinite(float(sgd_of(model).gradient_norm))
+    assert int(inner_optimizer(model).iterations) == steps + 1
+    assert np.isfinite(float(inner_optimizer(model).gradient_norm))
 
 
 def test_gradients_are_those_of_float32_whatever_the_scale():
@@ -66,7 +66,7 @@ def test_gradients_are_those_of_float32_whatever_the_scale():
             weight.assign(start)
         model.optimizer.dynamic_scale.assign(scale)
         model.train_on_batch(*batch(2))
-        norms.append(float(sgd_of(model).gradient_norm))
+        norms.append(float(inner_optimizer(model).gradient_norm))
     assert norms[0] == pytest.approx(norms[1], rel=2e-2)
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from reskeras.recipes.recipe import recipe
 from reskeras.training import precision
-from reskeras.training.optimizer import CoupledDecaySGD
+from reskeras.training.optimizer_steps import CoupledDecaySGD
 from reskeras.training.schedule import RecipeSchedule
 
 
@@ -44,7 +44,7 @@ def test_decay_joins_the_gradient_of_kernels_before_the_momentum(nesterov):
     rate, momentum, decay = 0.1, 0.9, 0.01
     kernel = keras.Variable([1.0, -2.0], name="kernel")
     gamma = keras.Variable([1.0, -2.0], name="gamma")
-    optimizer = CoupledDecaySGD(rate, momentum=momentum, nesterov=nesterov, coupled_decay=decay)
+    optimizer = CoupledDecaySGD(rate, momentum=momentum, nesterov=nesterov, weight_decay=decay)
     gradient = np.array([0.5, 0.25])
     expected, velocity = {}, {}
     for variable, coupled in ((kernel, decay), (gamma, 0.0)):
@@ -82,7 +82,7 @@ def test_of_several_patterns_that_match_the_last_counts(factors, expected):
 
 def test_coupled_decay_is_not_what_keras_calls_weight_decay():
     ours, theirs = keras.Variable([1.0], name="kernel"), keras.Variable([1.0], name="kernel")
-    mine = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1)
+    mine = CoupledDecaySGD(0.1, momentum=0.9, weight_decay=0.1)
     stock = keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.1)
     for _ in range(3):
         mine.apply([tf.zeros(1)], [ours])
@@ -92,8 +92,8 @@ def test_coupled_decay_is_not_what_keras_calls_weight_decay():
 
 def test_parts_that_are_added_up_make_the_update_of_their_mean():
     whole, parts = (keras.Variable([1.0, -2.0], name="kernel") for _ in range(2))
-    once = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1, clip_norm=0.3)
-    twice = CoupledDecaySGD(0.1, momentum=0.9, coupled_decay=0.1, clip_norm=0.3, gradient_accumulation_steps=2)
+    once = CoupledDecaySGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.3)
+    twice = CoupledDecaySGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.3, gradient_accumulation_steps=2)
     for first, second in (([1.0, 2.0], [3.0, -4.0]), ([0.5, 0.0], [0.0, 0.25])):
         once.apply([tf.constant(np.add(first, second) / 2, tf.float32)], [whole])
         for part in (first, second):

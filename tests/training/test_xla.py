@@ -8,6 +8,7 @@ import reskeras
 from reskeras.graph.weights import read
 from reskeras.networks.orders import ORDERS
 from reskeras.networks.skips import SKIPS
+from reskeras.recipes.optimizer import OPTIMIZERS
 from reskeras.tasks.classification.subject import compiled
 from reskeras.training import form
 
@@ -68,6 +69,14 @@ def test_every_kind_of_network_compiles_to_the_same_step(fields, form):
 def test_recomputed_accumulated_averaged_and_clipped_steps_too():
     same({}, form="scanned", recompute=True)
     same({}, accumulate=2, ema=0.9, clip_norm=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["unrolled", "scanned"])
+@pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind != "sgd"])
+def test_every_optimizer_compiles_to_the_same_step(kind, form):
+    rules = {"rate_factors": {"stage1_unit2_*": 0.5}, "clip_norm": 0.5, "ema": 0.9, "weight_decay": 0.05}
+    same({"stages": [3, 1]}, form=form, optimizer=kind, **rules)
 
 
 def test_xla_is_by_default_for_gpus_whose_replicas_do_not_synchronise_inside_the_step(monkeypatch):
