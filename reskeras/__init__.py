@@ -15,6 +15,8 @@ _HOMES = {
     "plan": "reskeras.networks.request",
     "recipe": "reskeras.recipes.recipe",
     "space": "reskeras.spaces.space",
+    "source": "reskeras.data.request",
+    "Source": "reskeras.data.source",
     "build": "reskeras.api",
     "load": "reskeras.api",
     "train": "reskeras.tasks.train",

@@ -46,6 +46,10 @@ class Identified(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """What tells the data from other data of the same name."""
 
+    @property
+    def given(self) -> str:
+        """What data was that has no name to open it by."""
+
     def splits(self) -> Mapping[str, Any]:
         """The splits by name."""
 
@@ -107,6 +111,12 @@ def entries(names: Sequence[str], contents: Sequence[int], labels: Sequence[int]
     found["name"], found["content"] = name_hashes(names), np.asarray(contents, np.uint64)
     found["label"] = as_numbers(np.asarray(labels))
     return found
+
+
+def order_of(splits: Mapping[str, Any]) -> dict[str, str]:
+    """A hash of the order of each split's images, for the `facts` of a source that has them in an order of its own;
+    `splits` have `entries`."""
+    return {name: hashlib.sha256(split.entries.tobytes()).hexdigest()[:16] for name, split in splits.items()}
 
 
 def _digest(entries: Mapping[str, np.ndarray]) -> str:
@@ -173,6 +183,7 @@ def _of_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     said = {
         "classes": "its classes have different names",
         **dict.fromkeys(("digest", "records"), "its images are different"),
+        "order": "its images are in another order",
     }
     # the records of several splits are told of once
     yield from dict.fromkeys(said.get(each.field.partition(".")[0], str(each)) for each in changes(old, new))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from reskeras.data.fingerprint import Fingerprint, Identified, fingerprint
 from reskeras.data.layout import folded
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.readers import is_folder_kind
+from reskeras.readers import is_named, is_path_kind
+from reskeras.strict_json import to_json
 
 Known = Mapping[str, Any]  # provenance.json's data
 
@@ -24,9 +26,24 @@ def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
     """The facts in provenance.json that identify a source, and its fingerprint, whose entries are saved beside it."""
     found = fingerprint(source)
     kind, _, path = source.name.partition(":")
-    here = is_folder_kind(kind) and path and not is_address(path)
+    here = is_path_kind(kind) and path and not is_address(path)
     place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if here else {}
-    return {"division": source.division, "fingerprint": found.facts, **place}, found
+    nameless = source.given or ("" if is_named(source.name) else "a Source")
+    given = {"given": nameless} if nameless else {}
+    return {"division": source.division, "fingerprint": found.facts, **place, **given}, found
+
+
+def given_again(path: Path, known: Known) -> ReskerasError:
+    """The refusal to open the data of the run at `path` that a program handed over."""
+    return ReskerasError(
+        f"data: {path} was trained on {known['name']}, given in Python, and keeps their fingerprint but no images; "
+        "give them again (data=..., as to reskeras.train), or other images with the same classes"
+    )
+
+
+def identified_name(source: Source) -> str:
+    """A name that tells a source from others of its name, by its fingerprint."""
+    return f"{source.name}-{hashlib.sha256(to_json(fingerprint(source).facts, None).encode()).hexdigest()[:8]}"
 
 
 def kept_name(known: Known) -> str:
@@ -34,7 +51,7 @@ def kept_name(known: Known) -> str:
     other, unless it is gone there and exists here."""
     name, place = known["name"], known.get("place")
     kind, _, path = str(name).partition(":")
-    if not is_folder_kind(kind) or not isinstance(place, str) or Path(path).expanduser().is_absolute():
+    if not is_path_kind(kind) or not isinstance(place, str) or Path(path).expanduser().is_absolute():
         return name
     return name if Path(path).exists() and not Path(place.partition(":")[2]).exists() else place
 
@@ -53,7 +70,7 @@ def is_own(data: str | None, known: Known) -> bool:
 
 def _resolved_name(name: Any) -> Any:
     kind, _, path = str(name).partition(":")
-    if not is_folder_kind(kind) or not path:
+    if not is_path_kind(kind) or not path:
         return name
     return kind, address_form(path) if is_address(path) else Path(path).expanduser().resolve()
 

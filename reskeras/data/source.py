@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -163,7 +164,8 @@ class Source(Generic[AnySplit]):
     from, `origins` the same for the other splits, by name. `validation` is what a training watches, if the data has it
     besides test images. `division` is the version of the rule by which images are held back from training. `facts`
     distinguish the data from other data of the same name, as plain data. `multi_label`: whether images are of any
-    number of classes, see Split.
+    number of classes, see Split. `given` is what data was that has no name to open it by, such as `arrays`.
+    `data_dir` is the folder of prepared sets that it was opened with.
 
     Data that was opened for testing may have no training images: `train` is None then.
     """
@@ -182,6 +184,8 @@ class Source(Generic[AnySplit]):
     division: int = DIVISION
     facts: Mapping[str, Any] = field(default_factory=dict)
     multi_label: bool = False
+    given: str = ""
+    data_dir: str | Path | None = None
 
     def splits(self) -> dict[str, AnySplit]:
         """The splits that there are, by name: train, validation, test."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.caller_state import preserved
-from reskeras.data.registry import open_source
+from reskeras.data.kept import identified_name
+from reskeras.data.registry import Data, open_source
+from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
 from reskeras.experiments.measures import figures_of
 from reskeras.experiments.page import page_of_suite
@@ -48,7 +50,7 @@ def reproduce(
     rows: Sequence[str] = (),
     seeds: int = 1,
     out: str | Path | None = None,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: str | Path | None = None,
     tell: Callable[[str], None] = lambda note: None,
 ) -> SuiteResult:
@@ -57,12 +59,13 @@ def reproduce(
     Runs are kept in `out`/runs under a hash of what decides them, so that suites share them; a finished run is not
     trained again, an unfinished one is resumed. A failed row does not stop the others (see `SuiteResult.failed`); a
     signal or an unwritable disk does. The result is written to `out`/SUITE/SCALE after every run. Raises ReskerasError
-    (status 2) for a wrong request.
+    (status 2) for a wrong request. `data` replaces that of the scale: a name, or what `reskeras.source` takes.
     """
     import keras  # after reskeras.api, which brings TensorFlow in quietly
     import tensorflow as tf
 
-    spec, ready = prepared(suite, scale, rows, seeds, data)
+    given = None if data is None or isinstance(data, str) else open_source(data, data_dir)
+    spec, ready = prepared(suite, scale, rows, seeds, identified_name(given) if given else data)
     place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
     result = SuiteResult(name, spec, scale, [RowResult(row.name, _published(row)) for row in ready])
     for seed in range(seeds if spec.protocol else 1):
@@ -71,7 +74,7 @@ def reproduce(
                 continue
             tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
             try:
-                run = _trained(row, seed, place, data_dir, tell) if isinstance(row, TrainedRow) else None
+                run = _trained(row, seed, place, data_dir, tell, given) if isinstance(row, TrainedRow) else None
                 found.figures[seed] = figures_of(row, run, spec.measures)
                 found.runs |= {seed: str(run.path)} if run else {}
                 found.differences = differences(spec, row, run.folder.provenance() if run else None, seed + 1)
@@ -145,11 +148,18 @@ def _finished(path: Path) -> bool:
 
 
 def _trained(
-    row: TrainedRow, seed: int, place: Path, data_dir: str | Path | None, tell: Callable[[str], None]
+    row: TrainedRow,
+    seed: int,
+    place: Path,
+    data_dir: str | Path | None,
+    tell: Callable[[str], None],
+    given: Source[Split] | None,
 ) -> ClassifierRun:
     path = _place(row, seed, place)
     if not _finished(path):
-        source = open_source(row.data, data_dir)
+        source = given or open_source(row.data, data_dir)
         job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
         job.run(path, options=FitOptions(True, tell, []))
-    return ClassifierRun(path)
+    run = ClassifierRun(path)
+    run.given = given
+    return run
