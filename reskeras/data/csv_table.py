@@ -125,8 +125,8 @@ class _Opened:
         if not testing:
             self._every_class_has_images(splits["train"][1], notes)
         if "test" not in splits:
-            names, labels = [row.path for row in self.rows["train"] if _file(path, row) in readable], splits["train"][1]
-            parts, how = divided(names, labels, TEST_SHARE), "a fixed sample of about 20% of each class"
+            names = [folded(row.path) for row in self.rows["train"] if _file(path, row) in readable]
+            parts, how = divided(names, splits["train"][1], TEST_SHARE), "a fixed sample of about 20% of each class"
             if not len(parts[1]):
                 raise ReskerasError(f"data: {path} has one image per class; at least two are needed, one for testing")
             whole = splits["train"][0]
@@ -167,7 +167,7 @@ class _Opened:
             labels = np.array([places[row.classes[0]] for row in rows], np.int32)
         files = [_file(self.table.file, row) for row in rows]
         checked = [readable[file] for file in files]
-        identified = entries([row.path for row in rows], [each.content for each in checked], labels)
+        identified = entries([folded(row.path) for row in rows], [each.content for each in checked], labels)
         return file_split(name, files, labels, channels, checked, identified), labels
 
     def _every_class_has_images(self, labels: np.ndarray, notes: list[str]) -> None:
@@ -236,7 +236,7 @@ def _row(file: Path, line: int, cells: dict[str, str], several: bool) -> Row:
         if role is None or role[1]:
             raise unknown("data: split", cells["split"], ROLES, where)
         split = role[0]
-    return Row(line, os.path.normpath(folded(path)), classes, split)
+    return Row(line, os.path.normpath(path), classes, split)
 
 
 def _refuse_twice(file: Path, rows: list[Row]) -> None:

@@ -53,7 +53,8 @@ def prepare_data(
     name: str | None = None,
     progress: Progress = lambda done, of: None,
 ) -> PreparedSet:
-    """Write the images of `source` (a name, or what `reskeras.source` takes) as the set `name` (default: made from the source's name) into the folder `out`.
+    """Write the images of `source` (a name, or what `reskeras.source` takes) as the set `name` (default: made from the
+    source's name) into the folder `out`.
 
     Images whose shorter side is longer than `size` pixels are resized to it (bilinear, antialiased) as shown, JPEGs to
     JPEGs of `quality`, others to PNGs; smaller ones keep their bytes, and all do if `size` is None. Splits, order,

@@ -30,7 +30,7 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     if isinstance(reader, Plugin) and not isinstance(source, Source):
         raise failure(f"data: {name}: {reader.described} gave a {type(source).__name__} instead of a reskeras.Source")
     notes = (*map(named, source.notes), *ignored_plugins(reader.kind))
-    return replace(source, name=name, notes=notes, data_dir=purpose.data_dir)
+    return replace(source, name=name, notes=notes, given="", data_dir=purpose.data_dir)
 
 
 def open_source(

@@ -11,8 +11,8 @@ SIZE = 12
 
 
 def images_of(count, seed=0, size=SIZE):
-    """uint8 (count, size, size, 3) with int64 labels (count,), in the order in which a folder has them; each class has a
-    brightness of its own."""
+    """uint8 (count, size, size, 3) with int64 labels (count,), in the order in which a folder has them; each class has
+    a brightness of its own."""
     rng = np.random.default_rng(seed)
     labels = np.sort(np.arange(count) % len(CLASSES))
     pixels = rng.integers(0, 120, (count, size, size, 3)) + 60 * labels[:, None, None, None]
