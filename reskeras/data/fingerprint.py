@@ -23,6 +23,7 @@ from reskeras.files import atomic_file
 from reskeras.walk import counted_images
 
 VERSION = 1
+REORDERED = "its images are in another order"
 ENTRY = np.dtype([("name", "<u8"), ("content", "<u8"), ("label", "<i4")])
 LARGEST_FILE = 4 << 30  # bytes; 20 an image
 
@@ -183,7 +184,7 @@ def _of_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     said = {
         "classes": "its classes have different names",
         **dict.fromkeys(("digest", "records"), "its images are different"),
-        "order": "its images are in another order",
+        "order": REORDERED,
     }
     # the records of several splits are told of once
     yield from dict.fromkeys(said.get(each.field.partition(".")[0], str(each)) for each in changes(old, new))

@@ -12,7 +12,7 @@ import numpy as np
 
 from reskeras.addresses import address_form, is_address
 from reskeras.data.division import BY_POSITION
-from reskeras.data.fingerprint import Fingerprint, Identified, fingerprint
+from reskeras.data.fingerprint import REORDERED, Fingerprint, Identified, fingerprint
 from reskeras.data.layout import folded
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
@@ -116,15 +116,35 @@ def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path)
         notes.append("the run has no fingerprint of its data; images are split as in versions without fingerprints")
     elif differences:
         notes.append(f"{source.name} has changed since training: {', '.join(differences)}")
-        trained = Fingerprint.load(known["fingerprint"], file).entries.get("train")
-        if trained is not None and source.test.entries is not None:
-            seen = np.isin(source.test.entries, trained)
-            if seen.all() and len(seen):
-                raise ReskerasError(
-                    f"data: the run was trained on all {len(seen):,} images that {source.name} now has for testing; "
-                    "give --data with images that it has not seen"
-                )
-            if seen.any():
-                source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
-                notes.append(f"{seen.sum():,} images that the run was trained on are excluded from the test")
+        seen = _seen(source, known, file)
+        if seen.all() and len(seen):
+            raise ReskerasError(
+                f"data: the run was trained on all {len(seen):,} images that {source.name} now has for testing; "
+                "give --data with images that it has not seen"
+            )
+        if seen.any():
+            source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
+            notes.append(f"{seen.sum():,} images that the run was trained on are excluded from the test")
     return replace(source, notes=tuple(notes))
+
+
+def as_others(source: Source, known: Known, file: Path) -> Source:
+    """Data given in Python to test a run on, which is not what it was trained on; a note says so, and which of its test
+    images are."""
+    seen = int(_seen(source, known, file).sum())
+    some = f", but has {seen:,} of them for testing" if seen else ""
+    return replace(source, notes=(*source.notes, f"{source.name}: not the images that the run was trained on{some}"))
+
+
+def is_same(source: Source, known: Known, file: Path) -> bool:
+    """Whether data given in Python is what a run was trained on, in whatever order."""
+    return changes(known, file, source) in ([], [REORDERED])
+
+
+def _seen(source: Source, known: Known, file: Path) -> np.ndarray:
+    """bool (n,): which test images the run was trained on; empty where that cannot be told."""
+    facts = known.get("fingerprint")
+    trained = Fingerprint.load(facts, file).entries.get("train") if isinstance(facts, dict) else None
+    if trained is None or source.test.entries is None:
+        return np.zeros(0, bool)
+    return np.isin(source.test.entries, trained)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 from reskeras.addresses import named
 from reskeras.caller_state import preserved
 from reskeras.data.given import in_memory
-from reskeras.data.kept import Known, as_trained, changes, division_of, given_again, is_own, kept_name
+from reskeras.data.kept import Known, as_others, as_trained, division_of, given_again, is_own, is_same, kept_name
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import Data
 from reskeras.data.source import AnySplit, Source
@@ -124,9 +124,7 @@ class Run(Generic[AnySplit]):
         unnamed = not known and classes == numbered(len(classes))
         source = opened(data, data_dir, testing=() if unnamed else classes)
         if known.get("given") and source.given:
-            source = replace(
-                source, notes=(*source.notes, f"{source.name}: not the images that the run was trained on")
-            )
+            source = as_others(source, known, self.folder.data_file)
         if unnamed and len(source.classes) != len(classes):
             raise ReskerasError(
                 f"data: {source.name} has {len(source.classes)} classes, but {self.path} has {len(classes)} "
@@ -138,7 +136,7 @@ class Run(Generic[AnySplit]):
         """`data` opened as the run's training did, if it is the same."""
         with suppress(ReskerasError):  # what may be tested on need not be enough to train on
             source = find_task(self.task).open_source(data, division=division_of(known))
-            if changes(known, self.folder.data_file, source) == []:
+            if is_same(source, known, self.folder.data_file):
                 return source
         return None
 

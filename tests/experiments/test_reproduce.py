@@ -165,3 +165,25 @@ def test_a_signal_stops_it_in_its_row_and_the_same_command_goes_on_to_the_same_r
     assert ask(*words, tmp_path / "stopped").exit_code == ask(*words, tmp_path / "whole").exit_code == 0
     stopped, whole = (tmp_path / name / "v1-figure-7" / "smoke" / "results.csv" for name in ("stopped", "whole"))
     assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_rows_are_trained_on_images_given_in_python_and_told_from_others(tmp_path):
+    import numpy as np
+
+    labels = np.arange(40) % 2
+    images = (labels[:, None, None, None] * 150 + np.random.default_rng(0).integers(0, 90, (40, 8, 8, 1))).astype(
+        np.uint8
+    )
+    told = []
+
+    def asked(images):
+        return reskeras.reproduce(
+            "v1-figure-6", "smoke", rows=["plain-20"], data=(images, labels), out=tmp_path, tell=told.append
+        )
+
+    first, same, other = asked(images), asked(images), asked(images[::-1])
+    assert not first.failed
+    assert any("instead of cifar10" in each and "arrays-" in each for each in first.rows[0].differences)
+    assert first.rows[0].runs == same.rows[0].runs != other.rows[0].runs
+    assert first.rows[0].figures == same.rows[0].figures
+    assert sum(note.startswith("preprocessing") for note in told) == 2

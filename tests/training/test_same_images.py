@@ -66,6 +66,9 @@ def test_the_same_images_are_recognised_and_others_told(of_arrays):
     assert (alone.images, alone.loss) == (12, expected.loss)
     assert any("not the images that the run was trained on" in note for note in notes)
     assert again.evaluate((TEST[0][:1], TEST[1][:1])).images == 1
+    mixed = tuple(np.concatenate([test, train[:5]]) for test, train in zip(TEST, TRAIN, strict=True))
+    assert again.evaluate(mixed, tell=notes.append).images == 17
+    assert notes[-1].endswith("not the images that the run was trained on, but has 5 of them for testing")
     with pytest.raises(ReskerasError, match=r"y\[0\] is 3; there are 3 classes"):
         again.evaluate((TEST[0][:1], [3]))
 
@@ -74,7 +77,11 @@ def test_images_held_out_of_arrays_are_found_again(tmp_path):
     run = trained((TRAIN[0], TRAIN[1]), tmp_path / "run")
     test = run.folder.provenance()["data"]["test"]
     assert 0 < test < 24
-    assert reskeras.Run(run.path).evaluate(TRAIN).images == test
+    again, notes = reskeras.Run(run.path), []
+    assert again.evaluate(TRAIN).images == test
+    assert again.evaluate((TRAIN[0][::-1], TRAIN[1][::-1]), tell=notes.append).images == test  # in whatever order
+    assert any("its images are in another order" in note for note in notes)
+    assert not [note for note in notes if "excluded" in note or "not the images" in note]
 
 
 def test_training_goes_on_with_the_same_images_only(tmp_path):
