@@ -17,6 +17,8 @@ _HOMES = {
     "plan": "reskeras.networks.request",
     "recipe": "reskeras.recipes.recipe",
     "space": "reskeras.spaces.space",
+    "source": "reskeras.data.request",
+    "Source": "reskeras.data.source",
     "build": "reskeras.api",
     "load": "reskeras.api",
     "train": "reskeras.tasks.train",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.analysis import analyse as analyse_weights
 from reskeras.caller_state import preserved
-from reskeras.data.registry import open_source
+from reskeras.data.registry import Data, open_source
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.statistics import recalibrate as recalibrated
 from reskeras.files import check_place, local_path, write_json
@@ -126,7 +126,7 @@ def write_report(*runs: str | Path | Run, out: str | Path | None = None, data_di
 @preserved()
 def analyse_fresh(
     spec: str | Path | AnyNetwork,
-    data: str = "digits",
+    data: Data = "digits",
     data_dir: str | Path | None = None,
     *,
     seed: int = 0,
@@ -187,7 +187,7 @@ def port(
 def tune(
     over: str | Path | Mapping[str, Any] | Space,
     spec: str | Path | AnyNetwork,
-    data: str = "digits",
+    data: Data = "digits",
     recipe: str | Path | Recipe = "quick",
     *,
     tuner: str = "bayesian",
@@ -222,8 +222,10 @@ def tune(
     )
     chosen = held_out(read_recipe(recipe, epochs=epochs))
     limits = Limits(max_params, max_multiply_adds, max_activation_memory, max_latency_ms)
-    place = place_for_search(out, network(spec), data)
+    base = network(spec)
+    place = place_for_search(out, base, data) if isinstance(data, str) else None  # refused before the data is opened
     model = HyperModel(over, spec, data, read_recipe(chosen, patience=patience), data_dir=data_dir, limits=limits)
+    place = place or place_for_search(out, base, model.source.name)
     search = search_for(how, model, place, command, tell, ended)
     if role() in (None, CHIEF):
         draw_search(search)

@@ -39,6 +39,12 @@ def yaml_block(name):
     return block
 
 
+def python_block(start):
+    """The Python block of the README whose first line is `start`."""
+    [block] = [block for kind, block in BLOCKS if kind == "python" and block.startswith(f"{start}\n")]
+    return block
+
+
 def without_timing(text):
     return re.sub(r"\s+", " ", re.sub(r"in \d+\.\d s|\d+\.\d s\b", "", text)).strip()
 
@@ -99,6 +105,31 @@ def test_every_command_named_in_the_readme_exists():
         assert name in COMMANDS
 
 
+def test_data_from_python_is_trained_on_as_the_readme_says(tmp_path):
+    checks = (
+        "assert (data.train.count, data.test.count, data.classes[9]) == (1500, 297, '9')\n"
+        "assert any('float images from 0 to 1 became uint8, rounded by up to 0.50' in note for note in data.notes)\n"
+        "assert run.evaluate().loss == reskeras.Run('saved_models/mine').evaluate(data).loss\n"
+    )
+    done = finished([sys.executable, "-c", python_block("# data from Python") + checks], tmp_path, 300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    refused = run("reskeras evaluate saved_models/mine", tmp_path)
+    assert refused.returncode == 2 and "keeps their fingerprint but no images; give them again" in refused.stderr
+
+
+def test_the_table_of_the_readme_is_read(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    assert "columns `path`, `label` and, if wanted, `split`" in README and "`cat|hat`" in README
+    for name in "abcd":
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    rows = ["path,label,split", "a.png,cat|hat,train", "b.png,hat,train", "c.png,,train", "d.png,cat,test"]
+    (tmp_path / "photos.csv").write_text("\n".join(rows))
+    done = run("reskeras data csv:photos.csv", tmp_path)
+    assert done.returncode == 0 and "at most 2; none in 1 training" in done.stdout, done.stderr
+
+
 @pytest.mark.slow
 def test_build_prints_what_the_readme_shows(tmp_path):
     [(command, output)] = [pair for pair in examples() if pair[0].split()[1] == "build"]
@@ -141,7 +172,6 @@ def test_train_evaluate_predict_export_run_as_in_the_readme(tmp_path):
 
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path):
-    [code] = [block for kind, block in BLOCKS if kind == "python"]
-    done = finished([sys.executable, "-c", code], tmp_path, 900)
+    done = finished([sys.executable, "-c", python_block("import reskeras")], tmp_path, 900)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "saved_models" / "try" / "export").is_dir()

@@ -36,19 +36,19 @@ class Checked:
     content: int = 0
 
 
-def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
-    """Check each of `files`, which are below `folder`, by decoding it in a pool of threads (about 1 ms for a small
-    image), unless the cache has it with this name, size and time.
+def check_files(source: Path, files: list[Path]) -> dict[Path, Checked]:
+    """Check each of `files` of a `source`, a folder or a list of files, by decoding it in a pool of threads (about 1 ms
+    for a small image), unless the cache has it with this name, size and time.
 
     The cache is in the user's, see user_cache.py. Broken files are not cached: they may be repaired, or their
     permissions, without a change of time.
     """
-    place = cache_file("folders", [folder], ".json")
+    place = cache_file("folders", [source], ".json")
     known, found = _remembered(place), {}
     with ThreadPoolExecutor(READERS) as pool:
         now = dict(zip(files, pool.map(_stat, files), strict=True))
     for file in files:
-        entry = known.get(_name(folder, file))
+        entry = known.get(_name(source, file))
         if now[file] and entry and now[file] == (entry.size, entry.mtime_ns):
             found[file] = entry
     fresh = [file for file in files if file not in found]
@@ -59,7 +59,7 @@ def check_files(folder: Path, files: list[Path]) -> dict[Path, Checked]:
             (size, mtime_ns), (mode, plain, content) = now[file] or (0, 0), examined
             found[file] = Checked(size, mtime_ns, mode, plain, content)
     if place and any(found[file].mode for file in fresh):
-        _remember(place, {_name(folder, file): entry for file, entry in found.items() if entry.mode})
+        _remember(place, {_name(source, file): entry for file, entry in found.items() if entry.mode})
     return found
 
 
@@ -101,8 +101,8 @@ def why_not_read(file: Path) -> str:
     return "can be read now"
 
 
-def _name(folder: Path, file: Path) -> str:
-    return str(file.relative_to(folder))
+def _name(source: Path, file: Path) -> str:
+    return str(file.relative_to(source) if file.is_relative_to(source) else file)
 
 
 def _readers() -> list[Any]:

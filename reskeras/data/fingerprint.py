@@ -16,12 +16,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from reskeras.data.class_labels import as_numbers
 from reskeras.data.division import name_hashes
 from reskeras.documents.changes import changes
 from reskeras.files import atomic_file
 from reskeras.walk import counted_images
 
 VERSION = 1
+REORDERED = "its images are in another order"
 ENTRY = np.dtype([("name", "<u8"), ("content", "<u8"), ("label", "<i4")])
 LARGEST_FILE = 4 << 30  # bytes; 20 an image
 
@@ -44,6 +46,10 @@ class Identified(Protocol):
     @property
     def facts(self) -> Mapping[str, Any]:
         """What tells the data from other data of the same name."""
+
+    @property
+    def given(self) -> str:
+        """What data was that has no name to open it by."""
 
     def splits(self) -> Mapping[str, Any]:
         """The splits by name."""
@@ -101,10 +107,17 @@ def fingerprint(source: Identified) -> Fingerprint:
 
 
 def entries(names: Sequence[str], contents: Sequence[int], labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """ENTRY (n,) of images by name, 64 bits that stand for the content, and label."""
+    """ENTRY (n,) of images by name, 64 bits that stand for the content, and label, one or several."""
     found = np.empty(len(names), ENTRY)
-    found["name"], found["content"], found["label"] = name_hashes(names), np.asarray(contents, np.uint64), labels
+    found["name"], found["content"] = name_hashes(names), np.asarray(contents, np.uint64)
+    found["label"] = as_numbers(np.asarray(labels))
     return found
+
+
+def order_of(splits: Mapping[str, Any]) -> dict[str, str]:
+    """A hash of the order of each split's images, for the `facts` of a source that has them in an order of its own;
+    `splits` have `entries`."""
+    return {name: hashlib.sha256(split.entries.tobytes()).hexdigest()[:16] for name, split in splits.items()}
 
 
 def _digest(entries: Mapping[str, np.ndarray]) -> str:
@@ -171,6 +184,7 @@ def _of_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     said = {
         "classes": "its classes have different names",
         **dict.fromkeys(("digest", "records"), "its images are different"),
+        "order": REORDERED,
     }
     # the records of several splits are told of once
     yield from dict.fromkeys(said.get(each.field.partition(".")[0], str(each)) for each in changes(old, new))

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from reskeras.data.checked import Checked, check_files, why_not_read
-from reskeras.data.decode import decode, read_stored
+from reskeras.data.checked import Checked, check_files
 from reskeras.data.division import BY_POSITION, DIVISION, divided, divided_by_position
+from reskeras.data.file_split import channels_of, file_split, skipped
 from reskeras.data.fingerprint import entries
 from reskeras.data.layout import Layout, folded, read_layout
-from reskeras.data.plain import one_plain_format
 from reskeras.data.purpose import Purpose
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import is_utf8
-from reskeras.walk import NAMED, SUFFIXES, Walk, is_image, listed
+from reskeras.walk import SUFFIXES, Walk, is_image
 
 TEST_SHARE = 0.2
 
@@ -126,7 +124,7 @@ class _Opened:
         others = [file for files in found.values() for each in files.values() for file in each if not is_image(file)]
         checked = check_files(path, list(dict.fromkeys(images)))
         readable = {file: entry for file, entry in checked.items() if entry.mode is not None}
-        unread = tuple(_skipped(images, others, readable))
+        unread = tuple(skipped(images, others, readable))
         notes = [*layout.notes, *_case_notes(known.values()), *unread, *walk.left_out.notes()]
         present = {
             name for files in found.values() for name, each in files.items() if not readable.keys().isdisjoint(each)
@@ -145,7 +143,7 @@ class _Opened:
         if not files:
             raise ReskerasError(f"data: {folder} has no image that can be read{self._why()}")
         checked = [self.readable[file] for file in files]
-        return _split(
+        return file_split(
             name, files, labels, self._channels(), checked, entries(names, [each.content for each in checked], labels)
         )
 
@@ -193,8 +191,7 @@ class _Opened:
         return [file for file, _ in rows], names, np.array([label for _, label in rows], np.int32)
 
     def _channels(self) -> int:
-        grey = bool(self.readable) and all(entry.mode == "L" for entry in self.readable.values())
-        return 1 if grey else 3
+        return channels_of(self.readable.values())
 
     def _why(self) -> str:
         """What was skipped, for an error message."""
@@ -245,41 +242,3 @@ def _case_notes(classes: Iterable[str]) -> Iterator[str]:
 def _below(file: Path, folder: Path) -> str:
     """The path of `file` within its class' folder, which is below `folder`."""
     return "/".join(file.relative_to(folder).parts[1:])
-
-
-def _skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:
-    """Notes on files that are not images or cannot be read."""
-    if skipped := [file for file in images if file not in readable]:
-        named = [f"{listed([file])} ({why_not_read(file)})" for file in skipped[:NAMED]]
-        more = f" and {len(skipped) - NAMED:,} more" if len(skipped) > NAMED else ""
-        yield f"skipped {len(skipped)} of {len(images)} images that cannot be read: {', '.join(named)}{more}"
-    if others:
-        yield f"skipped {len(others)} files that are not images ({', '.join(sorted(SUFFIXES))}): {listed(others)}"
-
-
-def _split(
-    name: str, files: list[Path], labels: np.ndarray, channels: int, checked: list[Checked], identified: np.ndarray
-) -> Split:
-    names = [str(file) for file in files]
-    paths, targets = tf.constant(names), tf.constant(labels)
-    bytes_of = tf.constant([each.size for each in checked], tf.int32)
-    plain = one_plain_format(each.plain for each in checked)
-
-    def encoded(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return read_stored(tf.gather(paths, index), tf.gather(bytes_of, index)), tf.gather(targets, index)
-
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        data, label = encoded(index)
-        return decode(data, channels, plain), label
-
-    return Split(
-        name,
-        len(files),
-        load,
-        encoded=encoded,
-        label=lambda indices: tf.gather(targets, indices),
-        where=names.__getitem__,
-        checked=True,
-        plain=plain,
-        entries=identified,
-    )

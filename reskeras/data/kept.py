@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 
 from reskeras.addresses import address_form, is_address
 from reskeras.data.division import BY_POSITION
-from reskeras.data.fingerprint import Fingerprint, Identified, fingerprint
+from reskeras.data.fingerprint import REORDERED, Fingerprint, Identified, fingerprint
 from reskeras.data.layout import folded
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
-from reskeras.readers import is_folder_kind
+from reskeras.readers import is_named, is_path_kind
+from reskeras.strict_json import to_json
 
 Known = Mapping[str, Any]  # provenance.json's data
 
@@ -24,9 +26,24 @@ def identity(source: Identified) -> tuple[dict[str, Any], Fingerprint]:
     """The facts in provenance.json that identify a source, and its fingerprint, whose entries are saved beside it."""
     found = fingerprint(source)
     kind, _, path = source.name.partition(":")
-    here = is_folder_kind(kind) and path and not is_address(path)
+    here = is_path_kind(kind) and path and not is_address(path)
     place = {"place": f"{kind}:{Path(path).expanduser().absolute()}"} if here else {}
-    return {"division": source.division, "fingerprint": found.facts, **place}, found
+    nameless = source.given or ("" if is_named(source.name) else "a Source")
+    given = {"given": nameless} if nameless else {}
+    return {"division": source.division, "fingerprint": found.facts, **place, **given}, found
+
+
+def given_again(path: Path, known: Known) -> ReskerasError:
+    """The refusal to open the data of the run at `path` that a program handed over."""
+    return ReskerasError(
+        f"data: {path} was trained on {known['name']}, given in Python, and keeps their fingerprint but no images; "
+        "give them again (data=..., as to reskeras.train), or other images with the same classes"
+    )
+
+
+def identified_name(source: Source) -> str:
+    """A name that tells a source from others of its name, by its fingerprint."""
+    return f"{source.name}-{hashlib.sha256(to_json(fingerprint(source).facts, None).encode()).hexdigest()[:8]}"
 
 
 def kept_name(known: Known) -> str:
@@ -34,7 +51,7 @@ def kept_name(known: Known) -> str:
     other, unless it is gone there and exists here."""
     name, place = known["name"], known.get("place")
     kind, _, path = str(name).partition(":")
-    if not is_folder_kind(kind) or not isinstance(place, str) or Path(path).expanduser().is_absolute():
+    if not is_path_kind(kind) or not isinstance(place, str) or Path(path).expanduser().is_absolute():
         return name
     return name if Path(path).exists() and not Path(place.partition(":")[2]).exists() else place
 
@@ -53,7 +70,7 @@ def is_own(data: str | None, known: Known) -> bool:
 
 def _resolved_name(name: Any) -> Any:
     kind, _, path = str(name).partition(":")
-    if not is_folder_kind(kind) or not path:
+    if not is_path_kind(kind) or not path:
         return name
     return kind, address_form(path) if is_address(path) else Path(path).expanduser().resolve()
 
@@ -99,15 +116,35 @@ def as_trained(source: Source, known: Known, classes: Sequence[str], file: Path)
         notes.append("the run has no fingerprint of its data; images are split as in versions without fingerprints")
     elif differences:
         notes.append(f"{source.name} has changed since training: {', '.join(differences)}")
-        trained = Fingerprint.load(known["fingerprint"], file).entries.get("train")
-        if trained is not None and source.test.entries is not None:
-            seen = np.isin(source.test.entries, trained)
-            if seen.all() and len(seen):
-                raise ReskerasError(
-                    f"data: the run was trained on all {len(seen):,} images that {source.name} now has for testing; "
-                    "give --data with images that it has not seen"
-                )
-            if seen.any():
-                source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
-                notes.append(f"{seen.sum():,} images that the run was trained on are excluded from the test")
+        seen = _seen(source, known, file)
+        if seen.all() and len(seen):
+            raise ReskerasError(
+                f"data: the run was trained on all {len(seen):,} images that {source.name} now has for testing; "
+                "give --data with images that it has not seen"
+            )
+        if seen.any():
+            source = replace(source, test=source.test.part("test", np.flatnonzero(~seen)))
+            notes.append(f"{seen.sum():,} images that the run was trained on are excluded from the test")
     return replace(source, notes=tuple(notes))
+
+
+def as_others(source: Source, known: Known, file: Path) -> Source:
+    """Data given in Python to test a run on, which is not what it was trained on; a note says so, and which of its test
+    images are."""
+    seen = int(_seen(source, known, file).sum())
+    some = f", but has {seen:,} of them for testing" if seen else ""
+    return replace(source, notes=(*source.notes, f"{source.name}: not the images that the run was trained on{some}"))
+
+
+def is_same(source: Source, known: Known, file: Path) -> bool:
+    """Whether data given in Python is what a run was trained on, in whatever order."""
+    return changes(known, file, source) in ([], [REORDERED])
+
+
+def _seen(source: Source, known: Known, file: Path) -> np.ndarray:
+    """bool (n,): which test images the run was trained on; empty where that cannot be told."""
+    facts = known.get("fingerprint")
+    trained = Fingerprint.load(facts, file).entries.get("train") if isinstance(facts, dict) else None
+    if trained is None or source.test.entries is None:
+        return np.zeros(0, bool)
+    return np.isin(source.test.entries, trained)

@@ -15,13 +15,14 @@ import tensorflow as tf
 
 from reskeras.data.batches import READERS, mapped, read_batches
 from reskeras.data.decode import to_pixels
-from reskeras.data.registry import open_source
+from reskeras.data.registry import Data, open_source
 from reskeras.data.resample import resampled
 from reskeras.data.source import Source, Split
 from reskeras.data.tfds_builder import first_line
 from reskeras.data.windows import decode_window, shape_of
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import local_path, move, workspace
+from reskeras.readers import is_path_kind
 
 VERSION = "1.0.0"
 AT_ONCE = 64  # images that are read together
@@ -43,7 +44,7 @@ class PreparedSet:
 
 
 def prepare_data(
-    source: str,
+    source: Data,
     out: str | Path,
     *,
     data_dir: str | Path | None = None,
@@ -52,7 +53,8 @@ def prepare_data(
     name: str | None = None,
     progress: Progress = lambda done, of: None,
 ) -> PreparedSet:
-    """Write the images of `source` as the set `name` (default: made from the source's name) into the folder `out`.
+    """Write the images of `source` (a name, or what `reskeras.source` takes) as the set `name` (default: made from the
+    source's name) into the folder `out`.
 
     Images whose shorter side is longer than `size` pixels are resized to it (bilinear, antialiased) as shown, JPEGs to
     JPEGs of `quality`, others to PNGs; smaller ones keep their bytes, and all do if `size` is None. Splits, order,
@@ -65,8 +67,10 @@ def prepare_data(
         raise ReskerasError(f"size: {size}: should be at least 1 pixel, or none to keep all images as they are")
     if not 1 <= quality <= 100:
         raise ReskerasError(f"quality: {quality}: should be from 1 to 100, as of JPEG")
-    name = _checked_name(name) if name is not None else _name_from(source)
-    opened, out = open_source(source, data_dir), local_path(out, "out", only=name)
+    name = None if name is None else _checked_name(name)
+    opened = open_source(source, data_dir)
+    name = name or _name_from(opened.name)
+    out = local_path(out, "out", only=name)
     if (out / name).exists():
         raise ReskerasError(f"out: {out / name} exists; remove it, or choose another --out or --name")
     with workspace(out) as place:
@@ -83,7 +87,7 @@ def prepare_data(
 def _name_from(source: str) -> str:
     """A TFDS name for a source: of folder:~/My photos my_photos, of tfds:beans/small beans_small."""
     last = source.partition(":")[2] or source
-    last = Path(last).name if source.startswith("folder:") else last
+    last = Path(last).name if is_path_kind(source.partition(":")[0]) else last
     name = re.sub(r"[^a-z0-9]+", "_", last.lower()).strip("_")
     return name if NAME.fullmatch(name) else f"set_{name}".rstrip("_")
 
@@ -98,6 +102,8 @@ def _store(source: Source[Split], place: Path, name: str, size: int | None, qual
     """Write all splits by TFDS' own writer."""
     import tensorflow_datasets as tfds
 
+    if source.multi_label:
+        raise ReskerasError(f"data: {source.name} has several classes per image, which a prepared set has no place for")
     if unwritable := [each for each in source.classes if "\n" in each or each != each.strip()]:
         raise ReskerasError(f"data: class {unwritable[0]!r}: TFDS keeps no name with line breaks or outer spaces")
     logging.getLogger("absl").setLevel(logging.ERROR)

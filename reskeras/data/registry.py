@@ -1,4 +1,4 @@
-"""Sources by name: `digits`, `cifar10`, `tfds:NAME`, `folder:PATH`; `NAME@10000` for a part of the training images."""
+"""Sources by name: `digits`, `tfds:NAME`, `folder:PATH`, ...; `NAME@10000` for a part of the training images."""
 
 from __future__ import annotations
 
@@ -6,31 +6,38 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from reskeras.addresses import named
 from reskeras.data.division import DIVISION
+from reskeras.data.given import in_memory
 from reskeras.data.purpose import Purpose
 from reskeras.data.sample import part_of_each_class
 from reskeras.data.source import Source, Split
-from reskeras.errors import ReskerasError, unknown
-from reskeras.readers import CLASSES, OBJECTS, kinds_of, readers_of
+from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.readers import CLASSES, OBJECTS, Plugin, ignored_plugins, is_path_kind, kinds_of, reader_for, readers_of
+
+Data = Any  # a name, a Source, arrays or datasets: see `request.source`
 
 
 def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     """The source called `name`, by the reader for `annotation` that accepts it; ReskerasError (status 2) when there
     is none. Nothing is downloaded."""
-    readers = readers_of(annotation)
-    for reader in readers:
-        if reader.takes(name):
-            source = reader.open(name, purpose)
-            return replace(source, name=name, notes=tuple(map(named, source.notes)))
-    raise unknown("data", name, [reader.usage for reader in readers])
+    reader = reader_for(name, annotation)
+    if reader is None:
+        raise unknown("data", name, [each.usage for each in readers_of(annotation)])
+    source = reader.open(name, purpose)
+    if isinstance(reader, Plugin) and not isinstance(source, Source):
+        raise failure(f"data: {name}: {reader.described} gave a {type(source).__name__} instead of a reskeras.Source")
+    notes = (*map(named, source.notes), *ignored_plugins(reader.kind))
+    return replace(source, name=name, notes=notes, given="", data_dir=purpose.data_dir)
 
 
 def open_source(
-    name: str, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None
+    data: Data, data_dir: str | Path | None = None, *, division: int = DIVISION, testing: Sequence[str] | None = None
 ) -> Source[Split]:
-    """The source of classified images called `name`: digits, cifar10, cifar100, tfds:NAME[/CONFIG] or folder:PATH.
+    """The source of classified images that `data` is the name of: digits, cifar10, cifar100, tfds:NAME[/CONFIG],
+    folder:PATH or another of readers.py; or what `request.source` takes instead of a name.
 
     With `@N` at its end, such as cifar10@10000, N of its training images, of each class alike, and all its test
     images; a folder whose own name ends so is that folder. `data_dir` is where TFDS sets are prepared. Nothing is
@@ -44,25 +51,44 @@ def open_source(
     Raises ReskerasError (status 2) for an unknown name, a set that is not there, fewer than two classes to train on, a
     class that is not among those of `testing`, or a part that is not there.
     """
-    match = re.fullmatch(r"(.*?)@(\d{1,9})", name, re.DOTALL)
+    purpose = Purpose(data_dir, division, testing)
+    if not isinstance(data, str):
+        return _matched(data if isinstance(data, Source) else in_memory(data).source(purpose), testing)
+    match, name = re.fullmatch(r"(.*?)@(\d{1,9})", data, re.DOTALL), data
     whole, part = match.groups() if match else (name, None)
-    if part and name.startswith("folder:") and Path(name.removeprefix("folder:")).expanduser().is_dir():
+    kind, _, place = name.partition(":")
+    if part and is_path_kind(kind) and Path(place).expanduser().exists():
         whole, part = name, None
     _check_kind(whole)
-    source = opened(whole, CLASSES, Purpose(data_dir, division, testing))
-    if testing is None and len(source.classes) < 2:
-        raise ReskerasError(f"data: {whole} has one class ({source.classes[0]}); a classifier needs two or more")
-    if testing:
-        source = source.matched(testing)
+    source = _matched(opened(whole, CLASSES, purpose), testing)
     return source if part is None else _with_part(source, name, int(part))
+
+
+def enough_classes(source: Source[Split]) -> Source[Split]:
+    """`source`, or a ReskerasError for one of too few classes to train on: two, or one of several labels."""
+    if len(source.classes) < 2 and not source.multi_label:
+        raise ReskerasError(f"data: {source.name} has one class ({source.classes[0]}); a classifier needs two or more")
+    return source
+
+
+def _matched(source: Source[Split], testing: Sequence[str] | None) -> Source[Split]:
+    """`source` with the classes of a run, if it is `testing` one."""
+    if testing is None:
+        return enough_classes(source)
+    return source.matched(testing) if testing else source
 
 
 def _check_kind(name: str) -> None:
     """ReskerasError with advice for what is most often mistaken for a source of classified images."""
     if name.partition(":")[0] in kinds_of(OBJECTS) - kinds_of(CLASSES):
         raise ReskerasError(f"data: {name} has annotated images, which are for detectors; see reskeras detect --help")
-    if name and not any(reader.takes(name) for reader in readers_of(CLASSES)) and Path(name).expanduser().is_dir():
+    if not name or "\0" in name or any(reader.takes(name) for reader in readers_of(CLASSES)):
+        return
+    place = Path(name).expanduser()
+    if place.is_dir():
         raise ReskerasError(f"data: {name} is a folder; if it has one folder of images per class, use folder:{name}")
+    if (kind := place.suffix.lower().removeprefix(".")) in ("csv", "npz") and place.is_file():
+        raise ReskerasError(f"data: {name} is a file; use {kind}:{name}")
 
 
 def _with_part(source: Source[Split], name: str, count: int) -> Source[Split]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reskeras.caller_state import preserved
-from reskeras.data.registry import open_source
+from reskeras.data.registry import Data, open_source
 from reskeras.diagnosis.advice import findings
 from reskeras.diagnosis.choices import find_choices, local_replicas
 from reskeras.diagnosis.facts import Diagnosis, Speed
@@ -24,7 +24,7 @@ NETWORK = "cifar-resnet-20"
 
 @preserved()
 def doctor(
-    data: str | None = None,
+    data: Data | None = None,
     spec: str | Path | AnyNetwork = NETWORK,
     recipe: str | Path | Recipe | None = None,
     *,
@@ -53,5 +53,5 @@ def doctor(
         speed = timed_steps(speed, plan, chosen, replicas, choices.batch // choices.workers)
     if job:
         images = job.source.training_images("data").count
-        speed = replace(speed, data=data, images=images, input=input_rate(job))
+        speed = replace(speed, data=job.source.name, images=images, input=input_rate(job))
     return Diagnosis(machine, choices, speed, findings(machine, choices, speed))

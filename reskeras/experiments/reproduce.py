@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reskeras.caller_state import preserved
-from reskeras.data.registry import open_source
+from reskeras.data.kept import identified_name
+from reskeras.data.registry import Data, open_source
 from reskeras.errors import ReskerasError
 from reskeras.experiments.measures import figures_of
 from reskeras.experiments.page import page_of_suite
@@ -50,7 +51,7 @@ def reproduce(
     rows: Sequence[str] = (),
     seeds: int = 1,
     out: str | Path | None = None,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: str | Path | None = None,
     devices: int = 1,
     tell: Callable[[str], None] = lambda note: None,
@@ -59,17 +60,27 @@ def reproduce(
 
     Runs are kept in `out`/runs under a hash of what decides them, so that suites share them; a finished run is not
     trained again, an unfinished one is resumed. A failed row does not stop the others (see `SuiteResult.failed`); a
-    signal or an unwritable disk does. The result is written to `out`/SUITE/SCALE after every run. With several
-    `devices` each batch is divided among as many GPUs, or logical CPUs where there is none. Raises ReskerasError
-    (status 2) for a wrong request.
+    signal or an unwritable disk does. The result is written to `out`/SUITE/SCALE after every run. `data` replaces that
+    of the scale: a name, or what `reskeras.source` takes. With several `devices` each batch is divided among as many
+    GPUs, or logical CPUs where there is none. Raises ReskerasError (status 2) for a wrong request.
     """
-    spec, ready = prepared(suite, scale, rows, seeds, data)
-    replicas = opened_replicas(ready, devices)
+    replicas = opened_replicas(prepared(suite, scale, rows, seeds)[1], devices)
+    given = None if data is None or isinstance(data, str) else open_source(data, data_dir)
+    spec, ready = prepared(suite, scale, rows, seeds, identified_name(given) if given else data)
     place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
 
     def run(row: Row, seed: int) -> ClassifierRun | None:
         tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
-        return _trained(row, seed, place, data_dir, replicas, tell) if isinstance(row, TrainedRow) else None
+        if not isinstance(row, TrainedRow):
+            return None
+        path = _place(row, seed, place)
+        if not _finished(path):
+            source = given or open_source(row.data, data_dir)
+            job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
+            job.run(path, replicas, FitOptions(True, tell, []))
+        done = ClassifierRun(path)
+        done.given = given
+        return done
 
     result = SuiteResult(name, spec, scale, [RowResult(row.name, _published(row)) for row in ready])
     measure_rows(result, ready, range(seeds if spec.protocol else 1), run, place / name / scale, tell)
@@ -178,19 +189,3 @@ def _place(row: Row, seed: int, place: Path) -> Path:
 
 def _finished(path: Path) -> bool:
     return (path / MODEL_FILE).is_file() and "trained_sha256" in RunFolder(path).provenance()
-
-
-def _trained(
-    row: TrainedRow,
-    seed: int,
-    place: Path,
-    data_dir: str | Path | None,
-    replicas: Replicas,
-    tell: Callable[[str], None],
-) -> ClassifierRun:
-    path = _place(row, seed, place)
-    if not _finished(path):
-        source = open_source(row.data, data_dir)
-        job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
-        job.run(path, replicas, FitOptions(True, tell, []))
-    return ClassifierRun(path)

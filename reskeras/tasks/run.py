@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 from reskeras.addresses import named
 from reskeras.caller_state import preserved
-from reskeras.data.kept import as_trained, division_of, is_own, kept_name
+from reskeras.data.given import in_memory
+from reskeras.data.kept import Known, as_others, as_trained, division_of, given_again, is_own, is_same, kept_name
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.registry import Data
 from reskeras.data.source import AnySplit, Source
 from reskeras.errors import ReskerasError
 from reskeras.export.proof import Proof, read_proofs
@@ -46,9 +49,11 @@ class Run(Generic[AnySplit]):
     """A trained run and what can be done with it; `Run(path)` gives an instance of the subclass of the run's task.
 
     Subclasses implement `plan` and `judge`; `AnySplit` is the kind of split that the task's sources have.
+    `given` is the data that has no name to open it by, of a run that was trained just now.
     """
 
     task: ClassVar[str]
+    given: Source[AnySplit] | None = None
 
     def __new__(cls, path: str | Path) -> Self:
         """An instance of the subclass for the folder's task."""
@@ -94,25 +99,46 @@ class Run(Generic[AnySplit]):
         """How images become this model's input."""
         return Preprocessing.load(self.folder.preprocessing_file, self.plan.input_shape)
 
-    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[AnySplit]:
+    def source(self, data: Data | None = None, data_dir: str | Path | None = None) -> Source[AnySplit]:
         """The data that the run was trained on, split as it was then; or other `data`, opened for testing: all of it
-        where it has no test split of its own, its classes matched to the run's by name."""
+        where it has no test split of its own, its classes matched to the run's by name.
+
+        Data without a name has to be given again, and is recognised by its fingerprint.
+        """
         self.folder.preprocessing_file  # noqa: B018 - raises for a run that was only built
         known, classes = self.folder.provenance().get("data", {}), self.folder.classes()
         if data is None and not known:
             raise ReskerasError(f"data: {self.path} was ported and has no data; give --data")
+        if data is None and known.get("given"):
+            data = self.given
+            if data is None:
+                raise given_again(self.path, known)
         opened = find_task(self.task).open_source
-        if data is None or is_own(data, known):
+        if not (data is None or isinstance(data, str)):
+            data = data if isinstance(data, Source) else in_memory(data).numbered_by(classes)
+            if own := self._recognised(data, known):
+                return as_trained(replace(own, name=known["name"]), known, classes, self.folder.data_file)
+        elif data is None or is_own(data, known):
             source = opened(kept_name(known), data_dir or known.get("data_dir"), division=division_of(known))
             return as_trained(replace(source, name=known["name"]), known, classes, self.folder.data_file)
         unnamed = not known and classes == numbered(len(classes))
         source = opened(data, data_dir, testing=() if unnamed else classes)
+        if known.get("given") and source.given:
+            source = as_others(source, known, self.folder.data_file)
         if unnamed and len(source.classes) != len(classes):
             raise ReskerasError(
                 f"data: {source.name} has {len(source.classes)} classes, but {self.path} has {len(classes)} "
                 "without names"
             )
         return source
+
+    def _recognised(self, data: Data, known: Known) -> Source[AnySplit] | None:
+        """`data` opened as the run's training did, if it is the same."""
+        with suppress(ReskerasError):  # what may be tested on need not be enough to train on
+            source = find_task(self.task).open_source(data, division=division_of(known))
+            if is_same(source, known, self.folder.data_file):
+                return source
+        return None
 
     def images(self, source: Source[AnySplit], split: str, tell: Callable[[str], None] = lambda note: None) -> AnySplit:
         """The images of a split (`test` or `train`); `tell` gets the notes about them."""
@@ -124,7 +150,7 @@ class Run(Generic[AnySplit]):
     @preserved()
     def evaluate(
         self,
-        data: str | None = None,
+        data: Data | None = None,
         data_dir: str | Path | None = None,
         split: str = "test",
         *,

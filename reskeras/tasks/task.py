@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from reskeras.errors import ReskerasError, unknown
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
+from reskeras.readers import usages
 from reskeras.recipes.recipe import Recipe
 
 if TYPE_CHECKING:  # a task is looked up without TensorFlow
@@ -54,12 +55,17 @@ class Task(ABC):
     def name_of(self, spec: Any) -> str:
         """The name of what `spec` describes."""
 
-    def open_source(self, name: str, data_dir: str | Path | None = None, **purpose: Any) -> Source:
-        """The source called `name`, with TFDS sets in `data_dir`; `purpose` are fields of `data.purpose.Purpose`."""
+    def open_source(self, data: Any, data_dir: str | Path | None = None, **purpose: Any) -> Source:
+        """The source called `data`, with TFDS sets in `data_dir`; `purpose` are fields of `data.purpose.Purpose`.
+
+        A task may take other `data` than a name; by default that is a ReskerasError (status 2).
+        """
         from reskeras.data.purpose import Purpose
         from reskeras.data.registry import opened
 
-        return opened(name, self.annotation, Purpose(data_dir, **purpose))
+        if not isinstance(data, str):
+            raise ReskerasError(f"data: a {self.noun} is trained on a source with a name: {usages(self.annotation)}")
+        return opened(data, self.annotation, Purpose(data_dir, **purpose))
 
     @abstractmethod
     def job(self, spec: Any, recipe: Recipe, source: Source, data_dir: str | Path | None) -> Job:

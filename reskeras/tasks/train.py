@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reskeras.caller_state import preserved
+from reskeras.data.registry import Data
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.networks.any_network import AnyNetwork
@@ -35,7 +36,7 @@ Tell = Callable[[str], None]
 @preserved()
 def train(
     spec: str | Path | AnyNetwork | DetectorSpec,
-    data: str = "digits",
+    data: Data = "digits",
     recipe: str | Path | Recipe | None = None,
     *,
     task: str = "classification",
@@ -54,7 +55,8 @@ def train(
 ) -> Run:
     """Train a network on data by a recipe, into a run folder. Raises ReskerasError before anything is written.
 
-    `task` is `classification` or `detection`. `start` is a run to fine-tune: its weights and preprocessing are taken
+    `data` is a source's name; for classifiers also whatever `reskeras.source` takes: a Source, arrays, datasets. `task`
+    is `classification` or `detection`. `start` is a run to fine-tune: its weights and preprocessing are taken
     over; the logits are initialised anew where the classes differ, and an RGB stem is summed over its input channels
     for grey images. The recipe defaults to the one in the network's file, if any, else to the task's own;
     `recipe_fields` such as `epochs=2` or `freeze="stage2"` override its fields. With `resume` a run continues from its
@@ -82,7 +84,9 @@ def train(
             begins = _start(trained, begun, chosen, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=begins))
-    return Run(path) if replicas.is_chief else trained.run_type().elsewhere(path)
+    run = Run(path) if replicas.is_chief else trained.run_type().elsewhere(path)
+    run.given = None if isinstance(data, str) else job.source
+    return run
 
 
 def _job(
@@ -90,7 +94,8 @@ def _job(
 ) -> Job:
     """The training of `spec`, which may begin with the weights of the run `begun`. Raises ReskerasError where
     they do not fit together."""
-    job = trained.job(trained.beginning_spec(spec, source) if begun else spec, recipe, source, data_dir)
+    spec = trained.beginning_spec(spec, source) if begun else spec
+    job = trained.job(spec, recipe, source, data_dir or source.data_dir)
     job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
     return job
 
@@ -101,9 +106,9 @@ def _divided(job: Job, division: int | None, opened: Callable[..., Source]) -> J
 
 
 def _opened(
-    trained: Task, data: str, data_dir: str | Path | None, cache: str | Path | None, tell: Tell, **how: Any
+    trained: Task, data: Data, data_dir: str | Path | None, cache: str | Path | None, tell: Tell, **how: Any
 ) -> Source:
-    """The source called `data`, its images kept in `cache` if that is given."""
+    """The source of `data`, its images kept in `cache` if that is given."""
     if cache is not None and trained.annotation != CLASSES:
         raise ReskerasError("cache: only for classifiers")
     source = trained.open_source(data, data_dir, **how)

@@ -157,7 +157,7 @@ class Job(ABC):
         shorter = before if asks_for_more(before, self.recipe) else None
         check_same(path, self.fitted, shorter or self.recipe, self.source.name)
         if shorter:
-            check_longer(path, shorter.epochs, self.recipe, self._command())
+            check_longer(path, shorter.epochs, self.recipe, None if self.source.given else self._command())
         if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
             options.tell(note)
         return True, shorter.epochs if shorter else None

@@ -21,30 +21,30 @@ def asks_for_more(before: Recipe, now: Recipe) -> bool:
     return one == other and not now.iterations and now.epochs > before.epochs
 
 
-def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object]) -> None:
+def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object] | None) -> None:
     """Raise ReskerasError, with the command to use instead, when the learning rate schedule depends on the length.
 
     `before` is the number of epochs so far. Warm-up, cosine, linear decay and drops are fractions of the whole
     training, so that with more epochs the finished ones would have had other learning rates. `command` is the command
-    line that trains this kind of run on its data.
+    line that trains this kind of run on its data; None for data that has no name there.
     """
     if now.schedule.follows_length:
         more = now.epochs - before
-        words = [
-            *command,
-            "--from",
-            path,
-            "--recipe",
-            path / RECIPE_FILE,
-            "--epochs",
-            more,
-            "--out",
-            path.with_name(f"{path.name}-longer"),
-        ]
+        options = {"from": path, "recipe": path / RECIPE_FILE, "epochs": more}
+        options["out"] = path.with_name(f"{path.name}-longer")
+        if command is None:
+            said = ", ".join(
+                f"{'start' if name == 'from' else name}={value if isinstance(value, int) else str(value)!r}"
+                for name, value in options.items()
+            )
+            instead = f"reskeras.train(..., {said})"
+        else:
+            flags = [each for name, value in options.items() for each in (f"--{name}", value)]
+            instead = shlex.join(map(str, [*command, *flags]))
         raise ReskerasError(
             f"epochs: {now.epochs} instead of {before} would change the learning rate of finished epochs, "
             f"because the schedule ({now.schedule.in_words}) is relative to the whole training; to train "
-            f"{more} more epoch{'s' * (more > 1)} with a separate schedule: {shlex.join(map(str, words))}"
+            f"{more} more epoch{'s' * (more > 1)} with a separate schedule: {instead}"
         )
 
 

@@ -12,8 +12,7 @@ import keras_tuner
 
 from reskeras.caller_state import preserved
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.registry import open_source
-from reskeras.data.source import Source, Split
+from reskeras.data.registry import Data, open_source
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
@@ -46,7 +45,7 @@ class HyperModel(keras_tuner.HyperModel):
         self,
         over: str | Path | Mapping[str, Any] | Space,
         spec: str | Path | AnyNetwork,
-        data: str | Source[Split] = "digits",
+        data: Data = "digits",
         by: str | Path | Recipe = "quick",
         *,
         data_dir: str | Path | None = None,
@@ -55,8 +54,8 @@ class HyperModel(keras_tuner.HyperModel):
     ):
         super().__init__(name="reskeras")
         self.space = space(over)
-        self.source = data if isinstance(data, Source) else open_source(data, data_dir)
-        self.data_dir = data_dir
+        self.source = open_source(data, data_dir)
+        self.data_dir = data_dir or self.source.data_dir
         chosen = held_out(recipe(by, **recipe_fields))
         self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits, self._fitted)
         self.candidates.check()

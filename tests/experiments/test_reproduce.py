@@ -180,3 +180,25 @@ def test_batches_are_divided_among_devices(tmp_path):
     done = reproduced(2)
     assert done.returncode == 0, done.stderr
     assert "batch norm over each of 2 devices' images" in " ".join(done.stdout.split())
+
+
+def test_rows_are_trained_on_images_given_in_python_and_told_from_others(tmp_path):
+    import numpy as np
+
+    labels = np.arange(40) % 2
+    images = (labels[:, None, None, None] * 150 + np.random.default_rng(0).integers(0, 90, (40, 8, 8, 1))).astype(
+        np.uint8
+    )
+    told = []
+
+    def asked(images):
+        return reskeras.reproduce(
+            "v1-figure-6", "smoke", rows=["plain-20"], data=(images, labels), out=tmp_path, tell=told.append
+        )
+
+    first, same, other = asked(images), asked(images), asked(images[::-1])
+    assert not first.failed
+    assert any("instead of cifar10" in each and "arrays-" in each for each in first.rows[0].differences)
+    assert first.rows[0].runs == same.rows[0].runs != other.rows[0].runs
+    assert first.rows[0].figures == same.rows[0].figures
+    assert sum(note.startswith("preprocessing") for note in told) == 2

@@ -141,6 +141,30 @@ def test_a_remote_folder_of_images_is_trained_on_found_again_and_noticed_when_it
     assert "light" in printed("predict", f"{bucket}/run", f"{bucket}/photos/light/1.png", "--json")
 
 
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_tables_and_archives_at_addresses_are_read_with_what_they_name(kind, bucket, another_machine, tmp_path):
+    files = sorted(photos(tmp_path / "photos").rglob("*.png"))
+    rows = [f"{file.relative_to(tmp_path / 'photos')},{file.parent.name}" for file in files]
+    (tmp_path / "photos" / "table.csv").write_text("\n".join(["path,label", *rows]))
+    pixels = np.stack([np.asarray(Image.open(file)) for file in files])
+    np.savez(tmp_path / "photos" / "arrays.npz", x=pixels, y=np.arange(10) // 5, classes=["dark", "light"])
+    put_folder(tmp_path / "photos", f"{bucket}/photos")
+    data = f"{kind}:{bucket}/photos/{'table.csv' if kind == 'csv' else 'arrays.npz'}"
+    shown = printed("data", data)
+    assert "light" in shown and str(Path.home()) not in shown
+    network = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 3])
+    run = reskeras.train(network, data, epochs=1, batch_size=4, out=f"{bucket}/run")
+    assert run.folder.provenance()["data"]["name"] == data
+    another_machine()
+    notes = []
+    assert reskeras.Run(f"{bucket}/run").evaluate(tell=notes.append).images and not notes
+    if kind == "csv":
+        Store(f"{bucket}/photos").delete("light/0.png")
+        another_machine("third")
+        said = refused("data", data)
+        assert f"{bucket}/photos/table.csv, line 7: 'light/0.png' is missing" in said
+
+
 def test_of_a_remote_data_dir_only_the_set_is_read(bucket, another_machine, tmp_path):
     prepared_set(tmp_path / "sets", "wanted", {"train": [0, 1] * 8, "test": [0, 1]}, shape=(8, 8, 3))
     prepared_set(tmp_path / "sets", "other", {"train": [0, 1], "test": [0, 1]})

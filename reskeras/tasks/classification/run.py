@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from reskeras.caller_state import preserved
-from reskeras.data.registry import open_source
+from reskeras.data.registry import Data, open_source
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import Evaluation, evaluate
@@ -42,7 +42,7 @@ class ClassifierRun(Run[Split]):
         """The network's plan."""
         return cast(AnyNetwork, self.folder.spec()).lower()  # a run is opened as of its own task alone
 
-    def source(self, data: str | None = None, data_dir: str | Path | None = None) -> Source[Split]:
+    def source(self, data: Data | None = None, data_dir: str | Path | None = None) -> Source[Split]:
         """As for any run, with images converted to the network's number of channels."""
         return super().source(data, data_dir).with_channels(self.preprocessing().channels)
 
@@ -53,7 +53,7 @@ class ClassifierRun(Run[Split]):
     @preserved()
     def evaluate(
         self,
-        data: str | None = None,
+        data: Data | None = None,
         data_dir: str | Path | None = None,
         split: str = "test",
         *,
@@ -109,7 +109,7 @@ class ClassifierRun(Run[Split]):
     def export(
         self,
         *kinds: str,
-        data: str | None = None,
+        data: Data | None = None,
         data_dir: str | Path | None = None,
         pixels: str = "uint8",
         tolerances: Mapping[str, float] | None = None,
@@ -146,7 +146,7 @@ class ClassifierRun(Run[Split]):
             timing=timing,
         ).export(kinds, tell)
 
-    def _proving(self, kinds: Sequence[str], data: str | None, data_dir: str | Path | None) -> Source[Split]:
+    def _proving(self, kinds: Sequence[str], data: Data | None, data_dir: str | Path | None) -> Source[Split]:
         """The data that artefacts are verified on; random images for a port without data."""
         from reskeras.data.random_images import noise_source
         from reskeras.tasks.classification.export import is_measured
@@ -172,7 +172,7 @@ class ClassifierRun(Run[Split]):
     @preserved()
     def analyse(
         self,
-        data: str | None = None,
+        data: Data | None = None,
         data_dir: str | Path | None = None,
         *,
         images: int = 1000,
@@ -213,7 +213,7 @@ class ClassifierRun(Run[Split]):
     def explain(
         self,
         kind: str = "tflite-int8",
-        data: str | None = None,
+        data: Data | None = None,
         data_dir: str | Path | None = None,
         representative: int = REPRESENTATIVE,
     ) -> list[LayerNoise]:

@@ -37,11 +37,11 @@ class ClassificationTask(Task):
         """`cifar-resnet-20`."""
         return name_of(spec)
 
-    def open_source(self, name: str, data_dir: str | Path | None = None, **purpose: Any) -> Source[Split]:
+    def open_source(self, data: Any, data_dir: str | Path | None = None, **purpose: Any) -> Source[Split]:
         """As `data.registry.open_source`."""
         from reskeras.data.registry import open_source
 
-        return open_source(name, data_dir, **purpose)
+        return open_source(data, data_dir, **purpose)
 
     def job(
         self, spec: AnyNetwork, recipe: Recipe, source: Source[Split], data_dir: str | Path | None
