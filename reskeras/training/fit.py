@@ -35,7 +35,14 @@ from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
 
-LATER = ("xla",)  # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
+# fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
+LATER = (
+    "xla",
+    "augment.repeats",
+    "augment.rand_augment.deviation",
+    "augment.rand_augment.probability",
+    "augment.rand_augment.increasing",
+)
 
 
 @dataclass(frozen=True)
@@ -209,9 +216,22 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    later = (name for name in LATER if getattr(recipe, name) == Recipe.model_fields[name].default)
-    told = {**subject.described(), "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING, *later})}
+    told = {**subject.described(), "recipe": _identifying(recipe)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _identifying(recipe: Recipe) -> dict[str, Any]:
+    """`recipe` as plain data, without the bookkeeping fields, and without those of LATER that have their defaults."""
+    data = recipe.model_dump(mode="json", exclude={*BOOKKEEPING})
+    for path in LATER:
+        *groups, name = path.split(".")
+        spec: Any = recipe
+        part: Any = data
+        for group in groups:
+            spec, part = getattr(spec, group, None), (part or {}).get(group)
+        if spec is not None and getattr(spec, name) == type(spec).model_fields[name].default:
+            del part[name]
+    return data
 
 
 def _resume(

@@ -42,7 +42,7 @@ class Feed:
         recipe = self.recipe
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            return training_batches(self._batch(part), recipe.seed, range(epoch, until), step)
+            return training_batches(self._batch(part), recipe.seed, range(epoch, until), step, recipe.augment.repeats)
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
 
@@ -97,8 +97,9 @@ class Feed:
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
-        size = min(self.recipe.step_images, self.train.count)
-        return first_broken_in_training(self.train, self.watched, size, self.recipe.seed, epoch, step)
+        recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
+        repeats = recipe.augment.repeats
+        return first_broken_in_training(self.train, self.watched, size, recipe.seed, epoch, step, repeats)
 
     def example(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """Shapes and dtypes of the images and labels of a finished batch."""

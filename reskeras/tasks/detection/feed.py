@@ -58,7 +58,7 @@ class DetectionFeed:
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             canvases = TrainingCanvases(self, Rows.shard(size, *part))
-            return training_batches(canvases, self.recipe.seed, range(epoch, until), step)
+            return training_batches(canvases, self.recipe.seed, range(epoch, until), step, self.recipe.augment.repeats)
 
         return self.replicas.dataset(shard, size)
 
@@ -98,8 +98,9 @@ class DetectionFeed:
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
-        size, watched = min(self.recipe.step_images, self.train.count), self.watched.images()
-        return first_broken_in_training(self.train.images(), watched, size, self.recipe.seed, epoch, step)
+        recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
+        images, watched, repeats = self.train.images(), self.watched.images(), recipe.augment.repeats
+        return first_broken_in_training(images, watched, size, recipe.seed, epoch, step, repeats)
 
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
         """Shapes and dtypes of a batch."""
