@@ -49,7 +49,8 @@ def random_operations(spec: RandAugmentSpec) -> RandomChange:
 
     def change(images: tf.Tensor, turns: list[tuple[tf.Tensor, ...]]) -> tf.Tensor:
         for kinds, signs, *magnitudes in turns:
-            images = rand_augment(images, kinds, signs, *(magnitudes or [spec.magnitude]), operations)
+            magnitude = magnitudes[0] if magnitudes else spec.magnitude
+            images = rand_augment(images, kinds, signs, magnitude, operations)
         return images
 
     return RandomChange(draw, change)

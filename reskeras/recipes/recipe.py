@@ -117,6 +117,14 @@ class Recipe(Spec):
     sync_bn: Annotated[bool, Field(description="Compute batch norm over all replicas' images; slower")] = False
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
+    test_crop: Annotated[
+        float,
+        within(0.1, 1),
+        Field(
+            description="Share of a test image's side that its centre crop has: at 0.95, 224 pixels are the centre of "
+            "235. Evaluation, prediction and export keep to it"
+        ),
+    ] = 1.0
     holdout: Annotated[
         float, within(0, 0.9), Field(description="Fraction of training images held out to pick the best epoch")
     ] = 0.0

@@ -38,6 +38,7 @@ from reskeras.training.transfer import Start
 # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
 LATER = (
     "xla",
+    "test_crop",
     "augment.repeats",
     "augment.rand_augment.deviation",
     "augment.rand_augment.probability",
