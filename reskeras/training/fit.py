@@ -17,6 +17,7 @@ from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as recipe_with
+from reskeras.recipes.sizes import in_words
 from reskeras.runs import BOOKKEEPING, RunFolder
 from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
 from reskeras.training.checkpoints import Checkpoints, packed, unpacked
@@ -39,6 +40,7 @@ from reskeras.training.transfer import Start
 LATER = (
     "xla",
     "test_crop",
+    "sizes",
     "augment.repeats",
     "augment.rand_augment.deviation",
     "augment.rand_augment.probability",
@@ -125,6 +127,8 @@ def fit(
     checkpoints = Checkpoints(kept.checkpoint_folder, recipe.keep) if kept else None
     if options.resume and run:
         _resume(state, replicas, checkpoints, kept, options.tell)
+    if recipe.sizes:
+        options.tell(f"sizes: {in_words(feed.changes, len(recipe.sizes))}")
     if kept:
         kept.update_provenance(**_facts(subject, recipe, replicas, feed))
     began = time.perf_counter()
@@ -182,7 +186,7 @@ def _own_callbacks(
         GradientLogger(position),
         ScheduleController(recipe, layers, sgd_of(model).schedule, position, measure),
         RunRecorder(run, subject.saved(), feed.held_out, position, measure) if run else None,
-        ProgressPrinter(recipe.step_images, feed.watches, position, measure) if run and show else None,
+        ProgressPrinter(recipe.step_images, feed.watches, position, measure, feed.changes) if run and show else None,
         Patience(recipe.patience, measure) if recipe.patience else None,
     )
 
@@ -195,6 +199,7 @@ def _facts(subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding) 
         "replicas": replicas.count,
         "training_images": feed.train.count,
         "watched": f"{feed.watched.count} {feed.watches} images",
+        **({"training_sizes": in_words(feed.changes, len(recipe.sizes))} if recipe.sizes else {}),
     }
 
 

@@ -41,6 +41,7 @@ def test_defaults_of_later_fields_leave_the_fingerprint_as_it_was(augment):
 
 CHANGED = {
     "test_crop": {"test_crop": 0.9},
+    "sizes": {"sizes": [[0, 128]]},
     "augment.repeats": {"augment": {"repeats": 2}},
     "augment.rand_augment.deviation": {"augment": {"rand_augment": {"deviation": 1}}},
     "augment.rand_augment.probability": {"augment": {"rand_augment": {"probability": 0.5}}},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
@@ -40,6 +42,8 @@ class DetectionFeed:
     A batch is (inputs, weights (B,)): the inputs of `training_model`, and 1 for images, 0 for padding.
     """
 
+    changes: Mapping[int, str] = {}  # canvases keep their size
+
     def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
         kept, held = held_back(source, recipe)
@@ -50,6 +54,10 @@ class DetectionFeed:
         self.watches = "held-out" if self.held_out else "test"
         self.most = max(train.most, source.test.most)
         self.steps_per_epoch = steps_per_epoch(self.train.count, recipe.step_images)
+
+    def at(self, epoch: int) -> Self:
+        """The pipeline of `epoch`: that of all epochs."""
+        return self
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""

@@ -36,6 +36,7 @@ ONLY_CLASSIFIERS: dict[str, tuple] = {
     "label_smoothing": (0.0,),
     "class_weights": ("none",),
     "test_crop": (1.0,),
+    "sizes": ((),),
     "xla": ("auto", False),
 }
 LOSS = Measure(
