@@ -236,7 +236,7 @@ def _identifying(recipe: Recipe) -> dict[str, Any]:
         for group in groups:
             spec, part = getattr(spec, group, None), (part or {}).get(group)
         if spec is not None and getattr(spec, name) == type(spec).model_fields[name].default:
-            del part[name]
+            part.pop(name, None)
     return data
 
 
