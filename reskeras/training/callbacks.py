@@ -67,7 +67,7 @@ class ProgressPrinter(StepCallback):
         """Start the epoch's clock; print a change of size."""
         self.began, self.steps = time.perf_counter(), 0
         self.told = self.began
-        if epoch in self.changes and self.position.step == 0:
+        if epoch in self.changes:
             self.console.print(f"training on images of {self.changes[epoch]}", highlight=False)
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:

@@ -172,15 +172,16 @@ def test_each_image_has_its_own_magnitude_within_bounds(table):
 
 def test_magnitudes_are_normal_and_operations_left_out_as_often_as_asked():
     rows, seed = Rows(0, 4000, 4000), tf.constant([3, 4])
-    spec_ = RandAugmentSpec(magnitude=15, deviation=1.5, probability=0.5, increasing=True)
+    spec_ = RandAugmentSpec(magnitude=15, deviation=1.5, probability=0.3, increasing=True)
     turns = random_operations(spec_).draw(seed, rows)
     for kinds, _, magnitudes in turns:
-        assert 0.46 < np.mean(kinds.numpy() == 0) < 0.54
+        assert 0.66 < np.mean(kinds.numpy() == 0) < 0.74
         assert abs(magnitudes.numpy().mean() - 15) < 0.1 and abs(magnitudes.numpy().std() - 1.5) < 0.1
         moved = kinds.numpy() > 0  # whether one is done does not depend on how much
         assert abs(magnitudes.numpy()[moved].mean() - magnitudes.numpy()[~moved].mean()) < 0.2
     assert abs(np.corrcoef(turns[0][2], turns[1][2])[0, 1]) < 0.06
-    assert abs(np.mean((turns[0][0].numpy() == 0) == (turns[1][0].numpy() == 0)) - 0.5) < 0.05
+    both = np.mean((turns[0][0].numpy() == 0) & (turns[1][0].numpy() == 0))
+    assert abs(both - 0.49) < 0.03  # 0.7 twice: each is left out by itself
     plain = random_operations(RandAugmentSpec(magnitude=15)).draw(seed, rows)
     again = random_operations(RandAugmentSpec(magnitude=15, deviation=3)).draw(seed, rows)
     for (kinds, signs), (same, equal, _) in zip(plain, again, strict=True):
