@@ -78,14 +78,20 @@ def test_the_detector_example_is_a_detector(tmp_path):
 
 
 def test_the_recipe_example_is_a_recipe(tmp_path):
-    from reskeras import recipe
+    import reskeras
 
     (tmp_path / "mine.yaml").write_text(yaml_block("mine-recipe.yaml"))
-    read = recipe(tmp_path / "mine.yaml")
+    read = reskeras.recipe(tmp_path / "mine.yaml")
     assert (read.epochs, read.schedule.warmup, read.augment.cutmix) == (40, 0.1, 1.0)
     [written] = re.findall(r"`(optimizer: \{.*?\})`", README)
-    (tmp_path / "mine.yaml").write_text(written)
-    assert recipe(tmp_path / "mine.yaml").optimizer.beta_2 == 0.99
+    (tmp_path / "optimizer.yaml").write_text(written)
+    assert reskeras.recipe(tmp_path / "optimizer.yaml").optimizer.beta_2 == 0.99
+    told = []
+    network = reskeras.network("cifar-resnet-20", depth=8)
+    short = {"epochs": 2, "batch_size": 32, "out": tmp_path / "run"}
+    run = reskeras.train(network, "digits@128", tmp_path / "mine.yaml", tell=told.append, **short)
+    assert "sizes: 24x24 from epoch 1, 32x32 from epoch 2" in told
+    assert (run.model().input_shape, run.preprocessing().framing.crop) == ((None, 32, 32, 1), 0.95)
 
 
 def test_the_space_example_is_a_space(tmp_path):

@@ -44,11 +44,14 @@ class BatchLoader(Protocol):
         ...
 
 
-def training_batches(loader: BatchLoader, seed: int, epochs: range, start_step: int = 0) -> tf.data.Dataset:
+def training_batches(
+    loader: BatchLoader, seed: int, epochs: range, start_step: int = 0, repeats: int = 1
+) -> tf.data.Dataset:
     """The batches of every epoch of `epochs`, in one dataset, from step `start_step` of the first epoch on.
 
     They are a function of (seed, epoch, step): the order of an epoch as well as all augmentation. Steps before
     `start_step` are skipped before anything is decoded. The rest of an epoch that does not fill a batch is left out.
+    With `repeats` an epoch is as long, of fewer images, each of them as often as `_epoch_order` says.
 
     Of each batch only the loader's rows are read and decoded. The shards' batches one after the other equal the whole
     batch, bit for bit, except where images are mixed: an image's partner is one of its own shard.
@@ -57,10 +60,10 @@ def training_batches(loader: BatchLoader, seed: int, epochs: range, start_step: 
     steps = steps_per_epoch(loader.count, rows.of)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.cast(_order(loader.count, _fold(seed, epoch))[: steps * rows.of], tf.int64)
+        order = tf.cast(_epoch_order(loader.count, rows.of, repeats, _fold(seed, epoch)), tf.int64)
         skipped = tf.where(tf.equal(epoch, epochs.start), start_step, 0)
         places = tf.range(skipped, steps, dtype=tf.int32) * rows.of
-        batches = tf.reshape(order, [steps, rows.of])[skipped:, rows.first : rows.last]
+        batches = tf.reshape(order[: steps * rows.of], [steps, rows.of])[skipped:, rows.first : rows.last]
         return tf.data.Dataset.from_tensor_slices((batches, tf.fill(tf.shape(places), epoch), places))
 
     def loaded(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> Any:
@@ -134,11 +137,11 @@ def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) ->
 
 
 def first_broken_in_training(
-    train: Split, watched: Split, batch_size: int, seed: int, epoch: int, step: int
+    train: Split, watched: Split, batch_size: int, seed: int, epoch: int, step: int, repeats: int = 1
 ) -> str | None:
     """Where the broken image is stored that ended a training after `step` steps of `epoch`, as `first_broken`; searched
     for in the order in which the training reads."""
-    order = _order(train.count, _fold(seed, tf.constant(epoch))).numpy()
+    order = _epoch_order(train.count, batch_size, repeats, _fold(seed, tf.constant(epoch))).numpy()
     if (step + 1) * batch_size <= len(order) or not step:
         return first_broken(train, order[step * batch_size :])
     return first_broken(watched, range(watched.count)) or first_broken(train, order)
@@ -147,6 +150,24 @@ def first_broken_in_training(
 def _fold(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """A seed for one epoch that no other (seed, epoch) has: seeds do not share shuffles."""
     return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0x5EED], tf.int32), epoch)
+
+
+def _epoch_order(count: int, batch_size: int, repeats: int, seed: tf.Tensor) -> tf.Tensor:
+    """The images of an epoch in the order in which they are read: `count` indices, a batch after the other.
+
+    With `repeats`, repeated augmentation (arXiv:1901.09335): the shuffled images, each `repeats` times in a row, are
+    cut into batches until the epoch is as long as without. A batch has the first appearance of each of its images,
+    then the second ones, and so on: replicas have a contiguous part of a batch, so that where there are at least as
+    many of them as repeats none has an image twice, as in timm's RepeatAugSampler. The order does not depend on how
+    many replicas there are. An image whose appearances do not fit into a batch goes on in the next one.
+    """
+    order = _order(count, seed)
+    if repeats == 1:
+        return order
+    place = tf.range(count, dtype=tf.int64)
+    # within a batch by appearance, which is the place modulo repeats, and otherwise as they come
+    rank = (place // batch_size * repeats + place % repeats) * batch_size + place % batch_size
+    return tf.gather(order, tf.argsort(rank, stable=True) // repeats)
 
 
 def _order(count: int, seed: tf.Tensor) -> tf.Tensor:

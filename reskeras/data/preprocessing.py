@@ -15,7 +15,7 @@ import tensorflow as tf
 from reskeras.bounded import check_archive
 from reskeras.data.batches import fitted
 from reskeras.data.decode import WHOLE, Framing, fit_image
-from reskeras.data.resample import INTERPOLATIONS
+from reskeras.data.resample import INTERPOLATIONS, resampled
 from reskeras.data.source import Split
 from reskeras.errors import failure
 from reskeras.files import atomic_file, scratch, write_bytes
@@ -72,6 +72,13 @@ class Preprocessing:
         return cls(
             height, width, channels, kind, mean.astype(np.float32), np.maximum(deviation, 1.0).astype(np.float32)
         )  # a constant channel is not blown up
+
+    def at(self, height: int, width: int) -> Preprocessing:
+        """The same for images of another size: a per-pixel mean is resized as they are."""
+        mean = self.mean
+        if self.kind == "per_pixel_mean" and (height, width) != mean.shape[:2]:
+            mean = resampled(tf.constant(mean), (height, width)).numpy()
+        return replace(self, height=height, width=width, mean=mean)
 
     def by_channel(self) -> Preprocessing:
         """The same with the per-pixel mean averaged to one per channel, for images of any size."""

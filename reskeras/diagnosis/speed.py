@@ -17,6 +17,7 @@ from reskeras.diagnosis.facts import Speed
 from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.sizes import at_largest
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.subject import compiled
 from reskeras.training.memory import memory_failures
@@ -79,12 +80,13 @@ def timed_steps(speed: Speed, plan: Plan, recipe: Recipe, replicas: Replicas, ba
 
 
 def step_rate(plan: Plan, recipe: Recipe, replicas: Replicas, batch: int) -> float:
-    """Images per second of training steps on one random batch of `batch` images, over the replicas of this machine.
+    """Images per second of training steps on one random batch of `batch` images of the largest size that the recipe
+    trains on, over the replicas of this machine.
 
     Raises what TensorFlow raises when a step fails.
     """
     random, classes = np.random.default_rng(0), plan.output_shape[-1]
-    images = random.normal(size=(batch, *plan.input_shape)).astype(np.float32)
+    images = random.normal(size=(batch, *at_largest(plan, recipe.sizes).input_shape)).astype(np.float32)
     labels = random.integers(0, classes, batch).astype(np.int32)
     targets = np.eye(classes, dtype=np.float32)[labels] if recipe.soft_labels else labels
     with replicas.strategy.scope():
@@ -112,7 +114,7 @@ def input_rate(job: ClassifierJob) -> float:
     height, width, channels = job.plan.input_shape
     preprocessing = Preprocessing.fit(job.source.training_images("data"), height, width, channels, "scale")
     feed = job.subject(preprocessing).feed(job.recipe, open_replicas("one"))
-    batches, size = iter(feed.training(0, 0, EPOCHS)), min(job.recipe.step_images, feed.train.count)
+    batches, size = iter(feed.at(0).training(0, 0, EPOCHS)), min(job.recipe.step_images, feed.train.count)
     try:
         for _ in range(WARM_UP):  # made together with the first
             next(batches)

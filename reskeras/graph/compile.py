@@ -7,13 +7,15 @@ limits recursion to 1,000 frames. Deep plans become a chain of nested models, cu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeAlias
 
 import keras
 
 from reskeras.graph.keras_layers import PLAIN, Context
 from reskeras.graph.scanned import ScannedUnits, skeleton
-from reskeras.plans.nodes import fold, sequence_shape
+from reskeras.plans.nodes import fold
+from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan, Unit
 
 FLAT_PATH = 400  # layers on the path Keras follows first, below which one flat graph is safe
@@ -47,7 +49,9 @@ def compile_plan(
     after: dict[int, Tensor] = {}
     add: Callable[[tuple[Unit, ...], Tensor, Context], Tensor]
     if context.form == "scanned":
-        segments, add = _runs(plan.units, cuts), _scanned
+        names = (unit.name for unit in plan.units)
+        shapes = dict(zip(names, (plan.input_shape, *plan.unit_shapes()), strict=False))
+        segments, add = _runs(plan.units, cuts), partial(_scanned, shapes)
     else:
         segments = _segments(plan.units, cuts)
         add = _units if _path(plan.units) <= FLAT_PATH else _nested
@@ -78,15 +82,18 @@ def _runs(units: tuple[Unit, ...], ends: set[int]) -> Iterable[tuple[int, int]]:
             first = index + 1
 
 
-def _scanned(units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
-    while len(units) > 1 and sequence_shape(units[0].nodes, tensor.shape[1:]) != tuple(tensor.shape[1:]):
+def _scanned(shapes: dict[str, Shape], units: tuple[Unit, ...], tensor: Tensor, context: Context) -> Tensor:
+    """Equal units as one layer; `shapes` are those before each unit, which the tensor's leaves open for any size."""
+    while len(units) > 1 and shapes[units[0].name] != shapes[units[1].name]:
         # the first of equal units may change the stream's shape to the one that the others keep
         tensor, units = _units(units[:1], tensor, context), units[1:]
     if len(units) == 1:
         return _units(units, tensor, context)
-    return ScannedUnits(
+    layer = ScannedUnits(
         units, context.seed, context.recompute, name=f"{units[0].name}_to_{units[-1].name}", dtype=context.precision
-    )(tensor)
+    )
+    layer.build((None, *shapes[units[0].name]))
+    return layer(tensor)
 
 
 def _path(units: Iterable[Unit]) -> int:

@@ -125,6 +125,16 @@ def sequence_shape(nodes: Sequence, shape: Shape) -> Shape:
     return fold(nodes, shape, lambda node, before: node.output_shape(before), Fork.merged_shape)
 
 
+def sequence_stride(nodes: Sequence, stride: tuple[int, int] = (1, 1)) -> tuple[int, int]:
+    """Stride of the output of a sequence whose input has `stride`: pixels between positions, down and across."""
+
+    def through(node: Op, before: tuple[int, int]) -> tuple[int, int]:
+        down, across = getattr(node, "stride", (1, 1))
+        return before[0] * down, before[1] * across
+
+    return fold(nodes, stride, through, lambda fork, strides: max(strides))
+
+
 def placed_ops(nodes: Sequence, shape: Shape) -> list[tuple[Op, Shape]]:
     """All operations of a sequence, branch after branch, each with its input shape."""
     placed: list[tuple[Op, Shape]] = []

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.plans.complexity import Complexity, complexity
-from reskeras.plans.nodes import Sequence, mapped, sequence_ops, sequence_shape, weighted_layers
+from reskeras.plans.nodes import (
+    Sequence,
+    mapped,
+    placed_ops,
+    sequence_ops,
+    sequence_shape,
+    sequence_stride,
+    weighted_layers,
+)
 from reskeras.plans.operation import Op, Shape
 from reskeras.printable import short_repr
 
@@ -64,6 +72,23 @@ class Plan:
             shape = sequence_shape(unit.nodes, shape)
             shapes.append(shape)
         return tuple(shapes)
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Pixels of the input, down and across, between positions of the last feature map."""
+        stride = (1, 1)
+        for unit in self.units:
+            stride = sequence_stride(unit.nodes, stride)
+        return stride
+
+    def weight_shapes(self) -> dict[str, Shape]:
+        """The shape of every weight by its canonical name; ReskerasError where the input is too small."""
+        found, shape = {}, self.input_shape
+        for unit in self.units:
+            for node, before in placed_ops(unit.nodes, shape):
+                found.update({f"{node.name}/{name}": weight.shape for name, weight in node.weights(before).items()})
+            shape = sequence_shape(unit.nodes, shape)
+        return found
 
     @property
     def output_shape(self) -> Shape:

@@ -31,10 +31,29 @@ class ResizedCropSpec(Spec):
 
 
 class RandAugmentSpec(Spec):
-    """`operations` of fourteen, drawn anew for each image, all of one magnitude (arXiv:1909.13719)."""
+    """`operations` of fourteen, drawn anew for each image, all of one magnitude (arXiv:1909.13719).
+
+    timm counts magnitudes up to 10: its `rand-m7-mstd0.5-inc1` is magnitude 21, deviation 1.5, probability 0.5 and
+    increasing.
+    """
 
     operations: Annotated[int, whole(1, 8)] = 2
     magnitude: Annotated[float, within(0, 30), Field(description="0 is none, 30 the maximum")] = 9.0
+    deviation: Annotated[
+        float,
+        within(0, 30),
+        Field(description="Standard deviation of the magnitude, drawn for each operation on each image"),
+    ] = 0.0
+    probability: Annotated[
+        float, within(0, 1, above=True), Field(description="Probability of each operation; otherwise the image stays")
+    ] = 1.0
+    increasing: Annotated[
+        bool,
+        Field(
+            description="timm's fifteen operations, which change more at larger magnitudes: inverting and brightening "
+            "dark pixels too, posterising to 4 bits and fewer, and no identity"
+        ),
+    ] = False
 
 
 class AugmentSpec(Spec):
@@ -72,6 +91,14 @@ class AugmentSpec(Spec):
     erase: Annotated[float, within(0, 1), Field(description="Probability of erasing a random box of an image")] = 0.0
     mixup: Annotated[float, within(0, 100), Field(description="Alpha of mixup's Beta(alpha, alpha); 0 is off")] = 0.0
     cutmix: Annotated[float, within(0, 100), Field(description="Alpha of CutMix's Beta(alpha, alpha); 0 is off")] = 0.0
+    repeats: Annotated[
+        int,
+        whole(1, 16),
+        Field(
+            description="Repeated augmentation: each image this often in a batch, augmented differently each time; an "
+            "epoch keeps its length, with that many times fewer images"
+        ),
+    ] = 1
 
     @model_validator(mode="after")
     def _crops_once(self) -> AugmentSpec:

@@ -16,6 +16,7 @@ from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.optimizer import SGD, Optimizer, Pattern, check_own, chosen_kind, fields_with
+from reskeras.recipes.sizes import Sizes, at_largest, check_sizes
 
 Form = Literal["auto", "unrolled", "scanned"]
 Capability = tuple[int, int]  # of CUDA, such as (8, 0)
@@ -126,6 +127,15 @@ class Recipe(Spec):
     sync_bn: Annotated[bool, Field(description="Compute batch norm over all replicas' images; slower")] = False
     augment: AugmentSpec = AugmentSpec()
     normalise: Literal["per_pixel_mean", "per_channel", "scale"] = "per_channel"
+    test_crop: Annotated[
+        float,
+        within(0.1, 1),
+        Field(
+            description="Share of a test image's side that its centre crop has: at 0.95, 224 pixels are the centre of "
+            "235. Evaluation, prediction and export keep to it"
+        ),
+    ] = 1.0
+    sizes: Sizes = ()
     holdout: Annotated[
         float, within(0, 0.9), Field(description="Fraction of training images held out to pick the best epoch")
     ] = 0.0
@@ -217,10 +227,10 @@ class Recipe(Spec):
         """Lower bound in bytes of the memory for a step on `images` images, in a Keras dtype policy: weights, and the
         activations kept for the backward pass.
 
-        The network is counted as in the plan. Activations are not counted where parts are frozen or recomputed, so that
-        this never exceeds what is used.
+        The network is counted as in the plan, at the largest of `sizes` if there are any. Activations are not counted
+        where parts are frozen or recomputed, so that this never exceeds what is used.
         """
-        total = plan.complexity().total
+        total = at_largest(plan, self.sizes).complexity().total
         kept = 0 if self.recompute or self.freeze else total.activation_bytes(images, precision)
         return (COPIES + self.slots) * FLOAT * total.parameters + kept
 
@@ -230,7 +240,9 @@ class Recipe(Spec):
         return bool(self.label_smoothing or self.augment.mixes)
 
     def check(self, plan: Plan) -> None:
-        """Raise ReskerasError when a pattern matches no weight of `plan`, or what is to be frozen is not in it."""
+        """Raise ReskerasError when a pattern matches no weight of `plan`, what is to be frozen is not in it, or images
+        of the sizes do not fit it."""
+        check_sizes(self.sizes, plan)
         names = plan.weight_names()
         if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
             raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")

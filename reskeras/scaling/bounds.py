@@ -14,6 +14,7 @@ from typing import Any
 from reskeras.errors import ReskerasError, shown
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe, gpu_precision, recipe, steps_per_epoch
+from reskeras.recipes.sizes import at_largest
 from reskeras.scaling.accelerators import accelerator
 from reskeras.scaling.step import Collectives, collectives, moved_bytes, step_work
 
@@ -193,7 +194,8 @@ def step_bound(
     cluster = read_cluster(cluster) if isinstance(cluster, str) else cluster
     row, data = accelerator(device), data_set(plan)
     chosen = recipe(data.recipe if source is None else source)
-    _check_all_trained(chosen)
+    _check_all_alike(chosen)
+    plan = at_largest(plan, chosen.sizes)
     meant = chosen.batch_size
     chosen = recipe(chosen, batch_size=each and each * cluster.accelerators * chosen.accumulate)
     chosen.check_replicas(cluster.accelerators)
@@ -225,7 +227,12 @@ def ring_bytes(count: int, members: int) -> float:
     return 2 * (members - 1) / members * count
 
 
-def _check_all_trained(chosen: Recipe) -> None:
+def _check_all_alike(chosen: Recipe) -> None:
     frozen = [name for name in ("freeze", "frozen_bn") if getattr(chosen, name)]
     if frozen:
         raise ReskerasError(f"{frozen[0]}: these figures are of a training of all weights; use a recipe without it")
+    if len(chosen.sizes) > 1:
+        raise ReskerasError(
+            f"sizes: these figures are of steps on images of one size, and the recipe has {len(chosen.sizes)}; use a "
+            "recipe with one of them"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -30,13 +31,21 @@ READ = 64  # steps whose gradient norms are read together
 class ProgressPrinter(StepCallback):
     """Progress bar on a terminal and one line per epoch everywhere; without a terminal, --verbose prints steps too.
 
-    `watched` says which images the validation figures are of: validation, held-out or test.
+    `watched` says which images the validation figures are of: validation, held-out or test. `changes` has the epochs
+    that begin with training images of another size, which is printed.
     """
 
     def __init__(
-        self, images_per_step: int, watched: str, position: Position, measure: Measure, console: Console | None = None
+        self,
+        images_per_step: int,
+        watched: str,
+        position: Position,
+        measure: Measure,
+        changes: Mapping[int, str] | None = None,
+        console: Console | None = None,
     ):
         super().__init__()
+        self.changes = changes or {}
         self.images_per_step, self.watched, self.position = images_per_step, watched, position
         self.measure = measure
         self.quiet, self.verbose = (verbosity() == level for level in (Verbosity.QUIET, Verbosity.VERBOSE))
@@ -55,9 +64,11 @@ class ProgressPrinter(StepCallback):
         return self
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the epoch's clock."""
+        """Start the epoch's clock; print a change of size."""
         self.began, self.steps = time.perf_counter(), 0
         self.told = self.began
+        if epoch in self.changes:
+            self.console.print(f"training on images of {self.changes[epoch]}", highlight=False)
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Advance the bar, or print a step, now and then: to read the loss is to wait for the device."""

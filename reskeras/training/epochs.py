@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 
 from reskeras.training.position import Position
 from reskeras.training.step_callbacks import StepCallbacks
 from reskeras.training.subject import Feeding
+from reskeras.training.trained_model import TrainedModel
 
 
 def run_epochs(
-    model: keras.Model,
+    model: TrainedModel,
     feed: Feeding,
     position: Position,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -23,9 +24,12 @@ def run_epochs(
     A callback that sets `model.stop_training` ends it after the current epoch.
     """
     watched, batches = feed.watching()
-    for first, until, steps in pieces(position, last):
+    for first, until, steps in pieces(position, last, feed.changes):
+        fed = feed.at(first)
+        if feed.changes:
+            model.begin_size(fed.finished)
         model.fit(
-            feed.training(first, position.step, until),
+            fed.training(first, position.step, until),
             initial_epoch=first,
             epochs=until,
             steps_per_epoch=steps,
@@ -39,8 +43,9 @@ def run_epochs(
             return
 
 
-def pieces(position: Position, last: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """(first epoch, end epoch exclusive, steps per epoch) of the remaining runs of epochs of equal length.
+def pieces(position: Position, last: int | None = None, changes: Iterable[int] = ()) -> Iterator[tuple[int, int, int]]:
+    """(first epoch, end epoch exclusive, steps per epoch) of the remaining runs of epochs of equal length, none of
+    which goes beyond the beginning of an epoch of `changes`, in order.
 
     Epochs beyond number `last` are left out.
     """
@@ -49,8 +54,9 @@ def pieces(position: Position, last: int | None = None) -> Iterator[tuple[int, i
     if position.step and epoch < epochs:
         yield epoch, epoch + 1, position.left()
         epoch += 1
-    if epoch < whole:
-        yield epoch, whole, position.steps_per_epoch
-        epoch = whole
+    for until in [*(change for change in changes if epoch < change < whole), whole]:
+        if epoch < until:
+            yield epoch, until, position.steps_per_epoch
+            epoch = until
     if epoch < epochs:
         yield epoch, epoch + 1, position.total - whole * position.steps_per_epoch

@@ -17,6 +17,7 @@ from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as recipe_with
+from reskeras.recipes.sizes import in_words
 from reskeras.runs import BOOKKEEPING, RunFolder
 from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
 from reskeras.training.checkpoints import Checkpoints, packed, unpacked
@@ -36,7 +37,16 @@ from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
 
 # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
-LATER = ("xla", "optimizer")
+LATER = (
+    "xla",
+    "optimizer",
+    "test_crop",
+    "sizes",
+    "augment.repeats",
+    "augment.rand_augment.deviation",
+    "augment.rand_augment.probability",
+    "augment.rand_augment.increasing",
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,8 @@ def fit(
     checkpoints = Checkpoints(kept.checkpoint_folder, recipe.keep) if kept else None
     if options.resume and run:
         _resume(state, replicas, checkpoints, kept, options.tell)
+    if recipe.sizes:
+        options.tell(f"sizes: {in_words(feed.changes, len(recipe.sizes))}")
     if kept:
         kept.update_provenance(**_facts(subject, recipe, replicas, feed))
     began = time.perf_counter()
@@ -175,7 +187,7 @@ def _own_callbacks(
         GradientLogger(position),
         ScheduleController(recipe, layers, inner_optimizer(model).schedule, position, measure),
         RunRecorder(run, subject.saved(), feed.held_out, position, measure) if run else None,
-        ProgressPrinter(recipe.step_images, feed.watches, position, measure) if run and show else None,
+        ProgressPrinter(recipe.step_images, feed.watches, position, measure, feed.changes) if run and show else None,
         Patience(recipe.patience, measure) if recipe.patience else None,
     )
 
@@ -188,6 +200,7 @@ def _facts(subject: Subject, recipe: Recipe, replicas: Replicas, feed: Feeding) 
         "replicas": replicas.count,
         "training_images": feed.train.count,
         "watched": f"{feed.watched.count} {feed.watches} images",
+        **({"training_sizes": in_words(feed.changes, len(recipe.sizes))} if recipe.sizes else {}),
     }
 
 
@@ -210,9 +223,22 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    later = (name for name in LATER if getattr(recipe, name) == Recipe.model_fields[name].default)
-    told = {**subject.described(), "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING, *later})}
+    told = {**subject.described(), "recipe": _identifying(recipe)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _identifying(recipe: Recipe) -> dict[str, Any]:
+    """`recipe` as plain data, without the bookkeeping fields, and without those of LATER that have their defaults."""
+    data = recipe.model_dump(mode="json", exclude={*BOOKKEEPING})
+    for path in LATER:
+        *groups, name = path.split(".")
+        spec: Any = recipe
+        part: Any = data
+        for group in groups:
+            spec, part = getattr(spec, group, None), (part or {}).get(group)
+        if spec is not None and getattr(spec, name) == type(spec).model_fields[name].default:
+            part.pop(name, None)
+    return data
 
 
 def _resume(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -100,7 +100,11 @@ class Job(ABC):
         key = (height, width, channels, self.recipe.normalise)
         if key not in self.measured:
             self.measured[key] = Preprocessing.fit(self.source.training_images("train"), *key)
-        return self.measured[key]
+        return self._framed(self.measured[key])
+
+    def _framed(self, preprocessing: Preprocessing) -> Preprocessing:
+        """`preprocessing` with the recipe's crop of test images."""
+        return replace(preprocessing, framing=replace(preprocessing.framing, crop=self.recipe.test_crop))
 
     def run(self, path: Path, replicas: Replicas | None = None, options: FitOptions = FitOptions()) -> None:
         """Train into the run folder `path`, which is created, or continued with `options.resume` if it exists.
@@ -166,7 +170,7 @@ class Job(ABC):
         """That of the run to resume at `path`, of the run to start from, or measured."""
         if path:
             return Preprocessing.load(RunFolder(path).preprocessing_file, self.plan.input_shape)
-        return options.start.fitted_preprocessing(self.plan) if options.start else self.preprocessing()
+        return self._framed(options.start.fitted_preprocessing(self.plan)) if options.start else self.preprocessing()
 
     def _command(self) -> list[object]:
         folder = ["--data-dir", self.data_dir] if self.data_dir else []

@@ -22,13 +22,19 @@ def asks_for_more(before: Recipe, now: Recipe) -> bool:
 
 
 def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object] | None) -> None:
-    """Raise ReskerasError, with the command to use instead, when the learning rate schedule depends on the length.
+    """Raise ReskerasError, with the command to use instead, when learning rates or image sizes depend on
+    the length.
 
-    `before` is the number of epochs so far. Warm-up, cosine, linear decay and drops are fractions of the whole
-    training, so that with more epochs the finished ones would have had other learning rates. `command` is the command
-    line that trains this kind of run on its data; None for data that has no name there.
+    `before` is the number of epochs so far. Warm-up, cosine, linear decay, drops and sizes are fractions of the whole
+    training, so that with more epochs the finished ones would have had other learning rates or images. `command` is the
+    command line that trains this kind of run on its data; None for data that has no name there.
     """
+    changed = ""
     if now.schedule.follows_length:
+        changed = f"the learning rate of finished epochs, because the schedule ({now.schedule.in_words}) is"
+    elif len(now.sizes) > 1:
+        changed = "the images of finished epochs, because sizes are"
+    if changed:
         more = now.epochs - before
         options = {"from": path, "recipe": path / RECIPE_FILE, "epochs": more}
         options["out"] = path.with_name(f"{path.name}-longer")
@@ -42,8 +48,7 @@ def check_longer(path: Path, before: int, now: Recipe, command: Sequence[object]
             flags = [each for name, value in options.items() for each in (f"--{name}", value)]
             instead = shlex.join(map(str, [*command, *flags]))
         raise ReskerasError(
-            f"epochs: {now.epochs} instead of {before} would change the learning rate of finished epochs, "
-            f"because the schedule ({now.schedule.in_words}) is relative to the whole training; to train "
+            f"epochs: {now.epochs} instead of {before} would change {changed} relative to the whole training; to train "
             f"{more} more epoch{'s' * (more > 1)} with a separate schedule: {instead}"
         )
 

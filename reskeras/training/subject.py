@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import keras
 import tensorflow as tf
@@ -50,16 +50,24 @@ class Measure:
 
 
 class Feeding(Protocol):
-    """An input pipeline: training batches from any position on, and the watched (validation) images."""
+    """An input pipeline: training batches from any position on, and the watched (validation) images.
+
+    `changes` has the epochs, counted from 0 and in order, from which training images have another size, which it tells;
+    it is empty where they always have the network's.
+    """
 
     steps_per_epoch: int
+    changes: Mapping[int, str]
     held_out: bool
     watches: str
     train: Any  # with `count` images
     watched: Any  # likewise
 
+    def at(self, epoch: int) -> Self:
+        """The pipeline whose training images have the size of `epoch`; itself where that is the network's."""
+
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
-        """Batches from `step` of `epoch` up to epoch `until`, as `finished` takes them."""
+        """Batches from `step` of `epoch` up to epoch `until`, as `finished` takes them. They have one size."""
 
     @property
     def finished(self) -> Callable[..., tuple[Any, ...]]:

@@ -38,6 +38,12 @@ class TrainedModel(keras.Model):
             )
         )
 
+    def begin_size(self, finished: Callable[..., Any]) -> None:
+        """Train on batches that `finished` makes; where it is not the one until now, they have another size, for which
+        a step of its own is compiled. In a step for any size TensorFlow would know no height and width."""
+        if finished is not self._finished:
+            self._finished, self.train_function = finished, None
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras' step on the finished batch, with two changes for several replicas: the batch-norm statistics of all
         layers are averaged in one reduction, and `xla_between_reductions` compiles the forward and backward pass alone,

@@ -22,6 +22,10 @@ KINDS = {
     "random_resized_crop": {"random_resized_crop": {}},
     "shorter_side": {"shorter_side": [16, 24]},
     "rand_augment": {"rand_augment": {"operations": 2, "magnitude": 12}, **STILL},
+    "increasing": {
+        "rand_augment": {"magnitude": 21, "deviation": 1.5, "probability": 0.5, "increasing": True},
+        **STILL,
+    },
     "colour": {"colour": 0.4, **STILL},
     "lighting": {"lighting": 0.1, **STILL},
     "erase": {"erase": 0.7, **STILL},

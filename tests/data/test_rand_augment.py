@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from reskeras.data.rand_augment import OPERATIONS, rand_augment
+from reskeras.data.rand_augment import INCREASING, OPERATIONS, rand_augment, random_operations
+from reskeras.data.shard_rows import Rows
+from reskeras.recipes.augment import RandAugmentSpec
 from tests.data.images import batches, coloured, picture, raw, spec
 
 IMAGE = picture(24, 20)
@@ -121,3 +123,67 @@ def test_operations_are_drawn_equally_often():
             known.setdefault(ours(name, sign, image, 15.0).tobytes(), name)
     counts = {name: sum(known[each] == name for each in seen) for name in NAMES}
     assert min(counts.values()) >= 5 and max(counts.values()) <= 70
+
+
+def increasing(name, image=IMAGE, magnitude=MAGNITUDE):
+    pixels = tf.constant(np.asarray(image).astype(np.float32)[None])
+    kind = tf.constant([list(INCREASING).index(name)])
+    return rand_augment(pixels, kind, tf.constant([1.0]), magnitude, INCREASING).numpy()[0]
+
+
+def test_the_increasing_operations_are_timms_fifteen_and_the_identity_is_not_drawn():
+    timm = {
+        *("auto_contrast", "equalize", "invert", "rotate", "posterize", "solarize", "solarize_add", "colour"),
+        *("contrast", "brightness", "sharpness", "shear_x", "shear_y", "translate_x", "translate_y"),
+    }
+    assert set(INCREASING) == {"identity", *timm} and len(timm) == 15
+    draw = random_operations(RandAugmentSpec(operations=1, increasing=True)).draw
+    [(kinds, _)] = draw(tf.constant([1, 2]), Rows(0, 3000, 3000))
+    counts = np.bincount(kinds.numpy(), minlength=16)
+    assert counts[0] == 0 and counts[1:].min() > 140 and counts[1:].max() < 260
+
+
+@pytest.mark.parametrize("magnitude", [0.0, 9.0, 21.0, 30.0])
+def test_increasing_operations_equal_pillows_as_timm_calls_it(magnitude):
+    level = magnitude / 3  # timm's are up to 10
+    pixels = np.asarray(IMAGE).astype(int)
+    np.testing.assert_array_equal(increasing("invert", magnitude=magnitude), np.asarray(ImageOps.invert(IMAGE)))
+    expected = np.asarray(ImageOps.posterize(IMAGE, max(4 - int(level / 10 * 4), 1)))
+    np.testing.assert_array_equal(increasing("posterize", magnitude=magnitude), expected)
+    added = min(128, int(level / 10 * 110))
+    expected = np.where(pixels < 128, np.minimum(pixels + added, 255), pixels)
+    np.testing.assert_array_equal(increasing("solarize_add", magnitude=magnitude), expected)
+
+
+@pytest.mark.parametrize("table", [OPERATIONS, INCREASING])
+def test_each_image_has_its_own_magnitude_within_bounds(table):
+    magnitudes = np.float32([-4.0, 0.0, 6.0, 15.0, 30.0, 44.0])
+    pixels = np.asarray(IMAGE).astype(np.float32)
+    for kind, name in enumerate(table):
+        count = len(magnitudes)
+        kinds, signs = tf.fill([count], kind), tf.ones([count])
+        together = rand_augment(tf.constant(np.stack([pixels] * count)), kinds, signs, tf.constant(magnitudes), table)
+        for found, magnitude in zip(together.numpy(), magnitudes, strict=True):
+            one = float(np.clip(magnitude, 0, 30))
+            alone = rand_augment(tf.constant(pixels[None]), kinds[:1], signs[:1], one, table).numpy()[0]
+            assert np.abs(found - alone).max() <= 1, name  # float32 instead of Python's numbers
+            assert (found == alone).mean() > 0.97, name
+
+
+def test_magnitudes_are_normal_and_operations_left_out_as_often_as_asked():
+    rows, seed = Rows(0, 4000, 4000), tf.constant([3, 4])
+    spec_ = RandAugmentSpec(magnitude=15, deviation=1.5, probability=0.3, increasing=True)
+    turns = random_operations(spec_).draw(seed, rows)
+    for kinds, _, magnitudes in turns:
+        assert 0.66 < np.mean(kinds.numpy() == 0) < 0.74
+        assert abs(magnitudes.numpy().mean() - 15) < 0.1 and abs(magnitudes.numpy().std() - 1.5) < 0.1
+        moved = kinds.numpy() > 0  # whether one is done does not depend on how much
+        assert abs(magnitudes.numpy()[moved].mean() - magnitudes.numpy()[~moved].mean()) < 0.2
+    assert abs(np.corrcoef(turns[0][2], turns[1][2])[0, 1]) < 0.06
+    both = np.mean((turns[0][0].numpy() == 0) & (turns[1][0].numpy() == 0))
+    assert abs(both - 0.49) < 0.03  # 0.7 twice: each is left out by itself
+    plain = random_operations(RandAugmentSpec(magnitude=15)).draw(seed, rows)
+    again = random_operations(RandAugmentSpec(magnitude=15, deviation=3)).draw(seed, rows)
+    for (kinds, signs), (same, equal, _) in zip(plain, again, strict=True):
+        np.testing.assert_array_equal(kinds, same)
+        np.testing.assert_array_equal(signs, equal)

@@ -10,6 +10,7 @@ import pytest
 
 import reskeras
 from reskeras.errors import ReskerasError
+from reskeras.networks.overrides import laid_over
 from reskeras.recipes.recipe import recipe
 from reskeras.scaling.accelerators import ACCELERATORS
 from reskeras.scaling.bounds import CIFAR, IMAGENET, Conditions, read_cluster, ring_bytes, step_bound
@@ -109,6 +110,13 @@ def test_steps_and_length_are_the_recipes():
     assert parts.memory < step_bound(RESNET_50, "1x1", "a100-80", "modern-imagenet").memory
 
 
+def test_steps_are_on_images_of_the_size_that_the_recipe_trains_on():
+    smaller = step_bound(RESNET_50, "1x8", "h100", recipe("modern-imagenet", sizes=[[0, 160]]))
+    network = laid_over(reskeras.network("resnet-50"), {"input_shape": [160, 160, 3]}).lower()
+    expected = step_bound(network, "1x8", "h100", "modern-imagenet")
+    assert smaller.seconds == expected.seconds and smaller.memory == expected.memory
+
+
 @pytest.mark.parametrize(("name", "row"), ACCELERATORS.items())
 def test_a_row_of_the_table_is_of_its_generation(name, row):
     assert row.source
@@ -154,6 +162,7 @@ def test_a_wrong_cluster_is_refused(text):
         ({"source": recipe(accumulate=2), "cluster": "1x2"}, "accumulate: 2 works with one replica only"),
         ({"source": recipe(freeze="stage1")}, "freeze: these figures are of a training of all weights"),
         ({"source": recipe(frozen_bn=True)}, "frozen_bn: these figures are of a training of all weights"),
+        ({"source": recipe(sizes=[[0, 64], [0.5, 96]])}, "sizes: these figures are of steps on images of one size"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(words, said):

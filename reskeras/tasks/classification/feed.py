@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,7 @@ from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
 from reskeras.data.training_batch import TrainingBatch, smoothed
 from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.sizes import Size, size_changes
 from reskeras.training.strategy import Replicas
 
 
@@ -23,7 +25,8 @@ class Feed:
     """Training and watched images of `source` by `recipe`, sharded over `replicas`.
 
     `watches` says which images are watched (used as Keras' validation data): the data's validation split, else
-    held-out training images, else the test images.
+    held-out training images, else the test images. They have the network's size, as have training images unless the
+    recipe has sizes: see `at`.
     """
 
     def __init__(self, recipe: Recipe, source: Source[Split], preprocessing: Preprocessing, replicas: Replicas):
@@ -35,14 +38,29 @@ class Feed:
         self.watched: Split = held or source.test
         self.watches = "validation" if source.validation else "held-out" if held else "test"
         self.classes = len(source.classes) if recipe.soft_labels else None
-        self.steps_per_epoch = steps_per_epoch(self.train.count, recipe.step_images)
+        self.steps_per_epoch = each = steps_per_epoch(self.train.count, recipe.step_images)
+        self.sizes = size_changes(recipe.sizes, preprocessing.size, each, recipe.steps(each))
+        self.changes: Mapping[int, str] = {first: f"{height}x{width}" for first, (height, width) in self.sizes.items()}
+        self._others: dict[Size, Self] = {}
+
+    def at(self, epoch: int) -> Self:
+        """The same for images of the size that `epoch` trains on."""
+        begun = [size for first, size in self.sizes.items() if first <= epoch]
+        if not begun or begun[-1] == self.preprocessing.size[:2]:
+            return self
+        if begun[-1] not in self._others:
+            other = copy(self)
+            vars(other).pop("finished", None)  # it belongs to this size
+            other.preprocessing = self.preprocessing.at(*begun[-1])
+            self._others[begun[-1]] = other
+        return self._others[begun[-1]]
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to `until`, as `finished` takes them."""
         recipe = self.recipe
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            return training_batches(self._batch(part), recipe.seed, range(epoch, until), step)
+            return training_batches(self._batch(part), recipe.seed, range(epoch, until), step, recipe.augment.repeats)
 
         return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
 
@@ -80,7 +98,8 @@ class Feed:
 
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
-        self.training(0, 0, 1)
+        for epoch in self.sizes or (0,):
+            self.at(epoch).training(0, 0, 1)
 
     def watching(self) -> tuple[tf.data.Dataset, int]:
         """Batches of every watched image once, in order, and the number of batches."""
@@ -97,8 +116,9 @@ class Feed:
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
-        size = min(self.recipe.step_images, self.train.count)
-        return first_broken_in_training(self.train, self.watched, size, self.recipe.seed, epoch, step)
+        recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
+        repeats = recipe.augment.repeats
+        return first_broken_in_training(self.train, self.watched, size, recipe.seed, epoch, step, repeats)
 
     def example(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """Shapes and dtypes of the images and labels of a finished batch."""

@@ -69,7 +69,12 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bo
     `steps` is the total number of updates, which the learning rate schedule depends on.
     """
     model = compile_plan(
-        plan, name, training_context(plan, recipe, synchronized), cut=recipe.freeze, model_class=TrainedModel
+        plan,
+        name,
+        training_context(plan, recipe, synchronized),
+        any_size=bool(recipe.sizes),
+        cut=recipe.freeze,
+        model_class=TrainedModel,
     )
     freeze(model, plan, recipe.freeze, recipe.frozen_bn)
     losses = keras.losses

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
@@ -40,6 +42,8 @@ class DetectionFeed:
     A batch is (inputs, weights (B,)): the inputs of `training_model`, and 1 for images, 0 for padding.
     """
 
+    changes: Mapping[int, str] = {}  # canvases keep their size
+
     def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
         kept, held = held_back(source, recipe)
@@ -51,6 +55,10 @@ class DetectionFeed:
         self.most = max(train.most, source.test.most)
         self.steps_per_epoch = steps_per_epoch(self.train.count, recipe.step_images)
 
+    def at(self, epoch: int) -> Self:
+        """The pipeline of `epoch`: that of all epochs."""
+        return self
+
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
         check_augment(self.recipe.augment)
@@ -58,7 +66,7 @@ class DetectionFeed:
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             canvases = TrainingCanvases(self, Rows.shard(size, *part))
-            return training_batches(canvases, self.recipe.seed, range(epoch, until), step)
+            return training_batches(canvases, self.recipe.seed, range(epoch, until), step, self.recipe.augment.repeats)
 
         return self.replicas.dataset(shard, size)
 
@@ -98,8 +106,9 @@ class DetectionFeed:
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
-        size, watched = min(self.recipe.step_images, self.train.count), self.watched.images()
-        return first_broken_in_training(self.train.images(), watched, size, self.recipe.seed, epoch, step)
+        recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
+        images, watched, repeats = self.train.images(), self.watched.images(), recipe.augment.repeats
+        return first_broken_in_training(images, watched, size, recipe.seed, epoch, step, repeats)
 
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
         """Shapes and dtypes of a batch."""

@@ -31,6 +31,14 @@ from reskeras.training.transfer import freeze
 
 # layers that a pretrained backbone lacks, or whose shapes depend on classes and anchors
 FRESH = ("rpn_pre_bn", "rpn_conv", "objectness", "anchor_deltas", "logits", "box_deltas")
+# fields of a recipe that do not apply to detectors, and the values that leave them off
+ONLY_CLASSIFIERS: dict[str, tuple] = {
+    "label_smoothing": (0.0,),
+    "class_weights": ("none",),
+    "test_crop": (1.0,),
+    "sizes": ((),),
+    "xla": ("auto", False),
+}
 LOSS = Measure(
     score=lambda logs: (-float(logs["val_loss"]),),
     watched_error=lambda logs: float(logs["val_loss"]),
@@ -151,6 +159,6 @@ def _check_recipe(recipe: Recipe) -> None:
     """ReskerasError for fields of a recipe that do not apply to detectors."""
     if recipe.normalise == "per_pixel_mean":
         raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
-    for field, off in (("label_smoothing", (0.0,)), ("class_weights", ("none",)), ("xla", ("auto", False))):
+    for field, off in ONLY_CLASSIFIERS.items():
         if getattr(recipe, field) not in off:
             raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is only for classifiers")
