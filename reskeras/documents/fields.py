@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Strict
 
 SHAPE = re.compile(r"\d{1,6}(\s*[xX×,\s]\s*\d{1,6}){1,2}")
 
@@ -83,6 +85,17 @@ def whole(low: int, high: int) -> Within:
 def within(low: float, high: float, *, above: bool = False, below: bool = False) -> Within:
     """`Annotated[float, within(0, 1)]`: a float in [low, high]; `above` and `below` open the interval at that end."""
     return Within(low, high, above, below)
+
+
+def _kind_alone(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def one_of(kinds: Mapping[str, type[Spec]]) -> Any:
+    """The type of a field that holds one of `kinds`, told apart by their field `kind`, which may stand alone: `focal`
+    for `{kind: focal}`."""
+    spec = Annotated[reduce(or_, kinds.values()), Discriminator("kind")]
+    return Annotated[spec, BeforeValidator(_kind_alone, json_schema_input_type=Literal[tuple(kinds)] | spec)]
 
 
 Pixels = Annotated[int, whole(1, 8192)]

@@ -42,14 +42,13 @@ def validated(model: type[Model], data: Any, where: str = "", lines: Lines | Non
 
 
 def _explain(model: type[BaseModel], error: ErrorDetails, where: str, lines: Lines) -> ReskerasError:
+    schema = model.model_json_schema()
     loc = error["loc"]
-    # pydantic puts the kind of a skip into the path, as in ('skip', 'dropout', 'rate')
-    path = tuple(part for index, part in enumerate(loc) if index == 0 or loc[index - 1] != "skip" or part == "kind")
+    path = _typed_path(schema, loc)
     place = _place(path, where, lines)
     field, value, kind, context = ".".join(map(str, path)), error["input"], error["type"], error.get("ctx", {})
-    schema = model.model_json_schema()
     if kind == "extra_forbidden":
-        return unknown("field", field, sorted(_properties(schema, _at(schema, path[:-1]))), place)
+        return unknown("field", field, sorted(_properties(schema, _at(schema, loc[:-1]))), place)
     if kind in ("literal_error", "enum"):
         return unknown(field, value, context["expected"].replace("'", "").replace(" or ", ", ").split(", "), place)
     if kind == "union_tag_invalid":
@@ -61,13 +60,18 @@ def _explain(model: type[BaseModel], error: ErrorDetails, where: str, lines: Lin
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     message = message[0].lower() + message[1:]
     if kind in EXPECTED:
-        fields = ", ".join(sorted(_properties(schema, _at(schema, path))))
+        fields = ", ".join(sorted(_properties(schema, _at(schema, loc))))
         message = EXPECTED[kind].format(fields=fields, **context)
     elif kind in BOUNDS:
-        message = _range(schema, _at(schema, path)) or message
+        message = _range(schema, _at(schema, loc)) or message
     whole = not isinstance(value, (dict, list, BaseModel)) or len(shown(value)) < 60
     subject = f"{field}: {shown(value) if whole else kind_of(value)}: " if field else ""
     return ReskerasError(f"{subject}{message}{inside}")
+
+
+def _typed_path(schema: dict, loc: tuple) -> tuple:
+    """The path of an error as users type it: pydantic puts the kind of a spec into it, ('skip', 'dropout', 'rate')."""
+    return tuple(part for index, part in enumerate(loc) if part not in _kinds(schema, _at(schema, loc[:index])))
 
 
 def _range(schema: dict, here: dict) -> str | None:
@@ -81,10 +85,13 @@ def _range(schema: dict, here: dict) -> str | None:
     return None
 
 
-def _at(schema: dict, path: tuple) -> dict:
-    """The part of the schema that describes the value at `path`."""
+def _at(schema: dict, loc: tuple) -> dict:
+    """The part of the schema that describes the value at pydantic's path `loc`."""
     here = schema
-    for part in path:
+    for part in loc:
+        if kind := _kinds(schema, here).get(part):
+            here = {"$ref": kind}
+            continue
         here = next((found for option in _options(schema, here) if (found := _inside(option, part)) is not None), {})
     return here
 
@@ -98,6 +105,15 @@ def _inside(option: dict, part: Any) -> dict | None:
 
 def _properties(schema: dict, here: dict) -> set[str]:
     return {name for option in _options(schema, here) for name in option.get("properties", {})}
+
+
+def _kinds(schema: dict, here: dict) -> dict[Any, str]:
+    """The kinds of specs that may stand there, each with its reference."""
+    return {
+        kind: reference
+        for each in (here, *here.get("anyOf", []), *here.get("oneOf", []))
+        for kind, reference in each.get("discriminator", {}).get("mapping", {}).items()
+    }
 
 
 def _options(schema: dict, here: dict) -> list[dict]:

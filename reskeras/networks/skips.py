@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Discriminator
-
-from reskeras.documents.fields import Spec, within
+from reskeras.documents.fields import Spec, one_of, within
 from reskeras.plans import operations as op
 from reskeras.plans.merges import ADD, GatedAdd, Merge, ScaledAdd
 from reskeras.plans.nodes import Fork, Sequence
@@ -170,16 +166,10 @@ def _kinds(classes: Iterable[type[SkipSpec]]) -> dict[str, type[SkipSpec]]:
 SKIPS = _kinds(SkipSpec.__subclasses__())
 
 
-def _kind_alone(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
-
-
 if TYPE_CHECKING:  # the choices are the table's, which only run time knows
     Skip: TypeAlias = SkipSpec
 else:
-    SkipKind = Literal[tuple(SKIPS)]
-    _AnySkip = Annotated[reduce(or_, SKIPS.values()), Discriminator("kind")]
-    Skip = Annotated[_AnySkip, BeforeValidator(_kind_alone, json_schema_input_type=SkipKind | _AnySkip)]
+    Skip = one_of(SKIPS)
 
 IDENTITY = Identity(kind="identity")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from reskeras.documents.fields import Spec, whole, within
 from reskeras.documents.shipped import read_document
@@ -14,8 +15,14 @@ from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.loss import AUTO, DistillationSpec, Loss
 
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # shell style, of names such as stage1_unit1_conv1/kernel
+RunPath = Annotated[
+    str,
+    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
+    Field(min_length=1, max_length=4096),
+]
 Form = Literal["auto", "unrolled", "scanned"]
 Capability = tuple[int, int]  # of CUDA, such as (8, 0)
 # compute capabilities from which NVIDIA's GPUs have tensor cores for a precision, and the first such generation
@@ -106,6 +113,11 @@ class Recipe(Spec):
         within(0, 1, below=True),
         Field(description="Momentum of a moving average of the weights, which is validated and saved instead; 0: off"),
     ] = 0.0
+    loss: Annotated[Loss, Field(description="auto: that of the data's kind of labels")] = AUTO
+    teacher: Annotated[
+        RunPath | None, Field(description="Run of a classifier whose outputs are learnt as well: distillation")
+    ] = None
+    distillation: DistillationSpec = DistillationSpec()
     label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"], Field(description="balanced: weight losses by inverse class frequency")
@@ -196,14 +208,16 @@ class Recipe(Spec):
 
     @property
     def soft_labels(self) -> bool:
-        """Whether labels are distributions over the classes: smoothed or mixed."""
-        return bool(self.label_smoothing or self.augment.mixes)
+        """Whether labels are a number for each class: smoothed or mixed, or each with a loss of its own."""
+        return bool(self.label_smoothing or self.augment.mixes or self.loss.each_class)
 
     def check(self, plan: Plan) -> None:
         """Raise ReskerasError when a pattern matches no weight of `plan`, or what is to be frozen is not in it."""
         names = plan.weight_names()
         if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
             raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")
+        if self.teacher is None and "distillation" in self.model_fields_set:
+            raise ReskerasError("distillation: needs a run to learn from; set teacher, or give --teacher RUN")
         for field in ("decayed", "rate_factors"):
             for pattern in getattr(self, field):
                 if not fnmatch.filter(names, pattern):

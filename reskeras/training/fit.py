@@ -35,7 +35,12 @@ from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
 
-LATER = ("xla",)  # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
+LATER = (
+    "xla",
+    "loss",
+    "teacher",
+    "distillation",
+)  # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
 
 
 @dataclass(frozen=True)

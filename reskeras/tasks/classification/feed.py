@@ -74,7 +74,10 @@ class Feed:
             images, labels = finish(*batch)
             if self.classes is None:
                 return images, labels, tf.gather(weights, labels)
-            return images, *weighted_shares(labels, weights, recipe.label_smoothing)
+            shares, totals = weighted_shares(labels, weights, recipe.label_smoothing)
+            if recipe.loss.each_class:  # the shares must not change where absent classes count too
+                shares = smoothed(labels, recipe.label_smoothing)
+            return images, shares, totals
 
         return weighted
 

@@ -16,6 +16,7 @@ from reskeras.plans.plan_data import unit_data
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.classification.feed import Feed
 from reskeras.training.form import training_context, training_xla
+from reskeras.training.losses import loss_of
 from reskeras.training.optimizer import optimizer_of
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
@@ -72,11 +73,9 @@ def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bo
         plan, name, training_context(plan, recipe, synchronized), cut=recipe.freeze, model_class=TrainedModel
     )
     freeze(model, plan, recipe.freeze, recipe.frozen_bn)
-    losses = keras.losses
-    loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy
     model.compile(
         optimizer=optimizer_of(model, recipe, steps),
-        loss=loss(from_logits=True),
+        loss=loss_of(recipe),
         metrics=["accuracy"],
         jit_compile=training_xla(recipe, tf.distribute.get_strategy().num_replicas_in_sync),
     )
