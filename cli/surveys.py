@@ -34,6 +34,7 @@ def echo_survey(found: Survey) -> None:
             ),
             ("test", f"{found.test:,}", found.divided),
             ("classes", f"{len(found.classes):,}", _mirrors(found.mirror)),
+            *_several_classes(found),
             ("channels", str(found.channels), "grey" if found.channels == 1 else "colour"),
             ("size", *_sized(found.sizes, found.train)),
         ]
@@ -102,6 +103,20 @@ def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
             "of the training objects have a default anchor with an IoU of 0.5 or more, "
             f"{anchors.shares[1]:.1%} one of 0.7 or more",
         ),
+    ]
+
+
+def _several_classes(found: Survey) -> list[tuple[str, str, str]]:
+    """The line about the number of classes per image, of multi-label images."""
+    if found.several is None:
+        return []
+    several, (train, test) = found.several, found.several.none
+    return [
+        (
+            "labels",
+            f"{several.mean:.2f}",
+            f"classes per training image, at most {several.most}; none in {train:,} training and {test:,} test images",
+        )
     ]
 
 

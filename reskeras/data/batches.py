@@ -69,14 +69,14 @@ def pipeline_options() -> tf.data.Options:
 def fitted_batch(
     split: Split, indices: tf.Tensor, size: tuple[int, int, int], framing: Framing = WHOLE, at_once: int = READERS
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and int32 labels (n,), in a graph
-    that decodes `at_once` images at the same time."""
+    """int64 indices (n,) to uint8 images (n, height, width, channels) of `size` and labels as `Split.label`
+    gives them, in a graph that decodes `at_once` images at the same time."""
 
     def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, label = split.decode(stored)
         return fit_image(image, *size[:2], framing), label
 
-    shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
+    shapes = tf.TensorSpec(size, tf.uint8), split.label_spec
     return mapped(load, split.fetch(indices), shapes, at_once)
 
 

@@ -146,7 +146,8 @@ class InFile:
 def _through(split: Split, kept: Kept, channels: int) -> Split:
     """`split`, whose images are read through `kept`. Its stored form is the index, then what is kept, if anything is:
     the label and the bytes."""
-    read, own = split.encoded, split.label
+    read, own, shape = split.encoded, split.label, split.label_shape
+    label_size = shape[0] if shape else LABEL
     assert read is not None  # asked by `cached`
 
     def fetch(indices: tf.Tensor) -> tf.Tensor:
@@ -157,11 +158,13 @@ def _through(split: Split, kept: Kept, channels: int) -> Split:
         index = _number(tf.strings.substr(stored, 0, INDEX), tf.int64)
         known = tf.strings.length(stored) > INDEX
         both = tf.cond(known, lambda: tf.strings.substr(stored, INDEX, REST), lambda: anew(index))
-        return tf.strings.substr(both, LABEL, REST), _number(tf.strings.substr(both, 0, LABEL), tf.int32)
+        label = tf.strings.substr(both, 0, label_size)
+        return tf.strings.substr(both, label_size, REST), _flags(label, shape) if shape else _number(label, tf.int32)
 
     def anew(index: tf.Tensor) -> tf.Tensor:
         data, label = read(split.fetch(index[tf.newaxis])[0])
-        both = tf.strings.join([tf.strings.as_string(label, width=LABEL, fill="0"), data])
+        text = tf.strings.as_string(label, width=1 if shape else LABEL, fill="0")
+        both = tf.strings.join([tf.strings.reduce_join(text), data])
         with tf.control_dependencies([tf.numpy_function(keep, [index, both], tf.bool)]):
             return tf.identity(both)
 
@@ -183,3 +186,8 @@ def _through(split: Split, kept: Kept, channels: int) -> Split:
 def _number(text: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Digits to numbers, exactly."""
     return tf.cast(tf.strings.to_number(text, tf.int64), dtype)
+
+
+def _flags(text: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Digits 0 and 1 to a multi-label's uint8 vector."""
+    return tf.reshape(tf.io.decode_raw(text, tf.uint8) - ord("0"), shape)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reskeras.data.class_labels import members
+
 DIVISION = 2  # version of the rule of division; kept in a run's provenance
 BY_POSITION = 1  # the rule of runs that keep no version
 HASHES = float(2**64)
@@ -31,18 +33,18 @@ def divided(names: Sequence[str], labels: np.ndarray, share: float) -> tuple[np.
 
     A class of two images or more has at least one of either: where the hashes give it none for test, the lowest one is;
     where all would be, the highest is for training. Only such an image can change sides when its class gets more: the
-    one for test goes to training. A class of one image trains.
+    one for test goes to training. A class of one image trains. Where images are of several classes, training comes
+    first: a rare class may have no image for test.
     """
     hashes, labels = name_hashes(names, SALT), np.asarray(labels)
     test = hashes < np.uint64(int(share * HASHES))
-    for members in _by_class(labels):
-        order = members[np.argsort(hashes[members], kind="stable")]
-        if len(order) == 1:
-            test[order] = False
-        elif not test[order].any():
-            test[order[0]] = True
-        elif test[order].all():
-            test[order[-1]] = False
+    groups = [group[np.argsort(hashes[group], kind="stable")] for group in members(labels)]
+    for group in groups:
+        if len(group) > 1 and not test[group].any():
+            test[group[0]] = True
+    for group in groups:  # the last word: what is held back for one class may be all that another has
+        if test[group].all():
+            test[group[-1]] = False
     return np.flatnonzero(~test), np.flatnonzero(test)
 
 
@@ -50,7 +52,13 @@ def held_out(names: Sequence[str], labels: np.ndarray, share: float, seed: int) 
     """Indices to keep and to hold out, sorted: `share` of all images, of each class as near to it as whole images
     allow, those with the lowest hashes of `seed` and their names. No class of two images or more is held out whole."""
     hashes, labels = name_hashes(names, str(seed)), np.asarray(labels)
-    groups = _by_class(labels)
+    if labels.ndim == 2:
+        several = _held_of_several(hashes, labels, share)
+        for group in members(labels):
+            if several[group].all():
+                several[group[-1]] = False
+        return np.flatnonzero(~several), np.flatnonzero(several)
+    groups = members(labels)
     quotas = np.array([len(group) * share for group in groups])
     counts = quotas.astype(int)
     missing = round(len(labels) * share) - counts.sum()
@@ -66,10 +74,25 @@ def held_out(names: Sequence[str], labels: np.ndarray, share: float, seed: int) 
     return np.setdiff1d(np.arange(len(labels)), indices), indices
 
 
-def _by_class(labels: np.ndarray) -> list[np.ndarray]:
-    """The indices of each label that occurs, rising."""
-    order = np.argsort(labels, kind="stable")
-    return [group for group in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(group)]
+def _held_of_several(hashes: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
+    """bool (n,): which images of several classes to hold out, by iterative stratification (Sechidis et al., 2011).
+
+    The class with the fewest images left is shared out first, in the order of hashes; each image goes to the side that
+    lacks more of that class, and then counts for its other classes. Images without a class are shared out at the end.
+    """
+    waiting, held = np.ones(len(labels), bool), np.zeros(len(labels), bool)
+    order, left = np.argsort(hashes, kind="stable"), labels.sum(axis=0, dtype=np.int64)
+    lacking = np.outer([1 - share, share], np.append(left, len(labels)))  # of each class, and images; to keep, to hold
+    while waiting.any():
+        rarest = int(np.where(left > 0, left, len(labels) + 1).argmin()) if left.any() else len(left)
+        of_class = labels[:, rarest] > 0 if rarest < len(left) else waiting
+        for index in order[(of_class & waiting)[order]].tolist():
+            side = int(tuple(lacking[1, [rarest, -1]]) > tuple(lacking[0, [rarest, -1]]))
+            held[index], waiting[index] = side, False
+            lacking[side, :-1] -= labels[index]
+            lacking[side, -1] -= 1
+            left -= labels[index]
+    return held
 
 
 def held_by_position(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

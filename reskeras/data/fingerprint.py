@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from reskeras.data.class_labels import as_numbers
 from reskeras.data.division import name_hashes
 from reskeras.documents.changes import changes
 from reskeras.files import atomic_file
@@ -101,9 +102,10 @@ def fingerprint(source: Identified) -> Fingerprint:
 
 
 def entries(names: Sequence[str], contents: Sequence[int], labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """ENTRY (n,) of images by name, 64 bits that stand for the content, and label."""
+    """ENTRY (n,) of images by name, 64 bits that stand for the content, and label, one or several."""
     found = np.empty(len(names), ENTRY)
-    found["name"], found["content"], found["label"] = name_hashes(names), np.asarray(contents, np.uint64), labels
+    found["name"], found["content"] = name_hashes(names), np.asarray(contents, np.uint64)
+    found["label"] = as_numbers(np.asarray(labels))
     return found
 
 

@@ -125,7 +125,8 @@ def evaluation_batches(
 def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
     """At most `count` evenly spaced images, uint8 at the network's size and not normalised, with labels."""
     indices = np.unique(np.linspace(0, split.count - 1, min(count, split.count)).astype(np.int64))
-    images, labels = np.empty((len(indices), *preprocessing.size), np.uint8), np.empty(len(indices), np.int32)
+    images = np.empty((len(indices), *preprocessing.size), np.uint8)
+    labels = np.empty((len(indices), *split.label_shape), split.label_spec.dtype.as_numpy_dtype)
     batches = fitted(split, indices, preprocessing.size, SAMPLED, preprocessing.framing)
     for place, (pixels, classes) in zip(range(0, len(indices), SAMPLED), batches, strict=True):
         images[place : place + SAMPLED], labels[place : place + SAMPLED] = pixels, classes

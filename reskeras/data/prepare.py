@@ -98,6 +98,8 @@ def _store(source: Source[Split], place: Path, name: str, size: int | None, qual
     """Write all splits by TFDS' own writer."""
     import tensorflow_datasets as tfds
 
+    if source.multi_label:
+        raise ReskerasError(f"data: {source.name} has several classes per image, which a prepared set has no place for")
     if unwritable := [each for each in source.classes if "\n" in each or each != each.strip()]:
         raise ReskerasError(f"data: class {unwritable[0]!r}: TFDS keeps no name with line breaks or outer spaces")
     logging.getLogger("absl").setLevel(logging.ERROR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reskeras.data.class_labels import members
 from reskeras.data.division import BY_POSITION, DIVISION, held_by_position, held_out
 from reskeras.data.source import Split
 from reskeras.data.survey import COUNTED, labels_of
@@ -35,11 +36,13 @@ def part_of_each_class(split: Split, count: int) -> Split:
 
 def sample_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
     """Indexes of `count` of `labels`, as many of each class as there can be, evenly spaced within it; sorted."""
-    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    groups = members(labels)
     chosen: list[int] = []
     while groups and len(chosen) < count:  # classes with few images leave their share to the others
         share = max((count - len(chosen)) // len(groups), 1)
-        for group in groups[: count - len(chosen)]:
+        for every in groups[: count - len(chosen)]:
+            if not len(group := np.setdiff1d(every, chosen)):  # of several classes, another may have taken them all
+                continue
             places = np.unique(np.linspace(0, len(group) - 1, min(share, len(group))).astype(int))
             chosen += group[places].tolist()
         groups = [rest for group in groups if len(rest := np.setdiff1d(group, chosen))]

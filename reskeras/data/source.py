@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -35,6 +36,9 @@ class Split:
     the number of a record. `checked`: every image was decoded when the data was opened; `plain`: the plain format that
     all `encoded` images were found to have then, see plain.py. `entries` identifies each image, where that is
     possible: an array (n,) of fingerprint.ENTRY.
+
+    `label_shape` is () for images of one class each, as above. It is (classes,) for multi-label images, which are of
+    any number of classes: wherever a label is an int32 above, it is then a uint8 vector (classes,) of 0 and 1.
     """
 
     name: str
@@ -47,6 +51,12 @@ class Split:
     checked: bool = False
     plain: str | None = None
     entries: np.ndarray | None = field(default=None, repr=False)
+    label_shape: tuple[int, ...] = ()
+
+    @property
+    def label_spec(self) -> tf.TensorSpec:
+        """Shape and dtype of one image's label."""
+        return tf.TensorSpec(self.label_shape, tf.uint8 if self.label_shape else tf.int32)
 
     def example(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The image and label at one int64 index."""
@@ -84,14 +94,16 @@ class Split:
 
         return replace(self, decode=decode, encoded=None)
 
-    def relabelled(self, labels: Sequence[int]) -> Split:
-        """The same images, where label i becomes `labels[i]`."""
-        table = tf.constant(labels, tf.int32)
+    def relabelled(self, labels: Sequence[int], classes: int) -> Split:
+        """The same images, where label i becomes `labels[i]` of so many `classes`."""
+        change = (
+            _several_changed(labels, classes) if self.label_shape else partial(tf.gather, tf.constant(labels, tf.int32))
+        )
 
         def changed(read: Decode) -> Decode:
             def load(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 data, label = read(stored)
-                return data, tf.gather(table, label)
+                return data, change(label)
 
             return load
 
@@ -100,8 +112,21 @@ class Split:
             self,
             decode=changed(self.decode),
             encoded=encoded and changed(encoded),
-            label=own and (lambda stored: tf.gather(table, own(stored))),
+            label=own and (lambda stored: change(own(stored))),
+            label_shape=self.label_shape and (classes,),
         )
+
+
+def _several_changed(labels: Sequence[int], classes: int) -> Label:
+    """Maps uint8 (..., len(labels)) to uint8 (..., classes): column i becomes column `labels[i]`, others are 0."""
+    origins = np.full(classes, len(labels))  # of each new column; the last is a column of zeros
+    origins[list(labels)] = np.arange(len(labels))
+    columns = tf.constant(origins, tf.int32)
+
+    def change(label: tf.Tensor) -> tf.Tensor:
+        return tf.gather(tf.concat([label, tf.zeros_like(label[..., :1])], axis=-1), columns, axis=-1)
+
+    return change
 
 
 class Images(Protocol):
@@ -122,8 +147,8 @@ class Images(Protocol):
     def part(self, name: str, indices: np.ndarray) -> Self:
         """The images at `indices`, as a split of their own."""
 
-    def relabelled(self, labels: Sequence[int]) -> Self:
-        """The same images, where label i becomes `labels[i]`."""
+    def relabelled(self, labels: Sequence[int], classes: int) -> Self:
+        """The same images, where label i becomes `labels[i]` of so many `classes`."""
 
 
 AnySplit = TypeVar("AnySplit", bound=Images)
@@ -137,7 +162,8 @@ class Source(Generic[AnySplit]):
     are for the user: skipped files, how the split was made; `divided` says in a few words where the test images come
     from, `origins` the same for the other splits, by name. `validation` is what a training watches, if the data has it
     besides test images. `division` is the version of the rule by which images are held back from training. `facts`
-    distinguish the data from other data of the same name, as plain data.
+    distinguish the data from other data of the same name, as plain data. `multi_label`: whether images are of any
+    number of classes, see Split.
 
     Data that was opened for testing may have no training images: `train` is None then.
     """
@@ -155,6 +181,7 @@ class Source(Generic[AnySplit]):
     origins: Mapping[str, str] = field(default_factory=dict)
     division: int = DIVISION
     facts: Mapping[str, Any] = field(default_factory=dict)
+    multi_label: bool = False
 
     def splits(self) -> dict[str, AnySplit]:
         """The splits that there are, by name: train, validation, test."""
@@ -191,7 +218,7 @@ class Source(Generic[AnySplit]):
                 f"{self.name} has no images of {len(absent)} of the {len(classes)} classes: "
                 f"{', '.join(absent[:NAMED])}{more}",
             )
-        splits: dict[str, Any] = {name: split.relabelled(labels) for name, split in self.splits().items()}
+        splits: dict[str, Any] = {name: split.relabelled(labels, len(classes)) for name, split in self.splits().items()}
         return replace(self, classes=tuple(classes), notes=notes, **splits)
 
     def with_channels(self: Source[Split], channels: int) -> Source[Split]:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import READERS, mapped, pipeline_options, read_batches
+from reskeras.data.class_labels import counts_by_class
 from reskeras.data.orientation import UPRIGHT, orientation_of
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
@@ -39,12 +40,33 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Several:
+    """Of multi-label images: how many classes a training image has on average, and at most, and how many images of
+    each split (training, test) have none. Estimates where not all labels are counted."""
+
+    mean: float
+    most: int
+    none: tuple[int, int]
+
+    @classmethod
+    def of(cls, train: np.ndarray, test: np.ndarray, counts: tuple[int, int]) -> Several:
+        """Of labels uint8 (n, classes) of splits of `counts` images."""
+        per_image = [labels.sum(axis=1) for labels in (train, test)]
+        shares = [float((each == 0).mean()) for each in per_image]
+        return cls(
+            round(float(per_image[0].mean()), 4),
+            int(per_image[0].max()),
+            (round(shares[0] * counts[0]), round(shares[1] * counts[1])),
+        )
+
+
+@dataclass(frozen=True)
 class Survey:
     """A source in figures. `counted` is how many labels of each split the counts by class were made from: where
     it is less than the split, they are estimates. `shared` test images are also training images, of those
     `compared` (training, test), byte for byte as stored; and of the same `turned` (training, test) are turned by their
     EXIF orientation, as viewers show them. `divided` says where the test images come from, `origins` the same for the
-    other splits."""
+    other splits, `several` is about multi-label images."""
 
     data: str
     channels: int
@@ -62,6 +84,7 @@ class Survey:
     warnings: tuple[str, ...]
     validation: int = 0
     origins: dict[str, str] = field(default_factory=dict)
+    several: Several | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -114,18 +137,21 @@ def survey(source: Source[Split]) -> Survey:
         warnings=tuple(warnings),
         validation=source.validation.count if source.validation else 0,
         origins=dict(source.origins),
+        several=(
+            Several.of(labels[0][1], labels[1][1], (training.count, source.test.count)) if source.multi_label else None
+        ),
     )
 
 
 def labels_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """At most COUNTED evenly spaced indices, and the labels there."""
+    """At most COUNTED evenly spaced indices, and the labels there: int32 (n,) or uint8 (n, classes)."""
     indices = spaced(split, COUNTED)
 
     def load(batch: tf.Tensor) -> tf.Tensor:
         stored = split.fetch(batch)
         if split.label is not None:
             return split.label(stored)
-        return mapped(lambda one: split.decode(one)[1], stored, tf.int32, 1)
+        return mapped(lambda one: split.decode(one)[1], stored, split.label_spec, 1)
 
     return indices, np.concatenate([batch.numpy() for batch in read_batches(split, indices, BATCH, READERS, load)])
 
@@ -238,7 +264,7 @@ def _turned_note(turned: tuple[int, int], of: int) -> Iterator[str]:
 
 
 def _by_class(labels: np.ndarray, split: Split, classes: int) -> np.ndarray:
-    counts = np.bincount(labels, minlength=classes)
+    counts = counts_by_class(labels, classes)
     return np.round(counts * (split.count / len(labels))).astype(int)
 
 

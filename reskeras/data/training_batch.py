@@ -106,7 +106,9 @@ class TrainingBatch:
         else:
             draws = tf.random.stateless_uniform([self.rows.of, TRIES, NUMBERS], seed_of(seed, "window"))
             images, labels = cropped_batch(self.split, indices, size, self.window, self.rows.taken(draws), at_once)
-        return tf.ensure_shape(images, [self.rows.count, *size]), tf.ensure_shape(labels, [self.rows.count])
+        return tf.ensure_shape(images, [self.rows.count, *size]), tf.ensure_shape(
+            labels, [self.rows.count, *self.split.label_shape]
+        )
 
 
 def seed_of(seed: tf.Tensor, part: str) -> tf.Tensor:
@@ -117,8 +119,12 @@ def seed_of(seed: tf.Tensor, part: str) -> tf.Tensor:
 
 
 def probabilities(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:
-    """int32 labels (n,) to float32 (n, classes): (1 - smoothing) one-hot + smoothing / classes."""
-    return smoothed(tf.one_hot(labels, classes, dtype=tf.float32), smoothing)
+    """int32 labels (n,) to float32 (n, classes): (1 - smoothing) one-hot + smoothing / classes. Multi-label ones, uint8
+    (n, classes), are taken in place of one-hot."""
+    several = labels.shape.rank == 2
+    return smoothed(
+        tf.cast(labels, tf.float32) if several else tf.one_hot(labels, classes, dtype=tf.float32), smoothing
+    )
 
 
 def smoothed(shares: tf.Tensor, smoothing: float) -> tf.Tensor:

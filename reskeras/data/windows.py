@@ -177,5 +177,5 @@ def cropped_batch(
             resized = decode_window(data, size[2], lambda shape: choose(shape, numbers), split.plain, size[:2])
         return tf.ensure_shape(to_pixels(resized), size), label
 
-    shapes = tf.TensorSpec(size, tf.uint8), tf.TensorSpec([], tf.int32)
+    shapes = tf.TensorSpec(size, tf.uint8), split.label_spec
     return mapped(load, (split.fetch(indices), draws), shapes, at_once)

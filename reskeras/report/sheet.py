@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.batches import examples
+from reskeras.data.class_labels import are_of_class
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of, spaced
@@ -54,7 +55,8 @@ def _one_of_each(split: Split, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (int64) of an image of each class shown, and the labels: all classes, or evenly spaced ones."""
     indices, labels = labels_of(split)
     shown = np.unique(np.linspace(0, classes - 1, min(classes, ROWS)).astype(int))
-    found = [(indices[labels == label][0], label) for label in shown if (labels == label).any()]
+    of_class = {label: are_of_class(labels, label) for label in shown}
+    found = [(indices[those][0], label) for label, those in of_class.items() if those.any()]
     return np.array([index for index, _ in found], np.int64), np.array([label for _, label in found])
 
 

@@ -94,8 +94,8 @@ class Objects:
             read=lambda index: read(tf.gather(chosen, index)),
         )
 
-    def relabelled(self, labels: Sequence[int]) -> Objects:
-        """The same objects, where label i becomes `labels[i]`."""
+    def relabelled(self, labels: Sequence[int], classes: int) -> Objects:
+        """The same objects, where label i becomes `labels[i]` of so many `classes`."""
         return replace(self, labels=np.asarray(labels, np.int32)[self.labels])
 
     def in_graph(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
