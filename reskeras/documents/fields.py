@@ -94,7 +94,7 @@ def _kind_alone(value: Any) -> Any:
 def one_of(kinds: Mapping[str, type[Spec]]) -> Any:
     """The type of a field that holds one of `kinds`, told apart by their field `kind`, which may stand alone: `focal`
     for `{kind: focal}`."""
-    spec = Annotated[reduce(or_, kinds.values()), Discriminator("kind")]
+    spec: Any = Annotated[reduce(or_, kinds.values()), Discriminator("kind")]
     return Annotated[spec, BeforeValidator(_kind_alone, json_schema_input_type=Literal[tuple(kinds)] | spec)]
 
 

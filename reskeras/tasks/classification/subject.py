@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,7 @@ from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.classification.feed import Feed
+from reskeras.training.distillation import DistilledModel, Divergence, Teacher, softmax_divergence
 from reskeras.training.form import training_context, training_xla
 from reskeras.training.losses import loss_of
 from reskeras.training.optimizer import optimizer_of
@@ -45,7 +46,9 @@ class Classifier:
     name: str
     source: Source[Split]
     preprocessing: Preprocessing
+    teacher: Teacher | None = None
     measure: Measure = ACCURACY
+    divergence: Divergence = softmax_divergence
 
     def described(self) -> dict[str, Any]:
         """Units and input shape, for the fingerprint of checkpoints."""
@@ -56,22 +59,32 @@ class Classifier:
         return Feed(recipe, self.source, self.preprocessing, replicas)
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
-        """As `compiled`."""
-        return compiled(self.plan, self.name, recipe, steps, synchronized)
+        """As `compiled`, with the teacher."""
+        if self.teacher is None:
+            return compiled(self.plan, self.name, recipe, steps, synchronized)
+        model = cast(DistilledModel, compiled(self.plan, self.name, recipe, steps, synchronized, DistilledModel))
+        model.learn_from(self.teacher.outputs(self.preprocessing, recipe), recipe.distillation, self.divergence)
+        return model
 
     def saved(self) -> keras.Model:
         """The float32 model that is saved."""
         return compile_plan(self.plan, self.name)
 
 
-def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
+def compiled(
+    plan: Plan,
+    name: str,
+    recipe: Recipe,
+    steps: int,
+    synchronized: bool = False,
+    model_class: type[TrainedModel] = TrainedModel,
+) -> TrainedModel:
     """The model of `plan` in the recipe's precision and form, with its optimiser, loss and metric.
 
     `steps` is the total number of updates, which the learning rate schedule depends on.
     """
-    model = compile_plan(
-        plan, name, training_context(plan, recipe, synchronized), cut=recipe.freeze, model_class=TrainedModel
-    )
+    context = training_context(plan, recipe, synchronized)
+    model = compile_plan(plan, name, context, cut=recipe.freeze, model_class=model_class)
     freeze(model, plan, recipe.freeze, recipe.frozen_bn)
     model.compile(
         optimizer=optimizer_of(model, recipe, steps),
