@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+ERRORS = {"accuracy": "error", "average_precision": "1 - mAP"}  # what is 1 minus a log
 Metrics = Sequence[Mapping[str, Any]]  # rows of metrics.jsonl
 
 
-def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None) -> Any:
-    """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent.
+def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None, log: str = "accuracy") -> Any:
+    """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent: 1 - `log`.
 
     Runs of one of `networks` (name of the run to name of the network) share a colour.
     """
@@ -17,8 +18,10 @@ def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None 
 
     figure = Figure(8.5, 4.6)
     axis = figure.subplots()
-    _pairs(axis, runs, "accuracy", lambda accuracy: 100 * (1 - accuracy), networks)
-    axis.set(xlabel="epoch", ylabel="error (%)", title="Error by epoch (thin: training, bold: test or held out)")
+    _pairs(axis, runs, log, lambda value: 100 * (1 - value), networks)
+    what = ERRORS[log]
+    title = f"{what[0].upper()}{what[1:]} by epoch (thin: training, bold: test or held out)"
+    axis.set(xlabel="epoch", ylabel=f"{what} (%)", title=title)
     add_legend(axis)
     return figure
 
@@ -77,10 +80,10 @@ def _pairs(
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def curves_in_words(runs: Mapping[str, Metrics]) -> str:
+def curves_in_words(runs: Mapping[str, Metrics], log: str = "accuracy") -> str:
     """Alternative text of the plot of errors."""
-    return "Learning curves: error by epoch. " + _ends(
-        runs, "training error", "accuracy", lambda value: f"{1 - value:.1%}"
+    return f"Learning curves: {ERRORS[log]} by epoch. " + _ends(
+        runs, f"training {ERRORS[log]}", log, lambda value: f"{1 - value:.1%}"
     )
 
 

@@ -32,10 +32,16 @@ def networks_by_plan(plans: Mapping[str, Plan]) -> dict[str, str]:
     return found
 
 
-def curves_of(metrics: Mapping[str, Sequence[Mapping[str, Any]]], networks: Mapping[str, str]) -> Plot | None:
-    """The curves of the runs that have any; runs of one of `networks` share a colour."""
+def curves_of(
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]], networks: Mapping[str, str], log: str = "accuracy"
+) -> Plot | None:
+    """The curves of 1 - `log` of the runs that have any; runs of one of `networks` share a colour."""
     known = {name: rows for name, rows in metrics.items() if rows}
-    return plot("Training and test error", draw_curves(known, networks), curves_in_words(known)) if known else None
+    return (
+        plot("Training and test error", draw_curves(known, networks, log), curves_in_words(known, log))
+        if known
+        else None
+    )
 
 
 def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]) -> Iterator[Plot]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # a task is looked up without TensorFlow
 # imported on first use: training a classifier does not import the detection code
 TASKS = {
     "classification": "reskeras.tasks.classification.task:ClassificationTask",
+    "multilabel": "reskeras.tasks.multilabel.task:MultiLabelTask",
     "detection": "reskeras.tasks.detection.task:DetectionTask",
 }
 
@@ -31,7 +32,8 @@ class Task(ABC):
     """One kind of training. A task is a package with a Task, a Job, a Subject and a Run.
 
     `noun` is what its models are called, `program` the command-line words before `train`, `evaluate` and so on,
-    `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe.
+    `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe, `figure`
+    the one that tells of two trainings which is better, among those of each epoch.
     """
 
     name: ClassVar[str]
@@ -39,6 +41,7 @@ class Task(ABC):
     program: ClassVar[tuple[str, ...]] = ("reskeras",)
     annotation: ClassVar[str]
     recipe: ClassVar[str] = "quick"
+    figure: ClassVar[str] = "val_loss"
 
     def words(self, command: str) -> list[str]:
         """The words of one of its command lines: `reskeras`, `export`."""
@@ -58,6 +61,10 @@ class Task(ABC):
         from reskeras.data.registry import opened
 
         return opened(name, self.annotation, Purpose(data_dir, **purpose))
+
+    def on(self, source: Source) -> Task:
+        """The task that trains on `source`: this one, unless the labels there are for another of its kind."""
+        return self
 
     @abstractmethod
     def job(self, spec: Any, recipe: Recipe, source: Source, data_dir: str | Path | None) -> Job:

@@ -113,4 +113,4 @@ def test_its_training_is_typed_like_any_other(tmp_path):
         tmp_path / "run",
     )
     assert "mean error" in told and "saved" in told and "next" not in told
-    assert "task: 'depth' is not one of classification, detection" in refused("train", "--task", "depth")
+    assert "task: 'depth' is not one of classification, multilabel, detection" in refused("train", "--task", "depth")

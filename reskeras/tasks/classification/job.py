@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
+from reskeras.errors import ReskerasError
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
 from reskeras.plans.plan import Plan
@@ -25,10 +26,15 @@ class ClassifierJob(Job):
     source: Source[Split]
     task: ClassVar[str] = "classification"
     command: ClassVar[tuple[str, ...]] = ("reskeras", "train")
+    multi_label: ClassVar[bool] = False
 
     @cached_property
     def plan(self) -> Plan:
         """The plan of the network, checked against the recipe and the teacher."""
+        if self.source.multi_label != self.multi_label:
+            kinds = ["one class per image", "several classes per image"]
+            has, needs = kinds[self.source.multi_label], kinds[self.multi_label]
+            raise ReskerasError(f"data: {self.source.name} has {has}, but this needs {needs}")
         plan = super().plan
         self.teacher  # noqa: B018 - refuses what does not fit before anything is read or written
         return plan

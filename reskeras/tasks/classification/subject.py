@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -58,11 +59,16 @@ class Classifier:
         """The input pipeline for training and watched images."""
         return Feed(recipe, self.source, self.preprocessing, replicas)
 
+    def metrics(self) -> list[Any]:
+        """What is measured in each step besides the loss."""
+        return ["accuracy"]
+
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
         """As `compiled`, with the teacher."""
+        how = self.plan, self.name, recipe, steps, synchronized, self.metrics()
         if self.teacher is None:
-            return compiled(self.plan, self.name, recipe, steps, synchronized)
-        model = cast(DistilledModel, compiled(self.plan, self.name, recipe, steps, synchronized, DistilledModel))
+            return compiled(*how)
+        model = cast(DistilledModel, compiled(*how, DistilledModel))
         model.learn_from(self.teacher.outputs(self.preprocessing, recipe), recipe.distillation, self.divergence)
         return model
 
@@ -77,9 +83,10 @@ def compiled(
     recipe: Recipe,
     steps: int,
     synchronized: bool = False,
+    metrics: Sequence[Any] = ("accuracy",),
     model_class: type[TrainedModel] = TrainedModel,
 ) -> TrainedModel:
-    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and metric.
+    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and `metrics`.
 
     `steps` is the total number of updates, which the learning rate schedule depends on.
     """
@@ -89,7 +96,7 @@ def compiled(
     model.compile(
         optimizer=optimizer_of(model, recipe, steps),
         loss=loss_of(recipe),
-        metrics=["accuracy"],
+        metrics=list(metrics),
         jit_compile=training_xla(recipe, tf.distribute.get_strategy().num_replicas_in_sync),
     )
     return model
