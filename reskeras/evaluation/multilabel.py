@@ -183,7 +183,7 @@ def evaluate_labels(
     loss, undefined = 0.0, 0
     every: dict[str, list[np.ndarray]] = {"labels": [], "probabilities": []}
     for logs, labels in scored(model, split, preprocessing, views, dense, batch_size, SIGMOID):
-        sound: np.ndarray = np.isfinite(logs).all(axis=1)
+        sound = np.isfinite(logs.sum(axis=1))
         undefined += int((~sound).sum())
         loss += float(_losses(logs, labels).sum())
         every["labels"].append(labels)

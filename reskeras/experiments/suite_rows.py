@@ -17,7 +17,7 @@ from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import network, typed
 from reskeras.plans.plan import Plan
-from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import LATER, Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import BOOKKEEPING
 
@@ -44,7 +44,10 @@ class Row:
     @property
     def identity(self) -> str:
         """Hash of everything but the seed that decides the row's run: eight hexadecimal digits."""
-        recipe = None if self.recipe is None else _decided(self.recipe)
+        recipe = None
+        if self.recipe is not None:
+            unsaid = self.recipe.unsaid(LATER[1:])
+            recipe = {field: value for field, value in _decided(self.recipe).items() if field not in unsaid}
         text = json.dumps([_decided(self.spec), recipe, self.data], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -30,6 +30,9 @@ CAPABILITIES: dict[str, tuple[Capability, str]] = {
     "mixed_bfloat16": ((8, 0), "Ampere"),
     "mixed_float16": ((7, 0), "Volta"),
 }
+# fields that the checkpoints, and of these all but the first the suites, of earlier versions do not know: at their
+# defaults a training is the same as without them
+LATER = ("xla", "loss", "teacher", "distillation")
 FLOAT = 4  # bytes
 COPIES = 4  # of every parameter: the weight, its momentum, its gradient, and the model that is saved
 
@@ -173,6 +176,10 @@ class Recipe(Spec):
     def step_images(self) -> int:
         """Images of one forward and backward pass, over all replicas."""
         return self.batch_size // self.accumulate
+
+    def unsaid(self, fields: tuple[str, ...] = LATER) -> set[str]:
+        """Those of `fields` that have their defaults, which do not count in what a training is known by."""
+        return {name for name in fields if getattr(self, name) == type(self).model_fields[name].default}
 
     def steps(self, steps_per_epoch: int) -> int:
         """Steps of the whole training."""

@@ -35,13 +35,6 @@ from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
 
-LATER = (
-    "xla",
-    "loss",
-    "teacher",
-    "distillation",
-)  # fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
-
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -214,8 +207,7 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    later = (name for name in LATER if getattr(recipe, name) == Recipe.model_fields[name].default)
-    told = {**subject.described(), "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING, *later})}
+    told = {**subject.described(), "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING, *recipe.unsaid()})}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
