@@ -51,6 +51,7 @@ def echo_predictions(predictions: Sequence[Prediction]) -> None:
         for prediction in predictions
         for rank, (name, probability) in enumerate(prediction.top)
     ]
+    rows += [(prediction.path, "none", "") for prediction in predictions if not prediction.top]
     table([Column("image"), Column("class"), Column("probability", right=True)], rows)
 
 

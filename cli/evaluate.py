@@ -11,11 +11,10 @@ import click
 from reskeras.errors import ReskerasError
 from reskeras.tasks.task import find_task, other_task
 
-from .classification_results import echo_classes
 from .output import echo, emit_json, note
 from .paths import Written
 from .run_options import data_options, listed_numbers, run_argument
-from .shown import echo_result
+from .shown import BY_CLASS, echo_classes, echo_result
 
 if TYPE_CHECKING:
     from reskeras.tasks.run import Run
@@ -71,7 +70,8 @@ def command(
     predictions: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data."""
+    """Measure accuracy and loss of a run's best model, in float32, on the data it was trained on or on other data; of
+    multi-label images mean average precision."""
     looked = {
         "views": views,
         "resize": resize,
@@ -92,7 +92,7 @@ def command(
         data_dir,
         split,
         tell=lambda line: note(f"note: {line}", err=as_json),
-        **(looked if opened.task == OWN else {}),
+        **(looked if opened.task in BY_CLASS else {}),
     )
     if confusion:
         save_confusion(result, confusion)
@@ -103,7 +103,7 @@ def command(
         return
     echo_result(result, opened)
     if by_class:
-        echo_classes(result)
+        echo_classes(result, opened)
     for path in filter(None, (confusion, predictions)):
         echo(f"written    {path}")
 
@@ -114,5 +114,7 @@ def _check_task(run: Run, looked: Mapping[str, Any], written: Mapping[str, Any])
     if own.program != find_task(OWN).program:
         raise other_task(run.path, run.task, OWN)
     given = [name for name, value in {**looked, **written}.items() if value and (name, value) != ("views", 1)]
+    if run.task in BY_CLASS:
+        given = ["confusion"] if run.task != OWN and written["confusion"] else []
     if run.task != OWN and given:
         raise ReskerasError(f"{given[0]}: only for classifiers; {run.path} is a {own.noun}")

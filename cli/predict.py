@@ -39,11 +39,27 @@ ANSWERS = AnswerFormat(
 )
 @served_options
 @click.option(
-    "--top", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="K", help="Number of classes to print."
+    "--top",
+    type=click.IntRange(1, 1000),
+    metavar="K",
+    help="Number of classes to print.  [default: 5; of a multi-label run all above the threshold]",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Leave out classes with a lower probability.  [default: 0; of a multi-label run 0.5]",
 )
 @csv_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, served: Client | None) -> None:
+def command(
+    paths: tuple[Path, ...],
+    top: int | None,
+    threshold: float | None,
+    csv: Path | None,
+    as_json: bool,
+    served: Client | None,
+) -> None:
     """Classify image files with a run's best model and its own preprocessing, in float32.
 
     IMAGE is a file, a folder (all images below it), a quoted pattern, or - for an image on standard input. A file that
@@ -57,4 +73,4 @@ def command(paths: tuple[Path, ...], top: int, csv: Path | None, as_json: bool, 
         from reskeras.tasks.classification.run import ClassifierRun
 
     asked = ClassifierRun(run) if served is None else served  # errors in the run are raised before the files are read
-    ANSWERS.tell(paths, lambda files, broken: asked.predict(files, top, broken), csv, as_json)
+    ANSWERS.tell(paths, lambda files, broken: asked.predict(files, top, broken, threshold), csv, as_json)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from reskeras.tasks.run import Run
 
 
+LOGS = [f"{images}{name}" for images in ("", "val_") for name in ("loss", "accuracy", "average_precision")]
+
+
 @click.command(
     "report",
     epilog="\b\nExamples:\n"
@@ -103,10 +106,6 @@ def _echo_training(made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
                 f"{data.get('train', 0):,} training, {data.get('test', 0):,} test",
             ),
             ("epochs", str(len(rows)), f"best epoch {made['best_epoch']}" if "best_epoch" in made else ""),
-            *(
-                (name, f"{rows[-1][name]:.4f}", "in the last epoch")
-                for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-                if rows and name in rows[-1]
-            ),
+            *((name, f"{rows[-1][name]:.4f}", "in the last epoch") for name in LOGS if rows and name in rows[-1]),
         ]
     )

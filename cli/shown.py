@@ -12,8 +12,17 @@ if TYPE_CHECKING:
 
 SHOWN = {
     "classification": ".classification_results:echo_evaluation",
+    "multilabel": ".multilabel_results:echo_evaluation",
     "detection": ".detect_results:echo_detection_evaluation",
 }
+
+
+BY_CLASS = {"classification": ".classification_results:echo_classes", "multilabel": ".multilabel_results:echo_classes"}
+
+
+def echo_classes(result: Any, run: Run) -> None:
+    """Print what the evaluation `result` of a classifier `run` says of each class."""
+    resolve_name(f"{__package__}{BY_CLASS[run.task]}")(result)
 
 
 def echo_result(result: Any, run: Run) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reskeras.recipes.loss import LOSSES
+
 from .completion import complete_recipe
 from .output import command_line, echo, emit_json, note
 from .run_options import numbers_by_name
@@ -98,6 +100,8 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
 
 HOW = ("data_dir", "cache", "strategy", "devices", "resume", "profile", "histograms", "out")
 RECIPE_FIELDS = (
+    "teacher",
+    "loss",
     "freeze",
     "frozen_bn",
     "epochs",
@@ -152,6 +156,10 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
             metavar="PATTERN=F",
             help="Multiply the learning rate of weights with matching names, as in 'stage1_*=0.1'; may be repeated.",
         ),
+        _instead(
+            "--teacher", str, "RUN", "Learn from the outputs of this trained run too: distillation (see the recipe)."
+        ),
+        _instead("--loss", str, "LOSS", f"{', '.join(LOSSES)}; overrides the recipe's."),
         _instead("--epochs", int),
         _instead("--batch-size", int),
         _instead("--learning-rate", float, "RATE"),

@@ -29,7 +29,6 @@ from reskeras.report.page import write_page
 from reskeras.run_provenance import provenance
 from reskeras.runs import HOME, MODEL_FILE, PROVENANCE_FILE, REPORT_FILE, new_run, place_for
 from reskeras.spaces.space import Space
-from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import TASKS, find_task
 from reskeras.tuning.hypermodel import HyperModel, held_out
@@ -142,7 +141,7 @@ def analyse_fresh(
     source = open_source(data, data_dir)
     asked = network(spec)
     name = name_of(asked)
-    job = ClassifierJob(asked, read_recipe("quick"), source, data_dir)
+    job = find_task("classification").on(source).job(asked, read_recipe("quick"), source, data_dir)
     preprocessing = job.preprocessing()
     model = compile_plan(job.plan, name, Context(seed=seed))
     recalibrated(model, source.training_images("data"), preprocessing, CALIBRATION)
@@ -217,15 +216,15 @@ def tune(
     `command` starts the same search in a process, for several workers. `tell` gets notes, `ended` each trial's
     outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
     """
-    how = SearchOptions(
-        tuner, read_objective(objective), trials, executions, seed, Crew(workers, restarts, worker_timeout), port
-    )
+    read_objective(objective)  # wrong ones fail before the data is opened
     chosen = held_out(read_recipe(recipe, epochs=epochs))
     limits = Limits(max_params, max_multiply_adds, max_activation_memory, max_latency_ms)
     base = network(spec)
     place = place_for_search(out, base, data) if isinstance(data, str) else None  # refused before the data is opened
     model = HyperModel(over, spec, data, read_recipe(chosen, patience=patience), data_dir=data_dir, limits=limits)
     place = place or place_for_search(out, base, model.source.name)
+    goal = model.objective(objective)
+    how = SearchOptions(tuner, goal, trials, executions, seed, Crew(workers, restarts, worker_timeout), port)
     search = search_for(how, model, place, command, tell, ended)
     if role() in (None, CHIEF):
         draw_search(search)

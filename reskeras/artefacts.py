@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
 
@@ -27,7 +27,7 @@ class Artefact:
         return writer
 
 
-ARTEFACTS = [
+OF_CLASSIFIERS = [
     Artefact("serving", "classification", f"{CLASSIFIER}:write_served", "SavedModel for TensorFlow Serving"),
     Artefact("tflite", "classification", f"{CLASSIFIER}:write_lite", "float32"),
     *(
@@ -38,6 +38,10 @@ ARTEFACTS = [
         Artefact(kind, "classification", f"{CLASSIFIER}:write_foreign")
         for kind in ("keras-weights", "torchvision-state-dict", "timm-state-dict")
     ),
+]
+ARTEFACTS = [
+    *OF_CLASSIFIERS,
+    *(replace(each, task="multilabel") for each in OF_CLASSIFIERS),
     Artefact("serving", "detection", f"{DETECTOR}:write_served", "SavedModel for TensorFlow Serving"),
 ]
 

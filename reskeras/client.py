@@ -26,6 +26,7 @@ DETECTOR_BATCH = 4  # the largest batch that a detector's server takes
 LARGEST_REQUEST = 64 << 20  # bytes of files in a request; a larger file is not sent
 BUSY = (429, 502, 503, 504)  # answers after which the request is repeated
 FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0  # bounds of the wait before that, in seconds, also where the server asks for one
+TOP = 5  # classes of an image, unless asked otherwise
 LONGEST_MESSAGE = 300
 READ = "ok"  # the status of a file that the served model could read
 Broken = Callable[[str, ReskerasError], None]  # a file's path, and why it has no answer
@@ -96,14 +97,19 @@ class Client:
         return without_password(self.url)
 
     def predict(
-        self, paths: str | Path | Sequence[str | Path], top: int = 5, broken: Broken | None = None
+        self,
+        paths: str | Path | Sequence[str | Path],
+        top: int | None = None,
+        broken: Broken | None = None,
+        threshold: float | None = None,
     ) -> list[Served]:
-        """The likeliest classes of an image file, or of several, in their order.
+        """The likeliest classes of an image file, or of several, in their order: at most `top`, by default 5, or all
+        whose probability is `threshold` or more.
 
         Raises ReskerasError: status 2 for a file that is not there, 1 for a server that refuses or does not answer, and
         for a file that cannot be read; with `broken`, which is called with its path and that, the others are predicted.
         """
-        return self._results(several(paths), BATCH, lambda path, row: _served(path, row, top), broken)
+        return self._results(several(paths), BATCH, lambda path, row: _served(path, row, top, threshold), broken)
 
     def detect(self, paths: str | Path | Sequence[str | Path], broken: Broken | None = None) -> list[ServedObjects]:
         """The objects in an image file or in several, of a served detector. As `predict`."""
@@ -211,7 +217,7 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _served(path: str, row: Any, top: int) -> Served:
+def _served(path: str, row: Any, top: int | None, threshold: float | None) -> Served:
     try:
         pairs = tuple(zip(map(_name, row["classes"]), map(_share, row["probabilities"]), strict=True))
     except (TypeError, KeyError, ValueError, OverflowError) as error:
@@ -220,7 +226,8 @@ def _served(path: str, row: Any, top: int) -> Served:
         raise failure(
             "url: the served model returned no classes and probabilities; was it exported by reskeras?"
         ) from error
-    return Served(path, pairs[:top])
+    most = TOP if top is None and threshold is None else top
+    return Served(path, tuple(pair for pair in pairs if pair[1] >= (threshold or 0.0))[:most])
 
 
 def _located(path: str, row: Any) -> ServedObjects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from reskeras.analysis.tapped import (
     batch_signature,
     residual_fork,
     run,
+    told_right,
     without_residual,
 )
 from reskeras.plans.merges import ADD
@@ -56,25 +57,29 @@ class ActivationStatistics:
     images: int
 
 
-def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset) -> ActivationStatistics:
+def survey(
+    plan: Plan, weights: dict[str, np.ndarray], batches: Iterable[tuple[tf.Tensor, tf.Tensor]]
+) -> ActivationStatistics:
     """Measure over `batches` of (normalised images, labels), in inference mode."""
     tensors, tapped = as_tensors(weights), taps(plan)
 
-    @tf.function(input_signature=batch_signature(plan), autograph=False)
+    held = list(batches)
+
+    @tf.function(input_signature=batch_signature(plan, held[0][1]), autograph=False)
     def measured(images: tf.Tensor, labels: tf.Tensor) -> dict[str, Any]:
         seen = _Seen(plan, {tap.node for tap in tapped})
         logits = run(plan, tensors, images, seen)
-        right = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, axis=1, output_type=labels.dtype), labels), tf.int32))
+        right = tf.reduce_sum(told_right(logits, labels))
         return {"moments": seen.moments, "products": seen.products, "sums": seen.sums, "right": right}
 
     moments: dict[str, np.ndarray] = {}
     products: dict[str, np.ndarray] = {}
     sums: dict[str, np.ndarray] = {}
-    images = right = 0
+    images = labelled = right = 0
     once = measured.get_concrete_function()  # avoids TensorFlow's retracing warning with many networks
-    for batch, labels in batches:
+    for batch, labels in held:
         found, count = tf.nest.map_structure(lambda value: value.numpy(), once(batch, labels)), len(labels)
-        images, right = images + count, right + int(found["right"])
+        images, labelled, right = images + count, labelled + int(tf.size(labels)), right + int(found["right"])
         for name, value in found["moments"].items():
             moments[name] = moments.get(name, 0.0) + count * value.astype(np.float64)
         for name, value in found["products"].items():
@@ -82,7 +87,7 @@ def survey(plan: Plan, weights: dict[str, np.ndarray], batches: tf.data.Dataset)
         for name, value in found["sums"].items():
             sums[name] = np.maximum(sums.get(name, 0.0), value)
     responses = tuple(Response(tap.layer, tap.where, _deviation(moments[tap.node] / images)) for tap in tapped)
-    return ActivationStatistics(responses, tuple(_signals(plan, products, sums)), right / images, images)
+    return ActivationStatistics(responses, tuple(_signals(plan, products, sums)), right / labelled, images)
 
 
 def _deviation(moments: np.ndarray) -> float:

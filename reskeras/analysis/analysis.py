@@ -34,7 +34,8 @@ SUMMARY_FILE, RESPONSES_FILE, UNITS_FILE, LESIONS_FILE = "analysis.json", "respo
 class Analysis:
     """Measurements of one network over `images` test images of `data`, and the gradient of one training batch.
 
-    `depth` is the effective depth of the whole network, `layers` the number of its weighted layers.
+    `depth` is the effective depth of the whole network, `layers` the number of its weighted layers. `accuracy` is the
+    share of images whose top class is right; of multi-label images that of all labels.
     """
 
     network: str

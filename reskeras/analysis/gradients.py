@@ -12,18 +12,24 @@ from reskeras.plans.nodes import sequence_ops
 from reskeras.plans.plan import Plan, Unit
 
 
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    if labels.shape.rank == 2:
+        return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(labels, logits.dtype), logits)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
 def gradients(
     plan: Plan, weights: dict[str, np.ndarray], images: tf.Tensor, labels: tf.Tensor
 ) -> dict[str, tuple[float, float]]:
     """Gradient norms by unit: with respect to its weights, and with respect to its output.
 
-    The loss is the mean cross-entropy of one batch of normalised `images` (n, height, width, channels), with batch
-    norm in training mode; without weight decay and dropout.
+    The loss is the mean cross-entropy of one batch of normalised `images` (n, height, width, channels), of each class
+    by itself where they are multi-label, with batch norm in training mode; without weight decay and dropout.
     """
     tensors = as_tensors(weights)
     learned = {tuple(name.rsplit("/", 1)) for name in plan.weight_names()}
 
-    @tf.function(input_signature=batch_signature(plan), autograph=False)
+    @tf.function(input_signature=batch_signature(plan, labels), autograph=False)
     def norms(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         streams: dict[str, tf.Tensor] = {}
 
@@ -36,7 +42,7 @@ def gradients(
             chosen = {key: value for key, value in tensors.items() if key in learned}
             tape.watch(chosen)
             logits = run(plan, {**tensors, **chosen}, images, watch, batch_statistics=True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            loss = tf.reduce_mean(_cross_entropy(labels, logits))
         of_weights, of_streams = tape.gradient(loss, (chosen, streams))
         names = {unit.name: {each.name for each in sequence_ops(unit.nodes)} for unit in plan.units}
         return {

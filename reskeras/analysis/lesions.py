@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from reskeras.analysis.tapped import as_tensors, batch_signature, removable, run
+from reskeras.analysis.tapped import as_tensors, batch_signature, removable, run, told_right
 from reskeras.graph.functions import Weights
 from reskeras.graph.spread import inference_devices, spread
 from reskeras.plans.nodes import sequence_ops
@@ -46,8 +46,9 @@ def lesions(
     single = [(REMOVED, (name,)) for name in spaced(removable(plan), most)]
     pairs = [(SWAPPED, (one.name, other.name)) for one, other in spaced(swappable(plan), most)]
 
+    held = list(batches)
     signature = [
-        *batch_signature(plan),
+        *batch_signature(plan, held[0][1]),
         tf.nest.map_structure(tf.TensorSpec.from_tensor, tensors),
         tf.TensorSpec([len(names)]),
     ]
@@ -55,18 +56,17 @@ def lesions(
     @tf.function(input_signature=signature, autograph=False)
     def right(images: tf.Tensor, labels: tf.Tensor, tensors: Weights, kept: tf.Tensor) -> tf.Tensor:
         def of_rows(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-            top = tf.argmax(run(plan, tensors, images, kept=kept), axis=1, output_type=labels.dtype)
-            return tf.cast(tf.equal(top, labels), tf.int32)
+            return told_right(run(plan, tensors, images, kept=kept), labels)
 
         return tf.reduce_sum(spread(of_rows, devices)(images, labels))
 
-    found, held, count = [], list(batches), right.get_concrete_function()
-    images = sum(len(labels) for _, labels in held)
+    found, count = [], right.get_concrete_function()
+    labelled = sum(int(tf.size(labels)) for _, labels in held)
     for place, (kind, units) in enumerate([*single, *pairs]):
         kept = tf.constant([float(kind != REMOVED or name not in units) for name in names])
         changed = exchanged(plan, tensors, *units) if kind == SWAPPED else tensors
         correct = sum(int(count(batch, labels, changed, kept)) for batch, labels in held)
-        found.append(Lesion(kind, units, correct / images))
+        found.append(Lesion(kind, units, correct / labelled))
         progress(place + 1, len(single) + len(pairs))
     return found
 

@@ -25,9 +25,21 @@ def as_tensors(weights: Mapping[str, np.ndarray]) -> Weights:
     }
 
 
-def batch_signature(plan: Plan) -> list[tf.TensorSpec]:
-    """Input signature of normalised images and labels, any batch size, so that a function is traced once."""
-    return [tf.TensorSpec([None, *plan.input_shape], tf.float32), tf.TensorSpec([None], tf.int32)]
+def batch_signature(plan: Plan, labels: tf.Tensor) -> list[tf.TensorSpec]:
+    """Input signature of normalised images, and labels like `labels`, any batch size, so that a function is traced
+    once."""
+    return [
+        tf.TensorSpec([None, *plan.input_shape], tf.float32),
+        tf.TensorSpec([None, *labels.shape[1:]], labels.dtype),
+    ]
+
+
+def told_right(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """1 where a network is right, else 0, int32, like `labels`: the top class of each image, or whether each class is
+    there (at a probability of 1/2) of multi-label images."""
+    if labels.shape.rank == 2:
+        return tf.cast(tf.equal(logits > 0, labels > 0), tf.int32)
+    return tf.cast(tf.equal(tf.argmax(logits, axis=1, output_type=labels.dtype), labels), tf.int32)
 
 
 def residual_fork(unit: Unit) -> Fork | None:

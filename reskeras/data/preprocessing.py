@@ -101,6 +101,14 @@ class Preprocessing:
             return centred
         return tf.math.divide_no_nan(centred, self.std) if in_step else centred / self.std
 
+    def pixels(self, images: tf.Tensor) -> tf.Tensor:
+        """The images on the 0..255 scale that `normalise` gives `images`, float32, for."""
+        return tf.cast(images, tf.float32) * self.std + self.mean
+
+    def normalises_like(self, other: Preprocessing) -> bool:
+        """Whether both normalise images of one size alike."""
+        return all(np.array_equal(*both) for both in ((self.mean, other.mean), (self.std, other.std)))
+
     def describe(self) -> str:
         """One readable line."""
         steps = {

@@ -120,16 +120,16 @@ def seed_of(seed: tf.Tensor, part: str) -> tf.Tensor:
 
 def probabilities(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:
     """int32 labels (n,) to float32 (n, classes): (1 - smoothing) one-hot + smoothing / classes. Multi-label ones, uint8
-    (n, classes), are taken in place of one-hot."""
-    several = labels.shape.rank == 2
-    return smoothed(
-        tf.cast(labels, tf.float32) if several else tf.one_hot(labels, classes, dtype=tf.float32), smoothing
-    )
+    (n, classes), to (1 - smoothing) label + smoothing / 2: a class is there or not."""
+    if labels.shape.rank == 2:
+        return smoothed(tf.cast(labels, tf.float32), smoothing, outcomes=2)
+    return smoothed(tf.one_hot(labels, classes, dtype=tf.float32), smoothing)
 
 
-def smoothed(shares: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Distributions over the classes, float32 (n, classes), mixed with the uniform one: label smoothing."""
-    return shares * (1 - smoothing) + smoothing / shares.shape[1] if smoothing else shares
+def smoothed(shares: tf.Tensor, smoothing: float, outcomes: int | None = None) -> tf.Tensor:
+    """Distributions, float32 (n, classes), mixed with the uniform one: label smoothing. They are over the classes, or
+    each number is the probability of one of so many `outcomes`."""
+    return shares * (1 - smoothing) + smoothing / (outcomes or shares.shape[1]) if smoothing else shares
 
 
 def colour_changes(augment: AugmentSpec, channels: int) -> dict[str, RandomChange]:

@@ -16,7 +16,7 @@ from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.request import network, recipe_of
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
-from reskeras.tasks.classification.job import ClassifierJob
+from reskeras.tasks.task import find_task
 from reskeras.training.strategy import chosen_strategy
 
 NETWORK = "cifar-resnet-20"
@@ -43,7 +43,8 @@ def doctor(
     spec, chosen = network(spec), read_recipe(named)
     kind = chosen_strategy(strategy, devices)
     replicas = local_replicas(kind, devices)
-    job = None if data is None else ClassifierJob(spec, chosen, open_source(data, data_dir), data_dir)
+    source = None if data is None else open_source(data, data_dir)
+    job = source and find_task("classification").on(source).job(spec, chosen, source, data_dir)
     plan = job.plan if job else spec.lower()
     machine = find_machine()
     shown = named.description if isinstance(named, Recipe) else str(named)

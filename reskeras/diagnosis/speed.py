@@ -18,8 +18,8 @@ from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.sizes import at_largest
-from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.subject import compiled
+from reskeras.training.job import Job
 from reskeras.training.memory import memory_failures
 from reskeras.training.step_callbacks import StepCallback, StepCallbacks
 from reskeras.training.strategy import Replicas, open_replicas
@@ -105,7 +105,7 @@ def steady_rate(run: Callable[[int], float], images: int) -> float:
     return images * steps / run(steps)
 
 
-def input_rate(job: ClassifierJob) -> float:
+def input_rate(job: Job) -> float:
     """Images per second of the training pipeline of `job`, read as fast as it makes them.
 
     The mean of the training images is not measured for this: scaling pixels costs the same. ReskerasError (status 1)

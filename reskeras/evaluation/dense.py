@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from reskeras.errors import ReskerasError
+from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.functions import UnitTensors, execute
 from reskeras.graph.weights import places, read, write
@@ -17,10 +18,11 @@ class DenseNetwork:
     """The network of `plan` with the weights of `model`, for images of any size.
 
     The head is applied densely, to every window of the last feature map that is as large as the feature map at the
-    network's own input size, and its softmax is averaged. At that input size it is the network itself.
+    network's own input size, and its probabilities are averaged. At that input size it is the network itself.
     """
 
-    def __init__(self, plan: Plan, model: keras.Model):
+    def __init__(self, plan: Plan, model: keras.Model, meaning: Head = SOFTMAX):
+        self.meaning = meaning
         head = plan.units[-1].nodes
         pools = [(index, node) for index, node in enumerate(head) if isinstance(node, op.GlobalPool)]
         if not pools or not all(isinstance(node, (op.Dense, op.Dropout)) for node in head[pools[0][0] + 1 :]):
@@ -50,7 +52,7 @@ class DenseNetwork:
         """Normalised images (n, h, w, c) of any one size to probabilities (n, classes), averaged over positions."""
         maps = self.body(images, training=False)
         features = self._pooled(execute(self.before, maps, self.tensors))
-        return tf.reduce_mean(tf.nn.softmax(execute(self.after, features, self.tensors)), axis=(1, 2))
+        return tf.reduce_mean(self.meaning.probabilities(execute(self.after, features, self.tensors)), axis=(1, 2))
 
     def _pooled(self, maps: tf.Tensor) -> tf.Tensor:
         # the window cannot exceed the feature map: small images give a single position

@@ -12,6 +12,7 @@ import tensorflow as tf
 from reskeras.data.decode import decode_file
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
+from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.evaluation.views import forward
 from reskeras.graph.spread import inference_devices
 from reskeras.printable import short_repr
@@ -21,7 +22,8 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most likely classes of an image file, best first, as (class name, probability)."""
+    """The most likely classes of an image file, best first, as (class name, probability); maybe none of a multi-label
+    classifier."""
 
     path: str
     top: tuple[tuple[str, float], ...]
@@ -37,9 +39,14 @@ def predict_files(
     paths: Sequence[str | Path],
     top: int = 5,
     broken: Callable[[str, ReskerasError], None] | None = None,
+    threshold: float = 0.0,
+    head: Head = SOFTMAX,
 ) -> list[Prediction]:
-    """Predictions for `paths`, in order. A file that cannot be read raises a ReskerasError that names it; with
-    `broken`, which is called with the path and the error, the others are still predicted."""
+    """Predictions for `paths`, in order: the `top` classes whose probability by `head` is `threshold` or more.
+
+    A file that cannot be read raises a ReskerasError that names it; with `broken`, which is called with the path and
+    the error, the others are still predicted.
+    """
     run, predictions = forward(model, inference_devices()), []
     for start in range(0, len(paths), BATCH):
         batch, images = [], []
@@ -53,8 +60,8 @@ def predict_files(
                 broken(str(path), error)
         if not batch:
             continue
-        probabilities = tf.nn.softmax(run(preprocessing.normalise(tf.stack(images)))).numpy()
+        probabilities = head.probabilities(run(preprocessing.normalise(tf.stack(images)))).numpy()
         for path, row in zip(batch, probabilities, strict=True):
-            best = row.argsort()[::-1][:top]
+            best = [index for index in row.argsort()[::-1][:top] if row[index] >= threshold]
             predictions.append(Prediction(str(path), tuple((classes[index], float(row[index])) for index in best)))
     return predictions

@@ -17,13 +17,14 @@ from reskeras.data.resample import resampled
 from reskeras.data.source import Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.dense import DenseNetwork
+from reskeras.evaluation.heads import SOFTMAX, Head, log_of
 from reskeras.graph.spread import inference_devices, spread
 
 SMALL = 64  # pixels; smaller images are padded for ten crops instead of being upsampled
 PADDING = 4  # as in training (v1 section 4.2)
 LARGEST_SCALE = 4096
 
-Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # log probabilities (n, classes) float64, int32 labels (n,)
+Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # log probabilities (n, classes) float64, labels as in Split
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,21 @@ def scored(
     views: Views,
     dense: DenseNetwork | None,
     batch_size: int,
+    head: Head = SOFTMAX,
 ) -> Scored:
-    """Log probabilities and labels of every image of `split`, in order; several views' probabilities are averaged."""
+    """Log probabilities, by `head`, and labels of every image of `split`, in order; several views' probabilities are
+    averaged."""
     if views.scales:
         if dense is None:
             raise ValueError("scales: whole images need a DenseNetwork")
         yield from _whole(split, preprocessing, views.scales, dense)
     elif views.crops == 10:
-        yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1))
+        yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1), head)
     else:
         devices = inference_devices()
         predict = forward(model, devices)
         for images, labels in evaluation_batches(split, preprocessing, batch_size * max(len(devices), 1)):
-            yield _log_softmax(predict(images).numpy()), labels.numpy()
+            yield head.logarithms(predict(images).numpy()), labels.numpy()
 
 
 def forward(model: keras.Model, devices: Sequence[str] = ()) -> tf.types.experimental.PolymorphicFunction:
@@ -90,7 +93,7 @@ def ten_crops(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 
 def _ten_crops(
-    model: keras.Model, split: Split, preprocessing: Preprocessing, resize: int | None, batch_size: int
+    model: keras.Model, split: Split, preprocessing: Preprocessing, resize: int | None, batch_size: int, head: Head
 ) -> Scored:
     height, width, channels = preprocessing.size
     pad = PADDING if resize is None and max(height, width) < SMALL else 0
@@ -104,13 +107,13 @@ def _ten_crops(
             images = tf.pad(preprocessing.normalise(images), [[0, 0], [pad, pad], [pad, pad], [0, 0]])
         crops = ten_crops(images, height, width)
         crops = tf.reshape(crops if pad else preprocessing.normalise(crops), [-1, height, width, channels])
-        probabilities = tf.nn.softmax(model(crops, training=False))
+        probabilities = head.probabilities(model(crops, training=False))
         return tf.reduce_mean(tf.reshape(probabilities, [-1, 10, probabilities.shape[-1]]), axis=1)
 
     devices = inference_devices()
     predict = tf.function(spread(probabilities_of, devices))
     for images, labels in fitted(split, range(split.count), size, batch_size * max(len(devices), 1)):
-        yield _log(predict(images).numpy()), labels.numpy()
+        yield log_of(predict(images).numpy()), labels.numpy()
 
 
 def _whole(split: Split, preprocessing: Preprocessing, scales: tuple[int, ...], network: DenseNetwork) -> Scored:
@@ -122,7 +125,7 @@ def _whole(split: Split, preprocessing: Preprocessing, scales: tuple[int, ...], 
             resized = shorter_side(tf.cast(image, tf.float32), scale)
             both = tf.stack([resized, resized[:, ::-1]])
             total = total + network.probabilities(preprocessing.normalise(both)).numpy().mean(axis=0)
-        yield _log(total[None] / len(scales)), np.array([int(label)], np.int32)
+        yield log_of(total[None] / len(scales)), label.numpy()[None]
 
 
 def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
@@ -135,14 +138,3 @@ def shorter_side(image: tf.Tensor, size: int) -> tf.Tensor:
     if shape == [height, width]:
         return image
     return tf.clip_by_value(tf.round(resampled(image, tuple(shape))), 0.0, 255.0)
-
-
-def _log(probabilities: np.ndarray) -> np.ndarray:
-    # the smallest normal float32 instead of zero keeps the loss finite
-    return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny).astype(np.float64))
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    logits = logits.astype(np.float64)
-    top = logits.max(axis=1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))

@@ -11,6 +11,7 @@ from tensorflow.core.framework import tensor_pb2
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
+from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.export.served_files import GREY, READ, checked_files, grey_file, read_each
 from reskeras.export.serving import SIGNATURES
 from reskeras.graph.compile import compile_plan
@@ -19,14 +20,13 @@ from reskeras.graph.weights import read, write
 from reskeras.plans import operations as op
 from reskeras.plans.plan import Plan, Unit
 
-TOP = 5  # classes in the answer of the `bytes` signature, at most
 FEATURES = "features"
 PIXEL_TYPES = ("uint8", "float32")
 Outputs = dict[str, tf.Tensor]
 
 
 class Inference(tf.Module):
-    """Normalisation, network and softmax in one module, with a free batch size.
+    """Normalisation, network and the probabilities of `head` in one module, with a free batch size.
 
     `model` is a trained network of `plan`, in any form and precision; its weights go into a new float32 graph in which
     batch norm is folded into a directly preceding convolution, unless `fold` is false. With `guarded` an empty batch,
@@ -42,12 +42,13 @@ class Inference(tf.Module):
         pixels: str = "uint8",
         fold: bool = True,
         guarded: bool = True,
+        head: Head = SOFTMAX,
     ):
         super().__init__()
         if pixels not in PIXEL_TYPES:
             raise ReskerasError(f"pixels: {pixels!r} is not one of {', '.join(PIXEL_TYPES)}")
         self.preprocessing, self.classes, self.pixels = preprocessing, tuple(classes), pixels
-        self.guarded = guarded
+        self.guarded, self.head = guarded, head
         plan, weights = (folded if fold else lambda plan, weights: (plan, weights))(plan, read(model))
         self.plan = with_features(plan)
         network = compile_plan(self.plan, "inference", outputs=(FEATURES, "logits"))
@@ -85,7 +86,7 @@ class Inference(tf.Module):
     def __call__(self, images: tf.Tensor) -> Outputs:
         """`images` (batch, height, width, channels), pixels 0 to 255, at the network's size: logits, probabilities."""
         logits = self._outputs(images)["logits"]
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+        return {"logits": logits, "probabilities": self.head.probabilities(logits)}
 
     def features(self, images: tf.Tensor) -> Outputs:
         """The input of the last dense layer, (batch, channels): pooled features."""
@@ -108,7 +109,7 @@ class Inference(tf.Module):
         images, status = read_each(
             checked_files(image_bytes), self.preprocessing.channels, self.preprocessing.fit_image
         )
-        best = tf.math.top_k(self(images)["probabilities"], min(TOP, len(self.classes)))
+        best = tf.math.top_k(self(images)["probabilities"], min(self.head.listed, len(self.classes)))
         was_read = tf.equal(status, READ)[:, tf.newaxis]
         return {
             "classes": tf.where(was_read, tf.gather(tf.constant(self.classes), best.indices), ""),

@@ -145,7 +145,7 @@ def describe(inference: Inference, kind: str, file: Path, path: Path) -> None:
             "signature": "serving_default",
             "use": f"{'; '.join(steps)}. Do not normalise: the model does.",
             "input": {**_facts(pixels), "range": [0, 255], "channels": colours},
-            "inside": [normalisation, "network", "softmax"],
+            "inside": [normalisation, "network", inference.head.name],
             "outputs": [{"index": index, **_facts(tensor)} for index, tensor in enumerate(told)],
             "classes": list(inference.classes),
         },

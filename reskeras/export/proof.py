@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from reskeras.evaluation.difference import TOLERANCE, proven_difference
+from reskeras.evaluation.multilabel import mean_average_precision
 from reskeras.export.timing import Timing
 from reskeras.files import write_json
 from reskeras.printable import short_repr
@@ -19,7 +20,7 @@ from reskeras.stored import read_json
 
 PROOFS_FILE = "report.json"
 DIFFERENCE, DISAGREEMENT = "difference", "disagreement"
-TOP1 = "top-1"
+TOP1, AP = "top-1", "mAP"
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class Proof:
     """An artefact compared with the Keras model on `images` real images.
 
     `difference` is the largest difference of logits, see `proven_difference`; `agreement` the share of images with the
-    same top class; accuracies are top-1, as `accuracy_of` says; for detectors see `detection_proof.py`. `timings` are
-    from this machine. What is compared with the tolerance is `measure`: the difference, or for integer arithmetic,
-    which saturates beyond its calibrated ranges, the `disagreement`, 1 - agreement; and the agreement must be at least
-    `least_agreement`. `keras_noise` is how much Keras' own outputs differ, in the terms of `difference`, when images
-    are evaluated one at a time; it is measured when a proof fails: of a network that amplifies rounding errors so much,
-    as a deep untrained one may, no artefact can agree better. `crash` says why an artefact could not be run at all.
-    `against` describes the network of another library in which exported weights were verified.
+    same top class; accuracies are top-1, as `accuracy_of` says; for multi-label images see `prove_labels`, for
+    detectors `detection_proof.py`. `timings` are from this machine. What is compared with the tolerance is `measure`:
+    the difference, or for integer arithmetic, which saturates beyond its calibrated ranges, the `disagreement`, 1 -
+    agreement; and the agreement must be at least `least_agreement`. `keras_noise` is how much Keras' own outputs
+    differ, in the terms of `difference`, when images are evaluated one at a time; it is measured when a proof fails: of
+    a network that amplifies rounding errors so much, as a deep untrained one may, no artefact can agree better. `crash`
+    says why an artefact could not be run at all. `against` describes the network of another library in which exported
+    weights were verified.
     """
 
     kind: str
@@ -119,6 +121,30 @@ def prove(kind: str, path: str, size: int, logits: np.ndarray, reference: np.nda
         agreement=float((top == expected).mean()),
         keras_accuracy=float((expected == labels).mean()),
         accuracy=float((top == labels).mean()),
+    )
+
+
+def prove_labels(
+    kind: str, path: str, size: int, logits: np.ndarray, reference: np.ndarray, labels: np.ndarray
+) -> Proof:
+    """As `prove`, for multi-label images, whose `labels` are uint8 (images, classes).
+
+    Agreement is the share of labels that both give (at a probability of 1/2) among those that either gives; accuracies
+    are mean average precision.
+    """
+    given, expected = logits > 0, reference > 0  # what is no number is not given
+    either = (given | expected).sum()
+    return Proof(
+        kind,
+        path,
+        bytes=size,
+        images=len(labels),
+        difference=proven_difference(logits, reference),
+        tolerance=TOLERANCE,
+        agreement=float((given & expected).sum() / either) if either else 1.0,
+        keras_accuracy=mean_average_precision(labels, reference),
+        accuracy=mean_average_precision(labels, logits),
+        accuracy_of=AP,
     )
 
 

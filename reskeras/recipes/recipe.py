@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from reskeras.documents.fields import Spec, whole, within
 from reskeras.documents.shipped import read_document
@@ -15,55 +16,19 @@ from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.loss import AUTO, DistillationSpec, Loss
 from reskeras.recipes.optimizer import SGD, Optimizer, Pattern, check_own, chosen_kind, fields_with
+from reskeras.recipes.schedule import ScheduleSpec
 from reskeras.recipes.sizes import Sizes, at_largest, check_sizes
 
+RunPath = Annotated[
+    str,
+    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
+    Field(min_length=1, max_length=4096),
+]
 Form = Literal["auto", "unrolled", "scanned"]
-Capability = tuple[int, int]  # of CUDA, such as (8, 0)
-# compute capabilities from which NVIDIA's GPUs have tensor cores for a precision, and the first such generation
-CAPABILITIES: dict[str, tuple[Capability, str]] = {
-    "mixed_bfloat16": ((8, 0), "Ampere"),
-    "mixed_float16": ((7, 0), "Volta"),
-}
 FLOAT = 4  # bytes
 COPIES = 3  # of every parameter, beside what the optimiser keeps: the weight, its gradient, the model that is saved
-
-
-class ErrorWarmupSpec(Spec):
-    """A warm-up that ends when the network has begun to learn: `rate` times the learning rate until the training
-    error is below `error` (v1 section 4.2: 0.01 instead of 0.1 until 80 %, for 110 layers)."""
-
-    rate: Annotated[float, within(0, 1, above=True, below=True)] = 0.1
-    error: Annotated[float, within(0, 1, above=True, below=True)] = 0.8
-    from_layers: Annotated[int, whole(0, 10_000), Field(description="Networks of fewer layers do not warm up")] = 0
-
-
-class ScheduleSpec(Spec):
-    """The learning rate as a multiple of `learning_rate`: a linear warm-up from 0, then `kind`.
-
-    constant: 1. cosine: half a cosine from 1 to 0. linear: a line from 1 to 0. steps: times `factor` at each of
-    `drops`. plateau: times `factor` when the watched error has not fallen by `least` for `patience` epochs (v1
-    section 3.4). Positions are fractions of the whole training (v1 section 4.2 drops at 1/2 and 3/4), so that a
-    recipe keeps its shape for any number of epochs.
-    """
-
-    kind: Literal["constant", "cosine", "linear", "steps", "plateau"] = "cosine"
-    warmup: Annotated[float, within(0, 1, below=True)] = 0.0
-    warmup_until: ErrorWarmupSpec | None = None
-    drops: tuple[Annotated[float, within(0, 1)], ...] = (0.5, 0.75)
-    factor: Annotated[float, within(0, 1, above=True, below=True)] = 0.1
-    patience: Annotated[int, whole(1, 10_000)] = 5
-    least: Annotated[float, within(0, 1)] = 0.001
-
-    @property
-    def follows_length(self) -> bool:
-        """Whether the rate at a step depends on how long the whole training is."""
-        return self.warmup > 0 or self.kind in ("cosine", "linear", "steps")
-
-    @property
-    def in_words(self) -> str:
-        """`cosine after a warm-up`."""
-        return f"{self.kind} after a warm-up" if self.warmup else self.kind
 
 
 class Recipe(Spec):
@@ -116,6 +81,11 @@ class Recipe(Spec):
         within(0, 1, below=True),
         Field(description="Momentum of a moving average of the weights, which is validated and saved instead; 0: off"),
     ] = 0.0
+    loss: Annotated[Loss, Field(description="auto: that of the data's kind of labels")] = AUTO
+    teacher: Annotated[
+        RunPath | None, Field(description="Run of a classifier whose outputs are learnt as well: distillation")
+    ] = None
+    distillation: DistillationSpec = DistillationSpec()
     label_smoothing: Annotated[float, within(0, 1, below=True)] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"], Field(description="balanced: weight losses by inverse class frequency")
@@ -236,8 +206,8 @@ class Recipe(Spec):
 
     @property
     def soft_labels(self) -> bool:
-        """Whether labels are distributions over the classes: smoothed or mixed."""
-        return bool(self.label_smoothing or self.augment.mixes)
+        """Whether labels are a number for each class: smoothed or mixed, or each with a loss of its own."""
+        return bool(self.label_smoothing or self.augment.mixes or self.loss.each_class)
 
     def check(self, plan: Plan) -> None:
         """Raise ReskerasError when a pattern matches no weight of `plan`, what is to be frozen is not in it, or images
@@ -246,6 +216,8 @@ class Recipe(Spec):
         names = plan.weight_names()
         if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
             raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")
+        if self.teacher is None and "distillation" in self.model_fields_set:
+            raise ReskerasError("distillation: needs a run to learn from; set teacher, or give --teacher RUN")
         by_name = {"decayed": self.decayed, "rate_factors": self.rate_factors, **self.optimizer.patterns}
         for field, patterns in by_name.items():
             for pattern in patterns:
@@ -254,25 +226,6 @@ class Recipe(Spec):
                         f"{field}: {pattern!r} matches no weight of this network; "
                         f"its weights are named {names[0]}, ..., {names[-1]}"
                     )
-
-
-def gpu_precision(asked: str, capability: Capability) -> str:
-    """The Keras dtype policy for `asked` on GPUs of at least compute capability `capability`.
-
-    `auto` is the first of mixed_bfloat16 and mixed_float16 that they have tensor cores for, else float32. ReskerasError
-    (status 2) for bf16 where they lack it.
-    """
-    if asked == "mixed_bfloat16" and capability < CAPABILITIES[asked][0]:
-        raise ReskerasError(
-            f"precision: {asked} needs a GPU of the {CAPABILITIES[asked][1]} generation or later, and this one has "
-            f"compute capability {capability[0]}.{capability[1]}; use mixed_float16 or auto"
-        )
-    return next(iter(gpu_halves(capability)), "float32") if asked == "auto" else asked
-
-
-def gpu_halves(capability: Capability) -> tuple[str, ...]:
-    """The half-precision policies that such GPUs have tensor cores for, the best first."""
-    return tuple(policy for policy, (least, _) in CAPABILITIES.items() if capability >= least)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

@@ -6,11 +6,14 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+ERRORS = {"accuracy": "error", "average_precision": "1 - mAP"}  # what is 1 minus a log
 Metrics = Sequence[Mapping[str, Any]]  # rows of metrics.jsonl
 
 
-def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None, bands: bool = False) -> Any:
-    """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent.
+def draw_curves(
+    runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None, log: str = "accuracy", bands: bool = False
+) -> Any:
+    """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent: 1 - `log`.
 
     Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` they are one line,
     their mean, in a band of one standard deviation either way.
@@ -25,16 +28,17 @@ def draw_curves(runs: Mapping[str, Metrics], networks: Mapping[str, str] | None 
         for name, rows in runs.items():
             groups.setdefault((networks or {}).get(name, name), []).append(rows)
         means = {f"{name}, {len(all_)} runs" if len(all_) > 1 else name: mean_of(all_) for name, all_ in groups.items()}
-        _pairs(axis, means, "accuracy", _error)
+        _pairs(axis, means, log, _error)
         for thin, bold, rows in zip(axis.lines[::2], axis.lines[1::2], means.values(), strict=True):
-            _band(axis, thin, rows, "accuracy")
-            _band(axis, bold, rows, "val_accuracy")
+            _band(axis, thin, rows, log)
+            _band(axis, bold, rows, f"val_{log}")
         axis.autoscale(axis="y")
         axis.set_ylim(bottom=0)
     else:
-        _pairs(axis, runs, "accuracy", _error, networks)
+        _pairs(axis, runs, log, _error, networks)
+    what = ERRORS[log]
     words = "thin: training, bold: test or held out" + ", band: standard deviation" * (bands and len(means) < len(runs))
-    axis.set(xlabel="epoch", ylabel="error (%)", title=f"Error by epoch ({words})")
+    axis.set(xlabel="epoch", ylabel=f"{what} (%)", title=f"{what[0].upper()}{what[1:]} by epoch ({words})")
     add_legend(axis)
     return figure
 
@@ -111,9 +115,9 @@ def _pairs(
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _error(accuracy: float) -> float:
+def _error(share: float) -> float:
     """Per cent."""
-    return 100 * (1 - accuracy)
+    return 100 * (1 - share)
 
 
 def _band(axis: Any, line: Any, rows: Metrics, key: str) -> None:
@@ -123,10 +127,10 @@ def _band(axis: Any, line: Any, rows: Metrics, key: str) -> None:
     axis.fill_between(line.get_xdata(), low, high, color=line.get_color(), alpha=0.18, linewidth=0)
 
 
-def curves_in_words(runs: Mapping[str, Metrics]) -> str:
+def curves_in_words(runs: Mapping[str, Metrics], log: str = "accuracy") -> str:
     """Alternative text of the plot of errors."""
-    return "Learning curves: error by epoch. " + _ends(
-        runs, "training error", "accuracy", lambda value: f"{1 - value:.1%}"
+    return f"Learning curves: {ERRORS[log]} by epoch. " + _ends(
+        runs, f"training {ERRORS[log]}", log, lambda value: f"{1 - value:.1%}"
     )
 
 

@@ -33,13 +33,16 @@ def networks_by_plan(plans: Mapping[str, Plan]) -> dict[str, str]:
 
 
 def curves_of(
-    metrics: Mapping[str, Sequence[Mapping[str, Any]]], networks: Mapping[str, str], bands: bool = False
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]],
+    networks: Mapping[str, str],
+    log: str = "accuracy",
+    bands: bool = False,
 ) -> Plot | None:
-    """The curves of the runs that have any, as `draw_curves` draws them."""
+    """The curves of 1 - `log` of the runs that have any, as `draw_curves` draws them."""
     known = {name: rows for name, rows in metrics.items() if rows}
     if not known:
         return None
-    return plot("Training and test error", draw_curves(known, networks, bands), curves_in_words(known))
+    return plot("Training and test error", draw_curves(known, networks, log, bands), curves_in_words(known, log))
 
 
 def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]) -> Iterator[Plot]:

@@ -69,6 +69,7 @@ def provenance_of(made: Mapping[str, Any], path: str, of: str = "") -> Facts:
         ("images", f"{data['train']:,} training, {data['test']:,} test" if "train" in data else None),
         ("data notes", "; ".join(data.get("notes", []))),
         ("started from", made.get("begun_from")),
+        ("learnt from", made.get("teacher")),
         ("preprocessing", made.get("preprocessing")),
         ("seed", made.get("seed")),
         ("precision", made.get("precision")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reskeras.errors import unknown
-from reskeras.recipes.recipe import Capability
+from reskeras.recipes.gpu_precision import Capability
 
 
 @dataclass(frozen=True)

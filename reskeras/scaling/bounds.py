@@ -13,7 +13,8 @@ from typing import Any
 
 from reskeras.errors import ReskerasError, shown
 from reskeras.plans.plan import Plan
-from reskeras.recipes.recipe import Recipe, gpu_precision, recipe, steps_per_epoch
+from reskeras.recipes.gpu_precision import gpu_precision
+from reskeras.recipes.recipe import Recipe, recipe, steps_per_epoch
 from reskeras.recipes.sizes import at_largest
 from reskeras.scaling.accelerators import accelerator
 from reskeras.scaling.step import Collectives, collectives, moved_bytes, step_work

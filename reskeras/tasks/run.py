@@ -56,8 +56,10 @@ class Run(Generic[AnySplit]):
     given: Source[AnySplit] | None = None
 
     def __new__(cls, path: str | Path) -> Self:
-        """An instance of the subclass for the folder's task."""
-        return super().__new__(cast(type[Self], find_task(open_run(path).task).run_type()) if cls is Run else cls)
+        """An instance of the class for the folder's task, if that is a subclass: of a multi-label run for a
+        classifier's."""
+        own = find_task(open_run(path).task).run_type()
+        return super().__new__(cast(type[Self], own) if issubclass(own, cls) else cls)
 
     def __init__(self, path: str | Path):
         self.folder: RunFolder = open_run(path)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # a task is looked up without TensorFlow
 # imported on first use: training a classifier does not import the detection code
 TASKS = {
     "classification": "reskeras.tasks.classification.task:ClassificationTask",
+    "multilabel": "reskeras.tasks.multilabel.task:MultiLabelTask",
     "detection": "reskeras.tasks.detection.task:DetectionTask",
 }
 
@@ -32,8 +33,9 @@ class Task(ABC):
     """One kind of training. A task is a package with a Task, a Job, a Subject and a Run.
 
     `noun` is what its models are called, `program` the command-line words before `train`, `evaluate` and so on,
-    `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe, `measures`
-    what its runs are compared by (keys of experiments.measures).
+    `annotation` what its sources annotate in each image (a key of readers.py), `recipe` its default recipe, `figure`
+    the one that tells of two trainings which is better, among those of each epoch, `measures` what finished runs are
+    compared by (keys of experiments.measures).
     """
 
     name: ClassVar[str]
@@ -42,6 +44,7 @@ class Task(ABC):
     annotation: ClassVar[str]
     recipe: ClassVar[str] = "quick"
     measures: ClassVar[tuple[str, ...]] = ()
+    figure: ClassVar[str] = "val_loss"
 
     def words(self, command: str) -> list[str]:
         """The words of one of its command lines: `reskeras`, `export`."""
@@ -66,6 +69,10 @@ class Task(ABC):
         if not isinstance(data, str):
             raise ReskerasError(f"data: a {self.noun} is trained on a source with a name: {usages(self.annotation)}")
         return opened(data, self.annotation, Purpose(data_dir, **purpose))
+
+    def on(self, source: Source) -> Task:
+        """The task that trains on `source`: this one, unless the labels there are for another of its kind."""
+        return self
 
     @abstractmethod
     def job(self, spec: Any, recipe: Recipe, source: Source, data_dir: str | Path | None) -> Job:

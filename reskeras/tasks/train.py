@@ -74,7 +74,9 @@ def train(
             spec, chosen = trained.spec(spec), read_recipe(named, **recipe_fields)
             chosen = trained.beginning_recipe(chosen) if begun else chosen
             replicas.check(chosen)
-            job = _job(trained, spec, chosen, opened(), data_dir, begun)
+            source = opened()
+            trained = trained.on(source)
+            job = _job(trained, spec, chosen, source, data_dir, begun)
         path = Path(replicas.from_chief(lambda: str(place_for(out, job.name, resume))))
         division = replicas.from_chief(lambda: begun_division(path) if resume else None)
         with replicas.together():

@@ -15,6 +15,7 @@ import keras
 from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
+from reskeras.recipes.later import without_later
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as recipe_with
 from reskeras.recipes.sizes import in_words
@@ -35,18 +36,6 @@ from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
-
-# fields of a recipe that checkpoints of earlier versions do not know, and mean their defaults
-LATER = (
-    "xla",
-    "optimizer",
-    "test_crop",
-    "sizes",
-    "augment.repeats",
-    "augment.rand_augment.deviation",
-    "augment.rand_augment.probability",
-    "augment.rand_augment.increasing",
-)
 
 
 @dataclass(frozen=True)
@@ -223,22 +212,9 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    told = {**subject.described(), "recipe": _identifying(recipe)}
+    plain = recipe.model_dump(mode="json", exclude={*BOOKKEEPING})
+    told = {**subject.described(), "recipe": without_later(recipe, plain)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _identifying(recipe: Recipe) -> dict[str, Any]:
-    """`recipe` as plain data, without the bookkeeping fields, and without those of LATER that have their defaults."""
-    data = recipe.model_dump(mode="json", exclude={*BOOKKEEPING})
-    for path in LATER:
-        *groups, name = path.split(".")
-        spec: Any = recipe
-        part: Any = data
-        for group in groups:
-            spec, part = getattr(spec, group, None), (part or {}).get(group)
-        if spec is not None and getattr(spec, name) == type(spec).model_fields[name].default:
-            part.pop(name, None)
-    return data
 
 
 def _resume(

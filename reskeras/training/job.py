@@ -162,6 +162,11 @@ class Job(ABC):
         check_same(path, self.fitted, shorter or self.recipe, self.source.name)
         if shorter:
             check_longer(path, shorter.epochs, self.recipe, None if self.source.given else self._command())
+        if run.provenance().get("teacher_sha256") != self.teacher_digest:
+            raise ReskerasError(
+                f"teacher: {self.recipe.teacher} is not the network that {path} began to learn from: its weights have "
+                "changed; restore it, or start a new training with another --out"
+            )
         if note := check_unchanged(path, run.provenance().get("data", {}), run.data_file, self.source):
             options.tell(note)
         return True, shorter.epochs if shorter else None
@@ -176,6 +181,11 @@ class Job(ABC):
         folder = ["--data-dir", self.data_dir] if self.data_dir else []
         return [*self.command, "--data", self.source.name, *folder]
 
+    @property
+    def teacher_digest(self) -> str | None:
+        """What identifies the network that is learnt from besides the data; None where there is none."""
+        return None
+
     @abstractmethod
     def subject(self, preprocessing: Preprocessing) -> Subject:
         """The subject to fit."""
@@ -185,7 +195,9 @@ class Job(ABC):
         return preprocessing.describe()
 
     def _begin(self, path: Path, preprocessing: Preprocessing, options: FitOptions) -> None:
-        facts = {"begun_from": options.start.name} if options.start else {}
+        facts: dict[str, Any] = {"begun_from": options.start.name} if options.start else {}
+        if self.teacher_digest:
+            facts |= {"teacher": self.recipe.teacher, "teacher_sha256": self.teacher_digest}
         with new_run(path, self.spec, self.fitted) as run:
             write_text(run.path / RECIPE_FILE, to_yaml(self.recipe.sparse()))
             write_text(run.path / CLASSES_FILE, "\n".join(self.source.classes) + "\n")
@@ -212,6 +224,7 @@ class Job(ABC):
             "classes": list(source.classes),
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
             "starting weights": digest_of(options.start.weights) if options.start else None,
+            "teacher": self.teacher_digest,
             "git revision": revision(),
         }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from reskeras.recipes.recipe import Capability, gpu_halves, gpu_precision
+from reskeras.recipes.gpu_precision import Capability, gpu_halves, gpu_precision
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,19 +14,22 @@ import keras_tuner
 from reskeras.caller_state import preserved
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.registry import Data, open_source
+from reskeras.errors import unknown
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import network
 from reskeras.recipes.recipe import Recipe, recipe
 from reskeras.spaces.space import Space, space
-from reskeras.tasks.classification.job import ClassifierJob
+from reskeras.tasks.task import find_task
 from reskeras.training.fit import FitOptions, fit
+from reskeras.training.job import Job
 from reskeras.training.strategy import open_replicas
 from reskeras.tuning.candidates import Candidate, Candidates
 from reskeras.tuning.hyperparameters import declare
 from reskeras.tuning.latency import latency_ms
 from reskeras.tuning.limits import Limits, Refused, activation_bytes
+from reskeras.tuning.objective import LEARNED, Objective, read_objective
 
 HOLDOUT = 0.1  # of the training images, for recipes without a holdout: selecting by test images would overfit to them
 
@@ -56,26 +60,41 @@ class HyperModel(keras_tuner.HyperModel):
         self.space = space(over)
         self.source = open_source(data, data_dir)
         self.data_dir = data_dir or self.source.data_dir
+        self._measured: dict[Any, Preprocessing] = {}  # all candidates have the same images
+        self.task = find_task("classification").on(self.source)
         chosen = held_out(recipe(by, **recipe_fields))
         self.candidates = Candidates(self.space, of_one_family(network(spec)), chosen, limits, self._fitted)
         self.candidates.check()
         self._exploring = False
-        self._measured: dict[Any, Preprocessing] = {}  # all candidates have the same images
 
     def _fitted(self, spec: AnyNetwork, chosen: Recipe) -> AnyNetwork:
-        return cast(AnyNetwork, ClassifierJob(spec, chosen, self.source).fitted)  # a job's may be a detector
+        return cast(AnyNetwork, self._job(spec, chosen).fitted)  # a job's may be a detector
+
+    def _job(self, spec: AnyNetwork, chosen: Recipe) -> Job:
+        return replace(self.task.job(spec, chosen, self.source, self.data_dir), measured=self._measured)
+
+    def objective(self, texts: Sequence[str]) -> Objective:
+        """The objective that `texts` say, by default the task's own figure. ReskerasError (status 2) for one that is
+        unknown, or not measured in its trainings."""
+        read = read_objective(texts, self.task.figure)
+        own = self.task.figure.removeprefix("val_")
+        figures = [f"{images}{name}" for images in ("val_", "") for name in (own, "loss")]
+        for term in read.terms:
+            if term.name in LEARNED and term.name not in figures:
+                raise unknown(f"objective of a {self.task.noun}", term.name, figures)
+        return read
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declare every parameter of the space. A tuner calls this, then `build` once, to discover the parameters."""
         declare(self.space, hp)
         self._exploring = True
 
-    def job(self, candidate: Candidate, seed: int = 0) -> ClassifierJob:
+    def job(self, candidate: Candidate, seed: int = 0) -> Job:
         """The training job of a candidate; `seed` is added to the recipe's."""
         chosen = candidate.recipe
         if seed:
             chosen = recipe(chosen, seed=chosen.seed + seed)
-        return ClassifierJob(candidate.spec, chosen, self.source, self.data_dir, self._measured)
+        return self._job(candidate.spec, chosen)
 
     @preserved()
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from reskeras.errors import ReskerasError, unknown
 
 # figure: its better direction
-LEARNED = {"val_accuracy": "max", "val_loss": "min", "accuracy": "max", "loss": "min"}
+LEARNED = {
+    "val_accuracy": "max",
+    "val_average_precision": "max",
+    "val_loss": "min",
+    "accuracy": "max",
+    "average_precision": "max",
+    "loss": "min",
+}
 COSTS = {"parameters": "min", "multiply_adds": "min", "activation_memory": "min", "latency_ms": "min", "seconds": "min"}
 DIRECTIONS = ("min", "max")
 SUM = "objective"
@@ -47,14 +54,10 @@ class Objective:
         """`min` or `max`."""
         return self.terms[0].direction if len(self.terms) == 1 else "min"
 
-    @property
-    def learned(self) -> Term:
-        """The term by which the best epoch of a training is picked."""
-        return next((term for term in self.terms if term.name in LEARNED), Term("val_accuracy", "max"))
-
     def best_epoch(self, rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-        """The best epoch of a training; of ties the first."""
-        term = self.learned
+        """The best epoch of a training, by the first term that training changes; of ties the first."""
+        names = [*(term for term in self.terms if term.name in LEARNED), *(Term(*each) for each in LEARNED.items())]
+        term = next(term for term in names if term.name in rows[0])
         pick = max if term.direction == "max" else min
         return pick(rows, key=lambda row: row[term.name])
 
@@ -76,9 +79,9 @@ class Objective:
         return " + ".join(map(str, self.terms))
 
 
-def read_objective(texts: Sequence[str]) -> Objective:
+def read_objective(texts: Sequence[str], default: str = "val_accuracy") -> Objective:
     """Parse `NAME[:min|max[:WEIGHT]]` for each term; ReskerasError (status 2) for unknown names."""
-    terms = tuple(map(_read_term, texts or ["val_accuracy"]))
+    terms = tuple(map(_read_term, texts or [default]))
     if len({term.name for term in terms}) < len(terms):
         raise ReskerasError(f"objective: {', '.join(texts)}: a figure is given twice")
     return Objective(terms)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from reskeras.errors import ReskerasError
+from reskeras.experiments.reproduce import prepared
 from reskeras.experiments.results import Statistics
 from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_names
 from reskeras.experiments.suite_rows import differences, label_of, rows_of
@@ -120,6 +121,12 @@ def test_suites_share_the_runs_of_what_is_the_same():
         assert len({each[row] for each in labels}) == 1
     assert labels[0]["plain-56"] == labels[1]["plain-56"]
     assert len(set(labels[0].values())) == 10
+
+
+def test_runs_of_earlier_versions_are_found_again():
+    # identities as they were before recipes had losses
+    rows = prepared("v1-figure-6", "short")[1]
+    assert [row.identity for row in rows[:3]] == ["54da68f1", "8eb7de5a", "f4415bb9"]
 
 
 def test_differences_are_told_in_words():

@@ -231,7 +231,7 @@ def test_a_search_at_an_address_is_refused(bucket):
 def killed(out, cache, moment="never"):
     """Run the training that kills itself, with a cache of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.training.killed", str(out), moment, "1"],
+        [sys.executable, "-m", "tests.training.killed", str(out), moment, "1", "{}"],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "XDG_CACHE_HOME": str(cache)},
     )  # fmt: skip

@@ -113,7 +113,7 @@ def test_its_training_is_typed_like_any_other(tmp_path):
         tmp_path / "run",
     )
     assert "mean error" in told and "saved" in told and "next" not in told
-    assert "task: 'depth' is not one of classification, detection" in refused("train", "--task", "depth")
+    assert "task: 'depth' is not one of classification, multilabel, detection" in refused("train", "--task", "depth")
 
 
 def test_several_seeds_are_compared_only_by_what_a_task_measures(tmp_path):

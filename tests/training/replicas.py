@@ -1,7 +1,7 @@
 """A training on several replicas; run as a script by test_strategy.py: devices are fixed once TensorFlow starts.
 
-Arguments: run folder, strategy, devices, then recipe fields as YAML, those of the network under `network`. Prints what
-the replicas hold.
+Arguments: run folder, strategy, devices, then recipe fields as YAML, those of the network under `network`, the source
+under `data`. Prints what the replicas hold.
 """
 
 import sys
@@ -13,6 +13,7 @@ import tensorflow as tf
 import yaml
 
 import reskeras
+from tests.tasks.multilabel.pairs import known
 
 NETWORK = {
     "family": "cifar",
@@ -61,9 +62,11 @@ def main():
     found = counted_collectives()
     out, strategy, devices = sys.argv[1:4]
     fields, apart = yaml.safe_load(sys.argv[4]), Apart()
-    network = NETWORK | fields.pop("network", {})
+    network, data = NETWORK | fields.pop("network", {}), fields.pop("data", "digits")
+    known()
     run = reskeras.train(
         reskeras.network(**network),
+        data,
         out=Path(out),
         strategy=strategy,
         devices=int(devices) or None,

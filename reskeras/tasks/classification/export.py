@@ -15,6 +15,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
 from reskeras.engine import stderr_aside
 from reskeras.evaluation.difference import TOLERANCE, relative_difference
+from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.evaluation.views import forward
 from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
 from reskeras.export.inference import Inference
@@ -66,6 +67,8 @@ class ClassifierExporter(Exporter):
     representative: int = REPRESENTATIVE
     keep_float: tuple[str, ...] = ()
     task: ClassVar[str] = "classification"
+    head: ClassVar[Head] = SOFTMAX
+    proved: ClassVar[Callable[..., Proof]] = staticmethod(prove)
 
     @classmethod
     def of(cls, run: RunFolder, source: Source[Split], name: str, **request: Any) -> ClassifierExporter:
@@ -114,12 +117,14 @@ class ClassifierExporter(Exporter):
         crash: str | None = None,
     ) -> Proof:
         """The proof that compares an artefact's `logits` with the reference."""
-        proof = prove(kind, str(path), size_of(path), logits, self.reference, self.sample[1])
+        proof = self.proved(kind, str(path), size_of(path), logits, self.reference, self.sample[1])
         return replace(proof, tolerance=self.tolerances.get(kind, tolerance), measure=measure, crash=crash)
 
     def inference(self, pixels: str, guarded: bool) -> Inference:
         """The model from raw pixels to logits and classes."""
-        return Inference(self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded)
+        return Inference(
+            self.spec.lower(), self.model, self.preprocessing, self.classes, pixels, guarded=guarded, head=self.head
+        )
 
     def measured_on(self, lite: str) -> np.ndarray | None:
         """The training images that a kind is calibrated on; None for kinds without calibration."""

@@ -83,18 +83,25 @@ class Feed:
     @cached_property
     def finished(self) -> Callable[..., tuple[tf.Tensor, ...]]:
         """A batch, or a replica's part of it, to (images, labels), and sample weights if classes are weighted."""
-        finish, recipe = self._batch().finished, self.recipe
-        if recipe.class_weights != "balanced":
+        finish = self._batch().finished
+        if self.recipe.class_weights != "balanced":
             return finish
         weights = self.class_weights  # computed outside the graph
 
-        def weighted(*batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def finished(*batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             images, labels = finish(*batch)
-            if self.classes is None:
-                return images, labels, tf.gather(weights, labels)
-            return images, *weighted_shares(labels, weights, recipe.label_smoothing)
+            return images, *self.weighted(labels, weights)
 
-        return weighted
+        return finished
+
+    def weighted(self, labels: tf.Tensor, weights: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+        """Labels as the loss takes them, and sample weights by the `weights` of the classes."""
+        if self.classes is None:
+            return labels, tf.gather(weights, labels)
+        shares, totals = weighted_shares(labels, weights, self.recipe.label_smoothing)
+        if self.recipe.loss.each_class:  # the shares must not change where absent classes count too
+            shares = smoothed(labels, self.recipe.label_smoothing)
+        return shares, totals
 
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source, Split
+from reskeras.errors import ReskerasError
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
+from reskeras.plans.plan import Plan
 from reskeras.tasks.classification.subject import Classifier
+from reskeras.tasks.classification.teacher import open_teacher
+from reskeras.training.distillation import Teacher
 from reskeras.training.job import Job
 
 
@@ -21,7 +26,30 @@ class ClassifierJob(Job):
     source: Source[Split]
     task: ClassVar[str] = "classification"
     command: ClassVar[tuple[str, ...]] = ("reskeras", "train")
+    multi_label: ClassVar[bool] = False
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the network, checked against the recipe and the teacher."""
+        if self.source.multi_label != self.multi_label:
+            kinds = ["one class per image", "several classes per image"]
+            has, needs = kinds[self.source.multi_label], kinds[self.multi_label]
+            raise ReskerasError(f"data: {self.source.name} has {has}, but this needs {needs}")
+        plan = super().plan
+        self.teacher  # noqa: B018 - refuses what does not fit before anything is read or written
+        return plan
+
+    @cached_property
+    def teacher(self) -> Teacher | None:
+        """The network that is learnt from besides the labels."""
+        path = self.recipe.teacher
+        return None if path is None else open_teacher(path, self.task, self.plan.input_shape, self.source)
+
+    @property
+    def teacher_digest(self) -> str | None:
+        """That of the teacher's weights."""
+        return self.teacher.digest if self.teacher else None
 
     def subject(self, preprocessing: Preprocessing) -> Classifier:
         """The classifier to fit."""
-        return Classifier(self.plan, name_of(self.spec), self.source, preprocessing)
+        return Classifier(self.plan, name_of(self.spec), self.source, preprocessing, self.teacher)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,23 +30,56 @@ class ClassifierMaterial(Material):
 
 def page_of(runs: Sequence[ClassifierMaterial]) -> Page:
     """One page for one run or several."""
+    told = partial(
+        summary,
+        log=("accuracy", "training error", _error),
+        figures={
+            "test error": lambda found: _error(found.top1),
+            "top-5 error": lambda found: "" if found.top5 is None else _error(found.top5),
+        },
+        caption="Training error: on the last epoch's augmented batches; test error: of the best model, single view, "
+        "float32.",
+    )
+    return page_of_parts(runs, told, _mistakes, "accuracy")
+
+
+def _error(accuracy: float) -> str:
+    return f"{1 - accuracy:.2%}"
+
+
+def page_of_parts(
+    runs: Sequence[ClassifierMaterial],
+    summed: Callable[[Sequence[ClassifierMaterial]], Table],
+    judged: Callable[[ClassifierMaterial, str], Iterator[Section]],
+    log: str,
+) -> Page:
+    """The page of one run or several: `summed` makes the table of all, `judged` the sections of one run's evaluation,
+    whose titles end in the text given; curves are of 1 - `log`."""
     one = len(runs) == 1
     title = runs[0].name if one else f"{len(runs)} runs: {', '.join(run.name for run in runs)}"
-    sections: list[Section] = [_summary(runs)]
+    sections: list[Section] = [summed(runs)]
     networks = networks_by_plan({run.name: run.plan for run in runs})
-    if curves := curves_of({run.name: run.metrics for run in runs}, networks):
+    if curves := curves_of({run.name: run.metrics for run in runs}, networks, log):
         sections.append(curves)
     sections += analysis_plots({run.name: run.analysis for run in runs if run.analysis}, networks)
     for run in runs:
-        sections += _mistakes(run, "" if one else f", {run.name}")
+        sections += judged(run, "" if one else f", {run.name}")
     sections += exports_of({run.name: run.proofs for run in runs})
     sections += networks_of({run.name: run.plan for run in runs})
     sections += [provenance_of(run.provenance, run.path, "" if one else f", {run.name}") for run in runs]
     return Page(title, trained_on(run.provenance for run in runs), sections)
 
 
-def _summary(runs: Sequence[ClassifierMaterial]) -> Table:
-    columns = ["run", "layers", "parameters", "epochs", "training error", "test error", "top-5 error", "images"]
+def summary(
+    runs: Sequence[ClassifierMaterial],
+    log: tuple[str, str, Callable[[float], str]],
+    figures: Mapping[str, Callable[[Any], str]],
+    caption: str,
+) -> Table:
+    """A row for each run: the last value of a `log` (its key, its title, how it is shown), and `figures` of its
+    evaluation by title."""
+    key, title, told = log
+    columns = ["run", "layers", "parameters", "epochs", title, *figures, "images"]
     rows = []
     for run in runs:
         last, found = run.metrics[-1] if run.metrics else {}, run.evaluation
@@ -54,20 +89,13 @@ def _summary(runs: Sequence[ClassifierMaterial]) -> Table:
                 str(run.plan.weighted_layers()),
                 f"{run.plan.complexity().parameters:,}",
                 str(len(run.metrics)),
-                f"{1 - last['accuracy']:.2%}" if last else "",
-                f"{1 - found.top1:.2%}" if found else "",
-                f"{1 - found.top5:.2%}" if found and found.top5 is not None else "",
+                told(last[key]) if last else "",
+                *(shown(found) if found else "" for shown in figures.values()),
                 f"{found.images:,}" if found else "",
             ]
         )
-    notes = [f"{run.name}: no test error ({run.missing})" for run in runs if run.missing]
-    return Table(
-        "Summary",
-        columns,
-        rows,
-        "Training error: on the last epoch's augmented batches; test error: of the best model, single view, float32.",
-        notes,
-    )
+    notes = [f"{run.name}: no {next(iter(figures))} ({run.missing})" for run in runs if run.missing]
+    return Table("Summary", columns, rows, caption, notes)
 
 
 def _mistakes(run: ClassifierMaterial, of: str) -> Iterator[Section]:
@@ -85,24 +113,26 @@ def _mistakes(run: ClassifierMaterial, of: str) -> Iterator[Section]:
     if not len(wrong) or run.test is None:
         return
     worst = wrong[np.argsort(-found.confidence[wrong], kind="stable")][:MISTAKES]
-    images, _ = evaluation_images(run.test.part("worst", worst), run.preprocessing, len(worst))
-    names = [_short(name) for name in run.test.names(worst)]
     told = [
-        (found.classes[found.labels[index]], found.classes[found.predicted[index]], found.confidence[index], name)
-        for index, name in zip(worst, names, strict=True)
+        f"{found.classes[found.labels[index]]}, classified as {found.classes[found.predicted[index]]} "
+        f"({found.confidence[index]:.0%})"
+        for index in worst
     ]
     yield Gallery(
         f"Worst mistakes{of}",
-        [
-            Image(
-                thumbnail(image),
-                f"Test image {name} of class {true}, classified as {taken}",
-                f"{true}, classified as {taken} ({sure:.0%}): {name}",
-            )
-            for image, (true, taken, sure, name) in zip(images, told, strict=True)
-        ],
+        gallery(run, worst, told),
         f"The {len(worst)} most confident of {len(wrong):,} wrong predictions on test images.",
     )
+
+
+def gallery(run: ClassifierMaterial, indices: np.ndarray, told: Sequence[str]) -> list[Image]:
+    """Small pictures of test images, each with what is `told` of it and its name."""
+    images, _ = evaluation_images(run.test.part("worst", indices), run.preprocessing, len(indices))
+    captions = [f"{text}: {_short(name)}" for text, name in zip(told, run.test.names(indices), strict=True)]
+    return [
+        Image(thumbnail(image), f"Test image of class {caption}", caption)
+        for image, caption in zip(images, captions, strict=True)
+    ]
 
 
 def _short(name: str) -> str:

@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from reskeras.caller_state import preserved
 from reskeras.data.registry import Data, open_source
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
-from reskeras.evaluation.accuracy import Evaluation, evaluate
+from reskeras.evaluation.accuracy import evaluate
 from reskeras.evaluation.dense import DenseNetwork
+from reskeras.evaluation.heads import SIGMOID, SOFTMAX, Head
 from reskeras.evaluation.views import Views
 from reskeras.export.proof import Proof
 from reskeras.export.samples import REPRESENTATIVE
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # not needed for training, so imported where it is used
     from reskeras.analysis.analysis import Analysis
     from reskeras.evaluation.prediction import Prediction
     from reskeras.export.quantisation_noise import LayerNoise
+    from reskeras.tasks.classification.export import ClassifierExporter
     from reskeras.tasks.classification.page import ClassifierMaterial
 
 
@@ -36,6 +38,10 @@ class ClassifierRun(Run[Split]):
     """A trained classifier."""
 
     task: ClassVar[str] = "classification"
+    head: ClassVar[Head] = SOFTMAX
+    threshold: ClassVar[float] = 0.0  # from which probability a class is predicted, and of how many at most
+    top: ClassVar[int] = 5
+    measured: ClassVar[Callable[..., Any]] = staticmethod(evaluate)
 
     @property
     def plan(self) -> Plan:
@@ -43,12 +49,17 @@ class ClassifierRun(Run[Split]):
         return cast(AnyNetwork, self.folder.spec()).lower()  # a run is opened as of its own task alone
 
     def source(self, data: Data | None = None, data_dir: str | Path | None = None) -> Source[Split]:
-        """As for any run, with images converted to the network's number of channels."""
-        return super().source(data, data_dir).with_channels(self.preprocessing().channels)
+        """As for any run, with images converted to the network's number of channels. ReskerasError for images of
+        several classes where the run's have one, or the other way round."""
+        source, several = super().source(data, data_dir), self.head is SIGMOID
+        if source.multi_label != several:
+            has, had = ("several classes" if each else "one class" for each in (source.multi_label, several))
+            raise ReskerasError(f"data: {source.name} has {has} per image, but {self.path} was trained on {had}")
+        return source.with_channels(self.preprocessing().channels)
 
-    def judge(self, source: Source[Split], images: Split) -> Evaluation:
+    def judge(self, source: Source[Split], images: Split) -> Any:
         """Accuracy and loss on single views (one centre crop)."""
-        return evaluate(self.model(), images, self.preprocessing(), source.label, classes=source.classes)
+        return self.measured(self.model(), images, self.preprocessing(), source.label, classes=source.classes)
 
     @preserved()
     def evaluate(
@@ -63,13 +74,14 @@ class ClassifierRun(Run[Split]):
         recalibrate: int = 0,
         save: bool = False,
         tell: Callable[[str], None] = lambda note: None,
-    ) -> Evaluation:
+    ) -> Any:
         """Accuracy of the best model on a split (`test` or `train`), in float32.
 
         `views=10` averages ten crops of images resized to `resize` pixels square; `scales` applies the network fully
         convolutionally to whole images and their mirror images with these shorter sides (v1 section 3.4). `recalibrate`
         re-estimates the batch norm statistics on that many training images; with `save` they are stored in the run's
-        model. `tell` gets the notes about the images: which are used, which are left out.
+        model. `tell` gets the notes about the images: which are used, which are left out. The result is an
+        `Evaluation`, of a multi-label run a `LabelEvaluation`.
         """
         looked = Views(views, resize, tuple(scales))
         if save and not recalibrate:
@@ -86,8 +98,8 @@ class ClassifierRun(Run[Split]):
                 with only_writer(self.path, "run"):
                     save_model(model, self.folder.model_file)
                 self.folder.update_provenance(recalibrated={"images": images, "data": source.name})
-        dense = DenseNetwork(self.plan, model) if scales else None
-        return evaluate(
+        dense = DenseNetwork(self.plan, model, self.head) if scales else None
+        return self.measured(
             model, images_of, preprocessing, source.label, classes=source.classes, views=looked, dense=dense
         )
 
@@ -95,15 +107,29 @@ class ClassifierRun(Run[Split]):
     def predict(
         self,
         paths: str | Path | Sequence[str | Path],
-        top: int = 5,
+        top: int | None = None,
         broken: Callable[[str, ReskerasError], None] | None = None,
+        threshold: float | None = None,
     ) -> list[Prediction]:
-        """The most likely classes of one or several image files. A file that cannot be read raises ReskerasError; with
-        `broken`, which is called with the path and the error, the others are still predicted."""
+        """The most likely classes of one or several image files: at most `top`, by default 5, with a probability of
+        `threshold` or more; of a multi-label run by default all of 1/2 or more.
+
+        A file that cannot be read raises ReskerasError; with `broken`, which is called with the path and the error, the
+        others are still predicted.
+        """
         from reskeras.evaluation.prediction import predict_files
 
         files = [os.fspath(each) for each in several(paths)]
-        return predict_files(self.model(), self.preprocessing(), self.folder.classes(), files, top, broken)
+        return predict_files(
+            self.model(),
+            self.preprocessing(),
+            self.folder.classes(),
+            files,
+            self.top if top is None else top,
+            broken,
+            self.threshold if threshold is None else threshold,
+            self.head,
+        )
 
     @preserved()
     def export(
@@ -128,14 +154,14 @@ class ClassifierRun(Run[Split]):
         `keep_float` in float32. `tell` gets each kind as it begins.
         """
         from reskeras.export.quantisation_noise import check_debugged
-        from reskeras.tasks.classification.export import ClassifierExporter, lite_kind
+        from reskeras.tasks.classification.export import lite_kind
 
-        kinds = kinds or ("serving", "tflite")
-        ClassifierExporter.check(kinds, tolerances or {})
+        kinds, exporter = kinds or ("serving", "tflite"), self.exporter()
+        exporter.check(kinds, tolerances or {})
         self.folder.model_file  # noqa: B018 - says what is missing before the data is opened
         for kind in kinds if keep_float else ():
             check_debugged(lite_kind(kind))
-        return ClassifierExporter.of(
+        return exporter.of(
             self.folder,
             self._proving(kinds, data, data_dir),
             self.name,
@@ -145,6 +171,12 @@ class ClassifierRun(Run[Split]):
             keep_float=tuple(keep_float),
             timing=timing,
         ).export(kinds, tell)
+
+    def exporter(self) -> type[ClassifierExporter]:
+        """What exports it."""
+        from reskeras.tasks.classification.export import ClassifierExporter
+
+        return ClassifierExporter
 
     def _proving(self, kinds: Sequence[str], data: Data | None, data_dir: str | Path | None) -> Source[Split]:
         """The data that artefacts are verified on; random images for a port without data."""
@@ -218,9 +250,8 @@ class ClassifierRun(Run[Split]):
         representative: int = REPRESENTATIVE,
     ) -> list[LayerNoise]:
         """Signal to quantisation noise ratio of each layer of an int8 kind, noisiest first."""
-        from reskeras.tasks.classification.export import ClassifierExporter
-
-        ClassifierExporter.check([kind])
-        return ClassifierExporter.of(
+        exporter = self.exporter()
+        exporter.check([kind])
+        return exporter.of(
             self.folder, self._proving([kind], data, data_dir), self.name, representative=representative
         ).explain(kind)

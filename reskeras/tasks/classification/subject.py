@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -15,7 +16,9 @@ from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.classification.feed import Feed
+from reskeras.training.distillation import DistilledModel, Divergence, Teacher, softmax_divergence
 from reskeras.training.form import training_context, training_xla
+from reskeras.training.losses import loss_of
 from reskeras.training.optimizer import optimizer_of
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
@@ -44,7 +47,9 @@ class Classifier:
     name: str
     source: Source[Split]
     preprocessing: Preprocessing
+    teacher: Teacher | None = None
     measure: Measure = ACCURACY
+    divergence: Divergence = softmax_divergence
 
     def described(self) -> dict[str, Any]:
         """Units and input shape, for the fingerprint of checkpoints."""
@@ -54,37 +59,46 @@ class Classifier:
         """The input pipeline for training and watched images."""
         return Feed(recipe, self.source, self.preprocessing, replicas)
 
+    def metrics(self) -> list[Any]:
+        """What is measured in each step besides the loss."""
+        return ["accuracy"]
+
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
-        """As `compiled`."""
-        return compiled(self.plan, self.name, recipe, steps, synchronized)
+        """As `compiled`, with the teacher."""
+        how = self.plan, self.name, recipe, steps, synchronized, self.metrics()
+        if self.teacher is None:
+            return compiled(*how)
+        model = cast(DistilledModel, compiled(*how, DistilledModel))
+        model.learn_from(self.teacher.outputs(self.preprocessing, recipe), recipe.distillation, self.divergence)
+        return model
 
     def saved(self) -> keras.Model:
         """The float32 model that is saved."""
         return compile_plan(self.plan, self.name)
 
 
-def compiled(plan: Plan, name: str, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
-    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and metric.
+def compiled(
+    plan: Plan,
+    name: str,
+    recipe: Recipe,
+    steps: int,
+    synchronized: bool = False,
+    metrics: Sequence[Any] = ("accuracy",),
+    model_class: type[TrainedModel] = TrainedModel,
+) -> TrainedModel:
+    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and `metrics`.
 
     `steps` is the total number of updates, which the learning rate schedule depends on.
     """
-    model = compile_plan(
-        plan,
-        name,
-        training_context(plan, recipe, synchronized),
-        any_size=bool(recipe.sizes),
-        cut=recipe.freeze,
-        model_class=TrainedModel,
-    )
+    context = training_context(plan, recipe, synchronized)
+    model = compile_plan(plan, name, context, any_size=bool(recipe.sizes), cut=recipe.freeze, model_class=model_class)
     freeze(model, plan, recipe.freeze, recipe.frozen_bn)
-    losses = keras.losses
-    loss = losses.CategoricalCrossentropy if recipe.soft_labels else losses.SparseCategoricalCrossentropy
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     xla = training_xla(recipe, replicas)
     model.compile(
         optimizer=optimizer_of(model, recipe, steps),
-        loss=loss(from_logits=True),
-        metrics=["accuracy"],
+        loss=loss_of(recipe),
+        metrics=list(metrics),
         jit_compile=xla and replicas == 1,
     )
     model.xla_between_reductions = xla and replicas > 1

@@ -11,7 +11,7 @@ from reskeras.networks.catalog import name_of
 from reskeras.networks.request import network
 from reskeras.readers import CLASSES
 from reskeras.recipes.recipe import Recipe
-from reskeras.tasks.task import Task
+from reskeras.tasks.task import Task, find_task
 
 if TYPE_CHECKING:
     from reskeras.data.source import Source, Split
@@ -28,6 +28,7 @@ class ClassificationTask(Task):
     noun: ClassVar[str] = "classifier"
     annotation: ClassVar[str] = CLASSES
     measures: ClassVar[tuple[str, ...]] = ("test_error", "training_error")
+    figure: ClassVar[str] = "val_accuracy"
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork:
         """The spec of a network."""
@@ -42,6 +43,10 @@ class ClassificationTask(Task):
         from reskeras.data.registry import open_source
 
         return open_source(data, data_dir, **purpose)
+
+    def on(self, source: Source[Split]) -> Task:
+        """Multi-label classification where images are of any number of classes."""
+        return find_task("multilabel") if source.multi_label else self
 
     def job(
         self, spec: AnyNetwork, recipe: Recipe, source: Source[Split], data_dir: str | Path | None

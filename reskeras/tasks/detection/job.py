@@ -17,6 +17,7 @@ from reskeras.networks.detector_plan import DetectorPlan, lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
+from reskeras.recipes.loss import AUTO
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection import canvas
 from reskeras.tasks.detection.feed import DetectionFeed
@@ -159,6 +160,8 @@ def _check_recipe(recipe: Recipe) -> None:
     """ReskerasError for fields of a recipe that do not apply to detectors."""
     if recipe.normalise == "per_pixel_mean":
         raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
+    if recipe.loss != AUTO:
+        raise ReskerasError(f"loss: {recipe.loss.kind!r} is only for classifiers")
     for field, off in ONLY_CLASSIFIERS.items():
         if getattr(recipe, field) not in off:
             raise ReskerasError(f"{field}: {getattr(recipe, field)!r} is only for classifiers")

@@ -1,0 +1,1 @@
+"""Multi-label classification: images of any number of classes each, their training, evaluation and export."""

@@ -1,0 +1,33 @@
+"""The input pipeline of a multi-label classifier: a classifier's, with weights for each label."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from reskeras.data.class_labels import counts_by_class
+from reskeras.data.survey import labels_of
+from reskeras.data.training_batch import smoothed
+from reskeras.tasks.classification.feed import Feed
+from reskeras.training.losses import hardened
+
+
+class MultiLabelFeed(Feed):
+    """Training and watched images; labels are float32 (n, classes), smoothed towards 1/2."""
+
+    def weighted(self, labels: tf.Tensor, weights: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+        """Labels and their weights, both (n, classes), whose weighted loss is that of a present class times its weight,
+        and of an absent one: share by share, where a label is smoothed or mixed."""
+        shares = hardened(smoothed(labels, self.recipe.label_smoothing, outcomes=2), self.recipe.loss)
+        counted = shares * weights
+        totals = counted + 1 - shares
+        return counted / totals, totals
+
+    @cached_property
+    def class_weights(self) -> np.ndarray:
+        """float32 (classes,): how many times as many images lack a class as have it; 1 for one that none has."""
+        labels = labels_of(self.train)[1]
+        counts = counts_by_class(labels, len(self.source.classes))
+        return np.where(counts > 0, np.maximum(len(labels) - counts, 1) / np.maximum(counts, 1), 1.0).astype(np.float32)
