@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,24 @@ def in_memory(
     if classes is None:
         classes = getattr(data, "class_names", None)  # as keras.utils.image_dataset_from_directory gives
     return made(name, given, parts, notes, classes, mirror)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One of several images in memory, uint8 (height, width, channels), that is called by its number."""
+
+    number: int
+    pixels: np.ndarray
+
+    def __str__(self) -> str:
+        return f"image {self.number}"
+
+
+def pictures(given: Any) -> list[Any] | None:
+    """Images to predict, (n, height, width) or with channels, as `in_memory` takes them; None for what is no array."""
+    if not _is_array(given):
+        return None
+    return [Picture(number, pixels) for number, pixels in enumerate(as_uint8(np.asarray(given), Levels(), "images"))]
 
 
 def made(

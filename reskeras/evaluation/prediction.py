@@ -9,7 +9,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from reskeras.data.decode import decode_file
+from reskeras.data.decode import decode_file, with_channels
+from reskeras.data.given import Picture
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.heads import SOFTMAX, Head
@@ -36,7 +37,7 @@ def predict_files(
     model: keras.Model,
     preprocessing: Preprocessing,
     classes: Sequence[str],
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | Picture],
     top: int = 5,
     broken: Callable[[str, ReskerasError], None] | None = None,
     threshold: float = 0.0,
@@ -52,7 +53,7 @@ def predict_files(
         batch, images = [], []
         for path in paths[start : start + BATCH]:
             try:
-                images.append(preprocessing.fit_image(decode_file(path, preprocessing.channels)))
+                images.append(preprocessing.fit_image(_pixels(path, preprocessing.channels)))
                 batch.append(path)
             except ReskerasError as error:
                 if broken is None:
@@ -65,3 +66,10 @@ def predict_files(
             best = [index for index in row.argsort()[::-1][:top] if row[index] >= threshold]
             predictions.append(Prediction(str(path), tuple((classes[index], float(row[index])) for index in best)))
     return predictions
+
+
+def _pixels(image: str | Path | Picture, channels: int) -> tf.Tensor:
+    """uint8 (height, width, channels) of a file, or of an image in memory."""
+    if isinstance(image, Picture):
+        return with_channels(tf.constant(image.pixels), channels)
+    return decode_file(image, channels)

@@ -295,5 +295,7 @@ def test_digits_are_scikit_learns():
 
 
 def test_unknown_data_is_refused_with_the_choices():
-    with pytest.raises(ReskerasError, match=r"'digit' is not one of digits, .*folder:PATH; did you mean digits\?"):
+    with pytest.raises(
+        ReskerasError, match=r"'digit' is not one of digits, .*folder:PATH, csv:.*; did you mean digits\?"
+    ):
         open_source("digit")

@@ -152,6 +152,21 @@ def test_every_room_takes_them(of_arrays, tmp_path):
     assert found.images == {"train": 48, "test": 12}
 
 
+def test_images_in_memory_are_predicted_as_their_files_are(of_arrays, kinds, tmp_path):
+    files = [
+        f"{split.partition(':')[2]}/test/{name}/{number:03}.png"
+        for split in [kinds["folder"][0]]
+        for number, name in enumerate(np.array(CLASSES)[TEST[1]])
+    ]
+    expected = of_arrays.predict(files, top=3)
+    for images in (TEST[0], TEST[0] / 255, TEST[0].astype(np.float32)):
+        found = of_arrays.predict(images, top=3)
+        assert [each.top for each in found] == [each.top for each in expected]
+    assert [each.path for each in found] == [f"image {number}" for number in range(12)]
+    with pytest.raises(ReskerasError, match=r"images\[0\] has a pixel -1"):
+        of_arrays.predict(TEST[0] * 0.0 - 1)
+
+
 def test_a_detector_refuses_them(tmp_path):
     with pytest.raises(ReskerasError, match=r"a detector is trained on a source with a name: voc:PATH") as caught:
         reskeras.train_detector(reskeras.detector("resnet-18"), (TRAIN, TEST), out=tmp_path / "run")

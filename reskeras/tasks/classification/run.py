@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from reskeras.caller_state import preserved
+from reskeras.data.given import pictures
 from reskeras.data.registry import Data, open_source
 from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
@@ -27,6 +28,8 @@ from reskeras.plans.plan import Plan
 from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # not needed for training, so imported where it is used
+    import numpy as np
+
     from reskeras.analysis.analysis import Analysis
     from reskeras.evaluation.prediction import Prediction
     from reskeras.export.quantisation_noise import LayerNoise
@@ -106,12 +109,13 @@ class ClassifierRun(Run[Split]):
     @preserved()
     def predict(
         self,
-        paths: str | Path | Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path] | np.ndarray,
         top: int | None = None,
         broken: Callable[[str, ReskerasError], None] | None = None,
         threshold: float | None = None,
     ) -> list[Prediction]:
-        """The most likely classes of one or several image files: at most `top`, by default 5, with a probability of
+        """The most likely classes of one or several image files, or of images in memory, an array as in
+        `reskeras.source`, which are called `image 0` and so on: at most `top`, by default 5, with a probability of
         `threshold` or more; of a multi-label run by default all of 1/2 or more.
 
         A file that cannot be read raises ReskerasError; with `broken`, which is called with the path and the error, the
@@ -119,7 +123,7 @@ class ClassifierRun(Run[Split]):
         """
         from reskeras.evaluation.prediction import predict_files
 
-        files = [os.fspath(each) for each in several(paths)]
+        files = pictures(paths) or [os.fspath(each) for each in several(paths)]
         return predict_files(
             self.model(),
             self.preprocessing(),
