@@ -141,11 +141,10 @@ class Muon(RuledOptimizer, keras.optimizers.Muon):
         """The step of each entry's kind: in a stack with both kinds, both are computed."""
         index = self._get_variable_index(variable)
         by_muon, momentum, velocity = self._by_muon[index], self.momentums[index], self.adam_velocities[index]
-        before = tf.convert_to_tensor(momentum)
         if not np.any(by_muon):
             update = adam_update(self, gradient, momentum, velocity, self.adam_beta_1, self.adam_beta_2)
         else:
-            gathered = self.momentum * before + gradient
+            gathered = self.momentum * momentum + gradient
             update = self._orthogonal(self.momentum * gathered + gradient if self.nesterov else gathered, rule.stacked)
             if isinstance(by_muon, np.ndarray):
                 other = adam_update(self, gradient, momentum, velocity, self.adam_beta_1, self.adam_beta_2)

@@ -19,9 +19,8 @@ STEPS = 3
 def trained(fields, xla, seed=0, **recipe):
     """Weights by name after STEPS steps on random images, and the losses."""
     plan = reskeras.network(**{**NETWORK, **fields}).lower()
-    chosen = reskeras.recipe(
-        "quick", precision="float32", batch_size=8, learning_rate=0.02, xla=xla, label_smoothing=0.1, **recipe
-    )
+    fields = {"precision": "float32", "batch_size": 8, "learning_rate": 0.02, "label_smoothing": 0.1, **recipe}
+    chosen = reskeras.recipe("quick", xla=xla, **fields)
     model = compiled(plan, "net", chosen, STEPS)
     assert model.jit_compile is xla
     rng, losses = np.random.default_rng(seed), []
@@ -76,7 +75,8 @@ def test_recomputed_accumulated_averaged_and_clipped_steps_too():
 @pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind != "sgd"])
 def test_every_optimizer_compiles_to_the_same_step(kind, form):
     rules = {"rate_factors": {"stage1_unit2_*": 0.5}, "clip_norm": 0.5, "ema": 0.9, "weight_decay": 0.05}
-    same({"stages": [3, 1]}, form=form, optimizer=kind, **rules)
+    # with a large epsilon: else a rounding turns the update of a weight whose gradient is nearly 0
+    same({"stages": [3, 1]}, form=form, optimizer={"kind": kind, "epsilon": 0.01}, learning_rate=0.001, **rules)
 
 
 def test_xla_is_by_default_for_gpus_whose_replicas_do_not_synchronise_inside_the_step(monkeypatch):
