@@ -34,6 +34,15 @@ class RandomChange:
         return self.apply(images, self.draw(seed, rows))
 
 
+def by_seeds(apply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> RandomChange:
+    """A change that draws by itself, with a seed for each image, int32 (n, 2), as stateless random functions take."""
+
+    def seeds(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
+        return rows.taken(tf.random.stateless_uniform([rows.of, 2], seed, None, None, tf.int32))
+
+    return RandomChange(seeds, apply)
+
+
 def random_crop(pad: int) -> RandomChange:
     """A random crop, of the image's size, of each image padded by `pad` pixels of 0: of normalised images the mean (v1
     section 4.2)."""

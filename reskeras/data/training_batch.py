@@ -21,7 +21,7 @@ from reskeras.recipes.augment import AugmentSpec
 # numbers folded into a batch's seed, so that the draws of different augmentations are independent; the first two
 # augmentations that there were split it instead
 SPLIT = {"crop": 0, "flip": 1}
-FOLDED = {"window": 2, "rand_augment": 3, "colour": 4, "lighting": 5, "erase": 6, "mix": 7, "flip_rows": 8}
+FOLDED = {"window": 2, "rand_augment": 3, "colour": 4, "lighting": 5, "erase": 6, "mix": 7, "flip_rows": 8, "own": 9}
 
 Numbers = dict[str, Any]
 
@@ -30,9 +30,9 @@ class TrainingBatch:
     """Makes the rows of a batch from indices and a seed, in two halves.
 
     Calling it reads images, crops them by window, applies rand_augment, and draws the numbers of all other
-    augmentations. `finished` applies these, which the device that trains computes: colour and lighting on the 0..255
-    scale; after normalisation padding, flips and erasing, so that they fill with the mean (v1 section 4.2); mixing is
-    last. Its labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed as
+    augmentations. `finished` applies these, which the device that trains computes: colour, lighting and `own` on the
+    0..255 scale; after normalisation padding, flips and erasing, so that they fill with the mean (v1 section 4.2);
+    mixing is last. Its labels are int32 (n,), or with `classes` float32 (n, classes): one-hot, smoothed as
     (1 - s) one-hot + s / classes, mixed. Mixing or smoothing without `classes` is a ValueError.
 
     `shard` (index, count): of each batch of `batch_size` images, or of the whole split where that is smaller, only
@@ -52,6 +52,7 @@ class TrainingBatch:
         replicas: int = 1,
         classes: int | None = None,
         label_smoothing: float = 0.0,
+        own: RandomChange | None = None,
     ):
         if classes is None and (augment.mixes or label_smoothing):
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
@@ -64,7 +65,7 @@ class TrainingBatch:
         height, width, channels = preprocessing.size
         self.window = window_of(augment, height, width)
         self.operations = random_operations(augment.rand_augment) if augment.rand_augment else None
-        self.colours = colour_changes(augment, channels)
+        self.colours = colour_changes(augment, channels) | ({"own": own} if own else {})
         self.moves = _moves(augment, mirror if augment.flip == "auto" else augment.flip, height, width)
         self.mix = Mixing(augment.mixup, augment.cutmix, height, width) if augment.mixes else None
 

@@ -25,6 +25,7 @@ from reskeras.runs import HOME
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import find_task
 from reskeras.tasks.train import train
+from reskeras.training.own_parts import parted
 
 MOST = 1000
 
@@ -57,7 +58,8 @@ def train_seeds(
         raise ReskerasError(f"seeds: the task {task} has no measures to compare its runs by")
     wanted = trained.spec(spec)
     named = recipe or recipe_of(spec, trained.recipe)
-    first = read_recipe(named, **{field: value for field, value in how.items() if field in Recipe.model_fields}).seed
+    _, fields = parted({field: value for field, value in how.items() if field in Recipe.model_fields})
+    first = read_recipe(named, **fields).seed
     name = trained.name_of(wanted)
     folder = local_path(out or HOME / f"{name}-{seeds}-seeds", "out")
     if folder.exists() and not resume:

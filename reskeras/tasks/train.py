@@ -23,6 +23,7 @@ from reskeras.tasks.run import Run
 from reskeras.tasks.task import Task, find_task
 from reskeras.training.fit import FitOptions
 from reskeras.training.job import Job, begun_division
+from reskeras.training.own_parts import parted
 from reskeras.training.strategy import open_replicas
 from reskeras.training.tensorboard_logs import tensorboard
 from reskeras.training.transfer import Start
@@ -59,7 +60,14 @@ def train(
     is `classification` or `detection`. `start` is a run to fine-tune: its weights and preprocessing are taken
     over; the logits are initialised anew where the classes differ, and an RGB stem is summed over its input channels
     for grey images. The recipe defaults to the one in the network's file, if any, else to the task's own;
-    `recipe_fields` such as `epochs=2` or `freeze="stage2"` override its fields. With `resume` a run continues from its
+    `recipe_fields` such as `epochs=2` or `freeze="stage2"` override its fields.
+
+    Three of these may be objects of your own: `optimizer` one of Keras' (its learning rate and weight decay become the
+    recipe's, whose rules it follows), `loss` a function of targets and logits, both float32 (n, classes), to the loss
+    of each image (n,), and `augment` one of images, float32 (n, height, width, channels) in 0..255, and a seed for
+    each, int32 (n, 2), to such images.
+
+    With `resume` a run continues from its
     newest checkpoint, or is created. `cache` is "ram" or a local folder, which keeps the bytes of images once they have
     been read. `strategy` and `devices` are as in `open_replicas`; of several workers the first one's `out` and `resume`
     count. `histograms` and `profile`, a number of steps, add to the TensorBoard files. `tell` gets one line per note.
@@ -71,17 +79,20 @@ def train(
         with replicas.together():
             named = recipe or recipe_of(spec, trained.recipe)
             begun = None if start is None else start if isinstance(start, Run) else Run(start)
-            spec, chosen = trained.spec(spec), read_recipe(named, **recipe_fields)
+            own, fields = parted(recipe_fields)
+            spec, chosen = trained.spec(spec), read_recipe(named, **fields)
             chosen = trained.beginning_recipe(chosen) if begun else chosen
             replicas.check(chosen)
             source = opened()
             trained = trained.on(source)
-            job = _job(trained, spec, chosen, source, data_dir, begun)
+            job = replace(_job(trained, spec, chosen, source, data_dir, begun), own=own)
+            job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
         path = Path(replicas.from_chief(lambda: str(place_for(out, job.name, resume))))
         division = replicas.from_chief(lambda: begun_division(path) if resume else None)
         with replicas.together():
             job = _divided(job, division, opened)
-            for note in filter(None, (*job.source.notes, rate_note(chosen, recipe_fields, named))):
+            rate = "" if own.optimizer else rate_note(chosen, fields, named)
+            for note in filter(None, (*job.source.notes, rate, own.note)):
                 tell(note)
             begins = _start(trained, begun, chosen, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
@@ -97,9 +108,7 @@ def _job(
     """The training of `spec`, which may begin with the weights of the run `begun`. Raises ReskerasError where
     they do not fit together."""
     spec = trained.beginning_spec(spec, source) if begun else spec
-    job = trained.job(spec, recipe, source, data_dir or source.data_dir)
-    job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
-    return job
+    return trained.job(spec, recipe, source, data_dir or source.data_dir)
 
 
 def _divided(job: Job, division: int | None, opened: Callable[..., Source]) -> Job:

@@ -41,6 +41,7 @@ from reskeras.training.fit import FitOptions, fit
 from reskeras.training.form import training_form
 from reskeras.training.lengthen import asks_for_more, check_longer, lengthen
 from reskeras.training.memory import check_memory, memory_failures
+from reskeras.training.own_parts import NO_PARTS, OwnParts
 from reskeras.training.precision import training_precision
 from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Subject
@@ -56,15 +57,16 @@ EXPOSED = (
 class Job(ABC):
     """`spec` as the user gave it, the recipe and the data. ReskerasError when they contradict each other.
 
-    `measured` keeps the preprocessing that was measured, by input size and kind: jobs on the same data may share it.
-    A task implements `subject`. The default implementations are for networks with one logit per class of the data;
-    other tasks override them.
+    `own` are parts that are not the recipe's. `measured` keeps the preprocessing that was measured, by input size and
+    kind: jobs on the same data may share it. A task implements `subject`. The default implementations are for networks
+    with one logit per class of the data; other tasks override them.
     """
 
     spec: AnyNetwork | DetectorSpec
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
+    own: OwnParts = NO_PARTS
     measured: dict[Any, Preprocessing] = field(default_factory=dict, repr=False, compare=False)
     task: ClassVar[str]  # the task's name, kept in the run's provenance
     command: ClassVar[tuple[str, ...]]  # the command line that trains this kind
@@ -159,6 +161,7 @@ class Job(ABC):
         run = open_run(path)
         before = run.recipe()
         shorter = before if asks_for_more(before, self.recipe) else None
+        self.own.check_again(path, run.provenance().get("own", {}))
         check_same(path, self.fitted, shorter or self.recipe, self.source.name)
         if shorter:
             check_longer(path, shorter.epochs, self.recipe, None if self.source.given else self._command())
@@ -196,6 +199,7 @@ class Job(ABC):
 
     def _begin(self, path: Path, preprocessing: Preprocessing, options: FitOptions) -> None:
         facts: dict[str, Any] = {"begun_from": options.start.name} if options.start else {}
+        facts |= {"own": own} if (own := self.own.described()) else {}
         if self.teacher_digest:
             facts |= {"teacher": self.recipe.teacher, "teacher_sha256": self.teacher_digest}
         with new_run(path, self.spec, self.fitted) as run:
@@ -225,6 +229,7 @@ class Job(ABC):
             "data": {"channels": source.channels, "division": source.division} | fingerprint(source).facts,
             "starting weights": digest_of(options.start.weights) if options.start else None,
             "teacher": self.teacher_digest,
+            "own parts": self.own.described(),
             "git revision": revision(),
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -9,9 +11,10 @@ from reskeras.graph.weights import names_of
 from reskeras.recipes.optimizer import RECIPES_OWN, SGD
 from reskeras.recipes.recipe import Recipe
 from reskeras.training.optimizer_steps import AdamW, CoupledDecaySGD, Lamb, Muon
+from reskeras.training.own_parts import has_schedule, under_rules
 from reskeras.training.precision import training_precision
 from reskeras.training.ruled_optimizer import RuledOptimizer
-from reskeras.training.schedule import RecipeSchedule
+from reskeras.training.schedule import RecipeSchedule, ScaledSchedule
 
 # by kind of a recipe's optimiser; its fields are arguments
 ALGORITHMS: dict[str, type[RuledOptimizer]] = {"sgd": CoupledDecaySGD, "adamw": AdamW, "lamb": Lamb, "muon": Muon}
@@ -37,20 +40,28 @@ def inner_optimizer(model: keras.Model) -> RuledOptimizer:
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
-def optimizer_of(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimiser for `model`, with loss scaling in float16; `steps` is the total number of updates."""
-    chosen = recipe.optimizer
-    own = {name: getattr(recipe, name) for name in RECIPES_OWN} if chosen.kind == SGD.kind else {}
-    ruled = ALGORITHMS[chosen.kind](
-        RecipeSchedule(recipe, steps),
-        weight_decay=recipe.weight_decay,
-        decayed=recipe.decayed,
-        rate_factors=recipe.rate_factors,
-        names=names_of(model),
-        clip_norm=recipe.clip_norm,
-        ema=recipe.ema,
-        gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
-        **own,
-        **chosen.model_dump(exclude={"kind"}),
-    )
+def optimizer_of(
+    model: keras.Model, recipe: Recipe, steps: int, own: keras.optimizers.Optimizer | None = None
+) -> keras.optimizers.Optimizer:
+    """The recipe's optimiser for `model`, or one that computes as `own` does, with loss scaling in float16.
+
+    `steps` is the total number of updates.
+    """
+    rules: dict[str, Any] = {
+        "weight_decay": recipe.weight_decay,
+        "decayed": recipe.decayed,
+        "rate_factors": recipe.rate_factors,
+        "names": names_of(model),
+        "clip_norm": recipe.clip_norm,
+        "ema": recipe.ema,
+        "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
+    }
+    if own is not None:
+        course = ScaledSchedule(own._learning_rate) if has_schedule(own) else RecipeSchedule(recipe, steps)
+        ruled = under_rules(own, course, **rules)
+    else:
+        chosen = recipe.optimizer
+        settings = {name: getattr(recipe, name) for name in RECIPES_OWN} if chosen.kind == SGD.kind else {}
+        settings |= chosen.model_dump(exclude={"kind"})
+        ruled = ALGORITHMS[chosen.kind](RecipeSchedule(recipe, steps), **rules, **settings)
     return LossScaling(ruled) if training_precision(recipe.precision) == "mixed_float16" else ruled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import pi
 from typing import Any
 
@@ -11,16 +12,12 @@ import tensorflow as tf
 from reskeras.recipes.recipe import Recipe
 
 
-class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate at a step (counted from 0): a linear warm-up to the peak, then the recipe's decay.
+class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times `scale`, a variable: `ScheduleController` sets it at plateaus and during a warm-up by training
+    error."""
 
-    Cosine and linear decay start where the warm-up ends; drops are fractions of the whole training. `scale` is a
-    variable that multiplies the rate: `ScheduleController` sets it at plateaus and during a warm-up by training error.
-    """
-
-    def __init__(self, recipe: Recipe, steps: int):
-        self.recipe, self.total = recipe, steps
-        self.warmup = min(round(recipe.schedule.warmup * steps), steps - 1)
+    def __init__(self, course: Callable[[Any], tf.Tensor]):
+        self.course = course
         self.scale = tf.Variable(
             1.0,
             trainable=False,
@@ -31,10 +28,24 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> tf.Tensor:
         """The learning rate of update number `step`, counted from 0, float32."""
+        return self.course(step) * tf.convert_to_tensor(self.scale)
+
+
+class RecipeSchedule(ScaledSchedule):
+    """Learning rate at a step (counted from 0): a linear warm-up to the peak, then the recipe's decay.
+
+    Cosine and linear decay start where the warm-up ends; drops are fractions of the whole training.
+    """
+
+    def __init__(self, recipe: Recipe, steps: int):
+        super().__init__(self._rate)
+        self.recipe, self.total = recipe, steps
+        self.warmup = min(round(recipe.schedule.warmup * steps), steps - 1)
+
+    def _rate(self, step: Any) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         rising = tf.minimum((step + 1.0) / max(self.warmup, 1), 1.0)
-        rate = self.recipe.learning_rate * tf.where(step < self.warmup, rising, self._course(step))
-        return rate * tf.convert_to_tensor(self.scale)
+        return self.recipe.learning_rate * tf.where(step < self.warmup, rising, self._course(step))
 
     def _course(self, step: tf.Tensor) -> tf.Tensor:
         schedule = self.recipe.schedule

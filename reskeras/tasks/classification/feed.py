@@ -12,12 +12,14 @@ import tensorflow as tf
 
 from reskeras.data.pipeline import evaluation_batches, first_broken_in_training, steps_per_epoch, training_batches
 from reskeras.data.preprocessing import Preprocessing
+from reskeras.data.random_change import by_seeds
 from reskeras.data.sample import split_off
 from reskeras.data.source import Source, Split
 from reskeras.data.survey import labels_of
 from reskeras.data.training_batch import TrainingBatch, smoothed
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.sizes import Size, size_changes
+from reskeras.training.own_parts import NO_PARTS, OwnParts, check_augment, checked_loss
 from reskeras.training.strategy import Replicas
 
 
@@ -29,15 +31,23 @@ class Feed:
     recipe has sizes: see `at`.
     """
 
-    def __init__(self, recipe: Recipe, source: Source[Split], preprocessing: Preprocessing, replicas: Replicas):
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source[Split],
+        preprocessing: Preprocessing,
+        replicas: Replicas,
+        own: OwnParts = NO_PARTS,
+    ):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        self.own = own
         self.train, held = source.training_images("train"), source.validation
         if held is None:
             self.train, held = split_off(self.train, recipe.holdout, recipe.seed, source.division)
         self.held_out = held is not None
         self.watched: Split = held or source.test
         self.watches = "validation" if source.validation else "held-out" if held else "test"
-        self.classes = len(source.classes) if recipe.soft_labels else None
+        self.classes = len(source.classes) if recipe.soft_labels or own.loss else None
         self.steps_per_epoch = each = steps_per_epoch(self.train.count, recipe.step_images)
         self.sizes = size_changes(recipe.sizes, preprocessing.size, each, recipe.steps(each))
         self.changes: Mapping[int, str] = {first: f"{height}x{width}" for first, (height, width) in self.sizes.items()}
@@ -78,6 +88,7 @@ class Feed:
             classes=self.classes,
             # weights are those of the true classes, so labels are smoothed after weighting
             label_smoothing=0.0 if recipe.class_weights == "balanced" else recipe.label_smoothing,
+            own=by_seeds(self.own.augment) if self.own.augment else None,
         )
 
     @cached_property
@@ -105,6 +116,10 @@ class Feed:
 
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
+        if self.own.augment:
+            check_augment(self.own.augment, self.preprocessing.size)
+        if self.own.loss:
+            checked_loss(self.own.loss, len(self.source.classes))
         for epoch in self.sizes or (0,):
             self.at(epoch).training(0, 0, 1)
 

@@ -52,4 +52,4 @@ class ClassifierJob(Job):
 
     def subject(self, preprocessing: Preprocessing) -> Classifier:
         """The classifier to fit."""
-        return Classifier(self.plan, name_of(self.spec), self.source, preprocessing, self.teacher)
+        return Classifier(self.plan, name_of(self.spec), self.source, preprocessing, self.teacher, own=self.own)

@@ -20,6 +20,7 @@ from reskeras.training.distillation import DistilledModel, Divergence, Teacher, 
 from reskeras.training.form import training_context, training_xla
 from reskeras.training.losses import loss_of
 from reskeras.training.optimizer import optimizer_of
+from reskeras.training.own_parts import NO_PARTS, OwnParts, checked_loss
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Logs, Measure
 from reskeras.training.trained_model import TrainedModel
@@ -50,6 +51,7 @@ class Classifier:
     teacher: Teacher | None = None
     measure: Measure = ACCURACY
     divergence: Divergence = softmax_divergence
+    own: OwnParts = NO_PARTS
 
     def described(self) -> dict[str, Any]:
         """Units and input shape, for the fingerprint of checkpoints."""
@@ -57,7 +59,7 @@ class Classifier:
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> Feed:
         """The input pipeline for training and watched images."""
-        return Feed(recipe, self.source, self.preprocessing, replicas)
+        return Feed(recipe, self.source, self.preprocessing, replicas, self.own)
 
     def metrics(self) -> list[Any]:
         """What is measured in each step besides the loss."""
@@ -65,7 +67,7 @@ class Classifier:
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
         """As `compiled`, with the teacher."""
-        how = self.plan, self.name, recipe, steps, synchronized, self.metrics()
+        how = self.plan, self.name, recipe, steps, synchronized, self.metrics(), self.own
         if self.teacher is None:
             return compiled(*how)
         model = cast(DistilledModel, compiled(*how, DistilledModel))
@@ -84,9 +86,10 @@ def compiled(
     steps: int,
     synchronized: bool = False,
     metrics: Sequence[Any] = ("accuracy",),
+    own: OwnParts = NO_PARTS,
     model_class: type[TrainedModel] = TrainedModel,
 ) -> TrainedModel:
-    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and `metrics`.
+    """The model of `plan` in the recipe's precision and form, with its optimiser, loss and `metrics`, or `own` ones.
 
     `steps` is the total number of updates, which the learning rate schedule depends on.
     """
@@ -96,8 +99,8 @@ def compiled(
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     xla = training_xla(recipe, replicas)
     model.compile(
-        optimizer=optimizer_of(model, recipe, steps),
-        loss=loss_of(recipe),
+        optimizer=optimizer_of(model, recipe, steps, own.optimizer),
+        loss=checked_loss(own.loss, plan.output_shape[-1]) if own.loss else loss_of(recipe),
         metrics=list(metrics),
         jit_compile=xla and replicas == 1,
     )

@@ -26,6 +26,7 @@ from reskeras.tasks.detection.objects import Objects
 from reskeras.training.form import training_context
 from reskeras.training.job import Job
 from reskeras.training.optimizer import optimizer_of
+from reskeras.training.own_parts import NO_PARTS, OwnParts
 from reskeras.training.strategy import Replicas
 from reskeras.training.subject import Measure
 from reskeras.training.transfer import freeze
@@ -58,6 +59,7 @@ class DetectorSubject:
     source: Source[Objects]
     preprocessing: Preprocessing
     measure: Measure = LOSS
+    own: OwnParts = NO_PARTS
 
     @property
     def plan(self) -> Plan:
@@ -84,7 +86,7 @@ class DetectorSubject:
         )
         freeze(model, self.detector.network, recipe.freeze, recipe.frozen_bn)
         # shapes inside follow what a batch holds, which XLA cannot compile
-        model.compile(optimizer=optimizer_of(model, recipe, steps), jit_compile=False)
+        model.compile(optimizer=optimizer_of(model, recipe, steps, self.own.optimizer), jit_compile=False)
         return model
 
     def saved(self) -> keras.Model:
@@ -124,7 +126,7 @@ class DetectorJob(Job):
     @cached_property
     def plan(self) -> Plan:
         """All units of the detector."""
-        _check_recipe(self.recipe)
+        _check_recipe(self.recipe, self.own)
         plan = self.detector.everything
         self.recipe.check(plan)
         if self.recipe.freeze is not None:
@@ -149,15 +151,18 @@ class DetectorJob(Job):
 
     def subject(self, preprocessing: Preprocessing) -> DetectorSubject:
         """The detector to fit."""
-        return DetectorSubject(self.detector, detector_name(self.spec), self.source, preprocessing)
+        return DetectorSubject(self.detector, detector_name(self.spec), self.source, preprocessing, own=self.own)
 
     def describe(self, preprocessing: Preprocessing) -> str:
         """How images become the detector's input, in one line."""
         return canvas.describe(preprocessing)
 
 
-def _check_recipe(recipe: Recipe) -> None:
-    """ReskerasError for fields of a recipe that do not apply to detectors."""
+def _check_recipe(recipe: Recipe, own: OwnParts) -> None:
+    """ReskerasError for what does not apply to detectors."""
+    for name in own.described():
+        if name != "optimizer":
+            raise ReskerasError(f"{name}: a function of your own is only for classifiers")
     if recipe.normalise == "per_pixel_mean":
         raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
     if recipe.loss != AUTO:

@@ -35,4 +35,6 @@ class MultiLabelJob(ClassifierJob):
 
     def subject(self, preprocessing: Preprocessing) -> MultiLabelClassifier:
         """The classifier to fit."""
-        return MultiLabelClassifier(self.plan, name_of(self.spec), self.source, preprocessing, self.teacher)
+        return MultiLabelClassifier(
+            self.plan, name_of(self.spec), self.source, preprocessing, self.teacher, own=self.own
+        )

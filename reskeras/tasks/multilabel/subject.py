@@ -40,7 +40,7 @@ class MultiLabelClassifier(Classifier):
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> Feed:
         """The input pipeline for training and watched images."""
-        return MultiLabelFeed(decided(recipe), self.source, self.preprocessing, replicas)
+        return MultiLabelFeed(decided(recipe), self.source, self.preprocessing, replicas, self.own)
 
     def metrics(self) -> list[Any]:
         """Mean average precision."""

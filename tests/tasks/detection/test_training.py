@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -261,3 +262,13 @@ def test_detectors_of_several_seeds_are_compared_by_their_precision(tmp_path, sh
     areas = [reskeras.Run(path).evaluate().voc.map_area for path in result.rows[0].runs.values()]
     assert [figures["map_area"] for figures in result.rows[0].figures.values()] == areas
     assert (tmp_path / "runs" / "report.html").is_file()
+
+
+def test_detectors_take_an_optimizer_of_the_program_alone(tmp_path, shapes):
+    fields = {**SHORT, "out": tmp_path / "run"}
+    with pytest.raises(ReskerasError, match="loss: a function of your own is only for classifiers"):
+        reskeras.train_detector(SPEC, f"voc:{shapes}", loss=lambda targets, logits: logits, **fields)
+    assert list(tmp_path.iterdir()) == []
+    fields.pop("learning_rate", None)
+    run = reskeras.train_detector(SPEC, f"voc:{shapes}", optimizer=keras.optimizers.Adam(1e-3), **fields)
+    assert run.folder.provenance()["own"]["optimizer"]["name"] == "Adam"
