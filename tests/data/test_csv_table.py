@@ -167,6 +167,7 @@ def test_opened_for_testing_the_test_rows_are_tested_or_all_of_them(tmp_path):
         ),
         (["path,label", "0.png,cat", "", ",dog"], "line 4: '' is no path of an image"),
         (["path,label", "0.png,cat", "1.png,"], "line 3: the label of '1.png' is empty; in a column labels"),
+        (["path,label", '"0.png\n",cat', "1.png,"], "line 4: the label of '1.png' is empty"),
         (["path,label", "0.png,cat|"], "line 2: the label of '0.png' is empty"),
         (["path,label", '0.png,"cat\ndog"'], r"line 2: 'cat\ndog' is not a valid class name"),
         (["path,label", '0.png,"cat'], "line 2: unexpected end of data"),
