@@ -211,7 +211,7 @@ def test_wrong_tables_are_refused_with_the_line(tmp_path, lines, told):
 
 
 def test_files_that_are_no_table_are_refused(tmp_path):
-    assert "No such file" in refusal(f"csv:{tmp_path / 'none.csv'}")
+    assert "file not found" in refusal(f"csv:{tmp_path / 'none.csv'}")
     assert "not a regular file" in refusal(f"csv:{tmp_path}")
     os.mkfifo(tmp_path / "pipe.csv")
     assert "not a regular file" in refusal(f"csv:{tmp_path / 'pipe.csv'}")
