@@ -52,6 +52,8 @@ class Table:
     @classmethod
     def read(cls, file: Path) -> Table:
         """Raises ReskerasError (status 2), which names the line, for what is no such table."""
+        if not file.exists():
+            raise ReskerasError(f"data: file not found: {file}")
         try:
             text = read_bounded(file, LARGEST).decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -167,6 +167,7 @@ def test_opened_for_testing_the_test_rows_are_tested_or_all_of_them(tmp_path):
         ),
         (["path,label", "0.png,cat", "", ",dog"], "line 4: '' is no path of an image"),
         (["path,label", "0.png,cat", "1.png,"], "line 3: the label of '1.png' is empty; in a column labels"),
+        (["path,label", '"0.png\n",cat', "1.png,"], "line 4: the label of '1.png' is empty"),
         (["path,label", "0.png,cat|"], "line 2: the label of '0.png' is empty"),
         (["path,label", '0.png,"cat\ndog"'], r"line 2: 'cat\ndog' is not a valid class name"),
         (["path,label", '0.png,"cat'], "line 2: unexpected end of data"),
@@ -210,7 +211,7 @@ def test_wrong_tables_are_refused_with_the_line(tmp_path, lines, told):
 
 
 def test_files_that_are_no_table_are_refused(tmp_path):
-    assert "No such file" in refusal(f"csv:{tmp_path / 'none.csv'}")
+    assert "file not found" in refusal(f"csv:{tmp_path / 'none.csv'}")
     assert "not a regular file" in refusal(f"csv:{tmp_path}")
     os.mkfifo(tmp_path / "pipe.csv")
     assert "not a regular file" in refusal(f"csv:{tmp_path / 'pipe.csv'}")

@@ -199,6 +199,7 @@ NAN[4, 3, 2, 1] = np.nan
         ((X, ["a", ""] * 15), r"y\[1\] is '', which is not a valid class name"),
         ((X, np.array([{}, "b"] * 15)), r"y\[0\] is \{\}, which is not a valid class name"),
         (((X, Y), (TEST[0], ["a"] * 9)), "y_test has names, but y has numbers"),
+        (((X, ["ape", "cat"] * 15), (TEST[0], ["yak"] * 9)), "class in y_test: 'yak' is not one of ape, cat"),
         (((X, np.eye(3)[Y]), TEST), "y_test has numbers, but y has rows of 0 and 1"),
         (((X, np.eye(3)[Y]), (TEST[0], np.eye(4)[TEST[1]])), "y_test has 4 classes, but y has 3"),
         (((X, Y), (TEST[0][..., :1], TEST[1])), "images of x_test have 1 channel, but those of x 3 channels"),
