@@ -44,10 +44,7 @@ class Row:
     @property
     def identity(self) -> str:
         """Hash of everything but the seed that decides the row's run: eight hexadecimal digits."""
-        recipe = None
-        if self.recipe is not None:
-            unsaid = self.recipe.unsaid(LATER[1:])
-            recipe = {field: value for field, value in _decided(self.recipe).items() if field not in unsaid}
+        recipe = None if self.recipe is None else self.recipe.identifying(UNCOMPARED, LATER[1:])
         text = json.dumps([_decided(self.spec), recipe, self.data], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

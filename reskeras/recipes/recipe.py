@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,7 +31,7 @@ CAPABILITIES: dict[str, tuple[Capability, str]] = {
     "mixed_bfloat16": ((8, 0), "Ampere"),
     "mixed_float16": ((7, 0), "Volta"),
 }
-# fields that the checkpoints, and of these all but the first the suites, of earlier versions do not know: at their
+# fields, by path, that the checkpoints of earlier versions do not know, nor their suites all but the first: at their
 # defaults a training is the same as without them
 LATER = ("xla", "loss", "teacher", "distillation")
 FLOAT = 4  # bytes
@@ -177,9 +178,19 @@ class Recipe(Spec):
         """Images of one forward and backward pass, over all replicas."""
         return self.batch_size // self.accumulate
 
-    def unsaid(self, fields: tuple[str, ...] = LATER) -> set[str]:
-        """Those of `fields` that have their defaults, which do not count in what a training is known by."""
-        return {name for name in fields if getattr(self, name) == type(self).model_fields[name].default}
+    def identifying(self, without: Collection[str], later: Collection[str] = LATER) -> dict[str, Any]:
+        """What a training is known by, as plain data: the fields but for those `without`, and but for those of `later`
+        that have their defaults."""
+        data = self.model_dump(mode="json", exclude={*without})
+        for path in later:
+            *groups, name = path.split(".")
+            spec: Any = self
+            part: Any = data
+            for group in groups:
+                spec, part = getattr(spec, group, None), (part or {}).get(group)
+            if spec is not None and getattr(spec, name) == type(spec).model_fields[name].default:
+                part.pop(name, None)
+        return data
 
     def steps(self, steps_per_epoch: int) -> int:
         """Steps of the whole training."""

@@ -207,7 +207,7 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    told = {**subject.described(), "recipe": recipe.model_dump(mode="json", exclude={*BOOKKEEPING, *recipe.unsaid()})}
+    told = {**subject.described(), "recipe": recipe.identifying(BOOKKEEPING)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
