@@ -94,6 +94,18 @@ def test_the_recipe_example_is_a_recipe(tmp_path):
     assert (run.model().input_shape, run.preprocessing().framing.crop) == ((None, 32, 32, 1), 0.95)
 
 
+def test_the_losses_of_the_readme_are_a_recipe(tmp_path):
+    from reskeras import recipe
+
+    (tmp_path / "mine.yaml").write_text(yaml_block("distilled.yaml"))
+    read = recipe(tmp_path / "mine.yaml")
+    assert (read.loss.kind, read.loss.threshold, read.teacher) == ("binary_cross_entropy", 0.2, "saved_models/large")
+    assert (read.distillation.temperature, read.distillation.share) == (4, 0.9)
+    other = re.search(r"or (\{kind: focal.*\})", yaml_block("distilled.yaml"))[1]
+    (tmp_path / "other.yaml").write_text(f"loss: {other}")
+    assert recipe(tmp_path / "other.yaml").loss.alpha == 0.25
+
+
 def test_the_space_example_is_a_space(tmp_path):
     from reskeras import network, recipe, space
     from reskeras.tuning.candidates import Candidates

@@ -31,7 +31,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def log_sigmoid(logits: np.ndarray) -> np.ndarray:
     """Logarithms of the sigmoid, float64."""
-    return -np.logaddexp(0, -logits.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # of logits that are no numbers
+        return -np.logaddexp(0, -logits.astype(np.float64))
 
 
 def log_of(probabilities: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from reskeras.documents.fields import Spec
@@ -22,11 +22,10 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
 LATER = ("xla", *SINCE_SUITES)  # the fingerprints of checkpoints do not have these
 
 
-def without_later(recipe: Spec, data: dict[str, Any], later: Sequence[str] = LATER) -> dict[str, Any]:
-    """`data`, `recipe` as plain data, without those of `later` that have their defaults: what it was before they were.
-
-    It is changed in place.
-    """
+def identifying(recipe: Spec, without: Collection[str], later: Sequence[str] = LATER) -> dict[str, Any]:
+    """What a training is known by, as plain data: the fields of its recipe but for those `without`, and those of `later`
+    that have their defaults."""
+    data = recipe.model_dump(mode="json", exclude={*without})
     for path in later:
         *groups, name = path.split(".")
         spec: Any = recipe

@@ -39,8 +39,8 @@ class EachClassSpec(LossSpec):
 class BinaryCrossEntropy(EachClassSpec):
     """Cross-entropy of each class' sigmoid (arXiv:2110.00476, section 3.2).
 
-    With `threshold` targets above it are 1, all others 0: each class of a mixed image is then fully there. The paper's
-    recipes have 0.2.
+    With `threshold` targets above it are 1, all others 0: each class of a mixed image is then fully there, and label
+    smoothing undone. The paper's recipes have 0.2.
     """
 
     kind: Literal["binary_cross_entropy"] = "binary_cross_entropy"

@@ -15,7 +15,7 @@ import keras
 from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
-from reskeras.recipes.later import without_later
+from reskeras.recipes.later import identifying
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as recipe_with
 from reskeras.recipes.sizes import in_words
@@ -212,8 +212,7 @@ def _run(
 
 def fingerprint(subject: Subject, recipe: Recipe) -> str:
     """Identifies trainings that may share checkpoints: a hash of network and recipe, without the bookkeeping fields."""
-    plain = recipe.model_dump(mode="json", exclude={*BOOKKEEPING})
-    told = {**subject.described(), "recipe": without_later(recipe, plain)}
+    told = {**subject.described(), "recipe": identifying(recipe, BOOKKEEPING)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from reskeras.errors import ReskerasError
 from reskeras.recipes.loss import LOSSES, BinaryCrossEntropy, EachClassSpec, Focal, LossSpec
 from reskeras.recipes.recipe import Recipe
 
@@ -48,6 +49,16 @@ def hardened(targets: tf.Tensor, loss: LossSpec) -> tf.Tensor:
     """Targets made 0 or 1 by the threshold of `loss`, if it has one."""
     threshold = getattr(loss, "threshold", None)
     return targets if threshold is None else tf.cast(targets > threshold, targets.dtype)
+
+
+def check_targets(recipe: Recipe, outcomes: int) -> None:
+    """Raise ReskerasError where label smoothing over so many `outcomes` moves targets over the threshold."""
+    threshold, share = getattr(recipe.loss, "threshold", None), recipe.label_smoothing / outcomes
+    if threshold is not None and not share <= threshold < 1 - recipe.label_smoothing + share:
+        raise ReskerasError(
+            f"loss.threshold: {threshold:g} does not separate smoothed labels, which are {share:.3g} and "
+            f"{1 - recipe.label_smoothing + share:.3g}; use a lower label_smoothing, or none"
+        )
 
 
 def binary_cross_entropy(spec: BinaryCrossEntropy, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

@@ -11,9 +11,9 @@ BINS = 512
 class MeanAveragePrecision(keras.metrics.Metric):
     """Mean average precision of float32 logits (n, classes), over the classes that occur.
 
-    Targets, float32 (n, classes), may be soft: a label counts for its share. Scores are counted in BINS bins of
-    x / (1 + |x|), evenly spaced; within a bin they are equal. The state is two numbers for each class and bin, sums
-    over images, so that batches and replicas add up to the same.
+    Of soft targets, float32 (n, classes), those above 1/2 count as present, as accuracy takes the top class. Scores are
+    counted in BINS bins of x / (1 + |x|), evenly spaced; within a bin they are equal. The state is two numbers for each
+    class and bin, sums over images, so that batches and replicas add up to the same.
     """
 
     def __init__(self, classes: int, name: str = "average_precision"):
@@ -24,7 +24,7 @@ class MeanAveragePrecision(keras.metrics.Metric):
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None) -> None:
         """Count a batch; sample weights are ignored."""
-        logits, targets = tf.cast(y_pred, tf.float32), tf.cast(y_true, tf.float32)
+        logits, targets = tf.cast(y_pred, tf.float32), tf.cast(y_true > 0.5, tf.float32)
         places = tf.cast(BINS * (0.5 + 0.5 * logits / (1 + tf.abs(logits))), tf.int32)
         places = tf.clip_by_value(places, 0, BINS - 1) + BINS * tf.range(self.classes)
         for counts, shares in ((self.present, targets), (self.absent, 1 - targets)):

@@ -123,7 +123,12 @@ def test_the_teacher_is_no_part_of_what_is_trained_and_saved(trained):
 )
 def test_it_works_in_every_form_of_training(trained, tmp_path, fields):
     how = {**EXACT, "holdout": 0.5, **fields}
-    run = reskeras.train(reskeras.network(**TINY), teacher=trained.path, out=tmp_path / "run", **how)
+    run = reskeras.train(
+        reskeras.network(family="cifar", stages=[3], input_shape=[16, 16, 1]),
+        teacher=trained.path,
+        out=tmp_path / "run",
+        **how,
+    )
     assert np.isfinite(run.folder.metrics()[-1]["loss"])
 
 

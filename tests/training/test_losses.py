@@ -13,6 +13,7 @@ from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification.subject import compiled
 from reskeras.training.fit import fingerprint
 from reskeras.training.losses import loss_of
+from tests.conftest import TINY
 from tests.training.test_feed import batches, skewed  # noqa: F401
 from tests.training.test_strategy import assert_equal_but_for_rounding, trained_on
 
@@ -167,6 +168,14 @@ def test_a_field_that_a_loss_does_not_have_is_refused_by_name(fields, words):
     with pytest.raises(ReskerasError, match=r"loss") as refused:
         recipe("quick", **fields)
     assert words in str(refused.value)
+
+
+def test_smoothing_that_a_threshold_cannot_undo_is_refused(tmp_path):
+    how = {"loss": {"kind": "binary_cross_entropy", "threshold": 0.05}, "epochs": 1, "out": tmp_path / "run"}
+    for smoothing in (0.6, 0.99):
+        with pytest.raises(ReskerasError, match=r"loss.threshold: 0.05 does not separate smoothed labels, which are"):
+            reskeras.train(reskeras.network(**TINY), "digits", label_smoothing=smoothing, **how)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_detector_has_losses_of_its_own(detector_files, tmp_path):

@@ -16,6 +16,7 @@ from reskeras.tasks.classification.subject import Classifier
 from reskeras.tasks.classification.teacher import open_teacher
 from reskeras.training.distillation import Teacher
 from reskeras.training.job import Job
+from reskeras.training.losses import check_targets
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class ClassifierJob(Job):
             has, needs = kinds[self.source.multi_label], kinds[self.multi_label]
             raise ReskerasError(f"data: {self.source.name} has {has}, but this needs {needs}")
         plan = super().plan
+        check_targets(self.recipe, 2 if self.multi_label else len(self.source.classes))
         self.teacher  # noqa: B018 - refuses what does not fit before anything is read or written
         return plan
 
