@@ -1,6 +1,7 @@
 """A training that kills itself with SIGKILL at a chosen moment; run as a script by test_resume.py.
 
-Arguments: run folder or address, moment (never, step:N, validation:N, writing:N, putting:N, naming:N), devices.
+Arguments: run folder or address, moment (never, step:N, validation:N, writing:N, putting:N, naming:N), devices, and
+optionally fields of the recipe as YAML.
 """
 
 import os
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import keras
+import yaml
 
 import reskeras
 from reskeras.files.store import Store
@@ -118,7 +120,7 @@ def killed_at(moment, devices):
 
 
 def main():
-    out, moment, devices = sys.argv[1:4]
+    out, moment, devices, fields = [*sys.argv[1:], "{}"][:4]
     run = reskeras.train(
         reskeras.network(**NETWORK),
         recipe="quick",
@@ -126,7 +128,7 @@ def main():
         resume=True,
         tell=print,
         **killed_at(moment, int(devices)),
-        **RECIPE,
+        **{**RECIPE, **yaml.safe_load(fields)},
     )
     print("digest", run.folder.provenance()["trained_sha256"])
 

@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 DETERMINISTIC = {"epochs": 2, "deterministic": True, "precision": "float32", "checkpoint_steps": 5}
 
 
-def killed(out, moment="never", devices=1):
+def killed(out, moment="never", devices=1, fields="{}"):
     """Run the training that kills itself; its exit status and what it printed."""
-    command = [sys.executable, "-m", "tests.training.killed", str(out), moment, str(devices)]
+    command = [sys.executable, "-m", "tests.training.killed", str(out), moment, str(devices), fields]
     return subprocess.run(
         command,
         cwd=ROOT,
