@@ -114,10 +114,17 @@ GRAPHS = {
     "B": {"family": "cifar", "stages": [3, 2], "shortcut": "B", "order": "full_preact"},
     "excited": {"family": "cifar", "stages": [2, 3], "squeeze": 4},
     "inception": {"inception": "resnet-v2", "stem": "small", "cells": [2, 2, 1], "width_factor": 0.125},
+    # of equal units the first takes other channels than it gives
+    "plain": {
+        "family": "cifar",
+        "stages": [{"units": 3, "width": 8}],
+        "stem": {"convs": [{"width": 4}]},
+        "shortcut": "none",
+    },
 }
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("form", ["unrolled", "scanned"])
 @pytest.mark.parametrize("kind", GRAPHS)
 def test_a_graph_for_any_size_computes_what_the_networks_own_does_at_that_size(kind, form):
