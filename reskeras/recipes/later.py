@@ -23,8 +23,8 @@ LATER = ("xla", *SINCE_SUITES)  # the fingerprints of checkpoints do not have th
 
 
 def identifying(recipe: Spec, without: Collection[str], later: Sequence[str] = LATER) -> dict[str, Any]:
-    """What a training is known by, as plain data: the fields of its recipe but for those `without`, and those of `later`
-    that have their defaults."""
+    """What a training is known by, as plain data: the fields of its recipe but for those `without`, and those of
+    `later` that have their defaults."""
     data = recipe.model_dump(mode="json", exclude={*without})
     for path in later:
         *groups, name = path.split(".")

@@ -81,10 +81,7 @@ def check_sizes(sizes: tuple[Change, ...], plan: Plan) -> None:
         size = sized(side, plan.input_shape)
         other, stride = at_size(plan, size), plan.stride
         if any(own < least for own, least in zip(size, stride, strict=True)):
-            raise ReskerasError(
-                f"sizes: {side} is below the network's stride of {max(stride)}, so that its last feature map would be "
-                f"smaller than a position; use {max(stride)} or more"
-            )
+            raise ReskerasError(f"sizes: {side} is below the network's stride of {max(stride)}; use that or more")
         try:
             shapes = other.weight_shapes()
         except ReskerasError as error:

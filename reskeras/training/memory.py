@@ -53,6 +53,8 @@ def advised(recipe: Recipe, fitting: int = 0) -> str:
     ]
     if parts:
         ways.append(f"accumulate: {parts[0]} in the recipe")
+    if recipe.sizes:
+        ways.append("smaller sizes")
     return f"use {', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else f"use {ways[0]}"
 
 

@@ -72,6 +72,18 @@ def test_scaled_images_differ_in_size(source):
     assert (windows[:, :2] >= 0).all()
 
 
+def test_repeated_images_come_in_one_batch_scaled_differently(source):
+    """A batch of four has two images, twice in this order."""
+    still = batches(feed(source, augment={"flip": False, "repeats": 2}))
+    moved = batches(feed(source, augment={"flip": False, "scale": [0.5, 2.0], "repeats": 2}))
+    assert len(still) == feed(source).steps_per_epoch
+    for inputs, _ in still:
+        np.testing.assert_array_equal(inputs["image"][:2], inputs["image"][2:])
+        np.testing.assert_array_equal(inputs["boxes"][:2], inputs["boxes"][2:])
+        assert not np.array_equal(inputs["image"][0], inputs["image"][1])
+    assert all(not np.array_equal(inputs["window"][:2], inputs["window"][2:]) for inputs, _ in moved)
+
+
 def test_an_epoch_is_a_function_of_seed_and_epoch(source):
     fields = {"augment": {"scale": [0.7, 1.4], "colour": 0.2, "erase": 0.5, "flip": True}}
     once, again = batches(feed(source, **fields), until=2), batches(feed(source, **fields), until=2)
