@@ -44,7 +44,7 @@ def in_memory(
         else:
             parts[key] = part_of_arrays(part, ("x", "y") if key == "train" else (f"x_{key}", f"y_{key}"), levels)
     given = DATASET if isinstance(data, tf.data.Dataset) else ARRAYS
-    name = given if name is None else name
+    name = ("dataset" if given == DATASET else given) if name is None else name
     notes += filter(None, [levels.note(name)])
     if classes is None:
         classes = getattr(data, "class_names", None)  # as keras.utils.image_dataset_from_directory gives

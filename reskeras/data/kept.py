@@ -65,6 +65,8 @@ def division_of(known: Known) -> int:
 def is_own(data: str | None, known: Known) -> bool:
     """Whether `data`, as typed, is what a run was trained on; a folder is the same however it is written."""
     name = known.get("name")
+    if known.get("given"):  # whatever it was called, no name opens it
+        return False
     return bool(known) and (data is None or data == name or _resolved_name(data) == _resolved_name(kept_name(known)))
 
 

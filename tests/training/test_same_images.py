@@ -125,6 +125,17 @@ def test_a_source_that_nothing_opens_again_is_given_again_too(tmp_path):
     assert reskeras.Run(run.path).evaluate(own).images == 12
 
 
+def test_images_that_are_called_like_a_source_are_not_taken_for_it(tmp_path):
+    grey = (TRAIN[0][..., :1], TRAIN[1])
+    net = reskeras.network(**{**NETWORK, "input_shape": [12, 12, 1]})
+    run = reskeras.train(net, reskeras.source(grey, name="digits"), epochs=1, out=tmp_path / "run")
+    again = reskeras.Run(run.path)
+    with pytest.raises(ReskerasError, match="was trained on digits, given in Python"):
+        again.evaluate()
+    with pytest.raises(ReskerasError, match="class of digits: '3' is not one of 0, 1, 2"):
+        again.evaluate("digits")
+
+
 def test_a_named_source_handed_over_is_opened_by_its_name_later(tmp_path):
     net = reskeras.network(**{**NETWORK, "input_shape": [12, 12, 1]})
     run = reskeras.train(net, reskeras.source("digits@100"), epochs=1, out=tmp_path / "run")
