@@ -9,6 +9,7 @@ from .output import echo, facts, short_bytes
 from .tables import Column, table
 
 NOISIEST = 15
+NONE = (("none", None),)  # instead of the classes of an image that has none
 
 if TYPE_CHECKING:
     from reskeras.evaluation.accuracy import Evaluation
@@ -45,13 +46,12 @@ def echo_classes(result: Evaluation) -> None:
 
 
 def echo_predictions(predictions: Sequence[Prediction]) -> None:
-    """Print a line for each image and class, best first."""
+    """Print a line for each image and class, best first; `none` for an image of no class."""
     rows = [
-        (prediction.path if rank == 0 else "", name, f"{probability:.2%}")
+        (prediction.path if rank == 0 else "", name, "" if probability is None else f"{probability:.2%}")
         for prediction in predictions
-        for rank, (name, probability) in enumerate(prediction.top)
+        for rank, (name, probability) in enumerate(prediction.top or NONE)
     ]
-    rows += [(prediction.path, "none", "") for prediction in predictions if not prediction.top]
     table([Column("image"), Column("class"), Column("probability", right=True)], rows)
 
 

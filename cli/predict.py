@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 ANSWERS = AnswerFormat(
     ("image", "rank", "class", "probability"),
-    lambda each: [
-        [each.path, rank, name, f"{probability:.6f}"] for rank, (name, probability) in enumerate(each.top, 1)
-    ],
+    lambda each: (
+        [[each.path, rank, name, f"{probability:.6f}"] for rank, (name, probability) in enumerate(each.top, 1)]
+        or [[each.path, "", "", ""]]
+    ),
     echo_predictions,
 )
 

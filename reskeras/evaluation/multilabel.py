@@ -90,7 +90,7 @@ class LabelEvaluation:
             )
         return tuple(found)
 
-    @property
+    @cached_property
     def mean_average_precision(self) -> float:
         """The mean over the classes that any image has; NaN without such a class."""
         return mean_average_precision(self.labels, self.probabilities)
