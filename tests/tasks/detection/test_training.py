@@ -186,6 +186,7 @@ def test_a_backbone_of_another_network_is_refused(tmp_path, shapes, classifier):
     [
         ({"normalise": "per_pixel_mean"}, "normalise: 'per_pixel_mean' is only for images of one size"),
         ({"test_crop": 0.9}, "test_crop: 0.9 is only for classifiers"),
+        ({"sizes": [[0, 64]]}, "sizes: .* is only for classifiers"),
         ({"label_smoothing": 0.1}, "label_smoothing: 0.1 is only for classifiers"),
         ({"class_weights": "balanced"}, "class_weights: 'balanced' is only for classifiers"),
         ({"schedule": {"kind": "constant", "warmup_until": {}}}, "schedule.warmup_until: needs a classifier's"),
