@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -149,9 +149,12 @@ def read_labels(given: Any, count: int, named: tuple[str, str]) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+def check_classes(classes: Iterable[str]) -> tuple[str, ...]:
     """Names of classes as given; ReskerasError for what is no name of one."""
-    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise ReskerasError(f"classes: {shown(classes)} should be a list of names")
+    classes = list(classes)
+    if not classes or not all(isinstance(name, str) for name in classes):
         raise ReskerasError(f"classes: {shown(classes)} should be a list of names")
     for name in classes:
         if name.splitlines() != [name] or not name.strip() or not is_utf8(name):

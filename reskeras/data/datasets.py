@@ -56,7 +56,7 @@ def _single(dataset: tf.data.Dataset, name: str) -> tuple[tf.data.Dataset, list[
             "use .apply(tf.data.experimental.assert_cardinality(count))"
         )
     image, label = spec
-    check_dtype(np.dtype(object) if image.dtype == tf.string else image.dtype.as_numpy_dtype().dtype, name)
+    check_dtype(np.dtype("S" if image.dtype == tf.string else image.dtype.as_numpy_dtype), name)
     if image.shape.rank == 4 and label.shape.rank in (1, 2):
         return dataset.unbatch(), [f"{name} is batched; its images were taken one by one"]
     if image.shape.rank not in (None, 2, 3) or label.shape.rank not in (None, 0, 1):

@@ -7,6 +7,7 @@ import zlib
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib import format as npy
@@ -26,7 +27,10 @@ PAIRS = {
 }
 CLASSES = "classes"  # names of the classes, if the file has them
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-BROKEN = (OSError, ValueError, EOFError, KeyError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
+BROKEN = (  # NumPy reads headers as Python literals
+    *(OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, RecursionError, TokenError),
+)
 
 
 def open_npz(path: Path, purpose: Purpose) -> Source[Split]:
@@ -56,7 +60,10 @@ def _in_memory(path: Path, arrays: dict[str, np.ndarray], testing: bool) -> InMe
     levels = Levels()
     for split, pairs in PAIRS.items():
         for images, labels in pairs:
-            if images in arrays and labels in arrays and split not in parts:
+            if (images in arrays) != (labels in arrays):
+                has, lacks = (images, labels) if images in arrays else (labels, images)
+                raise ReskerasError(f"data: {has} is there, but not {lacks}; give both, or neither")
+            if images in arrays and split not in parts:
                 parts[split] = part_of_arrays((arrays[images], arrays[labels]), (images, labels), levels)
     if testing and "test" in parts and "train" not in parts:
         parts = {"train": parts["test"]}  # all images are for test then

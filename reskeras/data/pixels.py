@@ -18,6 +18,12 @@ DARKEST = 2.0  # floats between 1 and this are of no plausible range
 SHARE = 3  # of the memory that the workers on this machine may use; images are copied once, and need room to be made
 AT_ONCE = 64 << 20  # bytes that are converted at once
 CHANNELS = (1, 3)
+TEXT = "bytes or text; decode them first"
+NO_NUMBERS = {  # by kind of dtype
+    "S": TEXT,
+    "U": TEXT,
+    "O": "Python objects, as NumPy makes of images of several sizes; stack equal ones, or use csv:PATH or folder:PATH",
+}
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Levels:
 def check_dtype(dtype: np.dtype, name: str) -> None:
     """ReskerasError for images that are not numbers."""
     if dtype.kind not in "uif":
-        said = "bytes or text; decode them first" if dtype.kind in "SUO" else f"dtype {dtype}"
+        said = NO_NUMBERS.get(dtype.kind, f"dtype {dtype}")
         raise ReskerasError(f"data: {name} has {said}; images are uint8, or floats from 0 to 1 or 0 to 255")
 
 

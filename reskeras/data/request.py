@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from reskeras.data.given import in_memory
 from reskeras.data.purpose import Purpose
 from reskeras.data.registry import enough_classes, open_source
 from reskeras.data.source import Source, Split
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, shown
+
+NAME = re.compile(r"(?!\.)[^:/\\]{0,99}[^:/\\\s]")
 
 
 @preserved()
@@ -51,7 +54,11 @@ def source(
             if value is not None:
                 raise ReskerasError(f"{field}: only for arrays and datasets; a source has its own")
         return open_source(data, data_dir)
-    if name is not None and (not isinstance(name, str) or name.splitlines() != [name] or ":" in name or "/" in name):
-        raise ReskerasError(f"name: {name!r} should be a word or two, without a colon or slash")
+    if name is not None and not (isinstance(name, str) and NAME.fullmatch(name) and name.isprintable()):
+        raise ReskerasError(f"name: {shown(name)} should be a word or two, without a colon or slash")
+    if not isinstance(mirror, bool | None):
+        raise ReskerasError(f"mirror: {shown(mirror)} should be True or False")
+    if data_dir is not None:
+        raise ReskerasError("data_dir: only for a source's name")
     given = in_memory(data, test, validation, classes=classes, name=name, mirror=True if mirror is None else mirror)
     return enough_classes(given.source(Purpose()))

@@ -11,6 +11,8 @@ from reskeras.data.described import check_description
 from reskeras.errors import ReskerasError, failure
 from reskeras.files import local_path
 
+NODE = re.compile(r"^\s*\{\{function_node [^}]*\}\}\s*")  # what TensorFlow's messages begin with
+
 
 def opened_builder(name: str, data_dir: str | Path | None) -> Any:
     """TFDS' builder of a set that is prepared; ReskerasError as `prepared.open_prepared` says."""
@@ -47,8 +49,8 @@ def opened_builder(name: str, data_dir: str | Path | None) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error of TFDS or TensorFlow says, at most 200 letters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """The first line of what an error of TFDS or TensorFlow says, without the operation's name, at most 200 letters."""
+    return (NODE.sub("", str(error)).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _download(builder: Any) -> str:

@@ -209,6 +209,7 @@ NAN[4, 3, 2, 1] = np.nan
         ((X[:0], Y[:0]), "x has no images"),
         ((X > 9, Y), "x has dtype bool"),
         ((X.astype(str), Y), "x has bytes or text; decode them first"),
+        ((X.astype(object), Y), "x has Python objects, as NumPy makes of images of several sizes"),
         ((X, np.zeros(30, int)), r"arrays has one class \(0\)"),
         ((X[:3], Y[[0, 10, 20]]), "x and y has one image per class; at least two are needed"),
         ((X,), r"a tuple of 1 \(ndarray\) is no data; give a source's name, a Source, arrays"),
@@ -233,6 +234,7 @@ def test_wrong_arrays_are_refused_and_the_place_named(data, told):
         (lambda: dataset().map(lambda x, y: (x, y, y)), "of another structure, ((12, 12, 3), (), ())"),
         (lambda: dataset().map(lambda x, y: (y, x)), "has elements ((), (12, 12, 3))"),
         (lambda: dataset().map(lambda x, y: (tf.io.encode_png(x), y)), "has bytes or text; decode them first"),
+        (lambda: dataset().map(lambda x, y: (tf.cast(x, tf.bfloat16), y)), "has dtype bfloat16; images are uint8"),
         (lambda: dataset().batch(2).batch(2), "has elements ((None, None, 12, 12, 3), (None, None))"),
         (lambda: dataset().take(0), "has no images"),
         (lambda: dataset(NAN), "the training dataset, element 4, has a pixel nan"),
@@ -255,7 +257,7 @@ def test_whole_numbers_need_no_scale_beside_floats():
 
 def test_a_dataset_that_fails_says_why():
     made = dataset().map(lambda x, y: (tf.debugging.check_numerics(tf.cast(x, tf.float32) / 0, "broken"), y))
-    with pytest.raises(ReskerasError, match="the training dataset could not be read: ") as caught:
+    with pytest.raises(ReskerasError, match=r"the training dataset could not be read: [^{]*broken") as caught:
         reskeras.source(made)
     assert caught.value.status == 1 and "\n" not in str(caught.value)
 
@@ -280,12 +282,24 @@ def test_images_that_do_not_fit_into_memory_are_refused_by_their_size(kind, monk
         ({"classes": ["a", "b"]}, r"y\[20\] is 2; there are 2 classes"),
         ({"name": "digits:x"}, "name: 'digits:x' should be a word or two"),
         ({"name": ""}, "name: '' should be a word"),
+        ({"name": " "}, "name: ' ' should be a word"),
+        ({"name": ".."}, r"name: '\.\.' should be a word"),
+        ({"name": "a\0"}, "name: .* should be a word"),
+        ({"name": "n" * 101}, "name: 'nnn.* should be a word"),
+        ({"classes": 3}, "classes: 3 should be a list of names"),
+        ({"classes": []}, r"classes: \[\] should be a list of names"),
+        ({"mirror": "no"}, "mirror: 'no' should be True or False"),
+        ({"data_dir": "sets"}, "data_dir: only for a source's name"),
     ],
 )
 def test_wrong_options_are_refused(options, told):
     with pytest.raises(ReskerasError, match=told) as caught:
         reskeras.source((X, Y), **options)
     assert caught.value.status == 2
+
+
+def test_names_of_classes_may_be_any_iterable():
+    assert reskeras.source((X, Y), classes=iter(["ape", "cat", "wolf"])).classes == ("ape", "cat", "wolf")
 
 
 @pytest.mark.parametrize("field", ["test", "validation", "classes", "name", "mirror"])

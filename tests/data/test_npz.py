@@ -70,7 +70,8 @@ def test_a_survey_reads_it(saved):
     ("arrays", "told"),
     [
         ({"images": X, "labels": Y}, "arrays x_train and y_train are needed, or x and y; there are none of them"),
-        ({"x_train": X}, "there are x_train"),
+        ({"x_train": X}, "x_train is there, but not y_train; give both, or neither"),
+        ({"x": X, "y": Y, "x_test": XT}, "x_test is there, but not y_test; give both, or neither"),
         ({"x_train": X, "y_train": Y[:-1]}, "x_train has 30 images, but y_train has 29 labels"),
         ({"x_train": X, "y_train": Y, "x_test": XT, "y_test": YT + 1}, "y_test[6] is 3; y_train has 3 classes"),
         ({"x": X - 1.0, "y": Y}, "has a pixel -1"),
@@ -130,3 +131,10 @@ def test_nothing_in_it_is_executed(tmp_path):
         archive.writestr("x.npy", pickle.dumps(Bad()))
     refusal(tmp_path / "bad.npz", status=1)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("header", ["{'descr': '|u1', 'shape': f(\n", "(" * 300, "{'descr': 3, 'shape': (1,)}"])
+def test_a_header_that_is_no_literal_is_broken(tmp_path, header):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+    assert "x.npz is broken" in refusal(tmp_path / "x.npz", status=1)
