@@ -35,12 +35,16 @@ class RandomChange:
 
 
 def by_seeds(apply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> RandomChange:
-    """A change that draws by itself, with a seed for each image, int32 (n, 2), as stateless random functions take."""
+    """A change that draws by itself, with a seed for each image, int32 (n, 2), as stateless random functions take, and
+    keeps the shape of the images, even if TensorFlow does not know that."""
 
     def seeds(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
         return rows.taken(tf.random.stateless_uniform([rows.of, 2], seed, None, None, tf.int32))
 
-    return RandomChange(seeds, apply)
+    def applied(images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(apply(images, seeds), images.shape)
+
+    return RandomChange(seeds, applied)
 
 
 def random_crop(pad: int) -> RandomChange:

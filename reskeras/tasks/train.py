@@ -23,7 +23,7 @@ from reskeras.tasks.run import Run
 from reskeras.tasks.task import Task, find_task
 from reskeras.training.fit import FitOptions
 from reskeras.training.job import Job, begun_division
-from reskeras.training.own_parts import parted
+from reskeras.training.own_parts import check_callbacks, parted
 from reskeras.training.strategy import open_replicas
 from reskeras.training.tensorboard_logs import tensorboard
 from reskeras.training.transfer import Start
@@ -80,11 +80,15 @@ def train(
             named = recipe or recipe_of(spec, trained.recipe)
             begun = None if start is None else start if isinstance(start, Run) else Run(start)
             own, fields = parted(recipe_fields)
+            callbacks = check_callbacks(callbacks)
             spec, chosen = trained.spec(spec), read_recipe(named, **fields)
             chosen = trained.beginning_recipe(chosen) if begun else chosen
             replicas.check(chosen)
             source = opened()
-            trained = trained.on(source)
+            asked, trained = trained, trained.on(source)
+            kind = (
+                "" if trained.name == asked.name else f"{source.label}: several classes per image, for a {trained.noun}"
+            )
             job = replace(_job(trained, spec, chosen, source, data_dir, begun), own=own)
             job.plan  # noqa: B018 - refuses what does not fit before the notes are printed
         path = Path(replicas.from_chief(lambda: str(place_for(out, job.name, resume))))
@@ -92,7 +96,7 @@ def train(
         with replicas.together():
             job = _divided(job, division, opened)
             rate = "" if own.optimizer else rate_note(chosen, fields, named)
-            for note in filter(None, (*job.source.notes, rate, own.note)):
+            for note in filter(None, (*job.source.notes, kind, rate, own.note)):
                 tell(note)
             begins = _start(trained, begun, chosen, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []

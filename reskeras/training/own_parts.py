@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ RECIPES = {
     "loss_scale_factor": None,
 }
 KEPT = ("name", "learning_rate", "weight_decay", "ema_momentum", "ema_overwrite_frequency", *RECIPES)
+SETTERS = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +104,38 @@ def _settings(optimizer: keras.optimizers.Optimizer, asked: Mapping[str, Any]) -
         if getattr(optimizer, setting, None):
             told = f"use the recipe's {instead}" if instead else "leave it out"
             raise ReskerasError(f"optimizer: {name}'s {setting} is not used in a training by a recipe; {told}")
+    if callable(optimizer._learning_rate) and not has_schedule(optimizer):
+        raise ReskerasError(
+            f"optimizer: {name}'s learning rate is a function without the step; give a number, or a schedule of Keras"
+        )
+    if has_schedule(optimizer) and "schedule" in asked:
+        raise ReskerasError(
+            f"schedule: the optimizer that was given, {name}, has a schedule of its own; use one of them"
+        )
     try:
         under_rules(optimizer, 0.1)
-    except TypeError as error:
-        raise ReskerasError(f"optimizer: {name} cannot be made again from its get_config: {error}") from error
+    except Exception as error:  # the caller's own code
+        raise ReskerasError(f"optimizer: {name} cannot be made again from its get_config: {_said(error)}") from error
     found: dict[str, Any] = {"weight_decay": float(optimizer.weight_decay or 0.0)}
     if not has_schedule(optimizer):
         found["learning_rate"] = float(str(np.float32(optimizer.learning_rate)))  # 0.001, as it was typed
+    return found
+
+
+def check_callbacks(callbacks: Any) -> Sequence[keras.callbacks.Callback]:
+    """`callbacks` as a list; ReskerasError (status 2) where it is none of Keras' callbacks."""
+    if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
+        raise ReskerasError(f"callbacks: {type(callbacks).__name__} should be a list of Keras' callbacks")
+    found = list(callbacks)
+    for each in found:
+        if not isinstance(each, keras.callbacks.Callback):
+            name = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
+            raise ReskerasError(f"callbacks: {name} is not a callback of Keras; give instances of those")
+        if isinstance(each, SETTERS):
+            raise ReskerasError(
+                f"callbacks: {type(each).__name__} would set the learning rate, which follows a schedule; use the "
+                "recipe's schedule, such as {'kind': 'plateau'}, or an optimizer with a schedule of its own"
+            )
     return found
 
 
@@ -121,7 +149,7 @@ def under_rules(optimizer: keras.optimizers.Optimizer, course: Any, **rules: Any
     RuledOptimizer takes them."""
     algorithm: type[RuledOptimizer] = type(type(optimizer).__name__, (RuledOptimizer, type(optimizer)), {})
     settings = {name: value for name, value in optimizer.get_config().items() if name not in KEPT}
-    return algorithm(course, **rules, **settings)
+    return algorithm(learning_rate=course, **rules, **settings)
 
 
 def _described(part: Any) -> dict[str, Any]:
@@ -144,8 +172,14 @@ class OwnLoss(keras.losses.Loss):
 def checked_loss(function: Loss, classes: int) -> keras.losses.Loss:
     """`function` as a loss of Keras; ReskerasError (status 2) when it does not give a number for each image."""
     loss = function if isinstance(function, keras.losses.Loss) else OwnLoss(function)
+    if _takes_probabilities(function):
+        raise ReskerasError(
+            f"loss: {_described(function)['name']} takes probabilities, but networks give logits; use from_logits=True"
+        )
     targets = np.eye(classes, dtype=np.float32)[[0, classes - 1, 0]]
-    values = _tried("loss", lambda: loss.call(tf.constant(targets), tf.constant(targets - 0.5)))
+    values, gradient = _tried("loss", partial(_with_gradient, loss.call), targets, targets - 0.5)
+    if gradient is None and values.dtype.is_floating:
+        raise ReskerasError(f"loss: {_described(function)['name']} has no gradient with respect to the logits")
     if values.shape != (len(targets),) or not values.dtype.is_floating:
         raise ReskerasError(
             f"loss: {_described(function)['name']} gave {values.dtype.name} {tuple(values.shape)} for targets and "
@@ -156,18 +190,47 @@ def checked_loss(function: Loss, classes: int) -> keras.losses.Loss:
 
 def check_augment(function: Augment, size: tuple[int, int, int]) -> None:
     """Raise ReskerasError (status 2) when `function` does not give float32 images of the shape that it got."""
-    images = tf.fill([2, *size], 127.0)
-    values = _tried("augment", lambda: function(images, tf.constant([[0, 1], [2, 3]])))
+    images = np.full((2, *size), 127.0, np.float32)
+    values = _tried(
+        "augment", lambda *given: tf.convert_to_tensor(function(*given)), images, np.array([[0, 1], [2, 3]], np.int32)
+    )
     if values.shape != images.shape or values.dtype != tf.float32:
         raise ReskerasError(
             f"augment: {_described(function)['name']} gave {values.dtype.name} {tuple(values.shape)} for float32 "
             f"{tuple(images.shape)}; it should keep shape and type"
         )
+    if not np.isfinite(values).all():
+        raise ReskerasError(f"augment: {_described(function)['name']} gave pixels that are no finite numbers")
 
 
-def _tried(name: str, compute: Callable[[], Any]) -> tf.Tensor:
+def _takes_probabilities(function: Loss) -> bool:
+    """Whether it is one of Keras' losses, or called like them, that takes the network's outputs for probabilities."""
+    if isinstance(function, keras.losses.Loss):
+        return function.get_config().get("from_logits") is False
     try:
-        return tf.convert_to_tensor(compute())
+        asked = signature(function).parameters.get("from_logits")
+    except (TypeError, ValueError):  # a function of another language
+        return False
+    return asked is not None and asked.default is False
+
+
+def _with_gradient(loss: Loss, targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """The losses, and their gradient with respect to the logits."""
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        values = tf.convert_to_tensor(loss(targets, logits))
+    return values, tape.gradient(values, logits)
+
+
+def _tried(name: str, function: Callable[..., Any], *given: np.ndarray) -> Any:
+    """What `function` gives in a graph, as in training, where of the arrays' first axis no size is known."""
+    specs = [tf.TensorSpec([None, *each.shape[1:]], each.dtype) for each in given]
+    try:
+        return tf.function(function, input_signature=specs, autograph=False)(*map(tf.constant, given))
     except Exception as error:  # the caller's own code
-        reason = " ".join(str(error).split())[:200]
-        raise ReskerasError(f"{name}: the function that was given failed: {type(error).__name__}: {reason}") from error
+        raise ReskerasError(f"{name}: the function that was given failed: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """An error of the caller's own code in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -50,7 +50,7 @@ class RuledOptimizer(keras.optimizers.Optimizer):
         **kwargs: Any,
     ):
         averaging = {"use_ema": True, "ema_momentum": ema} if ema else {}
-        super().__init__(learning_rate, weight_decay=weight_decay, **kwargs, **averaging)
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs, **averaging)
         self.clip_norm, self.ema = clip_norm, ema
         self.decayed, self.rate_factors = tuple(decayed), dict(rate_factors or {})
         self._names = names or {}

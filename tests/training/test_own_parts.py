@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.optimizers import schedules
 
 import reskeras
 from reskeras.errors import ReskerasError
@@ -135,6 +136,26 @@ def test_everything_but_resuming_needs_the_folder_alone(tmp_path):
     assert f"{run.evaluate().top1:.2%}" in done.stdout
 
 
+class Forgetful(keras.optimizers.SGD):
+    """Its settings lack what it is made with."""
+
+    def __init__(self, twist, **settings):
+        super().__init__(**settings)
+        self.twist = twist
+
+
+class Unwilling(keras.optimizers.SGD):
+    def get_config(self):
+        raise RuntimeError("no")
+
+
+def test_numpy_may_change_images(tmp_path):
+    def unchanged(images, seeds):
+        return tf.numpy_function(lambda each: each, [images], tf.float32)  # of no known shape
+
+    assert digest(trained(tmp_path / "run", augment=unchanged)) == digest(trained(tmp_path / "plain"))
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
@@ -146,6 +167,39 @@ def test_everything_but_resuming_needs_the_folder_alone(tmp_path):
             {"loss": lambda targets, logits: tf.reduce_mean(logits)},
             r"gave float32 \(\) .* it should give floats \(3,\)",
         ),
+        (
+            {
+                "optimizer": keras.optimizers.Adam(schedules.ExponentialDecay(0.1, 9, 0.9)),
+                "schedule": {"kind": "cosine"},
+            },
+            "schedule: the optimizer that was given, Adam, has a schedule of its own",
+        ),
+        ({"optimizer": keras.optimizers.Adam(lambda: 0.1)}, "Adam's learning rate is a function without the step"),
+        ({"optimizer": Forgetful(3)}, "Forgetful cannot be made again from its get_config: TypeError: .*'twist'"),
+        ({"optimizer": Unwilling()}, "Unwilling cannot be made again from its get_config: RuntimeError: no"),
+        (
+            {"loss": keras.losses.CategoricalCrossentropy()},
+            "CategoricalCrossentropy takes probabilities, but networks give logits; use from_logits=True",
+        ),
+        ({"loss": keras.losses.categorical_crossentropy}, "categorical_crossentropy takes probabilities"),
+        ({"loss": lambda targets, logits: tf.reduce_sum(targets, axis=1)}, "no gradient with respect to the logits"),
+        # what only fails in a graph, where training computes it
+        (
+            {"loss": lambda targets, logits: tf.constant(logits.numpy()[:, 0])},
+            "loss: the function that was given failed",
+        ),
+        ({"augment": lambda images, seeds: keras.layers.RandomFlip()(images)}, "tf.function only supports singleton"),
+        ({"augment": lambda images, seeds: images / 0}, "gave pixels that are no finite numbers"),
+        (
+            {"callbacks": [keras.callbacks.TerminateOnNaN]},
+            "callbacks: the class TerminateOnNaN is not a callback of Keras",
+        ),
+        (
+            {"callbacks": [keras.callbacks.ReduceLROnPlateau()]},
+            "callbacks: ReduceLROnPlateau would set the learning rate, which follows a schedule",
+        ),
+        ({"callbacks": [print]}, "callbacks: a builtin_function_or_method is not a callback"),
+        ({"callbacks": keras.callbacks.TerminateOnNaN()}, "callbacks: TerminateOnNaN should be a list"),
         ({"loss": lambda targets: targets}, "loss: the function that was given failed: TypeError"),
         ({"augment": lambda images, seeds: images[:, 1:]}, r"gave float32 \(2, 7, 8, 1\) for float32 \(2, 8, 8, 1\)"),
         ({"augment": lambda images, seeds: tf.cast(images, tf.uint8)}, "it should keep shape and type"),
