@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # a classifier's measures import no detection code
     from reskeras.tasks.detection.run import DetectorRun
+    from reskeras.tasks.multilabel.run import MultiLabelRun
 
 FIGURES_FILE = "figures.json"
 EARLY = 0.25  # share of the epochs
@@ -44,6 +46,8 @@ MEASURES = {
     "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False),
     "removed_error": SuiteMeasure("median test error with one unit removed"),
     "map_area": SuiteMeasure("mean average precision on the test images, area under the curve, overlap 0.5"),
+    "average_precision": SuiteMeasure("mean average precision over the classes of the test images"),
+    "f1": SuiteMeasure("F1 of all labels of the test images, at a probability of 0.5"),
     "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
     "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),
 }
@@ -98,6 +102,12 @@ def _precision(row: Row, run: DetectorRun) -> dict[str, float | None]:
     return {"map_area": run.evaluate().voc.map_area}
 
 
+def _labels(row: Row, run: MultiLabelRun) -> dict[str, float | None]:
+    result = run.evaluate()
+    precision = result.mean_average_precision
+    return {"average_precision": None if math.isnan(precision) else precision, "f1": result.micro_f1}
+
+
 def _inside(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     found = run.analyse()
     removed = [1 - lesion.accuracy for lesion in found.lesions if lesion.kind == "removed"]
@@ -114,6 +124,8 @@ MEASURED: dict[str, Callable[[Row, Any], dict[str, float | None]]] = {
     "early_error": _curves,
     "gap": _curves,
     "map_area": _precision,
+    "average_precision": _labels,
+    "f1": _labels,
     "response": _inside,
     "removed_error": _inside,
 }

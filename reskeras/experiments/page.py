@@ -20,6 +20,7 @@ from reskeras.runs import REPORT_FILE
 from reskeras.stored import as_shape, read_json
 from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.tasks.run import Run
+from reskeras.tasks.task import find_task
 
 
 def read_result(folder: str | Path) -> SuiteResult:
@@ -83,8 +84,9 @@ def page_of_suite(result: SuiteResult) -> Page:
 
 def _inside(named: Mapping[str, ClassifierRun], networks: Mapping[str, str]) -> Iterator[Section]:
     """Curves, analyses and diagrams of classifiers."""
-    curves = curves_of({name: run.folder.metrics() for name, run in named.items()}, networks, bands=True)
-    if curves:
+    metrics = {name: run.folder.metrics() for name, run in named.items()}
+    figure = next((find_task(run.task).figure for run in named.values()), "val_accuracy")
+    if curves := curves_of(metrics, networks, figure.removeprefix("val_"), bands=True):
         yield curves
     yield from analysis_plots(
         {

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from reskeras.caller_state import preserved
 from reskeras.documents.validation import validated
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, shown
 from reskeras.experiments.measures import FIGURES_FILE
 from reskeras.experiments.reproduce import measure_rows
 from reskeras.experiments.results import RowResult, SuiteResult
@@ -19,7 +19,7 @@ from reskeras.files import local_path
 from reskeras.launch.cluster import cluster
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.request import recipe_of
-from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import LAST_SEED, Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import HOME
 from reskeras.tasks.run import Run
@@ -49,8 +49,8 @@ def train_seeds(
     finished runs are kept and others go on. A failure of the first training is raised; if a later one fails, the row
     says so (`SuiteResult.failed`). Raises ReskerasError (status 2) for a wrong request.
     """
-    if not 1 <= seeds <= MOST:
-        raise ReskerasError(f"seeds: {seeds}: should be 1 to {MOST:,}")
+    if not isinstance(seeds, int) or not 1 <= seeds <= MOST:
+        raise ReskerasError(f"seeds: {shown(seeds)}: should be 1 to {MOST:,}")
     if (here := cluster()) and len(here.workers) > 1:
         raise ReskerasError("seeds: several seeds are trained in one process; with several workers start one at a time")
     trained = find_task(task)
@@ -60,6 +60,8 @@ def train_seeds(
     named = recipe or recipe_of(spec, trained.recipe)
     _, fields = parted({field: value for field, value in how.items() if field in Recipe.model_fields})
     first = read_recipe(named, **fields).seed
+    if (last := first + seeds - 1) > LAST_SEED:
+        raise ReskerasError(f"seeds: {seeds} from seed {first} on end with {last}; the highest is {LAST_SEED:,}")
     name = trained.name_of(wanted)
     folder = local_path(out or HOME / f"{name}-{seeds}-seeds", "out")
     if folder.exists() and not resume:
@@ -78,7 +80,7 @@ def train_seeds(
         "title": f"{name}, {seeds} seeds",
         "source": begun.folder.provenance()["data"]["label"],
         "expects": "The trainings differ in their seed alone.",
-        "measures": trained.measures,
+        "measures": find_task(begun.task).measures,  # multi-label data makes another of a classifier's task
         "rows": [asked],
     }
     suite = validated(SuiteSpec, said)

@@ -22,9 +22,12 @@ MeasureName = Literal[
     "early_error",
     "response",
     "removed_error",
+    "average_precision",
+    "f1",
     "parameters",
     "multiply_adds",
 ]
+NOT_OF_CLASSIFIERS = ("map_area", "average_precision", "f1")  # of other tasks, which `train_seeds` trains
 Printed = float | Annotated[str, Field(max_length=40)]
 Text = Annotated[str, Field(max_length=600)]
 Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
@@ -143,6 +146,8 @@ def suite_names() -> list[str]:
 def read_suite(source: str | Path) -> SuiteSpec:
     """The suite that `source` names, or of a YAML file; ReskerasError (status 2) for what is wrong in it."""
     suite = read_document("suite", SuiteSpec, source)
+    if foreign := [name for name in suite.measures if name in NOT_OF_CLASSIFIERS]:
+        raise ReskerasError(f"measures: {foreign[0]} is not a measure of classifiers, which suites train (in {source})")
     trained = [name for name in suite.measures if name not in ("parameters", "multiply_adds")]
     if trained and suite.protocol is None:
         raise ReskerasError(

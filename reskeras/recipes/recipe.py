@@ -27,6 +27,7 @@ RunPath = Annotated[
     Field(min_length=1, max_length=4096),
 ]
 Form = Literal["auto", "unrolled", "scanned"]
+LAST_SEED = 2**31 - 1
 FLOAT = 4  # bytes
 COPIES = 3  # of every parameter, beside what the optimiser keeps: the weight, its gradient, the model that is saved
 
@@ -130,7 +131,7 @@ class Recipe(Spec):
         Field(description="Also save the training state after every so many steps, not only after each epoch"),
     ] = None
     keep: Annotated[int, whole(1, 1000), Field(description="Number of most recent training states to keep")] = 3
-    seed: Annotated[int, whole(0, 2**31 - 1)] = 0
+    seed: Annotated[int, whole(0, LAST_SEED)] = 0
 
     @model_validator(mode="after")
     def _fields_that_go_together(self) -> Recipe:

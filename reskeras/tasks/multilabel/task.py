@@ -24,6 +24,7 @@ class MultiLabelTask(ClassificationTask):
 
     name: ClassVar[str] = "multilabel"
     noun: ClassVar[str] = "multi-label classifier"
+    measures: ClassVar[tuple[str, ...]] = ("average_precision", "f1")
     figure: ClassVar[str] = "val_average_precision"
 
     def on(self, source: Source[Split]) -> Task:
