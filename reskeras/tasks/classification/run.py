@@ -123,16 +123,14 @@ class ClassifierRun(Run[Split]):
         """
         from reskeras.evaluation.prediction import predict_files
 
+        top, threshold = self.top if top is None else top, self.threshold if threshold is None else threshold
+        if top < 1:
+            raise ReskerasError(f"top: {top}: should be at least 1")
+        if not 0 <= threshold <= 1:
+            raise ReskerasError(f"threshold: {threshold:g}: should be at least 0 and at most 1")
         files = pictures(paths) or [os.fspath(each) for each in several(paths)]
         return predict_files(
-            self.model(),
-            self.preprocessing(),
-            self.folder.classes(),
-            files,
-            self.top if top is None else top,
-            broken,
-            self.threshold if threshold is None else threshold,
-            self.head,
+            self.model(), self.preprocessing(), self.folder.classes(), files, top, broken, threshold, self.head
         )
 
     @preserved()

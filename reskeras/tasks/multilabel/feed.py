@@ -10,6 +10,7 @@ import tensorflow as tf
 from reskeras.data.class_labels import counts_by_class
 from reskeras.data.survey import labels_of
 from reskeras.data.training_batch import smoothed
+from reskeras.errors import ReskerasError
 from reskeras.tasks.classification.feed import Feed
 from reskeras.training.losses import hardened
 
@@ -22,8 +23,17 @@ class MultiLabelFeed(Feed):
         and of an absent one: share by share, where a label is smoothed or mixed."""
         shares = hardened(smoothed(labels, self.recipe.label_smoothing, outcomes=2), self.recipe.loss)
         counted = shares * weights
-        totals = counted + 1 - shares
+        totals = counted + (1 - shares)  # in this order no share is above 1, not even by rounding
         return counted / totals, totals
+
+    def check(self) -> None:
+        """As for any classifier, and ReskerasError for a loss of whole images whose classes are to be weighted."""
+        if self.own.loss and self.recipe.class_weights == "balanced":
+            raise ReskerasError(
+                "class_weights: balanced weights each class of an image, but the loss that was given is one of whole "
+                "images; use none, and weight classes there"
+            )
+        super().check()
 
     @cached_property
     def class_weights(self) -> np.ndarray:

@@ -16,6 +16,7 @@ import reskeras
 from reskeras.analysis.analysis import analyse
 from reskeras.analysis.tapped import told_right
 from reskeras.client import Client
+from reskeras.errors import ReskerasError
 from reskeras.export.proof import prove, prove_labels
 from reskeras.graph.weights import read
 from tests.cli.running import printed, refused
@@ -169,3 +170,16 @@ def test_an_analysis_counts_labels_that_are_right(labelled):
     analysis = analyse("n", labelled.plan, read(labelled.model()), labelled.source(), labelled.preprocessing(), 400, 2)
     assert analysis.accuracy == pytest.approx(right, abs=1e-3)
     assert all(lesion.accuracy < analysis.accuracy for lesion in analysis.lesions)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"threshold": float("nan")}, "threshold: nan: should be at least 0 and at most 1"),
+        ({"threshold": 1.5}, "threshold: 1.5: should be"),
+        ({"top": 0}, "top: 0: should be at least 1"),
+    ],
+)
+def test_limits_that_leave_nothing_are_refused(labelled, limits, told):
+    with pytest.raises(ReskerasError, match=told):
+        labelled.predict(np.zeros((1, 16, 32), np.uint8), **limits)

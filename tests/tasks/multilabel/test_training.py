@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 
 import reskeras
@@ -201,3 +202,47 @@ def test_a_search_is_for_the_highest_map(tmp_path):
     with pytest.raises(ReskerasError, match="objective of a multi-label classifier: 'val_accuracy' is not one of"):
         reskeras.tune(over, reskeras.network(**SMALL), "pairs:64", objective=["val_accuracy"], out=tmp_path / "other")
     assert printed("tune", "--show", tmp_path / "search")
+
+
+def test_several_seeds_are_compared_by_average_precision(tmp_path):
+    network = reskeras.network(family="cifar", stages=[1], input_shape=[8, 16, 1])
+    result = reskeras.train_seeds(network, "pairs:64", seeds=2, out=tmp_path / "runs", epochs=1, batch_size=32)
+    runs = [reskeras.Run(path) for path in result.rows[0].runs.values()]
+    found = [run.evaluate().mean_average_precision for run in runs]
+    assert result.rows[0].statistics("average_precision").mean == pytest.approx(sum(found) / 2)
+    columns, lines = result.by_seed()
+    assert columns[1:] == ["average precision", "f1"] and [line[1] for line in lines[:2]] == [
+        f"{each:.2%}" for each in found
+    ]
+    assert "2 runs" in (tmp_path / "runs" / "report.html").read_text()
+
+
+def test_it_is_told_that_data_make_a_multi_label_classifier(tmp_path):
+    told = []
+    network = reskeras.network(family="cifar", stages=[1], input_shape=[8, 16, 1])
+    reskeras.train(network, "pairs:64", out=tmp_path / "run", epochs=1, batch_size=32, tell=told.append)
+    assert "pairs of digits: several classes per image, for a multi-label classifier" in told
+
+
+def test_balanced_shares_stay_below_one_and_focal_finite():
+    source = open_pairs(64)
+    asked = recipe("quick", loss="focal", class_weights="balanced")
+    feed = MultiLabelFeed(asked, source, Preprocessing.fit(source.train, 8, 16, 1, "scale"), open_replicas("one"))
+    weights = np.linspace(0.3, 9.7, 10000, dtype=np.float32)
+    shares, totals = feed.weighted(tf.ones((1, len(weights))), weights)
+    assert shares.numpy().max() <= 1
+    np.testing.assert_allclose(totals[0], weights, rtol=1e-6)
+    assert np.isfinite(loss_of(asked)(shares, tf.zeros_like(shares), totals))
+
+
+def test_a_loss_of_whole_images_weights_no_classes(tmp_path):
+    network = reskeras.network(family="cifar", stages=[1], input_shape=[8, 16, 1])
+    with pytest.raises(ReskerasError, match="class_weights: balanced weights each class of an image, but the loss"):
+        reskeras.train(
+            network,
+            "pairs:64",
+            out=tmp_path / "run",
+            class_weights="balanced",
+            loss=lambda targets, logits: tf.reduce_mean((targets - logits) ** 2, axis=1),
+        )
+    assert not (tmp_path / "run").exists()
