@@ -10,9 +10,12 @@ import tensorflow as tf
 
 import reskeras
 from reskeras.data.digits import open_digits
+from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
-from reskeras.graph.weights import read
+from reskeras.graph.compile import compile_plan
+from reskeras.graph.weights import read, write
 from reskeras.recipes.recipe import recipe
+from reskeras.recipes.sizes import at_size
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.teacher import open_teacher
 from reskeras.training.distillation import sigmoid_divergence, softmax_divergence
@@ -68,6 +71,29 @@ def test_the_loss_is_the_share_of_both(trained, smoothing):
         0.3 * own + 0.7 * taught, rel=1e-5
     )
     assert float(model.compute_loss(images, given, tf.constant(logits), training=False)) == pytest.approx(own, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["per_pixel_mean", "per_channel"])
+def test_a_teacher_sees_images_of_each_size(trained, kind):
+    chosen = recipe("quick", precision="float32", sizes=[[0, 12], [0.5, 16]], teacher=str(trained.path))
+    own, student = (Preprocessing.fit(open_digits().train, 16, 16, 1, each) for each in (kind, "scale"))
+    teacher = replace(ClassifierJob(reskeras.network(**TINY), chosen, open_digits()).teacher, preprocessing=own)
+    logits = tf.function(teacher.outputs(student, chosen))
+    for side in (12, 16):
+        pixels = np.random.default_rng(0).uniform(0, 255, (8, side, side, 1)).astype(np.float32)
+        model = compile_plan(at_size(teacher.plan, (side, side)), "teacher")
+        write(model, teacher.weights)
+        expected = model(own.at(side, side).normalise(pixels), training=False)
+        np.testing.assert_allclose(logits(student.normalise(pixels)), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_sizes_that_a_teacher_cannot_take_are_refused(small, tmp_path):
+    net = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1])
+    deep = {**SMALL, "stages": [1, 1, 1], "input_shape": [8, 8, 1], "family": "cifar"}
+    teacher = reskeras.train(reskeras.network(**deep), "digits", epochs=1, batch_size=64, out=tmp_path / "teacher")
+    with pytest.raises(ReskerasError, match=r"teacher: .*teacher: sizes: 2 is below the network's stride of 4"):
+        reskeras.train(net, "digits", teacher=teacher.path, sizes=[[0, 2], [0.5, 8]], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_copy_of_its_teacher_has_nothing_to_learn(trained, tmp_path):

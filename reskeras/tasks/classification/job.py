@@ -12,6 +12,7 @@ from reskeras.errors import ReskerasError
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
 from reskeras.plans.plan import Plan
+from reskeras.recipes.sizes import check_sizes
 from reskeras.tasks.classification.subject import Classifier
 from reskeras.tasks.classification.teacher import open_teacher
 from reskeras.training.distillation import Teacher
@@ -45,7 +46,14 @@ class ClassifierJob(Job):
     def teacher(self) -> Teacher | None:
         """The network that is learnt from besides the labels."""
         path = self.recipe.teacher
-        return None if path is None else open_teacher(path, self.task, self.plan.input_shape, self.source)
+        if path is None:
+            return None
+        teacher = open_teacher(path, self.task, self.plan.input_shape, self.source)
+        try:
+            check_sizes(self.recipe.sizes, teacher.plan)
+        except ReskerasError as error:
+            raise ReskerasError(f"teacher: {path}: {error}") from error
+        return teacher
 
     @property
     def teacher_digest(self) -> str | None:
