@@ -199,6 +199,11 @@ def _header(file: Path, line: int, header: list[str]) -> list[str]:
         raise ReskerasError(f"data: {file}, line {line}: columns are separated by commas; {asked}")
     if "path" not in names or not {"label", "labels"} & {*names}:
         raise ReskerasError(f"data: {file}, line {line}: {shown(','.join(header))} is no header; {asked}")
+    if "" in names:
+        raise ReskerasError(
+            f"data: {file}, line {line}: column {names.index('') + 1} has no name; leave out the index, "
+            "as pandas' to_csv does with index=False"
+        )
     for name in names:
         if name not in COLUMNS:
             raise unknown("data: column", name, COLUMNS, f"{file}, line {line}")

@@ -176,6 +176,11 @@ def checked_loss(function: Loss, classes: int) -> keras.losses.Loss:
         raise ReskerasError(
             f"loss: {_described(function)['name']} takes probabilities, but networks give logits; use from_logits=True"
         )
+    if loss.reduction in (None, "none"):
+        raise ReskerasError(
+            f"loss: {_described(function)['name']} has no reduction, so that gradients would be those of a sum; leave "
+            "reduction out"
+        )
     targets = np.eye(classes, dtype=np.float32)[[0, classes - 1, 0]]
     values, gradient = _tried("loss", partial(_with_gradient, loss.call), targets, targets - 0.5)
     if gradient is None and values.dtype.is_floating:

@@ -153,6 +153,7 @@ def test_opened_for_testing_the_test_rows_are_tested_or_all_of_them(tmp_path):
         (["path,label"], "has no rows below its header"),
         (["0.png,cat", "1.png,dog"], "line 1: '0.png,cat' is no header"),
         (["path;label", "0.png;cat"], "line 1: columns are separated by commas"),
+        ([",path,label", "0,0.png,cat"], "line 1: column 1 has no name; leave out the index, as pandas' to_csv"),
         (
             ["path,label,colour", "0.png,cat,red"],
             "column: 'colour' is not one of path, label, labels, split (in {}, line 1)",

@@ -181,6 +181,10 @@ def test_numpy_may_change_images(tmp_path):
             {"loss": keras.losses.CategoricalCrossentropy()},
             "CategoricalCrossentropy takes probabilities, but networks give logits; use from_logits=True",
         ),
+        (
+            {"loss": keras.losses.CategoricalCrossentropy(from_logits=True, reduction=None)},
+            "CategoricalCrossentropy has no reduction, so that gradients would be those of a sum",
+        ),
         ({"loss": keras.losses.categorical_crossentropy}, "categorical_crossentropy takes probabilities"),
         ({"loss": lambda targets, logits: tf.reduce_sum(targets, axis=1)}, "no gradient with respect to the logits"),
         # what only fails in a graph, where training computes it
