@@ -11,7 +11,9 @@ import tensorflow as tf
 import reskeras
 from reskeras.data.digits import open_digits
 from reskeras.errors import ReskerasError
-from reskeras.graph.weights import read
+from reskeras.graph.compile import compile_plan
+from reskeras.graph.weights import read, write
+from reskeras.networks.overrides import laid_over
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.teacher import open_teacher
@@ -110,6 +112,20 @@ def test_the_teacher_sees_the_pixels_by_its_own_preprocessing_in_the_students_or
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_teacher_sees_images_of_the_size_that_is_trained_on(trained):
+    source, own = open_digits(), trained.preprocessing()
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(0, 255, (16, 16, 1)).astype(np.float32)
+    student = replace(own, kind="per_pixel_mean", mean=mean, std=np.float32([1.0]))
+    teacher = open_teacher(str(trained.path), "classification", (16, 16, 1), source)
+    pixels = rng.integers(0, 256, (4, 12, 12, 1)).astype(np.uint8)
+    outputs = teacher.outputs(student, recipe("quick", precision="float32", sizes=[[0, 12], [0.5, 16]]))
+    logits = tf.function(outputs)(student.at(12, 12).normalise(pixels)).numpy()
+    smaller = compile_plan(laid_over(trained.folder.spec(), {"input_shape": [12, 12, 1]}).lower(), "net")
+    write(smaller, read(trained.model()))
+    np.testing.assert_allclose(logits, smaller(own.normalise(pixels)).numpy(), rtol=1e-3, atol=1e-3)
+
+
 def test_the_teacher_is_no_part_of_what_is_trained_and_saved(trained):
     chosen = recipe("quick", teacher=str(trained.path))
     jobs = (ClassifierJob(reskeras.network(**TINY), each, open_digits()) for each in (chosen, recipe("quick")))
@@ -119,7 +135,13 @@ def test_the_teacher_is_no_part_of_what_is_trained_and_saved(trained):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"form": "scanned", "recompute": True}, {"precision": "mixed_float16"}, {"xla": True}]
+    "fields",
+    [
+        {"form": "scanned", "recompute": True},
+        {"precision": "mixed_float16"},
+        {"xla": True},
+        {"sizes": [[0, 12], [0.5, 16]], "epochs": 2},
+    ],
 )
 def test_it_works_in_every_form_of_training(trained, tmp_path, fields):
     how = {**EXACT, "holdout": 0.5, **fields}
