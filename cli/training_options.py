@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reskeras.recipes.loss import LOSSES
+from reskeras.recipes.optimizer import OPTIMIZERS
 
 from .completion import complete_recipe
 from .output import command_line, echo, emit_json, note
@@ -91,7 +92,7 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
             return command(training=request, **parameters)
 
         decorated: Command = with_training
-        for decorator in reversed([*_flags_of_what(recipe, start), *_flags_of_how()]):
+        for decorator in reversed([*_flags_of_what(recipe, start), *_flags_of_recipe(), *_flags_of_how()]):
             decorated = decorator(decorated)
         return decorated
 
@@ -100,6 +101,7 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
 
 HOW = ("data_dir", "cache", "strategy", "devices", "resume", "profile", "histograms", "out")
 RECIPE_FIELDS = (
+    "optimizer",
     "teacher",
     "loss",
     "freeze",
@@ -124,7 +126,7 @@ def _path(*names: str, metavar: str, text: str) -> Any:
 
 
 def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]]:
-    """The flags of what is trained: from which run, by which recipe, and the fields laid over that."""
+    """The flags of what is trained: on which data, from which run, by which recipe, how many times."""
     return [
         _path("--data-dir", metavar="DIR", text="Folder of prepared TFDS data sets."),
         click.option(
@@ -139,6 +141,18 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
             help=f"A recipe's name (reskeras recipes) or a YAML file.  [default: {recipe}]",
         ),
         _path("--from", "start", metavar="RUN", text=start),
+        click.option(
+            "--seeds",
+            type=int,
+            metavar="N",
+            help="Train N times, with the recipe's seed and the next ones, and print mean and deviation.",
+        ),
+    ]
+
+
+def _flags_of_recipe() -> list[Callable[[Command], Command]]:
+    """The flags that override fields of the recipe."""
+    return [
         click.option(
             "--freeze",
             metavar="STAGE",
@@ -160,16 +174,11 @@ def _flags_of_what(recipe: str, start: str) -> list[Callable[[Command], Command]
             "--teacher", str, "RUN", "Learn from the outputs of this trained run too: distillation (see the recipe)."
         ),
         _instead("--loss", str, "LOSS", f"{', '.join(LOSSES)}; overrides the recipe's."),
+        _instead("--optimizer", str, "KIND", f"{', '.join(OPTIMIZERS)}; overrides the recipe's."),
         _instead("--epochs", int),
         _instead("--batch-size", int),
         _instead("--learning-rate", float, "RATE"),
         _instead("--seed", int),
-        click.option(
-            "--seeds",
-            type=int,
-            metavar="N",
-            help="Train N times, with the recipe's seed and the next ones, and print mean and deviation.",
-        ),
         _instead("--precision", str, "P", "auto, float32, mixed_bfloat16 or mixed_float16; overrides the recipe's."),
         click.option(
             "--form", metavar="FORM", help="unrolled, scanned (equal units as one loop) or auto (scanned when deep)."

@@ -40,19 +40,19 @@ class Teacher:
 
     def outputs(self, student: Preprocessing, recipe: Recipe) -> Callable[[tf.Tensor], tf.Tensor]:
         """A function from images as the `student` takes them to logits (n, classes) in its order of classes, constant
-        in training by `recipe`, of any of its sizes. Call it in the scope of the strategy: it makes the teacher's
-        variables."""
+        in training by `recipe`. Call it in the scope of the strategy: it makes the teacher's variables."""
         context = training_context(self.plan, recipe, synchronized=False)
         model = compile_plan(self.plan, "teacher", context, any_size=bool(recipe.sizes))
         write(model, self.weights)
         model.trainable = False
-        places = tf.constant(self.places, tf.int32)
-        alike = self.preprocessing.normalises_like(student)
+        own, places = self.preprocessing, tf.constant(self.places, tf.int32)
+        alike = own.normalises_like(student)
 
         def logits(images: tf.Tensor) -> tf.Tensor:
-            with tf.init_scope():  # a mean of each pixel is resized once
-                own, theirs = (each.at(*images.shape[1:3]) for each in (self.preprocessing, student))
-            given = images if alike else own.normalise(theirs.pixels(images), in_step=True)
+            _, height, width, _ = images.shape
+            with tf.init_scope():  # outside of the step's graph
+                theirs, ours = (each.at(height, width) for each in (own, student))
+            given = images if alike else theirs.normalise(ours.pixels(images), in_step=True)
             return tf.stop_gradient(tf.gather(model(given, training=False), places, axis=1))
 
         return logits

@@ -14,8 +14,8 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.weights import read, write
+from reskeras.networks.overrides import laid_over
 from reskeras.recipes.recipe import recipe
-from reskeras.recipes.sizes import at_size
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.teacher import open_teacher
 from reskeras.training.distillation import sigmoid_divergence, softmax_divergence
@@ -73,20 +73,6 @@ def test_the_loss_is_the_share_of_both(trained, smoothing):
     assert float(model.compute_loss(images, given, tf.constant(logits), training=False)) == pytest.approx(own, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["per_pixel_mean", "per_channel"])
-def test_a_teacher_sees_images_of_each_size(trained, kind):
-    chosen = recipe("quick", precision="float32", sizes=[[0, 12], [0.5, 16]], teacher=str(trained.path))
-    own, student = (Preprocessing.fit(open_digits().train, 16, 16, 1, each) for each in (kind, "scale"))
-    teacher = replace(ClassifierJob(reskeras.network(**TINY), chosen, open_digits()).teacher, preprocessing=own)
-    logits = tf.function(teacher.outputs(student, chosen))
-    for side in (12, 16):
-        pixels = np.random.default_rng(0).uniform(0, 255, (8, side, side, 1)).astype(np.float32)
-        model = compile_plan(at_size(teacher.plan, (side, side)), "teacher")
-        write(model, teacher.weights)
-        expected = model(own.at(side, side).normalise(pixels), training=False)
-        np.testing.assert_allclose(logits(student.normalise(pixels)), expected, rtol=1e-3, atol=1e-3)
-
-
 def test_sizes_that_a_teacher_cannot_take_are_refused(small, tmp_path):
     net = reskeras.network(family="cifar", stages=[1], input_shape=[8, 8, 1])
     deep = {**SMALL, "stages": [1, 1, 1], "input_shape": [8, 8, 1], "family": "cifar"}
@@ -136,6 +122,20 @@ def test_the_teacher_sees_the_pixels_by_its_own_preprocessing_in_the_students_or
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_teacher_sees_images_of_the_size_that_is_trained_on(trained):
+    source, own = open_digits(), trained.preprocessing()
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(0, 255, (16, 16, 1)).astype(np.float32)
+    student = replace(own, kind="per_pixel_mean", mean=mean, std=np.float32([1.0]))
+    teacher = open_teacher(str(trained.path), "classification", (16, 16, 1), source)
+    pixels = rng.integers(0, 256, (4, 12, 12, 1)).astype(np.uint8)
+    outputs = teacher.outputs(student, recipe("quick", precision="float32", sizes=[[0, 12], [0.5, 16]]))
+    logits = tf.function(outputs)(student.at(12, 12).normalise(pixels)).numpy()
+    smaller = compile_plan(laid_over(trained.folder.spec(), {"input_shape": [12, 12, 1]}).lower(), "net")
+    write(smaller, read(trained.model()))
+    np.testing.assert_allclose(logits, smaller(own.normalise(pixels)).numpy(), rtol=1e-3, atol=1e-3)
+
+
 def test_the_teacher_is_no_part_of_what_is_trained_and_saved(trained):
     chosen = recipe("quick", teacher=str(trained.path))
     jobs = (ClassifierJob(reskeras.network(**TINY), each, open_digits()) for each in (chosen, recipe("quick")))
@@ -145,7 +145,13 @@ def test_the_teacher_is_no_part_of_what_is_trained_and_saved(trained):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"form": "scanned", "recompute": True}, {"precision": "mixed_float16"}, {"xla": True}]
+    "fields",
+    [
+        {"form": "scanned", "recompute": True},
+        {"precision": "mixed_float16"},
+        {"xla": True},
+        {"sizes": [[0, 12], [0.5, 16]], "epochs": 2},
+    ],
 )
 def test_it_works_in_every_form_of_training(trained, tmp_path, fields):
     how = {**EXACT, "holdout": 0.5, **fields}

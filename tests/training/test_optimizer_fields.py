@@ -124,3 +124,14 @@ def test_patterns_of_kernels_for_adam_that_match_nothing_are_refused():
     recipe("quick", optimizer="muon").check(plan)
     with pytest.raises(ReskerasError, match=r"optimizer\.adam: 'logit/\*' matches no weight of this network"):
         recipe("quick", optimizer={"kind": "muon", "adam": ["logit/*"]}).check(plan)
+
+
+def test_the_command_line_chooses_one(tmp_path):
+    network = ("--family", "cifar", "--set", "stages=[1]", "--input-shape", "8x8x1", "--data", "digits@60")
+    short = ("--recipe", "paper-cifar", "--epochs", "1", "--batch-size", "20", "--out", str(tmp_path / "run"))
+    refused = CliRunner().invoke(commands, ["train", *network, *short, "--optimizer", "lamp"])
+    assert refused.exit_code == 2 and "did you mean lamb?" in refused.stderr
+    done = CliRunner().invoke(commands, ["train", *network, *short, "--optimizer", "adamw", "--learning-rate", "0.002"])
+    assert done.exit_code == 0, done.output
+    chosen = reskeras.Run(tmp_path / "run").folder.recipe()
+    assert (chosen.optimizer.kind, chosen.schedule.kind) == ("adamw", recipe("paper-cifar").schedule.kind)
