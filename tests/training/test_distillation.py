@@ -10,7 +10,6 @@ import tensorflow as tf
 
 import reskeras
 from reskeras.data.digits import open_digits
-from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
 from reskeras.graph.weights import read, write
