@@ -226,16 +226,11 @@ def _kind(labels: np.ndarray) -> str:
 
 
 def _absent(classes: Sequence[str], labels: np.ndarray) -> Iterator[str]:
-    """Notes on what may not be meant: classes without training images, rows with one class each."""
+    """A note where classes have no training images."""
     counts = counts_by_class(labels, len(classes))
     if absent := [name for name, count in zip(classes, counts, strict=True) if not count]:
         more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
         yield f"no training image of {len(absent)} of {len(classes)} classes: {', '.join(absent[:NAMED])}{more}"
-    if labels.ndim == 2 and (labels.sum(axis=1) == 1).all():
-        yield (
-            "labels are rows of 0 and 1, so that an image may be of several classes, but each is of one; for one class "
-            "per image give numbers, labels.argmax(axis=1)"
-        )
 
 
 def _told(name: str, splits: dict[str, Split], how: str) -> str:

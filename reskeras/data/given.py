@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,10 @@ from reskeras.data.pixels import Levels, as_uint8
 from reskeras.errors import ReskerasError
 
 ARRAYS, DATASET = "arrays", "tf.data.Dataset"
+ONE_HOT = (
+    "labels have a single 1 in each row, so that an image is of one class; "
+    "reskeras.source(..., multi_label=True) makes images of several"
+)
 USAGE = "a source's name, a Source, arrays (x, y) or ((x, y), (x_test, y_test)), or tf.data.Datasets of (image, label)"
 
 
@@ -26,6 +30,7 @@ def in_memory(
     classes: Sequence[str] | None = None,
     name: str | None = None,
     mirror: bool = True,
+    multi_label: bool | None = None,
 ) -> InMemory:
     """Arrays or datasets, read and checked; see `request.source`. ReskerasError (status 2) for anything else."""
     if isinstance(data, InMemory):
@@ -48,7 +53,7 @@ def in_memory(
     notes += filter(None, [levels.note(name)])
     if classes is None:
         classes = getattr(data, "class_names", None)  # as keras.utils.image_dataset_from_directory gives
-    return made(name, given, parts, notes, classes, mirror)
+    return made(name, given, parts, notes, classes, mirror, multi_label)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,20 @@ def made(
     notes: Sequence[str],
     classes: Sequence[str] | None = None,
     mirror: bool = True,
+    multi_label: bool | None = None,
 ) -> InMemory:
-    """The parts, by the names of their splits, after a check that they fit together."""
+    """The parts, by the names of their splits, after a check that they fit together.
+
+    Rows of 0 and 1 are one-hot where each has a single 1, unless `multi_label`.
+    """
+    rows = [part.labels for part in parts.values()]
+    if multi_label and any(each.ndim == 1 for each in rows):
+        raise ReskerasError("multi_label: labels of several classes per image are rows of 0 and 1, (n, classes)")
+    alike = {each.shape[1:] for each in rows}  # differences are refused where the parts are put together
+    if not multi_label and len(alike) == 1 and all(each.ndim == 2 and (each.sum(axis=1) == 1).all() for each in rows):
+        classes = list(map(str, range(rows[0].shape[1]))) if classes is None else classes
+        parts = {key: replace(part, labels=part.labels.argmax(axis=1)) for key, part in parts.items()}
+        notes = [*notes, ONE_HOT]
     first = parts["train"]
     for part in parts.values():
         here, there = (_channels(each.pixels[0].shape[-1]) for each in (part, first))

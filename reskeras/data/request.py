@@ -26,6 +26,7 @@ def source(
     classes: Sequence[str] | None = None,
     name: str | None = None,
     mirror: bool | None = None,
+    multi_label: bool | None = None,
     data_dir: str | Path | None = None,
 ) -> Source[Split]:
     """The images of `data` as a Source, which `train`, `tune`, `reproduce` and the methods of a run take as `data`.
@@ -35,7 +36,8 @@ def source(
     - a source's name, such as "folder:photos" (with TFDS sets in `data_dir`), or a Source;
     - arrays `(x, y)`, `((x, y), (x_test, y_test))` or `(x, y, x_test, y_test)`. Images are (n, height, width), with 1
       or 3 channels at the end or none, uint8 or numbers from 0 to 255, or floats from 0 to 1. Labels are numbers of
-      classes from 0 (n,), names of classes (n,), or rows (n, classes) of 0 and 1 for images of several classes;
+      classes from 0 (n,), names of classes (n,), or rows (n, classes) of 0 and 1: one-hot where all have a
+      single 1, else, or with `multi_label`, for images of several classes;
     - a finite `tf.data.Dataset` of (image, label), single or in batches, or a pair of them, training and test. It is
       read once, into memory.
 
@@ -50,15 +52,18 @@ def source(
     """
     if isinstance(data, str | Source):
         extra = {"test": test, "validation": validation, "classes": classes, "name": name, "mirror": mirror}
+        extra["multi_label"] = multi_label
         for field, value in extra.items():
             if value is not None:
                 raise ReskerasError(f"{field}: only for arrays and datasets; a source has its own")
         return open_source(data, data_dir)
     if name is not None and not (isinstance(name, str) and NAME.fullmatch(name) and name.isprintable()):
         raise ReskerasError(f"name: {shown(name)} should be a word or two, without a colon or slash")
-    if not isinstance(mirror, bool | None):
-        raise ReskerasError(f"mirror: {shown(mirror)} should be True or False")
+    for field, value in {"mirror": mirror, "multi_label": multi_label}.items():
+        if not isinstance(value, bool | None):
+            raise ReskerasError(f"{field}: {shown(value)} should be True or False")
     if data_dir is not None:
         raise ReskerasError("data_dir: only for a source's name")
-    given = in_memory(data, test, validation, classes=classes, name=name, mirror=True if mirror is None else mirror)
+    mirrored = mirror is not False
+    given = in_memory(data, test, validation, classes=classes, name=name, mirror=mirrored, multi_label=multi_label)
     return enough_classes(given.source(Purpose()))

@@ -15,7 +15,7 @@ from reskeras.experiments.reproduce import measure_rows
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec, ViewsSpec
 from reskeras.experiments.suite_rows import Row
-from reskeras.files import local_path
+from reskeras.files import local_path, remove
 from reskeras.launch.cluster import cluster
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.request import recipe_of
@@ -70,7 +70,7 @@ def train_seeds(
     def run(_: Row | None, seed: int) -> Run:
         tell(f"{name}, seed {seed}")
         place = folder / f"seed-{seed}"
-        (place / FIGURES_FILE).unlink(missing_ok=True)  # of a shorter training
+        remove(place / FIGURES_FILE)  # of a shorter training
         return train(spec, data, named, task=task, out=place, resume=place.exists(), tell=tell, **{**how, "seed": seed})
 
     begun = run(None, first)  # what is wrong with the request is raised

@@ -53,6 +53,7 @@ class Run(Generic[AnySplit]):
     """
 
     task: ClassVar[str]
+    multi_label: ClassVar[bool] = False  # whether images may be of several classes
     given: Source[AnySplit] | None = None
 
     def __new__(cls, path: str | Path) -> Self:
@@ -117,7 +118,9 @@ class Run(Generic[AnySplit]):
                 raise given_again(self.path, known)
         opened = find_task(self.task).open_source
         if not (data is None or isinstance(data, str)):
-            data = data if isinstance(data, Source) else in_memory(data).numbered_by(classes)
+            data = (
+                data if isinstance(data, Source) else in_memory(data, multi_label=self.multi_label).numbered_by(classes)
+            )
             if own := self._recognised(data, known):
                 return as_trained(replace(own, name=known["name"]), known, classes, self.folder.data_file)
         elif data is None or is_own(data, known):

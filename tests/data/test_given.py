@@ -115,9 +115,20 @@ def test_rows_of_0_and_1_are_several_classes():
         source = reskeras.source(data, data)
         assert source.multi_label and source.train.label_shape == (3,)
         np.testing.assert_array_equal(pixels_of(source.train)[1], rows)
-    assert not [note for note in source.notes if "argmax" in note]
-    one_hot = reskeras.source((X, np.eye(3)[Y]))
-    assert one_hot.multi_label and any("give numbers, labels.argmax(axis=1)" in note for note in one_hot.notes)
+    assert not [note for note in source.notes if "single 1" in note]
+
+
+def test_one_hot_labels_are_of_one_class_unless_said_otherwise():
+    one_hot = reskeras.source((X, np.eye(4)[Y]), (X, np.eye(4)[Y]))
+    assert not one_hot.multi_label and one_hot.classes == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(pixels_of(one_hot.train)[1], Y)
+    assert any("a single 1 in each row" in note and "multi_label=True" in note for note in one_hot.notes)
+    assert reskeras.source((X, np.eye(4)[Y]), multi_label=True).multi_label
+    several = np.eye(4)[Y]
+    several[0] = 1  # one row of several, anywhere, and all labels are
+    assert reskeras.source((X, np.eye(4)[Y]), (X, several)).multi_label
+    with pytest.raises(ReskerasError, match="multi_label: labels of several classes per image are rows of 0 and 1"):
+        reskeras.source((X, Y), multi_label=True)
 
 
 def test_images_held_out_stay_held_out_when_others_come():

@@ -47,7 +47,7 @@ def test_the_arrays_of_keras_datasets_are_read(saved, compressed):
 
 
 def test_one_pair_is_divided_and_names_and_rows_are_understood(saved):
-    path = saved(x=X / 255, y=np.stack([Y == 0, Y > 0], axis=1), classes=np.array(["cat", "dog"]))
+    path = saved(x=X / 255, y=np.stack([Y == 0, Y >= 0], axis=1), classes=np.array(["cat", "dog"]))
     source = open_source(f"npz:{path}")
     assert source.multi_label and source.classes == ("cat", "dog") and source.train.count < 30
     assert any("photos.npz: float images from 0 to 1 became uint8, exactly" in note for note in source.notes)

@@ -77,14 +77,14 @@ def test_another_suite_takes_the_same_runs_and_the_table_shows_both_numbers(done
 def test_a_failed_row_does_not_stop_the_others(done, monkeypatch, tmp_path):
     from reskeras.experiments import reproduce as module
 
-    trained = module._trained
+    measured = module.figures_of
 
     def failing(row, *rest):
         if row.name == "plain-20":
             raise reskeras.ReskerasError("the loss is not finite at step 3")
-        return trained(row, *rest)
+        return measured(row, *rest)
 
-    monkeypatch.setattr(module, "_trained", failing)
+    monkeypatch.setattr(module, "figures_of", failing)
     shown = ask("reproduce", "v1-figure-7", "--scale", "smoke", "--rows", "plain-20,resnet-20", "--out", done[0])
     assert shown.exit_code == 1
     assert "failed: plain-20: the loss is not finite at step 3" in shown.stderr

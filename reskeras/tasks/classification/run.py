@@ -15,7 +15,7 @@ from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.accuracy import evaluate
 from reskeras.evaluation.dense import DenseNetwork
-from reskeras.evaluation.heads import SIGMOID, SOFTMAX, Head
+from reskeras.evaluation.heads import SOFTMAX, Head
 from reskeras.evaluation.views import Views
 from reskeras.export.proof import Proof
 from reskeras.export.samples import REPRESENTATIVE
@@ -54,7 +54,7 @@ class ClassifierRun(Run[Split]):
     def source(self, data: Data | None = None, data_dir: str | Path | None = None) -> Source[Split]:
         """As for any run, with images converted to the network's number of channels. ReskerasError for images of
         several classes where the run's have one, or the other way round."""
-        source, several = super().source(data, data_dir), self.head is SIGMOID
+        source, several = super().source(data, data_dir), self.multi_label
         if source.multi_label != several:
             has, had = ("several classes" if each else "one class" for each in (source.multi_label, several))
             raise ReskerasError(f"data: {source.name} has {has} per image, but {self.path} was trained on {had}")

@@ -18,6 +18,7 @@ class MultiLabelRun(ClassifierRun):
     """A trained multi-label classifier: `evaluate` gives a LabelEvaluation, probabilities are independent."""
 
     task: ClassVar[str] = "multilabel"
+    multi_label: ClassVar[bool] = True
     head: ClassVar[Head] = SIGMOID
     threshold: ClassVar[float] = THRESHOLD
     top: ClassVar[int] = maxsize
