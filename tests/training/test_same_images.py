@@ -193,5 +193,5 @@ def test_nothing_is_written_for_data_that_is_refused(tmp_path):
 
 
 def test_numbers_of_several_classes_reach_the_run(tmp_path):
-    several = np.stack([TRAIN[1] == 0, TRAIN[1] > 0], axis=1).astype(np.uint8)
+    several = np.stack([TRAIN[1] == 0, TRAIN[1] >= 0], axis=1).astype(np.uint8)
     assert reskeras.source((TRAIN[0], several)).multi_label
