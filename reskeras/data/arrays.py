@@ -207,6 +207,8 @@ def _labelled(data: InMemory) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         return classes, {
             key: np.array([places[name] for name in part.labels.tolist()], np.int32) for key, part in present.items()
         }
+    if own.ndim == 2 and not own.any():
+        raise ReskerasError(f"data: {first} has no 1 at all: no image of any class to learn from")
     count = own.shape[1] if own.ndim == 2 else int(own.max()) + 1
     classes = data.classes or tuple(map(str, range(count)))
     if own.ndim == 2 and len(classes) != count:

@@ -69,6 +69,8 @@ class Picture:
 
 def pictures(given: Any) -> list[Any] | None:
     """Images to predict, (n, height, width) or with channels, as `in_memory` takes them; None for what is no array."""
+    if isinstance(given, tf.data.Dataset):
+        raise ReskerasError("predict: takes files or an array of images; evaluate takes datasets")
     if not _is_array(given):
         return None
     return [Picture(number, pixels) for number, pixels in enumerate(as_uint8(np.asarray(given), Levels(), "images"))]

@@ -212,6 +212,7 @@ NAN[4, 3, 2, 1] = np.nan
         (((X, Y), (TEST[0], ["a"] * 9)), "y_test has names, but y has numbers"),
         (((X, ["ape", "cat"] * 15), (TEST[0], ["yak"] * 9)), "class in y_test: 'yak' is not one of ape, cat"),
         (((X, np.eye(3)[Y]), TEST), "y_test has numbers, but y has rows of 0 and 1"),
+        ((X, np.zeros((len(X), 3))), "y has no 1 at all: no image of any class to learn from"),
         (((X, np.eye(3)[Y]), (TEST[0], np.eye(4)[TEST[1]])), "y_test has 4 classes, but y has 3"),
         (((X, Y), (TEST[0][..., :1], TEST[1])), "images of x_test have 1 channel, but those of x 3 channels"),
         ((np.moveaxis(X, 3, 1), Y), r"images of shape \(3, 12, 12\).*channels come last"),

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import reskeras
 from reskeras.errors import ReskerasError
@@ -176,6 +177,8 @@ def test_images_in_memory_are_predicted_as_their_files_are(of_arrays, kinds, tmp
     assert [each.path for each in found] == [f"image {number}" for number in range(12)]
     with pytest.raises(ReskerasError, match=r"images\[0\] has a pixel -1"):
         of_arrays.predict(TEST[0] * 0.0 - 1)
+    with pytest.raises(ReskerasError, match="predict: takes files or an array of images; evaluate takes datasets"):
+        of_arrays.predict(tf.data.Dataset.from_tensor_slices(TEST))
 
 
 def test_a_detector_refuses_them(tmp_path):
