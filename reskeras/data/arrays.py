@@ -15,9 +15,10 @@ from reskeras.data.division import divided
 from reskeras.data.fingerprint import entries, order_of
 from reskeras.data.layout import folded
 from reskeras.data.purpose import Purpose
-from reskeras.data.source import NAMED, Source, Split
+from reskeras.data.source import Source, Split
 from reskeras.errors import ReskerasError, shown, unknown
 from reskeras.printable import is_utf8
+from reskeras.walk import listed
 
 TEST_SHARE = 0.2
 MOST_CLASSES = 1_000_000
@@ -231,8 +232,7 @@ def _absent(classes: Sequence[str], labels: np.ndarray) -> Iterator[str]:
     """A note where classes have no training images."""
     counts = counts_by_class(labels, len(classes))
     if absent := [name for name, count in zip(classes, counts, strict=True) if not count]:
-        more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-        yield f"no training image of {len(absent)} of {len(classes)} classes: {', '.join(absent[:NAMED])}{more}"
+        yield f"no training image of {len(absent)} of {len(classes)} classes: {listed(absent)}"
 
 
 def _told(name: str, splits: dict[str, Split], how: str) -> str:

@@ -16,6 +16,7 @@ from reskeras.data.division import DIVISION
 from reskeras.data.layout import folded
 from reskeras.errors import ReskerasError, unknown
 from reskeras.printable import short_repr
+from reskeras.walk import listed
 
 Fetch = Callable[[tf.Tensor], tf.Tensor]
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -217,11 +218,7 @@ class Source(Generic[AnySplit]):
         absent = [name for index, name in enumerate(classes) if index not in set(labels)]
         notes = self.notes
         if absent:
-            more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-            notes += (
-                f"{self.name} has no images of {len(absent)} of the {len(classes)} classes: "
-                f"{', '.join(absent[:NAMED])}{more}",
-            )
+            notes += (f"{self.name} has no images of {len(absent)} of the {len(classes)} classes: {listed(absent)}",)
         splits: dict[str, Any] = {name: split.relabelled(labels, len(classes)) for name, split in self.splits().items()}
         return replace(self, classes=tuple(classes), notes=notes, **splits)
 
@@ -240,6 +237,3 @@ class Source(Generic[AnySplit]):
             f"{len(self.classes):,} classes",
             *(f"{split.count:,} {name.replace('train', 'training')} images" for name, split in self.splits().items()),
         )
-
-
-NAMED = 5  # classes that a note names

@@ -67,10 +67,10 @@ def train(
     of each image (n,), and `augment` one of images, float32 (n, height, width, channels) in 0..255, and a seed for
     each, int32 (n, 2), to such images.
 
-    With `resume` a run continues from its
-    newest checkpoint, or is created. `cache` is "ram" or a local folder, which keeps the bytes of images once they have
-    been read. `strategy` and `devices` are as in `open_replicas`; of several workers the first one's `out` and `resume`
-    count. `histograms` and `profile`, a number of steps, add to the TensorBoard files. `tell` gets one line per note.
+    With `resume` a run continues from its newest checkpoint, or is created. `cache` is "ram" or a local folder, which
+    keeps the bytes of images once they have been read. `strategy` and `devices` are as in `open_replicas`; of several
+    workers the first one's `out` and `resume` count. `histograms` and `profile`, a number of steps, add to the
+    TensorBoard files. `tell` gets one line per note.
     """
     trained = find_task(task)
     replicas = open_replicas(strategy, devices, tell)  # before TensorFlow computes anything
