@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reskeras.files import local_path
+from reskeras.runs import REPORT_FILE, RESULTS_FILE
 from reskeras.tasks.task import find_task
 
 from .classification_results import echo_proofs
 from .output import command_line, echo, emit_json, facts, heading, note, working
 from .paths import Written
+from .suite_results import echo_suite, emit_suites
 
 if TYPE_CHECKING:
     from reskeras.tasks.run import Run
@@ -48,12 +50,8 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
     For detectors it shows average precision, recall of the proposals, losses, what limits them, and examples and
     mistakes with boxes drawn in.
     """
-    from reskeras.experiments.results import RESULTS_FILE
-
     if len(runs) == 1 and (local_path(runs[0], "run") / RESULTS_FILE).is_file():
-        from reskeras.experiments.page import write_suite_page
-
-        echo(f"page  {write_suite_page(runs[0], out, data_dir)}")
+        _report_suite(runs[0], out, as_json)
         return
     from reskeras.api import write_report
     from reskeras.tasks.run import Run
@@ -69,6 +67,19 @@ def command(runs: tuple[Path, ...], out: Path | None, data_dir: Path | None, as_
         page = write_report(*opened, out=out, data_dir=data_dir)
     echo()
     facts([("page", str(page), "")])
+
+
+def _report_suite(folder: Path, out: Path | None, as_json: bool) -> None:
+    """Print the results in a folder, and write their page."""
+    from reskeras.experiments.page import write_suite_page
+    from reskeras.experiments.results_folder import read_result
+
+    result = read_result(folder)
+    if as_json:
+        emit_suites([result])
+        return
+    echo_suite(result, folder)
+    facts([("page", str(write_suite_page(result, out or folder / REPORT_FILE)), "")])
 
 
 def _known(run: Run) -> dict[str, Any]:

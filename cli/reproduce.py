@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .completion import complete_data, complete_scale, complete_suite
+from reskeras.errors import ReskerasError
+
+from .completion import complete_data, complete_scale, complete_suites, complete_turn
 from .output import echo, facts, heading, note, prose, short
-from .suite_results import check_suite, echo_suite, emit_suite
+from .suite_results import check_suites, echo_suite, emit_suites
+from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.experiments.reproduce import Cost
+    from reskeras.experiments.cost import TrainingCost
+    from reskeras.experiments.reproduce import Prepared
+    from reskeras.training.strategy import Replicas
+
+ALL = "all"
 
 
 @click.command(
@@ -21,21 +30,35 @@ if TYPE_CHECKING:
     "  reskeras reproduce v1-table-1\n"
     "  reskeras reproduce v1-figure-6 --scale smoke\n"
     "  reskeras reproduce v1-figure-6 --rows plain-20,plain-56,resnet-20,resnet-56 --seeds 2 --data-dir ~/tfds\n"
-    "  reskeras reproduce v2-table-2 --scale paper --dry-run",
+    "  reskeras reproduce v2-table-2 --scale paper --dry-run\n"
+    "  reskeras reproduce all --scale budget --only must --data-dir ~/tfds",
 )
-@click.argument("suite", shell_complete=complete_suite)
+@click.argument("suite", shell_complete=complete_suites)
 @click.option(
     "--scale",
     default="short",
     shell_complete=complete_scale,
     show_default=True,
     metavar="SCALE",
-    help="paper: as in the paper. short: a shorter schedule. smoke: a few seconds, to check that it runs.",
+    help="paper: as in the paper. budget: all images, 14 epochs. short: a fifth of the images. "
+    "smoke: a few seconds, to check that it runs.",
 )
 @click.option(
     "--rows", multiple=True, metavar="ROW", help="Run only these rows; may be repeated, or separated by commas."
 )
-@click.option("--seeds", type=int, default=1, show_default=True, metavar="N", help="Number of runs per row.")
+@click.option(
+    "--seeds",
+    type=int,
+    metavar="N",
+    help="Number of runs per row.  [default: 1, at the scale budget what the row says]",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    shell_complete=complete_turn,
+    metavar="TURN",
+    help="With all, at the scale budget: only rows of this turn: must, should or may; may be repeated.",
+)
 @click.option(
     "--data",
     metavar="SOURCE",
@@ -63,7 +86,8 @@ def command(
     suite: str,
     scale: str,
     rows: tuple[str, ...],
-    seeds: int,
+    seeds: int | None,
+    only: tuple[str, ...],
     data: str | None,
     data_dir: Path | None,
     out: Path | None,
@@ -73,39 +97,51 @@ def command(
 ) -> None:
     """Run the rows of SUITE (reskeras suites, or your own YAML file), and show published and measured side by side.
 
-    Finished rows are not run again, suites share their runs, and stopped runs are resumed. A row that fails is reported
-    and does not stop the others; the exit status is then 1.
+    SUITE may be all, for every suite that trains: at the scale budget rows of the turn must come before should, these
+    before may. Finished rows are not run again, suites share their runs, and stopped runs are resumed. A row that fails
+    is reported and does not stop the others; the exit status is then 1.
     """
-    from reskeras.experiments.reproduce import PLACE, cost, opened_replicas, prepared, reproduce
+    from reskeras.experiments.reproduce import PLACE, all_prepared, opened_replicas, prepared, reproduce, reproduce_all
 
-    spec, ready = prepared(suite, scale, _split(rows, suite), seeds, data)
-    if not dry_run:
-        opened_replicas(ready, devices)
-    trained = [row for row in ready if row.recipe]
+    everything = suite == ALL
+    if everything and (misplaced := _given(rows=rows, seeds=seeds, data=data)):
+        raise ReskerasError(f"{misplaced}: goes with one suite, not with all")
+    if only and not everything:
+        raise ReskerasError("only: goes with all; of one suite choose --rows")
+    turns = only or ("must", "should", "may")
+    ready = all_prepared(scale, turns) if everything else [prepared(suite, scale, _split(rows, suite), seeds, data)]
+    replicas = opened_replicas([row for each in ready for row in each.rows], devices)
+    tell = partial(note, err=True)
     if not as_json:
-        heading(spec.title, spec.source)
-        prose(spec.expects)
-        if trained:
-            _echo_cost(cost(trained, seeds, out, data_dir))
+        for each in ready[: 0 if everything else 1]:
+            heading(each.suite.title, each.suite.source)
+            prose(each.suite.expects)
+        _echo_cost(ready, scale, out, data_dir, replicas, tell)
         echo()
     if dry_run:
         return
-    result = reproduce(
-        suite,
-        scale,
-        rows=[row.name for row in ready],
-        seeds=seeds,
-        out=out,
-        data=data,
-        data_dir=data_dir,
-        devices=devices,
-        tell=lambda line: note(line, err=True),
-    )
-    if as_json:
-        emit_suite(result)
+    place = Path(out or PLACE)
+    if everything:
+        results = reproduce_all(scale, only=turns, out=out, data_dir=data_dir, devices=devices, tell=tell)
     else:
-        echo_suite(result, Path(out or PLACE) / result.name / scale)
-    check_suite(result)
+        names = [row.name for row in ready[0].rows]
+        results = [
+            reproduce(
+                suite, scale, rows=names, seeds=seeds, out=out, data=data, data_dir=data_dir, devices=devices, tell=tell
+            )
+        ]
+    if as_json:
+        emit_suites(results, everything)
+    for result in results if not as_json else ():
+        if everything:
+            heading(result.suite.title, result.suite.source)
+        echo_suite(result, place / result.name / scale)
+    check_suites(results)
+
+
+def _given(**options: Any) -> str:
+    """The first of the options that was given, or an empty text."""
+    return next((name for name, value in options.items() if value), "")
 
 
 def _split(rows: tuple[str, ...], suite: str) -> list[str]:
@@ -116,17 +152,43 @@ def _split(rows: tuple[str, ...], suite: str) -> list[str]:
     return [name.strip() for typed in rows for name in ([typed] if typed in known else typed.split(","))]
 
 
-def _echo_cost(expected: Cost) -> None:
-    done = expected.trainings - expected.left
+def _echo_cost(
+    ready: Sequence[Prepared],
+    scale: str,
+    out: Path | None,
+    data_dir: Path | None,
+    replicas: Replicas,
+    tell: Callable[[str], None],
+) -> None:
+    """What is to be trained, and how long that takes: a line for each training where there are several suites."""
+    from reskeras.experiments.cost import cost
+
+    # at the smoke scale measuring would take longer than the trainings
+    expected = cost(ready, out, data_dir, None if scale == "smoke" else replicas, tell)
+    if not expected.trainings:
+        return
+    if len(ready) > 1:
+        table(
+            [Column("suite"), Column("row"), Column("seed", right=True), Column("minutes left", right=True)],
+            [[each.suite, each.row, str(each.seed), _minutes(each)] for each in expected.trainings],
+        )
+        echo()
+    done = len(expected.trainings) - expected.left
     time = (
         "time unknown until a run has finished"
         if expected.seconds is None
-        else (f"about {expected.seconds / 60:,.0f} min, at the speed of the runs finished here")
+        else f"about {expected.seconds / 60:,.0f} min here, by epochs that have finished or a step measured now"
     )
     facts(
         [
-            ("trainings", str(expected.trainings), f"{done} already done" if done else ""),
+            ("trainings", str(len(expected.trainings)), f"{done} already done" if done else ""),
             ("work", short(expected.multiply_adds), "multiply-adds in total, a step counted as three forward passes"),
             ("left", str(expected.left), time if expected.left else ""),
         ]
     )
+
+
+def _minutes(training: TrainingCost) -> str:
+    if training.is_done:
+        return "done"
+    return "unknown" if training.seconds is None else f"{training.seconds / 60:,.0f}"

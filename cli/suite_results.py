@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from reskeras.experiments.results import SuiteResult
 
 
-def emit_suite(result: SuiteResult) -> None:
-    """Print it as JSON."""
-    rows = [asdict(row) for row in result.rows]
-    emit_json({"suite": result.name, "scale": result.scale, "rows": rows, "findings": result.findings()})
+def emit_suites(results: Sequence[SuiteResult], several: bool = False) -> None:
+    """Print them as JSON: one as an object, `several` as a list."""
+    from reskeras.experiments.results_folder import as_dict
+
+    data = [as_dict(result) for result in results]
+    emit_json(data if several else data[0])
 
 
-def check_suite(result: SuiteResult) -> None:
+def check_suites(results: Sequence[SuiteResult]) -> None:
     """ReskerasError (status 1) when a row failed."""
-    if result.failed:
-        raise failure(f"{result.name}: failed: " + "; ".join(f"{row.row}: {row.error}" for row in result.failed))
+    failed = [(result, row) for result in results for row in result.failed]
+    if failed:
+        names = ", ".join(dict.fromkeys(result.name for result, _ in failed))
+        raise failure(f"{names}: failed: " + "; ".join(f"{row.row}: {row.error}" for _, row in failed))
 
 
 def echo_suite(result: SuiteResult, place: Path) -> None:
@@ -32,8 +36,9 @@ def echo_suite(result: SuiteResult, place: Path) -> None:
     columns, lines = result.table() if result.scale else result.by_seed()
     table([Column(columns[0]), *(Column(title, right=True) for title in columns[1:])], lines)
     _echo_differences(result)
-    for says, outcome in result.findings():
-        echo(f"{says} {outcome[:1].upper()}{outcome[1:]}.")
+    for finding, verdict in result.findings():
+        why = f" {verdict.why[:1].upper()}{verdict.why[1:]}." if verdict.why else ""
+        prose(f"{verdict.word.capitalize()}: {finding.says}{why}")
     facts([("results", str(place), "results.json, results.csv, report.html")])
 
 

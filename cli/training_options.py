@@ -17,7 +17,7 @@ from .completion import complete_recipe
 from .output import command_line, echo, emit_json, note
 from .run_options import numbers_by_name
 from .shown import echo_result
-from .suite_results import check_suite, echo_suite, emit_suite
+from .suite_results import check_suites, echo_suite, emit_suites
 
 if TYPE_CHECKING:
     from reskeras.experiments.results import SuiteResult
@@ -67,10 +67,10 @@ class TrainingRequest:
     def finish_seeds(self, result: SuiteResult) -> None:
         """Print the figures of several trainings; ReskerasError (status 1) when one failed."""
         if self.as_json:
-            emit_suite(result)
+            emit_suites([result])
         else:
             echo_suite(result, Path(next(iter(result.rows[0].runs.values()))).parent)
-        check_suite(result)
+        check_suites([result])
 
 
 def training_options(recipe: str, start: str) -> Callable[[Command], Command]:

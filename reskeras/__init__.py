@@ -32,6 +32,7 @@ _HOMES = {
     "write_report": "reskeras.api",
     "doctor": "reskeras.diagnosis.doctor",
     "reproduce": "reskeras.experiments.reproduce",
+    "reproduce_all": "reskeras.experiments.reproduce",
     "HyperModel": "reskeras.tuning.hypermodel",
     "prepare_data": "reskeras.data.prepare",
     "DetectorSpec": "reskeras.networks.detector",

@@ -24,6 +24,7 @@ from reskeras.strict_json import to_json
 
 HOME = Path("saved_models")
 REPORT_FILE = "report.html"
+RESULTS_FILE = "results.json"  # of a suite, beside its runs
 MODEL_FILE = "model.keras"
 RECIPE_FILE = "recipe.yaml"
 PREPROCESSING_FILE = "preprocessing.npz"

@@ -22,7 +22,8 @@ class Evaluation:
     """Results on `images` images: mean cross-entropy in nats, and accuracies in 0..1.
 
     `top5` is None for five classes or fewer. `undefined` counts images with non-finite outputs, which count as wrong.
-    `names`, `labels`, `predicted` and `confidence` have one entry per image, in order.
+    `names`, `labels`, `predicted`, `confidence` and `right` (whether it counts for `top1`) have one entry per image, in
+    order.
     """
 
     data: str
@@ -37,6 +38,7 @@ class Evaluation:
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False, compare=False)
     predicted: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False, compare=False)
     confidence: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    right: np.ndarray = field(default_factory=lambda: np.zeros(0, bool), repr=False, compare=False)
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -51,7 +53,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data for JSON, with each class' images and accuracy."""
-        arrays = ("labels", "predicted", "confidence", "classes", "names")
+        arrays = ("labels", "predicted", "confidence", "right", "classes", "names")
         plain = {name: value for name, value in asdict(self).items() if name not in arrays}
         return {
             **plain,
@@ -110,8 +112,8 @@ def evaluate(
     dense: DenseNetwork | None = None,
 ) -> Evaluation:
     """Evaluate `model` on every image of `split`, in order; `dense` is needed for views with scales."""
-    loss, undefined, hits = 0.0, 0, np.zeros(2, np.int64)
-    every: dict[str, list[np.ndarray]] = {"labels": [], "predicted": [], "confidence": []}
+    loss, undefined, in_five = 0.0, 0, 0
+    every: dict[str, list[np.ndarray]] = {"labels": [], "predicted": [], "confidence": [], "right": []}
     for logs, labels in scored(model, split, preprocessing, views, dense, batch_size):
         numbers = np.isfinite(logs.max(axis=1))
         undefined += int((~numbers).sum())
@@ -119,21 +121,23 @@ def evaluate(
         loss -= float(own.sum())
         # ties count against the model: an untrained network with equal logits is never right
         rank = np.where(numbers, (logs >= own[:, None]).sum(axis=1), logs.shape[1] + 5)
-        hits += [(rank <= 1).sum(), (rank <= 5).sum()]
+        in_five += int((rank <= 5).sum())
+        every["right"].append(rank <= 1)
         every["labels"].append(labels)
         every["predicted"].append(np.where(numbers, np.nan_to_num(logs, nan=-np.inf).argmax(axis=1), 0))
         every["confidence"].append(np.exp(logs.max(axis=1)))
     names = classes or tuple(map(str, range(model.outputs[0].shape[-1])))
+    found = {name: np.concatenate(values) for name, values in every.items()}
     return Evaluation(
         data,
         split.name,
         split.count,
         loss / split.count,
-        float(hits[0] / split.count),
-        float(hits[1] / split.count) if len(names) > 5 else None,
+        float(found["right"].sum() / split.count),
+        in_five / split.count if len(names) > 5 else None,
         views.describe(),
         undefined,
         names,
-        **{name: np.concatenate(values) for name, values in every.items()},
+        **found,
         names=tuple(split.names()),
     )

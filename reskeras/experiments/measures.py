@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from reskeras.experiments.right_images import RightImages
 from reskeras.experiments.suite_rows import Row
 from reskeras.files import write_json
 from reskeras.stored import read_json
@@ -18,17 +19,19 @@ if TYPE_CHECKING:  # a classifier's measures import no detection code
     from reskeras.tasks.detection.run import DetectorRun
     from reskeras.tasks.multilabel.run import MultiLabelRun
 
-FIGURES_FILE = "figures.json"
+MEASURES_FILE = "measures.json"
 EARLY = 0.25  # share of the epochs
 
 
 @dataclass(frozen=True)
 class SuiteMeasure:
-    """A measure in `words`; `percent` ones are fractions, printed as per cent; `counted` ones need no training."""
+    """A measure in `words`; `percent` ones are fractions, printed as per cent; `counted` ones need no training;
+    `by_image` ones are the share of images of that split with another class on top than their own."""
 
     words: str
     percent: bool = True
     counted: bool = False
+    by_image: str = ""
 
     def shown(self, value: float) -> str:
         """A value as tables print it."""
@@ -38,9 +41,10 @@ class SuiteMeasure:
 
 
 MEASURES = {
-    "test_error": SuiteMeasure("top-1 error on the test images"),
+    "test_error": SuiteMeasure("top-1 error on the test images", by_image="test"),
+    "best_error": SuiteMeasure("lowest test error of any epoch; chosen on the test images, so a little too good"),
     "top5_error": SuiteMeasure("top-5 error on the test images"),
-    "training_error": SuiteMeasure("error on the last epoch's augmented training batches"),
+    "training_error": SuiteMeasure("top-1 error on the training images, not augmented", by_image="train"),
     "gap": SuiteMeasure("test error minus training error"),
     "early_error": SuiteMeasure("mean test error over the first quarter of training; lower is faster"),
     "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False),
@@ -52,63 +56,90 @@ MEASURES = {
     "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),
 }
 Figures = dict[str, float]
+Kept = dict[str, Any]  # of a run: figures by measure, None where there is none, and by split the images it had right
 
 
-def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Figures:
+@dataclass(frozen=True)
+class Measured:
+    """The measures of a run, and by split which images it classified right."""
+
+    figures: Figures
+    right: dict[str, RightImages]
+
+
+def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Measured:
     """The `wanted` measures of a row; those of a trained run are cached in its folder.
 
     Counts are for the network as trained, with the classes and channels of its data.
     """
-    found: Figures = {}
+    found, right = Figures(), dict[str, RightImages]()
     known = _read(run) if run else {}
     plan = run.plan if run else row.plan
     for name in wanted:
-        if MEASURES[name].counted:
+        measure = MEASURES[name]
+        if measure.counted:
             found[name] = float(getattr(plan.complexity(), name))
             continue
         if run is None:
             continue
-        key = f"{name} {row.views.model_dump(mode='json')}" if name in ("test_error", "top5_error") else name
-        if key not in known:
-            known |= {key.replace(name, each, 1): value for each, value in MEASURED[name](row, run).items()}
-            write_json(run.path / FIGURES_FILE, known)
-        if known[key] is not None:
-            found[name] = known[key]
-    return found
+        views = row.views.model_dump(mode="json")
+        if _key(name, views) not in known:
+            known |= {_key(each, views): value for each, value in MEASURED[name](row, run).items()}
+            plain = {key: asdict(value) if isinstance(value, RightImages) else value for key, value in known.items()}
+            write_json(run.path / MEASURES_FILE, plain)
+        if known[_key(name, views)] is not None:
+            found[name] = known[_key(name, views)]
+        if kept := known.get(_key(f"right {measure.by_image}", views)):
+            right[measure.by_image] = kept
+    return Measured(found, right)
 
 
-def _read(run: Run) -> dict[str, Any]:
-    path = run.path / FIGURES_FILE
-    return read_json(path, "reproduce", dict[str, float | None]) if path.is_file() else {}
+def _key(name: str, views: dict[str, Any]) -> str:
+    """What a figure is cached under: test images are seen in the row's views."""
+    return f"{name} {views}" if name in ("test_error", "top5_error", "right test") else name
 
 
-def _errors(row: Row, run: ClassifierRun) -> dict[str, float | None]:
+def _read(run: Run) -> Kept:
+    path = run.path / MEASURES_FILE
+    return read_json(path, "reproduce", dict[str, float | RightImages | None]) if path.is_file() else {}
+
+
+def _errors(row: Row, run: ClassifierRun) -> Kept:
     views = row.views
     result = run.evaluate(views=views.views, resize=views.resize, scales=views.scales)
-    return {"test_error": 1 - result.top1, "top5_error": None if result.top5 is None else 1 - result.top5}
-
-
-def _curves(row: Row, run: ClassifierRun) -> dict[str, float | None]:
-    rows = run.folder.metrics()
-    early = rows[: max(round(EARLY * len(rows)), 1)]
     return {
-        "training_error": 1 - rows[-1]["accuracy"],
-        "early_error": statistics.fmean(1 - each["val_accuracy"] for each in early),
-        "gap": rows[-1]["accuracy"] - rows[-1]["val_accuracy"],
+        "test_error": 1 - result.top1,
+        "top5_error": None if result.top5 is None else 1 - result.top5,
+        "right test": RightImages.of(result.right, result.labels),
     }
 
 
-def _precision(row: Row, run: DetectorRun) -> dict[str, float | None]:
+def _training_error(row: Row, run: ClassifierRun) -> Kept:
+    result = run.evaluate(split="train")
+    return {"training_error": 1 - result.top1, "right train": RightImages.of(result.right, result.labels)}
+
+
+def _curves(row: Row, run: ClassifierRun) -> Kept:
+    errors = [1 - each["val_accuracy"] for each in run.folder.metrics()]
+    return {"early_error": statistics.fmean(errors[: max(round(EARLY * len(errors)), 1)]), "best_error": min(errors)}
+
+
+def _gap(row: Row, run: ClassifierRun) -> Kept:
+    found = figures_of(row, run, ("test_error", "training_error")).figures
+    return {"gap": found["test_error"] - found["training_error"]}
+
+
+def _precision(row: Row, run: DetectorRun) -> Kept:
     return {"map_area": run.evaluate().voc.map_area}
 
 
-def _labels(row: Row, run: MultiLabelRun) -> dict[str, float | None]:
+def _labels(row: Row, run: MultiLabelRun) -> Kept:
     result = run.evaluate()
     precision = result.mean_average_precision
     return {"average_precision": None if math.isnan(precision) else precision, "f1": result.micro_f1}
 
 
-def _inside(row: Row, run: ClassifierRun) -> dict[str, float | None]:
+def _inside(row: Row, run: ClassifierRun) -> Kept:
     found = run.analyse()
     removed = [1 - lesion.accuracy for lesion in found.lesions if lesion.kind == "removed"]
     return {
@@ -117,12 +148,13 @@ def _inside(row: Row, run: ClassifierRun) -> dict[str, float | None]:
     }
 
 
-MEASURED: dict[str, Callable[[Row, Any], dict[str, float | None]]] = {
+MEASURED: dict[str, Callable[[Row, Any], Kept]] = {
     "test_error": _errors,
     "top5_error": _errors,
-    "training_error": _curves,
+    "training_error": _training_error,
     "early_error": _curves,
-    "gap": _curves,
+    "best_error": _curves,
+    "gap": _gap,
     "map_area": _precision,
     "average_precision": _labels,
     "f1": _labels,

@@ -2,60 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
-from reskeras.documents.validation import validated
-from reskeras.errors import failure
 from reskeras.experiments.measures import MEASURES
-from reskeras.experiments.results import RESULTS_FILE, RowResult, SuiteResult
-from reskeras.experiments.suite import SuiteSpec
-from reskeras.files import check_place, local_path
+from reskeras.experiments.records import RunRecord
+from reskeras.experiments.results import SuiteResult
+from reskeras.files import check_place
 from reskeras.report.page import write_page
 from reskeras.report.plots import analysis_plots, curves_of, networks_of
-from reskeras.report.sections import Facts, Page, Section, Table
-from reskeras.runs import REPORT_FILE
-from reskeras.stored import as_shape, read_json
+from reskeras.report.sections import Page, Plot, Section, Table
 from reskeras.tasks.classification.run import ClassifierRun
-from reskeras.tasks.run import Run
 from reskeras.tasks.task import find_task
 
-
-def read_result(folder: str | Path) -> SuiteResult:
-    """The results that `reproduce` wrote into `folder`; ReskerasError (status 1) when they are broken."""
-    path = local_path(folder, "suite") / RESULTS_FILE
-    data = read_json(path, "report", dict[str, Any])
-    try:
-        rows = [
-            RowResult(
-                row["row"],
-                row["published"],
-                row["differences"],
-                {int(seed): figures for seed, figures in row["figures"].items()},
-                {int(seed): run for seed, run in row["runs"].items()},
-                row["error"],
-            )
-            for row in data["rows"]
-        ]
-        rows = as_shape(rows, list[RowResult])
-        return SuiteResult(data["suite"], validated(SuiteSpec, data["spec"]), data["scale"], rows)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise failure(f"report: {path} is broken: {error}") from error
+VERDICTS = (
+    "A difference came out, or is reversed, where it exceeds twice its standard error, by the deviation between seeds "
+    "pooled over the rows that have several (of an error at least 0.16 points), and where McNemar's test on the images "
+    "gives p < 0.05 if it is an error on them; else it is undecided."
+)
 
 
-def write_suite_page(folder: str | Path, out: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
-    """Write the page of the results in `folder`, by default into it; returns the path."""
-    page = out or local_path(folder, "suite") / REPORT_FILE
-    check_place(page)
-    return write_page(page_of_suite(read_result(folder)), page)
+def write_suite_page(result: SuiteResult, out: str | Path) -> Path:
+    """Write the page of a result; returns the path."""
+    check_place(out)
+    return write_page(page_of_suite(result), out)
 
 
 def page_of_suite(result: SuiteResult) -> Page:
-    """The page of a result; runs that no longer exist are left out of the plots."""
+    """The page of a result: the findings first."""
+    sections: list[Section] = []
+    if findings := result.findings():
+        lines = [[finding.says, verdict.word, verdict.why] for finding, verdict in findings]
+        sections.append(
+            Table("Findings", ["finding", "verdict", "figures"], lines, VERDICTS, sentences=("finding", "figures"))
+        )
     columns, lines = result.table()
-    sections: list[Section] = [
+    sections.append(
         Table(
             "Published and measured" if result.scale else "Measured",
             columns,
@@ -65,41 +47,32 @@ def page_of_suite(result: SuiteResult) -> Page:
             + ("; the paper's figures follow its own protocol." if result.scale else "."),
             _notes(result),
         )
-    ]
-    if findings := result.findings():
-        sections.append(Facts("Findings", findings, "The paper's findings, and the outcomes here."))
-    runs: dict[tuple[str, int], Run] = {
-        (row.row, seed): Run(path)
-        for row in result.rows
-        for seed, path in row.runs.items()
-        if local_path(path, "run").is_dir()
-    }
-    several = len({seed for _, seed in runs}) > 1
-    named = {f"{row}, seed {seed}" if several else row: run for (row, seed), run in runs.items()}
-    networks = dict(zip(named, (row for row, _ in runs), strict=True))
-    sections += _inside({name: run for name, run in named.items() if isinstance(run, ClassifierRun)}, networks)
-    sections.append(_provenance(result, named))
+    )
+    sections += plots_of(result)
+    columns, lines = result.runs_table()
+    sections.append(Table("Runs", columns, lines, "How each figure was made.", sentences=("schedule",)))
     return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}".removeprefix(". "), sections)
 
 
-def _inside(named: Mapping[str, ClassifierRun], networks: Mapping[str, str]) -> Iterator[Section]:
-    """Curves, analyses and diagrams of classifiers."""
-    metrics = {name: run.folder.metrics() for name, run in named.items()}
-    figure = next((find_task(run.task).figure for run in named.values()), "val_accuracy")
+def plots_of(result: SuiteResult) -> Iterator[Plot]:
+    """Curves, analyses and diagrams of a result's classifiers."""
+    runs = {
+        (row, seed): record
+        for row, seed, record in result.runs()
+        if issubclass(find_task(record.task).run_type(), ClassifierRun)
+    }
+    several = len({seed for _, seed in runs}) > 1
+    named = {f"{row}, seed {seed}" if several else row: record for (row, seed), record in runs.items()}
+    networks = dict(zip(named, (row for row, _ in runs), strict=True))
+    figure = next((find_task(record.task).figure for record in named.values()), "val_accuracy")
+    metrics = {name: record.metrics for name, record in named.items()}
     if curves := curves_of(metrics, networks, figure.removeprefix("val_"), bands=True):
         yield curves
-    yield from analysis_plots(
-        {
-            name: read_analysis(run.folder.analysis_folder)
-            for name, run in named.items()
-            if (run.folder.analysis_folder / SUMMARY_FILE).is_file()
-        },
-        networks,
-    )
-    first: dict[str, ClassifierRun] = {}
-    for name, run in named.items():
-        first.setdefault(networks[name], run)
-    yield from networks_of({row: run.plan for row, run in first.items()})
+    yield from analysis_plots({name: each.analysis for name, each in named.items() if each.analysis}, networks)
+    first: dict[str, RunRecord] = {}
+    for name, record in named.items():
+        first.setdefault(networks[name], record)
+    yield from networks_of({row: record.plan for row, record in first.items()})
 
 
 def _notes(result: SuiteResult) -> list[str]:
@@ -108,18 +81,3 @@ def _notes(result: SuiteResult) -> list[str]:
     notes += [f"Differences from the paper: {'; '.join(everywhere)}."] if everywhere else []
     notes += [f"{row}: {'; '.join(differences)}." for row, differences in own.items()]
     return notes + [f"{row.row} failed: {row.error}" for row in result.failed]
-
-
-def _provenance(result: SuiteResult, runs: Mapping[str, Run]) -> Facts:
-    pairs = []
-    for name, run in runs.items():
-        made, machine = run.folder.provenance(), run.folder.provenance().get("machine", {})
-        pairs.append(
-            (
-                name,
-                f"{made.get('training_seconds', 0):,.0f} s on {machine.get('processor')} with "
-                f"{machine.get('cpus')} cores, {made.get('precision')}, made {made.get('made')}, "
-                f"revision {made.get('git_revision')}",
-            )
-        )
-    return Facts("Provenance", pairs, f"Suite {result.name}, {len(runs)} runs.")

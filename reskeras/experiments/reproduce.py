@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reskeras.caller_state import preserved
 from reskeras.data.kept import identified_name
 from reskeras.data.registry import Data, open_source
-from reskeras.errors import ReskerasError
+from reskeras.data.source import Source
+from reskeras.errors import ReskerasError, unknown
 from reskeras.experiments.measures import figures_of
-from reskeras.experiments.page import page_of_suite
+from reskeras.experiments.page import write_suite_page
+from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import RowResult, SuiteResult
-from reskeras.experiments.suite import SuiteSpec, read_scale, read_suite
+from reskeras.experiments.results_folder import save_result
+from reskeras.experiments.suite import TURNS, Scale, SuiteSpec, Turn, read_scale, read_suite, suite_names
 from reskeras.experiments.suite_rows import Row, TrainedRow, differences, label_of, rows_of
 from reskeras.files import Unwritable, local_path
 from reskeras.recipes.recipe import recipe as read_recipe
-from reskeras.report.page import write_page
 from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.tasks.run import Run
 from reskeras.training.fit import FitOptions
 from reskeras.training.guards import SIGNALS
-from reskeras.training.job import fitted_to_data
 from reskeras.training.strategy import Replicas, open_replicas
 
 PLACE = HOME / "reproduce"
-BACKWARD = 3  # a training step counts as three forward passes
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The cost of a suite: all trainings and those left, multiply-adds of all, and seconds left if a rate is known."""
-
-    trainings: int
-    left: int
-    multiply_adds: float
-    seconds: float | None
+Runner = Callable[[Row, int], "Run | None"]
+Training = tuple[Row, int]  # a row and a seed
 
 
 @preserved()
@@ -49,14 +40,15 @@ def reproduce(
     scale: str = "short",
     *,
     rows: Sequence[str] = (),
-    seeds: int = 1,
+    seeds: int | None = None,
     out: str | Path | None = None,
     data: Data | None = None,
     data_dir: str | Path | None = None,
     devices: int = 1,
     tell: Callable[[str], None] = lambda note: None,
 ) -> SuiteResult:
-    """Run the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1.
+    """Run the rows of a suite (a name or a YAML file) at a scale, with seeds 0 to `seeds` - 1: by default one, at the
+    scale `budget` as many as each row says.
 
     Runs are kept in `out`/runs under a hash of what decides them, so that suites share them; a finished run is not
     trained again, an unfinished one is resumed. A failed row does not stop the others (see `SuiteResult.failed`); a
@@ -64,17 +56,112 @@ def reproduce(
     of the scale: a name, or what `reskeras.source` takes. With several `devices` each batch is divided among as many
     GPUs, or logical CPUs where there is none. Raises ReskerasError (status 2) for a wrong request.
     """
-    replicas = opened_replicas(prepared(suite, scale, rows, seeds)[1], devices)
+    replicas = opened_replicas(prepared(suite, scale, rows, seeds).rows, devices)
     given = None if data is None or isinstance(data, str) else open_source(data, data_dir)
-    spec, ready = prepared(suite, scale, rows, seeds, identified_name(given) if given else data)
-    place, name = local_path(out or PLACE, "out"), Path(str(suite)).stem
+    ready = prepared(suite, scale, rows, seeds, identified_name(given) if given else data)
+    runner = trainer(local_path(out or PLACE, "out"), given, data_dir, replicas, tell)
+    return measured(ready, runner, local_path(out or PLACE, "out"), tell)
+
+
+@preserved()
+def reproduce_all(
+    scale: str = "budget",
+    *,
+    only: Sequence[str] = TURNS,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    devices: int = 1,
+    tell: Callable[[str], None] = lambda note: None,
+) -> list[SuiteResult]:
+    """Run every suite that trains, as `reproduce` does: at the scale `budget` all rows of the first turn of `only`
+    before those of the next.
+
+    Raises ReskerasError (status 2) for a wrong request.
+    """
+    suites = all_prepared(scale, only)
+    replicas = opened_replicas([row for ready in suites for row in ready.rows], devices)
+    place = local_path(out or PLACE, "out")
+    runner = trainer(place, None, data_dir, replicas, tell)
+    results: dict[str, SuiteResult] = {}
+    for turn in TURNS if scale == "budget" else TURNS[-1:]:
+        for ready in suites:
+            if rows := ready.until(turn).rows:
+                tell(f"{ready.name}: {len(rows)} rows")
+                results[ready.name] = measured(ready.until(turn), runner, place, tell)
+    return list(results.values())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A validated request: a suite, its name, a scale, the rows to run, and how many seeds were asked for."""
+
+    name: str
+    suite: SuiteSpec
+    scale: Scale
+    rows: list[Row]
+    seeds: int | None = None
+
+    @property
+    def trainings(self) -> list[Training]:
+        """Every row and seed, the first seed of all rows before the second."""
+        counts = {row.name: row.seeds(self.seeds, self.scale) if self.suite.protocol else 1 for row in self.rows}
+        most = max(counts.values(), default=0)
+        return [(row, seed) for seed in range(most) for row in self.rows if seed < counts[row.name]]
+
+    def until(self, turn: Turn) -> Prepared:
+        """Without the rows whose turn at the scale `budget` comes after `turn`."""
+        if self.scale != "budget":
+            return self
+        known = TURNS[: TURNS.index(turn) + 1]
+        return replace(self, rows=[row for row in self.rows if row.asked.budget and row.asked.budget.turn in known])
+
+
+def prepared(
+    suite: str | Path, scale: str, rows: Sequence[str] = (), seeds: int | None = None, data: str | None = None
+) -> Prepared:
+    """The suite and its rows, validated; ReskerasError (status 2) for a wrong request."""
+    known = read_scale(scale)
+    if seeds is not None and seeds < 1:
+        raise ReskerasError(f"seeds: {seeds}: should be at least 1")
+    spec = read_suite(suite)
+    return Prepared(Path(str(suite)).stem, spec, known, rows_of(spec, known, rows, data), seeds)
+
+
+def all_prepared(scale: str, only: Sequence[str] = TURNS) -> list[Prepared]:
+    """Every built-in suite that trains and has rows at this scale, with those rows whose turn is among `only`."""
+    known = read_scale(scale)
+    for turn in only:
+        if turn not in TURNS:
+            raise unknown("only", turn, TURNS)
+    if known != "budget" and set(only) != set(TURNS):
+        raise ReskerasError(f"only: rows have turns at the scale budget alone, not at {scale}")
+    suites = {name: read_suite(name) for name in suite_names()}
+    ready = [
+        Prepared(name, suite, known, rows_of(suite, known))
+        for name, suite in suites.items()
+        if suite.protocol and any(row.runs_at(known) for row in suite.rows)
+    ]
+    if known == "budget":
+        wanted = [
+            replace(each, rows=[row for row in each.rows if row.asked.budget and row.asked.budget.turn in only])
+            for each in ready
+        ]
+        return [each for each in wanted if each.rows]
+    return ready
+
+
+def trainer(
+    place: Path, given: Source | None, data_dir: str | Path | None, replicas: Replicas, tell: Callable[[str], None]
+) -> Runner:
+    """What trains a row with a seed below `place`, unless that is done, and returns the run; None for a row that is
+    only counted."""
 
     def run(row: Row, seed: int) -> ClassifierRun | None:
         tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
         if not isinstance(row, TrainedRow):
             return None
-        path = _place(row, seed, place)
-        if not _finished(path):
+        path = place_of(row, seed, place)
+        if not is_finished(path):
             source = given or open_source(row.data, data_dir)
             job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
             job.run(path, replicas, FitOptions(True, tell, []))
@@ -82,49 +169,54 @@ def reproduce(
         done.given = given
         return done
 
-    result = SuiteResult(name, spec, scale, [RowResult(row.name, _published(row)) for row in ready])
-    measure_rows(result, ready, range(seeds if spec.protocol else 1), run, place / name / scale, tell)
+    return run
+
+
+def measured(ready: Prepared, run: Runner, place: Path, tell: Callable[[str], None]) -> SuiteResult:
+    """The result of a suite's rows, each run and measured, written below `place`."""
+    rows = [RowResult(row.name, _published(row)) for row in ready.rows]
+    result = SuiteResult(ready.name, ready.suite, ready.scale, rows)
+    measure_rows(result, ready.trainings, run, place / ready.name / ready.scale, tell)
     return result
 
 
 def measure_rows(
-    result: SuiteResult,
-    rows: Sequence[Row],
-    seeds: Iterable[int],
-    run: Callable[[Row, int], Run | None],
-    folder: Path,
-    tell: Callable[[str], None],
+    result: SuiteResult, trainings: Iterable[Training], run: Runner, folder: Path, tell: Callable[[str], None]
 ) -> None:
-    """Fill `result` with the figures of the `run` of each of `rows` and `seeds`, and write it to `folder` after each.
+    """Fill `result` with the figures of the `run` of each row and seed of `trainings`, and write it to `folder` after
+    each.
 
     A failed row does not stop the others, a signal or an unwritable disk does: ReskerasError.
     """
     import keras  # after reskeras.api, which brings TensorFlow in quietly
     import tensorflow as tf
 
-    for number, seed in enumerate(seeds, 1):
-        for row, found in zip(rows, result.rows, strict=True):
-            if found.error:
-                continue
-            try:
-                done = run(row, seed)
-                found.figures[seed] = figures_of(row, done, result.suite.measures)
-                found.runs |= {seed: str(done.path)} if done else {}
-                made = done.folder.provenance() if done else None
-                found.differences = differences(result.suite, row, made, number)
-            except (ReskerasError, tf.errors.OpError, MemoryError) as error:
-                if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
-                    again = "the same command" if result.scale else "the same command with --resume"
-                    raise ReskerasError(
-                        f"{result.name}: stopped on request in {row.name}; {again} continues", error.status
-                    ) from error
-                if isinstance(error, Unwritable):  # the next row would fail too
-                    raise
-                found.error = str(error).strip().partition("\n")[0] or type(error).__name__
-                tell(f"{row.name} failed: {found.error}")
-            result.save(folder)
-            keras.backend.clear_session()
-    write_page(page_of_suite(result), folder / REPORT_FILE)
+    rows = {row.row: row for row in result.rows}
+    for row, seed in trainings:
+        found = rows[row.name]
+        if found.error:
+            continue
+        try:
+            done = run(row, seed)
+            measures = figures_of(row, done, result.suite.measures)
+            found.figures[seed], found.right[seed] = measures.figures, measures.right
+            if done:
+                found.runs[seed], found.records[seed] = str(done.path), RunRecord.of(done)
+            made = done.folder.provenance() if done else None
+            found.differences = differences(result.suite, row, made, len(found.figures))
+        except (ReskerasError, tf.errors.OpError, MemoryError) as error:
+            if isinstance(error, ReskerasError) and error.status in SIGNALS.values():
+                again = "the same command" if result.scale else "the same command with --resume"
+                raise ReskerasError(
+                    f"{result.name}: stopped on request in {row.name}; {again} continues", error.status
+                ) from error
+            if isinstance(error, Unwritable):  # the next row would fail too
+                raise
+            found.error = str(error).strip().partition("\n")[0] or type(error).__name__
+            tell(f"{row.name} failed: {found.error}")
+        save_result(result, folder)
+        keras.backend.clear_session()
+    write_suite_page(result, folder / REPORT_FILE)
 
 
 def opened_replicas(rows: Sequence[Row], devices: int) -> Replicas:
@@ -137,55 +229,15 @@ def opened_replicas(rows: Sequence[Row], devices: int) -> Replicas:
     return replicas
 
 
-def prepared(
-    suite: str | Path, scale: str, rows: Sequence[str] = (), seeds: int = 1, data: str | None = None
-) -> tuple[SuiteSpec, list[Row]]:
-    """The suite and its rows, validated; ReskerasError (status 2) for a wrong request."""
-    known = read_scale(scale)
-    if seeds < 1:
-        raise ReskerasError(f"seeds: {seeds}: should be at least 1")
-    spec = read_suite(suite)
-    return spec, rows_of(spec, known, rows, data)
-
-
 def _published(row: Row) -> dict[str, Any]:
     return {str(measure): figure for measure, figure in row.asked.published.items()}
 
 
-def cost(rows: Sequence[Row], seeds: int, out: str | Path | None = None, data_dir: str | Path | None = None) -> Cost:
-    """The cost of training `rows`, at the median rate of the finished runs in `out`."""
-    place = local_path(out or PLACE, "out")
-    trained = {row.identity: row for row in rows if isinstance(row, TrainedRow)}.values()
-    sources = {name: open_source(name, data_dir) for name in {row.data for row in trained}}
-    total, left, seconds = 0.0, 0, 0.0
-    rates = _rates(place)
-    for row in trained:
-        source = sources[row.data]
-        images, plan = source.training_images("reproduce").count, fitted_to_data(row.spec, source).lower()
-        work = BACKWARD * plan.complexity().multiply_adds * images * row.epochs(images)
-        for seed in range(seeds):
-            total += work
-            if not _finished(_place(row, seed, place)):
-                left += 1
-                seconds += work / statistics.median(rates) if rates else 0.0
-    return Cost(len(trained) * seeds, left, total, seconds if rates or not left else None)
-
-
-def _rates(place: Path) -> list[float]:
-    """Multiply-adds per second of every finished training in `place`, by its median epoch."""
-    rates = []
-    for path in sorted(place.glob("runs/*/seed-*")):
-        if _finished(path):
-            run = ClassifierRun(path)
-            images = run.folder.provenance().get("training_images", 0)
-            seconds = statistics.median(row["seconds"] for row in run.folder.metrics())
-            rates.append(BACKWARD * run.plan.complexity().multiply_adds * images / seconds)
-    return rates
-
-
-def _place(row: Row, seed: int, place: Path) -> Path:
+def place_of(row: Row, seed: int, place: Path) -> Path:
+    """The folder of a run below `place`."""
     return place / "runs" / label_of(row) / f"seed-{seed}"
 
 
-def _finished(path: Path) -> bool:
+def is_finished(path: Path) -> bool:
+    """Whether the run in a folder was trained to its end."""
     return (path / MODEL_FILE).is_file() and "trained_sha256" in RunFolder(path).provenance()

@@ -1,52 +1,44 @@
-"""Results of a suite: figures by row and seed beside the published ones, and whether the findings are reproduced."""
+"""Results of a suite: figures by row and seed beside the published ones, and what became of the findings."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from reskeras.experiments.measures import MEASURES
-from reskeras.experiments.suite import SuiteSpec
-from reskeras.files import write_csv, write_json
+from reskeras.experiments.records import COLUMNS, RunRecord
+from reskeras.experiments.right_images import RightImages
+from reskeras.experiments.statistics import Statistics
+from reskeras.experiments.suite import FindingSpec, SuiteSpec, read_scale
+from reskeras.experiments.verdicts import Side, Verdict, judge, pooled_deviation
 from reskeras.printable import short_repr
-
-RESULTS_FILE, TABLE_FILE = "results.json", "results.csv"
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Median, mean and sample standard deviation (0 for a single value) over `count` seeds."""
-
-    median: float
-    mean: float
-    deviation: float
-    count: int
-
-    @classmethod
-    def of(cls, values: list[float]) -> Statistics:
-        """Statistics of at least one value."""
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        return cls(statistics.median(values), statistics.fmean(values), deviation, len(values))
 
 
 @dataclass
 class RowResult:
-    """A row's figures and runs by seed; `differences` from the paper's protocol; `error` if it failed."""
+    """By seed a row's figures, its runs' folders, records of them, and by split the images that they had right;
+    `differences` from the paper's protocol; `error` if it failed."""
 
     row: str
     published: dict[str, Any]
     differences: list[str] = field(default_factory=list)
     figures: dict[int, dict[str, float]] = field(default_factory=dict)
     runs: dict[int, str] = field(default_factory=dict)
+    right: dict[int, dict[str, RightImages]] = field(default_factory=dict)
+    records: dict[int, RunRecord] = field(default_factory=dict)
     error: str = ""
 
     def statistics(self, measure: str) -> Statistics | None:
         """Statistics over the seeds that have the measure."""
         values = [figures[measure] for figures in self.figures.values() if measure in figures]
         return Statistics.of(values) if values else None
+
+    def side(self, measure: str) -> Side | None:
+        """What a verdict compares: the measure over the seeds that have it, and the images that they had right."""
+        found, split = self.statistics(measure), MEASURES[measure].by_image
+        right = [images[split] for images in self.right.values() if split in images]
+        return Side(self.row, found, right) if found else None
 
 
 @dataclass
@@ -70,21 +62,41 @@ class SuiteResult:
         """The row called `name`, if it was requested."""
         return next((row for row in self.rows if row.row == name), None)
 
-    def findings(self) -> list[tuple[str, str]]:
-        """For every finding: (the paper's claim, the outcome here with its numbers)."""
-        return [(each.says, self._outcome(each.less, each.more, each.by)) for each in self.suite.findings]
+    def findings(self) -> list[tuple[FindingSpec, Verdict]]:
+        """Every finding on rows that exist at this scale, and what became of it here."""
+        there = {row.row for row in self.suite.rows if not self.scale or row.runs_at(read_scale(self.scale))}
+        return [(each, self._verdict(each)) for each in self.suite.findings if {each.less, each.more} <= there]
 
-    def _outcome(self, less: str, more: str, by: str) -> str:
-        rows = [row for name in (less, more) if (row := self.row(name)) is not None]
-        pair = [found for row in rows if (found := row.statistics(by)) is not None]
-        if len(pair) < 2:
-            return "not measured"
-        if rows[0].runs and rows[0].runs == rows[1].runs:
-            return "cannot be told: the two rows are the same network at this scale"
-        low, high = (MEASURES[by].shown(each.median) for each in pair)
-        runs = min(len(row.runs) for row in rows)
-        of = f", medians of {runs} runs" if runs > 1 else ", one run each" if runs else ""
-        return f"{_verdict(pair[0], pair[1], by)} {by.replace('_', ' ')} {low} ({less}), {high} ({more}){of}"
+    def _verdict(self, finding: FindingSpec) -> Verdict:
+        less, more = (self.row(name) for name in (finding.less, finding.more))
+        pair = [row.side(finding.by) if row else None for row in (less, more)]
+        if not (less and more and pair[0] and pair[1]):
+            return Verdict("not measured", "")
+        if less.runs and less.runs == more.runs:
+            return Verdict("undecided", "the two rows are the same network at this scale")
+        known = [found for row in self.rows if (found := row.statistics(finding.by))]
+        return judge(pair[0], pair[1], finding.by, pooled_deviation(known, finding.by))
+
+    def runs(self) -> Iterator[tuple[str, int, RunRecord]]:
+        """The row, the seed and the record of every run, one row after the other."""
+        for row in self.rows:
+            for seed, record in row.records.items():
+                yield row.row, seed, record
+
+    def runs_table(self, shown: bool = True) -> tuple[list[str], list[list[Any]]]:
+        """Columns and lines of the table of runs: their figures, as texts if they are to be `shown`, and how each was
+        made."""
+        measures = [name for name in self.suite.measures if not MEASURES[name].counted]
+        lines: list[list[Any]] = []
+        for row in self.rows:
+            for seed, record in row.records.items():
+                figures = [row.figures.get(seed, {}).get(name) for name in measures]
+                told = [
+                    "" if value is None else MEASURES[name].shown(value) if shown else value
+                    for name, value in zip(measures, figures, strict=True)
+                ]
+                lines.append([row.row, str(seed), *told, *record.columns()])
+        return ["row", "seed", *(name.replace("_", " ") for name in measures), *COLUMNS], lines
 
     def differences(self) -> tuple[list[str], dict[str, list[str]]]:
         """Differences from the paper's protocol: those that all rows share, then by row the remaining ones."""
@@ -122,58 +134,6 @@ class SuiteResult:
             totals = {name: row.statistics(name) for name in shown}
             lines.append([word, *(shown[name](getattr(each, word)) if each else "" for name, each in totals.items())])
         return [row.row, *(name.replace("_", " ") for name in shown)], lines
-
-    def save(self, folder: Path) -> None:
-        """Write results.json and results.csv, each atomically."""
-        data = {
-            "suite": self.name,
-            "scale": self.scale,
-            "spec": self.suite.sparse(),
-            "rows": [
-                {
-                    **asdict(row),
-                    "statistics": {
-                        name: asdict(found) for name in self.suite.measures if (found := row.statistics(name))
-                    },
-                }
-                for row in self.rows
-            ],
-            "findings": [{"says": says, "outcome": outcome} for says, outcome in self.findings()],
-        }
-        write_json(folder / RESULTS_FILE, data)
-        table: list[list[Any]] = [["row", "measure", "published", "median", "mean", "deviation", "runs", "differences"]]
-        for row in self.rows:
-            for name in self.suite.measures:
-                if found := row.statistics(name):
-                    table.append(
-                        [
-                            row.row,
-                            name,
-                            row.published.get(name, ""),
-                            found.median,
-                            found.mean,
-                            found.deviation,
-                            found.count,
-                            "; ".join(row.differences),
-                        ]
-                    )
-        write_csv(folder / TABLE_FILE, table)
-
-
-def _verdict(less: Statistics, more: Statistics, by: str) -> str:
-    """Whether the first is below the second: yes, no, or undecided.
-
-    Undecided are medians that are equal as printed, and means over several runs that differ by less than twice the
-    standard error of their difference.
-    """
-    shown = MEASURES[by].shown
-    if shown(less.median) == shown(more.median):
-        return "undecided: equal,"
-    if min(less.count, more.count) > 1:
-        error = math.hypot(*(each.deviation / math.sqrt(each.count) for each in (less, more)))
-        if abs(less.mean - more.mean) < 2 * error:
-            return "undecided: the difference is within the spread of the runs,"
-    return "yes:" if less.median < more.median else "no:"
 
 
 def _printed(measure: str, value: Any) -> str:

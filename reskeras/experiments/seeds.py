@@ -10,7 +10,7 @@ from typing import Any, cast
 from reskeras.caller_state import preserved
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError, shown
-from reskeras.experiments.measures import FIGURES_FILE
+from reskeras.experiments.measures import MEASURES_FILE
 from reskeras.experiments.reproduce import measure_rows
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.suite import SuiteSpec, ViewsSpec
@@ -70,7 +70,7 @@ def train_seeds(
     def run(_: Row | None, seed: int) -> Run:
         tell(f"{name}, seed {seed}")
         place = folder / f"seed-{seed}"
-        remove(place / FIGURES_FILE)  # of a shorter training
+        remove(place / MEASURES_FILE)  # of a shorter training
         return train(spec, data, named, task=task, out=place, resume=place.exists(), tell=tell, **{**how, "seed": seed})
 
     begun = run(None, first)  # what is wrong with the request is raised
@@ -86,6 +86,6 @@ def train_seeds(
     suite = validated(SuiteSpec, said)
     result = SuiteResult("train", suite, "", [RowResult(label, {})])
     row = Row(suite.rows[0], cast(AnyNetwork, wanted), begun.plan, None, None, ViewsSpec())
-    numbers = range(first, first + seeds)
-    measure_rows(result, [row], numbers, lambda row, seed: begun if seed == first else run(row, seed), folder, tell)
+    trainings = [(row, seed) for seed in range(first, first + seeds)]
+    measure_rows(result, trainings, lambda row, seed: begun if seed == first else run(row, seed), folder, tell)
     return result

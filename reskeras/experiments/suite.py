@@ -11,11 +11,14 @@ from reskeras.documents.fields import Spec, whole
 from reskeras.documents.shipped import read_document, shipped_names
 from reskeras.errors import ReskerasError, unknown
 
-Scale = Literal["paper", "short", "smoke"]
-SCALES: tuple[Scale, ...] = ("paper", "short", "smoke")
+Scale = Literal["paper", "budget", "short", "smoke"]
+SCALES: tuple[Scale, ...] = ("paper", "budget", "short", "smoke")
+Turn = Literal["must", "should", "may"]
+TURNS: tuple[Turn, ...] = ("must", "should", "may")
 MeasureName = Literal[
     "test_error",
     "top5_error",
+    "best_error",
     "training_error",
     "gap",
     "map_area",
@@ -61,9 +64,17 @@ class ScaleSpec(Spec):
         )
 
 
+class BudgetSpec(Spec):
+    """A row's part in the evidence that two cores can gather (the scale `budget`): its turn among all rows, and the
+    number of its seeds unless another is asked for."""
+
+    turn: Turn
+    seeds: Annotated[int, whole(1, 100)] = 1
+
+
 class ProtocolSpec(Spec):
-    """How a paper trains and measures, and what replaces that at the smaller scales. `images` is the paper's number of
-    training images."""
+    """How a paper trains and measures, and what replaces that at the smaller scales; `budget` may be left out.
+    `images` is the paper's number of training images."""
 
     description: Text
     images: Annotated[int, whole(1, 100_000_000)]
@@ -73,6 +84,8 @@ class ProtocolSpec(Spec):
     def _whole(self) -> ProtocolSpec:
         for name in SCALES:
             scale = self.scales.get(name)
+            if scale is None and name == "budget":
+                continue
             if scale is None or not scale.data or not scale.recipe:
                 raise ValueError(f"scales.{name} needs data and recipe")
         return self
@@ -81,7 +94,8 @@ class ProtocolSpec(Spec):
 class RowSpec(Spec):
     """One row: a catalogued name or the fields of a network, and its published figures by measure, in the paper's unit
     (errors in per cent). `why` explains a count that differs from the published digits, `differs` what no scale
-    reproduces of the paper's protocol."""
+    reproduces of the paper's protocol. A row with `budget` is run at that scale too; one that is `ours` is not in the
+    paper, and is run at that scale alone."""
 
     row: Name
     network: str | dict[str, Any]
@@ -91,6 +105,18 @@ class RowSpec(Spec):
     why: Text = ""
     differs: Text = ""
     scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
+    budget: BudgetSpec | None = None
+    ours: bool = False
+
+    @model_validator(mode="after")
+    def _runs_somewhere(self) -> RowSpec:
+        if self.ours and self.budget is None:
+            raise ValueError("ours: a row that is not in the paper needs budget")
+        return self
+
+    def runs_at(self, scale: Scale) -> bool:
+        """Whether it is a row of that scale."""
+        return self.budget is not None if scale == "budget" else not self.ours
 
 
 class FindingSpec(Spec):

@@ -42,6 +42,11 @@ class Row:
         """Its label in the table."""
         return self.asked.row
 
+    def seeds(self, asked: int | None, scale: str) -> int:
+        """How many seeds it is trained with: as many as are asked for, else 1, or as many as its budget says."""
+        budget = self.asked.budget
+        return asked or (budget.seeds if budget and scale == "budget" else 1)
+
     @property
     def identity(self) -> str:
         """Hash of everything but the seed that decides the row's run: eight hexadecimal digits."""
@@ -67,14 +72,16 @@ class TrainedRow(Row):
 def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: str | None = None) -> list[Row]:
     """The `wanted` rows of `suite` at a scale, by default all; `data` replaces the scale's.
 
-    Raises ReskerasError (status 2) for unknown rows, and for two that differ only in their label (at the smoke scale,
-    which only shows that everything runs, rows may coincide).
+    Raises ReskerasError (status 2) for unknown rows, for a scale that has none, and for two that differ only in their
+    label (at the smoke scale, which only shows that everything runs, rows may coincide).
     """
-    names = [row.row for row in suite.rows]
+    names = [row.row for row in suite.rows if row.runs_at(scale)]
+    if not names:
+        raise ReskerasError(f"scale: no row of this suite is run at the scale {scale}")
     for name in wanted:
         if name not in names:
             raise unknown("rows", name, names)
-    rows = [_row(suite, row, scale, data) for row in suite.rows]
+    rows = [_row(suite, row, scale, data) for row in suite.rows if row.row in names]
     if scale != "smoke":
         known: dict[str, str] = {}
         for row in rows:
@@ -128,8 +135,8 @@ def _trained_row(
     if said.network:
         spec = laid_over(spec, _kept(spec, said.network) | said.network, f"row {asked.row}, scale {scale}")
     source = data or said.data
-    if source is None or said.recipe is None:  # no protocol leaves them out
-        raise ReskerasError(f"scales.{scale} needs data and recipe")
+    if source is None or said.recipe is None:
+        raise ReskerasError(f"scales.{scale}: the protocol of row {asked.row!r} has no such scale")
     chosen = read_recipe(said.recipe)
     if said.fields:
         chosen = read_recipe(chosen, **said.fields)
@@ -187,7 +194,7 @@ def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:
     mine, theirs = _decided(row.recipe), _decided(paper.recipe)
     said = []
     if (mine["epochs"], mine["iterations"]) != (theirs["epochs"], theirs["iterations"]):
-        said.append(f"{_length(row.recipe)} instead of {_length(paper.recipe)}")
+        said.append(f"{length_of(row.recipe)} instead of {length_of(paper.recipe)}")
     for field in mine:  # sgd's fields are those of a recipe with sgd alone
         if field not in ("epochs", "iterations", "precision", "form") and mine[field] != theirs.get(field, mine[field]):
             said.append(f"{field.replace('_', ' ')} {_value(mine[field])} instead of {_value(theirs[field])}")
@@ -203,7 +210,8 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _length(recipe: Recipe) -> str:
+def length_of(recipe: Recipe) -> str:
+    """`14 epochs` or `64,000 iterations`."""
     if recipe.iterations:
         return f"{recipe.iterations:,} iterations"
     return f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"

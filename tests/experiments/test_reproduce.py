@@ -112,7 +112,7 @@ def test_counting_needs_no_training(tmp_path):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("v1-figure-6", "--scale", "big"), "scale: 'big' is not one of paper, short, smoke"),
+        (("v1-figure-6", "--scale", "big"), "scale: 'big' is not one of paper, budget, short, smoke"),
         (("v1-figure-6", "--seeds", "0"), "seeds: 0: should be at least 1"),
         (("v1-figure-66",), "did you mean v1-figure-6?"),
         (("v1-figure-6", "--rows", "plain-200"), "did you mean plain-20?"),

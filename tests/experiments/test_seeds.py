@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import reskeras
 from reskeras.errors import ReskerasError
-from reskeras.experiments.page import read_result
+from reskeras.experiments.results_folder import read_result
 from reskeras.report.curves import draw_curves, mean_of
 from reskeras_cli.main import commands
 

@@ -6,12 +6,13 @@ import pytest
 
 from reskeras.errors import ReskerasError
 from reskeras.experiments.reproduce import prepared
-from reskeras.experiments.results import Statistics
+from reskeras.experiments.statistics import Statistics
 from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_names
 from reskeras.experiments.suite_rows import differences, label_of, rows_of
 from reskeras.networks.catalog import catalog
 
 PAPERS = [
+    "cifar-shortcuts",
     "inception-figure-26",
     "v1-figure-4",
     "v1-figure-6",
@@ -44,12 +45,17 @@ def test_every_table_and_figure_on_classification_is_there():
     assert suite_names() == PAPERS
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", PAPERS)
+def has_rows(name, scale):
+    return any(row.runs_at(scale) for row in read_suite(name).rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, scale) for name in PAPERS for scale in SCALES if has_rows(name, scale)]
+)
 def test_every_row_is_a_network_and_a_recipe_at_every_scale(name, scale):
     suite = read_suite(name)
     rows = rows_of(suite, scale)
-    assert len(rows) == len(suite.rows)
+    assert [row.asked for row in rows] == [row for row in suite.rows if row.runs_at(scale)]
     for row in rows:
         assert row.plan.output_shape[0] > 1
         if suite.protocol:
@@ -64,9 +70,30 @@ def test_every_row_is_a_network_and_a_recipe_at_every_scale(name, scale):
 @pytest.mark.parametrize("name", PAPERS)
 def test_named_rows_keep_their_networks_at_the_paper_scale(name):
     suite = read_suite(name)
-    for asked, row in zip(suite.rows, rows_of(suite, "paper"), strict=True):
-        if isinstance(asked.network, str):
-            assert row.spec == catalog()[asked.network].spec
+    for row in rows_of(suite, "paper"):
+        if isinstance(row.asked.network, str):
+            assert row.spec == catalog()[row.asked.network].spec
+
+
+def test_the_budget_is_the_rows_that_have_one_and_ours_are_nowhere_else():
+    suite = read_suite("v2-table-2")
+    budget, paper = ([row.name for row in rows_of(suite, scale)] for scale in ("budget", "paper"))
+    assert budget == [row.row for row in suite.rows if row.budget]
+    assert {"original 56", "full preact 56"} <= {*budget} - {*paper}
+    assert {row.row for row in suite.rows} == {*budget, *paper}
+    assert all(row.spec.sparse()["depth"] == int(row.name[-3:]) for row in rows_of(suite, "budget"))  # never relabelled
+    with pytest.raises(ReskerasError, match="no row of this suite is run at the scale budget"):
+        rows_of(read_suite("v1-table-4"), "budget")
+    with pytest.raises(ReskerasError, match="'bn after add 110' is not one of"):
+        rows_of(suite, "budget", ["bn after add 110"])
+
+
+def test_every_trained_row_of_the_budget_has_the_same_recipe_and_images():
+    recipes = {}
+    for name in PAPERS:
+        for row in rows_of(read_suite(name), "budget") if has_rows(name, "budget") else ():
+            recipes[row.recipe.model_dump_json(), row.data] = name
+    assert len(recipes) == 1
 
 
 @pytest.mark.parametrize("name", ["v1-table-1", "v1-table-6"])
@@ -125,7 +152,7 @@ def test_suites_share_the_runs_of_what_is_the_same():
 
 def test_runs_of_earlier_versions_are_found_again():
     # identities as they were before recipes had losses
-    rows = prepared("v1-figure-6", "short")[1]
+    rows = prepared("v1-figure-6", "short").rows
     assert [row.identity for row in rows[:3]] == ["54da68f1", "8eb7de5a", "f4415bb9"]
 
 
@@ -164,6 +191,8 @@ def test_images_held_out_as_the_paper_does_are_no_difference(images, said):
         ((MINE % "").replace("row: two", "row: one"), "row 'one' appears twice"),
         ((MINE % "").replace("protocol: cifar\n", ""), "test_error needs a protocol"),
         ((MINE % "").replace("measures: [test_error]", "measures: [luck]"), "'luck' is not one of test_error"),
+        ((MINE % "").replace("depth: 20}", "depth: 20}, ours: true"), "a row that is not in the paper needs budget"),
+        ((MINE % "").replace("depth: 20", "depth: 20}, budget: {turn: soon"), "'soon' is not one of must"),
     ],
 )
 def test_what_is_wrong_in_a_suite_is_told(tmp_path, text, why):

@@ -1,0 +1,145 @@
+"""What the trainings of suites cost, and how long those that are left will take on this machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras  # after reskeras.api, which brings TensorFlow in quietly
+import tensorflow as tf
+
+from reskeras.data.registry import open_source
+from reskeras.data.source import Source
+from reskeras.diagnosis.speed import step_rate
+from reskeras.errors import ReskerasError
+from reskeras.experiments.reproduce import PLACE, Prepared, is_finished, place_of
+from reskeras.experiments.suite_rows import TrainedRow, label_of
+from reskeras.files import local_path, write_json
+from reskeras.plans.plan import Plan
+from reskeras.run_provenance import provenance
+from reskeras.runs import RunFolder
+from reskeras.stored import read_json
+from reskeras.training.job import fitted_to_data
+from reskeras.training.strategy import Replicas
+
+BACKWARD = 3  # a training step counts as three forward passes
+SPEEDS_FILE = "speeds.json"
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """The cost of one training: multiply-adds in all, the share that is still to be done, and the seconds of that if
+    they are known."""
+
+    suite: str
+    row: str
+    seed: int
+    multiply_adds: float
+    left: float
+    seconds: float | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.left == 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of different trainings, in the order in which they run."""
+
+    trainings: Sequence[TrainingCost]
+
+    @property
+    def left(self) -> int:
+        """How many trainings are not finished."""
+        return sum(not each.is_done for each in self.trainings)
+
+    @property
+    def multiply_adds(self) -> float:
+        """Those of all trainings."""
+        return sum(each.multiply_adds for each in self.trainings)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of what is left; None unless they are known of every training."""
+        known = [each.seconds for each in self.trainings]
+        return None if None in known else sum(each for each in known if each is not None)
+
+
+def cost(
+    suites: Iterable[Prepared],
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    replicas: Replicas | None = None,
+    tell: Callable[[str], None] = lambda note: None,
+) -> Cost:
+    """The cost of the trainings of `suites`, those that they share counted once.
+
+    Seconds are those of a row's finished epochs in `out`, or else of a step measured now over `replicas`, which is kept
+    in `out` for the next time; without replicas nothing is measured, and they may be unknown. `tell` gets each row
+    before it is measured.
+    """
+    place = local_path(out or PLACE, "out")
+    sources: dict[str, Source] = {}
+    found: dict[Path, TrainingCost] = {}
+    for ready in suites:
+        for row, seed in ready.trainings:
+            if not isinstance(row, TrainedRow) or (path := place_of(row, seed, place)) in found:
+                continue
+            if row.data not in sources:
+                sources[row.data] = open_source(row.data, data_dir)
+            work = _Work.of(row, sources[row.data])
+            left = 0.0 if is_finished(path) else max(1 - len(_seconds(path)) / work.epochs, 0.0)
+            each = _epoch_seconds(work, row, place, replicas, tell) if left else 0.0
+            seconds = None if each is None else each * work.epochs * left
+            found[path] = TrainingCost(ready.name, row.name, seed, work.multiply_adds, left, seconds)
+    return Cost(tuple(found.values()))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A training: its plan, its epochs, and the images of one, of which a validated one costs a third of a trained."""
+
+    plan: Plan
+    epochs: float
+    images: float
+
+    @classmethod
+    def of(cls, row: TrainedRow, source: Source) -> _Work:
+        count = source.training_images("reproduce").count
+        plan = fitted_to_data(row.spec, source).lower()
+        return cls(plan, row.epochs(count), count + source.test.count / BACKWARD)
+
+    @property
+    def multiply_adds(self) -> float:
+        return BACKWARD * self.images * self.epochs * self.plan.complexity().multiply_adds
+
+
+def _epoch_seconds(
+    work: _Work, row: TrainedRow, place: Path, replicas: Replicas | None, tell: Callable[[str], None]
+) -> float | None:
+    """Seconds of an epoch: the median of the row's finished ones, or by the speed of a step, which is measured once."""
+    if known := [each for run in (place / "runs" / label_of(row)).glob("seed-*") for each in _seconds(run)]:
+        return statistics.median(known)
+    machine = provenance()["machine"]
+    key = f"{label_of(row)} on {machine['cpus']} of {machine['processor']}, {replicas.count if replicas else 1} devices"
+    path = place / SPEEDS_FILE
+    rates = read_json(path, "reproduce", dict[str, float]) if path.is_file() else {}
+    if key not in rates and replicas is not None:
+        tell(f"measuring a step of {row.name}")
+        try:
+            rates[key] = step_rate(work.plan, row.recipe, replicas, row.recipe.step_images)
+        except (ReskerasError, tf.errors.OpError) as error:
+            tell(f"a step of {row.name} failed: {str(error).strip().partition(chr(10))[0]}")
+            return None
+        keras.backend.clear_session()
+        write_json(path, rates)
+    return work.images / rates[key] if key in rates else None
+
+
+def _seconds(run: Path) -> list[float]:
+    """Seconds of the finished epochs of a run."""
+    return [each["seconds"] for each in RunFolder(run).metrics()] if run.is_dir() else []
