@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import reskeras
-from reskeras.experiments.suite import suite_names
+from reskeras.experiments import suite_rows
+from reskeras.experiments.suite import SuiteSpec, suite_names
 from reskeras_cli.main import commands
 
 
@@ -138,7 +139,114 @@ def test_every_suite_runs_at_smoke_scale(name, tmp_path_factory):
     assert not result.failed
     for row in result.rows:
         assert row.figures[0].keys() == set(result.suite.measures)
-    assert all(outcome != "not measured" for _, outcome in result.findings())
+    assert all(verdict.word != "not measured" for _, verdict in result.findings())
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Two small suites in the place of the built-in ones, whose budget is that of the smoke scale."""
+    from reskeras.experiments import reproduce as module
+    from reskeras.experiments.suite import ProtocolSpec, read_protocol
+
+    def suite(*rows):
+        return SuiteSpec.model_validate(
+            {
+                "title": "t",
+                "source": "s",
+                "expects": "e",
+                "protocol": "cifar",
+                "measures": ["test_error"],
+                "rows": [
+                    {"row": name, "network": f"cifar-{name}", "budget": {"turn": turn, "seeds": seeds}}
+                    for name, turn, seeds in rows
+                ],
+            }
+        )
+
+    suites = {
+        "one": suite(("plain-20", "may", 1), ("resnet-20", "must", 2)),
+        "two": suite(("resnet-20", "must", 2), ("plain-32", "should", 1)),
+    }
+    known = read_protocol("cifar").sparse()
+    known["scales"]["budget"] = known["scales"]["smoke"]
+    monkeypatch.setattr(suite_rows, "read_protocol", lambda name: ProtocolSpec.model_validate(known))
+    monkeypatch.setattr(module, "suite_names", lambda: [*suites])
+    monkeypatch.setattr(module, "read_suite", suites.__getitem__)
+    return suites
+
+
+def test_all_suites_are_run_by_turns_and_what_they_share_once(small, tmp_path):
+    told = []
+    results = reskeras.reproduce_all("budget", only=["must", "should"], out=tmp_path, tell=told.append)
+    trained = [told[place - 1] for place, note in enumerate(told) if note.startswith("preprocessing")]
+    assert trained == ["resnet-20, seed 0", "resnet-20, seed 1", "plain-32, seed 0"]
+    assert [(each.name, [(row.row, sorted(row.figures)) for row in each.rows]) for each in results] == [
+        ("one", [("resnet-20", [0, 1])]),
+        ("two", [("resnet-20", [0, 1]), ("plain-32", [0])]),
+    ]
+    told.clear()
+    everything = reskeras.reproduce_all("budget", out=tmp_path, tell=told.append)
+    assert sum(note.startswith("preprocessing") for note in told) == 1  # plain-20 is what was left
+    assert {row.row for row in everything[0].rows} == {"plain-20", "resnet-20"}
+
+
+def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp_path):
+    from reskeras.experiments.cost import cost
+    from reskeras.experiments.reproduce import all_prepared, opened_replicas
+
+    ready = all_prepared("budget")
+    unknown = cost(ready, tmp_path)
+    assert [(each.row, each.seed) for each in unknown.trainings] == [
+        ("plain-20", 0),
+        ("resnet-20", 0),
+        ("resnet-20", 1),
+        ("plain-32", 0),
+    ]
+    assert unknown.left == 4 and unknown.seconds is None
+    asked = []
+    measured = cost(ready, tmp_path, replicas=opened_replicas([], 1), tell=asked.append)
+    assert asked == [f"measuring a step of {row}" for row in ("plain-20", "resnet-20", "plain-32")]
+    assert measured.seconds > 0
+    assert cost(ready, tmp_path).seconds == measured.seconds  # kept
+    reskeras.reproduce_all("budget", only=["must"], out=tmp_path)
+    after = cost(ready, tmp_path)
+    assert [each.is_done for each in after.trainings] == [False, True, True, False]
+    plan = ready[1].rows[0].plan
+    run = reskeras.Run(next(tmp_path.glob("runs/cifar-resnet-20*/seed-0")))
+    counts = run.folder.provenance()["data"]
+    work = (3 * counts["train"] + counts["test"]) * run.plan.complexity().multiply_adds
+    assert after.trainings[1].multiply_adds == pytest.approx(work)
+    assert plan.weighted_layers() == run.plan.weighted_layers()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("all", "--scale", "budget", "--only", "soon"), "only: 'soon' is not one of must, should, may"),
+        (("all", "--scale", "smoke", "--only", "must"), "only: rows have turns at the scale budget alone"),
+        (("all", "--rows", "plain-20"), "rows: goes with one suite, not with all"),
+        (("all", "--seeds", "2"), "seeds: goes with one suite, not with all"),
+        (("all", "--data", "digits"), "data: goes with one suite, not with all"),
+        (("v1-figure-6", "--only", "must"), "only: goes with all; of one suite choose --rows"),
+        (("v1-table-4", "--scale", "budget"), "scale: no row of this suite is run at the scale budget"),
+    ],
+)
+def test_what_goes_with_all_suites_alone_is_told(words, why):
+    shown = ask("reproduce", *words)
+    assert shown.exit_code == 2
+    assert why in shown.stderr
+
+
+def test_all_suites_print_their_trainings_first_and_then_their_results(small, tmp_path):
+    shown = ask("reproduce", "all", "--scale", "budget", "--only", "must", "--out", tmp_path)
+    assert shown.exit_code == 0, shown.output
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert ["one", "resnet-20", "0"] in [line[:3] for line in lines]
+    assert shown.stdout.count("results.json") == 2
+    listed = json.loads(
+        ask("reproduce", "all", "--scale", "budget", "--only", "must", "--out", tmp_path, "--json").stdout
+    )
+    assert [each["suite"] for each in listed] == ["one", "two"]
 
 
 @pytest.mark.slow
