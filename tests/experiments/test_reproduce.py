@@ -165,7 +165,7 @@ def small(monkeypatch):
 
     suites = {
         "one": suite(("plain-20", "may", 1), ("resnet-20", "must", 2)),
-        "two": suite(("resnet-20", "must", 2), ("plain-32", "should", 1)),
+        "two": suite(("resnet-20", "must", 2), ("preact-110", "should", 1)),
     }
     known = read_protocol("cifar").sparse()
     known["scales"]["budget"] = known["scales"]["smoke"]
@@ -179,10 +179,10 @@ def test_all_suites_are_run_by_turns_and_what_they_share_once(small, tmp_path):
     told = []
     results = reskeras.reproduce_all("budget", only=["must", "should"], out=tmp_path, tell=told.append)
     trained = [told[place - 1] for place, note in enumerate(told) if note.startswith("preprocessing")]
-    assert trained == ["resnet-20, seed 0", "resnet-20, seed 1", "plain-32, seed 0"]
+    assert trained == ["resnet-20, seed 0", "resnet-20, seed 1", "preact-110, seed 0"]
     assert [(each.name, [(row.row, sorted(row.figures)) for row in each.rows]) for each in results] == [
         ("one", [("resnet-20", [0, 1])]),
-        ("two", [("resnet-20", [0, 1]), ("plain-32", [0])]),
+        ("two", [("resnet-20", [0, 1]), ("preact-110", [0])]),
     ]
     told.clear()
     everything = reskeras.reproduce_all("budget", out=tmp_path, tell=told.append)
@@ -200,12 +200,12 @@ def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp
         ("plain-20", 0),
         ("resnet-20", 0),
         ("resnet-20", 1),
-        ("plain-32", 0),
+        ("preact-110", 0),
     ]
     assert unknown.left == 4 and unknown.seconds is None
     asked = []
     measured = cost(ready, tmp_path, replicas=opened_replicas([], 1), tell=asked.append)
-    assert asked == [f"measuring a step of {row}" for row in ("plain-20", "resnet-20", "plain-32")]
+    assert asked == [f"measuring a step of {row}" for row in ("plain-20", "resnet-20", "preact-110")]
     assert measured.seconds > 0
     assert cost(ready, tmp_path).seconds == measured.seconds  # kept
     reskeras.reproduce_all("budget", only=["must"], out=tmp_path)

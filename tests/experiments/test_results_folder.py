@@ -50,7 +50,7 @@ def test_the_tables_of_runs_and_epochs_are_those_of_the_runs(written):
     assert [(row["row"], row["seed"]) for row in runs] == [
         (name, seed) for name in ("plain 8", "'-resnet") for seed in "01"
     ]
-    for row, made in zip(runs, (path for row in result.rows for path in row.runs.values()), strict=True):
+    for row, made in zip(runs, (path for each in result.rows for path in each.runs.values()), strict=True):
         run = reskeras.Run(made)
         assert float(row["test error"]) == 1 - run.evaluate().top1
         assert row["schedule"] == "1 epoch, steps at 0.1, batch 20"
