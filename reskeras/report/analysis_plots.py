@@ -177,7 +177,8 @@ def _responses(series: Sequence[Series]) -> Any:
         log_where_wide(axis, (layer.deviation for each in series for one in each.analyses for layer in one.responses))
     for each in series:
         runs = each.of(lambda analysis: [response.deviation for response in analysis.responses])
-        x, falling = along(len(runs[0])), [sorted(run, reverse=True) for run in runs]
+        x = along(len(runs[0]))
+        falling = each.of(lambda one: sorted((layer.deviation for layer in one.responses), reverse=True))
         plot.line(0, each, x, runs)
         plot.line(1, each, x, falling, lambda values: f"(mean {values.mean():.2f})")
     plot.axes[1].set_xlabel("layers, sorted by response" + (" (%)" if "%" in plot.axes[0].get_xlabel() else ""))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from reskeras.report.styles import Panels, line_styles
@@ -63,7 +62,8 @@ def draw_curves(
     marks: dict[str, dict[str, tuple[float, str]]] = {panel: {} for panel in axes}
     for curve in curves:
         ends[curve.panel].append(_errors(axes[curve.panel], curve, log))
-        if _is_number(value := (published or {}).get(curve.network)):
+        value: Any = (published or {}).get(curve.network)
+        if _is_number(value):
             marks[curve.panel].setdefault(curve.network, (float(value), curve.style["color"]))
     _limits(list(axes.values()), [value for inside in marks.values() for value, _ in inside.values()])
     direct, columns = max(map(len, ends.values())) <= MOST_DIRECT, min(len(axes), PANELS_A_ROW)
@@ -115,8 +115,7 @@ def _panels(titles: Sequence[str], what: str) -> tuple[Any, dict[str, Axes]]:
     rows = math.ceil(len(titles) / columns)
     figure = Figure(max(WIDTH, 3.6 * columns), HEIGHT * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axis, title in zip_longest(grid.flat, titles, fillvalue=""):
-        open_axes(axis, title)
+    for axis in grid.flat:
         whole_numbers(axis.xaxis)
         axis.tick_params(labelsize=SIZE - 1, labelbottom=True)
         axis.set_xlabel("epoch", fontsize=SIZE)
@@ -124,7 +123,10 @@ def _panels(titles: Sequence[str], what: str) -> tuple[Any, dict[str, Axes]]:
         axis.set_axis_off()
     for axis in grid[:, 0]:
         axis.set_ylabel(f"{what} (%)", fontsize=SIZE)
-    return figure, dict(zip(titles, grid.flat, strict=False))
+    axes = dict(zip(titles, grid.flat, strict=False))
+    for title, axis in axes.items():
+        open_axes(axis, title)
+    return figure, axes
 
 
 def _errors(axis: Axes, curve: Curve, log: str) -> End:
@@ -158,6 +160,7 @@ def _limits(axes: Sequence[Axes], published: Sequence[float]) -> None:
 def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
     """A matplotlib figure: the sum of a detector's `losses` and each of them, training thin, watched images bold."""
     from reskeras.report.figures import Figure, open_axes, whole_numbers
+    from reskeras.report.labels import add_key
 
     names = ("loss", *losses)
     figure, styles = Figure(8.5, 7.2), line_styles(runs)
@@ -165,23 +168,17 @@ def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
     for axis, name in zip(axes, names, strict=False):
         for run, rows in runs.items():
             _pair(axis, [rows], name, lambda loss: loss, styles[run])
-        open_axes(axis)
+        open_axes(axis, "total" if name == "loss" else name.replace("_", " "))
         whole_numbers(axis.xaxis)
         axis.set_ylim(bottom=0)
-        axis.set(title="total" if name == "loss" else name.replace("_", " "))
         axis.tick_params(labelbottom=True)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     axes[len(names) - 1].set(xlabel="epoch")
-    handles, labels = axes[0].get_legend_handles_labels()
-    thin, bold = axes[0].lines[:2]
-    axes[len(names)].legend(
-        [thin, bold, *(handles if len(runs) > 1 else [])],
-        ["training", WATCHED, *(labels if len(runs) > 1 else [])],
-        loc="upper left",
-        frameon=False,
-        fontsize=9,
-    )
+    if len(runs) > 1:
+        handles, labels = axes[0].get_legend_handles_labels()
+        axes[len(names)].legend(handles, labels, loc="upper left", frameon=False, fontsize=9)
+    add_key(figure, {"training": TRAINING_LINE, WATCHED: WATCHED_LINE})
     return figure
 
 

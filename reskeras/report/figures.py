@@ -139,10 +139,8 @@ def open_axes(axes: Axes, title: str = "") -> None:
 def add_legend(axes: Axes | Sequence[Axes]) -> None:
     """Add a legend of the labelled lines: inside the plot if there are few, else beside the axes on a wider figure."""
     several = [axes] if isinstance(axes, Axes) else list(axes)
-    handles, labels = (
-        [each for pair in (axis.get_legend_handles_labels() for axis in several) for each in pair[part]]
-        for part in (0, 1)
-    )
+    handles: list[Any] = [handle for axis in several for handle in axis.get_legend_handles_labels()[0]]
+    labels: list[str] = [label for axis in several for label in axis.get_legend_handles_labels()[1]]
     if len(labels) <= MOST_INSIDE and max(map(len, labels), default=0) <= LONGEST_NAME:
         several[0].legend(handles, labels, frameon=False, fontsize=SMALL)
         return

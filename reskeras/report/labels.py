@@ -22,7 +22,13 @@ SIZE = 11  # font of labels, points; 8 pixels where a figure of 7.7 inches is 39
 CHARACTER = 0.56  # width of a usual character, as a share of the font's size
 ROOM = 1.35  # inches that a figure has for labels without being widened
 GREY = "#444444"  # of a key's lines, which stand for those of any colour
-MARK = {"marker": "D", "markersize": 7.0, "markerfacecolor": "none", "markeredgewidth": 1.5, "linestyle": "none"}
+MARK: dict[str, Any] = {
+    "marker": "D",
+    "markersize": 7.0,
+    "markerfacecolor": "none",
+    "markeredgewidth": 1.5,
+    "linestyle": "none",
+}
 BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
 
 
@@ -51,7 +57,9 @@ def end_of(name: str, line: Line2D, figure: str = "") -> End:
     x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
     known = np.flatnonzero(np.isfinite(y))
     last = int(known[-1]) if len(known) else -1
-    return End(name, figure, str(line.get_color()), float(x[last]), float(y[last]) if len(known) else None)
+    return End(
+        name, figure, str(line.get_color()), float(x[last]) if len(x) else 0.0, float(y[last]) if len(known) else None
+    )
 
 
 def label_ends(axes: Axes, ends: Sequence[End], gutter: float = 0.0, columns: int = 1) -> None:
@@ -60,7 +68,13 @@ def label_ends(axes: Axes, ends: Sequence[End], gutter: float = 0.0, columns: in
     figure: Any = axes.figure
     right = axes.transAxes + ScaledTranslation((gutter + 11) / 72, 0, figure.dpi_scale_trans)
     for end in ends:
-        leader = {"arrowstyle": "-", "color": end.colour, "linewidth": 0.9, "alpha": 0.7, "relpos": (0, 0.5)}
+        leader: dict[str, Any] = {
+            "arrowstyle": "-",
+            "color": end.colour,
+            "linewidth": 0.9,
+            "alpha": 0.7,
+            "relpos": (0, 0.5),
+        }
         axes.add_artist(
             EndLabel(
                 "\n".join(end.lines(columns)),

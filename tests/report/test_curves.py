@@ -79,8 +79,9 @@ def test_a_run_without_test_images_is_labelled_with_its_training_error():
     assert label.get_text() == "run 25.0 %"
 
 
-def test_a_run_without_any_error_keeps_its_label():
-    labels = labels_of(draw_curves({"run": rows(2), "broken": [{"epoch": 1, "accuracy": None}]}))
+@pytest.mark.parametrize("broken", [[], [{"epoch": 1, "accuracy": None}]])
+def test_a_run_without_any_error_keeps_its_label(broken):
+    labels = labels_of(draw_curves({"run": rows(2), "broken": broken}))
     assert [label.get_text() for label in labels] == ["run 48.0 %", "broken"]
 
 
