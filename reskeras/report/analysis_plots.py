@@ -74,21 +74,21 @@ def save_analyses(analyses: Mapping[str, Analysis], folder: Path) -> list[Path]:
 def _series(
     analyses: Mapping[str, Analysis], networks: Mapping[str, str], bands: bool, panels: Panels | None
 ) -> list[Series]:
+    """The lines of `analyses`: one for each, or with `bands` one for all of a network that measured the same places."""
     groups: dict[Any, list[str]] = {}
     for name, found in analyses.items():
-        layers = [each.layer for each in found.responses], [each.unit for each in found.units]
-        same = (networks.get(name, name), repr(layers), repr([(each.kind, each.units) for each in found.lesions]))
-        groups.setdefault(same if bands else name, []).append(name)
-    of = {names[0]: networks.get(names[0], names[0]) for names in groups.values()}
-    styles = line_styles(of, of, panels)
-    networks_drawn = list(of.values())
+        layers, units = (tuple(each.layer for each in found.responses), tuple(each.unit for each in found.units))
+        places = (networks.get(name, name), layers, units, tuple((each.kind, each.units) for each in found.lesions))
+        groups.setdefault(places if bands else name, []).append(name)
+    network_of = {names[0]: networks.get(names[0], names[0]) for names in groups.values()}
+    styles, drawn = line_styles(network_of, network_of, panels), list(network_of.values())
     return [
         Series(
-            of[names[0]] if networks_drawn.count(of[names[0]]) == 1 and bands else names[0],
+            network if bands and drawn.count(network) == 1 else first,
             [analyses[name] for name in names],
-            {"linewidth": 1.8, **styles[names[0]]},
+            {"linewidth": 1.8, **styles[first]},
         )
-        for names in groups.values()
+        for (first, network), names in zip(network_of.items(), groups.values(), strict=True)
     ]
 
 

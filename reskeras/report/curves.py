@@ -50,8 +50,8 @@ def draw_curves(
 
     Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` they are one curve,
     their mean, in a band of one standard deviation either way. `published` errors of networks, in per cent, are marks
-    at the right edge; what is no number, such as "fail", is left out. `panels` (network to panel and label in it) puts
-    networks into panels with the same axes, in which equal labels have one colour.
+    at the right edge; what is no number, such as "fail", is left out. `panels` (each network to its panel and its label
+    there) puts networks into panels with the same axes, in which equal labels have one colour.
     """
     from reskeras.report.figures import add_legend
     from reskeras.report.labels import BAND, MARK, MOST_DIRECT, add_key, label_ends, make_room, mark_published

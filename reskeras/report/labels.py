@@ -108,7 +108,7 @@ def spread_labels(axes: Axes, renderer: Any) -> None:
     tallest = _tallest(labels, renderer)
     if tallest * len(labels) > room:
         for label in labels:
-            label.set_fontsize(label.get_fontsize() * room / (tallest * len(labels)))
+            label.set_fontsize(float(label.get_fontsize()) * room / (tallest * len(labels)))
         tallest = _tallest(labels, renderer)
     ends = axes.transAxes.inverted().transform(axes.transData.transform([label.xy for label in labels]))[:, 1]
     gap = min(tallest / room, 1 / len(labels))

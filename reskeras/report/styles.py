@@ -10,7 +10,7 @@ COLOURS = ("#0072b2", "#d55e00", "#5a1150", "#14966f", "#76767e", "#8a3000", "#3
 MARKERS = ("", "o", "s", "^")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 
-Panels = Mapping[str, tuple[str, str]]  # network to panel and label in it; equal labels share a colour
+Panels = Mapping[str, tuple[str, str]]  # every network to its panel and its label there; equal labels share a colour
 
 
 def line_style(place: int) -> dict[str, Any]:

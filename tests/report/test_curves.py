@@ -94,12 +94,8 @@ def test_labels_never_overlap_and_stay_beside_their_axes(ends, panels):
 
 def test_as_many_labels_as_there_may_be_do_not_overlap():
     apart(draw_curves({f"network {place}": rows(3) for place in range(MOST_DIRECT)}))
-    apart(
-        draw_curves(
-            {f"net {place}": rows(3) for place in range(9)},
-            panels={f"net {place}": (str(place % 2), f"net {place}") for place in range(9)},
-        )
-    )
+    panels = {f"net {place}": (str(place % 2), f"net {place // 2}") for place in range(2 * MOST_DIRECT)}
+    apart(draw_curves({net: rows(3) for net in panels}, panels=panels))
 
 
 def apart(figure):
@@ -163,6 +159,13 @@ class TestPublished:
         axes = laid_out(draw_curves(by_net(), published=dict.fromkeys(NETS, 9.0))).axes[0]
         places = [line.get_transform().transform((1, 9))[0] for line in axes.lines if line.get_marker() == "D"]
         assert min(np.diff(places)) > 7 / 72 * axes.figure.dpi
+
+    def test_labels_begin_right_of_them(self):
+        figure = draw_curves(by_net(), published=dict.fromkeys(NETS, 14.0))
+        labels = labels_of(figure)
+        marks = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
+        edge = max(line.get_transform().transform((1, 14))[0] for line in marks) + 3.5 / 72 * figure.dpi
+        assert min(Text.get_window_extent(label, figure._get_renderer()).x0 for label in labels) > edge
 
     def test_the_mark_of_several_seeds_is_one(self):
         axes = draw_curves(by_seed(), SEEDS, bands=False, published={"resnet-20": 8.75}).axes[0]
