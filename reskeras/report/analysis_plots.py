@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reskeras.analysis.analysis import Analysis
 from reskeras.analysis.lesions import REMOVED, SWAPPED
+from reskeras.report.styles import Panels, line_styles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from reskeras.report.labels import End
 
 Figures = dict[str, Any]
-Lines = list[tuple[Analysis, dict[str, Any]]]
+Values = Sequence[float | None]
+DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 1.1, "alpha": 0.8}  # a line's reference
 
 
-def draw_analyses(analyses: Mapping[str, Analysis], networks: Mapping[str, str] | None = None) -> Figures:
+@dataclass(frozen=True)
+class Series:
+    """What is drawn as one line: an analysis, or the mean of several of one network."""
+
+    name: str
+    analyses: Sequence[Analysis]
+    style: Mapping[str, Any]
+
+    @property
+    def one(self) -> Analysis:
+        """The first; the others have the same layers and units."""
+        return self.analyses[0]
+
+    def of(self, values: Callable[[Analysis], Values]) -> list[Values]:
+        """`values` of each analysis."""
+        return [values(analysis) for analysis in self.analyses]
+
+
+def draw_analyses(
+    analyses: Mapping[str, Analysis],
+    networks: Mapping[str, str] | None = None,
+    bands: bool = False,
+    panels: Panels | None = None,
+) -> Figures:
     """Matplotlib figures by title, with a line for each of `analyses` by name. The plot of lesions is left out if no
-    analysis has any. Runs of one of `networks` (name of the run to name of the network) share a colour."""
-    lines = _styles(analyses, networks)
-    figures = {"responses": _responses(lines), "signal": _signal(lines), "gradients": _gradients(lines)}
+    analysis has any.
+
+    Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` those with the same
+    layers are one line, their mean, in a band of one standard deviation either way. With `panels` (as `draw_curves` has
+    them) equal labels share a colour, and dashes tell the panels apart.
+
+    Networks of different depth are laid over each other from the first layer to the last, so that their stages, their
+    ends and their labels meet; those of one depth are drawn by layer.
+    """
+    series = _series(analyses, networks or {}, bands, panels)
+    figures = {"responses": _responses(series), "signal": _signal(series), "gradients": _gradients(series)}
     if any(analysis.lesions for analysis in analyses.values()):
-        figures["lesions"] = _lesions(lines)
+        figures["lesions"] = _lesions(series)
     return figures
 
 
@@ -32,101 +71,175 @@ def save_analyses(analyses: Mapping[str, Analysis], folder: Path) -> list[Path]:
     return save_figures(draw_analyses(analyses), folder)
 
 
-def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Any, np.ndarray]:
-    from reskeras.report.figures import Figure
-
-    figure = Figure(width, height)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _styles(analyses: Mapping[str, Analysis], networks: Mapping[str, str] | None) -> Lines:
-    from reskeras.report.figures import line_styles
-
-    styles = line_styles(analyses, networks)
-    return [(analysis, {"linewidth": 1.6, **styles[name]}) for name, analysis in analyses.items()]
-
-
-def _responses(lines: Lines) -> Any:
-    from reskeras.report.figures import add_legend, log_where_wide, plot_line, whole_numbers
-
-    figure, ((inorder,), (sorted_,)) = _figure(2, 1, 8.5, 6.4)
-    for analysis, style in lines:
-        deviations = np.array([response.deviation for response in analysis.responses])
-        places = np.arange(1, len(deviations) + 1)
-        plot_line(inorder, places, deviations, **style)
-        plot_line(sorted_, places, np.sort(deviations)[::-1], **style)
-    inorder.set(
-        xlabel="layer (convolutions of 3x3 or more, in order)",
-        ylabel="standard deviation",
-        title="Layer responses, before nonlinearity and addition (v1 figure 7)",
-    )
-    sorted_.set(xlabel="layers sorted by response", ylabel="standard deviation")
-    for axis in (inorder, sorted_):
-        log_where_wide(axis)
-        whole_numbers(axis.xaxis)
-    add_legend(inorder)
-    return figure
+def _series(
+    analyses: Mapping[str, Analysis], networks: Mapping[str, str], bands: bool, panels: Panels | None
+) -> list[Series]:
+    """The lines of `analyses`: one for each, or with `bands` one for all of a network that measured the same places."""
+    groups: dict[Any, list[str]] = {}
+    for name, found in analyses.items():
+        layers, units = (tuple(each.layer for each in found.responses), tuple(each.unit for each in found.units))
+        places = (networks.get(name, name), layers, units, tuple((each.kind, each.units) for each in found.lesions))
+        groups.setdefault(places if bands else name, []).append(name)
+    network_of = {names[0]: networks.get(names[0], names[0]) for names in groups.values()}
+    styles, drawn = line_styles(network_of, network_of, panels), list(network_of.values())
+    return [
+        Series(
+            network if bands and drawn.count(network) == 1 else first,
+            [analyses[name] for name in names],
+            {"linewidth": 1.8, **styles[first]},
+        )
+        for (first, network), names in zip(network_of.items(), groups.values(), strict=True)
+    ]
 
 
-def _signal(lines: Lines) -> Any:
-    from reskeras.report.figures import add_legend, plot_line, whole_numbers
+class _Plot:
+    """Axes in which series are drawn, and the labels of their lines."""
 
-    figure, ((share, depth),) = _figure(1, 2, 10.5, 4.0)
-    for analysis, style in lines:
-        inside = [(place, unit) for place, unit in enumerate(analysis.units) if unit.shortcut_share is not None]
-        if inside:
-            share.plot([place for place, _ in inside], [unit.shortcut_share for _, unit in inside], marker=".", **style)
-        plot_line(depth, range(len(analysis.units)), [unit.depth for unit in analysis.units], **style)
-        depth.axhline(analysis.layers, color=style["color"], linewidth=0.8, alpha=0.5, linestyle=":")
-    share.set(xlabel="unit", ylabel="share of the output", title="Shortcut's share of each unit's output")
-    depth.set(xlabel="unit", ylabel="weighted layers", title="Effective depth (dotted: the network's depth)")
+    def __init__(self, titles: Sequence[str], columns: int, width: float, height: float, **keywords: Any):
+        from reskeras.report.figures import Figure, open_axes, whole_numbers
+
+        self.figure, self.columns = Figure(width, height), columns
+        grid = self.figure.subplots(len(titles) // columns, columns, squeeze=False, **keywords)
+        self.axes: list[Axes] = list(grid.flat)
+        self.ends: list[list[End]] = [[] for _ in self.axes]
+        self.key: dict[str, Mapping[str, Any]] = {}
+        for axis, title in zip(self.axes, titles, strict=True):
+            open_axes(axis, title)
+            whole_numbers(axis.xaxis)
+
+    def line(
+        self,
+        place: int,
+        series: Series,
+        x: Sequence[float],
+        runs: Sequence[Values],
+        told: Callable[[np.ndarray], str] = lambda values: "",
+        **style: Any,
+    ) -> None:
+        """Draw a series in the axes number `place`: a line, or the mean and the band of several. Its label says what
+        `told` makes of the values."""
+        from reskeras.report.figures import plot_band
+        from reskeras.report.labels import BAND, end_of
+
+        line = plot_band(self.axes[place], x, runs, **{**series.style, **style})
+        end = end_of(series.name, line, told(np.array(runs, float)))
+        if end.y is not None:
+            self.ends[place].append(end)
+        if len(runs) > 1:
+            self.key["± standard deviation"] = BAND
+
+    def level(self, place: int, series: Series, height: float, words: str) -> None:
+        """Draw a dotted level of a series, which the key explains by `words`."""
+        self.axes[place].axhline(height, color=series.style["color"], **DOTTED)
+        self.key[words] = DOTTED
+
+    def finished(self) -> Any:
+        """The figure, with labels, or a legend if there are many, and the key."""
+        from reskeras.report.figures import add_legend
+        from reskeras.report.labels import MOST_DIRECT, add_key, label_ends, make_room
+
+        if max(map(len, self.ends)) <= MOST_DIRECT:
+            for axis, ends in zip(self.axes, self.ends, strict=True):
+                label_ends(axis, ends, columns=self.columns)
+            make_room(self.figure, [end for ends in self.ends for end in ends], self.columns)
+        else:
+            add_legend(max(self.axes, key=lambda axis: len(axis.lines)))
+        if self.key:
+            add_key(self.figure, self.key)
+        return self.figure
+
+
+def _along(
+    axes: Sequence[Axes], series: Sequence[Series], counted: Callable[[Analysis], int], what: str, first: int
+) -> Callable[[int], list[float]]:
+    """Lay the x axes along networks, whose layers or units are `counted`; returns the places of so many of them.
+
+    By number, beginning with `first` and labelled `what`, if all networks have as many; else by the share of the way
+    from the first to the last.
+    """
+    counts = [counted(each.one) for each in series]
+    share = len(set(counts)) > 1
+    ends = (0.0, 100.0) if share else (float(first), float(first + counts[0] - 1))
+    for axis in axes:
+        axis.set_xlabel("position in the network (%)" if share else what)
+        axis.set_xlim(ends[0], max(ends[1], ends[0] + 1))
+    return lambda count: np.linspace(ends[0], ends[1], count).tolist()
+
+
+def _responses(series: Sequence[Series]) -> Any:
+    from reskeras.report.figures import log_where_wide
+
+    plot = _Plot(["Layer responses, before nonlinearity and addition (v1 figure 7)", ""], 1, 8.6, 6.4)
+    what = "layer (convolutions of 3x3 or more, in order)"
+    along = _along(plot.axes, series, lambda each: len(each.responses), what, 1)
+    for axis in plot.axes:
+        axis.set_ylabel("standard deviation")
+        log_where_wide(axis, (layer.deviation for each in series for one in each.analyses for layer in one.responses))
+    for each in series:
+        runs = each.of(lambda analysis: [response.deviation for response in analysis.responses])
+        x = along(len(runs[0]))
+        falling = each.of(lambda one: sorted((layer.deviation for layer in one.responses), reverse=True))
+        plot.line(0, each, x, runs)
+        plot.line(1, each, x, falling, lambda values: f"(mean {values.mean():.2f})")
+    plot.axes[1].set_xlabel("layers, sorted by response" + (" (%)" if "%" in plot.axes[0].get_xlabel() else ""))
+    for axis in plot.axes:
+        if axis.get_yscale() == "linear":
+            axis.set_ylim(bottom=0)
+    return plot.finished()
+
+
+def _signal(series: Sequence[Series]) -> Any:
+    plot = _Plot(["Shortcut's share of each unit's output", "Effective depth"], 2, 10.0, 4.2)
+    share, depth = plot.axes
+    along = _along(plot.axes, series, lambda each: len(each.units), "unit", 0)
+    for each in series:
+        x = along(len(each.one.units))
+        shares = each.of(lambda analysis: [unit.shortcut_share for unit in analysis.units])
+        if any(value is not None for value in shares[0]):
+            plot.line(0, each, x, shares)
+        depths = each.of(lambda analysis: [unit.depth for unit in analysis.units])
+        plot.line(1, each, x, depths, lambda values: f"{values[:, -1].mean():.1f} layers")
+        plot.level(1, each, each.one.layers, "the network's depth")
+    share.set_ylabel("share of the output")
+    depth.set_ylabel("weighted layers")
     if not share.lines:
         share.text(0.5, 0.5, "no shortcuts", ha="center", va="center", transform=share.transAxes)
     else:
         share.set_ylim(min(0.0, *share.get_ylim()), 1.05)
-    for axis in (share, depth):
-        whole_numbers(axis.xaxis)
-    add_legend(depth)
-    return figure
+    depth.set_ylim(bottom=0)
+    return plot.finished()
 
 
-def _gradients(lines: Lines) -> Any:
-    from reskeras.report.figures import add_legend, whole_numbers
-
-    figure, ((weights, stream),) = _figure(1, 2, 10.5, 4.0)
-    for analysis, style in lines:
-        for axis, field in ((weights, "gradient"), (stream, "stream_gradient")):
-            norms = [getattr(unit, field) for unit in analysis.units]
-            axis.plot(range(len(norms)), norms, marker=".", **style)
-    weights.set(title="Gradient of each unit's weights", xlabel="unit (0 is the stem)", ylabel="norm, one batch")
-    stream.set(title="Gradient of each unit's output", xlabel="unit (0 is the stem)")
-    for axis in (weights, stream):
+def _gradients(series: Sequence[Series]) -> Any:
+    plot = _Plot(["Gradient of each unit's weights", "Gradient of each unit's output"], 2, 10.0, 4.2)
+    along = _along(plot.axes, series, lambda each: len(each.units), "unit (0 is the stem)", 0)
+    for axis in plot.axes:
         axis.set_yscale("log")
-        whole_numbers(axis.xaxis)
-    add_legend(weights)
-    return figure
+    for each in series:
+        x = along(len(each.one.units))
+        plot.line(0, each, x, each.of(lambda analysis: [unit.gradient for unit in analysis.units]))
+        plot.line(1, each, x, each.of(lambda analysis: [unit.stream_gradient for unit in analysis.units]))
+    plot.axes[0].set(ylabel="norm, one batch")
+    return plot.finished()
 
 
-def _lesions(lines: Lines) -> Any:
-    from reskeras.report.figures import add_legend, whole_numbers
-
-    figure, ((removed, swapped),) = _figure(1, 2, 10.5, 4.0)
-    for analysis, style in lines:
-        places = {unit.unit: place for place, unit in enumerate(analysis.units)}
-        for axis, kind in ((removed, REMOVED), (swapped, SWAPPED)):
-            found = [each for each in analysis.lesions if each.kind == kind]
-            axis.plot(
-                [places[each.units[0]] for each in found], [1 - each.accuracy for each in found], marker=".", **style
-            )
-            axis.axhline(1 - analysis.accuracy, color=style["color"], linewidth=0.8, alpha=0.6, linestyle=":")
-    removed.set(title="Error with one unit removed (dotted: full network)", xlabel="unit", ylabel="test error")
-    swapped.set(title="Error with two adjacent units swapped", xlabel="unit")
-    for axis in (removed, swapped):
-        axis.set_ylim(0, 1)
-        whole_numbers(axis.xaxis)
-    add_legend(removed)
-    return figure
+def _lesions(series: Sequence[Series]) -> Any:
+    plot = _Plot(["Error with one unit removed", "Error with two adjacent units swapped"], 2, 10.0, 4.2, sharey=True)
+    along = _along(plot.axes, series, lambda each: len(each.units), "unit", 0)
+    for each in series:
+        places = dict(zip([unit.unit for unit in each.one.units], along(len(each.one.units)), strict=True))
+        whole = 100 * float(np.mean([1 - analysis.accuracy for analysis in each.analyses]))
+        for number, kind in enumerate((REMOVED, SWAPPED)):
+            found = [[lesion for lesion in one.lesions if lesion.kind == kind] for one in each.analyses]
+            if not found[0]:
+                continue
+            errors = [[100 * (1 - lesion.accuracy) for lesion in lesions] for lesions in found]
+            x = [places[lesion.units[0]] for lesion in found[0]]
+            dots = {"marker": each.style["marker"] or ".", "markevery": 1}
+            plot.line(number, each, x, errors, lambda values: f"median {np.median(values):.0f} %", **dots)
+            plot.level(number, each, whole, "whole network")
+    plot.axes[0].set_ylabel("test error (%)")
+    for axis in plot.axes:
+        axis.set_ylim(0, 100)
+        axis.tick_params(labelleft=True)
+    return plot.finished()

@@ -2,135 +2,215 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from reskeras.report.styles import Panels, line_styles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from reskeras.report.labels import End
+
+Metrics = Sequence[Mapping[str, Any]]  # rows of metrics.jsonl
 
 ERRORS = {"accuracy": "error", "average_precision": "1 - mAP"}  # what is 1 minus a log
-Metrics = Sequence[Mapping[str, Any]]  # rows of metrics.jsonl
+WATCHED = "test or held out"
+TRAINING_LINE: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (3.2, 1.4))}
+WATCHED_LINE: dict[str, Any] = {"linewidth": 2.3, "linestyle": "-"}
+LONG, EARLY = 10, 5  # the y axis of LONG epochs or more need not reach what is only in the first 1/EARLY of them
+WIDTH, HEIGHT = 7.7, 4.5  # inches; 1,000 pixels
+PANELS_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve: a run, or the mean of a network's runs."""
+
+    label: str
+    network: str
+    panel: str
+    runs: Sequence[Metrics]
+    style: Mapping[str, Any]
 
 
 def draw_curves(
-    runs: Mapping[str, Metrics], networks: Mapping[str, str] | None = None, log: str = "accuracy", bands: bool = False
+    runs: Mapping[str, Metrics],
+    networks: Mapping[str, str] | None = None,
+    log: str = "accuracy",
+    bands: bool = False,
+    published: Mapping[str, Any] | None = None,
+    panels: Panels | None = None,
+    watched: str = WATCHED,
 ) -> Any:
-    """A matplotlib figure: training error thin, error of the watched images bold, by epoch, in per cent: 1 - `log`.
+    """A matplotlib figure: training error thin and dashed, error of the `watched` images bold, by epoch, in per cent:
+    1 - `log`. Curves are labelled at their ends with the last error, or in a legend if there are many.
 
-    Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` they are one line,
-    their mean, in a band of one standard deviation either way.
+    Runs of one of `networks` (name of the run to name of the network) share a colour. With `bands` they are one curve,
+    their mean, in a band of one standard deviation either way. `published` errors of networks, in per cent, are marks
+    at the right edge; what is no number, such as "fail", is left out. `panels` (each network to its panel and its label
+    there) puts networks into panels with the same axes, in which equal labels have one colour.
     """
-    from reskeras.report.figures import Figure, add_legend
+    from reskeras.report.figures import add_legend
+    from reskeras.report.labels import BAND, MARK, MOST_DIRECT, add_key, label_ends, make_room, mark_published
 
-    figure = Figure(8.5, 4.6)
-    axis = figure.subplots()
-    means: dict[str, Metrics] = {}
-    if bands:
-        groups: dict[str, list[Metrics]] = {}
-        for name, rows in runs.items():
-            groups.setdefault((networks or {}).get(name, name), []).append(rows)
-        means = {f"{name}, {len(all_)} runs" if len(all_) > 1 else name: mean_of(all_) for name, all_ in groups.items()}
-        _pairs(axis, means, log, _error)
-        for thin, bold, rows in zip(axis.lines[::2], axis.lines[1::2], means.values(), strict=True):
-            _band(axis, thin, rows, log)
-            _band(axis, bold, rows, f"val_{log}")
-        axis.autoscale(axis="y")
-        axis.set_ylim(bottom=0)
+    curves = _curves(runs, networks or {}, bands, panels)
+    figure, axes = _panels(list(dict.fromkeys(curve.panel for curve in curves)) or [""], ERRORS[log])
+    ends: dict[str, list[End]] = {panel: [] for panel in axes}
+    marks: dict[str, dict[str, tuple[float, str]]] = {panel: {} for panel in axes}
+    for curve in curves:
+        ends[curve.panel].append(_errors(axes[curve.panel], curve, log))
+        value: Any = (published or {}).get(curve.network)
+        if _is_number(value):
+            marks[curve.panel].setdefault(curve.network, (float(value), curve.style["color"]))
+    _limits(list(axes.values()), [value for inside in marks.values() for value, _ in inside.values()])
+    direct, columns = max(map(len, ends.values())) <= MOST_DIRECT, min(len(axes), PANELS_A_ROW)
+    for panel, axis in axes.items():
+        gutter = mark_published(axis, list(marks[panel].values()))
+        if direct:
+            label_ends(axis, ends[panel], gutter, columns)
+    if direct:
+        make_room(figure, [end for inside in ends.values() for end in inside], columns)
     else:
-        _pairs(axis, runs, log, _error, networks)
-    what = ERRORS[log]
-    words = "thin: training, bold: test or held out" + ", band: standard deviation" * (bands and len(means) < len(runs))
-    axis.set(xlabel="epoch", ylabel=f"{what} (%)", title=f"{what[0].upper()}{what[1:]} by epoch ({words})")
-    add_legend(axis)
+        add_legend(list(axes.values()))
+    key = {"training": TRAINING_LINE, watched: WATCHED_LINE}
+    if any(len(curve.runs) > 1 for curve in curves):
+        key["± standard deviation"] = BAND
+    if any(marks.values()):
+        key["published, another protocol"] = MARK
+    add_key(figure, key)
     return figure
 
 
-def mean_of(runs: Sequence[Metrics]) -> Metrics:
-    """The metrics of several runs as those of one: by epoch the mean of each figure over the runs that reached it, and
-    under `NAME deviation` its sample standard deviation, 0 for a single run."""
-    by_epoch: dict[int, list[Mapping[str, Any]]] = {}
-    for rows in runs:
-        for row in rows:
-            by_epoch.setdefault(row["epoch"], []).append(row)
-    means = []
-    for epoch, rows in sorted(by_epoch.items()):
-        mean: dict[str, Any] = {"epoch": epoch}
-        for key in rows[0].keys() - {"epoch"}:
-            if values := [row[key] for row in rows if isinstance(row.get(key), int | float)]:
-                mean[key] = statistics.fmean(values)
-                mean[f"{key} deviation"] = statistics.stdev(values) if len(values) > 1 else 0.0
-        means.append(mean)
-    return means
+def _curves(
+    runs: Mapping[str, Metrics], networks: Mapping[str, str], bands: bool, panels: Panels | None
+) -> list[Curve]:
+    """The curves of `runs`: one for each network with `bands`, else one for each run."""
+    groups: dict[str, list[str]] = {}
+    for name in runs:
+        groups.setdefault(networks.get(name, name) if bands else name, []).append(name)
+    of = {group: networks.get(names[0], names[0]) for group, names in groups.items()}
+    styles = line_styles(groups, of, panels)
+    alone = {network for network in of.values() if list(of.values()).count(network) == 1}
+    return [
+        Curve(
+            panels[of[group]][1] if panels and of[group] in alone else group,
+            of[group],
+            panels[of[group]][0] if panels else "",
+            [runs[name] for name in names],
+            styles[group],
+        )
+        for group, names in groups.items()
+    ]
+
+
+def _panels(titles: Sequence[str], what: str) -> tuple[Any, dict[str, Axes]]:
+    """A figure of axes by title, with shared limits."""
+    from reskeras.report.figures import Figure, open_axes, whole_numbers
+    from reskeras.report.labels import SIZE
+
+    columns = min(len(titles), PANELS_A_ROW)
+    rows = math.ceil(len(titles) / columns)
+    figure = Figure(max(WIDTH, 3.6 * columns), HEIGHT * rows)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axis in grid.flat:
+        whole_numbers(axis.xaxis)
+        axis.tick_params(labelsize=SIZE - 1, labelbottom=True)
+        axis.set_xlabel("epoch", fontsize=SIZE)
+    for axis in grid.flat[len(titles) :]:
+        axis.set_axis_off()
+    for axis in grid[:, 0]:
+        axis.set_ylabel(f"{what} (%)", fontsize=SIZE)
+    axes = dict(zip(titles, grid.flat, strict=False))
+    for title, axis in axes.items():
+        open_axes(axis, title)
+    return figure, axes
+
+
+def _errors(axis: Axes, curve: Curve, log: str) -> End:
+    """Draw the errors of a curve; returns the end of its bold line, or of the thin one if there is none."""
+    from reskeras.report.labels import end_of
+
+    name = curve.style["label"] + (f", {len(curve.runs)} runs" if len(curve.runs) > 1 else "")
+    pair = _pair(axis, curve.runs, log, lambda share: 100 * (1 - share), {**curve.style, "label": name})
+    ends = [end_of(curve.label, line) for line in reversed(pair)]
+    end = next((each for each in ends if each.y is not None), ends[0])
+    return end if end.y is None else replace(end, figure=f"{end.y:.1f} %")
+
+
+def _limits(axes: Sequence[Axes], published: Sequence[float]) -> None:
+    """Limits for all of the axes: from 0 to above everything but what the curves only pass through at the beginning."""
+    import numpy as np
+
+    points = [line.get_xydata() for axis in axes for line in axis.lines]
+    points += [path.vertices for axis in axes for band in axis.collections for path in band.get_paths()]
+    seen = np.concatenate([np.empty((0, 2)), *points]).astype(float)
+    seen = seen[np.isfinite(seen).all(axis=1)]
+    if not len(seen):
+        return
+    first, last = seen[:, 0].min(), seen[:, 0].max()
+    early = (last - first + 1) / EARLY if last - first + 1 >= LONG else 0
+    top = max([*published, *seen[seen[:, 0] >= first + early, 1], 0.0])
+    axes[0].set_ylim(0, 1.04 * top or 1.0)
+    axes[0].set_xlim(*((first, last) if last > first else (first - 0.5, last + 0.5)))
 
 
 def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
     """A matplotlib figure: the sum of a detector's `losses` and each of them, training thin, watched images bold."""
-    from reskeras.report.figures import Figure
+    from reskeras.report.figures import Figure, open_axes, whole_numbers
+    from reskeras.report.labels import add_key
 
     names = ("loss", *losses)
-    figure = Figure(8.5, 7.2)
+    figure, styles = Figure(8.5, 7.2), line_styles(runs)
     axes = figure.subplots(-(-(len(names) + 1) // 2), 2, sharex=True, squeeze=False).flat
     for axis, name in zip(axes, names, strict=False):
-        _pairs(axis, runs, name, lambda loss: loss)
-        axis.set(title="total" if name == "loss" else name.replace("_", " "))
+        for run, rows in runs.items():
+            _pair(axis, [rows], name, lambda loss: loss, styles[run])
+        open_axes(axis, "total" if name == "loss" else name.replace("_", " "))
+        whole_numbers(axis.xaxis)
+        axis.set_ylim(bottom=0)
         axis.tick_params(labelbottom=True)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     axes[len(names) - 1].set(xlabel="epoch")
-    handles, labels = axes[0].get_legend_handles_labels()
-    if len(runs) == 1:
-        thin = axes[0].lines[0]
-        handles, labels = [thin, *handles], ["training", "test or held out"]
-    axes[len(names)].legend(
-        handles,
-        labels,
-        loc="upper left",
-        frameon=False,
-        fontsize=9,
-        title=None if len(runs) == 1 else "thin: training, bold: test or held out",
-    )
+    if len(runs) > 1:
+        handles, labels = axes[0].get_legend_handles_labels()
+        axes[len(names)].legend(handles, labels, loc="upper left", frameon=False, fontsize=9)
+    add_key(figure, {"training": TRAINING_LINE, WATCHED: WATCHED_LINE})
     return figure
 
 
-def _pairs(
-    axis: Any,
-    runs: Mapping[str, Metrics],
-    key: str,
-    scaled: Callable[[float], float],
-    networks: Mapping[str, str] | None = None,
-) -> None:
-    """For each run a thin line of `key` on training images and, with the run's name, a bold one on watched images."""
-    from reskeras.report.figures import line_styles, plot_line, whole_numbers
+def _pair(
+    axis: Axes, runs: Sequence[Metrics], key: str, scaled: Callable[[float], float], style: Mapping[str, Any]
+) -> list[Any]:
+    """A thin line of `key` on training images and, with the style's label, a bold one on watched images; of several
+    runs the mean in a band."""
+    from reskeras.report.figures import plot_band
 
-    styles = line_styles(runs, networks)
-    for name, rows in runs.items():
-        epochs, style = [row["epoch"] for row in rows], styles[name]
-        thin, bold = (
-            [None if (value := row.get(each)) is None else scaled(value) for row in rows]
-            for each in (key, f"val_{key}")
-        )
-        plot_line(axis, epochs, thin, **{**style, "label": "_"}, linewidth=0.9)
-        plot_line(axis, epochs, bold, **style, linewidth=2.2)
-    whole_numbers(axis.xaxis)
-    axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    epochs = sorted({row["epoch"] for rows in runs for row in rows})
+    pair = []
+    for name, own in ((key, {**TRAINING_LINE, "label": "_"}), (f"val_{key}", WATCHED_LINE)):
+        values = [{row["epoch"]: row.get(name) for row in rows} for rows in runs]
+        known = [[None if (y := each.get(epoch)) is None else scaled(y) for epoch in epochs] for each in values]
+        pair.append(plot_band(axis, epochs, known, **{**style, **own}))
+    return pair
 
 
-def _error(share: float) -> float:
-    """Per cent."""
-    return 100 * (1 - share)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _band(axis: Any, line: Any, rows: Metrics, key: str) -> None:
-    """Shade one standard deviation on both sides of `line`, which shows the mean error of `key`."""
-    deviations = [100 * row.get(f"{key} deviation", 0.0) for row in rows]
-    low, high = ([y + sign * d for y, d in zip(line.get_ydata(), deviations, strict=True)] for sign in (-1, 1))
-    axis.fill_between(line.get_xdata(), low, high, color=line.get_color(), alpha=0.18, linewidth=0)
-
-
-def curves_in_words(runs: Mapping[str, Metrics], log: str = "accuracy") -> str:
+def curves_in_words(
+    runs: Mapping[str, Metrics], log: str = "accuracy", published: Mapping[str, Any] | None = None
+) -> str:
     """Alternative text of the plot of errors."""
-    return f"Learning curves: {ERRORS[log]} by epoch. " + _ends(
-        runs, f"training {ERRORS[log]}", log, lambda value: f"{1 - value:.1%}"
+    marks = [f"{name} {value:g} %" for name, value in (published or {}).items() if _is_number(value)]
+    return (
+        f"Learning curves: {ERRORS[log]} by epoch. "
+        + _ends(runs, f"training {ERRORS[log]}", log, lambda value: f"{1 - value:.1%}")
+        + (f" Published, by another protocol: {', '.join(marks)}." if marks else "")
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,20 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter, LogFormatter, LogFormatterMathtext, MaxNLocator
 
 from reskeras.files import atomic_file
 from reskeras.report.fonts import drawable, shortened
+from reskeras.report.labels import BAND, CHARACTER, EndLabel, spread_labels
 
 KINDS = ("png", "svg")
 DOTS_PER_INCH = 130
 LONGEST_NAME = 36  # characters of a tick's or a legend's label
 MOST_INSIDE, ROWS_BESIDE = 6, 16  # labels of a legend
 SMALL = 9  # font of legends
-CHARACTER = 0.56  # width of a usual character, as a share of the font's size
-COLOURS = ("#1b7f79", "#d1495b", "#4c78a8", "#e0a030", "#7b5ea7", "#5b8c3a", "#8c564b", "#666666")
-DASHES = ("-", "--", "-.", ":")
+POINTS = 9  # markers on a line
 # override a user's matplotlibrc; the salt makes SVG files reproducible
 SETTINGS: dict[Any, Any] = {
     "text.parse_math": False,
@@ -63,6 +63,10 @@ class Figure(MatplotlibFigure):
             for text in self.findobj(Text):
                 limit = LONGEST_NAME if id(text) in labels else self._room(text)
                 _plain(text, limit)
+            if (engine := self.get_layout_engine()) and any(axes.findobj(EndLabel) for axes in self.axes):
+                engine.execute(self)  # labels are spread over the height that their axes get
+            for axes in self.axes:
+                spread_labels(axes, renderer)
             super().draw(renderer)
 
     def savefig(self, fname: Any, **keywords: Any) -> None:
@@ -90,8 +94,9 @@ def save_figures(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
     return [save_figure(figure, folder / f"{name}.{kind}") for name, figure in figures.items() for kind in KINDS]
 
 
-def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style: Any) -> None:
-    """Plot a line; None is a gap, and isolated points are shown as dots."""
+def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style: Any) -> Line2D:
+    """Plot a line, with a few of the style's markers if it has any; None is a gap, and isolated points are shown as
+    dots."""
     heights = [math.nan if each is None else float(each) for each in y]
     known = [math.isfinite(each) for each in heights]
     alone = [
@@ -99,20 +104,47 @@ def plot_line(axis: Axes, x: Iterable[float], y: Iterable[float | None], **style
         for place, here in enumerate(known)
         if here and not any(known[max(place - 1, 0) : place]) and not any(known[place + 1 : place + 2])
     ]
-    axis.plot(
-        list(x),
-        heights,
-        **({"marker": "o", "markersize": 3 + style.get("linewidth", 1.0), "markevery": alone} if alone else {}) | style,
-    )
+    if marker := style.get("marker"):
+        alone = sorted({*alone, *range(0, len(heights), math.ceil(len(heights) / POINTS))}) if heights else []
+    if alone:
+        size = 3 + style.get("linewidth", 1.0)
+        style = {"markersize": size, "markevery": alone, **style, "marker": marker or "o"}
+    [line] = axis.plot(list(x), heights, **style)
+    return line
 
 
-def add_legend(axes: Axes) -> None:
-    """Add a legend of the labelled lines: inside the plot if there are few, else beside it on a wider figure."""
-    handles, labels = axes.get_legend_handles_labels()
+def plot_band(axis: Axes, x: Sequence[float], runs: Sequence[Sequence[float | None]], **style: Any) -> Line2D:
+    """Plot the mean of several runs of a line, over those that have a value, in a band of one sample standard deviation
+    either way; on a logarithmic axis both are of the logarithms. A single run has no band."""
+    values = np.ma.masked_invalid([[math.nan if each is None else float(each) for each in run] for run in runs])
+    log = axis.get_yscale() == "log"
+    values = np.ma.log(values) if log else values
+    back = np.exp if log else np.asarray
+    middle = values.mean(axis=0).filled(math.nan)
+    line = plot_line(axis, x, back(middle).tolist(), **style)
+    if len(runs) > 1:
+        deviation = values.std(axis=0, ddof=1).filled(0.0)  # of a single value
+        axis.fill_between(x, back(middle - deviation), back(middle + deviation), color=line.get_color(), **BAND)
+    return line
+
+
+def open_axes(axes: Axes, title: str = "") -> None:
+    """A title at the left, a light grid, and a frame without its upper and right side."""
+    axes.set_title(title, fontsize=12, fontweight="bold", loc="left")
+    axes.grid(alpha=0.25, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def add_legend(axes: Axes | Sequence[Axes]) -> None:
+    """Add a legend of the labelled lines: inside the plot if there are few, else beside the axes on a wider figure."""
+    several = [axes] if isinstance(axes, Axes) else list(axes)
+    handles: list[Any] = [handle for axis in several for handle in axis.get_legend_handles_labels()[0]]
+    labels: list[str] = [label for axis in several for label in axis.get_legend_handles_labels()[1]]
     if len(labels) <= MOST_INSIDE and max(map(len, labels), default=0) <= LONGEST_NAME:
-        axes.legend(frameon=False, fontsize=SMALL)
+        several[0].legend(handles, labels, frameon=False, fontsize=SMALL)
         return
-    figure = cast(MatplotlibFigure, axes.figure)  # no plot here has subfigures
+    figure = cast(MatplotlibFigure, several[0].figure)  # no plot here has subfigures
     columns = -(-len(labels) // ROWS_BESIDE)
     longest = min(max(map(len, labels)), LONGEST_NAME)
     width, height = figure.get_size_inches()
@@ -120,61 +152,27 @@ def add_legend(axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=SMALL, ncols=columns)
 
 
-def log_where_wide(axis: Axes, most: float = 30.0) -> None:
-    """Use a logarithmic y axis if all values are positive and the largest exceeds `most` times the smallest; otherwise
-    start the axis at 0."""
-    heights = (value for line in axis.lines for value in np.asarray(line.get_ydata(), float).tolist())
-    values = [value for value in heights if math.isfinite(value)]
-    if values and min(values) > 0 and max(values) > most * min(values):
+def log_where_wide(axis: Axes, values: Iterable[float], most: float = 10.0) -> None:
+    """Use a logarithmic y axis for `values`, before they are plotted, if all are positive and the largest is more than
+    `most` times the smallest."""
+    known = [value for value in values if math.isfinite(value)]
+    if known and min(known) > 0 and max(known) > most * min(known):
         axis.set_yscale("log")
-    else:
-        axis.set_ylim(bottom=0)
 
 
 def whole_numbers(axis: Axis) -> None:
     """Put ticks at whole numbers only, as for epochs and layers."""
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def line_style(place: int) -> dict[str, Any]:
-    """Colour and dashes of line number `place`: cycles through the colours first, then through the dashes."""
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
-
-
-def labelled(name: str) -> str:
-    """`name` as a legend label: matplotlib omits labels that begin with an underscore."""
-    return f" {name}" if name.startswith("_") else name
-
-
-def line_styles(names: Iterable[str], networks: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """Colour, dashes and label of a line for each of `names`.
-
-    Runs of one of `networks` (name to network) share its colour and differ in their dashes; if there are more runs than
-    dashes, they are a bundle of solid lines with one label.
-    """
-    names = list(names)
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault((networks or {}).get(name, name), []).append(name)
-    styles: dict[str, dict[str, Any]] = {}
-    for place, (network, runs) in enumerate(groups.items()):
-        for turn, name in enumerate(runs):
-            style = {**line_style(place), "label": labelled(name)}
-            if len(runs) > len(DASHES):
-                style |= {"alpha": 0.55, "label": labelled(f"{network}, {len(runs)} runs") if turn == 0 else "_"}
-            elif turn:
-                style["linestyle"] = DASHES[(DASHES.index(style["linestyle"]) + turn) % len(DASHES)]
-            styles[name] = style
-    return {name: styles[name] for name in names}
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _plain(text: Text, limit: int) -> None:
     text.set_usetex(False)
     text.set_parse_math(False)
     if text.get_text():
-        written, families = drawable(text.get_text())
-        text.set_text(shortened(written, limit))
-        text.set_fontfamily(families)
+        lines = text.get_text().split("\n") if isinstance(text, EndLabel) else [text.get_text()]
+        written = [drawable(line) for line in lines]
+        text.set_text("\n".join(shortened(line, limit) for line, _ in written))
+        text.set_fontfamily(list(dict.fromkeys(family for _, families in written for family in families)))
 
 
 def _plain_ticks(axis: Axis) -> None:
@@ -214,7 +212,7 @@ class _Powers(LogFormatter):
 
 
 def _power(number: float) -> str:
-    if 0.01 <= number < 1000:
+    if 0.001 <= number < 1000:
         return f"{number:g}"
     exponent = math.floor(math.log10(number) + 1e-9)
     factor = number / 10.0**exponent

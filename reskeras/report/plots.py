@@ -11,8 +11,9 @@ from reskeras.analysis.analysis import Analysis
 from reskeras.plans.plan import Plan
 from reskeras.report.analysis_plots import draw_analyses
 from reskeras.report.architecture import draw
-from reskeras.report.curves import curves_in_words, draw_curves
+from reskeras.report.curves import WATCHED, curves_in_words, draw_curves
 from reskeras.report.sections import Plot, drawing, plot
+from reskeras.report.styles import Panels
 
 PLOTS = {
     "responses": "Layer responses",
@@ -37,16 +38,22 @@ def curves_of(
     networks: Mapping[str, str],
     log: str = "accuracy",
     bands: bool = False,
+    published: Mapping[str, Any] | None = None,
+    panels: Panels | None = None,
+    watched: str = WATCHED,
 ) -> Plot | None:
     """The curves of 1 - `log` of the runs that have any, as `draw_curves` draws them."""
     known = {name: rows for name, rows in metrics.items() if rows}
     if not known:
         return None
-    return plot("Training and test error", draw_curves(known, networks, log, bands), curves_in_words(known, log))
+    figure = draw_curves(known, networks, log, bands, published, panels, watched)
+    return plot("Training and test error", figure, curves_in_words(known, log, published))
 
 
-def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]) -> Iterator[Plot]:
-    """Plots of analyses, overlaid; runs of one of `networks` share a colour."""
+def analysis_plots(
+    analyses: Mapping[str, Analysis], networks: Mapping[str, str], bands: bool = False, panels: Panels | None = None
+) -> Iterator[Plot]:
+    """Plots of analyses, overlaid, as `draw_analyses` draws them."""
     if not analyses:
         return
     words = "; ".join(
@@ -56,7 +63,7 @@ def analysis_plots(analyses: Mapping[str, Analysis], networks: Mapping[str, str]
     )
     taps = dict.fromkeys(each.tap for found in analyses.values() for each in found.responses)
     images = next(iter(analyses.values())).images
-    for key, figure in draw_analyses(analyses, networks).items():
+    for key, figure in draw_analyses(analyses, networks, bands, panels).items():
         caption = f"Responses are measured {' or '.join(taps)}; {images:,} test images." if key == "responses" else ""
         yield plot(PLOTS[key], figure, f"{PLOTS[key]}, one line per network. {words}.", caption)
 

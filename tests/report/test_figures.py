@@ -14,16 +14,12 @@ from matplotlib.legend import Legend
 from PIL import Image
 
 import reskeras
-from reskeras.analysis.activations import UnitSignal
-from reskeras.analysis.analysis import Analysis
-from reskeras.analysis.lesions import Lesion
-from reskeras.analysis.responses import Response
 from reskeras.evaluation.accuracy import Evaluation
 from reskeras.report import fonts
 from reskeras.report.analysis_plots import draw_analyses
 from reskeras.report.architecture import draw
 from reskeras.report.curves import draw_curves, draw_losses
-from reskeras.report.figures import LONGEST_NAME, Figure, line_styles, save_figure
+from reskeras.report.figures import LONGEST_NAME, Figure, save_figure
 from reskeras.report.fonts import drawable, shortened
 from reskeras.spaces.space import Domain
 from reskeras.tasks.classification.confusion_plot import draw_confusion
@@ -36,6 +32,7 @@ from reskeras.tasks.detection.precision_plot import draw_precision
 from reskeras.tuning import search_plot as search
 from reskeras.tuning.objective import read_objective
 from reskeras.tuning.outcome import Outcome
+from tests.report.measured import analysed, png, rows
 from tests.tasks.detection.scenes import drawn
 
 NAMES = (
@@ -72,20 +69,6 @@ def evaluated(classes, wrong=5):
         predicted=predicted,
         confidence=np.ones(len(labels)),
     )
-
-
-def rows(epochs, keys=("accuracy",)):
-    return [
-        {"epoch": epoch, **{f"{side}{key}": 0.5 + epoch / 100 for key in keys for side in ("", "val_")}}
-        for epoch in range(1, epochs + 1)
-    ]
-
-
-def analysed(name, layers=5, spread=1.0):
-    responses = tuple(Response(f"layer{place}", "after batch norm", spread**place) for place in range(1, layers + 1))
-    units = tuple(UnitSignal(f"unit{place}", 0.5, 1.0, None, place, 1e-3 * 10**place, 1e-6) for place in range(layers))
-    lesions = tuple(Lesion("removed", (f"unit{place}",), 0.5) for place in range(1, layers))
-    return Analysis(name, "digits", 10, 0.9, layers, responses, units, lesions)
 
 
 def precise(names):
@@ -199,12 +182,6 @@ def test_every_class_of_a_confusion_matrix_has_its_name():
     assert ticks == expected
 
 
-def test_every_run_is_in_the_legend():
-    figure = draw_curves({name: rows(3) for name in NAMES})
-    figure.savefig(io.BytesIO(), format="png")
-    assert len(figure.legends[0].get_texts()) == len(NAMES)
-
-
 def test_a_drawn_network_has_any_name(tmp_path):
     plan = reskeras.plan(family="cifar", depth=8)
     for place, name in enumerate(NAMES):
@@ -221,18 +198,12 @@ def test_pictures_with_boxes_have_any_name():
 
 def test_plots_leave_matplotlibs_settings_alone_and_are_not_changed_by_them():
     before = dict(matplotlib.rcParams)
-    usual = _png(draw_confusion(evaluated(["a", "b"])))
+    usual = png(draw_confusion(evaluated(["a", "b"])))
     with matplotlib.rc_context(
         {"text.usetex": True, "text.parse_math": True, "savefig.dpi": 40, "font.family": "serif"}
     ):
-        assert _png(draw_confusion(evaluated(["a", "b"]))) == usual
+        assert png(draw_confusion(evaluated(["a", "b"]))) == usual
     assert dict(matplotlib.rcParams) == before
-
-
-def _png(figure):
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
 
 
 def test_only_one_place_makes_figures():
@@ -289,7 +260,7 @@ class TestFonts:
         try:
             figure = Figure(2, 1, layout=None)
             figure.text(0.5, 0.5, "日日日", ha="center", va="center", fontsize=30)
-            dark = np.asarray(Image.open(io.BytesIO(_png(figure))).convert("L")) < 100
+            dark = np.asarray(Image.open(io.BytesIO(png(figure))).convert("L")) < 100
             assert dark.mean() > 0.2  # whole blocks, not the outlines of a missing glyph
         finally:
             fonts._characters.cache_clear()
@@ -327,57 +298,6 @@ def _font_of_blocks(path, characters):
     return path
 
 
-class TestCurves:
-    def test_after_one_epoch_there_is_something_to_see(self):
-        axes = draw_curves({"run": rows(1)}).axes[0]
-        assert all(line.get_marker() == "o" for line in axes.lines)
-        assert _ink(draw_curves({"run": rows(1)})) > _ink(draw_curves({"run": [{"epoch": 1, "accuracy": None}]})) + 30
-
-    def test_epochs_are_whole_numbers(self):
-        for epochs in (1, 2, 3, 7, 200):
-            figure = draw_curves({"run": rows(epochs)})
-            figure.savefig(io.BytesIO(), format="png")
-            assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
-
-    def test_seeds_of_a_network_share_its_colour_and_differ_in_dashes(self):
-        styles = line_styles(["a 1", "a 2", "b 1", "b 2"], {"a 1": "a", "a 2": "a", "b 1": "b", "b 2": "b"})
-        assert styles["a 1"]["color"] == styles["a 2"]["color"] != styles["b 1"]["color"] == styles["b 2"]["color"]
-        assert len({(each["color"], each["linestyle"]) for each in styles.values()}) == 4
-
-    def test_many_seeds_are_one_bundle_with_one_label(self):
-        names = [f"a {seed}" for seed in range(9)]
-        styles = line_styles(names, dict.fromkeys(names, "a"))
-        assert len({(each["color"], each["linestyle"]) for each in styles.values()}) == 1
-        assert [each["label"] for each in styles.values() if each["label"] != "_"] == ["a, 9 runs"]
-
-    def test_figures_that_were_no_numbers_are_gaps(self):
-        metrics = rows(3)
-        metrics[1]["accuracy"] = None
-        line = draw_curves({"run": metrics}).axes[0].lines[0]
-        assert np.isnan(line.get_ydata()).tolist() == [False, True, False]
-
-
-def _ink(figure):
-    """Pixels that are coloured, not grey."""
-    pixels = np.asarray(Image.open(io.BytesIO(_png(figure))).convert("RGB")).astype(int)
-    return int((np.ptp(pixels, axis=-1) > 40).sum())
-
-
-def test_curves_are_errors_thin_of_training_images_and_bold_of_the_watched_ones():
-    figure = draw_curves(
-        {
-            "one": [
-                {"epoch": 1, "accuracy": 0.5, "val_accuracy": 0.25},
-                {"epoch": 2, "accuracy": 0.75, "val_accuracy": 0.5},
-            ]
-        }
-    )
-    thin, bold = figure.axes[0].lines
-    assert thin.get_xydata().tolist() == [[1, 50], [2, 25]]
-    assert bold.get_xydata().tolist() == [[1, 75], [2, 50]]
-    assert thin.get_linewidth() < bold.get_linewidth() and bold.get_label() == "one"
-
-
 def test_gains_are_what_mending_adds():
     one = replace(
         limited(["one"])["one"],
@@ -392,33 +312,6 @@ def test_gains_are_what_mending_adds():
     assert [[bar.get_width() for bar in bars] for bars in axis.containers] == [[50, 0, 12.5], [62.5, 12.5, 25]]
     assert [text.get_text().strip() for text in axis.texts][:3] == ["50.0  (3)", "0.0  (0)", "12.5  (1,200)"]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["confused", "background", "missed"]
-
-
-def test_analyses_are_drawn_as_they_were_measured():
-    analysis = replace(
-        analysed("one"),
-        responses=tuple(
-            Response(f"layer{place}", "after batch norm", size) for place, size in enumerate((2.0, 3.0, 1.0))
-        ),
-        lesions=(
-            Lesion("removed", ("unit1",), 0.5),
-            Lesion("removed", ("unit3",), 0.75),
-            Lesion("swapped", ("unit2", "unit3"), 0.25),
-        ),
-    )
-    found = draw_analyses({"one": analysis})
-    inorder, falling = (axis.lines[0].get_xydata().tolist() for axis in found["responses"].axes)
-    assert inorder == [[1, 2], [2, 3], [3, 1]]
-    assert falling == [[1, 3], [2, 2], [3, 1]]
-    removed, swapped = found["lesions"].axes
-    assert removed.lines[0].get_xydata().tolist() == [[1, 0.5], [3, 0.25]]
-    assert swapped.lines[0].get_xydata().tolist() == [[2, 0.75]]
-    assert [axis.lines[1].get_ydata()[0] for axis in (removed, swapped)] == pytest.approx([1 - analysis.accuracy] * 2)
-    weights, stream = (axis.lines[0].get_ydata().tolist() for axis in found["gradients"].axes)
-    assert weights == [unit.gradient for unit in analysis.units]
-    assert stream == [unit.stream_gradient for unit in analysis.units]
-    share, depth = (axis.lines[0].get_ydata().tolist() for axis in found["signal"].axes)
-    assert (share, depth) == ([unit.shortcut_share for unit in analysis.units], [unit.depth for unit in analysis.units])
 
 
 def test_a_choice_has_its_trials_and_their_mean():
@@ -489,19 +382,6 @@ class TestConfusion:
         _, few = draw_confusion(evaluated(["a", "b", "c"], wrong=1)).axes[0].images
         _, many = draw_confusion(evaluated(["a", "b", "c"], wrong=8)).axes[0].images
         assert (few.norm.vmax, many.norm.vmax) == pytest.approx((0.1, 0.8))
-
-
-def test_responses_over_orders_of_magnitude_have_a_logarithmic_axis():
-    narrow, wide = (draw_analyses({"a": analysed("a", spread=spread)})["responses"].axes[0] for spread in (1.1, 10.0))
-    assert (narrow.get_yscale(), wide.get_yscale()) == ("linear", "log")
-
-
-def test_a_logarithmic_axis_is_labelled_in_plain_text():
-    figure = draw_analyses({"a": analysed("a")})["gradients"]
-    figure.savefig(io.BytesIO(), format="png")
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert any("10⁻" in label or "0.01" in label for label in labels)
-    assert not any("$" in label or "\\" in label for label in labels)
 
 
 def test_a_class_with_a_single_detection_is_a_dot():

@@ -10,7 +10,8 @@ from reskeras.tasks.detection.mistakes import Mistakes
 
 def draw_gains(found: Mapping[str, Mistakes]) -> Any:
     """A matplotlib figure: points of mean average precision gained by fixing each kind, with a bar for each run."""
-    from reskeras.report.figures import COLOURS, Figure, add_legend, labelled
+    from reskeras.report.figures import Figure, add_legend
+    from reskeras.report.styles import COLOURS, labelled
 
     kinds = [each.name for each in next(iter(found.values())).table]
     height = 0.8 / len(found)

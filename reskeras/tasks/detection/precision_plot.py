@@ -13,7 +13,8 @@ MOST_IN_WORDS = 20
 
 def draw_precision(precision: VocPrecision) -> Any:
     """A matplotlib figure: precision by recall in per cent, with a curve for each class with objects."""
-    from reskeras.report.figures import Figure, labelled, line_style, plot_line
+    from reskeras.report.figures import Figure, plot_line
+    from reskeras.report.styles import labelled, line_style
 
     present = _present(precision)
     columns = -(-min(len(present), MOST_NAMED) // ROWS_OF_NAMES)
