@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reskeras.files import local_path
-from reskeras.runs import REPORT_FILE, RESULTS_FILE
+from reskeras.runs import RESULTS_FILE
 from reskeras.tasks.task import find_task
 
 from .classification_results import echo_proofs
@@ -79,7 +79,7 @@ def _report_suite(folder: Path, out: Path | None, as_json: bool) -> None:
         emit_suites([result])
         return
     echo_suite(result, folder)
-    facts([("page", str(write_suite_page(result, out or folder / REPORT_FILE)), "")])
+    facts([("page", str(write_suite_page(result, local_path(folder, "run"), out)), "")])
 
 
 def _known(run: Run) -> dict[str, Any]:

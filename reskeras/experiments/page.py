@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from reskeras.experiments.measures import MEASURES
-from reskeras.experiments.records import RunRecord
+from reskeras.experiments.pictures import plots_of, save_pictures
 from reskeras.experiments.results import SuiteResult
 from reskeras.files import check_place
 from reskeras.report.page import write_page
-from reskeras.report.plots import analysis_plots, curves_of, networks_of
-from reskeras.report.sections import Page, Plot, Section, Table
-from reskeras.tasks.classification.run import ClassifierRun
-from reskeras.tasks.task import find_task
+from reskeras.report.sections import Page, Section, Table
+from reskeras.runs import REPORT_FILE
 
 VERDICTS = (
     "A difference came out, or is reversed, where it exceeds twice its standard error, by the deviation between seeds "
@@ -22,10 +19,13 @@ VERDICTS = (
 )
 
 
-def write_suite_page(result: SuiteResult, out: str | Path) -> Path:
-    """Write the page of a result; returns the path."""
-    check_place(out)
-    return write_page(page_of_suite(result), out)
+def write_suite_page(result: SuiteResult, folder: Path, out: str | Path | None = None) -> Path:
+    """Write the page of a result, by default into its folder with its pictures beside it; returns the path."""
+    if out is None:
+        save_pictures(result, folder)
+    page = Path(out or folder / REPORT_FILE)
+    check_place(page)
+    return write_page(page_of_suite(result), page)
 
 
 def page_of_suite(result: SuiteResult) -> Page:
@@ -52,27 +52,6 @@ def page_of_suite(result: SuiteResult) -> Page:
     columns, lines = result.runs_table()
     sections.append(Table("Runs", columns, lines, "How each figure was made.", sentences=("schedule",)))
     return Page(result.suite.title, f"{result.suite.source}. {result.suite.expects}".removeprefix(". "), sections)
-
-
-def plots_of(result: SuiteResult) -> Iterator[Plot]:
-    """Curves, analyses and diagrams of a result's classifiers."""
-    runs = {
-        (row, seed): record
-        for row, seed, record in result.runs()
-        if issubclass(find_task(record.task).run_type(), ClassifierRun)
-    }
-    several = len({seed for _, seed in runs}) > 1
-    named = {f"{row}, seed {seed}" if several else row: record for (row, seed), record in runs.items()}
-    networks = dict(zip(named, (row for row, _ in runs), strict=True))
-    figure = next((find_task(record.task).figure for record in named.values()), "val_accuracy")
-    metrics = {name: record.metrics for name, record in named.items()}
-    if curves := curves_of(metrics, networks, figure.removeprefix("val_"), bands=True):
-        yield curves
-    yield from analysis_plots({name: each.analysis for name, each in named.items() if each.analysis}, networks)
-    first: dict[str, RunRecord] = {}
-    for name, record in named.items():
-        first.setdefault(networks[name], record)
-    yield from networks_of({row: record.plan for row, record in first.items()})
 
 
 def _notes(result: SuiteResult) -> list[str]:

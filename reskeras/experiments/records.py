@@ -24,6 +24,7 @@ FACTS = (  # of provenance.json
     "replicas",
     "training_images",
     "trained_sha256",
+    "watched",
 )
 COLUMNS = ("data", "schedule", "precision", "seconds", "hardware", "made", "revision")
 
@@ -60,6 +61,11 @@ class RunRecord:
     def plan(self) -> Plan:
         """The plan of a classifier's network."""
         return network(typed(dict(self.network), {}, "results")).lower()
+
+    @property
+    def watched(self) -> str:
+        """The images on which each epoch was evaluated: held out, or those of the test."""
+        return "held out" if "held-out" in str(self.facts.get("watched", "")) else "test"
 
     def columns(self) -> list[str]:
         """The COLUMNS of a table of runs: what was trained on what, how long, when, and by which revision."""

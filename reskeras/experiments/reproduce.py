@@ -21,7 +21,7 @@ from reskeras.experiments.suite import TURNS, Scale, SuiteSpec, Turn, read_scale
 from reskeras.experiments.suite_rows import Row, TrainedRow, differences, label_of, rows_of
 from reskeras.files import Unwritable, local_path
 from reskeras.recipes.recipe import recipe as read_recipe
-from reskeras.runs import HOME, MODEL_FILE, REPORT_FILE, RunFolder
+from reskeras.runs import HOME, MODEL_FILE, RunFolder
 from reskeras.tasks.classification.job import ClassifierJob
 from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.tasks.run import Run
@@ -216,7 +216,7 @@ def measure_rows(
             tell(f"{row.name} failed: {found.error}")
         save_result(result, folder)
         keras.backend.clear_session()
-    write_suite_page(result, folder / REPORT_FILE)
+    write_suite_page(result, folder)
 
 
 def opened_replicas(rows: Sequence[Row], devices: int) -> Replicas:

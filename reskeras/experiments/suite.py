@@ -139,6 +139,10 @@ class SuiteSpec(Spec):
     protocol: Annotated[str, Field(max_length=300)] | None = None
     runs: Annotated[int, whole(1, 100), Field(description="Number of runs behind the paper's figures")] = 1
     rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200)]
+    panels: Annotated[
+        dict[Name, dict[Name, Name]],
+        Field(default_factory=dict, description="Panels of the curves: each row's label by row; all rows or none"),
+    ]
     findings: tuple[FindingSpec, ...] = ()
     scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
 
@@ -147,6 +151,9 @@ class SuiteSpec(Spec):
         names = [row.row for row in self.rows]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"row {twice!r} appears twice")
+        placed = [name for panel in self.panels.values() for name in panel]
+        if self.panels and sorted(placed) != sorted(names):
+            raise ValueError("panels: should have every row once")
         for finding in self.findings:
             for name in (finding.less, finding.more):
                 if name not in names:
