@@ -32,9 +32,15 @@ def page_of_suite(result: SuiteResult) -> Page:
     """The page of a result: the findings first."""
     sections: list[Section] = []
     if findings := result.findings():
-        lines = [[finding.says, verdict.word, verdict.why] for finding, verdict in findings]
+        lines = [[verdict.word, finding.says, verdict.why] for finding, verdict in findings]
         sections.append(
-            Table("Findings", ["finding", "verdict", "figures"], lines, VERDICTS, sentences=("finding", "figures"))
+            Table(
+                "Findings",
+                ["verdict", "finding", "figures"],
+                lines,
+                VERDICTS,
+                sentences=("verdict", "finding", "figures"),
+            )
         )
     columns, lines = result.table()
     sections.append(
@@ -43,7 +49,7 @@ def page_of_suite(result: SuiteResult) -> Page:
             columns,
             lines,
             (f"Scale {result.scale}. " if result.scale else "")
-            + "Median over the seeds (mean \u00b1 standard deviation if there are several)"
+            + "Of two seeds mean \u00b1 standard deviation, of more the median (and these)"
             + ("; the paper's figures follow its own protocol." if result.scale else "."),
             _notes(result),
         )

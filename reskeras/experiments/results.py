@@ -150,4 +150,5 @@ def _measured(measure: str, found: Statistics | None) -> str:
     shown = MEASURES[measure].shown
     if found.count == 1 or MEASURES[measure].counted:
         return shown(found.median)
-    return f"{shown(found.median)} ({shown(found.mean)} ± {shown(found.deviation)})"
+    spread = f"{shown(found.mean)} ± {shown(found.deviation)}"
+    return spread if found.count == 2 else f"{shown(found.median)} ({spread})"  # of two, the median is the mean
