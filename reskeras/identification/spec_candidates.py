@@ -16,7 +16,7 @@ from reskeras.networks.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.plans import operations as op
 from reskeras.plans.initialisers import INITIALISERS
 from reskeras.plans.merges import GATE
-from reskeras.plans.nodes import Fork, Sequence, sequence_ops
+from reskeras.plans.nodes import Fork, Node, Sequence, sequence_ops
 from reskeras.plans.wording import sequence_words
 
 Data = dict[str, Any]
@@ -30,12 +30,14 @@ def candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]:
     read = _read(parts)
     grouped = {downsample: _grouped(parts.units, downsample) for downsample in ("first", "last")}
     likely = sorted(grouped, key=lambda downsample: len(grouped[downsample]))  # the reading with fewer stages first
-    for downsample, order, padding in product(likely, ORDERS, ("symmetric", "same")):
+    normed = _stem_norms(parts, read["conv_bias"])
+    for downsample, order, padding, norms in product(likely, ORDERS, ("symmetric", "same"), normed):
         stages = grouped[downsample]
         rows = [_row(stage, stages[index - 1][-1] if index else None, downsample) for index, stage in enumerate(stages)]
         changes, family = _changes(parts, stages, downsample), _family(parts, rows)
         data = {
             **read,
+            **_stem(read, parts, norms),
             "downsample": downsample,
             "padding": padding,
             "family": family,
@@ -56,11 +58,12 @@ def candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]:
 def _read(parts: Anatomy) -> Data:
     """The fields whose values are visible in the graph; where layers disagree, the most common value."""
     ops = list(sequence_ops(parts.nodes))
-    gates = set(_gates(parts.nodes))
+    gates, stem = set(_gates(parts.nodes)), {id(node) for node in parts.nodes[: parts.stem_last + 1]}
     convs = [each for each in ops if isinstance(each, op.Conv)]
     norms = [each for each in ops if isinstance(each, op.BatchNorm)]
     heads = [each for each in parts.nodes if isinstance(each, op.Dense | op.GlobalPool | op.Dropout)]
     dense = heads[-1] if heads and isinstance(heads[-1], op.Dense) else None
+    after = parts.nodes[parts.nodes.index(dense) + 1 :] if dense else ()
     initialiser = _commonest(each.initialiser for each in ops if isinstance(each, op.Conv | op.Dense))
     strides = (unit.form.strided for unit in parts.units if BLOCKS[unit.block].inner is not None)
     strided = _commonest(place for place in strides if place is not None)
@@ -84,8 +87,9 @@ def _read(parts: Anatomy) -> Data:
         "head": {
             "pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),
             "dropout": next((each.rate for each in heads if isinstance(each, op.Dropout)), 0.0),
+            "scale": next((each.factor for each in after if isinstance(each, op.Scale)), 1.0),
         },
-        "conv_bias": any(conv.bias for conv in convs if id(conv) not in gates),
+        "conv_bias": any(conv.bias for conv in convs if id(conv) not in gates | stem),
         "bn": {
             "momentum": _commonest(norm.momentum for norm in norms),
             "epsilon": _commonest(norm.epsilon for norm in norms),
@@ -94,9 +98,35 @@ def _read(parts: Anatomy) -> Data:
         if norms
         else None,
         "zero_gamma": bool(residual) and all(unit.silent for unit in residual),
+        "activation": _commonest(each.kind for each in ops if each.kind in op.ACTIVATIONS and id(each) not in gates),
         "initialiser": initialiser if initialiser in INITIALISERS else None,
         "drop_path": residual[-1].drop_path if residual else 0.0,
     }
+
+
+def _stem_norms(parts: Anatomy, biased: bool) -> list[tuple[bool, ...]]:
+    """Whether batch norm follows each convolution of the stem, in every way that is possible.
+
+    That behind the last one may be the first unit's. Where the other convolutions are `biased`, its own bias does not
+    speak against a batch norm.
+    """
+    stem = _stem_convs(parts)
+    *found, _ = (not conv.bias or isinstance(after, op.BatchNorm) for conv, after in stem)
+    lasts = (True,) if not stem[-1][0].bias else (biased, not biased)
+    return [(*found, last) for last in lasts]
+
+
+def _stem_convs(parts: Anatomy) -> list[tuple[op.Conv, Node | None]]:
+    """The stem's convolutions, each with the node after it."""
+    pairs = zip(parts.nodes, (*parts.nodes[1:], None), strict=True)
+    return [(node, after) for _, (node, after) in zip(range(parts.stem_last + 1), pairs) if isinstance(node, op.Conv)]
+
+
+def _stem(read: Data, parts: Anatomy, norms: tuple[bool, ...]) -> Data:
+    """The stem with batch norm where `norms` says so, and whether convolutions in front of batch norms are biased."""
+    convs = [{**conv, "bn": bn} for conv, bn in zip(read["stem"]["convs"], norms, strict=True)]
+    biased = any(conv.bias and bn for (conv, _), bn in zip(_stem_convs(parts), norms, strict=True))
+    return {"stem": {**read["stem"], "convs": convs}, "conv_bias": read["conv_bias"] or biased}
 
 
 def _gates(nodes: Sequence) -> Iterator[int]:
