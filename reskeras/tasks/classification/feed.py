@@ -89,6 +89,7 @@ class Feed:
             # weights are those of the true classes, so labels are smoothed after weighting
             label_smoothing=0.0 if recipe.class_weights == "balanced" else recipe.label_smoothing,
             own=by_seeds(self.own.augment) if self.own.augment else None,
+            seed=recipe.seed,
         )
 
     @cached_property
