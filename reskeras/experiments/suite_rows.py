@@ -213,7 +213,7 @@ def _length(recipe: Recipe) -> str:
 def _in_words(views: ViewsSpec) -> str:
     if views.scales:
         return f"whole images at {' '.join(map(str, views.scales))}"
-    return "a single view" if views.views == 1 else f"{views.views} crops"
+    return "a single view" if views.views == 1 else f"{views.views} {'crops' if views.views == 10 else 'views'}"
 
 
 def label_of(row: Row) -> str:

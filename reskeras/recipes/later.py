@@ -13,6 +13,8 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "loss",
     "teacher",
     "distillation",
+    "lookahead",
+    "whiten",
     "test_crop",
     "sizes",
     "augment.repeats",

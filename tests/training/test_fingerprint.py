@@ -39,6 +39,8 @@ CHANGED = {
     "loss": {"loss": "focal"},
     "teacher": {"teacher": "saved_models/wide"},
     "distillation": {"teacher": "saved_models/wide", "distillation": {"share": 0.5}},
+    "lookahead": {"lookahead": {}},
+    "whiten": {"whiten": {}},
     "test_crop": {"test_crop": 0.9},
     "sizes": {"sizes": [[0, 128]]},
     "augment.repeats": {"augment": {"repeats": 2}},

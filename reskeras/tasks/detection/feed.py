@@ -104,6 +104,13 @@ class DetectionFeed:
         """How many batches of `count` images are prepared in parallel."""
         return ReadAhead.of(count, self.preprocessing.size)
 
+    def sample(self, count: int) -> np.ndarray:
+        """At most `count` evenly spaced training images on their canvases, normalised, float32."""
+        indices = np.unique(np.linspace(0, self.train.count - 1, min(count, self.train.count)).astype(np.int64))
+        ones, zeros = tf.ones([len(indices)]), tf.zeros([len(indices), 2])
+        inputs, _ = _finished(self.preprocessing, self.loaded(self.train, tf.constant(indices), ones, zeros), ones)
+        return inputs["image"].numpy()
+
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
         recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
