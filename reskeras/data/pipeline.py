@@ -40,7 +40,7 @@ class BatchLoader(Protocol):
         ...
 
     def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> Any:
-        """int64 indices of the rows, the batch's own seed, int32 (2,), and its epoch, int32, to the rows of the batch."""
+        """int64 indices of the rows, the batch's own seed, int32 (2,), and its epoch, int32, to the batch's rows."""
         ...
 
 

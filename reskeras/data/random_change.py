@@ -79,8 +79,9 @@ def coins(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
 
 
 def alternating(count: int, seed: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Maps int64 indices (n,) of `count` images and an epoch to which of them it mirrors, bool (n, 1, 1, 1): every other
-    epoch each one, from the first or the second on by the seed and the image alone (arXiv:2404.00498, section 3.6)."""
+    """Maps int64 indices (n,) of `count` images and an epoch to which of them it mirrors, bool (n, 1, 1, 1): each in
+    every other epoch, from the first or the second on by the seed and the image alone (arXiv:2404.00498, section 3.6).
+    """
     with tf.device("cpu"):
         first = tf.random.stateless_uniform([count], tf.constant([seed, ALTERNATING], tf.int32)) < 0.5
 

@@ -36,8 +36,8 @@ class TrainingBatch:
     (1 - s) one-hot + s / classes, mixed. Mixing or smoothing without `classes` is a ValueError.
 
     `shard` (index, count): of each batch of `batch_size` images, or of the whole split where that is smaller, only
-    every count-th run of rows; it is divided among `replicas`, and an image is mixed with one of its own replica. `seed`
-    is the training's, by which images begin to alternate.
+    every count-th run of rows; it is divided among `replicas`, and an image is mixed with one of its own replica. The
+    training's `seed` decides in which epochs alternating flips mirror an image.
     Raises ReskerasError (status 2) when a batch cannot be shared out evenly, or an augmentation cannot be done.
     """
 

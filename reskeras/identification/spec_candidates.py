@@ -118,8 +118,8 @@ def _stem_norms(parts: Anatomy, biased: bool) -> list[tuple[bool, ...]]:
 
 def _stem_convs(parts: Anatomy) -> list[tuple[op.Conv, Node | None]]:
     """The stem's convolutions, each with the node after it."""
-    pairs = zip(parts.nodes, (*parts.nodes[1:], None), strict=True)
-    return [(node, after) for _, (node, after) in zip(range(parts.stem_last + 1), pairs) if isinstance(node, op.Conv)]
+    pairs = list(zip(parts.nodes, (*parts.nodes[1:], None), strict=True))
+    return [(node, after) for node, after in pairs[: parts.stem_last + 1] if isinstance(node, op.Conv)]
 
 
 def _stem(read: Data, parts: Anatomy, norms: tuple[bool, ...]) -> Data:

@@ -94,8 +94,8 @@ class NetworkSpec(AnyNetwork):
     initialiser: Annotated[
         Initialiser | None,
         Field(
-            description="Initial kernels; dirac: convolutions begin by passing on as many channels as they have filters "
-            "for, their other filters and the logits with PyTorch's default"
+            description="Initial kernels. dirac: the first filters of convolutions begin as the identity, one for each "
+            "channel; everything else with PyTorch's default, fan_in_uniform"
         ),
     ] = None
     drop_path: Annotated[

@@ -208,7 +208,8 @@ def _refuse_inside(network: ResolvedNetwork) -> None:
             )
     if network.groups > 1 and network.initialiser in IDENTITIES:
         raise ReskerasError(
-            f"initialiser: {network.initialiser!r} has no identity for {network.groups} groups; choose another, or groups 1"
+            f"initialiser: {network.initialiser!r} has no identity for {network.groups} groups; "
+            "choose another, or groups 1"
         )
     if bad := [width for width in inside if width % network.groups]:
         raise ReskerasError(

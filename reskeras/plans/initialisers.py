@@ -11,7 +11,7 @@ INITIALISERS: dict[str, dict[str, Any]] = {
     "he_uniform": {"scale": 2.0, "mode": "fan_in", "distribution": "uniform"},
     "glorot_uniform": {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform"},
     "fan_in_uniform": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},  # PyTorch's default
-    # convolutions pass on as many input channels as they have filters for (arXiv:1706.00388; airbench, arXiv:2404.00498)
+    # of convolutions the first filters are the identity, one for each channel (arXiv:1706.00388, arXiv:2404.00498)
     "dirac": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
     # for a detector's last layers: about the standard deviation of 0.01 of Faster R-CNN's new layers
     "small_normal": {"scale": 0.02, "mode": "fan_in", "distribution": "untruncated_normal"},

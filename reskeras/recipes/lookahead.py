@@ -10,7 +10,7 @@ from reskeras.documents.fields import Spec, whole, within
 
 
 class LookaheadSpec(Spec):
-    """Lookahead (arXiv:1907.08610): every `steps` updates slow weights move towards the weights, which go on from there.
+    """Lookahead (arXiv:1907.08610): every `steps` updates slow weights move towards the weights, which continue there.
 
     The slow weights begin as the weights after the first update; they are validated and saved instead of the weights.
     """
@@ -25,7 +25,7 @@ class LookaheadSpec(Spec):
         float,
         within(0, 20),
         Field(
-            description="The momentum rises as this power of the finished share of the training; 0: it is constant (3 in "
-            "arXiv:2404.00498)"
+            description="The momentum rises as this power of the finished share of the training, 3 in "
+            "arXiv:2404.00498; 0: it is constant"
         ),
     ] = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -170,7 +170,7 @@ def _prepared(
 def _whiten(
     spec: WhitenSpec, model: TrainedModel, plan: Plan, replicas: Replicas, feed: Feeding, options: FitOptions
 ) -> None:
-    """Begin with a whitening first convolution, which the chief computes for all workers; not trained if it is frozen."""
+    """Begin with a whitening first convolution, which the chief computes for all workers, and which stays if frozen."""
     conv = spec.convolution(plan)
     name = f"{conv.name}/kernel"
     if spec.frozen:
@@ -178,11 +178,12 @@ def _whiten(
     if options.begin:  # the model has been trained that far
         return
 
-    def kernel() -> dict[str, np.ndarray]:
+    def kernel() -> Mapping[str, np.ndarray] | None:
         images = feed.sample(images_to_whiten(conv, plan.input_shape, spec.images))
         return {name: whitening_kernel(conv, images, spec.epsilon)}
 
-    write(model, {**read(model), **(replicas.from_chief(kernel, packed, unpacked) or {})})
+    computed: Mapping[str, np.ndarray] | None = replicas.from_chief(kernel, packed, unpacked)
+    write(model, {**read(model), **(computed or {})})
 
 
 def _own_callbacks(

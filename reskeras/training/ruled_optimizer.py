@@ -32,8 +32,10 @@ class RuledOptimizer(keras.optimizers.Optimizer):
     Which weights decay, and by what factor a weight's learning rate is multiplied, is given by patterns of canonical
     names such as `stage2_unit1_conv1/kernel`; the last matching pattern wins. `names` maps each variable's `id` to its
     canonical names: several for the stacked weights of scanned units, which follow the rules entry by entry. Without
-    it a variable's path is its name. `lookahead` has the numbers of a recipe's LookaheadSpec, and `steps` is how many the
-    whole training has, including those that only accumulate gradients; the slow weights are kept as averages are.
+    it a variable's path is its name.
+
+    `lookahead` has the numbers of a recipe's LookaheadSpec, and `steps` is how many the whole training has, including
+    those that only accumulate gradients; the slow weights are kept as averages are.
     """
 
     _begun = 0  # finished steps that this optimiser did not do

@@ -88,7 +88,11 @@ def test_mirrored_and_shifted_views_are_averaged_by_their_shares(trained, views,
     normalised, mean = (images - preprocessing.mean) / preprocessing.std, 0.0
     for (down, right), share in shifts.items():
         moved = by_a_pixel(normalised, down, right)
-        mean += share / 2 * (softmax(model.predict(moved, verbose=0)) + softmax(model.predict(moved[:, :, ::-1], verbose=0)))
+        mean += (
+            share
+            / 2
+            * (softmax(model.predict(moved, verbose=0)) + softmax(model.predict(moved[:, :, ::-1], verbose=0)))
+        )
     result = trained.evaluate(views=views)
     check(result, mean, labels)
     assert result.views == f"{views} views"

@@ -340,7 +340,7 @@ def fast() -> dict:
         weights, multiply_adds = weights + alone + pair, multiply_adds + (alone + pair) * side * side
         normed += 3 * w
         names = ("stem", "stage1") if group == 0 else (f"stage{2 * group}", f"stage{2 * group + 1}")
-        shapes |= dict.fromkeys(names, [side, side, w])
+        shapes |= {name: [side, side, w] for name in names}
     return {
         "parameters": weights + biases + normed + 256 * 10 + 10,
         "moving_statistics": 2 * normed,

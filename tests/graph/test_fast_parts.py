@@ -120,7 +120,9 @@ def test_a_stem_without_batch_norm_is_a_biased_convolution_and_the_activation():
 
 def test_checkpoints_of_networks_that_have_none_of_it_are_known_by_the_same_data():
     skips = reskeras.plan(**{**TINY, "skip": "dropout"})
-    scales = [each for node in unit_data(skips.units[1])["nodes"][0]["branches"] for each in node if each["kind"] == "scale"]
+    scales = [
+        each for node in unit_data(skips.units[1])["nodes"][0]["branches"] for each in node if each["kind"] == "scale"
+    ]
     assert scales and all(each.keys() == {"kind", "name", "factor"} for each in scales)
     head = unit_data(reskeras.plan(**TINY, head={"scale": 2.0}).units[-1])["nodes"][-1]
     assert head["float32"] is True

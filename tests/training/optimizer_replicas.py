@@ -1,7 +1,7 @@
 """A training by an optimiser on one device and on two logical ones; run as a script by test_optimizers.py.
 
-Arguments: the kind of optimiser, and maybe lookahead instead of averages. Prints the largest difference between the replicas' variables, and between the weights
-of both trainings, relative to each weight's norm.
+Arguments: the kind of optimiser, and maybe lookahead instead of averages. Prints the largest difference between the
+replicas' variables, and between the weights of both trainings, relative to each weight's norm.
 """
 
 import sys

@@ -13,7 +13,13 @@ from tests.conftest import TINY
 from tests.training.test_resume import Failing, digest_of, stopping_at
 
 STEM = {"convs": [{"kernel": 2, "width": 8, "bn": False}, {"width": 16}]}  # digits are grey: 2 * 2 * 2 * 1
-FIELDS = {"epochs": 1, "holdout": 0, "deterministic": True, "precision": "float32", "whiten": {"images": 100, "epsilon": 1e-3}}
+FIELDS = {
+    "epochs": 1,
+    "holdout": 0,
+    "deterministic": True,
+    "precision": "float32",
+    "whiten": {"images": 100, "epsilon": 1e-3},
+}
 
 
 def patches(images, rows, columns):
