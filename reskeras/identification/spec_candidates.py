@@ -9,8 +9,10 @@ from typing import Any
 
 from reskeras.identification.units import Anatomy, UnitFacts
 from reskeras.networks.blocks import BLOCKS
+from reskeras.networks.catalog import catalog
 from reskeras.networks.excitation import squeeze_of
 from reskeras.networks.families import DEFAULT_SHORTCUT, FAMILIES, OTHER_SHORTCUT
+from reskeras.networks.network import NetworkSpec
 from reskeras.networks.orders import ORDERS
 from reskeras.networks.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.plans import operations as op
@@ -205,12 +207,15 @@ def _changes(parts: Anatomy, stages: Stages, downsample: str) -> list[list[Chang
 
 
 def _family(parts: Anatomy, rows: list[Data]) -> str | None:
-    """The preset with this stem or these widths."""
+    """The preset with this stem or these widths, or that of a catalogued network which has a stem of its own."""
     widths = tuple(row["width"] for row in rows)
-    for name, preset in FAMILIES.items():
-        convs = tuple((conv.kernel, conv.width, conv.stride) for conv in preset.stem.convs)
-        pool = preset.stem.pool and (preset.stem.pool.kernel, preset.stem.pool.stride)
-        if (convs, pool) == (parts.convs, parts.pool) or widths == preset.widths:
+    known = [(name, preset.stem, preset.widths) for name, preset in FAMILIES.items()]
+    own = (row.spec.decided() for row in catalog().values() if isinstance(row.spec, NetworkSpec) and row.spec.stem)
+    known += [(str(each.family), each.stem, tuple(stage.width for stage in each.stages)) for each in own]
+    for name, stem, preset_widths in known:
+        convs = tuple((conv.kernel, conv.width, conv.stride) for conv in stem.convs)
+        pool = stem.pool and (stem.pool.kernel, stem.pool.stride)
+        if (convs, pool) == (parts.convs, parts.pool) or widths == preset_widths:
             return name
     return None
 

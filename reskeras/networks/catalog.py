@@ -76,6 +76,7 @@ RELEASED: dict[str, Any] = {
 }
 # as airbench96 (arXiv:2404.00498) has it, with strided convolutions in the place of its pools, narrower
 FAST: dict[str, Any] = {
+    "family": "cifar",
     "stem": {"convs": [{"kernel": 2, "width": 24, "bn": False}, {"width": 64, "stride": 2}]},
     "stages": [
         {"units": 1, "width": 64},
@@ -84,13 +85,10 @@ FAST: dict[str, Any] = {
         {"units": 1, "width": 256, "block": "single", "shortcut": "none"},
         {"units": 1, "width": 256, "stride": 1},
     ],
-    "shortcut": "B",
     "head": {"pool": "max", "scale": 1 / 9},
     "bn": {"scale": False},
     "activation": "gelu",
     "initialiser": "dirac",
-    "classes": 10,
-    "input_shape": [32, 32, 3],
 }
 SMALL: dict[str, Any] = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25}
 

@@ -29,8 +29,8 @@ class Weight(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation. `weighted`: whether it counts towards a network's depth; `later`: fields that earlier versions lack,
-    left out of its data at their defaults; `fill`: its colour where it is drawn as a strip."""
+    """One operation. `weighted`: whether it counts towards a network's depth; `later`: fields that are left out of its
+    data at their defaults, because earlier versions lack them; `fill`: its colour where it is drawn as a strip."""
 
     name: str = field(compare=False)
     kind: ClassVar[str] = ""
