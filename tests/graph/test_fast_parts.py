@@ -8,6 +8,7 @@ import tensorflow as tf
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph.compile import compile_plan
+from reskeras.graph.functions import OPERATIONS, UnitTensors
 from reskeras.graph.keras_layers import Context
 from reskeras.graph.layers import Dirac
 from reskeras.graph.weights import copy_weights, read
@@ -46,6 +47,16 @@ def test_every_nonlinearity_is_the_one_asked_for_with_its_gradient(activation, f
     plain = reskeras.plan(**TINY)
     kinds = {node.kind for node in spec.lower().ops()} - {node.kind for node in plain.ops()}
     assert kinds == {activation} - {"relu"}
+
+
+@pytest.mark.parametrize("activation", THEIRS)
+def test_nonlinearities_are_exact(activation):
+    node = op.ACTIVATIONS[activation](name="it")
+    grid = np.linspace(-6, 6, 1001, dtype=np.float32)
+    wanted = THEIRS[activation](torch.tensor(grid)).numpy()
+    tensors = UnitTensors({}, False, False, lambda each: None)
+    np.testing.assert_allclose(OPERATIONS[type(node)](node, tf.constant(grid), tensors), wanted, atol=2e-6)
+    np.testing.assert_allclose(Context().layer(node)(grid), wanted, atol=2e-6)
 
 
 def by_torch(weights, images, activate):
