@@ -40,8 +40,8 @@ OWN = "classification"
     type=int,
     default=1,
     show_default=True,
-    metavar="[1|10]",
-    help="Number of crops of each image to average over.",
+    metavar="[1|2|6|10]",
+    help="Views of each image to average over: with its mirror image (2), both shifted by a pixel too (6), ten crops.",
 )
 @click.option("--resize", type=int, metavar="PIXELS", help="Side of the square that the ten crops are cut from.")
 @click.option("--scales", metavar="S,S,...", help="Average over whole and mirrored images with these shorter sides.")

@@ -39,8 +39,8 @@ class BatchLoader(Protocol):
         """How many images there are."""
         ...
 
-    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> Any:
-        """int64 indices of the rows and the batch's own seed, int32 (2,), to the rows of the batch."""
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> Any:
+        """int64 indices of the rows, the batch's own seed, int32 (2,), and its epoch, int32, to the batch's rows."""
         ...
 
 
@@ -67,7 +67,7 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices((batches, tf.fill(tf.shape(places), epoch), places))
 
     def loaded(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> Any:
-        return loader(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place))
+        return loader(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place), epoch)
 
     dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(epoch_batches)
     dataset = dataset.map(loaded, num_parallel_calls=read_ahead.parallel, deterministic=True)

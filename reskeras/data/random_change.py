@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from reskeras.data.shard_rows import Rows
 
+ALTERNATING = 0xF11B  # with the training's seed, the seed of where images begin to alternate
 # principal components of the colours of ImageNet's pixels (v1 section 3.4 takes them from AlexNet, section 4.1),
 # on the 0..1 scale and with red first, as published with fb.resnet.torch
 EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -75,6 +76,20 @@ def random_flip(axis: int) -> RandomChange:
 def coins(seed: tf.Tensor, rows: Rows) -> tf.Tensor:
     """True with probability 1/2 for each image, bool (n, 1, 1, 1)."""
     return rows.taken(tf.random.stateless_uniform([rows.of, 1, 1, 1], seed)) < 0.5
+
+
+def alternating(count: int, seed: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Maps int64 indices (n,) of `count` images and an epoch to which of them it mirrors, bool (n, 1, 1, 1): each in
+    every other epoch, from the first or the second on by the seed and the image alone (arXiv:2404.00498, section 3.6).
+    """
+    with tf.device("cpu"):
+        first = tf.random.stateless_uniform([count], tf.constant([seed, ALTERNATING], tf.int32)) < 0.5
+
+    def mirrored(indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        odd = tf.equal(tf.cast(epoch, tf.int32) % 2, 1)
+        return tf.reshape(tf.math.logical_xor(tf.gather(first, indices), odd), [-1, 1, 1, 1])
+
+    return mirrored
 
 
 def lighting(deviation: float) -> RandomChange:

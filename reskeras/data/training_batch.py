@@ -11,7 +11,7 @@ from reskeras.data.layers import Mixing, colour_jitter
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.rand_augment import random_operations
-from reskeras.data.random_change import RandomChange, lighting, random_crop, random_flip
+from reskeras.data.random_change import RandomChange, alternating, lighting, random_crop, random_flip
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.windows import NUMBERS, TRIES, cropped_batch, window_of
@@ -36,7 +36,8 @@ class TrainingBatch:
     (1 - s) one-hot + s / classes, mixed. Mixing or smoothing without `classes` is a ValueError.
 
     `shard` (index, count): of each batch of `batch_size` images, or of the whole split where that is smaller, only
-    every count-th run of rows; it is divided among `replicas`, and an image is mixed with one of its own replica.
+    every count-th run of rows; it is divided among `replicas`, and an image is mixed with one of its own replica. The
+    training's `seed` decides in which epochs alternating flips mirror an image.
     Raises ReskerasError (status 2) when a batch cannot be shared out evenly, or an augmentation cannot be done.
     """
 
@@ -53,6 +54,7 @@ class TrainingBatch:
         classes: int | None = None,
         label_smoothing: float = 0.0,
         own: RandomChange | None = None,
+        seed: int = 0,
     ):
         if classes is None and (augment.mixes or label_smoothing):
             raise ValueError("mixed or smoothed labels are probabilities: give the number of classes")
@@ -66,7 +68,8 @@ class TrainingBatch:
         self.window = window_of(augment, height, width)
         self.operations = random_operations(augment.rand_augment) if augment.rand_augment else None
         self.colours = colour_changes(augment, channels) | ({"own": own} if own else {})
-        self.moves = _moves(augment, mirror if augment.flip == "auto" else augment.flip, height, width)
+        self.moves = _moves(augment, mirror if augment.flip == "auto" else bool(augment.flip), height, width)
+        self.sides = alternating(split.count, seed) if augment.flip == "alternating" else None
         self.mix = Mixing(augment.mixup, augment.cutmix, height, width) if augment.mixes else None
 
     @property
@@ -74,15 +77,19 @@ class TrainingBatch:
         """How many images the split has."""
         return self.split.count
 
-    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Numbers]:
-        """int64 indices of this shard's rows and the global batch's seed, int32 (2,), to uint8 images, int32 labels
-        and the numbers of `finished`."""
+    def __call__(
+        self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor | int = 0
+    ) -> tuple[tf.Tensor, tf.Tensor, Numbers]:
+        """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to uint8 images, int32
+        labels and the numbers of `finished`."""
         images, labels = self._read(indices, seed)
         if self.operations:  # these leave whole numbers
             changed = self.operations(tf.cast(images, tf.float32), seed_of(seed, "rand_augment"), self.rows)
             images = tf.cast(changed, tf.uint8)
         changes = {**self.colours, **self.moves}
         numbers = {part: change.draw(seed_of(seed, part), self.rows) for part, change in changes.items()}
+        if self.sides:
+            numbers["flip"] = self.sides(indices, epoch)
         if self.mix:
             numbers["mix"] = self.mix.draw(seed_of(seed, "mix"), self.rows, self.replicas)
         return images, labels, numbers

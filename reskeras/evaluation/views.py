@@ -1,4 +1,5 @@
-"""Test-time views of an image: a centre crop, ten crops, or the whole image at several scales (v1 section 3.4)."""
+"""Test-time views of an image: a centre crop, it and its mirror image, both shifted too (arXiv:2404.00498), ten crops,
+or the whole image at several scales (v1 section 3.4)."""
 
 from __future__ import annotations
 
@@ -23,13 +24,17 @@ from reskeras.graph.spread import inference_devices, spread
 SMALL = 64  # pixels; smaller images are padded for ten crops instead of being upsampled
 PADDING = 4  # as in training (v1 section 4.2)
 LARGEST_SCALE = 4096
+# how much each view counts, of `mirrored_and_shifted`
+SHARES = {2: (1 / 2, 1 / 2), 6: (1 / 4, 1 / 8, 1 / 8, 1 / 4, 1 / 8, 1 / 8)}
+CROPS = (1, *SHARES, 10)
 
 Scored = Iterator[tuple[np.ndarray, np.ndarray]]  # log probabilities (n, classes) float64, labels as in Split
 
 
 @dataclass(frozen=True)
 class Views:
-    """crops: 1 or 10. resize: side of the square that ten crops are cut from. scales: shorter sides of whole images."""
+    """crops: 1, 2 (and mirrored), 6 (and shifted by a pixel) or 10. resize: side of the square that ten crops are cut
+    from. scales: shorter sides of whole images."""
 
     crops: int = 1
     resize: int | None = None
@@ -37,11 +42,11 @@ class Views:
 
     def __post_init__(self) -> None:
         """Refuse contradictory options."""
-        if self.crops not in (1, 10):
-            raise ReskerasError(f"views: {self.crops} is not one of 1, 10")
+        if self.crops not in CROPS:
+            raise ReskerasError(f"views: {self.crops} is not one of {', '.join(map(str, CROPS))}")
         if self.scales and (self.crops > 1 or self.resize):
             raise ReskerasError("scales: whole images are not cropped; omit --views and --resize")
-        if self.resize and self.crops == 1:
+        if self.resize and self.crops != 10:
             raise ReskerasError("resize: only applies to ten crops; add --views 10")
         for scale in self.scales:
             if not 1 <= scale <= LARGEST_SCALE:
@@ -51,7 +56,7 @@ class Views:
         """The views in words."""
         if self.scales:
             return f"whole images and mirror images, shorter side {' '.join(map(str, self.scales))}"
-        return "single view" if self.crops == 1 else "10 views"
+        return "single view" if self.crops == 1 else f"{self.crops} views"
 
 
 def scored(
@@ -71,6 +76,8 @@ def scored(
         yield from _whole(split, preprocessing, views.scales, dense)
     elif views.crops == 10:
         yield from _ten_crops(model, split, preprocessing, views.resize, max(batch_size // 10, 1), head)
+    elif views.crops in SHARES:
+        yield from _shared(model, split, preprocessing, views.crops, max(batch_size // views.crops, 1), head)
     else:
         devices = inference_devices()
         predict = forward(model, devices)
@@ -90,6 +97,36 @@ def ten_crops(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
     crops = [images[:, top : top + height, left : left + width] for top, left in corners]
     return tf.stack([*crops, *(crop[:, :, ::-1] for crop in crops)], axis=1)
+
+
+def mirrored_and_shifted(images: tf.Tensor, views: int) -> tf.Tensor:
+    """(n, height, width, c) to (n, views, height, width, c): the images, with six views also up and left and down and
+    right by a pixel, the edge reflected; then the mirror images of these."""
+    _, height, width, _ = images.shape
+    plain = [images]
+    if views == 6:
+        padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+        plain += [padded[:, :height, :width], padded[:, 2:, 2:]]
+    return tf.stack([*plain, *(view[:, :, ::-1] for view in plain)], axis=1)
+
+
+def _shared(
+    model: keras.Model, split: Split, preprocessing: Preprocessing, views: int, batch_size: int, head: Head
+) -> Scored:
+    if min(preprocessing.size[:2]) < 2:
+        raise ReskerasError("views: an image of a single pixel cannot be shifted or mirrored; omit --views")
+    shares = tf.constant(SHARES[views])
+
+    def probabilities_of(images: tf.Tensor) -> tf.Tensor:
+        several = tf.reshape(mirrored_and_shifted(images, views), [-1, *preprocessing.size])
+        probabilities = head.probabilities(model(several, training=False))
+        probabilities = tf.reshape(probabilities, [-1, views, probabilities.shape[-1]])
+        return tf.tensordot(probabilities, shares, [[1], [0]])
+
+    devices = inference_devices()
+    predict = tf.function(spread(probabilities_of, devices))
+    for images, labels in evaluation_batches(split, preprocessing, batch_size * max(len(devices), 1)):
+        yield log_of(predict(images).numpy()), labels.numpy()
 
 
 def _ten_crops(

@@ -39,7 +39,7 @@ Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
 class ViewsSpec(Spec):
     """The views that test images are evaluated in (v1 section 3.4); see `evaluation.views`."""
 
-    views: Literal[1, 10] = 1
+    views: Literal[1, 2, 6, 10] = 1
     resize: Annotated[int, whole(1, 4096)] | None = None
     scales: tuple[Annotated[int, whole(1, 4096)], ...] = ()
 

@@ -17,7 +17,7 @@ from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import network, typed
 from reskeras.plans.plan import Plan
-from reskeras.recipes.later import SINCE_SUITES, identifying
+from reskeras.recipes.later import OF_NETWORKS, SINCE_SUITES, identifying
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import BOOKKEEPING
@@ -51,7 +51,8 @@ class Row:
     def identity(self) -> str:
         """Hash of everything but the seed that decides the row's run: eight hexadecimal digits."""
         recipe = None if self.recipe is None else identifying(self.recipe, UNCOMPARED, SINCE_SUITES)
-        text = json.dumps([_decided(self.spec), recipe, self.data], sort_keys=True)
+        network = identifying(self.spec.decided(), ("name",), OF_NETWORKS)
+        text = json.dumps([network, recipe, self.data], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -220,7 +221,7 @@ def length_of(recipe: Recipe) -> str:
 def _in_words(views: ViewsSpec) -> str:
     if views.scales:
         return f"whole images at {' '.join(map(str, views.scales))}"
-    return "a single view" if views.views == 1 else f"{views.views} crops"
+    return "a single view" if views.views == 1 else f"{views.views} {'crops' if views.views == 10 else 'views'}"
 
 
 def label_of(row: Row) -> str:

@@ -79,6 +79,14 @@ def _relu(node: op.Relu, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     return tf.nn.relu(x)
 
 
+def _gelu(node: op.Gelu, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    return tf.nn.gelu(x)
+
+
+def _silu(node: op.Silu, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    return tf.nn.silu(x)
+
+
 def _sigmoid(node: op.Sigmoid, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
     return tf.sigmoid(x)
 
@@ -115,6 +123,7 @@ def _pad_channels(node: op.PadChannels, x: tf.Tensor, unit: UnitTensors) -> tf.T
 
 
 def _scale(node: op.Scale, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
+    x = tf.cast(x, tf.float32) if node.float32 else x
     return x * tf.cast(node.factor, x.dtype)
 
 
@@ -129,6 +138,8 @@ OPERATIONS: dict[type[op.Op], Callable[[Any, tf.Tensor, UnitTensors], tf.Tensor]
     op.Conv: _conv,
     op.BatchNorm: _batch_norm,
     op.Relu: _relu,
+    op.Gelu: _gelu,
+    op.Silu: _silu,
     op.Sigmoid: _sigmoid,
     op.Pool: _pool,
     op.GlobalPool: _global_pool,

@@ -12,11 +12,11 @@ import keras
 from keras import layers
 
 from reskeras.errors import ReskerasError
-from reskeras.graph.layers import CountedDropout, EdgePadding2D, FusedBatchNormalization, GroupedConv2D
+from reskeras.graph.layers import CountedDropout, Dirac, EdgePadding2D, FusedBatchNormalization, GroupedConv2D
 from reskeras.graph.own_layers import OperationLayer, own_layer
 from reskeras.plans import merges
 from reskeras.plans import operations as op
-from reskeras.plans.initialisers import INITIALISERS
+from reskeras.plans.initialisers import IDENTITIES, INITIALISERS
 from reskeras.plans.nodes import Fork
 from reskeras.plans.plan_data import field_values
 
@@ -66,7 +66,8 @@ class Context:
 
     def initialiser(self, kind: str, name: str) -> keras.initializers.Initializer:
         """The initialiser `kind`, seeded for the operation `name`."""
-        return keras.initializers.VarianceScaling(**INITIALISERS[kind], seed=self.seed_of(name))
+        make = Dirac if kind in IDENTITIES else keras.initializers.VarianceScaling
+        return make(**INITIALISERS[kind], seed=self.seed_of(name))
 
     def start(self, weight: op.Weight, name: str) -> keras.initializers.Initializer:
         """The initialiser of a weight of the operation `name`."""
@@ -110,8 +111,8 @@ def _relu(node: op.Relu, context: Context) -> keras.layers.Layer:
     return layers.ReLU(name=node.name, dtype=context.precision)
 
 
-def _sigmoid(node: op.Sigmoid, context: Context) -> keras.layers.Layer:
-    return layers.Activation("sigmoid", name=node.name, dtype=context.precision)
+def _activation(node: op.Sigmoid | op.Gelu | op.Silu, context: Context) -> keras.layers.Layer:
+    return layers.Activation(node.kind, name=node.name, dtype=context.precision)
 
 
 def _pool(node: op.Pool, context: Context) -> keras.layers.Layer:
@@ -141,7 +142,7 @@ def _pad(node: op.Pad, context: Context) -> keras.layers.Layer:
 
 
 def _scale(node: op.Scale, context: Context) -> keras.layers.Layer:
-    return layers.Rescaling(node.factor, name=node.name, dtype=context.precision)
+    return layers.Rescaling(node.factor, name=node.name, dtype="float32" if node.float32 else context.precision)
 
 
 def _dropout(node: op.Dropout, context: Context) -> keras.layers.Layer:
@@ -159,7 +160,9 @@ STOCK: dict[type, Maker] = {
     op.Conv: _conv,
     op.BatchNorm: _batch_norm,
     op.Relu: _relu,
-    op.Sigmoid: _sigmoid,
+    op.Gelu: _activation,
+    op.Silu: _activation,
+    op.Sigmoid: _activation,
     op.Pool: _pool,
     op.GlobalPool: _global_pool,
     op.Flatten: _flatten,

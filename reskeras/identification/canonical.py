@@ -15,7 +15,7 @@ from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
 
 # operations that do the same to a 1x1 map as to a vector of channels
-POSITIONWISE = op.Conv | op.Dense | op.Relu | op.Sigmoid | op.Dropout | op.Scale
+POSITIONWISE = (op.Conv, op.Dense, *op.ACTIVATIONS.values(), op.Sigmoid, op.Dropout, op.Scale)
 
 
 def canonical(nodes: Sequence, shape: Shape | None = None) -> Sequence:
@@ -61,6 +61,8 @@ def _after(node: Node, shape: Shape | None) -> Shape | None:
 
 def _op(node: op.Op, shape: Shape | None) -> op.Op:
     match node:
+        case op.Scale(float32=True):  # precision is compared by itself
+            return replace(node, float32=False)
         case op.Conv(kernel=(1, 1)):
             return replace(node, padding="same")
         case op.Pool(kernel=(1, 1)):  # over a single position, maximum and average are the same

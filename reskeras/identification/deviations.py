@@ -42,6 +42,7 @@ SECTIONS = {
     "conv_bias": "v1 section 3.4",
     "bn": SILENT,
     "zero_gamma": f"{SILENT}; Goyal et al. 2017 section 5.1",
+    "activation": f"v1 section 3.2: ReLU; others are {SILENT}",
     "initialiser": "v1 section 3.4, section 4.2",
     "groups": "arXiv:1611.05431 section 3",
     "inner_factor": "arXiv:1605.07146 section 2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reskeras.identification.foreign import legible
-from reskeras.plans.initialisers import INITIALISERS
+from reskeras.plans.initialisers import IDENTITIES, INITIALISERS
 
 KERAS_INITIALISERS = {  # Keras' classes as the VarianceScaling that they are
     "HeNormal": (2.0, "fan_in", "truncated_normal"),
@@ -32,11 +32,12 @@ def initialiser_name(data: Any) -> str:
         return legible(data or "glorot_uniform")
     kind, config = str(data.get("class_name")), data.get("config") or {}
     numbers: tuple[Any, ...] | None
-    if kind == "VarianceScaling":
+    if kind in ("VarianceScaling", "Dirac"):
         numbers = tuple(config.get(name) for name in ("scale", "mode", "distribution"))
     else:
         numbers = KERAS_INITIALISERS.get(kind)
-    known = {tuple(row.values()): name for name, row in INITIALISERS.items()}
+    alike = (name for name in INITIALISERS if (name in IDENTITIES) == (kind == "Dirac"))
+    known = {tuple(INITIALISERS[name].values()): name for name in alike}
     if numbers in known:
         return known[numbers]
     if numbers is None:

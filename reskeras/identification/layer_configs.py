@@ -75,10 +75,12 @@ def _activation(kind: Any) -> Ops:
     match kind:
         case None | "linear":
             return ()
-        case "relu":
-            return (op.Relu(name="relu"),)
+        case "swish":  # silu by its other name
+            return (op.Silu(name="silu"),)
         case "sigmoid":
             return (op.Sigmoid(name="sigmoid"),)
+        case _ if isinstance(kind, str) and kind in op.ACTIVATIONS:
+            return (op.ACTIVATIONS[kind](name=kind),)
         case _:
             return (Foreign(name="activation", what=legible(kind)),)
 

@@ -9,14 +9,16 @@ from typing import Any
 
 from reskeras.identification.units import Anatomy, UnitFacts
 from reskeras.networks.blocks import BLOCKS
+from reskeras.networks.catalog import catalog
 from reskeras.networks.excitation import squeeze_of
 from reskeras.networks.families import DEFAULT_SHORTCUT, FAMILIES, OTHER_SHORTCUT
+from reskeras.networks.network import NetworkSpec
 from reskeras.networks.orders import ORDERS
 from reskeras.networks.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.plans import operations as op
 from reskeras.plans.initialisers import INITIALISERS
 from reskeras.plans.merges import GATE
-from reskeras.plans.nodes import Fork, Sequence, sequence_ops
+from reskeras.plans.nodes import Fork, Node, Sequence, sequence_ops
 from reskeras.plans.wording import sequence_words
 
 Data = dict[str, Any]
@@ -30,12 +32,14 @@ def candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]:
     read = _read(parts)
     grouped = {downsample: _grouped(parts.units, downsample) for downsample in ("first", "last")}
     likely = sorted(grouped, key=lambda downsample: len(grouped[downsample]))  # the reading with fewer stages first
-    for downsample, order, padding in product(likely, ORDERS, ("symmetric", "same")):
+    normed = _stem_norms(parts, read["conv_bias"])
+    for downsample, order, padding, norms in product(likely, ORDERS, ("symmetric", "same"), normed):
         stages = grouped[downsample]
         rows = [_row(stage, stages[index - 1][-1] if index else None, downsample) for index, stage in enumerate(stages)]
         changes, family = _changes(parts, stages, downsample), _family(parts, rows)
         data = {
             **read,
+            **_stem(read, parts, norms),
             "downsample": downsample,
             "padding": padding,
             "family": family,
@@ -56,11 +60,12 @@ def candidates(parts: Anatomy, shape: tuple[int | None, ...]) -> Iterator[Data]:
 def _read(parts: Anatomy) -> Data:
     """The fields whose values are visible in the graph; where layers disagree, the most common value."""
     ops = list(sequence_ops(parts.nodes))
-    gates = set(_gates(parts.nodes))
+    gates, stem = set(_gates(parts.nodes)), {id(node) for node in parts.nodes[: parts.stem_last + 1]}
     convs = [each for each in ops if isinstance(each, op.Conv)]
     norms = [each for each in ops if isinstance(each, op.BatchNorm)]
     heads = [each for each in parts.nodes if isinstance(each, op.Dense | op.GlobalPool | op.Dropout)]
     dense = heads[-1] if heads and isinstance(heads[-1], op.Dense) else None
+    after = parts.nodes[parts.nodes.index(dense) + 1 :] if dense else ()
     initialiser = _commonest(each.initialiser for each in ops if isinstance(each, op.Conv | op.Dense))
     strides = (unit.form.strided for unit in parts.units if BLOCKS[unit.block].inner is not None)
     strided = _commonest(place for place in strides if place is not None)
@@ -84,8 +89,9 @@ def _read(parts: Anatomy) -> Data:
         "head": {
             "pool": next((each.reduce for each in heads if isinstance(each, op.GlobalPool)), "average"),
             "dropout": next((each.rate for each in heads if isinstance(each, op.Dropout)), 0.0),
+            "scale": next((each.factor for each in after if isinstance(each, op.Scale)), 1.0),
         },
-        "conv_bias": any(conv.bias for conv in convs if id(conv) not in gates),
+        "conv_bias": any(conv.bias for conv in convs if id(conv) not in gates | stem),
         "bn": {
             "momentum": _commonest(norm.momentum for norm in norms),
             "epsilon": _commonest(norm.epsilon for norm in norms),
@@ -94,9 +100,35 @@ def _read(parts: Anatomy) -> Data:
         if norms
         else None,
         "zero_gamma": bool(residual) and all(unit.silent for unit in residual),
+        "activation": _commonest(each.kind for each in ops if each.kind in op.ACTIVATIONS and id(each) not in gates),
         "initialiser": initialiser if initialiser in INITIALISERS else None,
         "drop_path": residual[-1].drop_path if residual else 0.0,
     }
+
+
+def _stem_norms(parts: Anatomy, biased: bool) -> list[tuple[bool, ...]]:
+    """Whether batch norm follows each convolution of the stem, in every way that is possible.
+
+    That behind the last one may be the first unit's. Where the other convolutions are `biased`, its own bias does not
+    speak against a batch norm.
+    """
+    stem = _stem_convs(parts)
+    *found, _ = (not conv.bias or isinstance(after, op.BatchNorm) for conv, after in stem)
+    lasts = (True,) if not stem[-1][0].bias else (biased, not biased)
+    return [(*found, last) for last in lasts]
+
+
+def _stem_convs(parts: Anatomy) -> list[tuple[op.Conv, Node | None]]:
+    """The stem's convolutions, each with the node after it."""
+    pairs = list(zip(parts.nodes, (*parts.nodes[1:], None), strict=True))
+    return [(node, after) for node, after in pairs[: parts.stem_last + 1] if isinstance(node, op.Conv)]
+
+
+def _stem(read: Data, parts: Anatomy, norms: tuple[bool, ...]) -> Data:
+    """The stem with batch norm where `norms` says so, and whether convolutions in front of batch norms are biased."""
+    convs = [{**conv, "bn": bn} for conv, bn in zip(read["stem"]["convs"], norms, strict=True)]
+    biased = any(conv.bias and bn for (conv, _), bn in zip(_stem_convs(parts), norms, strict=True))
+    return {"stem": {**read["stem"], "convs": convs}, "conv_bias": read["conv_bias"] or biased}
 
 
 def _gates(nodes: Sequence) -> Iterator[int]:
@@ -175,12 +207,15 @@ def _changes(parts: Anatomy, stages: Stages, downsample: str) -> list[list[Chang
 
 
 def _family(parts: Anatomy, rows: list[Data]) -> str | None:
-    """The preset with this stem or these widths."""
+    """The preset with this stem or these widths, or that of a catalogued network which has a stem of its own."""
     widths = tuple(row["width"] for row in rows)
-    for name, preset in FAMILIES.items():
-        convs = tuple((conv.kernel, conv.width, conv.stride) for conv in preset.stem.convs)
-        pool = preset.stem.pool and (preset.stem.pool.kernel, preset.stem.pool.stride)
-        if (convs, pool) == (parts.convs, parts.pool) or widths == preset.widths:
+    known = [(name, preset.stem, preset.widths) for name, preset in FAMILIES.items()]
+    own = (row.spec.decided() for row in catalog().values() if isinstance(row.spec, NetworkSpec) and row.spec.stem)
+    known += [(str(each.family), each.stem, tuple(stage.width for stage in each.stages)) for each in own]
+    for name, stem, preset_widths in known:
+        convs = tuple((conv.kernel, conv.width, conv.stride) for conv in stem.convs)
+        pool = stem.pool and (stem.pool.kernel, stem.pool.stride)
+        if (convs, pool) == (parts.convs, parts.pool) or widths == preset_widths:
             return name
     return None
 

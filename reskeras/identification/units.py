@@ -16,6 +16,7 @@ from reskeras.plans.nodes import Fork, Sequence
 from reskeras.plans.operation import changes_shape
 from reskeras.plans.wording import sequence_words
 
+ACTIVATIONS = tuple(op.ACTIVATIONS.values())
 Run = list[tuple[int, op.Conv]]  # convolutions one after another, each with its index in the sequence
 
 
@@ -129,7 +130,7 @@ def _before_pool(nodes: Sequence, pool: int) -> tuple[str, bool]:
     """The border around the input of the stem's pool, and whether that input is activated."""
     before = nodes[max(index for index in range(pool) if isinstance(nodes[index], op.Conv)) + 1 : pool]
     border = next((node.border for node in before if isinstance(node, op.Pad)), "zero")
-    return border, any(isinstance(node, op.Relu | op.BatchNorm) for node in before)
+    return border, any(isinstance(node, (*ACTIVATIONS, op.BatchNorm)) for node in before)
 
 
 def _body(nodes: Sequence) -> range:
@@ -236,7 +237,7 @@ def _residual(fork: Fork, index: int) -> UnitFacts:
         last.rate if isinstance(last, op.Dropout) and last.per_image else 0.0,
         bool(norms) and norms[-1].gamma_start == 0.0,
         middle,
-        isinstance(residual[0], op.BatchNorm | op.Relu),
+        isinstance(residual[0], (*ACTIVATIONS, op.BatchNorm)),
     )
 
 

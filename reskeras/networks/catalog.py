@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from reskeras.documents.validation import validated
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.inception import InceptionSpec
 from reskeras.networks.inception_cells import KINDS
@@ -73,6 +74,22 @@ RELEASED: dict[str, Any] = {
     "final_width": 1536,
     "bn": {"momentum": 0.99, "epsilon": 1e-3, "scale": False},
 }
+# as airbench96 (arXiv:2404.00498) has it, with strided convolutions in the place of its pools, narrower
+FAST: dict[str, Any] = {
+    "family": "cifar",
+    "stem": {"convs": [{"kernel": 2, "width": 24, "bn": False}, {"width": 64, "stride": 2}]},
+    "stages": [
+        {"units": 1, "width": 64},
+        {"units": 1, "width": 256, "block": "single", "shortcut": "none"},
+        {"units": 1, "width": 256, "stride": 1},
+        {"units": 1, "width": 256, "block": "single", "shortcut": "none"},
+        {"units": 1, "width": 256, "stride": 1},
+    ],
+    "head": {"pool": "max", "scale": 1 / 9},
+    "bn": {"scale": False},
+    "activation": "gelu",
+    "initialiser": "dirac",
+}
 SMALL: dict[str, Any] = {"stem": "small", "cells": [1, 2, 1], "width_factor": 0.25}
 
 
@@ -108,6 +125,7 @@ def catalog() -> dict[str, Row]:
             rows[f"cifar-resnet-{depth}-{name}"] = _row("v2 table 1", family="cifar", depth=depth, skip=skip)
         for name, order in ORDER_VARIANTS.items():
             rows[f"cifar-resnet-{depth}-{name}"] = _row("v2 table 2", family="cifar", depth=depth, order=order)
+    rows["cifar-fast"] = Row(validated(NetworkSpec, FAST), "after arXiv:2404.00498")
     return rows
 
 

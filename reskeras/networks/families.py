@@ -64,6 +64,7 @@ DEFAULTS: dict[str, Any] = {
     "conv_bias": False,
     "bn": BatchNormSpec(momentum=0.9, epsilon=1e-5, scale=True),
     "zero_gamma": False,
+    "activation": "relu",
     "initialiser": "he_normal",
     "drop_path": 0.0,
 }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reskeras.documents.fields import whole_shape
 from reskeras.networks.blocks import BLOCKS
 from reskeras.networks.excitation import middle
-from reskeras.networks.orders import ORDERS, Words
+from reskeras.networks.orders import BN_RELU, ORDERS
 from reskeras.networks.shortcuts import SHORTCUTS, Change, averaged
 from reskeras.plans import operations as op
+from reskeras.plans.initialisers import IDENTITIES
 from reskeras.plans.merges import Multiply
 from reskeras.plans.nodes import Fork, Node, Sequence
 from reskeras.plans.plan import HEAD, STEM, Plan, Unit
@@ -52,11 +54,12 @@ class Maker:
         words = ORDERS[self.network.stages[0].order].stem
         for index, conv in enumerate(stem.convs):
             number = "" if len(stem.convs) == 1 else str(index + 1)
-            nodes += self.conv(f"stem_conv{number}", conv.kernel, conv.width, conv.stride)
+            nodes += self.conv(f"stem_conv{number}", conv.kernel, conv.width, conv.stride, bias=not conv.bn)
             last = index == len(stem.convs) - 1
             # a max-pool needs an activated input whatever the order; so does a further convolution
             if not last or stem.activated:
-                nodes += self.activation(words if last and not stem.pool else ("bn", "relu"), "stem_", number)
+                after = words if last and not stem.pool else BN_RELU
+                nodes += self.activation([word for word in after if conv.bn or word != "bn"], "stem_", number)
         if stem.pool:
             nodes += self.pool("stem_pool", stem.pool)
         return Unit(stage=STEM, nodes=tuple(nodes))
@@ -147,18 +150,31 @@ class Maker:
         if head.dropout:
             nodes.append(op.Dropout(name="head_dropout", rate=head.dropout))
         nodes.append(op.Dense(name="logits", units=network.classes, initialiser=network.initialiser))
+        if head.scale != 1.0:
+            nodes.append(op.Scale(name="logits_scale", factor=head.scale, float32=True))
         return Unit(stage=HEAD, nodes=tuple(nodes))
 
-    def activation(self, words: Words, prefix: str, number: str = "", silent: bool = False) -> Sequence:
-        """`bn` and `relu` as operations; a `silent` bn starts with gamma 0 (Goyal et al. 2017, section 5.1)."""
+    def activation(self, words: Iterable[str], prefix: str, number: str = "", silent: bool = False) -> Sequence:
+        """`bn` and `relu`, or the network's activation in its place, as operations; a `silent` bn starts with gamma 0
+        (Goyal et al. 2017, section 5.1)."""
+        words = [self.network.activation if word == "relu" else word for word in words]
         numbers = {"bn": {**self.network.bn.model_dump(), "gamma_start": 0.0 if silent else 1.0}}
         return tuple(op.OPERATIONS[word](name=f"{prefix}{word}{number}", **numbers.get(word, {})) for word in words)
 
     def conv(
-        self, name: str, kernel: int, width: int, stride: int, bias_start: float | None = None, groups: int = 1
+        self,
+        name: str,
+        kernel: int,
+        width: int,
+        stride: int,
+        bias_start: float | None = None,
+        groups: int = 1,
+        bias: bool = False,
     ) -> Sequence:
-        """A square convolution, with the padding that its stride needs; a `bias_start` gives it a bias."""
+        """A square convolution, with the padding that its stride needs. One with a `bias_start` is a gate or an output,
+        which does not begin as the identity."""
         pad, padding = self.padding(name, kernel, stride)
+        initialiser = self.network.initialiser
         return (
             *pad,
             op.Conv(
@@ -168,9 +184,9 @@ class Maker:
                 stride=(stride, stride),
                 padding=padding,
                 groups=groups,
-                bias=self.network.conv_bias or bias_start is not None,
+                bias=bias or self.network.conv_bias or bias_start is not None,
                 bias_start=bias_start or 0.0,
-                initialiser=self.network.initialiser,
+                initialiser=initialiser if bias_start is None else IDENTITIES.get(initialiser, initialiser),
             ),
         )
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from reskeras.documents.fields import InputShape, whole, within
 from reskeras.networks.any_network import KEPT, AnyNetwork
-from reskeras.networks.parts import BatchNormSpec, HeadSpec, Initialiser, StemSpec
+from reskeras.networks.parts import Activation, BatchNormSpec, HeadSpec, Initialiser, StemSpec
 from reskeras.networks.resolve import resolved
 from reskeras.networks.resolved import Downsample, Family, FirstShortcut, Padding, Projection, ResolvedNetwork, StrideOn
 from reskeras.networks.skips import Skip
@@ -86,8 +86,18 @@ class NetworkSpec(AnyNetwork):
     ] = None
     conv_bias: bool | None = None
     bn: BatchNormSpec | None = None
+    activation: Annotated[
+        Activation | None,
+        Field(description="Nonlinearity of stem, units and head, wherever the activation order has a ReLU"),
+    ] = None
     zero_gamma: Annotated[bool | None, Field(description="Start the scale of each residual's last BN at 0")] = None
-    initialiser: Initialiser | None = None
+    initialiser: Annotated[
+        Initialiser | None,
+        Field(
+            description="Initial kernels. dirac: the first filters of convolutions begin as the identity, one for each "
+            "channel; everything else with PyTorch's default, fan_in_uniform"
+        ),
+    ] = None
     drop_path: Annotated[
         Annotated[float, within(0, 1, below=True)] | None, Field(description="Stochastic depth rate of the last unit")
     ] = None

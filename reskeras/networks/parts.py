@@ -8,20 +8,27 @@ from pydantic import Field
 
 from reskeras.documents.fields import Kernel, Spec, Stride, Width, within
 from reskeras.plans.initialisers import INITIALISERS
+from reskeras.plans.operations import ACTIVATIONS
 
 SMALL_NORMAL = "small_normal"  # for a detector's last layers only: an untrained one predicts nothing with confidence
 if TYPE_CHECKING:  # the choices are the table's keys, which only run time knows
     Initialiser: TypeAlias = str
+    Activation: TypeAlias = str
 else:
+    Activation = Literal[tuple(ACTIVATIONS)]
     Initialiser = Literal[tuple(name for name in INITIALISERS if name != SMALL_NORMAL)]
 
 
 class ConvSpec(Spec):
-    """One convolution of the stem: a square kernel, its output channels and stride."""
+    """One convolution of the stem: a square kernel, its output channels and stride.
+
+    `bn`: whether batch norm follows it; without it has a bias, as a whitening convolution (arXiv:2404.00498).
+    """
 
     kernel: Kernel = 3
     width: Width
     stride: Stride = 1
+    bn: bool = True
 
 
 class PoolSpec(Spec):
@@ -54,7 +61,9 @@ class BatchNormSpec(Spec):
 
 
 class HeadSpec(Spec):
-    """What follows the last stage: global pooling, optional dropout of the features, one dense layer."""
+    """What follows the last stage: global pooling, optional dropout of the features, one dense layer, whose logits are
+    multiplied by `scale` (a temperature; 1/9 in arXiv:2404.00498)."""
 
     pool: Literal["average", "max"] = "average"
     dropout: Annotated[float, within(0, 1, below=True)] = 0.0
+    scale: Annotated[float, within(0, 1000, above=True)] = 1.0

@@ -16,6 +16,7 @@ from reskeras.networks.resolved import ResolvedNetwork, StrideOn
 from reskeras.networks.shortcuts import SHORTCUTS, Change, ShortcutOption
 from reskeras.networks.skips import IDENTITY
 from reskeras.networks.stages import StageRow, StageSpec
+from reskeras.plans.initialisers import IDENTITIES
 
 if TYPE_CHECKING:
     from reskeras.networks.network import NetworkSpec
@@ -205,6 +206,11 @@ def _refuse_inside(network: ResolvedNetwork) -> None:
                 f"{field}: {getattr(network, field):g} needs block bottleneck; "
                 f"{network.stages[0].block} units have no inner convolution"
             )
+    if network.groups > 1 and network.initialiser in IDENTITIES:
+        raise ReskerasError(
+            f"initialiser: {network.initialiser!r} has no identity for {network.groups} groups; "
+            "choose another, or groups 1"
+        )
     if bad := [width for width in inside if width % network.groups]:
         raise ReskerasError(
             f"groups: {network.groups} does not divide the {bad[0]} channels inside a unit; "
@@ -217,10 +223,11 @@ def _refuse_idle_border(network: ResolvedNetwork) -> None:
     stem = network.stem
     if not stem.activated and not stem.pool:
         raise ReskerasError("stem.activated: false needs a pool; without one the activation order decides")
-    if stem.pool and stem.pool.border == "edge" and (stem.activated or network.padding == "same"):
+    never_negative = stem.activated and network.activation == "relu"
+    if stem.pool and stem.pool.border == "edge" and (never_negative or network.padding == "same"):
         raise ReskerasError(
-            "stem.pool.border: 'edge' differs from 'zero' only where the stem has activated: false and "
-            "padding is symmetric"
+            "stem.pool.border: 'edge' differs from 'zero' only where the stem has activated: false, or another "
+            "activation than relu, and padding is symmetric"
         )
 
 

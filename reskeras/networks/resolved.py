@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from reskeras.documents.fields import InputShape
 from reskeras.networks.any_network import AnyNetwork, agreed, comma_listed
 from reskeras.networks.blocks import BLOCKS
-from reskeras.networks.families import FAMILIES
+from reskeras.networks.families import DEFAULTS, FAMILIES
 from reskeras.networks.lower import lowered
-from reskeras.networks.parts import BatchNormSpec, HeadSpec, Initialiser, StemSpec
+from reskeras.networks.parts import Activation, BatchNormSpec, HeadSpec, Initialiser, StemSpec
 from reskeras.networks.shortcuts import SHORTCUTS
 from reskeras.networks.stages import StageRow
 from reskeras.plans.plan import Plan
@@ -52,6 +52,7 @@ class ResolvedNetwork(AnyNetwork):
     conv_bias: bool
     bn: BatchNormSpec
     zero_gamma: bool
+    activation: Activation = DEFAULTS["activation"]
     initialiser: Initialiser
     drop_path: float
 
@@ -106,6 +107,7 @@ class ResolvedNetwork(AnyNetwork):
             f"squeeze multiple {self.squeeze_multiple}": self.squeeze_multiple > 1,
             "raw first shortcut": self.first_shortcut == "raw",
             "pooled projections": self.projection == "pooled",
+            self.activation: self.activation != DEFAULTS["activation"],
         }
         parts += [f"order {agreed([row.order for row in rows])}", *(text for text, said in inside.items() if said)]
         return f"depth {self.depth}: {', '.join(parts)}"

@@ -29,12 +29,13 @@ class Weight(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One operation. `weighted`: whether it counts towards a network's depth; `fill`: its colour where it is drawn as a
-    strip."""
+    """One operation. `weighted`: whether it counts towards a network's depth; `later`: fields that are left out of its
+    data at their defaults, because earlier versions lack them; `fill`: its colour where it is drawn as a strip."""
 
     name: str = field(compare=False)
     kind: ClassVar[str] = ""
     weighted: ClassVar[bool] = False
+    later: ClassVar[tuple[str, ...]] = ()
     fill: ClassVar[str] = "#ffffff"
 
     @property

@@ -95,6 +95,24 @@ class Relu(Op):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gelu(Op):
+    """x times the standard normal distribution function of x (arXiv:1606.08415), exact."""
+
+    kind: ClassVar[str] = "gelu"
+    keeps: ClassVar[tuple[str, ...]] = ("input",)
+    fill: ClassVar[str] = "#ffe3b8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silu(Op):
+    """x / (1 + exp(-x)), also called swish (arXiv:1710.05941)."""
+
+    kind: ClassVar[str] = "silu"
+    keeps: ClassVar[tuple[str, ...]] = ("input",)
+    fill: ClassVar[str] = "#ffcf9c"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sigmoid(Op):
     """1 / (1 + exp(-x))."""
 
@@ -236,11 +254,13 @@ class PadChannels(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale(Op):
-    """Multiplication by a constant."""
+    """Multiplication by a constant, with `float32` in float32 whatever the network computes in, as logits are."""
 
     kind: ClassVar[str] = "scale"
+    later: ClassVar[tuple[str, ...]] = ("float32",)
     fill: ClassVar[str] = "#cfe8cf"
     factor: float
+    float32: bool = False
 
     @property
     def words(self) -> str:
@@ -267,6 +287,7 @@ class Dropout(Op):
 
 # those of this file: other rooms have kinds of their own, that no spec produces
 OPERATIONS: dict[str, type[Op]] = by_kind(kind for kind in Op.__subclasses__() if kind.__module__ == __name__)
+ACTIVATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in (Relu, Gelu, Silu)}  # the nonlinearity of units
 
 
 def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:

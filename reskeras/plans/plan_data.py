@@ -34,8 +34,11 @@ def unit_from_data(data: dict[str, Any]) -> Unit:
 
 
 def field_values(record: Any) -> dict[str, Any]:
-    """The fields of an operation or a merge, tuples as lists."""
+    """The fields of an operation or a merge, tuples as lists; without its `later` ones that have their defaults."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}
+    for each in fields(record):
+        if each.name in getattr(record, "later", ()) and values[each.name] == each.default:
+            del values[each.name]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 

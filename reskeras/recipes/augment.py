@@ -57,7 +57,8 @@ class RandAugmentSpec(Spec):
 
 
 class AugmentSpec(Spec):
-    """What is done to training images. `flip: auto` flips horizontally unless the data source forbids it.
+    """What is done to training images. `flip: auto` flips horizontally unless the data source forbids it, `alternating`
+    mirrors each image in every other epoch, beginning in the first or the second (arXiv:2404.00498, section 3.6).
 
     At most one of `pad_crop`, `random_resized_crop` and `shorter_side` may crop; the others replace `pad_crop`'s
     default.
@@ -71,7 +72,7 @@ class AugmentSpec(Spec):
         Rising[Pixels] | None,
         Field(description="Resize the shorter side to a random length in this range, then a random crop (v1 3.4)"),
     ] = None
-    flip: bool | Literal["auto"] = "auto"
+    flip: bool | Literal["auto", "alternating"] = "auto"
     flip_rows: Annotated[bool, Field(description="Also flip vertically, with probability 1/2")] = False
     scale: Annotated[
         Rising[Annotated[float, within(0.05, 20)]] | None,

@@ -1,4 +1,5 @@
-"""Fields of a recipe that earlier versions do not know: at their defaults a training is the same as without them."""
+"""Fields of recipes and networks that earlier versions do not know: at their defaults a training is the same as without
+them."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "loss",
     "teacher",
     "distillation",
+    "lookahead",
+    "whiten",
     "test_crop",
     "sizes",
     "augment.repeats",
@@ -19,19 +22,28 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "augment.rand_augment.probability",
     "augment.rand_augment.increasing",
 )
+OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn")  # nor these
 LATER = ("xla", *SINCE_SUITES)  # the fingerprints of checkpoints do not have these
 
 
-def identifying(recipe: Spec, without: Collection[str], later: Sequence[str] = LATER) -> dict[str, Any]:
-    """What a training is known by, as plain data: the fields of its recipe but for those `without`, and those of
-    `later` that have their defaults."""
-    data = recipe.model_dump(mode="json", exclude={*without})
+def identifying(spec: Spec, without: Collection[str], later: Sequence[str] = LATER) -> dict[str, Any]:
+    """What a recipe or a network is known by, as plain data: its fields but for those `without`, and those of `later`
+    that have their defaults."""
+    data = spec.model_dump(mode="json", exclude={*without})
     for path in later:
-        *groups, name = path.split(".")
-        spec: Any = recipe
-        part: Any = data
-        for group in groups:
-            spec, part = getattr(spec, group, None), (part or {}).get(group)
-        if spec is not None and getattr(spec, name) == type(spec).model_fields[name].default:
-            part.pop(name, None)
+        _drop_default(spec, data, path.split("."))
     return data
+
+
+def _drop_default(spec: Any, data: Any, path: Sequence[str]) -> None:
+    """Take the field at `path` out of `data`, which `spec` was dumped to, where it has its default; of each entry of a
+    list."""
+    if isinstance(spec, tuple):
+        for each, part in zip(spec, data, strict=True):
+            _drop_default(each, part, path)
+    elif isinstance(spec, Spec) and (field := type(spec).model_fields.get(path[0])):
+        value = getattr(spec, path[0])
+        if len(path) > 1:
+            _drop_default(value, data.get(path[0]), path[1:])
+        elif value == field.default:
+            data.pop(path[0], None)

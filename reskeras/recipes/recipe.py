@@ -16,10 +16,12 @@ from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.lookahead import LookaheadSpec
 from reskeras.recipes.loss import AUTO, DistillationSpec, Loss
 from reskeras.recipes.optimizer import SGD, Optimizer, Pattern, check_own, chosen_kind, fields_with
 from reskeras.recipes.schedule import ScheduleSpec
 from reskeras.recipes.sizes import Sizes, at_largest, check_sizes
+from reskeras.recipes.whitening import WhitenSpec
 
 RunPath = Annotated[
     str,
@@ -82,6 +84,12 @@ class Recipe(Spec):
         within(0, 1, below=True),
         Field(description="Momentum of a moving average of the weights, which is validated and saved instead; 0: off"),
     ] = 0.0
+    lookahead: Annotated[
+        LookaheadSpec | None, Field(description="Slow weights that the weights go back to every few updates")
+    ] = None
+    whiten: Annotated[
+        WhitenSpec | None, Field(description="Begin with a first convolution that whitens the training images")
+    ] = None
     loss: Annotated[Loss, Field(description="auto: that of the data's kind of labels")] = AUTO
     teacher: Annotated[
         RunPath | None, Field(description="Run of a classifier whose outputs are learnt as well: distillation")
@@ -145,6 +153,8 @@ class Recipe(Spec):
             raise ValueError("patience needs held-out images; set holdout, such as 0.1")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        if self.ema and self.lookahead:
+            raise ValueError("ema and lookahead both average the weights; set one of them")
         check_own(self.optimizer, self.model_fields_set)
         return self
 
@@ -214,6 +224,8 @@ class Recipe(Spec):
         """Raise ReskerasError when a pattern matches no weight of `plan`, what is to be frozen is not in it, or images
         of the sizes do not fit it."""
         check_sizes(self.sizes, plan)
+        if self.whiten:
+            self.whiten.convolution(plan)
         names = plan.weight_names()
         if self.freeze is not None and plan.endpoint(self.freeze) == len(plan.units) - 1:
             raise ReskerasError(f"freeze: {self.freeze} freezes the whole network, so nothing is left to train")

@@ -40,12 +40,19 @@ def _images(source: Source[Split], recipe: Recipe, height: int, width: int) -> t
     few = train.part("train", spaced(train, NORMALISED_BY))
     preprocessing = Preprocessing.fit(few, height, width, source.channels, recipe.normalise)
     batch = TrainingBatch(
-        train, preprocessing, recipe.augment, mirror=source.mirror, batch_size=len(indices), classes=len(source.classes)
+        train,
+        preprocessing,
+        recipe.augment,
+        mirror=source.mirror,
+        batch_size=len(indices),
+        classes=len(source.classes),
+        seed=recipe.seed,
     )
     originals = [image.numpy() for image, _ in examples(train, indices)]  # a broken one is reported by name
     versions = []
     for column in range(VERSIONS):
-        images, targets = batch.finished(*batch(tf.constant(indices), tf.constant([recipe.seed, column], tf.int32)))
+        seed = tf.constant([recipe.seed, column], tf.int32)
+        images, targets = batch.finished(*batch(tf.constant(indices), seed, column))
         pixels = images.numpy() * preprocessing.std + preprocessing.mean
         versions.append((pixels.clip(0, 255).round().astype(np.uint8), targets.numpy()))
     return originals, labels, versions

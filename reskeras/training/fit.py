@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from reskeras.caller_state import preserved, set_determinism
 from reskeras.data.broken import READING_ERRORS, from_pipeline, reading_failure
 from reskeras.graph.weights import read, write
+from reskeras.plans.plan import Plan
 from reskeras.recipes.later import identifying
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as recipe_with
 from reskeras.recipes.sizes import in_words
+from reskeras.recipes.whitening import WhitenSpec
 from reskeras.runs import BOOKKEEPING, RunFolder
 from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
 from reskeras.training.checkpoints import Checkpoints, packed, unpacked
@@ -36,6 +39,7 @@ from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.subject import Feeding, Subject
 from reskeras.training.trained_model import TrainedModel
 from reskeras.training.transfer import Start
+from reskeras.training.whitening import images_to_whiten, whitening_kernel
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,32 @@ def _prepared(
     model = model or subject.compiled(recipe, position.total, recipe.synchronises(replicas.count))
     if options.start:
         write(model, options.start.fitted_weights(read(model)))
+    if recipe.whiten:
+        _whiten(recipe.whiten, model, subject.plan, replicas, feed, options)
     model.prepare(feed.finished, *feed.example())
     if options.begin:
         position.epoch = options.begin
         inner_optimizer(model).begin_at(position.steps)
     return model
+
+
+def _whiten(
+    spec: WhitenSpec, model: TrainedModel, plan: Plan, replicas: Replicas, feed: Feeding, options: FitOptions
+) -> None:
+    """Begin with a whitening first convolution, which the chief computes for all workers, and which stays if frozen."""
+    conv = spec.convolution(plan)
+    name = f"{conv.name}/kernel"
+    if spec.frozen:
+        inner_optimizer(model).rate_factors[name] = 0.0
+    if options.begin:  # the model has been trained that far
+        return
+
+    def kernel() -> Mapping[str, np.ndarray] | None:
+        images = feed.sample(images_to_whiten(conv, plan.input_shape, spec.images))
+        return {name: whitening_kernel(conv, images, spec.epsilon)}
+
+    computed: Mapping[str, np.ndarray] | None = replicas.from_chief(kernel, packed, unpacked)
+    write(model, {**read(model), **(computed or {})})
 
 
 def _own_callbacks(

@@ -120,6 +120,10 @@ class Job(ABC):
             self._train(path, replicas, options)
 
     def _train(self, path: Path, replicas: Replicas, options: FitOptions) -> None:
+        if options.start and self.recipe.whiten:
+            raise ReskerasError(
+                f"whiten: {options.start.name} has a first convolution already, which would be lost; set whiten to null"
+            )
         check_agreement(replicas, lambda: self._decisive(options))
         going_on, shorter = replicas.from_chief(lambda: self._found(path, options))
         preprocessing = replicas.from_chief(

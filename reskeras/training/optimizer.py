@@ -54,6 +54,8 @@ def optimizer_of(
         "names": names_of(model),
         "clip_norm": recipe.clip_norm,
         "ema": recipe.ema,
+        "lookahead": recipe.lookahead.model_dump() if recipe.lookahead else None,
+        "steps": steps,
         "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
     }
     if own is not None:

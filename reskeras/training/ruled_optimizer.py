@@ -33,6 +33,9 @@ class RuledOptimizer(keras.optimizers.Optimizer):
     names such as `stage2_unit1_conv1/kernel`; the last matching pattern wins. `names` maps each variable's `id` to its
     canonical names: several for the stacked weights of scanned units, which follow the rules entry by entry. Without
     it a variable's path is its name.
+
+    `lookahead` has the numbers of a recipe's LookaheadSpec, and `steps` is how many the whole training has, including
+    those that only accumulate gradients; the slow weights are kept as averages are.
     """
 
     _begun = 0  # finished steps that this optimiser did not do
@@ -47,11 +50,14 @@ class RuledOptimizer(keras.optimizers.Optimizer):
         names: Mapping[int, Sequence[str]] | None = None,
         clip_norm: float | None = None,
         ema: float = 0.0,
+        lookahead: Mapping[str, float] | None = None,
+        steps: int = 1,
         **kwargs: Any,
     ):
-        averaging = {"use_ema": True, "ema_momentum": ema} if ema else {}
+        averaging = {"use_ema": True, "ema_momentum": ema} if ema or lookahead else {}
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs, **averaging)
         self.clip_norm, self.ema = clip_norm, ema
+        self.lookahead, self.steps = dict(lookahead or {}), steps
         self.decayed, self.rate_factors = tuple(decayed), dict(rate_factors or {})
         self._names = names or {}
         self._rules: dict[int, Rule] = {}
@@ -116,6 +122,22 @@ class RuledOptimizer(keras.optimizers.Optimizer):
         if np.any(rule.decay):
             gradient = self._decayed(gradient, variable, rate, rule)
         self._step(gradient, variable, rate, rule)
+        if self.lookahead:
+            self._look_ahead(variable)
+
+    def _look_ahead(self, variable: tf.Variable) -> None:
+        """After every so many updates of a variable, move its slow weights towards it, and it to these."""
+        slow = self._model_variables_moving_average[self._get_variable_index(variable)]
+        done = self._iterations // (self.gradient_accumulation_steps or 1) + 1
+        first = tf.equal(self.iterations, 0)
+        share = tf.cast(self._iterations + 1, tf.float32) / self.steps
+        momentum = tf.where(first, 0.0, self.lookahead["momentum"] * share ** self.lookahead["ramp"])
+        momentum = tf.cast(momentum, variable.dtype)
+        moves = tf.logical_or(first, tf.equal(done % int(self.lookahead["steps"]), 0))
+        before = tf.convert_to_tensor(slow)
+        after = tf.where(moves, momentum * before + (1 - momentum) * variable, before)
+        self.assign(variable, tf.where(moves, after, variable))
+        self.assign(slow, after)
 
     def _decayed(self, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor, rule: Rule) -> tf.Tensor:
         """The gradient after the variable has decayed, or with what makes it decay."""
@@ -141,7 +163,7 @@ class RuledOptimizer(keras.optimizers.Optimizer):
 
     def _update_model_variables_moving_average(self, trainable_variables: list) -> None:
         """Update the moving averages, with less momentum in the first steps so that initial weights fade quickly."""
-        if not self.use_ema:
+        if not self.ema:  # slow weights move with the weights
             return
         step = tf.cast(self.iterations, tf.float32)
         momentum = tf.minimum(self.ema_momentum, step / (10.0 + step))
@@ -170,4 +192,6 @@ class RuledOptimizer(keras.optimizers.Optimizer):
             "rate_factors": self.rate_factors,
             "clip_norm": self.clip_norm,
             "ema": self.ema,
+            "lookahead": self.lookahead,
+            "steps": self.steps,
         }

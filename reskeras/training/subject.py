@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from reskeras.errors import ReskerasError
@@ -78,6 +79,10 @@ class Feeding(Protocol):
 
     def check(self) -> None:
         """Raise ReskerasError when these images cannot be augmented or sharded as the recipe asks."""
+
+    def sample(self, count: int) -> np.ndarray:
+        """At most `count` evenly spaced training images as the network gets them, not augmented, float32 (n, height,
+        width, channels)."""
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`; None if it is not found."""

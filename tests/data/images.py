@@ -19,6 +19,7 @@ STILL = {"pad_crop": 0, "flip": False}
 KINDS = {
     "pad_crop": {"pad_crop": 3},
     "flip": {"pad_crop": 0, "flip": True},
+    "alternating flip": {"pad_crop": 0, "flip": "alternating"},
     "random_resized_crop": {"random_resized_crop": {}},
     "shorter_side": {"shorter_side": [16, 24]},
     "rand_augment": {"rand_augment": {"operations": 2, "magnitude": 12}, **STILL},
@@ -107,7 +108,7 @@ def picture(width, height, seed=0):
 
 def training_dataset(split, preprocessing, *, augment, seed=0, epochs=1, start_epoch=0, start_step=0, **batch):
     """The training batches of `epochs` from a position on; `batch` is for TrainingBatch."""
-    loader = TrainingBatch(split, preprocessing, augment, **batch)
+    loader = TrainingBatch(split, preprocessing, augment, seed=seed, **batch)
     return training_batches(loader, seed, range(start_epoch, epochs), start_step).map(loader.finished)
 
 

@@ -15,7 +15,7 @@ from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe, recipe
-from tests.data.images import KINDS, SIZE, STILL, batches, centred, coloured, raw, spec
+from tests.data.images import KINDS, SIZE, STILL, batches, centred, coloured, memory_split, raw, spec
 
 SEED = tf.constant([3, 4], tf.int32)
 
@@ -337,3 +337,26 @@ def test_contradictions_and_wrong_values_are_refused_by_name(fields, message):
 def test_the_default_of_pad_crop_gives_way_to_another_crop_and_zero_contradicts_none():
     assert spec(random_resized_crop={}).padding == spec(shorter_side=[256, 480]).padding == 0
     assert spec(pad_crop=0, shorter_side=[256, 480]).padding == 0
+
+
+def sides(seed, epochs, count=96, **more):
+    """(epochs, count) whether each image, by its number, is mirrored in each epoch."""
+    pixels = np.zeros((count, SIZE, SIZE, 1), np.uint8)
+    pixels[:, 0, 0], pixels[:, -1, 0] = 255, np.arange(count)[:, None]  # a mark on the left, and the image's number
+    pixels[:, -1, -1] = pixels[:, -1, 0]
+    split = memory_split(pixels, np.zeros(count, np.int32))
+    augment = spec(pad_crop=0, flip="alternating", **more)
+    found = np.full((epochs, count), -1)
+    for step, (images, _) in enumerate(batches(split, augment, raw(channels=1), seed=seed, epochs=epochs)):
+        for image in images[..., 0]:
+            found[step // (count // 12), int(image[-1, 0])] = image[0, -1] == 255
+    return found
+
+
+def test_alternating_flips_mirror_each_image_in_every_other_epoch_from_a_random_one_on():
+    found = sides(1, 4)
+    assert set(found.ravel()) == {0, 1}
+    assert (found[1:] == 1 - found[:-1]).all()
+    assert 30 < found[0].sum() < 66  # half of 96, by more than three deviations
+    np.testing.assert_array_equal(sides(1, 2), found[:2])
+    assert (sides(2, 1)[0] != found[0]).any()

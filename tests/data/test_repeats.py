@@ -18,7 +18,7 @@ class Indices:
     def __init__(self, count, batch_size, shard=(0, 1)):
         self.count, self.rows, self.read_ahead = count, Rows.shard(batch_size, *shard), ReadAhead(1, 1, 1)
 
-    def __call__(self, indices, seed):
+    def __call__(self, indices, seed, epoch):
         return indices
 
 

@@ -73,6 +73,33 @@ def test_ten_crops_are_cut_from_a_square_of_the_size_asked_for(trained):
     check(trained.evaluate(views=10, resize=21), mean, labels)
 
 
+def by_a_pixel(images, down, right):
+    """Images moved by a pixel or none each way, by indices: what comes in at an edge is the row before the last one."""
+    size = images.shape[1]
+    rows, columns = (np.abs(np.arange(size) - step) for step in (down, right))
+    rows, columns = (np.where(places == size, size - 2, places) for places in (rows, columns))
+    return images[:, rows][:, :, columns]
+
+
+@pytest.mark.parametrize(("views", "shifts"), [(2, {(0, 0): 1}), (6, {(0, 0): 1 / 2, (1, 1): 1 / 4, (-1, -1): 1 / 4})])
+def test_mirrored_and_shifted_views_are_averaged_by_their_shares(trained, views, shifts):
+    preprocessing, model = trained.preprocessing(), trained.model()
+    images, labels = images_of(trained, (16, 16))
+    normalised, mean = (images - preprocessing.mean) / preprocessing.std, 0.0
+    for (down, right), share in shifts.items():
+        moved = by_a_pixel(normalised, down, right)
+        mean += (
+            share
+            / 2
+            * (softmax(model.predict(moved, verbose=0)) + softmax(model.predict(moved[:, :, ::-1], verbose=0)))
+        )
+    result = trained.evaluate(views=views)
+    check(result, mean, labels)
+    assert result.views == f"{views} views"
+    plain = trained.evaluate()
+    assert np.abs(plain.confidence - result.confidence).max() > 1e-3
+
+
 def test_ten_crops_are_ten_different_windows():
     image = np.arange(2 * 6 * 9 * 1, dtype=np.float32).reshape(2, 6, 9, 1)
     crops = ten_crops(tf.constant(image), 4, 4).numpy()
@@ -151,7 +178,7 @@ def test_several_scales_are_averaged_and_shapes_kept(trained):
 
 def test_views_that_do_not_go_together_are_refused(trained):
     for wrong, said in [
-        ({"crops": 5}, "views: 5 is not one of 1, 10"),
+        ({"crops": 5}, "views: 5 is not one of 1, 2, 6, 10"),
         ({"crops": 10, "scales": (32,)}, "scales: whole images are not cropped"),
         ({"resize": 40}, "resize: only applies to ten crops"),
         ({"scales": (0,)}, "scales: 0: should be between 1 and 4096"),

@@ -330,6 +330,25 @@ def vgg19() -> dict:
     }
 
 
+def fast() -> dict:
+    """cifar-fast, after airbench96 (arXiv:2404.00498): a biased 2x2 convolution, then three groups of a strided 3x3 and
+    a residual pair of 3x3, all with batch norm that only shifts."""
+    weights = 2 * 2 * 3 * 24
+    multiply_adds, biases, normed, shapes = weights * 32 * 32, 24, 0, {}
+    for group, (c, w, side) in enumerate(((24, 64, 16), (64, 256, 8), (256, 256, 4))):
+        alone, pair = 9 * c * w, 2 * 9 * w * w
+        weights, multiply_adds = weights + alone + pair, multiply_adds + (alone + pair) * side * side
+        normed += 3 * w
+        names = ("stem", "stage1") if group == 0 else (f"stage{2 * group}", f"stage{2 * group + 1}")
+        shapes |= {name: [side, side, w] for name in names}
+    return {
+        "parameters": weights + biases + normed + 256 * 10 + 10,
+        "moving_statistics": 2 * normed,
+        "multiply_adds": multiply_adds + 256 * 10,
+        "shapes": {**shapes, "logits": [10]},
+    }
+
+
 def catalogue() -> dict[str, dict]:
     """Every name and its figures."""
     return {
@@ -337,6 +356,7 @@ def catalogue() -> dict[str, dict]:
         **{name: count(net) for name, net in TABLE.items()},
         **{name: bottlenecks(*row) for name, row in BOTTLENECKS.items()},
         **INCEPTIONS,
+        "cifar-fast": fast(),
     }
 
 

@@ -1,7 +1,7 @@
 """A training by an optimiser on one device and on two logical ones; run as a script by test_optimizers.py.
 
-Argument: the kind of optimiser. Prints the largest difference between the replicas' variables, and between the weights
-of both trainings, relative to each weight's norm.
+Arguments: the kind of optimiser, and maybe lookahead instead of averages. Prints the largest difference between the
+replicas' variables, and between the weights of both trainings, relative to each weight's norm.
 """
 
 import sys
@@ -48,8 +48,9 @@ def main():
     from reskeras.training.strategy import open_replicas
 
     plan = reskeras.plan(**NETWORK)
+    average = {"lookahead": {"steps": 2, "momentum": 0.9}} if "lookahead" in sys.argv else {"ema": 0.9}
     chosen = reskeras.recipe(
-        **{**RULES, **KINDS[sys.argv[1]]}, ema=0.9, sync_bn=True, batch_size=BATCH, precision="float32"
+        **{**RULES, **KINDS[sys.argv[1]]}, **average, sync_bn=True, batch_size=BATCH, precision="float32"
     )
     rng = np.random.default_rng(0)
     batch = rng.normal(0, 1, (STEPS * BATCH, *plan.input_shape)).astype(np.float32)

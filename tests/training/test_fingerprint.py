@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from reskeras.recipes.later import LATER
+import reskeras
+from reskeras.recipes.later import LATER, OF_NETWORKS, identifying
 from reskeras.recipes.recipe import recipe
 from reskeras.training.fit import fingerprint
 
@@ -39,6 +40,8 @@ CHANGED = {
     "loss": {"loss": "focal"},
     "teacher": {"teacher": "saved_models/wide"},
     "distillation": {"teacher": "saved_models/wide", "distillation": {"share": 0.5}},
+    "lookahead": {"lookahead": {}},
+    "whiten": {"whiten": {}},
     "test_crop": {"test_crop": 0.9},
     "sizes": {"sizes": [[0, 128]]},
     "augment.repeats": {"augment": {"repeats": 2}},
@@ -60,3 +63,19 @@ def test_defaults_of_later_fields_leave_the_fingerprint_as_it_was(augment):
     assert CHANGED.keys() == set(LATER)
     later = [path for path in LATER if augment or "rand_augment" not in path]
     assert fingerprint(Subject(), chosen) == before(chosen, *later)
+
+
+def test_networks_are_known_without_the_later_fields_that_have_their_defaults():
+    plain = reskeras.network("cifar-resnet-20").decided()
+    before = plain.model_dump(mode="json", exclude={"name", "activation"})
+    del before["head"]["scale"], before["stem"]["convs"][0]["bn"]
+    assert identifying(plain, ("name",), OF_NETWORKS) == before
+    stem = {"convs": [{"width": 8, "bn": False}, {"width": 8}]}
+    changed = reskeras.network(
+        family="cifar", stages=[1, 1, 1], activation="gelu", head={"scale": 2.0}, stem=stem
+    ).decided()
+    known = identifying(changed, ("name",), OF_NETWORKS)
+    assert (known["activation"], known["head"]["scale"]) == ("gelu", 2.0)
+    assert [conv.get("bn") for conv in known["stem"]["convs"]] == [False, None]
+    inception = reskeras.network("cifar-inception-v4").decided()
+    assert identifying(inception, ("name",), OF_NETWORKS) == inception.model_dump(mode="json", exclude={"name"})

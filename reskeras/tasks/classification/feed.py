@@ -10,7 +10,13 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.pipeline import evaluation_batches, first_broken_in_training, steps_per_epoch, training_batches
+from reskeras.data.pipeline import (
+    evaluation_batches,
+    evaluation_images,
+    first_broken_in_training,
+    steps_per_epoch,
+    training_batches,
+)
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.random_change import by_seeds
 from reskeras.data.sample import split_off
@@ -89,6 +95,7 @@ class Feed:
             # weights are those of the true classes, so labels are smoothed after weighting
             label_smoothing=0.0 if recipe.class_weights == "balanced" else recipe.label_smoothing,
             own=by_seeds(self.own.augment) if self.own.augment else None,
+            seed=recipe.seed,
         )
 
     @cached_property
@@ -135,6 +142,11 @@ class Feed:
             ).dataset
 
         return self.replicas.dataset(shard, size), -(-self.watched.count // size)
+
+    def sample(self, count: int) -> np.ndarray:
+        """At most `count` evenly spaced training images as the network gets them, not augmented, float32."""
+        images, _ = evaluation_images(self.train, self.preprocessing, count)
+        return self.preprocessing.normalise(tf.constant(images)).numpy()
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""

@@ -80,8 +80,10 @@ class ClassifierRun(Run[Split]):
     ) -> Any:
         """Accuracy of the best model on a split (`test` or `train`), in float32.
 
-        `views=10` averages ten crops of images resized to `resize` pixels square; `scales` applies the network fully
-        convolutionally to whole images and their mirror images with these shorter sides (v1 section 3.4). `recalibrate`
+        `views` averages the probabilities of an image and its mirror image (2), of both shifted by a pixel too, which
+        count half (6, arXiv:2404.00498), or of ten crops of images resized to `resize` pixels square (10); `scales`
+        applies the network fully convolutionally to whole images and their mirror images with these shorter sides (v1
+        section 3.4). `recalibrate`
         re-estimates the batch norm statistics on that many training images; with `save` they are stored in the run's
         model. `tell` gets the notes about the images: which are used, which are left out. The result is an
         `Evaluation`, of a multi-label run a `LabelEvaluation`.

@@ -15,7 +15,7 @@ from reskeras.data.division import BY_POSITION, held_by_position, held_out
 from reskeras.data.pipeline import first_broken_in_training, ordered_batches, steps_per_epoch, training_batches
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.random_change import coins
+from reskeras.data.random_change import alternating, coins
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.data.training_batch import colour_changes, seed_of
@@ -104,6 +104,13 @@ class DetectionFeed:
         """How many batches of `count` images are prepared in parallel."""
         return ReadAhead.of(count, self.preprocessing.size)
 
+    def sample(self, count: int) -> np.ndarray:
+        """At most `count` evenly spaced training images on their canvases, normalised, float32."""
+        indices = np.unique(np.linspace(0, self.train.count - 1, min(count, self.train.count)).astype(np.int64))
+        ones, zeros = tf.ones([len(indices)]), tf.zeros([len(indices), 2])
+        inputs, _ = _finished(self.preprocessing, self.loaded(self.train, tf.constant(indices), ones, zeros), ones)
+        return inputs["image"].numpy()
+
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
         recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
@@ -154,10 +161,11 @@ class TrainingCanvases:
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment
         self.count, self.read_ahead = feed.train.count, feed.read_ahead(rows.count)
         self.changes = colour_changes(self.augment, feed.preprocessing.channels)
-        self.mirrors = feed.source.mirror if self.augment.flip == "auto" else self.augment.flip
+        self.mirrors = feed.source.mirror if self.augment.flip == "auto" else bool(self.augment.flip)
+        self.sides = alternating(self.count, feed.recipe.seed) if self.augment.flip == "alternating" else None
 
-    def __call__(self, indices: tf.Tensor, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
-        """int64 indices of this shard's rows and the global batch's seed, int32 (2,), to a batch."""
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        """int64 indices of this shard's rows, the global batch's seed, int32 (2,), and its epoch to a batch."""
         fold, rows, size = partial(tf.random.experimental.stateless_fold_in, seed), self.rows, self.feed.preprocessing
         low, high = self.augment.scale or (1.0, 1.0)
         draws = rows.taken(tf.random.stateless_uniform([rows.of, 3], fold(SCALE)))
@@ -168,7 +176,8 @@ class TrainingCanvases:
         for part, change in self.changes.items():
             inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)
         if self.mirrors:
-            inputs = _mirrored(inputs, coins(fold(MIRROR), rows), size.width)
+            mirrored = self.sides(indices, epoch) if self.sides else coins(fold(MIRROR), rows)
+            inputs = _mirrored(inputs, mirrored, size.width)
         if self.augment.flip_rows:
             inputs = _turned(_mirrored(_turned(inputs), coins(fold(FLIP_ROWS), rows), size.height))
         seeds = rows.taken(tf.random.stateless_uniform([rows.of, 2], fold(LEARN), None, None, tf.int32))

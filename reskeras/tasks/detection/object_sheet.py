@@ -80,7 +80,7 @@ def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, heig
     batch = TrainingCanvases(feed, Rows(0, len(indices), len(indices)))
     columns = []
     for version in range(VERSIONS):
-        inputs, _ = batch(tf.constant(indices), tf.constant([recipe.seed, version], tf.int32))
+        inputs, _ = batch(tf.constant(indices), tf.constant([recipe.seed, version], tf.int32), tf.constant(version))
         found = {name: inputs[name].numpy() for name in ("image", "boxes", "labels")}
         pixels = (found["image"] * preprocessing.std + preprocessing.mean).clip(0, 255).round().astype(np.uint8)
         real = found["labels"] != PADDING

@@ -40,7 +40,14 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    "augment", [{"flip": False}, {"flip": True}, {"flip": True, "flip_rows": True}, {"scale": [0.5, 2.0], "flip": True}]
+    "augment",
+    [
+        {"flip": False},
+        {"flip": True},
+        {"flip": "alternating"},
+        {"flip": True, "flip_rows": True},
+        {"scale": [0.5, 2.0], "flip": True},
+    ],
 )
 def test_each_box_stays_on_its_object(source, augment):
     looked, cut = 0, 0
@@ -60,6 +67,17 @@ def test_each_box_stays_on_its_object(source, augment):
                 looked, cut = looked + 1, cut + touches
                 assert touches or np.abs(middle - expected).max() < 25, (middle, expected)
     assert looked - cut > 30
+
+
+def test_alternating_flips_mirror_every_image_in_every_other_epoch(source):
+    seen = batches(feed(source, augment={"flip": "alternating"}), until=2)
+    first, second = (
+        {image.tobytes() for inputs, _ in part for image in inputs["image"][:, :, ::step]}
+        for part, step in ((seen[:4], -1), (seen[4:], 1))
+    )
+    assert first == second and len(first) == 16
+    plain = {image.tobytes() for image in feed(source).sample(100)}
+    assert 0 < len(plain & second) < 16  # of each epoch some are mirrored
 
 
 def test_scaled_images_differ_in_size(source):
