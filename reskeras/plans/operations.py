@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 
 from reskeras.errors import ReskerasError
 from reskeras.plans.operation import Op, Shape, Weight, by, by_kind, listed, stride_words
+from reskeras.plans.windows import WindowPadding, windows
 
-WindowPadding = Literal["same", "valid"]
 Border = Literal["zero", "edge"]
 
 
@@ -55,7 +55,7 @@ class Conv(Op):
         return {"kernel": kernel, "bias": Weight((self.filters,), self.bias_start)} if self.bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (*_window(self, shape), self.filters)
+        return (*windows(self.name, shape, self.kernel, self.stride, self.padding), self.filters)
 
     def multiply_adds(self, shape: Shape, output: Shape) -> int:
         kernel = prod(self.kernel) * (shape[-1] // self.groups) * self.filters
@@ -152,7 +152,7 @@ class Pool(Op):
         return ("input", "output") if self.reduce == "max" else ()
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (*_window(self, shape), shape[-1])
+        return (*windows(self.name, shape, self.kernel, self.stride, self.padding), shape[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,17 +288,3 @@ class Dropout(Op):
 # those of this file: other rooms have kinds of their own, that no spec produces
 OPERATIONS: dict[str, type[Op]] = by_kind(kind for kind in Op.__subclasses__() if kind.__module__ == __name__)
 ACTIVATIONS: dict[str, type[Op]] = {kind.kind: kind for kind in (Relu, Gelu, Silu)}  # the nonlinearity of units
-
-
-def _window(op: Conv | Pool, shape: Shape) -> tuple[int, int]:
-    """Output height and width of a sliding window over (height, width, channels)."""
-    height, width = (_positions(op, *side) for side in zip(shape[:2], op.kernel, op.stride, strict=True))
-    return height, width
-
-
-def _positions(op: Conv | Pool, size: int, kernel: int, stride: int) -> int:
-    if op.padding == "valid" and size < kernel:
-        raise ReskerasError(
-            f"{op.name}: a window of {kernel} does not fit an input of {size} pixels; choose a larger input_shape"
-        )
-    return -(-size // stride) if op.padding == "same" else (size - kernel) // stride + 1
