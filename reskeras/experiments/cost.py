@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras  # after reskeras.api, which brings TensorFlow in quietly
-import tensorflow as tf
-
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
 from reskeras.diagnosis.speed import step_rate
@@ -122,6 +119,9 @@ def _epoch_seconds(
     work: _Work, row: TrainedRow, place: Path, replicas: Replicas | None, tell: Callable[[str], None]
 ) -> float | None:
     """Seconds of an epoch: the median of the row's finished ones, or by the speed of a step, which is measured once."""
+    import keras  # after reskeras.diagnosis, which brings TensorFlow in quietly
+    import tensorflow as tf
+
     if known := [each for run in (place / "runs" / label_of(row)).glob("seed-*") for each in _seconds(run)]:
         return statistics.median(known)
     machine = provenance()["machine"]

@@ -176,7 +176,7 @@ class TestRefusals:
             (["--data", "folder:absent"], "folder not found: absent"),
             (["--data", "nothing"], "'nothing' is not one of digits"),
             (["--data", "cifar10", "--data-dir", "absent"], "data_dir: folder not found: absent"),
-            (["--recipe", "nothing"], "recipe: 'nothing' is not one of detector, modern-cifar, modern-imagenet"),
+            (["--recipe", "nothing"], "recipe: 'nothing' is not one of budget-cifar, detector, fast-cifar"),
             (["--recipe", "absent.yaml"], "file not found: absent.yaml"),
             (["--epochs", "0"], "epochs: 0"),
             (["--precision", "float8"], "precision: 'float8' is not one of auto"),

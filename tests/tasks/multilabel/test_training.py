@@ -214,7 +214,7 @@ def test_several_seeds_are_compared_by_average_precision(tmp_path):
     assert columns[1:] == ["average precision", "f1"] and [line[1] for line in lines[:2]] == [
         f"{each:.2%}" for each in found
     ]
-    assert "2 runs" in (tmp_path / "runs" / "report.html").read_text()
+    assert "± standard deviation" in (tmp_path / "runs" / "report.html").read_text()
 
 
 def test_it_is_told_that_data_make_a_multi_label_classifier(tmp_path):
