@@ -42,12 +42,12 @@ class RunRecord:
     analysis: Analysis | None = None
 
     @classmethod
-    def of(cls, run: Run) -> RunRecord:
-        """What is to be kept of a finished run."""
+    def of(cls, run: Run, inside: bool = True) -> RunRecord:
+        """What is to be kept of a finished run; with its analysis if what is `inside` the network matters."""
         folder = run.folder
         made = {key: value for key, value in folder.provenance().items() if key in FACTS}
         made["data"] = made.get("data", {}).get("label", "")
-        analysed = (folder.analysis_folder / SUMMARY_FILE).is_file()
+        analysed = inside and (folder.analysis_folder / SUMMARY_FILE).is_file()
         return cls(
             folder.task,
             folder.spec().sparse(),

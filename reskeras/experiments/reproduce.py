@@ -12,7 +12,7 @@ from reskeras.data.kept import identified_name
 from reskeras.data.registry import Data, open_source
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, unknown
-from reskeras.experiments.measures import figures_of
+from reskeras.experiments.measures import MEASURES, figures_of
 from reskeras.experiments.page import write_suite_page
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import RowResult, SuiteResult
@@ -192,6 +192,7 @@ def measure_rows(
     import tensorflow as tf
 
     rows = {row.row: row for row in result.rows}
+    inside = not result.scale or any(MEASURES[name].inside for name in result.suite.measures)
     for row, seed in trainings:
         found = rows[row.name]
         if found.error:
@@ -201,7 +202,7 @@ def measure_rows(
             measures = figures_of(row, done, result.suite.measures)
             found.figures[seed], found.right[seed] = measures.figures, measures.right
             if done:
-                found.runs[seed], found.records[seed] = str(done.path), RunRecord.of(done)
+                found.runs[seed], found.records[seed] = str(done.path), RunRecord.of(done, inside)
             made = done.folder.provenance() if done else None
             found.differences = differences(result.suite, row, made, len(found.figures))
         except (ReskerasError, tf.errors.OpError, MemoryError) as error:

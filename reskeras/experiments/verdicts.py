@@ -12,7 +12,6 @@ from reskeras.experiments.right_images import FEWEST, RightImages, chance_of_dif
 from reskeras.experiments.statistics import Statistics
 
 Word = Literal["came out", "reversed", "undecided", "not measured"]
-LEAST_DEVIATION = 0.0016  # of an error over seeds, as a fraction: v1 table 6 has 6.61 % +- 0.16 over five runs
 SIGNIFICANT = 0.05
 
 
@@ -34,14 +33,14 @@ class Side:
 
 
 def pooled_deviation(rows: Iterable[Statistics], measure: str) -> float | None:
-    """The standard deviation between seeds, pooled over the `rows` that have several; of an error at least that of v1
-    table 6. None where nothing says how much seeds vary. Counts do not vary."""
+    """The standard deviation between seeds, pooled over the `rows` that have several; at least what the measure is
+    known to vary by. None where nothing says how much seeds vary. Counts do not vary."""
     several = [each for each in rows if each.count > 1]
     freedom = sum(each.count - 1 for each in several)
     pooled = math.sqrt(sum((each.count - 1) * each.deviation**2 for each in several) / freedom) if freedom else None
     if MEASURES[measure].counted:
         return 0.0
-    return max(pooled or 0.0, LEAST_DEVIATION) if MEASURES[measure].percent else pooled
+    return max(pooled or 0.0, MEASURES[measure].varies) or pooled
 
 
 def judge(less: Side, more: Side, measure: str, deviation: float | None) -> Verdict:
