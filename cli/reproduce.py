@@ -102,13 +102,14 @@ def command(
     is reported and does not stop the others; the exit status is then 1.
     """
     from reskeras.experiments.reproduce import PLACE, all_prepared, opened_replicas, prepared, reproduce, reproduce_all
+    from reskeras.experiments.suite import TURNS
 
     everything = suite == ALL
     if everything and (misplaced := _given(rows=rows, seeds=seeds, data=data)):
         raise ReskerasError(f"{misplaced}: goes with one suite, not with all")
     if only and not everything:
         raise ReskerasError("only: goes with all; of one suite choose --rows")
-    turns = only or ("must", "should", "may")
+    turns = only or TURNS
     ready = all_prepared(scale, turns) if everything else [prepared(suite, scale, _split(rows, suite), seeds, data)]
     replicas = opened_replicas([row for each in ready for row in each.rows], devices)
     tell = partial(note, err=True)

@@ -32,6 +32,11 @@ def failure(message: str) -> ReskerasError:
     return ReskerasError(message, FAILED)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or else its type."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def shown(value: object) -> str:
     """`value` as a message shows it: its repr, shortened if long."""
     try:

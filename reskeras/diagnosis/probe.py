@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from reskeras.diagnosis.driver import find_driver
 from reskeras.diagnosis.facts import Build, Driver, Gpu, Machine, Place
 from reskeras.engine import stderr_aside
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, first_line
 from reskeras.files import check_place
 from reskeras.machine import cores, memory
 from reskeras.runs import HOME
@@ -110,5 +110,5 @@ def _xla_error() -> str | None:
         with stderr_aside():
             small(tf.ones([8, 8])).numpy()
     except (tf.errors.OpError, ValueError) as error:
-        return (str(error).strip().partition("\n")[0] or type(error).__name__)[:LONGEST_REASON]
+        return first_line(error)[:LONGEST_REASON]
     return None

@@ -14,7 +14,7 @@ import tensorflow as tf
 from reskeras.data.broken import READING_ERRORS, reading_failure
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.diagnosis.facts import Speed
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, first_line
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.sizes import at_largest
@@ -76,7 +76,7 @@ def timed_steps(speed: Speed, plan: Plan, recipe: Recipe, replicas: Replicas, ba
         with memory_failures(recipe):
             return replace(speed, step=step_rate(plan, recipe, replicas, batch), step_batch=batch)
     except (ReskerasError, tf.errors.OpError) as error:
-        return replace(speed, failure=str(error).strip().partition("\n")[0] or type(error).__name__)
+        return replace(speed, failure=first_line(error))
 
 
 def step_rate(plan: Plan, recipe: Recipe, replicas: Replicas, batch: int) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from reskeras.data.registry import open_source
 from reskeras.data.source import Source
 from reskeras.diagnosis.speed import step_rate
-from reskeras.errors import ReskerasError
+from reskeras.errors import ReskerasError, first_line
 from reskeras.experiments.reproduce import PLACE, Prepared, is_finished, place_of
 from reskeras.experiments.suite_rows import TrainedRow, label_of
 from reskeras.files import local_path, write_json
@@ -133,7 +133,7 @@ def _epoch_seconds(
         try:
             rates[key] = step_rate(work.plan, row.recipe, replicas, row.recipe.step_images)
         except (ReskerasError, tf.errors.OpError) as error:
-            tell(f"a step of {row.name} failed: {str(error).strip().partition(chr(10))[0]}")
+            tell(f"a step of {row.name} failed: {first_line(error)}")
             return None
         keras.backend.clear_session()
         write_json(path, rates)

@@ -11,13 +11,13 @@ from reskeras.caller_state import preserved
 from reskeras.data.kept import identified_name
 from reskeras.data.registry import Data, open_source
 from reskeras.data.source import Source
-from reskeras.errors import ReskerasError, unknown
+from reskeras.errors import ReskerasError, first_line, unknown
 from reskeras.experiments.measures import MEASURES, figures_of
 from reskeras.experiments.page import write_suite_page
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.results_folder import save_result
-from reskeras.experiments.suite import TURNS, Scale, SuiteSpec, Turn, read_scale, read_suite, suite_names
+from reskeras.experiments.suite import TURNS, Scale, SuiteSpec, read_scale, read_suite, suite_names
 from reskeras.experiments.suite_rows import Row, TrainedRow, differences, label_of, rows_of
 from reskeras.files import Unwritable, local_path
 from reskeras.recipes.recipe import recipe as read_recipe
@@ -59,8 +59,8 @@ def reproduce(
     replicas = opened_replicas(prepared(suite, scale, rows, seeds).rows, devices)
     given = None if data is None or isinstance(data, str) else open_source(data, data_dir)
     ready = prepared(suite, scale, rows, seeds, identified_name(given) if given else data)
-    runner = trainer(local_path(out or PLACE, "out"), given, data_dir, replicas, tell)
-    return measured(ready, runner, local_path(out or PLACE, "out"), tell)
+    place = local_path(out or PLACE, "out")
+    return measured(ready, trainer(place, given, data_dir, replicas, tell), place, tell)
 
 
 @preserved()
@@ -83,11 +83,11 @@ def reproduce_all(
     place = local_path(out or PLACE, "out")
     runner = trainer(place, None, data_dir, replicas, tell)
     results: dict[str, SuiteResult] = {}
-    for turn in TURNS if scale == "budget" else TURNS[-1:]:
-        for ready in suites:
-            if rows := ready.until(turn).rows:
-                tell(f"{ready.name}: {len(rows)} rows")
-                results[ready.name] = measured(ready.until(turn), runner, place, tell)
+    for last in range(1, len(TURNS) + 1) if scale == "budget" else [len(TURNS)]:
+        for ready in (each.of_turns(TURNS[:last]) for each in suites):
+            if ready.rows:
+                tell(f"{ready.name}: {len(ready.rows)} rows")
+                results[ready.name] = measured(ready, runner, place, tell)
     return list(results.values())
 
 
@@ -108,12 +108,11 @@ class Prepared:
         most = max(counts.values(), default=0)
         return [(row, seed) for seed in range(most) for row in self.rows if seed < counts[row.name]]
 
-    def until(self, turn: Turn) -> Prepared:
-        """Without the rows whose turn at the scale `budget` comes after `turn`."""
+    def of_turns(self, turns: Sequence[str]) -> Prepared:
+        """At the scale `budget` the rows of these turns alone; at others rows have no turns."""
         if self.scale != "budget":
             return self
-        known = TURNS[: TURNS.index(turn) + 1]
-        return replace(self, rows=[row for row in self.rows if row.asked.budget and row.asked.budget.turn in known])
+        return replace(self, rows=[row for row in self.rows if row.asked.budget and row.asked.budget.turn in turns])
 
 
 def prepared(
@@ -137,17 +136,11 @@ def all_prepared(scale: str, only: Sequence[str] = TURNS) -> list[Prepared]:
         raise ReskerasError(f"only: rows have turns at the scale budget alone, not at {scale}")
     suites = {name: read_suite(name) for name in suite_names()}
     ready = [
-        Prepared(name, suite, known, rows_of(suite, known))
+        Prepared(name, suite, known, rows_of(suite, known)).of_turns(only)
         for name, suite in suites.items()
         if suite.protocol and any(row.runs_at(known) for row in suite.rows)
     ]
-    if known == "budget":
-        wanted = [
-            replace(each, rows=[row for row in each.rows if row.asked.budget and row.asked.budget.turn in only])
-            for each in ready
-        ]
-        return [each for each in wanted if each.rows]
-    return ready
+    return [each for each in ready if each.rows]
 
 
 def trainer(
@@ -213,7 +206,7 @@ def measure_rows(
                 ) from error
             if isinstance(error, Unwritable):  # the next row would fail too
                 raise
-            found.error = str(error).strip().partition("\n")[0] or type(error).__name__
+            found.error = first_line(error)
             tell(f"{row.name} failed: {found.error}")
         save_result(result, folder)
         keras.backend.clear_session()
