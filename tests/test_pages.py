@@ -1,0 +1,31 @@
+"""Pages show what their commands print: those in docs with console blocks."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pages import CONSOLE, refreshed
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md") if CONSOLE.search(path.read_text("utf-8"))
+)
+
+
+def test_there_are_pages():
+    assert {"docs/results/README.md", "docs/scaling.md"} <= {*PAGES}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_shows_what_its_commands_print(name, tmp_path):
+    # else: python -m benchmarks.pages NAME
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")  # reports are written beside what they are about
+    page = (ROOT / name).read_text("utf-8")
+    assert len(CONSOLE.findall(page)) == page.count("$ reskeras")
+    assert refreshed(page, tmp_path) == page
+
+
+def test_another_figure_would_be_seen():
+    page = (ROOT / "docs" / "scaling.md").read_text("utf-8")
+    assert refreshed(page.replace("97.7 MiB", "97.8 MiB")) == page
