@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from reskeras.graph.layers.batch_norm import fused_batch_norm
+from reskeras.graph.layers.convolution import convolution
 from reskeras.graph.layers.dropout import drop
-from reskeras.graph.layers.grouped import grouped_conv
 from reskeras.graph.layers.padding import pad_edges
 from reskeras.plans import merges
 from reskeras.plans import operations as op
@@ -60,7 +60,7 @@ def merged(merge: merges.Merge, values: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _conv(node: op.Conv, x: tf.Tensor, unit: UnitTensors) -> tf.Tensor:
-    x = grouped_conv(x, unit.weights[node.name, "kernel"], node.stride, node.padding)
+    x = convolution(x, unit.weights[node.name, "kernel"], node.stride, node.padding)
     return tf.nn.bias_add(x, unit.weights[node.name, "bias"]) if node.bias else x
 
 

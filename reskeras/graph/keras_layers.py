@@ -12,7 +12,14 @@ import keras
 from keras import layers
 
 from reskeras.errors import ReskerasError
-from reskeras.graph.layers import CountedDropout, Dirac, EdgePadding2D, FusedBatchNormalization, GroupedConv2D
+from reskeras.graph.layers import (
+    CountedDropout,
+    Dirac,
+    EdgePadding2D,
+    FusedBatchNormalization,
+    GroupedConv2D,
+    SubsamplingConv2D,
+)
 from reskeras.graph.own_layers import OperationLayer, own_layer
 from reskeras.plans import merges
 from reskeras.plans import operations as op
@@ -80,7 +87,7 @@ PLAIN = Context()
 
 
 def _conv(node: op.Conv, context: Context) -> keras.layers.Layer:
-    make = GroupedConv2D if node.groups > 1 else layers.Conv2D
+    make = GroupedConv2D if node.groups > 1 else SubsamplingConv2D if node.subsamples else layers.Conv2D
     return make(
         node.filters,
         node.kernel,

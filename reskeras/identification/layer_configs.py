@@ -244,6 +244,7 @@ READERS: dict[str, Callable[[Config], Ops]] = {
     "Conv2D": _conv,
     "Convolution2D": _conv,
     "GroupedConv2D": _conv,
+    "SubsamplingConv2D": _conv,
     "DepthwiseConv2D": _depthwise,
     "SeparableConv2D": _depthwise,
     "BatchNormalization": _norm,

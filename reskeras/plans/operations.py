@@ -41,6 +41,11 @@ class Conv(Op):
         return listed(f"{by(self.kernel)} conv", str(self.filters), stride_words(self.stride), self.groups_words, bias)
 
     @property
+    def subsamples(self) -> bool:
+        """Whether it looks at some of the positions alone."""
+        return self.kernel == (1, 1) and max(self.stride) > 1
+
+    @property
     def core_words(self) -> str:
         """Kernel and filters only, as in v1 table 1."""
         return f"{by(self.kernel)}, {self.filters}"

@@ -6,7 +6,7 @@ import tensorflow as tf
 import torch
 
 import reskeras
-from reskeras.graph.layers import grouped
+from reskeras.graph.layers import convolution as layers
 from tests.graph.by_hand import distance, randomised
 
 nn = torch.nn
@@ -30,20 +30,20 @@ def test_what_is_said_of_gradients_of_grouped_convolutions_is_so():
         has = True
     except tf.errors.InvalidArgumentError:
         has = False
-    assert grouped.has_gradients() is has
+    assert layers.has_gradients() is has
 
-    grouped.has_gradients.cache_clear()
+    layers.has_gradients.cache_clear()
     asked_in_a_graph = []
-    tf.function(lambda: asked_in_a_graph.append(grouped.has_gradients()))()
+    tf.function(lambda: asked_in_a_graph.append(layers.has_gradients()))()
     assert asked_in_a_graph == [has]
 
 
 @pytest.mark.parametrize("native", [True, False], ids=["native", "group by group"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_grouped_convolution_and_its_gradients(monkeypatch, native, stride):
-    if native and not grouped.has_gradients():
+    if native and not layers.has_gradients():
         pytest.skip("this TensorFlow has no gradients of grouped convolutions")
-    monkeypatch.setattr(grouped, "has_gradients", lambda: native)
+    monkeypatch.setattr(layers, "has_gradients", lambda: native)
     rng = np.random.default_rng(0)
     x, kernel = (rng.normal(size=size).astype(np.float32) for size in ((3, 9, 9, 12), (3, 3, 3, 16)))
 
@@ -51,7 +51,7 @@ def test_a_grouped_convolution_and_its_gradients(monkeypatch, native, stride):
     def ours(x, kernel):
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
-            y = grouped.grouped_conv(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), kernel, (stride, stride), "valid")
+            y = layers.convolution(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), kernel, (stride, stride), "valid")
             loss = tf.reduce_sum(y * y)
         return y, *tape.gradient(loss, [x, kernel])
 
@@ -63,6 +63,34 @@ def test_a_grouped_convolution_and_its_gradients(monkeypatch, native, stride):
     assert distance(y, from_torch(theirs)) < 1e-5
     assert distance(of_x, from_torch(their_x.grad)) < 1e-5
     assert distance(of_kernel, their_kernel.grad.numpy().transpose(2, 3, 1, 0)) < 1e-5
+
+
+@pytest.mark.parametrize("channels", [4, 12, 16])
+@pytest.mark.parametrize("size", [(96, 80), (33, 31)], ids=["even", "odd"])
+def test_a_strided_convolution_of_few_channels_and_its_gradients(channels, size):
+    # the first crashes TensorFlow 2.21 with oneDNN on a CPU with AVX-512, mostly
+    rng = np.random.default_rng(0)
+    x, kernel = (rng.normal(size=each).astype(np.float32) for each in ((2, *size, channels), (1, 1, channels, 8)))
+    layer = layers.SubsamplingConv2D(8, 1, strides=2, use_bias=False)
+    layer.build(x.shape)
+    layer.set_weights([kernel])
+
+    def ours(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y * y)
+        return y, *tape.gradient(loss, [x, layer.kernel.value])
+
+    their_x = to_torch(x).requires_grad_()
+    their_kernel = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()).requires_grad_()
+    theirs = nn.functional.conv2d(their_x, their_kernel, stride=2)
+    (theirs * theirs).sum().backward()
+    for run in (ours, tf.function(ours)):
+        y, of_x, of_kernel = run(tf.constant(x))
+        assert distance(y, from_torch(theirs)) < 1e-5
+        assert distance(of_x, from_torch(their_x.grad)) < 1e-5
+        assert distance(of_kernel, their_kernel.grad.numpy().transpose(2, 3, 1, 0)) < 1e-5
 
 
 class Unit(nn.Module):

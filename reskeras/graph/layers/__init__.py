@@ -1,9 +1,16 @@
 """Keras layers that stock Keras lacks. Importing this package registers them, so that models load by name."""
 
 from reskeras.graph.layers.batch_norm import FusedBatchNormalization
+from reskeras.graph.layers.convolution import GroupedConv2D, SubsamplingConv2D
 from reskeras.graph.layers.dirac import Dirac
 from reskeras.graph.layers.dropout import CountedDropout
-from reskeras.graph.layers.grouped import GroupedConv2D
 from reskeras.graph.layers.padding import EdgePadding2D
 
-__all__ = ["CountedDropout", "Dirac", "EdgePadding2D", "FusedBatchNormalization", "GroupedConv2D"]
+__all__ = [
+    "CountedDropout",
+    "Dirac",
+    "EdgePadding2D",
+    "FusedBatchNormalization",
+    "GroupedConv2D",
+    "SubsamplingConv2D",
+]
