@@ -6,11 +6,4 @@ from reskeras.graph.layers.dirac import Dirac
 from reskeras.graph.layers.dropout import CountedDropout
 from reskeras.graph.layers.padding import EdgePadding2D
 
-__all__ = [
-    "CountedDropout",
-    "Dirac",
-    "EdgePadding2D",
-    "FusedBatchNormalization",
-    "GroupedConv2D",
-    "SubsamplingConv2D",
-]
+__all__ = ["CountedDropout", "Dirac", "EdgePadding2D", "FusedBatchNormalization", "GroupedConv2D", "SubsamplingConv2D"]

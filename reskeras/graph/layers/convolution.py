@@ -1,4 +1,4 @@
-"""Convolutions that train on every processor: by groups (ResNeXt, arXiv:1611.05431 figure 3 c), and 1x1 with a stride."""
+"""Convolutions that train on every processor: by groups (ResNeXt, arXiv:1611.05431 figure 3 c); 1x1 with a stride."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def convolution(x: tf.Tensor, kernel: tf.Tensor, stride: tuple[int, int], paddin
 def _subsampling(native: Convolution, stride: tuple[int, int]) -> Convolution:
     """`native`, 1x1 with a stride, with the gradient of its kernel by the positions it looks at alone.
 
-    For fewer channels than a vector holds, oneDNN's own writes beyond its memory, so that the process may crash (AVX-512,
-    TensorFlow 2.21).
+    For fewer channels than a vector holds, oneDNN's own writes beyond its memory, so that the process may crash
+    (AVX-512, TensorFlow 2.21).
     """
 
     @tf.custom_gradient
