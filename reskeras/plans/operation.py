@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
+from reskeras.plans.windows import Window
+
 Shape = tuple[int, ...]
 
 
@@ -73,6 +75,11 @@ class Op:
     def output_shape(self, shape: Shape) -> Shape:
         """Output shape for an input of `shape`; ReskerasError if that does not fit."""
         return shape
+
+    def sees(self, shape: Shape) -> tuple[Window, Window] | None:
+        """The window of each position of its output, down and across an input of `shape`; None where its output has no
+        positions, or each depends on the whole input."""
+        return Window(), Window()
 
     def multiply_adds(self, shape: Shape, output: Shape) -> int:
         """Multiply-adds of convolutions and dense layers from `shape` to `output`, as the papers count (v1 table 1)."""

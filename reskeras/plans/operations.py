@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from reskeras.errors import ReskerasError
 from reskeras.plans.operation import Op, Shape, Weight, by, by_kind, listed, stride_words
-from reskeras.plans.windows import WindowPadding, windows
+from reskeras.plans.windows import Window, WindowPadding, windows, windows_seen
 
 Border = Literal["zero", "edge"]
 
@@ -61,6 +61,9 @@ class Conv(Op):
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*windows(self.name, shape, self.kernel, self.stride, self.padding), self.filters)
+
+    def sees(self, shape: Shape) -> tuple[Window, Window]:
+        return windows_seen(shape, self.kernel, self.stride, self.padding)
 
     def multiply_adds(self, shape: Shape, output: Shape) -> int:
         kernel = prod(self.kernel) * (shape[-1] // self.groups) * self.filters
@@ -159,6 +162,9 @@ class Pool(Op):
     def output_shape(self, shape: Shape) -> Shape:
         return (*windows(self.name, shape, self.kernel, self.stride, self.padding), shape[-1])
 
+    def sees(self, shape: Shape) -> tuple[Window, Window]:
+        return windows_seen(shape, self.kernel, self.stride, self.padding)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlobalPool(Op):
@@ -181,6 +187,9 @@ class GlobalPool(Op):
     def output_shape(self, shape: Shape) -> Shape:
         return (1, 1, shape[-1]) if self.keep_positions else (shape[-1],)
 
+    def sees(self, shape: Shape) -> None:
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flatten(Op):
@@ -190,6 +199,9 @@ class Flatten(Op):
 
     def output_shape(self, shape: Shape) -> Shape:
         return (prod(shape),)
+
+    def sees(self, shape: Shape) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +250,9 @@ class Pad(Op):
     def output_shape(self, shape: Shape) -> Shape:
         height, width, channels = shape
         return (height + sum(self.rows), width + sum(self.columns), channels)
+
+    def sees(self, shape: Shape) -> tuple[Window, Window]:
+        return Window(self.rows[0]), Window(self.columns[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
