@@ -16,7 +16,7 @@ from reskeras.documents.document import read_yaml, to_yaml
 from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_folder, check_place, is_there, local_path, place_of, write_json, write_text
-from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, kind_of, spec_of, typed
+from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, as_made, kind_of, spec_of, typed
 from reskeras.recipes.recipe import Recipe, recipe
 from reskeras.run_provenance import Provenance
 from reskeras.stored import Number, read_json, read_json_lines, read_names
@@ -207,7 +207,8 @@ def check_same(path: Path, network: Spec, chosen: Recipe, data: str) -> None:
     """Raise ReskerasError that names what differs when the run at `path` is another training than the one asked for."""
     run = open_run(path)
     # parsed as a network again, so that fields added since the run began have their defaults
-    before, now = typed(*read_yaml(run.path / RESOLVED_FILE), str(path)).whole(), network.whole()
+    resolved, lines = read_yaml(run.path / RESOLVED_FILE)
+    before, now = as_made(typed(resolved, lines, str(path)), resolved).whole(), network.whole()
     begun, asked = (each.model_dump(mode="json", exclude=set(BOOKKEEPING)) for each in (run.recipe(), chosen))
     known = run.provenance().get("data", {}).get("name")
     found = [*changes(before, now, "network"), *changes(begun, asked, "recipe"), *changes(known, data, "data")]

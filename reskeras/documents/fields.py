@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Strict
@@ -18,6 +18,7 @@ SHAPE = re.compile(r"\d{1,6}(\s*[xX×,\s]\s*\d{1,6}){1,2}")
 class Spec(BaseModel):
     """Base of all specs: frozen, unknown fields refused, sparse when dumped."""
 
+    earlier: ClassVar[Mapping[str, Any]] = {}  # by path, what a run means that was made before there was this field
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def decided(self) -> Spec:

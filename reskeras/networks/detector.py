@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -110,6 +111,11 @@ class RegionSpec(Spec):
         tuple[Deviation, Deviation, Deviation, Deviation],
         Field(description="Divisors of the offsets of top, left, height and width"),
     ] = (0.1, 0.1, 0.2, 0.2)
+    beta: Annotated[
+        float,
+        within(0, 10, above=True),
+        Field(description="Error of an offset above which smooth L1 is linear; Fast R-CNN has 1, torchvision 1/9"),
+    ] = 1 / 9
 
 
 class DetectionSpec(Spec):
@@ -129,6 +135,7 @@ class DetectorSpec(Spec):
     """
 
     task: ClassVar[str] = "detection"
+    earlier: ClassVar[Mapping[str, Any]] = {"geometry": "cell", "regions.beta": 1.0}
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
     backbone: Annotated[Backbone, Field(description="A residual network: its name in the catalogue, or its fields")]
     shared: Annotated[
@@ -141,6 +148,14 @@ class DetectorSpec(Spec):
     proposals: ProposalSpec = ProposalSpec()
     regions: RegionSpec = RegionSpec()
     detections: DetectionSpec = DetectionSpec()
+    geometry: Annotated[
+        Literal["exact", "cell", "torchvision"],
+        Field(
+            description="Where a cell of the shared map is taken to look. exact: at the middle of the pixels it depends "
+            "on; cell: at the middle of its stride; torchvision: at the first pixel of its stride, with anchors of whole "
+            "pixels and regions of a cell or more"
+        ),
+    ] = "exact"
     classes: Annotated[
         Annotated[int, whole(1, 10_000)] | None, Field(description="Number of object classes; default: the data's")
     ] = None
@@ -152,6 +167,8 @@ class DetectorSpec(Spec):
                 f"proposals.negative: {self.proposals.negative:g} must be at most proposals.positive "
                 f"({self.proposals.positive:g})"
             )
+        if self.geometry == "torchvision" and self.regions.pool != "align":
+            raise ValueError(f"geometry: torchvision needs regions.pool align, not {self.regions.pool}")
         return self
 
     def decided(self) -> DetectorSpec:

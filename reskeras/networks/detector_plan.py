@@ -6,6 +6,7 @@ the head's pooling run once per region. All of these are slices of the network's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -18,9 +19,17 @@ from reskeras.plans import operations as op
 from reskeras.plans.complexity import Complexity
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan, Unit
+from reskeras.plans.receptive_field import ReceptiveField, receptive_field
 
 OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that run once per region
-LARGE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the cells of a feature map look: cell (i, j) at `offsets` + (i, j) * `stride` pixels of the canvas."""
+
+    stride: float
+    offsets: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,24 @@ class DetectorPlan:
         """Height, width and channels of the shared map."""
         return self.shared.output_shape
 
+    def cells(self, height: int | None = None, width: int | None = None) -> Cells:
+        """Where the cells of the shared map look on a canvas of `height` x `width`, by default the detector's own."""
+        own = self.input_shape
+        fields = receptive_field(replace(self.shared, input_shape=(height or own[0], width or own[1], own[2])))
+        if fields is None:
+            raise ReskerasError(f"shared: {self.spec.shared} has no positions; choose a stage before the pooling")
+        stride = float(fields[0].stride)
+        offset: Callable[[ReceptiveField], float] = {
+            "exact": lambda field: field.middle,
+            "cell": lambda field: stride / 2,
+            "torchvision": lambda field: 0.0,
+        }[self.spec.geometry]
+        return Cells(stride, (offset(fields[0]), offset(fields[1])))
+
     @property
     def stride(self) -> float:
-        """Pixels of the canvas per cell of the shared map, from a canvas so large that no rounding shows."""
-        return LARGE / replace(self.shared, input_shape=(LARGE, LARGE, self.input_shape[-1])).output_shape[0]
+        """Pixels of the canvas per cell of the shared map."""
+        return self.cells().stride
 
     @property
     def anchors(self) -> int:

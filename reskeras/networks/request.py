@@ -140,10 +140,21 @@ def recipe_of(source: str | Path | Spec | None, otherwise: str = "quick") -> str
 def _run(folder: Path) -> NetworkOrDetector:
     """The spec that a run was started with, with the classes and input shape of its data."""
     data, lines = read_yaml(folder / NETWORK_FILE)
-    if (folder / RESOLVED_FILE).is_file():
-        resolved, _ = read_yaml(folder / RESOLVED_FILE)
-        data |= {field: resolved[field] for field in ("classes", "input_shape") if field in resolved}
-    return typed(data, lines, str(folder / NETWORK_FILE))
+    if not (folder / RESOLVED_FILE).is_file():
+        return typed(data, lines, str(folder / NETWORK_FILE))
+    resolved, _ = read_yaml(folder / RESOLVED_FILE)
+    data |= {field: resolved[field] for field in ("classes", "input_shape") if field in resolved}
+    return as_made(typed(data, lines, str(folder / NETWORK_FILE)), resolved)
+
+
+def as_made(spec: NetworkOrDetector, resolved: dict[str, Any]) -> NetworkOrDetector:
+    """The `spec` of a run, with what it meant when it was made by the fields that its `resolved` data lacks."""
+    lacking = {path: value for path, value in spec.earlier.items() if not _has(resolved, path.split("."))}
+    return laid_over(spec, lacking) if lacking else spec
+
+
+def _has(data: Any, path: list[str]) -> bool:
+    return isinstance(data, dict) and path[0] in data and (len(path) == 1 or _has(data[path[0]], path[1:]))
 
 
 def kind_of(data: dict[str, Any]) -> Kind:

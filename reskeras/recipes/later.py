@@ -1,5 +1,5 @@
-"""Fields of recipes and networks that earlier versions do not know: at their defaults a training is the same as without
-them."""
+"""Fields of recipes, networks and detectors that earlier versions do not know: with the values that stand for their
+absence a training is the same as without them."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "augment.rand_augment.increasing",
 )
 OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn")  # nor these
+DEFAULT = object()
 LATER = ("xla", *SINCE_SUITES)  # the fingerprints of checkpoints do not have these
 
 
 def identifying(spec: Spec, without: Collection[str], later: Sequence[str] = LATER) -> dict[str, Any]:
-    """What a recipe or a network is known by, as plain data: its fields but for those `without`, and those of `later`
-    that have their defaults."""
+    """What a spec is known by, as plain data: its fields but for those `without`, and those of `later` that have their
+    defaults, or what runs mean that were made `earlier`."""
     data = spec.model_dump(mode="json", exclude={*without})
-    for path in later:
-        _drop_default(spec, data, path.split("."))
+    for path in (*later, *spec.earlier):
+        _drop(spec, data, path.split("."), spec.earlier.get(path, DEFAULT))
     return data
 
 
-def _drop_default(spec: Any, data: Any, path: Sequence[str]) -> None:
-    """Take the field at `path` out of `data`, which `spec` was dumped to, where it has its default; of each entry of a
-    list."""
+def _drop(spec: Any, data: Any, path: Sequence[str], meant: Any) -> None:
+    """Take the field at `path` out of `data`, which `spec` was dumped to, where it is `meant`, or DEFAULT; of each entry
+    of a list."""
     if isinstance(spec, tuple):
         for each, part in zip(spec, data, strict=True):
-            _drop_default(each, part, path)
+            _drop(each, part, path, meant)
     elif isinstance(spec, Spec) and (field := type(spec).model_fields.get(path[0])):
         value = getattr(spec, path[0])
         if len(path) > 1:
-            _drop_default(value, data.get(path[0]), path[1:])
-        elif value == field.default:
+            _drop(value, data.get(path[0]), path[1:], meant)
+        elif value == (field.default if meant is DEFAULT else meant):
             data.pop(path[0], None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import asdict
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,14 +16,41 @@ def anchor_sizes(plan: DetectorPlan) -> tuple[float, ...]:
     return cast(tuple[float, ...], plan.spec.anchors.sizes)  # the spec of a plan has everything decided
 
 
-def anchor_grid(height: int, width: int, stride: float, sizes: Sequence[float], ratios: Sequence[float]) -> np.ndarray:
+def anchor_fields(plan: DetectorPlan) -> dict[str, Any]:
+    """What `anchor_grid` needs of a plan, besides the size of its map."""
+    return {
+        "sizes": anchor_sizes(plan),
+        "ratios": plan.spec.anchors.ratios,
+        "rounded": plan.spec.geometry == "torchvision",
+        **asdict(plan.cells()),
+    }
+
+
+def anchor_sides(sizes: Sequence[float], ratios: Sequence[float], rounded: bool = False) -> np.ndarray:
+    """Height and width of each shape, float64 (A, 2), in the order of `anchor_grid`."""
+    sides = np.array([(size * ratio**0.5, size / ratio**0.5) for size in sizes for ratio in ratios], np.float64)
+    return 2 * np.round(sides / 2) if rounded else sides
+
+
+def anchor_grid(
+    height: int,
+    width: int,
+    stride: float,
+    sizes: Sequence[float],
+    ratios: Sequence[float],
+    offsets: Sequence[float] | None = None,
+    rounded: bool = False,
+) -> np.ndarray:
     """float32 (height * width * A, 4) boxes in pixels, for a map of `height` x `width` cells of `stride` pixels.
 
     Ordered by cell, row by row, then by the A shapes: for each of `sizes` each of `ratios`. A shape's area is size ** 2
-    pixels and its height `ratio` times its width; it is centred on the cell. Anchors may exceed the image.
+    pixels and its height `ratio` times its width; it is centred where its cell looks: the first at `offsets`, by default
+    half a stride. With `rounded` their edges are whole pixels away from that. Anchors may exceed the image.
     """
-    sides = np.array([(size * ratio**0.5, size / ratio**0.5) for size in sizes for ratio in ratios], np.float64)
-    rows, columns = ((np.arange(count) + 0.5) * stride for count in (height, width))
+    half = anchor_sides(sizes, ratios, rounded) / 2
+    rows, columns = (
+        np.arange(count) * stride + offset
+        for count, offset in zip((height, width), offsets or (stride / 2, stride / 2), strict=True)
+    )
     centres = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)[:, :, np.newaxis]
-    boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=-1)
-    return boxes.reshape(-1, 4).astype(np.float32)
+    return np.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4).astype(np.float32)

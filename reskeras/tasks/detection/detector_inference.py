@@ -108,7 +108,7 @@ class Detector:
         maps, logs = [], []
         for one, level in pyramid:
             ratio = tf.tile(one.scale / first.scale, [1, 2])[:, tf.newaxis]
-            maps.append(self.networks.maps([level, regions * ratio]))
+            maps.append(self.networks.maps_on(*one.pixels.shape[1:3])([level, regions * ratio]))
             side = tf.sqrt(tf.maximum(areas(regions * ratio), 1.0))
             logs.append(tf.abs(tf.math.log(side / self.options.canonical)))
         off = tf.reshape(tf.stack(logs, axis=-1), [-1, len(maps)])

@@ -17,6 +17,7 @@ from reskeras.networks.detector_plan import DetectorPlan, lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
+from reskeras.recipes.later import identifying
 from reskeras.recipes.loss import AUTO
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection import canvas
@@ -71,7 +72,7 @@ class DetectorSubject:
         return {
             "units": [unit_data(unit) for unit in self.plan.units],
             "input": self.plan.input_shape,
-            "detector": self.detector.spec.model_dump(mode="json", exclude={"backbone", "detections", "name"}),
+            "detector": identifying(self.detector.spec, ("backbone", "detections", "name"), ()),
         }
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> DetectionFeed:

@@ -24,8 +24,7 @@ from reskeras.tasks.detection.suppression import suppressed
 REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
 INSIDE = 0.5  # share of an anchor inside the image, above which it is trained and proposes
 SMALLEST = 1.0  # pixels of the canvas; thinner proposals are dropped
-SMOOTH = 1.0  # where smooth L1 changes from quadratic to linear (Fast R-CNN, equation 3)
-PROPOSAL_SMOOTH = 1 / 9  # in the proposal network (its released code's sigma of 3)
+PROPOSAL_BETA = 1 / 9  # where smooth L1 of anchors becomes linear (the released code's sigma of 3)
 # folded into an image's seed
 ANCHORS_DRAWN, REGIONS_DRAWN = 1, 2
 
@@ -66,6 +65,8 @@ class Proposals(_Float32Layer):
         sizes: Sequence[float],
         ratios: Sequence[float],
         stride: float,
+        offsets: Sequence[float] | None = None,
+        rounded: bool = False,
         before: int,
         count: int,
         overlap: float,
@@ -76,6 +77,8 @@ class Proposals(_Float32Layer):
             sizes=list(sizes),
             ratios=list(ratios),
             stride=stride,
+            offsets=offsets and list(offsets),
+            rounded=rounded,
             before=before,
             count=count,
             overlap=overlap,
@@ -86,7 +89,9 @@ class Proposals(_Float32Layer):
         """Select the proposals."""
         objectness, deltas, window = inputs
         anchors = tf.constant(
-            anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes, self.ratios)
+            anchor_grid(
+                *objectness.shape[1:3], self.stride, self.sizes, self.ratios, self.offsets, self.rounded
+            )
         )
         # anchors outside the image are untrained; on a canvas that it half fills they could dominate the top
         logits = tf.where(share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
@@ -157,17 +162,36 @@ class RegionTargets(_Float32Layer):
 class RegionMaps(_Float32Layer):
     """RoI pooling of the shared map: features (B, H, W, C), boxes (B, R, 4) to (B * R, size, size, C).
 
-    `pool` is align (RoIAlign with `points` x `points` samples per bin) or max (RoI max pooling). Computed in the
-    features' precision.
+    `pool` is align (RoIAlign with `points` x `points` samples per bin) or max (RoI max pooling). The cells look at
+    `offsets` + i * `stride` pixels, by default half a stride. A region of less than `least` cells has as many. Computed
+    in the features' precision.
     """
 
-    def __init__(self, *, name: str, pool: str, size: int, points: int, stride: float, **base: Any):
-        super().__init__(name, pool=pool, size=size, points=points, stride=stride, **base)
+    def __init__(
+        self,
+        *,
+        name: str,
+        pool: str,
+        size: int,
+        points: int,
+        stride: float,
+        offsets: Sequence[float] | None = None,
+        least: float = 0.0,
+        **base: Any,
+    ):
+        offsets = offsets and list(offsets)
+        super().__init__(
+            name, pool=pool, size=size, points=points, stride=stride, offsets=offsets, least=least, **base
+        )
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Pool each region."""
         features, boxes = inputs
-        cells = boxes / self.stride
+        offsets = tf.constant(2 * self.offsets if self.offsets else [self.stride / 2] * 4)
+        cells = (boxes - offsets) / self.stride + 0.5
+        if self.least:
+            sides = tf.maximum(cells[..., 2:] - cells[..., :2], self.least)
+            cells = tf.concat([cells[..., :2], cells[..., :2] + sides], axis=-1)
         maps = (
             roi_align(features, cells, self.size, self.points)
             if self.pool == "align"
@@ -215,6 +239,8 @@ class ProposalLosses(_Float32Layer):
         sizes: Sequence[float],
         ratios: Sequence[float],
         stride: float,
+        offsets: Sequence[float] | None = None,
+        rounded: bool = False,
         positive: float,
         negative: float,
         sample: int,
@@ -226,6 +252,8 @@ class ProposalLosses(_Float32Layer):
             sizes=list(sizes),
             ratios=list(ratios),
             stride=stride,
+            offsets=offsets and list(offsets),
+            rounded=rounded,
             positive=positive,
             negative=negative,
             sample=sample,
@@ -237,7 +265,9 @@ class ProposalLosses(_Float32Layer):
         """Both losses."""
         objectness, deltas, window, boxes, labels, seeds = inputs
         anchors = tf.constant(
-            anchor_grid(objectness.shape[1], objectness.shape[2], self.stride, self.sizes, self.ratios)
+            anchor_grid(
+                *objectness.shape[1:3], self.stride, self.sizes, self.ratios, self.offsets, self.rounded
+            )
         )
         inside = share_inside(anchors, window) > INSIDE
         # the best anchor of an object must be one that is trained
@@ -255,7 +285,7 @@ class ProposalLosses(_Float32Layer):
         count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
         return (
             tf.reduce_sum(entropy * weights, axis=1) / count,
-            tf.reduce_sum(smooth_l1(moves - wanted, PROPOSAL_SMOOTH) * is_object * weights, axis=1) / count,
+            tf.reduce_sum(smooth_l1(moves - wanted, PROPOSAL_BETA) * is_object * weights, axis=1) / count,
         )
 
 
@@ -264,11 +294,12 @@ class RegionLosses(_Float32Layer):
     """The two losses of the regions per image, (B,): cross-entropy over classes and background, smooth L1 of boxes.
 
     Takes logits (B, R, C + 1), deltas (B, R, 4 C), and labels, deltas and weights from RegionTargets. Both losses are
-    sums over the regions, divided by their number; only the deltas of the true class are trained.
+    sums over the regions, divided by their number; only the deltas of the true class are trained. `beta` is that of
+    `smooth_l1`.
     """
 
-    def __init__(self, *, name: str, classes: int, **base: Any):
-        super().__init__(name, classes=classes, **base)
+    def __init__(self, *, name: str, classes: int, beta: float = 1.0, **base: Any):
+        super().__init__(name, classes=classes, beta=beta, **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
@@ -280,11 +311,11 @@ class RegionLosses(_Float32Layer):
         count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
         return (
             tf.reduce_sum(entropy * weights, axis=1) / count,
-            tf.reduce_sum(smooth_l1(own - wanted, SMOOTH) * is_object * weights, axis=1) / count,
+            tf.reduce_sum(smooth_l1(own - wanted, self.beta) * is_object * weights, axis=1) / count,
         )
 
 
-def smooth_l1(differences: tf.Tensor, turn: float) -> tf.Tensor:
-    """x^2 / (2 turn) up to `turn`, beyond |x| - turn / 2, summed over the last axis (Fast R-CNN, equation 3)."""
+def smooth_l1(differences: tf.Tensor, beta: float) -> tf.Tensor:
+    """x^2 / (2 beta) up to `beta`, beyond |x| - beta / 2, summed over the last axis (Fast R-CNN, equation 3)."""
     size = tf.abs(differences)
-    return tf.reduce_sum(tf.where(size < turn, tf.square(size) / (2 * turn), size - turn / 2), axis=-1)
+    return tf.reduce_sum(tf.where(size < beta, tf.square(size) / (2 * beta), size - beta / 2), axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, TypeAlias, cast
 
 import keras
@@ -10,7 +11,7 @@ import tensorflow as tf
 from reskeras.graph.compile import PLAIN, Context, compile_plan
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.plans.plan import Plan
-from reskeras.tasks.detection.anchors import anchor_sizes
+from reskeras.tasks.detection.anchors import anchor_fields
 from reskeras.tasks.detection.layers import (
     ByImage,
     ProposalLosses,
@@ -42,15 +43,21 @@ class Networks:
             for name, part in plan.parts.items()
         }
         spec = plan.spec
-        self.maps = RegionMaps(
-            name="region_maps",
-            pool=spec.regions.pool,
-            size=spec.regions.size,
-            points=spec.regions.points,
-            stride=plan.stride,
-        )
+        self.maps = self.maps_on()
         self.with_context = WithContext(name="with_context") if spec.regions.context else None
         self.by_image = {name: ByImage(name=f"{name}_by_image") for name in ("logits", "box_deltas")}
+
+    def maps_on(self, height: int | None = None, width: int | None = None) -> RegionMaps:
+        """What pools regions of the shared map of a canvas, by default of the detector's own size."""
+        regions, torchvision = self.plan.spec.regions, self.plan.spec.geometry == "torchvision"
+        return RegionMaps(
+            name="region_maps",
+            pool=regions.pool,
+            size=regions.size,
+            points=regions.points,
+            least=float(torchvision),
+            **asdict(self.plan.cells(height, width)),
+        )
 
     def features(self, image: Tensor) -> Tensor:
         """The shared map (B, h, w, C) of canvases (B, H, W, channels)."""
@@ -66,10 +73,8 @@ class Networks:
         spec = self.plan.spec
         choose = Proposals(
             name="proposals",
-            sizes=anchor_sizes(self.plan),
-            ratios=spec.anchors.ratios,
             count=count,
-            stride=self.plan.stride,
+            **anchor_fields(self.plan),
             before=spec.proposals.before,
             overlap=spec.proposals.overlap,
         )
@@ -136,9 +141,7 @@ def training_model(
     anchors = networks.anchors(features)
     about_anchors = ProposalLosses(
         name="rpn_losses",
-        sizes=anchor_sizes(plan),
-        ratios=spec.anchors.ratios,
-        stride=plan.stride,
+        **anchor_fields(plan),
         positive=spec.proposals.positive,
         negative=spec.proposals.negative,
         sample=spec.proposals.sample,
@@ -154,7 +157,7 @@ def training_model(
         deviations=spec.regions.deviations,
     )([proposals, *objects])
     told = networks.told(networks.pooled(features, regions, window), regions)
-    about_regions = RegionLosses(name="region_losses", classes=classes)([*told, *targets])
+    about_regions = RegionLosses(name="region_losses", classes=classes, beta=spec.regions.beta)([*told, *targets])
     losses = dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
     return TrainedDetector(inputs, losses, name=name)
 

@@ -11,7 +11,7 @@ import numpy as np
 from reskeras.data.source import Source
 from reskeras.data.survey import FEW, NAMED, UNEQUAL, Sizes, size_range
 from reskeras.networks.detector_plan import DetectorPlan
-from reskeras.tasks.detection.anchors import anchor_sizes
+from reskeras.tasks.detection.anchors import anchor_fields, anchor_sides
 from reskeras.tasks.detection.objects import Objects
 
 OVERLAPS = (0.5, 0.7)  # default overlaps from which a region, and an anchor, is positive
@@ -142,12 +142,12 @@ def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:
 
     Of anchors of one shape the nearest one in both directions overlaps most, so only one of each shape is evaluated.
     """
-    shapes = np.array(
-        [(size * ratio**0.5, size / ratio**0.5) for size in anchor_sizes(plan) for ratio in plan.spec.anchors.ratios]
-    )
+    fields = anchor_fields(plan)
+    shapes = anchor_sides(fields["sizes"], fields["ratios"], fields["rounded"])
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    cells = np.clip(np.round(centres / plan.stride - 0.5), 0, np.array(plan.map_shape[:2]) - 1)
-    off = np.abs((cells + 0.5) * plan.stride - centres)[:, np.newaxis]
+    looks = plan.cells()
+    cells = np.clip(np.round((centres - looks.offsets) / looks.stride), 0, np.array(plan.map_shape[:2]) - 1)
+    off = np.abs(cells * looks.stride + looks.offsets - centres)[:, np.newaxis]
     sides = sides[:, np.newaxis]
     common = np.clip((sides + shapes) / 2 - off, 0, np.minimum(sides, shapes)).prod(axis=-1)
     return (common / (sides.prod(axis=-1) + shapes.prod(axis=-1) - common)).max(axis=1, initial=0)

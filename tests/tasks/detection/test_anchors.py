@@ -27,6 +27,12 @@ def test_a_shape_has_the_area_of_its_size_and_the_height_of_its_ratio():
     assert ((bottom - top) > (right - left)).tolist() == [False, True]
 
 
+def test_anchors_are_where_the_cells_look():
+    middle = anchor_grid(3, 2, 16, (32,), (0.5, 2))
+    shifted = anchor_grid(3, 2, 16, (32,), (0.5, 2), offsets=(0.5, 3.0))
+    assert np.allclose(shifted - middle, [-7.5, -5, -7.5, -5])
+
+
 def test_square_anchors_of_the_stride_tile_the_image():
     covered = np.zeros((32, 48), int)
     for top, left, bottom, right in anchor_grid(2, 3, 16, (16,), (1.0,)).astype(int):

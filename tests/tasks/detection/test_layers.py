@@ -243,6 +243,16 @@ def test_context_goes_with_the_regions_of_its_image():
 
 
 @pytest.mark.parametrize("pool", ["align", "max"])
+def test_regions_are_pooled_where_the_cells_look(pool):
+    features = tf.constant(np.random.default_rng(0).normal(size=(1, 9, 7, 3)), tf.float32)
+    boxes = tf.constant([[[16.0, 8, 48, 40], [3, 5, 30, 21]]])
+    fields = {"pool": pool, "size": 3, "points": 2, "stride": 8.0}
+    middle = RegionMaps(name="m", **fields)([features, boxes])
+    shifted = RegionMaps(name="s", **fields, offsets=(0.5, 7.0))([features, boxes + [-3.5, 3, -3.5, 3]])
+    assert np.allclose(middle, shifted, atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", ["align", "max"])
 def test_the_map_of_a_region_is_the_part_of_the_image_it_covers(pool):
     features = tf.reshape(tf.range(64.0), [1, 8, 8, 1])
     layer = RegionMaps(name="m", pool=pool, size=2, points=2, stride=8.0)

@@ -6,7 +6,7 @@ import pytest
 from reskeras.data.source import Source
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.request import detector
-from reskeras.tasks.detection.anchors import anchor_grid
+from reskeras.tasks.detection.anchors import anchor_fields, anchor_grid
 from reskeras.tasks.detection.average_precision import measured_overlaps
 from reskeras.tasks.detection.object_statistics import best_overlaps, canvas_boxes, survey_anchors, survey_objects
 from tests.tasks.detection.scenes import SIDE, annotated, drawn
@@ -57,7 +57,9 @@ def test_what_no_anchor_covers_is_told(source):
     assert any("an IoU of 0.5 or more, in 2 classes: cat (50%), dog (0%)" in each for each in found.warnings)
 
 
-@pytest.mark.parametrize("settings", [(), ("anchors.sizes=[8, 30]", "anchors.ratios=[0.3, 1, 4]")])
+@pytest.mark.parametrize(
+    "settings", [(), ("anchors.sizes=[8, 30]", "anchors.ratios=[0.3, 1, 4]", "geometry=torchvision")]
+)
 @pytest.mark.parametrize("shape", [(96, 128, 3), (200, 200, 3), (61, 173, 3)])
 def test_the_best_anchor_is_that_of_the_whole_grid(settings, shape):
     chosen = plan(*settings, shape=shape)
@@ -65,8 +67,7 @@ def test_the_best_anchor_is_that_of_the_whole_grid(settings, shape):
     boxes, labels = canvas_boxes(objects, *shape[:2])
     assert len(boxes) == len(labels) == int((~objects.ignored).sum()) > 50
     assert boxes[:, 2:].max(axis=0)[0] <= shape[0] and boxes[:, 3].max() <= shape[1]
-    spec = chosen.spec.anchors
-    grid = anchor_grid(*chosen.map_shape[:2], chosen.stride, spec.sizes, spec.ratios)
+    grid = anchor_grid(*chosen.map_shape[:2], **anchor_fields(chosen))
     np.testing.assert_allclose(best_overlaps(boxes, chosen), measured_overlaps(boxes, grid).max(axis=1), atol=1e-5)
 
 

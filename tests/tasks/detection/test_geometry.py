@@ -1,0 +1,87 @@
+"""Where the cells of a detector look: by its geometry, on canvases of several sizes, in runs made before there was one."""
+
+import numpy as np
+import pytest
+import yaml
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.networks.detector_plan import lower_detector
+from reskeras.networks.overrides import laid_over
+from reskeras.networks.request import spec_of
+from reskeras.plans.receptive_field import receptive_field
+from reskeras.runs import RunFolder, check_same
+from reskeras.tasks.detection.layers import Proposals, RegionLosses, RegionMaps
+
+
+def cells(geometry, network="resnet-18", size=(224, 224), **fields):
+    spec = reskeras.detector(network, input_shape=(*size, 3), settings=(f"geometry={geometry}",), **fields)
+    return lower_detector(spec).cells()
+
+
+@pytest.mark.parametrize(("geometry", "offset"), [("exact", 0.5), ("cell", 8), ("torchvision", 0)])
+def test_of_resnet_18_with_symmetric_padding(geometry, offset):
+    assert cells(geometry).stride == 16
+    assert cells(geometry).offsets == (offset, offset)
+
+
+def test_it_depends_on_the_canvas_where_padding_does():
+    plan = lower_detector(reskeras.detector("resnet-50", input_shape=(224, 225, 3), padding="same"))
+    assert plan.cells().offsets == (3.5, 0.5)
+    assert plan.cells(225, 224).offsets == (0.5, 3.5)
+    assert [field.middle for field in receptive_field(plan.shared)] == [3.5, 0.5]
+
+
+def test_the_default_is_exact_and_others_are_refused():
+    assert reskeras.detector("resnet-18").geometry == "exact"
+    with pytest.raises(ReskerasError, match="geometry: 'exakt' is not one of exact, cell, torchvision; did you mean"):
+        reskeras.detector("resnet-18", settings=("geometry=exakt",))
+    with pytest.raises(ReskerasError, match="geometry: torchvision needs regions.pool align, not max"):
+        reskeras.detector("resnet-18", settings=("geometry=torchvision", "regions.pool=max"))
+
+
+@pytest.fixture
+def earlier(copied_detector):
+    """A run made before there were these fields."""
+    path = copied_detector.path
+    for name in ("network.yaml", "resolved.yaml"):
+        data = yaml.safe_load((path / name).read_text())
+        data.pop("geometry", None)
+        data.get("regions", {}).pop("beta", None)
+        (path / name).write_text(yaml.safe_dump(data))
+    return path
+
+
+def test_a_run_without_the_fields_means_what_it_meant(earlier, copied_detector):
+    spec = spec_of(earlier)
+    assert (spec.geometry, spec.regions.beta) == ("cell", 1.0)
+    assert reskeras.DetectorRun(earlier).plan.cells().offsets == (2.0, 2.0)
+    kept = laid_over(spec, {"detections.score": 0.3})
+    assert (kept.geometry, kept.regions.beta) == ("cell", 1.0)
+
+
+def test_a_run_with_them_keeps_them(detector_run):
+    spec = RunFolder(detector_run.path).spec()
+    assert (spec.geometry, spec.regions.beta) == ("exact", pytest.approx(1 / 9))
+
+
+def test_resuming_an_earlier_run_tells_what_differs(earlier):
+    run = RunFolder(earlier)
+    now = reskeras.detector(str(earlier)).decided()
+    check_same(earlier, now, run.recipe(), run.provenance()["data"]["name"])
+    with pytest.raises(ReskerasError, match="geometry"):
+        check_same(earlier, laid_over(now, {"geometry": "exact"}), run.recipe(), run.provenance()["data"]["name"])
+
+
+def test_layers_saved_by_earlier_versions_mean_what_they_meant():
+    shapes = {"sizes": [8.0], "ratios": [1.0], "stride": 8.0}
+    maps = {"pool": "align", "size": 2, "points": 2, "stride": 8.0}
+    features = np.random.default_rng(0).normal(size=(1, 6, 6, 1)).astype(np.float32)
+    boxes = np.float32([[[8, 8, 24, 40]]])
+    earlier, now = RegionMaps(name="m", **maps), RegionMaps(name="m", **maps, offsets=[4.0, 4.0])
+    np.testing.assert_array_equal(earlier([features, boxes]), now([features, boxes]))
+    proposing = {**shapes, "before": 9, "count": 4, "overlap": 0.7, "name": "p"}
+    inputs = [features, np.tile(features, 4) / 4, np.float32([[0, 0, 48, 48]])]
+    earlier, now = Proposals.from_config(proposing), Proposals(**proposing, offsets=[4.0, 4.0], rounded=False)
+    np.testing.assert_array_equal(earlier(inputs)[0], now(inputs)[0])
+    assert RegionLosses.from_config({"name": "l", "classes": 2}).beta == 1.0
