@@ -151,9 +151,9 @@ class DetectorSpec(Spec):
     geometry: Annotated[
         Literal["exact", "cell", "torchvision"],
         Field(
-            description="Where a cell of the shared map is taken to look. exact: at the middle of the pixels it depends "
-            "on; cell: at the middle of its stride; torchvision: at the first pixel of its stride, with anchors of whole "
-            "pixels and regions of a cell or more"
+            description="Where a cell of the shared map is taken to look. exact: at the middle of the pixels that it "
+            "depends on; cell: at the middle of its stride; torchvision: at the first pixel of its stride, with anchors "
+            "of whole pixels and regions of at least a cell"
         ),
     ] = "exact"
     classes: Annotated[

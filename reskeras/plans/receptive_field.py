@@ -32,9 +32,7 @@ class ReceptiveField:
 
     def __or__(self, other: ReceptiveField) -> ReceptiveField:
         """That of a position which depends on both."""
-        return ReceptiveField(
-            min(self.first, other.first), max(self.last, other.last), max(self.stride, other.stride)
-        )
+        return ReceptiveField(min(self.first, other.first), max(self.last, other.last), max(self.stride, other.stride))
 
 
 Fields = tuple[ReceptiveField, ReceptiveField]  # down and across

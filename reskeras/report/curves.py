@@ -158,26 +158,29 @@ def _limits(axes: Sequence[Axes], published: Sequence[float]) -> None:
 
 
 def draw_losses(runs: Mapping[str, Metrics], losses: Sequence[str]) -> Any:
-    """A matplotlib figure: the sum of a detector's `losses` and each of them, training thin, watched images bold."""
-    from reskeras.report.figures import Figure, open_axes, whole_numbers
+    """A matplotlib figure: the sum of a detector's `losses`, each of them, and where it was measured the mAP in per
+    cent; training thin, watched images bold."""
+    from reskeras.report.figures import Figure, add_legend, open_axes, whole_numbers
     from reskeras.report.labels import add_key
 
-    names = ("loss", *losses)
+    titles = {"loss": "total", **{name: name.replace("_", " ") for name in losses}}
+    if any("val_average_precision" in row for rows in runs.values() for row in rows):
+        titles["average_precision"] = "mAP (%)"
     figure, styles = Figure(8.5, 7.2), line_styles(runs)
-    axes = figure.subplots(-(-(len(names) + 1) // 2), 2, sharex=True, squeeze=False).flat
-    for axis, name in zip(axes, names, strict=False):
+    axes = figure.subplots(-(-len(titles) // 2), 2, sharex=True, squeeze=False).flat
+    for axis, (name, title) in zip(axes, titles.items(), strict=False):
+        scaled = float if name != "average_precision" else _percent
         for run, rows in runs.items():
-            _pair(axis, [rows], name, lambda loss: loss, styles[run])
-        open_axes(axis, "total" if name == "loss" else name.replace("_", " "))
+            _pair(axis, [rows], name, scaled, styles[run])
+        open_axes(axis, title)
         whole_numbers(axis.xaxis)
         axis.set_ylim(bottom=0)
         axis.tick_params(labelbottom=True)
-    for axis in axes[len(names) :]:
+    for axis in axes[len(titles) :]:
         axis.set_axis_off()
-    axes[len(names) - 1].set(xlabel="epoch")
+    axes[len(titles) - 1].set(xlabel="epoch")
     if len(runs) > 1:
-        handles, labels = axes[0].get_legend_handles_labels()
-        axes[len(names)].legend(handles, labels, loc="upper left", frameon=False, fontsize=9)
+        add_legend(axes[0])
     add_key(figure, {"training": TRAINING_LINE, WATCHED: WATCHED_LINE})
     return figure
 
@@ -196,6 +199,10 @@ def _pair(
         known = [[None if (y := each.get(epoch)) is None else scaled(y) for epoch in epochs] for each in values]
         pair.append(plot_band(axis, epochs, known, **{**style, **own}))
     return pair
+
+
+def _percent(share: float) -> float:
+    return 100 * share
 
 
 def _is_number(value: Any) -> bool:
@@ -226,11 +233,8 @@ def _ends(runs: Mapping[str, Metrics], what: str, log: str, told: Callable[[floa
     ends = []
     for name, rows in runs.items():
         last = rows[-1]
-        trained, tested = (
-            told(value) if value is not None else "unknown" for value in (last.get(log), last.get(f"val_{log}"))
-        )
+        known = {what: last.get(log), "test": last.get(f"val_{log}")}
+        figures = [f"{of} {told(value)}" for of, value in known.items() if value is not None]
         after = f"{last['epoch']} epoch{'s' * (last['epoch'] != 1)}"
-        ends.append(
-            f"{name} ends after {after} at {what} {trained}" + (f", test {tested}" if f"val_{log}" in last else "")
-        )
+        ends.append(f"{name} ends after {after} at {', '.join(figures) or 'unknown'}")
     return "; ".join(ends) + "."

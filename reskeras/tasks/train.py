@@ -96,7 +96,7 @@ def train(
         with replicas.together():
             job = _divided(job, division, opened)
             rate = "" if own.optimizer else rate_note(chosen, fields, named)
-            for note in filter(None, (*job.source.notes, kind, rate, own.note)):
+            for note in filter(None, (*job.source.notes, *job.notes, kind, rate, own.note)):
                 tell(note)
             begins = _start(trained, begun, chosen, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []

@@ -21,7 +21,8 @@ from reskeras.training.background import Background
 from reskeras.training.optimizer import inner_optimizer
 from reskeras.training.position import Position
 from reskeras.training.step_callbacks import StepCallback
-from reskeras.training.subject import Logs, Measure
+from reskeras.training.strategy import Replicas
+from reskeras.training.subject import Judge, Logs, Measure
 from reskeras.verbosity import Verbosity, verbosity
 
 EVERY, OFTEN = 1.0, 0.1  # seconds between printed steps, and between updates of the bar
@@ -170,6 +171,22 @@ class AveragedEvaluation(keras.callbacks.Callback):
         for variable, value in self.kept:
             variable.assign(value)
         self.kept.clear()
+
+
+class JudgedEpochs(keras.callbacks.Callback):
+    """Adds the figures of a judge to the logs of each epoch: those of the weights that are saved.
+
+    Must run before the callbacks that use logs. The chief of several workers judges for all of them.
+    """
+
+    def __init__(self, judge: Judge, replicas: Replicas):
+        super().__init__()
+        self.judge, self.replicas = judge, replicas
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Judge, and add the figures to `logs`."""
+        averages = inner_optimizer(self.model).averages()
+        logs.update(self.replicas.from_chief(lambda: self.judge(read(self.model, instead=averages))))
 
 
 class Patience(keras.callbacks.Callback):

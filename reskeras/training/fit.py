@@ -23,7 +23,14 @@ from reskeras.recipes.recipe import recipe as recipe_with
 from reskeras.recipes.sizes import in_words
 from reskeras.recipes.whitening import WhitenSpec
 from reskeras.runs import BOOKKEEPING, RunFolder
-from reskeras.training.callbacks import AveragedEvaluation, GradientLogger, Patience, ProgressPrinter, RunRecorder
+from reskeras.training.callbacks import (
+    AveragedEvaluation,
+    GradientLogger,
+    JudgedEpochs,
+    Patience,
+    ProgressPrinter,
+    RunRecorder,
+)
 from reskeras.training.checkpoints import Checkpoints, packed, unpacked
 from reskeras.training.epochs import run_epochs
 from reskeras.training.exchange import tells_of_loss
@@ -69,6 +76,7 @@ class FitOptions:
 class _OwnCallbacks:
     """The callbacks that a fit adds to the caller's, except those that guard it; None for what it does without."""
 
+    judged: JudgedEpochs | None
     watch: GradientLogger
     course: ScheduleController
     record: RunRecorder | None
@@ -77,7 +85,7 @@ class _OwnCallbacks:
 
     def in_order(self) -> list[keras.callbacks.Callback | None]:
         """They run in this order; averaged weights are evaluated before anything is recorded."""
-        return [self.watch, self.course, AveragedEvaluation(), self.record, self.shown, self.patience]
+        return [self.judged, self.watch, self.course, AveragedEvaluation(), self.record, self.shown, self.patience]
 
     def parts(self) -> dict[str, Part]:
         """Those with state, by their names in checkpoints."""
@@ -115,12 +123,16 @@ def fit(
     with replicas.strategy.scope():
         model = _prepared(model, subject, recipe, replicas, feed, position, options)
     kept = run if replicas.is_chief else None
-    own = _own_callbacks(subject, recipe, model, feed, position, kept, options.show)
+    judge = subject.judge(feed)
+    judged = JudgedEpochs(judge, replicas) if judge else None
+    own = _own_callbacks(subject, recipe, model, feed, position, kept, options.show, judged)
     others = {fingerprint(subject, recipe_with(recipe, epochs=epochs)) for epochs in options.earlier}
     state = TrainingState(model, position, own.parts(), fingerprint(subject, recipe), others)
     checkpoints = Checkpoints(kept.checkpoint_folder, recipe.keep) if kept else None
     if options.resume and run:
         _resume(state, replicas, checkpoints, kept, options.tell)
+    if judge and judge.told:
+        options.tell(judge.told)
     if recipe.sizes:
         options.tell(f"sizes: {in_words(feed.changes, len(recipe.sizes))}")
     if kept:
@@ -194,10 +206,12 @@ def _own_callbacks(
     position: Position,
     run: RunFolder | None,
     show: bool,
+    judged: JudgedEpochs | None,
 ) -> _OwnCallbacks:
     """The callbacks of a fit that writes to `run`, or nothing, and may `show` its progress."""
     measure, layers = subject.measure, subject.plan.weighted_layers()
     return _OwnCallbacks(
+        judged,
         GradientLogger(position),
         ScheduleController(recipe, layers, inner_optimizer(model).schedule, position, measure),
         RunRecorder(run, subject.saved(), feed.held_out, position, measure) if run else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -95,6 +96,11 @@ class Job(ABC):
     def name(self) -> str:
         """`cifar-resnet-20-digits`."""
         return f"{name_of(self._network(self.spec))}-{Path(self.source.name.replace(':', '/')).name}"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is to be told about these data with this network, besides the notes of the data."""
+        return ()
 
     def preprocessing(self) -> Preprocessing:
         """How images become the network's input, measured on the training images."""

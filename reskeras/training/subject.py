@@ -25,14 +25,15 @@ class Measure:
 
     `score` is higher for better epochs and picks the best one. Plateaus are detected in `watched_error`; a warm-up by
     error ends by `training_error`, in 0..1, None where the task has none. `shown` are triples of a log's key, its label
-    and its format; of the watched images the first `watched_shown` of them are printed, or all.
+    and its format; of the watched images those in `watched_shown` are printed, or all. What is not in the logs is left
+    out.
     """
 
     score: Callable[[Logs], tuple[float, ...]]
     watched_error: Callable[[Logs], float]
     training_error: Callable[[Logs], float] | None
     shown: tuple[tuple[str, str, str], ...]
-    watched_shown: int | None = None
+    watched_shown: tuple[str, ...] = ()
 
     def check(self, recipe: Recipe) -> None:
         """Raise ReskerasError when the recipe depends on an error that is not measured."""
@@ -41,13 +42,22 @@ class Measure:
 
     def told(self, logs: Logs, watched: str) -> str:
         """The figures of an epoch in one line: of the training images, then of the `watched` ones."""
-        figures = [f"{label} {logs[name]:{form}}" for name, label, form in self.shown]
+        figures = [f"{label} {logs[name]:{form}}" for name, label, form in self.shown if name in logs]
         figures += [
             f"{watched} {label} {logs[f'val_{name}']:{form}}"
-            for name, label, form in self.shown[: self.watched_shown]
-            if f"val_{name}" in logs
+            for name, label, form in self.shown
+            if f"val_{name}" in logs and (not self.watched_shown or name in self.watched_shown)
         ]
         return "  ".join(figures)
+
+
+class Judge(Protocol):
+    """What judges the watched images after an epoch by more than a step can measure."""
+
+    told: str  # what it judges by, in a line; empty where that needs no telling
+
+    def __call__(self, weights: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Figures for the epoch's logs, of the network with these weights by canonical name."""
 
 
 class Feeding(Protocol):
@@ -114,6 +124,9 @@ class Subject(Protocol):
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedModel:
         """The model compiled for training by `recipe`; `steps` is the total number of updates."""
+
+    def judge(self, feed: Any) -> Judge | None:
+        """What judges the watched images of its `feed` after each epoch, besides the steps of an evaluation."""
 
     def saved(self) -> keras.Model:
         """The float32, unrolled model that the trained weights are saved in."""

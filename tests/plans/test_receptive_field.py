@@ -28,7 +28,12 @@ NETS = {
         **SMALL,
     },
     "pooled projections": {"family": "imagenet", "block": "basic", "projection": "pooled", **SMALL},
-    "no pool": {"family": "imagenet", "block": "basic", "stem": {"convs": [{"kernel": 2, "width": 64, "stride": 2}]}, **SMALL},
+    "no pool": {
+        "family": "imagenet",
+        "block": "basic",
+        "stem": {"convs": [{"kernel": 2, "width": 64, "stride": 2}]},
+        **SMALL,
+    },
     "downsampling last": {"family": "imagenet", "block": "basic", "downsample": "last", **SMALL},
     "groups": {"family": "imagenet", "block": "bottleneck", "groups": 2, **SMALL, "width_factor": 0.25},
 }

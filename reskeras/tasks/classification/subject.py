@@ -74,6 +74,9 @@ class Classifier:
         model.learn_from(self.teacher.outputs(self.preprocessing, recipe), recipe.distillation, self.divergence)
         return model
 
+    def judge(self, feed: Feed) -> None:
+        """Nothing: the steps of an evaluation measure everything."""
+
     def saved(self) -> keras.Model:
         """The float32 model that is saved."""
         return compile_plan(self.plan, self.name)

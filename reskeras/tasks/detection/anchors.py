@@ -44,8 +44,8 @@ def anchor_grid(
     """float32 (height * width * A, 4) boxes in pixels, for a map of `height` x `width` cells of `stride` pixels.
 
     Ordered by cell, row by row, then by the A shapes: for each of `sizes` each of `ratios`. A shape's area is size ** 2
-    pixels and its height `ratio` times its width; it is centred where its cell looks: the first at `offsets`, by default
-    half a stride. With `rounded` their edges are whole pixels away from that. Anchors may exceed the image.
+    pixels and its height `ratio` times its width; it is centred where its cell looks: the first cell at `offsets`, by
+    default half a stride. With `rounded` its edges are whole pixels from there. Anchors may exceed the image.
     """
     half = anchor_sides(sizes, ratios, rounded) / 2
     rows, columns = (

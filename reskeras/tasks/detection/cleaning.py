@@ -89,13 +89,18 @@ def class_name(value: object) -> str | None:
 
 def cleaned(images: Iterable[Annotated], tally: Tally) -> list[Annotated]:
     """The images with valid boxes: empty ones, those without finite numbers or a class, and those wholly outside the
-    image are dropped, those that exceed the image are clipped. Images with more than MOST_BOXES are dropped."""
+    image are dropped, those that exceed the image are clipped. Images with more than MOST_BOXES are dropped, and those
+    of whose objects none is left: they are no background."""
     kept = []
     for image in images:
+        one = image
         if len(image.names) > MOST_BOXES:
             tally.add("crowded", image.where)
-        else:
-            kept.append(_cleaned(image, tally) if len(image.names) else image)
+            continue
+        if len(image.names) and not len((one := _cleaned(image, tally)).names):
+            tally.add("spoilt", image.where)
+            continue
+        kept.append(one)
     return kept
 
 
@@ -174,12 +179,25 @@ def one_in_five(
     return train, test, how
 
 
+def _check_pixels(found: AnnotatedSet) -> None:
+    """ReskerasError where all boxes are shares of their images."""
+    boxes = [image.boxes for image in (*found.train, *found.test) if len(image.boxes)]
+    numbers = np.concatenate(boxes) if boxes else np.empty((0, 4))
+    numbers = numbers[np.isfinite(numbers).all(axis=1)]
+    if len(numbers) and numbers.min() >= 0 and numbers.max() <= 1:
+        raise ReskerasError(
+            f"data: every box of {found.name} lies between 0 and 1, as a share of the image; boxes should be in pixels"
+        )
+
+
 def cleaned_source(found: AnnotatedSet, tally: Tally, purpose: Purpose) -> Source[Objects]:
     """The source of a set's cleaned images, divided where the set does not divide them. Opened for testing, the classes
     are those of the detector, and there may be no training images.
 
-    Raises ReskerasError (status 2) when there are no images or objects to train on, or no images to test on.
+    Raises ReskerasError (status 2) when there are no images or objects to train on, or no images to test on, and for
+    boxes that are not in pixels.
     """
+    _check_pixels(found)
     name, divided = found.name, found.divided
     train, test = cleaned(apart(found.train, found.test, tally), tally), cleaned(found.test, tally)
     if not divided:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class CocoPrecision:
         plain = asdict(self)
         by_class = {each.pop("name"): each for each in plain.pop("by_class")}
         return {**plain, "classes": by_class}
+
+
+def has_pycocotools() -> bool:
+    """Whether `coco_precision` can be computed here."""
+    return find_spec("pycocotools") is not None
 
 
 def coco_precision(detections: Detections, objects: Objects, classes: tuple[str, ...]) -> CocoPrecision:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from reskeras.printable import short_repr
 from reskeras.tasks.detection.average_precision import Detections, VocPrecision, voc_precision
-from reskeras.tasks.detection.coco_precision import CocoPrecision, coco_precision
+from reskeras.tasks.detection.coco_precision import CocoPrecision, coco_precision, has_pycocotools
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.mistakes import Mistakes, mistakes
 from reskeras.tasks.detection.objects import Objects
@@ -82,7 +81,7 @@ def judged(
 ) -> DetectionEvaluation:
     """The evaluation of detections in `split`."""
     names = tuple(classes)
-    coco = coco_precision(detections, split, names) if find_spec("pycocotools") else None
+    coco = coco_precision(detections, split, names) if has_pycocotools() else None
     return DetectionEvaluation(
         data,
         split.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -32,17 +33,23 @@ Found = dict[str, tf.Tensor]
 
 
 class Detector:
-    """A detector's networks with `weights` by canonical name, in float32, and its detections in image files."""
+    """A detector's networks with `weights` by canonical name, in float32, and its detections in image files. Without
+    weights, `load` some first."""
 
     def __init__(
         self,
         plan: DetectorPlan,
-        weights: Mapping[str, np.ndarray],
+        weights: Mapping[str, np.ndarray] | None,
         preprocessing: Preprocessing,
         options: Options = Options(),
     ):
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
         self.networks = Networks(plan, any_size=bool(options.scales))
+        if weights is not None:
+            self.load(weights)
+
+    def load(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Take these weights."""
         for part in self.networks.parts.values():
             write(part, {name: weights[name] for name in places(part)})
 
@@ -142,6 +149,12 @@ class Detector:
     def _normalised(self, image: Placed) -> tf.Tensor:
         return normalised(image.pixels, image.window, on_canvas(self.preprocessing, *image.pixels.shape[1:3]))
 
+    @cached_property
+    def _looking(self) -> tuple[Callable[[tf.Tensor], Found], Sequence[str]]:
+        """What finds objects and proposals in a batch of files, and the devices that it is divided among."""
+        counted, devices = min(RECALLED, self.spec.proposals.before), inference_devices()
+        return tf.function(spread(lambda files: self.found(files, counted), devices), autograph=False), devices
+
     def look(
         self, split: Objects, progress: Callable[[int, int], None] = lambda done, of: None
     ) -> tuple[Detections, list[np.ndarray]]:
@@ -156,9 +169,7 @@ class Detector:
         def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string)), weights
 
-        counted = min(RECALLED, self.spec.proposals.before)
-        devices = inference_devices()
-        find = tf.function(spread(lambda files: self.found(files, counted), devices), autograph=False)
+        find, devices = self._looking
         images = Rows.shard(min(BATCH * max(len(devices), 1), split.count), 0, 1)
         read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
         batches = ((find(files), weights) for files, weights in ordered_batches(load, split.count, images, read_ahead))

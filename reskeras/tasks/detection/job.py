@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
@@ -21,15 +22,18 @@ from reskeras.recipes.later import identifying
 from reskeras.recipes.loss import AUTO
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection import canvas
+from reskeras.tasks.detection.coco_precision import has_pycocotools
+from reskeras.tasks.detection.epoch_precision import EpochPrecision
 from reskeras.tasks.detection.feed import DetectionFeed
 from reskeras.tasks.detection.model import LOSSES, TrainedDetector, detector_model, training_model
+from reskeras.tasks.detection.object_warnings import capped, untested
 from reskeras.tasks.detection.objects import Objects
 from reskeras.training.form import training_context
 from reskeras.training.job import Job
 from reskeras.training.optimizer import optimizer_of
 from reskeras.training.own_parts import NO_PARTS, OwnParts
 from reskeras.training.strategy import Replicas
-from reskeras.training.subject import Measure
+from reskeras.training.subject import Logs, Measure
 from reskeras.training.transfer import freeze
 
 # layers that a pretrained backbone lacks, or whose shapes depend on classes and anchors
@@ -42,12 +46,24 @@ ONLY_CLASSIFIERS: dict[str, tuple] = {
     "sizes": ((),),
     "xla": ("auto", False),
 }
-LOSS = Measure(
-    score=lambda logs: (-float(logs["val_loss"]),),
-    watched_error=lambda logs: float(logs["val_loss"]),
+
+
+def watched_score(logs: Logs) -> tuple[float, float]:
+    """Score of an epoch, higher is better: mean average precision on the watched images, ties broken by the loss."""
+    return float(logs.get("val_average_precision", 0.0)), -float(logs["val_loss"])
+
+
+PRECISION = Measure(
+    score=watched_score,
+    watched_error=lambda logs: 1 - watched_score(logs)[0],
     training_error=None,
-    shown=(("loss", "loss", ".3f"), *((name, name.replace("_", " "), ".3f") for name in LOSSES)),
-    watched_shown=1,
+    shown=(
+        ("loss", "loss", ".3f"),
+        *((name, name.replace("_", " "), ".3f") for name in LOSSES),
+        ("average_precision", "mAP", ".2%"),
+        ("average_precision_50", "AP50", ".2%"),
+    ),
+    watched_shown=("loss", "average_precision", "average_precision_50"),
 )
 
 
@@ -59,7 +75,7 @@ class DetectorSubject:
     name: str
     source: Source[Objects]
     preprocessing: Preprocessing
-    measure: Measure = LOSS
+    measure: Measure = PRECISION
     own: OwnParts = NO_PARTS
 
     @property
@@ -89,6 +105,13 @@ class DetectorSubject:
         # shapes inside follow what a batch holds, which XLA cannot compile
         model.compile(optimizer=optimizer_of(model, recipe, steps, self.own.optimizer), jit_compile=False)
         return model
+
+    def judge(self, feed: DetectionFeed) -> EpochPrecision | None:
+        """COCO's mAP of the watched images, where pycocotools is installed."""
+        if not has_pycocotools():
+            return None
+        classes = self.source.classes
+        return EpochPrecision(self.detector, self.preprocessing, classes, feed.watched, feed.watches)
 
     def saved(self) -> keras.Model:
         """The float32 inference model that is saved: images to proposals, their logits and box deltas."""
@@ -144,6 +167,14 @@ class DetectorJob(Job):
         """`resnet-18-detector-bccd`."""
         return f"{detector_name(self.spec)}-{Path(self.source.name.replace(':', '/')).name}"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Images with more objects than the detector finds, and classes that are not tested."""
+        train, test = self.source.training_images("train"), self.source.test
+        counts = np.bincount(test.labels[~test.ignored], minlength=len(self.source.classes)).tolist()
+        classes = dict(zip(self.source.classes, counts, strict=True))
+        return (*capped((train, test), self.fitted), *untested(classes))
+
     def preprocessing(self) -> Preprocessing:
         """How images are normalised, measured on the training images."""
         height, width, channels = self.detector.input_shape
@@ -166,6 +197,11 @@ def _check_recipe(recipe: Recipe, own: OwnParts) -> None:
             raise ReskerasError(f"{name}: a function of your own is only for classifiers")
     if recipe.normalise == "per_pixel_mean":
         raise ReskerasError("normalise: 'per_pixel_mean' is only for images of one size; use per_channel or scale")
+    if recipe.holdout and not has_pycocotools():
+        raise ReskerasError(
+            "holdout: an epoch is picked by COCO's mAP, which needs pycocotools; pip install 'reskeras[detect]', or "
+            "set holdout: 0"
+        )
     if recipe.loss != AUTO:
         raise ReskerasError(f"loss: {recipe.loss.kind!r} is only for classifiers")
     for field, off in ONLY_CLASSIFIERS.items():

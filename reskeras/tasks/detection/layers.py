@@ -43,6 +43,14 @@ class _Float32Layer(keras.layers.Layer):
         return {"name": self.name, "trainable": self.trainable, **self.arguments}
 
 
+def _anchors(layer: Proposals | ProposalLosses, objectness: tf.Tensor) -> tf.Tensor:
+    """The anchors of a layer's fields for a map (B, H, W, A)."""
+    height, width = objectness.shape[1:3]
+    return tf.constant(
+        anchor_grid(height, width, layer.stride, layer.sizes, layer.ratios, layer.offsets, layer.rounded)
+    )
+
+
 def in_rows(values: tf.Tensor, width: int) -> tf.Tensor:
     """A map (B, H, W, A * width) as float32 (B, H * W * A, width), in the order of `anchor_grid`."""
     count = values.shape[1] * values.shape[2] * values.shape[3] // width
@@ -88,11 +96,7 @@ class Proposals(_Float32Layer):
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Select the proposals."""
         objectness, deltas, window = inputs
-        anchors = tf.constant(
-            anchor_grid(
-                *objectness.shape[1:3], self.stride, self.sizes, self.ratios, self.offsets, self.rounded
-            )
-        )
+        anchors = _anchors(self, objectness)
         # anchors outside the image are untrained; on a canvas that it half fills they could dominate the top
         logits = tf.where(share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
         best, places = tf.math.top_k(tf.stop_gradient(logits), min(self.before, anchors.shape[0]))
@@ -180,9 +184,7 @@ class RegionMaps(_Float32Layer):
         **base: Any,
     ):
         offsets = offsets and list(offsets)
-        super().__init__(
-            name, pool=pool, size=size, points=points, stride=stride, offsets=offsets, least=least, **base
-        )
+        super().__init__(name, pool=pool, size=size, points=points, stride=stride, offsets=offsets, least=least, **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Pool each region."""
@@ -264,11 +266,7 @@ class ProposalLosses(_Float32Layer):
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
         objectness, deltas, window, boxes, labels, seeds = inputs
-        anchors = tf.constant(
-            anchor_grid(
-                *objectness.shape[1:3], self.stride, self.sizes, self.ratios, self.offsets, self.rounded
-            )
-        )
+        anchors = _anchors(self, objectness)
         inside = share_inside(anchors, window) > INSIDE
         # the best anchor of an object must be one that is trained
         shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)

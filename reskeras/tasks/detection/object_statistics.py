@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from reskeras.data.source import Source
-from reskeras.data.survey import FEW, NAMED, UNEQUAL, Sizes, size_range
+from reskeras.data.survey import Sizes, size_range
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_sides
+from reskeras.tasks.detection.object_warnings import capped, class_warnings, size_warnings
 from reskeras.tasks.detection.objects import Objects
 
 OVERLAPS = (0.5, 0.7)  # default overlaps from which a region, and an anchor, is positive
 QUARTILES = (25, 50, 75)
-LEAST_COVERED = 0.9  # share of a class' objects at an overlap of 0.5, below which a warning is given
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
         sizes=sizes,
         anchors=anchors,
         notes=source.notes,
-        warnings=(*_class_warnings(classes), *_size_warnings(anchors, plan)),
+        warnings=(*class_warnings(classes), *size_warnings(anchors, plan), *capped(splits, plan.spec)),
     )
 
 
@@ -182,41 +182,3 @@ def _counts(splits: tuple[Objects, Objects], classes: int) -> tuple[ObjectCount,
         ]
     every, *rows = (ObjectCount(*map(int, row)) for row in zip(*columns, strict=True))
     return every, rows
-
-
-def _class_warnings(classes: dict[str, ObjectCount]) -> Iterator[str]:
-    counts = {name: count.train for name, count in classes.items()}
-    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-    if counts[most] > UNEQUAL * counts[least]:
-        yield (
-            f"classes are very unbalanced: {counts[most]:,} training objects of {most} and {counts[least]:,} of {least}"
-        )
-    if few := [name for name, count in counts.items() if count < FEW]:
-        yield f"fewer than {FEW} training objects of {_named(few)}"
-    if untested := [name for name, count in classes.items() if not count.test]:
-        yield f"no test object of {_named(untested)}"
-
-
-def _size_warnings(anchors: AnchorSurvey, plan: DetectorPlan) -> Iterator[str]:
-    every = anchors.every
-    where = "x".join(map(str, anchors.canvas))
-    uncovered = [
-        f"{name} ({cover.shares[0]:.0%})"
-        for name, cover in anchors.classes.items()
-        if cover.objects and cover.shares[0] < LEAST_COVERED
-    ]
-    if uncovered:
-        yield (
-            f"on a canvas of {where}, fewer than {LEAST_COVERED:.0%} of the training objects have an anchor with an "
-            f"IoU of 0.5 or more, in {_named(uncovered)}; for other anchors see reskeras detect show --data"
-        )
-    if every.sides[0] < plan.stride:
-        yield (
-            f"at least a quarter of the training objects are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
-            f"cell of the shared map, on a canvas of {where}; use a larger canvas"
-        )
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{len(names)} class{'es' if len(names) > 1 else ''}: {', '.join(names[:NAMED])}{more}"

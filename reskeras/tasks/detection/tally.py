@@ -45,6 +45,10 @@ NOTES = {
     ),
     "flat": ("box without height or width is skipped", "boxes without height or width are skipped"),
     "outside": ("box outside its image is skipped", "boxes outside their images are skipped"),
+    "spoilt": (
+        "image is left out, because every object annotated in it is skipped",
+        "images are left out, because every object annotated in them is skipped",
+    ),
     "cut": ("box extends beyond its image and is clipped", "boxes extend beyond their images and are clipped"),
     "strange": (
         "object of a class not in the training images is skipped",

@@ -33,6 +33,7 @@ class DetectionTask(Task):
     program: ClassVar[tuple[str, ...]] = ("reskeras", "detect")
     annotation: ClassVar[str] = OBJECTS
     recipe: ClassVar[str] = "detector"
+    figure: ClassVar[str] = "val_average_precision"
     measures: ClassVar[tuple[str, ...]] = ("map_area",)
 
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> DetectorSpec:

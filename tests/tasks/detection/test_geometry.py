@@ -1,4 +1,4 @@
-"""Where the cells of a detector look: by its geometry, on canvases of several sizes, in runs made before there was one."""
+"""Where the cells of a detector look: by its geometry, on canvases of several sizes, in runs made without one."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,38 @@
+"""Mean average precision of the watched images after each epoch of a detector's training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from reskeras.data.preprocessing import Preprocessing
+from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.tasks.detection.coco_precision import coco_precision
+from reskeras.tasks.detection.detector_inference import Detector
+from reskeras.tasks.detection.objects import Objects
+
+MOST = 500  # images; more say little more about an epoch, and take longer
+
+
+class EpochPrecision:
+    """COCO's mean average precision, over overlaps of 0.5 to 0.95 and at 0.5, of a detector in training: on all images
+    of `split`, which are called `watched`, or on MOST evenly spaced ones."""
+
+    def __init__(
+        self, plan: DetectorPlan, preprocessing: Preprocessing, classes: Sequence[str], split: Objects, watched: str
+    ):
+        self.classes, self.split, self.told = tuple(classes), split, ""
+        if split.count > MOST:
+            chosen = np.linspace(0, split.count - 1, MOST).round().astype(int)
+            self.split = split.part(split.name, chosen)
+            self.told = f"mAP after each epoch: of {MOST} of the {split.count:,} {watched} images"
+        self.detector = Detector(plan, None, preprocessing)
+
+    def __call__(self, weights: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """`val_average_precision` and `val_average_precision_50` of the detector with these weights, 0 where the images
+        hold no object."""
+        self.detector.load(weights)
+        detections, _ = self.detector.look(self.split)
+        found = coco_precision(detections, self.split, self.classes)
+        return {"val_average_precision": found.map or 0.0, "val_average_precision_50": found.map50 or 0.0}
