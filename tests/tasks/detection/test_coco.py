@@ -141,6 +141,25 @@ def test_what_is_no_box_is_left_out(tmp_path, box):
     assert source.notes == ("1 object without a class or without a box of four finite numbers is skipped: seven.png",)
 
 
+def test_an_image_of_which_no_object_is_left_is_no_background(tmp_path):
+    picture(tmp_path / "train2017" / "nine.png", seed=9)
+    two(tmp_path, [coco_object(7), {**coco_object(9), "bbox": [5, 5, 0, 9]}], [coco_image(9, "nine.png")])
+    source = opened(tmp_path)
+    assert source.train.ids == (7,)
+    assert source.notes == (
+        "1 box without height or width is skipped: nine.png",
+        "1 image is left out, because every object annotated in it is skipped: nine.png",
+    )
+
+
+def test_shares_of_the_image_are_refused(tmp_path):
+    two(tmp_path, [coco_object(7, box=(0.25, 0.5, 0.5, 0.5))])
+    coco_json(tmp_path / "annotations" / "instances_val2017.json", [coco_image(8, "eight.png")], [])
+    assert refusal(tmp_path) == (
+        f"data: every box of coco:{tmp_path} lies between 0 and 1, as a share of the image; boxes should be in pixels"
+    )
+
+
 @pytest.mark.parametrize(
     ("box", "kept", "note"),
     [

@@ -71,6 +71,28 @@ def test_the_best_anchor_is_that_of_the_whole_grid(settings, shape):
     np.testing.assert_allclose(best_overlaps(boxes, chosen), measured_overlaps(boxes, grid).max(axis=1), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (("detections.most=3",), None),
+        (
+            ("detections.most=2",),
+            "1 image holds more objects (up to 3) than the detector finds in one (2); set detections.most=3",
+        ),
+        (
+            ("detections.most=1", "proposals.testing=1"),
+            "3 images hold more objects (up to 3) than the detector finds in one (1); set detections.most=3 and "
+            "proposals.testing=6",
+        ),
+    ],
+)
+def test_images_with_more_objects_than_are_found_are_told(settings, told):
+    train = annotated([[(0, 0, 9, 9, 0), (9, 9, 20, 20, 1), (20, 20, 40, 40, 1)], [], [(1, 1, 9, 9, 0)] * 2])
+    test = annotated([[(0, 0, 50, 50, 0), (50, 50, 90, 90, 0), (1, 1, 2, 2, 1, "difficult")]])
+    found = survey_objects(Source("voc:x", "x", ("cat", "dog"), 3, train, test), plan(*settings))
+    assert [each for each in found.warnings if "more objects" in each] == ([told] if told else [])
+
+
 def test_without_objects_there_are_zeros():
     found = survey_anchors(annotated([[], []]), ("cat",), plan())
     assert found.every.objects == 0
