@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -11,12 +11,16 @@ from reskeras.documents.fields import Spec, Width, whole, whole_shape, within
 from reskeras.errors import ReskerasError, unknown
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import catalog, name_of
+from reskeras.networks.neck import FpnSpec, Neck
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.resolved import ResolvedNetwork
 from reskeras.plans.operation import Shape
+from reskeras.plans.plan import Plan
 
 BACKBONE = "backbone"  # the field that identifies a DetectorSpec
 SHARES = (1 / 8, 1 / 4, 1 / 2, 7 / 8)  # default anchor sizes, of the canvas' shorter side: about 64 to 512 of 600
+ANCHOR_CELLS = 8  # default side of the anchors of a pyramid's map, in its cells (arXiv:1612.03144 section 4.1)
+OF_NECKS = ("convs", "dense", "width")  # fields of regions that only detectors with a neck have
 WIDEST_RPN = 512  # channels of the proposal network's convolution, in the paper 512 for VGG
 
 
@@ -57,7 +61,10 @@ class AnchorSpec(Spec):
         Annotated[
             tuple[Annotated[float, within(1, 8192)], ...],
             Field(
-                min_length=1, max_length=16, description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas's shorter side"
+                min_length=1,
+                max_length=32,
+                description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas's shorter side; with a neck 8 times the stride "
+                "of each map. With a neck as many for each map, from the finest on",
             ),
             AfterValidator(_once),
         ]
@@ -67,10 +74,6 @@ class AnchorSpec(Spec):
         tuple[Annotated[float, within(0.05, 20)], ...], Field(min_length=1, max_length=16), AfterValidator(_once)
     ] = (0.5, 1.0, 2.0)
 
-    @property
-    def per_position(self) -> int:
-        """Anchors at each position of the shared map."""
-        return len(self.sizes or SHARES) * len(self.ratios)
 
 
 class ProposalSpec(Spec):
@@ -78,15 +81,21 @@ class ProposalSpec(Spec):
 
     width: Annotated[
         Width | None,
-        Field(description="Channels of the 3x3 convolution; default: those of the shared feature map, at most 512"),
+        Field(description="Channels of the 3x3 convolutions; default: those of the shared feature map, at most 512"),
     ] = None
+    convs: Annotated[int, whole(1, 8), Field(description="Number of 3x3 convolutions")] = 1
     positive: Annotated[Share, Field(description="Minimum IoU of a positive anchor with an object")] = 0.7
     negative: Annotated[Share, Field(description="IoU below which an anchor is background")] = 0.3
     sample: Annotated[int, whole(2, 4096), Field(description="Anchors per image in the loss")] = 256
     sample_share: Annotated[Share, Field(description="Maximum fraction of positives among them")] = 0.5
     before: Annotated[
-        int, whole(1, 20_000), Field(description="Top-scoring boxes per image before non-maximum suppression")
+        int,
+        whole(1, 20_000),
+        Field(description="Top-scoring boxes per image, with a neck per map, before non-maximum suppression"),
     ] = 2000
+    before_testing: Annotated[
+        Annotated[int, whole(1, 20_000)] | None, Field(description="The same in testing; default: as in training")
+    ] = None
     overlap: Annotated[Share, Field(description="IoU above which the lower-scoring of two boxes is suppressed")] = 0.7
     training: Annotated[int, whole(1, 4096), Field(description="Boxes per image kept in training")] = 1000
     testing: Annotated[int, whole(1, 4096), Field(description="Boxes per image kept in testing")] = 300
@@ -99,11 +108,19 @@ class RegionSpec(Spec):
         Literal["align", "max"],
         Field(description="align: RoIAlign (arXiv:1703.06870); max: RoI pooling, as in the paper"),
     ] = "align"
-    size: Annotated[int, whole(2, 64), Field(description="Height and width of a region's feature map")] = 14
+    size: Annotated[
+        Annotated[int, whole(2, 64)] | None,
+        Field(description="Height and width of a region's feature map; default: 14, with a neck 7"),
+    ] = None
     points: Annotated[int, whole(1, 8), Field(description="RoIAlign's sampling points per cell, along one side")] = 2
     context: Annotated[
         bool, Field(description="Append features of the whole image to those of each region (v1 appendix A)")
     ] = False
+    convs: Annotated[
+        int, whole(0, 8), Field(description="With a neck: 3x3 convolutions of a region's map, of the neck's width")
+    ] = 0
+    dense: Annotated[int, whole(1, 4), Field(description="With a neck: dense layers behind them")] = 2
+    width: Annotated[Width, Field(description="With a neck: units of a dense layer")] = 1024
     sample: Annotated[int, whole(2, 1024), Field(description="Regions per image in training")] = 128
     sample_share: Annotated[Share, Field(description="Maximum fraction of positives among them")] = 0.25
     positive: Annotated[Share, Field(description="Minimum IoU of a positive region with an object")] = 0.5
@@ -144,6 +161,12 @@ class DetectorSpec(Spec):
             max_length=100, description="Last stage or unit that runs once per image; default: the second-to-last stage"
         ),
     ] = None
+    neck: Annotated[
+        Neck | None,  # type: ignore[valid-type]  # made of a table
+        Field(
+            description="fpn: heads on a feature pyramid; null: the last stages judge regions of one map (C4)",
+        ),
+    ] = None
     anchors: AnchorSpec = AnchorSpec()
     proposals: ProposalSpec = ProposalSpec()
     regions: RegionSpec = RegionSpec()
@@ -177,6 +200,21 @@ class DetectorSpec(Spec):
         if len(network.stages) < 2:
             raise ReskerasError("backbone: a single stage cannot be split between image and regions; use two or more")
         plan = network.lower()
+        split = self._on_pyramid(plan) if self.neck else self._on_one_map(network, plan)
+        proposals = {"before_testing": self.proposals.before_testing or self.proposals.before, **split["proposals"]}
+        return self.model_copy(
+            update={
+                "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
+                "classes": self.classes or network.classes,
+                **{name: split[name] for name in ("shared", "neck")},
+                "anchors": self.anchors.model_copy(update={"sizes": split["sizes"]}),
+                "proposals": self.proposals.model_copy(update=proposals),
+                "regions": self.regions.model_copy(update={"size": self.regions.size or split["size"]}),
+            }
+        )
+
+    def _on_one_map(self, network: ResolvedNetwork, plan: Plan) -> dict[str, Any]:
+        """What is decided where the last stages judge regions of one map."""
         shared = self.shared or shared_by_default(network)
         end = plan.endpoint(shared)
         if not 1 <= end < len(plan.units) - 2:
@@ -184,18 +222,38 @@ class DetectorSpec(Spec):
                 f"shared: {shared!r} leaves no unit for the regions, or none for the image; choose a "
                 f"stage such as stage{len(network.stages) - 1}"
             )
+        if foreign := [name for name in OF_NECKS if name in self.regions.sparse()]:
+            raise ReskerasError(f"regions.{foreign[0]}: only with a neck; without one the last stages judge regions")
         shorter = min(network.input_shape[:2])
-        sizes = self.anchors.sizes or tuple(round(shorter * share, 1) for share in SHARES)
-        width = self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN)
-        return self.model_copy(
-            update={
-                "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
-                "shared": shared,
-                "classes": self.classes or network.classes,
-                "anchors": self.anchors.model_copy(update={"sizes": sizes}),
-                "proposals": self.proposals.model_copy(update={"width": width}),
-            }
-        )
+        return {
+            "shared": shared,
+            "neck": None,
+            "sizes": self.anchors.sizes or tuple(round(shorter * share, 1) for share in SHARES),
+            "proposals": {"width": self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN)},
+            "size": 14,
+        }
+
+    def _on_pyramid(self, plan: Plan) -> dict[str, Any]:
+        """What is decided with a neck."""
+        if self.shared is not None:
+            raise ReskerasError(f"shared: {self.shared!r} contradicts neck, with which the whole backbone is shared")
+        if self.regions.context or self.regions.pool != "align":
+            field = "context" if self.regions.context else "pool"
+            raise ReskerasError(f"regions.{field}: {getattr(self.regions, field)} only without a neck")
+        neck = cast(FpnSpec, self.neck).decided(plan)
+        levels, sizes = neck.levels(), self.anchors.sizes
+        if sizes and len(sizes) % len(levels):
+            raise ReskerasError(
+                f"anchors.sizes: {len(sizes)} sizes for {len(levels)} maps (strides {', '.join(map(str, levels))}); give "
+                "as many for each"
+            )
+        return {
+            "shared": None,
+            "neck": neck,
+            "sizes": sizes or tuple(ANCHOR_CELLS * float(stride) for stride in levels),
+            "proposals": {"width": self.proposals.width or neck.width},
+            "size": 7,
+        }
 
     def describe(self) -> str:
         """How its backbone was interpreted, in one line."""

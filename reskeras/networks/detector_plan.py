@@ -1,43 +1,55 @@
 """DetectorPlan: what the detector of a spec computes, as plans.
 
-The stages up to `shared` run once per image; the region proposal network runs on their feature map; the last stage and
-the head's pooling run once per region. All of these are slices of the network's one plan.
+Without a neck the stages up to `shared` run once per image, and the last stage and the head's pooling once per region
+of their one map (C4). With one the whole network runs once per image, and heads of their own run on a pyramid of maps.
+The stages are slices of the network's one plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from reskeras.errors import ReskerasError
-from reskeras.networks.detector import WIDEST_RPN, DetectorSpec, shared_by_default
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_parts import (
+    detection_parts,
+    dense_regions,
+    pyramid_parts,
+    region_plan,
+    shared_plan,
+)
 from reskeras.networks.lower import Maker
-from reskeras.networks.orders import ORDERS
-from reskeras.networks.parts import SMALL_NORMAL
-from reskeras.plans import operations as op
+from reskeras.networks.neck import endpoints
 from reskeras.plans.complexity import Complexity
 from reskeras.plans.operation import Shape
-from reskeras.plans.plan import Plan, Unit
+from reskeras.plans.plan import Plan
 from reskeras.plans.receptive_field import ReceptiveField, receptive_field
 
 OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that run once per region
+OF_LEVELS = ("rpn", "objectness", "anchor_deltas")  # those that run on each map
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Where the cells of a feature map look: cell (i, j) at `offsets` + (i, j) * `stride` pixels of the canvas."""
+class Level:
+    """A map that heads run on: its cell (i, j) looks at `offsets` + (i, j) * `stride` pixels of the canvas, where it has
+    anchors of these `sizes`; regions are pooled from it unless it is for proposals alone."""
 
     stride: float
     offsets: tuple[float, float]
+    shape: Shape
+    sizes: tuple[float, ...]
+    pooled: bool = True
 
 
 @dataclass(frozen=True)
 class DetectorPlan:
-    """What a detector computes, as plans: `shared` on an image; `rpn`, `objectness` and `anchor_deltas` on the shared
-    map; `regions`, `logits` and `box_deltas` on the features pooled for each region. `spec` is fully resolved.
+    """What a detector computes, as plans: `shared` on an image, and `neck`, by name, on its maps at `ends`; `rpn`,
+    `objectness` and `anchor_deltas` on each map that results; `regions`, `logits` and `box_deltas` on the features
+    pooled for each region. `spec` is fully resolved.
 
-    `network` is the whole backbone, whose slices `shared` and `regions` are.
+    `network` is the whole backbone, whose slices `shared` and, without a neck, `regions` are.
     """
 
     spec: DetectorSpec
@@ -49,46 +61,57 @@ class DetectorPlan:
     regions: Plan
     logits: Plan
     box_deltas: Plan
+    ends: tuple[str, ...]
+    neck: Mapping[str, Plan] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Plan]:
         """The plans by name, in the order in which they are computed."""
-        names = ("shared", "rpn", "objectness", "anchor_deltas", "regions", "logits", "box_deltas")
-        return {name: getattr(self, name) for name in names}
+        names = (*OF_LEVELS, *OF_REGIONS)
+        return {"shared": self.shared, **self.neck, **{name: getattr(self, name) for name in names}}
+
+    def with_parts(self, parts: Mapping[str, Plan]) -> DetectorPlan:
+        """The same with other `parts`, by the names of these."""
+        neck = {name: parts[name] for name in self.neck}
+        return replace(self, **{name: part for name, part in parts.items() if name not in neck}, neck=neck)
 
     @property
     def input_shape(self) -> Shape:
         """Height, width and channels of the canvas."""
         return self.shared.input_shape
 
-    @property
-    def map_shape(self) -> Shape:
-        """Height, width and channels of the shared map."""
-        return self.shared.output_shape
+    def levels(self, height: int | None = None, width: int | None = None) -> tuple[Level, ...]:
+        """The maps of a canvas of `height` x `width`, by default the detector's own, from the finest on.
 
-    def cells(self, height: int | None = None, width: int | None = None) -> Cells:
-        """Where the cells of the shared map look on a canvas of `height` x `width`, by default the detector's own."""
+        A map of the pyramid looks where that of the backbone does, which it takes its positions from.
+        """
         own = self.input_shape
-        fields = receptive_field(replace(self.shared, input_shape=(height or own[0], width or own[1], own[2])))
-        if fields is None:
-            raise ReskerasError(f"shared: {self.spec.shared} has no positions; choose a stage before the pooling")
-        stride = float(fields[0].stride)
-        offset: Callable[[ReceptiveField], float] = {
-            "exact": lambda field: field.middle,
-            "cell": lambda field: stride / 2,
-            "torchvision": lambda field: 0.0,
-        }[self.spec.geometry]
-        return Cells(stride, (offset(fields[0]), offset(fields[1])))
+        shared = replace(self.shared, input_shape=(height or own[0], width or own[1], own[2]))
+        sizes = self.spec.anchors.sizes or ()
+        extra = self.spec.neck.extra if self.spec.neck else 0
+        each, found = len(sizes) // (len(self.ends) + extra), list[Level]()
+        for number in range(len(self.ends) + extra):
+            here = sizes[number * each : (number + 1) * each]
+            if number < len(self.ends):
+                found.append(_level(shared.slice(until=self.ends[number]), self.spec, here))
+            else:
+                found.append(_every_second(found[-1], self.spec, here))
+        return tuple(found)
 
     @property
     def stride(self) -> float:
-        """Pixels of the canvas per cell of the shared map."""
-        return self.cells().stride
+        """Pixels of the canvas per cell of the finest map."""
+        return self.levels()[0].stride
 
     @property
     def anchors(self) -> int:
         """Anchors at each position."""
-        return self.spec.anchors.per_position
+        return self.objectness.output_shape[-1]
+
+    @property
+    def all_anchors(self) -> int:
+        """Anchors on the detector's canvas."""
+        return self.anchors * sum(prod(level.shape[:2]) for level in self.levels())
 
     @property
     def everything(self) -> Plan:
@@ -97,12 +120,15 @@ class DetectorPlan:
             units=tuple(unit for plan in self.parts.values() for unit in plan.units), input_shape=self.input_shape
         )
 
-    def times(self, regions: int) -> dict[str, int]:
-        """How often each part runs for an image with so many regions."""
+    def times(self, regions: int) -> dict[str, float]:
+        """How often each part runs for an image with so many regions; one that runs on several maps, by how many cells
+        they have for each of the first."""
+        cells = [prod(level.shape[:2]) for level in self.levels()]
         whole = {"regions": int(self.spec.regions.context)}  # the whole image is one more region
-        return {name: regions + whole.get(name, 0) if name in OF_REGIONS else 1 for name in self.parts}
+        often = {**dict.fromkeys(OF_LEVELS, sum(cells) / cells[0]), **{name: regions for name in OF_REGIONS}}
+        return {name: often.get(name, 1) + whole.get(name, 0) for name in self.parts}
 
-    def costs(self) -> dict[str, tuple[Complexity, int]]:
+    def costs(self) -> dict[str, tuple[Complexity, float]]:
         """The costs of each part, and how often it runs for an image in testing."""
         times = self.times(self.spec.proposals.testing)
         return {name: (plan.complexity(), times[name]) for name, plan in self.parts.items()}
@@ -115,64 +141,76 @@ class DetectorPlan:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one image in testing, with all its regions."""
-        return sum(cost.multiply_adds * times for cost, times in self.costs().values())
+        return round(sum(cost.multiply_adds * times for cost, times in self.costs().values()))
+
+
+def _level(plan: Plan, spec: DetectorSpec, sizes: tuple[float, ...]) -> Level:
+    fields = receptive_field(plan)
+    if fields is None:
+        raise ReskerasError(f"shared: {spec.shared} has no positions; choose a stage before the pooling")
+    offset = _offset(spec, fields[0].stride)
+    width = spec.neck.width if spec.neck else plan.output_shape[-1]
+    return Level(
+        float(fields[0].stride), (offset(fields[0]), offset(fields[1])), (*plan.output_shape[:2], width), sizes
+    )
+
+
+def _offset(spec: DetectorSpec, stride: float) -> Callable[[ReceptiveField], float]:
+    """Where the first cell of a map looks, by its receptive field."""
+    offsets: dict[str, Callable[[ReceptiveField], float]] = {
+        "exact": lambda field: field.middle,
+        "cell": lambda field: stride / 2,
+        "torchvision": lambda field: 0.0,
+    }
+    return offsets[spec.geometry]
+
+
+def _every_second(finer: Level, spec: DetectorSpec, sizes: tuple[float, ...]) -> Level:
+    """The map of every second cell of a `finer` one."""
+    height, width, channels = finer.shape
+    offsets = (finer.stride, finer.stride) if spec.geometry == "cell" else finer.offsets
+    return Level(2 * finer.stride, offsets, (-(-height // 2), -(-width // 2), channels), sizes, pooled=False)
 
 
 def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     """The plans of a detector; ReskerasError (status 2) when the spec contradicts itself."""
     spec = spec.decided()
     resolved = spec.backbone.decided()
-    network = resolved.lower()
-    maker, end = Maker(resolved), network.endpoint(spec.shared or shared_by_default(resolved))
-    shared = network.slice(until=network.units[end].name)
-    each, classes = spec.anchors.per_position, spec.classes or resolved.classes
-    # a pre-activation network's stream is raw (v2 section 4), so the proposal network activates it first
-    stages = [unit.stage for unit in shared.units if isinstance(unit.stage, int)]
-    before = maker.activation(ORDERS[resolved.stages[stages[-1] - 1].order].head, "rpn_pre_")
-    width = spec.proposals.width or min(shared.output_shape[-1], WIDEST_RPN)
-    rpn = _plan(
-        "rpn",
-        (*before, *maker.conv("rpn_conv", 3, width, 1, bias_start=0.0), op.Relu(name="rpn_relu")),
-        shared.output_shape,
+    network, maker = resolved.lower(), Maker(resolved)
+    shared, ends = shared_plan(spec, network)
+    neck = pyramid_parts(spec, maker, shared, ends) if spec.neck else {}
+    first = neck[f"smooth{endpoints_by_name(network)[ends[0]]}"] if neck else shared
+    regions = dense_regions(spec, maker) if spec.neck else region_plan(spec, network, shared)
+    plan = DetectorPlan(
+        spec=spec,
+        network=network,
+        shared=shared,
+        regions=regions,
+        ends=ends,
+        neck=neck,
+        **detection_parts(spec, maker, first, regions),
     )
-    head = network.units[-1]
-    pooling = replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
-    regions = Plan(
-        units=(*network.units[end + 1 : -1], pooling),
-        input_shape=(spec.regions.size, spec.regions.size, shared.output_shape[-1]),
-    )
-    pooled = (regions.output_shape[0] * (2 if spec.regions.context else 1),)
-    dense = {
-        name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), pooled)
-        for name, units in (("logits", classes + 1), ("box_deltas", 4 * classes))
-    }
-    convs = {
-        name: _plan(
-            name,
-            (op.Conv(name=name, filters=filters, kernel=(1, 1), bias=True, initialiser=SMALL_NORMAL),),
-            rpn.output_shape,
-        )
-        for name, filters in (("objectness", each), ("anchor_deltas", 4 * each))
-    }
-    plan = DetectorPlan(spec=spec, network=network, shared=shared, rpn=rpn, regions=regions, **convs, **dense)
     _check_counts(plan)
     return plan
 
 
-def _plan(name: str, nodes: tuple, shape: Shape) -> Plan:
-    return Plan(units=(Unit(stage=name, nodes=nodes),), input_shape=shape)
+def endpoints_by_name(network: Plan) -> dict[str, int]:
+    """The stride of the last unit at each."""
+    return {name: stride for stride, name in endpoints(network).items()}
 
 
 def _check_counts(plan: DetectorPlan) -> None:
-    count, spec = prod(plan.map_shape[:2]) * plan.anchors, plan.spec
-    for field in ("training", "testing"):
-        if getattr(spec.proposals, field) > spec.proposals.before:
+    spec = plan.spec
+    for field_, before in (("training", "before"), ("testing", "before_testing")):
+        most = getattr(spec.proposals, before) * len(plan.levels())
+        if getattr(spec.proposals, field_) > most:
             raise ReskerasError(
-                f"proposals.{field}: {getattr(spec.proposals, field)} must be at most proposals.before "
-                f"({spec.proposals.before})"
+                f"proposals.{field_}: {getattr(spec.proposals, field_)} must be at most proposals.{before}"
+                f"{f' of all maps ({most})' if spec.neck else f' ({most})'}"
             )
-    if count < 2:
+    if plan.all_anchors < 2:
+        height, width = plan.levels()[0].shape[:2]
         raise ReskerasError(
-            f"anchors: the shared map of {plan.map_shape[0]}x{plan.map_shape[1]} has only {count}; "
+            f"anchors: the shared map of {height}x{width} has only {plan.all_anchors}; "
             "choose a larger backbone.input_shape, or more sizes"
         )
