@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 from reskeras.networks.detector import DetectorSpec, detector_name
@@ -28,8 +27,8 @@ class Part:
 
     name: str
     line: Line
-    times: int
-    training: int
+    times: float
+    training: float
 
     def data(self) -> dict[str, Any]:
         """For JSON."""
@@ -69,8 +68,8 @@ class DetectorOverview:
                 Cost(
                     part.line.cost.parameters,
                     part.line.cost.statistics,
-                    part.line.cost.multiply_adds * part.times,
-                    part.line.cost.activations * part.training,
+                    round(part.line.cost.multiply_adds * part.times),
+                    round(part.line.cost.activations * part.training),
                 )
                 for part in self.parts()
             ),
@@ -102,7 +101,7 @@ class DetectorOverview:
                     part.line.words,
                     short(part.line.cost.parameters),
                     short(part.line.cost.multiply_adds),
-                    f"{part.times:,}",
+                    f"{part.times:,.4g}" if part.times < 1000 else f"{part.times:,.0f}",
                 ]
                 for part in self.parts()
             ],
@@ -117,16 +116,12 @@ class DetectorOverview:
         context = ", with the whole image's features" if regions.context else ""
         return [
             ("canvas", shape_text(plan.input_shape), "images are scaled to fit it"),
-            (
-                "shared",
-                spec.shared or "",
-                f"feature map of {shape_text(plan.map_shape)} with stride {plan.stride:g}, computed once per image",
-            ),
+            self._maps(),
             (
                 "anchors",
                 f"{plan.anchors} per cell",
                 f"sizes {_numbers(spec.anchors.sizes)} x ratios "
-                f"{_numbers(spec.anchors.ratios)}; {prod(plan.map_shape[:2]) * plan.anchors:,} in total",
+                f"{_numbers(spec.anchors.ratios)}; {plan.all_anchors:,} in total",
             ),
             ("proposals", f"{proposals.testing:,}", f"best boxes per image; {proposals.training:,} in training"),
             (
@@ -140,6 +135,17 @@ class DetectorOverview:
                 "plus background" + ("" if self.spec.classes else "; in training, those of the data"),
             ),
         ]
+
+    def _maps(self) -> tuple[str, str, str]:
+        """The maps that the heads run on."""
+        plan, spec = self.plan, self.plan.spec
+        if spec.neck is None:
+            told = f"feature map of {shape_text(plan.map_shape)} with stride {plan.stride:g}, computed once per image"
+            return "shared", spec.shared or "", told
+        levels = plan.levels()
+        strides = ", ".join(f"{level.stride:g}" for level in levels)
+        extra = f", the last {spec.neck.extra} for proposals alone" if spec.neck.extra else ""
+        return "neck", spec.neck.kind, f"maps of strides {strides}, {spec.neck.width} channels{extra}"
 
     def _totals(self) -> list[tuple[str, str, str]]:
         total, regions = self.total(), self.plan.spec.regions.sample
@@ -169,10 +175,14 @@ class DetectorOverview:
             "canvas": list(plan.input_shape),
             "map": list(plan.map_shape),
             "stride": plan.stride,
+            "maps": [
+                {"stride": level.stride, "shape": list(level.shape), "sizes": list(level.sizes), "pooled": level.pooled}
+                for level in plan.levels()
+            ],
             "anchors": {
                 "sizes": list(plan.spec.anchors.sizes or ()),
                 "ratios": list(plan.spec.anchors.ratios),
-                "count": prod(plan.map_shape[:2]) * plan.anchors,
+                "count": plan.all_anchors,
             },
             "stages": [part.data() for part in self.parts()],
             "total": cost_data(self.total(), 1),

@@ -139,8 +139,13 @@ def _flatten(node: op.Flatten, context: Context) -> keras.layers.Layer:
 
 
 def _dense(node: op.Dense, context: Context) -> keras.layers.Layer:
-    initialiser = context.initialiser(node.initialiser, node.name)
-    return layers.Dense(node.units, use_bias=node.bias, kernel_initializer=initialiser, name=node.name, dtype="float32")
+    return layers.Dense(
+        node.units,
+        use_bias=node.bias,
+        kernel_initializer=context.initialiser(node.initialiser, node.name),
+        name=node.name,
+        dtype="float32" if node.float32 else context.precision,
+    )
 
 
 def _pad(node: op.Pad, context: Context) -> keras.layers.Layer:

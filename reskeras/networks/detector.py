@@ -63,17 +63,15 @@ class AnchorSpec(Spec):
             Field(
                 min_length=1,
                 max_length=32,
-                description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas's shorter side; with a neck 8 times the stride "
-                "of each map. With a neck as many for each map, from the finest on",
+                description="Default: 1/8, 1/4, 1/2 and 7/8 of the canvas's shorter side; with a neck 8 times the "
+                "stride of each map. With a neck as many for each map, from the finest on",
             ),
-            AfterValidator(_once),
         ]
         | None
     ) = None
     ratios: Annotated[
         tuple[Annotated[float, within(0.05, 20)], ...], Field(min_length=1, max_length=16), AfterValidator(_once)
     ] = (0.5, 1.0, 2.0)
-
 
 
 class ProposalSpec(Spec):
@@ -163,9 +161,7 @@ class DetectorSpec(Spec):
     ] = None
     neck: Annotated[
         Neck | None,  # type: ignore[valid-type]  # made of a table
-        Field(
-            description="fpn: heads on a feature pyramid; null: the last stages judge regions of one map (C4)",
-        ),
+        Field(description="fpn: heads on a feature pyramid; null: the last stages judge regions of one map (C4)"),
     ] = None
     anchors: AnchorSpec = AnchorSpec()
     proposals: ProposalSpec = ProposalSpec()
@@ -174,9 +170,9 @@ class DetectorSpec(Spec):
     geometry: Annotated[
         Literal["exact", "cell", "torchvision"],
         Field(
-            description="Where a cell of the shared map is taken to look. exact: at the middle of the pixels that it "
-            "depends on; cell: at the middle of its stride; torchvision: at the first pixel of its stride, with anchors "
-            "of whole pixels and regions of at least a cell"
+            description="Where a cell of a map is taken to look. exact: at the middle of the pixels that it depends "
+            "on; cell: at the middle of its stride; torchvision: at the first pixel of its stride, with anchors of "
+            "whole pixels, none of them left out, and regions of at least a cell"
         ),
     ] = "exact"
     classes: Annotated[
@@ -201,6 +197,10 @@ class DetectorSpec(Spec):
             raise ReskerasError("backbone: a single stage cannot be split between image and regions; use two or more")
         plan = network.lower()
         split = self._on_pyramid(plan) if self.neck else self._on_one_map(network, plan)
+        each = len(split["sizes"]) // (len(split["neck"].levels()) if split["neck"] else 1)
+        for first in range(0, len(split["sizes"]), each):
+            if len({*split["sizes"][first : first + each]}) < each:
+                raise ReskerasError("anchors.sizes: should not repeat a number of one map")
         proposals = {"before_testing": self.proposals.before_testing or self.proposals.before, **split["proposals"]}
         return self.model_copy(
             update={
@@ -240,12 +240,12 @@ class DetectorSpec(Spec):
         if self.regions.context or self.regions.pool != "align":
             field = "context" if self.regions.context else "pool"
             raise ReskerasError(f"regions.{field}: {getattr(self.regions, field)} only without a neck")
-        neck = cast(FpnSpec, self.neck).decided(plan)
+        neck = cast(FpnSpec, self.neck).decided_on(plan)
         levels, sizes = neck.levels(), self.anchors.sizes
         if sizes and len(sizes) % len(levels):
             raise ReskerasError(
-                f"anchors.sizes: {len(sizes)} sizes for {len(levels)} maps (strides {', '.join(map(str, levels))}); give "
-                "as many for each"
+                f"anchors.sizes: {len(sizes)} sizes for {len(levels)} maps (strides {', '.join(map(str, levels))}); "
+                "give as many for each"
             )
         return {
             "shared": None,

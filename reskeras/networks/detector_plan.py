@@ -10,16 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 from reskeras.errors import ReskerasError
 from reskeras.networks.detector import DetectorSpec
-from reskeras.networks.detector_parts import (
-    detection_parts,
-    dense_regions,
-    pyramid_parts,
-    region_plan,
-    shared_plan,
-)
+from reskeras.networks.detector_parts import dense_regions, detection_parts, pyramid_parts, region_plan, shared_plan
 from reskeras.networks.lower import Maker
 from reskeras.networks.neck import endpoints
 from reskeras.plans.complexity import Complexity
@@ -33,8 +28,8 @@ OF_LEVELS = ("rpn", "objectness", "anchor_deltas")  # those that run on each map
 
 @dataclass(frozen=True)
 class Level:
-    """A map that heads run on: its cell (i, j) looks at `offsets` + (i, j) * `stride` pixels of the canvas, where it has
-    anchors of these `sizes`; regions are pooled from it unless it is for proposals alone."""
+    """A map that heads run on: its cell (i, j) looks at `offsets` + (i, j) * `stride` pixels of the canvas, where it
+    has anchors of these `sizes`; regions are pooled from it unless it is for proposals alone."""
 
     stride: float
     offsets: tuple[float, float]
@@ -72,8 +67,8 @@ class DetectorPlan:
 
     def with_parts(self, parts: Mapping[str, Plan]) -> DetectorPlan:
         """The same with other `parts`, by the names of these."""
-        neck = {name: parts[name] for name in self.neck}
-        return replace(self, **{name: part for name, part in parts.items() if name not in neck}, neck=neck)
+        others: dict[str, Any] = {name: part for name, part in parts.items() if name not in self.neck}
+        return replace(self, **others, neck={name: parts[name] for name in self.neck})
 
     @property
     def input_shape(self) -> Shape:
@@ -104,6 +99,11 @@ class DetectorPlan:
         return self.levels()[0].stride
 
     @property
+    def map_shape(self) -> Shape:
+        """Height, width and channels of the finest map."""
+        return self.levels()[0].shape
+
+    @property
     def anchors(self) -> int:
         """Anchors at each position."""
         return self.objectness.output_shape[-1]
@@ -125,7 +125,7 @@ class DetectorPlan:
         they have for each of the first."""
         cells = [prod(level.shape[:2]) for level in self.levels()]
         whole = {"regions": int(self.spec.regions.context)}  # the whole image is one more region
-        often = {**dict.fromkeys(OF_LEVELS, sum(cells) / cells[0]), **{name: regions for name in OF_REGIONS}}
+        often = {**dict.fromkeys(OF_LEVELS, sum(cells) / cells[0]), **dict.fromkeys(OF_REGIONS, regions)}
         return {name: often.get(name, 1) + whole.get(name, 0) for name in self.parts}
 
     def costs(self) -> dict[str, tuple[Complexity, float]]:

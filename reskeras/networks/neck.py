@@ -34,7 +34,7 @@ class FpnSpec(Spec):
             Field(
                 min_length=1,
                 max_length=6,
-                description="Pixels per cell of the maps that are pooled from; default: those of the backbone from 4 on",
+                description="Pixels per cell of the maps that are pooled from; default: the backbone's from 4 on",
             ),
             AfterValidator(_doubling),
         ]
@@ -50,7 +50,7 @@ class FpnSpec(Spec):
         Field(description="Side, in pixels of the canvas, from which on a region is pooled from the map of stride 16"),
     ] = 224.0
 
-    def decided(self, backbone: Plan) -> FpnSpec:
+    def decided_on(self, backbone: Plan) -> FpnSpec:
         """The same with the strides decided. ReskerasError for strides that `backbone` does not have."""
         known = {stride: name for stride, name in endpoints(backbone).items() if stride >= FINEST or self.strides}
         strides = self.strides or _longest_doubling(tuple(known))

@@ -206,15 +206,17 @@ class Flatten(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dense(Op):
-    """Fully connected layer on the last axis; the network's logits, always computed in float32."""
+    """Fully connected layer on the last axis; in float32, as logits are, whatever the network computes in, or not."""
 
     kind: ClassVar[str] = "dense"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
+    later: ClassVar[tuple[str, ...]] = ("float32",)
     weighted: ClassVar[bool] = True
     drawn: ClassVar[Literal["box"]] = "box"
     units: int
     bias: bool = True
     initialiser: str = "he_normal"
+    float32: bool = True
 
     @property
     def words(self) -> str:

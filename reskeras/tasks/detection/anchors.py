@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.networks.detector_plan import DetectorPlan, Level
 
 
-def anchor_sizes(plan: DetectorPlan) -> tuple[float, ...]:
-    """The square roots of the anchors' areas, in pixels of the canvas."""
-    return cast(tuple[float, ...], plan.spec.anchors.sizes)  # the spec of a plan has everything decided
-
-
-def anchor_fields(plan: DetectorPlan) -> dict[str, Any]:
-    """What `anchor_grid` needs of a plan, besides the size of its map."""
+def anchor_fields(plan: DetectorPlan, level: Level) -> dict[str, Any]:
+    """What `anchor_grid` needs of a level of a plan, besides the size of its map."""
     return {
-        "sizes": anchor_sizes(plan),
+        "sizes": level.sizes,
         "ratios": plan.spec.anchors.ratios,
+        "stride": level.stride,
+        "offsets": level.offsets,
         "rounded": plan.spec.geometry == "torchvision",
-        **asdict(plan.cells()),
     }
 
 

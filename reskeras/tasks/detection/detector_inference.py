@@ -20,7 +20,7 @@ from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.boxes import areas
 from reskeras.tasks.detection.canvas import Placed, normalised, on_canvas, placed
-from reskeras.tasks.detection.model import Networks
+from reskeras.tasks.detection.model import Maps, Networks
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.options import Options
 from reskeras.tasks.detection.select import region_boxes, selected
@@ -68,7 +68,8 @@ class Detector:
         anchors = self.networks.anchors(features)
         testing = self.spec.proposals.testing
         # NMS is greedy, so the first of many proposals are the same as of few
-        every, objectness = self.networks.proposals(anchors, first.window, max(testing, proposals))
+        before = self.spec.proposals.before_testing or 0
+        every, objectness = self.networks.proposals(anchors, first.window, max(testing, proposals), before)
         regions = every[:, :testing]
         pyramid = [(one, self.networks.features(self._normalised(one))) for one in images[1:]]
         boxes, scores = self._classified(features, regions, first, pyramid)
@@ -84,11 +85,11 @@ class Detector:
             "objectness": objectness,
         }
 
-    def features(self, files: tf.Tensor) -> tf.Tensor:
-        """The shared map (B, h, w, C) of image files, strings (B,). Runs in a graph."""
+    def features(self, files: tf.Tensor) -> Maps:
+        """The maps (B, h, w, C) that heads run on, of image files, strings (B,). Runs in a graph."""
         return self.features_on(self._canvas(files, 1.0))
 
-    def features_on(self, image: Placed) -> tf.Tensor:
+    def features_on(self, image: Placed) -> Maps:
         """As `features`, for images on canvases."""
         return self.networks.features(self._normalised(image))
 
@@ -98,7 +99,7 @@ class Detector:
         return placed(image, round(height * factor), round(width * factor))
 
     def _classified(
-        self, features: tf.Tensor, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, tf.Tensor]]
+        self, features: Maps, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, Maps]]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the first canvas."""
         if pyramid:
@@ -109,13 +110,14 @@ class Detector:
         return region_boxes(regions, logits, deltas, first.window, self.spec)
 
     def _maxout(
-        self, features: tf.Tensor, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, tf.Tensor]]
+        self, features: Maps, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, Maps]]
     ) -> tf.Tensor:
         """The element-wise maximum of each region's features at its two scales."""
         maps, logs = [], []
-        for one, level in pyramid:
+        for one, found in pyramid:
             ratio = tf.tile(one.scale / first.scale, [1, 2])[:, tf.newaxis]
-            maps.append(self.networks.maps_on(*one.pixels.shape[1:3])([level, regions * ratio]))
+            pooled = found[: len(self.plan.ends)]
+            maps.append(self.networks.maps_on(*one.pixels.shape[1:3])([*pooled, regions * ratio]))
             side = tf.sqrt(tf.maximum(areas(regions * ratio), 1.0))
             logs.append(tf.abs(tf.math.log(side / self.options.canonical)))
         off = tf.reshape(tf.stack(logs, axis=-1), [-1, len(maps)])
@@ -152,7 +154,7 @@ class Detector:
     @cached_property
     def _looking(self) -> tuple[Callable[[tf.Tensor], Found], Sequence[str]]:
         """What finds objects and proposals in a batch of files, and the devices that it is divided among."""
-        counted, devices = min(RECALLED, self.spec.proposals.before), inference_devices()
+        counted, devices = min(RECALLED, self.spec.proposals.before_testing or 0), inference_devices()
         return tf.function(spread(lambda files: self.found(files, counted), devices), autograph=False), devices
 
     def look(

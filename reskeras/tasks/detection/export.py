@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -95,10 +95,14 @@ class ServedDetector(tf.Module):
         }
 
     def features(self, image_bytes: tf.Tensor) -> Outputs:
-        """The shared feature map (B, h, w, C) that regions are pooled from, and `status` (B,); zeros where that is not
-        `ok`."""
+        """The shared map (B, h, w, C) that regions are pooled from, `features`, with a neck those of each stride, such
+        as `features4`; and `status` (B,). Zeros where that is not `ok`."""
         images, status = self._read(image_bytes)
-        return {"features": _where(tf.equal(status, READ), self._detector().features_on(images)), "status": status}
+        detector, was_read = self._detector(), tf.equal(status, READ)
+        levels = detector.plan.levels()
+        names = ["features"] if len(levels) == 1 else [f"features{level.stride:g}" for level in levels]
+        maps = (_where(was_read, each) for each in detector.features_on(images))
+        return {**dict(zip(names, maps, strict=True)), "status": status}
 
     def _read(self, image_bytes: tf.Tensor) -> tuple[Placed, tf.Tensor]:
         detector = self._detector()
@@ -122,7 +126,7 @@ def folded_detector(
     left = dict(weights)
     for name, part in plan.parts.items():
         parts[name], left = folded(part, left)
-    return replace(plan, **parts), left
+    return plan.with_parts(parts), left
 
 
 class SavedDetector:

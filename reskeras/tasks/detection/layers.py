@@ -5,8 +5,8 @@ All compute in float32 on boxes in pixels of the canvas. Importing this file reg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
@@ -16,8 +16,10 @@ import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly
 from reskeras.tasks.detection.align import roi_align
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.boxes import decoded, encoded, overlaps, share_inside, window_clipped
+from reskeras.tasks.detection.grid import Grid
 from reskeras.tasks.detection.matching import NEITHER, POSITIVE, in_ignored, matched
 from reskeras.tasks.detection.pooling import roi_pool
+from reskeras.tasks.detection.pyramid_align import pyramid_align
 from reskeras.tasks.detection.sampling import folded, sampled
 from reskeras.tasks.detection.suppression import suppressed
 
@@ -43,69 +45,88 @@ class _Float32Layer(keras.layers.Layer):
         return {"name": self.name, "trainable": self.trainable, **self.arguments}
 
 
-def _anchors(layer: Proposals | ProposalLosses, objectness: tf.Tensor) -> tf.Tensor:
-    """The anchors of a layer's fields for a map (B, H, W, A)."""
-    height, width = objectness.shape[1:3]
-    return tf.constant(
-        anchor_grid(height, width, layer.stride, layer.sizes, layer.ratios, layer.offsets, layer.rounded)
-    )
-
-
 def in_rows(values: tf.Tensor, width: int) -> tf.Tensor:
     """A map (B, H, W, A * width) as float32 (B, H * W * A, width), in the order of `anchor_grid`."""
     count = values.shape[1] * values.shape[2] * values.shape[3] // width
     return tf.cast(tf.reshape(values, [-1, count, width]), tf.float32)
 
 
-@REGISTERED
-class Proposals(_Float32Layer):
-    """Proposals of the RPN: the top `before` anchors of an image, decoded, clipped, NMS at `overlap`, the top `count`.
+class _AnchoredLayer(_Float32Layer):
+    """Base of layers on the anchors of one map or several: `levels` has for each map what `anchor_grid` needs besides
+    its size. Anchors with a share of `inside` or less of their area in the image are left out."""
 
-    Takes objectness (B, H, W, A), deltas (B, H, W, 4 A) and windows (B, 4); returns boxes float32 (B, count, 4), best
-    first, and their probabilities (B, count), padded with zero boxes of probability 0. Anchors with half of their area
-    or more outside the image are left out: `ProposalLosses` does not train them.
+    def __init__(self, *, name: str, levels: Sequence[Mapping[str, Any]], inside: float = INSIDE, **arguments: Any):
+        super().__init__(name, levels=[dict(level) for level in levels], inside=inside, **arguments)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Recreate it, also from what versions wrote that knew one map."""
+        if "levels" not in config:
+            level = {field: config.pop(field) for field in ("sizes", "ratios", "stride")}
+            config = {**config, "levels": [level]}
+        return cls(**config)
+
+    def divided(self, inputs: list[tf.Tensor]) -> tuple[list[_OfLevel], list[tf.Tensor]]:
+        """Objectness and deltas of each map with its anchors, and the other inputs."""
+        count = len(self.levels)
+        maps = zip(self.levels, inputs[:count], inputs[count : 2 * count], strict=True)
+        return [
+            _OfLevel(
+                tf.constant(anchor_grid(*_size(objectness), **level)),
+                in_rows(objectness, 1)[..., 0],
+                in_rows(deltas, 4),
+            )
+            for level, objectness, deltas in maps
+        ], inputs[2 * count :]
+
+
+class _OfLevel(NamedTuple):
+    """A map's anchors float32 (N, 4), their objectness (B, N) and deltas (B, N, 4)."""
+
+    anchors: tf.Tensor
+    objectness: tf.Tensor
+    deltas: tf.Tensor
+
+
+def _size(values: tf.Tensor) -> tuple[int, int]:
+    return values.shape[1], values.shape[2]
+
+
+@REGISTERED
+class Proposals(_AnchoredLayer):
+    """Proposals of the RPN: on each map the top `before` anchors of an image, decoded, clipped, NMS at `overlap`; of
+    all maps the top `count`.
+
+    Takes objectness (B, H, W, A) of each map, deltas (B, H, W, 4 A) of each, and windows (B, 4); returns boxes float32
+    (B, count, 4), best first, and their probabilities (B, count), padded with zero boxes of probability 0. Anchors that
+    `ProposalLosses` does not train are left out, and boxes with a side below `smallest` pixels.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        sizes: Sequence[float],
-        ratios: Sequence[float],
-        stride: float,
-        offsets: Sequence[float] | None = None,
-        rounded: bool = False,
-        before: int,
-        count: int,
-        overlap: float,
-        **base: Any,
-    ):
-        super().__init__(
-            name,
-            sizes=list(sizes),
-            ratios=list(ratios),
-            stride=stride,
-            offsets=offsets and list(offsets),
-            rounded=rounded,
-            before=before,
-            count=count,
-            overlap=overlap,
-            **base,
-        )
+    def __init__(self, *, name: str, before: int, count: int, overlap: float, smallest: float = SMALLEST, **base: Any):
+        super().__init__(name=name, before=before, count=count, overlap=overlap, smallest=smallest, **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Select the proposals."""
-        objectness, deltas, window = inputs
-        anchors = _anchors(self, objectness)
+        levels, (window,) = self.divided(inputs)
+        found = [self._of_level(level, window) for level in levels]
+        boxes, scores = (tf.concat(values, axis=1) for values in zip(*found, strict=True))
+        if len(levels) > 1:
+            scores, places = tf.math.top_k(scores, self.count)
+            boxes = tf.gather(boxes, places, batch_dims=1)
+        real = scores > -np.inf
+        return tf.where(real[..., tf.newaxis], boxes, 0.0), tf.where(real, tf.sigmoid(scores), 0.0)
+
+    def _of_level(self, level: _OfLevel, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Boxes (B, count, 4) of a map by descending score (B, count), -inf for padding."""
         # anchors outside the image are untrained; on a canvas that it half fills they could dominate the top
-        logits = tf.where(share_inside(anchors, window) > INSIDE, in_rows(objectness, 1)[..., 0], -np.inf)
-        best, places = tf.math.top_k(tf.stop_gradient(logits), min(self.before, anchors.shape[0]))
-        moves = tf.gather(tf.stop_gradient(in_rows(deltas, 4)), places, batch_dims=1)
-        boxes = window_clipped(decoded(moves, tf.gather(anchors, places)), window)
-        real = tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= SMALLEST, axis=-1)
+        trained = share_inside(level.anchors, window) > self.inside
+        logits = tf.stop_gradient(tf.where(trained, level.objectness, -np.inf))
+        best, places = tf.math.top_k(logits, min(self.before, level.anchors.shape[0]))
+        moves = tf.gather(tf.stop_gradient(level.deltas), places, batch_dims=1)
+        boxes = window_clipped(decoded(moves, tf.gather(level.anchors, places)), window)
+        real = tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= self.smallest, axis=-1)
         boxes, scores, _, valid = suppressed(boxes, tf.where(real, best, -np.inf), self.count, self.overlap)
-        real = tf.range(self.count) < valid[:, tf.newaxis]
-        return boxes, tf.where(real, tf.sigmoid(scores), 0.0)
+        return boxes, tf.where(tf.range(self.count) < valid[:, tf.newaxis], scores, -np.inf)
 
 
 @REGISTERED
@@ -164,11 +185,11 @@ class RegionTargets(_Float32Layer):
 
 @REGISTERED
 class RegionMaps(_Float32Layer):
-    """RoI pooling of the shared map: features (B, H, W, C), boxes (B, R, 4) to (B * R, size, size, C).
+    """RoI pooling: maps (B, H, W, C), then boxes (B, R, 4), to (B * R, size, size, C), in the precision of the maps.
 
-    `pool` is align (RoIAlign with `points` x `points` samples per bin) or max (RoI max pooling). The cells look at
-    `offsets` + i * `stride` pixels, by default half a stride. A region of less than `least` cells has as many. Computed
-    in the features' precision.
+    `pool` is align (RoIAlign with `points` x `points` samples per bin) or max (RoI max pooling). `levels` has for each
+    map its `stride` and the `offsets` in pixels that cell 0 looks at. Of several maps a region is pooled from one, see
+    `pyramid_align`, which `canonical` is for. A region of less than `least` cells has as many.
     """
 
     def __init__(
@@ -178,28 +199,51 @@ class RegionMaps(_Float32Layer):
         pool: str,
         size: int,
         points: int,
-        stride: float,
-        offsets: Sequence[float] | None = None,
+        levels: Sequence[Mapping[str, Any]],
+        canonical: float = 0.0,
         least: float = 0.0,
         **base: Any,
     ):
-        offsets = offsets and list(offsets)
-        super().__init__(name, pool=pool, size=size, points=points, stride=stride, offsets=offsets, least=least, **base)
+        levels = [dict(level) for level in levels]
+        super().__init__(
+            name, pool=pool, size=size, points=points, levels=levels, canonical=canonical, least=least, **base
+        )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Recreate it, also from what versions wrote that knew one map."""
+        if "levels" not in config:
+            stride = config.pop("stride")
+            config = {**config, "levels": [{"stride": stride, "offsets": [stride / 2] * 2}]}
+        return cls(**config)
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Pool each region."""
-        features, boxes = inputs
-        offsets = tf.constant(2 * self.offsets if self.offsets else [self.stride / 2] * 4)
-        cells = (boxes - offsets) / self.stride + 0.5
-        if self.least:
-            sides = tf.maximum(cells[..., 2:] - cells[..., :2], self.least)
-            cells = tf.concat([cells[..., :2], cells[..., :2] + sides], axis=-1)
-        maps = (
-            roi_align(features, cells, self.size, self.points)
-            if self.pool == "align"
-            else roi_pool(features, cells, self.size)
+        *maps, boxes = inputs
+        grids = [Grid(level["stride"], *level["offsets"]) for level in self.levels]
+        if len(maps) > 1:
+            found = pyramid_align(maps, boxes, grids, self.size, self.points, self.canonical, self.least)
+        elif self.pool == "align":
+            found = roi_align(maps[0], grids[0].cells(boxes, self.least), self.size, self.points)
+        else:
+            found = roi_pool(maps[0], grids[0].cells(boxes), self.size)
+        return tf.reshape(found, [-1, self.size, self.size, maps[0].shape[-1]])
+
+
+@REGISTERED
+class TopDown(keras.layers.Layer):
+    """A finer map (B, H, W, C) plus a coarser one, of half the size, rounded up, enlarged to nearest neighbours."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Enlarge and add. A broadcast, whose gradient is a sum and deterministic on every device."""
+        finer, coarser = inputs
+        shape = tf.shape(coarser)
+        doubled = tf.broadcast_to(
+            coarser[:, :, tf.newaxis, :, tf.newaxis], [shape[0], shape[1], 2, shape[2], 2, coarser.shape[-1]]
         )
-        return tf.reshape(maps, [-1, self.size, self.size, features.shape[-1]])
+        enlarged = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], coarser.shape[-1]])
+        height, width = (finer.shape[axis] or tf.shape(finer)[axis] for axis in (1, 2))
+        return finer + enlarged[:, :height, :width]
 
 
 @REGISTERED
@@ -226,59 +270,33 @@ class ByImage(_Float32Layer):
 
 
 @REGISTERED
-class ProposalLosses(_Float32Layer):
-    """The RPN's two losses per image, (B,): cross-entropy and smooth L1 over `sample` anchors.
+class ProposalLosses(_AnchoredLayer):
+    """The RPN's two losses per image, (B,): cross-entropy and smooth L1 over `sample` anchors of all maps.
 
-    Takes objectness (B, H, W, A), deltas (B, H, W, 4 A), windows (B, 4), objects' boxes (B, G, 4), labels (B, G) and
-    seeds (B, 2). Anchors with half of their area or more outside the image are not trained (arXiv:1506.01497, section
-    3.3 leaves out all that cross the boundary). Both losses are sums over the sample, divided by its size.
+    Takes objectness (B, H, W, A) of each map, deltas (B, H, W, 4 A) of each, windows (B, 4), objects' boxes (B, G, 4),
+    labels (B, G) and seeds (B, 2). Anchors with half of their area or more outside the image are not trained
+    (arXiv:1506.01497, section 3.3 leaves out all that cross the boundary). Both losses are sums over the sample,
+    divided by its size.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        sizes: Sequence[float],
-        ratios: Sequence[float],
-        stride: float,
-        offsets: Sequence[float] | None = None,
-        rounded: bool = False,
-        positive: float,
-        negative: float,
-        sample: int,
-        positives: int,
-        **base: Any,
-    ):
-        super().__init__(
-            name,
-            sizes=list(sizes),
-            ratios=list(ratios),
-            stride=stride,
-            offsets=offsets and list(offsets),
-            rounded=rounded,
-            positive=positive,
-            negative=negative,
-            sample=sample,
-            positives=positives,
-            **base,
-        )
+    def __init__(self, *, name: str, positive: float, negative: float, sample: int, positives: int, **base: Any):
+        super().__init__(name=name, positive=positive, negative=negative, sample=sample, positives=positives, **base)
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
-        objectness, deltas, window, boxes, labels, seeds = inputs
-        anchors = _anchors(self, objectness)
-        inside = share_inside(anchors, window) > INSIDE
+        levels, (window, boxes, labels, seeds) = self.divided(inputs)
+        anchors = tf.concat([level.anchors for level in levels], axis=0)
+        every = [tf.concat(values, axis=1) for values in list(zip(*levels, strict=True))[1:]]
+        inside = share_inside(anchors, window) > self.inside
         # the best anchor of an object must be one that is trained
         shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
         index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
         kind = tf.where(inside & ~in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
         chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
-        logits, moves = (
-            tf.gather(in_rows(values, width), chosen, batch_dims=1) for values, width in ((objectness, 1), (deltas, 4))
-        )
+        logits, moves = (tf.gather(values, chosen, batch_dims=1) for values in every)
         index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (index, kind))
         is_object = tf.cast(kind == POSITIVE, tf.float32)
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(is_object, logits[..., 0])
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(is_object, logits)
         wanted = encoded(tf.gather(boxes, index, batch_dims=1), tf.gather(anchors, chosen))
         count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
         return (

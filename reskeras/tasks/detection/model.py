@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
 import keras
 import tensorflow as tf
 
 from reskeras.graph.compile import PLAIN, Context, compile_plan
-from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.networks.detector_plan import OF_LEVELS, OF_REGIONS, DetectorPlan
 from reskeras.plans.plan import Plan
 from reskeras.tasks.detection.anchors import anchor_fields
 from reskeras.tasks.detection.layers import (
@@ -19,13 +19,17 @@ from reskeras.tasks.detection.layers import (
     RegionLosses,
     RegionMaps,
     RegionTargets,
+    TopDown,
     WithContext,
 )
 from reskeras.training.trained_model import TrainedModel
 
-OF_IMAGES = ("shared", "rpn", "objectness", "anchor_deltas")  # the parts that are applied to whole images
+EVERYWHERE = -1.0  # share of an anchor in the image, above which every anchor is
+TORCHVISION_SMALLEST = 1e-3  # pixels
 LOSSES = ("rpn_objectness", "rpn_boxes", "region_classes", "region_boxes")
 Tensor: TypeAlias = "keras.KerasTensor | tf.Tensor"
+Maps: TypeAlias = list[Tensor]  # those that heads run on, from the finest on
+Anchors: TypeAlias = tuple[list[Tensor], list[Tensor]]  # objectness and deltas of each map
 
 
 class Networks:
@@ -36,59 +40,72 @@ class Networks:
 
     def __init__(self, plan: DetectorPlan, context: Context = PLAIN, any_size: bool = False, cut: str | None = None):
         self.plan = plan
-        self.parts = {
-            name: compile_plan(
-                part, name, context, cut=cut if _holds(part, cut) else None, any_size=any_size and name in OF_IMAGES
+        self.parts = {}
+        for name, part in plan.parts.items():
+            several = name in OF_LEVELS and len(plan.levels()) > 1
+            self.parts[name] = compile_plan(
+                part,
+                name,
+                context,
+                outputs=plan.ends if name == "shared" and plan.neck else None,
+                cut=cut if _holds(part, cut) else None,
+                any_size=several or (any_size and name not in OF_REGIONS),
             )
-            for name, part in plan.parts.items()
-        }
         spec = plan.spec
+        self.pyramid = Pyramid(plan, self.parts, context.precision) if plan.neck else None
         self.maps = self.maps_on()
         self.with_context = WithContext(name="with_context") if spec.regions.context else None
         self.by_image = {name: ByImage(name=f"{name}_by_image") for name in ("logits", "box_deltas")}
 
     def maps_on(self, height: int | None = None, width: int | None = None) -> RegionMaps:
-        """What pools regions of the shared map of a canvas, by default of the detector's own size."""
-        regions, torchvision = self.plan.spec.regions, self.plan.spec.geometry == "torchvision"
+        """What pools regions of the maps of a canvas, by default of the detector's own size."""
+        spec = self.plan.spec
+        pooled = [level for level in self.plan.levels(height, width) if level.pooled]
         return RegionMaps(
             name="region_maps",
-            pool=regions.pool,
-            size=regions.size,
-            points=regions.points,
-            least=float(torchvision),
-            **asdict(self.plan.cells(height, width)),
+            pool=spec.regions.pool,
+            size=spec.regions.size or 0,
+            points=spec.regions.points,
+            levels=[{"stride": level.stride, "offsets": level.offsets} for level in pooled],
+            canonical=spec.neck.canonical if spec.neck else 0.0,
+            least=float(spec.geometry == "torchvision"),
         )
 
-    def features(self, image: Tensor) -> Tensor:
-        """The shared map (B, h, w, C) of canvases (B, H, W, channels)."""
-        return self.parts["shared"](image)
+    def features(self, image: Tensor) -> Maps:
+        """The maps (B, h, w, C) of canvases (B, H, W, channels): one, or those of the pyramid."""
+        shared = self.parts["shared"](image)
+        return self.pyramid(shared) if self.pyramid else [shared]
 
-    def anchors(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Objectness (B, h, w, A) and deltas (B, h, w, 4 A) of the anchors of a shared map."""
-        looked = self.parts["rpn"](features)
-        return self.parts["objectness"](looked), self.parts["anchor_deltas"](looked)
+    def anchors(self, features: Maps) -> Anchors:
+        """Objectness (B, h, w, A) and deltas (B, h, w, 4 A) of the anchors of each map."""
+        looked = [self.parts["rpn"](each) for each in features]
+        objectness, deltas = ([self.parts[name](each) for each in looked] for name in ("objectness", "anchor_deltas"))
+        return objectness, deltas
 
-    def proposals(self, anchors: tuple[Tensor, Tensor], window: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The `count` best proposals (B, count, 4) in windows (B, 4), and their probabilities (B, count)."""
-        spec = self.plan.spec
+    def proposals(self, anchors: Anchors, window: Tensor, count: int, before: int) -> tuple[Tensor, Tensor]:
+        """The `count` best proposals (B, count, 4) in windows (B, 4), of the `before` best anchors of each map, and
+        their probabilities (B, count)."""
         choose = Proposals(
             name="proposals",
             count=count,
-            **anchor_fields(self.plan),
-            before=spec.proposals.before,
-            overlap=spec.proposals.overlap,
+            before=before,
+            overlap=self.plan.spec.proposals.overlap,
+            **anchored(self.plan),
+            **({"smallest": TORCHVISION_SMALLEST} if self.plan.spec.geometry == "torchvision" else {}),
         )
-        return choose([*anchors, window])
+        objectness, deltas = anchors
+        return choose([*objectness, *deltas, window])
 
-    def pooled(self, features: Tensor, boxes: Tensor, window: Tensor) -> Tensor:
-        """Features of the last stage for boxes (B, R, 4) of a shared map: (B * R, F), with context (B * R, 2 F)."""
-        return self.of_maps(self.maps([features, boxes]), self.whole(features, window), boxes)
+    def pooled(self, features: Maps, boxes: Tensor, window: Tensor) -> Tensor:
+        """Features of the heads for boxes (B, R, 4) of maps: (B * R, F), with context (B * R, 2 F)."""
+        pooled = [each for each, level in zip(features, self.plan.levels(), strict=True) if level.pooled]
+        return self.of_maps(self.maps([*pooled, boxes]), self.whole(features, window), boxes)
 
-    def whole(self, features: Tensor, window: Tensor) -> Tensor | None:
+    def whole(self, features: Maps, window: Tensor) -> Tensor | None:
         """The RoI-pooled map (B, size, size, C) of the whole image, if the detector uses global context."""
         if self.with_context is None:
             return None
-        return self.maps([features, keras.ops.expand_dims(window, 1)])
+        return self.maps([*features, keras.ops.expand_dims(window, 1)])
 
     def of_maps(self, maps: Tensor, whole: Tensor | None, boxes: Tensor) -> Tensor:
         """As `pooled`, from the regions' maps (B * R, size, size, C) and the result of `whole`."""
@@ -103,6 +120,39 @@ class Networks:
         return logits, deltas
 
 
+class Pyramid:
+    """The wiring of a feature pyramid (arXiv:1612.03144 figure 3): lateral convolutions, the way down, smoothing, and
+    every second cell for the extra maps."""
+
+    def __init__(self, plan: DetectorPlan, parts: Mapping[str, keras.Model], precision: str):
+        self.ends, self.strides = plan.ends, [round(level.stride) for level in plan.levels() if level.pooled]
+        self.parts = parts
+        self.merges = [TopDown(name=f"merge{stride}", dtype=precision) for stride in self.strides[:-1]]
+        extra = range(len(plan.levels()) - len(self.ends))
+        self.extra = [keras.layers.MaxPooling2D(1, 2, name=f"extra{number + 1}", dtype=precision) for number in extra]
+
+    def __call__(self, shared: Mapping[str, Tensor]) -> Maps:
+        """The maps of the backbone's, by unit."""
+        laterals = [
+            self.parts[f"lateral{stride}"](shared[end]) for stride, end in zip(self.strides, self.ends, strict=True)
+        ]
+        merged = [laterals[-1]]
+        for lateral, merge in zip(reversed(laterals[:-1]), reversed(self.merges), strict=True):
+            merged.append(merge([lateral, merged[-1]]))
+        maps = [
+            self.parts[f"smooth{stride}"](each) for stride, each in zip(self.strides, reversed(merged), strict=True)
+        ]
+        for pool in self.extra:
+            maps.append(pool(maps[-1]))
+        return maps
+
+
+def anchored(plan: DetectorPlan) -> dict[str, Any]:
+    """The fields that layers on anchors share; torchvision leaves out no anchor."""
+    everywhere = {"inside": EVERYWHERE} if plan.spec.geometry == "torchvision" else {}
+    return {"levels": [anchor_fields(plan, level) for level in plan.levels()], **everywhere}
+
+
 def _holds(part: Plan, endpoint: str | None) -> bool:
     return endpoint is not None and any(endpoint in (unit.name, unit.stage_name) for unit in part.units)
 
@@ -114,7 +164,8 @@ def detector_model(plan: DetectorPlan, name: str, context: Context = PLAIN) -> k
     image = keras.Input(plan.input_shape, name="image", dtype="float32")
     window = keras.Input((4,), name="window", dtype="float32")
     features = networks.features(image)
-    boxes, objectness = networks.proposals(networks.anchors(features), window, plan.spec.proposals.testing)
+    anchors, proposed = networks.anchors(features), plan.spec.proposals
+    boxes, objectness = networks.proposals(anchors, window, proposed.testing, proposed.before_testing or 0)
     logits, deltas = networks.told(networks.pooled(features, boxes, window), boxes)
     return keras.Model(
         {"image": image, "window": window},
@@ -141,13 +192,13 @@ def training_model(
     anchors = networks.anchors(features)
     about_anchors = ProposalLosses(
         name="rpn_losses",
-        **anchor_fields(plan),
+        **anchored(plan),
         positive=spec.proposals.positive,
         negative=spec.proposals.negative,
         sample=spec.proposals.sample,
         positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
-    )([*anchors, window, *objects])
-    proposals, _ = networks.proposals(anchors, window, spec.proposals.training)
+    )([*anchors[0], *anchors[1], window, *objects])
+    proposals, _ = networks.proposals(anchors, window, spec.proposals.training, spec.proposals.before)
     regions, *targets = RegionTargets(
         name="region_targets",
         classes=classes,

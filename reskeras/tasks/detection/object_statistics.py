@@ -10,7 +10,7 @@ import numpy as np
 
 from reskeras.data.source import Source
 from reskeras.data.survey import Sizes, size_range
-from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.networks.detector_plan import DetectorPlan, Level
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_sides
 from reskeras.tasks.detection.object_warnings import capped, class_warnings, size_warnings
 from reskeras.tasks.detection.objects import Objects
@@ -138,16 +138,20 @@ def canvas_boxes(split: Objects, height: int, width: int) -> tuple[np.ndarray, n
 
 
 def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:
-    """The largest overlap (n,) of boxes (n, 4) on the canvas with any anchor of the plan's grid.
+    """The largest overlap (n,) of boxes (n, 4) on the canvas with any anchor of the plan.
 
-    Of anchors of one shape the nearest one in both directions overlaps most, so only one of each shape is evaluated.
+    Of anchors of one shape on one map the nearest one in both directions overlaps most, so only that is evaluated.
     """
-    fields = anchor_fields(plan)
+    best = [_best_of(boxes, level, anchor_fields(plan, level)) for level in plan.levels()]
+    return np.max(best, axis=0)
+
+
+def _best_of(boxes: np.ndarray, level: Level, fields: dict[str, Any]) -> np.ndarray:
+    """`best_overlaps` with the anchors of one map."""
     shapes = anchor_sides(fields["sizes"], fields["ratios"], fields["rounded"])
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    looks = plan.cells()
-    cells = np.clip(np.round((centres - looks.offsets) / looks.stride), 0, np.array(plan.map_shape[:2]) - 1)
-    off = np.abs(cells * looks.stride + looks.offsets - centres)[:, np.newaxis]
+    cells = np.clip(np.round((centres - level.offsets) / level.stride), 0, np.array(level.shape[:2]) - 1)
+    off = np.abs(cells * level.stride + level.offsets - centres)[:, np.newaxis]
     sides = sides[:, np.newaxis]
     common = np.clip((sides + shapes) / 2 - off, 0, np.minimum(sides, shapes)).prod(axis=-1)
     return (common / (sides.prod(axis=-1) + shapes.prod(axis=-1) - common)).max(axis=1, initial=0)

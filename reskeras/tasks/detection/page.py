@@ -185,6 +185,24 @@ def _parts(runs: Sequence[Material]) -> Iterator[Table]:
             yield _parts_of(run, "" if len(runs) == 1 else f", {run.name}")
 
 
+def _of_neck(name: str) -> str:
+    """What a convolution of a pyramid is for."""
+    kind = name.rstrip("0123456789")
+    what = {"lateral": "the backbone's map", "smooth": "the sum of it and the coarser map"}[kind]
+    return f"a pyramid's convolution of {what} of stride {name.removeprefix(kind)}"
+
+
+def _use(runs: Sequence[Material]) -> str:
+    """How the detectors compute their backbones."""
+    specs = [run.plan.spec for run in runs]
+    ends = " or ".join(dict.fromkeys(str(spec.shared) for spec in specs if not spec.neck))
+    said = [f"a detector computes it up to {ends} once per image, and the rest, without the logits, once per region"]
+    said = said if ends else []
+    if any(spec.neck for spec in specs):
+        said.append(f"one with a neck computes {'all of it' if ends else 'it'} once per image, without the head")
+    return "; ".join(said)
+
+
 def _parts_of(run: Material, of: str) -> Table:
     total, rows = run.plan.multiply_adds, []
     for name, (cost, often) in run.plan.costs().items():
@@ -196,9 +214,9 @@ def _parts_of(run: Material, of: str) -> Table:
                 shape,
                 f"{cost.parameters:,}",
                 f"{cost.multiply_adds:,}",
-                f"{often:,}",
+                f"{often:,.4g}" if often < 1000 else f"{often:,.0f}",
                 f"{spent / total:.1%}",
-                PARTS[name],
+                PARTS.get(name) or _of_neck(name),
             ]
         )
     spec = run.plan.spec
@@ -207,8 +225,8 @@ def _parts_of(run: Material, of: str) -> Table:
     pooling = "RoIAlign" if regions.pool == "align" else "RoI pooling"
     context = ", each with the whole image as context" if regions.context else ""
     notes = [
-        f"{run.plan.anchors} anchors at each position of the shared map: sides of {sizes} pixels on the canvas, "
-        f"height/width ratios of {ratios}.",
+        f"{run.plan.anchors} anchors at each position of {'the maps' if spec.neck else 'the shared map'}: sides of "
+        f"{sizes} pixels on the canvas, height/width ratios of {ratios}.",
         f"Regions are {regions.size}x{regions.size} cells by {pooling}{context}.",
     ]
     columns = ["part", "output", "parameters", "multiply-adds", "times", "share", MEANING]
@@ -223,12 +241,8 @@ def _backbones(runs: Sequence[Material]) -> Iterator[Plot]:
         name if names.count(name) == 1 else f"{name} of {run.name}": run.plan.network
         for name, run in zip(names, runs, strict=True)
     }
-    ends = " or ".join(dict.fromkeys(run.plan.spec.shared for run in runs))
     for each in networks_of(plans):
-        caption = (
-            f"{each.image.caption} These are figures as a classifier: the detector computes it up to {ends} once per "
-            "image, and the rest, without the logits, once per region."
-        )
+        caption = f"{each.image.caption} These are figures as a classifier: {_use(runs)}."
         title = each.title.replace("Network", "Backbone", 1)
         yield replace(each, title=title, image=replace(each.image, caption=caption))
 

@@ -36,7 +36,7 @@ def test_the_default_is_exact_and_others_are_refused():
     assert reskeras.detector("resnet-18").geometry == "exact"
     with pytest.raises(ReskerasError, match="geometry: 'exakt' is not one of exact, cell, torchvision; did you mean"):
         reskeras.detector("resnet-18", settings=("geometry=exakt",))
-    with pytest.raises(ReskerasError, match="geometry: torchvision needs regions.pool align, not max"):
+    with pytest.raises(ReskerasError, match=r"geometry: torchvision needs regions\.pool align, not max"):
         reskeras.detector("resnet-18", settings=("geometry=torchvision", "regions.pool=max"))
 
 
