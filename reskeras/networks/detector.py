@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -160,7 +160,7 @@ class DetectorSpec(Spec):
         ),
     ] = None
     neck: Annotated[
-        Neck | None,  # type: ignore[valid-type]  # made of a table
+        Neck | None,
         Field(description="fpn: heads on a feature pyramid; null: the last stages judge regions of one map (C4)"),
     ] = None
     anchors: AnchorSpec = AnchorSpec()
@@ -196,7 +196,7 @@ class DetectorSpec(Spec):
         if len(network.stages) < 2:
             raise ReskerasError("backbone: a single stage cannot be split between image and regions; use two or more")
         plan = network.lower()
-        split = self._on_pyramid(plan) if self.neck else self._on_one_map(network, plan)
+        split = self._on_pyramid(plan, self.neck) if self.neck else self._on_one_map(network, plan)
         each = len(split["sizes"]) // (len(split["neck"].levels()) if split["neck"] else 1)
         for first in range(0, len(split["sizes"]), each):
             if len({*split["sizes"][first : first + each]}) < each:
@@ -222,7 +222,8 @@ class DetectorSpec(Spec):
                 f"shared: {shared!r} leaves no unit for the regions, or none for the image; choose a "
                 f"stage such as stage{len(network.stages) - 1}"
             )
-        if foreign := [name for name in OF_NECKS if name in self.regions.sparse()]:
+        fields = RegionSpec.model_fields
+        if foreign := [name for name in OF_NECKS if getattr(self.regions, name) != fields[name].default]:
             raise ReskerasError(f"regions.{foreign[0]}: only with a neck; without one the last stages judge regions")
         shorter = min(network.input_shape[:2])
         return {
@@ -233,14 +234,14 @@ class DetectorSpec(Spec):
             "size": 14,
         }
 
-    def _on_pyramid(self, plan: Plan) -> dict[str, Any]:
+    def _on_pyramid(self, plan: Plan, neck: FpnSpec) -> dict[str, Any]:
         """What is decided with a neck."""
         if self.shared is not None:
             raise ReskerasError(f"shared: {self.shared!r} contradicts neck, with which the whole backbone is shared")
         if self.regions.context or self.regions.pool != "align":
             field = "context" if self.regions.context else "pool"
             raise ReskerasError(f"regions.{field}: {getattr(self.regions, field)} only without a neck")
-        neck = cast(FpnSpec, self.neck).decided_on(plan)
+        neck = neck.decided_on(plan)
         levels, sizes = neck.levels(), self.anchors.sizes
         if sizes and len(sizes) % len(levels):
             raise ReskerasError(

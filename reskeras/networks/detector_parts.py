@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector import DetectorSpec, RegionSpec
 from reskeras.networks.lower import Maker
 from reskeras.networks.neck import FpnSpec, endpoints
 from reskeras.networks.orders import ORDERS
@@ -25,10 +25,10 @@ def shared_plan(spec: DetectorSpec, network: Plan) -> tuple[Plan, tuple[str, ...
     return network.slice(until=ends[-1]), ends
 
 
-def pyramid_parts(spec: DetectorSpec, maker: Maker, shared: Plan, ends: tuple[str, ...]) -> dict[str, Plan]:
+def pyramid_parts(neck: FpnSpec, maker: Maker, shared: Plan, ends: tuple[str, ...]) -> dict[str, Plan]:
     """The convolutions of a pyramid by name, each for its own map: lateral ones of the backbone's maps, then those that
     smooth the merged maps, from the finest on."""
-    neck, found = _neck(spec), dict[str, Plan]()
+    found = dict[str, Plan]()
     for kind, kernel in (("lateral", 1), ("smooth", 3)):
         for stride, end in zip(neck.strides or (), ends, strict=True):
             shape = shared.slice(until=end).output_shape
@@ -74,9 +74,8 @@ def region_plan(spec: DetectorSpec, network: Plan, shared: Plan) -> Plan:
     return Plan(units=(*network.units[after:-1], pooling), input_shape=(size, size, shared.output_shape[-1]))
 
 
-def dense_regions(spec: DetectorSpec, maker: Maker) -> Plan:
+def dense_regions(regions: RegionSpec, neck: FpnSpec, maker: Maker) -> Plan:
     """Convolutions and dense layers on a region's part of a pyramid's map."""
-    neck, regions = _neck(spec), spec.regions
     nodes: list[Node] = []
     for number in range(1, regions.convs + 1):
         nodes += _conv(maker, f"region_conv{number}", 3, neck.width, neck.bn, relu=True)
@@ -86,11 +85,6 @@ def dense_regions(spec: DetectorSpec, maker: Maker) -> Plan:
         nodes.append(op.Relu(name=f"region_dense{number}_relu"))
     size = regions.size or 0
     return _plan("regions", tuple(nodes), (size, size, neck.width))
-
-
-def _neck(spec: DetectorSpec) -> FpnSpec:
-    assert isinstance(spec.neck, FpnSpec)  # of a detector that has one
-    return spec.neck
 
 
 def _activated(maker: Maker, plan: Plan, end: str, prefix: str) -> Sequence:

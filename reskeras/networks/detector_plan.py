@@ -16,7 +16,6 @@ from reskeras.errors import ReskerasError
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_parts import dense_regions, detection_parts, pyramid_parts, region_plan, shared_plan
 from reskeras.networks.lower import Maker
-from reskeras.networks.neck import endpoints
 from reskeras.plans.complexity import Complexity
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
@@ -178,9 +177,12 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     resolved = spec.backbone.decided()
     network, maker = resolved.lower(), Maker(resolved)
     shared, ends = shared_plan(spec, network)
-    neck = pyramid_parts(spec, maker, shared, ends) if spec.neck else {}
-    first = neck[f"smooth{endpoints_by_name(network)[ends[0]]}"] if neck else shared
-    regions = dense_regions(spec, maker) if spec.neck else region_plan(spec, network, shared)
+    if spec.neck:
+        neck = pyramid_parts(spec.neck, maker, shared, ends)
+        finest = min(spec.neck.strides or ())
+        first, regions = neck[f"smooth{finest}"], dense_regions(spec.regions, spec.neck, maker)
+    else:
+        neck, first, regions = {}, shared, region_plan(spec, network, shared)
     plan = DetectorPlan(
         spec=spec,
         network=network,
@@ -192,11 +194,6 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
     )
     _check_counts(plan)
     return plan
-
-
-def endpoints_by_name(network: Plan) -> dict[str, int]:
-    """The stride of the last unit at each."""
-    return {name: stride for stride, name in endpoints(network).items()}
 
 
 def _check_counts(plan: DetectorPlan) -> None:

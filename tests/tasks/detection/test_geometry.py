@@ -16,7 +16,7 @@ from reskeras.tasks.detection.layers import Proposals, RegionLosses, RegionMaps
 
 def cells(geometry, network="resnet-18", size=(224, 224), **fields):
     spec = reskeras.detector(network, input_shape=(*size, 3), settings=(f"geometry={geometry}",), **fields)
-    return lower_detector(spec).cells()
+    return lower_detector(spec).levels()[0]
 
 
 @pytest.mark.parametrize(("geometry", "offset"), [("exact", 0.5), ("cell", 8), ("torchvision", 0)])
@@ -27,8 +27,8 @@ def test_of_resnet_18_with_symmetric_padding(geometry, offset):
 
 def test_it_depends_on_the_canvas_where_padding_does():
     plan = lower_detector(reskeras.detector("resnet-50", input_shape=(224, 225, 3), padding="same"))
-    assert plan.cells().offsets == (3.5, 0.5)
-    assert plan.cells(225, 224).offsets == (0.5, 3.5)
+    assert plan.levels()[0].offsets == (3.5, 0.5)
+    assert plan.levels(225, 224)[0].offsets == (0.5, 3.5)
     assert [field.middle for field in receptive_field(plan.shared)] == [3.5, 0.5]
 
 
@@ -55,7 +55,7 @@ def earlier(copied_detector):
 def test_a_run_without_the_fields_means_what_it_meant(earlier, copied_detector):
     spec = spec_of(earlier)
     assert (spec.geometry, spec.regions.beta) == ("cell", 1.0)
-    assert reskeras.DetectorRun(earlier).plan.cells().offsets == (2.0, 2.0)
+    assert reskeras.DetectorRun(earlier).plan.levels()[0].offsets == (2.0, 2.0)
     kept = laid_over(spec, {"detections.score": 0.3})
     assert (kept.geometry, kept.regions.beta) == ("cell", 1.0)
 
@@ -78,10 +78,13 @@ def test_layers_saved_by_earlier_versions_mean_what_they_meant():
     maps = {"pool": "align", "size": 2, "points": 2, "stride": 8.0}
     features = np.random.default_rng(0).normal(size=(1, 6, 6, 1)).astype(np.float32)
     boxes = np.float32([[[8, 8, 24, 40]]])
-    earlier, now = RegionMaps(name="m", **maps), RegionMaps(name="m", **maps, offsets=[4.0, 4.0])
+    stride = maps.pop("stride")
+    earlier = RegionMaps.from_config({"name": "m", "stride": stride, **maps})
+    now = RegionMaps(name="m", **maps, levels=[{"stride": stride, "offsets": [4.0, 4.0]}])
     np.testing.assert_array_equal(earlier([features, boxes]), now([features, boxes]))
-    proposing = {**shapes, "before": 9, "count": 4, "overlap": 0.7, "name": "p"}
+    proposing = {"before": 9, "count": 4, "overlap": 0.7, "name": "p"}
     inputs = [features, np.tile(features, 4) / 4, np.float32([[0, 0, 48, 48]])]
-    earlier, now = Proposals.from_config(proposing), Proposals(**proposing, offsets=[4.0, 4.0], rounded=False)
+    earlier = Proposals.from_config({**proposing, **shapes})
+    now = Proposals(**proposing, levels=[{**shapes, "offsets": [4.0, 4.0], "rounded": False}])
     np.testing.assert_array_equal(earlier(inputs)[0], now(inputs)[0])
     assert RegionLosses.from_config({"name": "l", "classes": 2}).beta == 1.0

@@ -67,7 +67,9 @@ def share_inside(anchor, window=WINDOW[0]):
 def test_proposals_are_the_best_moved_anchors_suppressed():
     objectness, deltas = maps()
     anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
-    found, probability = Proposals(name="p", **SHAPES, before=50, count=20, overlap=0.5)([objectness, deltas, WINDOW])
+    found, probability = Proposals(name="p", levels=[SHAPES], before=50, count=20, overlap=0.5)(
+        [objectness, deltas, WINDOW]
+    )
     scores, moves = objectness.reshape(-1), deltas.reshape(-1, 4)
     order = [index for index in np.argsort(-scores) if share_inside(anchors[index]) > 0.5][:50]
     boxes = np.array([np.clip(moved(anchors[index], moves[index]), 0, [38, 54, 38, 54]) for index in order])
@@ -88,7 +90,7 @@ def test_what_lies_beside_the_image_is_not_proposed_however_sure():
     """Nothing is learned there, and its anchors must not take the places of those that are in the image."""
     objectness, deltas = maps()
     window = np.float32([[0, 0, 16, 54]])
-    layer = Proposals(name="p", **SHAPES, before=12, count=12, overlap=0.9)
+    layer = Proposals(name="p", levels=[SHAPES], before=12, count=12, overlap=0.9)
     expected = [values.numpy() for values in layer([objectness, deltas, window])]
     objectness[:, 4:] = 9
     assert np.count_nonzero(expected[1]) > 6
@@ -99,7 +101,7 @@ def test_what_lies_beside_the_image_is_not_proposed_however_sure():
 def test_the_proposal_losses_are_those_of_the_paper():
     objectness, deltas = maps(1)
     anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
-    layer = ProposalLosses(name="l", **SHAPES, positive=0.6, negative=0.3, sample=1000, positives=500)
+    layer = ProposalLosses(name="l", levels=[SHAPES], positive=0.6, negative=0.3, sample=1000, positives=500)
     entropy, boxes = layer([objectness, deltas, WINDOW, OBJECTS[None], LABELS[None], np.int32([[0, 1]])])
     over = measured_overlaps(anchors, OBJECTS[:2])
     best = over.max(axis=0)
@@ -128,14 +130,14 @@ def test_an_object_that_an_anchor_beyond_the_image_fits_best_is_learned_by_anoth
     long = np.float32([[0, 0, 8, 54]])
     best = anchors[measured_overlaps(anchors, long)[:, 0].argmax()]
     assert share_inside(best, long[0]) < 0.5
-    layer = ProposalLosses(name="l", **SHAPES, positive=0.7, negative=0.3, sample=64, positives=32)
+    layer = ProposalLosses(name="l", levels=[SHAPES], positive=0.7, negative=0.3, sample=64, positives=32)
     _, boxes = layer([*maps(4), long, long[None], np.int32([[0]]), np.int32([[0, 1]])])
     assert float(boxes[0]) > 0
 
 
 def test_an_image_without_objects_teaches_background_alone():
     objectness, deltas = maps(2)
-    layer = ProposalLosses(name="l", **SHAPES, positive=0.7, negative=0.3, sample=64, positives=32)
+    layer = ProposalLosses(name="l", levels=[SHAPES], positive=0.7, negative=0.3, sample=64, positives=32)
     nothing = np.full((1, 3), PADDING, np.int32)
     entropy, boxes = layer([objectness, deltas, WINDOW, np.zeros((1, 3, 4), np.float32), nothing, np.int32([[0, 1]])])
     assert float(boxes[0]) == 0
@@ -191,7 +193,7 @@ def test_a_region_in_an_ignored_object_is_no_background():
     _, labels, _, weights = targets(np.float32([[11, 31, 33, 50], [20, 0, 38, 20]]), ignored)
     assert labels[weights > 0].tolist() == [1, 2]
     objectness, deltas = maps(3)
-    layer = ProposalLosses(name="l", **SHAPES, positive=0.7, negative=0.3, sample=1000, positives=500)
+    layer = ProposalLosses(name="l", levels=[SHAPES], positive=0.7, negative=0.3, sample=1000, positives=500)
     inputs = [objectness, deltas, WINDOW, OBJECTS[None]]
     whole = np.float32([[[0, 0, 38, 54], [0, 0, 0, 0], [0, 0, 0, 0]]])
     seed = np.int32([[0, 1]])
@@ -246,16 +248,18 @@ def test_context_goes_with_the_regions_of_its_image():
 def test_regions_are_pooled_where_the_cells_look(pool):
     features = tf.constant(np.random.default_rng(0).normal(size=(1, 9, 7, 3)), tf.float32)
     boxes = tf.constant([[[16.0, 8, 48, 40], [3, 5, 30, 21]]])
-    fields = {"pool": pool, "size": 3, "points": 2, "stride": 8.0}
-    middle = RegionMaps(name="m", **fields)([features, boxes])
-    shifted = RegionMaps(name="s", **fields, offsets=(0.5, 7.0))([features, boxes + [-3.5, 3, -3.5, 3]])
-    assert np.allclose(middle, shifted, atol=1e-5)
+    middle, shifted = (
+        RegionMaps(name="m", pool=pool, size=3, points=2, levels=[{"stride": 8.0, "offsets": offsets}])
+        for offsets in ((4.0, 4.0), (0.5, 7.0))
+    )
+    moved = boxes + tf.constant([-3.5, 3, -3.5, 3])
+    assert np.allclose(middle([features, boxes]), shifted([features, moved]), atol=1e-5)
 
 
 @pytest.mark.parametrize("pool", ["align", "max"])
 def test_the_map_of_a_region_is_the_part_of_the_image_it_covers(pool):
     features = tf.reshape(tf.range(64.0), [1, 8, 8, 1])
-    layer = RegionMaps(name="m", pool=pool, size=2, points=2, stride=8.0)
+    layer = RegionMaps(name="m", pool=pool, size=2, points=2, levels=[{"stride": 8.0, "offsets": (4.0, 4.0)}])
     found = layer([features, tf.constant([[[16, 16, 48, 48]]], tf.float32)]).numpy()[0, ..., 0]
     part = features.numpy()[0, 2:6, 2:6, 0].reshape(2, 2, 2, 2)
     expected = part.mean(axis=(1, 3)) if pool == "align" else part.max(axis=(1, 3))

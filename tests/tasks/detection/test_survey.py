@@ -58,7 +58,7 @@ def test_what_no_anchor_covers_is_told(source):
 
 
 @pytest.mark.parametrize(
-    "settings", [(), ("anchors.sizes=[8, 30]", "anchors.ratios=[0.3, 1, 4]", "geometry=torchvision")]
+    "settings", [(), ("anchors.sizes=[8, 30]", "anchors.ratios=[0.3, 1, 4]", "geometry=torchvision"), ("neck=fpn",)]
 )
 @pytest.mark.parametrize("shape", [(96, 128, 3), (200, 200, 3), (61, 173, 3)])
 def test_the_best_anchor_is_that_of_the_whole_grid(settings, shape):
@@ -67,7 +67,7 @@ def test_the_best_anchor_is_that_of_the_whole_grid(settings, shape):
     boxes, labels = canvas_boxes(objects, *shape[:2])
     assert len(boxes) == len(labels) == int((~objects.ignored).sum()) > 50
     assert boxes[:, 2:].max(axis=0)[0] <= shape[0] and boxes[:, 3].max() <= shape[1]
-    grid = anchor_grid(*chosen.map_shape[:2], **anchor_fields(chosen))
+    grid = np.concatenate([anchor_grid(*level.shape[:2], **anchor_fields(chosen, level)) for level in chosen.levels()])
     np.testing.assert_allclose(best_overlaps(boxes, chosen), measured_overlaps(boxes, grid).max(axis=1), atol=1e-5)
 
 
