@@ -15,13 +15,8 @@ Kind = TypeVar("Kind", bound=Spec)
 
 # setting one drops the other
 REPLACES = {"depth": "stages", "stages": "depth"}
-SHORTHANDS = (
-    "stages",
-    "skip",
-    "optimizer",
-    "loss",
-    "neck",
-)  # fields whose values may stand alone for one of their own fields
+# fields whose values may stand alone for one of their own fields
+SHORTHANDS = ("stages", "skip", "optimizer", "loss", "neck")
 
 
 def overridden(base: Kind, fields: dict[str, Any], settings: tuple[str, ...]) -> Kind:

@@ -37,8 +37,8 @@ def identifying(spec: Spec, without: Collection[str], later: Sequence[str] = LAT
 
 
 def _drop(spec: Any, data: Any, path: Sequence[str], meant: Any) -> None:
-    """Take the field at `path` out of `data`, which `spec` was dumped to, where it is `meant`, or has its default if that
-    is DEFAULT; of each entry of a list."""
+    """Take the field at `path` out of `data`, which `spec` was dumped to, of each entry of a list, where its value is
+    `meant`; for DEFAULT where it is the field's default."""
     if isinstance(spec, tuple):
         for each, part in zip(spec, data, strict=True):
             _drop(each, part, path, meant)

@@ -88,7 +88,7 @@ def test_the_geometry_of_each_map():
 
 
 def test_what_does_not_go_with_a_neck_is_refused():
-    assert "neck.strides: the backbone has no map of stride 64, only 2, 4, 8, 16, 32" in refused(
+    assert "neck.strides: the backbone has no map of stride 64, only 4, 8, 16, 32" in refused(
         "neck.strides=[32, 64]"
     )
     assert "16 after 4: each stride should be twice the one before" in refused("neck.strides=[4, 16]")
