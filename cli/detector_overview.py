@@ -144,8 +144,9 @@ class DetectorOverview:
             return "shared", spec.shared or "", told
         levels = plan.levels()
         strides = ", ".join(f"{level.stride:g}" for level in levels)
-        extra = f", the last {spec.neck.extra} for proposals alone" if spec.neck.extra else ""
-        return "neck", spec.neck.kind, f"maps of strides {strides}, {spec.neck.width} channels{extra}"
+        last = "the last" if spec.neck.extra == 1 else f"the last {spec.neck.extra}"
+        extra = f", {last} for proposals alone" if spec.neck.extra else ""
+        return "neck", spec.neck.kind, f"maps of {spec.neck.width} channels at strides {strides}{extra}"
 
     def _totals(self) -> list[tuple[str, str, str]]:
         total, regions = self.total(), self.plan.spec.regions.sample
