@@ -61,7 +61,7 @@ class TestTrainAndUse:
         assert ElementTree.parse(tmp_path / "curves.svg").getroot().tag.endswith("svg")
 
     def test_without_pycocotools_it_says_how_to_get_cocos_figures(self, trained, monkeypatch):
-        monkeypatch.setattr("reskeras.tasks.detection.detection_evaluation.find_spec", lambda name: None)
+        monkeypatch.setattr("reskeras.tasks.detection.detection_evaluation.has_pycocotools", lambda: False)
         shown = printed("detect", "evaluate", trained[1])
         assert "pip install 'reskeras[detect]'" in shown
         assert "0.5 to 0.95  COCO" not in shown

@@ -188,8 +188,9 @@ def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
 def test_losses_are_drawn_as_they_were_logged(detector_run):
     rows = detector_run.folder.metrics()
     figure = draw_losses({"a": rows, "b": rows[:3]}, LOSSES)
-    drawn_ = [axis for axis in figure.axes if axis.lines]
-    assert len(drawn_) == 1 + len(LOSSES)
+    *drawn_, precision = [axis for axis in figure.axes if axis.lines]
+    shown = [100 * row["val_average_precision"] for row in rows]
+    np.testing.assert_allclose(precision.lines[1].get_ydata(), shown)
     for axis, name in zip(drawn_, ("loss", *LOSSES), strict=True):
         thin, bold, other, _ = axis.lines
         np.testing.assert_allclose(thin.get_ydata(), [row[name] for row in rows])
@@ -197,6 +198,8 @@ def test_losses_are_drawn_as_they_were_logged(detector_run):
         assert len(other.get_xdata()) == 3
         assert thin.get_linewidth() < bold.get_linewidth()
     assert f"a ends after {len(rows)} epochs" in losses_in_words({"a": rows})
+    earlier = [{name: value for name, value in row.items() if "precision" not in name} for row in rows]
+    assert len([axis for axis in draw_losses({"a": earlier}, LOSSES).axes if axis.lines]) == 1 + len(LOSSES)
 
 
 def test_gains_are_drawn_as_they_were_measured():
