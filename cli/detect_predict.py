@@ -59,6 +59,7 @@ def command(
     paths: tuple[Path, ...],
     score: float | None,
     looked: dict[str, Any],
+    others: tuple[Path, ...],
     out: Path | None,
     csv: Path | None,
     as_json: bool,
@@ -72,9 +73,10 @@ def command(
     A box is given by its edges in pixels of the image as displayed, from the upper left corner. With --url there is no
     RUN: the files (JPEG or PNG) are sent to TensorFlow Serving, which answers with the served model's own settings.
     """
-    if served is not None and (out or score is not None or any(looked.values())):
+    if served is not None and (out or score is not None or others or any(looked.values())):
         raise click.UsageError(
-            "--url uses the served model's own settings; leave out --out, --score, --refine, --scales and --canonical"
+            "--url uses the served model's own settings; leave out --out, --score, --with, --refine, --scales and "
+            "--canonical"
         )
     if served is not None:
         ANSWERS.tell(paths, served.detect, csv, as_json)
@@ -85,4 +87,6 @@ def command(
 
     opened, options = DetectorRun(run), Options(**looked)  # errors in these are raised before the files are read
     check_score(score)
-    ANSWERS.tell(paths, lambda files, broken: opened.predict(files, out, score, options, broken), csv, as_json, out)
+    ANSWERS.tell(
+        paths, lambda files, broken: opened.predict(files, out, score, options, broken, others), csv, as_json, out
+    )

@@ -102,7 +102,7 @@ class RegionSpec(Spec):
     size: Annotated[int, whole(2, 64), Field(description="Height and width of a region's feature map")] = 14
     points: Annotated[int, whole(1, 8), Field(description="RoIAlign's sampling points per cell, along one side")] = 2
     context: Annotated[
-        bool, Field(description="Append features of the whole image to those of each region (v1 appendix A)")
+        bool, Field(description="Append features of the whole image to those of each region (v1 appendix B)")
     ] = False
     sample: Annotated[int, whole(2, 1024), Field(description="Regions per image in training")] = 128
     sample_share: Annotated[Share, Field(description="Maximum fraction of positives among them")] = 0.25
