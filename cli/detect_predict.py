@@ -33,6 +33,7 @@ ANSWERS = AnswerFormat(("image", "class", "score", "top", "left", "bottom", "rig
     "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg\n"
     "  reskeras detect predict saved_models/resnet-18-detector-bccd photos --score 0.5 --out found --csv found.csv\n"
     "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg --refine --json\n"
+    "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg --with saved_models/other-detector\n"
     "  reskeras detect predict --url http://localhost:8501/v1/models/resnet-18-detector cells.jpg",
 )
 @click.argument(

@@ -48,22 +48,23 @@ class DetectorRun(Run[Objects]):
 
     @preserved()
     def detector(
-        self,
-        options: Options = Options(),
-        score: float | None = None,
-        others: Other | Sequence[Other] = (),
-        order: Sequence[int] | None = None,
+        self, options: Options = Options(), score: float | None = None, others: Other | Sequence[Other] = ()
     ) -> Detector:
         """The best model, ready for image files; `score` overrides the detector's own score threshold.
 
         With `others`, runs or their folders, it is an ensemble of this and at most 7 others (v1 appendix B): each, on
         its own canvas and with the same `options`, classifies the proposals of all; probabilities and boxes are
-        averaged. Which boxes are detections is decided by this detector's settings. ReskerasError (status 2) for a run
-        with other classes; their order may differ. `order` renumbers the classes: class i becomes what was `order[i]`.
+        averaged. Which boxes are detections is decided by this detector's settings. N detectors take about N² times as
+        long as one. ReskerasError (status 2) for a run with other classes; their order may differ.
         """
-        beside = [run.detector(options, order=own) for run, own in self._beside(others)]
+        beside = [run._loaded(run._spec, options, order) for run, order in self._beside(others)]
         spec = self._spec if score is None else laid_over(self._spec, {"detections.score": score})
-        return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options, order, beside)
+        return self._loaded(spec, options, None, beside)
+
+    def _loaded(
+        self, spec: DetectorSpec, options: Options, order: Sequence[int] | None, others: Sequence[Detector] = ()
+    ) -> Detector:
+        return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options, order, others)
 
     def _beside(self, others: Other | Sequence[Other]) -> list[tuple[DetectorRun, list[int]]]:
         """The other runs of an ensemble, opened, each with the place of each of this run's classes among its own."""
