@@ -22,6 +22,7 @@ from .run_options import data_options, run_argument
     epilog="\b\nExamples:\n"
     "  reskeras detect evaluate saved_models/resnet-18-detector-bccd\n"
     "  reskeras detect evaluate saved_models/resnet-18-detector-bccd --refine --scales 0.75,1,1.5\n"
+    "  reskeras detect evaluate saved_models/resnet-18-detector-bccd --with saved_models/resnet-50-detector-bccd\n"
     "  reskeras detect evaluate saved_models/resnet-18-detector-bccd --split train --curves curves.svg --json",
 )
 @run_argument
@@ -43,6 +44,7 @@ def command(
     data_dir: Path | None,
     split: str,
     looked: dict[str, Any],
+    others: tuple[Path, ...],
     curves: Path | None,
     pictures: Path | None,
     as_json: bool,
@@ -50,7 +52,8 @@ def command(
     """Measure the average precision of a detector's best model by the rules of VOC and COCO, the recall of its
     proposals, and its mistakes by kind, in float32, on the data it was trained on or on other data.
 
-    --refine and --scales are the test-time options of v1 appendix A, which take longer per image.
+    --refine, --scales and --with are the test-time options of v1 appendix B, which take longer per image: an ensemble
+    of three about nine times as long.
     """
     _check("curves", curves, (".png", ".svg"))
     _check("pictures", pictures, (".png",))
@@ -59,7 +62,9 @@ def command(
 
     opened, options = DetectorRun(run), Options(**looked)
     with progress("detecting objects") as done:
-        result = opened.evaluate(data, data_dir, split, options, done, lambda line: note(f"note: {line}", err=as_json))
+        result = opened.evaluate(
+            data, data_dir, split, options, done, lambda line: note(f"note: {line}", err=as_json), others
+        )
     if curves:
         from reskeras.report.figures import save_figure
         from reskeras.tasks.detection.precision_plot import draw_precision
@@ -75,6 +80,7 @@ def command(
         emit_json(
             {
                 **result.as_dict(),
+                "with": [str(other) for other in others],
                 "curves": str(curves) if curves else None,
                 "pictures": str(pictures) if pictures else None,
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +15,8 @@ Command = Callable[..., Any]
 
 
 def looking_options(command: Command) -> Command:
-    """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the given fields of `detector.Options`."""
+    """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the given fields of `detector.Options`; and
+    `--with` as `others`, the runs that form an ensemble with RUN."""
 
     @wraps(command)
     def with_options(refine: bool, scales: str | None, canonical: float | None, **parameters: Any) -> Any:
@@ -22,6 +24,15 @@ def looking_options(command: Command) -> Command:
         return command(looked=looked | ({} if canonical is None else {"canonical": canonical}), **parameters)
 
     for decorator in (
+        click.option(
+            "--with",
+            "others",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="RUN",
+            help="Another detector of the same classes, for an ensemble: each judges the proposals of all, and their "
+            "answers are averaged; may be repeated.",
+        ),
         click.option(
             "--canonical",
             type=float,

@@ -33,6 +33,7 @@ ANSWERS = AnswerFormat(("image", "class", "score", "top", "left", "bottom", "rig
     "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg\n"
     "  reskeras detect predict saved_models/resnet-18-detector-bccd photos --score 0.5 --out found --csv found.csv\n"
     "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg --refine --json\n"
+    "  reskeras detect predict saved_models/resnet-18-detector-bccd cells.jpg --with saved_models/other-detector\n"
     "  reskeras detect predict --url http://localhost:8501/v1/models/resnet-18-detector cells.jpg",
 )
 @click.argument(
@@ -59,6 +60,7 @@ def command(
     paths: tuple[Path, ...],
     score: float | None,
     looked: dict[str, Any],
+    others: tuple[Path, ...],
     out: Path | None,
     csv: Path | None,
     as_json: bool,
@@ -72,9 +74,10 @@ def command(
     A box is given by its edges in pixels of the image as displayed, from the upper left corner. With --url there is no
     RUN: the files (JPEG or PNG) are sent to TensorFlow Serving, which answers with the served model's own settings.
     """
-    if served is not None and (out or score is not None or any(looked.values())):
+    if served is not None and (out or score is not None or others or any(looked.values())):
         raise click.UsageError(
-            "--url uses the served model's own settings; leave out --out, --score, --refine, --scales and --canonical"
+            "--url uses the served model's own settings; leave out --out, --score, --with, --refine, --scales and "
+            "--canonical"
         )
     if served is not None:
         ANSWERS.tell(paths, served.detect, csv, as_json)
@@ -85,4 +88,6 @@ def command(
 
     opened, options = DetectorRun(run), Options(**looked)  # errors in these are raised before the files are read
     check_score(score)
-    ANSWERS.tell(paths, lambda files, broken: opened.predict(files, out, score, options, broken), csv, as_json, out)
+    ANSWERS.tell(
+        paths, lambda files, broken: opened.predict(files, out, score, options, broken, others), csv, as_json, out
+    )

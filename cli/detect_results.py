@@ -9,7 +9,6 @@ from .output import echo, facts, heading
 from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.networks.detector import ProposalSpec
     from reskeras.tasks.detection.coco_precision import CocoPrecision
     from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
     from reskeras.tasks.detection.detections import ImageDetections
@@ -37,7 +36,7 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
             ("mAP", f"{voc.map_area:.2%}", f"mean average precision {at}, area under the curve (VOC from 2010)"),
             ("11-point mAP", f"{voc.map_eleven:.2%}", f"{at} (VOC 2007)"),
             *(_coco_facts(result.coco) if result.coco else []),
-            *_recall_facts(result, run.plan.spec.proposals),
+            *_recall_facts(result),
         ]
     )
     if result.coco is None:
@@ -66,12 +65,12 @@ def _coco_facts(coco: CocoPrecision) -> Facts:
     ]
 
 
-def _recall_facts(result: DetectionEvaluation, proposals: ProposalSpec) -> Facts:
+def _recall_facts(result: DetectionEvaluation) -> Facts:
     rows = []
     for count, recall in result.recall.items():
-        note = f"; the detector uses {proposals.testing:,}" if count > proposals.testing else ""
-        if count > proposals.before:
-            note = f"; there are at most {proposals.before:,}"
+        note = f"; the detector uses {result.classified:,}" if count > result.classified else ""
+        if count > result.proposed:
+            note = f"; there are at most {result.proposed:,}"
         rows.append(
             (
                 f"recall of {count:,} proposals",

@@ -112,7 +112,7 @@ class RegionSpec(Spec):
     ] = None
     points: Annotated[int, whole(1, 8), Field(description="RoIAlign's sampling points per cell, along one side")] = 2
     context: Annotated[
-        bool, Field(description="Append features of the whole image to those of each region (v1 appendix A)")
+        bool, Field(description="Append features of the whole image to those of each region (v1 appendix B)")
     ] = False
     convs: Annotated[
         int, whole(0, 8), Field(description="With a neck: 3x3 convolutions of a region's map, of the neck's width")

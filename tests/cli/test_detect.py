@@ -71,6 +71,20 @@ class TestTrainAndUse:
         found = json.loads(printed("detect", "evaluate", trained[1], *flags))
         assert (found["split"], found["views"]) == ("train", "scales 1, 1.5, refined and voted")
 
+    def test_an_ensemble_is_evaluated_and_predicts_like_a_detector(self, trained, detector_files):
+        image, others = sorted((detector_files / "shapes" / "JPEGImages").iterdir())[-1], ["--with", trained[1]] * 2
+        shown = printed("detect", "evaluate", trained[1], *others)
+        assert "test split, ensemble of 3 detectors, single scale, float32" in shown
+        assert re.search(r"(?m)^recall of 300 proposals .*; the detector uses 96$", shown)
+        assert re.search(r"(?m)^recall of 1,000 proposals .*; there are at most 600$", shown)
+        found = json.loads(printed("detect", "evaluate", trained[1], *others, "--json"))
+        assert found["with"] == [str(trained[1])] * 2
+        alone, together = (
+            json.loads(printed("detect", "predict", trained[1], image, *flags, "--json")) for flags in ([], others)
+        )
+        names = [[each["name"] for each in one[0]["detections"]] for one in (alone, together)]
+        assert names[0] == names[1] != []
+
     def test_predict_names_and_draws_objects(self, trained, detector_files, tmp_path):
         image = sorted((detector_files / "shapes" / "JPEGImages").iterdir())[-1]
         Image.new("RGB", (64, 48), (110, 110, 110)).save(tmp_path / "nothing.png")
@@ -186,6 +200,15 @@ class TestRefusals:
         assert "scales" in refused("detect", "evaluate", run, "--scales", "2,1")
         assert "score: 2" in refused("detect", "predict", run, "x.png", "--score", 2)
         assert "x.png" in refused("detect", "predict", run, "x.png")
+        assert "at most 8 in all" in refused("detect", "evaluate", run, *["--with", run] * 8)
+        shutil.copytree(run, tmp_path / "other")
+        (tmp_path / "other" / "classes.txt").write_text("disc\nstar\n")
+        image = next((detector_files / "shapes" / "JPEGImages").iterdir())
+        for words in (["evaluate", run], ["predict", run, image]):
+            told = refused("detect", *words, "--with", tmp_path / "other")
+            assert f"with: {tmp_path / 'other'} detects other classes than {run}: it lacks square and adds star" in told
+        url = ["--url", "http://localhost:1/v1/models/x", "x.png", "--with", run]
+        assert "leave out --out, --score, --with" in refused("detect", "predict", *url)
         assert "to: 'tflite' is not one of serving" in refused("detect", "export", run, "--to", "tflite")
         words = [detector_files / "detector.yaml", "--data", f"voc:{detector_files / 'shapes'}", "--out", run]
         taken = refused("detect", "train", *words)

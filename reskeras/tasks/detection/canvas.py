@@ -15,7 +15,8 @@ class Placed:
     """An image on its canvas.
 
     `pixels` float32 (height, width, channels), 0..255, zeros outside the image; `window` float32 (4,), the part of the
-    canvas that shows the image; `scale` and `corner`, float32 (2,) each, map boxes to it: box * scale + corner.
+    canvas that shows the image; `scale` and `corner`, float32 (2,) each, map boxes to it: box * scale + corner. Or a
+    batch of them, each (B, ...).
     """
 
     pixels: tf.Tensor
@@ -29,8 +30,30 @@ class Placed:
         return self.pixels, self.window, self.scale, self.corner
 
     def boxes(self, boxes: tf.Tensor) -> tf.Tensor:
-        """Boxes (..., 4) in pixels of the image, converted to pixels of the canvas; they may exceed the window."""
-        return boxes * tf.tile(self.scale, [2]) + tf.tile(self.corner, [2])
+        """Boxes (..., N, 4) in pixels of the image, converted to pixels of the canvas; they may exceed the window."""
+        scale, corner = self._sides
+        return boxes * scale + corner
+
+    def in_image(self, boxes: tf.Tensor) -> tf.Tensor:
+        """Boxes (..., N, 4) in pixels of the canvas, converted to pixels of the image; rows of zeros stay zeros."""
+        scale, corner = self._sides
+        return tf.where(_given(boxes), (boxes - corner) / scale, 0.0)
+
+    def carried(self, boxes: tf.Tensor, canvas: Placed) -> tf.Tensor:
+        """Boxes (..., N, 4) in pixels of this canvas, converted to those of another `canvas` of the same image; rows of
+        zeros stay zeros. If it is this one, nothing is rounded."""
+        return boxes if canvas is self else tf.where(_given(boxes), canvas.boxes(self.in_image(boxes)), 0.0)
+
+    @property
+    def _sides(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scale and corner (..., 1, 4) of all four sides."""
+        scale, corner = (tf.concat([pair, pair], axis=-1)[..., tf.newaxis, :] for pair in (self.scale, self.corner))
+        return scale, corner
+
+
+def _given(boxes: tf.Tensor) -> tf.Tensor:
+    """Whether boxes (..., 4) are other than the zeros of padding, bool (..., 1)."""
+    return tf.reduce_any(boxes != 0, axis=-1, keepdims=True)
 
 
 def placed(

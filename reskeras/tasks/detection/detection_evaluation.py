@@ -22,7 +22,7 @@ class DetectionEvaluation:
     """Results of a detector on `images` images with `objects` objects that are not ignored.
 
     `voc` and `mistakes` are at an overlap (IoU) of 0.5, `coco` is None where pycocotools is not installed; `recall` is
-    by number of proposals.
+    by number of proposals, of which an image has at most `proposed`; the best `classified` of them are classified.
     """
 
     data: str
@@ -30,6 +30,8 @@ class DetectionEvaluation:
     images: int
     objects: int
     views: str
+    classified: int
+    proposed: int
     voc: VocPrecision
     coco: CocoPrecision | None
     recall: dict[int, Recall]
@@ -52,6 +54,8 @@ class DetectionEvaluation:
             "images": self.images,
             "objects": self.objects,
             "views": self.views,
+            "classified": self.classified,
+            "proposed": self.proposed,
             "voc": self.voc.as_dict(),
             "coco": self.coco.as_dict() if self.coco else None,
             "recall": {str(count): recall._asdict() for count, recall in self.recall.items()},
@@ -68,7 +72,8 @@ def evaluate_detector(
 ) -> DetectionEvaluation:
     """Evaluate `detector` on every image of `split`. `progress` gets the images done, of how many."""
     detections, proposals = detector.look(split, progress)
-    return judged(detections, proposals, split, classes, data, detector.options.describe())
+    counts = detector.proposals_tested, detector.proposals_before
+    return judged(detections, proposals, split, classes, data, detector.describe(), *counts)
 
 
 def judged(
@@ -78,8 +83,10 @@ def judged(
     classes: Sequence[str],
     data: str,
     views: str,
+    classified: int,
+    proposed: int,
 ) -> DetectionEvaluation:
-    """The evaluation of detections in `split`."""
+    """The evaluation of detections in `split`, where `classified` of at most `proposed` proposals were classified."""
     names = tuple(classes)
     coco = coco_precision(detections, split, names) if has_pycocotools() else None
     return DetectionEvaluation(
@@ -88,6 +95,8 @@ def judged(
         split.count,
         int(np.count_nonzero(~split.ignored)),
         views,
+        classified,
+        proposed,
         voc_precision(detections, split, names),
         coco,
         proposal_recall(proposals, split),

@@ -13,7 +13,7 @@ import tensorflow as tf
 from reskeras.data.decode import decode_file
 from reskeras.errors import ReskerasError
 from reskeras.printable import short_repr
-from reskeras.tasks.detection.detector_inference import BATCH, Detector
+from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.objects import CHANNELS
 
 Box = tuple[float, float, float, float]
@@ -82,9 +82,9 @@ def predict_images(
             broken(str(path), error)
     find = tf.function(detector.found, autograph=False)
     found: list[ImageDetections] = []
-    for start in range(0, len(known), BATCH):
-        batch = [Path(path).read_bytes() for path, _ in known[start : start + BATCH]]
-        filled = batch + batch[-1:] * (BATCH - len(batch))  # one graph for all batches
+    for start in range(0, len(known), detector.batch):
+        batch = [Path(path).read_bytes() for path, _ in known[start : start + detector.batch]]
+        filled = batch + batch[-1:] * (detector.batch - len(batch))  # one graph for all batches
         outputs = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
         for row in range(len(batch)):
             path, size = known[len(found)]

@@ -1,8 +1,9 @@
-"""Inference of a detector: image files of any size to detections, with the options of v1 appendix A."""
+"""Inference of a detector: image files of any size to detections, with the options of v1 appendix B."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,21 +21,28 @@ from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.boxes import areas
 from reskeras.tasks.detection.canvas import Placed, normalised, on_canvas, placed
+from reskeras.tasks.detection.ensemble import judged, proposed
 from reskeras.tasks.detection.model import Maps, Networks
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.options import Options
 from reskeras.tasks.detection.select import region_boxes, selected
 
-BATCH = 4
+BATCH = 4  # images at once of a single detector
 RECALLED = 1000  # proposals per image that recall is measured with
-REFINED_OVERLAP, VOTES = 0.3, 0.5  # v1 appendix A; the overlap of voters is that of its source (arXiv:1505.01749)
+REFINED_OVERLAP, VOTES = 0.3, 0.5  # v1 appendix B; the overlap of voters is that of its source (arXiv:1505.01749)
 
 Found = dict[str, tf.Tensor]
 
 
 class Detector:
     """A detector's networks with `weights` by canonical name, in float32, and its detections in image files. Without
-    weights, `load` some first."""
+    weights, `load` some first.
+
+    `order` renumbers its classes: class i of its detections is class `order[i]` of its networks. With `others`, of the
+    same classes in the same order, it is the first of an ensemble (`ensemble`), each of which has its own canvas,
+    preprocessing and scales; the number, overlap and lowest score of the detections, and `options.refine`, are the
+    first's.
+    """
 
     def __init__(
         self,
@@ -42,11 +50,34 @@ class Detector:
         weights: Mapping[str, np.ndarray] | None,
         preprocessing: Preprocessing,
         options: Options = Options(),
+        order: Sequence[int] | None = None,
+        others: Sequence[Detector] = (),
     ):
+        self.order, self.members = order, (self, *others)
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
         self.networks = Networks(plan, any_size=bool(options.scales))
         if weights is not None:
             self.load(weights)
+
+    @property
+    def batch(self) -> int:
+        """Images at once: of an ensemble fewer, since it classifies the regions of all detectors."""
+        return max(BATCH // len(self.members), 1)
+
+    @property
+    def proposals_before(self) -> int:
+        """The most proposals that an image can have."""
+        return sum((each.spec.proposals.before_testing or 0) * len(each.plan.levels()) for each in self.members)
+
+    @property
+    def proposals_tested(self) -> int:
+        """How many proposals of an image are classified."""
+        return sum(each.spec.proposals.testing for each in self.members)
+
+    def describe(self) -> str:
+        """How it looks at images, in a few words."""
+        several = [f"ensemble of {len(self.members)} detectors"] if len(self.members) > 1 else []
+        return ", ".join([*several, self.options.describe()])
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
         """Take these weights."""
@@ -59,31 +90,38 @@ class Detector:
 
         The detector classifies its own number of proposals; `proposals`, if larger, is how many are returned.
         """
-        return self.found_on([self._canvas(files, factor) for factor in (1.0, *self.options.scales)], proposals)
+        seen: list[Seen] = []
+        for each in self.members:
+            # one after the other, so that the layers of one network at a time take memory
+            with tf.control_dependencies([each for one in seen[-1:] for each in one.features]):
+                seen.append(each.seen([each._canvas(files, factor) for factor in (1.0, *each.options.scales)]))
+        return self._found(seen, proposals)
 
     def found_on(self, images: Sequence[Placed], proposals: int = 0) -> Found:
-        """As `found`, for images on canvases: at scale 1, then at each of the options' scales."""
-        first = images[0]
-        features = self.networks.features(self._normalised(first))
-        anchors = self.networks.anchors(features)
-        testing = self.spec.proposals.testing
-        # NMS is greedy, so the first of many proposals are the same as of few
-        before = self.spec.proposals.before_testing or 0
-        every, objectness = self.networks.proposals(anchors, first.window, max(testing, proposals), before)
-        regions = every[:, :testing]
-        pyramid = [(one, self.networks.features(self._normalised(one))) for one in images[1:]]
-        boxes, scores = self._classified(features, regions, first, pyramid)
+        """As `found`, by this detector alone, for images on canvases: at scale 1, then at each of the scales."""
+        return self._found([self.seen(images)], proposals)
+
+    def _found(self, seen: Sequence[Seen], proposals: int) -> Found:
+        first = seen[0].first
+        regions, every, objectness = proposed(seen, proposals)
+        boxes, scores = judged(seen, regions)
         overlap = votes = None
         if self.options.refine:
-            again = self._classified(features, _likeliest(boxes, scores), first, pyramid)
+            again = judged(seen, _likeliest(boxes, scores))
             boxes, scores = (tf.concat(pair, axis=1) for pair in zip((boxes, scores), again, strict=True))
             overlap, votes = REFINED_OVERLAP, VOTES
         told = selected(boxes, scores, self.spec, overlap, votes)
         return told | {
-            "boxes": _in_image(told["boxes"], first),
-            "proposals": _in_image(every, first),
+            "boxes": first.in_image(told["boxes"]),
+            "proposals": first.in_image(every),
             "objectness": objectness,
         }
+
+    def seen(self, images: Sequence[Placed]) -> Seen:
+        """Images on canvases, at scale 1, then at each of the options' scales, with their feature maps."""
+        first, *rest = images
+        features = self.networks.features(self._normalised(first))
+        return Seen(self, first, features, [(one, self.networks.features(self._normalised(one))) for one in rest])
 
     def features(self, files: tf.Tensor) -> Maps:
         """The maps (B, h, w, C) that heads run on, of image files, strings (B,). Runs in a graph."""
@@ -107,7 +145,10 @@ class Detector:
         else:
             pooled = self.networks.pooled(features, regions, first.window)
         logits, deltas = self.networks.told(pooled, regions)
-        return region_boxes(regions, logits, deltas, first.window, self.spec)
+        boxes, scores = region_boxes(regions, logits, deltas, first.window, self.spec)
+        if self.order is not None:
+            boxes, scores = (tf.gather(each, self.order, axis=2) for each in (boxes, scores))
+        return boxes, scores
 
     def _maxout(
         self, features: Maps, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, Maps]]
@@ -154,7 +195,7 @@ class Detector:
     @cached_property
     def _looking(self) -> tuple[Callable[[tf.Tensor], Found], Sequence[str]]:
         """What finds objects and proposals in a batch of files, and the devices that it is divided among."""
-        counted, devices = min(RECALLED, self.spec.proposals.before_testing or 0), inference_devices()
+        counted, devices = min(RECALLED, self.proposals_before), inference_devices()
         return tf.function(spread(lambda files: self.found(files, counted), devices), autograph=False), devices
 
     def look(
@@ -172,7 +213,7 @@ class Detector:
             return tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string)), weights
 
         find, devices = self._looking
-        images = Rows.shard(min(BATCH * max(len(devices), 1), split.count), 0, 1)
+        images = Rows.shard(min(self.batch * max(len(devices), 1), split.count), 0, 1)
         read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
         batches = ((find(files), weights) for files, weights in ordered_batches(load, split.count, images, read_ahead))
         for answers, weights in named_failures(batches, split.images(), range(split.count), images.count):
@@ -196,8 +237,21 @@ def _likeliest(boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.reduce_max(scores, axis=-1, keepdims=True) > 0, best, 0.0)
 
 
-def _in_image(boxes: tf.Tensor, first: Placed) -> tf.Tensor:
-    """Boxes (B, N, 4) on the canvas, converted to pixels of the images; rows of zeros stay zeros."""
-    scale, corner = (tf.tile(numbers, [1, 2])[:, tf.newaxis] for numbers in (first.scale, first.corner))
-    real = tf.reduce_any(boxes != 0, axis=-1, keepdims=True)
-    return tf.where(real, (boxes - corner) / scale, 0.0)
+@dataclass(frozen=True)
+class Seen:
+    """A batch of images as one detector sees them: on its canvas with their maps (B, h, w, C), and on larger and smaller
+    canvases, each with its own."""
+
+    detector: Detector
+    first: Placed
+    features: Maps
+    pyramid: list[tuple[Placed, Maps]]
+
+    def proposals(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """The `count` best proposals (B, count, 4) on the canvas, and their probabilities (B, count)."""
+        networks, before = self.detector.networks, self.detector.spec.proposals.before_testing or 0
+        return networks.proposals(networks.anchors(self.features), self.first.window, count, before)
+
+    def classified(self, regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the canvas."""
+        return self.detector._classified(self.features, regions, self.first, self.pyramid)

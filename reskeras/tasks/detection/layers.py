@@ -248,7 +248,7 @@ class TopDown(keras.layers.Layer):
 
 @REGISTERED
 class WithContext(_Float32Layer):
-    """Global context (v1 appendix A): features (B * R + B, F) of regions (B, R, 4), then of whole images, to
+    """Global context (v1 appendix B): features (B * R + B, F) of regions (B, R, 4), then of whole images, to
     (B * R, 2 F), each region's concatenated with its image's."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:

@@ -11,7 +11,7 @@ CANONICAL = 224.0  # pixels: regions are pooled at the scales where their side i
 
 @dataclass(frozen=True)
 class Options:
-    """Test-time options (v1 appendix A).
+    """Test-time options (v1 appendix B).
 
     `refine`: iterative box refinement: detected boxes are classified and regressed once more; both sets together go
     through NMS at 0.3 and box voting. `scales`: multi-scale testing: factors of the canvas; each region is pooled at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, TypeAlias, cast
 
 from reskeras.artefacts import artefacts_of
 from reskeras.caller_state import preserved
@@ -20,9 +20,12 @@ from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation, evaluate_detector
 from reskeras.tasks.detection.detections import ImageDetections, predict_images
 from reskeras.tasks.detection.detector_inference import Detector
+from reskeras.tasks.detection.ensemble import check_others, class_order
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.options import Options, check_score
 from reskeras.tasks.run import Run
+
+Other: TypeAlias = "str | Path | DetectorRun"
 
 
 class DetectorRun(Run[Objects]):
@@ -44,10 +47,32 @@ class DetectorRun(Run[Objects]):
         return evaluate_detector(self.detector(), images, source.classes, source.label)
 
     @preserved()
-    def detector(self, options: Options = Options(), score: float | None = None) -> Detector:
-        """The best model, ready for image files; `score` overrides the detector's own score threshold."""
+    def detector(
+        self, options: Options = Options(), score: float | None = None, others: Other | Sequence[Other] = ()
+    ) -> Detector:
+        """The best model, ready for image files; `score` overrides the detector's own score threshold.
+
+        With `others`, runs or their folders, it is an ensemble of this and at most 7 others (v1 appendix B): each, on
+        its own canvas and with the same `options`, classifies the proposals of all; probabilities and boxes are
+        averaged. Which boxes are detections is decided by this detector's settings. N detectors take about N² times as
+        long as one. ReskerasError (status 2) for a run with other classes; their order may differ.
+        """
+        beside = [run._loaded(run._spec, options, order) for run, order in self._beside(others)]
         spec = self._spec if score is None else laid_over(self._spec, {"detections.score": score})
-        return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options)
+        return self._loaded(spec, options, None, beside)
+
+    def _loaded(
+        self, spec: DetectorSpec, options: Options, order: Sequence[int] | None, others: Sequence[Detector] = ()
+    ) -> Detector:
+        return Detector(lower_detector(spec), read(self.model()), self.preprocessing(), options, order, others)
+
+    def _beside(self, others: Other | Sequence[Other]) -> list[tuple[DetectorRun, list[int]]]:
+        """The other runs of an ensemble, opened, each with the place of each of this run's classes among its own."""
+        given = [others] if isinstance(others, str | Path | DetectorRun) else others
+        check_others(len(given))
+        classes = self.folder.classes()
+        runs = [other if isinstance(other, DetectorRun) else DetectorRun(other) for other in given]
+        return [(run, class_order(run.path, run.folder.classes(), self.path, classes)) for run in runs]
 
     @preserved()
     def evaluate(
@@ -58,15 +83,27 @@ class DetectorRun(Run[Objects]):
         options: Options = Options(),
         progress: Callable[[int, int], None] = lambda done, of: None,
         tell: Callable[[str], None] = lambda note: None,
+        others: Other | Sequence[Other] = (),
     ) -> DetectionEvaluation:
         """Average precision and recall of the best model on a split (`test` or `train`), in float32.
 
-        `options` are those of v1 appendix A. `progress` gets the images done, of how many, `tell` the notes
-        about the images.
+        `options` and `others` are those of `detector`: v1 appendix B. `progress` gets the images done, of how many,
+        `tell` the notes about the images.
         """
+        runs = [run for run, _ in self._beside(others)]
         source = self.source(data, data_dir)
         images = self.images(source, split, tell)
-        return evaluate_detector(self.detector(options), images, source.classes, source.label, progress)
+        for run in runs:
+            self._tell_other_data(run, tell)
+        detector = self.detector(options, others=runs)
+        return evaluate_detector(detector, images, source.classes, source.label, progress)
+
+    def _tell_other_data(self, run: DetectorRun, tell: Callable[[str], None]) -> None:
+        """Tell that `run`, of an ensemble, was trained on other data than this one."""
+        own, known = (each.folder.provenance().get("data", {}) for each in (self, run))
+        if known.get("fingerprint") != own.get("fingerprint"):
+            where = known.get("name", "unknown data")
+            tell(f"{run.path} was trained on {where}: if it has images of this split, the ensemble looks too good")
 
     @preserved()
     def predict(
@@ -76,9 +113,10 @@ class DetectorRun(Run[Objects]):
         score: float | None = None,
         options: Options = Options(),
         broken: Callable[[str, ReskerasError], None] | None = None,
+        others: Other | Sequence[Other] = (),
     ) -> list[ImageDetections]:
         """The objects in one or several image files, by descending score; those with a probability of at least `score`,
-        by default the detector's own threshold, 0.05 unless set.
+        by default the detector's own threshold, 0.05 unless set. `options` and `others` are those of `detector`.
 
         `out` is a new folder for the images with boxes drawn in (NAME-detections.png; without `score` those of 0.5 or
         more) and detections.json, in COCO's format. Nothing is written when a file is missing or broken, unless
@@ -90,7 +128,7 @@ class DetectorRun(Run[Objects]):
         if out is not None:
             check_folder(out)
         classes, files = self.folder.classes(), [os.fspath(each) for each in several(paths)]
-        found = predict_images(self.detector(options, score), classes, files, broken)
+        found = predict_images(self.detector(options, score, others), classes, files, broken)
         if out is not None:
             save_found(found, classes, out, score)
         return found

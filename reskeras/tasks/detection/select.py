@@ -35,7 +35,7 @@ def selected(
 
     From boxes (B, R, C, 4) and probabilities (B, R, C): NMS by class at `overlap` (default: the spec's), then the best
     `most` above the spec's score. With `votes` each box becomes the mean, weighted by probability, of all boxes of its
-    class that overlap it by at least that much (box voting, v1 appendix A).
+    class that overlap it by at least that much (box voting, v1 appendix B).
     """
     limits = spec.detections
     best, score, labels, count = by_class(boxes, scores, limits.most, overlap or limits.overlap, limits.score)

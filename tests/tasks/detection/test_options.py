@@ -1,4 +1,4 @@
-"""Looking again, at several scales and with context (v1 appendix A)."""
+"""Looking again, at several scales and with context (v1 appendix B)."""
 
 import numpy as np
 import pytest

@@ -252,7 +252,7 @@ def test_a_diverged_detector_tells_nothing_that_is_no_number(tmp_path):
             "boxes": tf.constant([[[0.0, 0, 1, 1], [0, 0, 2, 2], [0, float("inf"), 1, 1]]] + [[[0.0] * 4] * 3] * 3),
         }
 
-    found = predict_images(SimpleNamespace(found=nonsense), ["cat"], [path])
+    found = predict_images(SimpleNamespace(found=nonsense, batch=4), ["cat"], [path])
     assert [each.box for each in found[0].detections] == [(0.0, 0.0, 2.0, 2.0)]
     json.dumps(found[0].as_dict(), allow_nan=False)
 

@@ -158,7 +158,7 @@ def test_objects_that_nothing_finds_are_pictured(known, detector_run):
 
     none = known.evaluation.detections.part(np.zeros(0, int))
     proposals = [np.zeros((0, 4), np.float32)] * known.test.count
-    empty = judged(none, proposals, known.test, known.classes, "shapes", "single scale")
+    empty = judged(none, proposals, known.test, known.classes, "shapes", "single scale", 32, 200)
     pictures = Pictures(known.test, empty, known.classes)
     assert pictures.surest_mistakes() is None
     gallery = pictures.never_found()
@@ -179,7 +179,7 @@ def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
         **{name: getattr(known.test, name)[:0] for name in ("boxes", "labels", "ignored", "crowd")},
     )
     proposals = [np.zeros((0, 4), np.float32)] * test.count
-    found = judged(known.evaluation.detections, proposals, test, known.classes, "shapes", "single scale")
+    found = judged(known.evaluation.detections, proposals, test, known.classes, "shapes", "single scale", 32, 200)
     pictures = Pictures(test, found, known.classes)
     assert all(" is background" in image.caption for image in pictures.surest_mistakes().images)
     assert pictures.never_found() is None

@@ -1,0 +1,91 @@
+"""Ensembles of detectors (v1 appendix B): the union of all detectors' proposals, each region judged by all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from reskeras.errors import ReskerasError
+from reskeras.tasks.detection.suppression import LOWEST, suppressed
+
+if TYPE_CHECKING:
+    from reskeras.tasks.detection.detector_inference import Seen
+
+MOST = 8  # detectors: a batch of one image then takes twice the memory that a batch takes of a single detector
+MOST_NAMED = 5
+
+
+def proposed(seen: Sequence[Seen], count: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The regions to judge (B, R, 4), and what the detectors propose, best first: boxes (B, P, 4) and their objectness
+    (B, P), where P is R, or `count` if that is more. All boxes are on the first detector's canvas.
+
+    The regions are the union of all detectors' proposals, as in the paper: of each as many as it classifies alone,
+    without suppression between detectors, since NMS by class follows in the end. What is ours: the proposals that are
+    returned, of which recall is measured, go through NMS by objectness at the first detector's overlap.
+    """
+    first = seen[0]
+    regions, boxes, objectness = [], [], []
+    for each in seen:
+        testing = each.detector.spec.proposals.testing
+        # NMS is greedy, so the first of many proposals are the same as of few
+        found, probability = each.proposals(max(testing, count))
+        found = each.first.carried(found, first.first)
+        regions.append(found[:, :testing])
+        boxes.append(found)
+        objectness.append(probability)
+    if len(seen) == 1:
+        return regions[0], boxes[0], objectness[0]
+    together, every, probability = (tf.concat(each, axis=1) for each in (regions, boxes, objectness))
+    most, overlap = max(count, together.shape[1]), first.detector.spec.proposals.overlap
+    best = suppressed(every, tf.where(probability > 0, probability, LOWEST), most, overlap)
+    return together, best[0], best[1]
+
+
+def judged(seen: Sequence[Seen], regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Boxes (B, R, C, 4) on the first detector's canvas, and probabilities (B, R, C), of regions (B, R, 4) of it.
+
+    The paper has the regions "processed by an ensemble of per-region classifiers". Here the probabilities of all
+    detectors are averaged, after the softmax, and the boxes that each decodes from the same region and clips to the
+    image, in pixels of the image; all detectors weigh the same.
+    """
+    canvas = seen[0].first
+    boxes: list[tf.Tensor] = []
+    scores: list[tf.Tensor] = []
+    for each in seen:
+        # one after the other, so that the regions' features of one detector at a time take memory
+        with tf.control_dependencies(scores[-1:]):
+            own, probabilities = each.classified(canvas.carried(regions, each.first))
+            flat = tf.reshape(own, [-1, own.shape[1] * own.shape[2], 4])
+            boxes.append(tf.reshape(each.first.carried(flat, canvas), [-1, *own.shape[1:]]))
+            scores.append(probabilities)
+    return tf.add_n(boxes) / len(seen), tf.add_n(scores) / len(seen)
+
+
+def check_others(count: int) -> None:
+    """ReskerasError for more detectors beside the first than an ensemble may have."""
+    if count >= MOST:
+        raise ReskerasError(f"with: {count:,} detectors beside the first; an ensemble has at most {MOST} in all")
+
+
+def class_order(path: Path, classes: Sequence[str], first: Path, wanted: Sequence[str]) -> list[int]:
+    """The place of each `wanted` class, those of the detector `first`, among the `classes` of the one at `path`.
+
+    ReskerasError if one has a class that the other has not.
+    """
+    places = {name: place for place, name in enumerate(classes)}
+    lacking, added = [name for name in wanted if name not in places], sorted(set(classes) - set(wanted))
+    if lacking or added:
+        differ = [f"{word} {_listed(names)}" for word, names in (("lacks", lacking), ("adds", added)) if names]
+        raise ReskerasError(
+            f"with: {path} detects other classes than {first}: it {' and '.join(differ)}; the detectors of an ensemble "
+            "need the same classes, in any order"
+        )
+    return [places[name] for name in wanted]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
