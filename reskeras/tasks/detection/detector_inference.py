@@ -239,8 +239,8 @@ def _likeliest(boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Seen:
-    """A batch of images as one detector sees them: on its canvas with their maps (B, h, w, C), and on larger and smaller
-    canvases, each with its own."""
+    """A batch of images as one detector sees them: on its canvas with their maps (B, h, w, C), and on larger and
+    smaller canvases, each with its own."""
 
     detector: Detector
     first: Placed

@@ -34,10 +34,11 @@ class Mark:
     short: str = ""
     dashed: bool = False
 
-    def moved(self, top: float, left: float, scale: float) -> Mark:
-        """The mark in a crop that begins at (top, left), scaled by `scale`."""
+    def moved(self, top: float, left: float, scale: tuple[float, float] = (1.0, 1.0)) -> Mark:
+        """The mark in a crop that begins at (top, left), whose rows and columns are scaled by `scale`."""
         corner = (top, left, top, left)
-        return replace(self, box=box_of((side - by) * scale for side, by in zip(self.box, corner, strict=True)))
+        moved = zip(self.box, corner, scale * 2, strict=True)
+        return replace(self, box=box_of((side - by) * times for side, by, times in moved))
 
     def plain(self) -> Mark:
         """The mark without labels."""
@@ -109,13 +110,14 @@ def placed_labels(marks: Iterable[Mark], font: Any, size: tuple[int, int]) -> li
 
 
 def enlarged(pixels: np.ndarray, marks: Sequence[Mark], side: int) -> tuple[np.ndarray, list[Mark]]:
-    """Image and marks, scaled so that the image's longer side is `side`."""
+    """Image and marks, scaled so that the image's longer side is `side`. The other side is rounded to whole pixels, and
+    the two scales of the marks follow from both, as on a canvas."""
     from PIL import Image
 
-    scale = side / max(pixels.shape[:2])
-    height, width = (max(round(number * scale), 1) for number in pixels.shape[:2])
+    rows, columns = pixels.shape[:2]
+    height, width = (max(round(number * side / max(rows, columns)), 1) for number in (rows, columns))
     image = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(image), [mark.moved(0, 0, scale) for mark in marks]
+    return np.asarray(image), [mark.moved(0, 0, (height / rows, width / columns)) for mark in marks]
 
 
 def cropped(pixels: np.ndarray, marks: Sequence[Mark], box: Box, side: int) -> tuple[np.ndarray, list[Mark]]:
@@ -129,7 +131,7 @@ def cropped(pixels: np.ndarray, marks: Sequence[Mark], box: Box, side: int) -> t
         first = round(min(max((low + high - length) / 2, 0), limit - length))
         spans.append(slice(first, first + length))
     part = pixels[spans[0], spans[1]]
-    return enlarged(part, [mark.moved(spans[0].start, spans[1].start, 1.0) for mark in marks], side)
+    return enlarged(part, [mark.moved(spans[0].start, spans[1].start) for mark in marks], side)
 
 
 def draw_grid(rows: Sequence[tuple[str, np.ndarray, Sequence[Mark], Sequence[Mark]]], side: int = 480) -> Picture.Image:

@@ -130,9 +130,10 @@ def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan)
 
 def canvas_boxes(split: Objects, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Boxes float64 (n, 4) on the canvas, and labels int32 (n,), of all objects of a split that are not ignored."""
-    sizes, canvas = split.sizes.astype(np.float64), np.array([height, width], np.float64)
-    # as in `canvas.placed`: rounded to whole pixels, in the upper left corner
-    scales = np.maximum(np.round(sizes * (canvas / sizes).min(axis=1, keepdims=True)), 1) / sizes
+    # as in `canvas.placed`: rounded to whole pixels, in the upper left corner; in float32 too, where halves round alike
+    sizes, canvas = split.sizes.astype(np.float32), np.array([height, width], np.float32)
+    scaled = np.maximum(np.round(sizes * (canvas / sizes).min(axis=1, keepdims=True)), 1)
+    scales = scaled.astype(np.float64) / sizes
     boxes = split.boxes * np.repeat(np.tile(scales, 2), np.diff(split.starts), axis=0)
     return boxes[~split.ignored], split.labels[~split.ignored]
 
