@@ -14,7 +14,7 @@ from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.canvas import Placed, placed
-from reskeras.tasks.detection.detector_inference import Detector, _in_image
+from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.drawn_boxes import Mark, cropped, enlarged
 from reskeras.tasks.detection.feed import LEAST_SEEN, DetectionFeed, TrainingCanvases, in_view
 from reskeras.tasks.detection.object_statistics import canvas_boxes
@@ -197,7 +197,7 @@ def test_found_boxes_are_brought_back_to_where_objects_end_in_images(factor):
         one = detector.place(tf.constant(drawn(height, width, boxes)), factor)
         batch = Placed(*(part[tf.newaxis] for part in one.parts))
         found = np.stack([edges(one.pixels.numpy()[..., channel] / 255, one.window) for channel in range(3)])
-        back = _in_image(tf.constant(found[np.newaxis], tf.float32), batch).numpy()[0]
+        back = batch.in_image(tf.constant(found[np.newaxis], tf.float32)).numpy()[0]
         errors.append((back - boxes) * np.tile(one.scale, 2))
     assert np.nanmax(np.abs(errors)) < EXACT
     assert (np.abs(np.nanmean(errors, axis=(0, 1))) < UNBIASED).all()
