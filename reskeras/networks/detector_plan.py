@@ -16,7 +16,7 @@ from reskeras.networks.lower import Maker
 from reskeras.networks.orders import ORDERS
 from reskeras.networks.parts import SMALL_NORMAL
 from reskeras.plans import operations as op
-from reskeras.plans.complexity import Complexity
+from reskeras.plans.complexity import Complexity, Cost, UnitCost
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan, Unit
 from reskeras.plans.receptive_field import ReceptiveField, receptive_field
@@ -107,15 +107,31 @@ class DetectorPlan:
         times = self.times(self.spec.proposals.testing)
         return {name: (plan.complexity(), times[name]) for name, plan in self.parts.items()}
 
+    def complexity(self) -> Complexity:
+        """The costs of one image in testing with all its regions, by part and in total."""
+        units = tuple(
+            UnitCost(
+                name,
+                self.parts[name].output_shape,
+                replace(
+                    part.total,
+                    multiply_adds=part.total.multiply_adds * times,
+                    activations=part.total.activations * times,
+                ),
+            )
+            for name, (part, times) in self.costs().items()
+        )
+        return Complexity(units, sum((unit.cost for unit in units), Cost()))
+
     @property
     def parameters(self) -> int:
         """Trainable parameters of the whole detector."""
-        return sum(cost.parameters for cost, _ in self.costs().values())
+        return self.complexity().parameters
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one image in testing, with all its regions."""
-        return sum(cost.multiply_adds * times for cost, times in self.costs().values())
+        return self.complexity().multiply_adds
 
 
 def lower_detector(spec: DetectorSpec) -> DetectorPlan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from reskeras.networks.catalog import name_of
 from reskeras.networks.detector_plan import DetectorPlan
@@ -224,13 +223,11 @@ def _backbones(runs: Sequence[Material]) -> Iterator[Plot]:
         for name, run in zip(names, runs, strict=True)
     }
     ends = " or ".join(dict.fromkeys(run.plan.spec.shared for run in runs))
-    for each in networks_of(plans):
-        caption = (
-            f"{each.image.caption} These are figures as a classifier: the detector computes it up to {ends} once per "
-            "image, and the rest, without the logits, once per region."
-        )
-        title = each.title.replace("Network", "Backbone", 1)
-        yield replace(each, title=title, image=replace(each.image, caption=caption))
+    note = (
+        f"These are figures as a classifier: the detector computes it up to {ends} once per image, and the rest, "
+        "without the logits, once per region."
+    )
+    return networks_of(plans, "Backbone", note)
 
 
 def _share(value: float | None) -> str:
