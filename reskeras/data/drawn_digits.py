@@ -11,7 +11,7 @@ from PIL import Image
 
 CHANNELS = 3
 FULL = 16  # the strongest ink of scikit-learn's digits
-FAINT = 0.1  # ink that is weaker than this share of the strongest is not drawn
+FAINT = 0.25  # ink that is weaker than this share of the strongest is not drawn
 DARK, LIGHT = 100, 160  # backgrounds are below, inks above, in each channel, of 0..255
 GRAIN = 8  # of the background, in levels
 MARGIN = 2  # pixels between two digits

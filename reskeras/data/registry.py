@@ -29,7 +29,7 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     With `@N` at its end, N of its training images and all its test images; a folder whose own name ends so is that
     folder.
     """
-    asked, (name, part) = name, _part_of(name)
+    asked, (name, part) = name, whole_and_part(name)
     reader = reader_for(name, annotation)
     if reader is None:
         raise unknown("data", name, [each.usage for each in readers_of(annotation)])
@@ -41,7 +41,7 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     return source if part is None else _with_part(source, asked, part)
 
 
-def _part_of(name: str) -> tuple[str, int | None]:
+def whole_and_part(name: str) -> tuple[str, int | None]:
     """The source that a name is about, and of how many of its training images, if it says so."""
     match = re.fullmatch(r"(.*?)@(\d{1,9})", name, re.DOTALL)
     kind, _, place = name.partition(":")
@@ -71,7 +71,7 @@ def open_source(
     purpose = Purpose(data_dir, division, testing)
     if not isinstance(data, str):
         return _matched(data if isinstance(data, Source) else in_memory(data).source(purpose), testing)
-    _check_kind(_part_of(data)[0])
+    _check_kind(whole_and_part(data)[0])
     return _matched(opened(data, CLASSES, purpose), testing)
 
 

@@ -30,8 +30,15 @@ class Pictured:
 
     @classmethod
     def of(cls, result: SuiteResult) -> Pictured:
-        """What there is to draw of a result: its runs are of one task."""
-        runs = {(row, seed): record for row, seed, record in result.runs()}
+        """What there is to draw of a result: its runs are of one task. A run is drawn once of the rows that only look
+        at its test images in other ways."""
+        runs, drawn = dict[tuple[str, int], RunRecord](), set[str]()
+        for row in result.rows:
+            for seed, record in row.records.items():
+                place = row.runs.get(seed, "")
+                if not (place in drawn and result.views_of(row)):
+                    runs[row.row, seed] = record
+                drawn.add(place)
         figure = next((find_task(record.task).figure for record in runs.values()), "val_accuracy")
         log = figure.removeprefix("val_")
         several = len({seed for _, seed in runs}) > 1

@@ -141,7 +141,9 @@ def all_prepared(scale: str, only: Sequence[str] = TURNS) -> list[Prepared]:
         for name, suite in suites.items()
         if suite.protocol and any(row.runs_at(known) for row in suite.rows)
     ]
-    return [each for each in ready if each.rows]
+    ready = [each for each in ready if each.rows]
+    check_measurable(name for each in ready for name in each.suite.measures)
+    return ready
 
 
 def trainer(

@@ -72,12 +72,12 @@ class SuiteResult:
         pair = [row.side(finding.by) if row else None for row in (less, more)]
         if not (less and more and pair[0] and pair[1]):
             return Verdict("not measured", "")
-        if less.runs and less.runs == more.runs and self._views_of(less) == self._views_of(more):
+        if less.runs and less.runs == more.runs and self.views_of(less) == self.views_of(more):
             return Verdict("undecided", "the two rows are the same network at this scale")
         known = [found for row in self.rows if (found := row.statistics(finding.by))]
         return judge(pair[0], pair[1], finding.by, pooled_deviation(known, finding.by))
 
-    def _views_of(self, row: RowResult) -> dict[str, Any] | None:
+    def views_of(self, row: RowResult) -> dict[str, Any] | None:
         """How the row's own test images are looked at, where that is not the suite's way."""
         [asked] = (each for each in self.suite.rows if each.row == row.row)
         own = asked.scales.get(read_scale(self.scale)) if self.scale else None
