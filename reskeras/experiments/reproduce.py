@@ -141,9 +141,7 @@ def all_prepared(scale: str, only: Sequence[str] = TURNS) -> list[Prepared]:
         for name, suite in suites.items()
         if suite.protocol and any(row.runs_at(known) for row in suite.rows)
     ]
-    ready = [each for each in ready if each.rows]
-    check_measurable(name for each in ready for name in each.suite.measures)
-    return ready
+    return [each for each in ready if each.rows]
 
 
 def trainer(
@@ -200,6 +198,7 @@ def measure_rows(
         if found.error:
             continue
         try:
+            check_measurable(result.suite.measures)  # of all suites those that can be measured are run
             done = run(row, seed)
             measures = figures_of(row, done, result.suite.measures)
             found.figures[seed], found.right[seed] = measures.figures, measures.right

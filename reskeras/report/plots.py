@@ -47,7 +47,8 @@ def curves_of(
     if not known:
         return None
     figure = draw_curves(known, networks, log, bands, published, panels, watched)
-    return plot("Training and test error", figure, curves_in_words(known, log, published))
+    trained = any(log in epoch for rows in known.values() for epoch in rows)
+    return plot("Training and test error" if trained else "Test error", figure, curves_in_words(known, log, published))
 
 
 def analysis_plots(

@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 from reskeras.experiments.cost import cost
 from reskeras.experiments.measures import COCO, figures_of
 from reskeras.experiments.pictures import Pictured
-from reskeras.experiments.reproduce import prepared
+from reskeras.experiments.reproduce import all_prepared, measured, prepared
 from reskeras.experiments.results_folder import read_result
 from reskeras.experiments.suite import MEASURES_OF, read_protocol, read_suite
 from reskeras.experiments.suite_rows import differences, label_of, rows_of
@@ -307,6 +307,9 @@ def test_without_pycocotools_nothing_is_trained_that_could_not_be_measured(monke
     with pytest.raises(ReskerasError, match=r"measures: coco_map50 needs pycocotools.*reskeras\[detect\]"):
         reskeras.reproduce("v1-table-8", "smoke", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    [ready] = [each for each in all_prepared("smoke") if each.name == "v1-table-8"]
+    result = measured(ready, pytest.fail, tmp_path, lambda note: None)  # of all suites, those that can be are run
+    assert [row.row for row in result.failed] == ["ResNet-101"] and "pycocotools" in result.failed[0].error
 
 
 def test_suites_of_detectors_are_listed_as_such():
