@@ -11,7 +11,7 @@ import click
 
 from reskeras.errors import ReskerasError
 
-from .completion import complete_data, complete_scale, complete_suites, complete_turn
+from .completion import complete_scale, complete_source, complete_suites, complete_turn
 from .output import echo, facts, heading, note, prose, short
 from .suite_results import check_suites, echo_suite, emit_suites
 from .tables import Column, table
@@ -40,8 +40,8 @@ ALL = "all"
     shell_complete=complete_scale,
     show_default=True,
     metavar="SCALE",
-    help="paper: as in the paper. budget: all images, 14 epochs. short: a fifth of the images. "
-    "smoke: a few seconds, to check that it runs.",
+    help="paper: as in the paper. budget: all images, 14 epochs. short: a fifth of the images, or small ones for "
+    "detectors. smoke: a few seconds, to check that it runs.",
 )
 @click.option(
     "--rows", multiple=True, metavar="ROW", help="Run only these rows; may be repeated, or separated by commas."
@@ -62,7 +62,7 @@ ALL = "all"
 @click.option(
     "--data",
     metavar="SOURCE",
-    shell_complete=complete_data,
+    shell_complete=complete_source,
     help="Use these images for every row, instead of the scale's.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared TFDS data sets.")

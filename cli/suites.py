@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .completion import complete_suite
 from .output import echo, emit_json, facts, heading, prose
 from .tables import Column, table
+
+if TYPE_CHECKING:
+    from reskeras.experiments.suite import RowSpec
 
 
 @click.command(
@@ -16,7 +21,8 @@ from .tables import Column, table
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(name: str | None, as_json: bool) -> None:
     """List the built-in suites, or the rows of NAME with their published figures."""
-    from reskeras.experiments.suite import read_suite, suite_names
+    from reskeras.experiments.suite import read_suite, suite_names, task_of
+    from reskeras.tasks.task import find_task
 
     suites = {each: read_suite(each) for each in ([name] if name else suite_names())}
     if as_json:
@@ -24,8 +30,11 @@ def command(name: str | None, as_json: bool) -> None:
         return
     if not name:
         table(
-            [Column("suite"), Column("rows", right=True), Column("title")],
-            [[each, str(len(suite.rows)), suite.title] for each, suite in suites.items()],
+            [Column("suite"), Column("rows", right=True), Column("of"), Column("title")],
+            [
+                [each, str(len(suite.rows)), f"{find_task(task_of(suite)).noun}s", suite.title]
+                for each, suite in suites.items()
+            ],
         )
         return
     suite = suites[name]
@@ -35,14 +44,21 @@ def command(name: str | None, as_json: bool) -> None:
     table(
         [Column("row"), Column("network"), *(Column(each.replace("_", " "), right=True) for each in suite.measures)],
         [
-            [
-                row.row,
-                row.network if isinstance(row.network, str) else "custom",
-                *(str(row.published.get(each, "")) for each in suite.measures),
-            ]
+            [row.row, _network(row), *(str(row.published.get(each, "")) for each in suite.measures)]
             for row in suite.rows
         ],
     )
+    for row in suite.rows:
+        if row.network is None:
+            echo(f"  {row.row}: {row.why}")
     if suite.findings:
         echo()
         facts([("finding", finding.says, "") for finding in suite.findings])
+
+
+def _network(row: RowSpec) -> str:
+    """The network of a row in a word or two: its name, that of a detector's backbone, or that there is none."""
+    asked = row.network
+    if isinstance(asked, dict) and isinstance(asked.get("backbone"), str):
+        return f"{asked['backbone']}, changed" if len(asked) > 1 else asked["backbone"]
+    return asked if isinstance(asked, str) else "published only" if asked is None else "custom"

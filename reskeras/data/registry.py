@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reskeras.addresses import named
 from reskeras.data.division import DIVISION
 from reskeras.data.given import in_memory
@@ -22,7 +24,12 @@ Data = Any  # a name, a Source, arrays or datasets: see `request.source`
 
 def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     """The source called `name`, by the reader for `annotation` that accepts it; ReskerasError (status 2) when there
-    is none. Nothing is downloaded."""
+    is none. Nothing is downloaded.
+
+    With `@N` at its end, N of its training images and all its test images; a folder whose own name ends so is that
+    folder.
+    """
+    asked, (name, part) = name, whole_and_part(name)
     reader = reader_for(name, annotation)
     if reader is None:
         raise unknown("data", name, [each.usage for each in readers_of(annotation)])
@@ -30,7 +37,17 @@ def opened(name: str, annotation: str, purpose: Purpose) -> Source:
     if isinstance(reader, Plugin) and not isinstance(source, Source):
         raise failure(f"data: {name}: {reader.described} gave a {type(source).__name__} instead of a reskeras.Source")
     notes = (*map(named, source.notes), *ignored_plugins(reader.kind))
-    return replace(source, name=name, notes=notes, given="", data_dir=purpose.data_dir)
+    source = replace(source, name=name, notes=notes, given="", data_dir=purpose.data_dir)
+    return source if part is None else _with_part(source, asked, part)
+
+
+def whole_and_part(name: str) -> tuple[str, int | None]:
+    """The source that a name is about, and of how many of its training images, if it says so."""
+    match = re.fullmatch(r"(.*?)@(\d{1,9})", name, re.DOTALL)
+    kind, _, place = name.partition(":")
+    if match is None or (is_path_kind(kind) and Path(place).expanduser().exists()):
+        return name, None
+    return match[1], int(match[2])
 
 
 def open_source(
@@ -54,14 +71,8 @@ def open_source(
     purpose = Purpose(data_dir, division, testing)
     if not isinstance(data, str):
         return _matched(data if isinstance(data, Source) else in_memory(data).source(purpose), testing)
-    match, name = re.fullmatch(r"(.*?)@(\d{1,9})", data, re.DOTALL), data
-    whole, part = match.groups() if match else (name, None)
-    kind, _, place = name.partition(":")
-    if part and is_path_kind(kind) and Path(place).expanduser().exists():
-        whole, part = name, None
-    _check_kind(whole)
-    source = _matched(opened(whole, CLASSES, purpose), testing)
-    return source if part is None else _with_part(source, name, int(part))
+    _check_kind(whole_and_part(data)[0])
+    return _matched(opened(data, CLASSES, purpose), testing)
 
 
 def enough_classes(source: Source[Split]) -> Source[Split]:
@@ -91,13 +102,17 @@ def _check_kind(name: str) -> None:
         raise ReskerasError(f"data: {name} is a file; use {kind}:{name}")
 
 
-def _with_part(source: Source[Split], name: str, count: int) -> Source[Split]:
-    train = source.training_images(f"data: {name}")
-    if not len(source.classes) <= count <= train.count:
+def _with_part(source: Source, name: str, count: int) -> Source:
+    """`source` with `count` of its training images: of each class alike, or evenly spaced where they have objects."""
+    train, least, why = source.training_images(f"data: {name}"), 1, "one"
+    if isinstance(train, Split):
+        least, why = len(source.classes), "one per class"
+    if not least <= count <= train.count:
         raise ReskerasError(
-            f"data: {name}: {count:,} images requested; use {len(source.classes)} (one per class) to "
-            f"{train.count:,} (all training images)"
+            f"data: {name}: {count:,} images requested; use {least} ({why}) to {train.count:,} (all training images)"
         )
-    return replace(
-        source, name=name, label=f"{source.label}, {count:,} training images", train=part_of_each_class(train, count)
-    )
+    if isinstance(train, Split):
+        part = part_of_each_class(train, count)
+    else:
+        part = train.part(train.name, np.linspace(0, train.count - 1, count).round().astype(np.int64))
+    return replace(source, name=name, label=f"{source.label}, {count:,} training images", train=part)

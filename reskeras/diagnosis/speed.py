@@ -23,6 +23,7 @@ from reskeras.training.job import Job
 from reskeras.training.memory import memory_failures
 from reskeras.training.step_callbacks import StepCallback, StepCallbacks
 from reskeras.training.strategy import Replicas, open_replicas
+from reskeras.training.subject import Subject
 
 SECONDS = 3.0  # that each measurement takes, besides starting
 MOST_STEPS = 2000
@@ -61,11 +62,11 @@ def seconds_of(model: keras.Model, batches: Any, steps: int) -> float:
     return clock.seconds
 
 
-def repeated_batch(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
-    """A dataset of one batch without end."""
+def repeated_batch(*batch: Any) -> tf.data.Dataset:
+    """A dataset of one batch, its images and labels or whatever parts it has, without end."""
     options = tf.data.Options()
     options.autotune.enabled = False
-    return tf.data.Dataset.from_tensors((images, labels)).repeat().prefetch(2).with_options(options)
+    return tf.data.Dataset.from_tensors(batch).repeat().prefetch(2).with_options(options)
 
 
 def timed_steps(speed: Speed, plan: Plan, recipe: Recipe, replicas: Replicas, batch: int) -> Speed:
@@ -97,6 +98,35 @@ def step_rate(plan: Plan, recipe: Recipe, replicas: Replicas, batch: int) -> flo
     return steady_rate(lambda steps: seconds_of(model, data, steps), batch)
 
 
+def training_rate(job: Job, replicas: Replicas) -> float:
+    """Images per second of training steps of a job of any task, on one batch of its own images, of the largest size
+    that it trains on, over the replicas of this machine.
+
+    Raises what TensorFlow raises when a step fails, and as `input_rate` where an image cannot be read.
+    """
+    subject, recipe = _unmeasured(job), job.recipe
+    feed = subject.feed(recipe, open_replicas("one"))
+    last = feed.at(max(feed.changes, default=0))  # sizes grow
+    try:
+        batch = next(iter(last.training(0, 0, EPOCHS)))
+    except READING_ERRORS as error:
+        raise reading_failure(error, feed.broken_image(0, 0)) from error
+    with replicas.strategy.scope():
+        model = subject.compiled(recipe, LENGTH, recipe.synchronises(replicas.count))
+        model.prepare(feed.finished, *feed.example())
+        model.begin_size(last.finished)
+    size = min(recipe.step_images, feed.train.count)
+    data = replicas.dataset(lambda part: repeated_batch(*batch), size)
+    return steady_rate(lambda steps: seconds_of(model, data, steps), size)
+
+
+def _unmeasured(job: Job) -> Subject:
+    """The subject of `job`; the mean of the training images is not measured for it, because scaling pixels costs the
+    same."""
+    height, width, channels = job.plan.input_shape
+    return job.subject(Preprocessing.fit(job.source.training_images("data"), height, width, channels, "scale"))
+
+
 def steady_rate(run: Callable[[int], float], images: int) -> float:
     """Images per second of `run`, which takes a number of steps of `images` images and gives their seconds: after a
     warm-up, over as many steps as take about SECONDS."""
@@ -106,14 +136,9 @@ def steady_rate(run: Callable[[int], float], images: int) -> float:
 
 
 def input_rate(job: Job) -> float:
-    """Images per second of the training pipeline of `job`, read as fast as it makes them.
-
-    The mean of the training images is not measured for this: scaling pixels costs the same. ReskerasError (status 1)
-    names an image that cannot be read.
-    """
-    height, width, channels = job.plan.input_shape
-    preprocessing = Preprocessing.fit(job.source.training_images("data"), height, width, channels, "scale")
-    feed = job.subject(preprocessing).feed(job.recipe, open_replicas("one"))
+    """Images per second of the training pipeline of `job`, read as fast as it makes them. ReskerasError (status 1)
+    names an image that cannot be read."""
+    feed = _unmeasured(job).feed(job.recipe, open_replicas("one"))
     batches, size = iter(feed.at(0).training(0, 0, EPOCHS)), min(job.recipe.step_images, feed.train.count)
     try:
         for _ in range(WARM_UP):  # made together with the first

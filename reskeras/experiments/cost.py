@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reskeras.data.registry import open_source
 from reskeras.data.source import Source
-from reskeras.diagnosis.speed import step_rate
+from reskeras.diagnosis.speed import training_rate
 from reskeras.errors import ReskerasError, first_line
 from reskeras.experiments.reproduce import PLACE, Prepared, is_finished, place_of
 from reskeras.experiments.suite_rows import TrainedRow, label_of
 from reskeras.files import local_path, write_json
-from reskeras.plans.plan import Plan
 from reskeras.run_provenance import provenance
 from reskeras.runs import RunFolder
 from reskeras.stored import read_json
-from reskeras.training.job import fitted_to_data
+from reskeras.tasks.task import find_task
+from reskeras.training.job import Job
 from reskeras.training.strategy import Replicas
 
 BACKWARD = 3  # a training step counts as three forward passes
@@ -87,8 +86,8 @@ def cost(
             if not isinstance(row, TrainedRow) or (path := place_of(row, seed, place)) in found:
                 continue
             if row.data not in sources:
-                sources[row.data] = open_source(row.data, data_dir)
-            work = _Work.of(row, sources[row.data])
+                sources[row.data] = find_task(row.task).open_source(row.data, data_dir)
+            work = _Work.of(row, sources[row.data], data_dir)
             left = 0.0 if is_finished(path) else max(1 - len(_seconds(path)) / work.epochs, 0.0)
             each = _epoch_seconds(work, row, place, replicas, tell) if left else 0.0
             seconds = None if each is None else each * work.epochs * left
@@ -98,21 +97,24 @@ def cost(
 
 @dataclass(frozen=True)
 class _Work:
-    """A training: its plan, its epochs, and the images of one, of which a validated one costs a third of a trained."""
+    """A training: its job, its multiply-adds per image, its epochs, and the images of one, of which a validated one
+    costs a third of a trained."""
 
-    plan: Plan
+    job: Job
+    per_image: int
     epochs: float
     images: float
 
     @classmethod
-    def of(cls, row: TrainedRow, source: Source) -> _Work:
-        count = source.training_images("reproduce").count
-        plan = fitted_to_data(row.spec, source).lower()
-        return cls(plan, row.epochs(count), count + source.test.count / BACKWARD)
+    def of(cls, row: TrainedRow, source: Source, data_dir: str | Path | None) -> _Work:
+        count, task = source.training_images("reproduce").count, find_task(row.task)
+        job = task.job(row.spec, row.recipe, source, data_dir)
+        per_image = task.plan(job.fitted).complexity().multiply_adds
+        return cls(job, per_image, row.epochs(count), count + source.test.count / BACKWARD)
 
     @property
     def multiply_adds(self) -> float:
-        return BACKWARD * self.images * self.epochs * self.plan.complexity().multiply_adds
+        return BACKWARD * self.images * self.epochs * self.per_image
 
 
 def _epoch_seconds(
@@ -131,7 +133,7 @@ def _epoch_seconds(
     if key not in rates and replicas is not None:
         tell(f"measuring a step of {row.name}")
         try:
-            rates[key] = step_rate(work.plan, row.recipe, replicas, row.recipe.step_images)
+            rates[key] = training_rate(work.job, replicas)
         except (ReskerasError, tf.errors.OpError) as error:
             tell(f"a step of {row.name} failed: {first_line(error)}")
             return None

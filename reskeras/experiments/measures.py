@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from reskeras.errors import ReskerasError
 from reskeras.experiments.right_images import RightImages
 from reskeras.experiments.suite_rows import Row
+from reskeras.experiments.suite_views import DetectorViewsSpec, ViewsSpec
 from reskeras.files import write_json
 from reskeras.stored import read_json
 from reskeras.tasks.classification.run import ClassifierRun
@@ -60,12 +62,20 @@ MEASURES = {
     ),
     "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False, inside=True),
     "removed_error": SuiteMeasure("median test error with one unit removed", inside=True),
+    "coco_map": SuiteMeasure("COCO's mean average precision on the test images, over overlaps of 0.5 to 0.95"),
+    "coco_map50": SuiteMeasure("COCO's mean average precision on the test images, overlap 0.5"),
+    "coco_map75": SuiteMeasure("COCO's mean average precision on the test images, overlap 0.75"),
+    "map_eleven": SuiteMeasure(
+        "mean average precision on the test images by VOC's rule to 2009, at eleven points, overlap 0.5"
+    ),
     "map_area": SuiteMeasure("mean average precision on the test images, area under the curve, overlap 0.5"),
     "average_precision": SuiteMeasure("mean average precision over the classes of the test images"),
     "f1": SuiteMeasure("F1 of all labels of the test images, at a probability of 0.5"),
     "parameters": SuiteMeasure("trainable parameters", percent=False, counted=True),
     "multiply_adds": SuiteMeasure("multiply-adds per image", percent=False, counted=True),
 }
+COCO = ("coco_map", "coco_map50", "coco_map75")
+SEEN = ("test_error", "top5_error", "right test", "map_eleven", "map_area", *COCO)  # in the row's views
 Figures = dict[str, float]
 Kept = dict[str, Any]  # of a run: figures by measure, None where there is none, and by split the images it had right
 
@@ -105,9 +115,20 @@ def figures_of(row: Row, run: Run | None, wanted: tuple[str, ...]) -> Measured:
     return Measured(found, right)
 
 
+def check_measurable(wanted: Iterable[str]) -> None:
+    """ReskerasError (status 2) for a wanted measure that cannot be computed here."""
+    from reskeras.tasks.detection.coco_precision import has_pycocotools
+
+    for name in wanted:
+        if name.startswith("coco_") and not has_pycocotools():
+            raise ReskerasError(
+                f"measures: {name} needs pycocotools, which is not installed; pip install 'reskeras[detect]'"
+            )
+
+
 def _key(name: str, views: dict[str, Any]) -> str:
     """What a figure is cached under: test images are seen in the row's views."""
-    return f"{name} {views}" if name in ("test_error", "top5_error", "right test") else name
+    return f"{name} {views}" if name in SEEN else name
 
 
 def _read(run: Run) -> Kept:
@@ -116,7 +137,7 @@ def _read(run: Run) -> Kept:
 
 
 def _errors(row: Row, run: ClassifierRun) -> Kept:
-    views = row.views
+    views = cast(ViewsSpec, row.views)  # of a classifier's row
     result = run.evaluate(views=views.views, resize=views.resize, scales=views.scales)
     return {
         "test_error": 1 - result.top1,
@@ -141,7 +162,9 @@ def _gap(row: Row, run: ClassifierRun) -> Kept:
 
 
 def _precision(row: Row, run: DetectorRun) -> Kept:
-    return {"map_area": run.evaluate().voc.map_area}
+    found = run.evaluate(options=cast(DetectorViewsSpec, row.views).options())
+    coco = {name: getattr(found.coco, name.removeprefix("coco_"), None) for name in COCO}
+    return {"map_area": found.voc.map_area, "map_eleven": found.voc.map_eleven, **coco}
 
 
 def _labels(row: Row, run: MultiLabelRun) -> Kept:
@@ -166,7 +189,7 @@ MEASURED: dict[str, Callable[[Row, Any], Kept]] = {
     "early_error": _curves,
     "best_error": _curves,
     "gap": _gap,
-    "map_area": _precision,
+    **dict.fromkeys((*COCO, "map_eleven", "map_area"), _precision),
     "average_precision": _labels,
     "f1": _labels,
     "response": _inside,

@@ -1,8 +1,8 @@
-"""The pictures of a suite's results: curves and analyses of its classifiers, for its page and as files beside it."""
+"""The pictures of a suite's results: curves and analyses of its runs, for its page and as files beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,19 @@ from typing import Any
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import SuiteResult
 from reskeras.report.analysis_plots import draw_analyses
-from reskeras.report.curves import draw_curves
+from reskeras.report.curves import ERRORS, draw_curves
 from reskeras.report.figures import save_figures
 from reskeras.report.plots import analysis_plots, curves_of, networks_of
 from reskeras.report.sections import Plot
 from reskeras.report.styles import Panels
-from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.tasks.task import find_task
 
 
 @dataclass(frozen=True)
 class Pictured:
-    """The classifiers of a result by name, the network of each, and how they are drawn."""
+    """The runs of a result by name, the network of each, and how they are drawn: an epoch's error is 1 - `log`."""
 
+    log: str
     records: dict[str, RunRecord]
     networks: dict[str, str]
     panels: Panels | None
@@ -30,12 +30,17 @@ class Pictured:
 
     @classmethod
     def of(cls, result: SuiteResult) -> Pictured:
-        """What there is to draw of a result."""
-        runs = {
-            (row, seed): record
-            for row, seed, record in result.runs()
-            if issubclass(find_task(record.task).run_type(), ClassifierRun)
-        }
+        """What there is to draw of a result: its runs are of one task. A run is drawn once of the rows that only look
+        at its test images in other ways."""
+        runs, drawn = dict[tuple[str, int], RunRecord](), set[str]()
+        for row in result.rows:
+            for seed, record in row.records.items():
+                place = row.runs.get(seed, "")
+                if not (place in drawn and result.views_of(row)):
+                    runs[row.row, seed] = record
+                drawn.add(place)
+        figure = next((find_task(record.task).figure for record in runs.values()), "val_accuracy")
+        log = figure.removeprefix("val_")
         several = len({seed for _, seed in runs}) > 1
         records = {f"{row}, seed {seed}" if several else row: record for (row, seed), record in runs.items()}
         networks = dict(zip(records, (row for row, _ in runs), strict=True))
@@ -45,16 +50,15 @@ class Pictured:
             for row, label in rows.items()
             if row in networks.values()
         }
-        published = {row.row: row.published.get("test_error") for row in result.rows}
-        return cls(records, networks, panels or None, published)
+        published = {row.row: _published_error(log, row.published) for row in result.rows}
+        return cls(log, records, networks, panels or None, published)
 
     def curves(self) -> dict[str, Any]:
         """The arguments of `draw_curves` and `curves_of`, but for the metrics."""
-        figure = next((find_task(record.task).figure for record in self.records.values()), "val_accuracy")
         watched = {record.watched for record in self.records.values()}
         return {
             "networks": self.networks,
-            "log": figure.removeprefix("val_"),
+            "log": self.log,
             "bands": True,
             "published": self.published,
             "panels": self.panels,
@@ -63,8 +67,12 @@ class Pictured:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The epochs of each run that has any."""
-        return {name: record.metrics for name, record in self.records.items() if record.metrics}
+        """The epochs of each run that has any in which the error was measured."""
+        return {
+            name: record.metrics
+            for name, record in self.records.items()
+            if self.log in ERRORS and any(f"val_{self.log}" in epoch for epoch in record.metrics)
+        }
 
     @property
     def analyses(self) -> dict[str, Any]:
@@ -73,7 +81,7 @@ class Pictured:
 
 
 def plots_of(result: SuiteResult) -> Iterator[Plot]:
-    """Sections of a page: curves, analyses and diagrams of the networks."""
+    """Sections of a page: curves, analyses and diagrams of the networks, of detectors the backbones."""
     pictured = Pictured.of(result)
     if curves := curves_of(pictured.metrics, **pictured.curves()):
         yield curves
@@ -81,7 +89,17 @@ def plots_of(result: SuiteResult) -> Iterator[Plot]:
     first: dict[str, RunRecord] = {}
     for name, record in pictured.records.items():
         first.setdefault(pictured.networks[name], record)
-    yield from networks_of({row: record.plan for row, record in first.items()})
+    parts = any(record.is_part for record in first.values())
+    how = ("Backbone", "These are figures as a classifier.") if parts else ()
+    yield from networks_of({row: record.plan for row, record in first.items()}, *how)
+
+
+def _published_error(log: str, published: Mapping[str, Any]) -> Any:
+    """The published figure, in per cent, that curves of 1 - `log` approach; what is no number as it is."""
+    if log == "accuracy":
+        return published.get("test_error")
+    precision = published.get("coco_map")
+    return 100 - precision if isinstance(precision, int | float) else precision
 
 
 def save_pictures(result: SuiteResult, folder: Path) -> list[Path]:

@@ -8,11 +8,12 @@ from typing import Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, Analysis, read_analysis
 from reskeras.experiments.suite_rows import length_of
-from reskeras.networks.request import network, typed
+from reskeras.networks.request import typed
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.tasks.run import Run
+from reskeras.tasks.task import find_task
 
 FACTS = (  # of provenance.json
     "made",
@@ -31,8 +32,8 @@ COLUMNS = ("data", "schedule", "precision", "seconds", "hardware", "made", "revi
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run: its task, its network and recipe as they were specified, facts of its provenance, a mapping for each of
-    its epochs, and the analysis of a classifier that was analysed."""
+    """A run: its task, its network or detector and its recipe as they were specified, facts of its provenance, a
+    mapping for each of its epochs, and the analysis of a classifier that was analysed."""
 
     task: str
     network: Mapping[str, Any]
@@ -59,8 +60,15 @@ class RunRecord:
 
     @property
     def plan(self) -> Plan:
-        """The plan of a classifier's network."""
-        return network(typed(dict(self.network), {}, "results")).lower()
+        """The plan of its network; of a detector's backbone."""
+        task = find_task(self.task)
+        return task.network(task.spec(typed(dict(self.network), {}, "results"))).lower()
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the network of `plan` is a part of what was trained, as a detector's backbone is."""
+        spec = typed(dict(self.network), {}, "results")
+        return find_task(self.task).network(spec) is not spec
 
     @property
     def watched(self) -> str:

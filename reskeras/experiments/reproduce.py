@@ -9,22 +9,21 @@ from typing import Any
 
 from reskeras.caller_state import preserved
 from reskeras.data.kept import identified_name
-from reskeras.data.registry import Data, open_source
+from reskeras.data.registry import Data
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError, first_line, unknown
-from reskeras.experiments.measures import MEASURES, figures_of
+from reskeras.experiments.measures import MEASURES, check_measurable, figures_of
 from reskeras.experiments.page import write_suite_page
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.results_folder import save_result
-from reskeras.experiments.suite import TURNS, Scale, SuiteSpec, read_scale, read_suite, suite_names
+from reskeras.experiments.suite import TURNS, RowSpec, Scale, SuiteSpec, read_scale, read_suite, suite_names, task_of
 from reskeras.experiments.suite_rows import Row, TrainedRow, differences, label_of, rows_of
 from reskeras.files import Unwritable, local_path
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import HOME, MODEL_FILE, RunFolder
-from reskeras.tasks.classification.job import ClassifierJob
-from reskeras.tasks.classification.run import ClassifierRun
 from reskeras.tasks.run import Run
+from reskeras.tasks.task import find_task
 from reskeras.training.fit import FitOptions
 from reskeras.training.guards import SIGNALS
 from reskeras.training.strategy import Replicas, open_replicas
@@ -57,7 +56,8 @@ def reproduce(
     GPUs, or logical CPUs where there is none. Raises ReskerasError (status 2) for a wrong request.
     """
     replicas = opened_replicas(prepared(suite, scale, rows, seeds).rows, devices)
-    given = None if data is None or isinstance(data, str) else open_source(data, data_dir)
+    task = find_task(task_of(read_suite(suite)))
+    given = None if data is None or isinstance(data, str) else task.open_source(data, data_dir)
     ready = prepared(suite, scale, rows, seeds, identified_name(given) if given else data)
     place = local_path(out or PLACE, "out")
     return measured(ready, trainer(place, given, data_dir, replicas, tell), place, tell)
@@ -123,6 +123,7 @@ def prepared(
     if seeds is not None and seeds < 1:
         raise ReskerasError(f"seeds: {seeds}: should be at least 1")
     spec = read_suite(suite)
+    check_measurable(spec.measures)
     return Prepared(Path(str(suite)).stem, spec, known, rows_of(spec, known, rows, data), seeds)
 
 
@@ -149,16 +150,16 @@ def trainer(
     """What trains a row with a seed below `place`, unless that is done, and returns the run; None for a row that is
     only counted."""
 
-    def run(row: Row, seed: int) -> ClassifierRun | None:
+    def run(row: Row, seed: int) -> Run | None:
         tell(f"{row.name}" + (f", seed {seed}" if isinstance(row, TrainedRow) else ""))
         if not isinstance(row, TrainedRow):
             return None
-        path = place_of(row, seed, place)
+        path, task = place_of(row, seed, place), find_task(row.task)
         if not is_finished(path):
-            source = given or open_source(row.data, data_dir)
-            job = ClassifierJob(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
+            source = given or task.open_source(row.data, data_dir)
+            job = task.job(row.spec, read_recipe(row.recipe, seed=seed, keep=1), source, data_dir)
             job.run(path, replicas, FitOptions(True, tell, []))
-        done = ClassifierRun(path)
+        done = task.run_type()(path)
         done.given = given
         return done
 
@@ -166,8 +167,14 @@ def trainer(
 
 
 def measured(ready: Prepared, run: Runner, place: Path, tell: Callable[[str], None]) -> SuiteResult:
-    """The result of a suite's rows, each run and measured, written below `place`."""
-    rows = [RowResult(row.name, _published(row)) for row in ready.rows]
+    """The result of a suite's rows, each run and measured, beside those that are only published; written below
+    `place`."""
+    run_here = {row.name for row in ready.rows}
+    rows = [
+        RowResult(row.row, _published(row), [] if row.network else [row.why])
+        for row in ready.suite.rows
+        if row.row in run_here or row.network is None
+    ]
     result = SuiteResult(ready.name, ready.suite, ready.scale, rows)
     measure_rows(result, ready.trainings, run, place / ready.name / ready.scale, tell)
     return result
@@ -191,6 +198,7 @@ def measure_rows(
         if found.error:
             continue
         try:
+            check_measurable(result.suite.measures)  # of all suites those that can be measured are run
             done = run(row, seed)
             measures = figures_of(row, done, result.suite.measures)
             found.figures[seed], found.right[seed] = measures.figures, measures.right
@@ -223,8 +231,8 @@ def opened_replicas(rows: Sequence[Row], devices: int) -> Replicas:
     return replicas
 
 
-def _published(row: Row) -> dict[str, Any]:
-    return {str(measure): figure for measure, figure in row.asked.published.items()}
+def _published(row: RowSpec) -> dict[str, Any]:
+    return {str(measure): figure for measure, figure in row.published.items()}
 
 
 def place_of(row: Row, seed: int, place: Path) -> Path:

@@ -72,10 +72,16 @@ class SuiteResult:
         pair = [row.side(finding.by) if row else None for row in (less, more)]
         if not (less and more and pair[0] and pair[1]):
             return Verdict("not measured", "")
-        if less.runs and less.runs == more.runs:
+        if less.runs and less.runs == more.runs and self.views_of(less) == self.views_of(more):
             return Verdict("undecided", "the two rows are the same network at this scale")
         known = [found for row in self.rows if (found := row.statistics(finding.by))]
         return judge(pair[0], pair[1], finding.by, pooled_deviation(known, finding.by))
+
+    def views_of(self, row: RowResult) -> dict[str, Any] | None:
+        """How the row's own test images are looked at, where that is not the suite's way."""
+        [asked] = (each for each in self.suite.rows if each.row == row.row)
+        own = asked.scales.get(read_scale(self.scale)) if self.scale else None
+        return own.evaluation if own else None
 
     def runs(self) -> Iterator[tuple[str, int, RunRecord]]:
         """The row, the seed and the record of every run, one row after the other."""
@@ -99,8 +105,10 @@ class SuiteResult:
         return ["row", "seed", *(name.replace("_", " ") for name in measures), *COLUMNS], lines
 
     def differences(self) -> tuple[list[str], dict[str, list[str]]]:
-        """Differences from the paper's protocol: those that all rows share, then by row the remaining ones."""
-        known = [row.differences for row in self.rows]
+        """Differences from the paper's protocol: those that all rows that are run share, then by row the remaining
+        ones."""
+        printed = {row.row for row in self.suite.rows if row.network is None}
+        known = [row.differences for row in self.rows if row.row not in printed]
         everywhere = [each for each in known[0] if all(each in others for others in known)]
         own = {row.row: [each for each in row.differences if each not in everywhere] for row in self.rows}
         return everywhere, {name: alone for name, alone in own.items() if alone}

@@ -13,8 +13,9 @@ from reskeras.errors import ReskerasError, shown
 from reskeras.experiments.measures import MEASURES_FILE
 from reskeras.experiments.reproduce import measure_rows
 from reskeras.experiments.results import RowResult, SuiteResult
-from reskeras.experiments.suite import SuiteSpec, ViewsSpec
+from reskeras.experiments.suite import SuiteSpec
 from reskeras.experiments.suite_rows import Row
+from reskeras.experiments.suite_views import DetectorViewsSpec, ViewsSpec
 from reskeras.files import local_path, remove
 from reskeras.launch.cluster import cluster
 from reskeras.networks.any_network import AnyNetwork
@@ -85,7 +86,8 @@ def train_seeds(
     }
     suite = validated(SuiteSpec, said)
     result = SuiteResult("train", suite, "", [RowResult(label, {})])
-    row = Row(suite.rows[0], cast(AnyNetwork, wanted), begun.plan, None, None, ViewsSpec())
+    views = DetectorViewsSpec() if task == "detection" else ViewsSpec()
+    row = Row(suite.rows[0], begun.task, cast(AnyNetwork, wanted), begun.plan, None, None, views)
     trainings = [(row, seed) for seed in range(first, first + seeds)]
     measure_rows(result, trainings, lambda row, seed: begun if seed == first else run(row, seed), folder, tell)
     return result

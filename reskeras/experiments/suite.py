@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from reskeras.documents.fields import Spec, whole
 from reskeras.documents.shipped import read_document, shipped_names
 from reskeras.errors import ReskerasError, unknown
+from reskeras.experiments.suite_views import SuiteTask, views_of
+from reskeras.tasks.task import find_task
 
 Scale = Literal["paper", "budget", "short", "smoke"]
 SCALES: tuple[Scale, ...] = ("paper", "budget", "short", "smoke")
@@ -21,37 +23,48 @@ MeasureName = Literal[
     "best_error",
     "training_error",
     "gap",
-    "map_area",
     "early_error",
     "response",
     "removed_error",
+    "coco_map",
+    "coco_map50",
+    "coco_map75",
+    "map_eleven",
+    "map_area",
     "average_precision",
     "f1",
     "parameters",
     "multiply_adds",
 ]
-NOT_OF_CLASSIFIERS = ("map_area", "average_precision", "f1")  # of other tasks, which `train_seeds` trains
+COUNTED: tuple[MeasureName, ...] = ("parameters", "multiply_adds")
+MEASURES_OF: dict[SuiteTask, tuple[MeasureName, ...]] = {
+    "classification": (
+        "test_error",
+        "top5_error",
+        "best_error",
+        "training_error",
+        "gap",
+        "early_error",
+        "response",
+        "removed_error",
+        *COUNTED,
+    ),
+    "detection": ("coco_map", "coco_map50", "coco_map75", "map_eleven", "map_area", *COUNTED),
+}
 Printed = float | Annotated[str, Field(max_length=40)]
 Text = Annotated[str, Field(max_length=600)]
 Name = Annotated[str, Field(pattern=r"^[\w.,+ -]{1,60}$")]
 
 
-class ViewsSpec(Spec):
-    """The views that test images are evaluated in (v1 section 3.4); see `evaluation.views`."""
-
-    views: Literal[1, 2, 6, 10] = 1
-    resize: Annotated[int, whole(1, 4096)] | None = None
-    scales: tuple[Annotated[int, whole(1, 4096)], ...] = ()
-
-
 class ScaleSpec(Spec):
-    """How a suite runs at one scale: data, recipe, fields laid over the recipe, and paths laid over each network."""
+    """How a suite runs at one scale: data, recipe, fields laid over the recipe, paths laid over each network, and how
+    test images are looked at, as fields of the views of its task."""
 
     data: Annotated[str, Field(max_length=300)] | None = None
     recipe: Annotated[str, Field(max_length=300)] | None = None
     fields: dict[str, Any] = Field(default_factory=dict)
     network: dict[str, Any] = Field(default_factory=dict)
-    evaluation: ViewsSpec | None = None
+    evaluation: dict[str, Any] | None = None
 
     def over(self, other: ScaleSpec) -> ScaleSpec:
         """This laid over `other`: fields and paths one by one."""
@@ -60,7 +73,7 @@ class ScaleSpec(Spec):
             recipe=self.recipe or other.recipe,
             fields={**other.fields, **self.fields},
             network={**other.network, **self.network},
-            evaluation=self.evaluation or other.evaluation,
+            evaluation=other.evaluation if self.evaluation is None else self.evaluation,
         )
 
 
@@ -74,9 +87,11 @@ class BudgetSpec(Spec):
 
 class ProtocolSpec(Spec):
     """How a paper trains and measures, and what replaces that at the smaller scales; `budget` may be left out.
-    `images` is the paper's number of training images."""
+    `images` is the paper's number of training images, `differs` what no scale reproduces of how it trains."""
 
     description: Text
+    task: SuiteTask = "classification"
+    differs: Text = ""
     images: Annotated[int, whole(1, 100_000_000)]
     scales: dict[Scale, ScaleSpec]
 
@@ -95,10 +110,11 @@ class RowSpec(Spec):
     """One row: a catalogued name or the fields of a network, and its published figures by measure, in the paper's unit
     (errors in per cent). `why` explains a count that differs from the published digits, `differs` what no scale
     reproduces of the paper's protocol. A row with `budget` is run at that scale too; one that is `ours` is not in the
-    paper, and is run at that scale alone."""
+    paper, and is run at that scale alone. One without a network is run nowhere: its published figures are shown beside
+    the others, and `why` says why they are all there is."""
 
     row: Name
-    network: str | dict[str, Any]
+    network: str | dict[str, Any] | None = None
     data: Annotated[str, Field(max_length=300)] | None = None
     fields: dict[str, Any] = Field(default_factory=dict)
     published: dict[MeasureName, Printed] = Field(default_factory=dict)
@@ -112,10 +128,14 @@ class RowSpec(Spec):
     def _runs_somewhere(self) -> RowSpec:
         if self.ours and self.budget is None:
             raise ValueError("ours: a row that is not in the paper needs budget")
+        if self.network is None and not (self.published and self.why):
+            raise ValueError("network: a row without one needs published figures, and why it is not run")
         return self
 
     def runs_at(self, scale: Scale) -> bool:
         """Whether it is a row of that scale."""
+        if self.network is None:
+            return False
         return self.budget is not None if scale == "budget" else not self.ours
 
 
@@ -129,14 +149,17 @@ class FindingSpec(Spec):
 
 
 class SuiteSpec(Spec):
-    """A table or figure. In one without a protocol nothing is trained: its networks are only counted. (The trainings
-    of `seeds.train_seeds` are a suite without one, because no paper gives theirs.)"""
+    """A table or figure. In one without a protocol nothing is trained: its networks, those of `task`, are only counted.
+    (The trainings of `seeds.train_seeds` are a suite without one, because no paper gives theirs.)"""
 
     title: Text
     source: Text
     expects: Text
     measures: Annotated[tuple[MeasureName, ...], Field(min_length=1)]
     protocol: Annotated[str, Field(max_length=300)] | None = None
+    task: Annotated[SuiteTask | None, Field(description="With a protocol its task; else by default classification")] = (
+        None
+    )
     runs: Annotated[int, whole(1, 100), Field(description="Number of runs behind the paper's figures")] = 1
     rows: Annotated[tuple[RowSpec, ...], Field(min_length=1, max_length=200)]
     panels: Annotated[
@@ -149,6 +172,8 @@ class SuiteSpec(Spec):
     @model_validator(mode="after")
     def _coherent(self) -> SuiteSpec:
         names = [row.row for row in self.rows]
+        if all(row.network is None for row in self.rows):
+            raise ValueError("rows: none has a network")
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"row {twice!r} appears twice")
         placed = [name for panel in self.panels.values() for name in panel]
@@ -179,16 +204,42 @@ def suite_names() -> list[str]:
 def read_suite(source: str | Path) -> SuiteSpec:
     """The suite that `source` names, or of a YAML file; ReskerasError (status 2) for what is wrong in it."""
     suite = read_document("suite", SuiteSpec, source)
-    if foreign := [name for name in suite.measures if name in NOT_OF_CLASSIFIERS]:
-        raise ReskerasError(f"measures: {foreign[0]} is not a measure of classifiers, which suites train (in {source})")
-    trained = [name for name in suite.measures if name not in ("parameters", "multiply_adds")]
+    task = task_of(suite)
+    if suite.task not in (None, task):
+        raise ReskerasError(f"task: {suite.task} contradicts the protocol {suite.protocol}, whose task is {task}")
+    noun, known = find_task(task).noun, MEASURES_OF[task]
+    named = [("measures", suite.measures), *((f"published of row {row.row!r}", row.published) for row in suite.rows)]
+    for place, names in named:
+        if foreign := [name for name in names if name not in known]:
+            raise ReskerasError(
+                f"{place}: {foreign[0]} is not a measure of {noun}s, which this suite is about (in {source}); "
+                f"use {', '.join(known)}"
+            )
+    trained = [name for name in suite.measures if name not in COUNTED]
     if trained and suite.protocol is None:
         raise ReskerasError(
             f"measures: {trained[0]} needs a protocol, which says how the networks are trained (in {source})"
         )
+    for row in suite.rows:
+        _check_views(row.scales, task, f"row {row.row!r}: ", source)
+    _check_views(suite.scales, task, "", source)
     return suite
+
+
+def task_of(suite: SuiteSpec) -> SuiteTask:
+    """The task of a suite's networks."""
+    if suite.protocol is not None:
+        return read_protocol(suite.protocol).task
+    return suite.task or "classification"
 
 
 def read_protocol(source: str | Path) -> ProtocolSpec:
     """The protocol that `source` names, or of a YAML file."""
-    return read_document("protocol", ProtocolSpec, source)
+    protocol = read_document("protocol", ProtocolSpec, source)
+    _check_views(protocol.scales, protocol.task, "", source)
+    return protocol
+
+
+def _check_views(scales: dict[Scale, ScaleSpec], task: SuiteTask, lead: str, source: str | Path) -> None:
+    for name, said in scales.items():
+        views_of(task, said.evaluation, f"{lead}scales.{name}.evaluation, in {source}")

@@ -10,17 +10,20 @@ from typing import Any
 
 from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError, unknown
-from reskeras.experiments.suite import ProtocolSpec, RowSpec, Scale, ScaleSpec, SuiteSpec, ViewsSpec, read_protocol
+from reskeras.experiments.suite import ProtocolSpec, RowSpec, Scale, ScaleSpec, SuiteSpec, read_protocol, task_of
+from reskeras.experiments.suite_views import Views, views_of
 from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.catalog import name_of
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
-from reskeras.networks.request import network, typed
+from reskeras.networks.request import typed
 from reskeras.plans.plan import Plan
 from reskeras.recipes.later import OF_NETWORKS, SINCE_SUITES, identifying
 from reskeras.recipes.recipe import Recipe
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import BOOKKEEPING
+from reskeras.tasks.task import find_task
 
 HALVES = {"mixed_bfloat16": "bf16", "mixed_float16": "float16"}
 UNCOMPARED = (*BOOKKEEPING, "seed", "deterministic")  # fields of a recipe that no paper gives
@@ -28,19 +31,26 @@ UNCOMPARED = (*BOOKKEEPING, "seed", "deterministic")  # fields of a recipe that 
 
 @dataclass(frozen=True)
 class Row:
-    """A row ready to run: its spec, and in a suite that trains (see TrainedRow) its recipe, data and views."""
+    """A row ready to run: its spec with its task and lowered plan, and in a suite that trains (see TrainedRow) its
+    recipe, data and views."""
 
     asked: RowSpec
-    spec: AnyNetwork
-    plan: Plan
+    task: str
+    spec: AnyNetwork | DetectorSpec
+    plan: Plan | DetectorPlan
     recipe: Recipe | None
     data: str | None
-    views: ViewsSpec
+    views: Views
 
     @property
     def name(self) -> str:
         """Its label in the table."""
         return self.asked.row
+
+    @property
+    def network(self) -> AnyNetwork:
+        """Its network; a detector's backbone."""
+        return find_task(self.task).network(self.spec)
 
     def seeds(self, asked: int | None, scale: str) -> int:
         """How many seeds it is trained with: as many as are asked for, else 1, or as many as its budget says."""
@@ -79,7 +89,10 @@ def rows_of(suite: SuiteSpec, scale: Scale, wanted: Iterable[str] = (), data: st
     names = [row.row for row in suite.rows if row.runs_at(scale)]
     if not names:
         raise ReskerasError(f"scale: no row of this suite is run at the scale {scale}")
+    printed = {row.row: row.why for row in suite.rows if row.network is None}
     for name in wanted:
+        if name in printed:
+            raise ReskerasError(f"rows: {name!r} has published figures only: {printed[name]}")
         if name not in names:
             raise unknown("rows", name, names)
     rows = [_row(suite, row, scale, data) for row in suite.rows if row.row in names]
@@ -112,44 +125,47 @@ def differences(suite: SuiteSpec, row: Row, provenance: dict[str, Any] | None = 
     said += _network_differences(row, paper)
     said += _recipe_differences(row, paper)
     if row.views != paper.views:
-        said.append(f"{_in_words(row.views)} instead of {_in_words(paper.views)}")
+        said.append(f"{row.views.in_words} instead of {paper.views.in_words}")
     if half := HALVES.get((provenance or {}).get("precision", "")):
         said.append(f"computed in {half}")
     if (replicas := (provenance or {}).get("replicas", 1)) > 1:
         said.append(f"batch norm over each of {replicas} devices' images")
     if runs and suite.runs > 1 and runs != suite.runs:
         said.append(f"{runs} of {suite.runs} runs")
-    return said + ([row.asked.differs] if row.asked.differs else [])
+    return said + [each for each in (protocol.differs, row.asked.differs) if each]
 
 
 def _row(suite: SuiteSpec, asked: RowSpec, scale: Scale, data: str | None) -> Row:
     if suite.protocol is not None:
         return _trained_row(suite, read_protocol(suite.protocol), asked, scale, data)
-    spec = _spec(asked)
-    return Row(asked, spec, spec.lower(), None, None, ViewsSpec())
+    task = task_of(suite)
+    spec = _spec(asked, task)
+    return Row(asked, task, spec, find_task(task).plan(spec), None, None, views_of(task, None, ""))
 
 
 def _trained_row(
     suite: SuiteSpec, protocol: ProtocolSpec, asked: RowSpec, scale: Scale, data: str | None
 ) -> TrainedRow:
-    spec, said = _spec(asked), scale_of(suite, protocol, asked, scale)
+    task, said = protocol.task, scale_of(suite, protocol, asked, scale)
+    spec, place = _spec(asked, task), f"row {asked.row}, scale {scale}"
     if said.network:
-        spec = laid_over(spec, _kept(spec, said.network) | said.network, f"row {asked.row}, scale {scale}")
+        spec = laid_over(spec, _kept(spec, said.network) | said.network, place)
     source = data or said.data
     if source is None or said.recipe is None:
         raise ReskerasError(f"scales.{scale}: the protocol of row {asked.row!r} has no such scale")
     chosen = read_recipe(said.recipe)
     if said.fields:
         chosen = read_recipe(chosen, **said.fields)
-    return TrainedRow(asked, spec, spec.lower(), chosen, source, said.evaluation or ViewsSpec())
+    views = views_of(task, said.evaluation, f"{place}: evaluation")
+    return TrainedRow(asked, task, spec, find_task(task).plan(spec), chosen, source, views)
 
 
-def _spec(asked: RowSpec) -> AnyNetwork:
+def _spec(asked: RowSpec, task: str) -> AnyNetwork | DetectorSpec:
     named = asked.network
-    return network(named if isinstance(named, str) else typed(named, {}, f"row {asked.row}"))
+    return find_task(task).spec(typed(named, {}, f"row {asked.row}") if isinstance(named, dict) else named)
 
 
-def _kept(spec: AnyNetwork, changes: dict[str, Any]) -> dict[str, Any]:
+def _kept(spec: AnyNetwork | DetectorSpec, changes: dict[str, Any]) -> dict[str, Any]:
     """Family and block, which `depth` implied, where `stages` replaces it."""
     if "stages" not in changes or not isinstance(spec, NetworkSpec):
         return {}
@@ -180,15 +196,32 @@ def _data_differences(row: TrainedRow, paper: TrainedRow, images: int, provenanc
 
 def _network_differences(row: Row, paper: Row) -> list[str]:
     said = []
-    if (here := row.plan.weighted_layers()) != (there := paper.plan.weighted_layers()):
+    if (here := row.network.lower().weighted_layers()) != (there := paper.network.lower().weighted_layers()):
         said.append(f"{here} layers instead of {there:,}")
     if row.plan.input_shape[:2] != paper.plan.input_shape[:2]:
         said.append(
             f"{row.plan.input_shape[0]}x{row.plan.input_shape[1]} pixels instead of "
             f"{paper.plan.input_shape[0]}x{paper.plan.input_shape[1]}"
         )
-    here, there = (each.spec.sparse().get("width_factor", 1.0) for each in (row, paper))
-    return said if here == there else [*said, f"{here / there:g} times the width"]
+    here, there = (each.network.sparse().get("width_factor", 1.0) for each in (row, paper))
+    said += [] if here == there else [f"{here / there:g} times the width"]
+    mine, theirs = (_own_fields(each.spec) for each in (row, paper))
+    told = [path for path in theirs if path in mine and mine[path] != theirs[path]]
+    return said + [f"{_named(path)} {_value(mine[path])} instead of {_value(theirs[path])}" for path in told]
+
+
+def _own_fields(spec: AnyNetwork | DetectorSpec) -> dict[str, Any]:
+    """What a detector has besides its network, by dotted path; defaults that follow the network are left out."""
+    if not isinstance(spec, DetectorSpec):
+        return {}
+    parts = spec.model_dump(mode="json", exclude={"name", "backbone", "classes"})
+    whole = {name: value if isinstance(value, dict) else {"": value} for name, value in parts.items()}
+    return {
+        f"{name}.{field}".removesuffix("."): value
+        for name, fields in whole.items()
+        for field, value in fields.items()
+        if value is not None
+    }
 
 
 def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:
@@ -198,8 +231,12 @@ def _recipe_differences(row: TrainedRow, paper: TrainedRow) -> list[str]:
         said.append(f"{length_of(row.recipe)} instead of {length_of(paper.recipe)}")
     for field in mine:  # sgd's fields are those of a recipe with sgd alone
         if field not in ("epochs", "iterations", "precision", "form") and mine[field] != theirs.get(field, mine[field]):
-            said.append(f"{field.replace('_', ' ')} {_value(mine[field])} instead of {_value(theirs[field])}")
+            said.append(f"{_named(field)} {_value(mine[field])} instead of {_value(theirs[field])}")
     return said
+
+
+def _named(path: str) -> str:
+    return path.replace(".", " ").replace("_", " ")
 
 
 def _value(value: Any) -> str:
@@ -218,13 +255,8 @@ def length_of(recipe: Recipe) -> str:
     return f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"
 
 
-def _in_words(views: ViewsSpec) -> str:
-    if views.scales:
-        return f"whole images at {' '.join(map(str, views.scales))}"
-    return "a single view" if views.views == 1 else f"{views.views} {'crops' if views.views == 10 else 'views'}"
-
-
 def label_of(row: Row) -> str:
     """The name of a row's folder: its network, data and identity."""
-    kept = "".join(each if each.isalnum() or each in "-.@" else "-" for each in f"{name_of(row.spec)}-{row.data}")
+    name = f"{find_task(row.task).name_of(row.spec)}-{row.data}"
+    kept = "".join(each if each.isalnum() or each in "-.@" else "-" for each in name)
     return f"{kept[:80]}-{row.identity}"

@@ -16,7 +16,7 @@ from reskeras.errors import ReskerasError
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_parts import dense_regions, detection_parts, pyramid_parts, region_plan, shared_plan
 from reskeras.networks.lower import Maker
-from reskeras.plans.complexity import Complexity
+from reskeras.plans.complexity import Complexity, Cost, UnitCost
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
 from reskeras.plans.receptive_field import ReceptiveField, receptive_field
@@ -132,15 +132,31 @@ class DetectorPlan:
         times = self.times(self.spec.proposals.testing)
         return {name: (plan.complexity(), times[name]) for name, plan in self.parts.items()}
 
+    def complexity(self) -> Complexity:
+        """The costs of one image in testing with all its regions, by part and in total."""
+        units = tuple(
+            UnitCost(
+                name,
+                self.parts[name].output_shape,
+                replace(
+                    part.total,
+                    multiply_adds=round(part.total.multiply_adds * times),
+                    activations=round(part.total.activations * times),
+                ),
+            )
+            for name, (part, times) in self.costs().items()
+        )
+        return Complexity(units, sum((unit.cost for unit in units), Cost()))
+
     @property
     def parameters(self) -> int:
         """Trainable parameters of the whole detector."""
-        return sum(cost.parameters for cost, _ in self.costs().values())
+        return self.complexity().parameters
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one image in testing, with all its regions."""
-        return round(sum(cost.multiply_adds * times for cost, times in self.costs().values()))
+        return self.complexity().multiply_adds
 
 
 def _level(plan: Plan, spec: DetectorSpec, sizes: tuple[float, ...]) -> Level:

@@ -75,7 +75,8 @@ def draw_curves(
         make_room(figure, [end for inside in ends.values() for end in inside], columns)
     else:
         add_legend(list(axes.values()))
-    key = {"training": TRAINING_LINE, watched: WATCHED_LINE}
+    trained = any(log in epoch for epochs in runs.values() for epoch in epochs)
+    key = {**({"training": TRAINING_LINE} if trained else {}), watched: WATCHED_LINE}
     if any(len(curve.runs) > 1 for curve in curves):
         key["± standard deviation"] = BAND
     if any(marks.values()):

@@ -47,7 +47,8 @@ def curves_of(
     if not known:
         return None
     figure = draw_curves(known, networks, log, bands, published, panels, watched)
-    return plot("Training and test error", figure, curves_in_words(known, log, published))
+    trained = any(log in epoch for rows in known.values() for epoch in rows)
+    return plot("Training and test error" if trained else "Test error", figure, curves_in_words(known, log, published))
 
 
 def analysis_plots(
@@ -68,8 +69,8 @@ def analysis_plots(
         yield plot(PLOTS[key], figure, f"{PLOTS[key]}, one line per network. {words}.", caption)
 
 
-def networks_of(plans: Mapping[str, Plan]) -> Iterator[Plot]:
-    """A diagram of each network, equal ones once."""
+def networks_of(plans: Mapping[str, Plan], noun: str = "Network", note: str = "") -> Iterator[Plot]:
+    """A diagram of each network, equal ones once, titled by `noun`; `note` ends each caption."""
     drawn: list[Plan] = []
     for name, plan in plans.items():
         if plan in drawn:
@@ -77,9 +78,9 @@ def networks_of(plans: Mapping[str, Plan]) -> Iterator[Plot]:
         drawn.append(plan)
         total = plan.complexity()
         yield drawing(
-            f"Network {name}",
+            f"{noun} {name}",
             lambda path, plan=plan, name=name: draw(plan, name, path),
-            f"The network {name} drawn stage by stage: {plan.weighted_layers()} weighted layers, from "
+            f"The {noun.lower()} {name} drawn stage by stage: {plan.weighted_layers()} weighted layers, from "
             f"{plan.input_shape} to {plan.output_shape[0]} classes.",
-            f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds per image.",
+            f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds per image. {note}".rstrip(),
         )

@@ -48,7 +48,7 @@ class Material:
 class Run(Generic[AnySplit]):
     """A trained run and what can be done with it; `Run(path)` gives an instance of the subclass of the run's task.
 
-    Subclasses implement `plan` and `judge`; `AnySplit` is the kind of split that the task's sources have.
+    Subclasses implement `judge`; `AnySplit` is the kind of split that the task's sources have.
     `given` is the data that has no name to open it by, of a run that was trained just now.
     """
 
@@ -91,7 +91,7 @@ class Run(Generic[AnySplit]):
     @property
     def plan(self) -> Any:
         """The lowered spec; it has an `input_shape`."""
-        raise NotImplementedError
+        return find_task(self.task).plan(self.folder.spec())
 
     @preserved()
     def model(self) -> keras.Model:

@@ -54,6 +54,14 @@ class Task(ABC):
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork | DetectorSpec:
         """The sparse spec that `source` names, with `settings` and `fields` laid over it; see `networks.request`."""
 
+    def plan(self, spec: Any) -> Any:
+        """The lowered `spec`: it has an `input_shape` and a `complexity()`. ReskerasError for contradictions."""
+        return spec.lower()
+
+    def network(self, spec: Any) -> AnyNetwork:
+        """The network of `spec`: itself, or the one that it is built on."""
+        return spec
+
     @abstractmethod
     def name_of(self, spec: Any) -> str:
         """The name of what `spec` describes."""

@@ -8,8 +8,9 @@ import pytest
 import reskeras
 from reskeras.analysis.lesions import Lesion
 from reskeras.experiments.measures import MEASURED, figures_of
-from reskeras.experiments.suite import ViewsSpec, read_suite
+from reskeras.experiments.suite import read_suite
 from reskeras.experiments.suite_rows import rows_of
+from reskeras.experiments.suite_views import ViewsSpec
 
 
 def test_parameters_and_multiply_adds_are_those_of_the_network_as_it_was_trained(tmp_path):

@@ -1,13 +1,16 @@
 """Suites as data: every row of every suite is a network to be trained, counts agree with the papers' digits."""
 
+import hashlib
+import json
 import math
+from pathlib import Path
 
 import pytest
 
 from reskeras.errors import ReskerasError
 from reskeras.experiments.reproduce import prepared
 from reskeras.experiments.statistics import Statistics
-from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_names
+from reskeras.experiments.suite import SCALES, read_protocol, read_suite, suite_names, task_of
 from reskeras.experiments.suite_rows import differences, label_of, rows_of
 from reskeras.networks.catalog import catalog
 
@@ -29,6 +32,9 @@ PAPERS = [
     "v2-table-4",
     "v2-table-5",
 ]
+DETECTION = ["v1-table-7", "v1-table-8", "v1-table-9"]
+# of the labels of each suite's rows at a scale, by which finished trainings are found
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "suite_runs.json").read_text())
 MINE = """\
 title: Mine
 source: nowhere
@@ -41,8 +47,10 @@ rows:
 """
 
 
-def test_every_table_and_figure_on_classification_is_there():
-    assert suite_names() == PAPERS
+def test_every_table_and_figure_is_there():
+    assert suite_names() == sorted([*PAPERS, *DETECTION])
+    assert {task_of(read_suite(name)) for name in PAPERS} == {"classification"}
+    assert {task_of(read_suite(name)) for name in DETECTION} == {"detection"}
 
 
 def has_rows(name, scale):
@@ -148,6 +156,13 @@ def test_suites_share_the_runs_of_what_is_the_same():
         assert len({each[row] for each in labels}) == 1
     assert labels[0]["plain-56"] == labels[1]["plain-56"]
     assert len(set(labels[0].values())) == 10
+
+
+@pytest.mark.parametrize(("name", "digest"), GOLDEN.items())
+def test_the_folders_of_runs_are_those_of_earlier_versions(name, digest):
+    suite, scale = name.split()
+    found = {row.name: label_of(row) for row in rows_of(read_suite(suite), scale)}
+    assert hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16] == digest
 
 
 def test_runs_of_earlier_versions_are_found_again():

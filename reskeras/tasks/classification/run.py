@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.caller_state import preserved
 from reskeras.data.given import pictures
@@ -23,8 +23,6 @@ from reskeras.files import check_place, only_writer
 from reskeras.graph.load import save_model
 from reskeras.graph.weights import read
 from reskeras.image_files import several
-from reskeras.networks.any_network import AnyNetwork
-from reskeras.plans.plan import Plan
 from reskeras.tasks.run import Run
 
 if TYPE_CHECKING:  # not needed for training, so imported where it is used
@@ -45,11 +43,6 @@ class ClassifierRun(Run[Split]):
     threshold: ClassVar[float] = 0.0  # from which probability a class is predicted, and of how many at most
     top: ClassVar[int] = 5
     measured: ClassVar[Callable[..., Any]] = staticmethod(evaluate)
-
-    @property
-    def plan(self) -> Plan:
-        """The network's plan."""
-        return cast(AnyNetwork, self.folder.spec()).lower()  # a run is opened as of its own task alone
 
     def source(self, data: Data | None = None, data_dir: str | Path | None = None) -> Source[Split]:
         """As for any run, with images converted to the network's number of channels. ReskerasError for images of

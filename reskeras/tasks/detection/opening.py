@@ -1,4 +1,4 @@
-"""Opens annotated images by name: `voc:PATH`, `coco:PATH`, `tfds:NAME[/CONFIG]`."""
+"""Opens annotated images by name: `digits-boxes`, `voc:PATH`, `coco:PATH`, `tfds:NAME[/CONFIG]`, each with `@N` too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reskeras.data.division import DIVISION
 from reskeras.data.purpose import Purpose
-from reskeras.data.registry import opened
+from reskeras.data.registry import opened, whole_and_part
 from reskeras.data.source import Source
 from reskeras.data.tfds_builder import opened_builder
 from reskeras.readers import CLASSES, OBJECTS, kinds_of
@@ -32,6 +32,7 @@ def annotates_objects(name: str, data_dir: str | Path | None = None) -> bool:
 
     A TFDS set with both counts as labelled images. ReskerasError (status 2) for a missing data set.
     """
+    name, _ = whole_and_part(name)
     kind, _, rest = name.partition(":")
     objects, classes = kind in kinds_of(OBJECTS), kind in kinds_of(CLASSES)
     if objects and classes and rest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from reskeras.networks.catalog import name_of
 from reskeras.networks.detector_plan import DetectorPlan
@@ -241,10 +240,7 @@ def _backbones(runs: Sequence[Material]) -> Iterator[Plot]:
         name if names.count(name) == 1 else f"{name} of {run.name}": run.plan.network
         for name, run in zip(names, runs, strict=True)
     }
-    for each in networks_of(plans):
-        caption = f"{each.image.caption} These are figures as a classifier: {_use(runs)}."
-        title = each.title.replace("Network", "Backbone", 1)
-        yield replace(each, title=title, image=replace(each.image, caption=caption))
+    return networks_of(plans, "Backbone", f"These are figures as a classifier: {_use(runs)}.")
 
 
 def _share(value: float | None) -> str:

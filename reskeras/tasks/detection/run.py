@@ -15,7 +15,7 @@ from reskeras.export.proof import Proof
 from reskeras.graph.weights import read
 from reskeras.image_files import several
 from reskeras.networks.detector import DetectorSpec
-from reskeras.networks.detector_plan import DetectorPlan, lower_detector
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation, evaluate_detector
 from reskeras.tasks.detection.detections import ImageDetections, predict_images
@@ -32,11 +32,6 @@ class DetectorRun(Run[Objects]):
     """A trained detector."""
 
     task: ClassVar[str] = "detection"
-
-    @property
-    def plan(self) -> DetectorPlan:
-        """The plans of the detector's parts."""
-        return lower_detector(self._spec)
 
     @property
     def _spec(self) -> DetectorSpec:

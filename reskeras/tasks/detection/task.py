@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.networks.detector import DetectorSpec, detector_name
+from reskeras.networks.detector_plan import DetectorPlan, lower_detector
+from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import detector
 from reskeras.readers import OBJECTS
@@ -39,6 +41,14 @@ class DetectionTask(Task):
     def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> DetectorSpec:
         """The spec of a detector, from a detector or from a network as its backbone."""
         return detector(source, settings=settings, **fields)
+
+    def plan(self, spec: DetectorSpec) -> DetectorPlan:
+        """The plans of the detector's parts."""
+        return lower_detector(spec)
+
+    def network(self, spec: DetectorSpec) -> NetworkSpec:
+        """The backbone."""
+        return spec.backbone
 
     def name_of(self, spec: DetectorSpec) -> str:
         """`resnet-18-detector`."""
