@@ -13,9 +13,9 @@ from reskeras.report.sections import Page, Section, Table
 from reskeras.runs import REPORT_FILE
 
 VERDICTS = (
-    "A difference came out, or is reversed, where it exceeds twice its standard error, by the deviation between seeds "
-    "pooled over the rows that have several (of an error at least 0.16 points), and where McNemar's test on the images "
-    "gives p < 0.05 if it is an error on them; else it is undecided."
+    "A difference came out, or is reversed, where it exceeds twice its standard error, and where McNemar's test on the "
+    "images gives p < 0.05 if it is an error on them; else it is undecided. The deviation between seeds is that of the "
+    "two rows if either has several, else that of all rows that have, pooled; of an error at least 0.16 points."
 )
 
 

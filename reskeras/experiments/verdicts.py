@@ -72,10 +72,10 @@ def judge(less: Side, more: Side, measure: str, deviation: float | None) -> Verd
 
 
 def _runs(less: Side, more: Side) -> str:
-    counts = (less.found.count, more.found.count)
-    if counts == (1, 1):
-        return ", one run each"
-    return f", means of {counts[0]} and {counts[1]} runs"
+    first, second = less.found.count, more.found.count
+    if first != second:
+        return f", means of {first} and {second} runs"
+    return ", one run each" if first == 1 else f", means of {first} runs each"
 
 
 def _step(difference: float, measure: str) -> str:

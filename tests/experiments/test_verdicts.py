@@ -76,9 +76,11 @@ def test_a_difference_must_exceed_twice_its_standard_error(a, b, word):
     assert verdict(a=a, b=b).word == word
 
 
-def test_the_deviation_is_pooled_over_all_rows_that_have_several_seeds():
+def test_the_deviation_is_that_of_the_two_rows_or_else_pooled_over_all_that_have_several_seeds():
     assert verdict(a=[5.0], b=[6.0]).word == "came out"
     assert verdict(a=[5.0], b=[6.0], c=[4.0, 6.0]).word == "undecided"
+    assert verdict(a=[5.0, 5.0], b=[6.0], c=[4.0, 6.0]).word == "came out"
+    assert verdict(a=[4.0, 6.0], b=[6.0, 6.0], c=[5.0, 5.0]).word == "undecided"
     several = [Statistics.of(values) for values in ([0.04, 0.06, 0.08], [0.05, 0.06], [0.9])]
     squares = sum(((np.array(each) - np.mean(each)) ** 2).sum() for each in ([0.04, 0.06, 0.08], [0.05, 0.06]))
     assert pooled_deviation(several, "test_error") == pytest.approx(np.sqrt(squares / 3))
