@@ -153,7 +153,10 @@ class TestRefusals:
                 ["--set backbone.depth=34", "--depth"],
             ),
             (["show", "resnet-18", "--set", "shared=stage9"], ["'stage9' is not one of"]),
-            (["show", "resnet-18", "--data", "folder:photos"], ["'folder:photos' is not one of voc:PATH, coco:PATH"]),
+            (
+                ["show", "resnet-18", "--data", "folder:photos"],
+                ["'folder:photos' is not one of digits-boxes, voc:PATH, coco:PATH"],
+            ),
             (["train", "resnet-18"], ["missing option '--data'"]),
             (["train", "resnet-18", "--data", "voc:nowhere"], ["folder not found: nowhere"]),
             (["train", "resnet-18", "--data", "voc:x", "--epochs", "0"], ["epochs: 0"]),

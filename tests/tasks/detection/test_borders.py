@@ -210,7 +210,7 @@ def test_statistics_of_boxes_are_of_where_canvases_have_them():
     found, _ = canvas_boxes(objects, 360, 480)
     for size, moved in zip(sizes, found, strict=True):
         one = placed(tf.zeros([*size, 3], tf.uint8), 360, 480)
-        np.testing.assert_allclose(moved, one.boxes(tf.constant(box)), rtol=1e-6)
+        np.testing.assert_allclose([moved], one.boxes(tf.constant([box])), rtol=1e-6)
 
 
 @pytest.mark.parametrize("crop", [False, True])

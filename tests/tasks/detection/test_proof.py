@@ -127,4 +127,5 @@ def test_folding_each_part_leaves_the_detector_the_same(changes):
 def everything(networks, image, boxes, window):
     features = networks.features(image)
     told = networks.told(networks.pooled(features, boxes, window), boxes)
-    return [each.numpy() for each in (features, *networks.anchors(features), *told)]
+    objectness, deltas = networks.anchors(features)
+    return [each.numpy() for each in (*features, *objectness, *deltas, *told)]

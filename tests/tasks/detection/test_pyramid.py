@@ -97,9 +97,9 @@ def test_what_does_not_go_with_a_neck_is_refused():
     assert "regions.pool: max only without a neck" in refused("neck=fpn", "regions.pool=max")
     assert "regions.context: True only without a neck" in refused("neck=fpn", "regions.context=true")
     assert "regions.convs: only with a neck" in refused("regions.convs=4")
-    assert "neck: the backbone has no map of stride 4 or more" in refused(
-        "neck=fpn", network={"family": "cifar", "stages": [1, 1]}
-    )
+    fine = {"backbone": {"family": "cifar", "stages": [1, 1], "input_shape": [32, 32, 3]}, "neck": "fpn"}
+    with pytest.raises(ReskerasError, match="neck: the backbone has no map of stride 4 or more; set neck"):
+        lower_detector(DetectorSpec.model_validate(fine))
 
 
 def test_a_region_is_pooled_from_the_map_of_its_size():
