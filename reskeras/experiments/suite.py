@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,39 +17,17 @@ Scale = Literal["paper", "budget", "short", "smoke"]
 SCALES: tuple[Scale, ...] = ("paper", "budget", "short", "smoke")
 Turn = Literal["must", "should", "may"]
 TURNS: tuple[Turn, ...] = ("must", "should", "may")
-MeasureName = Literal[
-    "test_error",
-    "top5_error",
-    "best_error",
-    "training_error",
-    "gap",
-    "early_error",
-    "response",
-    "removed_error",
-    "coco_map",
-    "coco_map50",
-    "coco_map75",
-    "map_eleven",
-    "map_area",
-    "average_precision",
-    "f1",
-    "parameters",
-    "multiply_adds",
+OfClassifiers = Literal[
+    "test_error", "top5_error", "best_error", "training_error", "gap", "early_error", "response", "removed_error"
 ]
-COUNTED: tuple[MeasureName, ...] = ("parameters", "multiply_adds")
+OfDetectors = Literal["coco_map", "coco_map50", "coco_map75", "map_eleven", "map_area"]
+OfLabels = Literal["average_precision", "f1"]
+Counted = Literal["parameters", "multiply_adds"]
+MeasureName = Literal[OfClassifiers, OfDetectors, OfLabels, Counted]
+COUNTED: tuple[MeasureName, ...] = get_args(Counted)
 MEASURES_OF: dict[SuiteTask, tuple[MeasureName, ...]] = {
-    "classification": (
-        "test_error",
-        "top5_error",
-        "best_error",
-        "training_error",
-        "gap",
-        "early_error",
-        "response",
-        "removed_error",
-        *COUNTED,
-    ),
-    "detection": ("coco_map", "coco_map50", "coco_map75", "map_eleven", "map_area", *COUNTED),
+    "classification": (*get_args(OfClassifiers), *COUNTED),
+    "detection": (*get_args(OfDetectors), *COUNTED),
 }
 Printed = float | Annotated[str, Field(max_length=40)]
 Text = Annotated[str, Field(max_length=600)]
