@@ -92,7 +92,8 @@ def within(low: float, high: float, *, above: bool = False, below: bool = False)
     return Within(low, high, above, below)
 
 
-def _kind_alone(value: Any) -> Any:
+def kind_alone(value: Any) -> Any:
+    """A kind's name as a mapping with that kind; other values as they are."""
     return {"kind": value} if isinstance(value, str) else value
 
 
@@ -100,7 +101,7 @@ def one_of(kinds: Mapping[str, type[Spec]]) -> Any:
     """The type of a field that holds one of `kinds`, told apart by their field `kind`, which may stand alone: `focal`
     for `{kind: focal}`."""
     spec: Any = Annotated[reduce(or_, kinds.values()), Discriminator("kind")]
-    return Annotated[spec, BeforeValidator(_kind_alone, json_schema_input_type=Literal[tuple(kinds)] | spec)]
+    return Annotated[spec, BeforeValidator(kind_alone, json_schema_input_type=Literal[tuple(kinds)] | spec)]
 
 
 Pixels = Annotated[int, whole(1, 8192)]

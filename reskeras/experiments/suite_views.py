@@ -28,7 +28,7 @@ class ViewsSpec(Spec):
 
 
 class DetectorViewsSpec(Spec):
-    """How a detector looks at test images (v1 appendix A); the fields of `detection.options.Options`."""
+    """How a detector looks at test images (v1 appendix B); the fields of `detection.options.Options`."""
 
     refine: bool = False
     scales: tuple[Annotated[float, within(0.1, 8)], ...] = ()

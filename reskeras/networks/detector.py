@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -11,12 +11,17 @@ from reskeras.documents.fields import Spec, Width, whole, whole_shape, within
 from reskeras.errors import ReskerasError, unknown
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import catalog, name_of
+from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.neck import FpnSpec, Neck
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.resolved import ResolvedNetwork
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
 
+if TYPE_CHECKING:  # the choices are the table's keys, which only run time knows
+    GeometryName: TypeAlias = str
+else:
+    GeometryName = Literal[tuple(GEOMETRIES)]
 BACKBONE = "backbone"  # the field that identifies a DetectorSpec
 SHARES = (1 / 8, 1 / 4, 1 / 2, 7 / 8)  # default anchor sizes, of the canvas' shorter side: about 64 to 512 of 600
 ANCHOR_CELLS = 8  # default side of the anchors of a pyramid's map, in its cells (arXiv:1612.03144 section 4.1)
@@ -98,6 +103,11 @@ class ProposalSpec(Spec):
     training: Annotated[int, whole(1, 4096), Field(description="Boxes per image kept in training")] = 1000
     testing: Annotated[int, whole(1, 4096), Field(description="Boxes per image kept in testing")] = 300
 
+    @property
+    def tested(self) -> int:
+        """`before_testing`, or as many as in training."""
+        return self.before_testing or self.before
+
 
 class RegionSpec(Spec):
     """How each region is processed: how its features are pooled from the shared map, and how it is trained."""
@@ -168,7 +178,7 @@ class DetectorSpec(Spec):
     regions: RegionSpec = RegionSpec()
     detections: DetectionSpec = DetectionSpec()
     geometry: Annotated[
-        Literal["exact", "cell", "torchvision"],
+        GeometryName,
         Field(
             description="Where a cell of a map is taken to look. exact: at the middle of the pixels that it depends "
             "on; cell: at the middle of its stride; torchvision: at the first pixel of its stride, with anchors of "
@@ -186,8 +196,8 @@ class DetectorSpec(Spec):
                 f"proposals.negative: {self.proposals.negative:g} must be at most proposals.positive "
                 f"({self.proposals.positive:g})"
             )
-        if self.geometry == "torchvision" and self.regions.pool != "align":
-            raise ValueError(f"geometry: torchvision needs regions.pool align, not {self.regions.pool}")
+        if GEOMETRIES[self.geometry].least and self.regions.pool != "align":
+            raise ValueError(f"geometry: {self.geometry} needs regions.pool align, not {self.regions.pool}")
         return self
 
     def decided(self) -> DetectorSpec:
@@ -201,14 +211,13 @@ class DetectorSpec(Spec):
         for first in range(0, len(split["sizes"]), each):
             if len({*split["sizes"][first : first + each]}) < each:
                 raise ReskerasError("anchors.sizes: should not repeat a number of one map")
-        proposals = {"before_testing": self.proposals.before_testing or self.proposals.before, **split["proposals"]}
         return self.model_copy(
             update={
                 "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
                 "classes": self.classes or network.classes,
                 **{name: split[name] for name in ("shared", "neck")},
                 "anchors": self.anchors.model_copy(update={"sizes": split["sizes"]}),
-                "proposals": self.proposals.model_copy(update=proposals),
+                "proposals": self.proposals.model_copy(update={"width": split["width"]}),
                 "regions": self.regions.model_copy(update={"size": self.regions.size or split["size"]}),
             }
         )
@@ -230,7 +239,7 @@ class DetectorSpec(Spec):
             "shared": shared,
             "neck": None,
             "sizes": self.anchors.sizes or tuple(round(shorter * share, 1) for share in SHARES),
-            "proposals": {"width": self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN)},
+            "width": self.proposals.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN),
             "size": 14,
         }
 
@@ -252,7 +261,7 @@ class DetectorSpec(Spec):
             "shared": None,
             "neck": neck,
             "sizes": sizes or tuple(ANCHOR_CELLS * float(stride) for stride in levels),
-            "proposals": {"width": self.proposals.width or neck.width},
+            "width": self.proposals.width or neck.width,
             "size": 7,
         }
 

@@ -7,7 +7,7 @@ The stages are slices of the network's one plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -15,11 +15,13 @@ from typing import Any
 from reskeras.errors import ReskerasError
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_parts import dense_regions, detection_parts, pyramid_parts, region_plan, shared_plan
+from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.lower import Maker
 from reskeras.plans.complexity import Complexity, Cost, UnitCost
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
-from reskeras.plans.receptive_field import ReceptiveField, receptive_field
+from reskeras.plans.receptive_field import Fields, receptive_field
+from reskeras.plans.windows import Window
 
 OF_REGIONS = ("regions", "logits", "box_deltas")  # the parts that run once per region
 OF_LEVELS = ("rpn", "objectness", "anchor_deltas")  # those that run on each map
@@ -34,7 +36,7 @@ class Level:
     offsets: tuple[float, float]
     shape: Shape
     sizes: tuple[float, ...]
-    pooled: bool = True
+    pooled: bool
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,25 @@ class DetectorPlan:
 
         A map of the pyramid looks where that of the backbone does, which it takes its positions from.
         """
-        own = self.input_shape
+        own, spec = self.input_shape, self.spec
         shared = replace(self.shared, input_shape=(height or own[0], width or own[1], own[2]))
-        sizes = self.spec.anchors.sizes or ()
-        extra = self.spec.neck.extra if self.spec.neck else 0
-        each, found = len(sizes) // (len(self.ends) + extra), list[Level]()
-        for number in range(len(self.ends) + extra):
-            here = sizes[number * each : (number + 1) * each]
-            if number < len(self.ends):
-                found.append(_level(shared.slice(until=self.ends[number]), self.spec, here))
-            else:
-                found.append(_every_second(found[-1], self.spec, here))
-        return tuple(found)
+        looks = [_looked(shared.slice(until=end), spec) for end in self.ends]
+        for _ in range(spec.neck.extra if spec.neck else 0):  # a map of every second cell
+            fields, (rows, columns, channels) = looks[-1]
+            down, across = (each.through(Window(stride=2)) for each in fields)
+            looks.append(((down, across), (-(-rows // 2), -(-columns // 2), channels)))
+        sizes, offset = spec.anchors.sizes or (), GEOMETRIES[spec.geometry].offset
+        each = len(sizes) // len(looks)
+        return tuple(
+            Level(
+                stride=float(fields[0].stride),
+                offsets=(offset(fields[0]), offset(fields[1])),
+                shape=shape,
+                sizes=sizes[number * each : (number + 1) * each],
+                pooled=number < len(self.ends),
+            )
+            for number, (fields, shape) in enumerate(looks)
+        )
 
     @property
     def stride(self) -> float:
@@ -159,32 +168,12 @@ class DetectorPlan:
         return self.complexity().multiply_adds
 
 
-def _level(plan: Plan, spec: DetectorSpec, sizes: tuple[float, ...]) -> Level:
-    fields = receptive_field(plan)
+def _looked(plan: Plan, spec: DetectorSpec) -> tuple[Fields, Shape]:
+    """The receptive fields of the map that a plan of the backbone ends with, and the shape of what heads see of it."""
+    fields, shape = receptive_field(plan), plan.output_shape
     if fields is None:
         raise ReskerasError(f"shared: {spec.shared} has no positions; choose a stage before the pooling")
-    offset = _offset(spec, fields[0].stride)
-    width = spec.neck.width if spec.neck else plan.output_shape[-1]
-    return Level(
-        float(fields[0].stride), (offset(fields[0]), offset(fields[1])), (*plan.output_shape[:2], width), sizes
-    )
-
-
-def _offset(spec: DetectorSpec, stride: float) -> Callable[[ReceptiveField], float]:
-    """Where the first cell of a map looks, by its receptive field."""
-    offsets: dict[str, Callable[[ReceptiveField], float]] = {
-        "exact": lambda field: field.middle,
-        "cell": lambda field: stride / 2,
-        "torchvision": lambda field: 0.0,
-    }
-    return offsets[spec.geometry]
-
-
-def _every_second(finer: Level, spec: DetectorSpec, sizes: tuple[float, ...]) -> Level:
-    """The map of every second cell of a `finer` one."""
-    height, width, channels = finer.shape
-    offsets = (finer.stride, finer.stride) if spec.geometry == "cell" else finer.offsets
-    return Level(2 * finer.stride, offsets, (-(-height // 2), -(-width // 2), channels), sizes, pooled=False)
+    return fields, (*shape[:2], spec.neck.width) if spec.neck else shape
 
 
 def lower_detector(spec: DetectorSpec) -> DetectorPlan:
@@ -213,16 +202,14 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
 
 
 def _check_counts(plan: DetectorPlan) -> None:
-    spec = plan.spec
-    for field_, before in (("training", "before"), ("testing", "before_testing")):
-        most = getattr(spec.proposals, before) * len(plan.levels())
-        if getattr(spec.proposals, field_) > most:
-            raise ReskerasError(
-                f"proposals.{field_}: {getattr(spec.proposals, field_)} must be at most proposals.{before}"
-                f"{f' of all maps ({most})' if spec.neck else f' ({most})'}"
-            )
+    spec, levels = plan.spec.proposals, plan.levels()
+    for name, before, each in (("training", "before", spec.before), ("testing", "before_testing", spec.tested)):
+        count, most = getattr(spec, name), each * len(levels)
+        if count > most:
+            maps = " of all maps" if plan.neck else ""
+            raise ReskerasError(f"proposals.{name}: {count} must be at most proposals.{before}{maps} ({most})")
     if plan.all_anchors < 2:
-        height, width = plan.levels()[0].shape[:2]
+        height, width = levels[0].shape[:2]
         raise ReskerasError(
             f"anchors: the shared map of {height}x{width} has only {plan.all_anchors}; "
             "choose a larger backbone.input_shape, or more sizes"

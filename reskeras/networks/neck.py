@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from reskeras.documents.fields import Spec, Width, whole, within
+from reskeras.documents.fields import Spec, Width, kind_alone, whole, within
 from reskeras.errors import ReskerasError
 from reskeras.plans.nodes import sequence_stride
 from reskeras.plans.plan import HEAD, Plan
@@ -68,11 +68,7 @@ class FpnSpec(Spec):
         return (*strides, *(strides[-1] << number for number in range(1, self.extra + 1)))
 
 
-def _kind_alone(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
-
-
-Neck = Annotated[FpnSpec, BeforeValidator(_kind_alone, json_schema_input_type=Literal["fpn"] | FpnSpec)]
+Neck = Annotated[FpnSpec, BeforeValidator(kind_alone, json_schema_input_type=Literal["fpn"] | FpnSpec)]
 
 
 def endpoints(backbone: Plan) -> dict[int, str]:

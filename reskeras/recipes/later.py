@@ -23,6 +23,14 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "augment.rand_augment.increasing",
 )
 OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn")  # nor these
+OF_DETECTORS = (  # the fingerprints of their checkpoints do not have these
+    "neck",
+    "proposals.convs",
+    "proposals.before_testing",
+    "regions.convs",
+    "regions.dense",
+    "regions.width",
+)
 DEFAULT = object()
 LATER = ("xla", *SINCE_SUITES)  # the fingerprints of checkpoints do not have these
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reskeras.networks.detector_plan import DetectorPlan, Level
+from reskeras.networks.geometry import GEOMETRIES
 
 
 def anchor_fields(plan: DetectorPlan, level: Level) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def anchor_fields(plan: DetectorPlan, level: Level) -> dict[str, Any]:
         "ratios": plan.spec.anchors.ratios,
         "stride": level.stride,
         "offsets": level.offsets,
-        "rounded": plan.spec.geometry == "torchvision",
+        "rounded": GEOMETRIES[plan.spec.geometry].rounded,
     }
 
 

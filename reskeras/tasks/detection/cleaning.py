@@ -93,14 +93,14 @@ def cleaned(images: Iterable[Annotated], tally: Tally) -> list[Annotated]:
     of whose objects none is left: they are no background."""
     kept = []
     for image in images:
-        one = image
         if len(image.names) > MOST_BOXES:
             tally.add("crowded", image.where)
-            continue
-        if len(image.names) and not len((one := _cleaned(image, tally)).names):
+        elif not image.names:
+            kept.append(image)
+        elif (one := _cleaned(image, tally)).names:
+            kept.append(one)
+        else:
             tally.add("spoilt", image.where)
-            continue
-        kept.append(one)
     return kept
 
 

@@ -67,7 +67,7 @@ class Detector:
     @property
     def proposals_before(self) -> int:
         """The most proposals that an image can have."""
-        return sum((each.spec.proposals.before_testing or 0) * len(each.plan.levels()) for each in self.members)
+        return sum(each.spec.proposals.tested * len(each.plan.levels()) for each in self.members)
 
     @property
     def proposals_tested(self) -> int:
@@ -249,7 +249,7 @@ class Seen:
 
     def proposals(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
         """The `count` best proposals (B, count, 4) on the canvas, and their probabilities (B, count)."""
-        networks, before = self.detector.networks, self.detector.spec.proposals.before_testing or 0
+        networks, before = self.detector.networks, self.detector.spec.proposals.tested
         return networks.proposals(networks.anchors(self.features), self.first.window, count, before)
 
     def classified(self, regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

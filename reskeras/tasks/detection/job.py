@@ -18,7 +18,7 @@ from reskeras.networks.detector_plan import DetectorPlan, lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.plans.plan_data import unit_data
-from reskeras.recipes.later import identifying
+from reskeras.recipes.later import OF_DETECTORS, identifying
 from reskeras.recipes.loss import AUTO
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection import canvas
@@ -88,7 +88,7 @@ class DetectorSubject:
         return {
             "units": [unit_data(unit) for unit in self.plan.units],
             "input": self.plan.input_shape,
-            "detector": identifying(self.detector.spec, ("backbone", "detections", "name"), ()),
+            "detector": identifying(self.detector.spec, ("backbone", "detections", "name"), OF_DETECTORS),
         }
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> DetectionFeed:

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly
-from reskeras.tasks.detection.align import roi_align
+from reskeras.networks.geometry import GEOMETRIES
+from reskeras.tasks.detection.align import roi_align, side
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.boxes import decoded, encoded, overlaps, share_inside, window_clipped
 from reskeras.tasks.detection.grid import Grid
@@ -24,8 +25,7 @@ from reskeras.tasks.detection.sampling import folded, sampled
 from reskeras.tasks.detection.suppression import suppressed
 
 REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
-INSIDE = 0.5  # share of an anchor inside the image, above which it is trained and proposes
-SMALLEST = 1.0  # pixels of the canvas; thinner proposals are dropped
+INSIDE, SMALLEST = GEOMETRIES["cell"].inside, GEOMETRIES["cell"].smallest  # of layers saved without them
 PROPOSAL_BETA = 1 / 9  # where smooth L1 of anchors becomes linear (the released code's sigma of 3)
 # folded into an image's seed
 ANCHORS_DRAWN, REGIONS_DRAWN = 1, 2
@@ -242,8 +242,7 @@ class TopDown(keras.layers.Layer):
             coarser[:, :, tf.newaxis, :, tf.newaxis], [shape[0], shape[1], 2, shape[2], 2, coarser.shape[-1]]
         )
         enlarged = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], coarser.shape[-1]])
-        height, width = (finer.shape[axis] or tf.shape(finer)[axis] for axis in (1, 2))
-        return finer + enlarged[:, :height, :width]
+        return finer + enlarged[:, : side(finer, 1), : side(finer, 2)]
 
 
 @REGISTERED

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import keras
 import tensorflow as tf
 
 from reskeras.graph.compile import PLAIN, Context, compile_plan
-from reskeras.networks.detector_plan import OF_LEVELS, OF_REGIONS, DetectorPlan
+from reskeras.networks.detector_plan import OF_LEVELS, OF_REGIONS, DetectorPlan, Level
+from reskeras.networks.geometry import GEOMETRIES
 from reskeras.plans.plan import Plan
 from reskeras.tasks.detection.anchors import anchor_fields
 from reskeras.tasks.detection.layers import (
@@ -24,8 +25,6 @@ from reskeras.tasks.detection.layers import (
 )
 from reskeras.training.trained_model import TrainedModel
 
-EVERYWHERE = -1.0  # share of an anchor in the image, above which every anchor is
-TORCHVISION_SMALLEST = 1e-3  # pixels
 LOSSES = ("rpn_objectness", "rpn_boxes", "region_classes", "region_boxes")
 Tensor: TypeAlias = "keras.KerasTensor | tf.Tensor"
 Maps: TypeAlias = list[Tensor]  # those that heads run on, from the finest on
@@ -39,10 +38,10 @@ class Networks:
     """
 
     def __init__(self, plan: DetectorPlan, context: Context = PLAIN, any_size: bool = False, cut: str | None = None):
-        self.plan = plan
+        self.plan, self.levels, self.geometry = plan, plan.levels(), GEOMETRIES[plan.spec.geometry]
         self.parts = {}
         for name, part in plan.parts.items():
-            several = name in OF_LEVELS and len(plan.levels()) > 1
+            several = name in OF_LEVELS and len(self.levels) > 1
             self.parts[name] = compile_plan(
                 part,
                 name,
@@ -52,7 +51,7 @@ class Networks:
                 any_size=several or (any_size and name not in OF_REGIONS),
             )
         spec = plan.spec
-        self.pyramid = Pyramid(plan, self.parts, context.precision) if plan.neck else None
+        self.pyramid = Pyramid(plan.ends, self.levels, self.parts, context.precision) if plan.neck else None
         self.maps = self.maps_on()
         self.with_context = WithContext(name="with_context") if spec.regions.context else None
         self.by_image = {name: ByImage(name=f"{name}_by_image") for name in ("logits", "box_deltas")}
@@ -68,8 +67,13 @@ class Networks:
             points=spec.regions.points,
             levels=[{"stride": level.stride, "offsets": level.offsets} for level in pooled],
             canonical=spec.neck.canonical if spec.neck else 0.0,
-            least=float(spec.geometry == "torchvision"),
+            least=self.geometry.least,
         )
+
+    def anchored(self) -> dict[str, Any]:
+        """The fields that layers on anchors share."""
+        levels = [anchor_fields(self.plan, level) for level in self.levels]
+        return {"levels": levels, "inside": self.geometry.inside}
 
     def features(self, image: Tensor) -> Maps:
         """The maps (B, h, w, C) of canvases (B, H, W, channels): one, or those of the pyramid."""
@@ -90,15 +94,15 @@ class Networks:
             count=count,
             before=before,
             overlap=self.plan.spec.proposals.overlap,
-            **anchored(self.plan),
-            **({"smallest": TORCHVISION_SMALLEST} if self.plan.spec.geometry == "torchvision" else {}),
+            smallest=self.geometry.smallest,
+            **self.anchored(),
         )
         objectness, deltas = anchors
         return choose([*objectness, *deltas, window])
 
     def pooled(self, features: Maps, boxes: Tensor, window: Tensor) -> Tensor:
         """Features of the heads for boxes (B, R, 4) of maps: (B * R, F), with context (B * R, 2 F)."""
-        pooled = [each for each, level in zip(features, self.plan.levels(), strict=True) if level.pooled]
+        pooled = [each for each, level in zip(features, self.levels, strict=True) if level.pooled]
         return self.of_maps(self.maps([*pooled, boxes]), self.whole(features, window), boxes)
 
     def whole(self, features: Maps, window: Tensor) -> Tensor | None:
@@ -124,11 +128,10 @@ class Pyramid:
     """The wiring of a feature pyramid (arXiv:1612.03144 figure 3): lateral convolutions, the way down, smoothing, and
     every second cell for the extra maps."""
 
-    def __init__(self, plan: DetectorPlan, parts: Mapping[str, keras.Model], precision: str):
-        self.ends, self.strides = plan.ends, [round(level.stride) for level in plan.levels() if level.pooled]
-        self.parts = parts
+    def __init__(self, ends: Sequence[str], levels: Sequence[Level], parts: Mapping[str, keras.Model], precision: str):
+        self.ends, self.strides, self.parts = ends, [round(level.stride) for level in levels if level.pooled], parts
         self.merges = [TopDown(name=f"merge{stride}", dtype=precision) for stride in self.strides[:-1]]
-        extra = range(len(plan.levels()) - len(self.ends))
+        extra = range(len(levels) - len(ends))
         self.extra = [keras.layers.MaxPooling2D(1, 2, name=f"extra{number + 1}", dtype=precision) for number in extra]
 
     def __call__(self, shared: Mapping[str, Tensor]) -> Maps:
@@ -147,12 +150,6 @@ class Pyramid:
         return maps
 
 
-def anchored(plan: DetectorPlan) -> dict[str, Any]:
-    """The fields that layers on anchors share; torchvision leaves out no anchor."""
-    everywhere = {"inside": EVERYWHERE} if plan.spec.geometry == "torchvision" else {}
-    return {"levels": [anchor_fields(plan, level) for level in plan.levels()], **everywhere}
-
-
 def _holds(part: Plan, endpoint: str | None) -> bool:
     return endpoint is not None and any(endpoint in (unit.name, unit.stage_name) for unit in part.units)
 
@@ -165,7 +162,7 @@ def detector_model(plan: DetectorPlan, name: str, context: Context = PLAIN) -> k
     window = keras.Input((4,), name="window", dtype="float32")
     features = networks.features(image)
     anchors, proposed = networks.anchors(features), plan.spec.proposals
-    boxes, objectness = networks.proposals(anchors, window, proposed.testing, proposed.before_testing or 0)
+    boxes, objectness = networks.proposals(anchors, window, proposed.testing, proposed.tested)
     logits, deltas = networks.told(networks.pooled(features, boxes, window), boxes)
     return keras.Model(
         {"image": image, "window": window},
@@ -192,7 +189,7 @@ def training_model(
     anchors = networks.anchors(features)
     about_anchors = ProposalLosses(
         name="rpn_losses",
-        **anchored(plan),
+        **networks.anchored(),
         positive=spec.proposals.positive,
         negative=spec.proposals.negative,
         sample=spec.proposals.sample,

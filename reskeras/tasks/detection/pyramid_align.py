@@ -7,6 +7,7 @@ from math import log2
 
 import tensorflow as tf
 
+from reskeras.tasks.detection.align import sampled_points, side
 from reskeras.tasks.detection.boxes import areas
 from reskeras.tasks.detection.grid import Grid
 
@@ -18,8 +19,8 @@ def level_of(boxes: tf.Tensor, strides: Sequence[float], canonical: float) -> tf
     """Index int32 (B, R) of the map of these `strides` that boxes (B, R, 4) in pixels are pooled from: the one whose
     stride is 16 times the largest power of 2 of which `canonical` pixels is not more than the side, the square root of
     the area; else the nearest (equation 1)."""
-    side = tf.sqrt(tf.maximum(areas(boxes), 1e-12))
-    steps = tf.floor(tf.math.log(side / canonical) / tf.math.log(2.0) + EPSILON) + log2(CANONICAL_STRIDE / strides[0])
+    sides = tf.sqrt(tf.maximum(areas(boxes), 1e-12))
+    steps = tf.floor(tf.math.log(sides / canonical) / tf.math.log(2.0) + EPSILON) + log2(CANONICAL_STRIDE / strides[0])
     return tf.cast(tf.clip_by_value(steps, 0.0, len(strides) - 1.0), tf.int32)
 
 
@@ -39,7 +40,7 @@ def pyramid_align(
     """
     boxes = tf.cast(tf.stop_gradient(boxes), tf.float32)
     level = level_of(boxes, [float(grid.stride) for grid in grids], canonical)
-    heights, widths = ([_length(each, axis) for each in maps] for axis in (1, 2))
+    heights, widths = ([side(each, axis) for each in maps] for axis in (1, 2))
     starts = tf.cumsum([height * width for height, width in zip(heights, widths, strict=True)], exclusive=True)
     grid = Grid(
         *(tf.gather(tf.constant(values, tf.float32), level)[..., tf.newaxis] for values in zip(*grids, strict=True))
@@ -53,9 +54,8 @@ def pyramid_align(
     found: tf.Tensor = 0
     for row, of_row in rows:
         for column, of_column in columns:
-            places = (start[..., tf.newaxis] + row * width[..., tf.newaxis])[..., tf.newaxis] + column[
-                ..., tf.newaxis, :
-            ]
+            before = start[..., tf.newaxis] + row * width[..., tf.newaxis]
+            places = before[..., tf.newaxis] + column[..., tf.newaxis, :]
             weights = of_row[..., tf.newaxis] * of_column[..., tf.newaxis, :]
             found += tf.cast(weights, table.dtype)[..., tf.newaxis] * tf.gather(table, places, batch_dims=1)
     regions = boxes.shape[1]
@@ -66,18 +66,11 @@ def pyramid_align(
 def _neighbours(low: tf.Tensor, high: tf.Tensor, length: tf.Tensor, count: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
     """For `count` points between `low` and `high` (B, R) cells of an axis of `length` (B, R): the two cells beside
     each, int32 (B, R, count), and their weights, which are 0 for points more than a cell outside of the map."""
-    places = (tf.range(count, dtype=tf.float32) + 0.5) / count
-    points = low[..., tf.newaxis] + places * (high - low)[..., tf.newaxis] - 0.5
     last = tf.cast(length, tf.float32)[..., tf.newaxis] - 1
-    inside = tf.cast((points >= -1.0) & (points <= last + 1), tf.float32)
-    points = tf.clip_by_value(points, 0.0, last)
-    first = tf.floor(points)
+    points, near = sampled_points(low, high, count, last)
+    inside, first = tf.cast(near, tf.float32), tf.floor(points)
     after = tf.minimum(first + 1, last)
     return [
         (tf.cast(first, tf.int32), inside * (1 - (points - first))),
         (tf.cast(after, tf.int32), inside * (points - first)),
     ]
-
-
-def _length(features: tf.Tensor, axis: int) -> int | tf.Tensor:
-    return features.shape[axis] or tf.shape(features)[axis]

@@ -1,5 +1,8 @@
 """Where the cells of a detector look: by its geometry, on canvases of several sizes, in runs made without one."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import yaml
@@ -11,6 +14,7 @@ from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import spec_of
 from reskeras.plans.receptive_field import receptive_field
 from reskeras.runs import RunFolder, check_same
+from reskeras.tasks.detection.job import DetectorSubject
 from reskeras.tasks.detection.layers import Proposals, RegionLosses, RegionMaps
 
 
@@ -71,6 +75,22 @@ def test_resuming_an_earlier_run_tells_what_differs(earlier):
     check_same(earlier, now, run.recipe(), run.provenance()["data"]["name"])
     with pytest.raises(ReskerasError, match="geometry"):
         check_same(earlier, laid_over(now, {"geometry": "exact"}), run.recipe(), run.provenance()["data"]["name"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "before"),
+    [
+        ({"backbone": "resnet-18", "classes": 3}, "8a686a9f143c7249"),
+        ({"backbone": "cifar-preact-110", "classes": 3, "regions": {"context": True}}, "ccc023ec2d4de901"),
+    ],
+    ids=["resnet-18", "pre-activation with context"],
+)
+def test_checkpoints_of_earlier_trainings_are_of_the_same_training(spec, before):
+    # the digests are those of the version before geometry, beta and necks
+    meant = {**spec, "geometry": "cell", "regions": {**spec.get("regions", {}), "beta": 1.0}}
+    subject = DetectorSubject(lower_detector(reskeras.DetectorSpec.model_validate(meant)), "n", None, None)
+    told = json.dumps(subject.described(), sort_keys=True)
+    assert hashlib.sha256(told.encode()).hexdigest().startswith(before)
 
 
 def test_layers_saved_by_earlier_versions_mean_what_they_meant():
