@@ -12,6 +12,7 @@ import click
 
 from reskeras.recipes.loss import LOSSES
 from reskeras.recipes.optimizer import OPTIMIZERS
+from reskeras.recipes.recipe import given
 
 from .completion import complete_recipe
 from .output import command_line, echo, emit_json, note
@@ -84,7 +85,7 @@ def training_options(recipe: str, start: str) -> Callable[[Command], Command]:
         def with_training(**parameters: Any) -> Any:
             typed = {name: parameters.pop(name) for name in (*HOW, *RECIPE_FIELDS)}
             factors = parameters.pop("factors")
-            fields = {name: typed[name] for name in RECIPE_FIELDS}
+            fields = given(**{name: typed[name] for name in RECIPE_FIELDS})
             if factors:
                 fields["rate_factors"] = numbers_by_name("rate-factor", factors, "stage1_*=0.1")
             recipe, start, seeds, as_json = (parameters.pop(name) for name in ("recipe", "start", "seeds", "as_json"))

@@ -154,12 +154,13 @@ def _search(
     **options: Any,
 ) -> Search | None:
     """Run the search; None in a worker, whose chief prints the results."""
+    from reskeras.recipes.recipe import given
     from reskeras.recipes.recipe import recipe as read_recipe
     from reskeras.spaces.space import space as read_space
     from reskeras.tuning.objective import read_objective
 
     # wrong requests fail before TensorFlow loads
-    spec, over, chosen = request.spec(), read_space(space), read_recipe(recipe, epochs=epochs)
+    spec, over, chosen = request.spec(), read_space(space), read_recipe(recipe, **given(epochs=epochs))
     read_objective(options["objective"])
     from reskeras.api import tune
     from reskeras.tuning.workers import CHIEF, role

@@ -23,7 +23,7 @@ from reskeras.porting.foreign_model import read_source
 from reskeras.porting.originals import architecture as read_architecture
 from reskeras.porting.port import class_names
 from reskeras.porting.port import port as ported
-from reskeras.recipes.recipe import Recipe
+from reskeras.recipes.recipe import Recipe, given
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page
 from reskeras.run_provenance import provenance
@@ -217,11 +217,11 @@ def tune(
     outcome. Raises ReskerasError: status 2 for a wrong request, 1 when every trial failed.
     """
     read_objective(objective)  # wrong ones fail before the data is opened
-    chosen = held_out(read_recipe(recipe, epochs=epochs))
+    chosen = read_recipe(held_out(read_recipe(recipe, **given(epochs=epochs))), **given(patience=patience))
     limits = Limits(max_params, max_multiply_adds, max_activation_memory, max_latency_ms)
     base = network(spec)
     place = place_for_search(out, base, data) if isinstance(data, str) else None  # refused before the data is opened
-    model = HyperModel(over, spec, data, read_recipe(chosen, patience=patience), data_dir=data_dir, limits=limits)
+    model = HyperModel(over, spec, data, chosen, data_dir=data_dir, limits=limits)
     place = place or place_for_search(out, base, model.source.name)
     goal = model.objective(objective)
     how = SearchOptions(tuner, goal, trials, executions, seed, Crew(workers, restarts, worker_timeout), port)

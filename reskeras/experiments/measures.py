@@ -31,10 +31,11 @@ class SuiteMeasure:
     """A measure in `words`; `percent` ones are fractions, printed as per cent; `counted` ones need no training;
     `by_image` ones are the share of images of that split with another class on top than their own. `varies` is the
     least standard deviation between seeds that is assumed of a measure; 0 where none was published. `inside` ones are
-    of an analysis."""
+    of an analysis. Those that are no fractions are printed to `places`."""
 
     words: str
     percent: bool = True
+    places: int = 3
     counted: bool = False
     by_image: str = ""
     varies: float = 0.0
@@ -44,7 +45,7 @@ class SuiteMeasure:
         """A value as tables print it."""
         if self.percent:
             return f"{value:.2%}"
-        return f"{value:,.0f}" if self.counted else f"{value:.3f}"
+        return f"{value:,.0f}" if self.counted else f"{value:.{self.places}f}"
 
 
 MEASURES = {
@@ -62,6 +63,9 @@ MEASURES = {
     ),
     "response": SuiteMeasure("mean standard deviation of the layers' responses", percent=False, inside=True),
     "removed_error": SuiteMeasure("median test error with one unit removed", inside=True),
+    "minutes": SuiteMeasure(
+        "minutes of all epochs, with the validation after each, on the machine of `hardware`", percent=False, places=1
+    ),
     "coco_map": SuiteMeasure("COCO's mean average precision on the test images, over overlaps of 0.5 to 0.95"),
     "coco_map50": SuiteMeasure("COCO's mean average precision on the test images, overlap 0.5"),
     "coco_map75": SuiteMeasure("COCO's mean average precision on the test images, overlap 0.75"),
@@ -156,6 +160,10 @@ def _curves(row: Row, run: ClassifierRun) -> Kept:
     return {"early_error": statistics.fmean(errors[: max(round(EARLY * len(errors)), 1)]), "best_error": min(errors)}
 
 
+def _minutes(row: Row, run: ClassifierRun) -> Kept:
+    return {"minutes": sum(each["seconds"] for each in run.folder.metrics()) / 60}
+
+
 def _gap(row: Row, run: ClassifierRun) -> Kept:
     found = figures_of(row, run, ("test_error", "training_error")).figures
     return {"gap": found["test_error"] - found["training_error"]}
@@ -189,6 +197,7 @@ MEASURED: dict[str, Callable[[Row, Any], Kept]] = {
     "early_error": _curves,
     "best_error": _curves,
     "gap": _gap,
+    "minutes": _minutes,
     **dict.fromkeys((*COCO, "map_eleven", "map_area"), _precision),
     "average_precision": _labels,
     "f1": _labels,

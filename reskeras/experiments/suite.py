@@ -18,7 +18,15 @@ SCALES: tuple[Scale, ...] = ("paper", "budget", "short", "smoke")
 Turn = Literal["must", "should", "may"]
 TURNS: tuple[Turn, ...] = ("must", "should", "may")
 OfClassifiers = Literal[
-    "test_error", "top5_error", "best_error", "training_error", "gap", "early_error", "response", "removed_error"
+    "test_error",
+    "top5_error",
+    "best_error",
+    "training_error",
+    "gap",
+    "early_error",
+    "response",
+    "removed_error",
+    "minutes",
 ]
 OfDetectors = Literal["coco_map", "coco_map50", "coco_map75", "map_eleven", "map_area"]
 OfLabels = Literal["average_precision", "f1"]

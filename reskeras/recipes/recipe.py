@@ -247,15 +247,20 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def recipe(source: str | Path | Recipe = "quick", **fields: Any) -> Recipe:
-    """The recipe that `source` names (a shipped name or a YAML file), with `fields` laid over it.
+    """The recipe that `source` names (a shipped name or a YAML file), with `fields` laid over it; None is a value, such
+    as that of a recipe that does not whiten.
 
     Raises ReskerasError (status 2) for unknown names, fields and values.
     """
     chosen = source if isinstance(source, Recipe) else read_document("recipe", Recipe, source)
-    changes = {name: value for name, value in fields.items() if value is not None}
-    if "epochs" in changes and chosen.iterations:
-        changes.setdefault("iterations", None)  # who asks for epochs means epochs
-    return validated(Recipe, {**chosen.under(changes), **changes}) if changes else chosen
+    if "epochs" in fields and chosen.iterations:
+        fields.setdefault("iterations", None)  # who asks for epochs means epochs
+    return validated(Recipe, {**chosen.under(fields), **fields}) if fields else chosen
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Those of `fields` that were given: flags and arguments are None where they were not."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def rate_note(chosen: Recipe, fields: dict[str, Any], source: str | Path | Recipe) -> str:

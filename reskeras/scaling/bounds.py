@@ -198,7 +198,8 @@ def step_bound(
     _check_all_alike(chosen)
     plan = at_largest(plan, chosen.sizes)
     meant = chosen.batch_size
-    chosen = recipe(chosen, batch_size=each and each * cluster.accelerators * chosen.accumulate)
+    if each is not None:
+        chosen = recipe(chosen, batch_size=each * cluster.accelerators * chosen.accumulate)
     chosen.check_replicas(cluster.accelerators)
     precision = gpu_precision(chosen.precision, row.capability)
     images, core_ms = conditions.of(data)

@@ -80,7 +80,7 @@ def parted(given: Mapping[str, Any]) -> tuple[OwnParts, dict[str, Any]]:
     An optimiser's learning rate and weight decay become the recipe's. Raises ReskerasError (status 2) for what is
     neither, and for fields of the recipe that the optimiser has itself.
     """
-    known = {name: value for name, value in given.items() if value is not None}
+    known = {**given}
     own = {name: known.pop(name) for name in ("optimizer", "loss", "augment") if callable(known.get(name))}
     if isinstance(known.get("optimizer"), keras.optimizers.Optimizer):
         own["optimizer"] = known.pop("optimizer")

@@ -7,7 +7,7 @@ import pytest
 
 import reskeras
 from reskeras.analysis.lesions import Lesion
-from reskeras.experiments.measures import MEASURED, figures_of
+from reskeras.experiments.measures import MEASURED, MEASURES, figures_of
 from reskeras.experiments.suite import read_suite
 from reskeras.experiments.suite_rows import rows_of
 from reskeras.experiments.suite_views import ViewsSpec
@@ -37,6 +37,12 @@ def test_errors_of_the_curves_are_the_mean_of_the_first_quarter_and_the_lowest(e
     errors = [1 - row["val_accuracy"] for row in rows]
     assert found["early_error"] == pytest.approx(np.mean(errors[:early]))
     assert found["best_error"] == pytest.approx(min(errors))
+
+
+def test_minutes_are_those_of_the_epochs():
+    run = SimpleNamespace(folder=SimpleNamespace(metrics=lambda: [{"seconds": 90.0}, {"seconds": 45.0}]))
+    assert MEASURED["minutes"](None, run) == {"minutes": 2.25}
+    assert MEASURES["minutes"].shown(44.06) == "44.1"
 
 
 def test_the_training_error_is_that_of_the_images_as_they_are(tmp_path):

@@ -32,6 +32,7 @@ PAPERS = [
     "v2-table-4",
     "v2-table-5",
 ]
+SPEED = ["fast-cifar"]  # not a table of a paper
 DETECTION = ["v1-table-7", "v1-table-8", "v1-table-9"]
 # of the labels of each suite's rows at a scale, by which finished trainings are found
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "suite_runs.json").read_text())
@@ -48,7 +49,7 @@ rows:
 
 
 def test_every_table_and_figure_is_there():
-    assert suite_names() == sorted([*PAPERS, *DETECTION])
+    assert suite_names() == sorted([*PAPERS, *SPEED, *DETECTION])
     assert {task_of(read_suite(name)) for name in PAPERS} == {"classification"}
     assert {task_of(read_suite(name)) for name in DETECTION} == {"detection"}
 
@@ -94,6 +95,16 @@ def test_the_budget_is_the_rows_that_have_one_and_ours_are_nowhere_else():
         rows_of(read_suite("v1-table-4"), "budget")
     with pytest.raises(ReskerasError, match="'bn after add 110' is not one of"):
         rows_of(suite, "budget", ["bn after add 110"])
+
+
+def test_each_ablation_takes_one_thing_from_the_fast_network_or_its_recipe():
+    rows = rows_of(read_suite("fast-cifar"), "budget")
+    whole = {row.name: {**row.spec.decided().model_dump(), **row.recipe.model_dump()} for row in rows}
+    fast = whole["fast"]
+    changed = {name: [field for field in fast if fast[field] != other[field]] for name, other in whole.items()}
+    ablations = [fields for name, fields in changed.items() if not name.startswith(("fast", "ceiling"))]
+    assert all(len(fields) == 1 for fields in ablations), changed
+    assert len({*map(tuple, ablations)}) == len(ablations) == 9
 
 
 def test_every_trained_row_of_the_budget_has_the_same_recipe_and_images():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from reskeras.errors import ReskerasError
 from reskeras.recipes.recipe import recipe
 from reskeras.training import precision
 from reskeras.training.optimizer_steps import CoupledDecaySGD
@@ -15,6 +16,15 @@ def rates(steps, **fields):
     chosen = recipe("quick", **fields)
     schedule = RecipeSchedule(chosen, chosen.steps(10))
     return [float(schedule(step)) for step in steps]
+
+
+def test_null_is_a_value_like_others():
+    base = recipe("fast-cifar")
+    chosen = recipe(base, whiten=None, lookahead=None)
+    assert base.whiten and base.lookahead
+    assert chosen == base.model_copy(update={"whiten": None, "lookahead": None})
+    with pytest.raises(ReskerasError, match=r"epochs: .*None"):
+        recipe(base, epochs=None)
 
 
 def test_warmup_rises_in_equal_steps_to_the_peak():
