@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,14 +62,28 @@ SMALLEST_CANVAS, LARGEST_CANVAS = 32, 8192
     help="Size of the augmented images, or the canvas of annotated ones.  [default: the median size, limited to 32 to "
     "224 pixels unless the images are annotated]",
 )
+@click.option(
+    "--shorter",
+    type=int,
+    metavar="PIXELS",
+    help="Scale annotated images to this shorter side, on several canvases: a detector's resize.shorter.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
-    source: str, data_dir: Path | None, recipe: str | None, sheet: Path | None, input_shape: str | None, as_json: bool
+    source: str,
+    data_dir: Path | None,
+    recipe: str | None,
+    sheet: Path | None,
+    input_shape: str | None,
+    shorter: int | None,
+    as_json: bool,
 ) -> None:
     """Survey a source; help is above."""
     from reskeras.recipes.recipe import recipe as read_recipe
 
     size = _size(input_shape)
+    if size and shorter is not None:
+        raise ReskerasError("--shorter: contradicts --input-shape; the canvases follow from the shorter side")
     chosen = read_recipe(recipe or "quick")  # wrong requests fail before TensorFlow loads
     if sheet is not None and (sheet.suffix.lower() != ".png" or not sheet.absolute().parent.is_dir()):
         raise ReskerasError(f"--sheet: {sheet} should end in .png and be in an existing folder")
@@ -77,9 +91,12 @@ def command(
 
     show: Callable[[], None]
     if annotates_objects(source, data_dir):
-        objects = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, sheet)
+        resize = {} if shorter is None else {"settings": (f"resize.shorter={shorter}",)}
+        objects = _of_objects(source, data_dir, chosen if recipe else read_recipe("detector"), size, resize, sheet)
         figures, show = objects.as_dict(), partial(echo_object_survey, objects)
     else:
+        if shorter is not None:
+            raise ReskerasError(f"--shorter: {source} has no annotated objects; use --input-shape")
         images = _of_images(source, data_dir, chosen, size, sheet)
         figures, show = images.as_dict(), partial(echo_survey, images)
     if as_json:
@@ -107,9 +124,9 @@ def _of_images(source: str, data_dir: Path | None, recipe: Recipe, size: Size | 
 
 
 def _of_objects(
-    source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, sheet: Path | None
+    source: str, data_dir: Path | None, recipe: Recipe, size: Size | None, resize: dict[str, Any], sheet: Path | None
 ) -> ObjectSurvey:
-    """Survey a source of annotated images with a detector's anchors on a canvas, and draw its sheet."""
+    """Survey a source of annotated images with a detector's anchors on its canvases, and draw its sheet."""
     from reskeras.data.survey import size_range
     from reskeras.networks.detector_plan import lower_detector
     from reskeras.networks.request import detector
@@ -120,11 +137,15 @@ def _of_objects(
         opened = open_objects(source, data_dir)
         typical = size_range(opened.training_images("data").sizes).median
         canvas = size or _bounded(typical, SMALLEST_CANVAS, LARGEST_CANVAS)
-        found = survey_objects(opened, lower_detector(detector(BACKBONE, input_shape=[*canvas, opened.channels])))
+        shape = None if resize else [*canvas, opened.channels]
+        plan = lower_detector(detector(BACKBONE, input_shape=shape, **resize))
+        found = survey_objects(opened, plan)
     if sheet is not None:
+        from reskeras.tasks.detection.canvas import Canvases
         from reskeras.tasks.detection.object_sheet import object_sheet
 
-        object_sheet(sheet, opened, recipe, *canvas)
+        canvases = Canvases.of(plan)
+        object_sheet(sheet, opened, recipe, *canvases.hull, canvases.sides)
     return found
 
 

@@ -15,12 +15,18 @@ Command = Callable[..., Any]
 
 
 def looking_options(command: Command) -> Command:
-    """`--refine`, `--scales` and `--canonical` as one parameter `looked`, the given fields of `detector.Options`; and
-    `--with` as `others`, the runs that form an ensemble with RUN."""
+    """`--refine`, `--scales`, `--shorter` and `--canonical` as one parameter `looked`, the given fields of
+    `detector.Options`; and `--with` as `others`, the runs that form an ensemble with RUN."""
 
     @wraps(command)
-    def with_options(refine: bool, scales: str | None, canonical: float | None, **parameters: Any) -> Any:
-        looked: dict[str, Any] = {"refine": refine, "scales": listed_numbers("scales", scales, float, "0.75,1,1.5")}
+    def with_options(
+        refine: bool, scales: str | None, shorter: str | None, canonical: float | None, **parameters: Any
+    ) -> Any:
+        looked: dict[str, Any] = {
+            "refine": refine,
+            "scales": listed_numbers("scales", scales, float, "0.75,1,1.5"),
+            "shorter": listed_numbers("shorter", shorter, int, "200,400,600,800,1000"),
+        }
         return command(looked=looked | ({} if canonical is None else {"canonical": canonical}), **parameters)
 
     for decorator in (
@@ -40,9 +46,15 @@ def looking_options(command: Command) -> Command:
             help="Target side of regions; each region uses the two scales that bring it closest.  [default: 224]",
         ),
         click.option(
+            "--shorter",
+            metavar="PIXELS,...",
+            help="As --scales, by the pixels of the image's shorter side; the paper has 200,400,600,800,1000.",
+        ),
+        click.option(
             "--scales",
             metavar="F,F,...",
-            help="Factors of the canvas; take the element-wise maximum of each region's features at its two best ones.",
+            help="Factors of the image's size; take the element-wise maximum of each region's features at its two best "
+            "ones.",
         ),
         click.option(
             "--refine",

@@ -76,8 +76,8 @@ def command(
     """
     if served is not None and (out or score is not None or others or any(looked.values())):
         raise click.UsageError(
-            "--url uses the served model's own settings; leave out --out, --score, --with, --refine, --scales and "
-            "--canonical"
+            "--url uses the served model's own settings; leave out --out, --score, --with, --refine, --scales, "
+            "--shorter and --canonical"
         )
     if served is not None:
         ANSWERS.tell(paths, served.detect, csv, as_json)

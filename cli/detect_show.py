@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,13 +14,19 @@ from .completion import complete_objects
 from .network_options import NetworkRequest, network_options
 from .output import echo, echo_text, emit_json, working
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reskeras.tasks.detection.object_statistics import CanvasCount
+
 
 @click.command(
     "show",
     epilog="\b\nExamples:\n"
     "  reskeras detect show resnet-50 --input-shape 600x800x3\n"
     "  reskeras detect show resnet-18 --input-shape 240x320x3 --set anchors.sizes=[16,32,64,128] --data voc:bccd\n"
-    "  reskeras detect show resnet-101 --input-shape 600x1000x3 --set regions.context=true --yaml > mine.yaml",
+    "  reskeras detect show resnet-101 --input-shape 600x1000x3 --set regions.context=true --yaml > mine.yaml\n"
+    "  reskeras detect show resnet-101 --set resize.shorter=600 --data voc:VOC2007",
 )
 @network_options(metavar="[DETECTOR]")
 @click.option(
@@ -36,7 +44,8 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
 
     DETECTOR is a YAML file with the field backbone, a detector's run, or any network to use as the backbone. Flags
     override fields of the backbone; --set also sets the detector's own, such as --set anchors.sizes=[16,32,64]. Images
-    are scaled to fit a canvas of the backbone's input shape.
+    are scaled to fit a canvas of the backbone's input shape or, with --set resize.shorter=600, to that shorter side, on
+    the smallest of several canvases.
 
     With --data a table gives the share of training objects that have an anchor with an IoU of at least 0.5 and at least
     0.7: choose sizes and ratios that cover most of them.
@@ -46,6 +55,7 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
     from reskeras.networks.request import detector
 
     from .detector_overview import DetectorOverview, echo_anchors
+    from .surveys import echo_canvases
 
     spec = detector(request.source, settings=request.settings, **request.fields)
     if form in ("yaml", "resolved"):
@@ -53,22 +63,26 @@ def command(request: NetworkRequest, data: str | None, data_dir: Path | None, fo
         echo_text(to_yaml(chosen), nl=False)
         return
     overview, found, label = DetectorOverview(spec), None, ""
+    canvases: Sequence[CanvasCount] = ()
     if data:
         with working(f"reading {data}"):
-            from reskeras.tasks.detection.object_statistics import survey_anchors
+            from reskeras.tasks.detection.object_statistics import survey_anchors, survey_canvases
             from reskeras.tasks.detection.opening import open_objects  # imports TensorFlow, which takes seconds
 
             source = open_objects(data, data_dir)
             if spec.classes is None:
                 overview = DetectorOverview(laid_over(spec, {"classes": len(source.classes)}))
-            found, label = (
-                survey_anchors(source.training_images("detect show"), source.classes, overview.plan),
-                source.label,
-            )
+            train = source.training_images("detect show")
+            found, label = survey_anchors(train, source.classes, overview.plan), source.label
+            canvases = survey_canvases((train, source.test), overview.plan)
     if form == "json":
-        emit_json({**overview.data(), **({"data": {"label": label, **found.as_dict()}} if found else {})})
+        counts = {"canvases": [asdict(each) for each in canvases]}
+        emit_json({**overview.data(), **({"data": {"label": label, **found.as_dict(), **counts}} if found else {})})
         return
     overview.echo()
     if found:
         echo()
         echo_anchors(found, label)
+    if len(canvases) > 1:
+        echo()
+        echo_canvases(canvases)

@@ -115,7 +115,7 @@ class DetectorOverview:
         points = f", {regions.points}x{regions.points} points per cell" if regions.pool == "align" else ""
         context = ", with the whole image's features" if regions.context else ""
         return [
-            ("canvas", shape_text(plan.input_shape), "images are scaled to fit it"),
+            _canvas_fact(plan),
             self._maps(),
             (
                 "anchors",
@@ -174,6 +174,7 @@ class DetectorOverview:
             "understood": self.spec.backbone.describe(),
             "detector": self.spec.sparse(),
             "canvas": list(plan.input_shape),
+            "canvases": [list(each) for each in plan.canvases],
             "map": list(plan.map_shape),
             "stride": plan.stride,
             "maps": [
@@ -192,10 +193,7 @@ class DetectorOverview:
 
 def echo_anchors(found: AnchorSurvey, data: str) -> None:
     """Print how well anchors fit the objects of each class."""
-    heading(
-        f"training objects of {data}",
-        f"their sides on a canvas of {shape_text(found.canvas)}, and the IoU with their best anchors",
-    )
+    heading(f"training objects of {data}", f"their sides on {found.where}, and the IoU with their best anchors")
     covers = {**found.classes, **({"all": found.every} if len(found.classes) > 1 else {})}
     columns = [
         Column("class"),
@@ -208,6 +206,16 @@ def echo_anchors(found: AnchorSurvey, data: str) -> None:
             for name, cover in covers.items()
         ],
     )
+
+
+def _canvas_fact(plan: DetectorPlan) -> tuple[str, str, str]:
+    resize = plan.spec.resize
+    if resize is None:
+        return "canvas", shape_text(plan.input_shape), "images are scaled to fit it"
+    shorter, longer = resize.sides
+    every = f"the largest of {', '.join(map(shape_text, plan.canvases))}; " if len(plan.canvases) > 1 else ""
+    how = f"images have a shorter side of {shorter} and a longer one of at most {longer}"
+    return "canvas", shape_text(plan.input_shape), f"{every}{how}"
 
 
 def _numbers(values: Any) -> str:

@@ -10,7 +10,7 @@ from .tables import Column, table
 
 if TYPE_CHECKING:
     from reskeras.data.survey import Sizes, Survey
-    from reskeras.tasks.detection.object_statistics import ObjectSurvey
+    from reskeras.tasks.detection.object_statistics import CanvasCount, ObjectSurvey
 
 LISTED = 24  # classes; of more only the largest and smallest are listed
 
@@ -71,7 +71,18 @@ def echo_object_survey(found: ObjectSurvey) -> None:
             for name, count in found.classes.items()
         },
     )
+    if len(found.canvases) > 1:
+        echo()
+        echo_canvases(found.canvases)
     _echo_remarks(found.notes, found.warnings)
+
+
+def echo_canvases(canvases: Sequence[CanvasCount]) -> None:
+    """Print how many images take each canvas of a detector."""
+    table(
+        [Column("canvas"), Column("training images", right=True), Column("test images", right=True)],
+        [[shape_text(each.canvas), f"{each.train:,}", f"{each.test:,}"] for each in canvases],
+    )
 
 
 def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
@@ -79,8 +90,8 @@ def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
     every, anchors, (train, test) = found.every, found.anchors.every, found.images
     backgrounds, ignored = ([f"{number:,}" for number in pair] for pair in (found.background, found.ignored))
     quartiles = ", ".join(f"{side:.0f}" for side in anchors.sides)
-    relative = ", ".join(f"{side / min(found.anchors.canvas):.0%}" for side in anchors.sides)
-    canvas = shape_text(found.anchors.canvas)
+    where = found.anchors.where
+    relative = ", ".join(f"{side / found.anchors.shorter:.0%}" for side in anchors.sides)
     return [
         ("training", f"{train:,}", f"images, {backgrounds[0]} of them without objects"),
         ("test", f"{test:,}", f"{found.divided}; {backgrounds[1]} without objects"),
@@ -95,7 +106,7 @@ def _object_facts(found: ObjectSurvey) -> list[tuple[str, str, str]]:
         (
             "sides",
             quartiles,
-            f"quartiles of the square root of an object's area on a canvas of {canvas}: {relative} of its shorter side",
+            f"quartiles of the square root of an object's area on {where}: {relative} of the shorter side",
         ),
         (
             "anchors",

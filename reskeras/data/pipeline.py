@@ -17,13 +17,13 @@ import tensorflow as tf
 
 from reskeras.data.batches import Batches, ReadAhead, fitted, fitted_batch, pipeline_options
 from reskeras.data.broken import first_broken
+from reskeras.data.epoch_order import EpochOrder
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
 from reskeras.data.training_batch import probabilities
-from reskeras.recipes.recipe import steps_per_epoch
 
-__all__ = ["evaluation_batches", "evaluation_images", "steps_per_epoch", "training_batches"]
+__all__ = ["evaluation_batches", "evaluation_images", "first_broken_in_training", "training_batches"]
 
 SAMPLED = 32  # images of a sample that are read at once
 
@@ -39,35 +39,37 @@ class BatchLoader(Protocol):
         """How many images there are."""
         ...
 
-    def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> Any:
-        """int64 indices of the rows, the batch's own seed, int32 (2,), and its epoch, int32, to the batch's rows."""
+    def __call__(self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, *more: tf.Tensor) -> Any:
+        """int64 indices of the rows, the batch's own seed, int32 (2,), and its epoch, int32, to the batch's rows;
+        `more` is what else the order of the epochs has of the batch: of what belongs to images that of the rows."""
         ...
 
 
 def training_batches(
-    loader: BatchLoader, seed: int, epochs: range, start_step: int = 0, repeats: int = 1
+    loader: BatchLoader, seed: int, epochs: range, start_step: int = 0, order: EpochOrder | None = None
 ) -> tf.data.Dataset:
     """The batches of every epoch of `epochs`, in one dataset, from step `start_step` of the first epoch on.
 
     They are a function of (seed, epoch, step): the order of an epoch as well as all augmentation. Steps before
-    `start_step` are skipped before anything is decoded. The rest of an epoch that does not fill a batch is left out.
-    With `repeats` an epoch is as long, of fewer images, each of them as often as `_epoch_order` says.
+    `start_step` are skipped before anything is decoded. `order` is by default that of all the loader's images.
 
     Of each batch only the loader's rows are read and decoded. The shards' batches one after the other equal the whole
     batch, bit for bit, except where images are mixed: an image's partner is one of its own shard.
     """
     rows, read_ahead = loader.rows, loader.read_ahead
-    steps = steps_per_epoch(loader.count, rows.of)
+    order = order or EpochOrder(loader.count, rows.of)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.cast(_epoch_order(loader.count, rows.of, repeats, _fold(seed, epoch)), tf.int64)
         skipped = tf.where(tf.equal(epoch, epochs.start), start_step, 0)
-        places = tf.range(skipped, steps, dtype=tf.int32) * rows.of
-        batches = tf.reshape(order[: steps * rows.of], [steps, rows.of])[skipped:, rows.first : rows.last]
-        return tf.data.Dataset.from_tensor_slices((batches, tf.fill(tf.shape(places), epoch), places))
+        places = tf.range(skipped, order.steps, dtype=tf.int32) * rows.of
+        batches, *more = (
+            each[skipped:, rows.first : rows.last] if each.shape.rank > 1 else each[skipped:]
+            for each in order.batches(_fold(seed, epoch))
+        )
+        return tf.data.Dataset.from_tensor_slices((batches, tf.fill(tf.shape(places), epoch), places, *more))
 
-    def loaded(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor) -> Any:
-        return loader(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place), epoch)
+    def loaded(indices: tf.Tensor, epoch: tf.Tensor, place: tf.Tensor, *more: tf.Tensor) -> Any:
+        return loader(indices, tf.random.experimental.stateless_fold_in(_fold(seed, epoch), place), epoch, *more)
 
     dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(epoch_batches)
     dataset = dataset.map(loaded, num_parallel_calls=read_ahead.parallel, deterministic=True)
@@ -137,39 +139,16 @@ def evaluation_images(split: Split, preprocessing: Preprocessing, count: int) ->
 
 
 def first_broken_in_training(
-    train: Split, watched: Split, batch_size: int, seed: int, epoch: int, step: int, repeats: int = 1
+    train: Split, watched: Split, seed: int, epoch: int, step: int, order: EpochOrder
 ) -> str | None:
     """Where the broken image is stored that ended a training after `step` steps of `epoch`, as `first_broken`; searched
-    for in the order in which the training reads."""
-    order = _epoch_order(train.count, batch_size, repeats, _fold(seed, tf.constant(epoch))).numpy()
-    if (step + 1) * batch_size <= len(order) or not step:
-        return first_broken(train, order[step * batch_size :])
-    return first_broken(watched, range(watched.count)) or first_broken(train, order)
+    for in the `order` in which the training reads."""
+    batches = order.batches(_fold(seed, tf.constant(epoch)))[0].numpy()
+    if step < len(batches):
+        return first_broken(train, batches[step:].ravel())
+    return first_broken(watched, range(watched.count)) or first_broken(train, batches.ravel())
 
 
 def _fold(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """A seed for one epoch that no other (seed, epoch) has: seeds do not share shuffles."""
     return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0x5EED], tf.int32), epoch)
-
-
-def _epoch_order(count: int, batch_size: int, repeats: int, seed: tf.Tensor) -> tf.Tensor:
-    """The images of an epoch in the order in which they are read: `count` indices, a batch after the other.
-
-    With `repeats`, repeated augmentation (arXiv:1901.09335): the shuffled images, each `repeats` times in a row, are
-    cut into batches until the epoch is as long as without. A batch has the first appearance of each of its images,
-    then the second ones, and so on: replicas have a contiguous part of a batch, so that where there are at least as
-    many of them as repeats none has an image twice, as in timm's RepeatAugSampler. The order does not depend on how
-    many replicas there are. An image whose appearances do not fit into a batch goes on in the next one.
-    """
-    order = _order(count, seed)
-    if repeats == 1:
-        return order
-    place = tf.range(count, dtype=tf.int64)
-    # within a batch by appearance, which is the place modulo repeats, and otherwise as they come
-    rank = (place // batch_size * repeats + place % repeats) * batch_size + place % batch_size
-    return tf.gather(order, tf.argsort(rank, stable=True) // repeats)
-
-
-def _order(count: int, seed: tf.Tensor) -> tf.Tensor:
-    """A permutation of 0..count-1 that depends on `seed` alone."""
-    return tf.argsort(tf.random.stateless_uniform([count], seed, maxval=None, minval=None, dtype=tf.int64), stable=True)

@@ -14,8 +14,8 @@ from reskeras.networks.catalog import catalog, name_of
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.neck import FpnSpec, Neck
 from reskeras.networks.network import NetworkSpec
+from reskeras.networks.resize import ResizeSpec, largest
 from reskeras.networks.resolved import ResolvedNetwork
-from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
 
 if TYPE_CHECKING:  # the choices are the table's keys, which only run time knows
@@ -156,7 +156,8 @@ class DetectionSpec(Spec):
 class DetectorSpec(Spec):
     """A Faster R-CNN detector as the user specifies it; every field but the backbone is optional.
 
-    The backbone's `input_shape` is the canvas: every image is scaled to fit on it, so that all shapes are static.
+    The backbone's `input_shape` is the canvas: every image is scaled to fit on it, so that all shapes are static. With
+    `resize` there are several, which follow from it; `input_shape` is then the largest.
     """
 
     task: ClassVar[str] = "detection"
@@ -185,6 +186,10 @@ class DetectorSpec(Spec):
             "whole pixels, none of them left out, and regions of at least a cell"
         ),
     ] = "exact"
+    resize: Annotated[
+        ResizeSpec | None,
+        Field(description="Scale images by their shorter side, on several canvases; default: fit them"),
+    ] = None
     classes: Annotated[
         Annotated[int, whole(1, 10_000)] | None, Field(description="Number of object classes; default: the data's")
     ] = None
@@ -202,7 +207,11 @@ class DetectorSpec(Spec):
 
     def decided(self) -> DetectorSpec:
         """The same with every default filled in, which resolves to itself. ReskerasError for contradictions."""
-        network = self.backbone.decided()
+        network, resize = self.backbone.decided(), self.resize
+        if resize:
+            resize = resize.at_stride(network.lower().stride)
+            shape = (*largest(resize.canvases or ()), network.input_shape[-1])
+            network = self.backbone.model_copy(update={"input_shape": shape}).decided()
         if len(network.stages) < 2:
             raise ReskerasError("backbone: a single stage cannot be split between image and regions; use two or more")
         plan = network.lower()
@@ -215,6 +224,7 @@ class DetectorSpec(Spec):
             update={
                 "backbone": NetworkSpec.model_validate(network.model_dump(mode="json")),
                 "classes": self.classes or network.classes,
+                "resize": resize,
                 **{name: split[name] for name in ("shared", "neck")},
                 "anchors": self.anchors.model_copy(update={"sizes": split["sizes"]}),
                 "proposals": self.proposals.model_copy(update={"width": split["width"]}),
@@ -234,7 +244,7 @@ class DetectorSpec(Spec):
         fields = RegionSpec.model_fields
         if foreign := [name for name in OF_NECKS if getattr(self.regions, name) != fields[name].default]:
             raise ReskerasError(f"regions.{foreign[0]}: only with a neck; without one the last stages judge regions")
-        shorter = min(network.input_shape[:2])
+        shorter = self.resize.shorter if self.resize else min(network.input_shape[:2])
         return {
             "shared": shared,
             "neck": None,
@@ -269,9 +279,9 @@ class DetectorSpec(Spec):
         """How its backbone was interpreted, in one line."""
         return self.backbone.describe()
 
-    def canvas(self) -> Shape:
-        """Height, width and channels of the canvas that images are placed on."""
-        return whole_shape(self.backbone.decided().input_shape)
+    def channels(self) -> int:
+        """Channels of the images."""
+        return whole_shape(self.backbone.decided().input_shape)[-1]
 
 
 def shared_by_default(network: ResolvedNetwork) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -17,6 +18,7 @@ from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_parts import dense_regions, detection_parts, pyramid_parts, region_plan, shared_plan
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.lower import Maker
+from reskeras.networks.resize import Canvas
 from reskeras.plans.complexity import Complexity, Cost, UnitCost
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
@@ -76,14 +78,41 @@ class DetectorPlan:
         """Height, width and channels of the canvas."""
         return self.shared.input_shape
 
-    def levels(self, height: int | None = None, width: int | None = None) -> tuple[Level, ...]:
-        """The maps of a canvas of `height` x `width`, by default the detector's own, from the finest on.
+    @property
+    def canvas(self) -> Canvas:
+        """Height and width of the canvas, of several the largest."""
+        height, width, _ = self.input_shape
+        return height, width
+
+    @property
+    def canvases(self) -> tuple[Canvas, ...]:
+        """Heights and widths of all canvases, in ascending order of area; without `resize`, the one."""
+        resize = self.spec.resize
+        return resize.canvases or () if resize else (self.canvas,)
+
+    def at(self, height: int, width: int) -> DetectorPlan:
+        """The same on a canvas of that size."""
+        image = (height, width, self.input_shape[-1])
+        shared, network = (replace(each, input_shape=image) for each in (self.shared, self.network))
+        other = replace(self, shared=shared, network=network)
+        levels = other.levels()
+        sizes = dict.fromkeys(OF_LEVELS, levels[0].shape[:2])
+        for name, level in product(("lateral", "smooth"), levels):
+            sizes[f"{name}{level.stride:g}"] = level.shape[:2]
+        return other.with_parts(
+            {
+                name: replace(part, input_shape=(*sizes[name], part.input_shape[-1])) if name in sizes else part
+                for name, part in other.parts.items()
+            }
+        )
+
+    def levels(self) -> tuple[Level, ...]:
+        """The maps that heads run on, from the finest on.
 
         A map of the pyramid looks where that of the backbone does, which it takes its positions from.
         """
-        own, spec = self.input_shape, self.spec
-        shared = replace(self.shared, input_shape=(height or own[0], width or own[1], own[2]))
-        looks = [_looked(shared.slice(until=end), spec) for end in self.ends]
+        spec = self.spec
+        looks = [_looked(self.shared.slice(until=end), spec) for end in self.ends]
         for _ in range(spec.neck.extra if spec.neck else 0):  # a map of every second cell
             fields, (rows, columns, channels) = looks[-1]
             down, across = (each.through(Window(stride=2)) for each in fields)
@@ -198,19 +227,45 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
         **detection_parts(spec, maker, first, regions),
     )
     _check_counts(plan)
+    for canvas in plan.canvases:
+        _check_canvas(plan, canvas)
     return plan
 
 
 def _check_counts(plan: DetectorPlan) -> None:
+    """Raise ReskerasError for more proposals than there are boxes to choose from."""
     spec, levels = plan.spec.proposals, plan.levels()
     for name, before, each in (("training", "before", spec.before), ("testing", "before_testing", spec.tested)):
         count, most = getattr(spec, name), each * len(levels)
         if count > most:
             maps = " of all maps" if plan.neck else ""
             raise ReskerasError(f"proposals.{name}: {count} must be at most proposals.{before}{maps} ({most})")
-    if plan.all_anchors < 2:
-        height, width = levels[0].shape[:2]
+
+
+def _check_canvas(plan: DetectorPlan, canvas: Canvas) -> None:
+    """Raise ReskerasError for a canvas that is too small for the network or its anchors."""
+    spec, where = plan.spec, "resize.canvases" if plan.spec.resize else "backbone.input_shape"
+    # of the largest canvas, which is its input shape, the backbone has refused it
+    if any(side < step for side, step in zip(canvas, plan.network.stride, strict=True)):
         raise ReskerasError(
-            f"anchors: the shared map of {height}x{width} has only {plan.all_anchors}; "
-            "choose a larger backbone.input_shape, or more sizes"
+            f"{where}: {_by(canvas)} is below the network's stride of {max(plan.network.stride)} pixels"
         )
+    here = plan.at(*canvas)
+    if here.all_anchors < 2:
+        raise ReskerasError(
+            f"anchors: the shared map of {_by(here.map_shape[:2])} has only {here.all_anchors}; choose a larger "
+            f"{where}, or more sizes"
+        )
+    shapes = [
+        (size * ratio**0.5, size / ratio**0.5) for size in spec.anchors.sizes or () for ratio in spec.anchors.ratios
+    ]
+    inside = GEOMETRIES[spec.geometry].inside  # an anchor with no more than that is neither trained nor proposed
+    if spec.resize and not any(prod(map(min, shape, canvas)) > prod(shape) * inside for shape in shapes):
+        raise ReskerasError(
+            f"anchors.sizes: none has more than {inside:.0%} of its area on the canvas of {_by(canvas)}; choose "
+            f"smaller sizes than {min(spec.anchors.sizes or ()):g}, or a larger resize.shorter"
+        )
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return "x".join(map(str, size))

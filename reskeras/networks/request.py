@@ -86,7 +86,12 @@ def detector(
     if own:
         spec, lines = overridden(spec, {}, own), {}
     with _with_place(where, lines):
-        lower_detector(spec)
+        canvas = lower_detector(spec).canvas
+    shape = spec.backbone.decided().input_shape[:2]
+    if spec.resize and "input_shape" in fields and shape != canvas:
+        raise ReskerasError(
+            f"input_shape: {'x'.join(map(str, shape))} contradicts resize, which the canvases follow; leave one out"
+        )
     return spec
 
 

@@ -17,12 +17,13 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "whiten",
     "test_crop",
     "sizes",
+    "bn_statistics",
     "augment.repeats",
     "augment.rand_augment.deviation",
     "augment.rand_augment.probability",
     "augment.rand_augment.increasing",
 )
-OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn")  # nor these
+OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn", "resize")  # nor these, of networks and detectors
 OF_DETECTORS = (  # the fingerprints of their checkpoints do not have these
     "neck",
     "proposals.convs",
@@ -30,6 +31,7 @@ OF_DETECTORS = (  # the fingerprints of their checkpoints do not have these
     "regions.convs",
     "regions.dense",
     "regions.width",
+    "resize",
 )
 DEFAULT = object()
 LATER = ("xla", *SINCE_SUITES)  # the fingerprints of checkpoints do not have these

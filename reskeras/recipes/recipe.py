@@ -16,6 +16,7 @@ from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.plans.plan import Plan
 from reskeras.recipes.augment import AugmentSpec
+from reskeras.recipes.batch_statistics import BatchStatisticsSpec
 from reskeras.recipes.lookahead import LookaheadSpec
 from reskeras.recipes.loss import AUTO, DistillationSpec, Loss
 from reskeras.recipes.optimizer import SGD, Optimizer, Pattern, check_own, chosen_kind, fields_with
@@ -76,6 +77,10 @@ class Recipe(Spec):
     frozen_bn: Annotated[
         bool, Field(description="Freeze batch norm: its statistics, scale and shift stay those of the initial run")
     ] = False
+    bn_statistics: Annotated[
+        BatchStatisticsSpec | None,
+        Field(description="Measure batch norm's statistics anew on the images of the run that training starts from"),
+    ] = None
     clip_norm: Annotated[
         Annotated[float, within(0, 1e6, above=True)] | None, Field(description="Clip the gradient's global norm")
     ] = None

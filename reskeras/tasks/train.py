@@ -8,23 +8,29 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from reskeras.caller_state import preserved
 from reskeras.data.registry import Data
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
+from reskeras.evaluation.statistics import recalibrate
+from reskeras.graph.weights import read
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.request import recipe_of
-from reskeras.readers import CLASSES
+from reskeras.readers import CLASSES, OBJECTS
+from reskeras.recipes.batch_statistics import BatchStatisticsSpec
 from reskeras.recipes.recipe import Recipe, rate_note
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.runs import RunFolder, place_for
 from reskeras.tasks.run import Run
 from reskeras.tasks.task import Task, find_task
+from reskeras.training.checkpoints import packed, unpacked
 from reskeras.training.fit import FitOptions
 from reskeras.training.job import Job, begun_division
 from reskeras.training.own_parts import check_callbacks, parted
-from reskeras.training.strategy import open_replicas
+from reskeras.training.strategy import Replicas, open_replicas
 from reskeras.training.tensorboard_logs import tensorboard
 from reskeras.training.transfer import Start
 
@@ -99,6 +105,7 @@ def train(
             for note in filter(None, (*job.source.notes, *job.notes, kind, rate, own.note)):
                 tell(note)
             begins = _start(trained, begun, chosen, tell)
+        begins = _measured(begins, begun, chosen, replicas, data_dir, tell)
     boards = tensorboard(RunFolder(path), histograms, profile) if replicas.is_chief else []
     job.run(path, replicas, FitOptions(resume, tell, [*boards, *callbacks], start=begins))
     run = Run(path) if replicas.is_chief else trained.run_type().elsewhere(path)
@@ -135,14 +142,50 @@ def _opened(
 
 
 def _start(trained: Task, begun: Run | None, recipe: Recipe, tell: Callable[[str], None]) -> Start | None:
-    """What the training takes over from the run `begun`, if any; `tell` gets a line about it and what is frozen."""
+    """What the training takes over from the run `begun`, if any; `tell` gets a line about it and what is frozen.
+    Raises ReskerasError where the recipe needs one."""
     if begun is None:
+        if recipe.bn_statistics:
+            raise ReskerasError(
+                "bn_statistics: needs a run to start from (start, or --from), on whose images they are measured"
+            )
         return None
     start = trained.start(begun)
     frozen = [f"frozen up to {recipe.freeze}"] if recipe.freeze else []
     frozen += ["batch norm frozen"] if recipe.frozen_bn else []
     tell(", ".join([f"starting from {start.name}", *frozen]))
     return start
+
+
+def _measured(
+    start: Start | None, begun: Run | None, recipe: Recipe, replicas: Replicas, data_dir: str | Path | None, tell: Tell
+) -> Start | None:
+    """`start` with batch norm's statistics measured anew by the chief, where the recipe asks for that."""
+    spec = recipe.bn_statistics
+    if start is None or begun is None or spec is None:
+        return start
+    statistics: Callable[[], Any] = partial(_statistics, begun, spec, data_dir, tell)
+    measured = replicas.from_chief(statistics, packed, unpacked)
+    return replace(start, weights={name: measured.get(name, value) for name, value in start.weights.items()})
+
+
+def _statistics(
+    begun: Run, spec: BatchStatisticsSpec, data_dir: str | Path | None, tell: Tell
+) -> dict[str, np.ndarray]:
+    """The weights of the run `begun`, a classifier's, with batch norm's statistics measured anew."""
+    task = find_task(begun.task)
+    if task.annotation == OBJECTS:
+        raise ReskerasError(f"bn_statistics: {begun.path} is a {task.noun}; they are measured on a classifier's images")
+    if spec.data is None and not begun.folder.provenance().get("data"):
+        raise ReskerasError(
+            f"bn_statistics: {begun.path} was ported and has no data; set data to a source of its training images"
+        )
+    source = begun.source() if spec.data is None else task.open_source(spec.data, data_dir)
+    model, preprocessing = begun.model(), begun.preprocessing()
+    split = source.with_channels(preprocessing.channels).training_images("bn_statistics")
+    images = recalibrate(model, split, preprocessing, spec.images, in_turn=True)
+    tell(f"bn_statistics: measured on {images:,} training images of {source.name}")
+    return {name: value for name, value in read(model).items() if "/moving_" in name}
 
 
 def train_detector(

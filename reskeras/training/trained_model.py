@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.tensorflow.trainer import reduce_per_replica
 
 from reskeras.graph.layers.replicas import average_together, collected
 
@@ -24,6 +25,7 @@ class TrainedModel(keras.Model):
 
     _finished: Callable[..., Any] = staticmethod(lambda *batch: batch)
     xla_between_reductions = False
+    several_sizes = False  # whether the images of one batch may have another size than those of the next
 
     def prepare(self, finished: Callable[..., Any], *batch: Any) -> None:
         """Build optimiser and metrics now instead of in the first step, so that a checkpoint can be restored.
@@ -44,6 +46,14 @@ class TrainedModel(keras.Model):
         if finished is not self._finished:
             self._finished, self.train_function = finished, None
 
+    def at_size(self, x: Any) -> keras.Model:
+        """The model, of the same weights, that takes images of the size of those in `x`: by default this one."""
+        return self
+
+    def track_loss(self, loss: tf.Tensor, x: Any, y: Any) -> None:
+        """Take the mean loss of a training batch into the one of the epoch."""
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras' step on the finished batch, with two changes for several replicas: the batch-norm statistics of all
         layers are averaged in one reduction, and `xla_between_reductions` compiles the forward and backward pass alone,
@@ -57,7 +67,7 @@ class TrainedModel(keras.Model):
             if self.xla_between_reductions:  # a function of its own on each replica, whose variables it captures
                 computed = tf.function(computed, autograph=False, jit_compile=True)
             outputs, loss, gradients, statistics = computed()
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+        self.track_loss(loss, x, y)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         average_together([(each, use) for each, (_, use) in zip(statistics, updates, strict=True)])
         return self.compute_metrics(x, y, outputs, sample_weight=weights)
@@ -65,7 +75,7 @@ class TrainedModel(keras.Model):
     def _gradients(self, x: Any, y: Any, weights: Any) -> tuple[Any, tf.Tensor, list[tf.Tensor]]:
         """(outputs, mean loss of this replica's images, gradients of the trainable weights)."""
         with tf.GradientTape() as tape:
-            outputs = self(x, training=True)
+            outputs = self.at_size(x)(x, training=True)
             loss = self._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
             scaled = self.optimizer.scale_loss(loss)
         loss *= self.distribute_strategy.num_replicas_in_sync  # Keras has divided by it
@@ -94,10 +104,17 @@ class TrainedModel(keras.Model):
         """Do nothing: `prepare` has built it; Keras would draw a batch of the data, or fail on several workers."""
 
     def _make_function(self, step_function: Any) -> Any:
-        if not self._over_workers():
-            return super()._make_function(step_function)
-
-        def step(data: Any) -> Any:
+        def reshaped(data: Any) -> Any:
             return tf.nest.map_structure(lambda value: tf.reshape(value, (1,)), step_function(data))
 
-        return super()._make_function(step)
+        step = reshaped if self._over_workers() else step_function
+        if not self.several_sizes:
+            return super()._make_function(step)
+
+        # Keras' function draws the batch inside, where its size is unknown; this one is compiled for each size
+        @tf.function(autograph=False)
+        def on_batch(data: Any) -> Any:
+            outputs = self.distribute_strategy.run(step, args=(data,))
+            return reduce_per_replica(outputs, self.distribute_strategy, reduction="auto")
+
+        return lambda iterator: on_batch(next(iterator))

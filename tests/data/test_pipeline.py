@@ -8,7 +8,8 @@ from PIL import Image
 from reskeras.data.batches import fitted
 from reskeras.data.decode import Framing, fit_image
 from reskeras.data.division import divided_by_position
-from reskeras.data.pipeline import evaluation_batches, steps_per_epoch
+from reskeras.data.epoch_order import EpochOrder
+from reskeras.data.pipeline import evaluation_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.random_change import random_crop, random_flip
 from reskeras.data.registry import open_source
@@ -96,7 +97,7 @@ def test_augmentation_too_is_the_same_after_a_jump():
 
 
 def test_what_does_not_fill_a_batch_is_left_out_and_a_small_split_is_one_batch():
-    assert steps_per_epoch(40, 16) == 2
+    assert EpochOrder(40, 16).steps == 2
     assert [len(batch) for batch in labels(batch_size=16, epochs=1)] == [16, 16]
     assert [len(batch) for batch in labels(numbered(7), batch_size=16, epochs=2)] == [7, 7]
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from reskeras.data.batches import ReadAhead
+from reskeras.data.epoch_order import EpochOrder
 from reskeras.data.pipeline import first_broken_in_training, training_batches
 from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Split
@@ -23,7 +24,8 @@ class Indices:
 
 
 def indices(count, batch_size, repeats, seed=0, epochs=range(1), start=0, shard=(0, 1)):
-    dataset = training_batches(Indices(count, batch_size, shard), seed, epochs, start, repeats)
+    order = EpochOrder(count, batch_size, repeats)
+    dataset = training_batches(Indices(count, batch_size, shard), seed, epochs, start, order)
     return np.array([batch.numpy() for batch in dataset])
 
 
@@ -69,7 +71,7 @@ def test_every_repeat_is_augmented_differently():
     whole = coloured(24)
     split = Split("train", 24, lambda index: (whole.decode(index)[0], tf.cast(index, tf.int32)))
     loader = TrainingBatch(split, raw(), spec(repeats=3), mirror=True, batch_size=12)
-    images, labels = next(iter(training_batches(loader, 1, range(1), 0, 3).map(loader.finished)))
+    images, labels = next(iter(training_batches(loader, 1, range(1), 0, EpochOrder(24, 12, 3)).map(loader.finished)))
     for label in set(labels.numpy()):
         seen = {image.tobytes() for image, own in zip(images.numpy(), labels.numpy(), strict=True) if own == label}
         assert len(seen) == 3
@@ -86,4 +88,4 @@ def test_a_broken_image_is_found_where_the_training_reads_it(repeats):
             return tf.zeros([4, 4, 3], tf.uint8), tf.constant(0)
 
     split = Split("train", 24, decode)
-    assert first_broken_in_training(split, split, 6, 2, 0, 1, repeats) == f"image {order[1, 4]}"
+    assert first_broken_in_training(split, split, 2, 0, 1, EpochOrder(24, 6, repeats)) == f"image {order[1, 4]}"

@@ -107,7 +107,7 @@ def test_every_row_is_a_detector_that_its_recipe_trains(name, scale):
         assert scale == "paper" or any(each.startswith("digits-boxes") for each in differences(suite, row))
         if scale == "paper":
             assert row.network.decided().stages == catalog()["resnet-101"].spec.decided().stages
-            assert min(row.spec.canvas()[:2]) * 3 / 4 == 600
+            assert min(row.plan.canvas) * 3 / 4 == 600
 
 
 def test_rows_of_table_9_build_on_each_other_and_share_runs_where_only_the_look_differs():

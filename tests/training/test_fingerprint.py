@@ -44,6 +44,7 @@ CHANGED = {
     "whiten": {"whiten": {}},
     "test_crop": {"test_crop": 0.9},
     "sizes": {"sizes": [[0, 128]]},
+    "bn_statistics": {"bn_statistics": {"images": 64}},
     "augment.repeats": {"augment": {"repeats": 2}},
     "augment.rand_augment.deviation": {"augment": {"rand_augment": {"deviation": 1}}},
     "augment.rand_augment.probability": {"augment": {"rand_augment": {"probability": 0.5}}},

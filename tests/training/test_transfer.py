@@ -7,6 +7,7 @@ import tensorflow as tf
 import reskeras
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
+from reskeras.evaluation.statistics import recalibrate
 from reskeras.graph.weights import read
 from reskeras.training.transfer import Start
 
@@ -43,6 +44,37 @@ def test_frozen_batch_norm_keeps_statistics_scale_and_shift(start, tmp_path, for
     moved = changed(weights(start), weights(run))
     assert {name.rpartition("/")[2] for name in moved} == {"kernel", "bias"}
     assert {name for name in weights(start) if name.endswith("/kernel")} <= moved
+
+
+def test_frozen_statistics_are_measured_on_the_starts_images_before(start, tmp_path):
+    told, fields = [], {"frozen_bn": True, "bn_statistics": {"images": 64}}
+    run = reskeras.train(start.path, "digits@200", start=start, out=tmp_path / "run", tell=told.append, **ONE, **fields)
+    assert "bn_statistics: measured on 64 training images of digits@200" in told
+    model = start.model()
+    recalibrate(model, start.source().train, start.preprocessing(), 64, in_turn=True)
+    expected, before = read(model), weights(start)
+    statistics = {name for name in before if "/moving_" in name}
+    for name, value in weights(run).items():
+        if name in statistics:
+            assert np.array_equal(value, expected[name]) and not np.array_equal(value, before[name])
+        elif name.endswith(("gamma", "beta")):
+            assert np.array_equal(value, before[name])
+
+
+def test_statistics_of_other_images_are_measured_where_they_are_named(start, tmp_path):
+    told, fields = [], {"bn_statistics": {"images": 40, "data": "digits@400"}, "frozen_bn": True}
+    reskeras.train(start.path, "digits@200", start=start, out=tmp_path / "run", tell=told.append, **ONE, **fields)
+    assert "bn_statistics: measured on 40 training images of digits@400" in told
+
+
+def test_statistics_need_a_classifier_to_start_from_and_its_images(start, tmp_path, trained_detector):
+    detector = reskeras.DetectorRun(trained_detector / "tiny")
+    fields = {"out": tmp_path / "run", "bn_statistics": {"images": 64}, **ONE}
+    with pytest.raises(ReskerasError, match="bn_statistics: needs a run to start from"):
+        reskeras.train(start.path, "digits@200", **fields)
+    with pytest.raises(ReskerasError, match="is a detector; they are measured on a classifier's images"):
+        reskeras.train_detector(detector.path, detector.source().name, start=detector, **fields)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_frozen_body_gives_the_start_its_own_features(start, tmp_path):

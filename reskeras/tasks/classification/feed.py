@@ -10,13 +10,8 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from reskeras.data.pipeline import (
-    evaluation_batches,
-    evaluation_images,
-    first_broken_in_training,
-    steps_per_epoch,
-    training_batches,
-)
+from reskeras.data.epoch_order import EpochOrder
+from reskeras.data.pipeline import evaluation_batches, evaluation_images, first_broken_in_training, training_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.random_change import by_seeds
 from reskeras.data.sample import split_off
@@ -54,7 +49,9 @@ class Feed:
         self.watched: Split = held or source.test
         self.watches = "validation" if source.validation else "held-out" if held else "test"
         self.classes = len(source.classes) if recipe.soft_labels or own.loss else None
-        self.steps_per_epoch = each = steps_per_epoch(self.train.count, recipe.step_images)
+        count = self.train.count
+        self.order = EpochOrder(count, min(recipe.step_images, count), recipe.augment.repeats)
+        self.steps_per_epoch = each = self.order.steps
         self.sizes = size_changes(recipe.sizes, preprocessing.size, each, recipe.steps(each))
         self.changes: Mapping[int, str] = {first: f"{height}x{width}" for first, (height, width) in self.sizes.items()}
         self._others: dict[Size, Self] = {}
@@ -73,12 +70,11 @@ class Feed:
 
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to `until`, as `finished` takes them."""
-        recipe = self.recipe
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            return training_batches(self._batch(part), recipe.seed, range(epoch, until), step, recipe.augment.repeats)
+            return training_batches(self._batch(part), self.recipe.seed, range(epoch, until), step, self.order)
 
-        return self.replicas.dataset(shard, min(recipe.step_images, self.train.count))
+        return self.replicas.dataset(shard, self.order.batch_size)
 
     def _batch(self, part: tuple[int, int] = (0, 1)) -> TrainingBatch:
         """What makes the batches of a shard."""
@@ -150,9 +146,7 @@ class Feed:
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
-        recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
-        repeats = recipe.augment.repeats
-        return first_broken_in_training(self.train, self.watched, size, recipe.seed, epoch, step, repeats)
+        return first_broken_in_training(self.train, self.watched, self.recipe.seed, epoch, step, self.order)
 
     def example(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """Shapes and dtypes of the images and labels of a finished batch."""

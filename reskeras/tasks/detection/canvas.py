@@ -1,13 +1,17 @@
-"""Canvases: images of any size scaled to fit on a canvas of static size, and their boxes with them."""
+"""Canvases: images of any size scaled onto one of a few canvases of static size, and their boxes with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.resample import resampled
+from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.networks.resize import Canvas, ResizeSpec
+from reskeras.tasks.detection.options import Options
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,106 @@ def _given(boxes: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(boxes != 0, axis=-1, keepdims=True)
 
 
+@dataclass(frozen=True)
+class Canvases:
+    """The canvases of a detector, heights and widths in ascending order of area: which one an image takes, and its size
+    there.
+
+    Without `sides` there is one, which every image is scaled to fit. `sides` are those of a scaled image: the shorter
+    one, and the maximum of the longer; an image then takes the first canvas that holds it.
+    """
+
+    shapes: tuple[Canvas, ...]
+    sides: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, plan: DetectorPlan) -> Canvases:
+        """Those of a detector."""
+        return cls(plan.canvases, plan.spec.resize.sides if plan.spec.resize else None)
+
+    @classmethod
+    def by_shorter_side(cls, canvas: Canvas) -> Canvases:
+        """For images whose shorter side is that of `canvas`, and their longer side at most its longer one, whatever
+        their orientation."""
+        sides = ResizeSpec(shorter=min(canvas), longer=max(canvas))
+        return cls(sides.at_stride((1, 1)).canvases or (), sides.sides)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def larger(self) -> tuple[tuple[int, ...], ...]:
+        """For each canvas the others that hold it, the smallest first."""
+        return tuple(
+            tuple(place for place, other in enumerate(self.shapes) if other != own and all(map(int.__ge__, other, own)))
+            for own in self.shapes
+        )
+
+    @property
+    def hull(self) -> Canvas:
+        """Height and width that hold every canvas."""
+        height, width = (max(sides) for sides in zip(*self.shapes, strict=True))
+        return height, width
+
+    def times(self, factor: float) -> Canvases:
+        """The same for images `factor` times as large: an image takes the canvas of the same place."""
+        shapes = tuple((round(height * factor), round(width * factor)) for height, width in self.shapes)
+        return Canvases(shapes, self.sides and (self.sides[0] * factor, self.sides[1] * factor))
+
+    def chosen(self, sizes: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """The canvas, an int32 index (...), of images of `sizes` (..., 2)."""
+        size = scaled(tf.cast(sizes, tf.float32), self.shapes[-1], self.sides)[..., tf.newaxis, :]
+        holds = tf.reduce_all(size <= tf.constant(self.shapes, tf.float32), axis=-1)
+        return tf.argmax(holds, axis=-1, output_type=tf.int32)
+
+
+def views(own: Canvases, options: Options) -> tuple[list[Canvases], Canvases]:
+    """The canvases at scale 1, then at each of the options' scales; and those by which an image takes its own."""
+    if options.shorter and own.sides is None:
+        [canvas] = own.shapes
+        levels = Canvases.by_shorter_side(canvas)
+        return [replace(own, shapes=own.shapes * len(levels)), *_scaled(levels, options)], levels
+    return [own, *_scaled(own, options)], own
+
+
+def _scaled(canvases: Canvases, options: Options) -> list[Canvases]:
+    factors = options.scales
+    if options.shorter and canvases.sides:
+        factors = tuple(pixels / canvases.sides[0] for pixels in options.shorter)
+    return [canvases.times(factor) for factor in factors]
+
+
+def scaled(
+    size: tf.Tensor, canvas: Canvas, sides: tuple[float, float] | None = None, factor: tf.Tensor | float = 1.0
+) -> tf.Tensor:
+    """Height and width in whole pixels, float32 (..., 2), of images of `size` (..., 2), scaled to fit `canvas` or, if
+    given, by their `sides` as in Canvases; times `factor`."""
+    if sides is None:
+        scale = tf.reduce_min(tf.constant(canvas, tf.float32) / size, axis=-1, keepdims=True)
+    else:
+        shorter, longer = (reduce(size, axis=-1, keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+        scale = tf.minimum(sides[0] / shorter, sides[1] / longer)
+    return tf.maximum(tf.round(size * scale * factor), 1.0)
+
+
 def placed(
-    image: tf.Tensor, height: int, width: int, factor: tf.Tensor | float = 1.0, where: tf.Tensor | float = 0.0
+    image: tf.Tensor,
+    height: int,
+    width: int,
+    factor: tf.Tensor | float = 1.0,
+    where: tf.Tensor | float = 0.0,
+    sides: tuple[float, float] | None = None,
 ) -> Placed:
-    """uint8 (h, w, channels) on a canvas: scaled to fit, times `factor`. Bilinear, with antialiasing.
+    """uint8 (h, w, channels) on a canvas: `scaled` to fit or by its `sides`, times `factor`. Bilinear, with
+    antialiasing.
 
     `where` (2,), in 0..1, is the position of a smaller image in the free space, or of the visible part of a larger one;
     0 is the upper left corner. Scaled sizes are rounded to whole pixels, and the two scales follow from them.
     """
-    size = tf.cast(tf.shape(image)[:2], tf.float32)
-    canvas = tf.constant([height, width], tf.float32)
-    scaled = tf.maximum(tf.round(size * tf.reduce_min(canvas / size) * factor), 1.0)
-    scale, corner = scaled / size, tf.round((canvas - scaled) * where)
-    first, last = tf.maximum(corner, 0.0), tf.minimum(corner + scaled, canvas)
+    size, canvas = tf.cast(tf.shape(image)[:2], tf.float32), tf.constant([height, width], tf.float32)
+    shown = scaled(size, (height, width), sides, factor)
+    scale, corner = shown / size, tf.round((canvas - shown) * where)
+    first, last = tf.maximum(corner, 0.0), tf.minimum(corner + shown, canvas)
     # only the visible part: the op's buffer has (output rows x input columns) numbers, gigabytes for a strip of
     # 1x1000000 pixels on a whole canvas
     seen = resampled(image, tf.cast(last - first, tf.int32), scale, corner - first)
@@ -98,10 +189,10 @@ def on_canvas(preprocessing: Preprocessing, height: int, width: int) -> Preproce
     return replace(preprocessing, height=height, width=width)
 
 
-def describe(preprocessing: Preprocessing) -> str:
+def describe(preprocessing: Preprocessing, resize: ResizeSpec | None = None) -> str:
     """How images become a detector's input, in one line."""
-    whole = preprocessing.describe()
-    return (
-        f"scale to fit {preprocessing.height}x{preprocessing.width}, fill the rest with the mean, "
-        f"{whole.rpartition(' centre, ')[2]}"
-    )
+    size = f"to fit {preprocessing.height}x{preprocessing.width}"
+    if resize:
+        shorter, longer = resize.sides
+        size = f"to a shorter side of {shorter} pixels, and a longer one of at most {longer}"
+    return f"scale {size}, fill the rest with the mean, {preprocessing.describe().rpartition(' centre, ')[2]}"

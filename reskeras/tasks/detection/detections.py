@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,19 @@ def predict_images(
             if broken is None:
                 raise
             broken(str(path), error)
-    find = tf.function(detector.found, autograph=False)
-    found: list[ImageDetections] = []
-    for start in range(0, len(known), detector.batch):
-        batch = [Path(path).read_bytes() for path, _ in known[start : start + detector.batch]]
-        filled = batch + batch[-1:] * (detector.batch - len(batch))  # one graph for all batches
-        outputs = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
-        for row in range(len(batch)):
-            path, size = known[len(found)]
-            found.append(ImageDetections(str(path), size, tuple(_detections(outputs, row, classes))))
-    return found
+    found: dict[int, ImageDetections] = {}
+    sizes = np.reshape([size for _, size in known], (-1, 2))
+    for canvas, places in detector.by_canvas(sizes).items():
+        find = tf.function(partial(detector.found, canvas=canvas), autograph=False)
+        for start in range(0, len(places), detector.batch):
+            chosen = places[start : start + detector.batch].tolist()
+            batch = [Path(known[place][0]).read_bytes() for place in chosen]
+            filled = batch + batch[-1:] * (detector.batch - len(batch))  # one graph for all batches of a canvas
+            outputs = {name: values.numpy() for name, values in find(tf.constant(filled)).items()}
+            for row, place in enumerate(chosen):
+                path, size = known[place]
+                found[place] = ImageDetections(str(path), size, tuple(_detections(outputs, row, classes)))
+    return [found[place] for place in range(len(known))]
 
 
 def coco_predictions(found: Sequence[ImageDetections], classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,20 +12,22 @@ import tensorflow as tf
 from reskeras.data.batches import ReadAhead
 from reskeras.data.broken import named_failures
 from reskeras.data.decode import decode
+from reskeras.data.epoch_order import by_group
 from reskeras.data.pipeline import ordered_batches
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.shard_rows import Rows
 from reskeras.graph.spread import inference_devices, spread
 from reskeras.graph.weights import places, write
 from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.networks.resize import Canvas
 from reskeras.tasks.detection.average_precision import Detections
-from reskeras.tasks.detection.boxes import areas
-from reskeras.tasks.detection.canvas import Placed, normalised, on_canvas, placed
+from reskeras.tasks.detection.canvas import Canvases, Placed, normalised, on_canvas, placed, views
 from reskeras.tasks.detection.ensemble import judged, proposed
 from reskeras.tasks.detection.model import Maps, Networks
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.options import Options
-from reskeras.tasks.detection.select import region_boxes, selected
+from reskeras.tasks.detection.seen import Seen
+from reskeras.tasks.detection.select import selected
 
 BATCH = 4  # images at once of a single detector
 RECALLED = 1000  # proposals per image that recall is measured with
@@ -55,7 +57,8 @@ class Detector:
     ):
         self.order, self.members = order, (self, *others)
         self.plan, self.spec, self.preprocessing, self.options = plan, plan.spec, preprocessing, options
-        self.networks = Networks(plan, any_size=bool(options.scales))
+        self.views, self.canvases = views(Canvases.of(plan), options)
+        self.networks = Networks(plan, any_size=len(self.views) > 1 or len(self.canvases) > 1)
         if weights is not None:
             self.load(weights)
 
@@ -84,21 +87,101 @@ class Detector:
         for part in self.networks.parts.values():
             write(part, {name: weights[name] for name in places(part)})
 
-    def found(self, files: tf.Tensor, proposals: int = 0) -> Found:
+    def found(self, files: tf.Tensor, proposals: int = 0, canvas: tuple[int, ...] | None = None) -> Found:
         """Detections in encoded image files, strings (B,): as `selected` returns, with `boxes` in pixels of the images;
         and `proposals` (B, P, 4), likewise, with their `objectness` (B, P). Runs in a graph.
 
-        The detector classifies its own number of proposals; `proposals`, if larger, is how many are returned.
+        The detector classifies its own number of proposals; `proposals`, if larger, is how many are returned. Each
+        image takes its own of `canvases`; or all take the same, numbers `canvas`, one of each of `members`, as
+        `by_canvas` says, which is faster. Where an ensemble has several, they must be given.
         """
+        if canvas is None and max(self._counts) > 1:
+            if len(self.members) > 1:
+                raise ValueError("canvas: an ensemble of detectors with several canvases needs those of the images")
+            return self.found_on_each(*self.placed(files), proposals)
         seen: list[Seen] = []
-        for each in self.members:
+        for each, number in zip(self.members, canvas or (0,) * len(self.members), strict=True):
             # one after the other, so that the layers of one network at a time take memory
             with tf.control_dependencies([each for one in seen[-1:] for each in one.features]):
-                seen.append(each.seen([each._canvas(files, factor) for factor in (1.0, *each.options.scales)]))
+                seen.append(each.seen(each.placed(files, number)[0]))
         return self._found(seen, proposals)
 
+    def by_canvas(self, sizes: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
+        """The images, by their place in `sizes` (n, 2), that take the same canvases: their numbers, one of each of
+        `members`."""
+        chosen = [each.canvases.chosen(sizes).numpy() for each in self.members]
+        groups = by_group(np.ravel_multi_index(chosen, self._counts))
+        return {
+            tuple(int(number) for number in np.unravel_index(group, self._counts)): images
+            for group, images in groups.items()
+        }
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        """How many canvases each of `members` has."""
+        return tuple(len(each.canvases) for each in self.members)
+
+    def placed(self, files: tf.Tensor, canvas: int | None = None) -> tuple[list[Placed], tf.Tensor]:
+        """Encoded image files, strings (B,), as `place` places each of them. Runs in a graph."""
+        spec, channels = tf.TensorSpec, self.plan.input_shape[-1]
+        views, chosen = tf.map_fn(
+            lambda data: self.place(decode(data, channels), canvas),
+            files,
+            fn_output_signature=(
+                tuple((spec([*size, channels]), spec([4]), spec([2]), spec([2])) for size in self._sizes(canvas)),
+                spec([], tf.int32),
+            ),
+        )
+        return [Placed(*parts) for parts in views], chosen
+
+    def place(self, image: tf.Tensor, canvas: int | None = None) -> tuple[tuple[tuple[tf.Tensor, ...], ...], tf.Tensor]:
+        """uint8 (h, w, channels) on canvases: the parts of a Placed for each of `views`, on its canvas of number
+        `canvas`, or in the corner of one that holds all of them; and the number of the canvas that it takes, int32."""
+        pairs = zip(self.views, self._sizes(canvas), strict=True)
+        images = tuple(placed(image, *size, sides=view.sides).parts for view, size in pairs)
+        return images, self.canvases.chosen(tf.shape(image)[:2])
+
+    def _sizes(self, canvas: int | None) -> list[Canvas]:
+        return [each.hull if canvas is None else each.shapes[canvas] for each in self.views]
+
+    def found_on_each(self, images: Sequence[Placed], chosen: tf.Tensor, proposals: int = 0) -> Found:
+        """As `found`, for images in the corners of canvases that hold every one: at scale 1, then at each of the
+        options' scales; `chosen` int32 (B,) is the number of the canvas that an image takes."""
+        most, count = self.spec.detections.most, max(self.spec.proposals.testing, proposals)
+        spec = tf.TensorSpec
+        shapes = {
+            "boxes": spec([most, 4]),
+            "scores": spec([most]),
+            "labels": spec([most], tf.int32),
+            "count": spec([], tf.int32),
+            "proposals": spec([count, 4]),
+            "objectness": spec([count]),
+        }
+        return self._each(images, chosen, lambda row: self.found_on(row, proposals), shapes)
+
+    def _each(
+        self, images: Sequence[Placed], chosen: tf.Tensor, apply: Callable[[list[Placed]], Any], shapes: Any
+    ) -> Any:
+        """`apply` to each image by itself, cut to the canvas that it takes, whose size is then known."""
+
+        def on(canvas: int, parts: Sequence[tuple[tf.Tensor, ...]]) -> Any:
+            row = [
+                Placed(pixels[tf.newaxis, :height, :width], *(each[tf.newaxis] for each in rest))
+                for (height, width), (pixels, *rest) in zip(self._sizes(canvas), parts, strict=False)
+            ]
+            return tf.nest.map_structure(lambda values: values[0], apply(row))
+
+        def one(row: tuple[Any, tf.Tensor]) -> Any:
+            parts, canvas = row
+            return tf.switch_case(canvas, [partial(on, number, parts) for number in range(len(self.canvases))])
+
+        return tf.map_fn(
+            one, ([each.parts for each in images], chosen), fn_output_signature=shapes, parallel_iterations=1
+        )
+
     def found_on(self, images: Sequence[Placed], proposals: int = 0) -> Found:
-        """As `found`, by this detector alone, for images on canvases: at scale 1, then at each of the scales."""
+        """As `found`, by this detector alone, for images on canvases of one size: at scale 1, then at each of the
+        options' scales."""
         return self._found([self.seen(images)], proposals)
 
     def _found(self, seen: Sequence[Seen], proposals: int) -> Found:
@@ -118,85 +201,46 @@ class Detector:
         }
 
     def seen(self, images: Sequence[Placed]) -> Seen:
-        """Images on canvases, at scale 1, then at each of the options' scales, with their feature maps."""
-        first, *rest = images
-        features = self.networks.features(self._normalised(first))
-        return Seen(self, first, features, [(one, self.networks.features(self._normalised(one))) for one in rest])
+        """Images on canvases of one size, at scale 1, then at each of the options' scales, with their maps."""
+        first, *others = ((one, self.features_on(one)) for one in images)
+        return Seen(self, self.networks.at(*images[0].pixels.shape[1:3]), *first, others)
 
-    def features(self, files: tf.Tensor) -> Maps:
-        """The maps (B, h, w, C) that heads run on, of image files, strings (B,). Runs in a graph."""
-        return self.features_on(self._canvas(files, 1.0))
+    def features_on_each(self, images: Sequence[Placed], chosen: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """The maps (B, h, w, C) that heads run on, of images as for `found_on_each`, zeros beyond an image's canvas;
+        and how many rows and columns of cells of each map its canvas has, int32 (B, 2)."""
+        levels = [self.plan.at(*canvas).levels() for canvas in self.views[0].shapes]
+        shapes = [tuple(map(max, *(level.shape for level in each))) for each in zip(*levels, strict=True)]
+
+        def padded(row: list[Placed]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+            maps = self.features_on(row[0])
+            cells = [tuple(each.shape[1:3]) for each in maps]
+            padding = [
+                [[0, 0], *([0, whole - own] for whole, own in zip(shape, size, strict=False)), [0, 0]]
+                for shape, size in zip(shapes, cells, strict=True)
+            ]
+            return [*map(tf.pad, maps, padding)], [tf.constant([each]) for each in cells]
+
+        spec = tf.TensorSpec
+        found = [spec(shape) for shape in shapes], [spec([2], tf.int32) for _ in shapes]
+        return self._each(images, chosen, padded, found)
 
     def features_on(self, image: Placed) -> Maps:
-        """As `features`, for images on canvases."""
+        """The maps (B, h, w, C) that heads run on, of images on canvases of one size."""
         return self.networks.features(self._normalised(image))
-
-    def place(self, image: tf.Tensor, factor: float = 1.0) -> Placed:
-        """uint8 (h, w, channels) on a canvas `factor` times as large as the detector's."""
-        height, width, _ = self.plan.input_shape
-        return placed(image, round(height * factor), round(width * factor))
-
-    def _classified(
-        self, features: Maps, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, Maps]]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the first canvas."""
-        if pyramid:
-            pooled = self._maxout(features, regions, first, pyramid)
-        else:
-            pooled = self.networks.pooled(features, regions, first.window)
-        logits, deltas = self.networks.told(pooled, regions)
-        boxes, scores = region_boxes(regions, logits, deltas, first.window, self.spec)
-        if self.order is not None:
-            boxes, scores = (tf.gather(each, self.order, axis=2) for each in (boxes, scores))
-        return boxes, scores
-
-    def _maxout(
-        self, features: Maps, regions: tf.Tensor, first: Placed, pyramid: list[tuple[Placed, Maps]]
-    ) -> tf.Tensor:
-        """The element-wise maximum of each region's features at its two scales."""
-        maps, logs = [], []
-        for one, found in pyramid:
-            ratio = tf.tile(one.scale / first.scale, [1, 2])[:, tf.newaxis]
-            pooled = found[: len(self.plan.ends)]
-            maps.append(self.networks.maps_on(*one.pixels.shape[1:3])([*pooled, regions * ratio]))
-            side = tf.sqrt(tf.maximum(areas(regions * ratio), 1.0))
-            logs.append(tf.abs(tf.math.log(side / self.options.canonical)))
-        off = tf.reshape(tf.stack(logs, axis=-1), [-1, len(maps)])
-        # sides grow with the scale, so that the two nearest scales are adjacent
-        chosen = tf.math.top_k(-off, 2).indices
-        stacked = tf.stack(maps, axis=1)
-        whole = self.networks.whole(features, first.window)
-        pair = [
-            self.networks.of_maps(tf.gather(stacked, chosen[:, place], batch_dims=1), whole, regions)
-            for place in (0, 1)
-        ]
-        return tf.maximum(*pair)
-
-    def _canvas(self, files: tf.Tensor, factor: float) -> Placed:
-        """Files on canvases that are `factor` times as large."""
-        height, width, channels = self.plan.input_shape
-        spec = tf.TensorSpec
-        return Placed(
-            *tf.map_fn(
-                lambda data: self.place(decode(data, channels), factor).parts,
-                files,
-                fn_output_signature=(
-                    spec([round(height * factor), round(width * factor), channels]),
-                    spec([4]),
-                    spec([2]),
-                    spec([2]),
-                ),
-            )
-        )
 
     def _normalised(self, image: Placed) -> tf.Tensor:
         return normalised(image.pixels, image.window, on_canvas(self.preprocessing, *image.pixels.shape[1:3]))
 
     @cached_property
-    def _looking(self) -> tuple[Callable[[tf.Tensor], Found], Sequence[str]]:
-        """What finds objects and proposals in a batch of files, and the devices that it is divided among."""
+    def _finder(self) -> Callable[[tuple[int, ...]], Callable[[tf.Tensor], Found]]:
+        """What finds objects, and up to RECALLED proposals, in a batch of files whose images take canvases, by their
+        numbers; shared out to the devices of `inference_devices`."""
         counted, devices = min(RECALLED, self.proposals_before), inference_devices()
-        return tf.function(spread(lambda files: self.found(files, counted), devices), autograph=False), devices
+        return cache(
+            lambda canvas: tf.function(
+                spread(partial(self.found, proposals=counted, canvas=canvas), devices), autograph=False
+            )
+        )
 
     def look(
         self, split: Objects, progress: Callable[[int, int], None] = lambda done, of: None
@@ -206,52 +250,40 @@ class Detector:
         There are up to RECALLED proposals, so that recall can be measured beyond those that the detector classifies.
         `progress` gets the images done, of how many.
         """
-        rows: list[tuple[np.ndarray, ...]] = []
-        proposals: list[np.ndarray] = []
+        rows: dict[int, tuple[np.ndarray, ...]] = {}
+        proposals: dict[int, np.ndarray] = {}
+        for canvas, images in self.by_canvas(split.sizes).items():
+            part = split if len(images) == split.count else split.part(split.name, images)
+            for image, found in zip(images, self._looked(part, canvas), strict=True):
+                kept = slice(0, found["count"])
+                columns = (found[name][kept] for name in ("labels", "scores", "boxes"))
+                rows[image] = np.full(found["count"], image, np.int32), *columns
+                proposals[image] = found["proposals"][found["objectness"] > 0]
+                progress(len(rows), split.count)
+        every = (rows[image] for image in range(split.count))
+        return (
+            Detections(*(np.concatenate(column) for column in zip(*every, strict=True))),
+            [proposals[image] for image in range(split.count)],
+        )
+
+    def _looked(self, split: Objects, canvas: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
+        """What is found in each image of `split`, all of which take the same canvases."""
 
         def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string)), weights
 
-        find, devices = self._looking
-        images = Rows.shard(min(self.batch * max(len(devices), 1), split.count), 0, 1)
+        images = Rows.shard(min(self.batch * max(len(inference_devices()), 1), split.count), 0, 1)
         read_ahead = ReadAhead.of(images.count, self.plan.input_shape)
-        batches = ((find(files), weights) for files, weights in ordered_batches(load, split.count, images, read_ahead))
+        files = ordered_batches(load, split.count, images, read_ahead)
+        find = self._finder(canvas)
+        batches = ((find(batch), weights) for batch, weights in files)
         for answers, weights in named_failures(batches, split.images(), range(split.count), images.count):
             found = {name: values.numpy() for name, values in answers.items()}
             for row in range(int(weights.numpy().sum())):
-                kept = slice(0, found["count"][row])
-                rows.append(
-                    (
-                        np.full(found["count"][row], len(proposals), np.int32),
-                        *(found[name][row, kept] for name in ("labels", "scores", "boxes")),
-                    )
-                )
-                proposals.append(found["proposals"][row, found["objectness"][row] > 0])
-            progress(len(proposals), split.count)
-        return Detections(*(np.concatenate(column) for column in zip(*rows, strict=True))), proposals
+                yield {name: values[row] for name, values in found.items()}
 
 
 def _likeliest(boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     """The box (B, R, 4) of each region's most likely class; zeros for padding."""
     best = tf.gather(boxes, tf.argmax(scores, axis=-1), batch_dims=2)
     return tf.where(tf.reduce_max(scores, axis=-1, keepdims=True) > 0, best, 0.0)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A batch of images as one detector sees them: on its canvas with their maps (B, h, w, C), and on larger and
-    smaller canvases, each with its own."""
-
-    detector: Detector
-    first: Placed
-    features: Maps
-    pyramid: list[tuple[Placed, Maps]]
-
-    def proposals(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """The `count` best proposals (B, count, 4) on the canvas, and their probabilities (B, count)."""
-        networks, before = self.detector.networks, self.detector.spec.proposals.tested
-        return networks.proposals(networks.anchors(self.features), self.first.window, count, before)
-
-    def classified(self, regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the canvas."""
-        return self.detector._classified(self.features, regions, self.first, self.pyramid)

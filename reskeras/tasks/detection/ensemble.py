@@ -12,7 +12,7 @@ from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.suppression import LOWEST, suppressed
 
 if TYPE_CHECKING:
-    from reskeras.tasks.detection.detector_inference import Seen
+    from reskeras.tasks.detection.seen import Seen
 
 MOST = 8  # detectors: a batch of one image then takes twice the memory that a batch takes of a single detector
 MOST_NAMED = 5

@@ -81,8 +81,9 @@ class ServedDetector(tf.Module):
         `status` (B,) is `ok`, or says why a file could not be read; such a row has no detections and does not affect
         other rows.
         """
-        images, status = self._read(image_bytes)
-        found = self._detector().found_on([images])
+        images, chosen, status = self._read(image_bytes)
+        detector = self._detector()
+        found = detector.found_on_each(images, chosen) if self._several else detector.found_on(images)
         was_read = tf.equal(status, READ)
         named = found["labels"] >= 0
         names = tf.gather(tf.constant([*self.classes, ""]), tf.where(named, found["labels"], len(self.classes)))
@@ -96,20 +97,42 @@ class ServedDetector(tf.Module):
 
     def features(self, image_bytes: tf.Tensor) -> Outputs:
         """The shared map (B, h, w, C) that regions are pooled from, `features`, with a neck those of each stride, such
-        as `features4`; and `status` (B,). Zeros where that is not `ok`."""
-        images, status = self._read(image_bytes)
+        as `features4`; and `status` (B,). Zeros where that is not `ok`.
+
+        A detector with several canvases has maps of several sizes: `cells` (B, 2), or `cells4`, are the rows and
+        columns of an image's, and the rest is zeros.
+        """
+        images, chosen, status = self._read(image_bytes)
         detector, was_read = self._detector(), tf.equal(status, READ)
         levels = detector.plan.levels()
-        names = ["features"] if len(levels) == 1 else [f"features{level.stride:g}" for level in levels]
-        maps = (_where(was_read, each) for each in detector.features_on(images))
-        return {**dict(zip(names, maps, strict=True)), "status": status}
+        strides = [""] if len(levels) == 1 else [f"{level.stride:g}" for level in levels]
+        if self._several:
+            maps, cells = detector.features_on_each(images, chosen)
+            told = {"features": maps, "cells": cells}
+        else:
+            told = {"features": detector.features_on(images[0])}
+        return {
+            **{
+                f"{name}{stride}": _where(was_read, each)
+                for name, values in told.items()
+                for stride, each in zip(strides, values, strict=True)
+            },
+            "status": status,
+        }
 
-    def _read(self, image_bytes: tf.Tensor) -> tuple[Placed, tf.Tensor]:
+    @property
+    def _several(self) -> bool:
+        return len(self._detector().canvases) > 1
+
+    def _read(self, image_bytes: tf.Tensor) -> tuple[list[Placed], tf.Tensor, tf.Tensor]:
+        """The images on canvases, the numbers of the canvases that they take, and their status."""
         detector = self._detector()
-        parts, status = read_each(
-            checked_files(image_bytes), detector.plan.input_shape[-1], lambda image: detector.place(image).parts
+        (views, chosen), status = read_each(
+            checked_files(image_bytes),
+            detector.plan.input_shape[-1],
+            lambda image: detector.place(image, None if self._several else 0),
         )
-        return Placed(*parts), status
+        return [Placed(*parts) for parts in views], chosen, status
 
 
 def _where(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
@@ -177,11 +200,8 @@ class DetectorExporter(Exporter):
     @cached_property
     def ask_keras(self) -> Find:
         """Detections of the Keras model in image files."""
-        find = tf.function(
-            Detector(self.plan, self.weights, self.preprocessing).found,
-            input_signature=[tf.TensorSpec([None], tf.string)],
-            autograph=False,
-        )
+        detector = Detector(self.plan, self.weights, self.preprocessing)
+        find = tf.function(detector.found, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         return lambda files: {name: values.numpy() for name, values in find(files).items()}
 
     @cached_property

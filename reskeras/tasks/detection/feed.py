@@ -1,9 +1,14 @@
-"""The input pipeline of a detector: images on canvases with their boxes; a pure function of (seed, epoch, step)."""
+"""The input pipeline of a detector: images on canvases with their boxes; a pure function of (seed, epoch, step).
+
+Where a detector has several canvases the images of a batch share one; which one follows from the images' sizes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from copy import copy
+from dataclasses import replace
+from functools import partial, reduce
 from typing import Self
 
 import numpy as np
@@ -12,7 +17,8 @@ import tensorflow as tf
 from reskeras.data.batches import ReadAhead, mapped
 from reskeras.data.decode import decode
 from reskeras.data.division import BY_POSITION, held_by_position, held_out
-from reskeras.data.pipeline import first_broken_in_training, ordered_batches, steps_per_epoch, training_batches
+from reskeras.data.epoch_order import EpochOrder, GroupedOrder, by_group
+from reskeras.data.pipeline import first_broken_in_training, ordered_batches, training_batches
 from reskeras.data.pixel_boxes import erasing
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.random_change import alternating, coins
@@ -23,7 +29,7 @@ from reskeras.errors import ReskerasError
 from reskeras.recipes.augment import AugmentSpec
 from reskeras.recipes.recipe import Recipe
 from reskeras.tasks.detection.boxes import areas, clipped, mirrored
-from reskeras.tasks.detection.canvas import normalised, placed
+from reskeras.tasks.detection.canvas import Canvases, normalised, on_canvas, placed
 from reskeras.tasks.detection.objects import IGNORED, PADDING, Objects
 from reskeras.training.strategy import Replicas
 
@@ -39,13 +45,22 @@ Inputs = dict[str, tf.Tensor]
 class DetectionFeed:
     """Training and watched images of `source` by `recipe`, sharded over `replicas`.
 
-    A batch is (inputs, weights (B,)): the inputs of `training_model`, and 1 for images, 0 for padding.
+    A batch is (inputs, weights (B,)): the inputs of `training_model`, and 1 for images, 0 for padding. `canvases` are
+    by default the one of the `preprocessing`.
     """
 
-    changes: Mapping[int, str] = {}  # canvases keep their size
+    changes: Mapping[int, str] = {}  # epochs do not differ in their canvases
 
-    def __init__(self, recipe: Recipe, source: Source[Objects], preprocessing: Preprocessing, replicas: Replicas):
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source[Objects],
+        preprocessing: Preprocessing,
+        replicas: Replicas,
+        canvases: Canvases | None = None,
+    ):
         self.recipe, self.source, self.preprocessing, self.replicas = recipe, source, preprocessing, replicas
+        self.canvases = canvases or Canvases((preprocessing.size[:2],))
         kept, held = held_back(source, recipe)
         self.held_out = len(held) > 0
         train = source.training_images("train")
@@ -53,7 +68,17 @@ class DetectionFeed:
         self.watched = train.part("held-out", held) if self.held_out else source.test
         self.watches = "held-out" if self.held_out else "test"
         self.most = max(train.most, source.test.most)
-        self.steps_per_epoch = steps_per_epoch(self.train.count, recipe.step_images)
+        self.order = self._order(min(recipe.step_images, self.train.count))
+        self.steps_per_epoch = self.order.steps
+
+    def _order(self, batch_size: int) -> EpochOrder:
+        """Which training images a batch has: where there are several canvases, those of one."""
+        count, repeats = self.train.count, self.recipe.augment.repeats
+        if len(self.canvases) == 1:
+            return EpochOrder(count, batch_size, repeats)
+        return GroupedOrder(
+            count, batch_size, repeats, self.canvases.chosen(self.train.sizes).numpy(), self.canvases.larger
+        )
 
     def at(self, epoch: int) -> Self:
         """The pipeline of `epoch`: that of all epochs."""
@@ -62,13 +87,14 @@ class DetectionFeed:
     def training(self, epoch: int, step: int, until: int) -> tf.data.Dataset:
         """Batches from `step` of `epoch` up to epoch `until`."""
         check_augment(self.recipe.augment)
-        size = min(self.recipe.step_images, self.train.count)
+        recipe, order = self.recipe, self.order
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
-            canvases = TrainingCanvases(self, Rows.shard(size, *part))
-            return training_batches(canvases, self.recipe.seed, range(epoch, until), step, self.recipe.augment.repeats)
+            rows = Rows.shard(order.batch_size, *part)
+            batch = SeveralCanvases(self, rows) if isinstance(order, GroupedOrder) else TrainingCanvases(self, rows)
+            return training_batches(batch, recipe.seed, range(epoch, until), step, order)
 
-        return self.replicas.dataset(shard, size)
+        return self.replicas.dataset(shard, order.batch_size)
 
     def finished(self, inputs: Inputs, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """The batch as it is: canvases hold fractions, so that nothing is gained by normalising them on the device."""
@@ -83,29 +109,42 @@ class DetectionFeed:
         size = min(self.recipe.step_images, self.watched.count)
         size += -size % self.replicas.count
 
-        def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        by_canvas = by_group(self.canvases.chosen(self.watched.sizes).numpy())
+
+        def load(canvas: int, indices: tf.Tensor, weights: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+            feed, indices = self.on(canvas), tf.gather(by_canvas[canvas], indices)
             # seeded by image, so that its loss does not depend on the rest of the batch
             seeds = tf.stack([tf.fill(tf.shape(indices), self.recipe.seed), tf.cast(indices, tf.int32)], axis=1)
             count = indices.shape[0]
-            return self.loaded(self.watched, indices, tf.ones([count]), tf.zeros([count, 2])) | {"seed": seeds}, weights
+            inputs = feed.loaded(self.watched, indices, tf.ones([count]), tf.zeros([count, 2])) | {"seed": seeds}
+            return _finished(feed.preprocessing, inputs, weights)
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             rows = Rows.shard(size, *part)
-            return ordered_batches(
-                lambda *row: _finished(self.preprocessing, *load(*row)),
-                self.watched.count,
-                rows,
-                self.read_ahead(rows.count),
-            )
+            read_ahead = self.read_ahead(rows.count)
+            parts = [
+                ordered_batches(partial(load, canvas), len(images), rows, read_ahead)
+                for canvas, images in by_canvas.items()
+            ]
+            return reduce(tf.data.Dataset.concatenate, parts)
 
-        return self.replicas.dataset(shard, size), -(-self.watched.count // size)
+        return self.replicas.dataset(shard, size), sum(-(-len(images) // size) for images in by_canvas.values())
+
+    def on(self, canvas: int) -> Self:
+        """The same for images on one of its canvases alone."""
+        if len(self.canvases) == 1:
+            return self
+        other = copy(self)
+        other.canvases = replace(self.canvases, shapes=self.canvases.shapes[canvas : canvas + 1])
+        other.preprocessing = on_canvas(self.preprocessing, *other.canvases.shapes[0])
+        return other
 
     def read_ahead(self, count: int) -> ReadAhead:
         """How many batches of `count` images are prepared in parallel."""
         return ReadAhead.of(count, self.preprocessing.size)
 
     def sample(self, count: int) -> np.ndarray:
-        """At most `count` evenly spaced training images on their canvases, normalised, float32."""
+        """At most `count` evenly spaced training images on the largest canvas, normalised, float32."""
         indices = np.unique(np.linspace(0, self.train.count - 1, min(count, self.train.count)).astype(np.int64))
         ones, zeros = tf.ones([len(indices)]), tf.zeros([len(indices), 2])
         inputs, _ = _finished(self.preprocessing, self.loaded(self.train, tf.constant(indices), ones, zeros), ones)
@@ -113,9 +152,8 @@ class DetectionFeed:
 
     def broken_image(self, epoch: int, step: int) -> str | None:
         """Where the image is stored that could not be read after `step` steps of `epoch`."""
-        recipe, size = self.recipe, min(self.recipe.step_images, self.train.count)
-        images, watched, repeats = self.train.images(), self.watched.images(), recipe.augment.repeats
-        return first_broken_in_training(images, watched, size, recipe.seed, epoch, step, repeats)
+        images, watched = self.train.images(), self.watched.images()
+        return first_broken_in_training(images, watched, self.recipe.seed, epoch, step, self.order)
 
     def example(self) -> tuple[dict[str, tf.TensorSpec], tf.TensorSpec]:
         """Shapes and dtypes of a batch."""
@@ -135,7 +173,7 @@ class DetectionFeed:
 
         def load(row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             index, factor, where = row
-            one = placed(decode(split.read(index), channels), height, width, factor, where)
+            one = placed(decode(split.read(index), channels), height, width, factor, where, self.canvases.sides)
             boxes, labels = split.in_graph(index)
             boxes, labels = tf.pad(boxes, [[0, rows], [0, 0]]), tf.pad(labels, [[0, rows]], constant_values=PADDING)
             return one.pixels, one.window, *in_view(one.boxes(boxes), labels, one.window)
@@ -154,8 +192,26 @@ class DetectionFeed:
         return dict(zip(("image", "window", "boxes", "labels"), found, strict=True))
 
 
+class SeveralCanvases:
+    """Builds this shard's rows of training batches, each with images on one of the feed's canvases."""
+
+    def __init__(self, feed: DetectionFeed, rows: Rows):
+        self.rows, self.count, self.read_ahead = rows, feed.train.count, feed.read_ahead(rows.count)
+        used = by_group(feed.canvases.chosen(feed.train.sizes).numpy())
+        self.batches = {canvas: TrainingCanvases(feed.on(canvas), rows) for canvas in used}
+
+    def __call__(
+        self, indices: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, canvas: tf.Tensor, real: tf.Tensor
+    ) -> tuple[Inputs, tf.Tensor]:
+        """As TrainingCanvases, on a `canvas` by its number; `real` (B,) is 0 for images that do not count."""
+        chosen = tf.argmax(tf.equal(canvas, list(self.batches)), output_type=tf.int32)
+        branches = [partial(batch, indices, seed, epoch) for batch in self.batches.values()]
+        inputs, _ = tf.switch_case(chosen, branches)
+        return inputs, tf.ensure_shape(real, [self.rows.count])
+
+
 class TrainingCanvases:
-    """Builds this shard's rows of a training batch from indices and a seed."""
+    """Builds this shard's rows of a training batch, on a feed's one canvas, from indices and a seed."""
 
     def __init__(self, feed: DetectionFeed, rows: Rows):
         self.feed, self.rows, self.augment = feed, rows, feed.recipe.augment

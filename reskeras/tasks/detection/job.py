@@ -21,7 +21,7 @@ from reskeras.plans.plan_data import unit_data
 from reskeras.recipes.later import OF_DETECTORS, identifying
 from reskeras.recipes.loss import AUTO
 from reskeras.recipes.recipe import Recipe
-from reskeras.tasks.detection import canvas
+from reskeras.tasks.detection.canvas import Canvases, describe
 from reskeras.tasks.detection.coco_precision import has_pycocotools
 from reskeras.tasks.detection.epoch_precision import EpochPrecision
 from reskeras.tasks.detection.feed import DetectionFeed
@@ -93,7 +93,7 @@ class DetectorSubject:
 
     def feed(self, recipe: Recipe, replicas: Replicas) -> DetectionFeed:
         """The input pipeline for training and watched images."""
-        return DetectionFeed(recipe, self.source, self.preprocessing, replicas)
+        return DetectionFeed(recipe, self.source, self.preprocessing, replicas, Canvases.of(self.detector))
 
     def compiled(self, recipe: Recipe, steps: int, synchronized: bool = False) -> TrainedDetector:
         """The training model in the recipe's precision and form, with its optimiser."""
@@ -133,9 +133,9 @@ class DetectorJob(Job):
         spec, classes = self.spec, len(self.source.classes)
         if spec.sparse().get("classes", classes) != classes:
             raise ReskerasError(f"classes: {spec.classes} contradicts {self.source.name}, which has {classes} classes")
-        if spec.canvas()[-1] != self.source.channels:
+        if spec.channels() != self.source.channels:
             raise ReskerasError(
-                f"backbone.input_shape: {spec.canvas()[-1]} channels contradict {self.source.name}, "
+                f"backbone.input_shape: {spec.channels()} channels contradict {self.source.name}, "
                 f"whose images have {self.source.channels}"
             )
         if self.recipe.drop_path is not None and spec.backbone.drop_path is None:
@@ -187,7 +187,7 @@ class DetectorJob(Job):
 
     def describe(self, preprocessing: Preprocessing) -> str:
         """How images become the detector's input, in one line."""
-        return canvas.describe(preprocessing)
+        return describe(preprocessing, self.detector.spec.resize)
 
 
 def _check_recipe(recipe: Recipe, own: OwnParts) -> None:

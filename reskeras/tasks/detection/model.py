@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any, TypeAlias, cast
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow as tf
 from reskeras.graph.compile import PLAIN, Context, compile_plan
 from reskeras.networks.detector_plan import OF_LEVELS, OF_REGIONS, DetectorPlan, Level
 from reskeras.networks.geometry import GEOMETRIES
+from reskeras.networks.resize import Canvas
 from reskeras.plans.plan import Plan
 from reskeras.tasks.detection.anchors import anchor_fields
 from reskeras.tasks.detection.layers import (
@@ -34,7 +36,8 @@ Anchors: TypeAlias = tuple[list[Tensor], list[Tensor]]  # objectness and deltas 
 class Networks:
     """The compiled parts of a detector and the wiring between them, for Keras' symbolic tensors and for real ones.
 
-    `context` is as in `compile_plan`; with `any_size` the parts applied to whole images take canvases of any size.
+    They take canvases of the plan's size. `context` is as in `compile_plan`; with `any_size` the parts applied to whole
+    images take canvases of any size, for which `at` wires them.
     """
 
     def __init__(self, plan: DetectorPlan, context: Context = PLAIN, any_size: bool = False, cut: str | None = None):
@@ -52,23 +55,19 @@ class Networks:
             )
         spec = plan.spec
         self.pyramid = Pyramid(plan.ends, self.levels, self.parts, context.precision) if plan.neck else None
-        self.maps = self.maps_on()
+        self.maps = self._maps()
         self.with_context = WithContext(name="with_context") if spec.regions.context else None
         self.by_image = {name: ByImage(name=f"{name}_by_image") for name in ("logits", "box_deltas")}
 
-    def maps_on(self, height: int | None = None, width: int | None = None) -> RegionMaps:
-        """What pools regions of the maps of a canvas, by default of the detector's own size."""
-        spec = self.plan.spec
-        pooled = [level for level in self.plan.levels(height, width) if level.pooled]
-        return RegionMaps(
-            name="region_maps",
-            pool=spec.regions.pool,
-            size=spec.regions.size or 0,
-            points=spec.regions.points,
-            levels=[{"stride": level.stride, "offsets": level.offsets} for level in pooled],
-            canonical=spec.neck.canonical if spec.neck else 0.0,
-            least=self.geometry.least,
-        )
+    def at(self, height: int, width: int) -> Networks:
+        """The same parts, wired for canvases of that size."""
+        if self.plan.canvas == (height, width):
+            return self
+        other = copy(self)
+        other.plan = self.plan.at(height, width)
+        other.levels = other.plan.levels()
+        other.maps = other._maps()
+        return other
 
     def anchored(self) -> dict[str, Any]:
         """The fields that layers on anchors share."""
@@ -102,14 +101,18 @@ class Networks:
 
     def pooled(self, features: Maps, boxes: Tensor, window: Tensor) -> Tensor:
         """Features of the heads for boxes (B, R, 4) of maps: (B * R, F), with context (B * R, 2 F)."""
+        return self.of_maps(self.maps_of(features, boxes), self.whole(features, window), boxes)
+
+    def maps_of(self, features: Maps, boxes: Tensor) -> Tensor:
+        """The maps (B * R, size, size, C) of boxes (B, R, 4)."""
         pooled = [each for each, level in zip(features, self.levels, strict=True) if level.pooled]
-        return self.of_maps(self.maps([*pooled, boxes]), self.whole(features, window), boxes)
+        return self.maps([*pooled, boxes])
 
     def whole(self, features: Maps, window: Tensor) -> Tensor | None:
         """The RoI-pooled map (B, size, size, C) of the whole image, if the detector uses global context."""
         if self.with_context is None:
             return None
-        return self.maps([*features, keras.ops.expand_dims(window, 1)])
+        return self.maps_of(features, keras.ops.expand_dims(window, 1))
 
     def of_maps(self, maps: Tensor, whole: Tensor | None, boxes: Tensor) -> Tensor:
         """As `pooled`, from the regions' maps (B * R, size, size, C) and the result of `whole`."""
@@ -122,6 +125,20 @@ class Networks:
         """Logits (B, R, C + 1) and box deltas (B, R, 4 C), float32, of pooled features of boxes (B, R, 4)."""
         logits, deltas = (layer([self.parts[name](pooled), boxes]) for name, layer in self.by_image.items())
         return logits, deltas
+
+    def _maps(self) -> RegionMaps:
+        """What pools regions of the maps."""
+        spec = self.plan.spec
+        pooled = [level for level in self.levels if level.pooled]
+        return RegionMaps(
+            name="region_maps",
+            pool=spec.regions.pool,
+            size=spec.regions.size or 0,
+            points=spec.regions.points,
+            levels=[{"stride": level.stride, "offsets": level.offsets} for level in pooled],
+            canonical=spec.neck.canonical if spec.neck else 0.0,
+            least=self.geometry.least,
+        )
 
 
 class Pyramid:
@@ -156,7 +173,7 @@ def _holds(part: Plan, endpoint: str | None) -> bool:
 
 def detector_model(plan: DetectorPlan, name: str, context: Context = PLAIN) -> keras.Model:
     """The inference model, float32: {image (B, H, W, C) normalised, window (B, 4)} to proposals (B, R, 4) in pixels of
-    the canvas, their objectness (B, R), logits (B, R, C + 1), box_deltas (B, R, 4 C)."""
+    the canvas, of several the largest, their objectness (B, R), logits (B, R, C + 1), box_deltas (B, R, 4 C)."""
     networks = Networks(plan, context)
     image = keras.Input(plan.input_shape, name="image", dtype="float32")
     window = keras.Input((4,), name="window", dtype="float32")
@@ -176,8 +193,17 @@ def training_model(
 ) -> TrainedDetector:
     """The training model: {image, window, boxes (B, G, 4), labels int32 (B, G), seed int32 (B, 2)} to four losses, each
     (B,), where G is `most`, the largest number of objects of an image. All are minimised together (arXiv:1506.01497
-    section 3.2, approximate joint training)."""
-    networks, spec = Networks(plan, context, cut=cut), plan.spec
+    section 3.2, approximate joint training). It takes images on any of the detector's canvases, one in a batch."""
+    networks = Networks(plan, context, any_size=len(plan.canvases) > 1, cut=cut)
+    model = TrainedDetector(*_wired(networks, most), name=name)
+    others = [canvas for canvas in plan.canvases if canvas != plan.canvas]
+    model.take({canvas: keras.Model(*_wired(networks.at(*canvas), most), name=name) for canvas in others})
+    return model
+
+
+def _wired(networks: Networks, most: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Inputs and losses of `training_model` on one canvas."""
+    plan, spec = networks.plan, networks.plan.spec
     classes = cast(int, spec.classes)  # the spec of a plan has everything decided
     shapes = {"image": plan.input_shape, "window": (4,), "boxes": (most, 4), "labels": (most,), "seed": (2,)}
     inputs = {
@@ -206,29 +232,49 @@ def training_model(
     )([proposals, *objects])
     told = networks.told(networks.pooled(features, regions, window), regions)
     about_regions = RegionLosses(name="region_losses", classes=classes, beta=spec.regions.beta)([*told, *targets])
-    losses = dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
-    return TrainedDetector(inputs, losses, name=name)
+    return inputs, dict(zip(LOSSES, (*about_anchors, *about_regions), strict=True))
 
 
 class TrainedDetector(TrainedModel):
     """The Keras model of a detector in training: minimises the sum of its losses and logs each of them.
 
-    A batch is (inputs, weights (B,)): images of weight 0 pad the last batch of an evaluation.
+    A batch is (inputs, weights (B,)): images of weight 0 pad the last batch of an evaluation, or of a canvas.
     """
+
+    _others: Callable[[], Mapping[Canvas, keras.Model]] = staticmethod(dict)
 
     def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.trackers = [keras.metrics.Mean(name=name) for name in LOSSES]
 
+    def take(self, others: Mapping[Canvas, keras.Model]) -> None:
+        """Also take images on these canvases, by models of the same weights."""
+        self._others = lambda: others  # as a plain attribute Keras would take their layers for more of its own
+        self.several_sizes = bool(others)
+
+    def at_size(self, x: Any) -> keras.Model:
+        """The model for a batch's canvas."""
+        return self._others().get(tuple(x["image"].shape[1:3]), self)
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> tf.Tensor:
-        """The mean over images of the sum of their losses, divided by the number of replicas, as Keras expects."""
+        """The mean over images of the sum of their losses, divided by the number of replicas, as Keras expects.
+
+        Images that only fill up a batch are in the mean with a loss of 0: the others count as in any other batch.
+        """
         weights = tf.cast(y, tf.float32)
         total = tf.math.divide_no_nan(
-            tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in LOSSES])), tf.reduce_sum(weights)
+            tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in LOSSES])), tf.cast(tf.size(weights), tf.float32)
         )
         return total / self.distribute_strategy.num_replicas_in_sync
+
+    def track_loss(self, loss: tf.Tensor, x: Any, y: Any) -> None:
+        """As the others, in the epoch's mean of the images that count."""
+        real = tf.reduce_sum(y)
+        self._loss_tracker.update_state(
+            loss * tf.math.divide_no_nan(tf.cast(tf.size(y), tf.float32), real), sample_weight=real
+        )
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """The running mean of each loss and of their sum."""
@@ -239,6 +285,6 @@ class TrainedDetector(TrainedModel):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Losses of a batch (inputs, weights), ignoring rows of weight 0."""
         inputs, weights = data
-        losses = self(inputs, training=False)
+        losses = self.at_size(inputs)(inputs, training=False)
         self._loss_tracker.update_state(tf.add_n([losses[name] for name in LOSSES]), sample_weight=weights)
         return self.compute_metrics(inputs, weights, losses)

@@ -15,6 +15,7 @@ from reskeras.data.shard_rows import Rows
 from reskeras.data.source import Source
 from reskeras.files import atomic_file
 from reskeras.recipes.recipe import Recipe
+from reskeras.tasks.detection.canvas import Canvases
 from reskeras.tasks.detection.detections import box_of
 from reskeras.tasks.detection.drawn_boxes import Mark, draw_boxes, enlarged, true_marks
 from reskeras.tasks.detection.feed import DetectionFeed, TrainingCanvases, check_augment
@@ -30,16 +31,24 @@ HEADING = 22
 PAPER, INK, PALE = "#ffffff", "#222222", "#bbbbbb"
 
 
-def object_sheet(path: Path, source: Source[Objects], recipe: Recipe, height: int, width: int) -> None:
+def object_sheet(
+    path: Path,
+    source: Source[Objects],
+    recipe: Recipe,
+    height: int,
+    width: int,
+    sides: tuple[float, float] | None = None,
+) -> None:
     """Write a PNG: a row for each of at most six training images, with its annotations; first as displayed, then three
-    augmented versions on a canvas of that size. Ignored objects are dashed.
+    augmented versions on a canvas of that size, which they fit or have `sides` on, as in Canvases. Ignored objects are
+    dashed.
 
     Raises ReskerasError when the recipe is not for detectors, an image cannot be read, or the file cannot be written.
     """
     check_augment(recipe.augment)
     try:
         indices = chosen_images(source.training_images("data"), len(source.classes))
-        columns = [_stored(source, indices), *_versions(source, indices, recipe, height, width)]
+        columns = [_stored(source, indices), *_versions(source, indices, recipe, Canvases(((height, width),), sides))]
     except tf.errors.OpError as error:
         raise reading_failure(error) from error
     pictures = [
@@ -71,12 +80,12 @@ def _stored(source: Source[Objects], indices: np.ndarray) -> list[tuple[np.ndarr
     ]
 
 
-def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, height: int, width: int) -> list:
+def _versions(source: Source[Objects], indices: np.ndarray, recipe: Recipe, canvases: Canvases) -> list:
     """For each version the canvases, uint8, with their marks, by image."""
     # `scale` measures nothing on the images
-    preprocessing = Preprocessing.fit(source.training_images("data").images(), height, width, source.channels, "scale")
+    preprocessing = Preprocessing.fit(source.training_images("data").images(), *canvases.hull, source.channels, "scale")
     whole = recipe.model_copy(update={"holdout": 0.0})
-    feed = DetectionFeed(whole, source, preprocessing, open_replicas("one"))
+    feed = DetectionFeed(whole, source, preprocessing, open_replicas("one"), canvases)
     batch = TrainingCanvases(feed, Rows(0, len(indices), len(indices)))
     columns = []
     for version in range(VERSIONS):

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
+from reskeras.data.epoch_order import by_group
 from reskeras.data.source import Source
 from reskeras.data.survey import Sizes, size_range
 from reskeras.networks.detector_plan import DetectorPlan, Level
 from reskeras.tasks.detection.anchors import anchor_fields, anchor_sides
+from reskeras.tasks.detection.canvas import Canvases, scaled
 from reskeras.tasks.detection.object_warnings import capped, class_warnings, size_warnings
 from reskeras.tasks.detection.objects import Objects
 
@@ -36,21 +39,45 @@ class Cover:
 class AnchorSurvey:
     """Coverage by a detector's anchors of the objects of a split that are not ignored; of all and by class.
 
-    Images are placed as at test time: scaled to fit the canvas. A class without objects has zeros.
+    Images are placed as at test time: scaled to fit the canvas or, if given, by their `sides` (the shorter one, and the
+    maximum of the longer); the canvas is then the largest. A class without objects has zeros.
     """
 
     canvas: tuple[int, int]
     every: Cover
     classes: dict[str, Cover]
+    sides: tuple[int, int] | None = None
+
+    @property
+    def shorter(self) -> int:
+        """The shorter side that images have, or that of the canvas."""
+        return self.sides[0] if self.sides else min(self.canvas)
+
+    @property
+    def where(self) -> str:
+        """What objects are measured on, in words."""
+        if self.sides:
+            return f"images of a shorter side of {self.sides[0]} and a longer one of at most {self.sides[1]}"
+        return f"a canvas of {self.canvas[0]}x{self.canvas[1]}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
             "canvas": list(self.canvas),
+            **({"shorter": self.sides[0], "longer": self.sides[1]} if self.sides else {}),
             "overlaps": list(OVERLAPS),
             **asdict(self.every),
             "classes": [{"name": name, **asdict(cover)} for name, cover in self.classes.items()],
         }
+
+
+@dataclass(frozen=True)
+class CanvasCount:
+    """A canvas, height and width, and how many training and test images take it."""
+
+    canvas: tuple[int, int]
+    train: int
+    test: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +109,7 @@ class ObjectSurvey:
     classes: dict[str, ObjectCount]
     sizes: Sizes
     anchors: AnchorSurvey
+    canvases: tuple[CanvasCount, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -111,31 +139,42 @@ def survey_objects(source: Source[Objects], plan: DetectorPlan) -> ObjectSurvey:
         classes=classes,
         sizes=sizes,
         anchors=anchors,
+        canvases=survey_canvases(splits, plan),
         notes=source.notes,
         warnings=(*class_warnings(classes), *size_warnings(anchors, plan), *capped(splits, plan.spec)),
     )
 
 
+def survey_canvases(splits: tuple[Objects, Objects], plan: DetectorPlan) -> tuple[CanvasCount, ...]:
+    """How many training and test images take each canvas of a detector."""
+    canvases = Canvases.of(plan)
+    train, test = (np.bincount(canvases.chosen(split.sizes), minlength=len(canvases)).tolist() for split in splits)
+    return tuple(map(CanvasCount, canvases.shapes, train, test))
+
+
 def survey_anchors(split: Objects, classes: tuple[str, ...], plan: DetectorPlan) -> AnchorSurvey:
     """How well the anchors of a detector cover the objects of a split."""
-    height, width, _ = plan.input_shape
-    boxes, labels = canvas_boxes(split, height, width)
-    overlaps = best_overlaps(boxes, plan)
+    boxes, labels, places = canvas_boxes(split, plan)
+    overlaps = np.zeros(len(boxes))
+    for place, rows in by_group(places).items():
+        overlaps[rows] = best_overlaps(boxes[rows], plan.at(*plan.canvases[place]))
     return AnchorSurvey(
-        (height, width),
+        plan.canvas,
         _cover(boxes, overlaps),
         {name: _cover(boxes[labels == label], overlaps[labels == label]) for label, name in enumerate(classes)},
+        plan.spec.resize.sides if plan.spec.resize else None,
     )
 
 
-def canvas_boxes(split: Objects, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes float64 (n, 4) on the canvas, and labels int32 (n,), of all objects of a split that are not ignored."""
-    # as in `canvas.placed`: rounded to whole pixels, in the upper left corner; in float32 too, where halves round alike
-    sizes, canvas = split.sizes.astype(np.float32), np.array([height, width], np.float32)
-    scaled = np.maximum(np.round(sizes * (canvas / sizes).min(axis=1, keepdims=True)), 1)
-    scales = scaled.astype(np.float64) / sizes
-    boxes = split.boxes * np.repeat(np.tile(scales, 2), np.diff(split.starts), axis=0)
-    return boxes[~split.ignored], split.labels[~split.ignored]
+def canvas_boxes(split: Objects, plan: DetectorPlan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes float64 (n, 4) on the canvases of a detector, labels int32 (n,), and the numbers of the canvases int32
+    (n,), of all objects of a split that are not ignored."""
+    canvases, counts = Canvases.of(plan), np.diff(split.starts)
+    sizes = tf.constant(split.sizes.reshape(-1, 2), tf.float32)
+    scales = scaled(sizes, plan.canvas, canvases.sides).numpy().astype(np.float64) / split.sizes
+    boxes = split.boxes * np.repeat(np.tile(scales, 2), counts, axis=0)
+    places = np.repeat(canvases.chosen(sizes).numpy(), counts)
+    return boxes[~split.ignored], split.labels[~split.ignored], places[~split.ignored]
 
 
 def best_overlaps(boxes: np.ndarray, plan: DetectorPlan) -> np.ndarray:

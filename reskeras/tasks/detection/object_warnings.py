@@ -41,7 +41,6 @@ def untested(counts: Mapping[str, int]) -> Iterator[str]:
 def size_warnings(anchors: AnchorSurvey, plan: DetectorPlan) -> Iterator[str]:
     """Of objects that no anchor covers, or that are smaller than a cell."""
     every = anchors.every
-    where = "x".join(map(str, anchors.canvas))
     uncovered = [
         f"{name} ({cover.shares[0]:.0%})"
         for name, cover in anchors.classes.items()
@@ -49,13 +48,14 @@ def size_warnings(anchors: AnchorSurvey, plan: DetectorPlan) -> Iterator[str]:
     ]
     if uncovered:
         yield (
-            f"on a canvas of {where}, fewer than {LEAST_COVERED:.0%} of the training objects have an anchor with an "
+            f"on {anchors.where}, fewer than {LEAST_COVERED:.0%} of the training objects have an anchor with an "
             f"IoU of 0.5 or more, in {_named(uncovered)}; for other anchors see reskeras detect show --data"
         )
     if every.sides[0] < plan.stride:
         yield (
             f"at least a quarter of the training objects are smaller than {plan.stride:g}x{plan.stride:g} pixels, a "
-            f"cell of the shared map, on a canvas of {where}; use a larger canvas"
+            f"cell of the shared map, on {anchors.where}; use a larger "
+            f"{'shorter side' if anchors.sides else 'canvas'}"
         )
 
 

@@ -14,16 +14,27 @@ class Options:
     """Test-time options (v1 appendix B).
 
     `refine`: iterative box refinement: detected boxes are classified and regressed once more; both sets together go
-    through NMS at 0.3 and box voting. `scales`: multi-scale testing: factors of the canvas; each region is pooled at
-    the two adjacent scales where its side is nearest to `canonical` pixels, and the element-wise maximum of the
-    features is taken (maxout). Proposals are made at scale 1.
+    through NMS at 0.3 and box voting. `scales`: multi-scale testing: factors of the image as the detector sees it; each
+    region is pooled at the two adjacent scales where its side is nearest to `canonical` pixels, and the element-wise
+    maximum of the features is taken (maxout). Proposals are made at scale 1. `shorter`: the same with the pixels of the
+    image's shorter side at each scale; its longer side is at most as many times that as the detector's own.
     """
 
     refine: bool = False
     scales: tuple[float, ...] = ()
     canonical: float = CANONICAL
+    shorter: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.scales and self.shorter:
+            raise ReskerasError("shorter: contradicts scales; give factors or pixels, not both")
+        if self.shorter and (len(self.shorter) < 2 or sorted(set(self.shorter)) != list(self.shorter)):
+            raise ReskerasError(
+                f"shorter: {_listed(self.shorter)}: should be two or more increasing numbers of pixels, such as "
+                "200,400,600,800,1000"
+            )
+        if any(not 16 <= pixels <= 4096 for pixels in self.shorter):
+            raise ReskerasError(f"shorter: {_listed(self.shorter)}: should be between 16 and 4096 pixels")
         if self.scales and (len(self.scales) < 2 or sorted(set(self.scales)) != list(self.scales)):
             raise ReskerasError(
                 f"scales: {_listed(self.scales)}: should be two or more increasing factors, such as 0.75,1,1.5"
@@ -35,7 +46,11 @@ class Options:
 
     def describe(self) -> str:
         """The options in a few words."""
-        words = [f"scales {_listed(self.scales)}"] if self.scales else ["single scale"]
+        words = ["single scale"]
+        if self.scales:
+            words = [f"scales {_listed(self.scales)}"]
+        if self.shorter:
+            words = [f"shorter sides of {_listed(self.shorter)} pixels"]
         return ", ".join([*words, *(["refined and voted"] if self.refine else [])])
 
 

@@ -62,7 +62,7 @@ def _summary(runs: Sequence[Material]) -> Table:
     columns = ["run", "mAP at 0.5", "11-point mAP", "COCO mAP", "images", "backbone", "canvas", "parameters", "epochs"]
     rows = []
     for run in runs:
-        found, (height, width, _) = run.evaluation, run.plan.input_shape
+        found, canvases = run.evaluation, run.plan.canvases
         coco = found.coco.map if found and found.coco else None
         rows.append(
             [
@@ -72,7 +72,7 @@ def _summary(runs: Sequence[Material]) -> Table:
                 _share(coco),
                 f"{found.images:,}" if found else "",
                 name_of(run.plan.spec.backbone),
-                f"{height}x{width}",
+                ", ".join(f"{height}x{width}" for height, width in canvases),
                 f"{run.plan.parameters:,}",
                 str(len(run.metrics)),
             ]

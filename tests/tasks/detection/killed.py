@@ -1,10 +1,13 @@
 """A detector's training that kills itself with SIGKILL at a chosen moment; run as a script by test_training.py.
 
-Arguments: run folder, data folder, moment (never, step:N, validation:N, writing:N), devices.
+Arguments: run folder, data folder, moment (never, step:N, validation:N, writing:N), devices, and if others are wanted
+fields of the detector as YAML.
 """
 
 import sys
 from pathlib import Path
+
+import yaml
 
 import reskeras
 from tests.tasks.detection.shapes import DETECTOR, LEARNING
@@ -22,8 +25,9 @@ RECIPE = {
 
 def main():
     out, shapes, moment, devices = sys.argv[1:5]
+    fields = yaml.safe_load(sys.argv[5]) if sys.argv[5:] else {}
     run = reskeras.train_detector(
-        reskeras.DetectorSpec.model_validate(DETECTOR),
+        reskeras.DetectorSpec.model_validate({**DETECTOR, **fields}),
         f"voc:{shapes}",
         out=Path(out),
         resume=True,

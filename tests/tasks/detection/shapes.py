@@ -26,26 +26,28 @@ LEARNING = {
 }
 
 
-def shapes_folder(root, train=16, test=6, seed=0):
-    """The folder, with lists trainval and test; each image has one to three shapes of 9 to 22 pixels."""
+def shapes_folder(root, train=16, test=6, seed=0, sizes=(SIZE,)):
+    """The folder, with lists trainval and test; each image has one to three shapes of 9 to 22 pixels. Images have the
+    `sizes` in turn."""
     generator = np.random.default_rng(seed)
     (root / "JPEGImages").mkdir(parents=True)
     (root / "Annotations").mkdir()
     names = [f"image-{number:02d}" for number in range(train + test)]
-    for name in names:
-        pixels, objects = _scene(generator)
+    for place, name in enumerate(names):
+        size = sizes[place % len(sizes)]
+        pixels, objects = _scene(generator, size)
         pixels.save(root / "JPEGImages" / f"{name}.png")
-        (root / "Annotations" / f"{name}.xml").write_text(voc_xml(objects, filename=f"{name}.png", size=SIZE))
+        (root / "Annotations" / f"{name}.xml").write_text(voc_xml(objects, filename=f"{name}.png", size=size))
     voc_lists(root, trainval=names[:train], test=names[train:])
     return root
 
 
-def _scene(generator):
-    image = Image.fromarray(generator.integers(90, 130, (*SIZE, 3), np.uint8))
+def _scene(generator, size):
+    image = Image.fromarray(generator.integers(90, 130, (*size, 3), np.uint8))
     draw, objects, taken = ImageDraw.Draw(image), [], []
     for _ in range(generator.integers(1, 4)):
         side = int(generator.integers(9, 23))
-        left, top = int(generator.integers(0, SIZE[1] - side)), int(generator.integers(0, SIZE[0] - side))
+        left, top = int(generator.integers(0, size[1] - side)), int(generator.integers(0, size[0] - side))
         box = left, top, left + side, top + side
         if any(
             left < other[2] and other[0] < left + side and top < other[3] and other[1] < top + side for other in taken

@@ -19,6 +19,7 @@ from reskeras.tasks.detection.drawn_boxes import Mark, cropped, enlarged
 from reskeras.tasks.detection.feed import LEAST_SEEN, DetectionFeed, TrainingCanvases, in_view
 from reskeras.tasks.detection.object_statistics import canvas_boxes
 from reskeras.tasks.detection.objects import IGNORED, PADDING
+from reskeras.tasks.detection.options import Options
 from reskeras.training.strategy import open_replicas
 from tests.tasks.detection.masks import SIZES, drawn, edges, masks, rectangles
 from tests.tasks.detection.scenes import annotated
@@ -183,18 +184,19 @@ def test_images_cut_and_scaled_lose_what_their_masks_lose(source):
     assert near > 50
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.6, 1.7])
-def test_found_boxes_are_brought_back_to_where_objects_end_in_images(factor):
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_found_boxes_are_brought_back_to_where_objects_end_in_images(view):
     """The canvases of inference, at each scale of a pyramid, and the way back."""
     spec = DetectorSpec.model_validate(
         {"backbone": {"family": "cifar", "depth": 8, "input_shape": [48, 64, 3]}, "classes": 3}
     )
     whole = Preprocessing(48, 64, 3, "per_channel", np.zeros(3, np.float32), np.ones(3, np.float32))
-    detector, generator, errors = Detector(lower_detector(spec), None, whole), np.random.default_rng(1), []
+    detector = Detector(lower_detector(spec), None, whole, Options(scales=(0.6, 1.7)))
+    generator, errors = np.random.default_rng(1), []
     for turn in range(48):
         height, width = SIZES[turn % len(SIZES)]
         boxes = rectangles(generator, height, width)
-        one = detector.place(tf.constant(drawn(height, width, boxes)), factor)
+        one = Placed(*detector.place(tf.constant(drawn(height, width, boxes)), 0)[0][view])
         batch = Placed(*(part[tf.newaxis] for part in one.parts))
         found = np.stack([edges(one.pixels.numpy()[..., channel] / 255, one.window) for channel in range(3)])
         back = batch.in_image(tf.constant(found[np.newaxis], tf.float32)).numpy()[0]
@@ -207,7 +209,8 @@ def test_statistics_of_boxes_are_of_where_canvases_have_them():
     """Sizes whose scaled sides are halves in exact arithmetic, and above or below in float32."""
     sizes, box = [(112, 77), (11, 704), (13, 832), (37, 53), (53, 64)], np.float32([2, 3, 11, 50])
     objects = replace(annotated([[(*box, 0)]] * len(sizes)), sizes=np.array(sizes, np.int32))
-    found, _ = canvas_boxes(objects, 360, 480)
+    spec = {"backbone": {"family": "cifar", "depth": 8, "input_shape": [360, 480, 3]}, "classes": 1}
+    found, _, _ = canvas_boxes(objects, lower_detector(DetectorSpec.model_validate(spec)))
     for size, moved in zip(sizes, found, strict=True):
         one = placed(tf.zeros([*size, 3], tf.uint8), 360, 480)
         np.testing.assert_allclose([moved], one.boxes(tf.constant([box])), rtol=1e-6)

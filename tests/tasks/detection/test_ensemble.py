@@ -81,10 +81,10 @@ class ByHand:
         size, canvas = np.float32(SIZE), np.float32(plan.input_shape[:2])
         scaled = np.round(size * (canvas / size).min())
         self.times, self.window = np.tile(scaled / size, 2), np.concatenate([[0, 0], scaled]).astype(np.float32)
-        place = self.detector.place(tf.constant(pixels))
+        ((shown_pixels, *_),), _ = self.detector.place(tf.constant(pixels), 0)
         shown = np.zeros(plan.input_shape, np.float32)
         rows, columns = map(int, scaled)
-        shown[:rows, :columns] = (place.pixels.numpy()[:rows, :columns] - preprocessing.mean) / preprocessing.std
+        shown[:rows, :columns] = (shown_pixels.numpy()[:rows, :columns] - preprocessing.mean) / preprocessing.std
         self.map = self.detector.networks.features(tf.constant(shown[np.newaxis]))
         self.regions = self.detector.found(tf.constant([file]))["proposals"].numpy()[0]
 

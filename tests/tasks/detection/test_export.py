@@ -278,7 +278,9 @@ def test_features_are_the_shared_map(exported, loaded, images):
     run, data = exported[0], images[0].read_bytes()
     features = loaded.signatures["features"](image_bytes=tf.constant([data, data]))["features"]
     assert features.shape == (2, *lower_detector(run.folder.spec()).map_shape)
-    (shared,) = run.detector().features(tf.constant([data]))
+    detector = run.detector()
+    (image,), _ = detector.placed(tf.constant([data]))
+    (shared,) = detector.features_on(image)
     np.testing.assert_allclose(features[1:], shared, atol=1e-4)
 
 

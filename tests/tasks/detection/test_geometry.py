@@ -16,6 +16,8 @@ from reskeras.plans.receptive_field import receptive_field
 from reskeras.runs import RunFolder, check_same
 from reskeras.tasks.detection.job import DetectorSubject
 from reskeras.tasks.detection.layers import Proposals, RegionLosses, RegionMaps
+from reskeras.tasks.detection.model import Networks
+from tests.tasks.detection.shapes import DETECTOR
 
 
 def cells(geometry, network="resnet-18", size=(224, 224), **fields):
@@ -32,8 +34,19 @@ def test_of_resnet_18_with_symmetric_padding(geometry, offset):
 def test_it_depends_on_the_canvas_where_padding_does():
     plan = lower_detector(reskeras.detector("resnet-50", input_shape=(224, 225, 3), padding="same"))
     assert plan.levels()[0].offsets == (3.5, 0.5)
-    assert plan.levels(225, 224)[0].offsets == (0.5, 3.5)
+    assert plan.at(225, 224).levels()[0].offsets == (0.5, 3.5)
     assert [field.middle for field in receptive_field(plan.shared)] == [3.5, 0.5]
+
+
+def test_parts_wired_for_another_canvas_look_where_its_cells_do():
+    spec = {**DETECTOR, "backbone": {**DETECTOR["backbone"], "padding": "same"}, "classes": 2}
+    plan = lower_detector(reskeras.DetectorSpec.model_validate(spec))
+    networks = Networks(plan, any_size=True)
+    own, other = plan.levels()[0].offsets, plan.at(49, 63).levels()[0].offsets
+    assert own != other
+    for wired, offsets in ((networks.at(49, 63), other), (networks, own)):
+        assert [each["offsets"] for each in wired.anchored()["levels"]] == [offsets]
+        assert [tuple(each["offsets"]) for each in wired.maps.levels] == [offsets]
 
 
 def test_the_default_is_exact_and_others_are_refused():

@@ -185,7 +185,7 @@ def test_the_tester_computes_what_the_saved_model_does(detector_run):
     assert isinstance(detector, Detector)
     data = tf.stack([source.test.read(tf.constant(index, tf.int64)) for index in range(2)])
     found = detector.found(data)
-    first = detector._canvas(data, 1.0)
+    (first,), _ = detector.placed(data)
     told = detector_run.model()({"image": detector._normalised(first), "window": first.window})
     scale = np.tile(first.scale.numpy(), [1, 2])[:, None]
     real = told["objectness"].numpy() > 0

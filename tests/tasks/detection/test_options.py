@@ -29,12 +29,12 @@ def test_of_each_region_two_neighbouring_scales_are_taken_and_the_larger_feature
     factors, canonical = (0.5, 1.0, 2.0), 16.0
     detector, source = detector_run.detector(Options(scales=factors, canonical=canonical)), detector_run.source()
     files = tf.stack([source.test.read(tf.constant(index, tf.int64)) for index in range(2)])
-    first, levels = detector._canvas(files, 1.0), [detector._canvas(files, factor) for factor in factors]
+    (first, *levels), _ = detector.placed(files, 0)
     networks = detector.networks
     features = [networks.features(detector._normalised(each)) for each in levels]
     sides = np.float32([4, 10, 15, 30, 40])
     regions = np.stack([np.float32([[2, 2, 2 + side, 2 + side] for side in sides])] * 2)
-    pooled = detector._maxout(features[1], tf.constant(regions), first, list(zip(levels, features, strict=True)))
+    pooled = detector.seen([first, *levels])._maxout(tf.constant(regions))
     each = [
         networks.pooled(level, tf.constant(regions * factor), first.window).numpy()
         for factor, level in zip(factors, features, strict=True)

@@ -244,7 +244,7 @@ def test_a_diverged_detector_tells_nothing_that_is_no_number(tmp_path):
     path = tmp_path / "image.png"
     picture(path)
 
-    def nonsense(files):
+    def nonsense(files, canvas):
         return {
             "count": tf.constant([3, 0, 0, 0]),
             "labels": tf.zeros([4, 3], tf.int32),
@@ -252,7 +252,8 @@ def test_a_diverged_detector_tells_nothing_that_is_no_number(tmp_path):
             "boxes": tf.constant([[[0.0, 0, 1, 1], [0, 0, 2, 2], [0, float("inf"), 1, 1]]] + [[[0.0] * 4] * 3] * 3),
         }
 
-    found = predict_images(SimpleNamespace(found=nonsense, batch=4), ["cat"], [path])
+    detector = SimpleNamespace(found=nonsense, batch=4, by_canvas=lambda sizes: {(0,): np.arange(len(sizes))})
+    found = predict_images(detector, ["cat"], [path])
     assert [each.box for each in found[0].detections] == [(0.0, 0.0, 2.0, 2.0)]
     json.dumps(found[0].as_dict(), allow_nan=False)
 

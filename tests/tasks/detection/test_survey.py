@@ -64,7 +64,7 @@ def test_what_no_anchor_covers_is_told(source):
 def test_the_best_anchor_is_that_of_the_whole_grid(settings, shape):
     chosen = plan(*settings, shape=shape)
     objects, _ = drawn(np.random.default_rng(3), classes=3, images=30)
-    boxes, labels = canvas_boxes(objects, *shape[:2])
+    boxes, labels, _ = canvas_boxes(objects, chosen)
     assert len(boxes) == len(labels) == int((~objects.ignored).sum()) > 50
     assert boxes[:, 2:].max(axis=0)[0] <= shape[0] and boxes[:, 3].max() <= shape[1]
     grid = np.concatenate([anchor_grid(*level.shape[:2], **anchor_fields(chosen, level)) for level in chosen.levels()])

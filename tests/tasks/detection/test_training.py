@@ -14,7 +14,7 @@ import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
 from reskeras.tasks.detection.model import LOSSES
-from tests.tasks.detection.shapes import DETECTOR, LEARNING
+from tests.tasks.detection.shapes import DETECTOR, LEARNING, shapes_folder
 from tests.training.test_resume import Failing, digest, stopping_at
 
 ROOT = Path(__file__).parents[2]
@@ -219,9 +219,10 @@ def test_a_deep_scanned_backbone_trains(tmp_path, shapes):
     assert run.evaluate().images == 6
 
 
-def trained(out, shapes, moment="never", devices=1):
+def trained(out, shapes, moment="never", devices=1, *fields):
     """The training that kills itself at a moment; its exit status and what it printed."""
-    command = [sys.executable, "-m", "tests.tasks.detection.killed", str(out), str(shapes), moment, str(devices)]
+    arguments = [str(out), str(shapes), moment, str(devices), *fields]
+    command = [sys.executable, "-m", "tests.tasks.detection.killed", *arguments]
     return subprocess.run(
         command,
         cwd=ROOT,
@@ -241,6 +242,18 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, shapes, devic
         out = tmp_path / moment.replace(":", "-")
         assert trained(out, shapes, moment, devices).returncode == -signal.SIGKILL
         assert digest(trained(out, shapes, devices=devices)) == expected, moment
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_killed_between_canvases_it_ends_with_the_same_bits(tmp_path, devices):
+    mixed = shapes_folder(tmp_path / "mixed", train=18, test=5, sizes=((48, 64), (64, 48), (56, 56)))
+    fields = devices, "resize: {shorter: 48, longer: 64}"
+    expected = digest(trained(tmp_path / "whole", mixed, "never", *fields))
+    for moment in ("step:2", "step:8", "validation:2", "writing:2"):
+        out = tmp_path / moment.replace(":", "-")
+        assert trained(out, mixed, moment, *fields).returncode == -signal.SIGKILL
+        assert digest(trained(out, mixed, "never", *fields)) == expected, moment
 
 
 @pytest.mark.slow

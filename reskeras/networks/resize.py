@@ -1,0 +1,76 @@
+"""ResizeSpec: how large a detector sees its images, by their shorter side, and the canvases that hold them; as data."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from reskeras.documents.fields import Pixels, Spec
+
+Canvas = tuple[int, int]  # height and width
+LONGER = Fraction(5, 3)  # the longer side's bound over the shorter's: 1000 for 600 (arXiv:1506.01497 section 3.3)
+PHOTOGRAPH = Fraction(4, 3)  # the aspect of most photographs, which have a canvas of their own
+
+
+class ResizeSpec(Spec):
+    """Images scaled by their shorter side, each on the smallest of a few canvases that holds it.
+
+    An image is scaled until its shorter side has `shorter` pixels or its longer side has `longer`, whichever comes
+    first.
+    """
+
+    shorter: Annotated[Pixels, Field(description="Pixels of an image's shorter side, where `longer` allows")] = 600
+    longer: Annotated[
+        Pixels | None,
+        Field(description="Maximum of its longer side; default: 5/3 of the shorter, such as 1000 for 600"),
+    ] = None
+    canvases: Annotated[
+        tuple[tuple[Pixels, Pixels], ...] | None,
+        Field(
+            min_length=1,
+            max_length=16,
+            description="Heights and widths; an image is placed on the smallest that holds it. Default: squares, and "
+            "aspects of 4/3 and longer/shorter in both directions, rounded up to multiples of the network's stride",
+        ),
+    ] = None
+
+    @property
+    def sides(self) -> Canvas:
+        """Largest shorter and longer side of a scaled image."""
+        return self.shorter, self.longer or round(self.shorter * LONGER)
+
+    @model_validator(mode="after")
+    def _holds_every_image(self) -> ResizeSpec:
+        shorter, longer = self.sides
+        if shorter > longer:
+            raise ValueError(f"shorter: {shorter} is above longer ({longer}); a shorter side is at most the longer one")
+        for wanted in ((shorter, longer), (longer, shorter)):
+            if self.canvases and not any(all(map(int.__ge__, each, wanted)) for each in self.canvases):
+                raise ValueError(
+                    f"canvases: none holds an image of {wanted[0]}x{wanted[1]} pixels, which {shorter} and {longer} "
+                    "allow; add one, or leave canvases out"
+                )
+        return self
+
+    def at_stride(self, stride: tuple[int, int]) -> ResizeSpec:
+        """The same with everything filled in for a network of that stride, canvases in ascending order of area."""
+        shorter, longer = self.sides
+        canvases = self.canvases
+        if canvases is None:
+            wide = (shorter, min(round(shorter * PHOTOGRAPH), longer), longer)
+            lying = [(shorter, width) for width in wide]
+            canvases = tuple(_rounded_up(each, stride) for row in lying for each in (row, row[::-1]))
+        ordered = sorted(dict.fromkeys(canvases), key=lambda each: (each[0] * each[1], each[0]))
+        return self.model_copy(update={"longer": longer, "canvases": tuple(ordered)})
+
+
+def largest(canvases: tuple[Canvas, ...]) -> Canvas:
+    """The canvas of the largest area; of equal ones the widest."""
+    return max(canvases, key=lambda each: (each[0] * each[1], each[1]))
+
+
+def _rounded_up(canvas: Canvas, stride: tuple[int, int]) -> Canvas:
+    height, width = (-(-side // step) * step for side, step in zip(canvas, stride, strict=True))
+    return height, width
