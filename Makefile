@@ -42,7 +42,7 @@ test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m 'slow and not peers'
 
 test-peers: $(PEERS)/.installed  ## compare with other libraries' own networks, in a separate environment
-	$(PEERS)/bin/python -m pytest -n auto -m peers tests/porting
+	$(PEERS)/bin/python -m pytest -n auto -m peers
 
 $(PEERS)/.installed: setup.py
 	$(call installed,$(PEERS),peers)

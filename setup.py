@@ -71,7 +71,8 @@ setup(
             "s3fs>=2025.3,<2028",
             "moto[server]>=5,<6",  # an S3 server on loopback
         ],
-        # libraries whose networks are ported, in a separate environment: they need a newer PyTorch than `test`
+        # libraries whose networks are ported, or which take detections; in a separate environment, because they need a
+        # newer PyTorch than `test`
         "peers": [
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
@@ -81,6 +82,7 @@ setup(
             "timm>=1.0.20,<2",
             "keras-hub>=0.20,<1",
             "tf_keras>=2.21,<2.22",
+            "supervision>=0.25,<1",
         ],
     },
     entry_points={"console_scripts": ["reskeras=reskeras_cli.main:main"]},

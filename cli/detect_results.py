@@ -9,6 +9,7 @@ from .output import echo, facts, heading
 from .tables import Column, table
 
 if TYPE_CHECKING:
+    from reskeras.tasks.detection.by_map import ByMap
     from reskeras.tasks.detection.coco_precision import CocoPrecision
     from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
     from reskeras.tasks.detection.detections import ImageDetections
@@ -41,6 +42,9 @@ def echo_detection_evaluation(result: DetectionEvaluation, run: DetectorRun) -> 
     )
     if result.coco is None:
         echo(INSTALL)
+    if result.by_map:
+        echo()
+        _echo_maps(result.by_map)
     echo()
     _echo_mistakes(result.mistakes)
 
@@ -79,6 +83,20 @@ def _recall_facts(result: DetectionEvaluation) -> Facts:
             )
         )
     return rows
+
+
+def _echo_maps(found: ByMap) -> None:
+    heading("maps", f"whose proposal covers an object best, at IoU {found.overlap:g} or more")
+    columns = [
+        Column("map"),
+        *(Column(title, right=True) for title in ("objects", "share", "middle half of their sides")),
+    ]
+    rows = []
+    for each in found.table:
+        low, _, high = each.quartiles or (0.0, 0.0, 0.0)
+        sides = f"{low:.0f} to {high:.0f} pixels" if each.objects else ""
+        rows.append([each.name, f"{each.objects:,}", f"{each.objects / max(len(found.sides), 1):.1%}", sides])
+    table(columns, rows)
 
 
 def _echo_mistakes(found: Mistakes) -> None:

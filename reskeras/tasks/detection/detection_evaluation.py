@@ -10,11 +10,12 @@ import numpy as np
 
 from reskeras.printable import short_repr
 from reskeras.tasks.detection.average_precision import Detections, VocPrecision, voc_precision
+from reskeras.tasks.detection.by_map import ByMap, proposed_by_map
 from reskeras.tasks.detection.coco_precision import CocoPrecision, coco_precision, has_pycocotools
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.mistakes import Mistakes, mistakes
 from reskeras.tasks.detection.objects import Objects
-from reskeras.tasks.detection.recall import Recall, proposal_recall
+from reskeras.tasks.detection.recall import Proposed, Recall, proposal_recall
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class DetectionEvaluation:
 
     `voc` and `mistakes` are at an overlap (IoU) of 0.5, `coco` is None where pycocotools is not installed; `recall` is
     by number of proposals, of which an image has at most `proposed`; the best `classified` of them are classified.
+    `by_map` is of these, None of a detector without a pyramid.
     """
 
     data: str
@@ -35,6 +37,7 @@ class DetectionEvaluation:
     voc: VocPrecision
     coco: CocoPrecision | None
     recall: dict[int, Recall]
+    by_map: ByMap | None
     mistakes: Mistakes
     detections: Detections = field(repr=False, compare=False)
 
@@ -59,6 +62,7 @@ class DetectionEvaluation:
             "voc": self.voc.as_dict(),
             "coco": self.coco.as_dict() if self.coco else None,
             "recall": {str(count): recall._asdict() for count, recall in self.recall.items()},
+            "by_map": self.by_map.as_dict() if self.by_map else None,
             "mistakes": self.mistakes.as_dict(),
         }
 
@@ -73,20 +77,23 @@ def evaluate_detector(
     """Evaluate `detector` on every image of `split`. `progress` gets the images done, of how many."""
     detections, proposals = detector.look(split, progress)
     counts = detector.proposals_tested, detector.proposals_before
-    return judged(detections, proposals, split, classes, data, detector.describe(), *counts)
+    return judged(detections, proposals, split, classes, data, detector.describe(), *counts, detector.strides)
 
 
 def judged(
     detections: Detections,
-    proposals: Sequence[np.ndarray],
+    proposals: Sequence[Proposed],
     split: Objects,
     classes: Sequence[str],
     data: str,
     views: str,
     classified: int,
     proposed: int,
+    strides: Sequence[float] = (),
 ) -> DetectionEvaluation:
-    """The evaluation of detections in `split`, where `classified` of at most `proposed` proposals were classified."""
+    """The evaluation of detections in `split`, where `classified` of at most `proposed` proposals were classified, and
+    `strides` are those of the maps that they are of."""
+    boxes = [each.boxes for each in proposals]
     names = tuple(classes)
     coco = coco_precision(detections, split, names) if has_pycocotools() else None
     return DetectionEvaluation(
@@ -99,7 +106,8 @@ def judged(
         proposed,
         voc_precision(detections, split, names),
         coco,
-        proposal_recall(proposals, split),
-        mistakes(detections, split, classes, proposals=proposals),
+        proposal_recall(boxes, split),
+        proposed_by_map(proposals, split, strides, classified) if len(strides) > 1 else None,
+        mistakes(detections, split, classes, proposals=boxes),
         detections,
     )

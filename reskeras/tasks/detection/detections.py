@@ -28,17 +28,20 @@ def box_of(sides: Iterable[float]) -> Box:
 
 @dataclass(frozen=True)
 class Detection:
-    """One detection: class name, probability, and box: top, left, bottom, right in pixels of the image as displayed,
-    with its EXIF orientation applied, where pixel 0 covers 0 to 1."""
+    """One detection: class name, probability, box, and the class's place among the detector's. The box is top, left,
+    bottom, right in pixels of the image as displayed, with its EXIF orientation applied, where pixel 0 covers 0 to
+    1."""
 
     name: str
     score: float
     box: Box
+    label: int
 
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """The detections in an image file of `size` (height, width), by descending score."""
+    """The detections in an image file of `size` (height, width), by descending score, also as arrays with a row for
+    each. `supervision.Detections(found.xyxy, confidence=found.scores, class_id=found.labels)` takes them."""
 
     path: str
     size: tuple[int, int]
@@ -55,6 +58,27 @@ class ImageDetections:
     def above(self, score: float) -> ImageDetections:
         """The detections with a score of at least `score`."""
         return ImageDetections(self.path, self.size, tuple(each for each in self.detections if each.score >= score))
+
+    @property
+    def xyxy(self) -> np.ndarray:
+        """The boxes with x before y, as most other libraries have them: left, top, right, bottom, float32 (n, 4)."""
+        boxes = np.array([each.box for each in self.detections], np.float32)
+        return boxes.reshape(-1, 4)[:, [1, 0, 3, 2]]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The probabilities, float32 (n,)."""
+        return np.array([each.score for each in self.detections], np.float32)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The classes, by their place among the detector's, int64 (n,)."""
+        return np.array([each.label for each in self.detections], np.int64)
+
+    @property
+    def names(self) -> np.ndarray:
+        """The names of the classes, strings (n,)."""
+        return np.array([each.name for each in self.detections], str)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -134,7 +158,7 @@ def _detections(outputs: dict[str, np.ndarray], row: int, classes: Sequence[str]
     kept = slice(0, outputs["count"][row])
     labels, scores, boxes = (outputs[name][row, kept] for name in ("labels", "scores", "boxes"))
     return [
-        Detection(classes[label], float(score), box_of(box))
+        Detection(classes[label], float(score), box_of(box), int(label))
         for label, score, box in sorted(zip(labels, scores, boxes, strict=True), key=lambda each: -each[1])
         if np.isfinite(score) and np.isfinite(box).all()
     ]

@@ -26,6 +26,7 @@ from reskeras.tasks.detection.ensemble import judged, proposed
 from reskeras.tasks.detection.model import Maps, Networks
 from reskeras.tasks.detection.objects import Objects
 from reskeras.tasks.detection.options import Options
+from reskeras.tasks.detection.recall import Proposed
 from reskeras.tasks.detection.seen import Seen
 from reskeras.tasks.detection.select import selected
 
@@ -73,6 +74,12 @@ class Detector:
         return sum(each.spec.proposals.tested * len(each.plan.levels()) for each in self.members)
 
     @property
+    def strides(self) -> tuple[float, ...]:
+        """The strides of the maps that it proposes from; none if those of an ensemble differ."""
+        first, *others = (tuple(level.stride for level in each.plan.levels()) for each in self.members)
+        return first if all(other == first for other in others) else ()
+
+    @property
     def proposals_tested(self) -> int:
         """How many proposals of an image are classified."""
         return sum(each.spec.proposals.testing for each in self.members)
@@ -89,7 +96,8 @@ class Detector:
 
     def found(self, files: tf.Tensor, proposals: int = 0, canvas: tuple[int, ...] | None = None) -> Found:
         """Detections in encoded image files, strings (B,): as `selected` returns, with `boxes` in pixels of the images;
-        and `proposals` (B, P, 4), likewise, with their `objectness` (B, P). Runs in a graph.
+        and `proposals` (B, P, 4), likewise, with their `objectness` (B, P) and the places of the `maps` (B, P) that
+        they are of. Runs in a graph.
 
         The detector classifies its own number of proposals; `proposals`, if larger, is how many are returned. Each
         image takes its own of `canvases`; or all take the same, numbers `canvas`, one of each of `members`, as
@@ -156,6 +164,7 @@ class Detector:
             "count": spec([], tf.int32),
             "proposals": spec([count, 4]),
             "objectness": spec([count]),
+            "maps": spec([count], tf.int32),
         }
         return self._each(images, chosen, lambda row: self.found_on(row, proposals), shapes)
 
@@ -186,7 +195,7 @@ class Detector:
 
     def _found(self, seen: Sequence[Seen], proposals: int) -> Found:
         first = seen[0].first
-        regions, every, objectness = proposed(seen, proposals)
+        regions, every, objectness, maps = proposed(seen, proposals)
         boxes, scores = judged(seen, regions)
         overlap = votes = None
         if self.options.refine:
@@ -198,6 +207,7 @@ class Detector:
             "boxes": first.in_image(told["boxes"]),
             "proposals": first.in_image(every),
             "objectness": objectness,
+            "maps": maps,
         }
 
     def seen(self, images: Sequence[Placed]) -> Seen:
@@ -244,21 +254,22 @@ class Detector:
 
     def look(
         self, split: Objects, progress: Callable[[int, int], None] = lambda done, of: None
-    ) -> tuple[Detections, list[np.ndarray]]:
-        """Detections in every image of `split`, and each image's proposals float32 (r, 4), best first.
+    ) -> tuple[Detections, list[Proposed]]:
+        """Detections in every image of `split`, and each image's proposals, best first.
 
         There are up to RECALLED proposals, so that recall can be measured beyond those that the detector classifies.
         `progress` gets the images done, of how many.
         """
         rows: dict[int, tuple[np.ndarray, ...]] = {}
-        proposals: dict[int, np.ndarray] = {}
+        proposals: dict[int, Proposed] = {}
         for canvas, images in self.by_canvas(split.sizes).items():
             part = split if len(images) == split.count else split.part(split.name, images)
             for image, found in zip(images, self._looked(part, canvas), strict=True):
                 kept = slice(0, found["count"])
                 columns = (found[name][kept] for name in ("labels", "scores", "boxes"))
                 rows[image] = np.full(found["count"], image, np.int32), *columns
-                proposals[image] = found["proposals"][found["objectness"] > 0]
+                real = found["objectness"] > 0
+                proposals[image] = Proposed(found["proposals"][real], found["maps"][real])
                 progress(len(rows), split.count)
         every = (rows[image] for image in range(split.count))
         return (

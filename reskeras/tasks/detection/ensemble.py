@@ -18,30 +18,31 @@ MOST = 8  # detectors: a batch of one image then takes twice the memory that a b
 MOST_NAMED = 5
 
 
-def proposed(seen: Sequence[Seen], count: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The regions to judge (B, R, 4), and what the detectors propose, best first: boxes (B, P, 4) and their objectness
-    (B, P), where P is R, or `count` if that is more. All boxes are on the first detector's canvas.
+def proposed(seen: Sequence[Seen], count: int) -> tuple[tf.Tensor, ...]:
+    """The regions to judge (B, R, 4), and what the detectors propose, best first: boxes (B, P, 4), their objectness
+    (B, P), and the places of the maps that they are of (B, P), where P is R, or `count` if that is more. All boxes are
+    on the first detector's canvas.
 
     The regions are the union of all detectors' proposals, as in the paper: of each as many as it classifies alone,
     without suppression between detectors, since NMS by class follows in the end. What is ours: the proposals that are
     returned, of which recall is measured, go through NMS by objectness at the first detector's overlap.
     """
     first = seen[0]
-    regions, boxes, objectness = [], [], []
+    regions, proposals = [], []
     for each in seen:
         testing = each.detector.spec.proposals.testing
         # NMS is greedy, so the first of many proposals are the same as of few
-        found, probability = each.proposals(max(testing, count))
+        found, *rest = each.proposals(max(testing, count))
         found = each.first.carried(found, first.first)
         regions.append(found[:, :testing])
-        boxes.append(found)
-        objectness.append(probability)
+        proposals.append((found, *rest))
     if len(seen) == 1:
-        return regions[0], boxes[0], objectness[0]
-    together, every, probability = (tf.concat(each, axis=1) for each in (regions, boxes, objectness))
+        return regions[0], *proposals[0]
+    together = tf.concat(regions, axis=1)
+    every, probability, maps = (tf.concat(each, axis=1) for each in zip(*proposals, strict=True))
     most, overlap = max(count, together.shape[1]), first.detector.spec.proposals.overlap
-    best = suppressed(every, tf.where(probability > 0, probability, LOWEST), most, overlap)
-    return together, best[0], best[1]
+    boxes, objectness, places, _ = suppressed(every, tf.where(probability > 0, probability, LOWEST), most, overlap)
+    return together, boxes, objectness, tf.gather(maps, places, batch_dims=1)
 
 
 def judged(seen: Sequence[Seen], regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -98,23 +98,25 @@ class Proposals(_AnchoredLayer):
     all maps the top `count`.
 
     Takes objectness (B, H, W, A) of each map, deltas (B, H, W, 4 A) of each, and windows (B, 4); returns boxes float32
-    (B, count, 4), best first, and their probabilities (B, count), padded with zero boxes of probability 0. Anchors that
-    `ProposalLosses` does not train are left out, and boxes with a side below `smallest` pixels.
+    (B, count, 4), best first, their probabilities (B, count), and the places int32 (B, count) of the maps that they are
+    of; padded with zero boxes of probability 0. Anchors that `ProposalLosses` does not train are left out, and boxes
+    with a side below `smallest` pixels.
     """
 
     def __init__(self, *, name: str, before: int, count: int, overlap: float, smallest: float = SMALLEST, **base: Any):
         super().__init__(name=name, before=before, count=count, overlap=overlap, smallest=smallest, **base)
 
-    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Select the proposals."""
         levels, (window,) = self.divided(inputs)
         found = [self._of_level(level, window) for level in levels]
         boxes, scores = (tf.concat(values, axis=1) for values in zip(*found, strict=True))
+        maps = tf.zeros_like(scores, tf.int32)
         if len(levels) > 1:
             scores, places = tf.math.top_k(scores, self.count)
-            boxes = tf.gather(boxes, places, batch_dims=1)
+            boxes, maps = tf.gather(boxes, places, batch_dims=1), places // self.count
         real = scores > -np.inf
-        return tf.where(real[..., tf.newaxis], boxes, 0.0), tf.where(real, tf.sigmoid(scores), 0.0)
+        return tf.where(real[..., tf.newaxis], boxes, 0.0), tf.where(real, tf.sigmoid(scores), 0.0), maps
 
     def _of_level(self, level: _OfLevel, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, count, 4) of a map by descending score (B, count), -inf for padding."""

@@ -85,9 +85,9 @@ class Networks:
         objectness, deltas = ([self.parts[name](each) for each in looked] for name in ("objectness", "anchor_deltas"))
         return objectness, deltas
 
-    def proposals(self, anchors: Anchors, window: Tensor, count: int, before: int) -> tuple[Tensor, Tensor]:
-        """The `count` best proposals (B, count, 4) in windows (B, 4), of the `before` best anchors of each map, and
-        their probabilities (B, count)."""
+    def proposals(self, anchors: Anchors, window: Tensor, count: int, before: int) -> tuple[Tensor, ...]:
+        """The `count` best proposals (B, count, 4) in windows (B, 4), of the `before` best anchors of each map, their
+        probabilities (B, count), and the places of their maps (B, count)."""
         choose = Proposals(
             name="proposals",
             count=count,
@@ -179,7 +179,7 @@ def detector_model(plan: DetectorPlan, name: str, context: Context = PLAIN) -> k
     window = keras.Input((4,), name="window", dtype="float32")
     features = networks.features(image)
     anchors, proposed = networks.anchors(features), plan.spec.proposals
-    boxes, objectness = networks.proposals(anchors, window, proposed.testing, proposed.tested)
+    boxes, objectness, _ = networks.proposals(anchors, window, proposed.testing, proposed.tested)
     logits, deltas = networks.told(networks.pooled(features, boxes, window), boxes)
     return keras.Model(
         {"image": image, "window": window},
@@ -221,7 +221,7 @@ def _wired(networks: Networks, most: int) -> tuple[dict[str, Tensor], dict[str, 
         sample=spec.proposals.sample,
         positives=max(round(spec.proposals.sample * spec.proposals.sample_share), 1),
     )([*anchors[0], *anchors[1], window, *objects])
-    proposals, _ = networks.proposals(anchors, window, spec.proposals.training, spec.proposals.before)
+    proposals, *_ = networks.proposals(anchors, window, spec.proposals.training, spec.proposals.before)
     regions, *targets = RegionTargets(
         name="region_targets",
         classes=classes,

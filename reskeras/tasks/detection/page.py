@@ -10,6 +10,7 @@ from reskeras.report.curves import draw_losses, losses_in_words
 from reskeras.report.plots import networks_of
 from reskeras.report.provenance import exports_of, provenance_of, trained_on
 from reskeras.report.sections import Page, Plot, Section, Table, plot
+from reskeras.tasks.detection.by_map import by_map_in_words, draw_by_map
 from reskeras.tasks.detection.detection_evaluation import DetectionEvaluation
 from reskeras.tasks.detection.gains_plot import draw_gains, gains_in_words
 from reskeras.tasks.detection.mistakes import SURE, WORDS
@@ -47,7 +48,7 @@ def page_of_detectors(runs: Sequence[Material]) -> Page:
                 "By epoch. Classes of regions and anchors have a cross-entropy loss, their boxes a smooth L1 loss.",
             )
         )
-    sections += [_proposals(runs, one), *_limits(judged, one)] if judged else []
+    sections += [_proposals(runs, one), *_maps(judged, one), *_limits(judged, one)] if judged else []
     for run in runs:
         if run.evaluation and run.test:
             sections += Pictures(run.test, run.evaluation, run.classes, "" if one else f", {run.name}").galleries()
@@ -131,6 +132,19 @@ def _proposals(runs: Sequence[Material], one: bool) -> Table:
     )
     columns = ["proposals", *([] if one else ["run"]), "recall at 0.5", "mean over 0.5 to 0.95"]
     return Table("Recall of the proposals", columns, _together(rows), caption, notes)
+
+
+def _maps(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Plot]:
+    """For each detector with a pyramid, which of its maps proposes which objects."""
+    for name, each in judged.items():
+        if each.by_map:
+            yield plot(
+                f"Objects by map{'' if one else f', {name}'}",
+                draw_by_map(each.by_map),
+                by_map_in_words(each.by_map),
+                f"The map of the pyramid whose proposal covers an object best, at an IoU of {each.by_map.overlap:g} or "
+                f"more, among the {each.classified:,} proposals that are classified.",
+            )
 
 
 def _limits(judged: Mapping[str, DetectionEvaluation], one: bool) -> Iterator[Section]:

@@ -146,8 +146,10 @@ class Pictures:
 
     def _detections(self, rows: Iterable[int]) -> list[Detection]:
         told = self.evaluation.mistakes.detections
+        labels = told.labels.tolist()
         return [
-            Detection(self.classes[told.labels[row]], float(told.scores[row]), box_of(told.boxes[row])) for row in rows
+            Detection(self.classes[labels[row]], float(told.scores[row]), box_of(told.boxes[row]), labels[row])
+            for row in rows
         ]
 
     def _true(self, rows: Any, dashed: bool = True) -> list[Mark]:

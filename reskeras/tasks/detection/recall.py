@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 OVERLAPS = np.arange(10, 20) / 20  # 0.5, 0.55, ..., 0.95
 
 
+class Proposed(NamedTuple):
+    """An image's proposals, best first: float32 (r, 4) in pixels of the original image, and int32 (r,) the places of
+    the maps that they are of."""
+
+    boxes: np.ndarray
+    maps: np.ndarray
+
+
 class Recall(NamedTuple):
     """Recall in 0..1: at the given overlap, and the mean over OVERLAPS."""
 

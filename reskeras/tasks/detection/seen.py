@@ -27,8 +27,9 @@ class Seen:
     features: Maps
     pyramid: list[tuple[Placed, Maps]]
 
-    def proposals(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """The `count` best proposals (B, count, 4) on the canvas, and their probabilities (B, count)."""
+    def proposals(self, count: int) -> tuple[tf.Tensor, ...]:
+        """The `count` best proposals (B, count, 4) on the canvas, their probabilities (B, count), and the places of
+        their maps (B, count)."""
         before = self.detector.spec.proposals.tested
         return self.networks.proposals(self.networks.anchors(self.features), self.first.window, count, before)
 

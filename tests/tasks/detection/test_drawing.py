@@ -53,7 +53,7 @@ def test_a_box_is_drawn_along_its_edges_and_nowhere_else(colour):
 
 def test_the_size_is_the_images_own():
     for size in ((240, 320), (48, 64), (1, 1), (3, 900), (1500, 1200)):
-        whole = Detection("class 3", 0.5, (0.0, 0.0, *map(float, size)))
+        whole = Detection("class 3", 0.5, (0.0, 0.0, *map(float, size)), 0)
         image = draw_boxes(plain(*size), found_marks([whole], CLASSES))
         assert (image.height, image.width) == size
 
@@ -106,7 +106,9 @@ def test_truth_is_dashed_and_detections_are_not():
 
 
 def test_a_class_has_one_colour_wherever_it_is_drawn():
-    told = found_marks([Detection(name, 0.5, (0.0, 0.0, 9.0, 9.0)) for name in CLASSES], CLASSES)
+    told = found_marks(
+        [Detection(name, 0.5, (0.0, 0.0, 9.0, 9.0), label) for label, name in enumerate(CLASSES)], CLASSES
+    )
     true = true_marks(np.zeros((20, 4)), np.arange(20), CLASSES)
     assert (
         [mark.colour for mark in told]
@@ -206,7 +208,7 @@ def test_an_image_too_small_for_labels_has_none():
 
 @pytest.mark.parametrize("name", ["Übergröße", "кошка", "猫", "a" * 300, "<b>&amp;", "two\nlines"])
 def test_any_name_of_a_class_can_be_drawn(name):
-    marks = found_marks([Detection(name, 0.5, (50.0, 50.0, 100.0, 100.0))], (name,))
+    marks = found_marks([Detection(name, 0.5, (50.0, 50.0, 100.0, 100.0), 0)], (name,))
     image, bare = (draw_boxes(plain(), each) for each in (marks, [marks[0].plain()]))
     label = (np.asarray(image) != np.asarray(bare)).any(axis=-1)
     ground = of_colour(image, marks[0].colour) & label

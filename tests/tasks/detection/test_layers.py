@@ -67,7 +67,7 @@ def share_inside(anchor, window=WINDOW[0]):
 def test_proposals_are_the_best_moved_anchors_suppressed():
     objectness, deltas = maps()
     anchors = anchor_grid(*MAP, SHAPES["stride"], SHAPES["sizes"], SHAPES["ratios"])
-    found, probability = Proposals(name="p", levels=[SHAPES], before=50, count=20, overlap=0.5)(
+    found, probability, _ = Proposals(name="p", levels=[SHAPES], before=50, count=20, overlap=0.5)(
         [objectness, deltas, WINDOW]
     )
     scores, moves = objectness.reshape(-1), deltas.reshape(-1, 4)

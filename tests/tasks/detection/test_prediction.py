@@ -32,7 +32,9 @@ def found(detector_run, files):
 
 
 def same(one, other, within=1e-3):
-    assert [each.name for each in one.detections] == [each.name for each in other.detections]
+    assert [(each.name, each.label) for each in one.detections] == [
+        (each.name, each.label) for each in other.detections
+    ]
     for mine, theirs in zip(one.detections, other.detections, strict=True):
         np.testing.assert_allclose(mine.box, theirs.box, atol=within)
         assert mine.score == pytest.approx(theirs.score, abs=within)
@@ -65,6 +67,7 @@ def test_files_have_what_an_evaluation_finds_in_them(detector_run, found, files)
                 source.classes[evaluation.detections.labels[row]],
                 float(evaluation.detections.scores[row]),
                 tuple(map(float, evaluation.detections.boxes[row])),
+                int(evaluation.detections.labels[row]),
             )
             for row in rows
         ]
@@ -211,7 +214,7 @@ def test_pycocotools_loads_what_is_written_and_measures_the_same(detector_run, f
 
 
 def one_in(*paths):
-    return [ImageDetections(path, (10, 20), (Detection("dog", 0.5, (1.0, 2.0, 5.0, 12.0)),)) for path in paths]
+    return [ImageDetections(path, (10, 20), (Detection("dog", 0.5, (1.0, 2.0, 5.0, 12.0), 1),)) for path in paths]
 
 
 def test_the_form_is_cocos_with_names_beside_the_numbers():
@@ -259,8 +262,41 @@ def test_a_diverged_detector_tells_nothing_that_is_no_number(tmp_path):
 
 
 def test_a_lowest_score_is_enough_itself():
-    told = tuple(Detection("a", score, (0.0, 0.0, 1.0, 1.0)) for score in (0.9, 0.5, 0.4))
+    told = tuple(Detection("a", score, (0.0, 0.0, 1.0, 1.0), 0) for score in (0.9, 0.5, 0.4))
     every = ImageDetections("a.png", (9, 9), told)
     assert [each.score for each in every.above(0.5).detections] == [0.9, 0.5]
     assert every.above(0.0) == every
     assert every.above(0.95).detections == ()
+
+
+def test_detections_are_arrays_too(found):
+    for each in found:
+        left, top, right, bottom = each.xyxy.T
+        np.testing.assert_array_equal(np.stack([top, left, bottom, right], 1), [one.box for one in each.detections])
+        assert (each.scores == np.float32([one.score for one in each.detections])).all()
+        assert each.names.tolist() == [one.name for one in each.detections]
+    nothing = found[0].above(1.1)
+    assert nothing.xyxy.shape == (0, 4)
+    assert nothing.scores.shape == nothing.labels.shape == nothing.names.shape == (0,)
+
+
+@pytest.mark.peers
+def test_supervision_takes_them_as_their_docstring_says():
+    import supervision
+
+    boxes = ((1.0, 2.0, 5.0, 12.0), (0.5, 0.0, 9.0, 3.0))
+    found = ImageDetections(
+        "a.png", (10, 20), (Detection("dog", 0.9, boxes[0], 1), Detection("cat", 0.25, boxes[1], 0))
+    )
+    for each in (found, found.above(1.0)):
+        taken = supervision.Detections(
+            each.xyxy, confidence=each.scores, class_id=each.labels, data={"class_name": each.names}
+        )
+        assert len(taken) == len(each.detections)
+    taken = supervision.Detections(found.xyxy, confidence=found.scores, class_id=found.labels)
+    np.testing.assert_array_equal(taken.area, [10 * 4, 3 * 8.5])  # widths times heights
+    drawn = supervision.BoxAnnotator(thickness=1, color=supervision.Color.WHITE).annotate(
+        np.zeros((10, 20, 3), np.uint8), taken[taken.class_id == 1]
+    )
+    rows, columns, _ = drawn.nonzero()
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (1, 5, 2, 12)

@@ -183,9 +183,10 @@ def test_proposals_are_the_best_of_all_maps_after_suppression_on_each():
     first, second = np.full((1, 4, 4, 1), -5.0, np.float32), np.full((1, 4, 4, 1), -5.0, np.float32)
     first[0, 1, 1], second[0, 1, 1], first[0, 2, 2] = 3.0, 2.0, 1.0
     nothing = np.zeros((1, 4, 4, 4), np.float32)
-    boxes, probabilities = layer([first, second, nothing, nothing, np.float32([[0, 0, 32, 32]])])
+    boxes, probabilities, maps = layer([first, second, nothing, nothing, np.float32([[0, 0, 32, 32]])])
     assert boxes[0, :3].numpy().tolist() == [[4, 4, 20, 20], [4, 4, 20, 20], [12, 12, 28, 28]]
     np.testing.assert_allclose(probabilities[0, :3], 1 / (1 + np.exp([-3.0, -2.0, -1.0])), rtol=1e-5)
+    assert maps[0, :3].numpy().tolist() == [0, 1, 0]
 
 
 def test_training_and_testing_agree_and_every_weight_learns():
@@ -204,7 +205,13 @@ def test_training_and_testing_agree_and_every_weight_learns():
 def test_a_detector_with_a_pyramid_learns_finds_and_is_exported(shapes, tmp_path):
     spec = DetectorSpec.model_validate(FPN)
     run = reskeras.train_detector(spec, f"voc:{shapes}", out=tmp_path / "run", **LEARNING)
-    assert run.evaluate().voc.map_area > 0.9
+    evaluation = run.evaluate()
+    assert evaluation.voc.map_area > 0.9
+    *maps, none = evaluation.by_map.table
+    assert [each.stride for each in maps] == [level.stride for level in run.plan.levels()]
+    assert none.objects < 0.1 * evaluation.objects
+    assert sum(each.objects for each in maps) == evaluation.objects - none.objects
+    assert "Objects by map" in reskeras.write_report(run.path).read_text(encoding="utf-8")
     (proof,) = run.export("serving", timing=False)
     assert proof.difference < 1e-4 and proof.agreement == 1
     files = sorted(map(str, (shapes / "JPEGImages").glob("*.png")))[:2]

@@ -21,6 +21,7 @@ from reskeras.tasks.detection.mistakes import mistakes
 from reskeras.tasks.detection.model import LOSSES
 from reskeras.tasks.detection.page import page_of_detectors
 from reskeras.tasks.detection.pictures import Pictures
+from reskeras.tasks.detection.recall import Proposed
 from reskeras_cli.main import commands
 from tests.report.reading import CHROMIUM, DRIVER, browser, parsed_page
 from tests.tasks.detection.scenes import drawn
@@ -157,7 +158,7 @@ def test_objects_that_nothing_finds_are_pictured(known, detector_run):
     from reskeras.tasks.detection.detection_evaluation import judged
 
     none = known.evaluation.detections.part(np.zeros(0, int))
-    proposals = [np.zeros((0, 4), np.float32)] * known.test.count
+    proposals = [Proposed(np.zeros((0, 4), np.float32), np.zeros(0, np.int32))] * known.test.count
     empty = judged(none, proposals, known.test, known.classes, "shapes", "single scale", 32, 200)
     pictures = Pictures(known.test, empty, known.classes)
     assert pictures.surest_mistakes() is None
@@ -178,7 +179,7 @@ def test_mistakes_are_pictured_where_there_is_nothing_to_find(known):
         starts=np.zeros_like(known.test.starts),
         **{name: getattr(known.test, name)[:0] for name in ("boxes", "labels", "ignored", "crowd")},
     )
-    proposals = [np.zeros((0, 4), np.float32)] * test.count
+    proposals = [Proposed(np.zeros((0, 4), np.float32), np.zeros(0, np.int32))] * test.count
     found = judged(known.evaluation.detections, proposals, test, known.classes, "shapes", "single scale", 32, 200)
     pictures = Pictures(test, found, known.classes)
     assert all(" is background" in image.caption for image in pictures.surest_mistakes().images)
