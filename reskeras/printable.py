@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from reskeras.addresses import named
 
 # C0 and C1 controls, marks and overrides of writing direction, separators of lines, lone surrogates
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+Name = TypeVar("Name")
 _UNDECODED = range(0xDC80, 0xDD00)  # what Python makes of the bytes of a file's name that are not UTF-8
 
 
@@ -32,6 +35,16 @@ def _escape(character: str) -> str:
     if code in _UNDECODED:
         code -= 0xDC00
     return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def few(many: Sequence[Name], most: int = 3, named: Callable[[Name], str] = str) -> str:
+    """The names of the first of many, and how many more there are.
+
+    >>> few(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    more = f" and {len(many) - most:,} more" if len(many) > most else ""
+    return ", ".join(map(named, many[:most])) + more
 
 
 def short_repr(shown: object, *parts: str, **facts: object) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reskeras.errors import failure
+from reskeras.printable import few
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 # made by storage devices, archivers and interpreters, not by whoever sorted the images; compared in lower case
@@ -201,6 +202,4 @@ def counted_images(count: int) -> str:
 
 def listed(places: Iterable[str | os.PathLike[str]]) -> str:
     """The first few of `places`, and how many more there are; bytes that are not UTF-8 are escaped."""
-    names = [os.fsencode(place).decode("utf-8", "backslashreplace") for place in places]
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return few([os.fsencode(place).decode("utf-8", "backslashreplace") for place in places], NAMED)

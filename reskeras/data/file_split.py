@@ -12,6 +12,7 @@ from reskeras.data.checked import Checked, why_not_read
 from reskeras.data.decode import decode, read_stored
 from reskeras.data.plain import one_plain_format
 from reskeras.data.source import Split
+from reskeras.printable import few
 from reskeras.walk import NAMED, SUFFIXES, listed
 
 
@@ -55,8 +56,7 @@ def channels_of(checked: Iterable[Checked]) -> int:
 def skipped(images: list[Path], others: list[Path], readable: dict[Path, Checked]) -> Iterator[str]:
     """Notes on files that are not images or cannot be read."""
     if broken := [file for file in images if file not in readable]:
-        named = [f"{listed([file])} ({why_not_read(file)})" for file in broken[:NAMED]]
-        more = f" and {len(broken) - NAMED:,} more" if len(broken) > NAMED else ""
-        yield f"skipped {len(broken)} of {len(images)} images that cannot be read: {', '.join(named)}{more}"
+        named = few(broken, NAMED, lambda file: f"{listed([file])} ({why_not_read(file)})")
+        yield f"skipped {len(broken)} of {len(images)} images that cannot be read: {named}"
     if others:
         yield f"skipped {len(others)} files that are not images ({', '.join(sorted(SUFFIXES))}): {listed(others)}"

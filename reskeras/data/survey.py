@@ -15,6 +15,7 @@ from reskeras.data.class_labels import counts_by_class
 from reskeras.data.orientation import UPRIGHT, orientation_of
 from reskeras.data.source import Source, Split
 from reskeras.data.windows import shape_of
+from reskeras.printable import few
 
 COUNTED = 200_000  # labels that are read of a split; of more, an evenly spaced sample
 MEASURED = 2_000  # images whose size is read
@@ -186,11 +187,10 @@ def unreadable(split: Split) -> tuple[int, np.ndarray]:
 
 def _unreadable_warning(split: Split, looked_at: int, broken: np.ndarray) -> Iterator[str]:
     if len(broken):
-        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        named = ", ".join(split.where(int(index)) for index in broken[:NAMED])
+        named = few(broken.tolist(), NAMED, split.where)
         yield (
             f"{len(broken):,} of {looked_at:,} {split.name} images checked cannot be read, and will stop a "
-            f"training: {named}{more}"
+            f"training: {named}"
         )
 
 
@@ -276,12 +276,10 @@ def _class_warnings(classes: dict[str, tuple[int, int]]) -> Iterator[str]:
             f"classes are very unbalanced: {counts[most]:,} training images of {most} and {counts[least]:,} of "
             f"{least}; accuracy mostly reflects the large ones"
         )
-    if few := [name for name, count in counts.items() if count < FEW]:
-        more = f" and {len(few) - NAMED} more" if len(few) > NAMED else ""
+    if small := [name for name, count in counts.items() if count < FEW]:
         yield (
-            f"fewer than {FEW} training images of {len(few)} class{'es' if len(few) > 1 else ''}: "
-            f"{', '.join(few[:NAMED])}{more}"
+            f"fewer than {FEW} training images of {len(small)} class{'es' if len(small) > 1 else ''}: "
+            f"{few(small, NAMED)}"
         )
     if untested := [name for name, (_, test) in classes.items() if not test]:
-        more = f" and {len(untested) - NAMED} more" if len(untested) > NAMED else ""
-        yield f"no test image of {', '.join(untested[:NAMED])}{more}"
+        yield f"no test image of {few(untested, NAMED)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from reskeras.diagnosis.facts import Capability, Choices, Finding, Gpu, Machine, Speed
 from reskeras.diagnosis.kernels import code_for, cuda_version, first_cuda, least_capability
 from reskeras.launch.places import visible_gpus
+from reskeras.printable import few
 
 INSTALL = "pip install 'tensorflow[and-cuda]'"
 # words in TensorFlow's errors, and what helped those who met them
@@ -91,7 +92,7 @@ def _beyond_the_driver(machine: Machine) -> str:
     if ignored := _ignored(machine):
         return ignored
     if build.missing:
-        return f"TensorFlow cannot load CUDA's libraries; {INSTALL} ({_listed(build.missing)})"
+        return f"TensorFlow cannot load CUDA's libraries; {INSTALL} ({few(build.missing)})"
     return (
         "TensorFlow cannot load CUDA's libraries although they are installed; unset LD_LIBRARY_PATH if it leads to "
         f"others, or make a new virtual environment and {INSTALL}"
@@ -196,10 +197,6 @@ def _on_speed(machine: Machine, speed: Speed) -> Iterator[Finding]:
 
 def _named(gpu: Gpu) -> str:
     return f"{gpu.name} (compute capability {_version(gpu.capability)})" if gpu.capability else gpu.name
-
-
-def _listed(missing: tuple[str, ...]) -> str:
-    return ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
 
 
 def _version(pair: Capability) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from reskeras.documents.fields import Spec, whole, within
+from reskeras.documents.fields import Spec, whole
 from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.options import CANONICAL, Options
@@ -31,8 +31,9 @@ class DetectorViewsSpec(Spec):
     """How a detector looks at test images (v1 appendix B); the fields of `detection.options.Options`."""
 
     refine: bool = False
-    scales: tuple[Annotated[float, within(0.1, 8)], ...] = ()
-    canonical: Annotated[float, within(1, 8192)] = CANONICAL
+    scales: tuple[float, ...] = ()
+    canonical: float = CANONICAL
+    shorter: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _possible(self) -> DetectorViewsSpec:

@@ -33,7 +33,7 @@ from reskeras.networks.catalog import name_of
 from reskeras.networks.diff import Step, UnitChange, unit_changes
 from reskeras.networks.vgg import VggSpec
 from reskeras.plans import operations as op
-from reskeras.printable import short_repr
+from reskeras.printable import few, short_repr
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,7 @@ def conform(model: Any) -> Conformity:
         found = closest(nodes[:-1] if softmax else nodes, shape)
     except Unlike as reason:
         strange = [f"{name} ({kind})" for name, kind in strange_layers(config).items()]
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        unknown = f"; unknown layers: {', '.join(strange[:3])}{more}" if strange else ""
+        unknown = f"; unknown layers: {few(strange)}" if strange else ""
         return Conformity(why=f"{reason}{unknown}")
     paper = reference(found.spec)
     plans = (functional(plan, found.spec) for plan in (found.planned, found.found))

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 
 from reskeras.errors import ReskerasError, failure, shown
 from reskeras.launch.cluster import Cluster
+from reskeras.printable import few
 
 WAIT = 900.0  # seconds until all workers must have come; machines of a cloud start minutes apart
 FIRST_WORD = 5.0  # seconds of waiting before it is reported, then in every
@@ -65,8 +66,7 @@ class _Waiting:
 
 def named(here: Cluster, indices: list[int]) -> str:
     """Workers by number and address, the first three of many."""
-    more = f" and {len(indices) - 3} more" if len(indices) > 3 else ""
-    return ", ".join(f"worker {index} ({here.workers[index]})" for index in indices[:3]) + more
+    return few(indices, named=lambda index: f"worker {index} ({here.workers[index]})")
 
 
 def _final(message: str) -> ReskerasError:

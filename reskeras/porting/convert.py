@@ -12,6 +12,7 @@ from reskeras.plans.nodes import followed
 from reskeras.plans.plan import Plan
 from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import Library, with_weights
+from reskeras.printable import few
 
 Weights = dict[str, np.ndarray]  # by canonical name
 MOST_LISTED = 5
@@ -56,7 +57,7 @@ def our_weights(
                 misshapen.append(f"{theirs} {values.shape}")
             found[name] = np.ascontiguousarray(turned, np.float32)
     wrong = [
-        f"{label}: {_listed(names)}"
+        f"{label}: {few(names, MOST_LISTED)}"
         for label, names in (("missing", missing), ("unexpected", sorted(left)), ("of the wrong shape", misshapen))
         if names
     ]
@@ -133,8 +134,3 @@ def _followed(plan: Plan) -> Iterator[tuple[op.Conv, op.BatchNorm]]:
         for node, following in followed(unit.nodes):
             if isinstance(node, op.Conv) and isinstance(following, op.BatchNorm):
                 yield node, following
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return ", ".join(names[:MOST_LISTED]) + more

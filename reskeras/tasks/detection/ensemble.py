@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from reskeras.errors import ReskerasError
+from reskeras.printable import few
 from reskeras.tasks.detection.suppression import LOWEST, suppressed
 
 if TYPE_CHECKING:
@@ -79,14 +80,9 @@ def class_order(path: Path, classes: Sequence[str], first: Path, wanted: Sequenc
     places = {name: place for place, name in enumerate(classes)}
     lacking, added = [name for name in wanted if name not in places], sorted(set(classes) - set(wanted))
     if lacking or added:
-        differ = [f"{word} {_listed(names)}" for word, names in (("lacks", lacking), ("adds", added)) if names]
+        differ = [f"{word} {few(names, MOST_NAMED)}" for word, names in (("lacks", lacking), ("adds", added)) if names]
         raise ReskerasError(
             f"with: {path} detects other classes than {first}: it {' and '.join(differ)}; the detectors of an ensemble "
             "need the same classes, in any order"
         )
     return [places[name] for name in wanted]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -10,6 +10,7 @@ import numpy as np
 from reskeras.data.survey import FEW, NAMED, UNEQUAL
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import DetectorPlan
+from reskeras.printable import few
 from reskeras.tasks.detection.objects import Objects
 
 if TYPE_CHECKING:
@@ -79,5 +80,4 @@ def capped(splits: Sequence[Objects], spec: DetectorSpec) -> Iterator[str]:
 
 
 def _named(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{len(names)} class{'es' if len(names) > 1 else ''}: {', '.join(names[:NAMED])}{more}"
+    return f"{len(names)} class{'es' if len(names) > 1 else ''}: {few(names, NAMED)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reskeras.printable import few
+
 MOST_BOXES = 100_000  # per image
 NAMED = 5  # places that a note lists
 
@@ -85,10 +87,6 @@ class Tally:
         lines = list(self.said)
         for kind, (one, more) in NOTES.items():
             if count := self.counts[kind]:
-                lines.append(f"{count:,} {one if count == 1 else more}{_listed(list(self.places[kind]))}")
+                where = f": {few([*self.places[kind]], NAMED)}" if self.places[kind] else ""
+                lines.append(f"{count:,} {one if count == 1 else more}{where}")
         return tuple(lines)
-
-
-def _listed(places: list[str]) -> str:
-    more = f" and {len(places) - NAMED:,} more" if len(places) > NAMED else ""
-    return f": {', '.join(places[:NAMED])}{more}" if places else ""
