@@ -38,6 +38,7 @@ setup(
         "rich>=13,<16",
         "numpy>=1.26,<3",
         "scikit-learn>=1.4,<2",
+        "scipy>=1.11,<2",
         "pillow>=10,<14",
         "matplotlib>=3.8,<4",
         "jinja2>=3.1,<4",

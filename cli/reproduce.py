@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,12 @@ import click
 from reskeras.errors import ReskerasError
 
 from .completion import complete_scale, complete_source, complete_suites, complete_turn
-from .output import echo, facts, heading, note, prose, short
+from .output import echo, emit_json, facts, heading, note, prose, short
 from .suite_results import check_suites, echo_suite, emit_suites
 from .tables import Column, table
 
 if TYPE_CHECKING:
-    from reskeras.experiments.cost import TrainingCost
-    from reskeras.experiments.reproduce import Prepared
-    from reskeras.training.strategy import Replicas
+    from reskeras.experiments.cost import Cost, TrainingCost
 
 ALL = "all"
 
@@ -80,7 +78,11 @@ ALL = "all"
     metavar="N",
     help="Divide each batch among N GPUs, or without a GPU among logical CPUs.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the cost and the expected result, and stop.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the cost and the expected result, and stop. Where no epoch has finished, a step is measured.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def command(
     suite: str,
@@ -101,6 +103,7 @@ def command(
     before may. Finished rows are not run again, suites share their runs, and stopped runs are resumed. A row that fails
     is reported and does not stop the others; the exit status is then 1.
     """
+    from reskeras.experiments.cost import cost
     from reskeras.experiments.reproduce import PLACE, all_prepared, opened_replicas, prepared, reproduce, reproduce_all
     from reskeras.experiments.suite import TURNS
 
@@ -116,9 +119,15 @@ def command(
     if not as_json:
         for each in ready[: 0 if everything else 1]:
             heading(each.suite.title, each.suite.source)
-            prose(each.suite.expects)
-        _echo_cost(ready, scale, out, data_dir, replicas, tell)
-        echo()
+            prose(f"Expected: {each.suite.expects}")
+    if dry_run or not as_json:
+        # at the smoke scale measuring would take longer than the trainings
+        expected = cost(ready, out, data_dir, None if scale == "smoke" else replicas, tell)
+        if as_json:
+            emit_json(asdict(expected))
+        else:
+            _echo_cost(expected, len(ready) > 1)
+            echo()
     if dry_run:
         return
     place = Path(out or PLACE)
@@ -153,22 +162,11 @@ def _split(rows: tuple[str, ...], suite: str) -> list[str]:
     return [name.strip() for typed in rows for name in ([typed] if typed in known else typed.split(","))]
 
 
-def _echo_cost(
-    ready: Sequence[Prepared],
-    scale: str,
-    out: Path | None,
-    data_dir: Path | None,
-    replicas: Replicas,
-    tell: Callable[[str], None],
-) -> None:
+def _echo_cost(expected: Cost, several: bool) -> None:
     """What is to be trained, and how long that takes: a line for each training where there are several suites."""
-    from reskeras.experiments.cost import cost
-
-    # at the smoke scale measuring would take longer than the trainings
-    expected = cost(ready, out, data_dir, None if scale == "smoke" else replicas, tell)
     if not expected.trainings:
         return
-    if len(ready) > 1:
+    if several:
         table(
             [Column("suite"), Column("row"), Column("seed", right=True), Column("minutes left", right=True)],
             [[each.suite, each.row, str(each.seed), _minutes(each)] for each in expected.trainings],

@@ -31,6 +31,12 @@ def memory(system: Path = SYSTEM) -> int:
     return min(limit for limit in limits if limit is not None and 0 < limit < UNLIMITED)
 
 
+def used_seconds(system: Path = SYSTEM) -> float:
+    """Seconds of processor time that everything on this machine has used since its start; 0 where it does not tell."""
+    user, nice, kernel = (_number(_word(system / "proc" / "stat", place)) or 0 for place in (1, 2, 3))
+    return (user + nice + kernel) / os.sysconf("SC_CLK_TCK")
+
+
 def _quotas(system: Path) -> Iterator[tuple[int, int]]:
     """(quota, period) of processor time in microseconds, for each control group that limits it."""
     for folder in _groups(system, CPU):

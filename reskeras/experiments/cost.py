@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from reskeras.errors import ReskerasError, first_line
 from reskeras.experiments.reproduce import PLACE, Prepared, is_finished, place_of
 from reskeras.experiments.suite_rows import TrainedRow, label_of
 from reskeras.files import local_path, write_json
+from reskeras.machine import used_seconds
 from reskeras.run_provenance import provenance
 from reskeras.runs import RunFolder
 from reskeras.stored import read_json
@@ -20,6 +23,7 @@ from reskeras.tasks.task import find_task
 from reskeras.training.job import Job
 from reskeras.training.strategy import Replicas
 
+BUSY = 0.5  # cores of other work beside which a measured step says nothing
 BACKWARD = 3  # a training step counts as three forward passes
 SPEEDS_FILE = "speeds.json"
 
@@ -132,14 +136,36 @@ def _epoch_seconds(
     rates = read_json(path, "reproduce", dict[str, float]) if path.is_file() else {}
     if key not in rates and replicas is not None:
         tell(f"measuring a step of {row.name}")
+        beside = _Beside()
         try:
             rates[key] = training_rate(work.job, replicas)
         except (ReskerasError, tf.errors.OpError) as error:
             tell(f"a step of {row.name} failed: {first_line(error)}")
             return None
         keras.backend.clear_session()
-        write_json(path, rates)
+        if (cores := beside.cores) < BUSY:
+            write_json(path, rates)
+        else:  # it is measured again the next time
+            tell(f"other work used {cores:.1f} cores meanwhile, so that the time of {row.name} is too long")
     return work.images / rates[key] if key in rates else None
+
+
+class _Beside:
+    """What else the machine has done since this was made."""
+
+    def __init__(self) -> None:
+        self.began = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        own = os.times()
+        return time.monotonic(), used_seconds() - sum(own[:4])
+
+    @property
+    def cores(self) -> float:
+        """Cores that other processes used, on average."""
+        elapsed, used = (now - before for now, before in zip(self._now(), self.began, strict=True))
+        return max(used / elapsed, 0.0)
 
 
 def _seconds(run: Path) -> list[float]:

@@ -11,7 +11,7 @@ from reskeras.experiments.records import COLUMNS, RunRecord
 from reskeras.experiments.right_images import RightImages
 from reskeras.experiments.statistics import Statistics
 from reskeras.experiments.suite import FindingSpec, SuiteSpec, read_scale
-from reskeras.experiments.verdicts import Side, Verdict, judge, pooled_deviation
+from reskeras.experiments.verdicts import Side, Verdict, judge, pooled_spread
 from reskeras.printable import short_repr
 
 
@@ -63,9 +63,10 @@ class SuiteResult:
         return next((row for row in self.rows if row.row == name), None)
 
     def findings(self) -> list[tuple[FindingSpec, Verdict]]:
-        """Every finding on rows that exist at this scale, and what became of it here."""
+        """Every finding on rows that exist at this scale, and what became of it here; those not measured last."""
         there = {row.row for row in self.suite.rows if not self.scale or row.runs_at(read_scale(self.scale))}
-        return [(each, self._verdict(each)) for each in self.suite.findings if {each.less, each.more} <= there]
+        found = [(each, self._verdict(each)) for each in self.suite.findings if {each.less, each.more} <= there]
+        return sorted(found, key=lambda each: each[1].word == "not measured")
 
     def _verdict(self, finding: FindingSpec) -> Verdict:
         less, more = (self.row(name) for name in (finding.less, finding.more))
@@ -76,9 +77,13 @@ class SuiteResult:
             return Verdict("undecided", "the two rows are the same network at this scale")
         both = [side.found for side in pair if side]
         table = [found for row in self.rows if (found := row.statistics(finding.by))]
-        # rows may vary differently: seeds of plain-56 are twelve points apart, those of resnet-56 a tenth of one
-        known = both if any(each.count > 1 for each in both) else table
-        return judge(pair[0], pair[1], finding.by, pooled_deviation(known, finding.by))
+        # rows may vary differently: seeds of plain-56 are twelve points apart, those of resnet-56 a tenth of one. Of a
+        # row with a single seed nothing is known, so that it is taken to vary as the table does, if that is more
+        spread = pooled_spread(both, finding.by)
+        if any(each.count == 1 for each in both):
+            known = [each for each in (spread, pooled_spread(table, finding.by)) if each]
+            spread = max(known, key=lambda each: each.deviation, default=None)
+        return judge(pair[0], pair[1], finding.by, spread)
 
     def views_of(self, row: RowResult) -> dict[str, Any] | None:
         """How the row's own test images are looked at, where that is not the suite's way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,7 +13,8 @@ from typing import Any
 
 from reskeras.analysis.analysis import SUMMARY_FILE, read_analysis
 from reskeras.documents.validation import validated
-from reskeras.errors import failure
+from reskeras.errors import ReskerasError, failure
+from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.right_images import RightImages
@@ -57,8 +59,11 @@ def read_result(folder: str | Path) -> SuiteResult:
     try:
         epochs = _read_epochs(place / EPOCHS_FILE)
         rows = [_read_row(row, place, epochs) for row in data["rows"]]
-        return SuiteResult(data["suite"], validated(SuiteSpec, data["spec"]), data["scale"], rows)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+        result = SuiteResult(data["suite"], validated(SuiteSpec, data["spec"]), data["scale"], rows)
+        for show in (result.table, result.runs_table, result.findings, result.differences):
+            show()  # what does not hold together fails here
+        return result
+    except (ReskerasError, OSError, ValueError, TypeError, LookupError, AttributeError, csv.Error) as error:
         raise failure(f"report: {path} is broken: {error}") from error
 
 
@@ -89,9 +94,19 @@ def _read_row(row: Mapping[str, Any], folder: Path, epochs: Mapping[tuple[str, i
     if "records" not in row:
         records = {seed: RunRecord.of(Run(run)) for seed, run in runs.items() if Path(run).is_dir()}
     right = {int(seed): as_shape(found, dict[str, RightImages]) for seed, found in row.get("right", {}).items()}
-    figures = {int(seed): found for seed, found in row["figures"].items()}
+    figures = {
+        int(seed): {name: _figure(name, found[name]) for name in found} for seed, found in row["figures"].items()
+    }
     found = RowResult(name, row["published"], row["differences"], figures, runs, right, records, row["error"])
     return as_shape(found, RowResult)
+
+
+def _figure(name: str, value: Any) -> float:
+    """A measure of a run; a share of more than 1 is none."""
+    value = as_shape(value, float)
+    if not math.isfinite(value) or abs(value) > (1 if MEASURES[name].percent else 1e15):
+        raise ValueError(f"{name}: {value!r} is not a figure")
+    return value
 
 
 def _place(folder: Path, row: str, seed: int) -> Path:
@@ -103,8 +118,11 @@ def _table(result: SuiteResult) -> list[list[Any]]:
     for row in result.rows:
         for name in result.suite.measures:
             if found := row.statistics(name):
-                numbers = [found.median, found.mean, found.deviation, found.count]
-                table.append([row.row, name, row.published.get(name, ""), *numbers, "; ".join(row.differences)])
+                printed = row.published.get(name, "")
+                if MEASURES[name].percent and not isinstance(printed, str):
+                    printed /= 100  # printed in per cent
+                numbers = [found.median, found.mean, found.deviation if found.count > 1 else "", found.count]
+                table.append([row.row, name, printed, *numbers, "; ".join(row.differences)])
     return table
 
 
@@ -125,5 +143,7 @@ def _read_epochs(path: Path) -> dict[tuple[str, int], list[dict[str, Any]]]:
     for line in csv.DictReader(io.StringIO(read_text(path, "report"))) if path.is_file() else ():
         run = (line.pop("row").removeprefix("'"), int(line.pop("seed")))
         numbers = {name: float(value) for name, value in line.items() if value}
+        if not all(map(math.isfinite, numbers.values())) or not 1 <= numbers["epoch"] <= 100_000:
+            raise ValueError(f"{EPOCHS_FILE}: epoch {len(found.get(run, ())) + 1} of {run[0]}, seed {run[1]}")
         found.setdefault(run, []).append({**numbers, "epoch": int(numbers["epoch"])})
     return found

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FEWEST = 25  # images on which two networks must differ for the normal approximation of McNemar's test
+FEWEST = 25  # images on which rows of several runs must differ for the normal approximation of their test
+
+
+class Untested(ValueError):
+    """Why two rows cannot be compared image by image."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class RightImages:
     images: int
     bits: str
     labels: str
+
+    def __post_init__(self) -> None:
+        self.right()
 
     @classmethod
     def of(cls, right: np.ndarray, labels: np.ndarray) -> RightImages:
@@ -36,19 +43,26 @@ class RightImages:
         return np.unpackbits(packed, count=self.images).astype(bool)
 
 
-def chance_of_difference(one: Sequence[RightImages], other: Sequence[RightImages]) -> float | None:
+def chance_of_difference(one: Sequence[RightImages], other: Sequence[RightImages]) -> float:
     """McNemar's test: the probability (two-sided) that two networks which are right equally often differ by as much as
-    these do on the same images; None where the images are not the same, or the two differ on fewer than 25.
+    these do on the same images; Untested where nothing can be said.
 
-    Each network may be given by several runs. What is tested is the mean difference per image, by the normal
-    approximation of its sign-flip distribution, which for one run each is McNemar's test without correction
-    (Psychometrika 12, 1947). Its sample is the images; what another seed would change is not in it.
+    For one run each it is exact (Psychometrika 12, 1947): of the images on which the two differ, each is as likely to
+    be right by one as by the other. For several runs, what is tested is the mean difference per image, by the normal
+    approximation of its sign-flip distribution. The sample is the images; what another seed would change is not in it.
     """
+    if not one or not other:
+        raise Untested("it was not kept which images they had right")
     if len({(each.images, each.labels) for each in (*one, *other)}) != 1:
-        return None
+        raise Untested("they were not tested on the same images")
     means = [np.mean([each.right() for each in runs], axis=0) for runs in (one, other)]
     differences = means[0] - means[1]
-    if np.count_nonzero(differences) < FEWEST:
-        return None
+    count = np.count_nonzero(differences)
+    if len(one) == len(other) == 1:
+        from scipy.stats import binomtest
+
+        return float(binomtest(np.count_nonzero(differences > 0), count).pvalue) if count else 1.0
+    if count < FEWEST:
+        raise Untested(f"their runs differ on {count} images, fewer than {FEWEST}")
     score = float(differences.sum() / math.sqrt(np.square(differences).sum()))
     return math.erfc(abs(score) / math.sqrt(2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reskeras.experiments.measures import MEASURES
-from reskeras.experiments.right_images import FEWEST, RightImages, chance_of_difference
+from reskeras.experiments.right_images import RightImages, Untested, chance_of_difference
 from reskeras.experiments.statistics import Statistics
 
 Word = Literal["came out", "reversed", "undecided", "not measured"]
@@ -32,42 +32,61 @@ class Side:
     right: Sequence[RightImages] = ()
 
 
-def pooled_deviation(rows: Iterable[Statistics], measure: str) -> float | None:
-    """The standard deviation between seeds, pooled over the `rows` that have several; at least what the measure is
-    known to vary by. None where nothing says how much seeds vary. Counts do not vary."""
+@dataclass(frozen=True)
+class Spread:
+    """The standard deviation between seeds, from so many degrees of `freedom`: 0 where it is assumed."""
+
+    deviation: float
+    freedom: int
+
+    def in_words(self, measure: str) -> str:
+        """What it is known from."""
+        if self.freedom:
+            return f"{self.freedom} degree{'s' * (self.freedom > 1)} of freedom"
+        return f"assuming that seeds vary by {_step(self.deviation, measure)}"
+
+
+def pooled_spread(rows: Iterable[Statistics], measure: str) -> Spread | None:
+    """How much seeds vary, pooled over the `rows` that have several; at least what the measure is assumed to vary by.
+    None where nothing says so. Counts do not vary."""
     several = [each for each in rows if each.count > 1]
-    freedom = sum(each.count - 1 for each in several)
-    pooled = math.sqrt(sum((each.count - 1) * each.deviation**2 for each in several) / freedom) if freedom else None
-    if MEASURES[measure].counted:
-        return 0.0
-    return max(pooled or 0.0, MEASURES[measure].varies) or pooled
+    freedom, assumed = sum(each.count - 1 for each in several), MEASURES[measure].varies
+    pooled = math.sqrt(sum((each.count - 1) * each.deviation**2 for each in several) / freedom) if freedom else 0.0
+    if MEASURES[measure].counted or assumed > pooled:
+        return Spread(assumed, 0)
+    return Spread(pooled, freedom) if freedom else None
 
 
-def judge(less: Side, more: Side, measure: str, deviation: float | None) -> Verdict:
+def judge(less: Side, more: Side, measure: str, spread: Spread | None) -> Verdict:
     """Whether `less` is below `more`: only where the difference of their means exceeds twice its standard error, by the
-    `deviation` between seeds, and where the images say so too if the measure has any (McNemar's test, p < 0.05)."""
+    `spread` of seeds, and where the images say so too if the measure has any (McNemar's test, p < 0.05)."""
     shown = MEASURES[measure].shown
     figures = " and ".join(f"{shown(each.found.mean)} ({each.row})" for each in (less, more))
     told = [f"{measure.replace('_', ' ')} {figures}{_runs(less, more)}"]
     if shown(less.found.mean) == shown(more.found.mean):
         return Verdict("undecided", f"{told[0]}; equal")
-    if deviation is None:
+    if spread is None:
         return Verdict("undecided", f"{told[0]}; no row has several seeds, which would say how much they vary")
     difference = more.found.mean - less.found.mean
-    needed = 2 * deviation * math.sqrt(1 / less.found.count + 1 / more.found.count)
+    needed = 2 * spread.deviation * math.sqrt(1 / less.found.count + 1 / more.found.count)
     if not MEASURES[measure].counted:
         told.append(
-            f"a difference of {_step(abs(difference), measure)}, of which {_step(needed, measure)} may be chance"
+            f"a difference of {_step(abs(difference), measure)}, twice its standard error being "
+            f"{_step(needed, measure)} ({spread.in_words(measure)})"
         )
     decided = abs(difference) > needed
     if MEASURES[measure].by_image:
-        chance = chance_of_difference(less.right, more.right) if less.right and more.right else None
-        told.append(_mcnemar(chance))
-        decided = decided and chance is not None and chance < SIGNIFICANT
+        try:
+            chance = chance_of_difference(less.right, more.right)
+            told.append(f"McNemar's test: p {'< 0.001' if chance < 0.001 else f'= {chance:.3f}'}")
+            decided = decided and chance < SIGNIFICANT
+        except Untested as reason:
+            told.append(f"no test on the images, because {reason}")
+            decided = False
     if not decided:
         return Verdict("undecided", "; ".join(told))
-    if less.found.count == more.found.count == 1 and not MEASURES[measure].counted:
-        told.append("these two networks differ; of the architectures one seed each says little")
+    if min(less.found.count, more.found.count) == 1 and not MEASURES[measure].counted:
+        told.append("these networks differ; of their architectures a single seed says little")
     return Verdict("came out" if difference > 0 else "reversed", "; ".join(told))
 
 
@@ -80,9 +99,3 @@ def _runs(less: Side, more: Side) -> str:
 
 def _step(difference: float, measure: str) -> str:
     return f"{100 * difference:.2f} points" if MEASURES[measure].percent else f"{difference:.3f}"
-
-
-def _mcnemar(chance: float | None) -> str:
-    if chance is None:
-        return f"McNemar's test needs {FEWEST} images on which the two differ"
-    return f"McNemar's test: p {'< 0.001' if chance < 0.001 else f'= {chance:.3f}'}"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 
 import reskeras
 from reskeras.experiments.page import page_of_suite
+from reskeras.experiments.results import RowResult, SuiteResult
+from reskeras.experiments.results_folder import _table as table_of
 from reskeras.experiments.results_folder import read_result
 from reskeras_cli.main import commands
 
@@ -91,12 +94,52 @@ def test_results_of_earlier_versions_take_their_records_from_the_runs(written, t
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("seconds", "minutes"),
+        lambda text: re.sub(r",1,", ",-1e23,", text, count=1),
+        lambda text: text.replace("\n-resnet,0,1,", "\n-resnet,0,inf,").replace(",0,1,", ",0,nan,"),
+    ],
+)
+def test_broken_tables_of_epochs_are_told_in_a_line(written, tmp_path, change):
+    place, _ = written
+    shutil.copytree(place / "mine" / "smoke", tmp_path / "broken")
+    path = tmp_path / "broken" / "epochs.csv"
+    changed = change(path.read_text())
+    assert changed != path.read_text()
+    path.write_text(changed)
+    shown = ask("report", tmp_path / "broken")
+    assert shown.exit_code == 1, shown.output
+    assert "results.json is broken" in shown.stderr and "Traceback" not in shown.output
+
+
+def test_a_table_has_shares_throughout_and_no_deviation_of_a_single_run(written):
+    place, result = written
+    with open(place / "mine" / "smoke" / "results.csv", newline="") as file:
+        [line, *_] = csv.DictReader(file)
+    assert float(line["published"]) == 0.0875
+    assert float(line["deviation"]) == result.rows[0].statistics("test_error").deviation
+    single = RowResult("plain 8", {}, figures={0: {"test_error": 0.5}})
+    [_, [*_, deviation, count, _]] = table_of(SuiteResult("mine", result.suite, "smoke", [single]))
+    assert (deviation, count) == ("", 1)
+
+
+@pytest.mark.parametrize(
     ("break_it", "why"),
     [
         (lambda data: data["rows"][0].pop("figures"), "figures"),
         (lambda data: data["rows"][0]["right"]["0"]["test"].update(images="many"), "images"),
         (lambda data: data["rows"][0]["records"]["0"].pop("facts"), "facts"),
         (lambda data: data.pop("spec"), "spec"),
+        (lambda data: data.update(rows=[]), ""),
+        (lambda data: data["rows"][0]["figures"]["0"].update(test_error=None), "number"),
+        (lambda data: data["rows"][0]["figures"]["0"].update(test_error=float("nan")), "test_error: nan"),
+        (lambda data: data["rows"][0]["figures"]["0"].update(test_error=-3), "test_error: -3"),
+        (lambda data: data["rows"][0]["figures"]["0"].update(response=1e300), "response: 1e+300"),
+        (lambda data: data["rows"][0]["right"]["0"]["test"].update(bits="AA"), "bits"),
+        (lambda data: data["rows"][0]["right"]["0"]["test"].update(images=10**12), "images"),
+        (lambda data: data["rows"][0]["records"]["0"]["recipe"].update(epochs="x"), "epochs"),
+        (lambda data: data.update(scale="huge"), "huge"),
     ],
 )
 def test_broken_results_are_told_in_a_line(written, tmp_path, break_it, why):

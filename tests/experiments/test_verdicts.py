@@ -1,15 +1,18 @@
 """Verdicts on findings: what seeds and test images leave open is undecided; McNemar's test against its definition."""
 
+import math
+
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, t
 
 from reskeras.documents.validation import validated
+from reskeras.experiments.page import VERDICTS
 from reskeras.experiments.results import RowResult, SuiteResult
-from reskeras.experiments.right_images import RightImages, chance_of_difference
+from reskeras.experiments.right_images import RightImages, Untested, chance_of_difference
 from reskeras.experiments.statistics import Statistics
 from reskeras.experiments.suite import SuiteSpec
-from reskeras.experiments.verdicts import pooled_deviation
+from reskeras.experiments.verdicts import Spread, pooled_spread
 
 IMAGES = 10_000
 
@@ -76,18 +79,35 @@ def test_a_difference_must_exceed_twice_its_standard_error(a, b, word):
     assert verdict(a=a, b=b).word == word
 
 
-def test_the_deviation_is_that_of_the_two_rows_or_else_pooled_over_all_that_have_several_seeds():
+def test_the_deviation_is_that_of_the_two_rows_or_of_the_table_where_one_has_a_single_seed():
     assert verdict(a=[5.0], b=[6.0]).word == "came out"
     assert verdict(a=[5.0], b=[6.0], c=[4.0, 6.0]).word == "undecided"
-    assert verdict(a=[5.0, 5.0], b=[6.0], c=[4.0, 6.0]).word == "came out"
+    assert verdict(a=[5.0, 5.0], b=[6.0, 6.0], c=[4.0, 6.0]).word == "came out"
+    assert verdict(a=[5.0, 5.0], b=[6.0], c=[4.0, 6.0]).word == "undecided"
+    assert verdict(a=[4.0, 6.0], b=[8.4], c=[5.0, 5.0]).word == "undecided"  # the two rows' own is more
     assert verdict(a=[4.0, 6.0], b=[6.0, 6.0], c=[5.0, 5.0]).word == "undecided"
     several = [Statistics.of(values) for values in ([0.04, 0.06, 0.08], [0.05, 0.06], [0.9])]
     squares = sum(((np.array(each) - np.mean(each)) ** 2).sum() for each in ([0.04, 0.06, 0.08], [0.05, 0.06]))
-    assert pooled_deviation(several, "test_error") == pytest.approx(np.sqrt(squares / 3))
-    assert pooled_deviation(several[2:], "test_error") == 0.0016
-    assert pooled_deviation(several[2:], "removed_error") is None
-    assert pooled_deviation(several[2:], "response") is None
-    assert pooled_deviation(several, "parameters") == 0
+    assert pooled_spread(several, "test_error") == Spread(pytest.approx(np.sqrt(squares / 3)), 3)
+    assert pooled_spread(several[2:], "test_error") == Spread(0.0016, 0)
+    assert pooled_spread([Statistics.of([0.05, 0.0501])], "test_error") == Spread(0.0016, 0)
+    assert pooled_spread(several[2:], "removed_error") is None
+    assert pooled_spread(several[2:], "response") is None
+    assert pooled_spread(several, "parameters") == Spread(0, 0)
+
+
+def test_it_is_told_what_the_deviation_is_known_from():
+    assert (
+        "twice its standard error being 0.45 points (assuming that seeds vary by 0.16 points)"
+        in verdict(a=[5.0], b=[6.0]).why
+    )
+    assert "(2 degrees of freedom)" in verdict(a=[4.0, 6.0], b=[6.0, 8.0]).why
+    assert "(1 degree of freedom)" in verdict(a=[4.0, 6.0], b=[12.0]).why
+
+
+def test_the_page_says_how_weak_the_rule_is():
+    assert [round(10 * 2 * t.sf(2, freedom)) for freedom in (1, 2)] == [3, 2]
+    assert "three times in ten, with two twice in ten" in VERDICTS
 
 
 def test_a_measure_without_a_known_deviation_is_undecided_until_a_row_has_two_seeds():
@@ -101,10 +121,11 @@ def test_counts_do_not_vary():
     assert verdict("parameters", a=[100.0], b=[100.0]).word == "undecided"
 
 
-def test_one_seed_a_side_says_that_networks_differ_not_architectures():
-    assert "these two networks differ" in verdict(a=[5.0], b=[6.0]).why
-    assert "these two networks differ" not in verdict(a=[5.0, 5.1], b=[6.0]).why
-    assert "these two networks differ" not in verdict(a=[5.0], b=[5.1]).why
+def test_a_single_seed_says_that_networks_differ_not_architectures():
+    assert "these networks differ" in verdict(a=[5.0], b=[6.0]).why
+    assert "these networks differ" in verdict(a=[5.0, 5.1], b=[6.0]).why
+    assert "these networks differ" not in verdict(a=[5.0, 5.1], b=[6.0, 6.1]).why
+    assert "these networks differ" not in verdict(a=[5.0], b=[5.1]).why
 
 
 def test_an_error_needs_the_images_to_differ_as_well():
@@ -116,22 +137,28 @@ def test_an_error_needs_the_images_to_differ_as_well():
     assert verdict("test_error", chance, a=[50.0], b=[1.0]).word == "reversed"
     noisy = {"a": [images((0, 2000))], "b": [images((2000, 4100))]}  # 2,000 and 2,100: z = 1.56
     told = verdict("test_error", noisy, a=[20.0], b=[21.0])
-    assert told.word == "undecided" and "McNemar's test: p = 0.118" in told.why
-    assert verdict("test_error", None, a=[5.0], b=[6.0]).word == "undecided"
+    assert told.word == "undecided" and "McNemar's test: p = 0.122" in told.why
+    without = verdict("test_error", None, a=[5.0], b=[6.0])
+    assert without.word == "undecided" and "because it was not kept which images they had right" in without.why
     other = {"a": [images((0, 500))], "b": [images((0, 600), labels=1)]}
-    assert verdict("test_error", other, a=[5.0], b=[6.0]).word == "undecided"
+    elsewhere = verdict("test_error", other, a=[5.0], b=[6.0])
+    assert elsewhere.word == "undecided" and "because they were not tested on the same images" in elsewhere.why
 
 
-@pytest.mark.parametrize(("one", "other"), [(30, 50), (200, 260), (500, 500), (25, 0)])
-def test_for_one_run_each_the_chance_is_that_of_mcnemars_chi_square(one, other):
+@pytest.mark.parametrize(("one", "other"), [(30, 50), (200, 260), (500, 500), (20, 0), (3, 1), (0, 0)])
+def test_for_one_run_each_the_chance_is_that_of_a_coin(one, other):
     first, second = images((0, one)), images((one, one + other))
-    expected = chi2.sf((one - other) ** 2 / (one + other), 1)
-    assert chance_of_difference([first], [second]) == pytest.approx(expected, rel=1e-9)
-    assert chance_of_difference([second], [first]) == pytest.approx(expected, rel=1e-9)
+    count = one + other
+    ways = sum(math.comb(count, heads) for heads in range(count + 1) if abs(2 * heads - count) >= abs(one - other))
+    assert chance_of_difference([first], [second]) == pytest.approx(ways / 2**count, rel=1e-9)
+    assert chance_of_difference([second], [first]) == pytest.approx(ways / 2**count, rel=1e-9)
+    if count > 400:  # McNemar's own approximation
+        assert ways / 2**count == pytest.approx(chi2.sf((abs(one - other) - (one != other)) ** 2 / count, 1), rel=0.02)
 
 
-def test_fewer_than_25_images_that_differ_say_nothing():
-    assert chance_of_difference([images((0, 24))], [images((0, 0))]) is None
+def test_several_runs_that_differ_on_fewer_than_25_images_say_nothing():
+    with pytest.raises(Untested, match="differ on 24 images, fewer than 25"):
+        chance_of_difference([images((0, 24))] * 2, [images((0, 0))])
 
 
 def test_several_runs_are_tested_by_the_mean_of_each_image():
