@@ -16,7 +16,7 @@ define installed
 	touch $@
 endef
 
-.PHONY: setup demo test test-slow test-peers lint bench bench-accelerator clean
+.PHONY: setup demo test test-slow test-peers lint bench bench-detection bench-accelerator clean
 
 setup: $(INSTALLED)
 
@@ -57,6 +57,10 @@ bench: setup  ## side-by-side timings, about 40 minutes on an idle machine; docs
 	$(BIN)/python -m benchmarks.depth
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.report
+
+bench-detection: $(PEERS)/.installed  ## detectors beside torchvision's; docs/benchmarks.md
+	$(PEERS)/bin/python -m benchmarks.detection
+	$(PEERS)/bin/python -m benchmarks.report
 
 bench-accelerator: setup  ## one GPU in eight minutes; without one a tiny form that only shows that it runs
 	test ! -e /proc/driver/nvidia/version || \

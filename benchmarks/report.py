@@ -12,7 +12,7 @@ from benchmarks.results import FOLDER, published
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-ORDER = ("throughput", "epochs", "pipeline", "depth", "accelerator")
+ORDER = ("throughput", "detection", "epochs", "pipeline", "depth", "accelerator")
 COLOURS = {"reskeras": "#0b6e4f", "stock": "#b0b0b0", "PyTorch": "#d1603d", "keras": "#7a7a7a"}
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.detectors import detector_steps
+
 Steps = Callable[[int], float]  # number of steps to seconds
 
 CLASSES = {"resnet-50": 1000}
@@ -127,7 +129,12 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print
     facts = json.loads(sys.argv[1])
     library = facts.pop("library")
-    run = torch_steps(**facts) if library == "torch" else keras_steps(library, **facts)
+    if library == "torch":
+        run = torch_steps(**facts)
+    elif library == "detectors":
+        run = detector_steps(**facts)
+    else:
+        run = keras_steps(library, **facts)
     run(2)
     print("ready", file=answers, flush=True)
     for line in sys.stdin:

@@ -17,7 +17,8 @@ from .run_options import data_options, numbers_by_name, run_argument
     "export",
     epilog="\b\nExamples:\n"
     "  reskeras detect export saved_models/resnet-18-detector-bccd\n"
-    "  reskeras detect export saved_models/resnet-18-detector-bccd --tolerance serving=0.01 --no-timing",
+    "  reskeras detect export saved_models/resnet-18-detector-bccd --tolerance serving=0.01 --no-timing\n"
+    "  reskeras detect export saved_models/fasterrcnn --to torchvision-state-dict --data voc:VOC2007",
 )
 @run_argument
 @click.option(
@@ -49,8 +50,8 @@ def command(
     """Export a detector's best model, and compare each artefact with it on real test images, detection by detection.
 
     Artefacts take whole image files (JPEG or PNG) and return boxes in pixels of the image, scores and class names;
-    decoding, scaling and non-maximum suppression are included. An artefact that differs by more than its tolerance is
-    set aside as rejected, and the exit status is 1.
+    decoding, scaling and non-maximum suppression are included. Weights for torchvision are compared in its own
+    detector. An artefact that differs by more than its tolerance is set aside as rejected, and the exit status is 1.
     """
     allowed = numbers_by_name("tolerance", tolerances, "serving=0.01")
     from reskeras.tasks.detection.run import DetectorRun

@@ -214,6 +214,8 @@ def _canvas_fact(plan: DetectorPlan) -> tuple[str, str, str]:
         return "canvas", shape_text(plan.input_shape), "images are scaled to fit it"
     shorter, longer = resize.sides
     every = f"the largest of {', '.join(map(shape_text, plan.canvases))}; " if len(plan.canvases) > 1 else ""
+    if resize.multiple:
+        every = f"the largest of {len(plan.canvases)}, whose sides are multiples of {resize.multiple}; "
     how = f"images have a shorter side of {shorter} and a longer one of at most {longer}"
     return "canvas", shape_text(plan.input_shape), f"{every}{how}"
 

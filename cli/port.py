@@ -16,6 +16,7 @@ from .output import command_line, echo, emit_json, note
     "  reskeras port ResNet50 --out saved_models/resnet50\n"
     "  reskeras port resnet18.safetensors --classes imagenet.txt\n"
     "  reskeras port my_model.keras --size 160\n"
+    "  reskeras port fasterrcnn.pth --architecture torchvision:fasterrcnn_resnet50_fpn.COCO_V1\n"
     "  reskeras port weights.h5 --as ResNet101V2",
 )
 @click.argument("source")
@@ -46,6 +47,13 @@ from .output import command_line, echo, emit_json, note
     help="Pixel normalisation that the weights expect: caffe, tf, torch, unit (divided by 255) or raw.  "
     "[default: the model's own or the library's, else unit]",
 )
+@click.option(
+    "--batch-norm-epsilon",
+    type=float,
+    metavar="NUMBER",
+    help="Epsilon of a state dict's batch norms, which it does not hold: 0 for torchvision's "
+    "fasterrcnn_resnet50_fpn.COCO_V1 and what was fine-tuned from it.  [default: the architecture's, else 1e-05]",
+)
 @click.option("--fold-biases", is_flag=True, help="Fold biases before batch norms into their means.")
 @click.option("--without-proof", is_flag=True, help="Keep the run if the source cannot be run for verification.")
 @click.option(
@@ -62,6 +70,7 @@ def command(
     classes: Path | None,
     size: int | None,
     normalise: str | None,
+    batch_norm_epsilon: float | None,
     fold_biases: bool,
     without_proof: bool,
     out: Path | None,
@@ -70,13 +79,15 @@ def command(
     """Convert SOURCE, a network trained elsewhere, to a run.
 
     SOURCE is a network of keras.applications to download (ResNet50, 101, 152, their V2, InceptionResNetV2), a Keras
-    model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth). A Keras model is
-    recognised by what it computes, weights alone by names and shapes. Both networks are then run on the same random
-    images, and the port is rejected if a logit differs by more than 1e-4 of the largest. A state dict does not describe
-    its whole network: it is verified only if --architecture names it and that library is installed. Nothing in a file
-    is executed.
+    model (.keras, .h5), or weights of torchvision's or timm's residual networks (.safetensors, .pth), torchvision's
+    Faster R-CNN on a ResNet's feature pyramid among them. A Keras model is recognised by what it computes, weights
+    alone by names and shapes. Both networks are then run on the same random images, and the port is rejected if a logit
+    differs by more than 1e-4 of the largest; a detector's, if given the same proposals a probability or a corner
+    differs by more than 1e-4, or if not 99% of the detections agree. A state dict does not describe its whole network:
+    it is verified only if --architecture names it and that library is installed. Nothing in a file is executed.
     """
     from reskeras.api import port
+    from reskeras.tasks.task import find_task
 
     run = port(
         source,
@@ -86,6 +97,7 @@ def command(
         size=size,
         normalise=normalise,
         fold_biases=fold_biases,
+        batch_norm_epsilon=batch_norm_epsilon,
         with_proof=not without_proof,
         out=out,
     )
@@ -95,12 +107,15 @@ def command(
         emit_json({"run": str(run.path), "network": run.name, **ported})
         return
     echo(f"source     {ported['source']}, named as {ported['layout']}")
-    echo(f"network    {run.name}, {run.folder.spec().describe()}")
+    task, spec = find_task(run.task), run.folder.spec()
+    echo(f"network    {run.name}, {spec.describe()}")
     assumed = "; assumed, the source does not say" if ported["pixels"] == "assumed" else ""
-    echo(f"pixels     {run.preprocessing().describe()}{assumed}")
+    echo(f"pixels     {task.describe_pixels(spec, run.preprocessing())}{assumed}")
+    if ported["note"]:
+        echo(f"note       {ported['note']}")
     _echo_proof(proof)
     echo(f"saved      {run.path}")
-    note(f"next       {command_line('reskeras', 'predict', run.path)} IMAGE...")
+    note(f"next       {command_line(*task.words('predict'), run.path)} IMAGE...")
 
 
 def _echo_proof(proof: dict[str, Any]) -> None:
@@ -108,8 +123,15 @@ def _echo_proof(proof: dict[str, Any]) -> None:
     if proof["difference"] is None:
         echo(f"proof      none: {proof['why_unproven']}")
         return
-    logits = f"logits of {proof['images']} random images differ from those of"
-    share = f"by {proof['difference']:.1e} of the largest (max {proof['tolerance']:.0e})"
+    if "agreement" in proof:
+        logits = f"in {proof['images']} random images, probabilities and corners of its proposals differ from those of"
+        share = (
+            f"by {proof['difference']:.1e} (max {proof['tolerance']:.0e}); {proof['agreement']:.2%} of "
+            f"{proof['detections']} detections agree"
+        )
+    else:
+        logits = f"logits of {proof['images']} random images differ from those of"
+        share = f"by {proof['difference']:.1e} of the largest (max {proof['tolerance']:.0e})"
     if proof["against"]:
         echo(f"proof      {logits} {proof['against']} {share}")
         return

@@ -78,10 +78,14 @@ def echo_object_survey(found: ObjectSurvey) -> None:
 
 
 def echo_canvases(canvases: Sequence[CanvasCount]) -> None:
-    """Print how many images take each canvas of a detector."""
+    """Print how many images take each canvas of a detector, but for canvases that none takes."""
     table(
         [Column("canvas"), Column("training images", right=True), Column("test images", right=True)],
-        [[shape_text(each.canvas), f"{each.train:,}", f"{each.test:,}"] for each in canvases],
+        [
+            [shape_text(each.canvas), f"{each.train:,}", f"{each.test:,}"]
+            for each in canvases
+            if each.train or each.test
+        ],
     )
 
 

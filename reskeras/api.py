@@ -22,7 +22,7 @@ from reskeras.networks.request import network
 from reskeras.porting.foreign_model import read_source
 from reskeras.porting.originals import architecture as read_architecture
 from reskeras.porting.port import class_names
-from reskeras.porting.port import port as ported
+from reskeras.porting.recognise import recognise
 from reskeras.recipes.recipe import Recipe, given
 from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.report.page import write_page
@@ -158,6 +158,7 @@ def port(
     size: int | None = None,
     normalise: str | None = None,
     fold_biases: bool = False,
+    batch_norm_epsilon: float | None = None,
     with_proof: bool = True,
     out: str | Path | None = None,
 ) -> Run:
@@ -168,15 +169,22 @@ def port(
     alone is those of an `application`. An `architecture`, such as timm:resnet50.a1_in1k, says whose a state dict is, as
     a config.json beside it may: the port is then proven against that library's own network. `classes` is a file of
     names (by default what that config.json says, else numbers), `size` that of the square images, `normalise` caffe,
-    tf, torch, unit or raw. The port is compared with its source on the same images and refused (ReskerasError,
-    status 1) when a logit differs by more than 1e-4 of the largest.
+    tf, torch, unit or raw. `batch_norm_epsilon` is that of a state dict, which does not hold it. A Faster R-CNN of
+    torchvision becomes a detector's run. The port is compared with its source on the same images and refused
+    (ReskerasError, status 1) when a logit differs by more than 1e-4 of the largest, or of a detector a probability or a
+    corner, as a share of the image's longer side.
     """
     if isinstance(out, str | Path):
         place_for(out, "")  # refuses an existing folder before anything is read
     count = None if classes is None or application is None else len(class_names(classes, None))
     named = read_architecture(architecture) if architecture else None
-    made = ported(read_source(source, application, count, named), size, normalise, fold_biases, with_proof)
-    names = class_names(classes, made.spec.lower().output_shape[-1], made.labels)
+    found = read_source(source, application, count, named, batch_norm_epsilon)
+    if with_proof:
+        found.asked()  # fails before the work where the source cannot be run
+    known = recognise(found, size)
+    task = find_task(known.spec.task)
+    made = task.port(found, known, known.spec, normalised=normalise, fold_biases=fold_biases, with_proof=with_proof)
+    names = class_names(classes, made.classes, made.labels)
     path = place_for(out, f"{made.name}-ported")
     made.save(path, names)
     return Run(path)

@@ -43,6 +43,9 @@ ARTEFACTS = [
     *OF_CLASSIFIERS,
     *(replace(each, task="multilabel") for each in OF_CLASSIFIERS),
     Artefact("serving", "detection", f"{DETECTOR}:write_served", "SavedModel for TensorFlow Serving"),
+    Artefact(
+        "torchvision-state-dict", "detection", f"{DETECTOR}:write_foreign", "weights for torchvision's Faster R-CNN"
+    ),
 ]
 
 

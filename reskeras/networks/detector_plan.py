@@ -18,7 +18,7 @@ from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_parts import dense_regions, detection_parts, pyramid_parts, region_plan, shared_plan
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.networks.lower import Maker
-from reskeras.networks.resize import Canvas
+from reskeras.networks.resize import Canvas, smallest
 from reskeras.plans.complexity import Complexity, Cost, UnitCost
 from reskeras.plans.operation import Shape
 from reskeras.plans.plan import Plan
@@ -31,10 +31,12 @@ OF_LEVELS = ("rpn", "objectness", "anchor_deltas")  # those that run on each map
 
 @dataclass(frozen=True)
 class Level:
-    """A map that heads run on: its cell (i, j) looks at `offsets` + (i, j) * `stride` pixels of the canvas, where it
-    has anchors of these `sizes`; regions are pooled from it unless it is for proposals alone."""
+    """A map that heads run on: its cell (i, j) looks at `offsets` + (i, j) * `stride` pixels of the canvas. Its anchors
+    of these `sizes` are there, or `steps` pixels of height and width apart; regions are pooled from it unless it is for
+    proposals alone."""
 
     stride: float
+    steps: tuple[float, float]
     offsets: tuple[float, float]
     shape: Shape
     sizes: tuple[float, ...]
@@ -117,12 +119,13 @@ class DetectorPlan:
             fields, (rows, columns, channels) = looks[-1]
             down, across = (each.through(Window(stride=2)) for each in fields)
             looks.append(((down, across), (-(-rows // 2), -(-columns // 2), channels)))
-        sizes, offset = spec.anchors.sizes or (), GEOMETRIES[spec.geometry].offset
+        sizes, geometry, canvas = spec.anchors.sizes or (), GEOMETRIES[spec.geometry], self.canvas
         each = len(sizes) // len(looks)
         return tuple(
             Level(
                 stride=float(fields[0].stride),
-                offsets=(offset(fields[0]), offset(fields[1])),
+                steps=(geometry.step(fields[0], canvas[0], shape[0]), geometry.step(fields[1], canvas[1], shape[1])),
+                offsets=(geometry.offset(fields[0]), geometry.offset(fields[1])),
                 shape=shape,
                 sizes=sizes[number * each : (number + 1) * each],
                 pooled=number < len(self.ends),
@@ -227,7 +230,7 @@ def lower_detector(spec: DetectorSpec) -> DetectorPlan:
         **detection_parts(spec, maker, first, regions),
     )
     _check_counts(plan)
-    for canvas in plan.canvases:
+    for canvas in smallest(plan.canvases):
         _check_canvas(plan, canvas)
     return plan
 
@@ -260,7 +263,8 @@ def _check_canvas(plan: DetectorPlan, canvas: Canvas) -> None:
         (size * ratio**0.5, size / ratio**0.5) for size in spec.anchors.sizes or () for ratio in spec.anchors.ratios
     ]
     inside = GEOMETRIES[spec.geometry].inside  # an anchor with no more than that is neither trained nor proposed
-    if spec.resize and not any(prod(map(min, shape, canvas)) > prod(shape) * inside for shape in shapes):
+    several = spec.resize and not spec.resize.multiple  # the canvases of a multiple are for strips too
+    if several and not any(prod(map(min, shape, canvas)) > prod(shape) * inside for shape in shapes):
         raise ReskerasError(
             f"anchors.sizes: none has more than {inside:.0%} of its area on the canvas of {_by(canvas)}; choose "
             f"smaller sizes than {min(spec.anchors.sizes or ()):g}, or a larger resize.shorter"

@@ -56,7 +56,7 @@ class BatchNormSpec(Spec):
     """Batch normalisation everywhere in the network: moving-average momentum, epsilon, learned scale."""
 
     momentum: Annotated[float, within(0, 1, below=True)] = 0.9
-    epsilon: Annotated[float, within(0, 1, above=True)] = 1e-5
+    epsilon: Annotated[float, within(0, 1)] = 1e-5
     scale: bool = True
 
 

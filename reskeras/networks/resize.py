@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from reskeras.documents.fields import Pixels, Spec
+from reskeras.documents.fields import Pixels, Spec, whole
 
 Canvas = tuple[int, int]  # height and width
 LONGER = Fraction(5, 3)  # the longer side's bound over the shorter's: 1000 for 600 (arXiv:1506.01497 section 3.3)
 PHOTOGRAPH = Fraction(4, 3)  # the aspect of most photographs, which have a canvas of their own
+MOST_CANVASES = 128
+
+
+class Resampling(NamedTuple):
+    """How an image is scaled: its size rounded to whole pixels or `down` to them, and with antialiasing or without."""
+
+    down: bool = False
+    antialias: bool = True
+
+
+ANTIALIASED = Resampling()
 
 
 class ResizeSpec(Spec):
@@ -30,20 +41,46 @@ class ResizeSpec(Spec):
         tuple[tuple[Pixels, Pixels], ...] | None,
         Field(
             min_length=1,
-            max_length=16,
+            max_length=MOST_CANVASES,
             description="Heights and widths; an image is placed on the smallest that holds it. Default: squares, and "
             "aspects of 4/3 and longer/shorter in both directions, rounded up to multiples of the network's stride",
         ),
     ] = None
+    multiple: Annotated[
+        Annotated[int, whole(8, 1024)] | None,
+        Field(
+            description="Canvases are instead all that images need whose sides are rounded up to multiples of so many "
+            "pixels, as torchvision does with an image alone"
+        ),
+    ] = None
+    rounding: Annotated[
+        Literal["nearest", "down"], Field(description="How a scaled side becomes whole pixels; torchvision rounds down")
+    ] = "nearest"
+    antialias: Annotated[
+        bool, Field(description="Average the pixels of an image that is made smaller; torchvision does not")
+    ] = True
 
     @property
     def sides(self) -> Canvas:
         """Largest shorter and longer side of a scaled image."""
         return self.shorter, self.longer or round(self.shorter * LONGER)
 
+    @property
+    def resampling(self) -> Resampling:
+        """How images are scaled."""
+        return Resampling(self.rounding == "down", self.antialias)
+
     @model_validator(mode="after")
     def _holds_every_image(self) -> ResizeSpec:
         shorter, longer = self.sides
+        follow = self._multiples()
+        if follow and len(follow) > MOST_CANVASES:
+            raise ValueError(
+                f"multiple: {self.multiple} makes {len(follow)} canvases of {shorter} and {longer}, more than "
+                f"{MOST_CANVASES}; choose a larger one, or leave it out"
+            )
+        if follow and self.canvases and {*self.canvases} != {*follow}:
+            raise ValueError("canvases: follow from multiple; leave one of the two out")
         if shorter > longer:
             raise ValueError(f"shorter: {shorter} is above longer ({longer}); a shorter side is at most the longer one")
         for wanted in ((shorter, longer), (longer, shorter)):
@@ -57,7 +94,7 @@ class ResizeSpec(Spec):
     def at_stride(self, stride: tuple[int, int]) -> ResizeSpec:
         """The same with everything filled in for a network of that stride, canvases in ascending order of area."""
         shorter, longer = self.sides
-        canvases = self.canvases
+        canvases = self.canvases or self._multiples()
         if canvases is None:
             wide = (shorter, min(round(shorter * PHOTOGRAPH), longer), longer)
             lying = [(shorter, width) for width in wide]
@@ -65,10 +102,25 @@ class ResizeSpec(Spec):
         ordered = sorted(dict.fromkeys(canvases), key=lambda each: (each[0] * each[1], each[0]))
         return self.model_copy(update={"longer": longer, "canvases": tuple(ordered)})
 
+    def _multiples(self) -> tuple[Canvas, ...] | None:
+        """The canvases that follow from `multiple`, if it is set."""
+        if not self.multiple:
+            return None
+        (shorter, longer), step = self.sides, (self.multiple, self.multiple)
+        lying = [(shorter, width) for width in range(shorter, longer)] + [
+            (row, longer) for row in range(1, shorter + 1)
+        ]
+        return tuple({_rounded_up(each, step): None for row in lying for each in (row, row[::-1])})
+
 
 def largest(canvases: tuple[Canvas, ...]) -> Canvas:
     """The canvas of the largest area; of equal ones the widest."""
     return max(canvases, key=lambda each: (each[0] * each[1], each[1]))
+
+
+def smallest(canvases: tuple[Canvas, ...]) -> list[Canvas]:
+    """Those that hold no other."""
+    return [own for own in canvases if not any(other != own and all(map(int.__ge__, own, other)) for other in canvases)]
 
 
 def _rounded_up(canvas: Canvas, stride: tuple[int, int]) -> Canvas:

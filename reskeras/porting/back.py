@@ -15,6 +15,7 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_file
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.inception import InceptionSpec
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.orders import ORDERS
@@ -42,7 +43,7 @@ def write_weights(given: TrainedNetwork, kind: str, path: Path) -> Answers:
         raise ReskerasError(re.sub("^port:", "export:", str(error)), error.status) from error
 
 
-def application_of(spec: AnyNetwork) -> tuple[str, str]:
+def application_of(spec: AnyNetwork | DetectorSpec) -> tuple[str, str]:
     """The network of keras.applications that a spec may be, and its preprocessing mode."""
     if isinstance(spec, InceptionSpec):
         return "InceptionResNetV2", "tf"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from reskeras.plans.nodes import followed
 from reskeras.plans.plan import Plan
 from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import Library, with_weights
+from reskeras.porting.rearranged import Rearranged
 from reskeras.printable import few
 
 Weights = dict[str, np.ndarray]  # by canonical name
 MOST_LISTED = 5
 DEFAULTS = {"bias": 0.0, "gamma": 1.0}  # the values that a layer without them implies
+AS_THEY_ARE: Mapping[str, Rearranged] = MappingProxyType({})
 
 
 def our_weights(
@@ -26,9 +29,10 @@ def our_weights(
     plan: Plan,
     own: Mapping[str, tuple[int, ...]],
     aside: Set[str] = frozenset(),
+    rearranged: Mapping[str, Rearranged] = AS_THEY_ARE,
 ) -> Weights:
     """The source's tensors under our names; `layers` maps operations to its layers, `own` weights to their shapes. The
-    layers `aside` are not part of the network.
+    layers `aside` are not part of the network; the numbers of operations in `rearranged` are in another order there.
 
     A missing bias is 0, a missing scale of a batch norm 1. ReskerasError (status 1) names tensors that are missing,
     unexpected, or of the wrong shape.
@@ -51,6 +55,8 @@ def our_weights(
                     missing.append(theirs)
                 continue
             turned = as_ours(values, each.kind) if source.library.transposed else values
+            if each.name in rearranged:
+                turned = _rearranged(rearranged[each.name], turned)
             if {turned.shape, (1, 1, *turned.shape)} >= {own[name]} or turned.shape == (1, 1, *own[name]):
                 turned = turned.reshape(own[name])  # a dense layer is a 1x1 convolution of one position
             if turned.shape != own[name]:
@@ -67,14 +73,21 @@ def our_weights(
 
 
 def their_tensors(
-    weights: Mapping[str, np.ndarray], library: Library, layers: Mapping[str, str], plan: Plan
+    weights: Mapping[str, np.ndarray],
+    library: Library,
+    layers: Mapping[str, str],
+    plan: Plan,
+    rearranged: Mapping[str, Rearranged] = AS_THEY_ARE,
 ) -> dict[str, np.ndarray]:
-    """Our weights under a library's names; `layers` maps operations to its layers."""
+    """Our weights under a library's names; `layers` maps operations to its layers, and the numbers of those in
+    `rearranged` are in another order there."""
     kinds = {each.name: each.kind for each in with_weights(plan)}
     tensors = {}
     for name, values in weights.items():
         operation, _, role = name.rpartition("/")
         if operation in kinds:
+            if operation in rearranged:
+                values = rearranged[operation].theirs(values)
             theirs = library.tensor(layers[operation], kinds[operation], role)
             tensors[theirs] = np.ascontiguousarray(as_theirs(values) if library.transposed else values)
     return tensors
@@ -86,6 +99,14 @@ def as_ours(values: np.ndarray, kind: str) -> np.ndarray:
         turned = values.transpose(2, 3, 1, 0)
         return turned[0, 0] if kind == "dense" else turned
     return values.T
+
+
+def _rearranged(order: Rearranged, values: np.ndarray) -> np.ndarray:
+    """`values` in our order; as they are where their shape has no such order, so that it is reported."""
+    try:
+        return order.ours(values)
+    except ValueError:
+        return values
 
 
 def as_theirs(values: np.ndarray) -> np.ndarray:
@@ -112,12 +133,18 @@ def without_biases(plan: Plan, weights: Weights, keep: Set[str] = frozenset()) -
 
 
 def with_epsilon(plan: Plan, weights: Weights, epsilon: float) -> Weights:
-    """`weights` for batch norms with `epsilon` instead of the plan's: variance + epsilon is unchanged."""
-    changed = {
-        f"{each.name}/moving_variance": weights[f"{each.name}/moving_variance"] + np.float32(each.epsilon - epsilon)
-        for each in plan.ops()
-        if isinstance(each, op.BatchNorm) and each.epsilon != epsilon
-    }
+    """`weights` for batch norms with `epsilon` instead of the plan's: variance + epsilon is unchanged, or where the
+    variance would be negative the scale, relative to its root."""
+    changed = {}
+    for each in plan.ops():
+        if isinstance(each, op.BatchNorm) and each.epsilon != epsilon:
+            variance, scale = (f"{each.name}/{role}" for role in ("moving_variance", "gamma"))
+            own = weights[variance]
+            if (other := own + np.float32(each.epsilon - epsilon)).min() >= 0:
+                changed[variance] = other
+            else:
+                ratio = np.sqrt((own + epsilon) / (own + each.epsilon))
+                changed[scale] = np.asarray(weights[scale] * ratio, np.float32)
     return {**weights, **changed}
 
 

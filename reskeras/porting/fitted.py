@@ -12,12 +12,13 @@ from reskeras.data.preprocessing import Preprocessing
 from reskeras.errors import ReskerasError
 from reskeras.identification.functional import untrained
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.diff import unit_changes
 from reskeras.plans import operations as op
 from reskeras.plans.plan import Plan
 from reskeras.porting.convert import Weights, with_epsilon, without_biases
 from reskeras.porting.foreign_model import Ask, ForeignModel
-from reskeras.porting.recognise import Recognised
+from reskeras.porting.recognise import Recognised, plan_of
 
 
 class Answers(NamedTuple):
@@ -32,7 +33,7 @@ class TrainedNetwork:
     """A network to export: its spec, its weights by canonical name, its preprocessing, and the names of its
     classes."""
 
-    spec: AnyNetwork
+    spec: AnyNetwork | DetectorSpec
     weights: Mapping[str, np.ndarray]
     preprocessing: Preprocessing
     labels: Sequence[str]
@@ -40,13 +41,13 @@ class TrainedNetwork:
     @property
     def plan(self) -> Plan:
         """The plan that the weights belong to."""
-        return self.spec.lower()
+        return plan_of(self.spec)
 
 
 def fitted(given: TrainedNetwork, known: Recognised, theirs: ForeignModel) -> Weights:
     """Our weights for the network of `theirs`, which then computes the same; ReskerasError where it cannot."""
     plan = given.plan
-    other = replace(known.spec.lower(), input_shape=plan.input_shape)
+    other = replace(known.plan, input_shape=plan.input_shape)
     changes = list(unit_changes(_bare(other), _bare(plan)))
     if changes:
         steps = "; ".join(

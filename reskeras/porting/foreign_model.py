@@ -39,16 +39,17 @@ UNTOLD = "a state dict does not record activation, anti-aliasing, dilation, glob
 UNSAVED = ("draws",)  # of a dropout that counts them
 KERAS_FILES = (".keras", ".h5", ".hdf5")
 ROUNDING = ("float16", "bfloat16")
-Ask = Callable[[np.ndarray], np.ndarray]
+Ask = Callable[[np.ndarray], Any]
 
 
 @dataclass(frozen=True)
 class ForeignModel:
     """Tensors by their own names, and `ask`, the forward pass: float32 images (n, height, width, channels), normalised
-    as the source expects them, to logits (n, classes). It runs the `original`; or, where `why` says why there is none,
-    the default network with these names; or there is none. `published` is the preprocessing and the class
-    names of a state dict's weights, where the library or a file beside them gives them. `model` is a Keras source's
-    model, `size` its (height, width) where it fixes them. `digest` is the file's SHA-256.
+    as the source expects them, to logits (n, classes), or a detector's, see `original_detector.asking`. It runs the
+    `original`; or, where `why` says why there is none, the default network with these names; or there is none.
+    `published` is the preprocessing and the class names of a state dict's weights, where the library or a file beside
+    them gives them, `epsilon` that of its batch norms, where it is given. `model` is a Keras source's model, `size` its
+    (height, width) where it fixes them. `digest` is the file's SHA-256.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ForeignModel:
     model: keras.Model | None = None
     size: tuple[int, int] | None = None
     digest: str | None = None
+    epsilon: float | None = None
 
     def asked(self) -> Ask:
         """`ask`; ReskerasError (status 2) where there is none."""
@@ -77,19 +79,27 @@ class ForeignModel:
 
 
 def read_source(
-    source: Any, application: str | None = None, classes: int | None = None, architecture: Architecture | None = None
+    source: Any,
+    application: str | None = None,
+    classes: int | None = None,
+    architecture: Architecture | None = None,
+    epsilon: float | None = None,
 ) -> ForeignModel:
     """The source of a port: a `keras.Model`, of Keras 3 or `tf_keras`, a file, or one of APPLICATIONS to download.
 
     A file with Keras weights alone needs an `application`, with its number of `classes`; a state dict has an
-    `architecture`, which a CONFIG_FILE beside it may give. Raises ReskerasError: status 2 for what is missing or no
-    source, 1 for what is broken or cannot be downloaded.
+    `architecture`, which a CONFIG_FILE beside it may give, and may need the `epsilon` of its batch norms. Raises
+    ReskerasError: status 2 for what is missing or no source, 1 for what is broken or cannot be downloaded.
     """
     is_object = not isinstance(source, str | PathLike)
-    if architecture and (is_object or Path(source).suffix not in STATE_DICTS):
-        raise ReskerasError(f"architecture: {architecture} is only for state dicts ({', '.join(STATE_DICTS)})")
+    if is_object or Path(source).suffix not in STATE_DICTS:
+        for name, value in (("architecture", architecture), ("batch-norm-epsilon", epsilon)):
+            if value is not None:
+                raise ReskerasError(f"{name}: {value} is only for state dicts ({', '.join(STATE_DICTS)})")
     if is_object:
         return of_keras(source, str(getattr(source, "name", type(source).__name__)))
+    if epsilon is not None and not 0 <= epsilon < 1:
+        raise ReskerasError(f"batch-norm-epsilon: {epsilon:g} is out of range; use a number from 0 to below 1")
     path = local_path(source, "source")
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
@@ -106,9 +116,9 @@ def read_source(
             )
         tensors, digest = read_state_dict(path), _digest(path)
         if architecture or not (beside := architecture_beside(path)):
-            return of_state_dict(tensors, str(path), digest, architecture)
+            return of_state_dict(tensors, str(path), digest, architecture, epsilon)
         try:
-            return of_state_dict(tensors, str(path), digest, beside)
+            return of_state_dict(tensors, str(path), digest, beside, epsilon)
         except ReskerasError as error:
             raise ReskerasError(
                 f"{error} (in {path.with_name(CONFIG_FILE)}, beside the weights; override it with --architecture)",
@@ -184,12 +194,18 @@ def of_keras(model: keras.Model, name: str, digest: str | None = None) -> Foreig
 
 
 def of_state_dict(
-    tensors: Mapping[str, np.ndarray], name: str, digest: str | None = None, architecture: Architecture | None = None
+    tensors: Mapping[str, np.ndarray],
+    name: str,
+    digest: str | None = None,
+    architecture: Architecture | None = None,
+    epsilon: float | None = None,
 ) -> ForeignModel:
     """A PyTorch state dict as a source: run by the library's own network where an `architecture` names it and the
     library is installed; else by the default network for such names, where PyTorch is installed."""
-    source = ForeignModel(name, TORCH, tensors, None, why=UNTOLD, digest=digest)
+    source = ForeignModel(name, TORCH, tensors, None, why=UNTOLD, digest=digest, epsilon=epsilon)
     if architecture is not None:
+        architecture = architecture if epsilon is None else replace(architecture, epsilon=epsilon)
+        source = replace(source, epsilon=architecture.told_epsilon)
         try:
             theirs, ask = original(architecture, tensors)
             return replace(source, ask=ask, original=theirs, why="", published=theirs.published or {})
@@ -199,7 +215,7 @@ def of_state_dict(
         import torch  # noqa: F401 - whether it is there
     except ImportError:
         return replace(source, why="PyTorch is not installed")
-    return replace(source, ask=lambda images: logits_of(tensors, images))
+    return replace(source, ask=lambda images: logits_of(tensors, images, epsilon))
 
 
 def _own(model: Any) -> Any:

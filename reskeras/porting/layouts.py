@@ -11,6 +11,7 @@ from typing import Any
 from reskeras.errors import ReskerasError
 from reskeras.plans.operation import Op
 from reskeras.plans.plan import Plan
+from reskeras.porting.rearranged import BACKGROUND_FIRST, BACKGROUND_FIRST_BOXES, CHANNELS_FIRST, X_FIRST, Rearranged
 
 PLACES = re.compile(r"\{(\w+)\}")
 
@@ -53,7 +54,10 @@ class WeightLayout:
     theirs may also have {s0} and {u0}, from 0. `marks` are layers that distinguish this layout. `fields` holds for
     all its networks, `blocks` for those of a block; `stem` is what no tensor shows: strides and pool. `normalise` and
     `interpolation` are the library's usual preprocessing for such weights. `pointwise` are layers that are a 1x1
-    convolution there and dense in ours.
+    convolution there and dense in ours. `rearranged` are operations of ours whose numbers are in another order there.
+    With `detector`, the fields that all its detectors have, it is a detector's, on the `backbone` of another layout;
+    `epsilons` then tells which epsilon of batch norm belongs to which weights, where no tensor and no name does.
+    `note` is what a user should know of the way between the two.
     """
 
     title: str
@@ -65,6 +69,10 @@ class WeightLayout:
     stem: Mapping[str, Any] = field(default_factory=dict)
     interpolation: str = "bilinear"
     pointwise: tuple[str, ...] = ()
+    rearranged: Mapping[str, Rearranged] = field(default_factory=dict)
+    detector: Mapping[str, Any] | None = None
+    epsilons: str = ""
+    note: str = ""
 
     def layer(self, ours: str) -> str | None:
         """Their layer for our operation; None when they have none."""
@@ -187,5 +195,70 @@ TIMM_RESNET_V2_D = replace(
     stem={**TIMM_RESNET_V2.stem, "strides": STEM_DEEP["strides"]},
 )
 
-LAYOUTS = (TIMM_RESNET_D, TIMM_RESNET_C, TIMM_RESNET_POOLED, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
+# what torchvision's constructors set, which no tensor shows; arXiv:1612.03144 where nothing else is said
+FASTER_RCNN = {
+    "geometry": "torchvision",
+    "anchors": {"sizes": [32, 64, 128, 256, 512], "ratios": [0.5, 1.0, 2.0]},
+    "proposals": {"before": 2000, "before_testing": 1000, "training": 2000, "testing": 1000},
+    "regions": {"sample": 512},
+    "resize": {"shorter": 800, "longer": 1333, "multiple": 32, "rounding": "down", "antialias": False},
+}
+STRIDES_OF_MAPS = {number: 4 << number for number in range(4)}
+TORCHVISION_FPN = replace(
+    TORCHVISION,
+    title="torchvision Faster R-CNN",
+    marks=("backbone.body.conv1", "rpn.head.cls_logits", "roi_heads.box_head.fc6"),
+    names={
+        **{ours: f"backbone.body.{theirs}" for ours, theirs in TORCHVISION.names.items() if ours != "logits"},
+        **{
+            f"lateral{stride}_conv": f"backbone.fpn.inner_blocks.{number}.0"
+            for number, stride in STRIDES_OF_MAPS.items()
+        },
+        **{
+            f"smooth{stride}_conv": f"backbone.fpn.layer_blocks.{number}.0"
+            for number, stride in STRIDES_OF_MAPS.items()
+        },
+        "rpn_conv": "rpn.head.conv.0.0",
+        "rpn_conv{i}": "rpn.head.conv.{i0}.0",
+        "objectness": "rpn.head.cls_logits",
+        "anchor_deltas": "rpn.head.bbox_pred",
+        "region_dense1": "roi_heads.box_head.fc6",
+        "region_dense2": "roi_heads.box_head.fc7",
+        "logits": "roi_heads.box_predictor.cls_score",
+        "box_deltas": "roi_heads.box_predictor.bbox_pred",
+    },
+    rearranged={
+        "region_dense1": CHANNELS_FIRST,
+        "anchor_deltas": X_FIRST,
+        "logits": BACKGROUND_FIRST,
+        "box_deltas": BACKGROUND_FIRST_BOXES,
+    },
+    detector=FASTER_RCNN,
+    note="background, first there, is behind the classes here, and its box offsets are dropped; y is before x",
+    epsilons="0 for COCO_V1 of fasterrcnn_resnet50_fpn and for what was fine-tuned from it, else 1e-5",
+)
+TORCHVISION_FPN_V2 = replace(
+    TORCHVISION_FPN,
+    title="torchvision Faster R-CNN v2",
+    marks=("backbone.body.conv1", "rpn.head.cls_logits", "roi_heads.box_head.5"),
+    names={
+        **{ours: theirs for ours, theirs in TORCHVISION_FPN.names.items() if not ours.startswith("region_")},
+        **{
+            f"lateral{stride}_bn": f"backbone.fpn.inner_blocks.{number}.1" for number, stride in STRIDES_OF_MAPS.items()
+        },
+        **{f"smooth{stride}_bn": f"backbone.fpn.layer_blocks.{number}.1" for number, stride in STRIDES_OF_MAPS.items()},
+        "region_conv{i}_conv": "roi_heads.box_head.{i0}.0",
+        "region_conv{i}_bn": "roi_heads.box_head.{i0}.1",
+        "region_dense1": "roi_heads.box_head.5",
+    },
+    epsilons="",
+)
+
+OF_CLASSIFIERS = (TIMM_RESNET_D, TIMM_RESNET_C, TIMM_RESNET_POOLED, TORCHVISION, TIMM_RESNET_V2, TIMM_RESNET_V2_D)
+LAYOUTS = (TORCHVISION_FPN, TORCHVISION_FPN_V2, *OF_CLASSIFIERS)
 APPLICATIONS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionResNetV2")
+# networks outside this design space that are asked for: layers that mark them, and what they are
+REFUSED = {
+    ("backbone.body.0.0", "rpn.head.cls_logits"): "torchvision's fasterrcnn_mobilenet_v3, whose inverted residuals and "
+    "hard-swish no network of this design space has; port fasterrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn_v2"
+}

@@ -14,15 +14,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
+from inspect import signature
 from typing import Any, cast
 
 import numpy as np
 
 from reskeras.errors import ReskerasError, failure, unknown
+from reskeras.porting import original_detector as detectors
 from reskeras.porting.exchange import receive, send
 from reskeras.porting.originals import Architecture, Original, Published
 
-Ask = Callable[[np.ndarray], np.ndarray]
+Ask = Callable[[np.ndarray], dict[str, np.ndarray]]
 End = tuple[str, str, int]  # an argument for channels or classes, the layer whose weight has them, and the axis
 # module classes of ordinary residual networks in torchvision and timm
 USUAL = {
@@ -60,7 +62,7 @@ USUAL = {
 def main() -> None:
     """The first message names an Architecture and carries its tensors; the answer describes it as an Original, or says
     why the request is wrong (`error`, `status`) or the network cannot run here (`absent`). Each later message carries
-    images, and is answered with their logits.
+    images, and is answered with their logits; a detector's carries one image, see `original_detector.asking`.
     """
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not mix with the messages
@@ -77,7 +79,7 @@ def main() -> None:
     with suppress(EOFError):
         while True:
             _, given = receive(sys.stdin.buffer)
-            send(out, {}, {"logits": ask(given["images"])})
+            send(out, {}, ask(given["images"]))
 
 
 def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Ask]:
@@ -100,13 +102,23 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
         changed = _changed(library.made().state_dict(), library.ends, tensors)
         _check_fit(found, library.made(**changed).state_dict(), tensors)
     network = library.made(**changed)
+    if found.told_epsilon is not None:
+        detectors.with_epsilon(network, found.told_epsilon)
     epsilons = {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
     words = f"{found.library} {version(found.library)}'s {found.made}"
     published: Published = {**(library.published() or {}), **(found.published or {})}
+    is_detector = type(network).__name__ == "FasterRCNN"
+    if is_detector:
+        published = {**published, "mean": network.transform.image_mean, "std": network.transform.image_std}
     described = Original(
-        words, epsilons.pop() if len(epsilons) == 1 else None, tuple(_unusual(network)), published or None
+        words,
+        epsilons.pop() if len(epsilons) == 1 else None,
+        (*_unusual(network), *(detectors.unusual(network) if is_detector else ())),
+        published or None,
+        detectors.settings(network) if is_detector else None,
     )
-    return described, _filled(network, tensors)
+    _fill(network, tensors)
+    return described, detectors.asking(network) if is_detector else _asking(network)
 
 
 class Timm:
@@ -150,7 +162,7 @@ class Torchvision:
         import torchvision
 
         self.found, self.base, self.weights = found, found.name.partition(".")[0], []
-        if self.base == "ResNet":
+        if self.base in ("ResNet", detectors.GENERAL):
             return
         if self.base not in torchvision.models.list_models():
             raise unknown("architecture", self.base, torchvision.models.list_models())
@@ -158,19 +170,36 @@ class Torchvision:
         tags = [f"{self.base}.{each.name}" for each in self.weights]
         if found.name not in (self.base, *tags):
             raise unknown("architecture", found.name, tags)
+        if self._is_detector and self.base not in detectors.NAMES:
+            raise ReskerasError(f"architecture: {found}: of torchvision's detectors only {', '.join(detectors.NAMES)}")
+
+    @property
+    def _is_detector(self) -> bool:
+        from torchvision.models import detection, get_model_builder
+
+        return self.base == detectors.GENERAL or (
+            self.base != "ResNet" and get_model_builder(self.base).__module__.startswith(detection.__name__)
+        )
 
     def made(self, **changed: int) -> Any:
         """The network, with fresh weights; nothing is downloaded."""
-        from torchvision.models import get_model, resnet
+        from torchvision.models import get_model, get_model_builder, resnet
 
         arguments = {**self.found.arguments, **changed}
         with _refusing(self.found):
             if self.base == "ResNet":
                 blocks = {"basic": resnet.BasicBlock, "bottleneck": resnet.Bottleneck}
                 return resnet.ResNet(**{**arguments, "block": blocks[arguments["block"]]})
-            return get_model(self.base, weights=None, **arguments)
+            if self.base == detectors.GENERAL:
+                return detectors.general(**arguments)
+            taken = signature(get_model_builder(self.base)).parameters
+            backbone = {"weights_backbone": None} if "weights_backbone" in taken else {}  # else it would be downloaded
+            return get_model(self.base, weights=None, **backbone, **arguments)
 
-    ends: tuple[End, ...] = (("num_classes", "fc", 0),)
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """The argument for classes."""
+        return (("num_classes", "roi_heads.box_predictor.cls_score" if self._is_detector else "fc", 0),)
 
     def published(self) -> Published | None:
         """The library's preprocessing for its own weights of that name and tag; None where it has none."""
@@ -178,6 +207,10 @@ class Torchvision:
         chosen = next((each for each in self.weights if each.name == tag or not tag), None)
         if chosen is None:
             return None
+        if self._is_detector:
+            return (
+                {"tag": chosen.name, "label_names": detectors.class_names(chosen.meta["categories"])} if tag else None
+            )
         shown = chosen.transforms()
         return {
             "tag": chosen.name,
@@ -215,18 +248,23 @@ def _check_fit(found: Architecture, own: Mapping[str, Any], tensors: Mapping[str
         raise failure(f"port: these are not the weights of {found}; tensors {told}")
 
 
-def _filled(network: Any, tensors: Mapping[str, np.ndarray]) -> Ask:
-    """The forward pass of a network with these tensors loaded."""
+def _fill(network: Any, tensors: Mapping[str, np.ndarray]) -> None:
+    """Load these tensors."""
     import torch
 
     state = {name: torch.from_numpy(np.array(values)) for name, values in tensors.items()}
     network.load_state_dict(state, strict=False)
     network.eval()
 
-    def ask(images: np.ndarray) -> np.ndarray:
+
+def _asking(network: Any) -> Ask:
+    """The forward pass of a classifier."""
+    import torch
+
+    def ask(images: np.ndarray) -> dict[str, np.ndarray]:
         x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
         with torch.inference_mode():
-            return network(x).numpy()
+            return {"logits": network(x).numpy()}
 
     return ask
 
@@ -246,7 +284,7 @@ def _unusual(network: Any) -> list[str]:
     found: dict[str, str] = {}
     for name, module in network.named_modules():
         kind = type(module).__name__
-        if kind not in USUAL:
+        if kind not in USUAL | detectors.USUAL:
             found.setdefault(kind, f"{kind} in {name}")
         elif isinstance(module, torch.nn.Conv2d) and math.prod(module.dilation) != 1:
             found.setdefault("dilation", f"dilation {module.dilation[0]} in {name}")

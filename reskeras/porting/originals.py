@@ -29,11 +29,13 @@ LIBRARIES = ("timm", "torchvision")
 CONFIG_FILE = "config.json"  # beside the weights, in the Hugging Face hub's format
 EXAMPLE = "timm:resnet50, timm:resnet50.a1_in1k, timm:resnet50,output_stride=16 or torchvision:resnet50"
 NAME, ARGUMENTS = re.compile(r"[\w.-]+"), re.compile(r",(?=\s*\w+\s*=)")
-# arguments that would make timm read or download weights, or change device or dtype
+# arguments that would make a library read or download weights, or change device or dtype
 FORBIDDEN = {
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
+    "weights",
+    "weights_backbone",
     "checkpoint_path",
     "cache_dir",
     "device",
@@ -41,6 +43,8 @@ FORBIDDEN = {
 }
 PROGRAM = "reskeras.porting.original_network"
 ROOT = Path(__file__).parents[2]  # the import path of this package
+# of batch norms of published weights, where constructors do not set them (torchvision.models.detection.faster_rcnn)
+EPSILONS = {"fasterrcnn_resnet50_fpn.COCO_V1": 0.0}
 LONGEST = 900  # seconds for an answer
 MOST, MOST_IN_A_LIST = 4096, 16  # bounds of numbers among the arguments, such as units of a stage, and of lists
 
@@ -73,15 +77,22 @@ class HubConfig(TypedDict, total=False):
 @dataclass(frozen=True)
 class Architecture:
     """A library's network by its name there, with its tag if it has one, and its constructor arguments; `published` is
-    the preprocessing that a file beside the weights gives."""
+    the preprocessing that a file beside the weights gives, `epsilon` that of its batch norms, where it is not as
+    constructed."""
 
     library: str
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     published: Published | None = None
+    epsilon: float | None = None
 
     def __str__(self) -> str:
         return f"{self.library}'s {self.made}"
+
+    @property
+    def told_epsilon(self) -> float | None:
+        """The epsilon of its batch norms, where it is given or known of the weights with its tag."""
+        return EPSILONS.get(self.name) if self.epsilon is None else self.epsilon
 
     @property
     def made(self) -> str:
@@ -92,12 +103,14 @@ class Architecture:
 @dataclass(frozen=True)
 class Original:
     """The reference that a port is verified against, in words; for another library's network also the epsilon of its
-    batch norms, where they agree, its `unusual` parts, which tensors do not show, and its preprocessing."""
+    batch norms, where they agree, its `unusual` parts, which tensors do not show, its preprocessing, and for a
+    `detector` the fields of its spec that tensors do not show."""
 
     words: str
     epsilon: float | None = None
     unusual: Sequence[str] = ()
     published: Published | None = None
+    detector: Mapping[str, Any] | None = None
 
 
 def architecture(text: str) -> Architecture:
@@ -159,9 +172,9 @@ class Absent(Exception):
     """A library's own network cannot run here; the message gives the reason, as a clause."""
 
 
-def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Callable[..., np.ndarray]]:
+def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Original, Callable[..., Any]]:
     """The library's own network with exactly these tensors, its classes and channels following their shapes; and its
-    forward pass, as `Source.ask`. It runs in a process of its own for as long as that function is kept.
+    forward pass, as `ForeignModel.ask`. It runs in a process of its own for as long as that function is kept.
 
     Raises Absent where the library is missing or does not run; ReskerasError: status 2 for a name or arguments that the
     library does not know, 1 where tensors do not fit.
@@ -179,9 +192,10 @@ def original(found: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[Or
     if "error" in told:
         raise ReskerasError(told["error"], told["status"])
 
-    def ask(images: np.ndarray) -> np.ndarray:
+    def ask(images: np.ndarray) -> Any:
         try:
-            return process.answer({}, {"images": images})[1]["logits"]
+            answers = process.answer({}, {"images": images})[1]
+            return answers.get("logits", answers)
         except _Ended as ended:
             raise failure(f"port: {ended}") from ended
 

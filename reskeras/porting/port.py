@@ -1,10 +1,11 @@
-"""A port: a source recognised, its weights in our network, both compared on the same images, and saved as a run."""
+"""A port: a source's weights in our network, both compared on the same images, and saved as a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,12 +19,13 @@ from reskeras.graph.load import save_model
 from reskeras.graph.weights import places, read, write
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.catalog import name_of
+from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.porting.convert import our_weights, with_channels_reversed, without_biases
 from reskeras.porting.foreign_model import ForeignModel
 from reskeras.porting.layouts import TORCH
 from reskeras.porting.normalise import Normalise, as_published, normalise
-from reskeras.porting.recognise import Recognised, recognise
+from reskeras.porting.recognise import Recognised
 from reskeras.run_provenance import provenance
 from reskeras.runs import CLASSES_FILE, MODEL_FILE, PREPROCESSING_FILE, PROVENANCE_FILE, new_run, numbered
 
@@ -46,23 +48,22 @@ UNSAID = "unit"  # the mode assumed for a Keras model where nothing specifies on
 class Port:
     """A source ported to our network: its spec, the model with its weights, and its preprocessing.
 
-    `difference` is the largest difference of a logit, relative to the largest logit, on random images; None where
-    nothing was compared. It proves the port where the source has an original. `assumed`: the preprocessing is a guess,
-    because nothing states it.
+    `name` is the network's, `classes` the number of its classes. `measured` is what the comparison found on random
+    images, at least the largest `difference` with its `tolerance` and the number of `images`; None where nothing was
+    compared. It proves the port where the source has an original. `assumed`: the preprocessing is a guess, because
+    nothing states it. `note` tells what is in another order than in the source.
     """
 
     source: ForeignModel
     title: str
-    spec: AnyNetwork
+    name: str
+    spec: AnyNetwork | DetectorSpec
+    classes: int
     model: keras.Model
     preprocessing: Preprocessing
-    difference: float | None
-    assumed: bool
-
-    @property
-    def name(self) -> str:
-        """The network's name."""
-        return name_of(self.spec)
+    measured: Mapping[str, Any] | None
+    assumed: bool = False
+    note: str = ""
 
     @property
     def labels(self) -> Sequence[str]:
@@ -72,11 +73,10 @@ class Port:
     def save(self, path: Path, classes: list[str]) -> None:
         """Write the run folder `path`, atomically."""
         original = self.source.original
-        against = None if original is None or self.difference is None else original.words
+        against = None if original is None or self.measured is None else original.words
         proof = {
-            "difference": self.difference,
-            "tolerance": TOLERANCE,
-            "images": len(ASKED),
+            "difference": None,
+            **(self.measured or {}),
             "against": against,
             "why_unproven": None if against is not None else self.source.why or "not requested",
         }
@@ -91,6 +91,7 @@ class Port:
                     "sha256": self.source.digest,
                     "proof": proof,
                     "pixels": "assumed" if self.assumed else "told",
+                    "note": self.note or None,
                     "published": self.source.published or None,
                 }
             )
@@ -99,22 +100,19 @@ class Port:
 
 def port(
     source: ForeignModel,
-    size: int | None = None,
+    known: Recognised,
+    spec: AnyNetwork,
     normalised: str | None = None,
     fold_biases: bool = False,
     with_proof: bool = True,
 ) -> Port:
-    """`source` as our network for images of `size` pixels.
+    """`source` as our classifier `spec`, which it is `known` as.
 
     BGR weights are reversed, so that our network takes RGB. `fold_biases` folds biases before batch norms into their
-    means. Raises ReskerasError when the source is not recognised, tensors do not fit, `with_proof` is set and the
-    source cannot be run (status 2), or the logits differ by more than TOLERANCE (status 1).
+    means. Raises ReskerasError when tensors do not fit, `with_proof` is set and the source cannot be run (status 2), or
+    the logits differ by more than TOLERANCE (status 1).
     """
-    if with_proof:
-        source.asked()  # fails before the work where the source cannot be run
-    known = recognise(source, size)
-    _check_recognised(source, known, normalised)
-    spec = known.spec
+    check_recognised(source, known, normalised)
     published = source.published
     pixels = normalise(normalised or UNSAID) if normalised or not known.normalise else known.normalise
     if published and not normalised:
@@ -122,8 +120,7 @@ def port(
     plan = spec.lower()
     if plan.input_shape[-1] != COLOURS and not known.modelled:  # nothing is known, and BGR means nothing
         pixels = replace(pixels, reverse=False)
-    shapes = {name: tuple(variable.shape) for name, (variable, _) in places(compile_plan(plan, "shapes")).items()}
-    weights = our_weights(source, known.title, known.layers, plan, shapes, known.aside)
+    weights = weights_of(source, known, compile_plan(plan, "shapes"))
     if fold_biases:
         weights, spec = without_biases(plan, weights), laid_over(spec, {"conv_bias": False})
         plan = spec.lower()
@@ -131,17 +128,25 @@ def port(
         weights = with_channels_reversed(plan, weights)
     model = filled(compile_plan(plan, name_of(spec)), weights)
     preprocessing = pixels.preprocessing(*plan.input_shape)
-    difference = None
+    measured = None
     if with_proof:  # at the input size that a Keras source fixes, whatever the run's is
         asked = replace(plan, input_shape=(*(source.size or plan.input_shape[:2]), plan.input_shape[-1]))
         proven = filled(compile_plan(asked, "proven"), weights)
         difference = difference_of(source, proven, pixels, known.modelled)
+        measured = {"difference": difference, "tolerance": TOLERANCE, "images": len(ASKED)}
     unsaid = known.normalise is None or (source.library is TORCH and not {"mean", "std"} <= published.keys())
     assumed = not normalised and not known.modelled and (unsaid or plan.input_shape[-1] != COLOURS)
-    return Port(source, known.title, spec, model, preprocessing, difference, assumed)
+    classes = plan.output_shape[-1]
+    return Port(source, known.title, name_of(spec), spec, classes, model, preprocessing, measured, assumed)
 
 
-def _check_recognised(source: ForeignModel, known: Recognised, normalised: str | None) -> None:
+def weights_of(source: ForeignModel, known: Recognised, model: keras.Model) -> dict[str, np.ndarray]:
+    """The source's tensors as the weights of `model`; ReskerasError where they do not fit."""
+    shapes = {name: tuple(variable.shape) for name, (variable, _) in places(model).items()}
+    return our_weights(source, known.title, known.layers, known.plan, shapes, known.aside, known.rearranged)
+
+
+def check_recognised(source: ForeignModel, known: Recognised, normalised: str | None) -> None:
     """ReskerasError when the source is `normalised` and prepares its own pixels (status 2), or when its original is not
     the default network with these names (status 1)."""
     if known.modelled and normalised:

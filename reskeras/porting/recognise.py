@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
+from reskeras.data.decode import WHOLE
+from reskeras.documents.validation import validated
 from reskeras.errors import ReskerasError
 from reskeras.identification.conform import conform
 from reskeras.identification.pixels import Adapted
 from reskeras.networks.any_network import AnyNetwork
 from reskeras.networks.blocks import BLOCKS
-from reskeras.networks.excitation import squeeze_of
+from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.overrides import laid_over
 from reskeras.networks.request import network
+from reskeras.plans.plan import Plan
 from reskeras.porting.foreign_model import ForeignModel
-from reskeras.porting.layouts import KERAS, LAYOUTS, TORCH, UNIT, WeightLayout
+from reskeras.porting.layouts import KERAS, LAYOUTS, REFUSED, UNIT, WeightLayout
 from reskeras.porting.normalise import NORMALISE, Normalise, as_modelled
+from reskeras.porting.rearranged import Rearranged
+from reskeras.porting.shapes import Shapes
 
-Shape = tuple[int, ...]
 SIZE = 224  # pixels, where nothing gives another size
 STATISTIC = "running_mean"  # every batch norm has one in PyTorch, and no other normalisation
 # layers that identify keras.applications' networks, for their preprocessing, which nothing else gives
@@ -33,14 +37,27 @@ APPLICATION_MARKS = {
 class Recognised:
     """The network that a source's tensors belong to: its title there, its spec, and their layer for each operation that
     has weights. `normalise` is the preprocessing for such weights, None where unknown; with `modelled` the source does
-    it itself, on pixels in 0..255. `aside` are its layers that are not part of the network."""
+    it itself, on pixels in 0..255. `aside` are its layers that are not part of the network, `rearranged` operations
+    whose numbers it has in another order; `note` is what a user should know of that."""
 
     title: str
-    spec: AnyNetwork
+    spec: AnyNetwork | DetectorSpec
     layers: Mapping[str, str]
     normalise: Normalise | None
     modelled: bool = False
     aside: frozenset[str] = frozenset()
+    rearranged: Mapping[str, Rearranged] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def plan(self) -> Plan:
+        """All operations of the network."""
+        return plan_of(self.spec)
+
+
+def plan_of(spec: AnyNetwork | DetectorSpec) -> Plan:
+    """All operations of a network, or of the parts of a detector."""
+    return lower_detector(spec).everything if isinstance(spec, DetectorSpec) else spec.lower()
 
 
 def recognise(source: ForeignModel, size: int | None = None) -> Recognised:
@@ -73,10 +90,17 @@ def _by_function(source: ForeignModel, size: int | None) -> Recognised:
 
 def _by_names(source: ForeignModel, size: int | None) -> Recognised:
     layout = layout_of(source)
-    spec = spec_of(source, layout, size)
+    spec = (detector_of if layout.detector else spec_of)(source, layout, size)
     pixels = NORMALISE[layout.normalise]
-    pixels = replace(pixels, framing=replace(pixels.framing, interpolation=layout.interpolation))
-    return Recognised(layout.title, spec, layout.layers(spec.lower()), pixels)
+    framing = WHOLE if layout.detector else replace(pixels.framing, interpolation=layout.interpolation)
+    return Recognised(
+        layout.title,
+        spec,
+        layout.layers(plan_of(spec)),
+        replace(pixels, framing=framing),
+        rearranged=layout.rearranged,
+        note=layout.note,
+    )
 
 
 def layout_of(source: ForeignModel) -> WeightLayout:
@@ -90,11 +114,39 @@ def layout_of(source: ForeignModel) -> WeightLayout:
     for layout in LAYOUTS:
         if layers.issuperset(layout.marks):
             return layout
+    for marks, reason in REFUSED.items():
+        if layers.issuperset(marks):
+            raise ReskerasError(f"port: {source.name} is {reason}")
     some = ", ".join(list(source.layers)[:4]) or "none"
     raise ReskerasError(
         f"port: the weight names of {source.name} match none of "
         f"{', '.join(layout.title for layout in LAYOUTS)}; its first layers are {some}"
     )
+
+
+def detector_of(source: ForeignModel, layout: WeightLayout, size: int | None = None) -> DetectorSpec:
+    """The detector that the weights belong to, with the settings of its original where that is known; ReskerasError
+    where it has none, and where its batch norms' epsilon is unknown."""
+    if size:
+        raise ReskerasError(
+            "size: detectors scale images by their shorter side; give it with the architecture, such as "
+            "--architecture torchvision:fasterrcnn_resnet50_fpn,min_size=600,max_size=1000"
+        )
+    if layout.epsilons and source.epsilon is None:
+        raise ReskerasError(
+            f"batch-norm-epsilon: {source.name} does not hold the epsilon of its batch norms, which is "
+            f"{layout.epsilons}; set --batch-norm-epsilon"
+        )
+    shapes = Shapes(layout, {name: array.shape for name, array in source.tensors.items()})
+    told = dict(source.original.detector) if source.original and source.original.detector else {}
+    fields = {**(layout.detector or {}), **told}
+    for name, shown in shapes.heads().items():
+        fields[name] = {**fields.get(name, {}), **shown}
+    spec = validated(
+        DetectorSpec, {"backbone": spec_of(source, layout).sparse(), **fields, "classes": shapes.classes() - 1}
+    )
+    lower_detector(spec)  # raises for contradictions
+    return spec
 
 
 def spec_of(source: ForeignModel, layout: WeightLayout, size: int | None = None) -> AnyNetwork:
@@ -109,9 +161,12 @@ def spec_of(source: ForeignModel, layout: WeightLayout, size: int | None = None)
         raise ReskerasError(f"port: {source.name} has no units named as in {layout.title}")
     block = "bottleneck" if shapes.kernel(f"{UNIT.format(s=1, u=1)}_conv3") else "basic"
     fields = {**layout.fields, **layout.blocks.get(block, {})}
-    if source.original and source.original.epsilon is not None:
-        fields["bn"] = {"epsilon": source.original.epsilon}
+    epsilon = source.original.epsilon if source.original else source.epsilon
+    if epsilon is not None:
+        fields["bn"] = {"epsilon": epsilon}
     stem, channels = shapes.stem()
+    if not layout.detector:
+        fields |= {"classes": shapes.classes(), "input_shape": [height, width, channels]}
     return network(
         None,
         **fields,
@@ -119,78 +174,4 @@ def spec_of(source: ForeignModel, layout: WeightLayout, size: int | None = None)
         block=block,
         stages=[{"units": units, "width": out // BLOCKS[block].expansion} for units, out in stages],
         stem=stem,
-        classes=shapes.classes(),
-        input_shape=[height, width, channels],
     )
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """Shapes of the tensors of a layout, looked up by our names."""
-
-    layout: WeightLayout
-    shapes: Mapping[str, Shape]
-
-    def kernel(self, ours: str, kind: str = "conv") -> Shape | None:
-        """A kernel's shape in our layout: (rows, columns, in, out), or (in, out); None where there is none."""
-        layer = self.layout.layer(ours)
-        shape = None if layer is None else self.shapes.get(TORCH.tensor(layer, kind, "kernel"))
-        if shape is None:
-            return None
-        return (*shape[2:], shape[1], shape[0]) if kind == "conv" else shape[1::-1]
-
-    def stages(self) -> int:
-        """Number of stages."""
-        return self._count(lambda stage: UNIT.format(s=stage, u=1))
-
-    def stage(self, stage: int) -> tuple[int, int]:
-        """(units, output channels) of a stage."""
-        units = self._count(lambda unit: UNIT.format(s=stage, u=unit))
-        convs = (self.kernel(f"{UNIT.format(s=stage, u=1)}_conv{number}") for number in (3, 2))
-        return units, next((shape[-1] for shape in convs if shape), 0)
-
-    def _count(self, unit: Any) -> int:
-        count = 0
-        while self.kernel(f"{unit(count + 1)}_conv1"):
-            count += 1
-        return count
-
-    def inside(self, block: str) -> dict[str, Any]:
-        """Groups, inner width and squeeze, where they are not the usual ones."""
-        unit = UNIT.format(s=1, u=1)
-        fields: dict[str, Any] = {}
-        first, grouped, last = (self.kernel(f"{unit}_conv{number}") for number in (1, 2, 3))
-        if block == "bottleneck" and first and last:
-            fields["groups"] = first[-1] // grouped[-2] if grouped else 1
-            fields["inner_factor"] = first[-1] * BLOCKS[block].expansion / last[-1]
-        fields = {name: value for name, value in fields.items() if value != 1}
-        gates = (self.kernel(f"{UNIT.format(s=stage, u=1)}_se_conv1") for stage in range(1, 1 + self.stages()))
-        squeeze, multiple = squeeze_of([(gate[-2], gate[-1]) for gate in gates if gate])
-        return {**fields, **({"squeeze": squeeze, "squeeze_multiple": multiple} if squeeze else {})}
-
-    def stem(self) -> tuple[dict[str, Any], int]:
-        """The stem's fields, and the channels of the images."""
-        strides, rest = (
-            self.layout.stem["strides"],
-            {name: value for name, value in self.layout.stem.items() if name != "strides"},
-        )
-        names = ["stem_conv"] if len(strides) == 1 else [f"stem_conv{number + 1}" for number in range(len(strides))]
-        kernels = [kernel for name in names if (kernel := self.kernel(name)) is not None]
-        if len(kernels) < len(names) or (len(strides) == 1 and kernels[0][0] != 7):
-            raise ReskerasError(
-                f"port: the stem is not that of {self.layout.title}, a 7x7 convolution or three 3x3 ones"
-            )
-        convs = [
-            {"kernel": kernel[0], "width": kernel[-1], "stride": stride}
-            for kernel, stride in zip(kernels, strides, strict=True)
-        ]
-        return {"convs": convs, **rest}, kernels[0][-2]
-
-    def classes(self) -> int:
-        """Outputs of the last layer."""
-        shape = self.kernel("logits", "dense")
-        if shape is None:
-            raise ReskerasError(
-                f"port: the layer of the logits, {self.layout.layer('logits')}, is missing; port the whole network"
-            )
-        return shape[-1]

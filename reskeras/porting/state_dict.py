@@ -31,6 +31,11 @@ WRAPPED = (
 )
 PREFIXES = ("module.", "model.", "net.", "network.", "backbone.", "_orig_mod.", "model_ema.", "ema.")
 COUNTERS = (*TORCH.ignored, "n_averaged")
+# torchvision's names before 0.13, which the published weights still have
+FORMER = (
+    (re.compile(r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)"), r"\1.0.\2"),
+    (re.compile(r"(rpn\.head\.conv)\.(weight|bias)"), r"\1.0.0.\2"),
+)
 DEEPEST = 5  # wrappers in wrappers
 NOT_LOADED = re.compile(r"GLOBAL (\S+) was not an allowed global")
 
@@ -117,6 +122,12 @@ def _holds_tensors(mapping: Mapping[Any, Any]) -> bool:
     return any(isinstance(value, torch.Tensor) and value.ndim for value in mapping.values())
 
 
+def _current(name: str) -> str:
+    """The name that a tensor has today."""
+    matched = ((pattern.fullmatch(name), current) for pattern, current in FORMER)
+    return next((match.expand(current) for match, current in matched if match), name)
+
+
 def _floats(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     found = {
         name: np.asarray(tensor, np.float32)
@@ -127,6 +138,7 @@ def _floats(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarr
         prefix := next((each for each in PREFIXES if all(map(str.startswith, found, [each] * len(found)))), None)
     ):
         found = {name.removeprefix(prefix): values for name, values in found.items()}
+    found = {_current(name): values for name, values in found.items()}
     if not found:
         raise failure(f"port: {path} has no tensors")
     if bad := [name for name, tensor in found.items() if not np.isfinite(tensor).all()]:

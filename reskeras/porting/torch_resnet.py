@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
-EPSILON = 1e-5  # both libraries'
+EPSILON = 1e-5  # both libraries', where nothing else is given
 
 
-def logits_of(tensors: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
-    """float32 images (n, height, width, channels), normalised, to logits (n, classes)."""
+def logits_of(tensors: Mapping[str, np.ndarray], images: np.ndarray, epsilon: float | None = None) -> np.ndarray:
+    """float32 images (n, height, width, channels), normalised, to logits (n, classes). `epsilon` is that of batch
+    norms, by default the libraries'."""
     import torch
 
     state = {name: torch.from_numpy(np.array(values)) for name, values in tensors.items()}
     x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
-    network = (PreactResNet if "norm.weight" in tensors else ResNet)(state, torch.nn.functional)
+    network = (PreactResNet if "norm.weight" in tensors else ResNet)(
+        state, torch.nn.functional, EPSILON if epsilon is None else epsilon
+    )
     with torch.inference_mode():
         return network.logits(x).numpy()
 
@@ -33,6 +36,7 @@ class ResNet:
 
     state: Mapping[str, Any]
     ops: Any  # torch.nn.functional
+    epsilon: float
 
     def logits(self, x: Any) -> Any:
         """(n, channels, height, width) to (n, classes)."""
@@ -94,7 +98,7 @@ class ResNet:
     def norm(self, x: Any, name: str) -> Any:
         """Batch norm with its running statistics."""
         parts = (self.state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-        return self.ops.batch_norm(x, *parts, eps=EPSILON)
+        return self.ops.batch_norm(x, *parts, eps=self.epsilon)
 
 
 class PreactResNet(ResNet):

@@ -15,7 +15,11 @@ from reskeras.readers import usages
 from reskeras.recipes.recipe import Recipe
 
 if TYPE_CHECKING:  # a task is looked up without TensorFlow
+    from reskeras.data.preprocessing import Preprocessing
     from reskeras.data.source import Source
+    from reskeras.porting.foreign_model import ForeignModel
+    from reskeras.porting.port import Port
+    from reskeras.porting.recognise import Recognised
     from reskeras.report.sections import Page
     from reskeras.tasks.run import Run
     from reskeras.training.job import Job
@@ -66,6 +70,10 @@ class Task(ABC):
     def name_of(self, spec: Any) -> str:
         """The name of what `spec` describes."""
 
+    def describe_pixels(self, spec: Any, preprocessing: Preprocessing) -> str:
+        """How images become the input of `spec`, in one line."""
+        return preprocessing.describe()
+
     def open_source(self, data: Any, data_dir: str | Path | None = None, **purpose: Any) -> Source:
         """The source called `data`, with TFDS sets in `data_dir`; `purpose` are fields of `data.purpose.Purpose`.
 
@@ -109,6 +117,13 @@ class Task(ABC):
         from reskeras.training.job import without_data
 
         return without_data(spec, source)
+
+    def port(self, source: ForeignModel, known: Recognised, spec: Any, **request: Any) -> Port:
+        """Another library's `source` as our `spec`, which it is `known` as; `request` are the arguments of
+        `porting.port.port`."""
+        from reskeras.porting.port import port
+
+        return port(source, known, spec, **request)
 
     def start(self, begun: Run) -> Start:
         """What fine-tuning takes over from another run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 import keras
 import numpy as np
@@ -32,7 +33,8 @@ def digest_of(weights: Mapping[str, np.ndarray]) -> str:
 class Start:
     """The weights, by canonical name, and the preprocessing that a training starts from; `name` names their run.
 
-    Layers in `fresh` keep their random initialisation where the start has no weights of their shape.
+    Layers in `fresh`, names or patterns such as `lateral*`, keep their random initialisation where the start has no
+    weights of their shape.
     """
 
     name: str
@@ -80,7 +82,7 @@ class Start:
         return fitted
 
     def _is_fresh(self, name: str) -> bool:
-        return name.rpartition("/")[0] in self.fresh
+        return any(fnmatchcase(name.rpartition("/")[0], pattern) for pattern in self.fresh)
 
 
 def grey(values: np.ndarray, channels: int, wanted: int) -> np.ndarray:

@@ -16,7 +16,7 @@ def anchor_fields(plan: DetectorPlan, level: Level) -> dict[str, Any]:
     return {
         "sizes": level.sizes,
         "ratios": plan.spec.anchors.ratios,
-        "stride": level.stride,
+        "stride": level.stride if {*level.steps} == {level.stride} else level.steps,
         "offsets": level.offsets,
         "rounded": GEOMETRIES[plan.spec.geometry].rounded,
     }
@@ -31,22 +31,24 @@ def anchor_sides(sizes: Sequence[float], ratios: Sequence[float], rounded: bool 
 def anchor_grid(
     height: int,
     width: int,
-    stride: float,
+    stride: float | Sequence[float],
     sizes: Sequence[float],
     ratios: Sequence[float],
     offsets: Sequence[float] | None = None,
     rounded: bool = False,
 ) -> np.ndarray:
-    """float32 (height * width * A, 4) boxes in pixels, for a map of `height` x `width` cells of `stride` pixels.
+    """float32 (height * width * A, 4) boxes in pixels, for a map of `height` x `width` cells of `stride` pixels, or of
+    so many of height and of width.
 
     Ordered by cell, row by row, then by the A shapes: for each of `sizes` each of `ratios`. A shape's area is size ** 2
     pixels and its height `ratio` times its width; it is centred where its cell looks: the first cell at `offsets`, by
     default half a stride. With `rounded` its edges are whole pixels from there. Anchors may exceed the image.
     """
     half = anchor_sides(sizes, ratios, rounded) / 2
+    steps = stride if isinstance(stride, Sequence) else (stride, stride)
     rows, columns = (
-        np.arange(count) * stride + offset
-        for count, offset in zip((height, width), offsets or (stride / 2, stride / 2), strict=True)
+        np.arange(count) * step + offset
+        for count, step, offset in zip((height, width), steps, offsets or [step / 2 for step in steps], strict=True)
     )
     centres = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)[:, :, np.newaxis]
     return np.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4).astype(np.float32)

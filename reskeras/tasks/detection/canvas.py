@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from reskeras.data.preprocessing import Preprocessing
-from reskeras.data.resample import resampled
+from reskeras.data.resample import interpolated, resampled
 from reskeras.networks.detector_plan import DetectorPlan
-from reskeras.networks.resize import Canvas, ResizeSpec
+from reskeras.networks.resize import ANTIALIASED, Canvas, Resampling, ResizeSpec
 from reskeras.tasks.detection.options import Options
 
 
@@ -66,16 +66,19 @@ class Canvases:
     there.
 
     Without `sides` there is one, which every image is scaled to fit. `sides` are those of a scaled image: the shorter
-    one, and the maximum of the longer; an image then takes the first canvas that holds it.
+    one, and the maximum of the longer; an image then takes the first canvas that holds it. `resampling` is how it is
+    scaled.
     """
 
     shapes: tuple[Canvas, ...]
     sides: tuple[float, float] | None = None
+    resampling: Resampling = ANTIALIASED
 
     @classmethod
     def of(cls, plan: DetectorPlan) -> Canvases:
         """Those of a detector."""
-        return cls(plan.canvases, plan.spec.resize.sides if plan.spec.resize else None)
+        resize = plan.spec.resize
+        return cls(plan.canvases, resize.sides, resize.resampling) if resize else cls(plan.canvases)
 
     @classmethod
     def by_shorter_side(cls, canvas: Canvas) -> Canvases:
@@ -104,11 +107,12 @@ class Canvases:
     def times(self, factor: float) -> Canvases:
         """The same for images `factor` times as large: an image takes the canvas of the same place."""
         shapes = tuple((round(height * factor), round(width * factor)) for height, width in self.shapes)
-        return Canvases(shapes, self.sides and (self.sides[0] * factor, self.sides[1] * factor))
+        return replace(self, shapes=shapes, sides=self.sides and (self.sides[0] * factor, self.sides[1] * factor))
 
     def chosen(self, sizes: tf.Tensor | np.ndarray) -> tf.Tensor:
         """The canvas, an int32 index (...), of images of `sizes` (..., 2)."""
-        size = scaled(tf.cast(sizes, tf.float32), self.shapes[-1], self.sides)[..., tf.newaxis, :]
+        size = scaled(tf.cast(sizes, tf.float32), self.shapes[-1], self.sides, down=self.resampling.down)
+        size = size[..., tf.newaxis, :]
         holds = tf.reduce_all(size <= tf.constant(self.shapes, tf.float32), axis=-1)
         return tf.argmax(holds, axis=-1, output_type=tf.int32)
 
@@ -130,16 +134,24 @@ def _scaled(canvases: Canvases, options: Options) -> list[Canvases]:
 
 
 def scaled(
-    size: tf.Tensor, canvas: Canvas, sides: tuple[float, float] | None = None, factor: tf.Tensor | float = 1.0
+    size: tf.Tensor,
+    canvas: Canvas,
+    sides: tuple[float, float] | None = None,
+    factor: tf.Tensor | float = 1.0,
+    down: bool = False,
 ) -> tf.Tensor:
     """Height and width in whole pixels, float32 (..., 2), of images of `size` (..., 2), scaled to fit `canvas` or, if
-    given, by their `sides` as in Canvases; times `factor`."""
+    given, by their `sides` as in Canvases; times `factor`. Rounded, or `down`."""
+    if down:
+        # in float64 with the operations of torchvision: 799.99999 and 800 are different sizes
+        size, factor = tf.cast(size, tf.float64), tf.cast(factor, tf.float64)
     if sides is None:
-        scale = tf.reduce_min(tf.constant(canvas, tf.float32) / size, axis=-1, keepdims=True)
+        scale = tf.reduce_min(tf.constant(canvas, size.dtype) / size, axis=-1, keepdims=True)
     else:
         shorter, longer = (reduce(size, axis=-1, keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
         scale = tf.minimum(sides[0] / shorter, sides[1] / longer)
-    return tf.maximum(tf.round(size * scale * factor), 1.0)
+    whole = tf.floor if down else tf.round
+    return tf.cast(tf.maximum(whole(size * scale * factor), 1.0), tf.float32)
 
 
 def placed(
@@ -149,20 +161,25 @@ def placed(
     factor: tf.Tensor | float = 1.0,
     where: tf.Tensor | float = 0.0,
     sides: tuple[float, float] | None = None,
+    resampling: Resampling = ANTIALIASED,
 ) -> Placed:
-    """uint8 (h, w, channels) on a canvas: `scaled` to fit or by its `sides`, times `factor`. Bilinear, with
-    antialiasing.
+    """uint8 (h, w, channels) on a canvas: `scaled` to fit or by its `sides`, times `factor`. Bilinear, as `resampling`
+    says.
 
     `where` (2,), in 0..1, is the position of a smaller image in the free space, or of the visible part of a larger one;
     0 is the upper left corner. Scaled sizes are rounded to whole pixels, and the two scales follow from them.
     """
     size, canvas = tf.cast(tf.shape(image)[:2], tf.float32), tf.constant([height, width], tf.float32)
-    shown = scaled(size, (height, width), sides, factor)
+    shown = scaled(size, (height, width), sides, factor, resampling.down)
     scale, corner = shown / size, tf.round((canvas - shown) * where)
     first, last = tf.maximum(corner, 0.0), tf.minimum(corner + shown, canvas)
     # only the visible part: the op's buffer has (output rows x input columns) numbers, gigabytes for a strip of
     # 1x1000000 pixels on a whole canvas
-    seen = resampled(image, tf.cast(last - first, tf.int32), scale, corner - first)
+    visible = tf.cast(last - first, tf.int32)
+    if resampling.antialias:
+        seen = resampled(image, visible, scale, corner - first)
+    else:
+        seen = interpolated(image, visible, size / shown, corner - first)
     beside = tf.cast(tf.stack([first, canvas - last], axis=1), tf.int32)
     pixels = tf.pad(seen, tf.concat([beside, [[0, 0]]], axis=0))
     return Placed(
@@ -195,4 +212,5 @@ def describe(preprocessing: Preprocessing, resize: ResizeSpec | None = None) -> 
     if resize:
         shorter, longer = resize.sides
         size = f"to a shorter side of {shorter} pixels, and a longer one of at most {longer}"
-    return f"scale {size}, fill the rest with the mean, {preprocessing.describe().rpartition(' centre, ')[2]}"
+    plainly = ", without antialiasing" if resize and not resize.antialias else ""
+    return f"scale {size}{plainly}, fill the rest with the mean, {preprocessing.describe().rpartition(' centre, ')[2]}"

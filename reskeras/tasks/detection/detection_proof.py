@@ -109,7 +109,7 @@ def prove_detector(
 
 def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tuple[float, float]:
     """Difference and agreement, as in `prove_detector`, of detections in images of `sizes` (n, 2)."""
-    mine, theirs = _partners(found, reference)
+    mine, theirs = partners(found, reference)
     total = len(found.image) + len(reference.image)
     if not len(mine):
         return float("inf"), 0.0
@@ -120,8 +120,8 @@ def compared(found: Detections, reference: Detections, sizes: np.ndarray) -> tup
     return difference if sound else float("inf"), 2 * len(mine) / total
 
 
-def _partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `found` and, for each, the row of its partner in `reference`."""
+def partners(found: Detections, reference: Detections) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `found` and, for each, the row of its partner in `reference`, as in `prove_detector`."""
     pairs: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, int), np.zeros(0, int))]
     for image in np.intersect1d(found.image, reference.image):
         mine, theirs = (np.flatnonzero(each.image == image) for each in (found, reference))

@@ -112,7 +112,7 @@ class Detector:
             # one after the other, so that the layers of one network at a time take memory
             with tf.control_dependencies([each for one in seen[-1:] for each in one.features]):
                 seen.append(each.seen(each.placed(files, number)[0]))
-        return self._found(seen, proposals)
+        return self.found_in(seen, proposals)
 
     def by_canvas(self, sizes: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
         """The images, by their place in `sizes` (n, 2), that take the same canvases: their numbers, one of each of
@@ -146,7 +146,7 @@ class Detector:
         """uint8 (h, w, channels) on canvases: the parts of a Placed for each of `views`, on its canvas of number
         `canvas`, or in the corner of one that holds all of them; and the number of the canvas that it takes, int32."""
         pairs = zip(self.views, self._sizes(canvas), strict=True)
-        images = tuple(placed(image, *size, sides=view.sides).parts for view, size in pairs)
+        images = tuple(placed(image, *size, sides=view.sides, resampling=view.resampling).parts for view, size in pairs)
         return images, self.canvases.chosen(tf.shape(image)[:2])
 
     def _sizes(self, canvas: int | None) -> list[Canvas]:
@@ -191,9 +191,10 @@ class Detector:
     def found_on(self, images: Sequence[Placed], proposals: int = 0) -> Found:
         """As `found`, by this detector alone, for images on canvases of one size: at scale 1, then at each of the
         options' scales."""
-        return self._found([self.seen(images)], proposals)
+        return self.found_in([self.seen(images)], proposals)
 
-    def _found(self, seen: Sequence[Seen], proposals: int) -> Found:
+    def found_in(self, seen: Sequence[Seen], proposals: int = 0) -> Found:
+        """As `found`, for images as they are seen by each of `members`."""
         first = seen[0].first
         regions, every, objectness, maps = proposed(seen, proposals)
         boxes, scores = judged(seen, regions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from reskeras.data.decode import decode
 from reskeras.data.preprocessing import Preprocessing
 from reskeras.data.source import Source
 from reskeras.export.exporter import NOISE_SAMPLE, Exporter, Written, check_place, size_of
@@ -20,11 +21,15 @@ from reskeras.export.proof import Proof
 from reskeras.export.served_files import READ, checked_files, grey_file, read_each
 from reskeras.export.server_files import DETECTOR_BATCHES
 from reskeras.export.serving import SIGNATURES, publish, write_saved_model
+from reskeras.files import move, remove
 from reskeras.graph.fold import folded
 from reskeras.graph.load import load_model
 from reskeras.graph.weights import read
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import DetectorPlan, lower_detector
+from reskeras.porting.back import KINDS as WEIGHT_KINDS
+from reskeras.porting.back import write_weights
+from reskeras.porting.fitted import TrainedNetwork
 from reskeras.runs import RunFolder
 from reskeras.tasks.detection.average_precision import Detections
 from reskeras.tasks.detection.canvas import Placed
@@ -39,6 +44,7 @@ from reskeras.tasks.detection.detection_proof import (
 )
 from reskeras.tasks.detection.detector_inference import Detector
 from reskeras.tasks.detection.objects import Objects
+from reskeras.tasks.detection.porting import detections_of
 
 
 class ServedDetector(tf.Module):
@@ -237,3 +243,35 @@ def write_served(exporter: DetectorExporter, kind: str, place: Path) -> Written:
         exporter.tolerances.get(kind, TOLERANCE),
     )
     return Written(path, proof, lambda: publish(path, exporter.folder / exporter.name, DETECTOR_BATCHES), ask)
+
+
+def write_foreign(exporter: DetectorExporter, kind: str, place: Path) -> Written:
+    """Weights for another library, verified in that library's detector."""
+    final = exporter.folder / f"{exporter.name}-{kind}{WEIGHT_KINDS[kind].suffix}"
+    path = place / final.name
+    given = TrainedNetwork(exporter.plan.spec, exporter.weights, exporter.preprocessing, exporter.classes)
+    ask, against = write_weights(given, kind, path)
+    channels = exporter.plan.input_shape[-1]
+
+    def find(files: tf.Tensor) -> dict[str, np.ndarray]:
+        [image] = (decode(file, channels).numpy() for file in files)  # one at a time: a batch would share a canvas
+        found = detections_of(ask(image.astype(np.float32)))
+        boxes = {name: getattr(found, name)[np.newaxis] for name in ("boxes", "scores", "labels")}
+        return {**boxes, "count": np.array([len(found.image)])}
+
+    proof = prove_detector(
+        kind,
+        str(path),
+        size_of(path),
+        answers(find, files_of(exporter.sample), batch=1),
+        exporter.reference,
+        exporter.sample,
+        exporter.classes,
+        exporter.tolerances.get(kind, TOLERANCE),
+    )
+
+    def publish_foreign() -> Path:
+        remove(final)
+        return move(path, final)
+
+    return Written(path, replace(proof, against=against), publish_foreign)

@@ -173,7 +173,15 @@ class DetectionFeed:
 
         def load(row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             index, factor, where = row
-            one = placed(decode(split.read(index), channels), height, width, factor, where, self.canvases.sides)
+            one = placed(
+                decode(split.read(index), channels),
+                height,
+                width,
+                factor,
+                where,
+                self.canvases.sides,
+                self.canvases.resampling,
+            )
             boxes, labels = split.in_graph(index)
             boxes, labels = tf.pad(boxes, [[0, rows], [0, 0]]), tf.pad(labels, [[0, rows]], constant_values=PADDING)
             return one.pixels, one.window, *in_view(one.boxes(boxes), labels, one.window)

@@ -38,6 +38,7 @@ from reskeras.training.transfer import freeze
 
 # layers that a pretrained backbone lacks, or whose shapes depend on classes and anchors
 FRESH = ("rpn_pre_bn", "rpn_conv", "objectness", "anchor_deltas", "logits", "box_deltas")
+OF_NECKS = ("lateral*", "smooth*", "rpn_conv*", "region_*")  # those of a detector with a neck that a classifier lacks
 # fields of a recipe that do not apply to detectors, and the values that leave them off
 ONLY_CLASSIFIERS: dict[str, tuple] = {
     "label_smoothing": (0.0,),

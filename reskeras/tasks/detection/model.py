@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 import keras
@@ -197,7 +198,7 @@ def training_model(
     networks = Networks(plan, context, any_size=len(plan.canvases) > 1, cut=cut)
     model = TrainedDetector(*_wired(networks, most), name=name)
     others = [canvas for canvas in plan.canvases if canvas != plan.canvas]
-    model.take({canvas: keras.Model(*_wired(networks.at(*canvas), most), name=name) for canvas in others})
+    model.take(others, lambda canvas: keras.Model(*_wired(networks.at(*canvas), most), name=name))
     return model
 
 
@@ -241,20 +242,26 @@ class TrainedDetector(TrainedModel):
     A batch is (inputs, weights (B,)): images of weight 0 pad the last batch of an evaluation, or of a canvas.
     """
 
-    _others: Callable[[], Mapping[Canvas, keras.Model]] = staticmethod(dict)
+    _others: Callable[[Canvas], keras.Model]
 
     def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.trackers = [keras.metrics.Mean(name=name) for name in LOSSES]
 
-    def take(self, others: Mapping[Canvas, keras.Model]) -> None:
-        """Also take images on these canvases, by models of the same weights."""
-        self._others = lambda: others  # as a plain attribute Keras would take their layers for more of its own
-        self.several_sizes = bool(others)
+    def take(self, canvases: Sequence[Canvas], wired: Callable[[Canvas], keras.Model]) -> None:
+        """Also take images on these `canvases`, by `wired` models of the same weights, made when they are used."""
+        made = cache(wired)
+        # as plain attributes Keras would take the models' layers for more of its own
+        self._others = lambda canvas: made(canvas) if canvas in canvases else self
+        self.several_sizes = bool(canvases)
 
     def at_size(self, x: Any) -> keras.Model:
         """The model for a batch's canvas."""
-        return self._others().get(tuple(x["image"].shape[1:3]), self)
+        if not self.several_sizes:
+            return self
+        height, width = x["image"].shape[1:3]
+        with tf.init_scope():
+            return self._others((height, width))
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

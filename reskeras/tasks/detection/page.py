@@ -21,11 +21,11 @@ from reskeras.tasks.run import Material
 
 MEANING = "description"
 PARTS = {
-    "shared": "the network up to the shared map, once per image",
-    "rpn": "features of the proposal network, from the shared map",
+    "shared": "what an image goes through once: the network up to the map, or the maps, of its regions",
+    "rpn": "features of the proposal network, from each map",
     "objectness": "whether an anchor contains an object",
     "anchor_deltas": "offsets from an anchor to a proposal",
-    "regions": "the rest of the network, on each region's part of the shared map",
+    "regions": "what each region's part of a map goes through",
     "logits": "a region's class",
     "box_deltas": "offsets from a proposal to a box, per class",
 }
@@ -201,8 +201,8 @@ def _parts(runs: Sequence[Material]) -> Iterator[Table]:
 def _of_neck(name: str) -> str:
     """What a convolution of a pyramid is for."""
     kind = name.rstrip("0123456789")
-    what = {"lateral": "the backbone's map", "smooth": "the sum of it and the coarser map"}[kind]
-    return f"a pyramid's convolution of {what} of stride {name.removeprefix(kind)}"
+    what = {"lateral": "takes the backbone's map into the pyramid", "smooth": "smooths the pyramid's map"}[kind]
+    return f"{what}, of stride {name.removeprefix(kind)}"
 
 
 def _use(runs: Sequence[Material]) -> str:

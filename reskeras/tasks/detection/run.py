@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeAlias, cast
 
-from reskeras.artefacts import artefacts_of
 from reskeras.caller_state import preserved
 from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
@@ -138,8 +137,8 @@ class DetectorRun(Run[Objects]):
         timing: bool = True,
         tell: Callable[[str], None] = lambda note: None,
     ) -> list[Proof]:
-        """A SavedModel that takes image files and returns boxes, scores and class names, verified on real test images:
-        `serving`, the only kind.
+        """Artefacts, each verified on real test images: `serving`, the default, a SavedModel that takes image files and
+        returns boxes, scores and class names; `torchvision-state-dict`, weights for torchvision's Faster R-CNN.
 
         `tolerances` are by kind: how much a probability, or a corner as a share of the image's longer side, may differ.
         `tell` gets each kind as it begins. An artefact that differs by more is moved aside, with a ReskerasError
@@ -147,7 +146,7 @@ class DetectorRun(Run[Objects]):
         """
         from reskeras.tasks.detection.export import DetectorExporter
 
-        kinds = kinds or tuple(artefacts_of(self.task))
+        kinds = kinds or ("serving",)
         DetectorExporter.check(kinds, tolerances or {})
         self.folder.model_file  # noqa: B018 - raises before the data is opened
         return DetectorExporter.of(

@@ -35,15 +35,19 @@ class Seen:
 
     def classified(self, regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, R, C, 4) and probabilities (B, R, C) of regions (B, R, 4) of the canvas."""
-        if self.pyramid:
-            pooled = self._maxout(regions)
-        else:
-            pooled = self.networks.pooled(self.features, regions, self.first.window)
-        logits, deltas = self.networks.told(pooled, regions)
+        logits, deltas = self.judged(regions)
         boxes, scores = region_boxes(regions, logits, deltas, self.first.window, self.detector.spec)
         if self.detector.order is not None:
             boxes, scores = (tf.gather(each, self.detector.order, axis=2) for each in (boxes, scores))
         return boxes, scores
+
+    def judged(self, regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits (B, R, C + 1) and box deltas (B, R, 4 C) of regions (B, R, 4) of the canvas."""
+        if self.pyramid:
+            pooled = self._maxout(regions)
+        else:
+            pooled = self.networks.pooled(self.features, regions, self.first.window)
+        return self.networks.told(pooled, regions)
 
     def _maxout(self, regions: tf.Tensor) -> tf.Tensor:
         """The element-wise maximum of each region's features at its two scales."""

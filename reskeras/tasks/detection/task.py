@@ -18,7 +18,11 @@ from reskeras.recipes.recipe import recipe as read_recipe
 from reskeras.tasks.task import Task
 
 if TYPE_CHECKING:
+    from reskeras.data.preprocessing import Preprocessing
     from reskeras.data.source import Source
+    from reskeras.porting.foreign_model import ForeignModel
+    from reskeras.porting.port import Port
+    from reskeras.porting.recognise import Recognised
     from reskeras.report.sections import Page
     from reskeras.tasks.detection.job import DetectorJob
     from reskeras.tasks.detection.objects import Objects
@@ -54,6 +58,12 @@ class DetectionTask(Task):
         """`resnet-18-detector`."""
         return detector_name(spec)
 
+    def describe_pixels(self, spec: DetectorSpec, preprocessing: Preprocessing) -> str:
+        """How images are scaled and placed on canvases."""
+        from reskeras.tasks.detection.canvas import describe
+
+        return describe(preprocessing, spec.resize)
+
     def job(
         self, spec: DetectorSpec, recipe: Recipe, source: Source[Objects], data_dir: str | Path | None
     ) -> DetectorJob:
@@ -88,13 +98,19 @@ class DetectionTask(Task):
         """`spec` with the number of classes of the data."""
         return laid_over(spec, {"classes": len(source.classes)})
 
+    def port(self, source: ForeignModel, known: Recognised, spec: DetectorSpec, **request: Any) -> Port:
+        """torchvision's detector as ours."""
+        from reskeras.tasks.detection.porting import port_detector
+
+        return port_detector(source, known, spec, **request)
+
     def start(self, begun: Run) -> Start:
         """The weights of a detector, or of a classifier with the same network as the backbone, without its logits; a
         per-pixel mean becomes a per-channel one, because a canvas shows images at any position."""
-        from reskeras.tasks.detection.job import FRESH
+        from reskeras.tasks.detection.job import FRESH, OF_NECKS
 
         start = super().start(begun)
-        weights = start.weights
+        weights, fresh = start.weights, (*FRESH, *(OF_NECKS if begun.task != self.name else ()))
         if begun.task != self.name:
             weights = {name: value for name, value in weights.items() if not name.startswith("logits/")}
-        return replace(start, weights=weights, preprocessing=start.preprocessing.by_channel(), fresh=FRESH)
+        return replace(start, weights=weights, preprocessing=start.preprocessing.by_channel(), fresh=fresh)

@@ -87,6 +87,13 @@ def test_the_geometry_of_each_map():
     assert expected[0] == (3.5, 3.5)
 
 
+def test_torchvisions_anchors_on_the_extra_map_divide_the_canvas():
+    """Its AnchorGenerator takes image_size // grid_size, also where that is not the stride."""
+    levels = pyramid("resnet-50", (800, 1344), "geometry=torchvision").levels()
+    assert [level.steps for level in levels] == [(4, 4), (8, 8), (16, 16), (32, 32), (61, 64)]
+    assert {level.steps for level in pyramid().levels()} == {(each, each) for each in (4.0, 8.0, 16.0, 32.0, 64.0)}
+
+
 def test_what_does_not_go_with_a_neck_is_refused():
     assert "neck.strides: the backbone has no map of stride 64, only 4, 8, 16, 32" in refused("neck.strides=[32, 64]")
     assert "16 after 4: each stride should be twice the one before" in refused("neck.strides=[4, 16]")

@@ -12,6 +12,7 @@ from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read, write
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.overrides import laid_over
+from reskeras.networks.resize import ResizeSpec
 from reskeras.recipes.recipe import recipe
 from reskeras.tasks.detection.canvas import Canvases, placed, scaled
 from reskeras.tasks.detection.detections import predict_images
@@ -89,6 +90,12 @@ def test_without_it_a_detector_has_its_one_canvas():
         (["resize.shorter=8", "resize.canvases=[[16, 64], [64, 64]]"], "canvases: 16x64 is below the network's stride"),
         (["resize.shorter=64", "anchors.sizes=[500]"], "anchors.sizes: none has more than 50% .* canvas of 64x64"),
         (["resize.shorter=0"], "resize.shorter: 0"),
+        (
+            ["resize.shorter=800", "resize.multiple=8"],
+            "multiple: 8 makes [0-9]+ canvases of 800 and 1333, more than 128",
+        ),
+        (["resize.multiple=32", "resize.canvases=[[1000, 1000]]"], "canvases: follow from multiple"),
+        (["resize.rounding=up"], "rounding: 'up' is not one of nearest, down"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_field_and_what_to_do(settings, message):
@@ -124,6 +131,52 @@ def test_on_a_larger_canvas_an_image_is_no_larger():
     assert np.array_equal(small.pixels, large.pixels[:50, :64])
     assert np.array_equal(small.window, large.window) and np.array_equal(small.scale, large.scale)
     assert not large.pixels[50:].numpy().any()
+
+
+TORCHVISIONS = {"shorter": 800, "longer": 1333, "multiple": 32, "rounding": "down", "antialias": False}
+
+
+def test_with_a_multiple_each_image_takes_its_own_size_rounded_up():
+    plan = lower_detector(reskeras.detector("resnet-18", settings=(f"resize={TORCHVISIONS}",)))
+    assert plan.spec.decided() == plan.spec and len({*plan.canvases}) == len(plan.canvases) < 100
+    canvases, generator = Canvases.of(plan), np.random.default_rng(0)
+    sizes = np.concatenate([generator.integers(1, 3000, (500, 2)), [[480, 640], [1, 9000], [9000, 1], [800, 1333]]])
+    shown = scaled(tf.constant(sizes, tf.float32), canvases.shapes[-1], canvases.sides, down=True).numpy()
+    for size, ours, number in zip(sizes.tolist(), shown, canvases.chosen(sizes).numpy(), strict=True):
+        scale = min(800 / min(size), 1333 / max(size))  # float64, as in torchvision's _resize_image_and_masks
+        theirs = [max(int(side * scale), 1) for side in size]
+        assert ours.tolist() == theirs
+        assert canvases.shapes[number] == tuple(-(-side // 32) * 32 for side in theirs)
+
+
+@pytest.mark.parametrize("size", [(37, 91), (64, 48), (200, 130), (5, 300)])
+def test_without_antialiasing_pixels_are_those_of_pytorchs_interpolate(size):
+    torch = pytest.importorskip("torch")
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    resampling = ResizeSpec(rounding="down", antialias=False).resampling
+    one = placed(tf.constant(image), 112, 128, sides=(64, 100), resampling=resampling)
+    scale = min(64 / min(size), 100 / max(size))
+    [theirs] = torch.nn.functional.interpolate(
+        torch.from_numpy(np.moveaxis(image, -1, 0)[np.newaxis].astype(np.float32)),
+        scale_factor=scale,
+        mode="bilinear",
+        recompute_scale_factor=True,
+        align_corners=False,
+    ).numpy()
+    height, width = theirs.shape[1:]
+    assert one.window.numpy().tolist() == [0, 0, height, width]
+    np.testing.assert_allclose(one.pixels[:height, :width], np.moveaxis(theirs, 0, -1), atol=2e-3)
+    assert not one.pixels[height:].numpy().any() and not one.pixels[:, width:].numpy().any()
+
+
+def test_without_antialiasing_a_part_of_an_image_is_that_part_of_the_whole():
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8))
+    plain = ResizeSpec(antialias=False).resampling
+    whole = placed(image, 200, 240, 1.5, 0.0, (48, 64), plain)
+    for where in (0.0, 0.5, 1.0):
+        part = placed(image, 40, 60, 1.5, where, (48, 64), plain)
+        top, left = (-part.corner.numpy()).astype(int)
+        np.testing.assert_allclose(part.pixels, whole.pixels[top : top + 40, left : left + 60], atol=1e-3)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

@@ -13,8 +13,11 @@ import pytest
 import reskeras
 from reskeras.errors import ReskerasError
 from reskeras.graph.weights import read
-from reskeras.tasks.detection.model import LOSSES
+from reskeras.networks.detector_plan import lower_detector
+from reskeras.tasks.detection.model import LOSSES, training_model
+from reskeras.tasks.detection.task import DetectionTask
 from tests.tasks.detection.shapes import DETECTOR, LEARNING, shapes_folder
+from tests.tasks.detection.test_pyramid import FPN
 from tests.training.test_resume import Failing, digest, stopping_at
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +115,16 @@ def noise(tmp_path_factory):
 def classifier(noise):
     """Something to begin from."""
     return noise(("dark", "light"))
+
+
+def test_a_pyramid_begins_with_a_classifiers_backbone(classifier):
+    plan = lower_detector(reskeras.DetectorSpec.model_validate({**FPN, "classes": 2}))
+    own, before = read(training_model(plan, "tiny", 1)), read(classifier.model())
+    fitted = DetectionTask().start(classifier).fitted_weights(own)
+    assert fitted.keys() == own.keys()
+    for name, value in fitted.items():
+        np.testing.assert_array_equal(value, before.get(name, own[name]) if "logits" not in name else own[name])
+    assert any(name.startswith("lateral") for name in own) and any(name.startswith("stage1") for name in before)
 
 
 def test_a_detector_begins_with_its_backbones_weights_and_frozen_statistics(tmp_path, shapes, classifier):
