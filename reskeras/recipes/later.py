@@ -23,7 +23,8 @@ SINCE_SUITES = (  # what the runs of suites are found by does not have these
     "augment.rand_augment.probability",
     "augment.rand_augment.increasing",
 )
-OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn", "resize")  # nor these, of networks and detectors
+RESIZES = ("resize", "resize.multiple", "resize.rounding", "resize.antialias")
+OF_NETWORKS = ("activation", "head.scale", "stem.convs.bn", *RESIZES)  # nor these, of networks and detectors
 OF_DETECTORS = (  # the fingerprints of their checkpoints do not have these
     "neck",
     "proposals.convs",
@@ -31,7 +32,7 @@ OF_DETECTORS = (  # the fingerprints of their checkpoints do not have these
     "regions.convs",
     "regions.dense",
     "regions.width",
-    "resize",
+    *RESIZES,
 )
 DEFAULT = object()
 LATER = ("xla", *SINCE_SUITES)  # the fingerprints of checkpoints do not have these

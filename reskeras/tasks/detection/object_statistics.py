@@ -190,8 +190,8 @@ def _best_of(boxes: np.ndarray, level: Level, fields: dict[str, Any]) -> np.ndar
     """`best_overlaps` with the anchors of one map."""
     shapes = anchor_sides(fields["sizes"], fields["ratios"], fields["rounded"])
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    cells = np.clip(np.round((centres - level.offsets) / level.stride), 0, np.array(level.shape[:2]) - 1)
-    off = np.abs(cells * level.stride + level.offsets - centres)[:, np.newaxis]
+    cells = np.clip(np.round((centres - level.offsets) / level.steps), 0, np.array(level.shape[:2]) - 1)
+    off = np.abs(cells * level.steps + level.offsets - centres)[:, np.newaxis]
     sides = sides[:, np.newaxis]
     common = np.clip((sides + shapes) / 2 - off, 0, np.minimum(sides, shapes)).prod(axis=-1)
     return (common / (sides.prod(axis=-1) + shapes.prod(axis=-1) - common)).max(axis=1, initial=0)
