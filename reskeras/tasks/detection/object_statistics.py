@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from reskeras.data.epoch_order import by_group
 from reskeras.data.source import Source
@@ -170,7 +169,7 @@ def canvas_boxes(split: Objects, plan: DetectorPlan) -> tuple[np.ndarray, np.nda
     """Boxes float64 (n, 4) on the canvases of a detector, labels int32 (n,), and the numbers of the canvases int32
     (n,), of all objects of a split that are not ignored."""
     canvases, counts = Canvases.of(plan), np.diff(split.starts)
-    sizes = tf.constant(split.sizes.reshape(-1, 2), tf.float32)
+    sizes = split.sizes.reshape(-1, 2).astype(np.float32)
     scales = scaled(sizes, plan.canvas, canvases.sides).numpy().astype(np.float64) / split.sizes
     boxes = split.boxes * np.repeat(np.tile(scales, 2), counts, axis=0)
     places = np.repeat(canvases.chosen(sizes).numpy(), counts)
