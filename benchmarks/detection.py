@@ -19,14 +19,7 @@ def measured(task: str, batch: int, precision: str, repetitions: int) -> list[li
     facts = {"library": "detectors", "precision": precision, "task": task, "batch": batch}
     timings = race({name: {**facts, "detector": name} for name in CONTENDERS}, 1, repetitions)
     return [
-        [
-            task,
-            batch,
-            f"{name} {precision}",
-            f"{batch / timing.median:.2f}",
-            f"{batch / max(timing.seconds):.2f} to {batch / min(timing.seconds):.2f}",
-            f"{timing.times_as_fast(timings[THEIRS]):.2f}",
-        ]
+        [task, batch, f"{name} {precision}", *timing.rates(batch, 2), f"{timing.times_as_fast(timings[THEIRS]):.2f}"]
         for name, timing in timings.items()
     ]
 

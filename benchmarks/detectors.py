@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-Steps = Callable[[int], float]
+Steps = Callable[[int], float]  # number of steps to seconds
 SIZE = (608, 800)  # height and width
 CLASSES = 90  # as in the weights that torchvision publishes for COCO
 OBJECTS = 8  # in each image
@@ -43,11 +43,9 @@ def batch_of(batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def detector_steps(detector: str, precision: str, task: str, batch: int) -> Steps:
     """Steps of a contender: `torchvision FPN`, `reskeras FPN` or `reskeras C4`; its task is training or evaluation."""
     library, heads = detector.split()
-    return (
-        torchvision_steps(precision, task, batch)
-        if library == "torchvision"
-        else reskeras_steps(heads, precision, task, batch)
-    )
+    if library == "torchvision":
+        return torchvision_steps(precision, task, batch)
+    return reskeras_steps(heads, precision, task, batch)
 
 
 def reskeras_steps(heads: str, precision: str, task: str, batch: int) -> Steps:

@@ -24,6 +24,12 @@ class Timing:
         """Median seconds a step."""
         return statistics.median(self.seconds)
 
+    def rates(self, batch: int, places: int) -> tuple[str, str]:
+        """Images per second in steps of `batch`, to `places`: the median, and from the slowest to the fastest
+        repetition."""
+        shown = [f"{batch / seconds:.{places}f}" for seconds in (self.median, max(self.seconds), min(self.seconds))]
+        return shown[0], f"{shown[1]} to {shown[2]}"
+
     def times_as_fast(self, other: Timing) -> float:
         """Median over repetitions of the other's time by ours, both from the same repetition."""
         return statistics.median(theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True))

@@ -45,14 +45,12 @@ def measured(network: str, task: str, repetitions: int) -> list[list[Any]]:
 
 def row(network: str, task: str, batch: int, timing: Timing, stock: Timing, torch: Timing | None) -> list[Any]:
     """One line: images per second (median, and from slowest to fastest repetition) and ratios."""
-    slowest, fastest = batch / max(timing.seconds), batch / min(timing.seconds)
     return [
         network,
         task,
         batch,
         timing.name,
-        f"{batch / timing.median:.1f}",
-        f"{slowest:.1f} to {fastest:.1f}",
+        *timing.rates(batch, 1),
         f"{timing.times_as_fast(stock):.2f}",
         f"{timing.times_as_fast(torch):.2f}" if torch else "",
     ]

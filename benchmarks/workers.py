@@ -8,14 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks.detectors import detector_steps
-
-Steps = Callable[[int], float]  # number of steps to seconds
+from benchmarks.detectors import Steps, detector_steps
 
 CLASSES = {"resnet-50": 1000}
 SIZES = {"resnet-50": 224}
