@@ -33,8 +33,8 @@ def memory(system: Path = SYSTEM) -> int:
 
 def used_seconds(system: Path = SYSTEM) -> float:
     """Seconds of processor time that everything on this machine has used since its start; 0 where it does not tell."""
-    user, nice, kernel = (_number(_word(system / "proc" / "stat", place)) or 0 for place in (1, 2, 3))
-    return (user + nice + kernel) / os.sysconf("SC_CLK_TCK")
+    _, *spent = _words(system / "proc" / "stat")[:4] or [""]  # cpu, then user, nice, system in ticks
+    return sum(_number(word) or 0 for word in spent) / os.sysconf("SC_CLK_TCK")
 
 
 def _quotas(system: Path) -> Iterator[tuple[int, int]]:
@@ -76,11 +76,16 @@ def _groups(system: Path, controller: str) -> Iterator[Path]:
 
 def _word(file: Path, place: int = 0) -> str | None:
     """A word of a small file; None where there is none."""
-    try:
-        words = file.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
+    words = _words(file)
     return words[place] if place < len(words) else None
+
+
+def _words(file: Path) -> list[str]:
+    """The words of a small file; none where there is no such file."""
+    try:
+        return file.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return []
 
 
 def _number(word: str | None) -> int | None:

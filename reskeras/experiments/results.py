@@ -115,7 +115,7 @@ class SuiteResult:
     def differences(self) -> tuple[list[str], dict[str, list[str]]]:
         """Differences from the paper's protocol: those that all rows that are run share, then by row the remaining
         ones."""
-        printed = {row.row for row in self.suite.rows if row.network is None}
+        printed = self.suite.printed
         known = [row.differences for row in self.rows if row.row not in printed]
         everywhere = [each for each in known[0] if all(each in others for others in known)]
         own = {row.row: [each for each in row.differences if each not in everywhere] for row in self.rows}

@@ -155,6 +155,11 @@ class SuiteSpec(Spec):
     findings: tuple[FindingSpec, ...] = ()
     scales: dict[Scale, ScaleSpec] = Field(default_factory=dict)
 
+    @property
+    def printed(self) -> set[str]:
+        """The rows that have published figures only."""
+        return {row.row for row in self.rows if row.network is None}
+
     @model_validator(mode="after")
     def _coherent(self) -> SuiteSpec:
         names = [row.row for row in self.rows]
@@ -165,14 +170,13 @@ class SuiteSpec(Spec):
         placed = [name for panel in self.panels.values() for name in panel]
         if self.panels and sorted(placed) != sorted(names):
             raise ValueError("panels: should have every row once")
-        printed = {row.row for row in self.rows if row.network is None}
         for finding in self.findings:
             if finding.less == finding.more:
                 raise ValueError(f"findings: {finding.less!r} is compared with itself")
             for name in (finding.less, finding.more):
                 if name not in names:
                     raise ValueError(f"findings: {name!r} is not a row")
-                if name in printed:
+                if name in self.printed:
                     raise ValueError(f"findings: {name!r} has published figures only, and is measured nowhere")
             if finding.by not in self.measures:
                 raise ValueError(f"findings: {finding.by!r} is not one of the measures")
