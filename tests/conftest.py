@@ -1,6 +1,7 @@
 """Fixtures shared by the tests that need a trained run, and which cases of a large family are slow."""
 
 import fcntl
+import gc
 import os
 import shutil
 from collections import defaultdict
@@ -10,6 +11,8 @@ import pytest
 
 with suppress(ImportError, RuntimeError):  # where it is, for the peers: after TensorFlow it ends the process
     import torchvision  # noqa: F401
+
+gc.set_threshold(50_000, 20, 100)  # TensorFlow's graphs are many objects, which stay: a tenth of the time otherwise
 
 TINY = {"family": "cifar", "stages": [1, 1], "input_shape": [16, 16, 1]}
 

@@ -150,6 +150,9 @@ def test_every_suite_runs_at_smoke_scale(name, tmp_path_factory):
     assert all(verdict.word != "not measured" for _, verdict in result.findings())
 
 
+NETWORKS = {"plain": {"shortcut": "none"}, "resnet": {}, "preact": {"order": "full_preact"}}
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Two small suites in the place of the built-in ones, whose budget is that of the smoke scale."""
@@ -165,15 +168,19 @@ def small(monkeypatch):
                 "protocol": "cifar",
                 "measures": ["test_error"],
                 "rows": [
-                    {"row": name, "network": f"cifar-{name}", "budget": {"turn": turn, "seeds": seeds}}
+                    {
+                        "row": name,
+                        "network": {"family": "cifar", "depth": 8, **NETWORKS[name]},
+                        "budget": {"turn": turn, "seeds": seeds},
+                    }
                     for name, turn, seeds in rows
                 ],
             }
         )
 
     suites = {
-        "one": suite(("plain-20", "may", 1), ("resnet-20", "must", 2)),
-        "two": suite(("resnet-20", "must", 2), ("preact-110", "should", 1)),
+        "one": suite(("plain", "may", 1), ("resnet", "must", 2)),
+        "two": suite(("resnet", "must", 2), ("preact", "should", 1)),
     }
     known = read_protocol("cifar").sparse()
     known["scales"]["budget"] = known["scales"]["smoke"]
@@ -187,15 +194,15 @@ def test_all_suites_are_run_by_turns_and_what_they_share_once(small, tmp_path):
     told = []
     results = reskeras.reproduce_all("budget", only=["must", "should"], out=tmp_path, tell=told.append)
     trained = [told[place - 1] for place, note in enumerate(told) if note.startswith("preprocessing")]
-    assert trained == ["resnet-20, seed 0", "resnet-20, seed 1", "preact-110, seed 0"]
+    assert trained == ["resnet, seed 0", "resnet, seed 1", "preact, seed 0"]
     assert [(each.name, [(row.row, sorted(row.figures)) for row in each.rows]) for each in results] == [
-        ("one", [("resnet-20", [0, 1])]),
-        ("two", [("resnet-20", [0, 1]), ("preact-110", [0])]),
+        ("one", [("resnet", [0, 1])]),
+        ("two", [("resnet", [0, 1]), ("preact", [0])]),
     ]
     told.clear()
     everything = reskeras.reproduce_all("budget", out=tmp_path, tell=told.append)
-    assert sum(note.startswith("preprocessing") for note in told) == 1  # plain-20 is what was left
-    assert {row.row for row in everything[0].rows} == {"plain-20", "resnet-20"}
+    assert sum(note.startswith("preprocessing") for note in told) == 1  # plain is what was left
+    assert {row.row for row in everything[0].rows} == {"plain", "resnet"}
 
 
 def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp_path, monkeypatch):
@@ -206,21 +213,23 @@ def test_the_cost_of_all_is_counted_once_and_what_is_done_is_left_out(small, tmp
     ready = all_prepared("budget")
     unknown = cost(ready, tmp_path)
     assert [(each.row, each.seed) for each in unknown.trainings] == [
-        ("plain-20", 0),
-        ("resnet-20", 0),
-        ("resnet-20", 1),
-        ("preact-110", 0),
+        ("plain", 0),
+        ("resnet", 0),
+        ("resnet", 1),
+        ("preact", 0),
     ]
     assert unknown.left == 4 and unknown.seconds is None
-    monkeypatch.setattr(module, "used_seconds", lambda: 2 * time.monotonic() + sum(os.times()[:4]))
     asked = []
-    assert cost(ready, tmp_path, replicas=opened_replicas([], 1), tell=asked.append).seconds > 0
-    assert asked[1] == "other work used 2.0 cores meanwhile, so that the time of plain-20 is too long"
+    with monkeypatch.context() as busy:
+        busy.setattr(module, "training_rate", lambda job, replicas: time.sleep(0.5) or 100.0)
+        busy.setattr(module, "used_seconds", lambda: 2 * time.monotonic() + sum(os.times()[:4]))
+        assert cost(ready, tmp_path, replicas=opened_replicas([], 1), tell=asked.append).seconds > 0
+    assert asked[1] == "other work used 2.0 cores meanwhile, so that the time of plain is too long"
     assert cost(ready, tmp_path).seconds is None  # not kept
     monkeypatch.setattr(module, "used_seconds", lambda: sum(os.times()[:4]))
     asked = []
     measured = cost(ready, tmp_path, replicas=opened_replicas([], 1), tell=asked.append)
-    assert asked == [f"measuring a step of {row}" for row in ("plain-20", "resnet-20", "preact-110")]
+    assert asked == [f"measuring a step of {row}" for row in ("plain", "resnet", "preact")]
     assert measured.seconds > 0
     assert cost(ready, tmp_path).seconds == measured.seconds  # kept
     [result, _] = reskeras.reproduce_all("budget", only=["must"], out=tmp_path)
@@ -254,7 +263,7 @@ def test_all_suites_print_their_trainings_first_and_then_their_results(small, tm
     shown = ask("reproduce", "all", "--scale", "budget", "--only", "must", "--out", tmp_path)
     assert shown.exit_code == 0, shown.output
     lines = [line.split() for line in shown.stdout.splitlines()]
-    assert ["one", "resnet-20", "0"] in [line[:3] for line in lines]
+    assert ["one", "resnet", "0"] in [line[:3] for line in lines]
     assert shown.stdout.count("results.json") == 2
     listed = json.loads(
         ask("reproduce", "all", "--scale", "budget", "--only", "must", "--out", tmp_path, "--json").stdout

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,18 @@ class Detections:
     labels: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any], image: int) -> Detections:
+        """What a detector finds in image number `image`: the first `count` rows of its `answer`."""
+        kept = slice(0, int(answer["count"]))
+        columns = (np.asarray(answer[name])[kept] for name in ("labels", "scores", "boxes"))
+        return cls(np.full(kept.stop, image, np.int32), *columns)
+
+    @classmethod
+    def joined(cls, every: Sequence[Detections]) -> Detections:
+        """The rows of all, one after the other."""
+        return cls(*(np.concatenate([getattr(each, column.name) for each in every]) for column in fields(cls)))
 
     def finite(self) -> Detections:
         """The detections with finite score and box, without those of a diverged network."""

@@ -52,18 +52,13 @@ def files_of(split: Objects) -> Iterable[bytes]:
 
 def answers(find: Find, files: Iterable[bytes], batch: int = BATCH) -> Detections:
     """The detections of `find` in all files, `batch` at a time."""
-    rows: list[tuple[np.ndarray, ...]] = []
+    rows: list[Detections] = []
     left = iter(files)
     while chosen := list(islice(left, batch)):
         found = find(tf.constant(chosen))
-        for row, count in enumerate(found["count"]):
-            rows.append(
-                (
-                    np.full(count, len(rows), np.int32),
-                    *(np.asarray(found[name][row, :count]) for name in ("labels", "scores", "boxes")),
-                )
-            )
-    return Detections(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+        for row in range(len(chosen)):
+            rows.append(Detections.of({name: values[row] for name, values in found.items()}, len(rows)))
+    return Detections.joined(rows)
 
 
 def prove_detector(

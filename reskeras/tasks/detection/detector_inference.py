@@ -261,22 +261,17 @@ class Detector:
         There are up to RECALLED proposals, so that recall can be measured beyond those that the detector classifies.
         `progress` gets the images done, of how many.
         """
-        rows: dict[int, tuple[np.ndarray, ...]] = {}
+        rows: dict[int, Detections] = {}
         proposals: dict[int, Proposed] = {}
         for canvas, images in self.by_canvas(split.sizes).items():
             part = split if len(images) == split.count else split.part(split.name, images)
             for image, found in zip(images, self._looked(part, canvas), strict=True):
-                kept = slice(0, found["count"])
-                columns = (found[name][kept] for name in ("labels", "scores", "boxes"))
-                rows[image] = np.full(found["count"], image, np.int32), *columns
+                rows[image] = Detections.of(found, image)
                 real = found["objectness"] > 0
                 proposals[image] = Proposed(found["proposals"][real], found["maps"][real])
                 progress(len(rows), split.count)
-        every = (rows[image] for image in range(split.count))
-        return (
-            Detections(*(np.concatenate(column) for column in zip(*every, strict=True))),
-            [proposals[image] for image in range(split.count)],
-        )
+        order = range(split.count)
+        return Detections.joined([rows[image] for image in order]), [proposals[image] for image in order]
 
     def _looked(self, split: Objects, canvas: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
         """What is found in each image of `split`, all of which take the same canvases."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -111,7 +111,7 @@ def measured_on(ask: Ask, detector: Detector, words: str, name: str) -> dict[str
         for place, (height, width, number) in enumerate(ASKED)
     ]
     corner, score = (float(np.max([each[side] for each in found])) for side in (0, 1))  # NaN if any is
-    ours, theirs = (Detections(*map(np.concatenate, zip(*each, strict=True))) for each in _columns(found))
+    ours, theirs = (Detections.joined([getattr(each, side) for each in found]) for side in ("ours", "theirs"))
     mine, _ = partners(ours, theirs)
     count = len(ours.image) + len(theirs.image)
     alone = count - 2 * len(mine)
@@ -134,13 +134,6 @@ def measured_on(ask: Ask, detector: Detector, words: str, name: str) -> dict[str
     }
 
 
-def _columns(found: list[Compared]) -> Iterator[list[tuple[np.ndarray, ...]]]:
-    """The fields of the detections of each image, ours and theirs."""
-    for side in ("ours", "theirs"):
-        every = [getattr(each, side) for each in found]
-        yield [(each.image, each.labels, each.scores, each.boxes) for each in every]
-
-
 def compared(ask: Ask, detector: Detector, image: np.ndarray, place: int = 0) -> Compared:
     """A uint8 image (height, width, 3), number `place`, in the original and in `detector`."""
     answer: Mapping[str, np.ndarray] = ask(image.astype(np.float32))
@@ -151,10 +144,7 @@ def compared(ask: Ask, detector: Detector, image: np.ndarray, place: int = 0) ->
     longer = float(tf.reduce_max(placed.window))
     corner, score = _given_proposals(seen, answer, longer)
     found = {name: values.numpy()[0] for name, values in detector.found_in([seen]).items()}
-    count = found["count"]
-    image_of = np.full(count, place, np.int32)
-    ours = Detections(image_of, found["labels"][:count], found["scores"][:count], found["boxes"][:count])
-    return Compared(corner, score, ours, detections_of(answer, place))
+    return Compared(corner, score, Detections.of(found, place), detections_of(answer, place))
 
 
 def detections_of(answer: Mapping[str, np.ndarray], place: int = 0) -> Detections:

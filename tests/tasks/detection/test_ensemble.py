@@ -17,6 +17,7 @@ from reskeras.networks.overrides import laid_over
 from reskeras.tasks.detection.detector_inference import REFINED_OVERLAP, VOTES, Detector
 from reskeras.tasks.detection.ensemble import MOST, class_order
 from reskeras.tasks.detection.options import Options
+from tests.tasks.detection.alike import alike
 from tests.tasks.detection.by_hand import overlap
 
 SIZE = 60, 90  # height, width of the images, as neither canvas
@@ -65,11 +66,7 @@ def found_by(first, others, files, options=Options(), proposals=0):
 
 
 def close(one, other):
-    """Equal within rounding: numbers of boxes and labels exactly, scores and shares of the image's longer side."""
-    for name in ("count", "labels"):
-        assert np.array_equal(one[name], other[name])
-    assert np.allclose(one["scores"], other["scores"], atol=1e-5)
-    assert np.allclose(one["boxes"] / max(SIZE), other["boxes"] / max(SIZE), atol=1e-5)
+    alike(one, other, [SIZE] * len(one["count"]), 1e-5)
 
 
 class ByHand:
@@ -186,7 +183,7 @@ def test_each_detector_looks_at_its_own_scales(parts, files):
     single = found_by(parts[0], [parts[1]], files[0])
     assert not np.allclose(mixed["scores"], single["scores"], atol=1e-4)
     swapped = Detector(*parts[1], scaled, others=[Detector(*parts[0])]).found(files[0])
-    close({name: values.numpy() for name, values in mixed.items()}, {n: v.numpy() for n, v in swapped.items()})
+    close(mixed, swapped)
 
 
 def test_proposals_beyond_those_that_are_judged_change_no_detection(parts, files):
@@ -227,7 +224,7 @@ def test_classes_in_another_order_are_renumbered(parts, files):
     assert not all(np.array_equal(turned[name], weights[name]) for name in weights)
     other = Detector(plan, turned, pixels, order=[1, 0])
     found = Detector(*parts[0], others=[other]).found(files[0])
-    close({name: values.numpy() for name, values in found.items()}, found_by(parts[0], [parts[1]], files[0]))
+    close(found, found_by(parts[0], [parts[1]], files[0]))
 
 
 def test_a_batch_has_fewer_images_the_more_regions_each_has(parts):
