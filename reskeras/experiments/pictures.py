@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reskeras.experiments.measures import MEASURES
 from reskeras.experiments.records import RunRecord
 from reskeras.experiments.results import SuiteResult
 from reskeras.report.analysis_plots import draw_analyses
-from reskeras.report.curves import ERRORS, draw_curves
+from reskeras.report.curves import ERRORS, draw_curves, is_number
+from reskeras.report.dots import Dots, dots_in_words, draw_dots
 from reskeras.report.figures import save_figures
 from reskeras.report.plots import analysis_plots, curves_of, networks_of
-from reskeras.report.sections import Plot
+from reskeras.report.sections import Plot, plot
 from reskeras.report.styles import Panels
 from reskeras.tasks.task import find_task
+
+MOST_DOTS = 3  # measures side by side
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class Pictured:
 def plots_of(result: SuiteResult) -> Iterator[Plot]:
     """Sections of a page: curves, analyses and diagrams of the networks, of detectors the backbones."""
     pictured = Pictured.of(result)
+    if dots := dots_of(result):
+        yield plot("Row by row", _draw_dots(dots, pictured.panels), dots_in_words(dots))
     if curves := curves_of(pictured.metrics, **pictured.curves()):
         yield curves
     yield from analysis_plots(pictured.analyses, pictured.networks, True, pictured.panels)
@@ -94,6 +100,24 @@ def plots_of(result: SuiteResult) -> Iterator[Plot]:
     yield from networks_of({row: record.plan for row, record in first.items()}, *how)
 
 
+def dots_of(result: SuiteResult) -> list[Dots]:
+    """The measures in per cent that are compared with published figures or judged by image, where two rows or more have
+    been measured; of row and seed."""
+    chosen = []
+    for name in result.suite.measures:
+        values = {row.row: [100 * each[name] for each in row.figures.values() if name in each] for row in result.rows}
+        known = {row.row: float(row.published[name]) for row in result.rows if is_number(row.published.get(name))}
+        compared = MEASURES[name].percent and (known or MEASURES[name].by_image)
+        if compared and sum(map(bool, values.values())) > 1:
+            chosen.append(Dots(name.replace("_", " "), values, known))
+    return chosen[:MOST_DOTS]
+
+
+def _draw_dots(dots: list[Dots], panels: Panels | None) -> Any:
+    rows = dict.fromkeys(row for each in dots for row, values in each.values.items() if values or row in each.published)
+    return draw_dots(dots, list(rows), panels)
+
+
 def _published_error(log: str, published: Mapping[str, Any]) -> Any:
     """The published figure, in per cent, that curves of 1 - `log` approach; what is no number as it is."""
     if log == "accuracy":
@@ -103,8 +127,10 @@ def _published_error(log: str, published: Mapping[str, Any]) -> Any:
 
 
 def save_pictures(result: SuiteResult, folder: Path) -> list[Path]:
-    """Write curves and plots of analyses to `folder`, as PNG and SVG; returns the paths."""
+    """Write the figures as dots, curves and plots of analyses to `folder`, as PNG and SVG; returns the paths."""
     pictured, figures = Pictured.of(result), dict[str, Any]()
+    if dots := dots_of(result):
+        figures["rows"] = _draw_dots(dots, pictured.panels)
     if pictured.metrics:
         figures["curves"] = draw_curves(pictured.metrics, **pictured.curves())
     if pictured.analyses:

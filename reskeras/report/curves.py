@@ -63,7 +63,7 @@ def draw_curves(
     for curve in curves:
         ends[curve.panel].append(_errors(axes[curve.panel], curve, log))
         value: Any = (published or {}).get(curve.network)
-        if _is_number(value):
+        if is_number(value):
             marks[curve.panel].setdefault(curve.network, (float(value), curve.style["color"]))
     _limits(list(axes.values()), [value for inside in marks.values() for value, _ in inside.values()])
     direct, columns = max(map(len, ends.values())) <= MOST_DIRECT, min(len(axes), PANELS_A_ROW)
@@ -206,7 +206,8 @@ def _percent(share: float) -> float:
     return 100 * share
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a published figure is one, not a word such as "fail"."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -214,7 +215,7 @@ def curves_in_words(
     runs: Mapping[str, Metrics], log: str = "accuracy", published: Mapping[str, Any] | None = None
 ) -> str:
     """Alternative text of the plot of errors."""
-    marks = [f"{name} {value:g} %" for name, value in (published or {}).items() if _is_number(value)]
+    marks = [f"{name} {value:g} %" for name, value in (published or {}).items() if is_number(value)]
     return (
         f"Learning curves: {ERRORS[log]} by epoch. "
         + _ends(runs, f"training {ERRORS[log]}", log, lambda value: f"{1 - value:.1%}")

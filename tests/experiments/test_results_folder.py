@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import reskeras
 from reskeras.experiments.page import page_of_suite
+from reskeras.experiments.pictures import dots_of
 from reskeras.experiments.results import RowResult, SuiteResult
 from reskeras.experiments.results_folder import _table as table_of
 from reskeras.experiments.results_folder import read_result
@@ -153,3 +154,14 @@ def test_broken_results_are_told_in_a_line(written, tmp_path, break_it, why):
     assert shown.exit_code == 1
     assert "results.json is broken" in shown.stderr and why in shown.stderr
     assert "Traceback" not in shown.output
+
+
+def test_what_is_compared_is_drawn_row_by_row(written):
+    place, result = written
+    [test, training] = dots_of(result)
+    assert (test.title, training.title) == ("test error", "training error")  # a response is no share
+    assert test.published == {"plain 8": 8.75} and not training.published
+    for row in result.rows:
+        assert test.values[row.row] == [100 * figures["test_error"] for figures in row.figures.values()]
+    assert {path.name for path in (place / "mine" / "smoke").glob("rows.*")} == {"rows.png", "rows.svg"}
+    assert page_of_suite(result).sections[2].title == "Row by row"
