@@ -16,7 +16,8 @@ from reskeras.documents.document import read_yaml, to_yaml
 from reskeras.documents.fields import Spec
 from reskeras.errors import ReskerasError
 from reskeras.files import atomic_folder, check_place, is_there, local_path, place_of, write_json, write_text
-from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, NetworkOrDetector, as_made, kind_of, spec_of, typed
+from reskeras.networks.any_spec import AnySpec
+from reskeras.networks.request import NETWORK_FILE, RESOLVED_FILE, as_made, kind_of, spec_of, typed
 from reskeras.recipes.recipe import Recipe, recipe
 from reskeras.run_provenance import Provenance
 from reskeras.stored import Number, read_json, read_json_lines, read_names
@@ -102,7 +103,7 @@ class RunFolder:
             raise ReskerasError(f"run: {self.path} has no {name}: {why_missing}")
         return self.path / name
 
-    def spec(self) -> NetworkOrDetector:
+    def spec(self) -> AnySpec:
         """The network or detector as specified, with the classes and input shape of its data."""
         return spec_of(self.path)
 

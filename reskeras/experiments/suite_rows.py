@@ -13,6 +13,7 @@ from reskeras.errors import ReskerasError, unknown
 from reskeras.experiments.suite import ProtocolSpec, RowSpec, Scale, ScaleSpec, SuiteSpec, read_protocol, task_of
 from reskeras.experiments.suite_views import Views, views_of
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.detector_plan import DetectorPlan
 from reskeras.networks.network import NetworkSpec
@@ -36,7 +37,7 @@ class Row:
 
     asked: RowSpec
     task: str
-    spec: AnyNetwork | DetectorSpec
+    spec: AnySpec
     plan: Plan | DetectorPlan
     recipe: Recipe | None
     data: str | None
@@ -160,12 +161,12 @@ def _trained_row(
     return TrainedRow(asked, task, spec, find_task(task).plan(spec), chosen, source, views)
 
 
-def _spec(asked: RowSpec, task: str) -> AnyNetwork | DetectorSpec:
+def _spec(asked: RowSpec, task: str) -> AnySpec:
     named = asked.network
     return find_task(task).spec(typed(named, {}, f"row {asked.row}") if isinstance(named, dict) else named)
 
 
-def _kept(spec: AnyNetwork | DetectorSpec, changes: dict[str, Any]) -> dict[str, Any]:
+def _kept(spec: AnySpec, changes: dict[str, Any]) -> dict[str, Any]:
     """Family and block, which `depth` implied, where `stages` replaces it."""
     if "stages" not in changes or not isinstance(spec, NetworkSpec):
         return {}
@@ -210,7 +211,7 @@ def _network_differences(row: Row, paper: Row) -> list[str]:
     return said + [f"{_named(path)} {_value(mine[path])} instead of {_value(theirs[path])}" for path in told]
 
 
-def _own_fields(spec: AnyNetwork | DetectorSpec) -> dict[str, Any]:
+def _own_fields(spec: AnySpec) -> dict[str, Any]:
     """What a detector has besides its network, by dotted path; defaults that follow the network are left out."""
     if not isinstance(spec, DetectorSpec):
         return {}

@@ -29,23 +29,23 @@ OF_NECKS = ("convs", "dense", "width")  # fields of regions that only detectors 
 WIDEST_RPN = 512  # channels of the proposal network's convolution, in the paper 512 for VGG
 
 
-def _named_network(value: Any) -> Any:
+def named_network(value: Any, field: str = BACKBONE) -> Any:
     """A catalogue name stands for its row."""
     if not isinstance(value, str):
         return value
     if value not in catalog():
-        raise unknown(BACKBONE, value, catalog())
-    return backbone_of(catalog()[value].spec)
+        raise unknown(field, value, catalog())
+    return staged(catalog()[value].spec, field)
 
 
-def backbone_of(spec: AnyNetwork) -> NetworkSpec:
-    """`spec`; ReskerasError when it is not a residual or plain network."""
+def staged(spec: AnyNetwork, field: str = BACKBONE) -> NetworkSpec:
+    """`spec`, which is for a `field`; ReskerasError when it is not a residual or plain network."""
     if not isinstance(spec, NetworkSpec):
-        raise ReskerasError(f"{BACKBONE}: {name_of(spec)} has no stages to share; choose a residual or plain network")
+        raise ReskerasError(f"{field}: {name_of(spec)} has no stages to share; choose a residual or plain network")
     return spec
 
 
-Backbone = Annotated[NetworkSpec, BeforeValidator(_named_network, json_schema_input_type=str | NetworkSpec)]
+Backbone = Annotated[NetworkSpec, BeforeValidator(named_network, json_schema_input_type=str | NetworkSpec)]
 Deviation = Annotated[float, within(0, 10, above=True)]
 Share = Annotated[float, within(0, 1, above=True, below=True)]
 

@@ -32,9 +32,9 @@ def pyramid_parts(neck: FpnSpec, maker: Maker, shared: Plan, ends: tuple[str, ..
     for kind, kernel in (("lateral", 1), ("smooth", 3)):
         for stride, end in zip(neck.strides or (), ends, strict=True):
             shape = shared.slice(until=end).output_shape
-            before = _activated(maker, shared, end, f"lateral{stride}_pre_") if kind == "lateral" else ()
+            before = activated(maker, shared, end, f"lateral{stride}_pre_") if kind == "lateral" else ()
             nodes = (*before, *_conv(maker, f"{kind}{stride}", kernel, neck.width, neck.bn, relu=False))
-            found[f"{kind}{stride}"] = _plan(
+            found[f"{kind}{stride}"] = one_unit(
                 f"{kind}{stride}", nodes, shape if kind == "lateral" else (*shape[:2], neck.width)
             )
     return found
@@ -45,14 +45,14 @@ def detection_parts(spec: DetectorSpec, maker: Maker, first: Plan, regions: Plan
     each = len(spec.anchors.sizes or ()) // (len(spec.neck.levels()) if spec.neck else 1) * len(spec.anchors.ratios)
     width, classes = spec.proposals.width or 0, spec.classes or 0
     # a pre-activation network's stream is raw (v2 section 4), so the proposal network activates it first
-    nodes: list[Node] = [] if spec.neck else [*_activated(maker, first, first.units[-1].name, "rpn_pre_")]
+    nodes: list[Node] = [] if spec.neck else [*activated(maker, first, first.units[-1].name, "rpn_pre_")]
     for index in range(spec.proposals.convs):
         number = "" if spec.proposals.convs == 1 else str(index + 1)
         nodes += [*maker.conv(f"rpn_conv{number}", 3, width, 1, bias_start=0.0), op.Relu(name=f"rpn_relu{number}")]
-    rpn = _plan("rpn", tuple(nodes), first.output_shape)
+    rpn = one_unit("rpn", tuple(nodes), first.output_shape)
     pooled = (regions.output_shape[0] * (2 if spec.regions.context else 1),)
     convs = {
-        name: _plan(
+        name: one_unit(
             name,
             (op.Conv(name=name, filters=filters, kernel=(1, 1), bias=True, initialiser=SMALL_NORMAL),),
             rpn.output_shape,
@@ -60,7 +60,7 @@ def detection_parts(spec: DetectorSpec, maker: Maker, first: Plan, regions: Plan
         for name, filters in (("objectness", each), ("anchor_deltas", 4 * each))
     }
     dense = {
-        name: _plan(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), pooled)
+        name: one_unit(name, (op.Dense(name=name, units=units, initialiser=SMALL_NORMAL),), pooled)
         for name, units in (("logits", classes + 1), ("box_deltas", 4 * classes))
     }
     return {"rpn": rpn, **convs, **dense}
@@ -84,10 +84,10 @@ def dense_regions(regions: RegionSpec, neck: FpnSpec, maker: Maker) -> Plan:
         nodes.append(op.Dense(name=f"region_dense{number}", units=regions.width, float32=False))
         nodes.append(op.Relu(name=f"region_dense{number}_relu"))
     size = regions.size or 0
-    return _plan("regions", tuple(nodes), (size, size, neck.width))
+    return one_unit("regions", tuple(nodes), (size, size, neck.width))
 
 
-def _activated(maker: Maker, plan: Plan, end: str, prefix: str) -> Sequence:
+def activated(maker: Maker, plan: Plan, end: str, prefix: str) -> Sequence:
     """The activation that the raw stream after unit `end` of a pre-activation network needs; nothing for others."""
     stages = [unit.stage for unit in plan.slice(until=end).units if isinstance(unit.stage, int)]
     rows = maker.network.stages
@@ -105,5 +105,6 @@ def _conv(maker: Maker, name: str, kernel: int, width: int, bn: bool, relu: bool
     )
 
 
-def _plan(name: str, nodes: Sequence, shape: Shape) -> Plan:
+def one_unit(name: str, nodes: Sequence, shape: Shape) -> Plan:
+    """The plan of a part that is one unit, on a map of `shape`."""
     return Plan(units=(Unit(stage=name, nodes=nodes),), input_shape=shape)

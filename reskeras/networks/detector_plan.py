@@ -114,7 +114,7 @@ class DetectorPlan:
         A map of the pyramid looks where that of the backbone does, which it takes its positions from.
         """
         spec = self.spec
-        looks = [_looked(self.shared.slice(until=end), spec) for end in self.ends]
+        looks = [_seen(self.shared.slice(until=end), spec) for end in self.ends]
         for _ in range(spec.neck.extra if spec.neck else 0):  # a map of every second cell
             fields, (rows, columns, channels) = looks[-1]
             down, across = (each.through(Window(stride=2)) for each in fields)
@@ -200,12 +200,18 @@ class DetectorPlan:
         return self.complexity().multiply_adds
 
 
-def _looked(plan: Plan, spec: DetectorSpec) -> tuple[Fields, Shape]:
-    """The receptive fields of the map that a plan of the backbone ends with, and the shape of what heads see of it."""
-    fields, shape = receptive_field(plan), plan.output_shape
-    if fields is None:
-        raise ReskerasError(f"shared: {spec.shared} has no positions; choose a stage before the pooling")
+def _seen(plan: Plan, spec: DetectorSpec) -> tuple[Fields, Shape]:
+    """As `looked`, with the channels that heads on a pyramid see."""
+    fields, shape = looked(plan, spec.shared)
     return fields, (*shape[:2], spec.neck.width) if spec.neck else shape
+
+
+def looked(plan: Plan, shared: str | None) -> tuple[Fields, Shape]:
+    """The receptive fields of the map that a plan, up to the stage `shared`, ends with, and its shape."""
+    fields = receptive_field(plan)
+    if fields is None:
+        raise ReskerasError(f"shared: {shared} has no positions; choose a stage before the pooling")
+    return fields, plan.output_shape
 
 
 def lower_detector(spec: DetectorSpec) -> DetectorPlan:

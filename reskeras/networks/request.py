@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,29 @@ from reskeras.documents.validation import place_of, validated
 from reskeras.errors import ReskerasError, unknown
 from reskeras.files import local_path
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.catalog import catalog
-from reskeras.networks.detector import BACKBONE, DetectorSpec, backbone_of
+from reskeras.networks.detector import BACKBONE, DetectorSpec, staged
 from reskeras.networks.detector_plan import lower_detector
 from reskeras.networks.inception import INCEPTION, InceptionSpec
+from reskeras.networks.localiser import TRUNK, LocaliserSpec
+from reskeras.networks.localiser_plan import lower_localiser
 from reskeras.networks.network import NetworkSpec
 from reskeras.networks.overrides import laid_over, overridden
 from reskeras.plans.plan import Plan
 
 NETWORK_FILE = "network.yaml"
 RESOLVED_FILE = "resolved.yaml"
-NetworkOrDetector = AnyNetwork | DetectorSpec
-Kind = type[AnyNetwork] | type[DetectorSpec]
+# specs that are built on a network, by the field that has it, with what lowers them
+BUILT: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    BACKBONE: (DetectorSpec, lower_detector),
+    TRUNK: (LocaliserSpec, lower_localiser),
+}
 # by the field that identifies the kind
-KINDS: dict[str, Kind] = {INCEPTION: InceptionSpec, BACKBONE: DetectorSpec}
+KINDS: dict[str, Any] = {INCEPTION: InceptionSpec, **{field: kind for field, (kind, _) in BUILT.items()}}
 
 
-def network(
-    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any
-) -> AnyNetwork:
+def network(source: str | Path | AnySpec | None = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork:
     """The sparse spec that `source` names, with `fields` and `path=value` `settings` laid over it.
 
     >>> network("resnet-152", order="full_preact").sparse()
@@ -44,8 +48,9 @@ def network(
     if source is None and INCEPTION in fields:
         source = validated(InceptionSpec, {INCEPTION: fields.pop(INCEPTION)})
     spec, where, lines = _source(source)
-    if isinstance(spec, DetectorSpec):
-        raise ReskerasError(f"network: {source} is a detector; see reskeras detect --help")
+    if not isinstance(spec, AnyNetwork):
+        noun, command = ("detector", "detect") if isinstance(spec, DetectorSpec) else ("localiser", "localise")
+        raise ReskerasError(f"network: {source} is a {noun}; see reskeras {command} --help")
     if fields or settings:
         spec, lines = overridden(spec, fields, settings), {}  # errors may not come from the file any more
     with _with_place(where, lines):
@@ -54,7 +59,7 @@ def network(
 
 
 def detector(
-    source: str | Path | NetworkOrDetector | None = None, *, settings: tuple[str, ...] = (), **fields: Any
+    source: str | Path | AnySpec | None = None, *, settings: tuple[str, ...] = (), **fields: Any
 ) -> DetectorSpec:
     """The sparse detector that `source` names: a YAML file with the field `backbone`, a detector's run folder, or
     whatever `network` understands, which is then the backbone. `fields` are the backbone's, but for `classes`;
@@ -65,34 +70,58 @@ def detector(
 
     Raises ReskerasError (status 2) for unknown names, fields and values, and for contradictions.
     """
-    fields = {name: value for name, value in fields.items() if value is not None}
-    named, where, lines = _source(source)
-    if isinstance(named, DetectorSpec):
-        spec = named
-    else:
-        classes: dict[str, Any] = {"classes": named.classes} if named.classes else {}
-        spec, where, lines = DetectorSpec(backbone=backbone_of(named), **classes), "", {}
-    if "classes" in fields:
-        spec = laid_over(spec, {"classes": fields.pop("classes")})
-    first = {each: re.split(r"[.=]", each)[0] for each in settings}
-    choices = {**DetectorSpec.model_fields, **NetworkSpec.model_fields}
-    for each, name in first.items():
-        if "=" in each and name not in choices:
-            raise unknown("--set", name, sorted(choices))
-    own = tuple(each for each, name in first.items() if name in DetectorSpec.model_fields)
-    others = tuple(each for each in settings if each not in own)
-    if fields or others:
-        spec, lines = laid_over(spec, {BACKBONE: overridden(spec.backbone, fields, others).sparse()}), {}
-    if own:
-        spec, lines = overridden(spec, {}, own), {}
-    with _with_place(where, lines):
-        canvas = lower_detector(spec).canvas
+    spec, plan = _built_on(BACKBONE, source, settings, fields)
     shape = spec.backbone.decided().input_shape[:2]
-    if spec.resize and "input_shape" in fields and shape != canvas:
+    if spec.resize and fields.get("input_shape") is not None and shape != plan.canvas:
         raise ReskerasError(
             f"input_shape: {'x'.join(map(str, shape))} contradicts resize, which the canvases follow; leave one out"
         )
     return spec
+
+
+def localiser(
+    source: str | Path | AnySpec | None = None, *, settings: tuple[str, ...] = (), **fields: Any
+) -> LocaliserSpec:
+    """As `detector`, the sparse localiser that `source` names: a YAML file with the field `trunk`, a localiser's run
+    folder, or a network, which is then the trunk.
+
+    >>> localiser("resnet-18", settings=("sample=16",)).sparse()
+    {'trunk': {'depth': 18}, 'sample': 16}
+    """
+    spec, _ = _built_on(TRUNK, source, settings, fields)
+    return spec
+
+
+def _built_on(
+    field: str, source: str | Path | AnySpec | None, settings: tuple[str, ...], fields: dict[str, Any]
+) -> tuple[Any, Any]:
+    """The spec that is built on a network in its `field`, as `detector` says, and its plan."""
+    kind, lower = BUILT[field]
+    fields = {name: value for name, value in fields.items() if value is not None}
+    named, where, lines = _source(source)
+    if isinstance(named, kind):
+        spec: Any = named
+    elif isinstance(named, AnyNetwork):
+        classes: dict[str, Any] = {"classes": named.classes} if named.classes else {}
+        spec, where, lines = kind(**{field: staged(named, field)}, **classes), "", {}
+    else:
+        raise ReskerasError(f"network: {source} is a {named.task} network with its own heads; name a {field} instead")
+    if "classes" in fields:
+        spec = laid_over(spec, {"classes": fields.pop("classes")})
+    first = {each: re.split(r"[.=]", each)[0] for each in settings}
+    choices = {**kind.model_fields, **NetworkSpec.model_fields}
+    for each, name in first.items():
+        if "=" in each and name not in choices:
+            raise unknown("--set", name, sorted(choices))
+    own = tuple(each for each, name in first.items() if name in kind.model_fields)
+    others = tuple(each for each in settings if each not in own)
+    if fields or others:
+        network = getattr(spec, field)
+        spec, lines = laid_over(spec, {field: overridden(network, fields, others).sparse()}), {}
+    if own:
+        spec, lines = overridden(spec, {}, own), {}
+    with _with_place(where, lines):
+        return spec, lower(spec)
 
 
 @contextmanager
@@ -110,7 +139,7 @@ def plan(source: str | Path | AnyNetwork | None = None, **fields: Any) -> Plan:
     return network(source, **fields).lower()
 
 
-def _source(source: str | Path | NetworkOrDetector | None) -> tuple[NetworkOrDetector, str, Lines]:
+def _source(source: str | Path | AnySpec | None) -> tuple[AnySpec, str, Lines]:
     """The spec that `source` names, the file it came from, and the lines of its fields."""
     if source is None:
         return NetworkSpec(), "", {}
@@ -142,7 +171,7 @@ def recipe_of(source: str | Path | Spec | None, otherwise: str = "quick") -> str
     return source if {*read_yaml(Path(source))[0]} == {NETWORK, RECIPE} else otherwise
 
 
-def _run(folder: Path) -> NetworkOrDetector:
+def _run(folder: Path) -> AnySpec:
     """The spec that a run was started with, with the classes and input shape of its data."""
     data, lines = read_yaml(folder / NETWORK_FILE)
     if not (folder / RESOLVED_FILE).is_file():
@@ -152,7 +181,7 @@ def _run(folder: Path) -> NetworkOrDetector:
     return as_made(typed(data, lines, str(folder / NETWORK_FILE)), resolved)
 
 
-def as_made(spec: NetworkOrDetector, resolved: dict[str, Any]) -> NetworkOrDetector:
+def as_made(spec: AnySpec, resolved: dict[str, Any]) -> AnySpec:
     """The `spec` of a run, with what it meant when it was made by the fields that its `resolved` data lacks."""
     lacking = {path: value for path, value in spec.earlier.items() if not _has(resolved, path.split("."))}
     return laid_over(spec, lacking) if lacking else spec
@@ -162,20 +191,23 @@ def _has(data: Any, path: list[str]) -> bool:
     return isinstance(data, dict) and path[0] in data and (len(path) == 1 or _has(data[path[0]], path[1:]))
 
 
-def kind_of(data: dict[str, Any]) -> Kind:
+def kind_of(data: dict[str, Any]) -> Any:
     """The kind of spec in a document, by the field that identifies it."""
     return next((kind for field, kind in KINDS.items() if field in data), NetworkSpec)
 
 
-def spec_of(source: str | Path) -> NetworkOrDetector:
+def spec_of(source: str | Path) -> AnySpec:
     """The sparse network or detector that `source` names; ReskerasError (status 2) as `network` and `detector`."""
-    return detector(source) if isinstance(_source(source)[0], DetectorSpec) else network(source)
+    spec, _, _ = _source(source)
+    if isinstance(spec, AnyNetwork):
+        return network(source)
+    return detector(source) if isinstance(spec, DetectorSpec) else localiser(source)
 
 
-def typed(data: dict[str, Any], lines: Lines, where: str) -> NetworkOrDetector:
-    """A document as a spec. One with the field `inception` is an InceptionSpec, one with `backbone` a DetectorSpec.
-    With a catalogued name and neither depth nor stages, it is that row of the catalogue, overridden by the document's
-    other fields."""
+def typed(data: dict[str, Any], lines: Lines, where: str) -> AnySpec:
+    """A document as a spec. One with the field `inception` is an InceptionSpec, one with `backbone` a DetectorSpec, one
+    with `trunk` a LocaliserSpec. With a catalogued name and neither depth nor stages, it is that row of the catalogue,
+    overridden by the document's other fields."""
     if (kind := kind_of(data)) is not NetworkSpec:
         return validated(kind, data, where, lines)
     named = catalog().get(str(data.get("name")))

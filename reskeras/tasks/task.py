@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from reskeras.errors import ReskerasError, unknown
 from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.any_spec import AnySpec
 from reskeras.readers import usages
 from reskeras.recipes.recipe import Recipe
 
@@ -30,6 +30,7 @@ TASKS = {
     "classification": "reskeras.tasks.classification.task:ClassificationTask",
     "multilabel": "reskeras.tasks.multilabel.task:MultiLabelTask",
     "detection": "reskeras.tasks.detection.task:DetectionTask",
+    "localisation": "reskeras.tasks.localisation.task:LocalisationTask",
 }
 
 
@@ -55,7 +56,7 @@ class Task(ABC):
         return [*self.program, command]
 
     @abstractmethod
-    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnyNetwork | DetectorSpec:
+    def spec(self, source: Any = None, *, settings: tuple[str, ...] = (), **fields: Any) -> AnySpec:
         """The sparse spec that `source` names, with `settings` and `fields` laid over it; see `networks.request`."""
 
     def plan(self, spec: Any) -> Any:
@@ -112,7 +113,7 @@ class Task(ABC):
         """`recipe` as used for fine-tuning from another run's weights."""
         return recipe
 
-    def beginning_spec(self, spec: Any, source: Source) -> AnyNetwork | DetectorSpec:
+    def beginning_spec(self, spec: Any, source: Source) -> AnySpec:
         """The `spec` of another run, adapted to `source` instead of the data that it was trained on."""
         from reskeras.training.job import without_data
 

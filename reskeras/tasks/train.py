@@ -16,8 +16,7 @@ from reskeras.data.source import Source
 from reskeras.errors import ReskerasError
 from reskeras.evaluation.statistics import recalibrate
 from reskeras.graph.weights import read
-from reskeras.networks.any_network import AnyNetwork
-from reskeras.networks.detector import DetectorSpec
+from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.request import recipe_of
 from reskeras.readers import CLASSES, OBJECTS
 from reskeras.recipes.batch_statistics import BatchStatisticsSpec
@@ -42,7 +41,7 @@ Tell = Callable[[str], None]
 
 @preserved()
 def train(
-    spec: str | Path | AnyNetwork | DetectorSpec,
+    spec: str | Path | AnySpec,
     data: Data = "digits",
     recipe: str | Path | Recipe | None = None,
     *,
@@ -188,9 +187,7 @@ def _statistics(
     return {name: value for name, value in read(model).items() if "/moving_" in name}
 
 
-def train_detector(
-    spec: str | Path | AnyNetwork | DetectorSpec, data: str, recipe: str | Path | Recipe | None = None, **how: Any
-) -> Run:
+def train_detector(spec: str | Path | AnySpec, data: str, recipe: str | Path | Recipe | None = None, **how: Any) -> Run:
     """Train a Faster R-CNN detector on annotated images by a recipe, into a run folder: a `DetectorRun`.
 
     `spec` is a DetectorSpec, or whatever `reskeras.detector` accepts. `data` is voc:PATH, coco:PATH or tfds:NAME.

@@ -20,8 +20,8 @@ from reskeras.errors import ReskerasError
 from reskeras.files import only_writer, place_of, write_json, write_text
 from reskeras.launch.isolation import exposed
 from reskeras.networks.any_network import AnyNetwork
+from reskeras.networks.any_spec import AnySpec
 from reskeras.networks.catalog import name_of
-from reskeras.networks.detector import DetectorSpec
 from reskeras.networks.overrides import laid_over
 from reskeras.plans.plan import Plan
 from reskeras.recipes.recipe import Recipe
@@ -63,7 +63,7 @@ class Job(ABC):
     with one logit per class of the data; other tasks override them.
     """
 
-    spec: AnyNetwork | DetectorSpec
+    spec: AnySpec
     recipe: Recipe
     source: Source
     data_dir: str | Path | None = None
@@ -73,11 +73,11 @@ class Job(ABC):
     command: ClassVar[tuple[str, ...]]  # the command line that trains this kind
 
     @cached_property
-    def fitted(self) -> AnyNetwork | DetectorSpec:
+    def fitted(self) -> AnySpec:
         """The spec with the classes and channels of the data, and the recipe's stochastic depth."""
         return fitted_to_data(_with_drop_path(self._network(self.spec), self.recipe), self.source)
 
-    def _network(self, spec: AnyNetwork | DetectorSpec) -> AnyNetwork:
+    def _network(self, spec: AnySpec) -> AnyNetwork:
         return cast(AnyNetwork, spec)  # a detector's job overrides what asks for this
 
     @cached_property

@@ -9,9 +9,10 @@ import numpy as np
 
 from reskeras.networks.detector_plan import DetectorPlan, Level
 from reskeras.networks.geometry import GEOMETRIES
+from reskeras.networks.localiser_plan import LocaliserPlan
 
 
-def anchor_fields(plan: DetectorPlan, level: Level) -> dict[str, Any]:
+def anchor_fields(plan: DetectorPlan | LocaliserPlan, level: Level) -> dict[str, Any]:
     """What `anchor_grid` needs of a level of a plan, besides the size of its map."""
     return {
         "sizes": level.sizes,

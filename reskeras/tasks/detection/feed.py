@@ -50,6 +50,8 @@ class DetectionFeed:
     """
 
     changes: Mapping[int, str] = {}  # epochs do not differ in their canvases
+    rest = 0.0  # where an image, or its visible part, is that is not moved: 0 is the upper left corner
+    moves = False  # whether images are at random places also where they are not scaled at random
 
     def __init__(
         self,
@@ -115,9 +117,7 @@ class DetectionFeed:
             feed, indices = self.on(canvas), tf.gather(by_canvas[canvas], indices)
             # seeded by image, so that its loss does not depend on the rest of the batch
             seeds = tf.stack([tf.fill(tf.shape(indices), self.recipe.seed), tf.cast(indices, tf.int32)], axis=1)
-            count = indices.shape[0]
-            inputs = feed.loaded(self.watched, indices, tf.ones([count]), tf.zeros([count, 2])) | {"seed": seeds}
-            return _finished(feed.preprocessing, inputs, weights)
+            return _finished(feed.preprocessing, feed.unmoved(self.watched, indices) | {"seed": seeds}, weights)
 
         def shard(part: tuple[int, int]) -> tf.data.Dataset:
             rows = Rows.shard(size, *part)
@@ -146,8 +146,8 @@ class DetectionFeed:
     def sample(self, count: int) -> np.ndarray:
         """At most `count` evenly spaced training images on the largest canvas, normalised, float32."""
         indices = np.unique(np.linspace(0, self.train.count - 1, min(count, self.train.count)).astype(np.int64))
-        ones, zeros = tf.ones([len(indices)]), tf.zeros([len(indices), 2])
-        inputs, _ = _finished(self.preprocessing, self.loaded(self.train, tf.constant(indices), ones, zeros), ones)
+        loaded = self.unmoved(self.train, tf.constant(indices))
+        inputs, _ = _finished(self.preprocessing, loaded, tf.ones([len(indices)]))
         return inputs["image"].numpy()
 
     def broken_image(self, epoch: int, step: int) -> str | None:
@@ -165,6 +165,11 @@ class DetectionFeed:
             "labels": spec([None, self.most], tf.int32),
             "seed": spec([None, 2], tf.int32),
         }, spec([None])
+
+    def unmoved(self, split: Objects, indices: tf.Tensor) -> Inputs:
+        """As `loaded`, images in their own size at rest."""
+        count = indices.shape[0]
+        return self.loaded(split, indices, tf.ones([count]), tf.fill([count, 2], self.rest))
 
     def loaded(self, split: Objects, indices: tf.Tensor, factors: tf.Tensor, wheres: tf.Tensor) -> Inputs:
         """Images 0..255 on canvases, their windows, boxes on the canvas and labels (B, most), of int64 indices (B,)."""
@@ -235,7 +240,8 @@ class TrainingCanvases:
         draws = rows.taken(tf.random.stateless_uniform([rows.of, 3], fold(SCALE)))
         # log-uniform: halved as often as doubled
         factors = tf.exp(tf.math.log(low) + draws[:, 0] * (tf.math.log(high) - tf.math.log(low)))
-        wheres = draws[:, 1:] if self.augment.scale else tf.zeros([rows.count, 2])
+        moved = self.augment.scale or self.feed.moves
+        wheres = draws[:, 1:] if moved else tf.fill([rows.count, 2], self.feed.rest)
         inputs = self.feed.loaded(self.feed.train, tf.ensure_shape(indices, [rows.count]), factors, wheres)
         for part, change in self.changes.items():
             inputs["image"] = change(inputs["image"], seed_of(seed, part), rows)

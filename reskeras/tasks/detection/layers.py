@@ -15,6 +15,7 @@ import tensorflow as tf
 import reskeras.engine  # noqa: F401 - TensorFlow and Keras, quietly
 from reskeras.networks.geometry import GEOMETRIES
 from reskeras.tasks.detection.align import roi_align, side
+from reskeras.tasks.detection.anchor_sampling import AnchorSampling, smooth_l1
 from reskeras.tasks.detection.anchors import anchor_grid
 from reskeras.tasks.detection.boxes import decoded, encoded, overlaps, share_inside, window_clipped
 from reskeras.tasks.detection.grid import Grid
@@ -27,11 +28,10 @@ from reskeras.tasks.detection.suppression import suppressed
 REGISTERED = keras.saving.register_keras_serializable(package="reskeras")
 INSIDE, SMALLEST = GEOMETRIES["cell"].inside, GEOMETRIES["cell"].smallest  # of layers saved without them
 PROPOSAL_BETA = 1 / 9  # where smooth L1 of anchors becomes linear (the released code's sigma of 3)
-# folded into an image's seed
-ANCHORS_DRAWN, REGIONS_DRAWN = 1, 2
+REGIONS_DRAWN = 2  # folded into an image's seed
 
 
-class _Float32Layer(keras.layers.Layer):
+class Float32Layer(keras.layers.Layer):
     """Base: computes in float32 whatever the precision of the networks; its config is its arguments."""
 
     def __init__(self, name: str, **arguments: Any):
@@ -51,7 +51,7 @@ def in_rows(values: tf.Tensor, width: int) -> tf.Tensor:
     return tf.cast(tf.reshape(values, [-1, count, width]), tf.float32)
 
 
-class _AnchoredLayer(_Float32Layer):
+class _AnchoredLayer(Float32Layer):
     """Base of layers on the anchors of one map or several: `levels` has for each map what `anchor_grid` needs besides
     its size. Anchors with a share of `inside` or less of their area in the image are left out."""
 
@@ -132,7 +132,7 @@ class Proposals(_AnchoredLayer):
 
 
 @REGISTERED
-class RegionTargets(_Float32Layer):
+class RegionTargets(Float32Layer):
     """Samples the regions that a step trains on, `count` per image, from proposals and objects, with their targets.
 
     Takes proposals (B, R, 4), objects' boxes (B, G, 4), labels int32 (B, G), seeds int32 (B, 2). Returns regions
@@ -186,7 +186,7 @@ class RegionTargets(_Float32Layer):
 
 
 @REGISTERED
-class RegionMaps(_Float32Layer):
+class RegionMaps(Float32Layer):
     """RoI pooling: maps (B, H, W, C), then boxes (B, R, 4), to (B * R, size, size, C), in the precision of the maps.
 
     `pool` is align (RoIAlign with `points` x `points` samples per bin) or max (RoI max pooling). `levels` has for each
@@ -248,7 +248,7 @@ class TopDown(keras.layers.Layer):
 
 
 @REGISTERED
-class WithContext(_Float32Layer):
+class WithContext(Float32Layer):
     """Global context (v1 appendix B): features (B * R + B, F) of regions (B, R, 4), then of whole images, to
     (B * R, 2 F), each region's concatenated with its image's."""
 
@@ -261,7 +261,7 @@ class WithContext(_Float32Layer):
 
 
 @REGISTERED
-class ByImage(_Float32Layer):
+class ByImage(Float32Layer):
     """Outputs (B * R, n) of regions (B, R, 4), reshaped to float32 (B, R, n)."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
@@ -282,32 +282,21 @@ class ProposalLosses(_AnchoredLayer):
 
     def __init__(self, *, name: str, positive: float, negative: float, sample: int, positives: int, **base: Any):
         super().__init__(name=name, positive=positive, negative=negative, sample=sample, positives=positives, **base)
+        self.sampling = AnchorSampling(positive, negative, sample, positives, self.inside)
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Both losses."""
-        levels, (window, boxes, labels, seeds) = self.divided(inputs)
+        levels, objects = self.divided(inputs)
         anchors = tf.concat([level.anchors for level in levels], axis=0)
         every = [tf.concat(values, axis=1) for values in list(zip(*levels, strict=True))[1:]]
-        inside = share_inside(anchors, window) > self.inside
-        # the best anchor of an object must be one that is trained
-        shares = tf.where(inside[..., tf.newaxis], overlaps(anchors, boxes), 0.0)
-        index, kind = matched(shares, labels >= 0, self.positive, self.negative, best=True)
-        kind = tf.where(inside & ~in_ignored(anchors, boxes, labels, kind), kind, NEITHER)
-        chosen, weights = sampled(kind, self.sample, self.positives, folded(seeds, ANCHORS_DRAWN))
-        logits, moves = (tf.gather(values, chosen, batch_dims=1) for values in every)
-        index, kind = (tf.gather(values, chosen, batch_dims=1) for values in (index, kind))
-        is_object = tf.cast(kind == POSITIVE, tf.float32)
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(is_object, logits)
-        wanted = encoded(tf.gather(boxes, index, batch_dims=1), tf.gather(anchors, chosen))
-        count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
-        return (
-            tf.reduce_sum(entropy * weights, axis=1) / count,
-            tf.reduce_sum(smooth_l1(moves - wanted, PROPOSAL_BETA) * is_object * weights, axis=1) / count,
-        )
+        sample = self.sampling(anchors, *objects)
+        logits, moves = (tf.gather(values, sample.chosen, batch_dims=1) for values in every)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(sample.positive, logits)
+        return sample.mean(entropy), sample.mean(smooth_l1(moves - sample.deltas, PROPOSAL_BETA) * sample.positive)
 
 
 @REGISTERED
-class RegionLosses(_Float32Layer):
+class RegionLosses(Float32Layer):
     """The two losses of the regions per image, (B,): cross-entropy over classes and background, smooth L1 of boxes.
 
     Takes logits (B, R, C + 1), deltas (B, R, 4 C), and labels, deltas and weights from RegionTargets. Both losses are
@@ -330,9 +319,3 @@ class RegionLosses(_Float32Layer):
             tf.reduce_sum(entropy * weights, axis=1) / count,
             tf.reduce_sum(smooth_l1(own - wanted, self.beta) * is_object * weights, axis=1) / count,
         )
-
-
-def smooth_l1(differences: tf.Tensor, beta: float) -> tf.Tensor:
-    """x^2 / (2 beta) up to `beta`, beyond |x| - beta / 2, summed over the last axis (Fast R-CNN, equation 3)."""
-    size = tf.abs(differences)
-    return tf.reduce_sum(tf.where(size < beta, tf.square(size) / (2 * beta), size - beta / 2), axis=-1)

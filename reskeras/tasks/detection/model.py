@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cache
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import keras
 import tensorflow as tf
@@ -51,7 +51,7 @@ class Networks:
                 name,
                 context,
                 outputs=plan.ends if name == "shared" and plan.neck else None,
-                cut=cut if _holds(part, cut) else None,
+                cut=cut if holds(part, cut) else None,
                 any_size=several or (any_size and name not in OF_REGIONS),
             )
         spec = plan.spec
@@ -168,7 +168,7 @@ class Pyramid:
         return maps
 
 
-def _holds(part: Plan, endpoint: str | None) -> bool:
+def holds(part: Plan, endpoint: str | None) -> bool:
     return endpoint is not None and any(endpoint in (unit.name, unit.stage_name) for unit in part.units)
 
 
@@ -242,11 +242,12 @@ class TrainedDetector(TrainedModel):
     A batch is (inputs, weights (B,)): images of weight 0 pad the last batch of an evaluation, or of a canvas.
     """
 
+    losses_of: ClassVar[tuple[str, ...]] = LOSSES
     _others: Callable[[Canvas], keras.Model]
 
     def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
-        self.trackers = [keras.metrics.Mean(name=name) for name in LOSSES]
+        self.trackers = [keras.metrics.Mean(name=name) for name in self.losses_of]
 
     def take(self, canvases: Sequence[Canvas], wired: Callable[[Canvas], keras.Model]) -> None:
         """Also take images on these `canvases`, by `wired` models of the same weights, made when they are used."""
@@ -272,7 +273,8 @@ class TrainedDetector(TrainedModel):
         """
         weights = tf.cast(y, tf.float32)
         total = tf.math.divide_no_nan(
-            tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in LOSSES])), tf.cast(tf.size(weights), tf.float32)
+            tf.reduce_sum(weights * tf.add_n([y_pred[name] for name in self.losses_of])),
+            tf.cast(tf.size(weights), tf.float32),
         )
         return total / self.distribute_strategy.num_replicas_in_sync
 
@@ -285,7 +287,7 @@ class TrainedDetector(TrainedModel):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """The running mean of each loss and of their sum."""
-        for tracker, name in zip(self.trackers, LOSSES, strict=True):
+        for tracker, name in zip(self.trackers, self.losses_of, strict=True):
             tracker.update_state(y_pred[name], sample_weight=y)
         return self.get_metrics_result()
 
@@ -293,5 +295,5 @@ class TrainedDetector(TrainedModel):
         """Losses of a batch (inputs, weights), ignoring rows of weight 0."""
         inputs, weights = data
         losses = self.at_size(inputs)(inputs, training=False)
-        self._loss_tracker.update_state(tf.add_n([losses[name] for name in LOSSES]), sample_weight=weights)
+        self._loss_tracker.update_state(tf.add_n([losses[name] for name in self.losses_of]), sample_weight=weights)
         return self.compute_metrics(inputs, weights, losses)
