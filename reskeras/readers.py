@@ -99,6 +99,7 @@ READERS = [
     Reader("csv:PATH", CLASSES, "reskeras.data.csv_table:open_csv", beside=True),
     Reader("npz:PATH", CLASSES, "reskeras.data.npz:open_npz"),
     Reader("digits-boxes", OBJECTS, "reskeras.tasks.detection.digits_boxes:open_digits_boxes"),
+    Reader("digits-loc", OBJECTS, "reskeras.tasks.detection.digits_loc:open_digits_loc"),
     Reader("voc:PATH", OBJECTS, "reskeras.tasks.detection.voc:open_voc"),
     Reader("coco:PATH", OBJECTS, "reskeras.tasks.detection.coco:open_coco"),
     Reader("tfds:NAME[/CONFIG]", OBJECTS, "reskeras.tasks.detection.tfds:open_tfds"),

@@ -31,16 +31,18 @@ class Scene:
 def drawn_scene(
     random: np.random.Generator,
     digits: np.ndarray,
-    size: tuple[int, int],
+    behind: np.ndarray,
     objects: tuple[int, int],
     sides: tuple[float, float],
 ) -> Scene:
-    """A scene of `size` (height, width) with some of `digits`, (n, 8, 8) in 0..16: as many as `random` says, from the
-    first to the second of `objects`, their longer sides of `sides[0]` to `sides[1]` of the image's shorter one.
+    """A scene with some of `digits`, (n, 8, 8) in 0..16, on what is `behind` them, uint8 (height, width, 3): as many
+    as `random` says, from the first to the second of `objects`, their longer sides of `sides[0]` to `sides[1]` of the
+    image's shorter one.
 
     Digits do not touch; one that finds no room is left out, but never the first.
     """
-    image, boxes, chosen = background(random, size), list[list[int]](), list[int]()
+    image, boxes, chosen = behind.copy(), list[list[int]](), list[int]()
+    size = image.shape[0], image.shape[1]
     least, most = np.log(sides).tolist()
     shares = np.exp(random.uniform(least, most, int(random.integers(objects[0], objects[1] + 1))))
     for share in sorted(shares.tolist(), reverse=True):  # small ones find room between large ones

@@ -13,7 +13,7 @@ from reskeras.data.division import divided_by_position
 from reskeras.data.drawn_digits import background, draw, drawn_scene, inked
 from reskeras.errors import ReskerasError
 from reskeras.tasks.detection.boxes import overlaps
-from reskeras.tasks.detection.digits_boxes import SEED, SIDES, SIZE
+from reskeras.tasks.detection.digits_boxes import SCENES
 from reskeras.tasks.detection.opening import open_objects
 
 DIGITS = load_digits()
@@ -48,8 +48,8 @@ def test_every_box_of_the_set_is_that_of_the_pixels_that_differ_from_the_backgro
     images = source.splits()[split]
     for index in range(0, images.count, 7):
         image, (boxes, labels, ignored) = pixels(images, index), images.rows(index)
-        assert image.shape == (*SIZE, 3) and len(boxes) == len(labels) >= 1 and not ignored.any()
-        drawn = (image != background(np.random.default_rng([SEED, number, index]), SIZE)).any(axis=-1)
+        assert image.shape == (*SCENES.size, 3) and len(boxes) == len(labels) >= 1 and not ignored.any()
+        drawn = (image != background(np.random.default_rng([SCENES.seed, number, index]), SCENES.size)).any(axis=-1)
         for top, left, bottom, right in boxes.astype(int).tolist():
             assert box_of(drawn[top:bottom, left:right]) == [0, 0, bottom - top, right - left]
             drawn[top:bottom, left:right] = False
@@ -58,8 +58,11 @@ def test_every_box_of_the_set_is_that_of_the_pixels_that_differ_from_the_backgro
 
 def test_digits_are_as_large_as_promised_and_do_not_touch(source):
     for images in source.splits().values():
-        sides = (images.boxes[:, 2:] - images.boxes[:, :2]).max(axis=1) / SIZE[0]
-        assert SIDES[0] - 1.5 / SIZE[0] <= sides.min() and sides.max() <= SIDES[1] + 1 / SIZE[0]
+        sides = (images.boxes[:, 2:] - images.boxes[:, :2]).max(axis=1) / SCENES.size[0]
+        assert (
+            SCENES.sides[0] - 1.5 / SCENES.size[0] <= sides.min()
+            and sides.max() <= SCENES.sides[1] + 1 / SCENES.size[0]
+        )
         assert sides.min() < 0.2 and sides.max() > 0.5
         counts = np.diff(images.starts)
         assert {*np.unique(counts)} == {1, 2, 3, 4, 5}
@@ -73,7 +76,7 @@ def test_the_label_is_that_of_the_digit_and_no_test_digit_is_trained_on():
     train, test = divided_by_position(DIGITS.target, TEST_SHARE)
     assert not {*train.tolist()} & {*test.tolist()}
     random = np.random.default_rng(3)
-    scene = drawn_scene(random, DIGITS.images, (60, 60), (1, 1), (0.5, 0.5))
+    scene = drawn_scene(random, DIGITS.images, background(random, (60, 60)), (1, 1), (0.5, 0.5))
     [box], [chosen] = scene.boxes.astype(int), scene.chosen
     shape = inked(DIGITS.images[chosen], 30).shape
     assert shape == (box[2] - box[0], box[3] - box[1])  # one digit, where the scene says it is
