@@ -14,6 +14,7 @@ SHOWN = {
     "classification": ".classification_results:echo_evaluation",
     "multilabel": ".multilabel_results:echo_evaluation",
     "detection": ".detect_results:echo_detection_evaluation",
+    "localisation": ".localise_results:echo_localisation",
 }
 
 

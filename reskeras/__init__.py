@@ -36,6 +36,7 @@ _HOMES = {
     "HyperModel": "reskeras.tuning.hypermodel",
     "prepare_data": "reskeras.data.prepare",
     "DetectorSpec": "reskeras.networks.detector",
+    "LocaliserSpec": "reskeras.networks.localiser",
     "DetectorRun": "reskeras.tasks.detection.run",
     "detector": "reskeras.networks.request",
     "train_detector": "reskeras.tasks.train",

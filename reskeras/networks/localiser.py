@@ -14,7 +14,7 @@ from reskeras.networks.network import NetworkSpec
 
 TRUNK = "trunk"  # the field that identifies a LocaliserSpec
 SHARES = (1 / 4, 1 / 2, 3 / 4, 1.0)  # default anchor sizes, of the crop's shorter side; the paper does not say
-MARGIN = 8 / 7  # default shorter side of an image, of the crop's: 256 to 224 (v1 section 3.4)
+MARGIN = 8 / 7  # default shorter side of an image, of the crop's longer one: 256 to 224 (v1 section 3.4)
 PRIOR = 0.01  # what units begin with, so that those of many classes do not swamp the loss (arXiv:1708.02002)
 
 Trunk = Annotated[
@@ -41,7 +41,9 @@ class LocaliserSpec(Spec):
     ] = None
     shorter: Annotated[
         Annotated[int, whole(8, 4096)] | None,
-        Field(description="Pixels of an image's shorter side, of which crops are taken; default: 8/7 of the crop's"),
+        Field(
+            description="Pixels of an image's shorter side, of which crops are taken; default: 8/7 of the crop's longer one"
+        ),
     ] = None
     anchors: AnchorSpec = AnchorSpec()
     width: Annotated[
@@ -76,14 +78,14 @@ class LocaliserSpec(Spec):
     def decided(self) -> LocaliserSpec:
         """The same with every default filled in, which resolves to itself. ReskerasError for contradictions."""
         network = self.trunk.decided()
-        plan, crop = network.lower(), min(network.input_shape[:2])
+        plan, (height, width, _) = network.lower(), network.input_shape
         shared = self.shared or f"stage{len(network.stages)}"
         end = plan.endpoint(shared)
         if not 1 <= end < len(plan.units) - 1:
             raise ReskerasError(f"shared: {shared!r} has no map to look at; choose a stage such as stage1")
-        if self.shorter is not None and self.shorter < crop:
-            raise ReskerasError(f"shorter: {self.shorter} is below the {crop} pixels of the trunk's crop")
-        sizes = self.anchors.sizes or tuple(round(crop * share, 1) for share in SHARES)
+        if self.shorter is not None and self.shorter < max(height, width):
+            raise ReskerasError(f"shorter: {self.shorter} is below the {height}x{width} pixels of the trunk's crop")
+        sizes = self.anchors.sizes or tuple(round(min(height, width) * share, 1) for share in SHARES)
         if len({*sizes}) < len(sizes):
             raise ReskerasError("anchors.sizes: should not repeat a number")
         return self.model_copy(
@@ -91,7 +93,7 @@ class LocaliserSpec(Spec):
                 "trunk": NetworkSpec.model_validate(network.model_dump(mode="json")),
                 "classes": self.classes or network.classes,
                 "shared": shared,
-                "shorter": self.shorter or round(crop * MARGIN),
+                "shorter": self.shorter or round(max(height, width) * MARGIN),
                 "anchors": self.anchors.model_copy(update={"sizes": sizes}),
                 "width": self.width or min(plan.unit_shapes()[end][-1], WIDEST_RPN),
             }

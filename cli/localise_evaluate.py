@@ -1,0 +1,62 @@
+"""`reskeras localise evaluate`: the localisation error of a trained localiser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .localise_results import echo_localisation
+from .output import emit_json, note, progress
+from .run_options import data_options, listed_numbers, run_argument
+
+
+@click.command(
+    "evaluate",
+    epilog="\b\nExamples:\n"
+    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc\n"
+    "  reskeras localise evaluate saved_models/cifar-resnet-20-localiser-digits-loc --dense 56,64,80\n"
+    "  reskeras localise evaluate saved_models/where --classifier saved_models/what --json",
+)
+@run_argument
+@data_options
+@click.option(
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split to evaluate."
+)
+@click.option(
+    "--dense",
+    metavar="PIXELS,...",
+    help="Look at whole images, scaled to these shorter sides, instead of the centre crop; the likeliest box counts.",
+)
+@click.option(
+    "--classifier",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A classifier of the same classes, which says the classes of an image; also prints the errors with these.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def command(
+    run: Path,
+    data: str | None,
+    data_dir: Path | None,
+    split: str,
+    dense: str | None,
+    classifier: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the localisation error of a localiser's best model by the rule of ILSVRC, in float32, on the data it was
+    trained on or on other data: an image is right if a box overlaps an object of its class with an IoU of at least 0.5.
+    """
+    from reskeras.tasks.localisation.run import LocaliserRun
+    from reskeras.tasks.localisation.views import LocaliserViews
+
+    views = LocaliserViews(listed_numbers("dense", dense, int, "224,256,384"))
+    opened = LocaliserRun(run)
+    with progress("looking for objects") as done:
+        result = opened.evaluate(
+            data, data_dir, split, views, classifier, done, lambda line: note(f"note: {line}", err=as_json)
+        )
+    if as_json:
+        emit_json(result.as_dict())
+    else:
+        echo_localisation(result, opened)
