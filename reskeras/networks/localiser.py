@@ -42,7 +42,7 @@ class LocaliserSpec(Spec):
     shorter: Annotated[
         Annotated[int, whole(8, 4096)] | None,
         Field(
-            description="Pixels of an image's shorter side, of which crops are taken; default: 8/7 of the crop's longer one"
+            description="Pixels of an image's shorter side, that crops are taken of; default: 8/7 of the crop's longer"
         ),
     ] = None
     anchors: AnchorSpec = AnchorSpec()
