@@ -1,0 +1,140 @@
+"""The training of a localiser through everything that a task goes through: resumed, begun, judged, shown, refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+import reskeras
+from reskeras.errors import ReskerasError
+from reskeras.graph.weights import read
+from reskeras.tasks.localisation.rule import held, top, wrong
+from reskeras.tasks.localisation.views import LocaliserViews
+from tests.cli.running import printed, refused
+from tests.tasks.detection.shapes import shapes_folder
+from tests.training.test_resume import Failing, stopping_at
+
+SPEC = {
+    "trunk": {
+        "family": "cifar",
+        "stages": [{"units": 1, "width": 16}, {"units": 1, "width": 32}],
+        "stem": {"convs": [{"width": 16, "stride": 2}]},
+        "input_shape": [40, 40, 3],
+    },
+    "anchors": {"sizes": [10, 16, 24], "ratios": [1.0]},
+    "sample": 64,
+}
+LEARNING = {"epochs": 30, "batch_size": 4, "learning_rate": 0.05, "precision": "float32"}
+SHORT = {**LEARNING, "epochs": 2, "deterministic": True, "checkpoint_steps": 3}
+
+
+def train(data, spec=SPEC, **how):
+    return reskeras.train(reskeras.LocaliserSpec.model_validate(spec), data, task="localisation", **how)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Squares and discs, as the name of a source."""
+    return f"voc:{shapes_folder(tmp_path_factory.mktemp('shapes') / 'voc', train=24, test=8)}"
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """A trained localiser."""
+    return train(data, out=tmp_path_factory.mktemp("localiser") / "run", **LEARNING)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory, data):
+    """A classifier of the same names, in another order, with the trunk's network: it learnt nothing about shapes."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("classes")
+    for label, name in enumerate(("square", "disc")):
+        (folder / name).mkdir()
+        for number in range(10):
+            pixels = np.random.default_rng(number).integers(80 * label, 80 * label + 90, (40, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    fields = {"epochs": 1, "batch_size": 8, "precision": "float32", "out": tmp_path_factory.mktemp("c") / "run"}
+    return reskeras.train(reskeras.network(**SPEC["trunk"]), f"folder:{folder}", **fields)
+
+
+def test_it_learns_where_squares_and_discs_are(run):
+    rows, found = run.folder.metrics(), run.evaluate()
+    assert found.error < 0.5 < found.overlap and found.error < min(found.centre, found.mean)
+    assert rows[-1]["val_localised"] > rows[0]["val_localised"] and rows[-1]["boxes"] < 0.7 * rows[0]["boxes"]
+    assert rows[-1]["val_localised"] == pytest.approx(1 - found.error)  # nothing is held out: the last epoch counts
+    opened = reskeras.Run(run.path)
+    assert type(opened).__name__ == "LocaliserRun" and opened.plan.spec.classes == 2
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(data, tmp_path):
+    whole = train(data, out=tmp_path / "whole", **SHORT)
+    with pytest.raises(Failing):
+        train(data, out=tmp_path / "run", callbacks=[stopping_at(7)], **SHORT)
+    resumed = train(data, out=tmp_path / "run", resume=True, **SHORT)
+    digests = [each.folder.provenance()["trained_sha256"] for each in (whole, resumed)]
+    assert digests[0] == digests[1]
+    with pytest.raises(ReskerasError, match=r"holds another training: network\.sample 16 instead of 64"):
+        train(data, {**SPEC, "sample": 16}, out=tmp_path / "run", resume=True, **SHORT)
+
+
+def test_it_begins_with_a_classifiers_weights(data, classifier, tmp_path):
+    run = train(data, out=tmp_path / "run", start=classifier.path, freeze="stage1", **SHORT)
+    before, after = read(classifier.model()), read(run.model())
+    kept = [name for name in before if name.startswith(("stem", "stage1")) and "moving" not in name]
+    assert kept and all(np.array_equal(before[name], after[name]) for name in kept)
+    assert not any(name.startswith("logits") for name in after)
+
+
+def test_with_a_classifier_its_classes_count(run, classifier):
+    found = run.evaluate(classifier=classifier)
+    source = run.source()
+    images, probabilities = source.test, []
+    for index in range(images.count):
+        path = run.path / f"image{index}.png"
+        path.write_bytes(images.read(np.int64(index)).numpy())
+        told = dict(classifier.predict(path, top=2)[0].top)
+        probabilities.append([told[name] for name in source.classes])
+        path.unlink()
+    first = top(np.array(probabilities), 1)
+    true = held(images, 2)
+    assert found.class1 == pytest.approx(wrong(true, first)) and found.top1 == pytest.approx(wrong(found.right, first))
+    assert found.top1 >= found.class1 and found.top5 is None  # of two classes
+
+
+def test_the_commands_tell_what_python_tells(run, classifier, tmp_path):
+    told = json.loads(printed("localise", "evaluate", run.path, "--classifier", classifier.path, "--json"))
+    assert told == run.evaluate(classifier=classifier.path).as_dict()
+    shown = printed("localise", "evaluate", run.path, "--dense", "40,56")
+    found = run.evaluate(views=LocaliserViews((40, 56)))
+    assert "dense, shorter sides 40, 56" in shown and f"{found.error:.2%}" in shown and "square" in shown
+    page = reskeras.write_report(run.path, out=tmp_path / "page.html").read_text()
+    assert "error of the middle half" in page and f"{run.evaluate().error:.2%}" in page
+    assert f"{run.path} is a localiser, not a classifier; see reskeras localise evaluate" in refused(
+        "predict", run.path, tmp_path / "page.html"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--dense", "64,56"), "dense: 64, 56: should be increasing"),
+        (("--dense", "many"), "dense: 'many'"),
+        (("--classifier", "nowhere"), "nowhere"),
+    ],
+)
+def test_wrong_requests_are_told(run, words, why):
+    assert why in refused("localise", "evaluate", run.path, *words)
+
+
+def test_classes_that_differ_and_images_without_objects_are_refused(run, trained, data, tmp_path):
+    with pytest.raises(ReskerasError, match=r"classifier: .* has other classes than .*: disc, square is not in both"):
+        run.evaluate(classifier=trained.path)
+    folder = shapes_folder(tmp_path / "voc", train=4, test=2)
+    [first, *_] = sorted((folder / "Annotations").iterdir())
+    text = first.read_text()
+    first.write_text(text[: text.index("<object>")] + text[text.rindex("</object>") + len("</object>") :])
+    with pytest.raises(ReskerasError, match=r"data: 1 of the 4 train images of .* hold no object; a localiser needs"):
+        train(f"voc:{folder}", out=tmp_path / "run", **SHORT)
+    assert not (tmp_path / "run").exists()
