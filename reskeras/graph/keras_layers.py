@@ -143,6 +143,7 @@ def _dense(node: op.Dense, context: Context) -> keras.layers.Layer:
         node.units,
         use_bias=node.bias,
         kernel_initializer=context.initialiser(node.initialiser, node.name),
+        bias_initializer=keras.initializers.Constant(node.bias_start) if node.bias_start else "zeros",
         name=node.name,
         dtype="float32" if node.float32 else context.precision,
     )

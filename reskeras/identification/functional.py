@@ -22,7 +22,7 @@ def untrained(node: op.Op) -> op.Op | None:
         case op.BatchNorm():
             return replace(node, momentum=0.0, gamma_start=1.0)
         case op.Dense():
-            return replace(node, initialiser="")
+            return replace(node, initialiser="", bias_start=0.0)
         case _:
             return node
 

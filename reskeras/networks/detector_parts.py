@@ -68,10 +68,14 @@ def detection_parts(spec: DetectorSpec, maker: Maker, first: Plan, regions: Plan
 
 def region_plan(spec: DetectorSpec, network: Plan, shared: Plan) -> Plan:
     """The last stages and the head's pooling, on a region's part of the shared map."""
-    head, after = network.units[-1], network.endpoint(str(spec.shared)) + 1
-    pooling = replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
-    size = spec.regions.size or 0
-    return Plan(units=(*network.units[after:-1], pooling), input_shape=(size, size, shared.output_shape[-1]))
+    after, size = network.endpoint(str(spec.shared)) + 1, spec.regions.size or 0
+    units = (*network.units[after:-1], without_logits(network.units[-1]))
+    return Plan(units=units, input_shape=(size, size, shared.output_shape[-1]))
+
+
+def without_logits(head: Unit) -> Unit:
+    """The head of a network, without its dense layer."""
+    return replace(head, nodes=tuple(node for node in head.nodes if not isinstance(node, op.Dense)))
 
 
 def dense_regions(regions: RegionSpec, neck: FpnSpec, maker: Maker) -> Plan:

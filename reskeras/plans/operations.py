@@ -210,11 +210,12 @@ class Dense(Op):
 
     kind: ClassVar[str] = "dense"
     keeps: ClassVar[tuple[str, ...]] = ("input",)
-    later: ClassVar[tuple[str, ...]] = ("float32",)
+    later: ClassVar[tuple[str, ...]] = ("float32", "bias_start")
     weighted: ClassVar[bool] = True
     drawn: ClassVar[Literal["box"]] = "box"
     units: int
     bias: bool = True
+    bias_start: float = 0.0
     initialiser: str = "he_normal"
     float32: bool = True
 
@@ -224,7 +225,7 @@ class Dense(Op):
 
     def weights(self, shape: Shape) -> dict[str, Weight]:
         kernel = Weight((shape[-1], self.units), self.initialiser)
-        return {"kernel": kernel, "bias": Weight((self.units,))} if self.bias else {"kernel": kernel}
+        return {"kernel": kernel, "bias": Weight((self.units,), self.bias_start)} if self.bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)

@@ -81,7 +81,7 @@ def evaluate_localiser(
     """Evaluate `localiser` on `split`, whose images hold an object each; `guesses` (n, C) are scores of the classes by
     the `classifier`. `progress` gets the looks done, of how many."""
     located = localiser.look(split, progress)
-    true, best = held(split, len(classes)), covered(split, located.boxes)
+    true, best = held(split, len(classes)), covered(split, located.boxes[:, :, 0])
     right = best >= OVERLAP
     told: dict[str, Any] = {}
     if guesses is not None:

@@ -84,7 +84,7 @@ class EpochLocalised:
     def __call__(self, weights: Mapping[str, np.ndarray]) -> dict[str, float]:
         """`val_localised` of the localiser with these weights; 0 where the images hold no object."""
         self.localiser.load(weights)
-        right = covered(self.split, self.localiser.look(self.split).boxes)[self.held] >= OVERLAP
+        right = covered(self.split, self.localiser.look(self.split).boxes[:, :, 0])[self.held] >= OVERLAP
         return {f"val_{LOCALISED}": float(right.mean()) if len(right) else 0.0}
 
 

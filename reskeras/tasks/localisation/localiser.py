@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -30,23 +30,29 @@ from reskeras.tasks.localisation.model import Networks
 from reskeras.tasks.localisation.views import LocaliserViews
 
 Sides: TypeAlias = tuple[float, float] | None
+# files, strings (B,), and classes int32 (B, k), to scores (B, k, count) and boxes (B, k, count, 4)
+Find: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 BATCH = 16  # images at once
 CENTRE, CORNER = 0.5, 0.0  # where an image is on its canvas
 
 
 @dataclass(frozen=True)
 class Located:
-    """For images and classes, the probability float32 (n, C) of the most likely anchor, and its box (n, C, 4), top,
-    left, bottom, right in pixels of the image as displayed."""
+    """For images and classes the likeliest boxes, best first: probabilities float32 (n, C, count) of their anchors, and
+    boxes (n, C, count, 4), top, left, bottom, right in pixels of the image as displayed."""
 
     scores: np.ndarray
     boxes: np.ndarray
 
-    def or_better(self, other: Located) -> Located:
-        """For each image and class the likelier one."""
-        better = other.scores > self.scores
-        boxes = np.where(better[..., np.newaxis], other.boxes, self.boxes)
-        return Located(np.maximum(self.scores, other.scores), boxes)
+    def merged(self, other: Located) -> Located:
+        """The likeliest boxes of both, as many as either has."""
+        scores, boxes = (
+            np.concatenate(pair, axis=2) for pair in ((self.scores, other.scores), (self.boxes, other.boxes))
+        )
+        order = np.argsort(-scores, axis=2, kind="stable")[:, :, : max(self.scores.shape[2], other.scores.shape[2])]
+        return Located(
+            np.take_along_axis(scores, order, axis=2), np.take_along_axis(boxes, order[..., np.newaxis], axis=2)
+        )
 
 
 class Localiser:
@@ -75,41 +81,39 @@ class Localiser:
 
     def look(self, split: Objects, progress: Callable[[int, int], None] = lambda done, of: None) -> Located:
         """The best box of every class in every image of `split`. `progress` gets the looks done, of how many."""
+        every = np.tile(np.arange(self.plan.spec.classes or 0, dtype=np.int32), (split.count, 1))
+        return self.candidates(split, every, 1, progress)
+
+    def candidates(
+        self,
+        split: Objects,
+        labels: np.ndarray,
+        count: int,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> Located:
+        """The `count` best boxes, or as many as there are anchors, of classes int32 `labels` (n, k) in each image."""
         best, done = None, 0
         for canvases in self.canvases:
             rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
             for canvas, images in by_group(canvases.chosen(split.sizes).numpy()).items():
-                looked = self._looked(split.part(split.name, images), canvases, canvas)
-                for image, row in zip(images, looked, strict=True):
+                part = split.part(split.name, images)
+                find = self._finder(canvases.shapes[canvas], canvases.sides, count)
+                for image, row in zip(images, _looked(part, labels[images], find, self.plan.input_shape), strict=True):
                     rows[image], done = row, done + 1
                     progress(done, split.count * len(self.canvases))
             scores, boxes = zip(*(rows[image] for image in range(split.count)), strict=True)
             found = Located(np.stack(scores), np.stack(boxes))
-            best = best.or_better(found) if best else found
+            best = best.merged(found) if best else found
         assert best is not None  # there is at least one view
         return best
 
-    def _looked(self, split: Objects, canvases: Canvases, canvas: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Scores (C,) and boxes (C, 4) of each image of `split`, all of which take the same canvas."""
-
-        def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string)), weights
-
-        images = Rows.shard(min(BATCH, split.count), 0, 1)
-        files = ordered_batches(load, split.count, images, ReadAhead.of(images.count, self.plan.input_shape))
-        find = self._finder(canvases.shapes[canvas], canvases.sides)
-        batches = ((find(batch), weights) for batch, weights in files)
-        for (scores, boxes), weights in named_failures(batches, split.images(), range(split.count), images.count):
-            count = int(weights.numpy().sum())
-            yield from zip(scores.numpy()[:count], boxes.numpy()[:count], strict=True)
-
     @cached_property
-    def _finder(self) -> Callable[[Canvas, Sides], Callable[[tf.Tensor], Any]]:
+    def _finder(self) -> Callable[[Canvas, Sides, int], Find]:
         """What finds the best boxes in a batch of files of images that take a canvas, by the sides of a scaled image;
         traced once for each."""
         return cache(
-            lambda canvas, sides: tf.function(
-                lambda files: self.on(self.place(files, canvas, sides)), autograph=False, reduce_retracing=True
+            lambda canvas, sides, count: tf.function(
+                lambda files, labels: self.on(self.place(files, canvas, sides), labels, count), autograph=False
             )
         )
 
@@ -123,26 +127,46 @@ class Localiser:
         )
         return Placed(*parts)
 
-    def on(self, images: Placed) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores (B, C) and boxes (B, C, 4), in pixels of the images, of images on canvases of one size."""
+    def on(self, images: Placed, labels: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the images, of classes int32 (B, k) of images
+        on canvases of one size."""
         height, width = images.pixels.shape[1:3]
         pixels = normalised(images.pixels, images.window, on_canvas(self.preprocessing, height, width))
-        logits, deltas = self.networks(pixels)
-        scores, boxes = self._best(logits, deltas, images.window, (height, width))
-        return scores, images.in_image(boxes)
+        scores, boxes = self._best(self.networks(pixels), images.window, (height, width), labels, count)
+        shape = tf.shape(boxes)
+        return scores, tf.reshape(images.in_image(tf.reshape(boxes, [shape[0], -1, 4])), shape)
 
     def _best(
-        self, logits: tf.Tensor, deltas: tf.Tensor, window: tf.Tensor, canvas: Canvas
+        self, told: tuple[tf.Tensor, tf.Tensor], window: tf.Tensor, canvas: Canvas, labels: tf.Tensor, count: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores (B, C) and boxes (B, C, 4), in pixels of the canvas, of the likeliest anchor of each class among those
-        with as much of their area in the windows (B, 4) as training uses."""
-        spec, [level] = self.plan.spec, self.plan.at(*canvas).levels()
+        """Scores (B, k, count) and boxes (B, k, count, 4), in pixels of the canvas, of the likeliest anchors of each of
+        the classes among those with as much of their area in the windows (B, 4) as training uses."""
+        (logits, deltas), spec, [level] = told, self.plan.spec, self.plan.at(*canvas).levels()
         anchors = tf.constant(anchor_grid(logits.shape[1], logits.shape[2], **anchor_fields(self.plan, level)))
         inside = share_inside(anchors, window) > GEOMETRIES[spec.geometry].inside
-        classes = spec.classes or 0
-        rows = tf.where(inside[..., tf.newaxis], in_rows(logits, classes), -np.inf)
-        places = tf.argmax(rows, axis=1, output_type=tf.int32)  # (B, C)
-        own = tf.range(classes) if spec.per_class else 0
+        rows = tf.transpose(in_rows(logits, spec.classes or 0), [0, 2, 1])
+        rows = tf.where(inside[:, tf.newaxis], tf.gather(rows, labels, batch_dims=1), -np.inf)
+        best, places = tf.math.top_k(rows, min(count, anchors.shape[0]))
+        own = labels[..., tf.newaxis] if spec.per_class else 0
         moves = tf.gather(in_rows(deltas, 4), places * spec.boxes + own, batch_dims=1)
-        boxes = window_clipped(decoded(moves, tf.gather(anchors, places)), window)
-        return tf.sigmoid(tf.reduce_max(rows, axis=1)), boxes
+        boxes = decoded(moves, tf.gather(anchors, places))
+        flat = tf.reshape(boxes, [tf.shape(boxes)[0], -1, 4])
+        return tf.sigmoid(best), tf.reshape(window_clipped(flat, window), tf.shape(boxes))
+
+
+def _looked(
+    split: Objects, labels: np.ndarray, find: Find, shape: tuple[int, ...]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What `find` says of each image of `split` and its classes (n, k), all of which take the same canvas."""
+    wanted = tf.constant(labels)
+
+    def load(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        files = tf.map_fn(split.read, indices, fn_output_signature=tf.TensorSpec([], tf.string))
+        return files, tf.gather(wanted, indices), weights
+
+    images = Rows.shard(min(BATCH, split.count), 0, 1)
+    files = ordered_batches(load, split.count, images, ReadAhead.of(images.count, shape))
+    batches = ((find(batch, classes), weights) for batch, classes, weights in files)
+    for (scores, boxes), weights in named_failures(batches, split.images(), range(split.count), images.count):
+        count = int(weights.numpy().sum())
+        yield from zip(scores.numpy()[:count], boxes.numpy()[:count], strict=True)

@@ -73,9 +73,22 @@ def test_the_best_box_of_each_class_is_that_of_its_likeliest_anchor(per_class):
         box = np.clip(decoded_by_hand(anchors[best], moves[label if per_class else 0]), 0, sides)
         if box.any():  # a box that was clipped to nothing is that of padding
             box = (box - np.tile(images.corner[image], 2)) / np.tile(images.scale[image], 2)
-        np.testing.assert_allclose(located.boxes[image, label], box, atol=1e-3)
-        assert located.scores[image, label] == pytest.approx(1 / (1 + np.exp(-rows[best])), abs=1e-6)
-    assert len({tuple(box) for box in located.boxes[0].round(1).tolist()}) > 1
+        np.testing.assert_allclose(located.boxes[image, label, 0], box, atol=1e-3)
+        assert located.scores[image, label, 0] == pytest.approx(1 / (1 + np.exp(-rows[best])), abs=1e-6)
+    assert len({tuple(box) for box in located.boxes[0, :, 0].round(1).tolist()}) > 1
+
+
+def test_candidates_are_the_best_anchors_of_the_classes_that_are_asked_for():
+    plan = plan_of()
+    found, split = Localiser(plan, with_answers(plan), own(plan)), open_objects("digits-loc@8").test
+    split = split.part("test", np.arange(4))
+    few = found.candidates(split, np.array([[1], [0], [2], [2]], np.int32), 7)
+    whole = found.candidates(split, np.tile(np.arange(3, dtype=np.int32), (4, 1)), 9000)
+    assert few.boxes.shape == (4, 1, 7, 4) and whole.scores.shape[2] == 20 * 24 * 12  # no more than there are anchors
+    for image, label in enumerate((1, 0, 2, 2)):
+        np.testing.assert_array_equal(few.scores[image, 0], whole.scores[image, label, :7])
+        np.testing.assert_array_equal(few.boxes[image, 0], whole.boxes[image, label, :7])
+    assert (np.diff(whole.scores) <= 0).all()
 
 
 def test_densely_the_likeliest_box_of_all_scales_counts_and_the_whole_image_is_seen():
@@ -86,7 +99,7 @@ def test_densely_the_likeliest_box_of_all_scales_counts_and_the_whole_image_is_s
     assert len({*np.argmax([found.scores for found in each], axis=0).ravel()}) == 2  # either scale is best somewhere
     np.testing.assert_array_equal(both.scores, np.maximum(each[0].scores, each[1].scores))
     for image, label in np.ndindex(4, CLASSES):
-        best = max(each, key=lambda found: found.scores[image, label])
+        best = max(each, key=lambda found: found.scores[image, label, 0])
         np.testing.assert_array_equal(both.boxes[image, label], best.boxes[image, label])
     square = plan_of(trunk={**TRUNK, "input_shape": [64, 64, 3]}, shorter=64)  # whose crop is the whole image
     crop, whole = (
